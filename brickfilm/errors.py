@@ -1,0 +1,112 @@
+"""Every error brickfilm raises on purpose. Anything else that escapes is a bug.
+
+BrickfilmError
+├── UsageError                the call is wrong; nothing was done (exit code 2)
+│   ├── WiringError           a stage needs what no stage before it gives
+│   ├── MissingExtra          an optional dependency is not installed
+│   ├── MissingKey            a service wants a key that no variable holds
+│   ├── WorkdirBusy           another build holds this work folder
+│   └── WorkdirUnusable       the work folder cannot be written, or is full
+├── ServiceRefused            a service refuses everything we send: a wrong key, an empty account
+└── ItemError                 of one item; the others go on
+    ├── Failed                did not work; the next run tries again
+    │   ├── MediaError        a file that cannot be decoded, or lies about itself
+    │   ├── Lost              a paid request without an answer: perhaps charged
+    │   └── WorkerDied        the item kills the process that works on it
+    ├── Rejected              by design, with a reason; remembered
+    └── Waiting               a limit was reached; the next run goes on by itself
+"""
+
+from __future__ import annotations
+
+
+class BrickfilmError(Exception):
+    """The root of the tree: catch it to catch everything that brickfilm raises on purpose."""
+
+
+class UsageError(BrickfilmError):
+    """The call is wrong: nothing was done."""
+
+
+class WiringError(UsageError):
+    """A stage needs what no stage before it gives."""
+
+
+class MissingExtra(UsageError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed: pip install 'brickfilm[{extra}]'")
+
+
+class MissingKey(UsageError):
+    """A service wants a key, and no setting or environment variable holds one."""
+
+
+class WorkdirBusy(UsageError):
+    """Another build holds this work folder."""
+
+
+class WorkdirUnusable(UsageError):
+    """The work folder cannot be written."""
+
+
+class ServiceRefused(BrickfilmError):
+    """A service refuses everything we send (a wrong key, an empty account): going on is pointless.
+
+    The build stops as after Ctrl-C: what flies lands and is kept.
+    """
+
+
+class ItemError(BrickfilmError):
+    """An error of one item. `reason` is the word it is counted under, the message is for people."""
+
+    default_reason = "error"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason or self.default_reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), str(self), self.reason))
+
+
+def _rebuild(kind: type[ItemError], message: str, reason: str) -> ItemError:
+    """Unpickle an item's error: its constructor takes the reason by keyword."""
+    return kind(message, reason=reason)
+
+
+class Failed(ItemError):
+    """Did not work this time; the next run tries again."""
+
+    default_reason = "failed"
+
+
+class MediaError(Failed):
+    """A file that cannot be decoded, or lies about itself."""
+
+    default_reason = "unreadable"
+
+
+class Lost(Failed):
+    """A paid request that brought no answer: it may have been charged, so its money stays reserved."""
+
+    default_reason = "no answer"
+
+
+class WorkerDied(Failed):
+    """The item kills the process that works on it."""
+
+    default_reason = "worker died"
+
+
+class Rejected(ItemError):
+    """Left out by design. `apply` yields it, a worker raises it; either way it is remembered."""
+
+    default_reason = "rejected"
+
+
+class Waiting(ItemError):
+    """A limit was reached (budget, daily cap) or a job is pending; the next run goes on by itself."""
+
+    default_reason = "waiting"

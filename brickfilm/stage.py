@@ -1,0 +1,170 @@
+"""What a stage is: a frozen dataclass whose fields are its whole configuration.
+
+A stage asks (`open`, in a worker, once for every answer that the ledger lacks) and it tells
+(`apply`, in the driver, on every run): so resuming is nothing but replaying.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from brickfilm.errors import ItemError, Rejected
+
+Answer = Mapping[str, Any]
+"""What the ledger keeps: JSON. Files it names are `{"path": relative to the work folder, "sha256"}`
+under the key "files"; an answer whose files are gone counts as no answer."""
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one call of a stage takes, so that an executor can decide where it runs."""
+
+    pool: Literal["thread", "process"] = "thread"
+    """Waiting work (network) runs in threads, computing work in processes."""
+    width: int = 1
+    """Calls at the same time, at most; 0 means one for each CPU."""
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+class Part:
+    """Something with rows in the ledger: a stage, or a part of one with a digest of its own."""
+
+    version: ClassVar[int] = 1
+    """Raised whenever the same question gets another answer."""
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits of class, version and the fields that compare.
+
+        Fields that say how, not what (budget, timeouts, address), are `field(compare=False)`.
+        """
+        return digest_of([type(self).__name__, self.version, _settings(self)])
+
+    def key(self, item: Any) -> str:
+        """What the answer depends on, from the record alone."""
+        return str(item.id)
+
+
+@dataclass(frozen=True)
+class Want:
+    """An item, and the digests of the parts that have no answer for it yet."""
+
+    item: Any
+    parts: frozenset[str]
+
+
+Landed = Mapping[str, Answer] | ItemError
+"""What came of one want: answers by part digest, or the item's error."""
+
+
+class Stage(Part, Generic[In, Out]):
+    """One step of a pipeline. Simple ones write `open` and `apply`, rules only `apply`."""
+
+    takes: tuple[type, ...] = ()
+    """Record types it works on; items of other types pass by unchanged."""
+    makes: tuple[type, ...] = ()
+    """Record types it emits where they differ from what it takes."""
+    needs: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
+    """Names of what it reads from records and adds to them: checked before anything runs."""
+    chunk: int = 1
+    """Items of one group that a call may take together."""
+    rehearses: bool = False
+    """Whether a dry run asks it: true where asking fetches, writes and costs nothing."""
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def resources(self) -> Resources:
+        return Resources()
+
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that have rows: itself, unless it never asks."""
+        return (self,) if type(self).open is not Stage.open else ()
+
+    def group(self, item: In) -> str:
+        """Items of one group may share a call."""
+        return str(item.id)  # type: ignore[attr-defined]  # every record has an id
+
+    def fuse(self, following: Stage[Any, Any]) -> Stage[Any, Any] | None:
+        """One stage that does this and the following one in one call, where that pays."""
+        return None
+
+    def open(self, work: Path) -> AbstractContextManager[Callable[[In], Answer]]:
+        """Once a worker: load models, connect clients; gives the function that asks."""
+        raise NotImplementedError(f"{self.name} never asks")
+
+    def perform(self, ask: Callable[..., Any], wants: Sequence[Want]) -> list[Landed]:
+        """Answer each want, in a worker; an item's error stands in its place."""
+        return [self._answer(ask, want) for want in wants]
+
+    def _answer(self, ask: Callable[[In], Answer], want: Want) -> Landed:
+        try:
+            return {self.digest: ask(want.item)}
+        except ItemError as error:
+            return error
+
+    def apply(self, item: In, answer: Answer) -> Iterable[Out | Rejected]:
+        """What follows from the answer: pure and cheap, called by the driver on every run."""
+        raise NotImplementedError
+
+    def resolve(self, item: In, answers: Mapping[str, Answer]) -> Iterable[Out | Rejected]:
+        """`apply` for a stage of any number of parts."""
+        return self.apply(item, answers.get(self.digest, {}))
+
+    @property
+    def budget(self) -> float | None:
+        """US dollars that this kind of stage may spend in one work folder, all settings together."""
+        return None
+
+    def reserve(self, item: In) -> float:
+        """US dollars that one request for this item can cost at most; 0 costs nothing."""
+        return 0.0
+
+
+def digest_of(value: Any, length: int = 16) -> str:
+    """The first hex digits of the sha256 of a value's canonical JSON."""
+    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _settings(part: object) -> dict[str, Any]:
+    compared = [f for f in fields(part) if f.compare] if is_dataclass(part) else []
+    return {f.name: getattr(part, f.name) for f in compared}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON: a part by its digest, a dataclass by its compared fields."""
+    match value:
+        case Part():
+            return value.digest
+        case Enum():
+            return value.value
+        case Fraction() | Path():
+            return str(value)
+        case Mapping():
+            return {str(k): _plain(v) for k, v in value.items()}
+        case frozenset() | set():
+            return sorted(_plain(v) for v in value)
+        case list() | tuple():
+            return [_plain(v) for v in value]
+        case str() | int() | float() | bool() | None:
+            return value
+    if is_dataclass(value):
+        return [type(value).__name__, _plain(_settings(value))]
+    raise TypeError(f"{value!r} cannot be a setting: a stage's fields must be plain values")
