@@ -7,7 +7,7 @@ BrickfilmError
 │   ├── MissingKey            a service wants a key that no variable holds
 │   ├── WorkdirBusy           another build holds this work folder
 │   └── WorkdirUnusable       the work folder cannot be written, or is full
-├── ServiceRefused            a service refuses everything we send: a wrong key, an empty account
+├── ServiceRefused            a service refuses all we send: a wrong key, an empty account
 └── ItemError                 of one item; the others go on
     ├── Failed                did not work; the next run tries again
     │   ├── MediaError        a file that cannot be decoded, or lies about itself
@@ -89,7 +89,7 @@ class MediaError(Failed):
 
 
 class Lost(Failed):
-    """A paid request that brought no answer: it may have been charged, so its money stays reserved."""
+    """A paid request without an answer: it may have been charged, so its money stays reserved."""
 
     default_reason = "no answer"
 
@@ -107,6 +107,6 @@ class Rejected(ItemError):
 
 
 class Waiting(ItemError):
-    """A limit was reached (budget, daily cap) or a job is pending; the next run goes on by itself."""
+    """A limit was reached (budget, daily cap) or a job is pending: the next run goes on."""
 
     default_reason = "waiting"

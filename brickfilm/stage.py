@@ -129,7 +129,7 @@ class Stage(Part, Generic[In, Out]):
 
     @property
     def budget(self) -> float | None:
-        """US dollars that this kind of stage may spend in one work folder, all settings together."""
+        """US dollars this kind of stage may spend in one work folder, all settings together."""
         return None
 
     def reserve(self, item: In) -> float:
