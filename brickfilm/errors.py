@@ -59,21 +59,25 @@ class ServiceRefused(BrickfilmError):
 
 
 class ItemError(BrickfilmError):
-    """An error of one item. `reason` is the word it is counted under, the message is for people."""
+    """An error of one item. `reason` is the word it is counted under, the message is for people.
+
+    `of` is the record it is about where that is not the item the stage was given: a shot, say.
+    """
 
     default_reason = "error"
 
-    def __init__(self, message: str, *, reason: str | None = None) -> None:
+    def __init__(self, message: str, *, reason: str | None = None, of: object = None) -> None:
         super().__init__(message)
         self.reason = reason or self.default_reason
+        self.of = of
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), str(self), self.reason))
+        return (_rebuild, (type(self), str(self), self.reason, self.of))
 
 
-def _rebuild(kind: type[ItemError], message: str, reason: str) -> ItemError:
+def _rebuild(kind: type[ItemError], message: str, reason: str, of: object) -> ItemError:
     """Unpickle an item's error: its constructor takes the reason by keyword."""
-    return kind(message, reason=reason)
+    return kind(message, reason=reason, of=of)
 
 
 class Failed(ItemError):

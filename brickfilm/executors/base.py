@@ -1,0 +1,70 @@
+"""What an executor is, and what it runs in a worker."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from brickfilm.errors import WorkdirUnusable
+from brickfilm.stage import Landed, Stage, Want
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a call brought back: one landing for each want, and the seconds it took."""
+
+    landed: Sequence[Landed]
+    seconds: float
+
+
+class Executor(Protocol):
+    """Runs calls somewhere; the order of completion is any."""
+
+    def submit(self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> Future[Delivery]:
+        """Start a call; the future raises what is not an item's error."""
+
+    def width(self, stage: Stage[Any, Any]) -> int:
+        """Calls of this stage that can run at the same time."""
+
+    def close(self, *, now: bool = False) -> None:
+        """Free every worker; `now` does not wait for calls in flight."""
+
+
+class Bench:
+    """The stages that are open in one worker: each opened once, at its first call."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, Path], Callable[..., Any]] = {}
+        self._exits = ExitStack()
+        self._lock = threading.Lock()
+
+    def perform(self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> Delivery:
+        """Ask the stage for each want."""
+        started = time.perf_counter()
+        try:
+            landed = stage.perform(self._asker(stage, work), wants)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise WorkdirUnusable(
+                    f"the disk of {str(work)!r} is full: make room and run the same command again"
+                ) from error
+            raise
+        return Delivery(landed, time.perf_counter() - started)
+
+    def _asker(self, stage: Stage[Any, Any], work: Path) -> Callable[..., Any]:
+        with self._lock:
+            place = (stage.digest, work)
+            if place not in self._open:
+                self._open[place] = self._exits.enter_context(stage.open(work))
+            return self._open[place]
+
+    def close(self) -> None:
+        """Close every open stage."""
+        self._exits.close()

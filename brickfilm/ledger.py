@@ -1,0 +1,294 @@
+"""One SQLite file in the work folder that remembers every answer, and every dollar.
+
+Only the process that drives a build writes it; any number may read it meanwhile.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from brickfilm.errors import UsageError, WorkdirBusy, WorkdirUnusable
+from brickfilm.stage import Answer, Part
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILENAME = "ledger.sqlite"
+LOCKNAME = "ledger.lock"
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS parts (
+    digest TEXT PRIMARY KEY, name TEXT, version INTEGER, settings TEXT, first_used REAL
+);
+CREATE TABLE IF NOT EXISTS answers (
+    part TEXT, key TEXT, answer TEXT, seconds REAL, at REAL, PRIMARY KEY (part, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS intents (
+    id INTEGER PRIMARY KEY, stage TEXT, part TEXT, key TEXT, reserved REAL, settled REAL,
+    model TEXT, input_tokens INTEGER, output_tokens INTEGER, job TEXT, at REAL
+);
+CREATE INDEX IF NOT EXISTS intents_by_stage ON intents (stage);
+CREATE TABLE IF NOT EXISTS jobs (
+    key TEXT PRIMARY KEY, part TEXT, id TEXT, state TEXT, note TEXT, at REAL
+);
+CREATE TABLE IF NOT EXISTS job_items (part TEXT, key TEXT, job TEXT, PRIMARY KEY (part, key));
+CREATE TABLE IF NOT EXISTS films (id TEXT PRIMARY KEY, facts TEXT);
+CREATE TABLE IF NOT EXISTS outcomes (
+    position INTEGER, stage TEXT, kind TEXT, item TEXT, source_id TEXT, outcome TEXT,
+    reason TEXT, message TEXT, seconds REAL
+);
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one item at one stage in the last pass."""
+
+    position: int
+    """Place of the stage in the pipeline."""
+    stage: str
+    kind: str
+    item: str
+    source_id: str
+    outcome: str
+    """done, rejected, failed or waiting."""
+    reason: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    """Footage this item stands for."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A paid request as written down before it was sent."""
+
+    number: int
+    reserved: float
+    """US dollars."""
+
+
+class Ledger:
+    """The open ledger of a work folder; holds the folder's lock until closed."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self._lock = _lock(work)
+        try:
+            self._db = _connect(work / FILENAME)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._db.close()
+        self._lock.close()
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """All or nothing: what is written inside is committed together."""
+        return _transaction(self._db, self.work)
+
+    # -- answers ---------------------------------------------------------------------------
+
+    def introduce(self, parts: Iterable[Part]) -> None:
+        """Write down what a digest stands for, so that a person can read the ledger."""
+        rows = [(p.digest, type(p).__name__, p.version, repr(p), time.time()) for p in parts]
+        with self.transaction():
+            self._db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)", rows)
+
+    def recall(self, part: str, key: str) -> Answer | None:
+        """The answer, unless there is none or a file it names is gone."""
+        row = self._db.execute(
+            "SELECT answer FROM answers WHERE part = ? AND key = ?", (part, key)
+        ).fetchone()
+        if row is None:
+            return None
+        answer: Answer = json.loads(row[0])
+        return answer if self._files_are_there(answer) else None
+
+    def remember(self, part: str, key: str, answer: Answer, seconds: float = 0.0) -> None:
+        """Keep an answer for ever; call it inside a transaction."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
+            (part, key, json.dumps(answer, ensure_ascii=False), seconds, time.time()),
+        )
+
+    def _files_are_there(self, answer: Answer) -> bool:
+        return all((self.work / file["path"]).is_file() for file in answer.get("files", ()))
+
+    # -- money -----------------------------------------------------------------------------
+
+    def intend(self, stage: str, part: str, key: str, dollars: float) -> Intent:
+        """Write down a paid request before it is sent."""
+        cursor = self._db.execute(
+            "INSERT INTO intents (stage, part, key, reserved, at) VALUES (?, ?, ?, ?, ?)",
+            (stage, part, key, dollars, time.time()),
+        )
+        assert cursor.lastrowid is not None
+        return Intent(cursor.lastrowid, dollars)
+
+    def settle(self, intent: Intent, answer: Answer) -> None:
+        """Replace an intent's reserve by what the answer says that it cost."""
+        names = ("cost", "model", "input_tokens", "output_tokens")
+        cost, model, read, written = (answer.get(name) for name in names)
+        self._db.execute(
+            "UPDATE intents SET settled = ?, model = ?, input_tokens = ?, output_tokens = ? "
+            "WHERE id = ?",
+            (cost or 0.0, model, read, written, intent.number),
+        )
+
+    def spent(self, stage: str) -> float:
+        """US dollars settled and possibly spent by this kind of stage, over all its settings."""
+        query = "SELECT COALESCE(SUM(COALESCE(settled, reserved)), 0) FROM intents WHERE stage = ?"
+        return float(self._db.execute(query, (stage,)).fetchone()[0])
+
+    # -- the end of a pass, and the door ---------------------------------------------------
+
+    def end_pass(self, outcomes: Sequence[Outcome]) -> None:
+        """Replace the outcomes of the last pass by those of this one."""
+        with self.transaction():
+            self._db.execute("DELETE FROM outcomes")
+            self._db.executemany(
+                "INSERT INTO outcomes VALUES (:position, :stage, :kind, :item, :source_id, "
+                ":outcome, :reason, :message, :seconds)",
+                [vars(outcome) for outcome in outcomes],
+            )
+
+    def films(self) -> dict[str, dict[str, Any]]:
+        """What the door remembers of each film, by the film's id."""
+        rows = self._db.execute("SELECT id, facts FROM films")
+        return {film: json.loads(facts) for film, facts in rows}
+
+    def remember_films(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep what the door decided of each film."""
+        rows = [(film, json.dumps(fact)) for film, fact in facts.items()]
+        with self.transaction():
+            self._db.executemany("INSERT OR REPLACE INTO films VALUES (?, ?)", rows)
+
+
+def ledger_frame(folder: str | Path) -> pd.DataFrame:
+    """What became of every item in the last pass: one row an item and stage, as a table."""
+    return _read(folder, "SELECT * FROM outcomes ORDER BY position, item")
+
+
+def answers_frame(folder: str | Path) -> pd.DataFrame:
+    """How many answers each part has, and the seconds of work they took."""
+    return _read(
+        folder,
+        "SELECT name, part, COUNT(*) AS answers, SUM(seconds) AS seconds FROM answers "
+        "JOIN parts ON parts.digest = answers.part GROUP BY part ORDER BY MIN(at)",
+    )
+
+
+def spend_frame(folder: str | Path) -> pd.DataFrame:
+    """Money by stage and model: requests, tokens, settled and possibly spent US dollars."""
+    return _read(
+        folder,
+        "SELECT stage, COALESCE(model, 'no answer') AS model, COUNT(*) AS requests, "
+        "SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens, "
+        "COALESCE(SUM(settled), 0) AS settled, "
+        "COALESCE(SUM(CASE WHEN settled IS NULL THEN reserved END), 0) AS unsettled "
+        "FROM intents GROUP BY stage, model",
+    )
+
+
+def _read(folder: str | Path, query: str) -> pd.DataFrame:
+    import pandas as pd
+
+    path = Path(folder) / FILENAME
+    if not path.is_file():
+        raise UsageError(f"{str(folder)!r} holds no {FILENAME}: name the --out folder of a build")
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        return pd.read_sql_query(query, db)
+    finally:
+        db.close()
+
+
+def _lock(work: Path) -> IO[str]:
+    """Hold the work folder: the lock goes with the process, however it ends."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        handle = (work / LOCKNAME).open("a+")
+    except OSError as error:
+        raise WorkdirUnusable(
+            f"the work folder {str(work)!r} cannot be written ({error.strerror}): name another"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        holder = handle.read().strip() or "another process"
+        handle.close()
+        raise WorkdirBusy(
+            f"{str(work)!r} is being built by {holder}: wait for it, or name another folder"
+        ) from None
+    handle.truncate(0)
+    handle.write(f"process {os.getpid()}")
+    handle.flush()
+    return handle
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")  # an intent outlives a power cut
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+        if found > SCHEMA_VERSION:
+            raise WorkdirUnusable(
+                f"{str(path)!r} was written by a newer brickfilm (schema {found}, this one knows "
+                f"{SCHEMA_VERSION}): upgrade brickfilm"
+            )
+        db.executescript(SCHEMA)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except sqlite3.DatabaseError as error:
+        raise WorkdirUnusable(
+            f"{str(path)!r} cannot be used ({error}): name another work folder, or move it away"
+        ) from error
+    return db
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection, work: Path) -> Iterator[None]:
+    if db.in_transaction:  # a transaction within one is part of it
+        yield
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        _rollback(db)
+        if "full" in str(error):
+            raise WorkdirUnusable(
+                f"the disk of {str(work)!r} is full: make room and run the same command again, "
+                "nothing that was answered is lost"
+            ) from error
+        raise
+    except BaseException:
+        _rollback(db)
+        raise
+
+
+def _rollback(db: sqlite3.Connection) -> None:
+    if db.in_transaction:
+        db.execute("ROLLBACK")

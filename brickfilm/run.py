@@ -1,0 +1,358 @@
+"""One pass over a source: the loop that keeps every stage busy and forgets nothing.
+
+Resuming is replaying: items run through the stages as far as the ledger's answers reach, and wait
+in a lane's inbox where one is missing. The driver alone touches the ledger.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from brickfilm.errors import ItemError, Lost, Rejected, Waiting, WorkdirUnusable
+from brickfilm.executors import Delivery, Executor
+from brickfilm.ledger import Intent, Ledger, Outcome
+from brickfilm.pipeline import AnyStage, Pipeline
+from brickfilm.records import Clip, Video
+from brickfilm.stage import Answer, Landed, Want
+
+Row = tuple[str, str]
+"""(part digest, key): one question in the ledger."""
+
+REJECTED = "__rejected__"
+TRIES_WITHOUT_ANSWER = 3
+INBOX_CALLS = 4
+"""An inbox holds this many rounds of calls before what is above it pauses."""
+
+
+@dataclass
+class Lane:
+    """A stage at work: what waits for it, and what flies."""
+
+    position: int
+    stage: AnyStage
+    width: int
+    inbox: deque[Want] = field(default_factory=deque)
+    claimed: dict[Row, list[Any]] = field(default_factory=dict)
+    """Rows being asked, each with the items that wait for the same answer."""
+    flying: int = 0
+    tries: Counter[Row] = field(default_factory=Counter)
+
+    @property
+    def has_room(self) -> bool:
+        return len(self.inbox) < INBOX_CALLS * self.width * self.stage.chunk
+
+    def rows(self, want: Want) -> list[Row]:
+        """The questions of a want, in the order of the stage's parts."""
+        return [(p.digest, p.key(want.item)) for p in self.stage.parts() if p.digest in want.parts]
+
+    def take(self) -> list[Want]:
+        """The next call: what waits of one group, up to a chunk, shared among idle workers."""
+        group = self.stage.group(self.inbox[0].item)
+        share = math.ceil(len(self.inbox) / max(1, self.width - self.flying))
+        call: list[Want] = []
+        while (
+            self.inbox
+            and len(call) < min(self.stage.chunk, share)
+            and self.stage.group(self.inbox[0].item) == group
+        ):
+            call.append(self.inbox.popleft())
+        return call
+
+
+@dataclass(frozen=True)
+class Flight:
+    """A call in the air."""
+
+    lane: Lane
+    wants: Sequence[Want]
+    intents: Sequence[Intent | None]
+
+
+class Progress(Protocol):
+    """Somebody who watches a run."""
+
+    def update(self, lanes: Sequence[Lane], outcomes: Sequence[Outcome]) -> None:
+        """Called after every change, often: look, and be quick."""
+
+
+class Unwatched:
+    """Nobody watches."""
+
+    def update(self, lanes: Sequence[Lane], outcomes: Sequence[Outcome]) -> None:
+        """Nothing to show."""
+
+
+class Run:
+    """One pass. `finished` are the records that came through; `outcomes` says all of the rest."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        executor: Executor,
+        *,
+        progress: Progress | None = None,
+        rehearse: bool = False,
+    ) -> None:
+        self.ledger = ledger
+        self.executor = executor
+        self.rehearse = rehearse
+        self.progress = progress or Unwatched()
+        self.lanes = [Lane(n, s, executor.width(s)) for n, s in enumerate(pipeline.stages)]
+        self.finished: list[Any] = []
+        self.outcomes: list[Outcome] = []
+        self.planned: dict[int, list[Any]] = {lane.position: [] for lane in self.lanes}
+        """In a rehearsal: what each stage would be asked."""
+        self.stopping = False
+        self._failed: dict[Row, ItemError] = {}
+        self._flights: dict[Future[Delivery], Flight] = {}
+        self._spent = {
+            s.name: ledger.spent(s.name) for s in pipeline.stages if s.budget is not None
+        }
+        ledger.introduce(pipeline.parts())
+
+    def stop(self) -> None:
+        """Dispatch nothing more; what flies lands and is kept."""
+        self.stopping = True
+
+    def go(self, source: Iterator[Any]) -> None:
+        """Run until nothing is left to do. A bug drains what flies before it is raised."""
+        try:
+            self._loop(source)
+        except Exception:  # a second Ctrl-C is none: it leaves at once
+            self._drain()
+            raise
+        finally:
+            with suppress(WorkdirUnusable):  # already on its way up
+                self.ledger.end_pass(self.outcomes)
+
+    def _loop(self, source: Iterator[Any]) -> None:
+        more = True
+        while True:
+            for lane in reversed(self.lanes):  # downstream first: nothing deadlocks
+                while self._may_send(lane) and self._send(lane):
+                    pass
+            while more and not self.stopping and self._room_below(-1):
+                item = next(source, None)
+                more = item is not None
+                if more:
+                    self._push(0, item)
+            self.progress.update(self.lanes, self.outcomes)
+            if self._flights:
+                for future in wait(self._flights, return_when=FIRST_COMPLETED).done:
+                    self._land(future)
+            elif self.stopping or not (more or any(lane.inbox for lane in self.lanes)):
+                return self._leave_waiting()
+
+    # -- forward -----------------------------------------------------------------------------
+
+    def _push(self, position: int, item: Any) -> None:
+        """Carry an item as far as the ledger's answers reach."""
+        while position < len(self.lanes) and not _takes(self.lanes[position].stage, item):
+            position += 1
+        if position == len(self.lanes):
+            self.finished.append(item)
+            return
+        lane = self.lanes[position]
+        rows = [(part.digest, part.key(item)) for part in lane.stage.parts()]
+        answers = {row: self.ledger.recall(*row) for row in rows}
+        missing = [row for row, answer in answers.items() if answer is None]
+        if not missing:
+            self._resolve(lane, item, {d: a for (d, _), a in answers.items() if a is not None})
+        elif failed := next((self._failed[row] for row in missing if row in self._failed), None):
+            self._note(lane, item, "waiting" if isinstance(failed, Waiting) else "failed", failed)
+        elif self.rehearse and not lane.stage.rehearses:
+            self.planned[position].append(item)
+            self._note(lane, item, "waiting", reason="dry run")
+        elif twin := next((row for row in missing if row in lane.claimed), None):
+            lane.claimed[twin].append(item)  # the same question is asked once
+        else:
+            lane.claimed.update({row: [] for row in missing})
+            lane.inbox.append(Want(item, frozenset(digest for digest, _ in missing)))
+
+    def _resolve(self, lane: Lane, item: Any, answers: dict[str, Answer]) -> None:
+        for answer in answers.values():
+            if REJECTED in answer:
+                return self._note(lane, item, "rejected", Rejected(**answer[REJECTED]))
+        results = list(lane.stage.resolve(item, answers))
+        if len(results) == 1 and isinstance(results[0], Rejected) and results[0].of is None:
+            return self._note(lane, item, "rejected", results[0])
+        self._note(lane, item, "done")
+        for result in results:
+            if isinstance(result, Rejected):
+                self._note(lane, result.of or item, "rejected", result)
+            else:
+                self._push(lane.position + 1, result)
+        return None
+
+    # -- dispatch ----------------------------------------------------------------------------
+
+    def _may_send(self, lane: Lane) -> bool:
+        return (
+            not self.stopping
+            and bool(lane.inbox)
+            and lane.flying < lane.width
+            and self._room_below(lane.position)
+        )
+
+    def _room_below(self, position: int) -> bool:
+        return all(lane.has_room for lane in self.lanes[position + 1 :])
+
+    def _send(self, lane: Lane) -> bool:
+        """Start a call; False where only a landing can free the money that it needs."""
+        wants = lane.take()
+        if not self._affordable(lane, wants):
+            if lane.flying:
+                lane.inbox.extendleft(reversed(wants))
+                return False
+            self._wait_for_budget(lane, wants)
+            return True
+        with self.ledger.transaction():  # written down before it is sent
+            intents = [self._intend(lane, want) for want in wants]
+        lane.flying += 1
+        future = self.executor.submit(lane.stage, self.ledger.work, wants)
+        self._flights[future] = Flight(lane, wants, intents)
+        return True
+
+    def _affordable(self, lane: Lane, wants: Sequence[Want]) -> bool:
+        if lane.stage.budget is None:
+            return True
+        asked = sum(lane.stage.reserve(want.item) for want in wants)
+        return self._spent[lane.stage.name] + asked <= lane.stage.budget
+
+    def _intend(self, lane: Lane, want: Want) -> Intent | None:
+        dollars = lane.stage.reserve(want.item)
+        if not dollars:
+            return None
+        self._count_money(lane, dollars)
+        return self.ledger.intend(lane.stage.name, *lane.rows(want)[0], dollars)
+
+    def _count_money(self, lane: Lane, dollars: float) -> None:
+        if lane.stage.name in self._spent:
+            self._spent[lane.stage.name] += dollars
+
+    def _wait_for_budget(self, lane: Lane, wants: Sequence[Want]) -> None:
+        reason = f"max_cost_usd={lane.stage.budget} reached: raise it and run again"
+        for want in wants:
+            for item in self._unclaim(lane, want):
+                self._note(lane, item, "waiting", reason="budget", message=reason)
+
+    # -- landing -----------------------------------------------------------------------------
+
+    def _land(self, future: Future[Delivery]) -> None:
+        flight = self._flights.pop(future)
+        flight.lane.flying -= 1
+        self._commit(flight, future.result())
+        for want in flight.wants:
+            for item in self._unclaim(flight.lane, want):
+                self._push(flight.lane.position, item)  # finds its answers now
+
+    def _commit(self, flight: Flight, delivery: Delivery) -> None:
+        seconds = delivery.seconds / len(flight.wants)
+        with self.ledger.transaction():
+            for want, intent, landed in zip(
+                flight.wants, flight.intents, delivery.landed, strict=True
+            ):
+                self._keep(flight.lane, want, intent, landed, seconds)
+
+    def _keep(
+        self, lane: Lane, want: Want, intent: Intent | None, landed: Landed, seconds: float
+    ) -> None:
+        """Write down what a want brought: answers, a rejection, or nothing but a failure."""
+        rows = dict(lane.rows(want))
+        match landed:
+            case Lost():
+                self._lose(lane, list(rows.items()), landed)
+                return
+            case Rejected():
+                told = {"message": str(landed), "reason": landed.reason}
+                answers: dict[str, Answer] = {digest: {REJECTED: told} for digest in rows}
+            case ItemError():
+                self._failed.update(dict.fromkeys(rows.items(), landed))
+                answers = {}
+            case _:
+                answers = dict(landed)
+        for digest, answer in answers.items():
+            self.ledger.remember(digest, rows[digest], answer, seconds)
+        if intent is not None:
+            answer = next(iter(answers.values()), {})
+            self._count_money(lane, (answer.get("cost") or 0.0) - intent.reserved)
+            self.ledger.settle(intent, answer)
+
+    def _lose(self, lane: Lane, rows: Sequence[Row], error: Lost) -> None:
+        """A request without an answer stays reserved; it is asked again a few times."""
+        for row in rows:
+            lane.tries[row] += 1
+            if lane.tries[row] >= TRIES_WITHOUT_ANSWER:
+                self._failed[row] = error
+
+    def _unclaim(self, lane: Lane, want: Want) -> list[Any]:
+        """The want's item and those that waited for the same answer."""
+        followers = [item for row in lane.rows(want) for item in lane.claimed.pop(row, [])]
+        return [want.item, *followers]
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _leave_waiting(self) -> None:
+        """Say of everything still in an inbox that the next run goes on with it."""
+        for lane in self.lanes:
+            while lane.inbox:
+                for item in self._unclaim(lane, lane.inbox.popleft()):
+                    self._note(lane, item, "waiting", reason="interrupted")
+
+    def _drain(self) -> None:
+        """After a bug or a refusal: keep what flies, follow nothing."""
+        for future in wait(self._flights).done:
+            if future.exception() is None:
+                with suppress(WorkdirUnusable):
+                    self._commit(self._flights[future], future.result())
+        self._flights.clear()
+        self._leave_waiting()
+
+    def _note(
+        self,
+        lane: Lane,
+        item: Any,
+        outcome: str,
+        error: ItemError | None = None,
+        *,
+        reason: str = "",
+        message: str = "",
+    ) -> None:
+        self.outcomes.append(
+            Outcome(
+                position=lane.position,
+                stage=lane.stage.name,
+                kind=type(item).__name__.lower(),
+                item=item.id,
+                source_id=_source_of(item),
+                outcome=outcome,
+                reason=error.reason if error else reason,
+                message=str(error) if error else message,
+                seconds=_seconds_of(item),
+            )
+        )
+
+
+def _takes(stage: AnyStage, item: Any) -> bool:
+    return not stage.takes or isinstance(item, stage.takes)
+
+
+def _source_of(item: Any) -> str:
+    film = item if hasattr(item, "source_id") else item.video
+    return str(film.source_id)
+
+
+def _seconds_of(item: Any) -> float:
+    match item:
+        case Video():
+            return item.duration
+        case Clip():
+            return item.end - item.start
+    return 0.0
