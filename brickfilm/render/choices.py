@@ -1,0 +1,32 @@
+"""The words a film may be made of, and the error for one that it may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from brickfilm.errors import UsageError
+
+SCENES = ("street", "castle", "space", "harbour", "forest")
+PALETTES = ("classic", "pastel", "earth", "neon", "winter")
+CAMERAS = ("static", "pan", "dolly", "nudge", "handheld", "whip")
+LIGHTINGS = ("day", "dusk", "night", "lamp", "overcast")
+SPEEDS = {"slow": 0.45, "medium": 1.0, "fast": 2.2}
+"""How far things move between two drawings, as a factor on a walking pace."""
+VFR = ("jitter", "half", "random-holds", "drop-third")
+KINDS = ("action", "frozen", "title")
+JOINS = ("cut", "fade", "crossfade")
+
+
+class RenderError(UsageError):
+    """A film that cannot be drawn as asked."""
+
+
+def check(name: str, value: str | None, allowed: Iterable[str]) -> None:
+    """Raise unless `value` is None or one of `allowed`; the message names the nearest."""
+    words = list(allowed)
+    if value is None or value in words:
+        return
+    near = get_close_matches(value, words, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "choose another"
+    raise RenderError(f"{name}={value!r} is not one of {', '.join(words)}: {hint}")
