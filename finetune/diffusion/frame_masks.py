@@ -1,0 +1,84 @@
+"""Which frames of a training clip are given, and which are to be denoised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Generator, Tensor
+
+from finetune.errors import ConfigError
+
+MASK_KINDS = (
+    "none",
+    "quarter_random",
+    "quarter_head",
+    "quarter_tail",
+    "quarter_head_tail",
+    "frame_random",
+    "frame_head",
+    "frame_tail",
+    "frame_head_tail",
+)
+
+RECIPE_PROBABILITIES: Mapping[str, float] = {
+    "none": 0.75,
+    "quarter_random": 0.025,
+    "quarter_head": 0.025,
+    "quarter_tail": 0.025,
+    "quarter_head_tail": 0.05,
+    "frame_random": 0.025,
+    "frame_head": 0.025,
+    "frame_tail": 0.025,
+    "frame_head_tail": 0.05,
+}
+
+
+def draw_frame_mask(
+    frames: int, probabilities: Mapping[str, float], generator: Generator
+) -> Tensor:
+    """A mask [frames] bool, True = to denoise; of one kind, drawn with the probabilities.
+
+    One frame alone is never given; fewer than four have no quarter but one frame.
+    """
+    kind = _draw_kind(probabilities, generator)
+    return frame_mask(kind, frames, generator)
+
+
+def frame_mask(kind: str, frames: int, generator: Generator) -> Tensor:
+    """A mask [frames] bool of this kind; a quarter is 1 to frames // 4 frames, ends included."""
+    mask = torch.ones(frames, dtype=torch.bool)
+    if kind == "none" or frames == 1:
+        return mask
+    size, _, place = kind.partition("_")
+    most = max(1, frames // 4) if size == "quarter" else 1
+    count = _integer(1, most, generator)
+    if place == "random":
+        first = _integer(0, frames - count, generator)
+        mask[first : first + count] = False
+    if place.startswith("head"):
+        mask[:count] = False
+    if place.endswith("tail") and (place == "tail" or frames > 2):  # leave one to denoise
+        mask[-count:] = False
+    return mask
+
+
+def check_probabilities(probabilities: Mapping[str, float]) -> None:
+    """Raise ConfigError unless these are kinds we know, summing to one."""
+    for kind in probabilities:
+        if kind not in MASK_KINDS:
+            raise ConfigError(f"no frame mask is called {kind!r}: choose from {MASK_KINDS}")
+    total = sum(probabilities.values())
+    if min(probabilities.values(), default=0) < 0 or abs(total - 1) > 1e-6:
+        raise ConfigError(f"frame mask probabilities sum to {total:g}: make them sum to 1")
+
+
+def _draw_kind(probabilities: Mapping[str, float], generator: Generator) -> str:
+    kinds = list(probabilities)
+    weights = torch.tensor([probabilities[kind] for kind in kinds], dtype=torch.float64)
+    return kinds[int(torch.multinomial(weights, 1, generator=generator))]
+
+
+def _integer(low: int, high: int, generator: Generator) -> int:
+    """Uniform over low..high, both included."""
+    return int(torch.randint(low, high + 1, (), generator=generator))

@@ -1,0 +1,1 @@
+"""The networks: STDiT2, and the two frozen encoders around it."""

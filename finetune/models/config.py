@@ -1,0 +1,43 @@
+"""The shape of an STDiT2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from finetune.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class STDiT2Config:
+    """The network's shape; the defaults are XL/2, as published."""
+
+    depth: int = 28
+    hidden_size: int = 1152
+    num_heads: int = 16
+    mlp_ratio: float = 4.0
+    in_channels: int = 4
+    caption_channels: int = 4096
+    model_max_length: int = 200  # text tokens
+    input_sq_size: int = 512  # the picture's side for which places count patches
+    patch_size: tuple[int, int, int] = (1, 2, 2)
+    qk_norm: bool = True
+    class_dropout_prob: float = 0.1  # captions replaced by the null text in training
+    round_scalars: bool = True  # to the weights' dtype before the sinusoids, as published
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patch_size", tuple(self.patch_size))
+        if self.patch_size[0] != 1:
+            raise ConfigError(f"patch_size {self.patch_size}: frames are not patched, begin with 1")
+        if self.hidden_size % (2 * self.num_heads) or self.hidden_size % 12:
+            raise ConfigError(
+                f"hidden_size {self.hidden_size} must be a multiple of 12 and of twice "
+                f"num_heads ({self.num_heads}): choose another of the two"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_heads
+
+    @property
+    def out_channels(self) -> int:
+        return 2 * self.in_channels  # noise, then variance

@@ -1,0 +1,125 @@
+"""What the network is told besides the latent: scalars, text, and where a token stands."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SINUSOIDS = 256  # of a scalar, half cosines and half sines
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of the rotary angles, each [T, head_dim / 2] in float32."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+def sinusoids(values: Tensor, width: int = SINUSOIDS) -> Tensor:
+    """values [N] -> [N, width] float32: width/2 cosines, then as many sines (Vaswani, 2017)."""
+    half = width // 2
+    steps = torch.arange(half, device=values.device, dtype=torch.float32)
+    angles = values.float()[:, None] * torch.exp(steps * (-math.log(10000.0) / half))
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+def place_sinusoids(places: Tensor, width: int) -> Tensor:
+    """places [N] float64 -> [N, width] float32: width/2 sines, then as many cosines."""
+    half = width // 2
+    steps = torch.arange(half, device=places.device, dtype=torch.float64)
+    angles = places[:, None] * torch.pow(10000.0, -steps / half)
+    return torch.cat([angles.sin(), angles.cos()], dim=1).float()
+
+
+def space_position(
+    rows: int, columns: int, width: int, *, height: Tensor, width_px: Tensor, nominal: int
+) -> Tensor:
+    """The sin/cos code of a grid of patches: [rows * columns, width] float32.
+
+    height, width_px: scalar tensors, the picture's pixels; they are read on the device, so nothing
+    waits for the GPU. The first half of the width encodes the column, the second the row; both are
+    scaled so that a picture of any size spans what `nominal` pixels squared spanned.
+    """
+    scale = (height.double() * width_px.double()).sqrt() / nominal
+    base = round(math.sqrt(rows * columns))
+    row = torch.arange(rows, device=height.device, dtype=torch.float64) / scale * (base / rows)
+    column = torch.arange(columns, device=height.device, dtype=torch.float64)
+    column = column / scale * (base / columns)
+    columns_code = place_sinusoids(column, width // 2)[None].expand(rows, -1, -1)
+    rows_code = place_sinusoids(row, width // 2)[:, None].expand(-1, columns, -1)
+    return torch.cat([columns_code, rows_code], dim=-1).reshape(rows * columns, width)
+
+
+class RotaryEmbedding(nn.Module):
+    """Rotary angles of frames (Su et al., 2021), from frequencies that the checkpoint holds.
+
+    `freqs` [head_dim / 2] is stored but not trained; 10000^(-k / len) is only where it begins.
+    """
+
+    def __init__(self, head_dim: int) -> None:
+        super().__init__()
+        self.freqs = nn.Parameter(torch.empty(head_dim // 2), requires_grad=False)
+
+    def reset_parameters(self) -> None:
+        steps = torch.arange(len(self.freqs), dtype=torch.float32, device=self.freqs.device)
+        with torch.no_grad():
+            self.freqs.copy_(torch.pow(10000.0, -steps / len(self.freqs)))
+
+    def forward(self, frames: int) -> Rotation:
+        places = torch.arange(frames, device=self.freqs.device, dtype=torch.float32)
+        angles = places[:, None] * self.freqs.float()
+        return Rotation(angles.cos(), angles.sin())
+
+
+class ScalarEmbedder(nn.Module):
+    """[B] or [B, n] numbers -> [B, width] or [B, n * width]: sinusoids, Linear, SiLU, Linear."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(SINUSOIDS, width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+        )
+
+    def forward(self, values: Tensor) -> Tensor:
+        dtype = next(self.mlp.parameters()).dtype
+        return self.mlp(sinusoids(values.flatten()).to(dtype)).view(len(values), -1)
+
+
+class Mlp(nn.Module):
+    """fc1, GELU (tanh), fc2."""
+
+    def __init__(self, width: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+
+
+class CaptionEmbedder(nn.Module):
+    """Text states [B, L, caption_channels] -> [B, L, width], some samples told nothing.
+
+    `y_embedding` [L, caption_channels] is the null text, a buffer, in the place of the states.
+    """
+
+    y_embedding: Tensor
+
+    def __init__(self, caption_channels: int, width: int, tokens: int) -> None:
+        super().__init__()
+        self.y_proj = Mlp(caption_channels, width, width)
+        self.register_buffer("y_embedding", torch.empty(tokens, caption_channels))
+
+    def null(self, y: Tensor, drop: Tensor) -> Tensor:
+        """y with the null text where drop [B] is True."""
+        null = self.y_embedding[: y.shape[1]].to(y.dtype)
+        return torch.where(drop[:, None, None], null, y)
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self.y_proj(y)

@@ -1,0 +1,126 @@
+"""The text encoder: the encoder half of T5 v1.1, 200 tokens a caption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from finetune.models.digest import weights_digest
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+TOKENS = 200
+PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"  # T5's own, and in its order
+
+
+class TextStates(NamedTuple):
+    """Of B captions: states [B, L, width] float32, mask [B, L] bool, and tokens cut off [B]."""
+
+    states: Tensor
+    mask: Tensor
+    cut: list[int]
+
+
+class TextEncoder:
+    """Captions to states; frozen."""
+
+    def __init__(self, network: nn.Module, tokenizer: Any, *, tokens: int = TOKENS) -> None:
+        self.network: Any = network.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.tokens = tokens
+        self._digest: str | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | PathLike[str] = "DeepFloyd/t5-v1_1-xxl",
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        tokens: int = TOKENS,
+    ) -> Self:
+        """From a Hub id or a folder in transformers' layout."""
+        from transformers import AutoTokenizer, T5EncoderModel
+
+        network = T5EncoderModel.from_pretrained(source, dtype=dtype)
+        return cls(network.to(device), AutoTokenizer.from_pretrained(source), tokens=tokens)
+
+    @classmethod
+    def tiny_random(
+        cls, captions: Sequence[str], seed: int, *, width: int = 32, tokens: int = TOKENS
+    ) -> Self:
+        """The same class at toy size: weights from the seed, tokens learned from the captions.
+
+        width: of the states, the denoiser's `caption_channels`.
+        """
+        from transformers import T5Config, T5EncoderModel
+
+        tokenizer = _trained_tokenizer(captions)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            config = T5Config(
+                vocab_size=len(tokenizer),
+                d_model=width,
+                d_kv=8,
+                d_ff=2 * width,
+                num_layers=2,
+                num_heads=4,
+                feed_forward_proj="gated-gelu",
+            )
+            network = T5EncoderModel(config)
+        return cls(network, tokenizer, tokens=tokens)
+
+    @property
+    def width(self) -> int:
+        return int(self.network.config.d_model)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over configuration, weights, tokenizer and length: the name of its states."""
+        if self._digest is None:
+            tokenizer = self.tokenizer.backend_tokenizer.to_str()
+            config = self.network.config.to_dict()
+            self._digest = weights_digest(self.network, config, tokenizer, str(self.tokens))
+        return self._digest
+
+    def to(self, device: torch.device | str) -> Self:
+        self.network.to(device)
+        return self
+
+    @torch.no_grad()
+    def encode(self, captions: Sequence[str]) -> TextStates:
+        """Every caption padded or cut to `tokens`; what was cut is counted, not hidden."""
+        whole = self.tokenizer(list(captions), truncation=False)["input_ids"]
+        batch = self.tokenizer(
+            list(captions),
+            padding="max_length",
+            max_length=self.tokens,
+            truncation=True,
+            return_tensors="pt",
+        ).to(self.network.device)
+        output = self.network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+        cut = [max(0, len(ids) - self.tokens) for ids in whole]
+        return TextStates(output.last_hidden_state.float(), batch["attention_mask"].bool(), cut)
+
+
+def _trained_tokenizer(captions: Sequence[str]) -> Any:
+    """A small byte-pair tokenizer of these captions, ending each with T5's end token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    specials = [PAD, END, UNKNOWN]
+    trainer = trainers.BpeTrainer(vocab_size=512, special_tokens=specials, show_progress=False)
+    tokenizer.train_from_iterator(captions, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, specials.index(END))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, unk_token=UNKNOWN
+    )

@@ -1,0 +1,109 @@
+"""The image VAE that makes latents: diffusers' AutoencoderKL, frame by frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import torch
+from torch import Generator, Tensor, nn
+
+from finetune.models.digest import weights_digest
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+SCALE = 0.18215  # latents of sd-vae-ft-ema have about unit variance after it
+STRIDE = 8
+CHANNELS = 4
+
+
+class Moments(NamedTuple):
+    """A frame's latent distribution, scaled: a latent is mean + std * noise. [N, 4, h, w]."""
+
+    mean: Tensor
+    std: Tensor
+
+
+class VAE:
+    """Frames to latents and back; frozen. Height and width shrink by 8, rounded down."""
+
+    def __init__(self, network: nn.Module, *, micro_batch: int = 8) -> None:
+        self.network: Any = network.eval().requires_grad_(False)
+        self.micro_batch = micro_batch  # frames in memory at once
+        self._digest: str | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | PathLike[str] = "stabilityai/sd-vae-ft-ema",
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        micro_batch: int = 8,
+    ) -> Self:
+        """From a Hub id or a folder in diffusers' layout."""
+        from diffusers import AutoencoderKL
+
+        network = AutoencoderKL.from_pretrained(source, torch_dtype=dtype)
+        return cls(network.to(device), micro_batch=micro_batch)
+
+    @classmethod
+    def tiny_random(cls, seed: int) -> Self:
+        """The same class at toy size, the same weights for the same seed."""
+        from diffusers import AutoencoderKL
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = AutoencoderKL(
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                up_block_types=("UpDecoderBlock2D",) * 4,
+                block_out_channels=(8, 8, 8, 8),
+                norm_num_groups=4,
+                latent_channels=CHANNELS,
+            )
+        return cls(network)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over configuration and weights, precision included: the name of its latents."""
+        if self._digest is None:
+            self._digest = weights_digest(self.network, dict(self.network.config))
+        return self._digest
+
+    @staticmethod
+    def latent_size(height: int, width: int) -> tuple[int, int]:
+        """Of a picture of this many pixels."""
+        return height // STRIDE, width // STRIDE
+
+    def to(self, device: torch.device | str) -> Self:
+        self.network.to(device)
+        return self
+
+    @torch.no_grad()
+    def encode_moments(self, frames: Tensor) -> Moments:
+        """frames [N, 3, H, W] in [-1, 1] -> mean and std [N, 4, h, w] float32, scaled."""
+        parts = [self._moments(part) for part in torch.split(frames, self.micro_batch)]
+        return Moments(torch.cat([p.mean for p in parts]), torch.cat([p.std for p in parts]))
+
+    def encode(self, frames: Tensor, generator: Generator | None = None) -> Tensor:
+        """frames [N, 3, H, W] in [-1, 1] -> a latent drawn for each, [N, 4, h, w] float32."""
+        mean, std = self.encode_moments(frames)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        return mean + std * noise
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """latents [N, 4, h, w], scaled -> frames [N, 3, 8h, 8w] float32 in [-1, 1]."""
+        parts = [
+            self.network.decode(self._cast(part / SCALE)).sample.float()
+            for part in torch.split(latents, self.micro_batch)
+        ]
+        return torch.cat(parts).clamp(-1, 1)
+
+    def _moments(self, frames: Tensor) -> Moments:
+        distribution = self.network.encode(self._cast(frames)).latent_dist
+        return Moments(distribution.mean.float() * SCALE, distribution.std.float() * SCALE)
+
+    def _cast(self, x: Tensor) -> Tensor:
+        weight = next(self.network.parameters())
+        return x.to(device=weight.device, dtype=weight.dtype)
