@@ -1,0 +1,48 @@
+"""Footage in, captioned Hugging Face dataset out.
+
+Everything public is importable from here, and nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from brickfilm.build import build_dataset
+    from brickfilm.dataset import BrickfilmDataset
+    from brickfilm.ledger import ledger_frame
+    from brickfilm.sources import FolderSource
+    from brickfilm.stages import ClipWriter, FrameSampler, Keep, SceneSplitter
+
+_HOME = {
+    "BrickfilmDataset": "brickfilm.dataset",
+    "ClipWriter": "brickfilm.stages",
+    "FolderSource": "brickfilm.sources",
+    "FrameSampler": "brickfilm.stages",
+    "Keep": "brickfilm.stages",
+    "SceneSplitter": "brickfilm.stages",
+    "build_dataset": "brickfilm.build",
+    "ledger_frame": "brickfilm.ledger",
+}
+
+__all__ = [
+    "BrickfilmDataset",
+    "ClipWriter",
+    "FolderSource",
+    "FrameSampler",
+    "Keep",
+    "SceneSplitter",
+    "build_dataset",
+    "ledger_frame",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'brickfilm' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

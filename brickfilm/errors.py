@@ -51,6 +51,10 @@ class WorkdirUnusable(UsageError):
     """The work folder cannot be written."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after what flew has landed; the message says how to go on. Exit code 130."""
+
+
 class ServiceRefused(BrickfilmError):
     """A service refuses everything we send (a wrong key, an empty account): going on is pointless.
 

@@ -42,6 +42,11 @@ class Pipeline:
         """Everything that has rows in the ledger."""
         return [part for stage in self.stages for part in stage.parts()]
 
+    def check(self) -> None:
+        """Raise UsageError where a stage could not be asked: a missing key, a missing extra."""
+        for stage in self.asked:
+            stage.check()
+
     def describe(self) -> str:
         """The plan, a line a stage."""
         return "\n".join(f"{n}. {stage!r}" for n, stage in enumerate(self.asked, start=1))

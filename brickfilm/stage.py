@@ -105,6 +105,9 @@ class Stage(Part, Generic[In, Out]):
         """One stage that does this and the following one in one call, where that pays."""
         return None
 
+    def check(self) -> None:
+        """Raise UsageError where `open` could not work (no key, no extra), before a build starts."""
+
     def open(self, work: Path) -> AbstractContextManager[Callable[[In], Answer]]:
         """Once a worker: load models, connect clients; gives the function that asks."""
         raise NotImplementedError(f"{self.name} never asks")

@@ -1,0 +1,157 @@
+"""`build_dataset`: run the stages over a source, then the door, then write."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from brickfilm import door
+from brickfilm.dataset import BrickfilmDataset, dataset_of
+from brickfilm.errors import Interrupted, UsageError
+from brickfilm.executors import Executor, LocalExecutor
+from brickfilm.ledger import Ledger, Outcome
+from brickfilm.pipeline import AnyStage, Pipeline, Source
+from brickfilm.progress import shown
+from brickfilm.records import Clip, Image
+from brickfilm.run import Run
+from brickfilm.stages import ClipWriter, FrameSampler
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build: its dataset, and what became of every item."""
+
+    dataset: BrickfilmDataset
+    outcomes: Sequence[Outcome]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 some failed, 3 some only wait."""
+        counts = Counter(outcome.outcome for outcome in self.outcomes)
+        return 1 if counts["failed"] else 3 if counts["waiting"] else 0
+
+
+def build_dataset(
+    source: Source,
+    *stages: AnyStage,
+    workdir: str | Path,
+    executor: Executor | None = None,
+    test_fraction: float = 0.05,
+) -> BrickfilmDataset:
+    """Turn footage into a captioned dataset; run it again to go on where it stopped.
+
+    The work folder holds `dataset/`, `report.html`, `ledger.sqlite` and the artefacts. Raises
+    UsageError (wiring, work folder) before anything is done, ServiceRefused when a service turns
+    all requests away, and Interrupted (a KeyboardInterrupt) after Ctrl-C.
+    """
+    return build(
+        source, stages, workdir=workdir, executor=executor, test_fraction=test_fraction
+    ).dataset
+
+
+def build(
+    source: Source,
+    stages: Sequence[AnyStage],
+    *,
+    workdir: str | Path,
+    executor: Executor | None = None,
+    test_fraction: float = 0.05,
+) -> Built:
+    """`build_dataset` for callers who also want to know what became of every item."""
+    if not 0 <= test_fraction < 1:
+        raise UsageError(
+            f"test_fraction={test_fraction} must be in [0, 1): the share of test films"
+        )
+    pipeline = Pipeline.of(source, with_writer(stages))
+    pipeline.check()
+    with Ledger(Path(workdir)) as ledger, closing_executor(executor) as pool, shown() as progress:
+        run = Run(pipeline, ledger, pool, progress=progress)
+        with stopped_by_ctrl_c(run):
+            run.go(source.items())
+        if run.stopping:
+            raise Interrupted(_how_to_go_on(run, ledger.work))
+        return Built(_through_the_door(run, ledger, test_fraction), run.outcomes)
+
+
+def rehearse(
+    source: Source, stages: Sequence[AnyStage], *, workdir: str | Path
+) -> tuple[Pipeline, Run]:
+    """A dry run: only what fetches, writes and costs nothing is asked; the rest is counted."""
+    pipeline = Pipeline.of(source, with_writer(stages))
+    with Ledger(Path(workdir)) as ledger, closing_executor(None) as pool, shown() as progress:
+        run = Run(pipeline, ledger, pool, progress=progress, rehearse=True)
+        with stopped_by_ctrl_c(run):
+            run.go(source.items())
+    return pipeline, run
+
+
+def with_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:
+    """The stages with a ClipWriter, which is implied where none gives the clip's file."""
+    if any("path" in stage.gives for stage in stages):
+        return list(stages)
+    sampler = next((n for n, s in enumerate(stages) if isinstance(s, FrameSampler)), len(stages))
+    return [*stages[:sampler], ClipWriter(), *stages[sampler:]]
+
+
+def _through_the_door(run: Run, ledger: Ledger, test_fraction: float) -> BrickfilmDataset:
+    clips = door.one_a_place(door.clip_row(c) for c in run.finished if isinstance(c, Clip))
+    images = door.one_a_place(door.image_row(i) for i in run.finished if isinstance(i, Image))
+    door.group_near_duplicates(clips)
+    door.mark_repeated_captions(clips)
+    split = door.split_films(clips + images, ledger.films(), test_fraction)
+    incomplete = any(o.outcome in ("failed", "waiting") for o in run.outcomes)
+    dataset = dataset_of(
+        clips, images, split.of_film, ledger.work, incomplete=incomplete, moved=split.moved
+    )
+    dataset.save(ledger.work / "dataset")
+    ledger.remember_films(split.memory)
+    return dataset
+
+
+@contextmanager
+def closing_executor(executor: Executor | None) -> Iterator[Executor]:
+    """The caller's executor, left open; or one of our own, closed at the end."""
+    if executor is not None:
+        yield executor
+        return
+    own = LocalExecutor()
+    try:
+        yield own
+    except KeyboardInterrupt:
+        own.close(now=True)
+        raise
+    own.close()
+
+
+@contextmanager
+def stopped_by_ctrl_c(run: Run) -> Iterator[None]:
+    """First Ctrl-C: nothing more is dispatched, what flies lands. A second leaves at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if run.stopping:
+            raise KeyboardInterrupt
+        run.stop()
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _how_to_go_on(run: Run, work: Path) -> str:
+    counts = Counter(outcome.outcome for outcome in run.outcomes)
+    done = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+    return (
+        f"interrupted; {done or 'nothing done yet'}. What was answered is kept in {str(work)!r}: "
+        "run the same command to go on"
+    )

@@ -1,0 +1,91 @@
+"""The command line: a skin over the library. Errors become one line and an exit code.
+
+Exit codes: 0 done, 1 some items failed, 2 wrong usage, 3 some only wait, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from brickfilm.errors import BrickfilmError, UsageError
+
+app = typer.Typer(
+    help="Footage in, captioned Hugging Face dataset out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console()
+
+INTERRUPTED = 130
+
+Out = Annotated[Path, typer.Option("--out", help="work folder: dataset, report, ledger")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="say what would be done, and do none of it")
+]
+
+
+@app.command()
+def demo(out: Out = Path("work/demo"), seed: int = 0) -> None:
+    """Render a small brick film and build a captioned dataset from it: no key, no network."""
+    from brickfilm.commands.build import run_build
+    from brickfilm.commands.demo import demo_recipe
+
+    run_build(demo_recipe(out, seed=seed), out)
+
+
+@app.command()
+def build(
+    footage: Annotated[Path, typer.Argument(help="a film, a folder of films, or a recipe .py")],
+    out: Out,
+    captions: Annotated[
+        str, typer.Option(help="gpt-4o, sidecar (.vtt/.srt/.json beside the films) or none")
+    ] = "gpt-4o",
+    dry_run: DryRun = False,
+) -> None:
+    """Build a captioned dataset; run it again to go on where it stopped."""
+    from brickfilm.commands.build import recipe_of, rehearse_build, run_build
+
+    recipe = recipe_of(footage, captions)
+    if dry_run:
+        rehearse_build(recipe, out)
+    else:
+        run_build(recipe, out)
+
+
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(help="the --out folder of a build")]) -> None:
+    """What became of every item, by stage, and what it cost."""
+    from brickfilm.commands.status import status_tables
+
+    for table in status_tables(folder):
+        console.print(table)
+
+
+def main() -> None:
+    """The entry point: an error raised on purpose is one line; --debug shows where it came from."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except SystemExit as leave:
+        if leave.code != INTERRUPTED:
+            raise
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # threads that wait for the network would hold a plain exit back
+    except BrickfilmError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""`brickfilm build`: a recipe, or a folder with the default stages."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cloudpickle
+import typer
+from rich.console import Console
+
+from brickfilm.build import build, rehearse
+from brickfilm.errors import Interrupted, UsageError
+from brickfilm.pipeline import AnyStage, Source
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe file says: where footage comes from, and what is done with it."""
+
+    source: Source
+    stages: Sequence[AnyStage]
+    test_fraction: float = 0.05
+
+
+def recipe_of(footage: Path, captions: str) -> Recipe:
+    """A recipe from a `.py` file, or the default stages over films."""
+    return load_recipe(footage) if footage.suffix == ".py" else default_recipe(footage, captions)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read the names `source` and `stages` (and `test_fraction`) of a Python file."""
+    if not path.is_file():
+        raise UsageError(f"there is no recipe {str(path)!r}")
+    spec = importlib.util.spec_from_file_location("brickfilm_recipe", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    cloudpickle.register_pickle_by_value(module)  # workers cannot import it: its stages travel
+    if missing := [name for name in ("source", "stages") if not hasattr(module, name)]:
+        raise UsageError(
+            f"the recipe {str(path)!r} defines no {' and no '.join(missing)}: it needs "
+            "source = ... and stages = (...) at its top level"
+        )
+    return Recipe(module.source, module.stages, getattr(module, "test_fraction", 0.05))
+
+
+def default_recipe(footage: Path, captions: str) -> Recipe:
+    """Shots of 15-200 frames, three stills, and captions from where `captions` says."""
+    from brickfilm import FolderSource, FrameSampler, SceneSplitter
+
+    return Recipe(
+        FolderSource(footage),
+        (SceneSplitter(), FrameSampler(), *_captioners(captions)),
+    )
+
+
+def run_build(recipe: Recipe, out: Path) -> None:
+    """Build, say where things lie, and exit with the build's code."""
+    try:
+        built = build(recipe.source, recipe.stages, workdir=out, test_fraction=recipe.test_fraction)
+    except Interrupted as stop:
+        print(f"\n{stop}", file=sys.stderr)
+        raise
+    for config, splits in built.dataset.items():
+        sizes = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items())
+        console.print(f"{config}: {sizes}", highlight=False)
+    console.print(
+        f"dataset: {out / 'dataset'}\nreport:  {built.dataset.report_path}", soft_wrap=True
+    )
+    if built.exit_code:
+        console.print(f"not everything is done: brickfilm status {out}", soft_wrap=True)
+    raise typer.Exit(built.exit_code)
+
+
+def rehearse_build(recipe: Recipe, out: Path) -> None:
+    """Print the plan, and how many items each stage would be asked for."""
+    pipeline, run = rehearse(recipe.source, recipe.stages, workdir=out)
+    console.print(pipeline.describe(), highlight=False, soft_wrap=True)
+    for lane in run.lanes:
+        if planned := run.planned[lane.position]:
+            console.print(f"{lane.stage.name}: {len(planned)} to do", highlight=False)
+
+
+def _captioners(captions: str) -> tuple[AnyStage, ...]:
+    from brickfilm import GPT4oCaptioner, RefusalFilter, SidecarCaptioner
+
+    match captions:
+        case "gpt-4o":
+            return (GPT4oCaptioner(), RefusalFilter())
+        case "sidecar":
+            return (SidecarCaptioner(), RefusalFilter())
+        case "none":
+            return ()
+    raise UsageError(f"--captions {captions!r} is not known: gpt-4o, sidecar or none")

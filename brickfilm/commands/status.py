@@ -1,0 +1,50 @@
+"""`brickfilm status`: what became of every item, by stage, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from brickfilm.ledger import answers_frame, ledger_frame, spend_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def status_tables(folder: Path) -> Iterator[Table]:
+    """Outcomes by stage, answers by part, and money where any was asked for."""
+    outcomes = ledger_frame(folder)
+    yield _outcome_table(outcomes)
+    yield _answer_table(answers_frame(folder))
+    spend = spend_frame(folder)
+    if len(spend):
+        yield _spend_table(spend)
+
+
+def _outcome_table(outcomes: pd.DataFrame) -> Table:
+    table = Table("stage", "outcome", "reason", "items", "footage", title="the last pass")
+    keys = ["position", "stage", "outcome", "reason"]
+    for (_, stage, outcome, reason), items in outcomes.groupby(keys):
+        table.add_row(stage, outcome, reason, str(len(items)), f"{items.seconds.sum():.1f} s")
+    return table
+
+
+def _answer_table(answers: pd.DataFrame) -> Table:
+    table = Table("part", "digest", "answers", "seconds of work", title="kept answers")
+    for row in answers.to_dict("records"):
+        work = f"{row['seconds']:.1f}"
+        table.add_row(row["name"], row["part"], str(row["answers"]), work)
+    return table
+
+
+def _spend_table(spend: pd.DataFrame) -> Table:
+    columns = ("stage", "model", "requests", "tokens in", "tokens out", "spent", "perhaps spent")
+    table = Table(*columns, title="money")
+    for row in spend.fillna(0).itertuples():
+        tokens = (f"{row.input_tokens:.0f}", f"{row.output_tokens:.0f}")
+        money = (f"${row.settled:.4f}", f"${row.unsettled:.4f}")
+        table.add_row(row.stage, row.model, str(row.requests), *tokens, *money)
+    return table

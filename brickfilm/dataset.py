@@ -1,0 +1,200 @@
+"""The dataset that a build gives, and the parquet files it is saved as."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brickfilm import door
+from brickfilm.errors import UsageError
+from brickfilm.stage import digest_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset, DatasetDict, Features
+
+ROW_GROUP_BYTES = 32 << 20
+"""Media in a row group: the Hub's viewer reads whole ones and gives up at about 286 MB."""
+SHARD_BYTES = 500 << 20
+FINGERPRINT = ".fingerprint.json"
+FORMAT_VERSION = 1
+CONFIGS = ("clips", "images")
+MEDIA_COLUMN = {"clips": "video", "images": "image"}
+
+
+@dataclass(frozen=True)
+class BrickfilmDataset(Mapping[str, "DatasetDict"]):
+    """The configs `clips` and `images`, each with its splits; media are files until saved."""
+
+    configs: Mapping[str, DatasetDict]
+    work: Path
+    incomplete: bool = False
+    """Whether items failed or wait: the next build may add rows."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Films whose split had to change since the last build, with the split they were in."""
+
+    def __getitem__(self, config: str) -> DatasetDict:
+        return self.configs[config]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.configs)
+
+    def __len__(self) -> int:
+        return len(self.configs)
+
+    @property
+    def report_path(self) -> Path:
+        return self.work / "report.html"
+
+    def save(self, folder: str | Path) -> Path:
+        """Write parquet with the media inside, and a card: `load_dataset(folder)` reads it.
+
+        The folder is replaced whole, by a rename, and only if anything changed.
+        """
+        target = Path(folder)
+        mark = {"fingerprint": self._fingerprint(), "format": FORMAT_VERSION}
+        if _read_mark(target) == mark:
+            return target
+        if target.exists() and any(target.iterdir()) and _read_mark(target) is None:
+            raise UsageError(f"{str(target)!r} is not empty and no saved dataset: name another")
+        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        shutil.rmtree(draft, ignore_errors=True)
+        for config, splits in self.configs.items():
+            for split, rows in splits.items():
+                write_shards(rows, draft / config, split, MEDIA_COLUMN[config])
+        (draft / "README.md").write_text(self.card(), encoding="utf-8")
+        (draft / FINGERPRINT).write_text(json.dumps(mark))
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
+        return target
+
+    def card(self) -> str:
+        """The dataset card: which files are which split of which config."""
+        from huggingface_hub import DatasetCard, DatasetCardData
+
+        data = DatasetCardData(
+            configs=[self._config_facts(config) for config in self.configs],
+            task_categories=["text-to-video"],
+        )
+        rows = sum(len(split) for split in self.configs["clips"].values())
+        return str(
+            DatasetCard(f"---\n{data.to_yaml()}\n---\n\n# Captioned clips\n\n{rows} clips.\n")
+        )
+
+    def _config_facts(self, config: str) -> dict[str, Any]:
+        files = [{"split": s, "path": f"{config}/{s}-*.parquet"} for s in self.configs[config]]
+        default = {"default": True} if config == CONFIGS[0] else {}
+        return {"config_name": config, "data_files": files, **default}
+
+    def _fingerprint(self) -> str:
+        rows = {c: {s: list(_without_media(d, c)) for s, d in self[c].items()} for c in self}
+        return digest_of([rows, self.card()], length=64)
+
+
+def dataset_of(
+    clips: Sequence[door.Row],
+    images: Sequence[door.Row],
+    of_film: Mapping[str, str],
+    work: Path,
+    **facts: Any,
+) -> BrickfilmDataset:
+    """Split the rows of both configs by film."""
+    tables = {"clips": clips, "images": images}
+    return BrickfilmDataset(
+        {c: _split_rows(rows, features_of(c, clips), of_film, work) for c, rows in tables.items()},
+        work,
+        **facts,
+    )
+
+
+def features_of(config: str, clips: Sequence[door.Row]) -> Features:
+    """The columns of a config as `datasets` features (docs/dataset-schema.md)."""
+    from datasets import Features, Image, List, Value, Video
+
+    text, real, whole = Value("string"), Value("float64"), Value("int64")
+    caption = dict.fromkeys(("caption", "caption_status", "caption_model", "prompt_digest"), text)
+    size = {"height": whole, "width": whole, "aspect_ratio": real, "resolution": whole}
+    source = dict.fromkeys(("source_id", "source_url", "source_title", "uploader", "licence"), text)
+    if config == "images":
+        first = {"id": text, "clip_id": text, "image": Image()}
+        return Features({**first, **caption, **size, **source, "sha256": text})
+    scores = sorted({name for row in clips for name in row if name.startswith("score_")})
+    return Features(
+        {"id": text, "video": Video(decode=False), **caption}
+        | {"num_frames": whole, "fps": real, "fps_num": whole, "fps_den": whole}
+        | {**size, "duration": real, **source, "start": real, "end": real}
+        | {"start_frame": whole, "end_frame": whole, "sha256": text}
+        | {"frame_hashes": List(text), "near_duplicate_group": text}
+        | dict.fromkeys(scores, real)
+    )
+
+
+def write_shards(
+    rows: Dataset, folder: Path, split: str, media: str, shard_bytes: int = SHARD_BYTES
+) -> list[Path]:
+    """Write a split as parquet files with the media embedded; memory holds one row group."""
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drafts: list[Path] = []
+    writer, written = None, shard_bytes
+    for table in row_groups(rows, media):
+        if written >= shard_bytes:
+            if writer:
+                writer.close()
+            drafts.append(folder / f"{split}-{len(drafts):05d}.tmp")
+            writer, written = pq.ParquetWriter(drafts[-1], table.schema, compression="zstd"), 0
+        assert writer is not None
+        writer.write_table(table, row_group_size=len(table))
+        written += table.nbytes
+    if writer:
+        writer.close()
+    names = [folder / f"{split}-{n:05d}-of-{len(drafts):05d}.parquet" for n in range(len(drafts))]
+    return [draft.rename(name) for draft, name in zip(drafts, names, strict=True)]
+
+
+def row_groups(rows: Dataset, media: str) -> Iterator[pa.Table]:
+    """The rows as Arrow tables with media bytes inside: at most ROW_GROUP_BYTES, or a row, each."""
+    from datasets.table import embed_table_storage
+
+    table = rows.with_format("arrow")[:]
+    start = size = 0
+    for n, path in enumerate(table.column(media).to_pylist()):
+        one = Path(path["path"]).stat().st_size
+        if n > start and size + one > ROW_GROUP_BYTES:
+            yield embed_table_storage(table.slice(start, n - start))
+            start, size = n, 0
+        size += one
+    if table.num_rows > start:
+        yield embed_table_storage(table.slice(start))
+
+
+def _split_rows(
+    rows: Sequence[door.Row], features: Features, of_film: Mapping[str, str], work: Path
+) -> DatasetDict:
+    from datasets import Dataset, DatasetDict
+
+    media = "video" if "video" in features else "image"
+    splits: dict[str, list[door.Row]] = {"train": [], "test": []}
+    for row in rows:
+        located = {**dict.fromkeys(features), **row, media: str(work.resolve() / row[media])}
+        splits[of_film[door.film_of(row["id"])]].append(located)
+    full = {name: part for name, part in splits.items() if part} or {"train": []}
+    return DatasetDict({n: Dataset.from_list(p, features=features) for n, p in full.items()})
+
+
+def _without_media(rows: Dataset, config: str) -> Iterator[Any]:
+    return iter(rows.remove_columns(MEDIA_COLUMN[config]))
+
+
+def _read_mark(folder: Path) -> dict[str, Any] | None:
+    try:
+        mark: dict[str, Any] = json.loads((folder / FINGERPRINT).read_text())
+    except (OSError, ValueError):
+        return None
+    return mark

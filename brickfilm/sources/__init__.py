@@ -1,0 +1,1 @@
+"""Where footage comes from. A new source is one new file, and a line here."""
