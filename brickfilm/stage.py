@@ -106,7 +106,7 @@ class Stage(Part, Generic[In, Out]):
         return None
 
     def check(self) -> None:
-        """Raise UsageError where `open` could not work (no key, no extra), before a build starts."""
+        """Raise UsageError where `open` could not work (no key, no extra), before a build."""
 
     def open(self, work: Path) -> AbstractContextManager[Callable[[In], Answer]]:
         """Once a worker: load models, connect clients; gives the function that asks."""

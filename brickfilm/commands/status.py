@@ -27,8 +27,10 @@ def status_tables(folder: Path) -> Iterator[Table]:
 def _outcome_table(outcomes: pd.DataFrame) -> Table:
     table = Table("stage", "outcome", "reason", "items", "footage", title="the last pass")
     keys = ["position", "stage", "outcome", "reason"]
-    for (_, stage, outcome, reason), items in outcomes.groupby(keys):
-        table.add_row(stage, outcome, reason, str(len(items)), f"{items.seconds.sum():.1f} s")
+    sums = outcomes.groupby(keys).seconds.agg(["size", "sum"]).reset_index()
+    for row in sums.to_dict("records"):
+        footage = f"{row['sum']:.1f} s"
+        table.add_row(row["stage"], row["outcome"], row["reason"], str(row["size"]), footage)
     return table
 
 
@@ -43,8 +45,8 @@ def _answer_table(answers: pd.DataFrame) -> Table:
 def _spend_table(spend: pd.DataFrame) -> Table:
     columns = ("stage", "model", "requests", "tokens in", "tokens out", "spent", "perhaps spent")
     table = Table(*columns, title="money")
-    for row in spend.fillna(0).itertuples():
-        tokens = (f"{row.input_tokens:.0f}", f"{row.output_tokens:.0f}")
-        money = (f"${row.settled:.4f}", f"${row.unsettled:.4f}")
-        table.add_row(row.stage, row.model, str(row.requests), *tokens, *money)
+    for row in spend.fillna(0).to_dict("records"):
+        tokens = (f"{row['input_tokens']:.0f}", f"{row['output_tokens']:.0f}")
+        money = (f"${row['settled']:.4f}", f"${row['unsettled']:.4f}")
+        table.add_row(row["stage"], row["model"], str(row["requests"]), *tokens, *money)
     return table
