@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-SESSION_KEYS = ("_name_or_path", "_diffusers_version", "transformers_version")
+HISTORY = ("transformers_version", "torch_dtype", "dtype", "architectures")  # and all of "_..."
 
 
 def weights_digest(network: nn.Module, config: Mapping[str, object], *extra: str) -> str:
     """sha256 over the configuration, every tensor with its name and dtype, and any extra text."""
-    known = {key: value for key, value in config.items() if key not in SESSION_KEYS}
+    known = {k: v for k, v in config.items() if k not in HISTORY and not k.startswith("_")}
     digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -195,11 +195,14 @@ class Given(NamedTuple):
     frames: int
 
     def table(self, block: nn.Module, t: Tensor, t0: Tensor) -> Tensor:
-        """Modulation vectors of each frame, [B, T, vectors * D]: `block(t0)` for given ones."""
-        table: Tensor = block(t)[:, None].expand(-1, self.frames, -1)
+        """Modulation vectors of each frame, [B, T, vectors * D]: `block(t0)` for given ones.
+
+        Contiguous with and without a mask, so that one compiled block serves both.
+        """
+        table: Tensor = block(t)[:, None].repeat(1, self.frames, 1)
         if self.x_mask is None:
             return table
-        return torch.where(self.x_mask[:, :, None], table, block(t0)[:, None])
+        return torch.where(self.x_mask[:, :, None], table, block(t0)[:, None]).contiguous()
 
 
 def token_mask(mask: Tensor | None, y: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -82,9 +83,10 @@ class TextEncoder:
     def digest(self) -> str:
         """sha256 over configuration, weights, tokenizer and length: the name of its states."""
         if self._digest is None:
-            tokenizer = self.tokenizer.backend_tokenizer.to_str()
+            rules = json.loads(self.tokenizer.backend_tokenizer.to_str())
+            rules |= {"padding": None, "truncation": self.tokens}  # those of the last call
             config = self.network.config.to_dict()
-            self._digest = weights_digest(self.network, config, tokenizer, str(self.tokens))
+            self._digest = weights_digest(self.network, config, json.dumps(rules))
         return self._digest
 
     def to(self, device: torch.device | str) -> Self:

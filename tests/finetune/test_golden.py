@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -193,14 +195,21 @@ def test_the_guided_chain_ends_where_the_published_one_does(process: Process) ->
 @pytest.mark.parametrize("path", cases(SCHEDULES, "learning rates"))
 def test_rates_follow_the_recipes(path: Path) -> None:
     for name, rates in json.loads(path.read_text()).items():
+        rate = rate_called(name)
         for step, wanted in rates.items():
-            if name.startswith("cosine"):
-                got = cosine_then_constant(int(step), start=1e-7, peak=1e-5, warmup=500)
-            else:
-                got = one_cycle(
-                    int(step), start=1e-7, peak=1e-4, final=1e-5, warmup=1500, cooldown=2500
-                )
-            assert got == pytest.approx(wanted, rel=RATE), f"{name}, step {step}"
+            assert rate(int(step)) == pytest.approx(wanted, rel=RATE), f"{name}, step {step}"
+
+
+def rate_called(name: str) -> Callable[[int], float]:
+    """The schedule that a table's name describes: its kind, then its numbers."""
+    numbers = [float(number) for number in re.findall(r"(?<= )[\d.]+(?:e-?\d+)?", name)]
+    if name.startswith("cosine_const"):
+        warmup, peak = numbers
+        return partial(cosine_then_constant, start=1e-7, peak=peak, warmup=int(warmup))
+    start, peak, up, final, down = numbers
+    return partial(
+        one_cycle, start=start, peak=peak, final=final, warmup=int(up), cooldown=int(down)
+    )
 
 
 @pytest.mark.parametrize("path", cases(STATE_DICTS, "the full network's keys"))
