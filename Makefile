@@ -1,0 +1,41 @@
+# Two commands do all the set-up: make demo, make test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-slow soak lint clean
+
+demo: $(VENV)/.core ## build a captioned dataset from a film that brickfilm draws
+	$(BIN)/brickfilm demo --out work/demo
+
+test: $(VENV)/.dev lint ## unit and integration tests
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.slow ## kill, storm, browser, multi-process and tiny-training tests
+	$(BIN)/python -m pytest -m slow --timeout 900
+
+soak: $(VENV)/.slow ## more kills, more seeds, long runs
+	$(BIN)/python -m pytest -m soak --timeout 3600
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) torch -e '.[dev,finetune]'
+	touch $@
+
+$(VENV)/.slow: $(VENV)/.dev
+	touch $@
+
+clean: ## forget the environment and everything built; your films and datasets stay
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,93 @@
+"""What the ledger keeps, and whom it lets in."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from brickfilm.errors import UsageError, WorkdirBusy, WorkdirUnusable
+from brickfilm.ledger import FILENAME, Ledger, ledger_frame
+
+
+def test_an_answer_outlives_the_process(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger, ledger.transaction():
+        ledger.remember("part", "key", {"text": "ein Dach, 屋根"})
+    with Ledger(tmp_path) as ledger:
+        assert ledger.recall("part", "key") == {"text": "ein Dach, 屋根"}
+        assert ledger.recall("part", "other") is None
+
+
+def test_an_answer_whose_file_is_gone_is_none(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        (tmp_path / "a.mp4").write_bytes(b"clip")
+        with ledger.transaction():
+            ledger.remember("part", "key", {"files": [{"path": "a.mp4", "sha256": "00"}]})
+        assert ledger.recall("part", "key") is not None
+        (tmp_path / "a.mp4").unlink()
+        assert ledger.recall("part", "key") is None
+
+
+def test_a_broken_transaction_leaves_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        with pytest.raises(ZeroDivisionError), ledger.transaction():
+            ledger.remember("part", "key", {})
+            _ = 1 / 0
+        assert ledger.recall("part", "key") is None
+
+
+def test_a_second_build_says_who_holds_the_folder(tmp_path: Path) -> None:
+    with (
+        Ledger(tmp_path),
+        pytest.raises(WorkdirBusy, match=f"process {os.getpid()}.*wait for it"),
+    ):
+        Ledger(tmp_path)
+
+
+def _hold_and_die(work: Path) -> None:
+    Ledger(work)
+    os._exit(9)
+
+
+def test_a_dead_build_holds_nothing(tmp_path: Path) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=_hold_and_die, args=(tmp_path,))
+    child.start()
+    child.join()
+    Ledger(tmp_path).__exit__(None, None, None)
+
+
+def test_money_counts_what_may_have_been_spent(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        with ledger.transaction():
+            ledger.intend("Say", "part", "a", 0.5)
+            answered = ledger.intend("Say", "part", "b", 0.5)
+            ledger.settle(answered, {"cost": 0.1})
+        assert ledger.spent("Say") == pytest.approx(0.6)
+        assert ledger.spent("Other") == 0
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkdirUnusable, match="file.*name another"):
+        Ledger(tmp_path / "file" / "work")
+
+
+def test_a_ledger_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILENAME).write_text("not a database, but long enough to be read as one" * 9)
+    with pytest.raises(WorkdirUnusable, match=r"ledger\.sqlite"):
+        Ledger(tmp_path)
+
+
+def test_a_folder_without_a_ledger_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--out"):
+        ledger_frame(tmp_path)
+
+
+def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger._db.execute("PRAGMA max_page_count = 30")
+        with pytest.raises(WorkdirUnusable, match="full: make room"), ledger.transaction():
+            ledger.remember("part", "key", {"text": "x" * 1_000_000})
+        assert ledger.recall("part", "key") is None
