@@ -70,7 +70,7 @@ def test_money_counts_what_may_have_been_spent(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkdirUnusable, match="file.*name another"):
+    with pytest.raises(WorkdirUnusable, match=r"file.*name another"):
         Ledger(tmp_path / "file" / "work")
 
 
