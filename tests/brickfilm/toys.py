@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,10 +16,10 @@ from brickfilm.records import Caption, Clip, Listing, Span, Video
 from brickfilm.stage import Answer, Resources, Stage
 
 
-def video(name: str, sha: str | None = None) -> Video:
+def video(name: str) -> Video:
     return Video(
         path=Path(name),
-        sha256=(sha or name.encode().hex()).ljust(64, "0"),
+        sha256=hashlib.sha256(name.encode()).hexdigest(),
         source_id=name,
         fps=Fraction(24),
         time_base=Fraction(1, 24),
@@ -54,10 +55,10 @@ class Fetch(Stage[Listing, Video]):
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
-        yield lambda listing: {"sha": listing.source_id.encode().hex()}
+        yield lambda listing: {}
 
     def apply(self, item: Listing, answer: Answer) -> Iterable[Video]:
-        yield video(item.source_id, answer["sha"])
+        yield video(item.source_id)
 
 
 @dataclass(frozen=True)
