@@ -44,6 +44,8 @@ class Video:
     """Upright, square pixels: what a viewer sees, not what is stored."""
     frames: int | None = None
     """Known once the film has been scanned."""
+    clock_jumps: bool = False
+    """Whether a timestamp ever goes back: then frames are found by counting, not by seeking."""
     duration: float = 0.0
     """Seconds."""
     url: str = ""

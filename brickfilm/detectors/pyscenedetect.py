@@ -1,0 +1,105 @@
+"""PySceneDetect's detectors: good on ordinary film, lost where poses are held.
+
+The rows are PySceneDetect's own frame score; its rules over that score are the few lines below, so
+that a threshold can move without another look at the film. A test holds them against the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from brickfilm.detectors.base import Detector, Stretch, shots_between
+from brickfilm.media import ReducedFrame
+from brickfilm.observe import Floats, Observe, Rows
+from brickfilm.records import Video
+
+if TYPE_CHECKING:
+    from scenedetect import FrameTimecode
+
+WINDOW = 2
+"""Frames to either side that the adaptive detector averages: PySceneDetect's default."""
+
+
+class _Scored(Detector):
+    """Rows of PySceneDetect's content score: how far a frame is from the one before, in HSV."""
+
+    columns: ClassVar[tuple[str, ...]] = ("score",)
+
+    def begin(self, video: Video) -> Observe:
+        from scenedetect import ContentDetector, FrameTimecode
+
+        class Scorer(ContentDetector):  # type: ignore[misc]
+            """Gives its score away instead of judging it."""
+
+            def score(self, number: FrameTimecode, picture: Any) -> float:
+                self.process_frame(number, picture)
+                return float(self._frame_score or 0.0)
+
+        scorer = Scorer()
+        rate = Fraction(video.fps) if video.fps > 0 else Fraction(25)
+
+        def look(frame: ReducedFrame) -> Sequence[float]:
+            return (scorer.score(FrameTimecode(frame.number, rate), frame.bgr),)
+
+        return look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptive(_Scored):
+    """Cuts where a frame's score stands out from its neighbours' (AdaptiveDetector)."""
+
+    threshold: float = field(default=3.0, compare=False)
+    min_score: float = field(default=15.0, compare=False)
+    min_frames: int = field(default=15, compare=False)
+    """From one cut to the next; what comes sooner is no cut to this detector."""
+
+    def shots(self, rows: Rows) -> list[Stretch]:
+        scores = rows.values[:, 0]
+        around = _around(scores)
+        ratio = np.where(around > 1e-5, scores / np.maximum(around, 1e-5), 255.0)
+        high = (ratio >= self.threshold) & (scores >= self.min_score)
+        high[:WINDOW] = high[len(high) - WINDOW :] = False
+        return shots_between(_spaced(np.flatnonzero(high), self.min_frames), len(rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content(_Scored):
+    """Cuts where a frame's score is high (ContentDetector)."""
+
+    threshold: float = field(default=27.0, compare=False)
+    min_frames: int = field(default=15, compare=False)
+    """Cuts nearer to one another are merged into the last of them."""
+
+    def shots(self, rows: Rows) -> list[Stretch]:
+        from scenedetect import FrameTimecode
+        from scenedetect.detector import FlashFilter
+
+        merged = FlashFilter(FlashFilter.Mode.MERGE, self.min_frames)
+        cuts: list[FrameTimecode] = []
+        for number, score in enumerate(rows.values[:, 0]):
+            time = FrameTimecode(number, 25.0)
+            cuts += merged.filter(timecode=time, above_threshold=bool(score >= self.threshold))
+        return shots_between([cut.frame_num for cut in cuts], len(rows))
+
+
+def _around(scores: Floats) -> Floats:
+    """The mean score of `WINDOW` neighbours to either side, the frame itself left out."""
+    width = 2 * WINDOW + 1
+    sums = np.convolve(scores, np.ones(width), mode="same")
+    return np.asarray((sums - scores) / (2 * WINDOW), np.float32)
+
+
+def _spaced(numbers: Iterable[int], apart: int) -> list[int]:
+    """Those numbers that follow the last one kept (first: frame 0) by at least so many."""
+    kept: list[int] = []
+    last = 0
+    for number in numbers:
+        if number - last >= apart:
+            kept.append(int(number))
+            last = int(number)
+    return kept

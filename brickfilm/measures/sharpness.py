@@ -1,0 +1,38 @@
+"""Measure how sharp a clip is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from brickfilm.media import ReducedFrame
+from brickfilm.observe import Measure, Observe, Rows, Scores
+from brickfilm.records import Video
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharpness(Measure):
+    """Median over the drawings of the Laplacian's standard deviation, as a share of contrast.
+
+    Divided by the picture's own standard deviation, so a dark set is not called blurred.
+    """
+
+    version: ClassVar[int] = 1
+    columns: ClassVar[tuple[str, ...]] = ("edges",)
+    gives: ClassVar[tuple[str, ...]] = ("sharpness",)
+
+    def begin(self, video: Video) -> Observe:
+        import cv2
+
+        def look(frame: ReducedFrame) -> Sequence[float]:
+            _, contrast = cv2.meanStdDev(frame.luma)
+            _, edges = cv2.meanStdDev(cv2.Laplacian(frame.luma, cv2.CV_16S))
+            return (float(edges[0, 0] / max(contrast[0, 0], 1.0)),)
+
+        return look
+
+    def summarise(self, rows: Rows) -> Scores:
+        return {"sharpness": round(float(np.median(rows.values[rows.new, 0])), 4)}

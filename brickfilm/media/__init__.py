@@ -1,0 +1,27 @@
+"""The only door to FFmpeg (PyAV): probe, decode, reduce, encode, verify.
+
+Time is the stream's own presentation time, in ticks of its time base: never a frame number over an
+average rate. Frames are numbered as they are shown, from 0.
+"""
+
+from brickfilm.media.decode import Film, Frame, opened, plane
+from brickfilm.media.encode import ClipEncoder, Encoding
+from brickfilm.media.probe import Facts, probe, sha256_of
+from brickfilm.media.reduce import ReducedFrame, reduced
+from brickfilm.media.verify import NotAsPlanned, verify_clip
+
+__all__ = [
+    "ClipEncoder",
+    "Encoding",
+    "Facts",
+    "Film",
+    "Frame",
+    "NotAsPlanned",
+    "ReducedFrame",
+    "opened",
+    "plane",
+    "probe",
+    "reduced",
+    "sha256_of",
+    "verify_clip",
+]

@@ -1,0 +1,141 @@
+"""Write a clip: H.264 in mp4, at the source's own timestamps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.video.frame import PictureType
+
+from brickfilm.errors import MediaError
+from brickfilm.media.decode import Frame, reason
+from brickfilm.media.upright import Upright
+
+COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How x264 is asked. Its bytes depend on the thread count, so that is a setting too."""
+
+    crf: int = 18
+    """Constant quality, 0 (lossless) to 51; 18 is hard to tell from the source."""
+    preset: str = "veryfast"
+    threads: int = 2
+    max_height: int | None = None
+    """Lines; a taller film is scaled down, a lower one never up."""
+
+    def options(self) -> dict[str, str]:
+        """For the encoder: a closed GOP, and forced keyframes that reset it."""
+        return {
+            "crf": str(self.crf),
+            "preset": self.preset,
+            "forced-idr": "1",
+            "x264-params": "open-gop=0",
+        }
+
+
+class ClipEncoder:
+    """One clip being written. Frames must come in order, each with a later timestamp."""
+
+    def __init__(
+        self,
+        path: Path,
+        encoding: Encoding,
+        *,
+        time_base: Fraction,
+        end_pts: int,
+        keyframes: set[int],
+    ) -> None:
+        """`keyframes`: positions in the clip that must be keyframes. `end_pts`: in film time."""
+        self.path = path
+        self.encoding = encoding
+        self.time_base = time_base
+        self.end_pts = end_pts
+        self.keyframes = keyframes | {0}
+        self.pts: list[int] = []
+        self.size = (0, 0)
+        self._container: Any = None
+        self._stream: Any = None
+        self._fit: Upright | None = None
+
+    @property
+    def planned(self) -> list[int]:
+        """The timestamp of every frame written, in ticks from the clip's own zero."""
+        return [pts - self.pts[0] for pts in self.pts]
+
+    def add(self, frame: Frame) -> Any:
+        """Encode one frame; returns it as it was given to the encoder."""
+        shown = self._fitted(frame)
+        if self._container is None:
+            self._open(shown)
+        position = len(self.pts)
+        self.pts.append(frame.pts)
+        shown.pts, shown.time_base = frame.pts - self.pts[0], self.time_base
+        forced = position in self.keyframes
+        shown.pict_type = PictureType.I if forced else PictureType.NONE
+        self._mux(self._stream.encode(shown))
+        return shown
+
+    def close(self) -> None:
+        """Flush the encoder and finish the file."""
+        if self._container is None:
+            raise MediaError(f"{self.path.name!r} has no frame to write")
+        self._mux(self._stream.encode(None))
+        self._container.close()
+        self._container = None
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+        self.path.unlink(missing_ok=True)
+
+    def _fitted(self, frame: Frame) -> Any:
+        if self._fit is None:
+            self._fit = Upright(frame.upright.pixel_aspect, self.encoding.max_height)
+        shown = frame.shown if self._fit.size_of(frame.raw) == frame.size else self._fit(frame.raw)
+        size = (shown.width, shown.height)
+        if self.size not in ((0, 0), size):
+            raise MediaError(f"the picture changes from {self.size} to {size} inside a clip")
+        self.size = size
+        return shown
+
+    def _open(self, shown: Any) -> None:
+        self._container = av.open(
+            str(self.path), "w", format="mp4", options={"movflags": "+faststart"}
+        )
+        stream = self._container.add_stream("libx264", rate=None, options=self.encoding.options())
+        context = stream.codec_context
+        stream.width, stream.height = self.size
+        stream.pix_fmt = "yuv420p"
+        context.thread_count = self.encoding.threads
+        context.time_base = stream.time_base = self.time_base
+        for tag in COLOUR_TAGS:
+            setattr(context, tag, getattr(shown, tag))
+        context.color_range = shown.color_range
+        self._stream = stream
+
+    def _mux(self, packets: Sequence[Any]) -> None:
+        shown_for = self._durations()
+        for packet in packets:
+            packet.duration = shown_for.get(packet.pts, packet.duration)
+            self._write(packet)
+
+    def _write(self, packet: Any) -> None:
+        try:
+            self._container.mux(packet)
+        except (av.FFmpegError, OSError) as error:
+            raise MediaError(f"{self.path.name!r} cannot be written: {reason(error)}") from error
+
+    def _durations(self) -> Mapping[int, int]:
+        """Ticks each frame is shown, by timestamp: the last one until the span's end."""
+        ends = [*self.planned[1:], self.end_pts - self.pts[0]]
+        return dict(
+            zip(self.planned, (b - a for a, b in zip(self.planned, ends, strict=True)), strict=True)
+        )

@@ -1,0 +1,93 @@
+"""What a film says of itself, and whether it is all there."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from brickfilm.errors import MediaError
+from brickfilm.media.decode import Film, opened
+
+AV_TIME_BASE = 1_000_000
+"""Ticks a second of a container's own duration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A film's picture stream in numbers."""
+
+    fps: Fraction
+    """Average over the stream, as the container tells it."""
+    time_base: Fraction
+    width: int
+    height: int
+    """Upright, square pixels."""
+    duration: float
+    """Seconds."""
+    codec: str
+    container: str
+
+
+def probe(path: Path) -> Facts:
+    """Open a film and decode its first frame. MediaError says what is wrong with it."""
+    _not_empty(path)
+    with opened(path) as film:
+        _all_there(film, path)
+        first = next(film.frames(), None)
+        if first is None:
+            raise MediaError(f"{path.name!r} has a picture stream without a single frame")
+        stream = film.stream
+        return Facts(
+            fps=Fraction(stream.average_rate or stream.guessed_rate or 0),
+            time_base=Fraction(stream.time_base),
+            width=first.size[0],
+            height=first.size[1],
+            duration=_seconds(film),
+            codec=str(stream.codec_context.name),
+            container=str(film.container.format.name),
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's bytes, in hex."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"{path.name!r} cannot be read: {error.strerror}") from error
+
+
+def _not_empty(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise MediaError(f"{path.name!r} cannot be read: {error.strerror}") from error
+    if size == 0:
+        raise MediaError(f"{path.name!r} is empty (0 bytes): fetch it again")
+
+
+def _all_there(film: Film, path: Path) -> None:
+    """An index that points behind the end of the file belongs to a film cut short in copying."""
+    entries = film.stream.index_entries
+    end = max((entry.pos + entry.size for entry in entries), default=0)
+    size = path.stat().st_size
+    if end > size:
+        raise MediaError(
+            f"{path.name!r} is truncated: its index reaches to byte {end} of {size}: fetch it again"
+        )
+
+
+def _seconds(film: Film) -> float:
+    stream = film.stream
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return (film.container.duration or 0) / AV_TIME_BASE
+
+
+def library_versions() -> dict[str, tuple[int, ...]]:
+    """FFmpeg's libraries that this PyAV carries: an encoder's bytes depend on them."""
+    return {str(name): tuple(version) for name, version in av.library_versions.items()}

@@ -1,0 +1,89 @@
+"""Small frames for looking, not for showing: what detectors and measures see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brickfilm.media.decode import Film, Frame, plane
+
+SMALLEST_WIDTH = 200
+"""Frames are halved while they stay at least this wide: 200 to 399 pixels, 320 for 720p.
+
+Halving is exact averaging of two by two and costs 0.07 ms at 720p; other factors cost five times
+as much, which is a quarter of decoding."""
+
+Plane = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedFrame:
+    """One frame, averaged down by a power of two; chroma at half the size of luma."""
+
+    number: int
+    pts: int
+    duration: int
+    """Ticks, as the container says; 0 where it does not."""
+    size: tuple[int, int]
+    """Width and height of the shown frame."""
+    luma: Plane
+    """[H, W]"""
+    blue: Plane
+    red: Plane
+    """Chroma, [H/2, W/2], 128 is grey."""
+
+    @cached_property
+    def bgr(self) -> Plane:
+        """[H, W, 3], for those who want colours as OpenCV has them."""
+        import cv2
+
+        height, width = self.luma.shape[0] // 2 * 2, self.luma.shape[1] // 2 * 2
+        chroma = (width // 2, height // 2)
+        planes = [self.luma[:height, :width]]
+        planes += [cv2.resize(p, chroma, interpolation=cv2.INTER_NEAREST) for p in self._chroma]
+        flat = np.concatenate([p.reshape(-1) for p in planes]).reshape(height * 3 // 2, width)
+        colours: Plane = cv2.cvtColor(flat, cv2.COLOR_YUV2BGR_I420)
+        return colours
+
+    @property
+    def _chroma(self) -> tuple[Plane, Plane]:
+        return self.blue, self.red
+
+
+def reduced(film: Film) -> Iterator[ReducedFrame]:
+    """Every frame of a film, small."""
+    return (reduce_frame(frame) for frame in film.frames())
+
+
+def reduce_frame(frame: Frame) -> ReducedFrame:
+    """Average a stored frame down, and turn it upright."""
+    raw = frame.raw
+    if raw.format.name not in ("yuv420p", "yuvj420p"):
+        raw = raw.reformat(format="yuv420p")
+    turns = int(raw.rotation) % 360 // 90
+    halvings = _halvings(raw.width)
+    luma, blue, red = (np.rot90(_halved(plane(raw, k), halvings), turns) for k in range(3))
+    return ReducedFrame(frame.number, frame.pts, frame.duration, frame.size, luma, blue, red)
+
+
+def _halvings(width: int) -> int:
+    count = 0
+    while width >> (count + 1) >= SMALLEST_WIDTH:
+        count += 1
+    return count
+
+
+def _halved(image: Plane, times: int) -> Plane:
+    """Average two by two, so many times. A copy: decoders use their buffers again."""
+    import cv2
+
+    for _ in range(times):
+        height, width = image.shape[0] // 2, image.shape[1] // 2
+        image = cv2.resize(
+            image[: height * 2, : width * 2], (width, height), interpolation=cv2.INTER_AREA
+        )
+    return image if times else image.copy()

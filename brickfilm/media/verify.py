@@ -1,0 +1,105 @@
+"""What was planned is what was written: read it back and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brickfilm.errors import MediaError
+from brickfilm.media.decode import Film, opened, plane
+
+Luma = NDArray[np.uint8]
+
+HELD = 1e-3
+"""dB. Neighbours that fit this nearly as well are the same picture, held."""
+
+
+class NotAsPlanned(MediaError):
+    """A written clip is not the frames or the timestamps that were planned."""
+
+    default_reason = "not as planned"
+
+
+def verify_clip(
+    path: Path, pts: Sequence[int], looks: Mapping[int, Luma], *, full: bool, at_least_db: float
+) -> float:
+    """Compare a clip with its plan; the worst PSNR seen, in dB.
+
+    pts: ticks from the clip's zero, one a frame. looks: brightness of the source's frames by
+    position in the clip; where two neighbours are given too, a frame must be like its own.
+    `full` decodes every frame, otherwise the first and the last.
+    """
+    with opened(path) as film:
+        _same_times(film, pts)
+        positions = range(len(pts)) if full else sorted({0, len(pts) - 1})
+        seen = _lumas(film, pts, set(positions), full=full)
+        return min(_like_its_own(path, n, seen[n], looks, at_least_db) for n in positions)
+
+
+def _same_times(film: Film, pts: Sequence[int]) -> None:
+    """Packets without decoding: as many as planned, at the times planned."""
+    packets = [p.pts for p in film.container.demux(film.stream) if p.pts is not None]
+    ticks = sorted(packets)
+    scale = _scale(film, ticks, pts)
+    if ticks != [scale * t for t in pts]:
+        raise NotAsPlanned(
+            f"{film.path.name!r} holds {len(ticks)} frames, {len(pts)} were planned, "
+            "or their timestamps are others"
+        )
+
+
+def _scale(film: Film, ticks: Sequence[int], pts: Sequence[int]) -> int:
+    """mp4 may count in a finer unit than the source: a whole multiple of its ticks."""
+    if len(ticks) < 2 or len(pts) < 2 or pts[-1] == 0:
+        return 1
+    return max(1, round(ticks[-1] / pts[-1]))
+
+
+def _lumas(film: Film, pts: Sequence[int], wanted: set[int], *, full: bool) -> dict[int, Luma]:
+    """Brightness of the wanted frames, decoding from the keyframe before each."""
+    found: dict[int, Luma] = {}
+    film.container.seek(0)
+    for frame in film.frames():
+        if frame.number in wanted:
+            found[frame.number] = plane(frame.raw, 0).copy()
+        if not full and frame.number == 0:
+            break
+    if missing := wanted - set(found):
+        found |= _last(film, max(missing))
+    return found
+
+
+def _last(film: Film, number: int) -> dict[int, Luma]:
+    """The last frame of the stream, from the last keyframe on."""
+    end = film.stream.duration or 0
+    film.container.seek(end, stream=film.stream, backward=True)
+    last: Luma | None = None
+    for frame in film.frames():
+        last = plane(frame.raw, 0).copy()
+    return {} if last is None else {number: last}
+
+
+def _like_its_own(
+    path: Path, n: int, seen: Luma, looks: Mapping[int, Luma], at_least_db: float
+) -> float:
+    own = psnr(seen, looks[n])
+    if own < at_least_db:
+        raise NotAsPlanned(
+            f"frame {n} of {path.name!r} is {own:.1f} dB from its source, "
+            f"{at_least_db:.0f} were asked: lower crf"
+        )
+    for neighbour in (n - 1, n + 1):
+        if neighbour in looks and psnr(seen, looks[neighbour]) > own + HELD:
+            raise NotAsPlanned(f"frame {n} of {path.name!r} is like the source's {neighbour}")
+    return own
+
+
+def psnr(a: Luma, b: Luma) -> float:
+    """Peak signal to noise ratio of two pictures in dB; 100 where they are equal."""
+    if a.shape != b.shape:
+        return 0.0
+    error = float(np.mean(np.square(a.astype(np.float32) - b)))
+    return 100.0 if error == 0 else min(100.0, 10 * float(np.log10(255**2 / error)))

@@ -1,0 +1,132 @@
+"""Take a clip's stills, and its middle frame as an image of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from PIL import Image as Picture
+
+from brickfilm.errors import UsageError
+from brickfilm.media import Frame, sha256_of
+from brickfilm.records import Clip, Image, Still
+from brickfilm.sink import Session, Sink
+from brickfilm.stage import Answer
+
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSampler(Sink):
+    """Stills at shares of a clip, decoded from the source at exact frame numbers.
+
+    Still k of n frames is `round(p * (n - 1))`; the image is frame `(n - 1) // 2`. It also takes
+    perceptual hashes of the first, the middle and the last frame, so near-duplicates can be found.
+    """
+
+    version: ClassVar[int] = 1
+    makes = (Clip, Image)
+    gives = ("stills", "frame_hashes")
+
+    at: tuple[float, ...] = (0.2, 0.5, 0.8)
+    images: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", tuple(self.at))
+        if not self.at or not all(0 <= p <= 1 for p in self.at):
+            raise UsageError(f"FrameSampler(at={self.at}): give shares of a clip from 0 to 1")
+
+    def frames(self, clip: Clip) -> list[int]:
+        """The stills' frame numbers in the film, one for each of `at`."""
+        return [clip.span.start_frame + round(p * (clip.span.frames - 1)) for p in self.at]
+
+    def begin(self, clip: Clip, work: Path) -> Session:
+        return _Sampling(self, clip, work)
+
+    def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Image]:
+        stills = {still["frame"]: still for still in answer["stills"]}
+        yield replace(
+            item,
+            stills=tuple(
+                _still(stills[n], at) for n, at in zip(self.frames(item), self.at, strict=True)
+            ),
+            frame_hashes=tuple(answer["frame_hashes"]),
+        )
+        if self.images:
+            yield _image(item, stills[_middle(item)])
+
+
+def _middle(clip: Clip) -> int:
+    return clip.span.start_frame + (clip.span.frames - 1) // 2
+
+
+def _still(written: Mapping[str, Any], at: float) -> Still:
+    return Still(
+        frame=written["frame"], at=at, path=Path(written["path"]), sha256=written["sha256"]
+    )
+
+
+def _image(clip: Clip, written: Mapping[str, Any]) -> Image:
+    return Image(
+        clip=clip,
+        frame=written["frame"],
+        path=Path(written["path"]),
+        sha256=written["sha256"],
+        width=written["width"],
+        height=written["height"],
+    )
+
+
+class _Sampling:
+    """One clip's stills on their way to the disk."""
+
+    def __init__(self, sampler: FrameSampler, clip: Clip, work: Path) -> None:
+        self.work = work
+        self.stem = f"stills/{clip.id}-f"
+        self.suffix = f"-{sampler.digest[:8]}.jpg"
+        middle = _middle(clip)
+        self.stills = {*sampler.frames(clip), *([middle] if sampler.images else [])}
+        self.hashed = dict.fromkeys((clip.span.start_frame, middle, clip.span.end_frame - 1), "")
+        self.ends = [clip.span.start_frame, middle, clip.span.end_frame - 1]
+        self.written: list[dict[str, Any]] = []
+        (work / "stills").mkdir(parents=True, exist_ok=True)
+
+    def add(self, n: int, frame: Frame) -> None:
+        if n not in self.stills and n not in self.hashed:
+            return
+        picture = frame.image()
+        if n in self.hashed:
+            self.hashed[n] = perceptual_hash(picture)
+        if n in self.stills:
+            self.written.append({"frame": n, **self._write(n, picture)})
+
+    def close(self) -> Answer:
+        files = [{"path": s["path"], "sha256": s["sha256"]} for s in self.written]
+        hashes = [self.hashed[n] for n in self.ends]
+        return {"files": files, "stills": self.written, "frame_hashes": hashes}
+
+    def abort(self) -> None:
+        """Stills already written are whole, and right: the next try finds their names again."""
+
+    def _write(self, n: int, picture: Picture.Image) -> dict[str, Any]:
+        path = f"{self.stem}{n:06d}{self.suffix}"
+        final = self.work / path
+        temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
+        picture.save(temporary, "JPEG", quality=JPEG_QUALITY)
+        temporary.replace(final)
+        return {
+            "path": path,
+            "sha256": sha256_of(final),
+            "width": picture.width,
+            "height": picture.height,
+        }
+
+
+def perceptual_hash(picture: Picture.Image) -> str:
+    """64 bits in hex: alike pictures differ in few (imagehash's phash)."""
+    import imagehash
+
+    return str(imagehash.phash(picture))

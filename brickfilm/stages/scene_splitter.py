@@ -1,0 +1,158 @@
+"""Find the shots of a film, and score each while looking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from brickfilm.detectors import Adaptive, Content, Detector
+from brickfilm.drawings import Drawings, new_drawings
+from brickfilm.errors import ItemError, Rejected, UsageError
+from brickfilm.measures import DEFAULT_MEASURES
+from brickfilm.media import opened
+from brickfilm.observe import Measure, Observer, Rows, observe, unpacked
+from brickfilm.records import Clip, Video
+from brickfilm.stage import Answer, Landed, Part, Resources, Stage, Want
+from brickfilm.timeline import Timeline, Times
+
+Scan = Callable[[Video, Sequence[Observer]], dict[str, Answer]]
+Stretch = tuple[int, int]
+"""Frames [start, end)."""
+
+BY_NAME: dict[str, Callable[[], Detector]] = {"adaptive": Adaptive, "content": Content}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneSplitter(Stage[Video, Clip]):
+    """Cuts a film into shots of `min_frames` to `max_frames`, with a score for every measure.
+
+    The film is decoded once, small, for the detector and all measures together. Where the shots
+    begin and what they score is arithmetic over what was seen, so other lengths scan nothing. A
+    longer shot is split into equal parts; a film without a cut is one shot.
+    """
+
+    version: ClassVar[int] = 1
+    takes = (Video,)
+    makes = (Clip,)
+    rehearses = True
+
+    min_frames: int = 15
+    max_frames: int = 200
+    detector: Detector | Literal["adaptive", "content"] = "adaptive"
+    measures: tuple[Measure, ...] = DEFAULT_MEASURES
+    threads: int = field(default=2, compare=False)
+    """Of the decoder."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_frames <= self.max_frames:
+            raise UsageError(
+                f"SceneSplitter(min_frames={self.min_frames}, max_frames={self.max_frames}): "
+                "give 1 <= min_frames <= max_frames"
+            )
+        if isinstance(self.detector, str):
+            object.__setattr__(self, "detector", _detector(self.detector))
+        names = [name for measure in self.measures for name in measure.gives]
+        object.__setattr__(self, "gives", tuple(names))
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(pool="process", width=0)
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """All that look at frames; measures without columns only reckon."""
+        assert isinstance(self.detector, Detector)
+        every = (Timeline(), Drawings(), self.detector, *self.measures)
+        return tuple({observer.digest: observer for observer in every if observer.columns}.values())
+
+    def parts(self) -> tuple[Part, ...]:
+        return self.observers
+
+    @contextmanager
+    def open(self, work: Path) -> Iterator[Scan]:  # type: ignore[override]
+        def scan(video: Video, observers: Sequence[Observer]) -> dict[str, Answer]:
+            with opened(work / video.path, threads=self.threads) as film:
+                return observe(film, video, observers)
+
+        yield scan
+
+    def perform(self, ask: Scan, wants: Sequence[Want]) -> list[Landed]:
+        return [self._scanned(ask, want) for want in wants]
+
+    def _scanned(self, ask: Scan, want: Want) -> Landed:
+        try:
+            return ask(want.item, [o for o in self.observers if o.digest in want.parts])
+        except ItemError as error:
+            return error
+
+    def resolve(self, item: Video, answers: Mapping[str, Answer]) -> Iterable[Clip | Rejected]:
+        seen = Seen.of(item, answers)
+        video = replace(item, frames=len(seen.times), clock_jumps=bool(seen.times.jumps))
+        assert isinstance(self.detector, Detector)
+        shots = self.detector.shots(seen.rows(self.detector))
+        for start, end in apart(shots, seen.times.breaks):
+            if end - start < self.min_frames:
+                yield Rejected(
+                    f"frames {start}-{end}: a shot of {end - start}, "
+                    f"at least {self.min_frames} were asked",
+                    reason="too short",
+                )
+                continue
+            for part in equal_parts(start, end, self.max_frames):
+                yield self._clip(video, seen, part)
+
+    def _clip(self, video: Video, seen: Seen, part: Stretch) -> Clip:
+        span = seen.times.span(*part)
+        scores: dict[str, float] = {}
+        for measure in self.measures:
+            scores.update(measure.summarise(seen.rows(measure).of(span)))
+        return Clip(video=video, span=span, scores=scores)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One film's answers, ready to reckon with."""
+
+    times: Times
+    new: np.ndarray[Any, np.dtype[np.bool_]]
+    answers: Mapping[str, Answer]
+
+    @classmethod
+    def of(cls, video: Video, answers: Mapping[str, Answer]) -> Seen:
+        times = Times.of(answers[Timeline().digest], video.time_base)
+        return cls(times, new_drawings(unpacked(answers[Drawings().digest])), answers)
+
+    def rows(self, observer: Observer) -> Rows:
+        if observer.columns:
+            values = unpacked(self.answers[observer.digest])
+        else:
+            values = np.empty((len(self.times), 0), np.float32)
+        return Rows(values, self.times.seconds, self.new)
+
+
+def apart(shots: Iterable[Stretch], breaks: Sequence[int]) -> Iterator[Stretch]:
+    """Shots divided wherever the film's clock or size breaks inside them."""
+    for start, end in shots:
+        edges = [start, *(n for n in breaks if start < n < end), end]
+        yield from pairwise(edges)
+
+
+def equal_parts(start: int, end: int, longest: int) -> Iterator[Stretch]:
+    """As few parts as none is longer than `longest`; their lengths differ by one at most."""
+    count = -(-(end - start) // longest)
+    edges = [start + (end - start) * k // count for k in range(count + 1)]
+    return pairwise(edges)
+
+
+def _detector(name: str) -> Detector:
+    if name not in BY_NAME:
+        raise UsageError(
+            f"SceneSplitter(detector={name!r}): known are {', '.join(BY_NAME)}, or give a Detector"
+        )
+    return BY_NAME[name]()
