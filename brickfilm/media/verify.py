@@ -13,8 +13,9 @@ from brickfilm.media.decode import Film, opened, plane
 
 Luma = NDArray[np.uint8]
 
-HELD = 1e-3
-"""dB. Neighbours that fit this nearly as well are the same picture, held."""
+HELD = 3.0
+"""dB. A neighbour that fits better by less is the same picture, held, and the encoder copied it;
+a frame written in another's place fits that other one with less than half the error."""
 
 
 class NotAsPlanned(MediaError):
