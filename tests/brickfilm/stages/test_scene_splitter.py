@@ -1,0 +1,106 @@
+"""Shots: where they begin, how long they may be, what is left out."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brickfilm.errors import UsageError
+from brickfilm.records import Clip
+from brickfilm.stage import Want
+from brickfilm.stages import SceneSplitter
+from brickfilm.stages.scene_splitter import apart, equal_parts
+from tests.brickfilm.asking import ask, clips_of, rejected_of
+from tests.brickfilm.conftest import Drawn
+
+
+def spans(clips: list[Clip]) -> list[tuple[int, int]]:
+    return [(clip.span.start_frame, clip.span.end_frame) for clip in clips]
+
+
+def test_shots_begin_where_the_film_was_cut(plain: Drawn, tmp_path: Path) -> None:
+    clips = clips_of(SceneSplitter(min_frames=5), plain.video, tmp_path)
+    assert spans(clips) == [(0, 40), (40, 70), (70, 78)]
+    assert plain.truth.cuts == (40, 70)
+
+
+def test_a_clip_knows_its_ticks_and_its_film_how_many_frames(plain: Drawn, tmp_path: Path) -> None:
+    first, second, last = clips_of(SceneSplitter(min_frames=5), plain.video, tmp_path)
+    assert second.span.start_pts == plain.truth.pts[40] == first.span.end_pts
+    assert last.span.end_pts * plain.truth.time_base == plain.truth.duration
+    assert last.fps == plain.truth.fps
+    assert last.video.frames == 78
+
+
+def test_a_short_shot_is_left_out_and_said_so(plain: Drawn, tmp_path: Path) -> None:
+    splitter = SceneSplitter(min_frames=15)
+    (short,) = rejected_of(splitter, plain.video, tmp_path)
+    assert short.reason == "too short"
+    assert "70-78" in str(short)
+
+
+def test_a_long_shot_is_split_into_equal_parts(plain: Drawn, tmp_path: Path) -> None:
+    clips = clips_of(SceneSplitter(min_frames=5, max_frames=16), plain.video, tmp_path)
+    assert spans(clips)[:3] == [(0, 13), (13, 26), (26, 40)]
+
+
+@given(st.integers(0, 500), st.integers(1, 5000), st.integers(1, 300))
+def test_parts_cover_a_shot_and_differ_by_one_frame_at_most(
+    start: int, frames: int, longest: int
+) -> None:
+    parts = list(equal_parts(start, start + frames, longest))
+    lengths = [b - a for a, b in parts]
+    assert sum(lengths) == frames
+    assert max(lengths) <= longest
+    assert max(lengths) - min(lengths) <= 1
+    assert all(a[1] == b[0] for a, b in pairwise(parts))
+
+
+def test_a_break_of_the_clock_divides_a_shot() -> None:
+    assert list(apart([(0, 10), (12, 20)], [5, 11, 12])) == [(0, 5), (5, 10), (12, 20)]
+
+
+def test_other_lengths_scan_nothing_again(plain: Drawn) -> None:
+    one, other = SceneSplitter(), SceneSplitter(min_frames=30, max_frames=60)
+    assert [p.digest for p in one.parts()] == [p.digest for p in other.parts()]
+
+
+def test_a_new_detector_leaves_the_measures_rows_alone(plain: Drawn) -> None:
+    adaptive, content = SceneSplitter(detector="adaptive"), SceneSplitter(detector="content")
+    motion = adaptive.measures[0]
+    assert motion in adaptive.parts()
+    assert motion in content.parts()
+
+
+def test_a_call_looks_only_for_what_is_missing(plain: Drawn, tmp_path: Path) -> None:
+    splitter = SceneSplitter()
+    missing = splitter.parts()[-1].digest
+    with splitter.open(tmp_path) as scan:
+        (answers,) = splitter.perform(scan, [Want(plain.video, frozenset([missing]))])
+    assert isinstance(answers, dict)
+    assert set(answers) == {missing}
+
+
+def test_every_clip_has_every_score(plain: Drawn, tmp_path: Path) -> None:
+    splitter = SceneSplitter()
+    for clip in clips_of(splitter, plain.video, tmp_path):
+        assert tuple(clip.scores) == splitter.gives
+
+
+def test_impossible_lengths_are_refused() -> None:
+    with pytest.raises(UsageError, match="min_frames=300"):
+        SceneSplitter(min_frames=300)
+
+
+def test_an_unknown_detector_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="adaptive, content"):
+        SceneSplitter(detector="magic")  # type: ignore[arg-type]
+
+
+def test_the_same_film_gives_the_same_clips_again(plain: Drawn, tmp_path: Path) -> None:
+    splitter = SceneSplitter()
+    assert ask(splitter, [plain.video], tmp_path)[:2] == ask(splitter, [plain.video], tmp_path)[:2]
