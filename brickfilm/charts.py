@@ -1,0 +1,92 @@
+"""Histograms as small PNG files, for cards: Pillow only, the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+WIDTH, HEIGHT = 720, 300
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 40, 44
+INK, FAINT, BAR, MEDIAN, PAPER = "#24292f", "#d0d7de", "#3b7dd8", "#c2410c", "#ffffff"
+BINS = 30
+
+
+def histogram_png(values: Sequence[float], title: str, unit: str = "") -> bytes:
+    """A histogram of finite values with its median marked, 720 x 300 pixels."""
+    from PIL import Image, ImageDraw
+
+    data = np.asarray(values, dtype=float)
+    counts, edges = np.histogram(data[np.isfinite(data)], bins=_bins(data))
+    image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
+    draw = ImageDraw.Draw(image)
+    draw.text((LEFT, 10), title, fill=INK, font=_font(18))
+    _draw_counts(draw, counts)
+    _draw_bars(draw, counts)
+    _draw_values(draw, edges, unit)
+    _draw_median(draw, float(np.median(data[np.isfinite(data)])), edges)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def _bins(data: np.ndarray) -> np.ndarray:
+    """Edges: one bin a whole number where there are few of them, else BINS equal ones."""
+    finite = data[np.isfinite(data)]
+    low, high = float(finite.min()), float(finite.max())
+    if np.all(finite == np.round(finite)) and high - low < BINS:
+        return np.arange(low - 0.5, high + 1.0)
+    return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+
+
+def _draw_counts(draw: ImageDraw, counts: np.ndarray) -> None:
+    """Lines at a half and at the whole of the tallest bar."""
+    for share in (0.0, 0.5, 1.0):
+        y = _y(share)
+        draw.line((LEFT, y, WIDTH - RIGHT, y), fill=FAINT)
+        label = f"{round(share * int(counts.max())):,}"
+        draw.text((LEFT - 8, y), label, fill=INK, font=_font(13), anchor="rm")
+
+
+def _draw_bars(draw: ImageDraw, counts: np.ndarray) -> None:
+    step = (WIDTH - LEFT - RIGHT) / len(counts)
+    for n, count in enumerate(counts):
+        if count:
+            left, top = LEFT + n * step, _y(count / counts.max())
+            draw.rectangle((left + 1, min(top, _y(0) - 1), left + step - 1, _y(0)), fill=BAR)
+
+
+def _draw_values(draw: ImageDraw, edges: np.ndarray, unit: str) -> None:
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        value = edges[0] + share * (edges[-1] - edges[0])
+        anchor = {0.0: "la", 1.0: "ra"}.get(share, "ma")
+        x = LEFT + share * (WIDTH - LEFT - RIGHT)
+        draw.text((x, _y(0) + 8), f"{value:.4g}", fill=INK, font=_font(13), anchor=anchor)
+    draw.text((WIDTH - RIGHT, HEIGHT - 18), unit, fill=INK, font=_font(13), anchor="ra")
+
+
+def _draw_median(draw: ImageDraw, median: float, edges: np.ndarray) -> None:
+    x = LEFT + (median - edges[0]) / (edges[-1] - edges[0]) * (WIDTH - LEFT - RIGHT)
+    draw.line((x, TOP, x, _y(0)), fill=MEDIAN, width=2)
+    anchor = "la" if x < WIDTH / 2 else "ra"
+    shift = 6 if anchor == "la" else -6
+    draw.text(
+        (x + shift, TOP - 4), f"median {median:.4g}", fill=MEDIAN, font=_font(13), anchor=anchor
+    )
+
+
+def _y(share: float) -> float:
+    """The line of a share of the tallest bar."""
+    return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM - 14)
+
+
+def _font(size: int) -> FreeTypeFont | ImageFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)

@@ -1,0 +1,69 @@
+"""Which licences let anybody pass pictures on, and what the Hub calls them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from brickfilm.errors import UsageError
+
+OPEN = {
+    "cc0-1.0": r"cc0|public domain|pdm|no known copyright",
+    "cc-by-sa-4.0": r"(cc|creative commons).{0,40}(by-sa|sharealike|share alike)",
+    "cc-by-3.0": r"(cc.by.3|creative commons.{0,30}3\.0)",
+    "cc-by-4.0": r"(cc.by\b|creative commons.{0,40}(attribution|reuse allowed|by\b))",
+    "apache-2.0": r"\bapache",
+    "bsd-3-clause": r"\bbsd\b",
+    "mit": r"\bmit\b",
+}
+"""Hub identifiers and how sources write them; the first that fits counts. YouTube's one open
+licence reads 'Creative Commons Attribution license (reuse allowed)'."""
+CLOSED = re.compile(r"(non.?commercial|no.?deriv|\bnc\b|\bnd\b|-nc|-nd)", re.IGNORECASE)
+"""Clips are cut and scaled: 'no derivatives' forbids it; 'non-commercial' binds who takes them."""
+
+
+class NotYoursToShare(UsageError):
+    """Pictures whose licence does not let us pass them on."""
+
+
+@dataclass(frozen=True)
+class LicenceShare:
+    """One licence, as the sources write it, and how much of the dataset is under it."""
+
+    written: str
+    clips: int
+    hours: float
+    films: int
+
+    @property
+    def hub_id(self) -> str | None:
+        """The Hub's identifier, or None where the licence is not open or not known."""
+        return hub_licence(self.written)
+
+
+def hub_licence(written: str) -> str | None:
+    """The Hub's identifier of an open licence; None for all that is not plainly open."""
+    if CLOSED.search(written):
+        return None
+    words = written.strip().lower().replace("_", "-")
+    return next((name for name, sign in OPEN.items() if re.search(sign, words)), None)
+
+
+def common_licence(written: Iterable[str]) -> str:
+    """One tag for the card: the licence all rows share, else 'other'."""
+    found = {hub_licence(licence) for licence in written}
+    return found.pop() or "other" if len(found) == 1 else "other"
+
+
+def guard_pixels(counts: Mapping[str, int]) -> None:
+    """Refuse pixels that nobody may pass on; `counts` are rows by licence as written."""
+    closed = {w: n for w, n in counts.items() if hub_licence(w) is None}
+    if not closed:
+        return
+    listed = ", ".join(f"{n} under {w or 'no stated licence'!r}" for w, n in closed.items())
+    raise NotYoursToShare(
+        f"{sum(closed.values())} of {sum(counts.values())} clips have no open licence ({listed}): "
+        "publish references with media='none' (--media none); or, if you hold the rights to these "
+        "pictures, say so: i_have_the_rights=True (--i-have-the-rights)"
+    )

@@ -1,0 +1,330 @@
+"""Put a saved dataset on the Hub: with its media, with media as files, or as references only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from brickfilm.card import CardPage, dataset_card
+from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.licences import guard_pixels
+from brickfilm.shards import SHARD_BYTES, Shard, shards, without_column
+from brickfilm.shelf import MEDIA_COLUMN, SUFFIX, Place, Shelf, find_dataset
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+Media = Literal["embed", "files", "none"]
+FILES_A_COMMIT = 500
+AGAIN = "run the same command again, it sends only the rest"
+OURS = ("clips/", "images/", "media/", "figures/", "README.md", "brickfilm.json")
+"""What a push replaces; anything else in the repository is left alone."""
+
+
+class HubRefused(BrickfilmError):
+    """The Hub does not let us do this."""
+
+
+class RepoMoved(BrickfilmError):
+    """Somebody else committed while we uploaded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """What to publish, and how."""
+
+    repo_id: str
+    media: Media = "embed"
+    private: bool | None = None
+    """None leaves an existing repository as it is."""
+    gated: Literal["auto", "manual", False] | None = None
+    revision: str | None = None
+    shard_bytes: int = SHARD_BYTES
+    i_have_the_rights: bool = False
+    message: str = "Publish with brickfilm"
+
+    def __post_init__(self) -> None:
+        if self.media not in ("embed", "files", "none"):
+            raise UsageError(f"media={self.media!r}: choose embed, files or none")
+        if self.repo_id.count("/") != 1 or not all(self.repo_id.split("/")):
+            raise UsageError(f"repo_id={self.repo_id!r}: name it 'user/dataset'")
+        if self.shard_bytes < 1 << 20:
+            raise UsageError(f"shard_bytes={self.shard_bytes}: at least 1 MB (1048576)")
+
+    @property
+    def at(self) -> str:
+        return self.revision or "main"
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A file of a push: where it goes, and how big it is."""
+
+    name: str
+    bytes: int
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a push brought to the Hub, or would bring."""
+
+    url: str
+    files: Sequence[PlannedFile]
+    card: CardPage
+    commit: str = ""
+    """Empty after a dry run."""
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+
+def plan_push(where: str | Path | Shelf, push: Push) -> Published:
+    """A dry run: the files with their sizes, and the card. Writes drafts, sends nothing."""
+    shelf = _open(where, push)
+    files = [PlannedFile(s.name, s.bytes, s.rows) for s in _all_shards(shelf, push)]
+    if push.media == "files":
+        files += [PlannedFile(name, len(content)) for name, content in media_files(shelf)]
+    page = dataset_card(shelf, push.repo_id, media=push.media, sizes=split_sizes(files))
+    files += [PlannedFile(name, len(content)) for name, content in page.files.items()]
+    return Published(_url(push), files, page)
+
+
+def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
+    """Publish a saved dataset; run it again after a broken upload and only the rest is sent.
+
+    Nothing in the repository changes before all of it is uploaded: one commit turns the page.
+    Raises NotYoursToShare, HubRefused (no token, no right to write), RepoMoved (somebody else
+    committed meanwhile).
+    """
+    from huggingface_hub import HfApi
+
+    shelf = _open(where, push)
+    api = HfApi()
+    with hub_errors(push.repo_id):
+        head = _prepare(api, push)
+        upload = Upload(api, push)
+        if push.media == "files":
+            head = _send_media(upload, shelf, head)
+        for shard in _all_shards(shelf, push):
+            upload.add(shard.name, shard.path, rows=shard.rows)
+            upload.send()
+        sizes = split_sizes(upload.files)
+        page = dataset_card(shelf, push.repo_id, media=push.media, sizes=sizes)
+        for name, content in page.files.items():
+            upload.add(name, content)
+        commit = upload.commit(parent=head, stale=_stale(api, push, upload))
+    return Published(_url(push), upload.files, page, commit)
+
+
+@dataclass
+class Upload:
+    """Files on their way: bytes travel ahead of the commit that names them."""
+
+    api: HfApi
+    push: Push
+    files: list[PlannedFile] = field(default_factory=list)
+    _ready: list[CommitOperationAdd] = field(default_factory=list)
+    _waiting: list[CommitOperationAdd] = field(default_factory=list)
+
+    def add(self, name: str, content: Path | bytes, *, rows: int = 0) -> None:
+        from huggingface_hub import CommitOperationAdd
+
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        self._waiting.append(CommitOperationAdd(name, content))
+        self.files.append(PlannedFile(name, size, rows))
+
+    @property
+    def waiting_bytes(self) -> int:
+        return sum(operation.upload_info.size for operation in self._waiting)
+
+    def send(self) -> None:
+        """Upload what waits (what the Hub has already is skipped) and forget its bytes."""
+        self.api.preupload_lfs_files(
+            self.push.repo_id,
+            additions=self._waiting,
+            repo_type="dataset",
+            revision=self.push.at,
+        )
+        self._ready += self._waiting
+        self._waiting = []
+
+    def commit(self, *, parent: str, stale: Sequence[CommitOperationDelete] = ()) -> str:
+        """Make all that was added the newest version; gives the commit."""
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *stale,
+            *self._ready,
+            *self._waiting,
+        ]
+        done = self.api.create_commit(
+            self.push.repo_id,
+            operations,
+            commit_message=self.push.message,
+            repo_type="dataset",
+            revision=self.push.at,
+            parent_commit=parent,
+        )
+        self._ready, self._waiting = [], []
+        return str(done.oid)
+
+
+def media_name(config: str, row: dict[str, Any]) -> str:
+    """Where a row's media file lies in the repository: the place and the bytes name it."""
+    return f"media/{config}/{row['id']}-{row['sha256'][:8]}{SUFFIX[config]}"
+
+
+def media_files(shelf: Shelf) -> Iterator[tuple[str, bytes]]:
+    """All media of a dataset with the names they get in a repository."""
+    for config, split in shelf.files:
+        column = MEDIA_COLUMN[config]
+        for table in shelf.row_groups(config, split, ["id", "sha256", column]):
+            for row in table.to_pylist():
+                content = shelf.media(row[column])
+                if content is not None:
+                    yield media_name(config, row), content
+
+
+def split_sizes(files: Sequence[PlannedFile]) -> Mapping[Place, int]:
+    """Bytes of parquet by config and split, from the names of shards."""
+    sizes: Counter[Place] = Counter()
+    for file in files:
+        config, _, name = file.name.partition("/")
+        if name.endswith(".parquet"):
+            sizes[config, name.rsplit("-", 1)[0]] += file.bytes
+    return sizes
+
+
+@contextmanager
+def hub_errors(repo_id: str) -> Iterator[None]:
+    """The Hub's refusals in one line each, with the remedy."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+
+    try:
+        yield
+    except LocalTokenNotFoundError as error:
+        raise HubRefused("no token: log in with `hf auth login`, or set HF_TOKEN") from error
+    except HfHubHTTPError as error:
+        raise _named(error, repo_id) from error
+    except RuntimeError as error:  # how uploads in threads report theirs
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise _named(error.__cause__, repo_id) from error
+        raise
+    except _network_errors() as error:
+        raise HubRefused(f"{repo_id}: the connection broke ({error}); {AGAIN}") from error
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """Of whichever HTTP library the installed huggingface_hub speaks with."""
+    found = [name for name in ("httpx2", "httpx") if find_spec(name)]
+    return tuple(import_module(name).TransportError for name in found)
+
+
+def _named(error: Any, repo_id: str) -> BrickfilmError:
+    status = error.response.status_code if error.response is not None else 0
+    match status:
+        case 401:
+            remedy = "the Hub does not know your token: `hf auth login`, or set HF_TOKEN"
+        case 403:
+            remedy = "your token may not write there: use one with the role 'write', of its owner"
+        case 404:
+            remedy = "it does not exist, or is not shown to you: check the name and your token"
+        case 412:
+            return RepoMoved(
+                f"{repo_id}: somebody committed while this ran. Nothing was changed, and what was "
+                "uploaded is kept: run the same command again"
+            )
+        case _:
+            remedy = AGAIN
+    return HubRefused(f"{repo_id}: {status} from the Hub; {remedy}")
+
+
+def _open(where: str | Path | Shelf, push: Push) -> Shelf:
+    shelf = where if isinstance(where, Shelf) else find_dataset(where)
+    if push.media != "none" and not push.i_have_the_rights:
+        written = shelf.frame("clips", ["licence"])["licence"].fillna("").value_counts()
+        guard_pixels({str(licence): int(rows) for licence, rows in written.items()})
+    return shelf
+
+
+def _prepare(api: HfApi, push: Push) -> str:
+    """The repository and branch with the asked visibility, before any byte; gives its head."""
+    api.create_repo(push.repo_id, repo_type="dataset", private=push.private, exist_ok=True)
+    wanted = {"private": push.private, "gated": push.gated}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    if changes:
+        api.update_repo_settings(push.repo_id, repo_type="dataset", **changes)  # type: ignore[arg-type]
+    if push.revision:
+        api.create_branch(push.repo_id, branch=push.revision, repo_type="dataset", exist_ok=True)
+    return str(api.dataset_info(push.repo_id, revision=push.at).sha)
+
+
+def _send_media(upload: Upload, shelf: Shelf, head: str) -> str:
+    """Commit media files in parts, before the tables that name them; gives the new head."""
+    count = 0
+    for name, content in media_files(shelf):
+        upload.add(name, content)
+        count += 1
+        if upload.waiting_bytes >= upload.push.shard_bytes:
+            upload.send()
+        if count % FILES_A_COMMIT == 0:
+            upload.send()
+            head = upload.commit(parent=head)
+    if count % FILES_A_COMMIT:
+        upload.send()
+        head = upload.commit(parent=head)
+    return head
+
+
+def _stale(api: HfApi, push: Push, upload: Upload) -> list[CommitOperationDelete]:
+    """Files of an earlier push that this one does not bring again."""
+    from huggingface_hub import CommitOperationDelete
+
+    brought = {file.name for file in upload.files}
+    held = api.list_repo_files(push.repo_id, repo_type="dataset", revision=push.at)
+    return [CommitOperationDelete(f) for f in held if f.startswith(OURS) and f not in brought]
+
+
+def _all_shards(shelf: Shelf, push: Push) -> Iterator[Shard]:
+    for config, split in shelf.files:
+        shape = _shaper(push, config)
+        tables = (shape(table) for table in shelf.row_groups(config, split))
+        yield from shards(tables, config, split, shard_bytes=push.shard_bytes)
+
+
+def _shaper(push: Push, config: str) -> Callable[[pa.Table], pa.Table]:
+    """What a push does to a table: embed its media, name their files, or leave them out."""
+    column = MEDIA_COLUMN[config]
+    if push.media == "none":
+        return lambda table: without_column(table, column)
+    if push.media == "embed":
+        return lambda table: table
+    version = f"@{push.revision}" if push.revision else ""
+    prefix = f"hf://datasets/{push.repo_id}{version}/"
+    return lambda table: with_paths(table, config, prefix)
+
+
+def with_paths(table: pa.Table, config: str, prefix: str) -> pa.Table:
+    """The table with its media by path in the repository, and no bytes."""
+    import pyarrow as pa
+
+    column = MEDIA_COLUMN[config]
+    rows = table.select(["id", "sha256"]).to_pylist()
+    paths = [{"bytes": None, "path": prefix + media_name(config, row)} for row in rows]
+    place = table.schema.get_field_index(column)
+    return table.set_column(
+        place, table.schema.field(place), pa.array(paths, table.schema.field(place).type)
+    )
+
+
+def _url(push: Push) -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/datasets/{push.repo_id}"

@@ -1,0 +1,134 @@
+"""Parquet files of a sensible size, written one after the other in the memory of a row group."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brickfilm.shelf import MEDIA_COLUMN
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+SHARD_BYTES = 500 << 20
+"""The Hub's own clients cut at this size."""
+ROW_GROUP_BYTES = 32 << 20
+"""The viewer reads whole row groups, and gives up at about 286 MB."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A parquet file on disk for as long as it is being looked at."""
+
+    path: Path
+    name: str
+    """Path in the repository."""
+    rows: int
+    bytes: int
+
+
+def shards(
+    tables: Iterable[pa.Table], config: str, split: str, *, shard_bytes: int = SHARD_BYTES
+) -> Iterator[Shard]:
+    """Write a split as parquet and hand out each file; it is gone when the next one is asked for.
+
+    The same rows give the same bytes, so that an upload which broke finds its shards again.
+    """
+    waiting = iter(tables)
+    number, first = 0, next(waiting, None)
+    with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder:
+        while first is not None:
+            path = Path(folder, f"{number:05d}.parquet")
+            with parquet_writer(path, first.schema, MEDIA_COLUMN[config]) as writer:
+                rows, first = _fill(writer, path, first, waiting, shard_bytes)
+            name = f"{config}/{split}-{number:05d}.parquet"
+            yield Shard(path, name, rows, path.stat().st_size)
+            path.unlink()
+            number += 1
+
+
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema, media: str) -> Iterator[pq.ParquetWriter]:
+    """Media as they are (they are compressed already), all else compressed, with a page index."""
+    import pyarrow.parquet as pq
+
+    squeeze = {name: "zstd" for name in _leaves(schema) if not name.startswith(f"{media}.")}
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression=squeeze,
+        use_dictionary=[name for name in squeeze if name != "caption"],
+        write_page_index=True,
+    ) as writer:
+        yield writer
+
+
+def _fill(
+    writer: pq.ParquetWriter,
+    path: Path,
+    table: pa.Table | None,
+    more: Iterator[pa.Table],
+    shard_bytes: int,
+) -> tuple[int, pa.Table | None]:
+    """Write tables until the next would make the file too big; gives that one back."""
+    rows = written = 0
+    while table is not None and (written == 0 or written + table.nbytes <= shard_bytes):
+        for part in row_groups(table):
+            writer.write_table(part, row_group_size=len(part))
+        rows += len(table)
+        written += table.nbytes
+        table = next(more, None)
+    return rows, table
+
+
+def row_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """A table in parts of at most ROW_GROUP_BYTES, or of one row."""
+    start = size = 0
+    for n in range(len(table)):
+        one = table.slice(n, 1).nbytes
+        if n > start and size + one > ROW_GROUP_BYTES:
+            yield table.slice(start, n - start)
+            start, size = n, 0
+        size += one
+    if start < len(table):
+        yield table.slice(start)
+
+
+def without_column(table: pa.Table, name: str) -> pa.Table:
+    """The table without a column, in its data and in the `datasets` features it carries."""
+    kept = table.drop_columns([name])
+    features = hf_features(table.schema)
+    features.pop(name, None)
+    return with_features(kept, features)
+
+
+def hf_features(schema: pa.Schema) -> dict[str, object]:
+    """The features that `datasets` wrote into a parquet schema, as their JSON."""
+    held = (schema.metadata or {}).get(b"huggingface", b"{}")
+    features: dict[str, object] = json.loads(held).get("info", {}).get("features", {})
+    return features
+
+
+def with_features(table: pa.Table, features: dict[str, object]) -> pa.Table:
+    """The table with these features in its schema: a reader then knows a video from a struct."""
+    info = json.dumps({"info": {"features": features}})
+    return table.replace_schema_metadata({"huggingface": info})
+
+
+def _leaves(schema: pa.Schema) -> Iterator[str]:
+    """Column paths as parquet knows them: `video.bytes`, `frame_hashes.list.element`."""
+    import pyarrow as pa
+
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            yield from (f"{field.name}.{inner.name}" for inner in field.type)
+        elif pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
+            yield f"{field.name}.list.element"
+        else:
+            yield field.name

@@ -1,0 +1,173 @@
+"""A saved dataset, wherever it stands: the folder of a build, a copy of it, or the Hub.
+
+Read in row groups, so that a dataset larger than memory is walked in little of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brickfilm.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from fsspec import AbstractFileSystem
+
+MEDIA_COLUMN = {"clips": "video", "images": "image"}
+SUFFIX = {"clips": ".mp4", "images": ".jpg"}
+Place = tuple[str, str]
+"""(config, split)"""
+
+
+class NoDataset(UsageError):
+    """Nothing that we can read as a dataset is there."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where a saved dataset stands, and which files hold which split of which config."""
+
+    fs: AbstractFileSystem
+    root: str
+    files: Mapping[Place, Sequence[str]]
+    """Parquet files by config and split, relative to the root."""
+    work: Path | None = None
+    """The work folder of the build, where this is one."""
+    repo_id: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.repo_id or self.root
+
+    @property
+    def configs(self) -> list[str]:
+        return list(dict.fromkeys(config for config, _ in self.files))
+
+    def splits(self, config: str) -> list[str]:
+        return [split for named, split in self.files if named == config]
+
+    def columns(self, config: str) -> list[str]:
+        """The columns of a config, media included."""
+        path = next(paths[0] for (named, _), paths in self.files.items() if named == config)
+        with self.open_parquet(path) as file:
+            return list(file.schema_arrow.names)
+
+    def open_parquet(self, path: str) -> pq.ParquetFile:
+        """One of our files, read from where it is; close it."""
+        import pyarrow.parquet as pq
+
+        return pq.ParquetFile(self.fs.open(f"{self.root}/{path}", "rb"), memory_map=False)
+
+    def row_groups(
+        self, config: str, split: str, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """A split's rows in tables small enough for memory, in their order."""
+        for path in self.files[config, split]:
+            with self.open_parquet(path) as file:
+                for number in range(file.num_row_groups):
+                    yield file.read_row_group(number, columns=columns)
+
+    def frame(self, config: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """All rows of a config without their media, with a column `split`."""
+        import pandas as pd
+
+        media = MEDIA_COLUMN[config]
+        wanted = columns or [name for name in self.columns(config) if name != media]
+        parts = [
+            table.to_pandas().assign(split=split)
+            for split in self.splits(config)
+            for table in self.row_groups(config, split, wanted)
+        ]
+        frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
+        return frame
+
+    def media(self, cell: Mapping[str, Any] | None) -> bytes | None:
+        """The bytes behind a cell of a media column: embedded, or in a file that it names."""
+        if not cell:
+            return None
+        if cell.get("bytes") is not None:
+            return bytes(cell["bytes"])
+        path = str(cell.get("path") or "")
+        return open_media(path) if path else None
+
+    def text(self, path: str) -> str | None:
+        """A text file beside the data, if it is there."""
+        try:
+            return str(self.fs.read_text(f"{self.root}/{path}", encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+
+def open_media(path: str) -> bytes:
+    """Bytes of a media file, on disk or on the Hub (`hf://...`)."""
+    import fsspec
+
+    with fsspec.open(path, "rb") as file:
+        return bytes(file.read())
+
+
+def find_dataset(where: str | Path, *, revision: str | None = None) -> Shelf:
+    """The dataset in a folder (a build's, or a saved one), or in a repository `user/name`."""
+    folder = Path(where)
+    if folder.is_dir():
+        return _in_folder(folder)
+    if folder.is_absolute() or str(where).count("/") != 1:
+        raise NoDataset(f"{str(where)!r} is neither a folder nor a repository named 'user/name'")
+    return on_the_hub(str(where), revision=revision)
+
+
+def on_the_hub(repo_id: str, *, revision: str | None = None) -> Shelf:
+    """The dataset in a repository of the Hub, as it is now."""
+    from huggingface_hub import HfFileSystem
+
+    fs = HfFileSystem(skip_instance_cache=True)
+    root = f"datasets/{repo_id}" + (f"@{revision}" if revision else "")
+    try:
+        return Shelf(fs, root, _files(fs, root), repo_id=repo_id)
+    except FileNotFoundError as error:
+        at = f" at revision {revision!r}" if revision else ""
+        raise NoDataset(
+            f"no dataset {repo_id!r}{at} that you may read: check the name, and for a private or "
+            "gated one log in with `hf auth login` or set HF_TOKEN"
+        ) from error
+
+
+def _in_folder(folder: Path) -> Shelf:
+    from fsspec.implementations.local import LocalFileSystem
+
+    saved = folder / "dataset" if (folder / "dataset").is_dir() else folder
+    work = saved.parent if (saved.parent / "ledger.sqlite").is_file() else None
+    root = str(saved.resolve())
+    fs = LocalFileSystem()
+    try:
+        return Shelf(fs, root, _files(fs, root), work=work)
+    except FileNotFoundError as error:
+        raise NoDataset(
+            f"{str(folder)!r} holds no saved dataset (no README.md with configs): name the work "
+            "folder of a build, or what `dataset.save(folder)` wrote"
+        ) from error
+
+
+def _files(fs: AbstractFileSystem, root: str) -> dict[Place, list[str]]:
+    """What the card's YAML says is where; FileNotFoundError if there is no such card."""
+    from huggingface_hub import DatasetCard
+
+    card = DatasetCard(fs.read_text(f"{root}/README.md", encoding="utf-8"))
+    listed = card.data.get("configs") or []
+    places: dict[Place, list[str]] = {}
+    for config in listed:
+        for entry in config.get("data_files") or []:
+            pattern = str(entry["path"])
+            found = sorted(fs.glob(f"{root}/{pattern}"))
+            if found:
+                depth = pattern.count("/") + 1
+                inside = ["/".join(str(path).split("/")[-depth:]) for path in found]
+                places[config["config_name"], entry["split"]] = inside
+    if not places:
+        raise FileNotFoundError(root)
+    return places

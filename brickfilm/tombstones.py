@@ -1,0 +1,116 @@
+"""What was removed on request stays removed: marks in the work folder that every build honours.
+
+One line of JSON a request, in `tombstones.jsonl`: readable, and easy to carry to another folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from brickfilm.errors import Rejected
+from brickfilm.records import Clip, Image, Listing, Video
+
+FILENAME = "tombstones.jsonl"
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """One request: what was asked, and every name by which it could come back."""
+
+    kind: str
+    """source, clip or uploader"""
+    name: str
+    at: str
+    """Date of the removal, ISO 8601."""
+    sources: tuple[str, ...] = ()
+    films: tuple[str, ...] = ()
+    """Film ids (from their bytes): a film that returns under another name is known."""
+    uploaders: tuple[str, ...] = ()
+    spans: tuple[tuple[str, int, int], ...] = ()
+    """(film id, start frame, end frame) of single clips."""
+    clips: tuple[str, ...] = ()
+    """Ids of the clips that were taken out."""
+
+
+@dataclass(frozen=True)
+class Tombstones:
+    """All requests of a work folder; asks nothing where there were none."""
+
+    stones: Sequence[Tombstone] = field(default_factory=tuple)
+
+    @classmethod
+    def of(cls, work: Path) -> Tombstones:
+        path = work / FILENAME
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        return cls(tuple(_stone(json.loads(line)) for line in lines if line.strip()))
+
+    @property
+    def clips_removed(self) -> int:
+        return len({clip for stone in self.stones for clip in stone.clips})
+
+    def objection(self, record: Any) -> Rejected | None:
+        """Why a record must not come back, or None."""
+        if not self.stones or not self._covers(record):
+            return None
+        return Rejected(f"{record.id} was removed on request", reason="removed on request")
+
+    def _covers(self, record: Any) -> bool:
+        match record:
+            case Listing():
+                return record.source_id in self._sources
+            case Video():
+                return bool(
+                    record.source_id in self._sources
+                    or record.id in self._films
+                    or (record.uploader and record.uploader in self._uploaders)
+                )
+            case Clip():
+                first, last = record.span.start_frame, record.span.end_frame
+                taken = self._spans.get(record.video.id, ())
+                overlaps = any(start < last and first < end for start, end in taken)
+                return overlaps or self._covers(record.video)
+            case Image():
+                taken = self._spans.get(record.video.id, ())
+                inside = any(start <= record.frame < end for start, end in taken)
+                return inside or self._covers(record.clip)
+        return False
+
+    @cached_property
+    def _sources(self) -> frozenset[str]:
+        return frozenset(name for stone in self.stones for name in stone.sources)
+
+    @cached_property
+    def _films(self) -> frozenset[str]:
+        return frozenset(film for stone in self.stones for film in stone.films)
+
+    @cached_property
+    def _uploaders(self) -> frozenset[str]:
+        return frozenset(name for stone in self.stones for name in stone.uploaders)
+
+    @cached_property
+    def _spans(self) -> dict[str, list[tuple[int, int]]]:
+        spans: dict[str, list[tuple[int, int]]] = {}
+        for stone in self.stones:
+            for film, start, end in stone.spans:
+                spans.setdefault(film, []).append((start, end))
+        return spans
+
+
+def write_tombstone(work: Path, stone: Tombstone) -> None:
+    """Add a mark, safely on disk before anything is deleted."""
+    with (work / FILENAME).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(stone), ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _stone(held: dict[str, Any]) -> Tombstone:
+    lists = ("sources", "films", "uploaders", "clips")
+    spans = tuple((film, start, end) for film, start, end in held["spans"])
+    return Tombstone(**{**held, **{name: tuple(held[name]) for name in lists}, "spans": spans})

@@ -1,0 +1,191 @@
+"""Pushing, through the local Hub and the real clients."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import av
+import pytest
+from datasets import Dataset, IterableDataset, load_dataset
+from huggingface_hub import HfApi
+
+from brickfilm import publish
+from brickfilm.licences import NotYoursToShare
+from brickfilm.publish import HubRefused, Push, RepoMoved, plan_push, push_to_hub
+from brickfilm.shelf import NoDataset, find_dataset, open_media
+from tests.brickfilm.toy_dataset import FRAMES, toy_dataset
+from tests.servers.hub import HubServer
+
+REPO = "maker/brickfilm"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work folder of a build: 4 films of 2 clips."""
+    work = tmp_path_factory.mktemp("built")
+    toy_dataset(work)
+    return work
+
+
+def load(config: str = "clips", split: str = "train", **more: object) -> Dataset | IterableDataset:
+    return load_dataset(REPO, config, split=split, **more)
+
+
+def frames_of(cell: dict[str, object]) -> int:
+    content = cell["bytes"] or open_media(str(cell["path"]))
+    with av.open(io.BytesIO(content)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.mark.parametrize("media", ["embed", "files"])
+def test_one_line_loads_clips_and_images_plain_and_streaming(
+    hub: HubServer, built: Path, media: str
+) -> None:
+    push_to_hub(built, Push(repo_id=REPO, media=media))
+    clips, streamed = load_dataset(REPO, split="train"), load(streaming=True)
+    assert (len(clips), len(load(split="test"))) == (6, 2)
+    assert clips["id"] == [row["id"] for row in streamed]
+    assert frames_of(clips[0]["video"]) == FRAMES == clips[0]["num_frames"]
+    assert frames_of(next(iter(streamed))["video"]) == FRAMES
+    still = load("images", split="test")[0]
+    assert still["image"].size == (64, 48)
+    assert next(iter(load("images", streaming=True)))["image"].size == (64, 48)
+
+
+def test_references_hold_no_pixel(hub: HubServer, tmp_path: Path) -> None:
+    toy_dataset(tmp_path, films=2, clips=1, licence="all rights reserved")
+    push_to_hub(tmp_path, Push(repo_id=REPO, media="none"))
+    rows = load()
+    assert "video" not in rows.column_names
+    assert {"source_url", "start_frame", "sha256", "frame_hashes", "caption"} <= set(
+        rows.column_names
+    )
+    assert not [path for path in hub.files(REPO) if path.endswith((".mp4", ".jpg"))]
+
+
+def test_pixels_without_an_open_licence_stay_here_unless_you_say_so(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    toy_dataset(tmp_path, films=1, clips=2, licence="Standard YouTube License")
+    with pytest.raises(NotYoursToShare, match=r"2 of 2 .*'Standard YouTube License'.*--media none"):
+        push_to_hub(tmp_path, Push(repo_id=REPO))
+    assert not hub.requests
+    push_to_hub(tmp_path, Push(repo_id=REPO, i_have_the_rights=True))
+    assert len(load()) == 2
+
+
+def test_a_dry_run_sends_nothing_and_tells_the_truth(hub: HubServer, built: Path) -> None:
+    for media in ("embed", "files", "none"):
+        push = Push(repo_id=REPO, media=media)  # type: ignore[arg-type]
+        planned = plan_push(built, push)
+        assert not hub.requests
+        done = push_to_hub(built, push)
+        assert sorted((f.name, f.bytes) for f in planned.files) == sorted(
+            (f.name, f.bytes) for f in done.files
+        )
+        held = {path: blob.stat().st_size for path, blob in hub.files(REPO).items()}
+        assert held == {".gitattributes": held[".gitattributes"]} | {
+            f.name: f.bytes for f in done.files
+        }
+        hub.requests.clear()
+        HfApi().delete_repo(REPO, repo_type="dataset")
+        hub.requests.clear()
+
+
+def test_a_broken_upload_goes_on_where_it_broke(hub: HubServer, tmp_path: Path) -> None:
+    toy_dataset(tmp_path, films=6, clips=1)
+    push = Push(repo_id=REPO, media="files")
+    uploads = len([f for f in plan_push(tmp_path, push).files if f.name.startswith("media/")])
+    hub.fail("PUT /lfs/", status=400, times=1)
+    with pytest.raises(HubRefused, match="it sends only the rest"):
+        push_to_hub(tmp_path, push)
+    assert "README.md" not in hub.files(REPO)
+    sent = len(list(hub.store.folder.glob("[0-9a-f]*")))
+    hub.requests.clear()
+    push_to_hub(tmp_path, push)
+    assert hub.count("PUT /lfs/") < uploads
+    assert sent > 1
+    assert len(load()) == 5
+
+
+def test_a_second_push_sends_nothing_twice(hub: HubServer, built: Path) -> None:
+    push_to_hub(built, Push(repo_id=REPO))
+    hub.requests.clear()
+    push_to_hub(built, Push(repo_id=REPO))
+    assert hub.count("PUT /lfs/") == 0
+
+
+def test_another_kind_of_push_leaves_nothing_of_the_first(hub: HubServer, built: Path) -> None:
+    push_to_hub(built, Push(repo_id=REPO, media="files"))
+    HfApi().upload_file(
+        path_or_fileobj=b"mine", path_in_repo="notes.txt", repo_id=REPO, repo_type="dataset"
+    )
+    push_to_hub(built, Push(repo_id=REPO, media="none"))
+    held = hub.files(REPO)
+    assert "notes.txt" in held
+    assert not [path for path in held if path.startswith("media/")]
+
+
+def test_somebody_elses_commit_in_between_is_not_overwritten(
+    hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_to_hub(built, Push(repo_id=REPO))
+    send = publish.Upload.send
+
+    def meanwhile(upload: publish.Upload) -> None:
+        HfApi().upload_file(
+            path_or_fileobj=b"!", path_in_repo="late.txt", repo_id=REPO, repo_type="dataset"
+        )
+        send(upload)
+
+    monkeypatch.setattr(publish.Upload, "send", meanwhile)
+    with pytest.raises(RepoMoved, match="run the same command again"):
+        push_to_hub(built, Push(repo_id=REPO, media="none"))
+    assert "late.txt" in hub.files(REPO)
+
+
+def test_private_gated_and_on_a_branch(hub: HubServer, built: Path) -> None:
+    push_to_hub(built, Push(repo_id=REPO, private=True, gated="manual", revision="v2"))
+    repo = hub.repo(REPO)
+    assert (repo.private, repo.gated) == (True, "manual")
+    assert "README.md" not in hub.files(REPO, "main")
+    assert len(load(revision="v2")) == 6
+
+
+def test_media_files_on_a_branch_are_named_on_that_branch(hub: HubServer, built: Path) -> None:
+    push_to_hub(built, Push(repo_id=REPO, media="files", revision="v2"))
+    assert frames_of(load(revision="v2")[0]["video"]) == FRAMES
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        ("", "hf auth login"),
+        ("hf_reader", "role 'write'"),
+        ("hf_unknown", "does not know your token"),
+    ],
+)
+def test_a_token_that_will_not_do_is_said_in_one_line(
+    hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch, token: str, says: str
+) -> None:
+    hub.token("hf_reader", "maker", "read")
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubRefused, match=says):
+        push_to_hub(built, Push(repo_id=REPO))
+    assert not hub.store.repos
+
+
+def test_a_hub_with_hiccups_is_waited_for(hub: HubServer, built: Path) -> None:
+    hub.fail("PUT /lfs/", status=503)
+    hub.cut("PUT /lfs/", after=500)
+    hub.fail("POST /api/datasets/maker/brickfilm/preupload", status=429, retry_after=1)
+    push_to_hub(built, Push(repo_id=REPO))
+    assert len(load()) == 6
+
+
+def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoDataset, match="holds no saved dataset"):
+        find_dataset(tmp_path)
+    with pytest.raises(NoDataset, match="neither a folder"):
+        find_dataset(tmp_path / "nowhere")
