@@ -13,15 +13,26 @@ if TYPE_CHECKING:
     from brickfilm.dataset import BrickfilmDataset
     from brickfilm.ledger import ledger_frame
     from brickfilm.sources import FolderSource
-    from brickfilm.stages import ClipWriter, FrameSampler, Keep, SceneSplitter
+    from brickfilm.stages import (
+        ClipWriter,
+        FrameSampler,
+        GPT4oCaptioner,
+        Keep,
+        RefusalFilter,
+        SceneSplitter,
+        SidecarCaptioner,
+    )
 
 _HOME = {
     "BrickfilmDataset": "brickfilm.dataset",
     "ClipWriter": "brickfilm.stages",
     "FolderSource": "brickfilm.sources",
     "FrameSampler": "brickfilm.stages",
+    "GPT4oCaptioner": "brickfilm.stages",
     "Keep": "brickfilm.stages",
+    "RefusalFilter": "brickfilm.stages",
     "SceneSplitter": "brickfilm.stages",
+    "SidecarCaptioner": "brickfilm.stages",
     "build_dataset": "brickfilm.build",
     "ledger_frame": "brickfilm.ledger",
 }
@@ -31,8 +42,11 @@ __all__ = [
     "ClipWriter",
     "FolderSource",
     "FrameSampler",
+    "GPT4oCaptioner",
     "Keep",
+    "RefusalFilter",
     "SceneSplitter",
+    "SidecarCaptioner",
     "build_dataset",
     "ledger_frame",
 ]

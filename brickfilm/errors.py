@@ -12,12 +12,15 @@ BrickfilmError
     ├── Failed                did not work; the next run tries again
     │   ├── MediaError        a file that cannot be decoded, or lies about itself
     │   ├── Lost              a paid request without an answer: perhaps charged
+    │   │   └── Spoilt        an answer that is no use, and its bill
     │   └── WorkerDied        the item kills the process that works on it
     ├── Rejected              by design, with a reason; remembered
     └── Waiting               a limit was reached; the next run goes on by itself
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class BrickfilmError(Exception):
@@ -100,6 +103,23 @@ class Lost(Failed):
     """A paid request without an answer: it may have been charged, so its money stays reserved."""
 
     default_reason = "no answer"
+
+
+class Spoilt(Lost):
+    """An answer that is no use. `bill` says what it cost, as an answer would; it is asked again."""
+
+    default_reason = "malformed answer"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        of: object = None,
+        bill: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, of=of)
+        self.bill = bill or {}
 
 
 class WorkerDied(Failed):

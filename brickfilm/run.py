@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from brickfilm.errors import ItemError, Lost, Rejected, Waiting, WorkdirUnusable
+from brickfilm.errors import ItemError, Lost, Rejected, Spoilt, Waiting, WorkdirUnusable
 from brickfilm.executors import Delivery, Executor
 from brickfilm.ledger import Intent, Ledger, Outcome
 from brickfilm.pipeline import AnyStage, Pipeline
@@ -112,9 +112,8 @@ class Run:
         self.stopping = False
         self._failed: dict[Row, ItemError] = {}
         self._flights: dict[Future[Delivery], Flight] = {}
-        self._spent = {
-            s.name: ledger.spent(s.name) for s in pipeline.stages if s.budget is not None
-        }
+        purses = {n for s in pipeline.stages if s.budget is not None for n in s.purse}
+        self._spent = {name: ledger.spent(name) for name in purses}
         ledger.introduce(pipeline.parts())
 
     def stop(self) -> None:
@@ -208,7 +207,7 @@ class Run:
         """Start a call; False where only a landing can free the money that it needs."""
         wants = lane.take()
         if not self._affordable(lane, wants):
-            if lane.flying:
+            if any(other.flying for other in self.lanes if other.stage.name in lane.stage.purse):
                 lane.inbox.extendleft(reversed(wants))
                 return False
             self._wait_for_budget(lane, wants)
@@ -221,14 +220,14 @@ class Run:
         return True
 
     def _affordable(self, lane: Lane, wants: Sequence[Want]) -> bool:
-        if lane.stage.budget is None:
+        asked = sum(lane.stage.reserve(want.item) or 0.0 for want in wants)
+        if lane.stage.budget is None or not asked:
             return True
-        asked = sum(lane.stage.reserve(want.item) for want in wants)
-        return self._spent[lane.stage.name] + asked <= lane.stage.budget
+        return sum(self._spent[name] for name in lane.stage.purse) + asked <= lane.stage.budget
 
     def _intend(self, lane: Lane, want: Want) -> Intent | None:
         dollars = lane.stage.reserve(want.item)
-        if not dollars:
+        if dollars is None:
             return None
         self._count_money(lane, dollars)
         return self.ledger.intend(lane.stage.name, *lane.rows(want)[0], dollars)
@@ -269,6 +268,8 @@ class Run:
         match landed:
             case Lost():
                 self._lose(lane, list(rows.items()), landed)
+                if isinstance(landed, Spoilt):
+                    self._settle(lane, intent, landed.bill)
                 return
             case Rejected():
                 told = {"message": str(landed), "reason": landed.reason}
@@ -280,10 +281,13 @@ class Run:
                 answers = dict(landed)
         for digest, answer in answers.items():
             self.ledger.remember(digest, rows[digest], answer, seconds)
+        self._settle(lane, intent, next(iter(answers.values()), {}))
+
+    def _settle(self, lane: Lane, intent: Intent | None, bill: Answer) -> None:
+        """Replace what was set aside by what it came to."""
         if intent is not None:
-            answer = next(iter(answers.values()), {})
-            self._count_money(lane, (answer.get("cost") or 0.0) - intent.reserved)
-            self.ledger.settle(intent, answer)
+            self._count_money(lane, (bill.get("cost") or 0.0) - intent.reserved)
+            self.ledger.settle(intent, bill)
 
     def _lose(self, lane: Lane, rows: Sequence[Row], error: Lost) -> None:
         """A request without an answer stays reserved; it is asked again a few times."""

@@ -135,9 +135,14 @@ class Stage(Part, Generic[In, Out]):
         """US dollars this kind of stage may spend in one work folder, all settings together."""
         return None
 
-    def reserve(self, item: In) -> float:
-        """US dollars that one request for this item can cost at most; 0 costs nothing."""
-        return 0.0
+    @property
+    def purse(self) -> tuple[str, ...]:
+        """Names of the stages whose spending counts against the budget: its own, unless shared."""
+        return (self.name,)
+
+    def reserve(self, item: In) -> float | None:
+        """US dollars that asking for this item can cost at most; None asks nobody who charges."""
+        return None
 
 
 def digest_of(value: Any, length: int = 16) -> str:

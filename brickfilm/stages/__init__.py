@@ -2,7 +2,18 @@
 
 from brickfilm.stages.clip_writer import ClipWriter
 from brickfilm.stages.frame_sampler import FrameSampler
+from brickfilm.stages.gpt4o_captioner import GPT4oCaptioner
 from brickfilm.stages.keep import Keep
+from brickfilm.stages.refusal_filter import RefusalFilter
 from brickfilm.stages.scene_splitter import SceneSplitter
+from brickfilm.stages.sidecar_captioner import SidecarCaptioner
 
-__all__ = ["ClipWriter", "FrameSampler", "Keep", "SceneSplitter"]
+__all__ = [
+    "ClipWriter",
+    "FrameSampler",
+    "GPT4oCaptioner",
+    "Keep",
+    "RefusalFilter",
+    "SceneSplitter",
+    "SidecarCaptioner",
+]

@@ -1,0 +1,1 @@
+"""Asking a vision model for captions: prompts, requests, answers, prices, rules."""

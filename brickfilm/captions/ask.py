@@ -1,0 +1,33 @@
+"""One question, asked: what it can cost at most, and its answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brickfilm.captions.pricing import Price, UnknownPrice
+from brickfilm.captions.reply import answer_of, blocked
+from brickfilm.captions.request import Question
+from brickfilm.captions.service import Blocked, Client
+from brickfilm.stage import Answer
+
+
+def ask_once(client: Client, question: Question, work: Path, price: Price | None) -> Answer:
+    """Send a question and read its answer."""
+    try:
+        reply = client.ask(question.body(work))
+    except Blocked:
+        return blocked(question.look.model)
+    return answer_of(reply, subject=question.subject, price=price)
+
+
+def most_dollars(question: Question, price: Price | None, *, limited: bool) -> float:
+    """US dollars that one request can cost at most; where no price is known, no limit can hold."""
+    if price is not None:
+        return price.cost(*question.most_tokens(price))
+    if limited:
+        model = question.look.model
+        raise UnknownPrice(
+            f"max_cost_usd cannot hold for model={model!r}, whose price is not known: name a price "
+            "list with prices='FILE.toml', or leave max_cost_usd out"
+        )
+    return 0.0

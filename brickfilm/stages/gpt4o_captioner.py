@@ -1,0 +1,117 @@
+"""Ask a vision model, GPT-4o unless told otherwise, what happens in a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from brickfilm.captions.ask import ask_once, most_dollars
+from brickfilm.captions.pricing import Price, PriceList, price_list
+from brickfilm.captions.prompts import Prompt, load
+from brickfilm.captions.reply import caption_of
+from brickfilm.captions.request import Captioned, Detail, Look, Question
+from brickfilm.captions.service import Service
+from brickfilm.errors import Rejected
+from brickfilm.records import Clip, Image
+from brickfilm.stage import Answer, Resources, Stage, digest_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPT4oCaptioner(Stage[Captioned, Captioned]):
+    """Captions from a vision model behind any service that speaks Chat Completions.
+
+    Every answer is kept under the stills' bytes, the prompt's words, the model and its parameters,
+    and never paid for twice. `max_cost_usd` is hard: each request's highest price is set aside
+    before it is sent. An answer that is no caption keeps its status; `RefusalFilter` drops it.
+    """
+
+    takes = (Clip, Image)
+    needs = ("stills",)
+    gives = ("caption",)
+
+    model: str = "gpt-4o"
+    prompt: str = field(default="bricks", compare=False)
+    """A prompt's name or the path of a Markdown file. Its words, not its name, are in every key."""
+    image_prompt: str | None = field(default=None, compare=False)
+    """For images; unless given, the prompt of the same name."""
+    image_size: int = 512
+    image_quality: int = 85
+    detail: Detail = "high"
+    max_tokens: int = 400
+    temperature: float | None = None
+    reasoning_effort: str | None = None
+
+    max_cost_usd: float | None = field(default=None, compare=False)
+    prices: str | None = field(default=None, compare=False)
+    """A price list of your own; the one that comes with the package is dated."""
+    base_url: str | None = field(default=None, compare=False)
+    key_variable: str = field(default="OPENAI_API_KEY", compare=False)
+    proxy: str | None = field(default=None, compare=False, repr=False)
+    concurrency: int = field(default=8, compare=False)
+    timeout: float = field(default=60.0, compare=False)
+    patience: float = field(default=180.0, compare=False)
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(pool="thread", width=self.concurrency)
+
+    def key(self, item: Captioned) -> str:
+        return digest_of(self.question(item).key, 32)
+
+    @property
+    def budget(self) -> float | None:
+        return self.max_cost_usd
+
+    def reserve(self, item: Captioned) -> float:
+        return most_dollars(self.question(item), self.price, limited=self.budget is not None)
+
+    @contextmanager
+    def open(self, work: Path) -> Iterator[Callable[[Captioned], Answer]]:
+        with self.service.connect() as client:
+            yield lambda item: ask_once(client, self.question(item), work, self.price)
+
+    def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
+        yield replace(item, caption=caption_of(answer, self.prompt_of(item).digest))
+
+    def question(self, item: Captioned) -> Question:
+        """What is asked about an item."""
+        return Question.about(item, self.prompt_of(item), self.look)
+
+    def prompt_of(self, item: Captioned) -> Prompt:
+        if isinstance(item, Image):
+            return load(self.image_prompt or self.prompt, "images")
+        return load(self.prompt, "clips")
+
+    @property
+    def look(self) -> Look:
+        return Look(
+            model=self.model,
+            image_size=self.image_size,
+            image_quality=self.image_quality,
+            detail=self.detail,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            reasoning_effort=self.reasoning_effort,
+        )
+
+    @property
+    def service(self) -> Service:
+        return Service(
+            model=self.model,
+            base_url=self.base_url,
+            key_variable=self.key_variable,
+            proxy=self.proxy,
+            timeout=self.timeout,
+            patience=self.patience,
+            concurrency=self.concurrency,
+        )
+
+    @property
+    def prices_known(self) -> PriceList:
+        return price_list(self.prices)
+
+    @property
+    def price(self) -> Price | None:
+        return self.prices_known.of(self.model)

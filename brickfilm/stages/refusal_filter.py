@@ -1,0 +1,36 @@
+"""Only captions pass: escape answers, refusals and cut answers are counted and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from brickfilm.captions.refusals import refuses
+from brickfilm.captions.schema import DESCRIBED, REFUSAL
+from brickfilm.errors import Rejected
+from brickfilm.records import Clip, Image
+from brickfilm.stage import Answer, Stage
+
+Captioned = Clip | Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusalFilter(Stage[Captioned, Captioned]):
+    """Drop what has no caption: by the model's own status first, then by a lexicon of refusals.
+
+    The reason it is counted under is the status: 'no_movement', 'refusal', 'truncated' and so on.
+    """
+
+    takes = (Clip, Image)
+    needs = ("caption",)
+
+    def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
+        caption = item.caption
+        if caption is None:
+            yield Rejected(f"{item.id} has no caption", reason="no caption")
+        elif caption.status != DESCRIBED:
+            yield Rejected(f"{item.id}: the model answered {caption.status}", reason=caption.status)
+        elif words := refuses(caption.text):
+            yield Rejected(f"{item.id}: refused in prose ({words!r})", reason=REFUSAL)
+        else:
+            yield item

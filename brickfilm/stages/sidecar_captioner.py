@@ -1,0 +1,65 @@
+"""Captions that people already have: a .vtt, .srt or .json beside the film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from brickfilm.captions.sidecar import Line, at, overlapping, read, sidecar_of, stamp
+from brickfilm.errors import Rejected
+from brickfilm.records import Caption, Clip, Image
+from brickfilm.stage import Answer, Resources, Stage, digest_of
+
+Captioned = Clip | Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class SidecarCaptioner(Stage[Captioned, Captioned]):
+    """Captions from a file beside the film that has its name: film.mp4, film.vtt.
+
+    A clip gets the line that overlaps it most, and the lines that lie within it; an image gets the
+    line at its own time, else its clip's. Where there is no line there is no caption: the item is
+    rejected.
+    """
+
+    takes = (Clip, Image)
+    gives = ("caption",)
+    suffixes: tuple[str, ...] = (".vtt", ".srt", ".json")
+    """The first that is there is read."""
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(pool="thread", width=4)
+
+    def key(self, item: Captioned) -> str:
+        """The item's place, and the file's words: an edited file is read again."""
+        return digest_of([item.id, stamp(item.video.path, self.suffixes)])
+
+    @contextmanager
+    def open(self, work: Path) -> Iterator[Callable[[Captioned], Answer]]:
+        def ask(item: Captioned) -> Answer:
+            beside = sidecar_of(work / item.video.path, self.suffixes)
+            lines = read(beside) if beside else ()
+            return {"text": " ".join(_words(item, lines)), "file": beside.name if beside else ""}
+
+        yield ask
+
+    def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
+        if not answer["text"]:
+            where = (
+                f"{answer['file']} has no line there"
+                if answer["file"]
+                else "no file beside the film"
+            )
+            yield Rejected(f"{item.id}: {where}", reason="no caption")
+        else:
+            yield replace(item, caption=Caption(text=answer["text"], model="sidecar"))
+
+
+def _words(item: Captioned, lines: tuple[Line, ...]) -> list[str]:
+    if isinstance(item, Image):
+        own = at(lines, item.time)
+        return [own.text] if own else _words(item.clip, lines)
+    return [line.text for line in overlapping(lines, item.start, item.end)]
