@@ -19,6 +19,7 @@ from brickfilm.ledger import Ledger, Outcome
 from brickfilm.pipeline import AnyStage, Pipeline, Source
 from brickfilm.progress import shown
 from brickfilm.records import Clip, Image
+from brickfilm.report import Material, write_report
 from brickfilm.run import Run
 from brickfilm.stages import ClipWriter, FrameSampler
 
@@ -110,6 +111,16 @@ def _through_the_door(run: Run, ledger: Ledger, test_fraction: float) -> Brickfi
         clips, images, split.of_film, ledger.work, incomplete=incomplete, moved=split.moved
     )
     dataset.save(ledger.work / "dataset")
+    write_report(
+        Material(
+            work=ledger.work,
+            finished=run.finished,
+            clips=clips,
+            images=images,
+            outcomes=run.outcomes,
+            split=split,
+        )
+    )
     ledger.remember_films(split.memory)
     return dataset
 

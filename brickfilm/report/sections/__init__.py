@@ -1,0 +1,22 @@
+"""The sections of the report, in the order of the page. A new one is a file, and a line here."""
+
+from brickfilm.report.sections.base import Builder, Section
+from brickfilm.report.sections.contact import contact_sheet
+from brickfilm.report.sections.footage import footage
+from brickfilm.report.sections.money import money
+from brickfilm.report.sections.moved import moved_films
+from brickfilm.report.sections.scores import scores
+from brickfilm.report.sections.stages import stages
+from brickfilm.report.sections.trouble import trouble
+
+SECTIONS: tuple[Builder, ...] = (
+    trouble,
+    footage,
+    stages,
+    money,
+    moved_films,
+    scores,
+    contact_sheet,
+)
+
+__all__ = ["SECTIONS", "Builder", "Section"]

@@ -1,0 +1,54 @@
+"""What became of every second of footage."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from brickfilm.ledger import Outcome
+from brickfilm.report.material import Material
+from brickfilm.report.sections.base import Section
+
+CUT_AWAY = "between the clips"
+"""In no clip and in no rejected shot: transitions, and what rounding leaves."""
+ROUNDING_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Share:
+    """Seconds with the same fate, and what part of all the footage that is."""
+
+    outcome: str
+    reason: str
+    seconds: float
+    percent: float
+
+
+def footage(material: Material) -> Section | None:
+    """A bar of all footage: kept by split, then everything else by reason."""
+    fates = fates_of_seconds(material)
+    total = sum(fates.values())
+    if not total:
+        return None
+    shares = [Share(*fate, seconds, 100 * seconds / total) for fate, seconds in fates.items()]
+    return Section("footage", "Every second of footage", {"shares": shares, "total": total})
+
+
+def fates_of_seconds(material: Material) -> dict[tuple[str, str], float]:
+    """Seconds by (outcome, split or reason); a place that came under two names counts once."""
+    seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for row in sorted(material.clips, key=lambda row: material.split_of(row["id"]), reverse=True):
+        seconds["kept", material.split_of(row["id"])] += row["duration"]
+    ends = [*whole_films(material), *material.clip_fates.values()]
+    for end in sorted(ends, key=lambda end: (end.position, end.outcome, end.reason)):
+        seconds[end.outcome, f"{end.stage}: {end.reason}"] += end.seconds
+    rest = sum(material.films.values()) - sum(seconds.values())
+    if rest > ROUNDING_SECONDS:
+        seconds["cut", CUT_AWAY] = rest
+    return dict(seconds)
+
+
+def whole_films(material: Material) -> list[Outcome]:
+    """The outcomes that ended a whole film."""
+    ended = [o for o in material.outcomes if o.kind == "video" and o.outcome != "done"]
+    return list({end.item: end for end in reversed(ended)}.values())

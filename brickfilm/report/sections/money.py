@@ -1,0 +1,13 @@
+"""What models were paid."""
+
+from __future__ import annotations
+
+from brickfilm.ledger import spend_frame
+from brickfilm.report.material import Material
+from brickfilm.report.sections.base import Section
+
+
+def money(material: Material) -> Section | None:
+    """Requests, tokens and US dollars by stage and model, over the life of the work folder."""
+    rows = spend_frame(material.work).fillna(0).to_dict("records")
+    return Section("money", "Cost", {"rows": rows}) if rows else None

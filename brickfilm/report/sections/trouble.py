@@ -1,0 +1,57 @@
+"""What failed and what waits, with its message and what to do about it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from brickfilm.ledger import Outcome
+from brickfilm.report.material import Material
+from brickfilm.report.sections.base import Section
+
+MOST_LISTED = 200
+"""Items listed of one kind of trouble; the ledger has them all."""
+
+REMEDIES = {
+    "budget": "Raise the stage's max_cost_usd, then run the same command: nothing is paid twice.",
+    "interrupted": "Run the same command again: it goes on where it stopped.",
+    "unreadable": "Replace or remove the file. The next run tries it again.",
+    "no answer": "The next run asks again. The lost requests may have been charged.",
+    "worker died": "Often memory: try fewer processes, or leave this film out.",
+}
+OTHERWISE = {
+    "failed": "The next run tries it again. If it fails again, the message says why.",
+    "waiting": "Nothing is wrong: the next run goes on with it.",
+}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Items of a stage that did not get through, for one reason."""
+
+    stage: str
+    outcome: str
+    reason: str
+    remedy: str
+    items: list[Outcome]
+    unlisted: int
+
+
+def trouble(material: Material) -> Section | None:
+    """Failed first, then waiting; nothing where all is done."""
+    alike: defaultdict[tuple[str, int, str, str], list[Outcome]] = defaultdict(list)
+    for end in material.outcomes:
+        if end.outcome in OTHERWISE:
+            alike[end.outcome, end.position, end.stage, end.reason].append(end)
+    groups = [
+        Trouble(
+            stage,
+            outcome,
+            reason,
+            REMEDIES.get(reason, OTHERWISE[outcome]),
+            items[:MOST_LISTED],
+            max(0, len(items) - MOST_LISTED),
+        )
+        for (outcome, _, stage, reason), items in sorted(alike.items())
+    ]
+    return Section("trouble", "Not done yet", {"groups": groups}) if groups else None

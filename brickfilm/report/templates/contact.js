@@ -1,0 +1,135 @@
+"use strict";
+const PAGE = 48;
+const CARDS = JSON.parse(document.getElementById("cards").textContent);
+const form = document.querySelector(".tools");
+const sheet = document.querySelector(".cards");
+const more = document.querySelector(".more button");
+let kind = CARDS.clips.length ? "clips" : "images";
+let found = [];
+let drawn = 0;
+
+// Text is only ever set as text: a title may hold what it likes.
+function el(tag, name, text, ...children) {
+  const node = document.createElement(tag);
+  if (name) node.className = name;
+  if (text !== undefined) node.textContent = text;
+  node.append(...children);
+  return node;
+}
+
+function link(address, name, ...children) {
+  const node = el("a", name, undefined, ...children);
+  node.href = address;
+  node.target = "_blank";
+  node.rel = "noopener";
+  return node;
+}
+
+function picture(address, card) {
+  if (!address) return el("span", "still empty", "still is gone");
+  const image = el("img");
+  image.loading = "lazy";
+  image.alt = "";
+  image.src = address;
+  return card.file ? link(card.file, "still", image) : el("span", "still", undefined, image);
+}
+
+function facts(card) {
+  const list = el("dl", "facts");
+  const add = (name, value) => value && list.append(el("div", "", undefined,
+    el("dt", "", name), el("dd", "", value)));
+  add("at", card.end && `${card.start.toFixed(2)}–${card.end.toFixed(2)} s`);
+  add("length", card.length);
+  add("size", card.size);
+  add("model", card.model);
+  for (const [name, value] of Object.entries(card.scores)) add(name.replaceAll("_", " "), `${value}`);
+  return list;
+}
+
+function alike(card) {
+  const button = el("button", "pill alike", `${card.alike} look alike`);
+  button.type = "button";
+  button.onclick = () => { form.words.value = card.group; filter(); };
+  return button;
+}
+
+function drawCard(card) {
+  const top = el("p", "pills", undefined, el("span", `pill ${card.fate}`, card.split || card.fate));
+  if (card.status && card.status !== "described") top.append(el("span", "pill", card.status));
+  if (card.alike > 1) top.append(alike(card));
+  if (card.seconds) top.append(el("span", "seconds", `${card.seconds.toFixed(2)} s`));
+  const stills = el("div", "stills", undefined, ...card.stills.map((s) => picture(s, card)));
+  if (!card.stills.length) stills.append(el("span", "empty", "no stills"));
+  const title = card.url ? link(card.url, "title", card.title) : el("span", "title", card.title);
+  if (card.source !== card.title) title.title = card.source;
+  return el("article", `card ${card.fate} ${kind}`, undefined, stills, top,
+    el("p", card.caption ? "caption" : "caption empty", card.caption || card.why || "no caption"),
+    facts(card), el("footer", "", undefined, title, el("code", "", card.id)));
+}
+
+function draw() {
+  sheet.append(...found.slice(drawn, drawn + PAGE).map(drawCard));
+  drawn = Math.min(found.length, drawn + PAGE);
+  more.hidden = drawn === found.length;
+  more.textContent = `Show more (${(found.length - drawn).toLocaleString("en")} left)`;
+}
+
+function fits(card, words) {
+  return ["fate", "status", "split"].every((n) => !form[n].value || card[n] === form[n].value)
+    && (!form.alike.checked || card.alike > 1)
+    && words.every((word) => card.text.includes(word));
+}
+
+const value = (card, by) => (by === "seconds" ? card.seconds : card.scores[by]) ?? -Infinity;
+
+function filter() {
+  const words = form.words.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const [by, way] = form.sort.value.split("/");
+  found = CARDS[kind].filter((card) => fits(card, words));
+  if (by) found.sort((a, b) => (value(a, by) - value(b, by)) * way || 0);
+  form.querySelector(".found").textContent =
+    `${found.length.toLocaleString("en")} of ${CARDS[kind].length.toLocaleString("en")}`;
+  sheet.replaceChildren();
+  drawn = 0;
+  draw();
+}
+
+function choices(name, every) {
+  const values = [...new Set(CARDS[kind].map((card) => card[name]))].filter(Boolean).sort();
+  form[name].replaceChildren(new Option(every, ""), ...values.map((v) => new Option(v, v)));
+  form[name].hidden = values.length < 2;
+}
+
+function orders() {
+  const names = new Set(CARDS[kind].flatMap((card) => Object.keys(card.scores)));
+  if (kind === "clips") names.add("seconds");
+  form.sort.replaceChildren(new Option("in order of the films", ""));
+  for (const name of [...names].sort()) {
+    form.sort.append(new Option(`${name}, low first`, `${name}/1`));
+    form.sort.append(new Option(`${name}, high first`, `${name}/-1`));
+  }
+  form.sort.hidden = !names.size;
+}
+
+function show(chosen) {
+  kind = chosen;
+  for (const tab of form.querySelectorAll("[data-kind]")) {
+    tab.setAttribute("aria-pressed", tab.dataset.kind === kind);
+  }
+  choices("fate", "every outcome");
+  choices("status", "every status");
+  choices("split", "every split");
+  orders();
+  form.querySelector(".check").hidden = !CARDS[kind].some((card) => card.alike > 1);
+  form.alike.checked = false;
+  filter();
+}
+
+for (const card of [...CARDS.clips, ...CARDS.images]) {
+  card.text = [card.id, card.title, card.source, card.caption, card.why, card.group, card.status]
+    .join(" ").toLowerCase();
+}
+for (const tab of form.querySelectorAll("[data-kind]")) tab.onclick = () => show(tab.dataset.kind);
+form.oninput = filter;
+more.onclick = draw;
+show(kind);

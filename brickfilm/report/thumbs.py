@@ -1,0 +1,35 @@
+"""Stills as thumbnails inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+THUMB_PIXELS = 160
+"""The longer side: about 4 kB each, so a thousand clips of three stills are about 15 MB."""
+JPEG_QUALITY = 72
+
+
+def thumb(path: Path) -> str:
+    """A still as a `data:` address, or nothing where the file is gone or is no picture."""
+    try:
+        with Image.open(path) as still:
+            still.draft("RGB", (2 * THUMB_PIXELS, 2 * THUMB_PIXELS))  # decodes a fraction only
+            small = still.convert("RGB")
+    except (OSError, UnidentifiedImageError):
+        return ""
+    small.thumbnail((THUMB_PIXELS, THUMB_PIXELS))
+    packed = io.BytesIO()
+    small.save(packed, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
+
+
+def evenly(names: Sequence[str], most: int) -> frozenset[str]:
+    """At most `most` of the names, spread over all of them."""
+    if len(names) <= most:
+        return frozenset(names)
+    return frozenset(names[n * len(names) // most] for n in range(most))

@@ -1,0 +1,149 @@
+"""The figures of the report, on builds whose every second is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from brickfilm.ledger import Ledger
+from brickfilm.report.sections import contact
+from brickfilm.report.sections.footage import CUT_AWAY, fates_of_seconds
+from brickfilm.report.sections.money import money
+from brickfilm.report.sections.moved import moved_films
+from brickfilm.report.sections.scores import scores
+from brickfilm.report.sections.stages import stages
+from brickfilm.report.sections.trouble import MOST_LISTED, trouble
+from tests.brickfilm.report.builds import ended, film, image_of, material, shot
+from tests.brickfilm.toys import video
+
+
+def test_every_second_of_footage_has_one_fate(tmp_path: Path) -> None:
+    one, lost = film("one"), film("lost")
+    kept = [shot(tmp_path, one, n) for n in range(4)]
+    still = shot(tmp_path, one, 4)
+    outcomes = [
+        ended(one, "done", position=0),
+        ended(lost, "done", position=0),
+        ended(lost, "failed", "unreadable", position=1, stage="SceneSplitter"),
+        *(ended(k, "done") for k in kept),
+        ended(still, "rejected", "motion below 0.02"),
+    ]
+    fates = fates_of_seconds(material(tmp_path, kept, outcomes))
+    assert fates == {
+        ("kept", "train"): 4.0,
+        ("failed", "SceneSplitter: unreadable"): 10.0,
+        ("rejected", "Keep: motion below 0.02"): 1.0,
+        ("cut", CUT_AWAY): 5.0,
+    }
+    assert sum(fates.values()) == one.duration + lost.duration
+
+
+def test_a_film_under_two_names_is_counted_once(tmp_path: Path) -> None:
+    one = film("one")
+    kept = shot(tmp_path, one, 0)
+    twice = [ended(one, "done"), ended(one, "done"), ended(kept, "done"), ended(kept, "done")]
+    fates = fates_of_seconds(material(tmp_path, [kept, kept], twice))
+    assert fates == {("kept", "train"): 1.0, ("cut", CUT_AWAY): 9.0}
+
+
+def test_a_clip_that_one_stage_drops_and_another_name_keeps_is_kept(tmp_path: Path) -> None:
+    kept = shot(tmp_path, film("one"), 0)
+    built = material(tmp_path, [kept], [ended(kept, "rejected", "dark")])
+    assert built.clip_fates == {}
+
+
+def test_stages_count_items_by_kind_outcome_and_reason(tmp_path: Path) -> None:
+    clips = [shot(tmp_path, film("one"), n) for n in range(3)]
+    outcomes = [
+        ended(clips[0], "done"),
+        ended(image_of(clips[0]), "done"),
+        ended(clips[1], "rejected", "dark"),
+        ended(clips[2], "rejected", "dark"),
+        ended(clips[2], "waiting", "budget", stage="Say", position=3),
+    ]
+    section = stages(material(tmp_path, outcomes=outcomes))
+    assert section is not None
+    (keep, of_keep), (say, of_say) = section.facts["table"]
+    assert (keep, say) == ("Keep", "Say")
+    assert [(c.outcome, c.kinds, c.seconds) for c in of_keep] == [
+        ("done", "1 clip, 1 image", 1.0),
+        ("rejected", "2 clips", 2.0),
+    ]
+    assert [(c.outcome, c.reason) for c in of_say] == [("waiting", "budget")]
+
+
+def test_trouble_says_what_to_do_and_lists_no_more_than_can_be_read(tmp_path: Path) -> None:
+    waiting = ended(shot(tmp_path, film("one"), 0), "waiting", "budget")
+    failed = [ended(video(f"film {n}"), "failed", "odd") for n in range(MOST_LISTED + 5)]
+    section = trouble(material(tmp_path, outcomes=[waiting, *failed]))
+    assert section is not None
+    first, second = section.facts["groups"]
+    assert (len(first.items), first.unlisted) == (MOST_LISTED, 5)
+    assert "tries it again" in first.remedy
+    assert "max_cost_usd" in second.remedy
+
+
+def test_a_build_without_trouble_or_cost_says_nothing_of_them(tmp_path: Path) -> None:
+    built = material(tmp_path, [shot(tmp_path, film("one"), 0)])
+    assert trouble(built) is None
+    assert money(built) is None
+    assert moved_films(built) is None
+
+
+def test_cost_is_told_by_model(tmp_path: Path) -> None:
+    built = material(tmp_path)
+    with Ledger(tmp_path) as ledger:
+        ledger.settle(ledger.intend("Say", "p", "a", 0.02), {"cost": 0.01, "model": "toy"})
+        ledger.intend("Say", "p", "b", 0.02)
+    section = money(built)
+    assert section is not None
+    told = {row["model"]: (row["settled"], row["unsettled"]) for row in section.facts["rows"]}
+    assert told == {"toy": (0.01, 0.0), "no answer": (0.0, 0.02)}
+
+
+def test_films_that_moved_are_named_with_both_splits(tmp_path: Path) -> None:
+    one = film("one")
+    before = {one.id: {"seen": 0, "split": "test"}}
+    section = moved_films(material(tmp_path, [shot(tmp_path, one, 0)], remembered=before))
+    assert section is not None
+    assert section.facts["films"] == [("one", "test", "train")]
+
+
+def test_scores_are_spread_and_flat_ones_left_out(tmp_path: Path) -> None:
+    clips = [shot(tmp_path, film("one"), n).scored(motion=n, still=1.0) for n in range(5)]
+    section = scores(material(tmp_path, clips))
+    assert section is not None
+    (motion,) = section.facts["spreads"]
+    assert (motion.least, motion.median, motion.most) == (0.0, 2.0, 4.0)
+    assert sorted(set(motion.bars)) == [0, 100]
+
+
+def test_a_clip_left_out_late_is_shown_with_its_stills_and_its_reason(tmp_path: Path) -> None:
+    kept, dropped = (shot(tmp_path, film("one"), n) for n in range(2))
+    end = ended(dropped, "rejected", "no_movement", stage="RefusalFilter")
+    built = material(tmp_path, [kept, image_of(kept), image_of(dropped)], [end])
+    cards = list(contact.clip_cards(built))
+    assert [(card["fate"], len(card["stills"])) for card in cards] == [("kept", 3), ("rejected", 3)]
+    assert cards[1]["why"] == f"RefusalFilter: {dropped.id}: no_movement"
+    assert [card["id"] for card in contact.image_cards(built)] == [
+        image_of(kept).id,
+        image_of(dropped).id,
+    ]
+
+
+def test_past_the_cap_cards_show_the_stills_of_the_work_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact, "MOST_THUMBED", 2)
+    clips = [shot(tmp_path, film("one"), n) for n in range(4)]
+    inside = [
+        card["stills"][0].startswith("data:image/jpeg;base64,")
+        for card in contact.clip_cards(material(tmp_path, clips))
+    ]
+    assert inside == [True, False, True, False]  # spread over all of them
+
+
+def test_only_web_addresses_can_be_clicked() -> None:
+    assert contact.safe_url("https://example.org/watch") == "https://example.org/watch"
+    assert contact.safe_url("javascript:alert(1)") == ""
