@@ -2,7 +2,13 @@
 
 FinetuneError
 ├── ConfigError      a recipe or a network's description asks for what cannot be
-└── WeightsError     a checkpoint that does not fit its network, or none where one was named
+├── WeightsError     a checkpoint that does not fit its network, or none where one was named
+├── DataError        a dataset that cannot be trained on
+│   └── BadSample    one clip of it: skipped and counted
+├── CacheError       a cache that is missing, damaged, or of other encoders
+├── EngineError      no such device, too little of it, or an engine that is not installed
+├── CheckpointError  a run's checkpoint cannot be written, read, or continued
+└── TrainingStopped  the run ended itself: too many steps went wrong, or a rank was lost
 """
 
 from __future__ import annotations
@@ -18,3 +24,27 @@ class ConfigError(FinetuneError):
 
 class WeightsError(FinetuneError):
     """Weights are missing, unreadable, or of another network; the message names the keys."""
+
+
+class DataError(FinetuneError):
+    """The dataset lacks something that training needs; the message says what and what to do."""
+
+
+class BadSample(DataError):
+    """One clip does not decode, or is not what its row says: it is skipped and counted."""
+
+
+class CacheError(FinetuneError):
+    """Cached latents or texts are missing, damaged, or were made by other encoders."""
+
+
+class EngineError(FinetuneError):
+    """The device or the engine asked for is not there, or the step does not fit into it."""
+
+
+class CheckpointError(FinetuneError):
+    """A checkpoint could not be written or read, or belongs to something else."""
+
+
+class TrainingStopped(FinetuneError):
+    """Too many steps were skipped, too many samples bad, or a rank was lost."""

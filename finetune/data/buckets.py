@@ -1,0 +1,119 @@
+"""Which batch a clip belongs to: resolution x frames x aspect ratio, as pure functions.
+
+The table of sizes is Open-Sora's; it stands as data in `aspect_ratios.json`: resolution -> ratio
+(height / width, as text) -> [height, width] in pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.config import Bucket
+from finetune.errors import ConfigError
+
+TOO_SMALL = 0.8  # of the resolution's nominal pixels; below it a clip is rejected
+Table = dict[str, dict[str, tuple[int, int]]]
+
+
+@cache
+def aspect_ratios() -> Table:
+    """Resolution -> ratio -> (height, width) in pixels."""
+    text = (Path(__file__).parent / "aspect_ratios.json").read_text()
+    return {
+        name: {ratio: (int(size[0]), int(size[1])) for ratio, size in sizes.items()}
+        for name, sizes in json.loads(text).items()
+    }
+
+
+def nominal_pixels(resolution: str) -> int:
+    """Pixels of the resolution's own shape: 16:9 where it has one (360p: 230,400), else square."""
+    table = aspect_ratios().get(resolution)
+    if table is None:
+        raise ConfigError(
+            f"no resolution {resolution!r}: choose one of {', '.join(sorted(aspect_ratios()))}"
+        )
+    height, width = table.get("0.56") or table.get("1.0") or table["1.00"]
+    return height * width
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A bucket at one aspect ratio: all clips of a batch share it."""
+
+    bucket: Bucket
+    ratio: str  # height / width, the table's key
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return aspect_ratios()[self.bucket.resolution][self.ratio]
+
+    @property
+    def name(self) -> str:
+        return f"{self.bucket.resolution} x {self.bucket.frames} @ {self.ratio}"
+
+
+def slots(buckets: Sequence[Bucket]) -> tuple[Slot, ...]:
+    """Every slot, in the order in which clips try them: most pixels first, then most frames."""
+    ordered = sorted(buckets, key=lambda b: (-nominal_pixels(b.resolution), -b.frames))
+    return tuple(Slot(b, ratio) for b in ordered for ratio in aspect_ratios()[b.resolution])
+
+
+# Why a clip has no slot, beside slot numbers from 0.
+SMALL, SHORT, NO_IMAGES, NOT_KEPT = -1, -2, -3, -4
+REASONS = {
+    SMALL: "under 80 % of the bucket's pixels",
+    SHORT: "too short for every bucket",
+    NO_IMAGES: "an image, and no image bucket",
+    NOT_KEPT: "not kept (keep < 1)",
+}
+
+
+def assign(
+    frames: NDArray[np.int64],
+    height: NDArray[np.int64],
+    width: NDArray[np.int64],
+    buckets: Sequence[Bucket],
+    *,
+    interval: int,
+    chance: NDArray[np.float64] | None = None,
+) -> NDArray[np.int16]:
+    """The slot of each clip (an index into `slots(buckets)`), or a negative reason.
+
+    A clip of one frame goes to an image bucket only, others to the largest T > 1 with
+    frames > T * interval. `chance` [len(buckets), N] in [0, 1) decides about keep < 1 (none: all
+    are kept); a clip that is not kept tries the next smaller bucket.
+    """
+    all_slots = slots(buckets)
+    found = np.full(len(frames), SHORT, dtype=np.int16)
+    found[frames == 1] = NO_IMAGES
+    first = 0
+    for number, bucket in enumerate(dict.fromkeys(slot.bucket for slot in all_slots)):
+        big = height * width >= TOO_SMALL * nominal_pixels(bucket.resolution)
+        fits = frames == 1 if bucket.frames == 1 else frames > bucket.frames * interval
+        fits &= (frames == 1) == (bucket.frames == 1)
+        found[fits & ~big & (found < 0)] = SMALL
+        fits &= big & (found < 0)
+        kept = fits if chance is None else fits & (chance[number] < bucket.keep)
+        found[fits] = NOT_KEPT
+        found[kept] = first + _nearest(height[kept] / width[kept], bucket.resolution)
+        first += len(aspect_ratios()[bucket.resolution])
+    return found
+
+
+def _nearest(ratio: NDArray[np.float64], resolution: str) -> NDArray[np.int16]:
+    """Index of the table's ratio nearest to each; the first of equals."""
+    best = np.zeros(len(ratio), dtype=np.int16)
+    distance = np.full(len(ratio), np.inf)
+    for number, key in enumerate(aspect_ratios()[resolution]):
+        here = np.abs(ratio - float(key))
+        nearer = here < distance
+        best[nearer], distance[nearer] = number, here[nearer]
+    return best

@@ -1,0 +1,136 @@
+"""The dataset's rows as memory-mapped arrays: a look-up costs the same among 1,000 or 1,000,000.
+
+`clips.npy` holds one fixed-size record a row, `strings.bin` the captions and file names. Rows
+without a caption are left out and counted; no pixels are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.data.readers import Row, find_files, read_rows
+from finetune.errors import DataError
+
+VERSION = 1
+CLIP = np.dtype(
+    [
+        ("sha256", "u1", 32),
+        ("frames", "<i4"),
+        ("height", "<i4"),
+        ("width", "<i4"),
+        ("fps_num", "<i8"),
+        ("fps_den", "<i8"),
+        ("group", "<i4"),
+        ("place", "<i4"),
+        ("caption", "<i8", 2),  # start and size in strings.bin
+        ("file", "<i8", 2),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Index:
+    """An opened index; `clips` and `strings` are maps of files, shared by all processes."""
+
+    clips: NDArray[np.void]
+    strings: NDArray[np.uint8]
+    fingerprint: str  # of digests, captions and sizes, in order
+    uncaptioned: int
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def row(self, number: int) -> Row:
+        """The row of this number, read back."""
+        clip = self.clips[number]
+        return Row(
+            sha256=clip["sha256"].tobytes(),
+            caption=self._text(clip["caption"]),
+            frames=int(clip["frames"]),
+            fps=Fraction(int(clip["fps_num"]), int(clip["fps_den"])),
+            height=int(clip["height"]),
+            width=int(clip["width"]),
+            file=self._text(clip["file"]),
+            group=int(clip["group"]),
+            place=int(clip["place"]),
+        )
+
+    def _text(self, span: NDArray[np.int64]) -> str:
+        start, size = span
+        return self.strings[start : start + size].tobytes().decode()
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Map an index that `build_index` has written."""
+        about = json.loads((folder / "index.json").read_text())
+        clips = np.load(folder / "clips.npy", mmap_mode="r")
+        strings = np.memmap(folder / "strings.bin", dtype=np.uint8, mode="r")
+        return cls(clips, strings, about["fingerprint"], about["uncaptioned"])
+
+
+def build_index(dataset: str, folder: Path) -> Index:
+    """Index a dataset into `folder`; an index of the same files is opened as it stands."""
+    files = find_files(dataset)
+    stamp = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    about = folder / "index.json"
+    if about.exists():
+        known = json.loads(about.read_text())
+        if known["stamp"] == stamp and known["version"] == VERSION:
+            return Index.open(folder)
+    return write_index(read_rows(files), folder, stamp=stamp)
+
+
+def write_index(rows: Iterable[Row], folder: Path, *, stamp: object = None) -> Index:
+    """Write rows as an index, the description last: half an index is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.json").unlink(missing_ok=True)
+    digest, uncaptioned = hashlib.sha256(), 0
+    records: list[NDArray[np.void]] = []
+    with (folder / "strings.bin").open("wb") as strings:
+        places: dict[str, tuple[int, int]] = {}
+
+        def put(text: str) -> tuple[int, int]:
+            start, encoded = strings.tell(), text.encode()
+            strings.write(encoded)
+            return start, len(encoded)
+
+        for row in rows:
+            if not row.caption.strip():
+                uncaptioned += 1
+                continue
+            if row.file not in places:
+                places = {row.file: put(row.file)}  # files come one after another
+            records.append(_record(row, put(row.caption), places[row.file]))
+            digest.update(records[-1].tobytes()[:60] + row.caption.encode())
+        strings.write(b"\n")  # an empty file cannot be mapped
+    if not records:
+        raise DataError(
+            f"{uncaptioned} rows and not one has a caption: "
+            "build the dataset with a captioner, or name another"
+        )
+    np.save(folder / "clips.npy", np.concatenate(records))
+    found = {"version": VERSION, "stamp": stamp, "uncaptioned": uncaptioned}
+    unfinished = folder / f"index.{os.getpid()}.tmp"
+    unfinished.write_text(json.dumps({**found, "fingerprint": digest.hexdigest()}))
+    unfinished.replace(folder / "index.json")
+    return Index.open(folder)
+
+
+def _record(row: Row, caption: tuple[int, int], file: tuple[int, int]) -> NDArray[np.void]:
+    record = np.zeros(1, dtype=CLIP)
+    record["sha256"] = np.frombuffer(row.sha256, dtype=np.uint8)
+    record["caption"], record["file"] = caption, file
+    for name in ("frames", "height", "width", "group", "place"):
+        record[name] = getattr(row, name)
+    record["fps_num"], record["fps_den"] = row.fps.numerator, row.fps.denominator
+    return record

@@ -1,0 +1,148 @@
+"""From an order to a batch: cached latents or pixels, and what the network is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from finetune.config import Recipe
+from finetune.data.index import Index
+from finetune.data.readers import Row
+from finetune.data.sampler import Order, Position, Sampler
+from finetune.data.shards import Shards
+from finetune.data.stores import caption_key, open_store
+from finetune.data.windows import fill, seen_fps, window
+from finetune.encoders import text_name
+from finetune.errors import BadSample, CacheError
+
+
+class Sample(NamedTuple):
+    """One clip's window: either moments or pixels, either states or none."""
+
+    mean: Tensor | None  # [T, 4, h, w]
+    std: Tensor | None
+    pixels: Tensor | None  # [T, 3, H, W] in [-1, 1]
+    states: Tensor | None  # [tokens, C]
+    caption: str
+    fps: float
+
+
+@dataclass
+class Batch:
+    """One rank's share of one step, or a micro-batch of it; bad samples are already left out."""
+
+    order: Order
+    samples: list[Sample]
+    seeds: list[int]
+    skipped: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def micro(self) -> Iterator[Batch]:
+        """In parts of the bucket's `micro` clips."""
+        size = self.order.slot.bucket.micro or self.order.slot.bucket.batch
+        for i in range(0, len(self), size):
+            yield Batch(self.order, self.samples[i : i + size], self.seeds[i : i + size], ())
+
+
+class Loading:
+    """Loads the clips of orders; sent to the loader's processes, so it holds no open file."""
+
+    def __init__(self, index_folder: Path, recipe: Recipe, index: Index) -> None:
+        self.index_folder, self.recipe = index_folder, recipe
+        self._index: Index | None = None
+        self._texts: Shards | None = None
+        self._latents: dict[tuple[int, int], Shards] = {}
+        if recipe.source == "cache":
+            name = text_name(recipe, index)
+            self._texts = open_store(Path(recipe.cache), "text", name)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_index": None}
+
+    def __call__(self, order: Order) -> Batch:
+        """The order's batch; samples that cannot be had are named, not replaced."""
+        samples, seeds, skipped = [], [], []
+        for number, seed in zip(order.clips, order.seeds, strict=True):
+            row = self.index.row(number)
+            try:
+                samples.append(self._load(row, order, seed))
+                seeds.append(seed)
+            except (BadSample, CacheError, KeyError) as error:
+                skipped.append(f"{row.sha256.hex()[:12]}: {error}")
+        return Batch(order, samples, seeds, tuple(skipped))
+
+    @property
+    def index(self) -> Index:
+        if self._index is None:
+            self._index = Index.open(self.index_folder)
+        return self._index
+
+    def _load(self, row: Row, order: Order, seed: int) -> Sample:
+        bucket = order.slot.bucket
+        interval = 1 if bucket.frames == 1 else self.recipe.frame_interval
+        chance = float(np.random.default_rng(seed).random())
+        numbers = window(row.frames, bucket.frames, interval, chance)
+        fps = seen_fps(row.fps, interval, frames=bucket.frames, told=self.recipe.fps)
+        if self._texts is None:
+            pixels = self._pixels(row, numbers, order.slot.size)
+            return Sample(None, None, pixels, None, row.caption, fps)
+        found = self._store(order.slot.size).read(row.sha256.hex(), ("mean", "std"), numbers)
+        states = self._texts.read(caption_key(row.caption), ("states",))["states"][0]
+        return Sample(found["mean"], found["std"], None, states, row.caption, fps)
+
+    def _pixels(self, row: Row, numbers: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
+        from finetune.data.media import decode, read_media
+
+        return fill(decode(read_media(row.file, row.group, row.place), numbers), *size)
+
+    def _store(self, size: tuple[int, int]) -> Shards:
+        if size not in self._latents:
+            place = f"{size[0]}x{size[1]}"
+            cache, name = Path(self.recipe.cache), self.recipe.vae
+            self._latents[size] = open_store(cache, "latents", name, place)
+        return self._latents[size]
+
+
+class _Orders(torch.utils.data.Sampler[Order]):
+    def __init__(self, sampler: Sampler, position: Position, rank: int, world: int) -> None:
+        self._orders = sampler.orders(position, rank=rank, world=world)
+
+    def __iter__(self) -> Iterator[Order]:
+        return self._orders
+
+
+class _Clips(torch.utils.data.Dataset[Batch]):
+    def __init__(self, load: Loading) -> None:
+        self.load = load
+
+    def __getitem__(self, order: Order) -> Batch:
+        return self.load(order)
+
+
+def batches(
+    load: Loading, sampler: Sampler, position: Position, *, rank: int, world: int, workers: int
+) -> Iterator[Batch]:
+    """This rank's batches from a position on, for ever, loaded ahead by `workers` processes."""
+    loader = DataLoader(
+        _Clips(load),
+        sampler=_Orders(sampler, position, rank, world),
+        batch_size=None,
+        num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,
+        collate_fn=_as_it_is,
+    )
+    return iter(loader)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,100 @@
+"""Pixels of a clip or an image: PyAV and Pillow, imported when the first is opened."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from finetune.errors import BadSample
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a media file says of itself."""
+
+    frames: int
+    fps: Fraction
+    height: int
+    width: int
+
+
+def probe(path: Path) -> Probe:
+    """Open a media file and measure it; frames are counted where the container does not say."""
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = stream.frames or sum(1 for _ in container.decode(stream))
+        fps = Fraction(stream.average_rate or 0)
+        return Probe(frames, fps, stream.height, stream.width)
+
+
+@lru_cache(maxsize=2)
+def _row_group(file: str, group: int) -> list[dict[str, Any]]:
+    """The media column of one row group: neighbours in the file are read once."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as parquet:
+        names = set(parquet.schema_arrow.names)
+        column = "video" if "video" in names else "image"
+        table = parquet.read_row_group(group, columns=[column])
+        cells: list[dict[str, Any]] = table.column(column).to_pylist()
+        return cells
+
+
+def read_media(file: str, group: int, place: int) -> bytes:
+    """The bytes of a row's media: a cell of a parquet file, or (group < 0) the file itself."""
+    if group < 0:
+        return bytes(Path(file).read_bytes())
+    cell = _row_group(file, group)[place]
+    if cell.get("bytes"):
+        return bytes(cell["bytes"])
+    path: str = cell["path"]
+    return (Path(file).parent / path).read_bytes()
+
+
+def decode(media: bytes, wanted: NDArray[np.int64]) -> Tensor:
+    """Frames [len(wanted), 3, H, W] uint8 of an encoded clip or image, by their numbers.
+
+    Raises BadSample if it does not decode or has too few frames.
+    """
+    keep = set(wanted.tolist())
+    pictures = {n: frame for n, frame in enumerate(frames(media, max(keep) + 1)) if n in keep}
+    missing = sorted(keep - set(pictures))
+    if missing:
+        raise BadSample(f"has no frame {missing[0]}: it is shorter than its row says")
+    stacked = np.stack([pictures[n] for n in wanted.tolist()])
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2)
+
+
+def decode_parts(media: bytes, total: int, size: int = 32) -> Iterator[Tensor]:
+    """The first `total` frames as parts [<= size, 3, H, W] uint8, so that few are in memory."""
+    stream, decoded = frames(media, total), 0
+    while part := list(islice(stream, size)):
+        decoded += len(part)
+        yield torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2)
+    if decoded < total:
+        raise BadSample(f"has {decoded} frames, its row says {total}")
+
+
+def frames(media: bytes, count: int) -> Iterator[NDArray[np.uint8]]:
+    """Up to `count` frames [H, W, 3], in order of presentation; the container closes by itself."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(media)) as container:
+            for frame in islice(container.decode(video=0), count):
+                yield frame.to_ndarray(format="rgb24")
+    except (av.FFmpegError, IndexError) as error:
+        raise BadSample(f"does not decode: {error}") from error

@@ -1,0 +1,146 @@
+"""Rows of a dataset, whatever holds it: a folder or Hub id in brickfilm's columns, or a CSV.
+
+Only here are pyarrow, huggingface_hub and PyAV's probing met, each imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from finetune.errors import DataError
+
+COLUMNS = ("sha256", "caption", "num_frames", "fps_num", "fps_den", "height", "width")
+OTHER_SPLIT = re.compile(r"(^|/)(test|validation)[-./]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What training has to know of a clip or an image."""
+
+    sha256: bytes  # 32 bytes: of the media
+    caption: str
+    frames: int
+    fps: Fraction
+    height: int
+    width: int
+    file: str  # a parquet file, or (group < 0) the media itself
+    group: int  # row group in the parquet file
+    place: int  # row in the row group
+
+
+def find_files(dataset: str) -> list[Path]:
+    """The files that hold the training split, in a fixed order.
+
+    `dataset` is a folder of parquet files, one parquet or CSV file, or a Hub id.
+    """
+    path = Path(dataset)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        path = _from_hub(dataset)
+    found = sorted(p for p in path.rglob("*.parquet"))
+    found = [p for p in found if not OTHER_SPLIT.search(str(p.relative_to(path)))]
+    if not found:
+        raise DataError(f"no parquet file of a training split under {path}: name another folder")
+    return found
+
+
+def _from_hub(dataset: str) -> Path:
+    """Fetch a dataset's parquet files from the Hub."""
+    if dataset.startswith(("/", ".", "work/")) or dataset.count("/") != 1:
+        hint = " (`make demo` builds it)" if dataset.rstrip("/").endswith("demo/dataset") else ""
+        raise DataError(f"no dataset at {dataset}{hint}: give a folder, a CSV, or a Hub id")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(dataset, repo_type="dataset", allow_patterns="*.parquet"))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise DataError(f"{dataset!r} is no folder, nor given by the Hub: {error}") from error
+
+
+def read_rows(files: list[Path]) -> Iterator[Row]:
+    """All rows, in the files' order; media are not read (a CSV's are, once, for their digest)."""
+    for file in files:
+        yield from _csv_rows(file) if file.suffix == ".csv" else _parquet_rows(file)
+
+
+def _parquet_rows(file: Path) -> Iterator[Row]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as parquet:
+        names = set(parquet.schema_arrow.names)
+        _check_columns(file, names)
+        wanted = [name for name in COLUMNS if name in names]
+        for group in range(parquet.num_row_groups):
+            table = parquet.read_row_group(group, columns=wanted)
+            for place, row in enumerate(table.to_pylist()):
+                yield _row(row, file=str(file), group=group, place=place)
+
+
+def _check_columns(file: Path, names: set[str]) -> None:
+    needed = set(COLUMNS) if "video" in names else {"sha256", "caption", "height", "width"}
+    missing = sorted(needed - names)
+    if not names & {"video", "image"}:
+        missing.append("video (or image)")
+    if missing:
+        raise DataError(f"{file} lacks the column(s) {', '.join(missing)}: see dataset-schema.md")
+
+
+def _row(row: dict[str, Any], *, file: str, group: int, place: int) -> Row:
+    return Row(
+        sha256=bytes.fromhex(row["sha256"]),
+        caption=row["caption"] or "",
+        frames=row.get("num_frames") or 1,
+        fps=Fraction(row.get("fps_num") or 0, row.get("fps_den") or 1),
+        height=row["height"],
+        width=row["width"],
+        file=file,
+        group=group,
+        place=place,
+    )
+
+
+def _csv_rows(file: Path) -> Iterator[Row]:
+    """An Open-Sora CSV: path, text, num_frames, height, width, fps; its paths from its folder.
+
+    The predecessor's fps column is empty in all rows: the media are asked then.
+    """
+    with file.open(newline="") as lines:
+        reader = csv.DictReader(lines)
+        missing = {"path", "text"} - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(f"{file} lacks the column(s) {', '.join(sorted(missing))}")
+        for line in reader:
+            media = file.parent / line["path"]
+            row: dict[str, Any] = {"caption": line["text"], **_measured(media, line)}
+            yield _row(row, file=str(media), group=-1, place=-1)
+
+
+def _measured(media: Path, line: dict[str, str]) -> dict[str, Any]:
+    """Digest, frames, fps and size of a media file; the file is opened only for what is missing."""
+    from finetune.data.media import probe
+
+    with media.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if all(line.get(name) for name in ("num_frames", "height", "width", "fps")):
+        fps = Fraction(line["fps"]).limit_denominator(1001)
+        sizes = {name: int(float(line[name])) for name in ("num_frames", "height", "width")}
+    else:
+        found = probe(media)
+        fps, sizes = (
+            found.fps,
+            {
+                "num_frames": found.frames,
+                "height": found.height,
+                "width": found.width,
+            },
+        )
+    return {"sha256": digest, "fps_num": fps.numerator, "fps_den": fps.denominator, **sizes}

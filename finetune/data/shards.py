@@ -1,0 +1,162 @@
+"""Cached tensors in safetensors shards, found through one memory-mapped index.
+
+A store is a folder: shards `*.safetensors` of tensors `<key>.<part>`, where a key is 64 hex
+digits; `about.json` names what made them; `index.npy`, written last, says which shard has which
+key. Each row of a tensor has a checksum, so a flipped bit is seen by whoever reads that row.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from finetune.errors import CacheError
+
+ENTRY = np.dtype([("key", "<u8"), ("shard", "<i4")])
+Parts = dict[str, Tensor]  # of equal length; row i of all parts is written and checked together
+
+
+def row_checksum(parts: Parts, row: int) -> int:
+    """CRC-32 over one row of every part, the parts in order of their names."""
+    crc = 0
+    for name in sorted(parts):
+        crc = zlib.crc32(parts[name][row].contiguous().view(torch.uint8).numpy().data, crc)
+    return crc
+
+
+class ShardWriter:
+    """Collects entries and writes a shard when they are many; each file appears whole."""
+
+    def __init__(self, folder: Path, writer: str, *, limit: int = 256 * 2**20) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.writer, self.limit = folder, writer, limit
+        self._waiting: dict[str, Tensor] = {}
+        self._bytes = 0
+
+    def add(self, key: str, parts: Parts) -> None:
+        """Keep `parts` under `key`; on disk once the shard is full, or at `close`."""
+        rows = len(next(iter(parts.values())))
+        checks = torch.tensor([row_checksum(parts, row) for row in range(rows)])
+        for name, tensor in {**parts, "crc": checks}.items():
+            self._waiting[f"{key}.{name}"] = tensor.contiguous()
+            self._bytes += tensor.nbytes
+        if self._bytes >= self.limit:
+            self.close()
+
+    def close(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        taken = {p.name for p in self.folder.glob(f"{self.writer}-*.safetensors")}
+        names = (f"{self.writer}-{n:05d}.safetensors" for n in range(10**5))
+        name = next(name for name in names if name not in taken)
+        unfinished = self.folder / f"{name}.{os.getpid()}.tmp"
+        try:
+            save_file(self._waiting, unfinished)
+        except (OSError, SafetensorError) as error:
+            unfinished.unlink(missing_ok=True)
+            raise CacheError(f"{name} could not be written ({error}): is the disk full?") from error
+        unfinished.replace(self.folder / name)
+        self._waiting, self._bytes = {}, 0
+
+
+def stored_keys(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every key that the shards of a store hold, with its shard; only headers are read."""
+    for shard in sorted(folder.glob("*.safetensors")):
+        names: list[str] = list(open_shard(shard).keys())  # the handle itself does not iterate
+        for name in names:
+            if name.endswith(".crc"):
+                yield name.removesuffix(".crc"), shard
+
+
+def open_shard(shard: Path) -> Any:
+    """Map a shard; raises CacheError if it is not one, or was cut short."""
+    try:
+        return safe_open(shard, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CacheError(
+            f"shard {shard} is damaged ({error}): delete it and run `python -m finetune.cache` "
+            "again, which makes what is missing"
+        ) from error
+
+
+def write_index(folder: Path, about: Mapping[str, Any]) -> int:
+    """Index the shards of a store; gives the number of keys."""
+    shards = sorted(p.name for p in folder.glob("*.safetensors"))
+    number = {name: n for n, name in enumerate(shards)}
+    found = {int(key[:16], 16): number[shard.name] for key, shard in stored_keys(folder)}
+    keys = sorted(found)
+    table = np.zeros(len(keys), dtype=ENTRY)
+    table["key"], table["shard"] = np.array(keys, dtype=np.uint64), [found[k] for k in keys]
+    np.save(folder / "index.tmp.npy", table)
+    (folder / "about.json").write_text(json.dumps({**about, "shards": shards}, indent=1))
+    (folder / "index.tmp.npy").replace(folder / "index.npy")
+    return len(found)
+
+
+class Shards:
+    """A finished store, opened to read; cheap to send to another process."""
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / "index.npy").exists():
+            raise CacheError(f"no cache at {folder}: run `python -m finetune.cache RECIPE` first")
+        self.folder = folder
+        self.about: dict[str, Any] = json.loads((folder / "about.json").read_text())
+
+    @cached_property
+    def _index(self) -> NDArray[np.void]:
+        found: NDArray[np.void] = np.load(self.folder / "index.npy", mmap_mode="r")
+        return found
+
+    @cached_property
+    def _handles(self) -> dict[int, Any]:
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "about": self.about}  # maps and handles stay behind
+
+    def has(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which of the digests [N, 32] are held."""
+        keys = np.ascontiguousarray(digests[:, :8]).view(">u8")[:, 0].astype(np.uint64)
+        return np.isin(keys, self._index["key"])
+
+    def read(self, key: str, names: Sequence[str], rows: NDArray[np.int64] | None = None) -> Parts:
+        """Rows of a key's parts (all of them if `rows` is none), their checksums compared.
+
+        Raises KeyError for a key that is not held, CacheError for one that is damaged.
+        """
+        handle, shard = self._open(key)
+        slices = {name: handle.get_slice(f"{key}.{name}") for name in names}
+        checks = handle.get_tensor(f"{key}.crc")
+        wanted = range(len(checks)) if rows is None else rows.tolist()
+        parts = {n: torch.stack([slices[n][row] for row in wanted]) for n in slices}
+        for place, row in enumerate(wanted):
+            if row_checksum(parts, place) != int(checks[row]):
+                raise CacheError(
+                    f"shard {shard} is damaged at {key[:12]}, row {row}: delete the file and run "
+                    "`python -m finetune.cache` again, which makes what is missing"
+                )
+        return parts
+
+    def _open(self, key: str) -> tuple[Any, Path]:
+        number = int(key[:16], 16)
+        place = int(np.searchsorted(self._index["key"], np.uint64(number)))
+        if place == len(self._index) or int(self._index[place]["key"]) != number:
+            raise KeyError(key)
+        shard = int(self._index[place]["shard"])
+        path = self.folder / self.about["shards"][shard]
+        if shard not in self._handles:
+            self._handles[shard] = open_shard(path)
+        return self._handles[shard], path

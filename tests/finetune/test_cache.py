@@ -1,0 +1,135 @@
+"""The cache: exact for any window, resumable, verified, and only of the recipe's encoders."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from finetune.cache import build_cache, verify
+from finetune.config import Recipe
+from finetune.data.index import Index
+from finetune.data.loader import Loading
+from finetune.data.sampler import Order, Position, Sampler
+from finetune.data.shards import Shards, ShardWriter, write_index
+from finetune.data.stores import held_clips, index_folder, open_store
+from finetune.encoders import load_text, load_vae
+from finetune.errors import CacheError, ConfigError
+from tests.finetune.conftest import MakeRecipe
+from tests.finetune.toyset import Toy, write_dataset
+
+
+def orders(recipe: Recipe, count: int) -> list[Order]:
+    index = Index.open(index_folder(recipe))
+    sampler = Sampler(index, recipe, np.ones(len(index), dtype=bool), recipe.seed)
+    return list(islice(sampler.orders(Position()), count))
+
+
+def loading(recipe: Recipe) -> Loading:
+    folder = index_folder(recipe)
+    return Loading(folder, recipe, Index.open(folder))
+
+
+def test_cached_windows_are_those_of_the_pixels(make_recipe: MakeRecipe) -> None:
+    cached, pixels = make_recipe(), make_recipe(source="pixels")
+    made = build_cache(cached)
+    assert (made.clips, made.captions, made.bad) == (6, 6, [])
+    index, cpu = Index.open(index_folder(cached)), torch.device("cpu")
+    vae, text = load_vae(cached, cpu), load_text(cached, index, cpu)
+    for order in orders(cached, 3):
+        ours, theirs = loading(cached)(order), loading(pixels)(order)
+        for mine, other in zip(ours.samples, theirs.samples, strict=True):
+            mean, std = vae.encode_moments(other.pixels)
+            torch.testing.assert_close(mine.mean, mean, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(mine.std, std, rtol=1e-5, atol=1e-6)
+            states, mask, _ = text.encode([other.caption])
+            torch.testing.assert_close(mine.states, states[0][mask[0]])
+            assert mine.fps == other.fps == 12.0
+
+
+def test_a_second_call_encodes_only_what_is_missing(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    build_cache(recipe)
+    again = build_cache(recipe)
+    assert (again.clips, again.captions) == (0, 0)
+    shard = next(Path(recipe.cache).rglob("144x256/*.safetensors"))
+    shard.unlink()
+    assert build_cache(recipe).clips == 6
+    assert verify(recipe) == 12
+
+
+@pytest.mark.slow
+def test_several_processes_make_the_same_cache(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    one, two = make_recipe(), make_recipe(cache=str(tmp_path / "other"))
+    build_cache(one)
+    assert build_cache(two, processes=2).clips == 6
+    for order in orders(one, 3):
+        for a, b in zip(loading(one)(order).samples, loading(two)(order).samples, strict=True):
+            torch.testing.assert_close(a.mean, b.mean, rtol=0, atol=0)
+
+
+def test_a_clip_that_does_not_decode_is_skipped_and_counted(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    clips = [Toy(), Toy(media=b"no film at all"), Toy(frames=20), Toy(frames=20)]
+    folder = write_dataset(tmp_path / "set", clips)
+    recipe = make_recipe(dataset=str(folder))
+    made = build_cache(recipe)
+    assert made.clips == 3
+    assert len(made.bad) == 1 and "does not decode" in made.bad[0]
+    index = Index.open(index_folder(recipe))
+    assert held_clips(index, recipe).tolist() == [True, False, True, True]
+    batch = loading(make_recipe(dataset=str(folder), source="pixels"))(
+        Order(orders(recipe, 1)[0].slot, (1, 2), (7, 8), Position())
+    )
+    assert (len(batch), batch.seeds, len(batch.skipped)) == (1, [8], 1)
+
+
+def test_a_damaged_shard_is_named(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    build_cache(recipe)
+    shard = next(Path(recipe.cache).rglob("144x256/*.safetensors"))
+    whole = bytearray(shard.read_bytes())
+    whole[-100] ^= 1
+    shard.write_bytes(whole)
+    with pytest.raises(CacheError, match=shard.name):
+        verify(recipe)
+    skipped = [why for order in orders(recipe, 3) for why in loading(recipe)(order).skipped]
+    assert all("damaged" in why for why in skipped)
+    shard.write_bytes(whole[:5000])
+    with pytest.raises(CacheError, match="is damaged"):
+        verify(recipe)
+
+
+def test_a_cache_of_another_vae_is_refused(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    build_cache(recipe)
+    with pytest.raises(CacheError, match=r"of 'other/vae', it holds those of tiny-random"):
+        open_store(Path(recipe.cache), "latents", "other/vae", "144x256")
+    with pytest.raises(CacheError, match="holds none"):
+        open_store(Path(recipe.cache) / "nowhere", "latents", "tiny-random", "144x256")
+
+
+def test_a_caption_over_the_limit_is_cut_and_counted_or_refused(
+    make_recipe: MakeRecipe,
+) -> None:
+    recipe = make_recipe(text_tokens=3)
+    assert build_cache(recipe).cut == 6
+    with pytest.raises(ConfigError, match="tokens over 4"):
+        build_cache(make_recipe(text_tokens=4, long_text="error"))
+
+
+def test_a_store_reads_the_rows_asked_for(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path, "000", limit=1)
+    values = {digit * 64: torch.randn(5, 2) for digit in "3f"}
+    for key, tensor in values.items():
+        writer.add(key, {"mean": tensor})
+    write_index(tmp_path, {"encoder": "e"})
+    for key, tensor in values.items():
+        rows = np.array([0, 4, 4])
+        assert torch.equal(Shards(tmp_path).read(key, ["mean"], rows)["mean"], tensor[[0, 4, 4]])
+    with pytest.raises(KeyError):
+        Shards(tmp_path).read("9" * 64, ["mean"])

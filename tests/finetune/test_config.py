@@ -1,0 +1,65 @@
+"""A recipe is typed: what it does not know it refuses, and says what was meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from finetune.config import Recipe, load_recipe
+from finetune.errors import ConfigError
+
+TEXT = """
+dataset = "somewhere"
+out = "work/run"
+steps = 10
+buckets = [{ resolution = "360p", frames = 32, batch = 8 }]
+[schedule]
+kind = "one_cycle"
+peak = 1e-4
+"""
+
+
+def load(tmp_path: Path, *overrides: str, text: str = TEXT) -> Recipe:
+    file = tmp_path / "recipe.toml"
+    file.write_text(text)
+    return load_recipe(file, overrides)
+
+
+def test_a_recipe_is_read_with_its_defaults_and_overrides(tmp_path: Path) -> None:
+    recipe = load(tmp_path, "steps=20", "schedule.peak=2e-4", "buckets.0.batch=4", "init=me/model")
+    assert (recipe.steps, recipe.schedule.peak, recipe.init) == (20, 2e-4, "me/model")
+    assert recipe.buckets[0].batch == 4
+    assert recipe.schedule.kind == "one_cycle"
+    assert recipe.optimizer.ema == 0.9999
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("shedule.peak=1", "did you mean 'schedule'"),
+        ("schedule.peek=1", "did you mean 'peak'"),
+        ("buckets.0.bach=1", "did you mean 'batch'"),
+        ("steps=ten", "steps = 'ten'"),
+        ("steps=1.5", "steps"),
+        ("buckets.0.batch=0", "batch must|must be at least 1"),
+        ("buckets.0.micro=9", "micro 9"),
+        ("engine=torhc", "engine = 'torhc'"),
+        ("strategy=zero2", "has no strategy 'zero2'"),
+        ("precision=float16", "loss scaler"),
+        ("steps", "write key=value"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, override)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'dataset' is missing"):
+        load(tmp_path, text=TEXT.replace('dataset = "somewhere"', ""))
+
+
+def test_a_missing_recipe_lists_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="no recipe 'tiny/gpu'"):
+        load_recipe("tiny/gpu")
