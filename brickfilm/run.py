@@ -280,7 +280,7 @@ class Run:
             case _:
                 answers = dict(landed)
         for digest, answer in answers.items():
-            self.ledger.remember(digest, rows[digest], answer, seconds)
+            self.ledger.remember(digest, rows[digest], answer, seconds / len(answers))
         self._settle(lane, intent, next(iter(answers.values()), {}))
 
     def _settle(self, lane: Lane, intent: Intent | None, bill: Answer) -> None:
