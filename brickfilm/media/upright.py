@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from av.filter import Graph
+from av.video.reformatter import ColorRange
 
 TURNS = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}
 """Filters by the display matrix's angle, counter-clockwise."""
@@ -78,15 +79,22 @@ class Upright:
         square = self._square(raw)
         turned = [_filter(turn) for turn in TURNS.get(self._angle(raw), "").split(",") if turn]
         if (_even(square[0]), _even(square[1])) == (width, height) and self.pixel_aspect == 1:
-            fitted = ("crop", f"{width}:{height}:0:0:exact=1")
+            fitted = [("crop", f"{width}:{height}:0:0:exact=1")]
         else:
-            fitted = ("scale", f"{width}:{height}:flags=bicubic+accurate_rnd")
-        return [*turned, fitted, ("setsar", "1"), ("format", "yuv420p")]
+            fitted = [("scale", f"{width}:{height}:flags=bicubic+accurate_rnd")]
+        if _is_full_range(raw):
+            fitted.append(("scale", "out_range=limited"))
+        return [*turned, *fitted, ("setsar", "1"), ("format", "yuv420p")]
 
 
 def _filter(text: str) -> tuple[str, str]:
     name, _, arguments = text.partition("=")
     return name, arguments
+
+
+def _is_full_range(raw: Any) -> bool:
+    """Whether black is 0 and white 255: players expect 16 and 235 of yuv420p."""
+    return bool(raw.color_range == ColorRange.JPEG) or raw.format.name.startswith("yuvj")
 
 
 def _even(value: int) -> int:
