@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from brickfilm.build import build_dataset
     from brickfilm.dataset import BrickfilmDataset
     from brickfilm.ledger import ledger_frame
-    from brickfilm.sources import FolderSource
+    from brickfilm.sources import Access, FolderSource, Politeness, YouTubeSource
     from brickfilm.stages import (
         ClipWriter,
         FrameSampler,
@@ -24,29 +24,35 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "Access": "brickfilm.sources",
     "BrickfilmDataset": "brickfilm.dataset",
     "ClipWriter": "brickfilm.stages",
     "FolderSource": "brickfilm.sources",
     "FrameSampler": "brickfilm.stages",
     "GPT4oCaptioner": "brickfilm.stages",
     "Keep": "brickfilm.stages",
+    "Politeness": "brickfilm.sources",
     "RefusalFilter": "brickfilm.stages",
     "SceneSplitter": "brickfilm.stages",
     "SidecarCaptioner": "brickfilm.stages",
+    "YouTubeSource": "brickfilm.sources",
     "build_dataset": "brickfilm.build",
     "ledger_frame": "brickfilm.ledger",
 }
 
 __all__ = [
+    "Access",
     "BrickfilmDataset",
     "ClipWriter",
     "FolderSource",
     "FrameSampler",
     "GPT4oCaptioner",
     "Keep",
+    "Politeness",
     "RefusalFilter",
     "SceneSplitter",
     "SidecarCaptioner",
+    "YouTubeSource",
     "build_dataset",
     "ledger_frame",
 ]

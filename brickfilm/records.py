@@ -21,6 +21,9 @@ class Listing:
     url: str = ""
     path: Path | None = None
     title: str = ""
+    seconds: float = 0.0
+    """Length of the film and, below, of its file, where the list tells them."""
+    bytes: int = 0
 
     @property
     def id(self) -> str:

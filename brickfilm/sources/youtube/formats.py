@@ -1,0 +1,116 @@
+"""Which of a film's formats is fetched, and which films are left out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from brickfilm.errors import Rejected, Waiting
+
+OnLowResolution = Literal["reject", "keep"]
+Licence = Literal["any", "cc"]
+Info = Mapping[str, Any]
+"""yt-dlp's information dictionary of one film, a format chosen."""
+
+STANDARD = "Standard YouTube License"
+"""What YouTube's terms call a film with no other licence; its pages then name none."""
+OPEN_SIGNS = ("creative commons", "cc-by", "cc by", "cc0", "public domain", "creativecommons.org")
+
+
+class SourceTooSmall(Rejected):
+    """A film below the asked height.
+
+    We never upscale: that invents pixels, which a model then learns.
+    """
+
+    default_reason = "low resolution"
+
+
+class NotOpenlyLicensed(Rejected):
+    """A film without a Creative Commons licence, where only such were asked for."""
+
+    default_reason = "not openly licensed"
+
+
+def selector(wanted: str | None = None, *, strict: bool = False) -> str:
+    """A format expression: standard dynamic range where there is one, else whatever has a picture.
+
+    wanted: the id of a format to take where it still exists; `strict` takes no other.
+    """
+    usual = "bv*[dynamic_range=SDR]/bv*"
+    if wanted is None:
+        return usual
+    exact = f"bv*[format_id='{wanted}']"
+    return exact if strict else f"{exact}/{usual}"
+
+
+def preference(max_height: int) -> list[str]:
+    """What to prefer among formats, first things first.
+
+    The height comes first (the greatest up to the asked one, else the least above it), so a codec
+    or a container that is handy never costs lines. H.264 decodes fastest; sound is never used.
+    """
+    return [f"height:{max_height}", "+hdr", "fps", "proto", "vcodec:h264", "+hasaud"]
+
+
+def licence_of(info: Info) -> str:
+    """The licence as the site tells it; empty where it tells none."""
+    named = str(info.get("license") or "")
+    return named or (STANDARD if info.get("extractor_key") == "Youtube" else "")
+
+
+def is_open(licence: str) -> bool:
+    """Whether a licence is Creative Commons or the public domain."""
+    return any(sign in licence.lower() for sign in OPEN_SIGNS)
+
+
+def named(info: Info, max_height: int) -> str:
+    """A format for people: '136: avc1.4d401f 1280x720'; one below the asked height says so."""
+    size = f"{info.get('width') or '?'}x{info.get('height') or '?'}"
+    below = f" (below {max_height})" if (info.get("height") or max_height) < max_height else ""
+    return f"{info.get('format_id')}: {info.get('vcodec') or 'unknown codec'} {size}{below}"
+
+
+def check_is_over(info: Info) -> None:
+    """Raise Waiting for a stream that is still running or has not begun."""
+    if (info.get("live_status") or "") in ("is_live", "is_upcoming", "post_live"):
+        raise Waiting(
+            f"{info.get('title')!r} is a live stream ({info['live_status']}): it can be fetched "
+            "once it is over, run again later",
+            reason="live stream",
+        )
+
+
+def check_licence(info: Info, asked: Licence) -> None:
+    """Raise NotOpenlyLicensed where only Creative Commons was asked for and this is not."""
+    licence = licence_of(info)
+    if asked == "cc" and not is_open(licence):
+        raise NotOpenlyLicensed(
+            f"{info.get('title')!r} has the licence {licence or 'unknown'!r}: licence='cc' keeps "
+            "Creative Commons only; licence='any' keeps it, if you have the right to use it"
+        )
+
+
+def check_height(info: Info, max_height: int, on_low_resolution: OnLowResolution) -> None:
+    """Raise SourceTooSmall for a film with fewer lines than were asked; unknown lines pass."""
+    lines = info.get("height")
+    if lines and lines < max_height and on_low_resolution == "reject":
+        raise SourceTooSmall(
+            f"{info.get('title')!r} is {lines} lines ({info.get('width')}x{lines}), {max_height} "
+            "were asked: lower max_height, or keep it with on_low_resolution='keep'"
+        )
+
+
+def check_range(info: Info) -> None:
+    """Raise Rejected for a film that exists in high dynamic range only.
+
+    Written as it is it would look washed out, and mapping its tones is a choice no pipeline should
+    make in silence.
+    """
+    kind = info.get("dynamic_range") or "SDR"
+    if kind != "SDR":
+        raise Rejected(
+            f"{info.get('title')!r} is offered in high dynamic range only ({kind}): it is left "
+            "out, its colours would be wrong",
+            reason="high dynamic range",
+        )

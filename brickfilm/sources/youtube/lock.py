@@ -1,0 +1,112 @@
+"""`sources.lock.json`: what was fetched, in which format, with which bytes, when and with what."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from brickfilm.errors import Failed, UsageError
+
+FILENAME = "sources.lock.json"
+FORMAT = 1
+
+
+class Drifted(Failed):
+    """A film is no longer what the lock file says."""
+
+    default_reason = "drifted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedFilm:
+    """One film as it was fetched."""
+
+    source_id: str
+    url: str
+    title: str
+    format_id: str
+    format: str
+    height: int
+    sha256: str
+    bytes: int
+    licence: str
+    fetched_at: float
+    """Seconds since 1970, UTC."""
+    tool: str
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Every film of a build."""
+
+    films: tuple[LockedFilm, ...] = field(default=())
+
+    @classmethod
+    def read(cls, folder: Path) -> Lock:
+        """The lock file of a folder; UsageError where there is none, or it is not one."""
+        path = folder / FILENAME
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            if told["lock"] != FORMAT:
+                raise UsageError(f"{str(path)!r} is of format {told['lock']}: upgrade brickfilm")
+            return cls(tuple(LockedFilm(**film) for film in told["films"]))
+        except FileNotFoundError:
+            raise UsageError(
+                f"there is no {str(path)!r} to rebuild from: build once without --locked, or copy "
+                "the lock file of another build there"
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{str(path)!r} is no lock file ({error!r})") from error
+
+    def write(self, folder: Path) -> None:
+        """Replace the lock file of a folder, whole, and only if anything changed."""
+        films = [asdict(film) for film in sorted(self.films, key=lambda film: film.source_id)]
+        text = json.dumps({"lock": FORMAT, "films": films}, ensure_ascii=False, indent=1) + "\n"
+        path = folder / FILENAME
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+
+    def film(self, source_id: str) -> LockedFilm:
+        """The film of a name."""
+        return next(film for film in self.films if film.source_id == source_id)
+
+
+def lock_of(facts: Iterable[Mapping[str, Any]]) -> Lock:
+    """A lock of the facts of fetched films."""
+    names = [f.name for f in fields(LockedFilm)]
+    return Lock(tuple(LockedFilm(**{name: film[name] for name in names}) for film in facts))
+
+
+def check_bytes(locked: LockedFilm, sha256: str) -> None:
+    """Raise Drifted unless the bytes are the locked ones."""
+    if sha256 != locked.sha256:
+        raise Drifted(
+            f"{locked.title!r}: the same format ({locked.format_id}) but other bytes "
+            f"({sha256[:12]}, locked {locked.sha256[:12]}): the site encoded it anew; "
+            "--allow-drift takes it",
+            reason="other bytes",
+        )
+
+
+def format_gone(locked: LockedFilm) -> Drifted:
+    """The error of a film whose locked format is not offered any more."""
+    return Drifted(
+        f"{locked.title!r}: format {locked.format} is not offered any more: "
+        "--allow-drift takes the best that is",
+        reason="format gone",
+    )
+
+
+def video_gone(locked: LockedFilm, why: Exception) -> Drifted:
+    """The error of a film that is not there any more."""
+    return Drifted(
+        f"{locked.title!r} cannot be had any more ({why}): a copy of its file may be put back, or "
+        "build without --locked",
+        reason="video gone",
+    )

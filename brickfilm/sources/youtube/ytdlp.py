@@ -1,0 +1,261 @@
+"""The one door to yt-dlp: list an address, look at a film, fetch its bytes."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from brickfilm.errors import Failed, UsageError
+from brickfilm.records import Listing
+from brickfilm.sources.youtube.addresses import film_id
+from brickfilm.sources.youtube.failures import Trouble, error_of, plain, unreadable_cookies
+from brickfilm.sources.youtube.formats import Info
+from brickfilm.sources.youtube.settings import Access, Politeness
+
+log = logging.getLogger(__name__)
+
+STALE_DAYS = 60
+"""YouTube changes every few weeks; a yt-dlp older than this usually misses a change."""
+BLOCK_BYTES = 64 << 10
+"""What a kill or a broken connection costs at most; yt-dlp's own blocks grow to 4 MiB."""
+DEEPEST_LIST = 2
+"""A channel's page of playlists is a list of lists; nothing useful is deeper."""
+PLANNED = (
+    *("id", "title", "uploader", "channel", "upload_date", "license", "webpage_url", "extractor"),
+    *("extractor_key", "duration", "live_status", "format_id", "ext", "vcodec", "acodec", "fps"),
+    *("width", "height", "dynamic_range", "filesize", "url", "protocol", "http_headers"),
+)
+"""What a plan keeps of yt-dlp's information dictionary: enough to go on with the same file."""
+JS_SIGNS = ("javascript runtime", "challenge solving failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """yt-dlp with its options, open for one film or one list."""
+
+    ydl: Any
+    title: str
+
+    def look(self, url: str, pick: str = "") -> Info:
+        """One film's information with a format chosen, nothing of it fetched.
+
+        pick: the id to take where the page holds several films.
+        """
+        info = self._extract(url)
+        entries = _entries(info)
+        if entries is None:
+            return info
+        chosen = [entry for entry in entries if not pick or entry.get("id") == pick]
+        if len(chosen) != 1:
+            raise Failed(
+                f"{self.title}: its page holds {len(entries)} films now, and none can be told from "
+                "the others: list the page again (a new as_of=)",
+                reason="page changed",
+            )
+        return self._extract(chosen[0]["url"]) if _is_link(chosen[0]) else chosen[0]
+
+    def fetch(self, info: Info, draft: Path) -> None:
+        """Download the chosen format to `draft`, going on where its `.part` file ends."""
+        self.ydl.params["outtmpl"]["default"] = str(draft).replace("%", "%%")
+        with _in_words(self.ydl, self.title):
+            self.ydl.process_info(dict(info))
+        if not draft.is_file():
+            raise Failed(f"{self.title}: yt-dlp fetched nothing and said nothing, try again")
+
+    def films(self, url: str, depth: int = DEEPEST_LIST) -> Iterator[dict[str, Any]]:
+        """Every film that an address lists, in its order, without opening any of them."""
+        info = self._extract(url)
+        entries = _entries(info)
+        if entries is None:
+            yield _found(info, url, url)
+            return
+        for entry in entries:
+            if _is_link(entry) and _is_list(entry):
+                if depth > 1:
+                    yield from self.films(entry["url"], depth - 1)
+            elif _is_link(entry):
+                address = entry["url"].split("#__youtubedl_smuggle")[0]
+                yield _found(entry, address, address)
+            elif "?" not in (entry.get("url") or "?"):  # a plain file, wherever it is embedded
+                yield _found(entry, entry["url"], entry["url"])
+            else:  # a film without an address of its own
+                yield _found(entry, f"{url}#{entry['id']}", url)
+
+    def _extract(self, url: str) -> dict[str, Any]:
+        with _in_words(self.ydl, self.title):
+            info = self.ydl.extract_info(url, download=False)
+        if not info:
+            raise Failed(f"{self.title}: yt-dlp found nothing at {url}", reason="no film there")
+        return self.ydl.sanitize_info(info)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def session(
+    listing: Listing,
+    access: Access,
+    politeness: Politeness,
+    *,
+    watch: Callable[[Mapping[str, Any]], None] | None = None,
+    **more: Any,
+) -> Iterator[Session]:
+    """yt-dlp, opened for one item. `watch` is told of bytes as they come."""
+    import yt_dlp
+
+    title = listing.title or listing.url
+    options = options_of(access, politeness) | {"progress_hooks": [watch] if watch else []} | more
+    try:
+        ydl = yt_dlp.YoutubeDL(options | {"logger": Words()})
+    except ValueError as error:
+        raise UsageError(f"yt-dlp does not understand Access(...): {error}") from error
+    with ydl:
+        yield Session(ydl=ydl, title=title)
+
+
+def options_of(access: Access, politeness: Politeness) -> dict[str, Any]:
+    """Our settings in yt-dlp's words."""
+    browser, _, profile = access.cookies_browser.partition(":")
+    runtime, _, path = access.js_runtime.partition(":")
+    return {
+        "outtmpl": {"default": "%(id)s.%(ext)s"},
+        "quiet": True,
+        "noprogress": True,
+        "color": {"stdout": "no_color", "stderr": "no_color"},
+        "noplaylist": True,  # a film's address that also names a playlist means the film
+        "extract_flat": "in_playlist",
+        "fixup": "never",  # bytes must not depend on whether ffmpeg is installed
+        "updatetime": False,
+        "buffersize": BLOCK_BYTES,
+        "noresizebuffer": True,
+        "socket_timeout": access.timeout,
+        "retries": access.retries,
+        "fragment_retries": access.retries,
+        "sleep_interval_requests": politeness.between_requests,
+        "ratelimit": politeness.rate_limit,
+        "proxy": access.proxy or None,
+        "cookiefile": str(access.cookies_file) if access.cookies_file else None,
+        "cookiesfrombrowser": (browser, profile or None, None, None) if browser else None,
+        "extractor_args": {ie: dict(args) for ie, args in access.extractor_args.items()},
+        "js_runtimes": {runtime: {"path": path} if path else {}},
+    }
+
+
+def tool() -> str:
+    """What fetched: 'yt-dlp 2026.10.26'."""
+    from yt_dlp.version import __version__
+
+    return f"yt-dlp {__version__}"
+
+
+def staleness(version: str, today: date) -> str:
+    """A warning where this yt-dlp is too old to be trusted, else nothing."""
+    numbers = version.removeprefix("yt-dlp ").split(".")
+    days = (today - date(*map(int, numbers[:3]))).days
+    if days <= STALE_DAYS:
+        return ""
+    return (
+        f"{version} is {days} days old, and YouTube changes every few weeks: "
+        "pip install -U 'yt-dlp[default]'"
+    )
+
+
+def planned(info: Info) -> dict[str, Any]:
+    """What to write down of a film before its first byte is fetched."""
+    return {name: info[name] for name in PLANNED if info.get(name) is not None}
+
+
+class Words:
+    """yt-dlp's log in ours: chatter is for debugging, what a person must act on is a warning."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def debug(self, text: str) -> None:
+        log.debug("%s", text)
+
+    def info(self, text: str) -> None:
+        log.debug("%s", text)
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+        urgent = any(sign in text.lower() for sign in JS_SIGNS)
+        log.log(logging.WARNING if urgent else logging.DEBUG, "%s", plain(text))
+
+    def error(self, text: str) -> None:
+        log.debug("%s", text)
+
+
+@contextmanager
+def _in_words(ydl: Any, title: str) -> Iterator[None]:
+    """yt-dlp's errors as ours."""
+    from yt_dlp.cookies import CookieLoadError
+    from yt_dlp.utils import YoutubeDLError
+
+    try:
+        yield
+    except CookieLoadError as error:
+        raise unreadable_cookies(Trouble(text=str(error))) from error
+    except YoutubeDLError as error:
+        raise error_of(trouble_of(error, ydl.params["logger"].warnings), title) from error
+
+
+def trouble_of(error: BaseException, warnings: list[str]) -> Trouble:
+    """What a failure says, all its causes considered; a full disk is raised as itself."""
+    chain = list(_causes(error))
+    for cause in chain:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise cause
+    helpful = [text for text in warnings if any(sign in text.lower() for sign in JS_SIGNS)]
+    refused = next((cause for cause in chain if hasattr(cause, "status")), None)
+    return Trouble(
+        text=": ".join([str(error), *helpful]),
+        kinds=frozenset(kind.__name__ for cause in chain for kind in type(cause).__mro__),
+        status=getattr(refused, "status", None),
+        retry_after=_retry_after(refused),
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        told = getattr(error, "exc_info", None)
+        inner = told[1] if told and told[1] is not error else None
+        error = inner or getattr(error, "cause", None) or error.__cause__ or error.__context__
+
+
+def _retry_after(refused: BaseException | None) -> float:
+    headers = getattr(getattr(refused, "response", None), "headers", {})
+    told = headers.get("Retry-After") or ""
+    return float(told) if told.isdigit() else 0.0
+
+
+def _entries(info: Info) -> list[dict[str, Any]] | None:
+    """The films of a list, or None where the information is of one film."""
+    if info.get("_type", "video") not in ("playlist", "multi_video"):
+        return None
+    return [entry for entry in info.get("entries") or () if entry]
+
+
+def _is_link(entry: Info) -> bool:
+    return entry.get("_type") in ("url", "url_transparent")
+
+
+def _is_list(entry: Info) -> bool:
+    return str(entry.get("ie_key") or "").endswith(("Tab", "Playlist"))
+
+
+def _found(info: Info, source_id: str, url: str) -> dict[str, Any]:
+    """One film of a list: YouTube's under its id, others under their address."""
+    found = film_id(url)
+    return {
+        "source_id": found or source_id,
+        "url": url,
+        "title": info.get("title") or "",
+        "seconds": info.get("duration") or 0.0,
+        "bytes": info.get("filesize") or info.get("filesize_approx") or 0,
+    }

@@ -1,0 +1,46 @@
+"""YouTubeSource against the local site, run without the rest of a build."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from brickfilm.executors import LocalExecutor
+from brickfilm.ledger import Ledger, Outcome
+from brickfilm.pipeline import Pipeline
+from brickfilm.records import Video
+from brickfilm.run import Run
+from brickfilm.sources import Access, Politeness, YouTubeSource
+
+QUICK = Politeness(between_films=(0, 0), between_requests=0, pauses=(0.05, 0.05))
+IMPATIENT = Access(timeout=5, retries=3)
+
+
+def tube(entries: Sequence[str], **settings: Any) -> YouTubeSource:
+    """A source in a hurry, for films of 72 lines."""
+    defaults: dict[str, Any] = {"max_height": 72, "politeness": QUICK, "access": IMPATIENT}
+    return YouTubeSource(entries, **(defaults | settings))
+
+
+def fetch(work: Path, source: YouTubeSource, *, rehearse: bool = False) -> Run:
+    """One pass of listing and fetching; the films are `finished`."""
+    executor = LocalExecutor(processes=1)
+    with Ledger(work) as ledger:
+        once = Run(Pipeline.of(source, ()), ledger, executor, rehearse=rehearse)
+        try:
+            once.go(source.items())
+        finally:
+            executor.close()
+    source.finish(work, [o.source_id for o in once.outcomes if o.outcome == "done"])
+    return once
+
+
+def films(once: Run) -> list[Video]:
+    """The films that came through, by name."""
+    return sorted(once.finished, key=lambda film: film.source_id)
+
+
+def trouble(once: Run) -> dict[str, Outcome]:
+    """What did not come through, by reason."""
+    return {o.reason: o for o in once.outcomes if o.outcome != "done"}

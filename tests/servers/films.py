@@ -1,0 +1,204 @@
+"""A web site with films on it: whole, slow, cut off, moved, forbidden, and asking for a pause."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+BLOCK = 8192
+
+
+@dataclass
+class Served:
+    """A film as the site serves it; faults are used up one by one, then it behaves."""
+
+    body: bytes
+    speed: float | None = None
+    """Bytes a second; None is as fast as it goes."""
+    cuts: list[int] = field(default_factory=list)
+    """Positions at which a connection breaks, one for each of the next requests."""
+    refusals: list[int] = field(default_factory=list)
+    """Status codes to answer the next requests with."""
+    retry_after: int | None = None
+    content_type: str = "video/mp4"
+    ranges: bool = True
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One request, as it was answered."""
+
+    path: str
+    start: int
+    """First byte asked for."""
+    status: int
+
+
+class FilmSite:
+    """Films by name, the pages that show them, and a log of what was asked."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.films: dict[str, Served] = {}
+        self.hits: list[Hit] = []
+        self.sent: dict[str, int] = {}
+        """Bytes sent of each film, over all requests."""
+        self.flowing: dict[str, int] = {}
+        """Films on their way this moment, with the bytes sent in this request."""
+        self.lock = threading.Lock()
+
+    def add(self, name: str, body: bytes, **manner: Any) -> str:
+        """Serve a film; gives the address of the page that shows it."""
+        self.films[name] = Served(body, **manner)
+        return self.page(name)
+
+    def page(self, name: str) -> str:
+        return f"{self.address}/watch/{name}"
+
+    def file(self, name: str) -> str:
+        return f"{self.address}/films/{name}.mp4"
+
+    def moved(self, name: str) -> str:
+        """An address that redirects to the film's page."""
+        return f"{self.address}/moved/{name}"
+
+    def at(self, path: str) -> str:
+        """/list (all films on one page), /feed (RSS), /gone, /forbidden, /nothing (a page)."""
+        return self.address + path
+
+    def asked(self, name: str) -> list[Hit]:
+        """The requests for a film's bytes."""
+        return [hit for hit in self.hits if hit.path == f"/films/{name}.mp4"]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    site: FilmSite
+
+    def do_GET(self) -> None:
+        match self.path.split("?")[0].strip("/").split("/"):
+            case ["films", file]:
+                self._film(file.removesuffix(".mp4"))
+            case ["watch", name] if name in self.site.films:
+                self._text(
+                    f"<html><head><title>Film {name}</title></head><body>{_tag(name)}</body>"
+                )
+            case ["moved", name]:
+                self._status(302, {"Location": f"/watch/{name}"})
+            case ["list"]:
+                tags = "".join(map(_tag, self.site.films))
+                self._text(f"<html><head><title>All films</title></head><body>{tags}</body>")
+            case ["feed"]:
+                self._text(_feed(self.site), "application/rss+xml")
+            case ["forbidden"]:
+                self._status(403)
+            case ["nothing"]:
+                self._text("<html><body>No film is on this page.</body></html>")
+            case _:
+                self._status(404)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *args: Any) -> None:
+        """Quiet: the log is `site.hits`."""
+
+    def _film(self, name: str) -> None:
+        film = self.site.films.get(name)
+        if film is None:
+            return self._status(404)
+        if film.refusals:
+            after = {"Retry-After": str(film.retry_after)} if film.retry_after else {}
+            return self._status(film.refusals.pop(0), after)
+        asked = (
+            re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if film.ranges else None
+        )
+        start = int(asked[1]) if asked else 0
+        end = int(asked[2]) + 1 if asked and asked[2] else len(film.body)
+        if start >= len(film.body):
+            return self._status(416, {"Content-Range": f"bytes */{len(film.body)}"})
+        self._begin(206 if asked else 200, start, film.content_type, end - start)
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(film.body)}")
+        self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        if self.command == "GET":
+            self._stream(name, film, start, end)
+        return None
+
+    def _stream(self, name: str, film: Served, start: int, end: int) -> None:
+        stop = film.cuts.pop(0) if film.cuts else end
+        self.site.flowing[name] = 0
+        try:
+            for at in range(start, min(stop, end), BLOCK):
+                block = film.body[at : min(at + BLOCK, stop, end)]
+                self.wfile.write(block)
+                self.wfile.flush()
+                self.site.flowing[name] += len(block)
+                with self.site.lock:
+                    self.site.sent[name] = self.site.sent.get(name, 0) + len(block)
+                if film.speed:
+                    time.sleep(len(block) / film.speed)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        finally:
+            self.site.flowing.pop(name, None)
+        if stop < end:
+            self.close_connection = True
+
+    def _text(self, text: str, kind: str = "text/html") -> None:
+        body = text.encode()
+        self._begin(200, 0, f"{kind}; charset=utf-8", len(body))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def _status(self, status: int, headers: dict[str, str] | None = None) -> None:
+        self._begin(status, 0, "text/plain", 0)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _begin(self, status: int, start: int, kind: str, length: int) -> None:
+        self.site.hits.append(Hit(self.path, start, status))
+        self.send_response(status, HTTPStatus(status).phrase)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(length))
+
+
+@contextmanager
+def film_site() -> Iterator[FilmSite]:
+    """The site, up until the end of the block."""
+    handler = type("SiteHandler", (Handler,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    handler.site = FilmSite(f"http://127.0.0.1:{server.server_port}")  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield handler.site  # type: ignore[attr-defined]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _tag(name: str) -> str:
+    return f'<video title="{name}"><source src="/films/{name}.mp4" type="video/mp4"></video>'
+
+
+def _feed(site: FilmSite) -> str:
+    items = "".join(
+        f"<item><title>Film {name}</title><guid>guid-{name}</guid>"
+        f'<enclosure url="{site.file(name)}" type="video/mp4"/></item>'
+        for name in site.films
+    )
+    channel = f"<channel><title>Feed</title>{items}</channel>"
+    return f'<?xml version="1.0"?><rss version="2.0">{channel}</rss>'
