@@ -131,13 +131,14 @@ def closing_executor(executor: Executor | None) -> Iterator[Executor]:
     if executor is not None:
         yield executor
         return
-    own = LocalExecutor()
+    own, now = LocalExecutor(), False
     try:
         yield own
     except KeyboardInterrupt:
-        own.close(now=True)
+        now = True
         raise
-    own.close()
+    finally:
+        own.close(now=now)
 
 
 @contextmanager
