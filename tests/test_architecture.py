@@ -111,15 +111,18 @@ DOORS: Mapping[str, tuple[str, ...]] = {
 """
 
 PUBLIC = [
+    "Access",
     "BrickfilmDataset",
     "ClipWriter",
     "FolderSource",
     "FrameSampler",
     "GPT4oCaptioner",
     "Keep",
+    "Politeness",
     "RefusalFilter",
     "SceneSplitter",
     "SidecarCaptioner",
+    "YouTubeSource",
     "build_dataset",
     "ledger_frame",
 ]
