@@ -115,6 +115,7 @@ def _through_the_door(run: Run, ledger: Ledger, test_fraction: float) -> Brickfi
         Material(
             work=ledger.work,
             finished=run.finished,
+            left_out=run.left_out,
             clips=clips,
             images=images,
             outcomes=run.outcomes,

@@ -107,6 +107,8 @@ class Run:
         self.lanes = [Lane(n, s, executor.width(s)) for n, s in enumerate(pipeline.stages)]
         self.finished: list[Any] = []
         self.outcomes: list[Outcome] = []
+        self.left_out: dict[str, Clip] = {}
+        """Clips that did not come through, by id, as far as they came."""
         self.planned: dict[int, list[Any]] = {lane.position: [] for lane in self.lanes}
         """In a rehearsal: what each stage would be asked."""
         self.stopping = False
@@ -329,6 +331,8 @@ class Run:
         reason: str = "",
         message: str = "",
     ) -> None:
+        if outcome != "done" and isinstance(item, Clip):
+            self.left_out[item.id] = item
         self.outcomes.append(
             Outcome(
                 position=lane.position,

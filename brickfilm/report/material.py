@@ -11,7 +11,7 @@ from typing import Any
 
 from brickfilm.door import Row, Split, film_of
 from brickfilm.ledger import Outcome
-from brickfilm.records import Clip, Image
+from brickfilm.records import Clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,8 @@ class Material:
     work: Path
     finished: Sequence[Any]
     """The records that came through every stage."""
+    left_out: Mapping[str, Clip]
+    """The clips that did not, by id."""
     clips: Sequence[Row]
     images: Sequence[Row]
     """The rows of the dataset."""
@@ -39,9 +41,9 @@ class Material:
 
     @cached_property
     def clip_records(self) -> Mapping[str, Clip]:
-        """Clips by id, also those left out late, as far as an image still remembers them."""
-        remembered = {item.clip.id: item.clip for item in self.finished if isinstance(item, Image)}
-        return remembered | {item.id: item for item in self.finished if isinstance(item, Clip)}
+        """Every clip by its id, as far as it came."""
+        through = {item.id: item for item in self.finished if isinstance(item, Clip)}
+        return {**self.left_out, **through}
 
     @cached_property
     def clip_fates(self) -> Mapping[str, Outcome]:

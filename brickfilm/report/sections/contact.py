@@ -28,7 +28,7 @@ Card = dict[str, Any]
 
 
 def contact_sheet(material: Material) -> Section | None:
-    """Cards of clips (kept, or left out late enough to have stills) and of images."""
+    """Cards of clips, those left out with the reason, and of images."""
     clips, images = list(clip_cards(material)), list(image_cards(material))
     if not clips and not images:
         return None
@@ -41,9 +41,9 @@ def contact_sheet(material: Material) -> Section | None:
 
 
 def clip_cards(material: Material) -> Iterator[Card]:
-    """Rows of the dataset first, then the clips that were left out and have stills."""
+    """Rows of the dataset first, then the clips that were left out."""
     rows, fates, records = material.clips, material.clip_fates, material.clip_records
-    left_out = sorted(name for name in fates if name in records and records[name].stills)
+    left_out = sorted(name for name in fates if name in records)
     thumbed = evenly([*(row["id"] for row in rows), *left_out], MOST_THUMBED)
     groups = Counter(row["near_duplicate_group"] for row in rows)
     for row in rows:
@@ -106,9 +106,9 @@ def left_out_card(clip: Clip, end: Outcome, work: Path, thumbed: bool) -> Card:
         "id": clip.id,
         "fate": end.outcome,
         "split": "",
-        "caption": "",
+        "caption": clip.caption.text if clip.caption else "",
         "status": end.reason,
-        "model": "",
+        "model": clip.caption.model if clip.caption else "",
         "why": f"{end.stage}: {end.message or end.reason}",
         "title": clip.video.title or clip.video.source_id,
         "source": clip.video.source_id,

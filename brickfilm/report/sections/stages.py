@@ -10,6 +10,9 @@ from brickfilm.ledger import Outcome
 from brickfilm.report.material import Material
 from brickfilm.report.sections.base import Section
 
+PLURALS = {"listing": "listings", "video": "films", "clip": "clips", "image": "images"}
+SINGULARS = {"video": "film"}
+
 
 @dataclass(frozen=True)
 class Count:
@@ -45,4 +48,7 @@ def counts_of(outcomes: Iterable[Outcome]) -> list[Count]:
 def kinds_of(items: Iterable[Outcome]) -> str:
     """`12 clips, 1 image`."""
     counts = Counter(item.kind for item in items)
-    return ", ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in sorted(counts.items()))
+    return ", ".join(
+        f"{n:,} {SINGULARS.get(kind, kind) if n == 1 else PLURALS[kind]}"
+        for kind, n in sorted(counts.items())
+    )

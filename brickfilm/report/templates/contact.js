@@ -59,11 +59,14 @@ function drawCard(card) {
   if (card.alike > 1) top.append(alike(card));
   if (card.seconds) top.append(el("span", "seconds", `${card.seconds.toFixed(2)} s`));
   const stills = el("div", "stills", undefined, ...card.stills.map((s) => picture(s, card)));
-  if (!card.stills.length) stills.append(el("span", "empty", "no stills"));
+  if (!card.stills.length) stills.append(el("span", "empty", "no stills were taken"));
   const title = card.url ? link(card.url, "title", card.title) : el("span", "title", card.title);
   if (card.source !== card.title) title.title = card.source;
-  return el("article", `card ${card.fate} ${kind}`, undefined, stills, top,
-    el("p", card.caption ? "caption" : "caption empty", card.caption || card.why || "no caption"),
+  const words = el("div", "words");
+  if (card.why) words.append(el("p", "caption quiet", card.why));
+  if (card.caption) words.append(el("p", "caption", card.caption));
+  if (!card.why && !card.caption) words.append(el("p", "caption empty", "no caption"));
+  return el("article", `card ${card.fate} ${kind}`, undefined, stills, top, words,
     facts(card), el("footer", "", undefined, title, el("code", "", card.id)));
 }
 

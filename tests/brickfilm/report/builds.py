@@ -70,6 +70,7 @@ def material(
     finished: Sequence[object] = (),
     outcomes: Sequence[Outcome] = (),
     *,
+    left_out: Sequence[Clip] = (),
     remembered: Mapping[str, Mapping[str, object]] | None = None,
     test_fraction: float = 0.0,
 ) -> Material:
@@ -80,5 +81,11 @@ def material(
     door.group_near_duplicates(clips)
     split = door.split_films(clips + images, remembered or {}, test_fraction)
     return Material(
-        work=work, finished=finished, clips=clips, images=images, outcomes=outcomes, split=split
+        work=work,
+        finished=finished,
+        left_out={clip.id: clip for clip in left_out},
+        clips=clips,
+        images=images,
+        outcomes=outcomes,
+        split=split,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,17 +120,23 @@ def test_scores_are_spread_and_flat_ones_left_out(tmp_path: Path) -> None:
     assert sorted(set(motion.bars)) == [0, 100]
 
 
-def test_a_clip_left_out_late_is_shown_with_its_stills_and_its_reason(tmp_path: Path) -> None:
-    kept, dropped = (shot(tmp_path, film("one"), n) for n in range(2))
-    end = ended(dropped, "rejected", "no_movement", stage="RefusalFilter")
-    built = material(tmp_path, [kept, image_of(kept), image_of(dropped)], [end])
-    cards = list(contact.clip_cards(built))
-    assert [(card["fate"], len(card["stills"])) for card in cards] == [("kept", 3), ("rejected", 3)]
-    assert cards[1]["why"] == f"RefusalFilter: {dropped.id}: no_movement"
-    assert [card["id"] for card in contact.image_cards(built)] == [
-        image_of(kept).id,
-        image_of(dropped).id,
+def test_a_clip_left_out_is_shown_as_far_as_it_came_with_its_reason(tmp_path: Path) -> None:
+    kept, refused, still = (shot(tmp_path, film("one"), n) for n in range(3))
+    still = replace(still, stills=(), caption=None)
+    outcomes = [
+        ended(refused, "rejected", "no_movement", stage="RefusalFilter"),
+        ended(still, "rejected", "motion below 0.02"),
     ]
+    built = material(tmp_path, [kept, image_of(refused)], outcomes, left_out=[refused, still])
+    cards = list(contact.clip_cards(built))
+    assert [(card["fate"], len(card["stills"])) for card in cards] == [
+        ("kept", 3),
+        ("rejected", 3),
+        ("rejected", 0),
+    ]
+    assert cards[1]["why"] == f"RefusalFilter: {refused.id}: no_movement"
+    assert cards[1]["caption"] == refused.caption.text
+    assert [card["id"] for card in contact.image_cards(built)] == [image_of(refused).id]
 
 
 def test_past_the_cap_cards_show_the_stills_of_the_work_folder(
