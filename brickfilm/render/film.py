@@ -90,10 +90,12 @@ class BrickFilm:
         drawn = self.shots or random_shots(
             rng, seconds=self.length or DEFAULT_SECONDS, fades=self.fades, flashes=self.flashes
         )
+        first = rng.randrange(1 << 8)
         return tuple(
             resolve(
                 shot,
                 rng,
+                view=first + number,  # neighbours never share one: that would be no cut to see
                 hold=rng.choice(self.holds),
                 scene=scene,
                 palette=palette,
@@ -101,7 +103,7 @@ class BrickFilm:
                 lighting=lighting,
                 speed=self.speed,
             )
-            for shot in drawn
+            for number, shot in enumerate(drawn)
         )
 
     @cached_property

@@ -139,7 +139,7 @@ def resolve(shot: Shot, rng: Random, **film: object) -> Shot:
         "camera": film["camera"] or rng.choice(CAMERAS),
         "lighting": film["lighting"],
         "speed": film["speed"],
-        "view": rng.randrange(1 << 16),
+        "view": film["view"],
     }
     missing = {name: value for name, value in choices.items() if getattr(shot, name) is None}
     return replace(shot, **missing)  # type: ignore[arg-type]
