@@ -1,0 +1,61 @@
+"""The form of a caption: how long, in what language, and not still by still."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+Match = tuple[str, int]
+
+MOST_SENTENCES = 5
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:mr|mrs|ms|dr|st|no|vs|mt|jr|sr|e\.g|i\.e|etc)|\b[A-Z])\.$", re.IGNORECASE
+)
+_STOP = re.compile(r"[.!?…]+[\"”’')\]]*(?=\s+[\"“‘'(\[]*[A-Z0-9]|\s*$)")
+_ORDINAL = r"(?:first|second|third|fourth|next|last|final|middle|opening|closing|initial)"
+_STILL = r"(?:stills?|frames?|images?|pictures?|photos?|panels?|screenshots?)"
+_STEPS = re.compile(
+    rf"\b{_ORDINAL} (?:\w+ )?{_STILL}\b(?! (?:on|of) (?:the|a) (?:wall|shelf|book))"
+    rf"|\b{_STILL} (?:1|2|3|one|two|three)\b|\bat \d{{1,2}} ?%"
+    rf"|\b(?:across|between|over|in all) (?:the |all )?(?:two|three|four|\d) {_STILL}\b"
+    rf"|\bfrom one {_STILL} to the next\b|\bin (?:each|every) {_STILL}\b"
+    rf"|\bthe {_ORDINAL} (?:one )?shows\b",
+    re.IGNORECASE,
+)
+# the little words of English prose: a third of it, and hardly a word of any other language
+_ENGLISH = frozenset(
+    """the a an and of in on with to at by from as is are his her its their while into over under
+    through behind beside near past across for that this it who which where when then he she they
+    up down out off one two three between above below toward towards along around against""".split()
+)
+LEAST_WORDS, LEAST_ENGLISH = 6, 0.15
+
+
+def count_sentences(text: str) -> int:
+    """Sentences of prose; abbreviations, initials and decimals end none."""
+    ends = [m for m in _STOP.finditer(text) if not _ABBREVIATION.search(text[: m.start() + 1])]
+    rest = text[ends[-1].end() :] if ends else text
+    return len(ends) + bool(rest.strip())
+
+
+def sentences(text: str) -> Iterator[Match]:
+    """One finding where there are more than five."""
+    count = count_sentences(text)
+    if count > MOST_SENTENCES:
+        yield f"{count} sentences", 0
+
+
+def stills(text: str) -> Iterator[Match]:
+    """Stills told one after the other."""
+    return ((m.group(0), m.start()) for m in _STEPS.finditer(text))
+
+
+def language(text: str) -> Iterator[Match]:
+    """One finding where a caption of some length holds too few of English's little words."""
+    words = re.findall(r"[^\W\d_]+(?:['’]\w+)?", text.lower())
+    if len(words) >= LEAST_WORDS:
+        foreign = sum(word in _ENGLISH for word in words) < LEAST_ENGLISH * len(words)
+    else:
+        foreign = any(ord(letter) > 0x24F for word in words for letter in word)
+    if foreign:
+        yield " ".join(words[:5]), 0

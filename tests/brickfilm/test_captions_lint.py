@@ -1,0 +1,96 @@
+"""The rules of a caption: sixty labelled captions, and the edges of each rule."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from brickfilm.captions.lint import RULES, complaint, count_rules, lint
+from brickfilm.captions.lint.form import count_sentences
+from brickfilm.captions.prompts import builtin, load
+from brickfilm.errors import UsageError
+
+CASES = tomllib.loads((Path(__file__).parent / "lint_cases.toml").read_text())["caption"]
+
+
+def test_precision_and_recall_on_sixty_labelled_captions() -> None:
+    found = {(n, f.rule) for n, c in enumerate(CASES) for f in lint(c["text"])}
+    true = {(n, rule) for n, c in enumerate(CASES) for rule in c["breaks"]}
+    assert len(CASES) == 60
+    precision, recall = len(found & true) / len(found), len(found & true) / len(true)
+    print(f"precision {precision:.2f}, recall {recall:.2f}, {len(found)} findings")
+    assert precision >= 0.9, sorted((CASES[n]["text"], rule) for n, rule in found - true)
+    assert recall >= 0.9, sorted((CASES[n]["text"], rule) for n, rule in true - found)
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_every_rule_is_broken_by_some_labelled_caption(rule: str) -> None:
+    assert any(rule in case["breaks"] for case in CASES)
+
+
+@pytest.mark.parametrize("name", builtin())
+def test_the_prompts_own_examples_keep_its_rules(name: str) -> None:
+    for subject in ("clips", "images"):
+        prompt = load(name, subject)
+        assert set(prompt.rules) <= set(RULES)
+        examples = [
+            " ".join(line.removeprefix("> ") for line in block.splitlines())
+            for block in prompt.text.split("\n\n")
+            if block.startswith("> ")
+        ]
+        assert len(examples) == 3
+        assert [lint(example, prompt.rules) for example in examples] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("A man", 1),
+        ("A man. A dog.", 2),
+        ("A 2.5 m tall man with J. R. on his shirt.", 1),
+        ("He says “Stop!” to the dog. It stops… and runs.", 2),
+        ("Who? Me! “You.” Them", 4),
+    ],
+)
+def test_sentences_are_counted(text: str, count: int) -> None:
+    assert count_sentences(text) == count
+
+
+def test_words_of_the_prompt_are_a_leak() -> None:
+    prompt = load("bricks").text
+    stolen = "A courier in a yellow rain cape pedals a red cargo bicycle through a narrow night."
+    assert [f.rule for f in lint(stolen, ("leak",), prompt)] == ["leak"]
+    assert lint("A courier in a red cape rides.", ("leak",), prompt) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Un homme avec un chapeau rouge traverse la rue devant une maison blanche.",
+        "Un hombre con sombrero rojo cruza la calle delante de una casa blanca.",
+        "Мужчина в красной шляпе едет на велосипеде по узкой улице.",
+        "一个戴红帽子的男人骑自行车穿过小巷。",
+    ],
+)
+def test_other_languages_are_known(text: str) -> None:
+    assert [f.rule for f in lint(text, ("language",))] == ["language"]
+
+
+def test_a_complaint_names_the_words_and_the_remedy() -> None:
+    findings = lint("The video shows a man who seems sad.")
+    words = complaint(findings)
+    assert "'The video shows'" in words and RULES["medium"].remedy in words
+    assert "'seems'" in words and RULES["hedging"].remedy in words
+
+
+def test_captions_are_counted_once_a_rule() -> None:
+    found = [lint("He seems sad. She seems glad."), lint("He seems to be a LEGO man."), []]
+    assert count_rules(found) == {"hedging": 2, "toy": 1}
+
+
+def test_an_unknown_rule_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="no such lint rule: tone"):
+        lint("x", ("tone",))
