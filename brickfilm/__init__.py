@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from brickfilm.ledger import ledger_frame
     from brickfilm.sources import Access, FolderSource, Politeness, YouTubeSource
     from brickfilm.stages import (
+        CaptionAudit,
         ClipWriter,
         FrameSampler,
         GPT4oCaptioner,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Access": "brickfilm.sources",
     "BrickfilmDataset": "brickfilm.dataset",
+    "CaptionAudit": "brickfilm.stages",
     "ClipWriter": "brickfilm.stages",
     "FolderSource": "brickfilm.sources",
     "FrameSampler": "brickfilm.stages",
@@ -43,6 +45,7 @@ _HOME = {
 __all__ = [
     "Access",
     "BrickfilmDataset",
+    "CaptionAudit",
     "ClipWriter",
     "FolderSource",
     "FrameSampler",

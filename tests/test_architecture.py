@@ -113,6 +113,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
 PUBLIC = [
     "Access",
     "BrickfilmDataset",
+    "CaptionAudit",
     "ClipWriter",
     "FolderSource",
     "FrameSampler",

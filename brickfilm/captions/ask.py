@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from brickfilm.captions.pricing import Price, UnknownPrice
+from brickfilm.captions.prompts import Prompt
 from brickfilm.captions.reply import answer_of, blocked
-from brickfilm.captions.request import Question
-from brickfilm.captions.service import Blocked, Client
-from brickfilm.stage import Answer
+from brickfilm.captions.request import Captioned, Question
+from brickfilm.captions.service import Blocked, Client, Service
+from brickfilm.stage import Answer, Resources
+
+
+class Captioner(Protocol):
+    """A stage that asks a service for captions, as those see it that ask it again."""
+
+    @property
+    def resources(self) -> Resources: ...
+    @property
+    def budget(self) -> float | None: ...
+    @property
+    def purse(self) -> tuple[str, ...]: ...
+    @property
+    def service(self) -> Service: ...
+    @property
+    def price(self) -> Price | None: ...
+    def question(self, item: Captioned) -> Question: ...
+    def prompt_of(self, item: Captioned) -> Prompt: ...
 
 
 def ask_once(client: Client, question: Question, work: Path, price: Price | None) -> Answer:

@@ -60,6 +60,11 @@ def read(text: str, subject: Subject) -> Said:
     return Said(status, words)
 
 
+def as_answer(caption: str) -> str:
+    """A caption in the form in which a model gave it."""
+    return json.dumps({"status": DESCRIBED, "caption": caption}, ensure_ascii=False)
+
+
 def _unfenced(text: str) -> str:
     lines = text.strip().splitlines()
     if len(lines) > 2 and lines[0].startswith("```") and lines[-1].strip() == "```":

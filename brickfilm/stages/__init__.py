@@ -1,5 +1,6 @@
 """The stages. A new one is one new file, and a line here."""
 
+from brickfilm.stages.caption_audit import CaptionAudit
 from brickfilm.stages.clip_writer import ClipWriter
 from brickfilm.stages.frame_sampler import FrameSampler
 from brickfilm.stages.gpt4o_captioner import GPT4oCaptioner
@@ -9,6 +10,7 @@ from brickfilm.stages.scene_splitter import SceneSplitter
 from brickfilm.stages.sidecar_captioner import SidecarCaptioner
 
 __all__ = [
+    "CaptionAudit",
     "ClipWriter",
     "FrameSampler",
     "GPT4oCaptioner",

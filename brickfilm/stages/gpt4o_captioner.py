@@ -64,6 +64,10 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
     def budget(self) -> float | None:
         return self.max_cost_usd
 
+    @property
+    def purse(self) -> tuple[str, ...]:
+        return (self.name, "CaptionAudit")
+
     def reserve(self, item: Captioned) -> float:
         return most_dollars(self.question(item), self.price, limited=self.budget is not None)
 

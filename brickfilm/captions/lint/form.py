@@ -22,12 +22,15 @@ _STEPS = re.compile(
     rf"|\bthe {_ORDINAL} (?:one )?shows\b",
     re.IGNORECASE,
 )
-# the little words of English prose: a third of it, and hardly a word of any other language
 _ENGLISH = frozenset(
-    """the a an and of in on with to at by from as is are his her its their while into over under
-    through behind beside near past across for that this it who which where when then he she they
-    up down out off one two three between above below toward towards along around against""".split()
+    re.findall(
+        r"\w+",
+        """the a an and of in on with to at by from as is are his her its their while into over
+        under through behind beside near past across for that this it who which where when then
+        he she they up down out off one two three between above below toward towards along""",
+    )
 )
+"""The little words of English prose: a third of it, and hardly a word of any other language."""
 LEAST_WORDS, LEAST_ENGLISH = 6, 0.15
 
 

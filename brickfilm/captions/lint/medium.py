@@ -20,7 +20,8 @@ _SHOWS = (
     r"|progresses|continues|focuses|follows|zooms)"
 )
 _OPENING = re.compile(
-    rf"^(?:an?|the|this|these|here is an?|in (?:an?|the|this))\s+(?:[\w-]+\s+){{0,3}}?{_NOUN}\b"
+    r"^(?:an?|the|this|these|here is an?|in (?:an?|the|this))\s+"
+    rf"(?:(?!an?\b|the\b|his\b|her\b)[\w-]+\s+){{0,3}}?{_NOUN}\b"
     rf"(?=\s*(?:,|of\b|in which\b|where\b|with\b|from\b|{_SHOWS}\b|we\b))",
     re.IGNORECASE,
 )
@@ -50,6 +51,10 @@ _HUNG = re.compile(
     r"|hand|hands|locket|newspaper|book|page|phone|billboard|projector|canvas|easel|nail)\b)",
     re.IGNORECASE,
 )
+_MADE = re.compile(
+    r"[^.,]*?\b(?:is|are) (?:painted|carved|printed|drawn|projected|reflected|hung|nailed)\b",
+    re.IGNORECASE,
+)
 _FRAMED = re.compile(
     r"\b(?:window|door|mirror|painting|portrait|bicycle|bike|easel|bed|loom|glasses|canvas"
     r"|carpenter|glazier|screen)\b",
@@ -71,7 +76,7 @@ def _innocent(text: str, match: re.Match[str]) -> bool:
     """Whether the noun was introduced as a thing, hangs somewhere, or frames something."""
     noun = match.groupdict().get("noun")
     if noun is None:
-        return False
+        return bool(_MADE.match(text[match.end() :]))
     before, after = text[: match.start()], text[match.end() :]
     stem = noun.lower().rstrip("s")
     introduced = re.search(

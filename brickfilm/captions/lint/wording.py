@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 Match = tuple[str, int]
 
@@ -71,7 +72,7 @@ def leak(text: str) -> Iterator[Match]:
 
 def repeated(text: str, prompt: str) -> Iterator[Match]:
     """Runs of the prompt's own words, its examples among them: the first of each caption."""
-    known = _runs([word for word, _ in _words(prompt)])
+    known = _runs(prompt)
     words = _words(text)
     for n in range(len(words) - RUN + 1):
         if tuple(word for word, _ in words[n : n + RUN]) in known:
@@ -89,5 +90,7 @@ def _words(text: str) -> list[tuple[str, int]]:
     return [(m.group(0).lower(), m.start()) for m in re.finditer(r"[\w'’-]+", text)]
 
 
-def _runs(words: list[str]) -> set[tuple[str, ...]]:
-    return {tuple(words[n : n + RUN]) for n in range(len(words) - RUN + 1)}
+@lru_cache(maxsize=16)
+def _runs(prompt: str) -> frozenset[tuple[str, ...]]:
+    words = [word for word, _ in _words(prompt)]
+    return frozenset(tuple(words[n : n + RUN]) for n in range(len(words) - RUN + 1))

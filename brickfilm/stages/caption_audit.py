@@ -1,0 +1,145 @@
+"""Check every caption by its prompt's own rules; ask once more about those that break one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from brickfilm.captions import lint
+from brickfilm.captions.ask import Captioner, ask_once, most_dollars
+from brickfilm.captions.prompts import load
+from brickfilm.captions.refusals import refuses
+from brickfilm.captions.reply import caption_of
+from brickfilm.captions.request import Question
+from brickfilm.captions.schema import DESCRIBED, REFUSAL, as_answer
+from brickfilm.errors import Rejected
+from brickfilm.records import Clip, Image
+from brickfilm.stage import Answer, Resources, Stage, digest_of
+
+Captioned = Clip | Image
+DEFAULT_PROMPT = "general"
+
+
+@dataclass(frozen=True)
+class CaptionAudit(Stage[Captioned, Captioned]):
+    """Captions that break a rule are asked for once more, told what was wrong; then rejected.
+
+    captioner: who wrote the captions, and is asked again, on the same budget. Without one, captions
+    that break a rule are rejected at once.
+    rules: names of lint rules; those of the captioner's prompts, unless given.
+
+    A clip gets the scores `broke_<rule>` (whether its first caption broke it) and `reasked`.
+    """
+
+    version: ClassVar[int] = lint.VERSION
+    takes = (Clip, Image)
+    needs = ("caption",)
+
+    captioner: Captioner | None = None
+    rules: tuple[str, ...] = ()
+
+    @property
+    def resources(self) -> Resources:
+        return self.captioner.resources if self.captioner else Resources(pool="thread", width=4)
+
+    @property
+    def budget(self) -> float | None:
+        return self.captioner.budget if self.captioner else None
+
+    @property
+    def purse(self) -> tuple[str, ...]:
+        return self.captioner.purse if self.captioner else (self.name,)
+
+    def key(self, item: Captioned) -> str:
+        """The caption, and whatever a second one would depend on."""
+        asked = self.captioner.question(item).key if self.captioner else []
+        return digest_of([_words(item), self.rules_for(item), asked], 32)
+
+    def reserve(self, item: Captioned) -> float | None:
+        again = self.again(item)
+        if self.captioner is None or again is None:
+            return None
+        return most_dollars(again, self.captioner.price, limited=self.budget is not None)
+
+    @contextmanager
+    def open(self, work: Path) -> Iterator[Callable[[Captioned], Answer]]:
+        if self.captioner is None:
+            yield lambda item: {"broke": self.broken(item, _words(item))}
+            return
+        with self.captioner.service.connect() as client:
+
+            def ask(item: Captioned) -> Answer:
+                broke = self.broken(item, _words(item))
+                again = self.again(item)
+                if again is None or self.captioner is None:
+                    return {"broke": broke}
+                second = ask_once(client, again, work, self.captioner.price)
+                return {**second, "broke": broke, "still": self.broken(item, second["text"])}
+
+            yield ask
+
+    def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
+        if "status" not in answer:
+            yield from self._first(item, answer)
+        elif answer["status"] != DESCRIBED:
+            yield Rejected(f"{item.id}: asked again, {answer['status']}", reason=answer["status"])
+        elif words := refuses(answer["text"]):
+            yield Rejected(f"{item.id}: asked again, refused ({words!r})", reason=REFUSAL)
+        elif answer["still"]:
+            yield _broken(item, answer["still"], "asked again, it still breaks")
+        else:
+            said = caption_of(answer, item.caption.prompt_digest if item.caption else "")
+            yield self._scored(replace(item, caption=said), answer["broke"], reasked=True)
+
+    def _first(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
+        if answer["broke"]:
+            yield _broken(item, answer["broke"], "breaks")
+        else:
+            yield self._scored(item, [], reasked=False)
+
+    def _scored(self, item: Captioned, broke: Iterable[str], *, reasked: bool) -> Captioned:
+        if isinstance(item, Image):
+            return item
+        marks = {f"broke_{rule}": float(rule in broke) for rule in self.rules_for(item)}
+        return item.scored(**marks, reasked=float(reasked))
+
+    def broken(self, item: Captioned, words: str) -> list[str]:
+        """Names of the rules that a caption of this item breaks."""
+        return sorted({f.rule for f in self.findings(item, words)})
+
+    def findings(self, item: Captioned, words: str) -> list[lint.Finding]:
+        if not _described(item):
+            return []  # no caption: RefusalFilter's to drop
+        prompt = self.captioner.prompt_of(item).text if self.captioner else ""
+        return lint.lint(words, self.rules_for(item), prompt)
+
+    def again(self, item: Captioned) -> Question | None:
+        """The question to ask once more; None where nothing is wrong, or nobody can be asked."""
+        findings = self.findings(item, _words(item))
+        if self.captioner is None or not findings:
+            return None
+        told = lint.complaint(findings)
+        return self.captioner.question(item).corrected(as_answer(_words(item)), told)
+
+    def rules_for(self, item: Captioned) -> tuple[str, ...]:
+        if self.rules:
+            return self.rules
+        if self.captioner:
+            return self.captioner.prompt_of(item).rules
+        return load(DEFAULT_PROMPT, "images" if isinstance(item, Image) else "clips").rules
+
+
+def _described(item: Captioned) -> bool:
+    return item.caption is not None and item.caption.status == DESCRIBED
+
+
+def _words(item: Captioned) -> str:
+    return item.caption.text if item.caption else ""
+
+
+def _broken(item: Any, rules: list[str], what: str) -> Rejected:
+    """Counted under the first rule, so that reasons stay few."""
+    return Rejected(f"{item.id}: {what} {', '.join(rules)}", reason=f"audit: {rules[0]}")
