@@ -17,6 +17,7 @@ from brickfilm.errors import Interrupted, UsageError
 from brickfilm.executors import Executor, LocalExecutor
 from brickfilm.ledger import Ledger, Outcome
 from brickfilm.pipeline import AnyStage, Pipeline, Source
+from brickfilm.plan import Plan
 from brickfilm.progress import shown
 from brickfilm.records import Clip, Image
 from brickfilm.report import Material, write_report
@@ -72,6 +73,7 @@ def build(
     pipeline = Pipeline.of(source, with_writer(stages))
     pipeline.check()
     with Ledger(Path(workdir)) as ledger, closing_executor(executor) as pool, shown() as progress:
+        Plan.of(pipeline.asked).write(ledger.work)
         run = Run(pipeline, ledger, pool, progress=progress)
         with stopped_by_ctrl_c(run):
             run.go(source.items())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.charts import histogram_png
+from brickfilm.dataset import config_facts
 from brickfilm.facts import BUILD_FACTS, Facts, build_facts, facts_of
 from brickfilm.licences import common_licence
 from brickfilm.shards import hf_features
@@ -74,7 +75,7 @@ def card_data(facts: Facts, repo_id: str, features: Mapping[str, Mapping[str, An
         size_categories=[size_category(facts.clips)],
         pretty_name=repo_id.split("/")[1],
         tags=["video", "captions", "brickfilm"],
-        configs=[_config(facts, config) for config in features],
+        configs=[config_facts(config, facts.split_names(config)) for config in features],
         dataset_info=[_info(facts, config, columns) for config, columns in features.items()],
     )
 
@@ -90,13 +91,6 @@ def template(name: str) -> str:
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
     return (Path(__file__).parent.parent / "cards" / name).read_text(encoding="utf-8")
-
-
-def _config(facts: Facts, config: str) -> dict[str, Any]:
-    splits = [s.split for s in facts.splits if s.config == config]
-    files = [{"split": split, "path": f"{config}/{split}-*.parquet"} for split in splits]
-    default = {"default": True} if config == "clips" else {}
-    return {"config_name": config, "data_files": files, **default}
 
 
 def _info(facts: Facts, config: str, columns: Mapping[str, Any]) -> dict[str, Any]:

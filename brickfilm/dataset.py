@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset, DatasetDict, Features
 
+    from brickfilm.publish import Published
+
 ROW_GROUP_BYTES = 32 << 20
 """Media in a row group: the Hub's viewer reads whole ones and gives up at about 286 MB."""
 SHARD_BYTES = 500 << 20
@@ -51,6 +53,18 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
     def report_path(self) -> Path:
         return self.work / "report.html"
 
+    def push_to_hub(self, repo_id: str, **options: Any) -> Published:
+        """Publish on the Hub; `options` are the fields of `brickfilm.publish.Push`.
+
+        media="embed" | "files" | "none", private, gated, revision, shard_bytes,
+        i_have_the_rights. Run it again after a broken upload.
+        """
+        from brickfilm.publish import Push, push_to_hub
+
+        push = Push(repo_id=repo_id, **options)
+        self.save(self.work / "dataset")
+        return push_to_hub(self.work, push)
+
     def save(self, folder: str | Path) -> Path:
         """Write parquet with the media inside, and a card: `load_dataset(folder)` reads it.
 
@@ -74,26 +88,34 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
         return target
 
     def card(self) -> str:
-        """The dataset card: which files are which split of which config."""
-        from huggingface_hub import DatasetCard, DatasetCardData
-
-        data = DatasetCardData(
-            configs=[self._config_facts(config) for config in self.configs],
-            task_categories=["text-to-video"],
-        )
+        """The card of a saved dataset: which files are which split of which config."""
         rows = sum(len(split) for split in self.configs["clips"].values())
-        return str(
-            DatasetCard(f"---\n{data.to_yaml()}\n---\n\n# Captioned clips\n\n{rows} clips.\n")
-        )
-
-    def _config_facts(self, config: str) -> dict[str, Any]:
-        files = [{"split": s, "path": f"{config}/{s}-*.parquet"} for s in self.configs[config]]
-        default = {"default": True} if config == CONFIGS[0] else {}
-        return {"config_name": config, "data_files": files, **default}
+        return saved_card({config: list(splits) for config, splits in self.items()}, rows)
 
     def _fingerprint(self) -> str:
         rows = {c: {s: list(_without_media(d, c)) for s, d in self[c].items()} for c in self}
         return digest_of([rows, self.card()], length=64)
+
+
+def saved_card(splits: Mapping[str, Sequence[str]], rows: int) -> str:
+    """The card beside saved parquet files: what `load_dataset(folder)` needs, and a line of words.
+
+    A published dataset gets one that tells more (`brickfilm.card`).
+    """
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    data = DatasetCardData(
+        configs=[config_facts(config, names) for config, names in splits.items()],
+        task_categories=["text-to-video"],
+    )
+    return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n# Captioned clips\n\n{rows} clips.\n"))
+
+
+def config_facts(config: str, splits: Sequence[str]) -> dict[str, Any]:
+    """A config's entry in the YAML of a card."""
+    files = [{"split": split, "path": f"{config}/{split}-*.parquet"} for split in splits]
+    default = {"default": True} if config == CONFIGS[0] else {}
+    return {"config_name": config, "data_files": files, **default}
 
 
 def dataset_of(

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.licences import LicenceShare
+from brickfilm.plan import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 BUILD_FACTS = "brickfilm.json"
 """Lies beside a published dataset, so that its card can be written again without the ledger."""
-TOOLS = ("brickfilm", "av", "scenedetect-headless", "opencv-python-headless", "datasets", "openai")
 
 
 @dataclass(frozen=True)
 class BuildFacts:
     """How the rows came to be: known to the ledger of the build, carried along afterwards."""
 
-    stages: Sequence[str] | None = None
-    """Every stage with its settings, in order."""
+    stages: Sequence[Mapping[str, Any]] | None = None
+    """Every stage in order: its name, how it was asked for, its plain settings."""
     tools: Mapping[str, str] | None = None
     rejections: Sequence[Mapping[str, Any]] | None = None
     """Items and seconds of footage by stage and reason."""
@@ -87,6 +86,9 @@ class Facts:
     films: int
     build: BuildFacts = field(default_factory=BuildFacts)
 
+    def split_names(self, config: str) -> list[str]:
+        return [s.split for s in self.splits if s.config == config]
+
     @property
     def clips(self) -> int:
         return sum(s.rows for s in self.splits if s.config == "clips")
@@ -143,11 +145,10 @@ def _facts_of_ledger(shelf: Shelf) -> BuildFacts:
     reasons = rejected.groupby(["position", "stage", "reason"]).seconds.agg(["size", "sum"])
     rejections = reasons.reset_index().rename(columns={"size": "items", "sum": "seconds"})
     unfinished = outcomes[outcomes.outcome.isin(["failed", "waiting"])].outcome.value_counts()
-    carried = shelf.text(BUILD_FACTS)
-    stages = json.loads(carried).get("stages") if carried else None
+    plan = Plan.read(shelf.work)
     return BuildFacts(
-        stages=stages,
-        tools=tool_versions(),
+        stages=[vars(stage) for stage in plan.stages] if plan else None,
+        tools=plan.tools if plan else None,
         rejections=_records(rejections.drop(columns="position")),
         unfinished={str(k): int(n) for k, n in unfinished.items()},
         spend=_records(spend_frame(shelf.work).fillna(0)),
@@ -158,18 +159,6 @@ def _facts_of_ledger(shelf: Shelf) -> BuildFacts:
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """A table as plain Python, fit for JSON."""
     return list(json.loads(frame.to_json(orient="records")))
-
-
-def tool_versions() -> dict[str, str]:
-    """The versions of what decodes, detects and captions, as installed now."""
-    return {name: version for name in TOOLS if (version := _version(name))}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _split_facts(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Media = Literal["embed", "files", "none"]
 FILES_A_COMMIT = 500
+PUSHED = "pushed.txt"
 AGAIN = "run the same command again, it sends only the rest"
 OURS = ("clips/", "images/", "media/", "figures/", "README.md", "brickfilm.json")
 """What a push replaces; anything else in the repository is left alone."""
@@ -122,6 +123,8 @@ def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
         for name, content in page.files.items():
             upload.add(name, content)
         commit = upload.commit(parent=head, stale=_stale(api, push, upload))
+    if shelf.work is not None:
+        _remember(shelf.work, push.repo_id)
     return Published(_url(push), upload.files, page, commit)
 
 
@@ -176,9 +179,9 @@ class Upload:
         return str(done.oid)
 
 
-def media_name(config: str, row: dict[str, Any]) -> str:
+def media_name(config: str, row_id: str, sha256: str) -> str:
     """Where a row's media file lies in the repository: the place and the bytes name it."""
-    return f"media/{config}/{row['id']}-{row['sha256'][:8]}{SUFFIX[config]}"
+    return f"media/{config}/{row_id}-{sha256[:8]}{SUFFIX[config]}"
 
 
 def media_files(shelf: Shelf) -> Iterator[tuple[str, bytes]]:
@@ -189,7 +192,7 @@ def media_files(shelf: Shelf) -> Iterator[tuple[str, bytes]]:
             for row in table.to_pylist():
                 content = shelf.media(row[column])
                 if content is not None:
-                    yield media_name(config, row), content
+                    yield media_name(config, row["id"], row["sha256"]), content
 
 
 def split_sizes(files: Sequence[PlannedFile]) -> Mapping[Place, int]:
@@ -283,6 +286,17 @@ def _send_media(upload: Upload, shelf: Shelf, head: str) -> str:
     return head
 
 
+def _remember(work: Path, repo_id: str) -> None:
+    """Write down where a build was published: a removal must reach it there too."""
+    (work / PUSHED).write_text("\n".join(sorted({*pushed_to(work), repo_id})) + "\n")
+
+
+def pushed_to(work: Path) -> list[str]:
+    """The repositories that a work folder was published to."""
+    path = work / PUSHED
+    return path.read_text().split() if path.is_file() else []
+
+
 def _stale(api: HfApi, push: Push, upload: Upload) -> list[CommitOperationDelete]:
     """Files of an earlier push that this one does not bring again."""
     from huggingface_hub import CommitOperationDelete
@@ -294,18 +308,18 @@ def _stale(api: HfApi, push: Push, upload: Upload) -> list[CommitOperationDelete
 
 def _all_shards(shelf: Shelf, push: Push) -> Iterator[Shard]:
     for config, split in shelf.files:
-        shape = _shaper(push, config)
+        shape = _shaper(push, config, shelf)
         tables = (shape(table) for table in shelf.row_groups(config, split))
         yield from shards(tables, config, split, shard_bytes=push.shard_bytes)
 
 
-def _shaper(push: Push, config: str) -> Callable[[pa.Table], pa.Table]:
+def _shaper(push: Push, config: str, shelf: Shelf) -> Callable[[pa.Table], pa.Table]:
     """What a push does to a table: embed its media, name their files, or leave them out."""
     column = MEDIA_COLUMN[config]
     if push.media == "none":
         return lambda table: without_column(table, column)
     if push.media == "embed":
-        return lambda table: table
+        return lambda table: with_bytes(table, config, shelf)
     version = f"@{push.revision}" if push.revision else ""
     prefix = f"hf://datasets/{push.repo_id}{version}/"
     return lambda table: with_paths(table, config, prefix)
@@ -313,15 +327,26 @@ def _shaper(push: Push, config: str) -> Callable[[pa.Table], pa.Table]:
 
 def with_paths(table: pa.Table, config: str, prefix: str) -> pa.Table:
     """The table with its media by path in the repository, and no bytes."""
+    rows = table.select(["id", "sha256"]).to_pylist()
+    names = [media_name(config, row["id"], row["sha256"]) for row in rows]
+    return _with_media(table, config, [{"bytes": None, "path": prefix + n} for n in names])
+
+
+def with_bytes(table: pa.Table, config: str, shelf: Shelf) -> pa.Table:
+    """The table with its media inside, read from the files that it names where it names them."""
+    cells = table[MEDIA_COLUMN[config]].combine_chunks()
+    if cells.field("bytes").null_count == 0:
+        return table
+    held = [{**cell, "bytes": shelf.media(cell)} for cell in cells.to_pylist()]
+    return _with_media(table, config, held)
+
+
+def _with_media(table: pa.Table, config: str, cells: Sequence[Mapping[str, Any]]) -> pa.Table:
     import pyarrow as pa
 
-    column = MEDIA_COLUMN[config]
-    rows = table.select(["id", "sha256"]).to_pylist()
-    paths = [{"bytes": None, "path": prefix + media_name(config, row)} for row in rows]
-    place = table.schema.get_field_index(column)
-    return table.set_column(
-        place, table.schema.field(place), pa.array(paths, table.schema.field(place).type)
-    )
+    place = table.schema.get_field_index(MEDIA_COLUMN[config])
+    field = table.schema.field(place)
+    return table.set_column(place, field, pa.array(cells, field.type))
 
 
 def _url(push: Push) -> str:

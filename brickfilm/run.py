@@ -20,6 +20,7 @@ from brickfilm.ledger import Intent, Ledger, Outcome
 from brickfilm.pipeline import AnyStage, Pipeline
 from brickfilm.records import Clip, Video
 from brickfilm.stage import Answer, Landed, Want
+from brickfilm.tombstones import Tombstones
 
 Row = tuple[str, str]
 """(part digest, key): one question in the ledger."""
@@ -116,6 +117,7 @@ class Run:
         self._flights: dict[Future[Delivery], Flight] = {}
         purses = {n for s in pipeline.stages if s.budget is not None for n in s.purse}
         self._spent = {name: ledger.spent(name) for name in purses}
+        self._tombstones = Tombstones.of(ledger.work)
         ledger.introduce(pipeline.parts())
 
     def stop(self) -> None:
@@ -155,6 +157,10 @@ class Run:
 
     def _push(self, position: int, item: Any) -> None:
         """Carry an item as far as the ledger's answers reach."""
+        if gone := self._tombstones.objection(item):
+            lane = self.lanes[min(position, len(self.lanes) - 1)]
+            self._note(lane, item, "rejected", gone)
+            return
         while position < len(self.lanes) and not _takes(self.lanes[position].stage, item):
             position += 1
         if position == len(self.lanes):

@@ -73,16 +73,17 @@ class Shelf:
                     yield file.read_row_group(number, columns=columns)
 
     def frame(self, config: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """All rows of a config without their media, with a column `split`."""
+        """All rows of a config without their media, with columns `split` and `file`."""
         import pandas as pd
 
         media = MEDIA_COLUMN[config]
         wanted = columns or [name for name in self.columns(config) if name != media]
-        parts = [
-            table.to_pandas().assign(split=split)
-            for split in self.splits(config)
-            for table in self.row_groups(config, split, wanted)
-        ]
+        parts = []
+        for split in self.splits(config):
+            for path in self.files[config, split]:
+                with self.open_parquet(path) as file:
+                    rows = file.read(columns=list(wanted)).to_pandas()
+                parts.append(rows.assign(split=split, file=path))
         frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
         return frame
 

@@ -41,6 +41,8 @@ class Fault:
     cut_after: int = 0
     """Bytes of the upload or download after which the connection breaks."""
     retry_after: int | None = None
+    skip: int = 0
+    """Such requests that pass before the first one fails."""
 
 
 class HubServer:
@@ -88,14 +90,24 @@ class HubServer:
         return token
 
     def fail(
-        self, match: str, *, status: int, times: int = 1, retry_after: int | None = None
+        self,
+        match: str,
+        *,
+        status: int,
+        times: int = 1,
+        skip: int = 0,
+        retry_after: int | None = None,
     ) -> None:
         """Answer the next `times` requests that begin with `match` with an error."""
-        self._faults.append(Fault(match, status, times, retry_after=retry_after))
+        self._faults.append(Fault(match, status, times, retry_after=retry_after, skip=skip))
 
     def cut(self, match: str, *, after: int, times: int = 1) -> None:
         """Hang up on the next `times` such requests after so many bytes of their body."""
         self._faults.append(Fault(match, times=times, cut_after=after))
+
+    def mend(self) -> None:
+        """Nothing goes wrong any more."""
+        self._faults.clear()
 
     def repo(self, repo_id: str, kind: str = "dataset") -> Repo:
         return self.store.repo(kind, repo_id)
@@ -116,9 +128,13 @@ class HubServer:
         """The fault that strikes this request, if any is left."""
         with self.lock:
             for fault in self._faults:
-                if fault.times and request.startswith(fault.match):
-                    fault.times -= 1
-                    return fault
+                if not fault.times or not request.startswith(fault.match):
+                    continue
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
+                fault.times -= 1
+                return fault
         return None
 
 

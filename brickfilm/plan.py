@@ -1,0 +1,86 @@
+"""What a build was asked to do, written beside its ledger: for cards, and for cutting again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+FILENAME = "plan.json"
+TOOLS = (
+    "brickfilm",
+    "av",
+    "scenedetect-headless",
+    "opencv-python-headless",
+    "openai",
+    "yt-dlp",
+)
+Plain = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage as it was asked for."""
+
+    name: str
+    shown: str
+    """As Python would build it."""
+    settings: Mapping[str, Any]
+    """Its plain settings: numbers, words and lists of them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a build in order, and the versions of the tools that ran them."""
+
+    stages: Sequence[PlannedStage]
+    tools: Mapping[str, str]
+
+    @classmethod
+    def of(cls, stages: Sequence[object]) -> Plan:
+        return cls([_planned(stage) for stage in stages], tool_versions())
+
+    @classmethod
+    def read(cls, work: Path) -> Plan | None:
+        """The plan of the last build in a work folder."""
+        path = work / FILENAME
+        if not path.is_file():
+            return None
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return cls([PlannedStage(**stage) for stage in held["stages"]], held["tools"])
+
+    def write(self, work: Path) -> None:
+        stages = [vars(stage) for stage in self.stages]
+        text = json.dumps({"stages": stages, "tools": self.tools}, indent=1, ensure_ascii=False)
+        (work / FILENAME).write_text(text + "\n", encoding="utf-8")
+
+    def settings(self, name: str) -> Mapping[str, Any] | None:
+        """The settings of the first stage of this name."""
+        return next((stage.settings for stage in self.stages if stage.name == name), None)
+
+
+def tool_versions() -> dict[str, str]:
+    """The versions of what decodes, detects and captions, as installed here."""
+    return {name: version for name in TOOLS if (version := _version(name))}
+
+
+def _planned(stage: object) -> PlannedStage:
+    values = {f.name: getattr(stage, f.name) for f in fields(stage)} if is_dataclass(stage) else {}
+    plain = {name: value for name, value in values.items() if _is_plain(value)}
+    return PlannedStage(type(stage).__name__, repr(stage), plain)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(isinstance(one, Plain) for one in value)
+    return isinstance(value, Plain)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,201 @@
+"""Take clips out of a repository on the Hub: rewrite what holds them, on every branch."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brickfilm.card import CardPage, render_card
+from brickfilm.errors import UsageError
+from brickfilm.facts import build_facts, facts_of
+from brickfilm.publish import RepoMoved, hub_errors, media_name
+from brickfilm.removal import Found, Removal, find_rows, note_removed
+from brickfilm.saved import without_rows
+from brickfilm.shards import hf_features
+from brickfilm.shelf import MEDIA_COLUMN, NoDataset, Place, Shelf, on_the_hub
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from huggingface_hub import HfApi
+
+TRIES = 4
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A branch as it was when we looked."""
+
+    api: HfApi
+    repo_id: str
+    name: str
+    head: str
+    shelf: Shelf
+
+    @cached_property
+    def frames(self) -> Mapping[str, pd.DataFrame]:
+        """The rows of every config without media."""
+        return {config: self.shelf.frame(config) for config in self.shelf.configs}
+
+    @cached_property
+    def held(self) -> Mapping[str, Any]:
+        """Everything in the branch, by path."""
+        tree = self.api.list_repo_tree(
+            self.repo_id, recursive=True, revision=self.head, repo_type="dataset"
+        )
+        return {entry.path: entry for entry in tree}
+
+    def download(self, name: str, folder: Path) -> Path:
+        path = self.api.hf_hub_download(
+            self.repo_id, name, revision=self.head, repo_type="dataset", local_dir=folder
+        )
+        return Path(path)
+
+    def columns(self, config: str) -> dict[str, Any]:
+        """The features of a config as `datasets` wrote them down."""
+        first = self.shelf.files[config, self.shelf.splits(config)[0]][0]
+        with self.shelf.open_parquet(first) as file:
+            return hf_features(file.schema_arrow)
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """Files of a branch after a removal, and the size that every split has then."""
+
+    changed: Mapping[str, Path]
+    emptied: Sequence[str]
+    media: Sequence[str]
+    sizes: Mapping[Place, int]
+
+    @property
+    def gone(self) -> list[str]:
+        """Files of which the old bytes are no longer part of the branch."""
+        return [*self.changed, *self.emptied, *self.media]
+
+
+def remove_from_hub(repo_id: str, removal: Removal, *, forget_history: bool) -> None:
+    """Remove rows and media from every branch; somebody else's commit means trying again."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    with hub_errors(repo_id):
+        branches = [ref.name for ref in api.list_repo_refs(repo_id, repo_type="dataset").branches]
+    gone: set[str] = set()
+    for name in branches:
+        gone |= _with_retries(api, repo_id, name, removal)
+    if not gone:
+        return
+    if forget_history:
+        with hub_errors(repo_id):
+            _forget(api, repo_id, branches, gone)
+        removal.places.append(f"{repo_id}: older versions of the changed files destroyed")
+    else:
+        removal.places.append(
+            f"{repo_id}: OLDER VERSIONS still hold them; --forget-history destroys those too"
+        )
+
+
+def _with_retries(api: HfApi, repo_id: str, name: str, removal: Removal) -> set[str]:
+    for attempt in range(TRIES):
+        try:
+            with hub_errors(repo_id):
+                return _remove_from_branch(api, repo_id, name, removal)
+        except RepoMoved:
+            if attempt == TRIES - 1:
+                raise
+    return set()
+
+
+def _remove_from_branch(api: HfApi, repo_id: str, name: str, removal: Removal) -> set[str]:
+    """One commit; gives the digests of the LFS files that are no longer part of the branch."""
+    head = str(api.dataset_info(repo_id, revision=name).sha)
+    try:
+        branch = Branch(api, repo_id, name, head, on_the_hub(repo_id, revision=head))
+    except NoDataset:
+        return set()
+    found = find_rows(branch.frames, removal.request)
+    if not found:
+        return set()
+    note_removed(removal, found)
+    with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder:
+        rewritten = _rewrite(branch, found, Path(folder))
+        page = _card(branch, found, rewritten)
+        _commit(branch, rewritten, page, f"Remove a {removal.request.kind} on request")
+    removal.places.append(f"{repo_id}, branch {name}: {len(found.clips)} clips removed")
+    pointers = [getattr(branch.held[path], "lfs", None) for path in rewritten.gone]
+    return {pointer.sha256 for pointer in pointers if pointer}
+
+
+def _rewrite(branch: Branch, found: Found, folder: Path) -> Rewritten:
+    """Download the shards that hold a row to remove, one at a time; write them without it."""
+    changed: dict[str, Path] = {}
+    for name, config in found.files.items():
+        down = branch.download(name, folder / "down")
+        draft = folder / name
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        if without_rows(down, draft, MEDIA_COLUMN[config], found.ids):
+            changed[name] = draft
+        down.unlink()
+    emptied = [name for name in found.files if name not in changed]
+    sizes: Counter[Place] = Counter()
+    for place, names in branch.shelf.files.items():
+        for name in (name for name in names if name not in emptied):
+            size = changed[name].stat().st_size if name in changed else branch.held[name].size
+            sizes[place] += size
+    return Rewritten(changed, emptied, _media(branch, found), sizes)
+
+
+def _media(branch: Branch, found: Found) -> list[str]:
+    """Where the media of removed rows lie, if they were pushed as files."""
+    rows = [("clips", row) for row in found.clips.to_dict("records")]
+    rows += [("images", row) for row in found.images.to_dict("records")]
+    names = [media_name(config, str(row["id"]), str(row["sha256"])) for config, row in rows]
+    return [name for name in names if name in branch.held]
+
+
+def _card(branch: Branch, found: Found, rewritten: Rewritten) -> CardPage:
+    """The card of what is left."""
+    left = {config: rows[~rows.id.isin(found.ids)] for config, rows in branch.frames.items()}
+    left = {config: rows for config, rows in left.items() if len(rows)}
+    if "clips" not in left:
+        raise UsageError(
+            f"{branch.repo_id}: no clip would be left; delete the repository itself: "
+            f"`hf repo delete {branch.repo_id} --repo-type dataset`"
+        )
+    before = build_facts(branch.shelf)
+    build = replace(before, removed=before.removed + len(found.clips))
+    features = {config: branch.columns(config) for config in left}
+    embedded = MEDIA_COLUMN["clips"] in features["clips"]
+    media = "files" if rewritten.media else "embed" if embedded else "none"
+    facts = facts_of(left, build, rewritten.sizes)
+    return render_card(facts, branch.repo_id, media=media, features=features)
+
+
+def _commit(branch: Branch, rewritten: Rewritten, page: CardPage, message: str) -> None:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    doomed = [*rewritten.emptied, *rewritten.media]
+    branch.api.create_commit(
+        branch.repo_id,
+        [
+            *(CommitOperationDelete(name) for name in doomed),
+            *(CommitOperationAdd(name, path) for name, path in rewritten.changed.items()),
+            *(CommitOperationAdd(name, content) for name, content in page.files.items()),
+        ],
+        commit_message=message,
+        repo_type="dataset",
+        revision=branch.name,
+        parent_commit=branch.head,
+    )
+
+
+def _forget(api: HfApi, repo_id: str, branches: Sequence[str], gone: set[str]) -> None:
+    """Destroy the old bytes, then the commits that named them."""
+    doomed = [f for f in api.list_lfs_files(repo_id, repo_type="dataset") if f.oid in gone]
+    api.permanently_delete_lfs_files(repo_id, doomed, repo_type="dataset")
+    for branch in branches:
+        api.super_squash_history(repo_id, branch=branch, repo_type="dataset")

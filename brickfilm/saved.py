@@ -1,0 +1,65 @@
+"""Rows taken out of parquet files, and the saved dataset that they are part of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from brickfilm.dataset import FINGERPRINT, FORMAT_VERSION, saved_card
+from brickfilm.shards import parquet_writer
+from brickfilm.shelf import MEDIA_COLUMN, Shelf, find_dataset
+
+
+def without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -> int:
+    """Copy a parquet file without some rows, a row group at a time; gives how many are left.
+
+    With none left there is no target.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    gone = pa.array(sorted(ids))
+    left = 0
+    with pq.ParquetFile(source) as held, parquet_writer(target, held.schema_arrow, media) as writer:
+        for number in range(held.num_row_groups):
+            table = held.read_row_group(number)
+            kept = table.filter(pc.invert(pc.is_in(table["id"], gone)))
+            if len(kept):
+                writer.write_table(kept, row_group_size=len(kept))
+            left += len(kept)
+    if not left:
+        target.unlink()
+    return left
+
+
+def rewrite_saved(shelf: Shelf, touched: Mapping[str, str], ids: Collection[str]) -> None:
+    """Take rows out of a saved folder: each file is replaced by a rename, or deleted if empty.
+
+    touched: the files that hold such rows, with their config.
+    """
+    root = Path(shelf.root)
+    for name, config in touched.items():
+        path = root / name
+        draft = path.with_suffix(".tmp")
+        if without_rows(path, draft, MEDIA_COLUMN[config], ids):
+            draft.replace(path)
+        else:
+            path.unlink()
+    _write_card(root, shelf)
+
+
+def _write_card(root: Path, shelf: Shelf) -> None:
+    """The card for the files that are left; the next build sees that the folder was changed."""
+    places = [
+        p for p, paths in shelf.files.items() if any((root / name).exists() for name in paths)
+    ]
+    splits = {
+        c: [s for named, s in places if named == c] for c in dict.fromkeys(c for c, _ in places)
+    }
+    mark = {"fingerprint": "rows were removed", "format": FORMAT_VERSION}
+    (root / FINGERPRINT).write_text(json.dumps(mark))
+    (root / "README.md").write_text(saved_card(splits, 0), encoding="utf-8")
+    rows = len(find_dataset(root).frame("clips", ["id"])) if "clips" in splits else 0
+    (root / "README.md").write_text(saved_card(splits, rows), encoding="utf-8")

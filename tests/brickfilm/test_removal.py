@@ -1,0 +1,147 @@
+"""Clips that are taken out are out: of the folder, of the ledger, of what was published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+from huggingface_hub import HfApi
+
+from brickfilm import FolderSource, FrameSampler, SceneSplitter, build_dataset, publish
+from brickfilm.dataset import BrickfilmDataset
+from brickfilm.ledger import ledger_frame
+from brickfilm.publish import Push, push_to_hub
+from brickfilm.removal import NothingToRemove, Request, remove
+from brickfilm.render import BrickFilm
+from brickfilm.shelf import find_dataset
+from tests.brickfilm.toy_dataset import toy_dataset
+from tests.servers.hub import HubServer
+
+REPO = "maker/brickfilm"
+
+
+def published_ids(config: str = "clips", **more: object) -> set[str]:
+    splits = load_dataset(REPO, config, **more)
+    return {row for rows in splits.values() for row in rows["id"]}
+
+
+def first_clip(work: Path) -> str:
+    return str(find_dataset(work).frame("clips", ["id"]).id[0])
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    for seed in (1, 2):
+        BrickFilm(seed=seed, length=5, size=(128, 72)).render(folder / f"{seed}.mp4")
+    return folder
+
+
+def build(films: Path, work: Path, min_frames: int = 15) -> BrickfilmDataset:
+    stages = (SceneSplitter(min_frames=min_frames), FrameSampler())
+    return build_dataset(FolderSource(films), *stages, workdir=work)
+
+
+def test_a_source_goes_with_all_its_files_and_no_rebuild_brings_it_back(
+    films: Path, tmp_path: Path
+) -> None:
+    before = build(films, tmp_path)
+    ids = {row["id"] for split in before["clips"].values() for row in split}
+    film = find_dataset(tmp_path).frame("clips", ["id", "source_id"])
+    gone = set(film[film.source_id == "1.mp4"].id)
+    removal = remove(tmp_path, Request("source", "1.mp4"))
+    assert set(removal.clips) == gone
+    left = [p.name for p in tmp_path.rglob("*") if p.suffix in (".mp4", ".jpg")]
+    assert left
+    assert not [name for name in left if name.startswith(tuple(gone))]
+    again = build(films, tmp_path, min_frames=20)
+    kept = {row["id"] for split in again["clips"].values() for row in split}
+    assert kept
+    assert kept <= ids - gone
+    outcomes = ledger_frame(tmp_path)
+    assert set(outcomes[outcomes.reason == "removed on request"].source_id) == {"1.mp4"}
+    assert "1.mp4" in removal.letter()
+
+
+def test_one_clip_goes_and_what_lies_beside_it_stays(films: Path, tmp_path: Path) -> None:
+    build(films, tmp_path)
+    clip = first_clip(tmp_path)
+    others = set(find_dataset(tmp_path).frame("clips", ["id"]).id) - {clip}
+    remove(tmp_path, Request("clip", clip))
+    assert set(find_dataset(tmp_path).frame("clips", ["id"]).id) == others
+    assert clip not in set(find_dataset(tmp_path).frame("images", ["clip_id"]).clip_id)
+    assert not list(tmp_path.rglob(f"{clip}*"))
+    assert (tmp_path / "ledger.sqlite").read_bytes().count(clip.encode()) == 0
+    build(films, tmp_path)
+    assert set(find_dataset(tmp_path).frame("clips", ["id"]).id) == others
+
+
+@pytest.mark.parametrize("media", ["embed", "files"])
+def test_a_published_repository_is_updated_too(hub: HubServer, tmp_path: Path, media: str) -> None:
+    toy_dataset(tmp_path, films=4, clips=2)
+    push_to_hub(tmp_path, Push(repo_id=REPO, media=media))
+    before, stills = published_ids(), published_ids("images")
+    removal = remove(tmp_path, Request("uploader", "ada"))
+    after = published_ids()
+    assert after == before - set(removal.clips)
+    assert len(removal.clips) == 4
+    assert published_ids("images") == stills - set(removal.images)
+    assert {row["id"] for row in load_dataset(REPO, split="train", streaming=True)} <= after
+    names = " ".join(hub.files(REPO))
+    assert not any(clip in names for clip in removal.clips)
+    card = hub.files(REPO)["README.md"].read_text()
+    assert "So far 4 clips were removed on request." in card
+    assert "4 captioned video clips" in card
+
+
+def test_history_is_destroyed_only_when_asked(hub: HubServer, tmp_path: Path) -> None:
+    toy_dataset(tmp_path, films=2, clips=2)
+    push_to_hub(tmp_path, Push(repo_id=REPO, media="files"))
+    clip = first_clip(tmp_path)
+    path = next(name for name in hub.files(REPO) if clip in name)
+    blob = hub.files(REPO)[path]
+    removal = remove(REPO, Request("clip", clip))
+    assert blob.exists()
+    assert "OLDER VERSIONS still hold them" in removal.letter()
+    second = str(find_dataset(REPO).frame("clips", ["id"]).id[0])
+    blobs = [blob for name, blob in hub.files(REPO).items() if second in name]
+    remove(REPO, Request("clip", second), forget_history=True)
+    assert not [blob for blob in blobs if blob.exists()]
+    assert len(HfApi().list_repo_commits(REPO, repo_type="dataset")) == 1
+    assert len(published_ids()) == 2
+
+
+def test_a_commit_in_between_only_means_trying_again(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy_dataset(tmp_path, films=2, clips=2)
+    push_to_hub(tmp_path, Push(repo_id=REPO))
+    hub.fail("POST /api/datasets/maker/brickfilm/commit", status=412)
+    clip = first_clip(tmp_path)
+    remove(tmp_path, Request("clip", clip))
+    assert clip not in published_ids()
+
+
+def test_every_branch_is_cleaned(hub: HubServer, tmp_path: Path) -> None:
+    toy_dataset(tmp_path, films=2, clips=2)
+    push_to_hub(tmp_path, Push(repo_id=REPO))
+    push_to_hub(tmp_path, Push(repo_id=REPO, revision="v2"))
+    clip = first_clip(tmp_path)
+    remove(tmp_path, Request("clip", clip))
+    assert clip not in published_ids() | published_ids(revision="v2")
+
+
+def test_the_last_clip_is_no_clip_to_remove_but_a_repository(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    toy_dataset(tmp_path, films=1, clips=1)
+    push_to_hub(tmp_path, Push(repo_id=REPO))
+    with pytest.raises(publish.UsageError, match="delete the repository itself"):
+        remove(REPO, Request("clip", first_clip(tmp_path)))
+
+
+def test_a_name_that_nothing_has_is_said(tmp_path: Path) -> None:
+    toy_dataset(tmp_path, films=1, clips=1)
+    with pytest.raises(NothingToRemove, match="'nobody'"):
+        remove(tmp_path, Request("clip", "nobody"))
