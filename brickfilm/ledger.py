@@ -160,6 +160,25 @@ class Ledger:
         query = "SELECT COALESCE(SUM(COALESCE(settled, reserved)), 0) FROM intents WHERE stage = ?"
         return float(self._db.execute(query, (stage,)).fetchone()[0])
 
+    def forget(self, names: Iterable[str], texts: Iterable[str]) -> int:
+        """Delete what is known of some items; gives how many rows that were.
+
+        names: keys, items, sources and films. texts: whatever an answer or its key may contain.
+        """
+        places = (
+            ("answers", "key"),
+            ("outcomes", "item"),
+            ("outcomes", "source_id"),
+            ("films", "id"),
+        )
+        queries = [f"DELETE FROM {table} WHERE {column} = ?" for table, column in places]
+        inside = "DELETE FROM answers WHERE instr(key || answer, ?)"
+        with self.transaction():
+            rows = [self._db.execute(q, (name,)).rowcount for name in names for q in queries]
+            rows += [self._db.execute(inside, (text,)).rowcount for text in texts]
+        self._db.execute("VACUUM")  # what was deleted is not left in free pages
+        return sum(rows)
+
     # -- the end of a pass, and the door ---------------------------------------------------
 
     def end_pass(self, outcomes: Sequence[Outcome]) -> None:

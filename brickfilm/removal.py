@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -194,25 +192,15 @@ def _delete_artefacts(work: Path, request: Request, found: Found) -> int:
 
 def _delete_answers(work: Path, request: Request, found: Found) -> int:
     """Ledger rows about what is removed: by key, by ids they name, by captions they hold."""
-    from brickfilm.ledger import FILENAME
+    from brickfilm.ledger import Ledger
 
     names = list(_names(request, found))
     if request.kind != "clip":
         names += found.clips.source_id.unique().tolist()
     captions = {text for text in [*found.clips.caption, *found.images.caption] if text}
     held = [json.dumps(text, ensure_ascii=False)[1:-1] for text in captions]
-    count = 0
-    with closing(sqlite3.connect(work / FILENAME)) as db, db:
-        for table, column in (("answers", "key"), ("outcomes", "item"), ("films", "id")):
-            count += _delete(db, f"DELETE FROM {table} WHERE {column} = ?", names)
-        count += _delete(db, "DELETE FROM outcomes WHERE source_id = ?", names)
-        for text in (*found.ids, *held):
-            count += _delete(db, "DELETE FROM answers WHERE instr(key || answer, ?)", [text])
-    return count
-
-
-def _delete(db: sqlite3.Connection, query: str, values: Sequence[str]) -> int:
-    return sum(db.execute(query, (value,)).rowcount for value in values)
+    with Ledger(work) as ledger:
+        return ledger.forget(names, [*found.ids, *held])
 
 
 def _names(request: Request, found: Found) -> Iterator[str]:
