@@ -85,6 +85,11 @@ def time_attention(
     return out.permute(0, 3, 1, 2, 4).flatten(3)
 
 
+def lay_out_text(mask: Tensor, queries: int) -> Tensor:
+    """What `text_attention` needs to know of the mask [B, L], made once for all blocks."""
+    return mask
+
+
 def text_attention(q: Tensor, kv: Tensor, mask: Tensor) -> Tensor:
     """Each clip's tokens to its own text. q [B, M, H, d], kv [B, L, 2, H, d] -> [B, M, H * d].
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ class Ops(NamedTuple):
     add_norm_modulate: Callable[..., tuple[Tensor, Tensor]] = reference.add_norm_modulate
     space_attention: Callable[..., Tensor] = reference.space_attention
     time_attention: Callable[..., Tensor] = reference.time_attention
+    lay_out_text: Callable[[Tensor, int], Any] = reference.lay_out_text
     text_attention: Callable[..., Tensor] = reference.text_attention
 
 
@@ -40,7 +41,7 @@ class Conditions(NamedTuple):
     time: Tensor  # [B, T, 3 * D]: shift, scale, gate
     rotation: Rotation
     text: Tensor  # [B, L, D]
-    text_mask: Tensor  # [B, L] bool
+    text_layout: Any  # what `Ops.lay_out_text` makes of the mask [B, L]
 
 
 class RMSNorm(nn.Module):
@@ -108,7 +109,7 @@ class Block(nn.Module):
         seen = self._in_space(ops.norm_modulate(x, shift, scale))
         x, h = ops.gated_add_norm_modulate(x, seen, gate, shift_t, scale_t)
         x = ops.gated_add(x, self._in_time(h, told.rotation), gate_t)
-        read = self._to_text(x, told.text, told.text_mask)
+        read = self._to_text(x, told.text, told.text_layout)
         x, h = ops.add_norm_modulate(x, read, shift_mlp, scale_mlp)
         return ops.gated_add(x, self.mlp(h), gate_mlp)
 
@@ -121,11 +122,11 @@ class Block(nn.Module):
         attn = self.attn_temp
         return attn.proj(self.ops.time_attention(attn.split(h), *attn.weights, rotation))
 
-    def _to_text(self, x: Tensor, text: Tensor, mask: Tensor) -> Tensor:
+    def _to_text(self, x: Tensor, text: Tensor, layout: Any) -> Tensor:
         attn = self.cross_attn
         q = attn.q_linear(x).view(len(x), -1, attn.heads, x.shape[-1] // attn.heads)
-        kv = attn.kv_linear(text).view(*mask.shape, 2, *q.shape[2:])
-        return attn.proj(self.ops.text_attention(q, kv, mask)).view_as(x)
+        kv = attn.kv_linear(text).view(*text.shape[:2], 2, *q.shape[2:])
+        return attn.proj(self.ops.text_attention(q, kv, layout)).view_as(x)
 
 
 def added(table: Tensor, told: Tensor) -> tuple[Tensor, ...]:
@@ -141,6 +142,7 @@ class FinalLayer(nn.Module):
         rows, columns = config.patch_size[1:]
         self.scale_shift_table = nn.Parameter(torch.empty(2, config.hidden_size))
         self.linear = nn.Linear(config.hidden_size, rows * columns * config.out_channels)
+        self.ops = Ops()
 
     def forward(self, x: Tensor, t: Tensor, t0: Tensor, x_mask: Tensor | None) -> Tensor:
         """x [B, T, S, D]; t [B, D] alone, t0 [B, D] with the size; -> [B, T, S, patch * out].
@@ -153,8 +155,8 @@ class FinalLayer(nn.Module):
         return self.linear(z)
 
     def _modulated(self, x: Tensor, t: Tensor) -> Tensor:
-        told = t[:, None].repeat(1, 1, 2)
-        return reference.norm_modulate(x, *added(self.scale_shift_table, told))
+        told = t[:, None].repeat(1, x.shape[1], 2)
+        return self.ops.norm_modulate(x, *added(self.scale_shift_table, told))
 
 
 class PatchEmbedder(nn.Module):
@@ -174,11 +176,15 @@ class PatchEmbedder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, T, H, W], padded with zeros on the right and bottom -> [B, T, S, D].
 
-        Contiguous: the convolution's own layout is transposed, and slows all that follows.
+        As a linear map, its output is contiguous: the convolution's own layout is transposed, and
+        slows all that follows.
         """
-        rows, columns = x.shape[-2:]
-        x = F.pad(x, (0, -columns % self.patch[2], 0, -rows % self.patch[1]))
-        return self.proj(x).flatten(3).permute(0, 2, 3, 1).contiguous()
+        down, across = self.grid(*x.shape[-2:])
+        rows, columns = self.patch[1:]
+        x = F.pad(x, (0, across * columns - x.shape[-1], 0, down * rows - x.shape[-2]))
+        x = x.view(*x.shape[:3], down, rows, across, columns)
+        patches = x.permute(0, 2, 3, 5, 1, 4, 6).flatten(4)  # [B, T, down, across, (C, row, col)]
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias).flatten(2, 3)
 
     def unpatch(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
         """tokens [B, T, S, (row, column, channel)] -> [B, channels, T, rows, columns]."""

@@ -6,7 +6,7 @@ Names of parameters are the published checkpoints'.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,7 @@ class STDiT2(nn.Module):
     def __init__(self, config: STDiT2Config | None = None) -> None:
         super().__init__()
         self.config = config = config or STDiT2Config()
+        self.ops = Ops()
         width = config.hidden_size
         self.x_embedder = PatchEmbedder(config)
         self.t_embedder = ScalarEmbedder(width)
@@ -78,9 +79,11 @@ class STDiT2(nn.Module):
         return self.x_embedder.proj.weight.dtype
 
     def use(self, ops: Ops) -> Self:
-        """Run the blocks on these operations from now on."""
-        for block in self.blocks:
-            cast(Block, block).ops = ops
+        """Run on these operations from now on."""
+        self.ops = ops
+        for module in self.modules():
+            if isinstance(module, Block | FinalLayer):
+                module.ops = ops
         return self
 
     def compile_blocks(self) -> Self:
@@ -122,7 +125,7 @@ class STDiT2(nn.Module):
             time=given.table(self.t_block_temp, told.t + told.length, told.t0 + told.length),
             rotation=self.rope(h.shape[1]),
             text=self._text(y, drop),
-            text_mask=token_mask(mask, y),
+            text_layout=self.ops.lay_out_text(token_mask(mask, y), h.shape[1] * h.shape[2]),
         )
         for block in self.blocks:
             h = block(h, conditions)

@@ -20,14 +20,13 @@ TINY = STDiT2Config(
 
 def tiny_model(seed: int = 0, config: STDiT2Config = TINY) -> STDiT2:
     """A network whose every branch is open, so that nothing hides behind a zero."""
-    generator = torch.Generator().manual_seed(seed)
-    model = STDiT2(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.add_(
-                noise * (0.1 if parameter.ndim == 1 else 0.4 / parameter.shape[-1] ** 0.5)
-            )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = STDiT2(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                width = 0.1 if parameter.ndim == 1 else 0.4 / parameter.shape[-1] ** 0.5
+                parameter.add_(torch.randn(parameter.shape), alpha=width)
     return model
 
 

@@ -1,0 +1,66 @@
+"""Attention in time as one kernel each way: a drop-in for `reference.time_attention`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from finetune.kernels import reference
+from finetune.kernels import time_triton as kernels
+from finetune.models.embeddings import Rotation
+
+LONGEST = 128  # frames that one tile holds
+
+
+def time_attention(
+    qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None, rotation: Rotation
+) -> Tensor:
+    """See `reference.time_attention`; clips too long for a tile, or without norms, go there."""
+    frames = qkv.shape[1]
+    if q_weight is None or k_weight is None or frames > LONGEST:
+        return reference.time_attention(qkv, q_weight, k_weight, rotation)
+    if frames == 1:  # attention to oneself: v. The weights still get their gradient, zero
+        return qkv[:, :, :, 2].flatten(3) + 0 * (q_weight.sum() + k_weight.sum())
+    out: Tensor = _attention(qkv, q_weight, k_weight, *rotation)
+    return out
+
+
+_attention = torch.library.custom_op(
+    "finetune::time_attention",
+    kernels.forward,
+    mutates_args=(),
+    schema="(Tensor qkv, Tensor q_weight, Tensor k_weight, Tensor cos, Tensor sin) -> Tensor",
+)
+_attention_backward = torch.library.custom_op(
+    "finetune::time_attention_backward",
+    kernels.backward,
+    mutates_args=(),
+    schema="(Tensor d_out, Tensor qkv, Tensor q_weight, Tensor k_weight, Tensor cos, Tensor sin)"
+    " -> (Tensor, Tensor, Tensor)",
+)
+
+
+@torch.library.register_fake("finetune::time_attention")
+def _(qkv: Tensor, *_rest: Tensor) -> Tensor:
+    return qkv.new_empty((*qkv.shape[:3], qkv.shape[4] * qkv.shape[5]))
+
+
+@torch.library.register_fake("finetune::time_attention_backward")
+def _(
+    d_out: Tensor, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, *_rest: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    d_qkv = torch.empty_like(qkv, memory_format=torch.contiguous_format)
+    return d_qkv, torch.empty_like(q_weight), torch.empty_like(k_weight)
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _gradients(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
+    return *_attention_backward(d_out, *ctx.saved_tensors), None, None
+
+
+_attention.register_autograd(_gradients, setup_context=_keep)

@@ -1,0 +1,55 @@
+"""The fused optimiser step against torch's own AdamW."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from finetune.kernels import adamw
+from finetune.kernels.adamw import Flat, Rates
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+DECAY = 0.1
+
+
+def state(dtype: torch.dtype = torch.float32) -> Flat:
+    generator = torch.Generator().manual_seed(0)
+    master = torch.randn(5000, generator=generator).to(DEVICE)
+    zeros = (torch.zeros(5000, device=DEVICE) for _ in range(3))
+    return Flat(master.to(dtype), master, *zeros, master.clone())
+
+
+def gradients() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(5000, generator=generator).to(DEVICE) for _ in range(5)]
+
+
+def run(step: object, flat: Flat) -> Flat:
+    half = torch.tensor(0.5, device=DEVICE)
+    for n, gradient in enumerate(gradients(), start=1):
+        flat.grad.copy_(gradient)
+        step(flat, Rates(lr=1e-2, step=n, weight_decay=DECAY, ema_decay=0.9), half)
+    return flat
+
+
+def test_the_reference_is_torchs_adamw() -> None:
+    flat, weight = state(), torch.nn.Parameter(state().master)
+    optimizer = torch.optim.AdamW([weight], lr=1e-2, weight_decay=DECAY)
+    ema = weight.detach().clone()
+    for gradient in gradients():
+        weight.grad = gradient * 0.5
+        optimizer.step()
+        ema.lerp_(weight.detach(), 0.1)
+    run(adamw.step_reference, flat)
+    torch.testing.assert_close(flat.master, weight.detach())
+    torch.testing.assert_close(flat.ema, ema)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_fused_step_is_the_reference(dtype: torch.dtype) -> None:
+    pytest.importorskip("triton", reason="no Triton on this machine: the kernels are not tested")
+    plain, fused = run(adamw.step_reference, state(dtype)), run(adamw.step, state(dtype))
+    for name in ("master", "first", "second", "ema", "weights"):
+        torch.testing.assert_close(getattr(fused, name), getattr(plain, name), msg=name)
+    assert fused.weights.dtype == dtype

@@ -1,0 +1,79 @@
+"""The whole network on the kernels: loss and every gradient, odd heights, masks, ragged text."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from torch import Tensor
+
+from finetune import kernels
+from finetune.models.blocks import Ops
+from finetune.models.stdit2 import STDiT2
+from tests.finetune.kernels import varlen
+from tests.finetune.kernels.agreement import DEVICE, FLOOR, HALF, SLACK, distance
+from tests.finetune.networks import inputs, tiny_model
+
+
+def gradients(ops: Ops, dtype: torch.dtype, told: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The loss and every weight's gradient, float32."""
+    model: STDiT2 = tiny_model().to(DEVICE, dtype).use(ops)
+    output = model(**told)
+    weight = torch.randn(output.shape, generator=torch.Generator().manual_seed(3)).to(DEVICE)
+    loss = (output * weight).mean()
+    loss.backward()
+    found = {name: p.grad.float() for name, p in model.named_parameters() if p.grad is not None}
+    return {"loss": loss.detach(), **found}
+
+
+GIVEN = torch.tensor([[False, True, True, True, True], [True, True, False, True, False]])
+CASES = {
+    "all at once": inputs(rows=5, columns=8, frames=5, seed=2) | {"x_mask": GIVEN},
+    "video": inputs(),
+    "odd height": inputs(rows=5, columns=8, frames=5, seed=2),
+    "image": inputs(frames=1, batch=3, seed=4),
+}
+interpreted = [pytest.mark.slow] if DEVICE == "cpu" else []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param(c, id=n, marks=[] if n == "all at once" else interpreted)
+        for n, c in CASES.items()
+    ],
+)
+def test_the_network_on_kernels_is_the_network(
+    told: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("triton", reason="no Triton on this machine: the kernels are not tested")
+    from finetune.kernels import text
+
+    if DEVICE == "cpu":
+        monkeypatch.setattr(text, "varlen_attn", varlen.on_cpu)
+    monkeypatch.setattr(text, "GROUP", 10)
+    told = {name: value.to(DEVICE) for name, value in told.items()}
+    fast, plain = kernels.fast_ops(), Ops()
+    truth = gradients(plain, torch.float32, told)
+    exact = gradients(fast, torch.float32, told)
+    got, usual = gradients(fast, HALF, told), gradients(plain, HALF, told)
+    assert truth.keys() == exact.keys() == got.keys()
+    for name, wanted in truth.items():
+        assert distance(exact[name], wanted) < FLOOR or wanted.norm() < 1e-7, name
+    assert whole(got, truth) <= SLACK * whole(usual, truth)
+
+
+def whole(some: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
+    """The distance of all gradients as one vector."""
+    names = sorted(truth)
+    return distance(*(torch.cat([d[name].flatten() for name in names]) for d in (some, truth)))
+
+
+def test_a_machine_without_a_gpu_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    kernels._say_plain.cache_clear()
+    with caplog.at_level(logging.WARNING, logger="finetune.kernels"):
+        assert kernels.ops_for("cpu") == kernels.ops_for("cpu") == Ops()
+    assert [record.message for record in caplog.records if record.name == "finetune.kernels"] == [
+        "no Triton kernels on this cpu: plain PyTorch, slower, the same answers"
+    ]
