@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, pi, sin
+from math import cos, pi
 from random import Random
 
 import numpy as np
@@ -66,11 +66,6 @@ def _nudge(drawing: int, rng: Random) -> Aim:
             at = Aim(rng.uniform(-0.03, 0.03), rng.uniform(-0.03, 0.03), 1.0, rng.uniform(-1, 1))
             due = n + rng.randint(4, 11)
     return at
-
-
-def sway(seconds: float) -> float:
-    """Degrees by which a held lamp swings."""
-    return 3 * sin(seconds)
 
 
 def warp(at: Aim, plate: tuple[int, int], frame: tuple[int, int]) -> Array:
