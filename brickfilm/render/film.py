@@ -38,7 +38,7 @@ class BrickFilm:
     size: tuple[int, int] = (640, 360)
     """Width and height in pixels, even numbers."""
     shots: tuple[Shot, ...] | None = None
-    """None: shots of 1.2 to 4.5 seconds drawn from the seed, `length` seconds in all."""
+    """None: shots of 1.4 to 6 seconds drawn from the seed, `length` seconds in all."""
     length: float | None = None
     """Seconds, for drawn shots."""
     holds: tuple[int, ...] = (2, 3)

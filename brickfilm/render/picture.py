@@ -77,9 +77,10 @@ class Camera:
         """One press of the shutter."""
         shot = self.film.script[number]
         seed = f"{self.film.seed} {number}"
-        seconds = float(drawing * (shot.hold or 1) / self.film.fps) * SPEEDS[shot.speed or "medium"]
-        total = float(shot.length(self.film.fps) / self.film.fps) * SPEEDS[shot.speed or "medium"]
-        at = aim(shot.camera or "static", seconds, drawing, total, seed)
+        pace = SPEEDS[shot.speed or "medium"]
+        seconds = float(drawing * (shot.hold or 1) / self.film.fps) * pace
+        total = float(shot.length(self.film.fps) / self.film.fps) * pace
+        at = aim(shot.camera or "static", seconds, drawing, total, seed, pace)
         plate, view = self._plate(shot)
         actors = None
         if shot.kind != "title":

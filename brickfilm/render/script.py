@@ -85,12 +85,12 @@ class Exposure(NamedTuple):
 
 
 def random_shots(rng: Random, *, seconds: float, fades: float, flashes: float) -> tuple[Shot, ...]:
-    """Shots of 1.2 to 4.5 s that come to `seconds`; a share of `fades` begins with a fade."""
+    """Shots of 1.4 to 6 s that come to `seconds`; a share of `fades` begins with a fade."""
     shots: list[Shot] = []
     left = seconds
     while left > 0:
-        long = min(rng.uniform(1.2, 4.5), left)
-        if left - long < 1.2:
+        long = min(rng.uniform(1.4, 6), left)
+        if left - long < 1.4:
             long = left
         join = rng.choice(("fade", "crossfade")) if shots and rng.random() < fades else "cut"
         shots.append(Shot(seconds=long, transition=join, flash=rng.random() < flashes))
