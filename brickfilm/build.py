@@ -16,12 +16,12 @@ from brickfilm.dataset import BrickfilmDataset, dataset_of
 from brickfilm.errors import Interrupted, UsageError
 from brickfilm.executors import Executor, LocalExecutor
 from brickfilm.ledger import Ledger, Outcome
-from brickfilm.pipeline import AnyStage, Pipeline, Recorder, Source
+from brickfilm.pipeline import AnyStage, Pipeline, Source
 from brickfilm.plan import Plan
 from brickfilm.progress import shown
-from brickfilm.records import Clip, Image, Video
+from brickfilm.records import Clip, Image
 from brickfilm.report import Material, write_report
-from brickfilm.run import Progress, Run
+from brickfilm.run import Run
 from brickfilm.stages import ClipWriter, FrameSampler
 
 
@@ -74,26 +74,12 @@ def build(
     pipeline.check()
     with Ledger(Path(workdir)) as ledger, closing_executor(executor) as pool, shown() as progress:
         Plan.of(pipeline.asked).write(ledger.work)
-        run = one_pass(pipeline, source, ledger, pool, progress)
-        if run.films.wanted_back and not run.stopping:
-            run = one_pass(pipeline, source, ledger, pool, progress)
+        run = Run(pipeline, ledger, pool, progress=progress)
+        with stopped_by_ctrl_c(run):
+            run.go(source.items())
         if run.stopping:
             raise Interrupted(_how_to_go_on(run, ledger.work))
         return Built(_through_the_door(run, ledger, test_fraction), run.outcomes)
-
-
-def one_pass(
-    pipeline: Pipeline, source: Source, ledger: Ledger, pool: Executor, progress: Progress
-) -> Run:
-    """Run the source through the stages once; afterwards it may write down what it fetched."""
-    run = Run(pipeline, ledger, pool, progress=progress)
-    with stopped_by_ctrl_c(run):
-        run.go(source.items())
-    if isinstance(source, Recorder):
-        makes_films = [Video in lane.stage.makes for lane in run.lanes]
-        fetched = [o for o in run.outcomes if o.outcome == "done" and makes_films[o.position]]
-        source.finish(ledger.work, [outcome.source_id for outcome in fetched])
-    return run
 
 
 def rehearse(

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from brickfilm.cli_hub import hub_commands
 from brickfilm.errors import BrickfilmError, UsageError
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(hub_commands)
 console = Console()
 
 INTERRUPTED = 130
@@ -48,13 +50,19 @@ def build(
         str, typer.Option(help="gpt-4o, sidecar (.vtt/.srt/.json beside the films) or none")
     ] = "gpt-4o",
     dry_run: DryRun = False,
+    recipe_for: Annotated[
+        Path | None,
+        typer.Option("--for", help="with --dry-run: how many clips a training recipe would use"),
+    ] = None,
 ) -> None:
     """Build a captioned dataset; run it again to go on where it stopped."""
     from brickfilm.commands.build import recipe_of, rehearse_build, run_build
 
     recipe = recipe_of(footage, captions)
     if dry_run:
-        rehearse_build(recipe, out)
+        rehearse_build(recipe, out, recipe_for)
+    elif recipe_for:
+        raise UsageError("--for goes with --dry-run; of a built dataset ask `brickfilm export`")
     else:
         run_build(recipe, out)
 

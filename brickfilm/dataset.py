@@ -207,15 +207,7 @@ def _split_rows(
         located = {**dict.fromkeys(features), **row, media: str(work.resolve() / row[media])}
         splits[of_film[door.film_of(row["id"])]].append(located)
     full = {name: part for name, part in splits.items() if part} or {"train": []}
-    empty: dict[str, list[Any]] = {
-        name: [] for name in features
-    }  # from_list knows no columns without a row
-    return DatasetDict(
-        {
-            n: Dataset.from_list(p, features=features) if p else Dataset.from_dict(empty, features)
-            for n, p in full.items()
-        }
-    )
+    return DatasetDict({n: Dataset.from_list(p, features=features) for n, p in full.items()})
 
 
 def _without_media(rows: Dataset, config: str) -> Iterator[Any]:

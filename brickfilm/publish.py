@@ -77,6 +77,7 @@ class PlannedFile:
 class Published:
     """What a push brought to the Hub, or would bring."""
 
+    repo_id: str
     url: str
     files: Sequence[PlannedFile]
     card: CardPage
@@ -96,7 +97,7 @@ def plan_push(where: str | Path | Shelf, push: Push) -> Published:
         files += [PlannedFile(name, len(content)) for name, content in media_files(shelf)]
     page = dataset_card(shelf, push.repo_id, media=push.media, sizes=split_sizes(files))
     files += [PlannedFile(name, len(content)) for name, content in page.files.items()]
-    return Published(_url(push), files, page)
+    return Published(push.repo_id, _url(push), files, page)
 
 
 def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
@@ -125,7 +126,7 @@ def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
         commit = upload.commit(parent=head, stale=_stale(api, push, upload))
     if shelf.work is not None:
         _remember(shelf.work, push.repo_id)
-    return Published(_url(push), upload.files, page, commit)
+    return Published(push.repo_id, _url(push), upload.files, page, commit)
 
 
 @dataclass

@@ -36,6 +36,8 @@ class Shelf:
     root: str
     files: Mapping[Place, Sequence[str]]
     """Parquet files by config and split, relative to the root."""
+    missing: Sequence[Place] = ()
+    """Splits that the card names and of which there is no file."""
     work: Path | None = None
     """The work folder of the build, where this is one."""
     repo_id: str = ""
@@ -129,7 +131,7 @@ def on_the_hub(repo_id: str, *, revision: str | None = None) -> Shelf:
     fs = HfFileSystem(skip_instance_cache=True)
     root = f"datasets/{repo_id}" + (f"@{revision}" if revision else "")
     try:
-        return Shelf(fs, root, _files(fs, root), repo_id=repo_id)
+        return Shelf(fs, root, **_listed(fs, root), repo_id=repo_id)
     except FileNotFoundError as error:
         at = f" at revision {revision!r}" if revision else ""
         raise NoDataset(
@@ -146,7 +148,7 @@ def _in_folder(folder: Path) -> Shelf:
     root = str(saved.resolve())
     fs = LocalFileSystem()
     try:
-        return Shelf(fs, root, _files(fs, root), work=work)
+        return Shelf(fs, root, **_listed(fs, root), work=work)
     except FileNotFoundError as error:
         raise NoDataset(
             f"{str(folder)!r} holds no saved dataset (no README.md with configs): name the work "
@@ -154,21 +156,24 @@ def _in_folder(folder: Path) -> Shelf:
         ) from error
 
 
-def _files(fs: AbstractFileSystem, root: str) -> dict[Place, list[str]]:
-    """What the card's YAML says is where; FileNotFoundError if there is no such card."""
+def _listed(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
+    """`files` and `missing` from the card's YAML; FileNotFoundError if no card names any file."""
     from huggingface_hub import DatasetCard
 
     card = DatasetCard(fs.read_text(f"{root}/README.md", encoding="utf-8"))
-    listed = card.data.get("configs") or []
-    places: dict[Place, list[str]] = {}
-    for config in listed:
+    files: dict[Place, list[str]] = {}
+    for config in card.data.get("configs") or []:
         for entry in config.get("data_files") or []:
-            pattern = str(entry["path"])
-            found = sorted(fs.glob(f"{root}/{pattern}"))
-            if found:
-                depth = pattern.count("/") + 1
-                inside = ["/".join(str(path).split("/")[-depth:]) for path in found]
-                places[config["config_name"], entry["split"]] = inside
-    if not places:
+            found = _inside(fs, root, str(entry["path"]))
+            files[config["config_name"], entry["split"]] = found
+    if not any(files.values()):
         raise FileNotFoundError(root)
-    return places
+    there = {place: found for place, found in files.items() if found}
+    return {"files": there, "missing": [place for place in files if place not in there]}
+
+
+def _inside(fs: AbstractFileSystem, root: str, pattern: str) -> list[str]:
+    """Files that fit a pattern below the root, relative to it."""
+    depth = pattern.count("/") + 1
+    found = sorted(str(path) for path in fs.glob(f"{root}/{pattern}"))
+    return ["/".join(path.split("/")[-depth:]) for path in found]

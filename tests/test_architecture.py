@@ -33,7 +33,6 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
     1: (
         "brickfilm.charts",
         "brickfilm.drawings",
-        "brickfilm.in_use",
         "brickfilm.ledger",
         "brickfilm.licences",
         "brickfilm.media",
@@ -72,7 +71,9 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "brickfilm.card",
         "brickfilm.dataset",
         "brickfilm.door",
+        "brickfilm.export",
         "brickfilm.facts",
+        "brickfilm.materialize",
         "brickfilm.plan",
         "brickfilm.publish",
         "brickfilm.report",
@@ -81,10 +82,11 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "brickfilm.removal_hub",
         "brickfilm.saved",
         "brickfilm.shelf",
+        "brickfilm.validate",
         "finetune.sample",
         "finetune.train",
     ),
-    5: ("brickfilm.cli", "brickfilm.commands", "finetune.__main__"),
+    5: ("brickfilm.cli", "brickfilm.cli_hub", "brickfilm.commands", "finetune.__main__"),
 }
 """Modules and packages by floor; a file within a package stands where the package stands."""
 

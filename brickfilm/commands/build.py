@@ -79,13 +79,17 @@ def run_build(recipe: Recipe, out: Path) -> None:
     raise typer.Exit(built.exit_code)
 
 
-def rehearse_build(recipe: Recipe, out: Path) -> None:
-    """Print the plan, and how many items each stage would be asked for."""
+def rehearse_build(recipe: Recipe, out: Path, training: Path | None = None) -> None:
+    """Print the plan, what each stage would be asked for, and what a training would use."""
     pipeline, run = rehearse(recipe.source, recipe.stages, workdir=out)
     console.print(pipeline.describe(), highlight=False, soft_wrap=True)
     for lane in run.lanes:
         if planned := run.planned[lane.position]:
             console.print(f"{lane.stage.name}: {len(planned)} to do", highlight=False)
+    if training:
+        from brickfilm.commands.hub import planned_survival_table
+
+        console.print(planned_survival_table(pipeline, run, training))
 
 
 def _captioners(captions: str) -> tuple[AnyStage, ...]:

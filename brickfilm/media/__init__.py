@@ -4,6 +4,7 @@ Time is the stream's own presentation time, in ticks of its time base: never a f
 average rate. Frames are numbered as they are shown, from 0.
 """
 
+from brickfilm.media.counted import Counted, counted
 from brickfilm.media.decode import Film, Frame, opened, plane
 from brickfilm.media.encode import ClipEncoder, Encoding
 from brickfilm.media.probe import Facts, probe, sha256_of
@@ -12,12 +13,14 @@ from brickfilm.media.verify import NotAsPlanned, verify_clip
 
 __all__ = [
     "ClipEncoder",
+    "Counted",
     "Encoding",
     "Facts",
     "Film",
     "Frame",
     "NotAsPlanned",
     "ReducedFrame",
+    "counted",
     "opened",
     "plane",
     "probe",

@@ -100,25 +100,47 @@ class Seen:
     top: int = 0
 
 
+def normals_of(mesh: Mesh) -> Array:
+    """[F, 3] unit normals that point out of their convex part."""
+    corners = mesh.points[mesh.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    centre = corners.mean(axis=1)
+    count = np.bincount(mesh.part, minlength=mesh.parts)[:, None]
+    middle = np.stack(
+        [np.bincount(mesh.part, centre[:, i], minlength=mesh.parts) for i in range(3)], axis=1
+    ) / np.maximum(count, 1)
+    inward = (normals * (centre - middle[mesh.part])).sum(axis=1) < 0
+    normals[inward & ~mesh.flat] *= -1
+    return normals.astype(np.float32)
+
+
 def rasterise(
-    mesh: Mesh, lens: Projection, size: tuple[int, int], behind: Seen | None = None
+    mesh: Mesh, normals: Array, lens: Projection, size: tuple[int, int], behind: Seen | None = None
 ) -> Seen:
     """Draw `mesh` on a screen of `size` (width, height), where it is nearer than `behind`."""
     width, height = size
     screen, _ = lens.project(mesh.points)
-    planes, facing = lens.planes(mesh.normal, mesh.points[mesh.faces[:, 0]])
-    low = np.minimum.reduceat(screen, mesh.first, axis=0)
-    high = np.maximum.reduceat(screen, mesh.first, axis=0)
+    planes, facing = lens.planes(normals, mesh.points[mesh.faces[:, 0]])
+    corners = screen[mesh.faces]
+    low, high = _extent(corners, mesh.part, mesh.parts)
     inside = (high[:, 0] >= 0) & (high[:, 1] >= 0) & (low[:, 0] < width) & (low[:, 1] < height)
-    # A part that reaches behind the eye has NaN corners, which are nowhere.
     low = np.maximum(np.nan_to_num(np.floor(low)), 0).astype(int)
     high = np.minimum(np.nan_to_num(np.ceil(high)) + 1, [width, height]).astype(int)
     key = np.full((height, width), BEHIND, np.float32) if behind is None else behind.key.copy()
     face = np.full((height, width), -1, np.int32)
-    drawn = np.flatnonzero(facing & inside[mesh.part])
-    fixed = np.round((screen[mesh.faces[drawn]] - low[mesh.part[drawn]][:, None]) * (1 << SUBPIXEL))
+    drawn = np.flatnonzero(facing & inside[mesh.part] & np.isfinite(corners).all(axis=(1, 2)))
+    fixed = np.round((corners[drawn] - low[mesh.part[drawn]][:, None]) * (1 << SUBPIXEL))
     _fill(face, key, drawn, fixed.astype(np.int32), mesh.part, low, high, planes)
     return Seen(face, key)
+
+
+def _extent(corners: Array, part: Array, parts: int) -> tuple[Array, Array]:
+    """Least and greatest screen position of every part; NaN (behind the eye) makes it nowhere."""
+    starts = np.searchsorted(part, np.arange(parts))
+    low = np.minimum.reduceat(corners.min(axis=1), starts, axis=0)
+    high = np.maximum.reduceat(corners.max(axis=1), starts, axis=0)
+    return low, high
 
 
 def _fill(

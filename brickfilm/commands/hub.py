@@ -1,0 +1,135 @@
+"""What the commands of `cli_hub` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from brickfilm.errors import UsageError
+
+if TYPE_CHECKING:
+    from brickfilm.export.buckets import Size, TrainingRecipe
+    from brickfilm.pipeline import Pipeline
+    from brickfilm.publish import Published
+    from brickfilm.run import Run
+    from brickfilm.shelf import Shelf
+    from brickfilm.validate import Verdict
+
+console = Console()
+MANY = 40
+"""Files that a table lists one by one; of more it tells the sum."""
+
+
+def show_plan(plan: Published) -> None:
+    """The files of a push that did not happen, and the card."""
+    table = Table("file", "rows", "bytes", title=f"would go to {plan.url}")
+    for file in plan.files[:MANY]:
+        table.add_row(file.name, str(file.rows or ""), f"{file.bytes:,}")
+    if len(plan.files) > MANY:
+        table.add_row(f"... and {len(plan.files) - MANY} more", "", "")
+    table.add_row(f"{len(plan.files)} files", "", f"{plan.bytes:,}", style="bold")
+    console.print(table)
+    typer.echo(plan.card.text)
+
+
+def show_published(done: Published) -> None:
+    console.print(
+        f"{len(done.files)} files, {done.bytes:,} bytes, are at {done.url} (commit {done.commit})\n"
+        f'load_dataset("{done.repo_id}")',
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """Complaints with some ids, or the good news; how many rows a second."""
+    speed = f"{verdict.rows} rows in {verdict.seconds:.1f} s, {verdict.rows_per_second:.0f} rows/s"
+    table = Table("complaint", "rows", "for example", title=speed)
+    for what, count in verdict.complaints.most_common():
+        table.add_row(what, str(count), ", ".join(verdict.examples[what]))
+    if verdict.is_good:
+        table.add_row("none: everything is as promised", "", "")
+    return table
+
+
+def run_export(shelf: Shelf, to: str, out: Path | None) -> None:
+    """Write the dataset in a format, and say where."""
+    from brickfilm.export import FORMATS
+
+    if to not in FORMATS:
+        raise UsageError(f"--to {to!r} is not known: {', '.join(FORMATS)}")
+    if out is None:
+        raise UsageError(f"--to {to} needs --out FOLDER")
+    done = FORMATS[to](shelf, out)
+    console.print(
+        f"{done.clips} clips and {done.images} images are in {done.index}", soft_wrap=True
+    )
+    if done.without_caption:
+        console.print(f"{done.without_caption} rows without a caption were left out")
+
+
+def survival_table(shelf: Shelf, recipe: Path) -> Table:
+    """How much of a built dataset a training recipe would use."""
+    from brickfilm.export.buckets import Size, TrainingRecipe
+
+    clips = shelf.frame("clips", ["num_frames", "height", "width"])
+    sizes = [Size(*row) for row in clips[["num_frames", "height", "width"]].to_numpy().tolist()]
+    if "images" in shelf.configs:
+        images = shelf.frame("images", ["height", "width"])
+        sizes += [Size(1, *row) for row in images[["height", "width"]].to_numpy().tolist()]
+    return _survival_table(TrainingRecipe.read(recipe), sizes)
+
+
+def planned_survival_table(pipeline: Pipeline, run: Run, recipe: Path) -> Table:
+    """The same after a scan, before anything is written or paid for."""
+    from brickfilm.export.buckets import TrainingRecipe
+
+    return _survival_table(TrainingRecipe.read(recipe), list(_planned_sizes(pipeline, run)))
+
+
+def _planned_sizes(pipeline: Pipeline, run: Run) -> Iterator[Size]:
+    """Clips that came through or wait for a stage that a dry run does not ask, and their images."""
+    from brickfilm.export.buckets import Size
+    from brickfilm.records import Clip
+    from brickfilm.stages import ClipWriter, FrameSampler
+
+    waiting = [item for items in run.planned.values() for item in items]
+    clips = {item.id: item for item in [*run.finished, *waiting] if isinstance(item, Clip)}
+    limits = [s.max_height for s in pipeline.asked if isinstance(s, ClipWriter) and s.max_height]
+    samplers = [s for s in pipeline.asked if isinstance(s, FrameSampler)]
+    for clip in clips.values():
+        width, height = clip.width or clip.video.width, clip.height or clip.video.height
+        scale = min([1.0, *(limit / height for limit in limits)])
+        yield Size(clip.span.frames, round(height * scale), round(width * scale))
+        if any(sampler.images for sampler in samplers):
+            yield Size(1, height, width)
+
+
+def _survival_table(recipe: TrainingRecipe, sizes: list[Size]) -> Table:
+    from brickfilm.export.buckets import Survival
+
+    survival = Survival.of(recipe, sizes)
+    title = f"{survival.total} clips and images for {recipe.name}"
+    table = Table("bucket", "takes, or why not", "number", "share", title=title)
+    for where, what, count, share in survival.rows():
+        table.add_row(where, what, str(count), f"{share:.1%}")
+    return table
+
+
+def run_materialize(where: str, out: Path, sources: Path | None, revision: str | None) -> None:
+    """Cut clips again, say what became of each row, exit 1 if any is not what it was."""
+    from brickfilm.materialize import materialize
+    from brickfilm.shelf import find_dataset
+
+    done = materialize(find_dataset(where, revision=revision), out, sources=sources)
+    table = Table("verdict", "rows", title=f"clips and stills of {where}")
+    for verdict, count in done.counts.items():
+        table.add_row(verdict, str(count))
+    console.print(table)
+    console.print(f"row by row: {done.table}\ndataset:    {done.dataset}", soft_wrap=True)
+    raise typer.Exit(0 if done.is_whole else 1)

@@ -1,0 +1,65 @@
+"""What every exporter does: media out of a dataset, each in a file of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from brickfilm.errors import UsageError
+from brickfilm.shelf import MEDIA_COLUMN, SUFFIX, Shelf
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an exporter wrote."""
+
+    index: Path
+    """The file that a trainer is given."""
+    clips: int
+    images: int
+    without_caption: int
+    """Rows that were left out: a trainer would learn an empty text."""
+
+
+class Exporter(Protocol):
+    """Writes a dataset into a folder, in one trainer's format."""
+
+    def __call__(self, shelf: Shelf, out: Path) -> Exported: ...
+
+
+def written_rows(
+    shelf: Shelf, config: str, folder: Path
+) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The rows of a config, each with its media written into a folder.
+
+    A file that is there already is kept: it is named after the bytes that it holds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    column = MEDIA_COLUMN[config]
+    for split in shelf.splits(config):
+        for table in shelf.row_groups(config, split):
+            for row in table.to_pylist():
+                path = folder / f"{row['id']}-{row['sha256'][:8]}{SUFFIX[config]}"
+                if not path.exists():
+                    write_whole(path, _content(shelf, row, column))
+                yield path, {**row, "split": split}
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def _content(shelf: Shelf, row: Mapping[str, Any], column: str) -> bytes:
+    content = shelf.media(row.get(column))
+    if content is None:
+        raise UsageError(
+            f"{shelf.name} holds references, not pictures: `brickfilm materialize` cuts the clips "
+            "from their sources first"
+        )
+    return content

@@ -1,0 +1,148 @@
+"""How many clips a training recipe would use, before any caption is paid for.
+
+The trainer's own rules for its batches, told again from a recipe's `buckets` and `frame_interval`:
+this half of the house does not import the other.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from brickfilm.errors import UsageError
+
+NOMINAL_PIXELS = {
+    "144p": 36_864,
+    "240p": 102_240,
+    "256": 65_536,
+    "360p": 230_400,
+    "480p": 409_920,
+    "512": 262_144,
+    "720p": 921_600,
+    "1024": 1_048_576,
+    "1080p": 2_073_600,
+    "4k": 8_294_400,
+}
+"""Pixels of each resolution at 16:9, or square where it has no 16:9."""
+TOO_SMALL = 0.8
+"""Share of the nominal pixels below which a clip is not used."""
+SMALL = "smaller than 80 % of the pixels"
+NO_IMAGES = "an image, and the recipe has no image bucket"
+NO_VIDEO = "a clip, and the recipe has image buckets only"
+
+
+class Size(NamedTuple):
+    """What decides about a clip: an image is a clip of one frame."""
+
+    frames: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Clips of one resolution and length that are trained on together."""
+
+    resolution: str
+    frames: int
+    batch: int
+    keep: float = 1.0
+    """Share of the fitting clips that stay; the others go to the next smaller bucket."""
+
+    @property
+    def pixels(self) -> int:
+        return NOMINAL_PIXELS[self.resolution]
+
+    def __str__(self) -> str:
+        return f"{self.resolution} x {self.frames}"
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """What a recipe says about the clips it wants."""
+
+    name: str
+    buckets: Sequence[Bucket]
+    frame_interval: int
+
+    @classmethod
+    def read(cls, path: Path) -> TrainingRecipe:
+        """From a recipe's TOML; its other keys are not our business."""
+        try:
+            told = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"the recipe {str(path)!r} cannot be read: {error}") from error
+        if not told.get("buckets"):
+            raise UsageError(
+                f"the recipe {str(path)!r} has no buckets: it wants a line like "
+                'buckets = [{ resolution = "360p", frames = 32, batch = 8 }]'
+            )
+        buckets = [_bucket(path, entry) for entry in told["buckets"]]
+        return cls(path.stem, buckets, int(told.get("frame_interval", 1)))
+
+    def fate(self, size: Size) -> Bucket | str:
+        """The bucket that a clip falls into when all are kept, or why there is none."""
+        if size.frames == 1 and all(bucket.frames > 1 for bucket in self.buckets):
+            return NO_IMAGES
+        if size.frames > 1 and all(bucket.frames == 1 for bucket in self.buckets):
+            return NO_VIDEO
+        fitting = [b for b in self.buckets if self._is_long_enough(size, b)]
+        if not fitting:
+            return f"{self.shortest - 1} frames or fewer"
+        big = [b for b in fitting if size.height * size.width >= TOO_SMALL * b.pixels]
+        return max(big, key=lambda b: (b.pixels, b.frames)) if big else SMALL
+
+    def needs(self, bucket: Bucket) -> str:
+        """The lengths a bucket takes, in words."""
+        return "images" if bucket.frames == 1 else f"> {bucket.frames * self.frame_interval} frames"
+
+    @property
+    def shortest(self) -> int:
+        """Frames of the shortest clip that any bucket takes."""
+        return min(b.frames for b in self.buckets if b.frames > 1) * self.frame_interval + 1
+
+    def _is_long_enough(self, size: Size, bucket: Bucket) -> bool:
+        if size.frames == 1 or bucket.frames == 1:
+            return size.frames == bucket.frames
+        return size.frames > bucket.frames * self.frame_interval
+
+
+@dataclass(frozen=True)
+class Survival:
+    """How many clips each bucket would get, and why the others fall out."""
+
+    recipe: TrainingRecipe
+    total: int
+    used: Counter[Bucket]
+    lost: Counter[str]
+
+    @classmethod
+    def of(cls, recipe: TrainingRecipe, sizes: Iterable[Size]) -> Survival:
+        fates = Counter(recipe.fate(size) for size in sizes)
+        used = Counter({fate: n for fate, n in fates.items() if isinstance(fate, Bucket)})
+        lost = Counter({fate: n for fate, n in fates.items() if isinstance(fate, str)})
+        return cls(recipe, sum(fates.values()), used, lost)
+
+    def rows(self) -> list[tuple[str, str, int, float]]:
+        """(bucket or 'not used', needs or why, clips, share of all), the order of trying."""
+        ordered = sorted(self.recipe.buckets, key=lambda b: (-b.pixels, -b.frames))
+        counts = [(str(b), self.recipe.needs(b), self.used[b]) for b in ordered]
+        counts += [("not used", why, n) for why, n in self.lost.most_common()]
+        return [(where, what, n, n / max(1, self.total)) for where, what, n in counts]
+
+
+def _bucket(path: Path, entry: dict[str, Any]) -> Bucket:
+    known = {
+        name: entry[name] for name in ("resolution", "frames", "batch", "keep") if name in entry
+    }
+    missing = {"resolution", "frames"} - set(known)
+    if missing or known["resolution"] not in NOMINAL_PIXELS:
+        raise UsageError(
+            f"the recipe {str(path)!r} has a bucket {entry}: it needs frames, and a resolution "
+            f"among {', '.join(NOMINAL_PIXELS)}"
+        )
+    return Bucket(**{"batch": 1, **known})

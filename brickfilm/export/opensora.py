@@ -1,0 +1,43 @@
+"""Open-Sora 1.x: a CSV of paths and captions, beside the clips and images it names."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brickfilm.export.base import Exported, written_rows
+from brickfilm.shelf import Shelf
+
+COLUMNS = ("path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution")
+IMAGE_FPS = 120
+"""What Open-Sora tells its network of a picture that does not move."""
+
+
+def export_opensora(shelf: Shelf, out: Path) -> Exported:
+    """Write `clips/`, `images/` and `opensora.csv`, whose paths are absolute."""
+    out.mkdir(parents=True, exist_ok=True)
+    index, counts, empty = out / "opensora.csv", {"clips": 0, "images": 0}, 0
+    with index.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        for config in shelf.configs:
+            for path, row in written_rows(shelf, config, out / config):
+                if not row["caption"]:
+                    empty += 1
+                    continue
+                table.writerow(_csv_row(path, row))
+                counts[config] += 1
+    return Exported(index, counts["clips"], counts["images"], empty)
+
+
+def _csv_row(path: Path, row: Mapping[str, Any]) -> dict[str, object]:
+    same = {name: row[name] for name in ("height", "width", "aspect_ratio", "resolution")}
+    return {
+        "path": path.resolve(),
+        "text": row["caption"],
+        "num_frames": row.get("num_frames", 1),
+        "fps": row.get("fps", IMAGE_FPS),
+        **same,
+    }

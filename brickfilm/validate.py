@@ -1,0 +1,214 @@
+"""Hold a dataset against its promises: everything decodes, nothing leaks, nothing is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from fractions import Fraction
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+from brickfilm.errors import MediaError
+from brickfilm.shelf import MEDIA_COLUMN, Place, Shelf
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "clips": (
+        *("id", "video", "caption", "caption_status", "caption_model", "prompt_digest"),
+        *("num_frames", "fps", "fps_num", "fps_den", "height", "width", "aspect_ratio"),
+        *("resolution", "duration", "source_id", "source_url", "source_title", "uploader"),
+        *("licence", "start", "end", "start_frame", "end_frame", "sha256", "frame_hashes"),
+        "near_duplicate_group",
+    ),
+    "images": (
+        *("id", "clip_id", "image", "caption", "caption_status", "caption_model"),
+        *("prompt_digest", "height", "width", "aspect_ratio", "resolution", "source_id"),
+        *("source_url", "source_title", "uploader", "licence", "sha256"),
+    ),
+}
+"""The columns of docs/dataset-schema.md; clips may have more, called score_*."""
+EXAMPLES = 5
+"""Ids that the table shows of each complaint."""
+Complaint = tuple[str, str]
+"""(what is wrong, the id of the row)"""
+
+
+@dataclass
+class Verdict:
+    """What was looked at, and every complaint with some ids."""
+
+    rows: int = 0
+    seconds: float = 0.0
+    complaints: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_good(self) -> bool:
+        return not self.complaints
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows / max(1e-9, self.seconds)
+
+    def add(self, found: Sequence[Complaint]) -> None:
+        for what, row in found:
+            self.complaints[what] += 1
+            shown = self.examples.setdefault(what, [])
+            if len(shown) < EXAMPLES:
+                shown.append(row)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A row group of one split: what a worker checks in one go."""
+
+    shelf: Shelf
+    place: Place
+    path: str
+    row_group: int
+
+
+def validate(shelf: Shelf, *, workers: int | None = None) -> Verdict:
+    """Check every row of a dataset; `workers` processes decode (default: one for each CPU)."""
+    begun = time.monotonic()
+    verdict = Verdict()
+    verdict.add([(f"{config}: split {split} has no file", "") for config, split in shelf.missing])
+    frames = {}
+    for config in shelf.configs:
+        missing = set(COLUMNS[config]) - set(shelf.columns(config)) - {MEDIA_COLUMN[config]}
+        verdict.add([(f"{config}: no column {name!r}", "") for name in sorted(missing)])
+        if not missing:
+            frames[config] = shelf.frame(config)
+    verdict.add(list(table_complaints(frames)))
+    batches = list(_batches(shelf))
+    for rows, complaints in _checked(batches, workers or os.cpu_count() or 1):
+        verdict.rows += rows
+        verdict.add(complaints)
+    verdict.seconds = time.monotonic() - begun
+    return verdict
+
+
+def table_complaints(frames: Mapping[str, pd.DataFrame]) -> Iterator[Complaint]:
+    """What can be said without looking at media: ids, captions, spans, leaks between splits."""
+    for config, rows in frames.items():
+        yield from _named(f"{config}: id appears twice", rows[rows.id.duplicated()])
+        empty = (rows.caption.fillna("") == "") & (rows.caption_status == "described")
+        yield from _named(f"{config}: empty caption", rows[empty])
+        yield from _named(f"{config}: wrong aspect_ratio or resolution", rows[_misshaped(rows)])
+    if "clips" in frames:
+        clips = frames["clips"]
+        yield from _leaks(clips)
+        counted = clips.end_frame - clips.start_frame != clips.num_frames
+        yield from _named("clips: num_frames is not end_frame - start_frame", clips[counted])
+    if set(frames) >= {"clips", "images"}:
+        images = frames["images"]
+        where = dict(zip(frames["clips"].id, frames["clips"].split, strict=True))
+        apart = images[
+            [where.get(c, s) != s for c, s in zip(images.clip_id, images.split, strict=True)]
+        ]
+        yield from _named("images: in another split than its clip", apart)
+
+
+def _leaks(clips: pd.DataFrame) -> Iterator[Complaint]:
+    """Films, and groups of clips that look alike, belong to one split."""
+    film = clips.id.str.split("-").str[0]
+    group = clips.near_duplicate_group.where(clips.near_duplicate_group.fillna("") != "", clips.id)
+    for what, key in (("film", film), ("near-duplicate group", group)):
+        splits = clips.groupby(key).split.nunique()
+        for name in splits[splits > 1].index:
+            yield f"clips: {what} in more than one split", str(name)
+
+
+def _misshaped(rows: pd.DataFrame) -> pd.Series[bool]:
+    ratio = (rows.aspect_ratio - rows.height / rows.width).abs() > 1e-6
+    return ratio | (rows.resolution != rows.height * rows.width)
+
+
+def _named(what: str, rows: pd.DataFrame) -> Iterator[Complaint]:
+    yield from ((what, str(row)) for row in rows.id)
+
+
+def _batches(shelf: Shelf) -> Iterator[Batch]:
+    """Every row group with media; references have nothing to decode."""
+    for place, paths in shelf.files.items():
+        for path in paths:
+            with shelf.open_parquet(path) as file:
+                if MEDIA_COLUMN[place[0]] not in file.schema_arrow.names:
+                    continue
+                yield from (Batch(shelf, place, path, n) for n in range(file.num_row_groups))
+
+
+def _checked(batches: Sequence[Batch], workers: int) -> Iterator[tuple[int, list[Complaint]]]:
+    """Rows and complaints of each batch, decoded by processes that are spawned, never forked."""
+    if workers == 1 or len(batches) < 2:
+        yield from map(check_batch, batches)
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(batches)), mp_context=context) as pool:
+        yield from pool.map(check_batch, batches)
+
+
+def check_batch(batch: Batch) -> tuple[int, list[Complaint]]:
+    """Decode the media of one row group and compare them with their rows."""
+    config = batch.place[0]
+    check = _clip_complaints if config == "clips" else _image_complaints
+    with batch.shelf.open_parquet(batch.path) as file:
+        rows = file.read_row_group(batch.row_group).to_pylist()
+    found = [(f"{config}: {what}", str(row["id"])) for row in rows for what in check(batch, row)]
+    return len(rows), found
+
+
+def _clip_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
+    """Bytes as promised; frames, size and rate as the row says."""
+    from brickfilm.media import counted
+
+    content = batch.shelf.media(row["video"])
+    if content is None:
+        yield "no video"
+        return
+    if _sha256(content) != row["sha256"]:
+        yield "bytes differ from sha256"
+    try:
+        seen = counted(content)
+    except MediaError:
+        yield "video does not decode"
+        return
+    if seen.frames != row["num_frames"]:
+        yield "another number of frames than num_frames"
+    if (seen.width, seen.height) != (row["width"], row["height"]):
+        yield "another size than width x height"
+    told = Fraction(row["fps_num"], row["fps_den"])
+    if abs(seen.seconds - row["num_frames"] / told) > 1 / told:
+        yield "another duration than num_frames / fps"
+
+
+def _image_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
+    from PIL import Image, UnidentifiedImageError
+
+    content = batch.shelf.media(row["image"])
+    if content is None:
+        yield "no image"
+        return
+    if _sha256(content) != row["sha256"]:
+        yield "bytes differ from sha256"
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.load()
+            size = picture.size
+    except (UnidentifiedImageError, OSError):
+        yield "image does not decode"
+        return
+    if size != (row["width"], row["height"]):
+        yield "another size than width x height"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

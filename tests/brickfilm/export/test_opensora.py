@@ -1,0 +1,42 @@
+"""The CSV that the predecessor's trainer reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import pandas as pd
+import pytest
+
+from brickfilm.errors import UsageError
+from brickfilm.export import FORMATS
+from brickfilm.publish import Push, push_to_hub
+from brickfilm.shelf import find_dataset
+from tests.brickfilm.toy_dataset import FRAMES, toy_dataset
+from tests.servers.hub import HubServer
+
+COLUMNS = ["path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution"]
+
+
+def test_the_csv_has_its_exact_columns_and_names_files_that_decode(tmp_path: Path) -> None:
+    toy_dataset(tmp_path / "work", films=2, clips=2)
+    done = FORMATS["opensora"](find_dataset(tmp_path / "work"), tmp_path / "out")
+    table = pd.read_csv(done.index)
+    assert list(table.columns) == COLUMNS
+    assert (done.clips, done.images, len(table)) == (4, 4, 8)
+    clip, image = table.iloc[0], table.iloc[-1]
+    with av.open(clip.path) as container:
+        assert sum(1 for _ in container.decode(video=0)) == FRAMES == clip.num_frames
+    assert (clip.height, clip.width, clip.aspect_ratio, clip.fps) == (48, 64, 0.75, 24)
+    assert (image.num_frames, image.fps, image.resolution) == (1, 120, 48 * 64)
+    assert Path(image.path).suffix == ".jpg"
+
+
+def test_it_exports_what_was_published_but_no_references(hub: HubServer, tmp_path: Path) -> None:
+    toy_dataset(tmp_path / "work", films=1, clips=1)
+    push_to_hub(tmp_path / "work", Push(repo_id="maker/x", media="files"))
+    done = FORMATS["opensora"](find_dataset("maker/x"), tmp_path / "out")
+    assert (done.clips, done.images) == (1, 1)
+    push_to_hub(tmp_path / "work", Push(repo_id="maker/y", media="none"))
+    with pytest.raises(UsageError, match="holds references"):
+        FORMATS["opensora"](find_dataset("maker/y"), tmp_path / "elsewhere")

@@ -1,0 +1,111 @@
+"""The commands over a built dataset, as a user types them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from brickfilm.cli import app
+from brickfilm.errors import UsageError
+from brickfilm.render import BrickFilm
+from brickfilm.shelf import find_dataset
+from tests.brickfilm.toy_dataset import toy_dataset
+from tests.servers.hub import HubServer
+
+REPO = "maker/brickfilm"
+RECIPE = 'buckets = [{ resolution = "144p", frames = 8, batch = 8 }]\nframe_interval = 2\n'
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("work")
+    toy_dataset(work, films=2, clips=2)
+    return work
+
+
+@pytest.fixture
+def work(saved: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(saved, tmp_path / "work")
+
+
+def brickfilm(*words: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if isinstance(result.exception, Exception):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_push_dry_run_shows_files_sizes_and_the_card(hub: HubServer, work: Path) -> None:
+    shown = brickfilm("push", work, REPO, "--dry-run").output
+    assert "clips/train-00000.parquet" in shown
+    assert "license: cc-by-4.0" in shown
+    assert not hub.requests
+
+
+def test_push_validate_remove_and_validate_again(hub: HubServer, work: Path) -> None:
+    assert f'load_dataset("{REPO}")' in brickfilm("push", work, REPO).output
+    assert "8 rows" in brickfilm("validate", REPO, "--workers", "1").output
+    letter = brickfilm("remove", work, "--uploader", "ada").output
+    assert "2 clips and 2 stills" in letter
+    assert f"{REPO}, branch main: 2 clips removed" in letter
+    assert "4 rows" in brickfilm("validate", REPO, "--workers", "1").output
+
+
+def test_only_here_leaves_what_was_published(hub: HubServer, work: Path) -> None:
+    brickfilm("push", work, REPO)
+    brickfilm("remove", work, "--source", "src0", "--only-here")
+    assert len(find_dataset(work).frame("clips", ["id"])) == 2
+    assert len(find_dataset(REPO).frame("clips", ["id"])) == 4
+
+
+def test_validate_exits_with_1_and_names_the_rows(work: Path) -> None:
+    next((work / "dataset/clips").glob("test-*.parquet")).unlink()
+    shown = brickfilm("validate", work, "--workers", "1", code=1).output
+    assert "clips: split test has no file" in shown
+
+
+def test_export_writes_the_csv_and_counts_for_a_recipe(work: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    words = ("--to", "opensora", "--out", tmp_path / "out", "--for", recipe)
+    shown = brickfilm("export", work, *words).output
+    assert "smaller than 80 % of the pixels" in shown
+    assert len((tmp_path / "out/opensora.csv").read_text().splitlines()) == 9
+
+
+def test_a_dry_build_counts_for_a_recipe_before_anything_is_written(tmp_path: Path) -> None:
+    BrickFilm(seed=3, length=4, size=(256, 144)).render(tmp_path / "film.mp4")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    words = ("--out", tmp_path / "work", "--captions", "none", "--dry-run", "--for", recipe)
+    shown = brickfilm("build", tmp_path / "film.mp4", *words).output
+    row = next(line for line in shown.splitlines() if "144p x 8" in line)
+    assert "> 16 frames" in row
+    assert [cell.strip() for cell in row.split("│")][3] != "0"
+    assert not list(tmp_path.rglob("clips/*.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("remove", "."), "one of --source, --clip and --uploader"),
+        (("remove", ".", "--clip", "a", "--source", "b"), "one of --source"),
+        (("export", "."), "say what for"),
+        (("push", ".", "no-slash"), "user/dataset"),
+        (("push", ".", "a/b", "--media", "tape"), "embed, files or none"),
+        (("validate", "nowhere"), "neither a folder nor a repository"),
+        (("build", ".", "--out", "w", "--for", "r.toml"), "goes with --dry-run"),
+    ],
+)
+def test_a_wrong_call_is_said(words: tuple[str, ...], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        brickfilm(*words)
+
+
+def test_an_unknown_format_is_said_with_the_known_ones(work: Path) -> None:
+    with pytest.raises(UsageError, match="'vhs' is not known: opensora"):
+        brickfilm("export", work, "--to", "vhs", "--out", "x")

@@ -1,0 +1,94 @@
+"""Clips cut again from references: the same, alike, another, or gone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from datasets import DatasetDict, load_dataset
+
+from brickfilm import ClipWriter, FolderSource, FrameSampler, SceneSplitter, build_dataset
+from brickfilm.materialize import NothingCameBack, materialize
+from brickfilm.publish import Push, push_to_hub
+from brickfilm.render import BrickFilm
+from brickfilm.render.encode import Encoding
+from brickfilm.shelf import find_dataset
+from tests.servers.hub import HubServer
+
+REPO = "maker/references"
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    for seed in (1, 2):
+        BrickFilm(seed=seed, length=5, size=(128, 72)).render(folder / f"{seed}.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build of two films, cut with a setting of its own."""
+    work = tmp_path_factory.mktemp("built")
+    stages = (SceneSplitter(), ClipWriter(crf=23), FrameSampler())
+    build_dataset(FolderSource(films), *stages, workdir=work)
+    return work
+
+
+@pytest.fixture
+def published(hub: HubServer, built: Path) -> str:
+    push_to_hub(built, Push(repo_id=REPO, media="none"))
+    return REPO
+
+
+def test_the_same_films_give_the_same_bytes(
+    published: str, built: Path, films: Path, tmp_path: Path
+) -> None:
+    done = materialize(find_dataset(published), tmp_path, sources=films)
+    assert done.is_whole
+    assert set(done.counts) == {"same bytes"}
+    again, first = (load_dataset(str(work / "dataset")) for work in (tmp_path, built))
+    assert contents(again) == contents(first)
+
+
+def contents(splits: DatasetDict) -> dict[str, list[bytes]]:
+    return {name: [video["bytes"] for video in rows["video"]] for name, rows in splits.items()}
+
+
+def test_a_copy_encoded_anew_gives_the_same_pictures(
+    published: str, films: Path, tmp_path: Path
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for seed in (1, 2):
+        worse = BrickFilm(seed=seed, length=5, size=(128, 72), encoding=Encoding(crf=30))
+        worse.render(copies / f"{seed}.mp4")
+    done = materialize(find_dataset(published), tmp_path / "again", sources=copies)
+    assert done.is_whole, done.counts
+    assert done.counts["same pictures"] > done.counts["same bytes"] == 0
+    places = find_dataset(tmp_path / "again").frame("clips").id
+    assert set(places) == set(find_dataset(published).frame("clips").id)
+
+
+def test_another_film_differs_and_a_missing_one_is_gone(
+    published: str, films: Path, tmp_path: Path
+) -> None:
+    some = tmp_path / "some"
+    some.mkdir()
+    BrickFilm(seed=77, length=5, size=(128, 72)).render(some / "1.mp4")
+    with pytest.raises(NothingCameBack):
+        materialize(find_dataset(published), tmp_path / "again", sources=some)
+    shutil.copy(films / "2.mp4", some / "renamed.mp4")
+    done = materialize(find_dataset(published), tmp_path / "again", sources=some)
+    table = pd.read_csv(done.table)
+    assert not done.is_whole
+    assert set(table[table.source_id == "1.mp4"].verdict) == {"differs"}
+    assert set(table[table.source_id == "2.mp4"].verdict) == {"same bytes"}
+    (some / "1.mp4").unlink()
+    done = materialize(find_dataset(published), tmp_path / "again", sources=some)
+    table = pd.read_csv(done.table)
+    gone = table[table.source_id == "1.mp4"]
+    assert set(gone.verdict) == {"gone"}
+    assert gone.note.str.contains("--sources FOLDER").all()

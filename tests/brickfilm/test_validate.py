@@ -1,0 +1,108 @@
+"""A good dataset passes, and every kind of damage is found by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from brickfilm.publish import Push, push_to_hub
+from brickfilm.shelf import find_dataset
+from brickfilm.validate import validate
+from tests.brickfilm.toy_dataset import toy_dataset, write_clip
+from tests.servers.hub import HubServer
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    toy_dataset(tmp_path, films=3, clips=2)
+    return tmp_path
+
+
+def damage(work: Path, change: Callable[[Rows], Rows], config: str = "clips") -> None:
+    path = next((work / "dataset" / config).glob("train-*.parquet"))
+    table = pq.read_table(path)
+    rows = change(table.to_pylist())
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+
+
+def first(**values: object) -> Callable[[Rows], Rows]:
+    return lambda rows: [{**rows[0], **values}, *rows[1:]]
+
+
+def complaints(work: Path) -> dict[str, int]:
+    return dict(validate(find_dataset(work), workers=1).complaints)
+
+
+def test_a_good_dataset_has_nothing_to_complain_of(work: Path) -> None:
+    verdict = validate(find_dataset(work), workers=2)
+    assert verdict.is_good, verdict.complaints
+    assert verdict.rows == 12
+    assert verdict.rows_per_second > 0
+
+
+def test_what_was_published_is_checked_where_it_is(hub: HubServer, work: Path) -> None:
+    push_to_hub(work, Push(repo_id="maker/x"))
+    assert validate(find_dataset("maker/x"), workers=1).is_good
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (first(video={"bytes": b"not a film", "path": "x.mp4"}), "clips: video does not decode"),
+        (first(video=None), "clips: no video"),
+        (first(sha256="0" * 64), "clips: bytes differ from sha256"),
+        (first(num_frames=21, end_frame=21), "clips: another number of frames than num_frames"),
+        (first(num_frames=21), "clips: num_frames is not end_frame - start_frame"),
+        (first(width=66, aspect_ratio=48 / 66, resolution=48 * 66), "clips: another size than"),
+        (first(fps_num=12), "clips: another duration than num_frames / fps"),
+        (first(caption=""), "clips: empty caption"),
+        (first(resolution=1), "clips: wrong aspect_ratio or resolution"),
+        (lambda rows: [*rows, rows[0]], "clips: id appears twice"),
+    ],
+)
+def test_every_kind_of_damage_is_named(
+    work: Path, change: Callable[[Rows], Rows], complaint: str
+) -> None:
+    damage(work, change)
+    found = complaints(work)
+    assert [n for what, n in found.items() if what.startswith(complaint)] == [1], found
+
+
+def test_a_clip_cut_short_is_found(work: Path, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "long.mp4", seed="x", frames=90)
+    damage(work, first(video={"bytes": whole[: len(whole) * 2 // 3], "path": "x.mp4"}))
+    found = complaints(work)
+    assert "clips: bytes differ from sha256" in found
+    assert found.keys() & {
+        "clips: video does not decode",
+        "clips: another number of frames than num_frames",
+    }
+
+
+def test_a_leak_between_splits_is_found(work: Path) -> None:
+    test_id = find_dataset(work).frame("clips").query("split == 'test'").id.iloc[0]
+    damage(work, first(id=f"{test_id.split('-')[0]}-000777-000797"))
+    assert complaints(work)["clips: film in more than one split"] == 1
+    damage(work, first(near_duplicate_group=test_id))
+    assert complaints(work)["clips: near-duplicate group in more than one split"] == 1
+
+
+def test_a_still_that_is_none_is_found(work: Path) -> None:
+    damage(work, first(image={"bytes": b"no picture", "path": None}), "images")
+    assert complaints(work) == {
+        "images: bytes differ from sha256": 1,
+        "images: image does not decode": 1,
+    }
+
+
+def test_a_missing_column_is_named(work: Path) -> None:
+    path = next((work / "dataset/clips").glob("train-*.parquet"))
+    pq.write_table(pq.read_table(path).drop_columns(["licence"]), path)
+    assert complaints(work)["clips: no column 'licence'"] == 1
