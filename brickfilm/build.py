@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from brickfilm import door
 from brickfilm.dataset import BrickfilmDataset, dataset_of
 from brickfilm.errors import Interrupted, UsageError
 from brickfilm.executors import Executor, LocalExecutor
+from brickfilm.jobs import JobDesk
 from brickfilm.ledger import Ledger, Outcome
 from brickfilm.pipeline import AnyStage, Pipeline, Source
 from brickfilm.plan import Plan
@@ -64,8 +66,12 @@ def build(
     workdir: str | Path,
     executor: Executor | None = None,
     test_fraction: float = 0.05,
+    wait: bool = True,
 ) -> Built:
-    """`build_dataset` for callers who also want to know what became of every item."""
+    """`build_dataset` for callers who also want to know what became of every item.
+
+    wait: stay until jobs of the batch service have ended; else submit them and leave.
+    """
     if not 0 <= test_fraction < 1:
         raise UsageError(
             f"test_fraction={test_fraction} must be in [0, 1): the share of test films"
@@ -74,12 +80,23 @@ def build(
     pipeline.check()
     with Ledger(Path(workdir)) as ledger, closing_executor(executor) as pool, shown() as progress:
         Plan.of(pipeline.asked).write(ledger.work)
-        run = Run(pipeline, ledger, pool, progress=progress)
-        with stopped_by_ctrl_c(run):
-            run.go(source.items())
+        with JobDesk(pipeline, ledger) as desk:
+            more = True
+            while more:
+                run = Run(pipeline, ledger, pool, progress=progress, failed=desk.troubles)
+                with stopped_by_ctrl_c(run):
+                    run.go(source.items())
+                    more = not run.stopping and desk.advance(run, wait=wait, say=_say)
         if run.stopping:
             raise Interrupted(_how_to_go_on(run, ledger.work))
         return Built(_through_the_door(run, ledger, test_fraction), run.outcomes)
+
+
+def cancel_jobs(source: Source, stages: Sequence[AnyStage], *, workdir: str | Path) -> None:
+    """End the open jobs of a build at the batch service, and keep what they have answered."""
+    pipeline = Pipeline.of(source, with_writer(stages))
+    with Ledger(Path(workdir)) as ledger, JobDesk(pipeline, ledger) as desk:
+        desk.cancel(_say)
 
 
 def rehearse(
@@ -161,6 +178,10 @@ def stopped_by_ctrl_c(run: Run) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def _how_to_go_on(run: Run, work: Path) -> str:

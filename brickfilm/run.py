@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -100,6 +100,7 @@ class Run:
         *,
         progress: Progress | None = None,
         rehearse: bool = False,
+        failed: Mapping[Row, ItemError] | None = None,
     ) -> None:
         self.ledger = ledger
         self.executor = executor
@@ -111,9 +112,10 @@ class Run:
         self.left_out: dict[str, Clip] = {}
         """Clips that did not come through, by id, as far as they came."""
         self.planned: dict[int, list[Any]] = {lane.position: [] for lane in self.lanes}
-        """In a rehearsal: what each stage would be asked."""
+        """What each stage would be asked, in a rehearsal or by a job."""
         self.stopping = False
-        self._failed: dict[Row, ItemError] = {}
+        self.failed: dict[Row, ItemError] = dict(failed or {})
+        """Questions not to be asked again in this build, and why."""
         self._flights: dict[Future[Delivery], Flight] = {}
         purses = {n for s in pipeline.stages if s.budget is not None for n in s.purse}
         self._spent = {name: ledger.spent(name) for name in purses}
@@ -172,11 +174,14 @@ class Run:
         missing = [row for row, answer in answers.items() if answer is None]
         if not missing:
             self._resolve(lane, item, {d: a for (d, _), a in answers.items() if a is not None})
-        elif failed := next((self._failed[row] for row in missing if row in self._failed), None):
+        elif failed := next((self.failed[row] for row in missing if row in self.failed), None):
             self._note(lane, item, "waiting" if isinstance(failed, Waiting) else "failed", failed)
         elif self.rehearse and not lane.stage.rehearses:
             self.planned[position].append(item)
             self._note(lane, item, "waiting", reason="dry run")
+        elif lane.stage.by_jobs:
+            self.planned[position].append(item)
+            self._note(lane, item, "waiting", reason="batch")
         elif twin := next((row for row in missing if row in lane.claimed), None):
             lane.claimed[twin].append(item)  # the same question is asked once
         else:
@@ -283,7 +288,7 @@ class Run:
                 told = {"message": str(landed), "reason": landed.reason}
                 answers: dict[str, Answer] = {digest: {REJECTED: told} for digest in rows}
             case ItemError():
-                self._failed.update(dict.fromkeys(rows.items(), landed))
+                self.failed.update(dict.fromkeys(rows.items(), landed))
                 answers = {}
             case _:
                 answers = dict(landed)
@@ -302,7 +307,7 @@ class Run:
         for row in rows:
             lane.tries[row] += 1
             if lane.tries[row] >= TRIES_WITHOUT_ANSWER:
-                self._failed[row] = error
+                self.failed[row] = error
 
     def _unclaim(self, lane: Lane, want: Want) -> list[Any]:
         """The want's item and those that waited for the same answer."""

@@ -48,6 +48,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
     ),
     2: (
         "brickfilm.executors",
+        "brickfilm.jobs",
         "brickfilm.pipeline",
         "brickfilm.progress",
         "brickfilm.run",
