@@ -143,6 +143,10 @@ class Ledger:
             (part, key, json.dumps(answer, ensure_ascii=False), seconds, time.time()),
         )
 
+    def drop(self, part: str, key: str) -> None:
+        """Drop an answer, so that its question is asked again."""
+        self._db.execute("DELETE FROM answers WHERE part = ? AND key = ?", (part, key))
+
     def _files_are_there(self, answer: Answer) -> bool:
         return all((self.work / file["path"]).is_file() for file in answer.get("files", ()))
 

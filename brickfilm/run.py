@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from brickfilm.errors import ItemError, Lost, Rejected, Spoilt, Waiting, WorkdirUnusable
 from brickfilm.executors import Delivery, Executor
+from brickfilm.in_use import FilmsInUse, Maker
 from brickfilm.ledger import Intent, Ledger, Outcome
 from brickfilm.pipeline import AnyStage, Pipeline
 from brickfilm.records import Clip, Video
@@ -114,6 +115,7 @@ class Run:
         self.planned: dict[int, list[Any]] = {lane.position: [] for lane in self.lanes}
         """What each stage would be asked, in a rehearsal or by a job."""
         self.stopping = False
+        self.films = FilmsInUse(pipeline.stages)
         self.failed: dict[Row, ItemError] = dict(failed or {})
         """Questions not to be asked again in this build, and why."""
         self._flights: dict[Future[Delivery], Flight] = {}
@@ -179,12 +181,16 @@ class Run:
         elif self.rehearse and not lane.stage.rehearses:
             self.planned[position].append(item)
             self._note(lane, item, "waiting", reason="dry run")
+        elif lane.stage.reads_film and self._want_back(item):
+            self._note(lane, item, "waiting", reason="film deleted", message="fetched again")
         elif lane.stage.by_jobs:
             self.planned[position].append(item)
             self._note(lane, item, "waiting", reason="batch")
         elif twin := next((row for row in missing if row in lane.claimed), None):
+            self.films.enter(position, item)
             lane.claimed[twin].append(item)  # the same question is asked once
         else:
+            self.films.enter(position, item)
             lane.claimed.update({row: [] for row in missing})
             lane.inbox.append(Want(item, frozenset(digest for digest, _ in missing)))
 
@@ -200,8 +206,20 @@ class Run:
             if isinstance(result, Rejected):
                 self._note(lane, result.of or item, "rejected", result)
             else:
+                if isinstance(result, Video):
+                    self.films.made(result, Maker(lane.stage, item))
                 self._push(lane.position + 1, result)
+        self._release(result for result in results if isinstance(result, Video))
         return None
+
+    def _want_back(self, item: Any) -> bool:
+        return self.films.want_back(item, self.ledger, rehearse=self.rehearse)
+
+    def _release(self, items: Iterable[Any]) -> None:
+        """Tell those that brought these items' films which of them nobody needs any more."""
+        if not self.rehearse:
+            for maker in self.films.done_with(items):
+                maker.stage.release(maker.item, self.ledger.work)
 
     # -- dispatch ----------------------------------------------------------------------------
 
@@ -261,9 +279,10 @@ class Run:
         flight = self._flights.pop(future)
         flight.lane.flying -= 1
         self._commit(flight, future.result())
-        for want in flight.wants:
-            for item in self._unclaim(flight.lane, want):
-                self._push(flight.lane.position, item)  # finds its answers now
+        landed = [item for want in flight.wants for item in self._unclaim(flight.lane, want)]
+        for item in landed:
+            self._push(flight.lane.position, item)  # finds its answers now
+        self._release(landed)
 
     def _commit(self, flight: Flight, delivery: Delivery) -> None:
         seconds = delivery.seconds / len(flight.wants)
@@ -312,6 +331,8 @@ class Run:
     def _unclaim(self, lane: Lane, want: Want) -> list[Any]:
         """The want's item and those that waited for the same answer."""
         followers = [item for row in lane.rows(want) for item in lane.claimed.pop(row, [])]
+        for item in (want.item, *followers):
+            self.films.leave(lane.position, item)
         return [want.item, *followers]
 
     # -- the end -----------------------------------------------------------------------------
@@ -344,6 +365,8 @@ class Run:
     ) -> None:
         if outcome != "done" and isinstance(item, Clip):
             self.left_out[item.id] = item
+        if outcome in ("failed", "waiting"):
+            self.films.keep(lane.position, item)
         self.outcomes.append(
             Outcome(
                 position=lane.position,

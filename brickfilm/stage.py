@@ -113,6 +113,8 @@ class Stage(Part, Generic[In, Out]):
     """Names of what it reads from records and adds to them: checked before anything runs."""
     chunk: int = 1
     """Items of one group that a call may take together."""
+    reads_film: bool = False
+    """Whether it opens the film that its items come from."""
     rehearses: bool = False
     """Whether a dry run asks it: true where asking fetches, writes and costs nothing."""
 
@@ -164,6 +166,13 @@ class Stage(Part, Generic[In, Out]):
             return {self.digest: ask(want.item)}
         except ItemError as error:
             return error
+
+    def release(self, item: In, work: Path) -> None:
+        """Nothing will read the film again that came of this item: it may be deleted."""
+
+    def recover(self, item: In, work: Path) -> bool:
+        """A film is wanted whose file is gone: whether asking anew would bring it back."""
+        return False
 
     def apply(self, item: In, answer: Answer) -> Iterable[Out | Rejected]:
         """What follows from the answer: pure and cheap, called by the driver on every run."""

@@ -40,6 +40,7 @@ class SceneSplitter(Stage[Video, Clip]):
     version: ClassVar[int] = 1
     takes = (Video,)
     makes = (Clip,)
+    reads_film = True
     rehearses = True
 
     min_frames: int = 15

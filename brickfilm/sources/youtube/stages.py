@@ -189,6 +189,14 @@ class FetchFilm(Stage[Listing, Video]):
         formats.check_licence({"license": facts["licence"], **facts}, self.licence)
         formats.check_height(facts, self.max_height, self.on_low_resolution)
 
+    def release(self, item: Listing, work: Path) -> None:
+        if not self.keep_sources:
+            Place.of(work, item, self.max_height).spend()
+
+    def recover(self, item: Listing, work: Path) -> bool:
+        Place.of(work, item, self.max_height).want_back()
+        return True
+
     def answer(self, facts: Facts) -> Answer:
         """The facts; the file itself is part of the answer only where it is meant to stay."""
         file = {"path": facts["path"], "sha256": facts["sha256"]}
