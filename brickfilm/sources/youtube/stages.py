@@ -87,6 +87,9 @@ class FetchFilm(Stage[Listing, Video]):
     politeness: Politeness = field(default=Politeness(), compare=False)
     board: Board = field(default_factory=Board, compare=False, repr=False)
 
+    def check(self) -> None:
+        ytdlp.check_access(self.access)
+
     def under_way(self) -> list[str]:
         """What flies this moment, for people."""
         return self.board.lines()
