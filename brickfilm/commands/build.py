@@ -113,7 +113,7 @@ def rehearse_build(recipe: Recipe, out: Path, training: Path | None = None) -> N
 
         console.print(planned_survival_table(pipeline, run, training))
     for trouble in run.outcomes:
-        if trouble.outcome in ("failed", "rejected"):
+        if trouble.kind == "listing" and trouble.outcome in ("failed", "rejected"):
             console.print(f"{trouble.outcome}: {trouble.message}", highlight=False, soft_wrap=True)
 
 
