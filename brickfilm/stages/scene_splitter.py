@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from brickfilm.detectors import Adaptive, Content, Detector
+from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
 from brickfilm.drawings import Drawings, new_drawings
 from brickfilm.errors import ItemError, Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
@@ -25,7 +25,11 @@ Scan = Callable[[Video, Sequence[Observer]], dict[str, Answer]]
 Stretch = tuple[int, int]
 """Frames [start, end)."""
 
-BY_NAME: dict[str, Callable[[], Detector]] = {"adaptive": Adaptive, "content": Content}
+BY_NAME: dict[str, Callable[[], Detector]] = {
+    "holds": HoldAware,
+    "adaptive": Adaptive,
+    "content": Content,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,7 @@ class SceneSplitter(Stage[Video, Clip]):
 
     min_frames: int = 15
     max_frames: int = 200
-    detector: Detector | Literal["adaptive", "content"] = "adaptive"
+    detector: Detector | Literal["holds", "adaptive", "content"] = "holds"
     measures: tuple[Measure, ...] = DEFAULT_MEASURES
     threads: int = field(default=2, compare=False)
     """Of the decoder."""
