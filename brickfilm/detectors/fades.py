@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,63 +12,69 @@ from brickfilm.detectors.base import Stretch
 from brickfilm.observe import Floats
 
 GONE = 0.25
-"""Share of a shot's contrast below which the picture is called gone."""
+"""Share of the contrast nearby below which the picture is called gone."""
 WHOLE = 0.95
 """Share from which it is called whole again."""
 LONGEST = 2.0
 """Seconds that one side of a fade may take."""
 FEWEST = 3
 """Frames a picture takes at least to fade: what goes in fewer was cut."""
+STEP = 0.4
+"""Share of the whole that contrast may change by from one frame of a fade to the next."""
 
 
-def fades(light: Floats, contrast: Floats, times: NDArray[np.float64]) -> list[Stretch]:
+def fades(contrast: Floats, times: NDArray[np.float64]) -> list[Stretch]:
     """Stretches in which the picture's contrast sinks to nothing, or rises from it."""
+    if len(contrast) < FEWEST:
+        return []
+    reach = _frames(times)
     found: list[Stretch] = []
-    n = 0
-    while n < len(contrast):
-        if not _is_gone(contrast, times, n):
-            n += 1
-            continue
-        end = n
-        while end < len(contrast) and _is_gone(contrast, times, end):
-            end += 1
-        start, stop = _slope(contrast, times, n, -1), _slope(contrast, times, end - 1, 1) + 1
-        if n - start >= FEWEST or stop - end >= FEWEST:
-            found.append((start, stop))
-        n = max(end, stop)
+    for start, end in _runs(contrast < GONE * _highest_near(contrast, reach)):
+        before = _rise(contrast[: start + 1][::-1][: reach + 1])
+        after = _rise(contrast[end - 1 :][: reach + 1])
+        if before or after:
+            found.append((start - before, end + after))
     return found
 
 
-def _is_gone(contrast: Floats, times: NDArray[np.float64], n: int) -> bool:
-    near = slice(*np.searchsorted(times, (times[n] - LONGEST, times[n] + LONGEST)))
-    return bool(contrast[n] < GONE * contrast[near].max(initial=1.0))
+def _frames(times: NDArray[np.float64]) -> int:
+    """Frames that the longest side of a fade may take."""
+    step = float(np.median(np.abs(np.diff(times))))
+    return max(FEWEST, round(LONGEST / step)) if step > 0 else FEWEST
 
 
-def _slope(contrast: Floats, times: NDArray[np.float64], n: int, step: int) -> int:
-    """The last frame of the slope that leaves frame n in one direction.
+def _highest_near(contrast: Floats, reach: int) -> Floats:
+    """The highest contrast within `reach` frames of each."""
+    import cv2
 
-    The slope ends where contrast no longer rises, or where it is whole.
-    """
-    near = np.flatnonzero(np.abs(times - times[n]) <= LONGEST)
-    side = contrast[near[0] : n + 1] if step < 0 else contrast[n : near[-1] + 1]
-    whole = WHOLE * float(np.median(side[side > GONE * side.max()]))
-    while 0 <= n + step < len(contrast):
-        rises = contrast[n + step] >= 0.98 * contrast[n]
-        jumps = contrast[n + step] > contrast[n] + 0.6 * whole
-        if contrast[n] >= whole or not rises or jumps:
-            break
-        n += step
-    return n
+    kernel = np.ones((1, 2 * reach + 1), np.uint8)
+    return np.asarray(cv2.dilate(contrast[None], kernel)[0], np.float32)
+
+
+def _rise(side: Floats) -> int:
+    """Frames in which contrast climbs from the first to whole, or 0 if it does not, or jumps."""
+    whole = WHOLE * float(np.median(side[side > 2 * GONE * side.max()]))
+    top = int(np.argmax(side >= whole))
+    climb = side[: top + 1]
+    steps = np.diff(climb)
+    gradual = top >= FEWEST and steps.max() < STEP * whole and steps.min() > -0.05 * whole
+    return top - 1 if gradual else 0
+
+
+def _runs(flags: NDArray[np.bool_]) -> Iterator[Stretch]:
+    """Stretches of true."""
+    edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(np.int8)))
+    return ((int(a), int(b)) for a, b in edges.reshape(-1, 2))
 
 
 def without(gone: Sequence[Stretch], cuts: Sequence[int], frames: int) -> list[Stretch]:
     """The shots between cuts, less the stretches that belong to none."""
     belongs = np.ones(frames, bool)
     for start, end in gone:
-        belongs[start:end] = False
-    shots: list[Stretch] = []
+        belongs[max(0, start) : end] = False
     edges = [0, *cuts, frames]
-    for start, end in pairwise(edges):
-        runs = np.flatnonzero(np.diff(np.r_[False, belongs[start:end], False].astype(np.int8)))
-        shots += [(start + int(a), start + int(b)) for a, b in runs.reshape(-1, 2)]
-    return shots
+    return [
+        (start + a, start + b)
+        for start, end in pairwise(edges)
+        for a, b in _runs(belongs[start:end])
+    ]

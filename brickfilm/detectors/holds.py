@@ -24,6 +24,8 @@ from brickfilm.records import Video
 
 GATE = 0.12
 """Mean difference of neighbouring frames, as a share of contrast, below which none is a cut."""
+DARK = 4.0
+"""Contrast, in levels, below which a picture is as good as black."""
 SUSPECT = 0.45
 """Unlikeness from which the picture before is kept, to see whether it comes back."""
 BACK = 0.4
@@ -45,11 +47,11 @@ class HoldAware(Detector):
     """The default: exact on held poses, and on ordinary film."""
 
     version: ClassVar[int] = 1
-    columns: ClassVar[tuple[str, ...]] = ("unlike", "back", "light", "contrast", "mixed")
+    columns: ClassVar[tuple[str, ...]] = ("unlike", "back", "contrast", "mixed")
 
-    threshold: float = field(default=0.52, compare=False)
+    threshold: float = field(default=0.55, compare=False)
     """Unlikeness of a cut."""
-    above_usual: float = field(default=0.15, compare=False)
+    above_usual: float = field(default=0.1, compare=False)
     """By how much a cut must be more unlike than its neighbourhood."""
 
     def begin(self, video: Video) -> Observe:
@@ -58,19 +60,18 @@ class HoldAware(Detector):
         compare, mixed = _comparing(), _mixing()
 
         def look(frame: ReducedFrame) -> Sequence[float]:
-            light, contrast = (float(v[0, 0]) for v in cv2.meanStdDev(frame.luma))
-            return *compare(frame.number, frame.luma, contrast), light, contrast, mixed(frame.luma)
+            contrast = float(cv2.meanStdDev(frame.luma)[1][0, 0])
+            return *compare(frame.number, frame.luma, contrast), contrast, mixed(frame.luma)
 
         return look
 
     def shots(self, rows: Rows) -> list[Stretch]:
-        unlike, back, light, contrast, mixed = rows.values.T
-        cuts = self._cuts(unlike, back)
-        gone = fades(light, contrast, rows.times) + _dissolves(mixed, self.threshold)
-        return without(gone, cuts, len(rows))
+        _, _, contrast, mixed = rows.values.T
+        gone = fades(contrast, rows.times) + _dissolves(mixed, self.threshold)
+        return without(gone, self.cuts(rows), len(rows))
 
-    def _cuts(self, unlike: Floats, back: Floats) -> list[int]:
-        """First frames of new shots."""
+    def cuts(self, rows: Rows) -> list[int]:
+        unlike, back, _, _ = rows.values.T
         inside = np.zeros(len(unlike), bool)
         for frame in np.flatnonzero(back):
             inside[frame - int(back[frame]) + 1 : frame + 1] = True
@@ -115,7 +116,7 @@ def _comparing() -> Callable[[int, Plane, float], tuple[float, float]]:
             return 0.0, 0.0
         moved = float(cv2.mean(cv2.absdiff(luma, last.luma))[0])
         spread = max(contrast, float(np.std(last.luma)) if moved > 1 else 0.0)
-        if moved < GATE * max(spread, 1.0):
+        if moved < GATE * max(spread, DARK):
             before = before if moved > 0.5 else last
             return 0.0, 0.0
         unlike = unlikeness(last, before)

@@ -16,7 +16,7 @@ from brickfilm.drawings import Drawings, new_drawings
 from brickfilm.errors import ItemError, Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
 from brickfilm.media import opened
-from brickfilm.observe import Measure, Observer, Rows, observe, unpacked
+from brickfilm.observe import Floats, Measure, Observer, Rows, observe, unpacked
 from brickfilm.records import Clip, Video
 from brickfilm.stage import Answer, Landed, Part, Resources, Stage, Want
 from brickfilm.timeline import Timeline, Times
@@ -127,6 +127,7 @@ class Seen:
     times: Times
     new: np.ndarray[Any, np.dtype[np.bool_]]
     answers: Mapping[str, Answer]
+    unpacked: dict[str, Floats] = field(default_factory=dict)
 
     @classmethod
     def of(cls, video: Video, answers: Mapping[str, Answer]) -> Seen:
@@ -134,11 +135,15 @@ class Seen:
         return cls(times, new_drawings(unpacked(answers[Drawings().digest])), answers)
 
     def rows(self, observer: Observer) -> Rows:
+        """What an observer saw of the whole film: unpacked once, asked for every clip."""
+        if observer.digest not in self.unpacked:
+            self.unpacked[observer.digest] = self._values(observer)
+        return Rows(self.unpacked[observer.digest], self.times.seconds, self.new)
+
+    def _values(self, observer: Observer) -> Floats:
         if observer.columns:
-            values = unpacked(self.answers[observer.digest])
-        else:
-            values = np.empty((len(self.times), 0), np.float32)
-        return Rows(values, self.times.seconds, self.new)
+            return unpacked(self.answers[observer.digest])
+        return np.empty((len(self.times), 0), np.float32)
 
 
 def apart(shots: Iterable[Stretch], breaks: Sequence[int]) -> Iterator[Stretch]:

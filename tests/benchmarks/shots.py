@@ -81,10 +81,10 @@ def judge(film: Film) -> dict[str, Judged]:
 
 
 def _judged(film: Film, detector: Detector, seen: Seen) -> Judged:
-    shots = detector.shots(seen.rows(detector))
-    starts = [start for start, _ in shots if start > 0]
+    rows = seen.rows(detector)
+    shots = detector.shots(rows)
     inner = sum(any(start + 1 < cut < end - 1 for cut in film.cuts) for start, end in shots)
-    return Judged(film, starts, inner, len(shots))
+    return Judged(film, detector.cuts(rows), inner, len(shots))
 
 
 def rendered(folder: Path, split: str, films: int, only: str) -> Iterator[Film]:
