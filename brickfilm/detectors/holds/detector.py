@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.detectors.base import Detector, Stretch
-from brickfilm.detectors.fades import fades, without
-from brickfilm.detectors.likeness import Look, unlikeness
+from brickfilm.detectors.holds.fades import fades, without
+from brickfilm.detectors.holds.likeness import Look, unlikeness
 from brickfilm.media import ReducedFrame
 from brickfilm.observe import Floats, Observe, Rows
 from brickfilm.records import Video

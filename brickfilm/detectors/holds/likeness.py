@@ -128,7 +128,7 @@ def _alike(a: Look, b: Look, shift: Shift, search: int) -> float:
 
 
 def _same_texture(a: Look, b: Look, around: Shift, search: int) -> Floats:
-    """For each block of `a`, how much of its detail is in `b` under the shift, or a bit beside it."""
+    """For each block of `a`, how much of its detail is in `b` under the shift or a bit beside."""
     import cv2
 
     height, width = a.small.shape
