@@ -322,6 +322,11 @@ def ranks(recipe: Recipe, device: torch.device) -> Iterator[None]:
     started = not dist.is_initialized() and _join(recipe, device)
     try:
         yield
+    except torch.OutOfMemoryError as error:
+        raise EngineError(
+            "a step does not fit into the GPU: lower a bucket's micro, or set recompute = true; "
+            f"`python -m finetune plan` says what fits ({error})"
+        ) from error
     except RuntimeError as error:
         if not dist.is_initialized() or not LOST.search(str(error)):
             raise

@@ -37,7 +37,7 @@ class Accelerator(CpuAccelerator):  # type: ignore[misc]
     def device_count(self) -> int:
         return 1
 
-    def Stream(self, *_: Any, **__: Any) -> Stream:  # noqa: N802: their name
+    def Stream(self, *_: Any, **__: Any) -> Stream:  # noqa: N802
         return Stream()
 
     def current_stream(self, *_: Any, **__: Any) -> Stream:
