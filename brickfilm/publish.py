@@ -189,7 +189,7 @@ def media_files(shelf: Shelf) -> Iterator[tuple[str, bytes]]:
     """All media of a dataset with the names they get in a repository."""
     for config, split in shelf.files:
         column = MEDIA_COLUMN[config]
-        for table in shelf.row_groups(config, split, ["id", "sha256", column]):
+        for table in shelf.tables(config, split, ["id", "sha256", column]):
             for row in table.to_pylist():
                 content = shelf.media(row[column])
                 if content is not None:
@@ -251,10 +251,13 @@ def _named(error: Any, repo_id: str) -> BrickfilmError:
 
 
 def _open(where: str | Path | Shelf, push: Push) -> Shelf:
+    """The dataset, if there is something in it, and something that may be published."""
     shelf = where if isinstance(where, Shelf) else find_dataset(where)
+    licences = shelf.frame("clips", ["licence"])["licence"].fillna("")
+    if licences.empty:
+        raise UsageError(f"{shelf.name!r} has no clip: there is nothing to publish")
     if push.media != "none" and not push.i_have_the_rights:
-        written = shelf.frame("clips", ["licence"])["licence"].fillna("").value_counts()
-        guard_pixels({str(licence): int(rows) for licence, rows in written.items()})
+        guard_pixels({str(name): int(rows) for name, rows in licences.value_counts().items()})
     return shelf
 
 
@@ -310,7 +313,7 @@ def _stale(api: HfApi, push: Push, upload: Upload) -> list[CommitOperationDelete
 def _all_shards(shelf: Shelf, push: Push) -> Iterator[Shard]:
     for config, split in shelf.files:
         shape = _shaper(push, config, shelf)
-        tables = (shape(table) for table in shelf.row_groups(config, split))
+        tables = (shape(table) for table in shelf.tables(config, split))
         yield from shards(tables, config, split, shard_bytes=push.shard_bytes)
 
 

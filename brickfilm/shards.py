@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SHARD_BYTES = 500 << 20
 """The Hub's own clients cut at this size."""
-ROW_GROUP_BYTES = 32 << 20
-"""The viewer reads whole row groups, and gives up at about 286 MB."""
+ROW_GROUP_BYTES = 16 << 20
+"""A push holds a few of these in memory. The viewer reads whole ones, and gives up at 286 MB."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ def shards(
 
     The same rows give the same bytes, so that an upload which broke finds its shards again.
     """
-    waiting = iter(tables)
+    import pyarrow as pa
+
+    waiting = row_groups(tables)
     number, first = 0, next(waiting, None)
     with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder:
         while first is not None:
@@ -50,6 +52,7 @@ def shards(
             name = f"{config}/{split}-{number:05d}.parquet"
             yield Shard(path, name, rows, path.stat().st_size)
             path.unlink()
+            pa.default_memory_pool().release_unused()
             number += 1
 
 
@@ -79,25 +82,25 @@ def _fill(
     """Write tables until the next would make the file too big; gives that one back."""
     rows = written = 0
     while table is not None and (written == 0 or written + table.nbytes <= shard_bytes):
-        for part in row_groups(table):
-            writer.write_table(part, row_group_size=len(part))
+        writer.write_table(table, row_group_size=len(table))
         rows += len(table)
         written += table.nbytes
         table = next(more, None)
     return rows, table
 
 
-def row_groups(table: pa.Table) -> Iterator[pa.Table]:
-    """A table in parts of at most ROW_GROUP_BYTES, or of one row."""
-    start = size = 0
-    for n in range(len(table)):
-        one = table.slice(n, 1).nbytes
-        if n > start and size + one > ROW_GROUP_BYTES:
-            yield table.slice(start, n - start)
-            start, size = n, 0
-        size += one
-    if start < len(table):
-        yield table.slice(start)
+def row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Small tables joined to row groups of about ROW_GROUP_BYTES."""
+    import pyarrow as pa
+
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(part.nbytes for part in waiting) >= ROW_GROUP_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def without_column(table: pa.Table, name: str) -> pa.Table:

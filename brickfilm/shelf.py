@@ -1,6 +1,6 @@
 """A saved dataset, wherever it stands: the folder of a build, a copy of it, or the Hub.
 
-Read in row groups, so that a dataset larger than memory is walked in little of it.
+Read a few rows at a time, so that a dataset larger than memory is walked in little of it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MEDIA_COLUMN = {"clips": "video", "images": "image"}
 SUFFIX = {"clips": ".mp4", "images": ".jpg"}
+BATCH_ROWS = 16
 Place = tuple[str, str]
 """(config, split)"""
 
@@ -63,16 +64,18 @@ class Shelf:
         """One of our files, read from where it is; close it."""
         import pyarrow.parquet as pq
 
-        return pq.ParquetFile(self.fs.open(f"{self.root}/{path}", "rb"), memory_map=False)
+        return pq.ParquetFile(self.fs.open(f"{self.root}/{path}", "rb"), buffer_size=1 << 20)
 
-    def row_groups(
+    def tables(
         self, config: str, split: str, columns: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
-        """A split's rows in tables small enough for memory, in their order."""
+        """A split's rows in their order, a few at a time: media are heavy."""
+        import pyarrow as pa
+
         for path in self.files[config, split]:
             with self.open_parquet(path) as file:
-                for number in range(file.num_row_groups):
-                    yield file.read_row_group(number, columns=columns)
+                for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+                    yield pa.Table.from_batches([batch])
 
     def frame(self, config: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows of a config without their media, with columns `split` and `file`."""

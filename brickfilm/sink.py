@@ -42,7 +42,6 @@ class Sink(Stage[Clip, Any]):
     """A stage that takes a clip's frames."""
 
     takes = (Clip,)
-    reads_film = True
     chunk = CHUNK
 
     @property
@@ -74,7 +73,6 @@ class SpanPass(Stage[Clip, Any]):
     sinks: tuple[Sink, ...]
 
     takes = (Clip,)
-    reads_film = True
     chunk = CHUNK
 
     def __post_init__(self) -> None:

@@ -40,7 +40,7 @@ def written_rows(
     folder.mkdir(parents=True, exist_ok=True)
     column = MEDIA_COLUMN[config]
     for split in shelf.splits(config):
-        for table in shelf.row_groups(config, split):
+        for table in shelf.tables(config, split):
             for row in table.to_pylist():
                 path = folder / f"{row['id']}-{row['sha256'][:8]}{SUFFIX[config]}"
                 if not path.exists():

@@ -6,12 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from brickfilm.render.choices import RenderError
-
-if TYPE_CHECKING:
-    from brickfilm.render.kinds import Array
+from brickfilm.render.kinds import Array
 
 
 @dataclass(frozen=True, kw_only=True)

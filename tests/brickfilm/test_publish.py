@@ -11,6 +11,7 @@ from datasets import Dataset, IterableDataset, load_dataset
 from huggingface_hub import HfApi
 
 from brickfilm import publish
+from brickfilm.errors import UsageError
 from brickfilm.licences import NotYoursToShare
 from brickfilm.publish import HubRefused, Push, RepoMoved, plan_push, push_to_hub
 from brickfilm.shelf import NoDataset, find_dataset, open_media
@@ -189,3 +190,20 @@ def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:
         find_dataset(tmp_path)
     with pytest.raises(NoDataset, match="neither a folder"):
         find_dataset(tmp_path / "nowhere")
+
+
+def test_a_dataset_without_stills_is_published_without_their_config(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    toy_dataset(tmp_path, films=1, clips=1, stills=False)
+    assert len(load_dataset(str(tmp_path / "dataset"))["train"]) == 1
+    push_to_hub(tmp_path, Push(repo_id=REPO))
+    assert len(load()) == 1
+    assert not [name for name in hub.files(REPO) if name.startswith("images/")]
+
+
+def test_nothing_is_not_published(hub: HubServer, tmp_path: Path) -> None:
+    toy_dataset(tmp_path, films=1, clips=0)
+    with pytest.raises(UsageError, match="holds no saved dataset"):
+        push_to_hub(tmp_path, Push(repo_id=REPO))
+    assert not hub.requests

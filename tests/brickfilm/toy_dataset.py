@@ -21,27 +21,28 @@ OPEN = "Creative Commons Attribution license (reuse allowed)"
 
 
 def toy_dataset(
-    work: Path, *, films: int = 4, clips: int = 2, licence: str = OPEN
+    work: Path, *, films: int = 4, clips: int = 2, licence: str = OPEN, stills: bool = True
 ) -> BrickfilmDataset:
     """Save `films` x `clips` clips and their stills in `work`/dataset; the last of several films is
     the test split."""
     records = [clip for f in range(films) for clip in _film(work, f, clips, licence)]
     rows = [door.clip_row(clip) for clip in records]
-    stills = [door.image_row(_image(work, clip)) for clip in records]
+    images = [door.image_row(_image(work, clip)) for clip in records] if stills else []
     door.group_near_duplicates(rows)
     door.mark_repeated_captions(rows)
     names = sorted({door.film_of(row["id"]) for row in rows})
     of_film = dict.fromkeys(names, "train") | ({names[-1]: "test"} if films > 1 else {})
-    dataset = dataset_of(rows, stills, of_film, work)
+    dataset = dataset_of(rows, images, of_film, work)
     dataset.save(work / "dataset")
     with Ledger(work) as ledger:
         ledger.end_pass([])
     return dataset
 
 
-def _film(work: Path, number: int, clips: int, licence: str) -> Iterator[Clip]:
+def toy_film(work: Path, number: int, licence: str = OPEN) -> Video:
+    """A film that nobody has: its name stands for its bytes."""
     name = f"film {number}"
-    video = Video(
+    return Video(
         path=work / f"{name}.mp4",
         sha256=hashlib.sha256(name.encode()).hexdigest(),
         source_id=f"src{number}",
@@ -54,6 +55,10 @@ def _film(work: Path, number: int, clips: int, licence: str) -> Iterator[Clip]:
         uploader="ada" if number % 2 else "grace",
         licence=licence,
     )
+
+
+def _film(work: Path, number: int, clips: int, licence: str) -> Iterator[Clip]:
+    video = toy_film(work, number, licence)
     for n in range(clips):
         start = n * FRAMES
         yield _clip(work, video, Span(start_frame=start, end_frame=start + FRAMES,
