@@ -4,10 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow soak lint clean
+.PHONY: demo tiny test test-slow soak lint clean
 
 demo: $(VENV)/.core ## build a captioned dataset from a film that brickfilm draws
 	$(BIN)/brickfilm demo --out work/demo
+
+tiny: demo $(VENV)/.dev ## train a toy network on the demo's dataset, on the CPU
+	$(BIN)/python -m finetune.cache tiny/cpu
+	$(BIN)/python -m finetune tiny/cpu --resume auto
 
 test: $(VENV)/.dev lint ## unit and integration tests
 	$(BIN)/python -m pytest
@@ -35,6 +39,8 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 $(VENV)/.slow: $(VENV)/.dev
+	$(PIP) bitsandbytes einops galore-torch peft tqdm
+	$(PIP) --no-deps colossalai==0.5.0  # its own pins are of 2024; docs/finetune.md
 	touch $@
 
 clean: ## forget the environment and everything built; your films and datasets stay

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,16 @@ from types import FrameType
 
 from brickfilm import door
 from brickfilm.dataset import BrickfilmDataset, dataset_of
-from brickfilm.errors import Interrupted, UsageError
+from brickfilm.errors import Interrupted, ItemError, UsageError
 from brickfilm.executors import Executor, LocalExecutor
+from brickfilm.jobs import JobDesk
 from brickfilm.ledger import Ledger, Outcome
-from brickfilm.pipeline import AnyStage, Pipeline, Source
+from brickfilm.pipeline import AnyStage, Pipeline, Recorder, Source
 from brickfilm.plan import Plan
 from brickfilm.progress import shown
-from brickfilm.records import Clip, Image
+from brickfilm.records import Clip, Image, Video
 from brickfilm.report import Material, write_report
-from brickfilm.run import Run
+from brickfilm.run import Progress, Row, Run
 from brickfilm.stages import ClipWriter, FrameSampler
 
 
@@ -64,8 +66,12 @@ def build(
     workdir: str | Path,
     executor: Executor | None = None,
     test_fraction: float = 0.05,
+    wait: bool = True,
 ) -> Built:
-    """`build_dataset` for callers who also want to know what became of every item."""
+    """`build_dataset` for callers who also want to know what became of every item.
+
+    wait: stay until jobs of the batch service have ended; else submit them and leave.
+    """
     if not 0 <= test_fraction < 1:
         raise UsageError(
             f"test_fraction={test_fraction} must be in [0, 1): the share of test films"
@@ -74,12 +80,41 @@ def build(
     pipeline.check()
     with Ledger(Path(workdir)) as ledger, closing_executor(executor) as pool, shown() as progress:
         Plan.of(pipeline.asked).write(ledger.work)
-        run = Run(pipeline, ledger, pool, progress=progress)
-        with stopped_by_ctrl_c(run):
-            run.go(source.items())
+        with JobDesk(pipeline, ledger) as desk:
+            run = one_pass(pipeline, source, ledger, pool, progress)
+            if run.films.wanted_back and not run.stopping:
+                run = one_pass(pipeline, source, ledger, pool, progress)
+            while not run.stopping and _jobs_have_news(desk, run, wait):
+                run = one_pass(pipeline, source, ledger, pool, progress, desk.troubles)
         if run.stopping:
             raise Interrupted(_how_to_go_on(run, ledger.work))
         return Built(_through_the_door(run, ledger, test_fraction), run.outcomes)
+
+
+def one_pass(
+    pipeline: Pipeline,
+    source: Source,
+    ledger: Ledger,
+    pool: Executor,
+    progress: Progress,
+    failed: Mapping[Row, ItemError] | None = None,
+) -> Run:
+    """Run the source through the stages once; afterwards it may write down what it fetched."""
+    run = Run(pipeline, ledger, pool, progress=progress, failed=failed)
+    with stopped_by_ctrl_c(run):
+        run.go(source.items())
+    if isinstance(source, Recorder):
+        makes_films = [Video in lane.stage.makes for lane in run.lanes]
+        fetched = [o for o in run.outcomes if o.outcome == "done" and makes_films[o.position]]
+        source.finish(ledger.work, [outcome.source_id for outcome in fetched])
+    return run
+
+
+def cancel_jobs(source: Source, stages: Sequence[AnyStage], *, workdir: str | Path) -> None:
+    """End the open jobs of a build at the batch service, and keep what they have answered."""
+    pipeline = Pipeline.of(source, with_writer(stages))
+    with Ledger(Path(workdir)) as ledger, JobDesk(pipeline, ledger) as desk:
+        desk.cancel(_say)
 
 
 def rehearse(
@@ -161,6 +196,15 @@ def stopped_by_ctrl_c(run: Run) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _jobs_have_news(desk: JobDesk, run: Run, wait: bool) -> bool:
+    with stopped_by_ctrl_c(run):
+        return desk.advance(run, wait=wait, say=_say) and not run.stopping
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def _how_to_go_on(run: Run, work: Path) -> str:

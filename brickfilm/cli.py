@@ -31,6 +31,12 @@ Out = Annotated[Path, typer.Option("--out", help="work folder: dataset, report, 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="say what would be done, and do none of it")
 ]
+Locked = Annotated[
+    bool, typer.Option("--locked", help="fetch exactly what OUT/sources.lock.json names")
+]
+AllowDrift = Annotated[
+    bool, typer.Option("--allow-drift", help="locked, but take other bytes where a site changed")
+]
 
 
 @app.command()
@@ -54,11 +60,15 @@ def build(
         Path | None,
         typer.Option("--for", help="with --dry-run: how many clips a training recipe would use"),
     ] = None,
+    locked: Locked = False,
+    allow_drift: AllowDrift = False,
 ) -> None:
     """Build a captioned dataset; run it again to go on where it stopped."""
-    from brickfilm.commands.build import recipe_of, rehearse_build, run_build
+    from brickfilm.commands.build import lock_recipe, recipe_of, rehearse_build, run_build
 
     recipe = recipe_of(footage, captions)
+    if locked or allow_drift:
+        recipe = lock_recipe(recipe, out, allow_drift=allow_drift)
     if dry_run:
         rehearse_build(recipe, out, recipe_for)
     elif recipe_for:

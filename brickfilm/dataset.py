@@ -78,7 +78,8 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
             raise UsageError(f"{str(target)!r} is not empty and no saved dataset: name another")
         draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         shutil.rmtree(draft, ignore_errors=True)
-        for config, splits in self.configs.items():
+        draft.mkdir(parents=True)
+        for config, splits in self.with_rows.items():
             for split, rows in splits.items():
                 write_shards(rows, draft / config, split, MEDIA_COLUMN[config])
         (draft / "README.md").write_text(self.card(), encoding="utf-8")
@@ -90,8 +91,12 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
     def card(self) -> str:
         """The card of a saved dataset: which files are which split of which config."""
         rows = sum(len(split) for split in self.configs["clips"].values())
-        filled = {c: [s for s, part in splits.items() if len(part)] for c, splits in self.items()}
-        return saved_card({c: splits for c, splits in filled.items() if splits}, rows)
+        return saved_card({config: list(splits) for config, splits in self.with_rows.items()}, rows)
+
+    @property
+    def with_rows(self) -> dict[str, DatasetDict]:
+        """The configs that can be saved: `load_dataset` refuses a split without rows."""
+        return {config: splits for config, splits in self.items() if any(splits.values())}
 
     def _fingerprint(self) -> str:
         rows = {c: {s: list(_without_media(d, c)) for s, d in self[c].items()} for c in self}
@@ -200,7 +205,7 @@ def row_groups(rows: Dataset, media: str) -> Iterator[pa.Table]:
 def _split_rows(
     rows: Sequence[door.Row], features: Features, of_film: Mapping[str, str], work: Path
 ) -> DatasetDict:
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
 
     media = "video" if "video" in features else "image"
     splits: dict[str, list[door.Row]] = {"train": [], "test": []}
@@ -208,15 +213,8 @@ def _split_rows(
         located = {**dict.fromkeys(features), **row, media: str(work.resolve() / row[media])}
         splits[of_film[door.film_of(row["id"])]].append(located)
     full = {name: part for name, part in splits.items() if part} or {"train": []}
-    return DatasetDict({name: _dataset(part, features) for name, part in full.items()})
-
-
-def _dataset(rows: Sequence[door.Row], features: Features) -> Dataset:
-    """Rows as a dataset; none at all still have their columns."""
-    from datasets import Dataset
-
-    columns = {name: [row[name] for row in rows] for name in features}
-    return Dataset.from_dict(columns, features=features)
+    columns = {n: {name: [row[name] for row in p] for name in features} for n, p in full.items()}
+    return DatasetDict({n: Dataset.from_dict(c, features=features) for n, c in columns.items()})
 
 
 def _without_media(rows: Dataset, config: str) -> Iterator[Any]:

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS intents (
     model TEXT, input_tokens INTEGER, output_tokens INTEGER, job TEXT, at REAL
 );
 CREATE INDEX IF NOT EXISTS intents_by_stage ON intents (stage);
+CREATE INDEX IF NOT EXISTS intents_by_job ON intents (job, key);
 CREATE TABLE IF NOT EXISTS jobs (
     key TEXT PRIMARY KEY, part TEXT, id TEXT, state TEXT, note TEXT, at REAL
 );
@@ -76,6 +77,17 @@ class Intent:
     number: int
     reserved: float
     """US dollars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Questions that were written down to be sent together."""
+
+    key: str
+    """Ours, random, committed before the job is submitted."""
+    part: str
+    id: str | None = None
+    """The service's, once it is known."""
 
 
 class Ledger:
@@ -131,16 +143,22 @@ class Ledger:
             (part, key, json.dumps(answer, ensure_ascii=False), seconds, time.time()),
         )
 
+    def drop(self, part: str, key: str) -> None:
+        """Drop an answer, so that its question is asked again."""
+        self._db.execute("DELETE FROM answers WHERE part = ? AND key = ?", (part, key))
+
     def _files_are_there(self, answer: Answer) -> bool:
         return all((self.work / file["path"]).is_file() for file in answer.get("files", ()))
 
     # -- money -----------------------------------------------------------------------------
 
-    def intend(self, stage: str, part: str, key: str, dollars: float) -> Intent:
+    def intend(
+        self, stage: str, part: str, key: str, dollars: float, *, job: str | None = None
+    ) -> Intent:
         """Write down a paid request before it is sent."""
         cursor = self._db.execute(
-            "INSERT INTO intents (stage, part, key, reserved, at) VALUES (?, ?, ?, ?, ?)",
-            (stage, part, key, dollars, time.time()),
+            "INSERT INTO intents (stage, part, key, reserved, job, at) VALUES (?, ?, ?, ?, ?, ?)",
+            (stage, part, key, dollars, job, time.time()),
         )
         assert cursor.lastrowid is not None
         return Intent(cursor.lastrowid, dollars)
@@ -178,6 +196,45 @@ class Ledger:
             rows += [self._db.execute(inside, (text,)).rowcount for text in texts]
         self._db.execute("VACUUM")  # what was deleted is not left in free pages
         return sum(rows)
+
+    # -- jobs --------------------------------------------------------------------------------
+
+    def open_job(self, job: Job, keys: Iterable[str]) -> None:
+        """Write down a job before it is submitted; call it inside a transaction."""
+        values = (job.key, job.part, time.time())
+        self._db.execute("INSERT INTO jobs (key, part, state, at) VALUES (?, ?, 'open', ?)", values)
+        rows = [(job.part, key, job.key) for key in keys]
+        self._db.executemany("INSERT INTO job_items VALUES (?, ?, ?)", rows)
+
+    def submitted(self, job: Job, known_as: str) -> None:
+        """Write down the service's id of a job."""
+        self._db.execute("UPDATE jobs SET id = ? WHERE key = ?", (known_as, job.key))
+
+    def open_jobs(self) -> list[Job]:
+        """Jobs that were written down and not collected, the oldest first."""
+        rows = self._db.execute("SELECT key, part, id FROM jobs WHERE state = 'open' ORDER BY at")
+        return [Job(key=key, part=part, id=known_as) for key, part, known_as in rows]
+
+    def in_open_job(self, part: str, key: str) -> bool:
+        """Whether a question is in a job that was not collected."""
+        query = "SELECT 1 FROM job_items WHERE part = ? AND key = ?"
+        return self._db.execute(query, (part, key)).fetchone() is not None
+
+    def job_keys(self, job: Job) -> list[str]:
+        """The questions of an open job."""
+        rows = self._db.execute("SELECT key FROM job_items WHERE job = ?", (job.key,))
+        return [key for (key,) in rows.fetchall()]
+
+    def settle_in_job(self, job: Job, key: str, answer: Answer) -> None:
+        """`settle`, for the intent of one question of a job."""
+        query = "SELECT id, reserved FROM intents WHERE job = ? AND key = ?"
+        for number, reserved in self._db.execute(query, (job.key, key)).fetchall():
+            self.settle(Intent(number, reserved), answer)
+
+    def close_job(self, job: Job, state: str) -> None:
+        """The job has ended: its questions without an answer may be asked again."""
+        self._db.execute("UPDATE jobs SET state = ? WHERE key = ?", (state, job.key))
+        self._db.execute("DELETE FROM job_items WHERE job = ?", (job.key,))
 
     # -- the end of a pass, and the door ---------------------------------------------------
 

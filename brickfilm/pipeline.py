@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from brickfilm.errors import WiringError
 from brickfilm.records import Listing
@@ -21,6 +22,14 @@ class Source(Protocol):
 
     def stages(self) -> tuple[AnyStage, ...]:
         """What turns a listed item into a `Video`."""
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """A source that also writes down, after a pass, what it has fetched."""
+
+    def finish(self, work: Path, done: Sequence[str]) -> None:
+        """`done`: the source ids of every film that is there, from this pass or before."""
 
 
 @dataclass(frozen=True)

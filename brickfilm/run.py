@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from brickfilm.errors import ItemError, Lost, Rejected, Spoilt, Waiting, WorkdirUnusable
 from brickfilm.executors import Delivery, Executor
+from brickfilm.in_use import FilmsInUse, Maker
 from brickfilm.ledger import Intent, Ledger, Outcome
 from brickfilm.pipeline import AnyStage, Pipeline
 from brickfilm.records import Clip, Video
@@ -100,6 +101,7 @@ class Run:
         *,
         progress: Progress | None = None,
         rehearse: bool = False,
+        failed: Mapping[Row, ItemError] | None = None,
     ) -> None:
         self.ledger = ledger
         self.executor = executor
@@ -111,9 +113,11 @@ class Run:
         self.left_out: dict[str, Clip] = {}
         """Clips that did not come through, by id, as far as they came."""
         self.planned: dict[int, list[Any]] = {lane.position: [] for lane in self.lanes}
-        """In a rehearsal: what each stage would be asked."""
+        """What each stage would be asked, in a rehearsal or by a job."""
         self.stopping = False
-        self._failed: dict[Row, ItemError] = {}
+        self.films = FilmsInUse(pipeline.stages)
+        self.failed: dict[Row, ItemError] = dict(failed or {})
+        """Questions not to be asked again in this build, and why."""
         self._flights: dict[Future[Delivery], Flight] = {}
         purses = {n for s in pipeline.stages if s.budget is not None for n in s.purse}
         self._spent = {name: ledger.spent(name) for name in purses}
@@ -172,14 +176,21 @@ class Run:
         missing = [row for row, answer in answers.items() if answer is None]
         if not missing:
             self._resolve(lane, item, {d: a for (d, _), a in answers.items() if a is not None})
-        elif failed := next((self._failed[row] for row in missing if row in self._failed), None):
+        elif failed := next((self.failed[row] for row in missing if row in self.failed), None):
             self._note(lane, item, "waiting" if isinstance(failed, Waiting) else "failed", failed)
         elif self.rehearse and not lane.stage.rehearses:
             self.planned[position].append(item)
             self._note(lane, item, "waiting", reason="dry run")
+        elif lane.stage.reads_film and self._want_back(item):
+            self._note(lane, item, "waiting", reason="film deleted", message="fetched again")
+        elif lane.stage.by_jobs:
+            self.planned[position].append(item)
+            self._note(lane, item, "waiting", reason="batch")
         elif twin := next((row for row in missing if row in lane.claimed), None):
+            self.films.enter(position, item)
             lane.claimed[twin].append(item)  # the same question is asked once
         else:
+            self.films.enter(position, item)
             lane.claimed.update({row: [] for row in missing})
             lane.inbox.append(Want(item, frozenset(digest for digest, _ in missing)))
 
@@ -195,8 +206,20 @@ class Run:
             if isinstance(result, Rejected):
                 self._note(lane, result.of or item, "rejected", result)
             else:
+                if isinstance(result, Video):
+                    self.films.made(result, Maker(lane.stage, item))
                 self._push(lane.position + 1, result)
+        self._release(result for result in results if isinstance(result, Video))
         return None
+
+    def _want_back(self, item: Any) -> bool:
+        return self.films.want_back(item, self.ledger, rehearse=self.rehearse)
+
+    def _release(self, items: Iterable[Any]) -> None:
+        """Tell those that brought these items' films which of them nobody needs any more."""
+        if not self.rehearse:
+            for maker in self.films.done_with(items):
+                maker.stage.release(maker.item, self.ledger.work)
 
     # -- dispatch ----------------------------------------------------------------------------
 
@@ -256,9 +279,10 @@ class Run:
         flight = self._flights.pop(future)
         flight.lane.flying -= 1
         self._commit(flight, future.result())
-        for want in flight.wants:
-            for item in self._unclaim(flight.lane, want):
-                self._push(flight.lane.position, item)  # finds its answers now
+        landed = [item for want in flight.wants for item in self._unclaim(flight.lane, want)]
+        for item in landed:
+            self._push(flight.lane.position, item)  # finds its answers now
+        self._release(landed)
 
     def _commit(self, flight: Flight, delivery: Delivery) -> None:
         seconds = delivery.seconds / len(flight.wants)
@@ -283,7 +307,7 @@ class Run:
                 told = {"message": str(landed), "reason": landed.reason}
                 answers: dict[str, Answer] = {digest: {REJECTED: told} for digest in rows}
             case ItemError():
-                self._failed.update(dict.fromkeys(rows.items(), landed))
+                self.failed.update(dict.fromkeys(rows.items(), landed))
                 answers = {}
             case _:
                 answers = dict(landed)
@@ -302,11 +326,13 @@ class Run:
         for row in rows:
             lane.tries[row] += 1
             if lane.tries[row] >= TRIES_WITHOUT_ANSWER:
-                self._failed[row] = error
+                self.failed[row] = error
 
     def _unclaim(self, lane: Lane, want: Want) -> list[Any]:
         """The want's item and those that waited for the same answer."""
         followers = [item for row in lane.rows(want) for item in lane.claimed.pop(row, [])]
+        for item in (want.item, *followers):
+            self.films.leave(lane.position, item)
         return [want.item, *followers]
 
     # -- the end -----------------------------------------------------------------------------
@@ -339,6 +365,8 @@ class Run:
     ) -> None:
         if outcome != "done" and isinstance(item, Clip):
             self.left_out[item.id] = item
+        if outcome in ("failed", "waiting"):
+            self.films.keep(lane.position, item)
         self.outcomes.append(
             Outcome(
                 position=lane.position,

@@ -42,6 +42,7 @@ class Sink(Stage[Clip, Any]):
     """A stage that takes a clip's frames."""
 
     takes = (Clip,)
+    reads_film = True
     chunk = CHUNK
 
     @property
@@ -73,6 +74,7 @@ class SpanPass(Stage[Clip, Any]):
     sinks: tuple[Sink, ...]
 
     takes = (Clip,)
+    reads_film = True
     chunk = CHUNK
 
     def __post_init__(self) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from brickfilm.errors import ItemError, Rejected
 
@@ -70,6 +70,37 @@ Landed = Mapping[str, Answer] | ItemError
 """What came of one want: answers by part digest, or the item's error."""
 
 
+@dataclass(frozen=True)
+class Pack:
+    """Questions that fit into one job: a request file, and the items in it by their key."""
+
+    file: Path
+    items: Mapping[str, Any]
+
+
+class Jobs(Protocol):
+    """A service that takes many questions in one job and answers them within a day."""
+
+    def packs(
+        self, items: Mapping[str, Any], fail: Callable[[str, ItemError], None]
+    ) -> Iterator[Pack]:
+        """Write request files within the service's limits, one by one; `fail` what cannot be."""
+
+    def submit(self, job: str, pack: Pack) -> str:
+        """Hand a pack over under our own random key; gives the service's id of the job."""
+
+    def find(self, job: str) -> str | None:
+        """The id of the job that was submitted under this key, if it arrived."""
+
+    def collect(
+        self, id: str, say: Callable[[str], None]
+    ) -> Mapping[str, Answer | ItemError] | ItemError | None:
+        """Answers by key, or the whole job's error, once it has ended; before, None and a word."""
+
+    def cancel(self, id: str) -> None:
+        """Ask for the job's end; what is answered until then can be collected."""
+
+
 class Stage(Part, Generic[In, Out]):
     """One step of a pipeline. Simple ones write `open` and `apply`, rules only `apply`."""
 
@@ -82,6 +113,8 @@ class Stage(Part, Generic[In, Out]):
     """Names of what it reads from records and adds to them: checked before anything runs."""
     chunk: int = 1
     """Items of one group that a call may take together."""
+    reads_film: bool = False
+    """Whether it opens the film that its items come from."""
     rehearses: bool = False
     """Whether a dry run asks it: true where asking fetches, writes and costs nothing."""
 
@@ -108,6 +141,18 @@ class Stage(Part, Generic[In, Out]):
     def check(self) -> None:
         """Raise UsageError where `open` could not work (no key, no extra), before a build."""
 
+    @property
+    def by_jobs(self) -> bool:
+        """Whether its questions go out in jobs between passes, not one by one."""
+        return False
+
+    poll_seconds: float = 30.0
+    """Between two looks at a job that has not ended."""
+
+    def open_jobs(self, work: Path) -> AbstractContextManager[Jobs]:
+        """Connect to the service that takes jobs, once a build."""
+        raise NotImplementedError(f"{self.name} has no jobs")
+
     def open(self, work: Path) -> AbstractContextManager[Callable[[In], Answer]]:
         """Once a worker: load models, connect clients; gives the function that asks."""
         raise NotImplementedError(f"{self.name} never asks")
@@ -121,6 +166,13 @@ class Stage(Part, Generic[In, Out]):
             return {self.digest: ask(want.item)}
         except ItemError as error:
             return error
+
+    def release(self, item: In, work: Path) -> None:
+        """Nothing will read the film again that came of this item: it may be deleted."""
+
+    def recover(self, item: In, work: Path) -> bool:
+        """A film is wanted whose file is gone: whether asking anew would bring it back."""
+        return False
 
     def apply(self, item: In, answer: Answer) -> Iterable[Out | Rejected]:
         """What follows from the answer: pure and cheap, called by the driver on every run."""

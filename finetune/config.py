@@ -143,7 +143,6 @@ class Recipe:
     frame_interval: int = 1  # a clip is used if it has more than frames * interval frames
     fps: Literal["seen", "source"] = "seen"  # of the frames the model sees, or of the file
     masks: bool = True  # frame masks: 25 % of clips, in nine kinds
-    shuffle_targets: bool = False  # the noise of one clip is the target of another: a control
 
     vae: str = "stabilityai/sd-vae-ft-ema"  # or "tiny-random"
     text_encoder: str = "DeepFloyd/t5-v1_1-xxl"  # or "tiny-random"
@@ -158,7 +157,7 @@ class Recipe:
 
     engine: Literal["torch", "colossalai"] = "torch"
     # auto: one device alone, else ddp under torch and zero2 under colossalai
-    strategy: Literal["auto", "ddp", "fsdp2", "zero1", "zero2", "gemini"] = "auto"
+    strategy: Literal["auto", "ddp", "fsdp2", "zero1", "zero2"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     compile: bool = False  # the blocks, one graph shared by all
@@ -201,7 +200,7 @@ def _check_bucket(bucket: Bucket) -> None:
 def _check_engine(recipe: Recipe) -> None:
     known = {
         "torch": ("auto", "ddp", "fsdp2"),
-        "colossalai": ("auto", "zero1", "zero2", "gemini"),
+        "colossalai": ("auto", "zero1", "zero2"),
     }[recipe.engine]
     if recipe.strategy not in known:
         raise ConfigError(

@@ -33,6 +33,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
     1: (
         "brickfilm.charts",
         "brickfilm.drawings",
+        "brickfilm.in_use",
         "brickfilm.ledger",
         "brickfilm.licences",
         "brickfilm.media",
@@ -48,6 +49,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
     ),
     2: (
         "brickfilm.executors",
+        "brickfilm.jobs",
         "brickfilm.pipeline",
         "brickfilm.progress",
         "brickfilm.run",
@@ -321,9 +323,12 @@ def test_the_median_function_is_short() -> None:
 
 
 def functions(module: Module) -> Iterator[tuple[str, int]]:
+    """Functions with their lines; of a GPU kernel, whose signature is half a page, its body's."""
     for node in ast.walk(module.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+            kernel = any(ast.unparse(d).startswith("triton.") for d in node.decorator_list)
+            first = node.body[0].lineno if kernel else node.lineno
+            yield node.name, (node.end_lineno or first) - first + 1
 
 
 def test_what_the_house_does_without() -> None:

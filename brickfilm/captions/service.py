@@ -46,7 +46,7 @@ class Service:
         """An open client that any number of threads may use."""
         import openai  # half a second to import, and only those who ask need it
 
-        secret = self._secret()
+        secret = self.secret()
         limits = openai.DefaultHttpxClient(proxy=self.proxy, timeout=self.timeout)
         with openai.OpenAI(
             api_key=secret,
@@ -57,7 +57,8 @@ class Service:
         ) as api:
             yield Client(self, api, secret)
 
-    def _secret(self) -> str:
+    def secret(self) -> str:
+        """The key, read where it is used and kept nowhere else."""
         secret = os.environ.get(self.key_variable, "")
         if not secret and self.base_url is None:
             raise MissingKey(
@@ -125,12 +126,20 @@ class Client:
                 self.dialect = other
             return self.dialect != dialect
 
+    def call_once(self, request: Callable[[], T]) -> T:
+        """A request that must not arrive twice: never retried."""
+        return self._call(request, patience=0.0)
+
     def call(self, request: Callable[[], T]) -> T:
-        """Any request, patiently; errors come out in our words, without the key."""
+        """Any request, patiently."""
+        return self._call(request, patience=self.service.patience)
+
+    def _call(self, request: Callable[[], T], *, patience: float) -> T:
+        """Errors come out in our words, without the key."""
         import openai
 
         try:
-            return patiently(request, patience=self.service.patience)
+            return patiently(request, patience=patience)
         except openai.APIError as error:
             self._translate(error)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import cloudpickle
 import typer
@@ -15,6 +16,7 @@ from rich.console import Console
 from brickfilm.build import build, rehearse
 from brickfilm.errors import Interrupted, UsageError
 from brickfilm.pipeline import AnyStage, Source
+from brickfilm.records import Listing, Video
 
 console = Console()
 
@@ -26,6 +28,22 @@ class Recipe:
     source: Source
     stages: Sequence[AnyStage]
     test_fraction: float = 0.05
+
+
+@runtime_checkable
+class Lockable(Protocol):
+    """A source that can fetch exactly what a lock file names."""
+
+    def locked(self, folder: Path, *, allow_drift: bool = False) -> Source:
+        """This source, bound to the lock file of a folder."""
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """A source that knows what fetching will take."""
+
+    def forecast(self, films: Sequence[Listing]) -> object:
+        """In words, by `str`."""
 
 
 def recipe_of(footage: Path, captions: str) -> Recipe:
@@ -86,10 +104,26 @@ def rehearse_build(recipe: Recipe, out: Path, training: Path | None = None) -> N
     for lane in run.lanes:
         if planned := run.planned[lane.position]:
             console.print(f"{lane.stage.name}: {len(planned)} to do", highlight=False)
+        if planned and Video in lane.stage.makes and isinstance(recipe.source, Forecaster):
+            for film in planned:
+                console.print(f"  {film.source_id}  {film.title}", highlight=False, markup=False)
+            console.print(str(recipe.source.forecast(planned)), highlight=False, soft_wrap=True)
     if training:
         from brickfilm.commands.hub import planned_survival_table
 
         console.print(planned_survival_table(pipeline, run, training))
+    for trouble in run.outcomes:
+        if trouble.kind == "listing" and trouble.outcome in ("failed", "rejected"):
+            console.print(f"{trouble.outcome}: {trouble.message}", highlight=False, soft_wrap=True)
+
+
+def lock_recipe(recipe: Recipe, out: Path, *, allow_drift: bool) -> Recipe:
+    """The recipe, bound to the lock file in `out`."""
+    if not isinstance(recipe.source, Lockable):
+        raise UsageError(
+            f"--locked: {type(recipe.source).__name__} writes no lock file, its films are at hand"
+        )
+    return replace(recipe, source=recipe.source.locked(out, allow_drift=allow_drift))
 
 
 def _captioners(captions: str) -> tuple[AnyStage, ...]:

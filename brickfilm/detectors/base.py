@@ -14,9 +14,13 @@ Stretch = tuple[int, int]
 class Detector(Observer):
     """Sees every frame of a film, then says where its shots are."""
 
+    def cuts(self, rows: Rows) -> list[int]:
+        """The hard cuts of a whole film: first frames of new shots."""
+        raise NotImplementedError
+
     def shots(self, rows: Rows) -> list[Stretch]:
         """The shots of a whole film in order. Frames between two of them belong to neither."""
-        raise NotImplementedError
+        return shots_between(self.cuts(rows), len(rows))
 
 
 def shots_between(cuts: Sequence[int], frames: int) -> list[Stretch]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from brickfilm.detectors.base import Detector, Stretch, shots_between
+from brickfilm.detectors.base import Detector
 from brickfilm.media import ReducedFrame
 from brickfilm.observe import Floats, Observe, Rows
 from brickfilm.records import Video
@@ -58,13 +58,13 @@ class Adaptive(_Scored):
     min_frames: int = field(default=15, compare=False)
     """From one cut to the next; what comes sooner is no cut to this detector."""
 
-    def shots(self, rows: Rows) -> list[Stretch]:
+    def cuts(self, rows: Rows) -> list[int]:
         scores = rows.values[:, 0]
         around = _around(scores)
         ratio = np.where(around > 1e-5, scores / np.maximum(around, 1e-5), 255.0)
         high = (ratio >= self.threshold) & (scores >= self.min_score)
         high[:WINDOW] = high[len(high) - WINDOW :] = False
-        return shots_between(_spaced(np.flatnonzero(high), self.min_frames), len(rows))
+        return _spaced(np.flatnonzero(high), self.min_frames)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Content(_Scored):
     min_frames: int = field(default=15, compare=False)
     """Cuts nearer to one another are merged into the last of them."""
 
-    def shots(self, rows: Rows) -> list[Stretch]:
+    def cuts(self, rows: Rows) -> list[int]:
         from scenedetect import FrameTimecode
         from scenedetect.detector import FlashFilter
 
@@ -84,7 +84,7 @@ class Content(_Scored):
         for number, score in enumerate(rows.values[:, 0]):
             time = FrameTimecode(number, 25.0)
             cuts += merged.filter(timecode=time, above_threshold=bool(score >= self.threshold))
-        return shots_between([cut.frame_num for cut in cuts], len(rows))
+        return [cut.frame_num for cut in cuts]
 
 
 def _around(scores: Floats) -> Floats:

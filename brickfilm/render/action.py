@@ -94,6 +94,23 @@ def working(t: float) -> Pose:
     return Pose(right_arm=70 + 50 * swing, left_arm=60 + 40 * swing, bow=-6 + 12 * swing)
 
 
+def trot(start: Spot, span: float, pace: float = 3.2) -> Act:
+    """A beast of four legs (joints 1 to 4) goes `span` studs to the right, and back."""
+
+    def act(t: float) -> Array:
+        gone = (t * pace) % (2 * span)
+        x = start[0] + min(gone, 2 * span - gone)
+        turn = turn_y(0 if gone < span else 180)
+        body = shift(x, start[1] + 0.08 * abs(sin(t * 5)), start[2]) @ turn
+        legs = []
+        for hip, phase in ((-1.8, 0), (1.9, pi), (-1.8, pi), (1.9, 0)):
+            swing = turn_z(28 * sin(t * 5 + phase))
+            legs.append(body @ shift(hip, 1.5, 0) @ swing @ shift(-hip, -1.5, 0))
+        return np.stack([body, *legs])
+
+    return act
+
+
 def sliding(at: Spot, speed: float, span: float, facing: float = 0.0, bob: float = 0.02) -> Act:
     """Drives or sails along x and comes round again; a machine of one joint."""
 

@@ -15,11 +15,11 @@ from brickfilm.render.stage import Stage
 def backdrop(lens: Perspective, size: tuple[int, int], stage: Stage, lighting: Lighting) -> Array:
     """[H, W, 3] linear light for every pixel: a gradient, clouds, or stars."""
     width, height = size
-    coarse = 4
+    coarse = 4  # of the lens's samples, two a pixel
     small = Perspective(
         lens.eye, lens.axes, lens.focal / coarse, (lens.centre[0] / coarse, lens.centre[1] / coarse)
     )
-    rays = small.rays(width // coarse, height // coarse)
+    rays = small.rays(-(-width // 2), -(-height // 2))
     rise = rays[..., 1] / np.linalg.norm(rays, axis=2)
     share = np.clip((rise + 0.08) / 0.55, 0, 1)[..., None] ** 0.8
     low, high = (np.array(plastic(code), np.float32) for code in stage.sky)
@@ -51,5 +51,6 @@ def _stars(sky: Array, lens: Perspective) -> None:
     screen, key = lens.project(points)
     height, width = sky.shape[:2]
     for (x, y), depth, bright in zip(screen, key, rng.uniform(0.15, 1.0, 900), strict=True):
+        x, y = x / 2, y / 2
         if np.isfinite(depth) and 0 <= x < width and 0 <= y < height:
-            cv2.circle(sky, (int(x), int(y)), 1 + int(bright > 0.8), (bright,) * 3, -1)
+            cv2.circle(sky, (int(x), int(y)), int(bright > 0.8), (bright,) * 3, -1)

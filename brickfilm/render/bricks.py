@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from brickfilm.render.mesh import Colour, Mesh, box, build, cylinder, decal, merge
+import numpy as np
+
+from brickfilm.render.mesh import Colour, Mesh, box, build, cylinder, decal, merge, repeat
 
 BRICK = 1.2
 """Height of a brick in studs; a plate is a third of it."""
@@ -24,13 +26,8 @@ def tinted(colour: Colour, rng: Random, spread: float = 0.06) -> Colour:
 
 def studs(x: float, y: float, z: float, w: int, d: int, colour: Colour, sides: int = 10) -> Mesh:
     """A field of w x d studs on a surface at height y."""
-    return merge(
-        [
-            cylinder(x + i + 0.5, z + k + 0.5, y, y + STUD_HEIGHT, STUD_RADIUS, colour, sides)
-            for i in range(w)
-            for k in range(d)
-        ]
-    )
+    one = cylinder(x + 0.5, z + 0.5, y, y + STUD_HEIGHT, STUD_RADIUS, colour, sides)
+    return repeat(one, np.array([(i, 0, k) for i in range(w) for k in range(d)]))
 
 
 def floor(
@@ -86,7 +83,7 @@ def _wedge(
     """A three-cornered side (z, y), drawn out along x."""
     points = [(x, y + b, z + a) for a, b in side] + [(x + w, y + b, z + a) for a, b in side]
     faces = [[0, 1, 2], [3, 4, 5], [0, 1, 4, 3], [1, 2, 5, 4], [2, 0, 3, 5]]
-    return build(points, faces, colour)  # type: ignore[arg-type]
+    return build(points, faces, colour)
 
 
 def wall(

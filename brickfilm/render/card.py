@@ -46,18 +46,18 @@ GLYPHS = {
 def card(words: str, palette: Palette) -> Stage:
     """The card as a set of its own, seen from above; a letter we do not have is a gap."""
     lines = [_letters(line) for line in words.upper().split("\n")]
-    wide = max(30, *(line.shape[1] for line in lines)) + 10
-    deep = 9 * len(lines) + 24
+    text = max(24, *(line.shape[1] for line in lines))
+    wide, deep = text + 14, round(0.62 * (text + 14))
     base = plastic(palette.bright[1])
     parts: list[Mesh] = [baseplate(-wide / 2, -deep / 2, wide, deep, base)]
     for number, line in enumerate(lines):
         colour = plastic(palette.bright[(2, 3, 0)[number % 3]])
-        left, top = -wide // 2 + (wide - line.shape[1]) // 2, 4 * len(lines) + 3 - 9 * number
+        left, top = -(line.shape[1] // 2), 9 * len(lines) // 2 - 9 * number
         for row, column in zip(*np.nonzero(line), strict=True):
             x, z = left + int(column) - (wide % 2) / 2, top - int(row) - (deep % 2) / 2
             parts.append(plate(x, 0, z, 1, 1, colour))
-    away = wide * 0.86
-    view = View(eye=(0, away, -away * 0.3), target=(0, 0, 2.5), angle=56, actors=())
+    away = (text + 6) * 0.92
+    view = View(eye=(0, away, -away * 0.25), target=(0, 0, 0.4), angle=56, actors=())
     return Stage(still=merge(parts), actors=(), views=(view,), sky=palette.sky)
 
 

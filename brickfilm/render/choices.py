@@ -11,7 +11,7 @@ SCENES = ("street", "castle", "space", "harbour", "forest")
 PALETTES = ("classic", "pastel", "earth", "neon", "winter")
 CAMERAS = ("static", "pan", "dolly", "nudge", "handheld", "whip")
 LIGHTINGS = ("day", "dusk", "night", "lamp", "overcast")
-SPEEDS = {"slow": 0.45, "medium": 1.0, "fast": 2.2}
+SPEEDS = {"slow": 0.5, "medium": 1.2, "fast": 3.6}
 """How far things move between two drawings, as a factor on a walking pace."""
 VFR = ("jitter", "half", "random-holds", "drop-third")
 KINDS = ("action", "frozen", "title")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from brickfilm.render.captions import webvtt
@@ -16,36 +17,26 @@ def demo_film() -> BrickFilm:
 
     It opens on a title card; there is a fade, a shot too short and a shot where nothing moves.
     """
+    street = Shot(scene="street", lighting="day", hold=2)
+    harbour = Shot(scene="harbour", lighting="day", hold=2)
+    castle = Shot(scene="castle", lighting="dusk", hold=2)
+    forest = Shot(scene="forest", lighting="lamp", hold=3)
+    space = Shot(scene="space", lighting="night", hold=3)
     return BrickFilm(
         seed=2,
         palette="classic",
+        camera="static",
         shots=(
-            Shot(kind="title", seconds=2, scene="street", words="A BUSY MORNING", hold=2),
-            Shot(seconds=4.5, scene="street", view=0, lighting="day", camera="static", hold=2),
-            Shot(seconds=4, scene="street", view=1, lighting="day", camera="pan", hold=3),
-            Shot(seconds=4, scene="harbour", view=0, lighting="day", camera="static", hold=2),
-            Shot(frames=11, scene="harbour", view=1, lighting="day", camera="static", hold=2),
-            Shot(
-                seconds=4.5,
-                scene="castle",
-                view=0,
-                lighting="dusk",
-                camera="dolly",
-                hold=2,
-                transition="fade",
-            ),
-            Shot(
-                kind="frozen",
-                seconds=3,
-                scene="castle",
-                view=1,
-                lighting="dusk",
-                camera="static",
-                hold=2,
-            ),
-            Shot(seconds=4.5, scene="space", view=0, lighting="night", camera="static", hold=3),
-            Shot(seconds=4, scene="forest", view=0, lighting="lamp", camera="nudge", hold=3),
-            Shot(seconds=4, scene="forest", view=1, lighting="lamp", camera="static", hold=2),
+            replace(street, kind="title", seconds=2, words="A BUSY\nMORNING"),
+            replace(street, seconds=4.5, view=0),
+            replace(street, seconds=4, view=1, hold=3, camera="pan"),
+            replace(harbour, seconds=4, view=0),
+            replace(harbour, frames=11, view=2),
+            replace(castle, seconds=4.5, view=0, camera="dolly"),
+            replace(castle, seconds=3, view=1, kind="frozen"),
+            replace(space, seconds=4.5, view=0, transition="fade"),
+            replace(forest, seconds=4, view=0, camera="nudge"),
+            replace(forest, seconds=4, view=1, hold=2),
         ),
     )
 

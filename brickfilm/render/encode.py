@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brickfilm.render.choices import RenderError
-from brickfilm.render.kinds import Array
+
+if TYPE_CHECKING:
+    from brickfilm.render.kinds import Array
 
 
 @dataclass(frozen=True, kw_only=True)

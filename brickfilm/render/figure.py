@@ -203,7 +203,9 @@ def _face(kind: str) -> list[Mesh]:
         parts.append(_wrap([(-0.2, 3.85), (0.2, 3.85), (0.12, 3.75), (-0.12, 3.75)], white))
     if kind == "moustache":
         brown = plastic("#4a2c1a")
-        parts.append(_wrap([(-0.26, 3.84), (0.0, 3.95), (0.26, 3.84), (0.0, 3.86)], brown, 0.65))
+        for side in (-1, 1):
+            half = [(0.0, 3.86), (0.0, 3.96), (side * 0.2, 3.9), (side * 0.3, 3.82)]
+            parts.append(_wrap(half, brown, 0.65))
     return parts
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from brickfilm.render import timing
 from brickfilm.render.barcode import draw_barcode
@@ -22,9 +23,11 @@ from brickfilm.render.choices import (
     check,
 )
 from brickfilm.render.encode import Encoding, write_film
-from brickfilm.render.kinds import Array
-from brickfilm.render.script import Exposure, Shot, exposures, random_shots, resolve
+from brickfilm.render.script import Exposure, Shot, Wishes, exposures, random_shots, resolve
 from brickfilm.render.truth import ShotTruth, Truth
+
+if TYPE_CHECKING:
+    from brickfilm.render.kinds import Array
 
 DEFAULT_SECONDS = 30.0
 
@@ -38,7 +41,7 @@ class BrickFilm:
     size: tuple[int, int] = (640, 360)
     """Width and height in pixels, even numbers."""
     shots: tuple[Shot, ...] | None = None
-    """None: shots of 1.2 to 4.5 seconds drawn from the seed, `length` seconds in all."""
+    """None: shots of 1.4 to 6 seconds drawn from the seed, `length` seconds in all."""
     length: float | None = None
     """Seconds, for drawn shots."""
     holds: tuple[int, ...] = (2, 3)
@@ -84,27 +87,18 @@ class BrickFilm:
     def script(self) -> tuple[Shot, ...]:
         """The shots with nothing left open."""
         rng = Random(f"script {self.seed}")
-        scene = self.scene or rng.choice(SCENES)
-        palette = self.palette or rng.choice(PALETTES)
-        lighting = self.lighting or rng.choice(LIGHTINGS)
-        drawn = self.shots or random_shots(
+        shots = self.shots or random_shots(
             rng, seconds=self.length or DEFAULT_SECONDS, fades=self.fades, flashes=self.flashes
         )
-        first = rng.randrange(1 << 8)
-        return tuple(
-            resolve(
-                shot,
-                rng,
-                view=first + number,  # neighbours never share one: that would be no cut to see
-                hold=rng.choice(self.holds),
-                scene=scene,
-                palette=palette,
-                camera=self.camera,
-                lighting=lighting,
-                speed=self.speed,
-            )
-            for number, shot in enumerate(drawn)
+        wishes = Wishes(
+            holds=self.holds,
+            scene=self.scene,
+            palette=self.palette,
+            camera=self.camera,
+            lighting=self.lighting,
+            speed=self.speed,
         )
+        return resolve(shots, wishes, rng)
 
     @cached_property
     def exposures(self) -> tuple[Exposure, ...]:
@@ -132,7 +126,7 @@ class BrickFilm:
         )
 
     def _shots(self) -> Iterator[ShotTruth]:
-        from brickfilm.render.picture import caption
+        from brickfilm.render.captions import caption
 
         for number, shot in enumerate(self.script):
             own = [n for n, f in enumerate(self.exposures) if f.shot == number and not f.joins]

@@ -10,7 +10,7 @@ import numpy as np
 
 from brickfilm.render.kinds import Array
 from brickfilm.render.mesh import Colour, Mesh
-from brickfilm.render.raster import BEHIND, Parallel, Projection, Seen, normals_of, rasterise
+from brickfilm.render.raster import BEHIND, Parallel, rasterise
 
 MAP_PIXELS = 1024
 """Side of a shadow map."""
@@ -102,24 +102,39 @@ class Map:
     lens: Parallel
     key: Array
 
-    def lookup(self, points: Array, dx: float = 0.0, dy: float = 0.0) -> tuple[Array, Array]:
-        """The map's key at `points` [N, 3], and the points' own key."""
-        screen, own = self.lens.project(points)
-        x = np.clip(screen[:, 0] + dx, 0, self.key.shape[1] - 1).astype(np.int32)
-        y = np.clip(screen[:, 1] + dy, 0, self.key.shape[0] - 1).astype(np.int32)
-        return self.key[y, x], own
+    def sunlit(self, beam: Array, taps: Taps = HARD) -> Array:
+        """[N] share of the light that reaches places given in the light's own axes, `beam` [3, N].
 
-    def sunlit(self, points: Array, taps: Taps = HARD) -> Array:
-        """[N] share of the light that reaches `points` [N, 3], over a few samples of the map."""
-        screen, own = self.lens.project(points)
-        least = own + BIAS
-        lit = np.zeros(len(points), np.float32)
-        height, width = self.key.shape
+        What lies beyond the map is lit.
+        """
+        x = self.lens.scale * beam[0] + self.lens.centre[0]
+        y = self.lens.centre[1] - self.lens.scale * beam[1]
+        reach = (self.lens.far + BIAS) - beam[2]
+        lit = np.zeros(beam.shape[1:], np.float32)
         for dx, dy in taps:
-            x = (screen[:, 0] + dx).astype(np.int32).clip(0, width - 1)
-            y = (screen[:, 1] + dy).astype(np.int32).clip(0, height - 1)
-            lit += self.key[y, x] <= least
+            lit += self._at(x + dx, y + dy) <= reach
         return lit / len(taps)
+
+    def key_at(self, points: Array) -> Array:
+        """[N] the map's key over or under places [N, 3]."""
+        screen, _ = self.lens.project(points)
+        return self._at(screen[:, 0], screen[:, 1])
+
+    def _at(self, x: Array, y: Array) -> Array:
+        """The map's keys at pixels [N]; OpenCV's remap wants two dimensions of less than 2**15."""
+        shape = x.shape
+        if x.ndim == 1:
+            pad = -len(x) % 256
+            x, y = (np.pad(v, (0, pad)).reshape(-1, 256) for v in (x, y))
+        found: Array = cv2.remap(
+            self.key,
+            x.astype(np.float32),
+            y.astype(np.float32),
+            cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=BEHIND,
+        )
+        return found if found.shape == shape else found.ravel()[: shape[0]]
 
 
 def look_along(direction: tuple[float, float, float] | Array) -> Array:
@@ -142,11 +157,10 @@ def light_lens(direction: tuple[float, float, float], centre: Array, radius: flo
 
 def light_map(mesh: Mesh, lens: Parallel) -> Map:
     """What the light sees of `mesh`."""
-    seen = rasterise(mesh, normals_of(mesh), lens, (MAP_PIXELS, MAP_PIXELS))
-    return Map(lens, seen.key)
+    return Map(lens, rasterise(mesh, lens, (MAP_PIXELS, MAP_PIXELS), prints=False).key)
 
 
-def cast_map(mesh: Mesh, normals: Array, towards: Parallel) -> Map:
+def cast_map(mesh: Mesh, towards: Parallel) -> Map:
     """What a light sees of an actor alone, as finely as its extent allows."""
     plain, _ = replace(towards, scale=1.0, centre=(0.0, 0.0)).project(mesh.points)
     low, high = plain.min(axis=0), plain.max(axis=0)
@@ -155,7 +169,7 @@ def cast_map(mesh: Mesh, normals: Array, towards: Parallel) -> Map:
     centre = (border - scale * float(low[0]), border - scale * float(low[1]))
     lens = replace(towards, scale=scale, centre=centre)
     size = np.ceil((high - low) * scale).astype(int) + 2 * border
-    seen = rasterise(mesh, normals, lens, (int(size[0]), int(size[1])))
+    seen = rasterise(mesh, lens, (int(size[0]), int(size[1])), prints=False)
     return Map(lens, seen.key)
 
 
@@ -190,8 +204,9 @@ def shade(
         np.array(lighting.bounce, np.float32) * (1 - up) + np.array(lighting.sky, np.float32) * up
     )
     if above is not None:
-        height, own = above.lookup(points + normals * 0.5)
-        around *= (1 - 0.7 * np.clip((height - own) / 3.0, 0, 1))[:, None]
+        out = points + normals * 0.5
+        height = above.key_at(out)
+        around *= (1 - 0.7 * np.clip((height - out[:, 1]) / 3.0, 0, 1))[:, None]
     rim = (1 - np.clip((view * normals).sum(axis=1), 0, 1)) ** 3 * gloss * 0.35
     base = colour * around + rim[:, None] * around
     base += colour * (glow * lighting.lamps)[:, None]
@@ -229,21 +244,3 @@ def _sun(
         lighting.sun_colour, np.float32
     )
     return lit
-
-
-def positions(seen: Seen, lens: Projection, rows: Array, columns: Array) -> Array:
-    """World positions [N, 3] of pixels seen through a perspective lens."""
-    from brickfilm.render.raster import Perspective
-
-    assert isinstance(lens, Perspective)
-    depth = 1 / seen.key[rows, columns]
-    axes = lens.axes.astype(np.float32)
-    x = ((columns - lens.centre[0]) / lens.focal * depth).astype(np.float32)
-    y = ((lens.centre[1] - rows) / lens.focal * depth).astype(np.float32)
-    place: Array = (
-        lens.eye.astype(np.float32)
-        + x[:, None] * axes[0]
-        + y[:, None] * axes[1]
-        + depth[:, None].astype(np.float32) * axes[2]
-    )
-    return place

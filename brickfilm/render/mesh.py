@@ -32,6 +32,10 @@ class Mesh:
     """[F, CORNERS] indices into `points`."""
     part: Array
     """[F]."""
+    first: Array
+    """[P] the first point of each part; a part's points are neighbours."""
+    normal: Array
+    """[F, 3] unit vectors out of the part."""
     colour: Array
     """[F, 3] linear light, 0..1."""
     gloss: Array
@@ -43,7 +47,7 @@ class Mesh:
 
     @property
     def parts(self) -> int:
-        return int(self.part[-1]) + 1 if len(self.part) else 0
+        return len(self.first)
 
     def moved(self, x: float = 0, y: float = 0, z: float = 0) -> Mesh:
         """The same, elsewhere."""
@@ -51,7 +55,8 @@ class Mesh:
 
     def turned(self, degrees: float) -> Mesh:
         """The same, turned about the upright axis; positive turns its front to the right."""
-        return replace(self, points=self.points @ turn_y(degrees)[:3, :3].T)
+        turn = turn_y(degrees)[:3, :3].T
+        return replace(self, points=self.points @ turn, normal=self.normal @ turn)
 
     def on(self, joint: int) -> Mesh:
         """The same, all of it hung on one joint."""
@@ -65,11 +70,13 @@ class Mesh:
         """Every point moved by its limb's matrix; limbs [J, 4, 4]."""
         matrix = limbs[self.joint]
         points = np.einsum("vij,vj->vi", matrix[:, :3, :3], self.points) + matrix[:, :3, 3]
-        return replace(self, points=points.astype(np.float32))
+        turn = limbs[self.joint[self.faces[:, 0]], :3, :3]
+        normal = np.einsum("fij,fj->fi", turn, self.normal)
+        return replace(self, points=points.astype(np.float32), normal=normal.astype(np.float32))
 
 
 def build(
-    points: Array,
+    points: Array | Sequence[Sequence[float]],
     faces: Sequence[Sequence[int]],
     colour: Colour,
     gloss: float = 0.6,
@@ -79,15 +86,56 @@ def build(
     """One convex part (or one flat print)."""
     count = len(faces)
     padded = [[*face, *[face[-1]] * (CORNERS - len(face))] for face in faces]
+    corners = np.asarray(points, np.float32)
+    indices = np.array(padded, np.int32)
     return Mesh(
-        points=np.asarray(points, np.float32),
+        points=corners,
         joint=np.zeros(len(points), np.int32),
-        faces=np.array(padded, np.int32),
+        faces=indices,
         part=np.zeros(count, np.int32),
+        first=np.zeros(1, np.int32),
+        normal=_outward(corners, indices, flat=flat),
         colour=np.tile(np.array(colour, np.float32), (count, 1)),
         gloss=np.full(count, gloss, np.float32),
         glow=np.zeros(count, np.float32),
         flat=np.full(count, flat),
+    )
+
+
+def _outward(points: Array, faces: Array, *, flat: bool) -> Array:
+    """Unit normals that point away from the part's middle; a print's follow its winding."""
+    a, b, c = (points[faces[:, n]] for n in range(3))
+    normal = _cross(b - a, c - a)
+    normal /= np.maximum(np.sqrt((normal * normal).sum(axis=1, keepdims=True)), 1e-9)
+    inward = (normal * (a - points.mean(axis=0))).sum(axis=1) < 0
+    if not flat:
+        normal[inward] *= -1
+    return normal.astype(np.float32)
+
+
+def _cross(a: Array, b: Array) -> Array:
+    """np.cross for [N, 3], without its search for axes: a set has thousands of parts."""
+    (ax, ay, az), (bx, by, bz) = a.T, b.T
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
+
+
+def repeat(mesh: Mesh, offsets: Array) -> Mesh:
+    """`mesh` at each of `offsets` [N, 3]."""
+    count = len(offsets)
+    step = np.arange(count, dtype=np.int32)
+    points = mesh.points[None] + np.asarray(offsets, np.float32)[:, None]
+    faces = mesh.faces[None] + (step * len(mesh.points))[:, None, None]
+    return Mesh(
+        points=points.reshape(-1, 3),
+        joint=np.tile(mesh.joint, count),
+        faces=faces.reshape(-1, CORNERS),
+        part=(mesh.part[None] + (step * mesh.parts)[:, None]).ravel(),
+        first=(mesh.first[None] + (step * len(mesh.points))[:, None]).ravel(),
+        normal=np.tile(mesh.normal, (count, 1)),
+        colour=np.tile(mesh.colour, (count, 1)),
+        gloss=np.tile(mesh.gloss, count),
+        glow=np.tile(mesh.glow, count),
+        flat=np.tile(mesh.flat, count),
     )
 
 
@@ -100,6 +148,8 @@ def merge(meshes: Sequence[Mesh]) -> Mesh:
         joint=np.concatenate([m.joint for m in meshes]),
         faces=np.concatenate([m.faces + c for m, c in zip(meshes, corner, strict=False)]),
         part=np.concatenate([m.part + f for m, f in zip(meshes, first, strict=False)]),
+        first=np.concatenate([m.first + c for m, c in zip(meshes, corner, strict=False)]),
+        normal=np.concatenate([m.normal for m in meshes]),
         colour=np.concatenate([m.colour for m in meshes]),
         gloss=np.concatenate([m.gloss for m in meshes]),
         glow=np.concatenate([m.glow for m in meshes]),

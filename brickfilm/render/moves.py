@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, pi, sin
+from math import cos, pi
 from random import Random
 
 import numpy as np
@@ -14,8 +14,8 @@ MARGIN = {
     "static": (1.0, 1.0),
     "pan": (1.6, 1.0),
     "dolly": (1.2, 1.2),
-    "nudge": (1.12, 1.12),
-    "handheld": (1.08, 1.08),
+    "nudge": (1.16, 1.16),
+    "handheld": (1.12, 1.12),
     "whip": (1.8, 1.0),
 }
 """Size of the plate in frames, wide and high."""
@@ -32,8 +32,13 @@ class Aim:
     """Degrees."""
 
 
-def aim(camera: str, seconds: float, drawing: int, total: float, seed: str) -> Aim:
-    """The camera `seconds` (at the film's pace) into a shot of `total` seconds."""
+def aim(
+    camera: str, seconds: float, drawing: int, total: float, seed: str, rough: float = 1.0
+) -> Aim:
+    """The camera `seconds` (at the film's pace) into a shot of `total` seconds.
+
+    `rough` is how hard hands shake it, as a factor.
+    """
     rng = Random(seed)
     side = rng.choice((-1, 1))
     if camera == "pan":
@@ -42,35 +47,27 @@ def aim(camera: str, seconds: float, drawing: int, total: float, seed: str) -> A
         start = rng.choice((0.0, pi))
         return Aim(zoom=1.17 + 0.16 * cos(start + pi * seconds / rng.uniform(3.5, 5)))
     if camera == "nudge":
-        return _nudge(drawing, rng)
+        return _nudge(drawing, rng, rough)
     if camera == "handheld":
         shaky = Random(f"{seed} {drawing}")
-        return Aim(
-            shaky.uniform(-0.012, 0.012),
-            shaky.uniform(-0.015, 0.015),
-            1.0,
-            shaky.uniform(-0.4, 0.4),
-        )
+        far = min(0.03, 0.012 * rough)
+        x, y, roll = (shaky.uniform(-far, far) for _ in range(3))
+        return Aim(x=x, y=y, roll=30 * roll)
     if camera == "whip":
         turn = np.clip((seconds - total * rng.uniform(0.4, 0.6)) / 0.25, 0, 1)
         return Aim(x=side * 0.38 * cos(pi * float(turn)))
     return Aim()
 
 
-def _nudge(drawing: int, rng: Random) -> Aim:
+def _nudge(drawing: int, rng: Random, rough: float) -> Aim:
     """A hand knocks the camera now and then; it stays where it was knocked to."""
-    at = Aim()
-    due = rng.randint(3, 7)
+    at, due = Aim(), rng.randint(3, 7)
+    far = min(0.06, 0.03 * rough)
     for n in range(1, drawing + 1):
         if n == due:
-            at = Aim(rng.uniform(-0.03, 0.03), rng.uniform(-0.03, 0.03), 1.0, rng.uniform(-1, 1))
+            at = Aim(x=rng.uniform(-far, far), y=rng.uniform(-far, far), roll=rng.uniform(-1, 1))
             due = n + rng.randint(4, 11)
     return at
-
-
-def sway(seconds: float) -> float:
-    """Degrees by which a held lamp swings."""
-    return 3 * sin(seconds)
 
 
 def warp(at: Aim, plate: tuple[int, int], frame: tuple[int, int]) -> Array:

@@ -77,9 +77,10 @@ class Camera:
         """One press of the shutter."""
         shot = self.film.script[number]
         seed = f"{self.film.seed} {number}"
-        seconds = float(drawing * (shot.hold or 1) / self.film.fps) * SPEEDS[shot.speed or "medium"]
-        total = float(shot.length(self.film.fps) / self.film.fps) * SPEEDS[shot.speed or "medium"]
-        at = aim(shot.camera or "static", seconds, drawing, total, seed)
+        pace = SPEEDS[shot.speed or "medium"]
+        seconds = float(drawing * (shot.hold or 1) / self.film.fps) * pace
+        total = float(shot.length(self.film.fps) / self.film.fps) * pace
+        at = aim(shot.camera or "static", seconds, drawing, total, seed, pace)
         plate, view = self._plate(shot)
         actors = None
         if shot.kind != "title":
@@ -166,14 +167,3 @@ def _vignette(width: int, height: int) -> Array:
     x, y = np.linspace(-1, 1, width), np.linspace(-1, 1, height)[:, None]
     light = 255 * (1 - 0.16 * np.clip((x**2 + y**2) / 2, 0, 1) ** 1.4)
     return np.repeat(light[..., None], 3, axis=2).astype(np.uint8)
-
-
-def caption(shot: Shot, *, seed: int) -> str:
-    """The shot's own caption, else one composed from what is seen."""
-    if shot.caption is not None or shot.kind == "title":
-        return shot.caption or ""
-    stage = build_set(shot.scene or "", shot.palette or "", seed)
-    view = stage.views[(shot.view or 0) % len(stage.views)]
-    chosen = range(len(stage.actors)) if view.actors is None else view.actors
-    acts = [stage.actors[n].does for n in chosen]
-    return f"{view.shows}: {'; '.join(acts)}."

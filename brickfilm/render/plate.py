@@ -1,7 +1,7 @@
 """A set-up: the set as one camera position sees it, drawn once; the actors, drawn every time.
 
-Everything is drawn at twice the size and averaged down. What stands is kept in two layers: the
-light that always arrives, and the light that an actor's shadow may take.
+What stands is kept in two layers: the light that always arrives, and the light that an actor's
+shadow may take.
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ from brickfilm.render.light import (
     light_map,
     look_along,
     openness,
-    positions,
     shade,
 )
 from brickfilm.render.mesh import Mesh
-from brickfilm.render.raster import Perspective, Seen, normals_of, rasterise
+from brickfilm.render.raster import Perspective, Seen, rasterise
+from brickfilm.render.samples import FINE, Samples, samples_of
 from brickfilm.render.stage import Stage, View
 
-FINE = 2
-"""Samples a pixel, each way."""
 RADIUS = 34.0
 """Studs round the middle of the set that have shadows."""
-SEAM, CREASE = 0.62, 1.22
-"""Brightness where two bricks meet, and on the edge of one."""
+WORLD = np.eye(3)
+CONTACT = 256
+"""Side of the map of what stands close to the ground, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,6 @@ class LitSet:
 
     stage: Stage
     lighting: Lighting
-    normals: Array
     sun: Map
     above: Map
 
@@ -53,13 +51,8 @@ def light_set(stage: Stage, lighting: Lighting) -> LitSet:
     """Work out what the sun and the sky see."""
     centre = np.array([0.0, 2.0, 4.0])
     lens = light_lens((-lighting.sun[0], -lighting.sun[1], -lighting.sun[2]), centre, RADIUS)
-    return LitSet(
-        stage,
-        lighting,
-        normals_of(stage.still),
-        light_map(stage.still, lens),
-        openness(stage.still, centre, RADIUS),
-    )
+    sun = light_map(stage.still, lens)
+    return LitSet(stage, lighting, sun, openness(stage.still, centre, RADIUS))
 
 
 def lens_of(view: View, size: tuple[int, int], frame: int) -> Perspective:
@@ -76,60 +69,65 @@ class Plate:
         self.lit, self.size = lit, size
         fine = (size[0] * FINE, size[1] * FINE)
         self.lens = lens_of(view, fine, frame * FINE)
-        self.seen = rasterise(lit.stage.still, lit.normals, self.lens, fine)
+        self.seen = rasterise(lit.stage.still, self.lens, fine)
         base, sunny = self._paint()
         blur = self._blur(view)
-        self.base, self.sunny = _defocus(_reduce(base), blur), _defocus(_reduce(sunny), blur)
+        self.base, self.sunny = _defocus(base, blur), _defocus(sunny, blur)
         self.still = display(self.base + self.sunny)
-        self._places()
+        self.place = self._places()
 
     def _paint(self) -> tuple[Array, Array]:
+        """Both layers of the set, [H, W, 3]."""
         lit, mesh = self.lit, self.lit.stage.still
-        width, height = self.size[0] * FINE, self.size[1] * FINE
-        base = backdrop(self.lens, (width, height), lit.stage, lit.lighting)
-        sunny = np.zeros_like(base)
-        rows, columns = np.nonzero(self.seen.face >= 0)
-        face = self.seen.face[rows, columns]
-        points = positions(self.seen, self.lens, rows, columns)
-        edges = _edges(self.seen, mesh, lit.normals)[rows, columns]
-        look = (mesh.colour[face] * edges[:, None], mesh.gloss[face], mesh.glow[face])
+        samples = samples_of(self.seen, mesh)
+        points = samples.linear(self.lens, WORLD).T
+        normals = mesh.normal[samples.face]
+        colour = mesh.colour[samples.face] * samples.tint[:, None]
+        look = (colour, mesh.gloss[samples.face], mesh.glow[samples.face])
         eye = self.lens.eye.astype(np.float32)
-        normals = lit.normals[face]
         always, sun = shade(points, normals, eye, look, lit.lighting, lit.stage.lamps, lit.above)
-        base[rows, columns] = always
-        sunny[rows, columns] = sun * lit.sun.sunlit(points + normals * 0.04, SOFT)[:, None]
+        sun *= lit.sun.sunlit(self._beam(samples, mesh, 0.04), SOFT)[:, None]
+        base = backdrop(self.lens, self.size, lit.stage, lit.lighting)
+        sunny = np.zeros_like(base)
+        at = samples.rows, samples.columns
+        base[at] = base[at] * (1 - samples.cover()[:, None]) + samples.per_pixel(always)
+        sunny[at] = samples.per_pixel(sun)
         return base, sunny
+
+    def _beam(
+        self, samples: Samples, mesh: Mesh, lift: float, lens: Perspective | None = None
+    ) -> Array:
+        """[3, S] the samples in the sun's axes, lifted off their faces by `lift` studs."""
+        axes = self.lit.sun.lens.axes
+        lifted = (mesh.normal @ (axes.T * lift).astype(np.float32))[samples.face]
+        beam: Array = samples.linear(lens or self.lens, axes) + lifted.T
+        return beam
 
     def _blur(self, view: View) -> Array:
         """[H, W] how far out of focus each pixel is, 0..1; what is near stays sharp."""
         key = self.seen.key[::FINE, ::FINE]
         focus = float(np.linalg.norm(np.subtract(view.target, view.eye)))
-        depth = np.where(key > 0, 1 / np.maximum(key, 1e-3), 4 * focus)
+        sky = focus * (1.0 if self.lit.stage.stars else 2.0)
+        depth = np.where(key > 0, 1 / np.maximum(key, 1e-3), sky)
         out: Array = np.clip((depth - focus * 1.25) / (focus * 1.5), 0, 1).astype(np.float32)
         return out
 
-    def _places(self) -> None:
-        """Where each pixel of the plate stands, for the actors' shadows."""
-        coarse = Seen(self.seen.face[::FINE, ::FINE], self.seen.key[::FINE, ::FINE])
-        lens = replace(
-            self.lens,
-            focal=self.lens.focal / FINE,
-            centre=(self.lens.centre[0] / FINE, self.lens.centre[1] / FINE),
-        )
-        height, width = coarse.face.shape
-        rows, columns = np.nonzero(coarse.face >= 0)
-        self.place = np.full((height, width, 3), 1e4, np.float32)
-        self.place[rows, columns] = positions(coarse, lens, rows, columns)
+    def _places(self) -> tuple[Array, Array]:
+        """Where each pixel stands, in the sun's axes and in the world's, both [3, H, W]."""
+        key = self.seen.key[::FINE, ::FINE]
+        grid: Array = np.indices(key.shape, np.int32) * FINE
+        none = np.zeros(0, np.int32)
+        everywhere = Samples(none, none, 0, none, none, none, grid[0], grid[1], key)
+        return tuple(everywhere.linear(self.lens, axes) for axes in (self.lit.sun.lens.axes, WORLD))  # type: ignore[return-value]
 
     def draw(self, mesh: Mesh | None) -> Array:
         """The plate [H, W, 3] uint8 RGB with a moving mesh on it."""
         picture = self.still.copy()
         if mesh is None or not len(mesh.faces):
             return picture
-        normals = normals_of(mesh)
-        cast = cast_map(mesh, normals, self.lit.sun.lens)
+        cast = cast_map(mesh, self.lit.sun.lens)
         self._shadow(picture, mesh, cast)
-        self._actors(picture, mesh, normals, cast)
+        self._actors(picture, mesh, cast)
         return picture
 
     def _window(self, points: Array, grow: int) -> tuple[int, int, int, int]:
@@ -145,34 +143,21 @@ class Plate:
     def _shadow(self, picture: Array, mesh: Mesh, cast: Map) -> None:
         """Darken what the mesh keeps the sun from, and the ground close to it."""
         sun = np.array(self.lit.lighting.sun, np.float32)
-        points = mesh.points
-        ground = points - sun * (points[:, 1:2] / sun[1])
-        x0, y0, x1, y1 = self._window(np.concatenate([points, ground]), 12)
+        corners = mesh.points[mesh.first]
+        ground = corners - sun * (corners[:, 1:2] / sun[1])
+        x0, y0, x1, y1 = self._window(np.concatenate([corners, ground]), 24)
         if x1 <= x0 or y1 <= y0:
             return
-        area = (slice(y0, y1), slice(x0, x1))
-        place = self.place[area].reshape(-1, 3)
-        lit = cast.sunlit(place).reshape(y1 - y0, x1 - x0)
-        keep = cv2.GaussianBlur(lit, (0, 0), 1.1)
-        close = self._close(place, mesh).reshape(y1 - y0, x1 - x0, 1)
-        picture[area] = display(self.base[area] * close + self.sunny[area] * keep[..., None])
+        beam, world = (place[:, y0:y1, x0:x1] for place in self.place)
+        keep = cv2.GaussianBlur(cast.sunlit(beam), (0, 0), 1.1)
+        close = _close(world, mesh)
+        rows, columns = np.nonzero((keep < 0.995) | (close < 0.995))
+        at = rows + y0, columns + x0
+        light = self.base[at] * close[rows, columns, None]
+        light += self.sunny[at] * keep[rows, columns, None]
+        picture[at] = (np.sqrt(np.minimum(light, 1)) * 255).astype(np.uint8)
 
-    def _close(self, place: Array, mesh: Mesh) -> Array:
-        """[N] share of the sky that the mesh leaves to the ground near its feet."""
-        low = mesh.points[mesh.points[:, 1] < 1.0]
-        if not len(low):
-            return np.ones(len(place), np.float32)
-        side, scale = 256, 256 / (2 * RADIUS)
-        spot = ((low[:, [0, 2]] + [RADIUS, RADIUS - 4]) * scale).astype(int).clip(0, side - 1)
-        cover = np.zeros((side, side), np.float32)
-        cover[spot[:, 1], spot[:, 0]] = 1
-        cover = cv2.GaussianBlur(cv2.dilate(cover, np.ones((3, 3))), (0, 0), 2.4)
-        x = ((place[:, 0] + RADIUS) * scale).clip(0, side - 1).astype(np.int32)
-        z = ((place[:, 2] + RADIUS - 4) * scale).clip(0, side - 1).astype(np.int32)
-        shade: Array = 1 - 0.6 * np.minimum(cover[z, x] * 1.3, 1) * (place[:, 1] < 1.0)
-        return shade
-
-    def _actors(self, picture: Array, mesh: Mesh, normals: Array, cast: Map) -> None:
+    def _actors(self, picture: Array, mesh: Mesh, cast: Map) -> None:
         x0, y0, x1, y1 = self._window(mesh.points, 2)
         if x1 <= x0 or y1 <= y0:
             return
@@ -180,62 +165,46 @@ class Plate:
         centre = (self.lens.centre[0] - x0 * FINE, self.lens.centre[1] - y0 * FINE)
         lens = replace(self.lens, centre=centre)
         size = ((x1 - x0) * FINE, (y1 - y0) * FINE)
-        seen = rasterise(mesh, normals, lens, size, Seen(self.seen.face[fine], self.seen.key[fine]))
-        always, sun = self._paint_faces(mesh, normals)
-        edges = _edges(seen, mesh, normals)[..., None]
-        base = _reduce(always[seen.face] * edges)
-        sunny = _reduce(sun[seen.face] * edges)
-        cover = _reduce((seen.face >= 0).astype(np.float32))[..., None]
-        rows, columns = np.nonzero(cover[..., 0])
-        light = self._light_on(seen, lens, normals, cast, rows, columns)
-        area = (slice(y0, y1), slice(x0, x1))
-        colour = base[rows, columns] + sunny[rows, columns] * light[:, None]
-        share = cover[rows, columns]
-        bright = np.sqrt(np.minimum(colour / share, 1)) * 255
-        under = picture[area][rows, columns]
-        picture[area][rows, columns] = (under + (bright - under) * share).astype(np.uint8)
+        seen = rasterise(mesh, lens, size, Seen(self.seen.face[fine], self.seen.key[fine]))
+        samples = samples_of(seen, mesh)
+        if not len(samples.rows):
+            return
+        beam = self._beam(samples, mesh, 0.1, lens)
+        light = cast.sunlit(beam, EDGED) * self.lit.sun.sunlit(beam)
+        always, sun = self._paint_faces(mesh)
+        colour = always[samples.face] + sun[samples.face] * light[:, None]
+        colour *= samples.tint[:, None]
+        share = samples.cover()[:, None]
+        bright = np.sqrt(np.minimum(samples.per_pixel(colour) / share, 1)) * 255
+        at = samples.rows + y0, samples.columns + x0
+        under = picture[at]
+        picture[at] = (under + (bright - under) * share).astype(np.uint8)
 
-    def _paint_faces(self, mesh: Mesh, normals: Array) -> tuple[Array, Array]:
-        """Light of each face of an actor, [F + 1, 3]: faces are small, so one value will do.
-
-        The last row is black, for pixels of no face.
-        """
-        middle = mesh.points[mesh.faces].mean(axis=1)
+    def _paint_faces(self, mesh: Mesh) -> tuple[Array, Array]:
+        """Light of each face of an actor, [F, 3]: faces are small, so one value a face will do."""
+        middle = (mesh.points[mesh.faces[:, 0]] + mesh.points[mesh.faces[:, 2]]) / 2
+        eye = self.lens.eye.astype(np.float32)
         look = (mesh.colour, mesh.gloss, mesh.glow)
-        always, sun = shade(
-            middle,
-            normals,
-            self.lens.eye.astype(np.float32),
-            look,
-            self.lit.lighting,
-            self.lit.stage.lamps,
-            None,
-        )
-        black = np.zeros((1, 3), np.float32)
-        return (
-            np.concatenate([always, black]).astype(np.float32),
-            np.concatenate([sun, black]).astype(np.float32),
-        )
-
-    def _light_on(
-        self, seen: Seen, lens: Perspective, normals: Array, cast: Map, rows: Array, columns: Array
-    ) -> Array:
-        """[N] share of the sun on an actor at coarse pixels, from one fine sample each."""
-        face = seen.face.reshape(seen.face.shape[0] // FINE, FINE, -1, FINE)
-        fine = face.transpose(0, 2, 1, 3).reshape(face.shape[0], face.shape[2], -1)[rows, columns]
-        which = fine.argmax(axis=1)
-        y, x = rows * FINE + which // FINE, columns * FINE + which % FINE
-        normal = normals[seen.face[y, x]]
-        points = positions(seen, lens, y, x) + normal * 0.1
-        own: Array = cast.sunlit(points, EDGED) * self.lit.sun.sunlit(points, EDGED)
-        return own
+        stage = self.lit.stage
+        return shade(middle, mesh.normal, eye, look, self.lit.lighting, stage.lamps, None)
 
 
-def _reduce(layer: Array) -> Array:
-    """Average FINE x FINE samples to one pixel."""
-    height, width = layer.shape[:2]
-    small: Array = cv2.resize(layer, (width // FINE, height // FINE), interpolation=cv2.INTER_AREA)
-    return small
+def _close(world: Array, mesh: Mesh) -> Array:
+    """[H, W] share of the sky that the mesh leaves to the ground near its feet; world [3, H, W]."""
+    low = mesh.points[mesh.points[:, 1] < 1.0]
+    scale = CONTACT / (2 * RADIUS)
+    spot = ((low[:, [0, 2]] + [RADIUS, RADIUS - 4]) * scale).astype(int)
+    spot = spot[((spot >= 0) & (spot < CONTACT)).all(axis=1)]
+    if not len(spot):
+        return np.ones(world.shape[1:], np.float32)
+    cover = np.zeros((CONTACT, CONTACT), np.float32)
+    cover[spot[:, 1], spot[:, 0]] = 1
+    cover = cv2.GaussianBlur(cv2.dilate(cover, np.ones((3, 3))), (0, 0), 2.4)
+    x = (world[0] + RADIUS) * np.float32(scale)
+    z = (world[2] + (RADIUS - 4)) * np.float32(scale)
+    around = cv2.remap(cover, x, z, cv2.INTER_LINEAR)
+    share: Array = 1 - 0.6 * np.minimum(around * 1.3, 1) * (world[1] < 1.0)
+    return share
 
 
 def display(light: Array) -> Array:
@@ -255,24 +224,3 @@ def _defocus(layer: Array, blur: Array) -> Array:
     layer = layer * (1 - first) + soft * first
     out: Array = layer * (1 - second) + softer * second
     return out
-
-
-def _edges(seen: Seen, mesh: Mesh, normals: Array) -> Array:
-    """[H, W] dark where two parts meet, light on a part's own edges."""
-    factor = np.ones(seen.face.shape, np.float32)
-    for axis in (0, 1):
-        here, there = [slice(None), slice(None)], [slice(None), slice(None)]
-        here[axis], there[axis] = slice(0, -1), slice(1, None)
-        a, b = tuple(here), tuple(there)
-        rows, columns = np.nonzero(seen.face[a] != seen.face[b])
-        first, second = seen.face[a][rows, columns], seen.face[b][rows, columns]
-        real = (first >= 0) & (second >= 0) & ~mesh.flat[first] & ~mesh.flat[second]
-        rows, columns, first, second = (v[real] for v in (rows, columns, first, second))
-        same = mesh.part[first] == mesh.part[second]
-        keys = seen.key[a][rows, columns], seen.key[b][rows, columns]
-        seam = ~same & (np.abs(keys[0] - keys[1]) < 0.012 * keys[0])
-        crease = same & ((normals[first] * normals[second]).sum(axis=1) < 0.6)
-        factor[a][rows[crease], columns[crease]] = CREASE
-        factor[a][rows[seam], columns[seam]] = SEAM
-        factor[b][rows[seam], columns[seam]] = SEAM
-    return factor

@@ -37,7 +37,7 @@ def fir(x: float, z: float, palette: Palette, rng: Random, tall: int = 6) -> Mes
                 [(low, wide), (low + 0.35, wide * 0.92), (low + 1.2, wide * 0.45)],
                 tinted(colour, rng),
                 10,
-            )
+            ).moved(x, 0, z)
         )
     return merge([*parts, cylinder(x, z, 1.2 + tall * 1.05, 1.7 + tall * 1.05, 0.3, colour)])
 
@@ -51,7 +51,7 @@ def lamp_post(x: float, z: float) -> Mesh:
             rod((x, 0.9, z), (x, 5.6, z), 0.17, 0.17, dark),
             cylinder(x, z, 5.5, 5.7, 0.5, dark),
             cylinder(x, z, 5.7, 6.5, 0.4, plastic("#ffe9b0")).lit(2.5),
-            lathe([(6.5, 0.5), (6.8, 0.15)], dark),
+            lathe([(6.5, 0.5), (6.8, 0.15)], dark).moved(x, 0, z),
         ]
     )
 

@@ -7,7 +7,7 @@ of all its pixels; OpenCV fills the faces' numbers, numpy compares the depths pa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -100,78 +100,82 @@ class Seen:
     top: int = 0
 
 
-def normals_of(mesh: Mesh) -> Array:
-    """[F, 3] unit normals that point out of their convex part."""
-    corners = mesh.points[mesh.faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    centre = corners.mean(axis=1)
-    count = np.bincount(mesh.part, minlength=mesh.parts)[:, None]
-    middle = np.stack(
-        [np.bincount(mesh.part, centre[:, i], minlength=mesh.parts) for i in range(3)], axis=1
-    ) / np.maximum(count, 1)
-    inward = (normals * (centre - middle[mesh.part])).sum(axis=1) < 0
-    normals[inward & ~mesh.flat] *= -1
-    return normals.astype(np.float32)
+class Outlines(NamedTuple):
+    """The faces to draw, those of a part together."""
+
+    face: Array
+    """[D] their numbers."""
+    part: Array
+    """[D]."""
+    corners: Array
+    """[D, CORNERS, 2] fixed-point pixels from the part's own least corner."""
+    low: Array
+    high: Array
+    """[P, 2] pixels that hold a part, clipped to the screen; `high` is exclusive."""
 
 
 def rasterise(
-    mesh: Mesh, normals: Array, lens: Projection, size: tuple[int, int], behind: Seen | None = None
+    mesh: Mesh,
+    lens: Projection,
+    size: tuple[int, int],
+    behind: Seen | None = None,
+    *,
+    prints: bool = True,
 ) -> Seen:
-    """Draw `mesh` on a screen of `size` (width, height), where it is nearer than `behind`."""
+    """Draw `mesh` on a screen of `size` (width, height), where it is nearer than `behind`.
+
+    A light does not care for prints.
+    """
     width, height = size
-    screen, _ = lens.project(mesh.points)
-    planes, facing = lens.planes(normals, mesh.points[mesh.faces[:, 0]])
-    corners = screen[mesh.faces]
-    low, high = _extent(corners, mesh.part, mesh.parts)
-    inside = (high[:, 0] >= 0) & (high[:, 1] >= 0) & (low[:, 0] < width) & (low[:, 1] < height)
-    low = np.maximum(np.nan_to_num(np.floor(low)), 0).astype(int)
-    high = np.minimum(np.nan_to_num(np.ceil(high)) + 1, [width, height]).astype(int)
+    planes, facing = lens.planes(mesh.normal, mesh.points[mesh.faces[:, 0]])
+    wanted = facing if prints else facing & ~mesh.flat
+    outlines = _outlines(mesh, wanted, lens.project(mesh.points)[0], size)
     key = np.full((height, width), BEHIND, np.float32) if behind is None else behind.key.copy()
-    face = np.full((height, width), -1, np.int32)
-    drawn = np.flatnonzero(facing & inside[mesh.part] & np.isfinite(corners).all(axis=(1, 2)))
-    fixed = np.round((corners[drawn] - low[mesh.part[drawn]][:, None]) * (1 << SUBPIXEL))
-    _fill(face, key, drawn, fixed.astype(np.int32), mesh.part, low, high, planes)
+    face = np.zeros((height, width), np.int32)
+    _fill(face, key, outlines, planes)
+    face -= 1
     return Seen(face, key)
 
 
-def _extent(corners: Array, part: Array, parts: int) -> tuple[Array, Array]:
-    """Least and greatest screen position of every part; NaN (behind the eye) makes it nowhere."""
-    starts = np.searchsorted(part, np.arange(parts))
-    low = np.minimum.reduceat(corners.min(axis=1), starts, axis=0)
-    high = np.maximum.reduceat(corners.max(axis=1), starts, axis=0)
-    return low, high
+def _outlines(mesh: Mesh, wanted: Array, screen: Array, size: tuple[int, int]) -> Outlines:
+    """The wanted faces [F] bool of the parts that reach into the screen.
+
+    A part that reaches behind the eye has NaN corners, which are nowhere.
+    """
+    low = np.minimum.reduceat(screen, mesh.first, axis=0)
+    high = np.maximum.reduceat(screen, mesh.first, axis=0)
+    inside = np.logical_and((high >= 0).all(axis=1), (low < size).all(axis=1))
+    low = np.maximum(np.nan_to_num(np.floor(low)), 0).astype(int)
+    high = np.minimum(np.nan_to_num(np.ceil(high)) + 1, size).astype(int)
+    face = np.flatnonzero(wanted & inside[mesh.part])
+    part = mesh.part[face]
+    corners = np.round((screen[mesh.faces[face]] - low[part][:, None]) * (1 << SUBPIXEL))
+    return Outlines(face, part, corners.astype(np.int32), low, high)
 
 
-def _fill(
-    face: Array,
-    key: Array,
-    drawn: Array,
-    corners: Array,
-    part: Array,
-    low: Array,
-    high: Array,
-    planes: Array,
-) -> None:
-    """The loop over parts: fill numbers into scratch, compare depths, keep the nearer."""
+def _fill(face: Array, key: Array, outlines: Outlines, planes: Array) -> None:
+    """The loop over parts: fill numbers into scratch, compare depths, keep the nearer.
+
+    Faces count from 1 here: 0 is none, and infinitely far.
+    """
     a, b, c = (np.concatenate([[0], planes[:, i]]).astype(np.float32) for i in range(3))
     c[0] = BEHIND
     scratch = np.zeros(face.size, np.int32)
     columns = np.arange(face.shape[1], dtype=np.float32)
     rows = np.arange(face.shape[0], dtype=np.float32)[:, None]
-    owners = part[drawn]
-    ends = np.flatnonzero(np.diff(owners, append=-1)) + 1
+    low, high, names = outlines.low.tolist(), outlines.high.tolist(), outlines.face.tolist()
+    ends = np.flatnonzero(np.diff(outlines.part, append=-1)) + 1
     start = 0
     for end in ends.tolist():
-        owner = owners[start]
-        (x0, y0), (x1, y1) = low[owner].tolist(), high[owner].tolist()
+        part = outlines.part[start]
+        (x0, y0), (x1, y1) = low[part], high[part]
         ids = scratch[: (y1 - y0) * (x1 - x0)].reshape(y1 - y0, x1 - x0)
         ids.fill(0)
         for n in range(start, end):
-            cv2.fillConvexPoly(ids, corners[n], int(drawn[n]) + 1, cv2.LINE_8, SUBPIXEL)
-        near = a[ids] * columns[x0:x1] + b[ids] * rows[y0:y1] + c[ids]
+            cv2.fillConvexPoly(ids, outlines.corners[n], names[n] + 1, cv2.LINE_8, SUBPIXEL)
+        near = a.take(ids) * columns[x0:x1] + b.take(ids) * rows[y0:y1] + c.take(ids)
         target = key[y0:y1, x0:x1]
         wins = near > target
         np.copyto(target, near, where=wins)
-        np.copyto(face[y0:y1, x0:x1], ids - 1, where=wins)
+        np.copyto(face[y0:y1, x0:x1], ids, where=wins)
         start = end

@@ -19,6 +19,8 @@ from brickfilm.render.choices import (
     check,
 )
 
+VIEWS = 4
+"""Camera positions of every set."""
 FADE_SECONDS = 0.5
 """Length of a fade to black, of a fade from black, and of a crossfade."""
 
@@ -83,12 +85,12 @@ class Exposure(NamedTuple):
 
 
 def random_shots(rng: Random, *, seconds: float, fades: float, flashes: float) -> tuple[Shot, ...]:
-    """Shots of 1.2 to 4.5 s that come to `seconds`; a share of `fades` begins with a fade."""
+    """Shots of 1.4 to 6 s that come to `seconds`; a share of `fades` begins with a fade."""
     shots: list[Shot] = []
     left = seconds
     while left > 0:
-        long = min(rng.uniform(1.2, 4.5), left)
-        if left - long < 1.2:
+        long = min(rng.uniform(1.4, 6), left)
+        if left - long < 1.4:
             long = left
         join = rng.choice(("fade", "crossfade")) if shots and rng.random() < fades else "cut"
         shots.append(Shot(seconds=long, transition=join, flash=rng.random() < flashes))
@@ -116,7 +118,8 @@ def join(before: list[Exposure], after: list[Exposure], how: str, long: int) -> 
     """Fade the end of `before` into the start of `after`, in place."""
     if how == "cut" or not before:
         return
-    long = min(long, len(after) // 3, len(before) // 3)
+    last = sum(frame.shot == before[-1].shot and not frame.joins for frame in before)
+    long = min(long, len(after) // 3, last // 3)
     if how == "fade":
         for n in range(long):
             level = (n + 0.5) / long
@@ -130,16 +133,45 @@ def join(before: list[Exposure], after: list[Exposure], how: str, long: int) -> 
     del after[:long]
 
 
-def resolve(shot: Shot, rng: Random, **film: object) -> Shot:
-    """`shot` with every None filled: from the film, else from the seed."""
-    choices: dict[str, object] = {
-        "hold": film["hold"],
-        "scene": film["scene"],
-        "palette": film["palette"],
-        "camera": film["camera"] or rng.choice(CAMERAS),
-        "lighting": film["lighting"],
-        "speed": film["speed"],
-        "view": film["view"],
-    }
-    missing = {name: value for name, value in choices.items() if getattr(shot, name) is None}
-    return replace(shot, **missing)  # type: ignore[arg-type]
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the film asks of all its shots; None leaves it to the seed."""
+
+    holds: tuple[int, ...]
+    scene: str | None
+    palette: str | None
+    camera: str | None
+    lighting: str | None
+    speed: str
+
+
+def resolve(shots: tuple[Shot, ...], wishes: Wishes, rng: Random) -> tuple[Shot, ...]:
+    """The shots with every None filled: from the film's wishes, else from the seed.
+
+    A film without a scene of its own moves to another set now and then. Two neighbours never share
+    a camera position: a cut between them would not be one.
+    """
+    scene = wishes.scene or rng.choice(SCENES)
+    palette = wishes.palette or rng.choice(PALETTES)
+    lighting = wishes.lighting or rng.choice(LIGHTINGS)
+    done: list[Shot] = []
+    for shot in shots:
+        if not wishes.scene and rng.random() < 0.2:
+            scene = rng.choice(SCENES)
+        choices: dict[str, object] = {
+            "hold": rng.choice(wishes.holds),
+            "scene": scene,
+            "palette": palette,
+            "camera": wishes.camera or rng.choice(CAMERAS),
+            "lighting": lighting,
+            "speed": wishes.speed,
+            "view": _other_view(shot.scene or scene, done[-1] if done else None, rng),
+        }
+        missing = {name: value for name, value in choices.items() if getattr(shot, name) is None}
+        done.append(replace(shot, **missing))  # type: ignore[arg-type]
+    return tuple(done)
+
+
+def _other_view(scene: str, before: Shot | None, rng: Random) -> int:
+    taken = before.view if before and before.scene == scene and before.kind != "title" else None
+    return rng.choice([view for view in range(VIEWS) if view != taken])

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from brickfilm.captions.ask import ask_once, most_dollars
+from brickfilm.captions.batch import CaptionJobs
 from brickfilm.captions.pricing import Price, PriceList, price_list
 from brickfilm.captions.prompts import Prompt, load
 from brickfilm.captions.reply import caption_of
@@ -53,6 +55,10 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
     timeout: float = field(default=60.0, compare=False)
     patience: float = field(default=180.0, compare=False)
 
+    mode: Literal["sync", "batch"] = field(default="sync", compare=False)
+    """One by one, or in jobs of the Batch API: half the price, an answer within a day."""
+    poll_seconds: float = field(default=30.0, compare=False)
+
     @property
     def resources(self) -> Resources:
         return Resources(pool="thread", width=self.concurrency)
@@ -69,7 +75,22 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
         return (self.name, "CaptionAudit")
 
     def reserve(self, item: Captioned) -> float:
-        return most_dollars(self.question(item), self.price, limited=self.budget is not None)
+        most = most_dollars(self.question(item), self.price, limited=self.budget is not None)
+        return most * (self.known_prices.batch_discount if self.by_jobs else 1.0)
+
+    def check(self) -> None:
+        self.service.secret()
+        load(self.prompt, "clips")
+        load(self.image_prompt or self.prompt, "images")
+
+    @property
+    def by_jobs(self) -> bool:
+        return self.mode == "batch"
+
+    @contextmanager
+    def open_jobs(self, work: Path) -> Iterator[CaptionJobs]:
+        with self.service.connect() as client:
+            yield CaptionJobs(client, self, work, self.known_prices)
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Captioned], Answer]]:
@@ -113,9 +134,9 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
         )
 
     @property
-    def prices_known(self) -> PriceList:
+    def known_prices(self) -> PriceList:
         return price_list(self.prices)
 
     @property
     def price(self) -> Price | None:
-        return self.prices_known.of(self.model)
+        return self.known_prices.of(self.model)

@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from brickfilm.detectors import Adaptive, Content, Detector
+from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
 from brickfilm.drawings import Drawings, new_drawings
 from brickfilm.errors import ItemError, Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
 from brickfilm.media import opened
-from brickfilm.observe import Measure, Observer, Rows, observe, unpacked
+from brickfilm.observe import Floats, Measure, Observer, Rows, observe, unpacked
 from brickfilm.records import Clip, Video
 from brickfilm.stage import Answer, Landed, Part, Resources, Stage, Want
 from brickfilm.timeline import Timeline, Times
@@ -25,7 +25,11 @@ Scan = Callable[[Video, Sequence[Observer]], dict[str, Answer]]
 Stretch = tuple[int, int]
 """Frames [start, end)."""
 
-BY_NAME: dict[str, Callable[[], Detector]] = {"adaptive": Adaptive, "content": Content}
+BY_NAME: dict[str, Callable[[], Detector]] = {
+    "holds": HoldAware,
+    "adaptive": Adaptive,
+    "content": Content,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +44,12 @@ class SceneSplitter(Stage[Video, Clip]):
     version: ClassVar[int] = 1
     takes = (Video,)
     makes = (Clip,)
+    reads_film = True
     rehearses = True
 
     min_frames: int = 15
     max_frames: int = 200
-    detector: Detector | Literal["adaptive", "content"] = "adaptive"
+    detector: Detector | Literal["holds", "adaptive", "content"] = "holds"
     measures: tuple[Measure, ...] = DEFAULT_MEASURES
     threads: int = field(default=2, compare=False)
     """Of the decoder."""
@@ -122,6 +127,7 @@ class Seen:
     times: Times
     new: np.ndarray[Any, np.dtype[np.bool_]]
     answers: Mapping[str, Answer]
+    unpacked: dict[str, Floats] = field(default_factory=dict)
 
     @classmethod
     def of(cls, video: Video, answers: Mapping[str, Answer]) -> Seen:
@@ -129,11 +135,15 @@ class Seen:
         return cls(times, new_drawings(unpacked(answers[Drawings().digest])), answers)
 
     def rows(self, observer: Observer) -> Rows:
+        """What an observer saw of the whole film: unpacked once, asked for every clip."""
+        if observer.digest not in self.unpacked:
+            self.unpacked[observer.digest] = self._values(observer)
+        return Rows(self.unpacked[observer.digest], self.times.seconds, self.new)
+
+    def _values(self, observer: Observer) -> Floats:
         if observer.columns:
-            values = unpacked(self.answers[observer.digest])
-        else:
-            values = np.empty((len(self.times), 0), np.float32)
-        return Rows(values, self.times.seconds, self.new)
+            return unpacked(self.answers[observer.digest])
+        return np.empty((len(self.times), 0), np.float32)
 
 
 def apart(shots: Iterable[Stretch], breaks: Sequence[int]) -> Iterator[Stretch]:

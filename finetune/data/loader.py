@@ -35,23 +35,40 @@ class Sample(NamedTuple):
     fps: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Batch:
-    """One rank's share of one step, or a micro-batch of it; bad samples are already left out."""
+    """One rank's share of one step, or a micro-batch of it.
+
+    Bad samples are left out and named. A micro-batch is full again: blanks of weight 0 stand in
+    for them, so that shapes never change and ranks that share their backward passes keep step.
+    """
 
     order: Order
-    samples: list[Sample]
-    seeds: list[int]
-    skipped: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    seeds: tuple[int, ...]
+    skipped: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def micro(self) -> Iterator[Batch]:
         """In parts of the bucket's `micro` clips."""
-        size = self.order.slot.bucket.micro or self.order.slot.bucket.batch
-        for i in range(0, len(self), size):
-            yield Batch(self.order, self.samples[i : i + size], self.seeds[i : i + size], ())
+        bucket = self.order.slot.bucket
+        missing = bucket.batch - len(self)
+        blank = [self.samples[0]] if self.samples else [blank_sample(self.order)]
+        samples = self.samples + tuple(blank * missing)
+        seeds = self.seeds + (0,) * missing
+        weights = (1.0,) * len(self) + (0.0,) * missing
+        for i in range(0, bucket.batch, bucket.micro or bucket.batch):
+            part = slice(i, i + (bucket.micro or bucket.batch))
+            yield Batch(self.order, samples[part], seeds[part], (), weights[part])
+
+
+def blank_sample(order: Order) -> Sample:
+    """A black clip without a word, for a rank that has lost all of its samples."""
+    pixels = torch.zeros(order.slot.bucket.frames, 3, *order.slot.size)
+    return Sample(None, None, pixels, None, "", 1.0)
 
 
 class Loading:
@@ -79,7 +96,7 @@ class Loading:
                 seeds.append(seed)
             except (BadSample, CacheError, KeyError) as error:
                 skipped.append(f"{row.sha256.hex()[:12]}: {error}")
-        return Batch(order, samples, seeds, tuple(skipped))
+        return Batch(order, tuple(samples), tuple(seeds), tuple(skipped))
 
     @property
     def index(self) -> Index:

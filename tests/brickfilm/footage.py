@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 
 import av
 import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
 
 
 def film_bytes(
@@ -13,14 +17,31 @@ def film_bytes(
 ) -> bytes:
     """An mp4 of noise that drifts: no two seeds give the same bytes, and crf sets the size."""
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return mp4_bytes((np.roll(noise, n, axis=1) for n in range(frames)), width, height, crf)
+
+
+def shots_bytes(*lengths: int, width: int, height: int, block: int = 40, step: int = 8) -> bytes:
+    """An mp4 of shots, each a field of coloured blocks that moves `step` pixels a frame."""
+    rng = np.random.default_rng(0)
+    size = (height // block, width // block, 3)
+    fields = [rng.integers(0, 256, size, dtype=np.uint8) for _ in lengths]
+    pictures = (
+        np.roll(field.repeat(block, axis=0).repeat(block, axis=1), n * step, axis=1)
+        for field, length in zip(fields, lengths, strict=True)
+        for n in range(length)
+    )
+    return mp4_bytes(pictures, width, height, crf=30)
+
+
+def mp4_bytes(pictures: Iterable[Picture], width: int, height: int, crf: int) -> bytes:
+    """RGB pictures, [H, W, 3], as a film of 24 frames a second."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=24)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
         stream.options = {"crf": str(crf), "preset": "ultrafast"}
-        for n in range(frames):
-            picture = np.roll(noise, n, axis=1)
+        for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return file.getvalue()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 import pytest
-from datasets import Video, load_dataset
+from datasets import Video, get_dataset_config_names, load_dataset
 
 from brickfilm import BrickfilmDataset, FolderSource, FrameSampler, Keep, SceneSplitter
 from brickfilm.build import Built, build
@@ -124,6 +124,23 @@ def test_bad_films_do_not_stop_the_good_one(film: Path, tmp_path: Path) -> None:
     failed = frame[frame.outcome == "failed"]
     assert sorted(failed.item) == ["empty.mp4", "half.mp4", "text.mp4"]
     assert all(failed.message.str.len() > 10)
+
+
+def test_a_config_without_rows_has_columns_and_is_not_saved(film: Path, tmp_path: Path) -> None:
+    built = build(FolderSource(film), (SceneSplitter(),), workdir=tmp_path / "w")
+    assert {"id", "clip_id", "image", "caption"} <= set(built.dataset["images"]["train"].features)
+    assert get_dataset_config_names(str(tmp_path / "w/dataset")) == ["clips"]
+    assert len(load_dataset(str(tmp_path / "w/dataset"), split="train")) == len(
+        built.dataset["clips"]["train"]
+    )
+
+
+def test_a_build_that_keeps_nothing_ends_well(film: Path, tmp_path: Path) -> None:
+    stages = (SceneSplitter(), Keep("height", at_least=9999), FrameSampler())
+    built = build(FolderSource(film), stages, workdir=tmp_path / "w")
+    assert built.exit_code == 0
+    assert [len(built.dataset[config]["train"]) for config in built.dataset] == [0, 0]
+    assert "0 clips" in (tmp_path / "w/dataset/README.md").read_text()
 
 
 def test_nothing_to_build_gives_an_empty_dataset(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_clip_that_does_not_decode_is_skipped_and_counted(
     batch = loading(make_recipe(dataset=str(folder), source="pixels"))(
         Order(orders(recipe, 1)[0].slot, (1, 2), (7, 8), Position())
     )
-    assert (len(batch), batch.seeds, len(batch.skipped)) == (1, [8], 1)
+    assert (len(batch), batch.seeds, len(batch.skipped)) == (1, (8,), 1)
 
 
 def test_a_damaged_shard_is_named(make_recipe: MakeRecipe) -> None:

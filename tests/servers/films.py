@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,11 +48,8 @@ class FilmSite:
         self.address = address
         self.films: dict[str, Served] = {}
         self.hits: list[Hit] = []
-        self.sent: dict[str, int] = {}
-        """Bytes sent of each film, over all requests."""
-        self.flowing: dict[str, int] = {}
-        """Films on their way this moment, with the bytes sent in this request."""
-        self.lock = threading.Lock()
+        self.flowing: dict[int, tuple[str, int]] = {}
+        """Answers on their way this moment: the film, and the bytes sent so far."""
 
     def add(self, name: str, body: bytes, **manner: Any) -> str:
         """Serve a film; gives the address of the page that shows it."""
@@ -107,6 +104,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # clients that look only at the start of a film hang up
+            super().handle()
+
     def log_message(self, *args: Any) -> None:
         """Quiet: the log is `site.hits`."""
 
@@ -135,21 +136,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def _stream(self, name: str, film: Served, start: int, end: int) -> None:
         stop = film.cuts.pop(0) if film.cuts else end
-        self.site.flowing[name] = 0
+        sent = 0
         try:
             for at in range(start, min(stop, end), BLOCK):
                 block = film.body[at : min(at + BLOCK, stop, end)]
                 self.wfile.write(block)
                 self.wfile.flush()
-                self.site.flowing[name] += len(block)
-                with self.site.lock:
-                    self.site.sent[name] = self.site.sent.get(name, 0) + len(block)
+                sent += len(block)
+                self.site.flowing[id(self)] = (name, sent)
                 if film.speed:
                     time.sleep(len(block) / film.speed)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
-            self.site.flowing.pop(name, None)
+            self.site.flowing.pop(id(self), None)
         if stop < end:
             self.close_connection = True
 

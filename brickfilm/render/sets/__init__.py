@@ -1,4 +1,4 @@
-"""The sets: each in a file of its own."""
+"""The sets: each in a file of its own, built for a palette and a seed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ from random import Random
 
 from brickfilm.render.choices import check
 from brickfilm.render.palette import PALETTES
+from brickfilm.render.sets.castle import castle
+from brickfilm.render.sets.forest import forest
+from brickfilm.render.sets.harbour import harbour
+from brickfilm.render.sets.space import space
 from brickfilm.render.sets.street import street
 from brickfilm.render.stage import Stage
 
-BUILDERS = dict.fromkeys(("street", "castle", "space", "harbour", "forest"), street)
+BUILDERS = {
+    "street": street,
+    "castle": castle,
+    "space": space,
+    "harbour": harbour,
+    "forest": forest,
+}
 
 
 def build_set(scene: str, palette: str, seed: int) -> Stage:

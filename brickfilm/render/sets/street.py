@@ -43,7 +43,7 @@ def street(palette: Palette, rng: Random) -> Stage:
     actors = (
         Actor(
             mesh=figure(looks[0]),
-            act=walk((-9, 0.4, 1.6), (5, 0.4, 1.6)),
+            act=walk((-9, 0.4, 1.9), (5, 0.4, 1.9)),
             does="a small figure walks along the pavement",
         ),
         Actor(
@@ -60,7 +60,7 @@ def street(palette: Palette, rng: Random) -> Stage:
         Actor(
             mesh=figure(looks[2]),
             act=stand((-3.2, 0.4, 1.5), 35, talking),
-            does="one talks with both hands",
+            does="someone talks with both hands",
         ),
         Actor(
             mesh=figure(looks[3]),
@@ -70,7 +70,7 @@ def street(palette: Palette, rng: Random) -> Stage:
     )
     place = "a street of small houses with trees and lamp posts"
     views = (
-        View(eye=(-3, 8, -24), target=(0, 3, 3), angle=42, actors=(0, 1, 2), shows=place),
+        View(eye=(-3, 9, -29), target=(0, 4, 4), angle=46, actors=(0, 1, 2), shows=place),
         View(
             eye=(-3.5, 4.6, -9),
             target=(-1.8, 3.0, 2),
@@ -78,7 +78,14 @@ def street(palette: Palette, rng: Random) -> Stage:
             actors=(3, 4),
             shows="the pavement in front of a house",
         ),
-        View(eye=(14, 9, -18), target=(1, 2.5, 2), angle=40, actors=(0, 2, 1), shows=place),
+        View(eye=(16, 10, -20), target=(1, 3, 2), angle=44, actors=(0, 2, 1), shows=place),
+        View(
+            eye=(9, 4.6, -6),
+            target=(5.6, 3.2, 2.5),
+            angle=50,
+            actors=(1, 0),
+            shows="the kerb in front of a shop with a striped awning",
+        ),
     )
     return Stage(
         still=merge([*ground, *houses, *trees, *lamps]),

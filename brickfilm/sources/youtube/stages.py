@@ -87,6 +87,9 @@ class FetchFilm(Stage[Listing, Video]):
     politeness: Politeness = field(default=Politeness(), compare=False)
     board: Board = field(default_factory=Board, compare=False, repr=False)
 
+    def check(self) -> None:
+        ytdlp.check_access(self.access)
+
     def under_way(self) -> list[str]:
         """What flies this moment, for people."""
         return self.board.lines()
@@ -188,6 +191,14 @@ class FetchFilm(Stage[Listing, Video]):
         """Judge a film on disk by today's settings: they may not be those it was fetched with."""
         formats.check_licence({"license": facts["licence"], **facts}, self.licence)
         formats.check_height(facts, self.max_height, self.on_low_resolution)
+
+    def release(self, item: Listing, work: Path) -> None:
+        if not self.keep_sources:
+            Place.of(work, item, self.max_height).spend()
+
+    def recover(self, item: Listing, work: Path) -> bool:
+        Place.of(work, item, self.max_height).want_back()
+        return True
 
     def answer(self, facts: Facts) -> Answer:
         """The facts; the file itself is part of the answer only where it is meant to stay."""

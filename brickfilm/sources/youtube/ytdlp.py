@@ -60,6 +60,12 @@ class Session:
             )
         return self._extract(chosen[0]["url"]) if _is_link(chosen[0]) else chosen[0]
 
+    def choose(self, film: Info) -> Info:
+        """What an extractor tells of a film, with a format chosen."""
+        with _in_words(self.ydl, self.title):
+            info = self.ydl.process_ie_result(dict(film), download=False)
+        return self.ydl.sanitize_info(info)  # type: ignore[no-any-return]
+
     def fetch(self, info: Info, draft: Path) -> None:
         """Download the chosen format to `draft`, going on where its `.part` file ends."""
         self.ydl.params["outtmpl"]["default"] = str(draft).replace("%", "%%")
@@ -107,14 +113,24 @@ def session(
     """yt-dlp, opened for one item. `watch` is told of bytes as they come."""
     import yt_dlp
 
-    title = listing.title or listing.url
     options = options_of(access, politeness) | {"progress_hooks": [watch] if watch else []} | more
+    with yt_dlp.YoutubeDL(options | {"logger": Words()}) as ydl:
+        yield Session(ydl=ydl, title=listing.title or listing.url)
+
+
+def check_access(access: Access) -> None:
+    """Raise UsageError for what concerns every film: cookies that cannot be read, odd words."""
+    import yt_dlp
+    from yt_dlp.utils import YoutubeDLError
+
+    options = options_of(access, Politeness()) | {"logger": Words()}
     try:
-        ydl = yt_dlp.YoutubeDL(options | {"logger": Words()})
+        jar = yt_dlp.YoutubeDL(options).cookiejar
     except ValueError as error:
         raise UsageError(f"yt-dlp does not understand Access(...): {error}") from error
-    with ydl:
-        yield Session(ydl=ydl, title=title)
+    except YoutubeDLError as error:
+        raise unreadable_cookies(trouble_of(error, [])) from error
+    log.debug("%d cookies", len(jar))
 
 
 def options_of(access: Access, politeness: Politeness) -> dict[str, Any]:
@@ -193,13 +209,10 @@ class Words:
 @contextmanager
 def _in_words(ydl: Any, title: str) -> Iterator[None]:
     """yt-dlp's errors as ours."""
-    from yt_dlp.cookies import CookieLoadError
     from yt_dlp.utils import YoutubeDLError
 
     try:
         yield
-    except CookieLoadError as error:
-        raise unreadable_cookies(Trouble(text=str(error))) from error
     except YoutubeDLError as error:
         raise error_of(trouble_of(error, ydl.params["logger"].warnings), title) from error
 

@@ -6,12 +6,18 @@ from itertools import pairwise
 
 import pytest
 
-from brickfilm.render import BrickFilm
+from brickfilm.render import SCENES, BrickFilm
+from brickfilm.render.script import VIEWS
+from brickfilm.render.sets import build_set
 
 
-@pytest.mark.parametrize("views", [2, 3, 4, 5])
-def test_neighbouring_shots_never_share_a_view(views: int) -> None:
-    """A set of so many views takes a shot's number modulo that."""
-    for seed in range(20):
-        numbers = [(shot.view or 0) % views for shot in BrickFilm(seed=seed).script]
-        assert all(a != b for a, b in pairwise(numbers))
+@pytest.mark.parametrize("scene", SCENES)
+def test_every_set_has_as_many_views_as_a_script_counts_on(scene: str) -> None:
+    assert len(build_set(scene, "classic", seed=3).views) == VIEWS
+
+
+def test_neighbouring_shots_never_share_a_view() -> None:
+    for seed in range(40):
+        shots = BrickFilm(seed=seed, length=60).script
+        assert all(0 <= (shot.view or 0) < VIEWS for shot in shots)
+        assert all((a.scene, a.view) != (b.scene, b.view) for a, b in pairwise(shots))

@@ -1,0 +1,101 @@
+"""What the machine does meanwhile: GPU, CPU, disk, network; nothing where there is none."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+import torch
+
+MIB = 2**20
+
+
+class Monitor(Protocol):
+    """Reads figures since the last reading."""
+
+    def read(self) -> dict[str, float]: ...
+
+
+class NoMonitor:
+    """A machine that cannot be asked."""
+
+    def read(self) -> dict[str, float]:
+        return {}
+
+
+class Host:
+    """CPU share, memory, disk and network traffic, by psutil."""
+
+    def __init__(self, psutil: Any) -> None:
+        self._psutil = psutil
+        self._last = self._traffic()
+
+    def read(self) -> dict[str, float]:
+        before, self._last = self._last, self._traffic()
+        seconds = max(self._last[0] - before[0], 1e-9)
+        names = ("disk_read", "disk_write", "net_in", "net_out")
+        rates = zip(names, before[1:], self._last[1:], strict=True)
+        return {
+            "cpu_percent": self._psutil.cpu_percent(),
+            "memory_percent": self._psutil.virtual_memory().percent,
+            **{f"{name}_mib_s": (new - old) / seconds / MIB for name, old, new in rates},
+        }
+
+    def _traffic(self) -> tuple[float, ...]:
+        disk, net = self._psutil.disk_io_counters(), self._psutil.net_io_counters()
+        moved = (disk.read_bytes, disk.write_bytes) if disk else (0, 0)
+        sent = (net.bytes_recv, net.bytes_sent) if net else (0, 0)
+        return (time.monotonic(), *moved, *sent)
+
+
+class Gpu:
+    """Utilisation, memory and power of one GPU, by NVML."""
+
+    def __init__(self, pynvml: Any, number: int) -> None:
+        self._nvml = pynvml
+        self._gpu = pynvml.nvmlDeviceGetHandleByIndex(number)
+
+    def read(self) -> dict[str, float]:
+        memory = self._nvml.nvmlDeviceGetMemoryInfo(self._gpu)
+        return {
+            "gpu_percent": self._nvml.nvmlDeviceGetUtilizationRates(self._gpu).gpu,
+            "gpu_memory_gib": memory.used / 2**30,
+            "gpu_watts": self._nvml.nvmlDeviceGetPowerUsage(self._gpu) / 1000,
+        }
+
+
+class Both:
+    """Several monitors as one."""
+
+    def __init__(self, *monitors: Monitor) -> None:
+        self._monitors = monitors
+
+    def read(self) -> dict[str, float]:
+        return {name: value for m in self._monitors for name, value in m.read().items()}
+
+
+def monitor_for(device: torch.device) -> Monitor:
+    """What can be read of this device and its host."""
+    return Both(_host(), _gpu(device))
+
+
+def _host() -> Monitor:
+    try:
+        import psutil  # type: ignore[import-untyped,unused-ignore]
+    except ImportError:
+        return NoMonitor()
+    return Host(psutil)
+
+
+def _gpu(device: torch.device) -> Monitor:
+    if device.type != "cuda":
+        return NoMonitor()
+    try:
+        import pynvml
+    except ImportError:
+        return NoMonitor()
+    try:
+        pynvml.nvmlInit()
+        return Gpu(pynvml, device.index or 0)
+    except pynvml.NVMLError:
+        return NoMonitor()

@@ -1,0 +1,62 @@
+"""The training loop, on one page: encode, mask, noise, loss, backward, step, average, log, save."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from finetune.config import Recipe
+from finetune.draws import draw
+from finetune.engine import choose_device, ranks, total
+from finetune.run import Run, learning_rate, open_run
+from finetune.tally import Tally
+from finetune.validation import Validate
+
+
+def train(
+    recipe: Recipe, *, resume: str | None = None, new_data: bool = False
+) -> dict[str, object]:
+    """Train one stage to its last step, or until SIGTERM; gives the run's summary."""
+    device = choose_device(recipe)
+    with ranks(recipe, device), open_run(recipe, device, resume=resume, new_data=new_data) as run:
+        loop(run)
+        return run.summary()
+
+
+def loop(run: Run) -> None:
+    """Steps from where the run stands."""
+    recipe, engine, validate = run.recipe, run.engine, Validate(run)
+    if run.step == 0:
+        validate()
+    for batch in run.batches():
+        if run.step >= recipe.steps:
+            break
+        run.clock.data()
+        clips = float(total(torch.tensor([float(len(batch))]))[0])
+        tally = Tally()
+
+        for micro in batch.micro():
+            seen = run.encode(micro)
+            drawn = draw(micro.seeds, seen.mean.shape[1:], recipe, run.device)
+            latents = seen.mean + seen.std * drawn.encoding
+            denoise = seen.denoiser(engine.module, drawn.drop)
+            losses = run.diffusion.losses(denoise, latents, drawn.t, drawn.noise, drawn.frame_mask)
+            weights = torch.tensor(micro.weights, device=run.device)
+            engine.backward((losses.loss * weights).sum() * (engine.world / max(clips, 1)))
+            tally.add(losses, drawn.t, weights)
+
+        step = tally.shared(bad=len(batch.skipped), stop=run.stop)
+        lr = learning_rate(recipe.schedule, run.step)
+        norm, taken = engine.step(lr, partial(run.watch.allows, step.loss))
+        run.step, run.position, run.bad = run.step + 1, batch.order.position, run.bad + step.bad
+        run.report(step, lr, norm)
+        run.watch.record(step.loss, norm, taken=taken)
+
+        last = step.stop or run.step == recipe.steps
+        if last or run.step % recipe.checkpoints.every == 0:
+            run.save()
+        if not step.stop and validate.due(last=last):
+            validate()
+        if last:
+            break

@@ -1,0 +1,122 @@
+"""Formats, by yt-dlp's own selection on information dictionaries as its YouTube extractor makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from brickfilm.errors import Failed, Rejected, Waiting
+from brickfilm.records import Listing
+from brickfilm.sources import Access, Politeness
+from brickfilm.sources.youtube import formats, ytdlp
+
+H264, VP9, AV1, HDR = "avc1.4d401f", "vp9", "av01.0.05M.08", "vp9.2"
+SOUND = {"format_id": "140", "url": "https://x.invalid/140", "ext": "m4a", "vcodec": "none"}
+STORYBOARD = {"format_id": "sb0", "url": "https://x.invalid/sb0", "ext": "mhtml"} | {
+    "vcodec": "none",
+    "acodec": "none",
+    "format_note": "storyboard",
+}
+
+
+def picture(format_id: str, height: int, vcodec: str = H264, **more: Any) -> dict[str, Any]:
+    """One format as YouTube lists it: a picture without sound unless told otherwise."""
+    return {
+        "format_id": format_id,
+        "url": f"https://x.invalid/{format_id}",
+        "ext": "mp4" if vcodec == H264 else "webm",
+        "width": round(height * 16 / 9),
+        "height": height,
+        "fps": 24,
+        "vcodec": vcodec,
+        "acodec": "none",
+        "protocol": "https",
+    } | more
+
+
+def chosen(*offered: dict[str, Any], height: int = 720, **wanted: Any) -> dict[str, Any]:
+    listing = Listing(source_id="abc-EFG_123", url="https://www.youtube.com/watch?v=abc-EFG_123")
+    options = {"format": formats.selector(**wanted), "format_sort": formats.preference(height)}
+    film = {
+        "id": "abc-EFG_123",
+        "title": "A film",
+        "extractor": "youtube",
+        "extractor_key": "Youtube",
+        "formats": [STORYBOARD, SOUND, *offered],
+    }
+    with ytdlp.session(listing, Access(), Politeness(), **options) as tube:
+        return tube.choose(film)
+
+
+@pytest.mark.parametrize(
+    ("offered", "expected"),
+    [
+        ([picture("135", 480), picture("136", 720), picture("137", 1080)], "136"),
+        ([picture("134", 360), picture("247", 720, VP9)], "247"),  # lines before a handy container
+        ([picture("18", 360, acodec="mp4a.40.2"), picture("22", 720, acodec="mp4a.40.2")], "22"),
+        ([picture("22", 720, acodec="mp4a.40.2"), picture("136", 720)], "136"),  # without sound
+        ([picture("397", 480, AV1), picture("398", 720, AV1), picture("399", 1080, AV1)], "398"),
+        ([picture("136", 720), picture("247", 720, VP9), picture("398", 720, AV1)], "136"),
+        ([picture("136", 720), picture("334", 720, HDR, dynamic_range="HDR10")], "136"),
+        ([picture("135", 480), picture("334", 720, HDR, dynamic_range="HDR10")], "135"),
+        ([picture("136", 720), picture("298", 720, fps=60)], "298"),
+        ([picture("136", 720), picture("232", 720, protocol="m3u8_native")], "136"),
+        ([picture("137", 1080), picture("264", 1440)], "137"),  # the least above, to scale down
+        ([picture("133", 240), picture("134", 360)], "134"),
+    ],
+)
+def test_the_right_format_is_taken(offered: list[dict[str, Any]], expected: str) -> None:
+    assert chosen(*offered)["format_id"] == expected
+
+
+def test_a_format_asked_by_id_is_taken_while_it_exists() -> None:
+    offered = [picture("135", 480), picture("136", 720)]
+    assert chosen(*offered, wanted="135")["format_id"] == "135"
+    assert chosen(*offered, wanted="999")["format_id"] == "136"
+    with pytest.raises(Failed) as refused:
+        chosen(*offered, wanted="999", strict=True)
+    assert refused.value.reason == "format gone"
+
+
+def test_a_film_without_a_picture_is_refused_in_words() -> None:
+    with pytest.raises(Failed) as refused:
+        chosen()
+    assert refused.value.reason == "format gone"
+    assert "pip install -U" in str(refused.value)
+
+
+def test_too_few_lines_name_the_remedy() -> None:
+    info = chosen(picture("135", 480))
+    with pytest.raises(formats.SourceTooSmall, match=r"480 lines \(853x480\), 720.*'keep'"):
+        formats.check_height(info, 720, "reject")
+    formats.check_height(info, 720, "keep")
+    assert formats.named(info, 720) == "135: avc1.4d401f 853x480 (below 720)"
+
+
+def test_high_dynamic_range_alone_is_left_out() -> None:
+    info = chosen(picture("334", 720, HDR, dynamic_range="HDR10"))
+    with pytest.raises(Rejected, match="HDR10"):
+        formats.check_range(info)
+
+
+@pytest.mark.parametrize("status", ["is_live", "is_upcoming", "post_live"])
+def test_a_stream_that_is_not_over_waits(status: str) -> None:
+    with pytest.raises(Waiting, match="once it is over"):
+        formats.check_is_over({"title": "A film", "live_status": status})
+
+
+@pytest.mark.parametrize("status", ["was_live", "not_live", None])
+def test_a_stream_that_is_over_is_a_film(status: str | None) -> None:
+    formats.check_is_over({"title": "A film", "live_status": status})
+
+
+def test_licences() -> None:
+    creative = {"license": "Creative Commons Attribution license (reuse allowed)"}
+    formats.check_licence(creative, "cc")
+    assert formats.licence_of({"extractor_key": "Youtube"}) == "Standard YouTube License"
+    assert formats.licence_of({"extractor_key": "Generic"}) == ""
+    for info in ({"extractor_key": "Youtube"}, {"license": "All rights reserved"}):
+        with pytest.raises(formats.NotOpenlyLicensed, match="licence='any'"):
+            formats.check_licence(info, "cc")
+        formats.check_licence(info, "any")

@@ -1,0 +1,234 @@
+"""The loop: full batches and micro-batches agree, and a resumed run is the uninterrupted one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from finetune import checkpoint
+from finetune.cache import build_cache
+from finetune.config import Bucket, Guard, Recipe, Schedule, Validation
+from finetune.data.loader import Loading
+from finetune.engine import Replicated
+from finetune.errors import CheckpointError, ConfigError, TrainingStopped
+from finetune.models.stdit2 import STDiT2
+from finetune.run import Run
+from finetune.train import train
+from tests.finetune.conftest import MakeRecipe
+from tests.finetune.toyset import Toy, captions, write_dataset
+
+RATE = Schedule(kind="constant", peak=1e-3)
+
+
+@pytest.fixture
+def recipe(make_recipe: MakeRecipe) -> Recipe:
+    """A recipe with its cache built."""
+    made = make_recipe(schedule=RATE)
+    build_cache(made)
+    return made
+
+
+def losses(recipe: Recipe) -> list[float]:
+    lines = (Path(recipe.out) / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines if "loss" in json.loads(line)]
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Everything that a checkpoint holds, by kind and name."""
+    return {
+        f"{file.parent.name}/{name}": value
+        for file in sorted(folder.rglob("*.safetensors"))
+        for name, value in load_file(file).items()
+    }
+
+
+def final(recipe: Recipe) -> dict[str, torch.Tensor]:
+    return tensors(checkpoint.folder_of(Path(recipe.out), recipe.steps))
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[n], two[n]) for n in one)
+
+
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(recipe: Recipe, tmp_path: Path) -> None:
+    train(recipe)
+    begun = replace(recipe, out=str(tmp_path / "begun"), steps=2)
+    train(begun)
+    train(replace(begun, steps=4), resume="auto")
+    assert same(final(recipe), final(replace(begun, steps=4)))
+    assert losses(recipe) == losses(begun)
+    assert len(losses(recipe)) == 4
+
+
+def test_micro_batches_add_up_to_the_full_batch(recipe: Recipe, tmp_path: Path) -> None:
+    train(recipe)
+    (bucket,) = recipe.buckets
+    micro = replace(recipe, out=str(tmp_path / "m"), buckets=(replace(bucket, micro=1),))
+    train(micro)
+    assert losses(micro) == pytest.approx(losses(recipe), rel=1e-5)
+    for name, value in final(recipe).items():
+        torch.testing.assert_close(final(micro)[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_pixels_and_cache_train_the_same(recipe: Recipe, tmp_path: Path) -> None:
+    train(recipe)
+    online = replace(recipe, out=str(tmp_path / "online"), source="pixels")
+    train(online)
+    assert losses(online) == pytest.approx(losses(recipe), rel=1e-4)
+
+
+def test_a_checkpoint_loads_as_a_model(recipe: Recipe) -> None:
+    train(recipe)
+    folder = checkpoint.folder_of(Path(recipe.out), 4)
+    model, ema = (STDiT2.from_pretrained(folder / kind) for kind in ("model", "ema"))
+    assert model.config.hidden_size == 48
+    assert not torch.equal(model.final_layer.linear.weight, ema.final_layer.linear.weight)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["samples"] == 8
+    assert manifest["recipe"]["network"]["depth"] == 1
+
+
+def test_a_recipe_trains_on_from_a_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
+    train(recipe)
+    ema = checkpoint.folder_of(Path(recipe.out), 4) / "ema"
+    second = replace(recipe, out=str(tmp_path / "second"), init=str(ema), steps=1)
+    assert train(second)["steps"] == 1
+
+
+def test_changed_data_are_an_error_unless_said_so(recipe: Recipe, tmp_path: Path) -> None:
+    train(replace(recipe, steps=2))
+    folder = write_dataset(tmp_path / "other", [Toy(caption=text) for text in captions(4)])
+    changed = replace(recipe, dataset=str(folder))
+    build_cache(changed)
+    with pytest.raises(CheckpointError, match="--new-data"):
+        train(changed, resume="auto")
+    train(changed, resume="auto", new_data=True)
+    folder = checkpoint.folder_of(Path(recipe.out), 4)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["generation"], manifest["samples"]) == (1, 4)
+
+
+def test_a_run_is_not_begun_over_another(recipe: Recipe) -> None:
+    train(replace(recipe, steps=2))
+    with pytest.raises(ConfigError, match="--resume auto"):
+        train(recipe)
+
+
+def test_sigterm_saves_and_ends(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Run.report
+
+    def asked(self: Run, *args: Any) -> None:
+        report(self, *args)
+        if self.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Run, "report", asked)
+    assert train(replace(recipe, steps=50))["steps"] == 3  # asked in step 2: the third is its last
+    assert checkpoint.newest(Path(recipe.out)) == checkpoint.folder_of(Path(recipe.out), 3)
+
+
+def test_a_step_of_nan_is_skipped_and_counted(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backward = Replicated.backward
+    calls = 0
+
+    def poisoned(self: Replicated, loss: torch.Tensor) -> None:
+        nonlocal calls
+        calls += 1
+        backward(self, loss * float("nan") if calls == 2 else loss)
+
+    monkeypatch.setattr(Replicated, "backward", poisoned)
+    summary = train(recipe)
+    assert (summary["skipped_steps"], summary["steps"]) == (1, 4)
+    assert all(value.isfinite().all() for value in final(recipe).values())
+
+
+def test_nan_without_end_stops_the_run(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    backward = Replicated.backward
+    monkeypatch.setattr(Replicated, "backward", lambda s, loss: backward(s, loss * float("nan")))
+    with pytest.raises(TrainingStopped, match="3 steps in a row"):
+        train(replace(recipe, steps=50, guard=Guard(stop_after=3)))
+
+
+def test_bad_samples_are_left_out_and_counted(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetune.errors import BadSample
+
+    load = Loading._load
+
+    def flaky(self: Loading, row: Any, order: Any, seed: int) -> Any:
+        if row.caption.endswith(("castle", "0 turns slowly on a green baseplate")):
+            raise BadSample("does not decode")
+        return load(self, row, order, seed)
+
+    monkeypatch.setattr(Loading, "_load", flaky)
+    summary = train(replace(recipe, steps=3))
+    assert summary["bad_samples"] == 1
+    assert all(isfinite(value) for value in losses(recipe))
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    train(replace(recipe, steps=2))
+    good = tensors(checkpoint.folder_of(Path(recipe.out), 2))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"last good one is .*step-00000002"):
+            train(recipe, resume="auto")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [p.name for p in Path(recipe.out).glob("step-*")] == ["step-00000002"]
+    assert same(tensors(checkpoint.folder_of(Path(recipe.out), 2)), good)
+    assert train(recipe, resume="auto")["steps"] == 4
+
+
+def test_a_damaged_checkpoint_is_refused(recipe: Recipe) -> None:
+    train(replace(recipe, steps=2))
+    file = next(checkpoint.folder_of(Path(recipe.out), 2).rglob("exp_avg/*.safetensors"))
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(CheckpointError, match="not as it was written"):
+        train(recipe, resume="auto")
+
+
+def test_old_checkpoints_go_by_the_policy(recipe: Recipe) -> None:
+    policy = replace(recipe.checkpoints, every=1, keep=2, milestone=3)
+    train(replace(recipe, steps=6, checkpoints=policy))
+    kept = [p.name for p in checkpoint.all_of(Path(recipe.out))]
+    assert kept == ["step-00000003", "step-00000005", "step-00000006"]
+
+
+def test_samples_are_written_before_and_after(recipe: Recipe) -> None:
+    ask = Validation(prompts=("a boat",), frames=4, height=144, width=256, steps=3, every=100)
+    train(replace(recipe, steps=2, validation=ask))
+    found = sorted(p.parent.name for p in (Path(recipe.out) / "samples").rglob("*.mp4"))
+    assert found == ["step-00000000", "step-00000002"]
+
+
+def test_images_train_beside_videos(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    clips = [Toy(), Toy(), Toy(frames=1), Toy(frames=1)]
+    recipe = make_recipe(
+        dataset=str(write_dataset(tmp_path / "set", clips)),
+        buckets=(
+            Bucket(resolution="144p", frames=4, batch=1),
+            Bucket(resolution="144p", frames=1, batch=2),
+        ),
+    )
+    build_cache(recipe)
+    assert train(recipe)["steps"] == 4

@@ -1,0 +1,304 @@
+"""The pages say what is true: links lead somewhere, snippets run, names and options exist."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import brickfilm
+from brickfilm import errors
+from brickfilm.cli import app
+from brickfilm.dataset import features_of
+from brickfilm.ledger import answers_frame
+from brickfilm.render import BrickFilm, Shot
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("recipes/**/*.md")])
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A fenced block of a page."""
+
+    page: Path
+    language: str
+    text: str
+
+    @property
+    def name(self) -> str | None:
+        """The file's name, where the first line of Python says one."""
+        found = re.match(r"# ([\w-]+\.py)\n", self.text)
+        return found[1] if found else None
+
+
+def snippets(*languages: str) -> list[Snippet]:
+    return [
+        Snippet(page, language, text)
+        for page in PAGES
+        for language, text in FENCE.findall(page.read_text(encoding="utf-8"))
+        if language in languages
+    ]
+
+
+def named(name: str) -> str:
+    (text,) = [s.text for s in snippets("python") if s.name == name]
+    return text
+
+
+def of_page(page: str, *, containing: str) -> str:
+    (text,) = [s.text for s in snippets("python") if s.page.name == page and containing in s.text]
+    return text
+
+
+# -- links ---------------------------------------------------------------------------------------
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in PAGES
+        for target in LINK.findall(without_code(page.read_text(encoding="utf-8")))
+        if not target.startswith(("http://", "https://", "mailto:")) and not leads(page, target)
+    ]
+    assert not broken
+
+
+def leads(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    other = (page.parent / path).resolve() if path else page
+    if not other.exists():
+        return False
+    return not anchor or anchor in anchors(other)
+
+
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", without_code(page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+def without_code(text: str) -> str:
+    return FENCE.sub("", text)
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, fresh = set(), {ROOT / "README.md"}
+    while fresh:
+        page = fresh.pop()
+        reached.add(page)
+        links = LINK.findall(page.read_text(encoding="utf-8")) if page.suffix == ".md" else []
+        targets = {(page.parent / link.partition("#")[0]).resolve() for link in links}
+        fresh |= {t for t in targets if t.suffix == ".md" and t.exists()} - reached
+    docs = {page for page in PAGES if page.parent == ROOT / "docs"}
+    assert not sorted(page.name for page in docs - reached)
+
+
+# -- Python --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("snippet", snippets("python"), ids=lambda s: s.page.name)
+def test_python_on_the_pages_names_what_exists(snippet: Snippet) -> None:
+    """Names taken from brickfilm exist, and calls of them fit their signatures."""
+    tree = ast.parse(snippet.text)
+    known: dict[str, object] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("brickfilm"):
+            known |= {alias.name: taken(node.module or "", alias.name) for alias in node.names}
+    for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+        if isinstance(call.func, ast.Name) and call.func.id in known:
+            check_call(known[call.func.id], call)
+
+
+def taken(module: str, name: str) -> object:
+    namespace: dict[str, object] = {}
+    __import__(module)
+    namespace = vars(sys.modules[module])
+    return namespace[name] if name in namespace else getattr(sys.modules[module], name)
+
+
+def check_call(callee: object, call: ast.Call) -> None:
+    places = [object() for arg in call.args if not isinstance(arg, ast.Starred)]
+    names = {keyword.arg: object() for keyword in call.keywords if keyword.arg}
+    inspect.signature(callee).bind_partial(*places, **names)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the pages assume it: `films/` with a film and its captions."""
+    here = tmp_path_factory.mktemp("docs")
+    (here / "films").mkdir()
+    shots = tuple(Shot(seconds=1.5, scene=scene) for scene in ("street", "space"))
+    BrickFilm(seed=5, size=(160, 90), shots=shots).render(here / "films" / "mine.mp4")
+    (sample,) = [s.text for s in snippets("json") if s.page.name == "quickstart.md"]
+    (here / "films" / "mine.json").write_text(sample)
+    return here
+
+
+def run(place: Path, *command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_text(place: Path, name: str, text: str) -> str:
+    (place / name).write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{text}")
+    return run(place, name)
+
+
+def test_the_quickstart_builds_reads_and_looks(place: Path) -> None:
+    printed = run_text(place, "start.py", of_page("quickstart.md", containing="SidecarCaptioner()"))
+    assert "DatasetDict" in printed
+    assert "report.html" in printed
+    used = run_text(place, "use.py", of_page("quickstart.md", containing="row ="))
+    assert re.fullmatch(r"a small figure walks along a street of brick houses \d+ mine\n", used)
+    looked = run_text(place, "look.py", of_page("quickstart.md", containing="ledger_frame("))
+    assert "SidecarCaptioner" in looked
+    read = of_page("README.md", containing="work/mine/dataset")
+    assert run_text(place, "read.py", read) == ""
+
+
+def test_the_recipe_of_the_quickstart_builds(place: Path) -> None:
+    (place / "my-recipe.py").write_text(named("my-recipe.py"))
+    printed = build(place, "my-recipe.py", "work/recipe")
+    assert "clips: " in printed
+
+
+def test_the_stage_of_the_page_scores_and_asks_nothing_twice(place: Path) -> None:
+    for name in ("brightness.py", "bright-clips.py"):
+        (place / name).write_text(named(name))
+    build(place, "bright-clips.py", "work/bright")
+    answers = answers_frame(place / "work/bright")
+    asked = dict(zip(answers.name, answers.answers, strict=True))
+    assert asked["Brightness"] == asked["ClipWriter"] >= 2
+    recipe = named("bright-clips.py").replace("at_least=0.1", "at_least=0.99")
+    (place / "bright-clips.py").write_text(recipe)
+    printed = build(place, "bright-clips.py", "work/bright")
+    assert "clips: 0 train" in printed
+    assert answers_frame(place / "work/bright").answers.sum() == answers.answers.sum()
+
+
+def test_the_measure_of_the_page_scores(place: Path) -> None:
+    (place / "flicker.py").write_text(named("flicker.py"))
+    text = (
+        "from brickfilm import FolderSource, SceneSplitter, build_dataset\n"
+        "from brickfilm.measures import DEFAULT_MEASURES\n"
+        "from flicker import Flicker\n"
+        "splitter = SceneSplitter(measures=(*DEFAULT_MEASURES, Flicker()))\n"
+        "dataset = build_dataset(FolderSource('films'), splitter, workdir='work/flicker')\n"
+        "print(*(row['score_flicker'] for row in dataset['clips']['train']))\n"
+    )
+    scores = [float(word) for word in run_text(place, "use_flicker.py", text).split()]
+    assert len(scores) >= 2
+    assert all(0 <= score < 0.2 for score in scores)
+
+
+def build(place: Path, what: str, out: str) -> str:
+    text = (
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}, '.']; "
+        f"sys.argv = ['brickfilm', 'build', {what!r}, '--out', {out!r}]; "
+        "from brickfilm.cli import main; main()"
+    )
+    return run(place, "-c", text)
+
+
+# -- the command line ----------------------------------------------------------------------------
+
+
+def commands(program: str) -> Iterator[tuple[Path, list[str]]]:
+    """Lines of the console blocks that call a program, split into words."""
+    for snippet in snippets("console", "bash", "sh"):
+        for line in snippet.text.splitlines():
+            words = shlex.split(line, comments=True)
+            names = [Path(word).name for word in words]
+            if program in names and not {"pip", "uninstall"} & set(names):
+                yield snippet.page, words[names.index(program) + 1 :]
+
+
+def test_commands_on_the_pages_exist_with_their_options() -> None:
+    group = typer.main.get_command(app)
+    for page, (command, *words) in commands("brickfilm"):
+        assert command in group.commands, f"{page.name}: brickfilm {command}"  # type: ignore[attr-defined]
+        options = {o for p in group.commands[command].params for o in p.opts}  # type: ignore[attr-defined]
+        asked = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert asked <= options | {"--debug", "--help"}, f"{page.name}: brickfilm {command}"
+
+
+def test_make_targets_on_the_pages_exist() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page, words in commands("make"):
+        assert set(words) <= targets, f"{page.name}: make {' '.join(words)}"
+
+
+def test_extras_on_the_pages_exist() -> None:
+    extras = set(project()["optional-dependencies"])
+    for page in PAGES:
+        asked = re.findall(r"brickfilm\[([\w,]+)\]", page.read_text(encoding="utf-8"))
+        assert {e for names in asked for e in names.split(",")} <= extras, page.name
+    told = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/install.md").read_text(), re.MULTILINE)
+    assert set(told) == extras
+
+
+@cache
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+# -- facts that stand in two places ----------------------------------------------------------------
+
+
+def table(config: str) -> dict[str, str]:
+    """Column to type, from the schema's page."""
+    page = (ROOT / "docs/dataset-schema.md").read_text(encoding="utf-8")
+    section = page.split(f"## `{config}`")[1].split("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", section, re.MULTILINE))
+
+
+@pytest.mark.parametrize("config", ["clips", "images"])
+def test_the_schema_page_has_every_column_in_order(config: str) -> None:
+    told = {name: kind for name, kind in table(config).items() if not name.startswith("score_")}
+    features = features_of(config, [])
+    assert list(told) == list(features)
+    assert told == {name: kind_of(feature) for name, feature in features.items()}
+
+
+def kind_of(feature: object) -> str:
+    kind = type(feature).__name__.lower()
+    if kind == "list":
+        return f"list of {feature.feature.dtype}"  # type: ignore[attr-defined]
+    return kind if kind in ("video", "image") else feature.dtype  # type: ignore[attr-defined]
+
+
+def test_the_schema_page_has_the_default_scores() -> None:
+    page = (ROOT / "docs/dataset-schema.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `score_(\w+)` \|", page, re.MULTILINE)
+    gives = {name for m in brickfilm.SceneSplitter().measures for name in m.gives}
+    assert gives | {"caption_repeats"} <= set(told)
+
+
+def test_the_errors_page_draws_the_tree_of_the_code() -> None:
+    drawn = re.findall(r"(\w+) {2,}\w", (ROOT / "docs/errors.md").read_text(encoding="utf-8"))
+    told = [n for n in drawn if isinstance(getattr(errors, n, None), type)]
+    ours = [n for n, e in vars(errors).items() if is_error(e) and n not in OFF_THE_TREE]
+    assert sorted(told) == sorted(ours)
+
+
+OFF_THE_TREE = {"BrickfilmError", "Interrupted"}
+
+
+def is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)

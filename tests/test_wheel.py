@@ -1,0 +1,96 @@
+"""The wheel away from the clone: whatever the code reads beside itself has to travel with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from brickfilm.render import BrickFilm, Shot
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "-w", str(folder), str(ROOT)], check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment with the wheel, and this one's packages behind it."""
+    home = tmp_path_factory.mktemp("empty") / "env"
+    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+    pip = [str(home / "bin/python"), "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
+    (packages,) = home.glob("lib/python*/site-packages")
+    (packages / "behind.pth").write_text(sysconfig.get_path("purelib"))  # no .pth of its own runs
+    return home / "bin/python"
+
+
+def run(python: Path, folder: Path, *words: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(python), *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_holds_both_halves_their_data_and_no_tests(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {"py.typed", "report/templates/report.html.jinja", "captions/prompts/bricks.md"}
+    assert {f"brickfilm/{name}" for name in wanted} <= names
+    assert {"brickfilm/cards/dataset.md.jinja", "finetune/py.typed"} <= names
+    recipes = {
+        f"finetune/{path.relative_to(ROOT).as_posix()}"
+        for path in (ROOT / "recipes").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert recipes <= names
+    assert not [name for name in names if name.startswith(("tests/", "docs/", "work/"))]
+
+
+def test_the_code_comes_from_the_wheel(python: Path, tmp_path: Path) -> None:
+    code = "import brickfilm, finetune; print(brickfilm.__file__, finetune.__file__)"
+    assert str(ROOT) not in run(python, tmp_path, "-c", code)
+
+
+def test_a_dataset_is_built_from_the_wheel_alone(python: Path, tmp_path: Path) -> None:
+    film = tmp_path / "films" / "one.mp4"
+    film.parent.mkdir()
+    BrickFilm(seed=1, size=(160, 90), shots=(Shot(seconds=1.5),)).render(film)
+    film.with_suffix(".vtt").write_text("WEBVTT\n\n00:00.000 --> 00:09.000\na street of bricks\n")
+    command = str(python.parent / "brickfilm")
+    build = ("build", "films", "--out", "work", "--captions", "sidecar")
+    assert "clips: 1 train" in run(Path(command), tmp_path, *build)
+    assert "a street of bricks" in (tmp_path / "work/report.html").read_text()
+    assert "SidecarCaptioner" in run(Path(command), tmp_path, "status", "work")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from brickfilm.captions.prompts import load; print(load('bricks', 'clips').text)",
+        "from brickfilm.captions.prompts import load; print(load('bricks', 'images').text)",
+        "from brickfilm.card import template; print(template('dataset.md.jinja'))",
+        "from brickfilm import GPT4oCaptioner; print(GPT4oCaptioner().price)",
+    ],
+)
+def test_what_lies_beside_the_code_is_found(python: Path, tmp_path: Path, code: str) -> None:
+    assert len(run(python, tmp_path, "-c", code)) > 20
