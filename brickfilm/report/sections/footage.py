@@ -31,7 +31,13 @@ def footage(material: Material) -> Section | None:
     if not total:
         return None
     shares = [Share(*fate, seconds, 100 * seconds / total) for fate, seconds in fates.items()]
-    return Section("footage", "Every second of footage", {"shares": shares, "total": total})
+    facts = {"shares": shares, "total": total, "again": names_again(material)}
+    return Section("footage", "Every second of footage", facts)
+
+
+def names_again(material: Material) -> int:
+    """Names under which a film came that had already come under another."""
+    return len({o.source_id for o in material.outcomes if o.kind == "video"}) - len(material.films)
 
 
 def fates_of_seconds(material: Material) -> dict[tuple[str, str], float]:

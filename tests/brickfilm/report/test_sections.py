@@ -9,7 +9,7 @@ import pytest
 
 from brickfilm.ledger import Ledger
 from brickfilm.report.sections import contact
-from brickfilm.report.sections.footage import CUT_AWAY, fates_of_seconds
+from brickfilm.report.sections.footage import CUT_AWAY, fates_of_seconds, names_again
 from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_films
 from brickfilm.report.sections.scores import scores
@@ -44,7 +44,10 @@ def test_a_film_under_two_names_is_counted_once(tmp_path: Path) -> None:
     one = film("one")
     kept = shot(tmp_path, one, 0)
     twice = [ended(one, "done"), ended(one, "done"), ended(kept, "done"), ended(kept, "done")]
-    fates = fates_of_seconds(material(tmp_path, [kept, kept], twice))
+    twice[1] = replace(twice[1], source_id="the same one")
+    built = material(tmp_path, [kept, kept], twice)
+    fates = fates_of_seconds(built)
+    assert names_again(built) == 1
     assert fates == {("kept", "train"): 1.0, ("cut", CUT_AWAY): 9.0}
 
 
