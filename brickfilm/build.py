@@ -17,13 +17,14 @@ from brickfilm.dataset import BrickfilmDataset, dataset_of
 from brickfilm.errors import Interrupted, ItemError, UsageError
 from brickfilm.executors import Executor, LocalExecutor
 from brickfilm.jobs import JobDesk
+from brickfilm.lane import Row
 from brickfilm.ledger import Ledger, Outcome
 from brickfilm.pipeline import AnyStage, Pipeline, Recorder, Source
 from brickfilm.plan import Plan
 from brickfilm.progress import shown
 from brickfilm.records import Clip, Image, Video
 from brickfilm.report import Material, write_report
-from brickfilm.run import Progress, Row, Run
+from brickfilm.run import Progress, Run
 from brickfilm.stages import ClipWriter, FrameSampler
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from brickfilm.cli_captions import caption_commands
 from brickfilm.cli_hub import hub_commands
 from brickfilm.errors import BrickfilmError, UsageError
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(hub_commands)
+app.add_typer(caption_commands)
 console = Console()
 
 INTERRUPTED = 130
@@ -62,6 +64,9 @@ def build(
     ] = None,
     locked: Locked = False,
     allow_drift: AllowDrift = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="for batch jobs, or submit them and leave")
+    ] = True,
 ) -> None:
     """Build a captioned dataset; run it again to go on where it stopped."""
     from brickfilm.commands.build import lock_recipe, recipe_of, rehearse_build, run_build
@@ -74,7 +79,7 @@ def build(
     elif recipe_for:
         raise UsageError("--for goes with --dry-run; of a built dataset ask `brickfilm export`")
     else:
-        run_build(recipe, out)
+        run_build(recipe, out, wait=wait)
 
 
 @app.command()

@@ -274,6 +274,19 @@ def answers_frame(folder: str | Path) -> pd.DataFrame:
     )
 
 
+def usage_frame(folder: str | Path, part: str) -> pd.DataFrame:
+    """Tokens of a part's paid answers on average, by the number of stills they were about."""
+    return _read(
+        folder,
+        "SELECT json_extract(answer, '$.stills') AS stills, COUNT(*) AS answers, "
+        "AVG(json_extract(answer, '$.input_tokens')) AS input_tokens, "
+        "AVG(json_extract(answer, '$.output_tokens')) AS output_tokens FROM answers "
+        "WHERE part = ? AND json_extract(answer, '$.input_tokens') > 0 "
+        "AND json_extract(answer, '$.stills') IS NOT NULL GROUP BY stills",
+        (part,),
+    )
+
+
 def spend_frame(folder: str | Path) -> pd.DataFrame:
     """Money by stage and model: requests, tokens, settled and possibly spent US dollars."""
     return _read(
@@ -286,7 +299,7 @@ def spend_frame(folder: str | Path) -> pd.DataFrame:
     )
 
 
-def _read(folder: str | Path, query: str) -> pd.DataFrame:
+def _read(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> pd.DataFrame:
     import pandas as pd
 
     path = Path(folder) / FILENAME
@@ -294,7 +307,7 @@ def _read(folder: str | Path, query: str) -> pd.DataFrame:
         raise UsageError(f"{str(folder)!r} holds no {FILENAME}: name the --out folder of a build")
     db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
-        return pd.read_sql_query(query, db)
+        return pd.read_sql_query(query, db, params=values)
     finally:
         db.close()
 

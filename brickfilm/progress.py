@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from brickfilm.lane import Lane
 from brickfilm.ledger import Outcome
-from brickfilm.run import Lane, Progress
+from brickfilm.run import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

@@ -6,74 +6,23 @@ in a lane's inbox where one is missing. The driver alone touches the ledger.
 
 from __future__ import annotations
 
-import math
-from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from brickfilm.errors import ItemError, Lost, Rejected, Spoilt, Waiting, WorkdirUnusable
 from brickfilm.executors import Delivery, Executor
 from brickfilm.in_use import FilmsInUse, Maker
+from brickfilm.lane import Flight, Lane, Row
 from brickfilm.ledger import Intent, Ledger, Outcome
 from brickfilm.pipeline import AnyStage, Pipeline
 from brickfilm.records import Clip, Video
 from brickfilm.stage import Answer, Landed, Want
 from brickfilm.tombstones import Tombstones
 
-Row = tuple[str, str]
-"""(part digest, key): one question in the ledger."""
-
 REJECTED = "__rejected__"
 TRIES_WITHOUT_ANSWER = 3
-INBOX_CALLS = 4
-"""An inbox holds this many rounds of calls before what is above it pauses."""
-
-
-@dataclass
-class Lane:
-    """A stage at work: what waits for it, and what flies."""
-
-    position: int
-    stage: AnyStage
-    width: int
-    inbox: deque[Want] = field(default_factory=deque)
-    claimed: dict[Row, list[Any]] = field(default_factory=dict)
-    """Rows being asked, each with the items that wait for the same answer."""
-    flying: int = 0
-    tries: Counter[Row] = field(default_factory=Counter)
-
-    @property
-    def has_room(self) -> bool:
-        return len(self.inbox) < INBOX_CALLS * self.width * self.stage.chunk
-
-    def rows(self, want: Want) -> list[Row]:
-        """The questions of a want, in the order of the stage's parts."""
-        return [(p.digest, p.key(want.item)) for p in self.stage.parts() if p.digest in want.parts]
-
-    def take(self) -> list[Want]:
-        """The next call: what waits of one group, up to a chunk, shared among idle workers."""
-        group = self.stage.group(self.inbox[0].item)
-        share = math.ceil(len(self.inbox) / max(1, self.width - self.flying))
-        call: list[Want] = []
-        while (
-            self.inbox
-            and len(call) < min(self.stage.chunk, share)
-            and self.stage.group(self.inbox[0].item) == group
-        ):
-            call.append(self.inbox.popleft())
-        return call
-
-
-@dataclass(frozen=True)
-class Flight:
-    """A call in the air."""
-
-    lane: Lane
-    wants: Sequence[Want]
-    intents: Sequence[Intent | None]
 
 
 class Progress(Protocol):
@@ -181,6 +130,8 @@ class Run:
         elif self.rehearse and not lane.stage.rehearses:
             self.planned[position].append(item)
             self._note(lane, item, "waiting", reason="dry run")
+            for out in lane.stage.imagine(item):
+                self._push(position + 1, out)
         elif lane.stage.reads_film and self._want_back(item):
             self._note(lane, item, "waiting", reason="film deleted", message="fetched again")
         elif lane.stage.by_jobs:

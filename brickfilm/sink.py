@@ -56,6 +56,9 @@ class Sink(Stage[Clip, Any]):
     def group(self, item: Clip) -> str:
         return item.video.id
 
+    def imagine(self, item: Clip) -> Iterable[Any]:
+        return (item,)
+
     def fuse(self, following: Stage[Any, Any]) -> Stage[Any, Any] | None:
         return SpanPass((self, following)) if isinstance(following, Sink) else None
 
@@ -108,16 +111,20 @@ class SpanPass(Stage[Clip, Any]):
 
     def resolve(self, item: Clip, answers: Mapping[str, Answer]) -> Iterable[Any]:
         """Each sink's outcome in turn: clips go on to the next sink, other records past it."""
+        return self._through(item, lambda sink, clip: sink.resolve(clip, answers))
+
+    def _through(self, item: Clip, work: Callable[[Sink, Clip], Iterable[Any]]) -> list[Any]:
         flowing: list[Any] = [item]
         for sink in self.sinks:
             flowing = [
                 out
                 for record in flowing
-                for out in (
-                    sink.resolve(record, answers) if isinstance(record, Clip) else (record,)
-                )
+                for out in (work(sink, record) if isinstance(record, Clip) else (record,))
             ]
         return flowing
+
+    def imagine(self, item: Clip) -> Iterable[Any]:
+        return self._through(item, lambda sink, clip: sink.imagine(clip))
 
 
 def write_spans(work: Path, sinks: Sequence[Sink], wants: Sequence[Want]) -> list[Landed]:

@@ -178,6 +178,14 @@ class Stage(Part, Generic[In, Out]):
         """What follows from the answer: pure and cheap, called by the driver on every run."""
         raise NotImplementedError
 
+    def imagine(self, item: In) -> Iterable[Out]:
+        """What a dry run may take as coming out of an item that is not asked about."""
+        return ()
+
+    def forecast(self, items: Sequence[In], work: Path) -> str:
+        """What asking about these items will take, in words."""
+        return f"{len(items)} to do"
+
     def resolve(self, item: In, answers: Mapping[str, Answer]) -> Iterable[Out | Rejected]:
         """`apply` for a stage of any number of parts."""
         return self.apply(item, answers.get(self.digest, {}))

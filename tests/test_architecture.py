@@ -50,6 +50,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
     2: (
         "brickfilm.executors",
         "brickfilm.jobs",
+        "brickfilm.lane",
         "brickfilm.pipeline",
         "brickfilm.progress",
         "brickfilm.run",
@@ -88,7 +89,13 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "finetune.sample",
         "finetune.train",
     ),
-    5: ("brickfilm.cli", "brickfilm.cli_hub", "brickfilm.commands", "finetune.__main__"),
+    5: (
+        "brickfilm.cli",
+        "brickfilm.cli_captions",
+        "brickfilm.cli_hub",
+        "brickfilm.commands",
+        "finetune.__main__",
+    ),
 }
 """Modules and packages by floor; a file within a package stands where the package stands."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from brickfilm.captions.pricing import Price, UnknownPrice
+from brickfilm.captions.pricing import Price, PriceList, UnknownPrice
 from brickfilm.captions.prompts import Prompt
 from brickfilm.captions.reply import answer_of, blocked
 from brickfilm.captions.request import Captioned, Question
@@ -25,6 +25,8 @@ class Captioner(Protocol):
     @property
     def service(self) -> Service: ...
     @property
+    def known_prices(self) -> PriceList: ...
+    @property
     def price(self) -> Price | None: ...
     def question(self, item: Captioned) -> Question: ...
     def prompt_of(self, item: Captioned) -> Prompt: ...
@@ -36,7 +38,8 @@ def ask_once(client: Client, question: Question, work: Path, price: Price | None
         reply = client.ask(question.body(work))
     except Blocked:
         return blocked(question.look.model)
-    return answer_of(reply, subject=question.subject, price=price)
+    answer = answer_of(reply, subject=question.subject, price=price)
+    return {**answer, "stills": len(question.stills)}
 
 
 def most_dollars(question: Question, price: Price | None, *, limited: bool) -> float:

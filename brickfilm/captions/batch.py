@@ -1,7 +1,7 @@
 """The Batch API: request files, half the price, an answer within a day.
 
-A request's `custom_id` is the item's key in the ledger, after a letter for what it is about: so
-answers may come back in any order, and mean the same in another process.
+A request's `custom_id` says what it is about (c3: a clip, three stills) and the item's key in the
+ledger: so answers may come back in any order, and mean the same in another process.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class CaptionJobs:
     def _line(self, key: str, item: Any) -> bytes:
         question = self.captioner.question(item)
         request = {
-            "custom_id": question.subject[0] + key,
+            "custom_id": f"{question.subject[0]}{len(question.stills)}-{key}",
             "method": "POST",
             "url": URL,
             "body": question.body(self.work),
@@ -125,11 +125,12 @@ class CaptionJobs:
     def _landed(self, line: str) -> tuple[str, Landed]:
         """The key and answer of one line; an item's error stands in its place."""
         result = json.loads(line)
-        subject = _LETTERS[result["custom_id"][0]]
+        about, _, key = result["custom_id"].partition("-")
         try:
-            return result["custom_id"][1:], self._answer(result, subject)
+            answer = self._answer(result, _LETTERS[about[0]])
+            return key, {**answer, "stills": int(about[1:])}
         except ItemError as error:
-            return result["custom_id"][1:], error
+            return key, error
 
     def _answer(self, result: Mapping[str, Any], subject: Subject) -> Answer:
         from openai.types.chat import ChatCompletion

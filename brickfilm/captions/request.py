@@ -72,9 +72,7 @@ class Question:
 
     @property
     def opening(self) -> str:
-        if self.subject == "images":
-            return "The still:"
-        return f"The stills, at {percentages([s.at for s in self.stills])}:"
+        return opening(self.subject, [s.at for s in self.stills])
 
     def body(self, work: Path) -> dict[str, Any]:
         """The request's JSON, in the newest words; a client may have to use older ones."""
@@ -116,6 +114,11 @@ class Question:
             {"type": "image_url", "image_url": {"url": data_url(s), "detail": self.look.detail}}
             for s in sent
         ]
+
+
+def opening(subject: Subject, at: Sequence[float]) -> str:
+    """The words before the stills."""
+    return "The still:" if subject == "images" else f"The stills, at {percentages(at)}:"
 
 
 def stills_of(item: Captioned) -> tuple[Still, ...]:

@@ -79,10 +79,16 @@ def default_recipe(footage: Path, captions: str) -> Recipe:
     )
 
 
-def run_build(recipe: Recipe, out: Path) -> None:
+def run_build(recipe: Recipe, out: Path, *, wait: bool = True) -> None:
     """Build, say where things lie, and exit with the build's code."""
     try:
-        built = build(recipe.source, recipe.stages, workdir=out, test_fraction=recipe.test_fraction)
+        built = build(
+            recipe.source,
+            recipe.stages,
+            workdir=out,
+            test_fraction=recipe.test_fraction,
+            wait=wait,
+        )
     except Interrupted as stop:
         print(f"\n{stop}", file=sys.stderr)
         raise
@@ -103,7 +109,8 @@ def rehearse_build(recipe: Recipe, out: Path, training: Path | None = None) -> N
     console.print(pipeline.describe(), highlight=False, soft_wrap=True)
     for lane in run.lanes:
         if planned := run.planned[lane.position]:
-            console.print(f"{lane.stage.name}: {len(planned)} to do", highlight=False)
+            words = lane.stage.forecast(planned, out)
+            console.print(f"{lane.stage.name}: {words}", highlight=False, soft_wrap=True)
         if planned and Video in lane.stage.makes and isinstance(recipe.source, Forecaster):
             for film in planned:
                 console.print(f"  {film.source_id}  {film.title}", highlight=False, markup=False)

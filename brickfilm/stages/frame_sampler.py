@@ -58,6 +58,13 @@ class FrameSampler(Sink):
         if self.images:
             yield _image(item, stills[_middle(item)])
 
+    def imagine(self, item: Clip) -> Iterable[Clip | Image]:
+        """The stills' places, without pictures."""
+        nowhere = {"path": "", "sha256": "", "width": item.width, "height": item.height}
+        places = {n: {"frame": n, **nowhere} for n in (*self.frames(item), _middle(item))}
+        hashes = [""] * 3
+        return self.apply(item, {"stills": list(places.values()), "frame_hashes": hashes})
+
 
 def _middle(clip: Clip) -> int:
     return clip.span.start_frame + (clip.span.frames - 1) // 2

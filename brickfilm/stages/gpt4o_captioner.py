@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Literal
 
 from brickfilm.captions.ask import ask_once, most_dollars
 from brickfilm.captions.batch import CaptionJobs
+from brickfilm.captions.forecast import forecast, measured_usage
 from brickfilm.captions.pricing import Price, PriceList, price_list
 from brickfilm.captions.prompts import Prompt, load
 from brickfilm.captions.reply import caption_of
@@ -99,6 +100,10 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
 
     def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
         yield replace(item, caption=caption_of(answer, self.prompt_of(item).digest))
+
+    def forecast(self, items: Sequence[Captioned], work: Path) -> str:
+        usage = measured_usage(work, self.digest)
+        return str(forecast(self, items, usage, in_jobs=self.by_jobs))
 
     def question(self, item: Captioned) -> Question:
         """What is asked about an item."""

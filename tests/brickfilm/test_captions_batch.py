@@ -302,5 +302,5 @@ def _line(n: int) -> dict[str, Any]:
     said = answer("described", f"House {n} is red.")
     assert isinstance(said, Says)
     body = completion({"model": "gpt-4o"}, said, 900)
-    letter = "ci"[n % 2]
-    return {"custom_id": f"{letter}{n:032x}", "response": {"status_code": 200, "body": body}}
+    about = ("c3", "i1")[n % 2]
+    return {"custom_id": f"{about}-{n:032x}", "response": {"status_code": 200, "body": body}}

@@ -1,0 +1,46 @@
+"""Captions from the files in which people keep them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brickfilm.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("caption", "text")
+
+
+def read_captions(file: Path, column: str | None = None) -> list[str]:
+    """The captions of a .csv, .jsonl, .parquet or .txt file, in its order; empty ones are none."""
+    try:
+        if file.suffix == ".txt":
+            return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line]
+        table = _table(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{str(file)!r} cannot be read: {error}") from error
+    return [str(caption) for caption in table[_column(table, column, file)].dropna()]
+
+
+def _table(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    match file.suffix:
+        case ".csv":
+            return pd.read_csv(file)
+        case ".jsonl":
+            return pd.read_json(file, lines=True, dtype=False)
+        case ".parquet":
+            return pd.read_parquet(file)
+    raise UsageError(f"{str(file)!r}: give a .csv, .jsonl, .parquet or .txt file")
+
+
+def _column(table: pd.DataFrame, asked: str | None, file: Path) -> str:
+    names = [asked] if asked else COLUMNS
+    found = next((name for name in names if name in table.columns), None)
+    if found is None:
+        there = ", ".join(map(str, table.columns))
+        raise UsageError(f"{str(file)!r} has no column {names[0]!r}; --column names one of {there}")
+    return found
