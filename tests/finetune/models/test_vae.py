@@ -40,6 +40,16 @@ def test_a_latent_is_mean_and_std_times_noise(vae: VAE) -> None:
     torch.testing.assert_close(latent, mean + std * noise)
 
 
+def test_the_accelerated_vae_is_the_same_one(vae: VAE) -> None:
+    fast = VAE.tiny_random(seed=0)
+    fast.network.encoder.compile = fast.network.decoder.compile = lambda **_: None  # a minute here
+    fast.accelerate(micro_batch=2)
+    torch.testing.assert_close(
+        fast.encode_moments(frames()), vae.encode_moments(frames()), rtol=1e-4, atol=1e-6
+    )
+    assert fast.digest == vae.digest
+
+
 def test_odd_sizes_round_down(vae: VAE) -> None:
     mean, _ = vae.encode_moments(frames(1, 44, 58))
     assert mean.shape[2:] == VAE.latent_size(44, 58) == (5, 7)

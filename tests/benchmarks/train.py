@@ -1,0 +1,117 @@
+"""How fast training is: `python -m tests.benchmarks.train [--case NAME] [--engine torch]`.
+
+One case a call, under eight minutes with its compilation; without --case all of them, each in a
+process of its own. Each appends a row to a JSON file, from which the table is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from tests.benchmarks.cost import matmul_ceiling, training_flops
+from tests.benchmarks.training import Case, network, run_case
+
+TRAINING = {
+    "cached-32": Case(),
+    "online-32": Case(online=True),
+    "cached-64": Case(frames=64, batch=4),
+    "images": Case(frames=1, batch=256, micro=32),
+    "dp2": Case(),
+    "baseline": Case(online=True, fast=False, micro=8, steps=5, warmup=1),
+}
+OTHERS = ("sampling", "vae")
+LATENT = (45, 80)  # 360 x 640
+ROWS = Path("work/benchmarks/train.json")
+
+
+def main(
+    case: Annotated[str | None, typer.Option(help="one case; all where it is left out")] = None,
+    engine: Annotated[str, typer.Option(help="torch or colossalai")] = "torch",
+    out: Annotated[Path, typer.Option(help="the JSON file that rows are added to")] = ROWS,
+) -> None:
+    """Measure, and print the table of all rows so far."""
+    if case is None:
+        for name in (*TRAINING, *OTHERS):
+            _again(name, engine, out, ranks=1)
+        print(table(json.loads(out.read_text())))
+    elif case == "dp2" and "RANK" not in os.environ:
+        _again(case, engine, out, ranks=2)
+    else:
+        row = measure(case, engine)
+        if os.environ.get("RANK", "0") == "0":
+            print(table(add(row, out)))
+
+
+def measure(case: str, engine: str) -> dict[str, object]:
+    """One case's row."""
+    about = {
+        "case": case,
+        "engine": engine,
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "gpu": torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+    }
+    if case in OTHERS:
+        from tests.benchmarks import inference
+
+        return about | {"engine": "-"} | getattr(inference, case)()
+    ceiling = matmul_ceiling()
+    chosen = TRAINING[case]
+    found = run_case(chosen, engine)
+    speed = found["clips_s"] * training_flops(network(), chosen.frames, *LATENT) / 1e12
+    share = speed / found["world"] / ceiling
+    return about | found | {"tflops": speed, "ceiling": ceiling, "share": share}
+
+
+def add(row: dict[str, object], out: Path) -> list[dict[str, object]]:
+    """All rows, this one last, written back."""
+    rows = json.loads(out.read_text()) if out.exists() else []
+    rows.append(row)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(rows, indent=1) + "\n")
+    return rows
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """Markdown; empty where a case has no such figure."""
+    columns = {
+        "case": "{}",
+        "engine": "{}",
+        "world": "{:.0f}",
+        "clips_s": "{:.3f}",
+        "seconds": "{:.3f}",
+        "tflops": "{:.0f}",
+        "ceiling": "{:.0f}",
+        "share": "{:.1%}",
+        "peak_gib": "{:.1f}",
+        "data_wait": "{:.2%}",
+        "date": "{}",
+        "gpu": "{}",
+    }
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for row in rows:
+        cells = [f.format(row[name]) if name in row else "" for name, f in columns.items()]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _again(case: str, engine: str, out: Path, *, ranks: int) -> None:
+    """This module for one case, in a process of its own, or in one a GPU."""
+    start = [sys.executable, "-m"]
+    if ranks > 1:
+        start += ["torch.distributed.run", f"--nproc-per-node={ranks}", "-m"]
+    options = ["--case", case, "--engine", engine, "--out", str(out)]
+    subprocess.run([*start, "tests.benchmarks.train", *options], check=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,165 @@
+"""The real training loop on random data, timed step by step."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from finetune.boost import boost
+from finetune.clips import Encode
+from finetune.engine import choose_device, rank_and_world, ranks
+from finetune.run import Run, new_model
+from finetune.train import loop
+
+from finetune.config import Bucket, Checkpoints, Recipe, Schedule
+from finetune.data.loader import Batch, batches
+from finetune.data.sampler import Sampler
+from finetune.data.stores import index_folder
+from finetune.data.survival import survival
+from finetune.diffusion import Diffusion
+from finetune.models.config import STDiT2Config
+from finetune.models.stdit2 import STDiT2
+from tests.benchmarks import synthetic
+
+ENDLESS = 10**9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is trained on, how, and for how many steps after the first ones."""
+
+    frames: int = 32
+    batch: int = 8
+    micro: int = 1  # clips a backward pass
+    online: bool = False  # VAE and T5 in the step
+    fast: bool = True  # kernels, compiled blocks, nothing computed twice
+    steps: int = 30
+    warmup: int = 4  # compilation among them
+
+
+class Enough(Exception):
+    """The steps asked for are done."""
+
+
+@dataclass
+class Recorder:
+    """A logger that stops the loop after the last step."""
+
+    case: Case
+    steps: list[Mapping[str, float]] = field(default_factory=list)
+
+    def log(self, step: int, values: Mapping[str, float], videos: object = None) -> None:
+        self.steps.append(values)
+        print(f"step {step}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()), flush=True)
+        if len(self.steps) == self.case.warmup:
+            torch.cuda.reset_peak_memory_stats()
+        if len(self.steps) == self.case.warmup + self.case.steps:
+            raise Enough
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def median(self, name: str) -> float:
+        return statistics.median(step[name] for step in self.steps[self.case.warmup :])
+
+
+class OnlineRun(Run):
+    """A run on pixels of noise."""
+
+    def batches(self) -> Iterator[Batch]:
+        sampler = Sampler(self.index, self.recipe, self.table.usable, self.recipe.seed)
+        load = synthetic.NoisePixels(index_folder(self.recipe), self.recipe, self.index)
+        rank, world = rank_and_world()
+        return batches(
+            load, sampler, self.position, rank=rank, world=world, workers=self.recipe.workers
+        )
+
+
+def recipe_of(case: Case, engine: str, folder: Path) -> Recipe:
+    """The 32-frame recipe's settings, at this case's size and speed."""
+    return Recipe(
+        dataset="noise",
+        out=str(folder / "run"),
+        cache=str(folder / "cache"),
+        steps=ENDLESS,
+        buckets=(
+            Bucket(resolution="360p", frames=case.frames, batch=case.batch, micro=case.micro),
+        ),
+        vae=synthetic.ENCODER,
+        text_encoder=synthetic.ENCODER,
+        source="pixels" if case.online else "cache",
+        workers=4,
+        engine=engine,
+        precision="bfloat16",
+        compile=case.fast,
+        recompute=not case.fast,
+        schedule=Schedule(kind="constant", peak=1e-5),
+        checkpoints=Checkpoints(every=ENDLESS),
+    )
+
+
+def run_case(case: Case, engine: str) -> dict[str, float]:
+    """Train, and give the medians: clips/s of all ranks, seconds a step, data wait, memory."""
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as name:
+        recipe = recipe_of(case, engine, Path(name))
+        device = choose_device(recipe)
+        with ranks(recipe, device):
+            recorder = Recorder(case)
+            run = _opened(case, recipe, device)
+            run.log = recorder
+            with suppress(Enough):
+                loop(run)
+            return {
+                "clips_s": recorder.median("clips_s"),
+                "step_s": recorder.median("step_s"),
+                "data_wait": recorder.median("data_wait"),
+                "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
+                "loss": recorder.median("loss"),
+                "world": float(rank_and_world()[1]),
+            }
+
+
+def _opened(case: Case, recipe: Recipe, device: torch.device) -> Run:
+    index = synthetic.build(recipe, frames=1 if case.frames == 1 else 2 * case.frames)
+    with device:
+        model = open_every_branch(new_model(recipe))
+    engine = boost(model, recipe, device)
+    if not case.fast:
+        from finetune.models.blocks import Ops
+
+        engine.module.use(Ops())
+    if case.online:
+        encode = Encode(_cached(recipe), index, device)
+        encode.vae, encode.texts = synthetic.large_vae(device), synthetic.large_text(device)
+        if case.fast:
+            encode.vae.accelerate()
+    else:
+        encode = Encode(recipe, index, device)
+    kind = OnlineRun if case.online else Run
+    table = survival(index, recipe)
+    return kind(recipe, device, index, table, engine, encode, Diffusion.linear().to(device))
+
+
+def _cached(recipe: Recipe) -> Recipe:
+    """The same recipe from a cache: `Encode` then loads no encoder of its own."""
+    return replace(recipe, source="cache")
+
+
+def open_every_branch(model: STDiT2) -> STDiT2:
+    """Random numbers where training begins with zeros: products of zeros run faster than real."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.02)
+    return model
+
+
+def network() -> STDiT2Config:
+    """XL/2, which all cases train."""
+    return STDiT2Config()
