@@ -1,0 +1,169 @@
+"""The kernels one by one, and where a clip's time goes: `python -m tests.benchmarks.kernels`.
+
+Full size: one clip of 32 frames at 360x640. Milliseconds of forward and backward, plain and fast;
+then a profile of the compiled network, kernels grouped by kind.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Annotated
+
+import torch
+import typer
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from finetune import kernels
+from finetune.kernels import norms, norms_triton, reference, space, text, time, time_triton
+from finetune.models.embeddings import Rotation
+from finetune.models.stdit2 import STDiT2
+from tests.benchmarks.cost import seconds
+from tests.benchmarks.training import open_every_branch
+
+T, S, H, D = 32, 920, 16, 72
+KINDS = {
+    "matrix products": r"gemm|nvjet|cutlass_80|cublas|splitK|matmul",
+    "attention": r"flash|fmha|sdpa|cudnn",
+    "time attention": r"time|^_forward_kernel|^_backward_kernel",
+    "compiled elementwise": r"^triton_",
+}
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(shape, device="cuda", dtype=torch.bfloat16)
+
+
+def operations() -> dict[str, tuple[Callable[..., object], Callable[..., object], list[Tensor]]]:
+    """Plain, fast, and their inputs."""
+    x, branch = random(1, T, S, H * D), random(1, T, S, H * D)
+    tables = list(random(1, T, 6 * H * D).chunk(6, -1))
+    weights = [random(D), random(D)]
+    angles = torch.rand(T, D // 2, device="cuda")
+    rotation = Rotation(angles.cos(), angles.sin())
+    mask = torch.arange(200, device="cuda")[None] < 120
+    layout = text.lay_out_text(mask, T * S)
+    q, kv = random(1, T * S, H, D), random(1, 200, 2, H, D)
+    return {
+        "norm_modulate": (reference.norm_modulate, norms.norm_modulate, [x, *tables[:2]]),
+        "gated_add": (reference.gated_add, norms.gated_add, [x, branch, tables[0]]),
+        "gated_add_norm_modulate": (
+            reference.gated_add_norm_modulate,
+            norms.gated_add_norm_modulate,
+            [x, branch, *tables[:3]],
+        ),
+        "space_attention": (
+            reference.space_attention,
+            space.space_attention,
+            [random(T, S, 3, H, D), *weights],
+        ),
+        "time_attention": (
+            lambda *inputs: reference.time_attention(*inputs, rotation),
+            lambda *inputs: time.time_attention(*inputs, rotation),
+            [random(1, T, S, 3, H, D), *weights],
+        ),
+        "text_attention": (
+            lambda *inputs: reference.text_attention(*inputs, mask),
+            lambda *inputs: text.text_attention(*inputs, layout),
+            [q, kv],
+        ),
+    }
+
+
+def both_ways(operation: Callable[..., object], inputs: list[Tensor]) -> tuple[float, float]:
+    """Milliseconds forward, and forward with backward."""
+    leaves = [tensor.detach().requires_grad_() for tensor in inputs]
+
+    def forward() -> list[Tensor]:
+        out = operation(*leaves)
+        return list(out) if isinstance(out, tuple) else [out]
+
+    shapes = [torch.randn_like(out) for out in forward()]
+
+    def backward() -> None:
+        torch.autograd.grad(forward(), leaves, shapes)
+
+    return tuple(1000 * statistics.median(seconds(work, 12)[4:]) for work in (forward, backward))
+
+
+def sweep() -> Iterator[str]:
+    """The fast ones again with other numbers of warps."""
+    found = operations()
+    for module, names in ((norms_triton, list(found)[:3]), (time_triton, ["time_attention"])):
+        kept = module.FORWARD_WARPS, module.BACKWARD_WARPS
+        for forward, backward in product((2, 4, 8), (4, 8, 16)):
+            module.FORWARD_WARPS, module.BACKWARD_WARPS = forward, backward
+            for name in names:
+                one, two = both_ways(found[name][1], found[name][2])
+                yield f"{name} warps {forward}/{backward}: {one:.3f} {two:.3f} ms"
+        module.FORWARD_WARPS, module.BACKWARD_WARPS = kept
+
+
+def network(frames: int = T) -> tuple[STDiT2, dict[str, Tensor]]:
+    """XL/2 on the kernels, compiled, and one clip."""
+    with torch.device("cuda"):
+        model = open_every_branch(STDiT2()).bfloat16()
+        told = {"num_frames": frames, "height": 360, "width": 640, "ar": 0.5625, "fps": 8}
+        given = {name: torch.tensor([float(value)]) for name, value in told.items()}
+        given |= {
+            "x": torch.randn(1, 4, frames, 45, 80),
+            "timestep": torch.tensor([500.0]),
+            "y": torch.randn(1, 1, 200, 4096),
+            "mask": (torch.arange(200) < 120)[None],
+        }
+    return model.use(kernels.ops_for("cuda")).compile_blocks(), given
+
+
+def kind_of(name: str) -> str:
+    return next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), "other")
+
+
+def ledger() -> Iterator[str]:
+    """Milliseconds of each kind and of the largest kernels, one clip forward and backward."""
+    model, given = network()
+
+    def clip() -> None:
+        model(**given).square().mean().backward()
+        for parameter in model.parameters():
+            parameter.grad = None
+
+    for _ in range(3):
+        clip()
+    yield f"one clip: {1000 * statistics.median(seconds(clip, 5)):.1f} ms"
+    yield f"peak {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+    with profile(activities=[ProfilerActivity.CUDA]) as recorded:
+        clip()
+        torch.cuda.synchronize()
+    spent, times = Counter[str](), Counter[str]()
+    for event in recorded.key_averages():
+        spent[event.key] += event.self_device_time_total / 1000
+        times[event.key] += event.count
+    kinds = Counter[str]()
+    for name, milliseconds in spent.items():
+        kinds[kind_of(name)] += milliseconds
+    yield from (f"{value:8.2f} ms  {kind}" for kind, value in kinds.most_common())
+    yield from (f"{v:8.2f} ms {times[n]:5d}x  {n[:110]}" for n, v in spent.most_common(40))
+
+
+def main(
+    warps: Annotated[bool, typer.Option(help="try other numbers of warps too")] = False,
+) -> None:
+    """Print it all."""
+    for name, (plain, fast, inputs) in operations().items():
+        cells = [f"{ms:.3f}" for work in (plain, fast) for ms in both_ways(work, inputs)]
+        print(
+            f"{name}: plain {cells[0]} / {cells[1]} ms, fast {cells[2]} / {cells[3]} ms", flush=True
+        )
+    if warps:
+        for line in sweep():
+            print(line, flush=True)
+    for line in ledger():
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
