@@ -155,7 +155,8 @@ def main(
     """Print it all."""
     for name, (plain, fast, inputs) in operations().items():
         cells = [f"{ms:.3f}" for work in (plain, fast) for ms in both_ways(work, inputs)]
-        print(
+        words = f"{name}: plain {cells[0]} / {cells[1]} ms, fast {cells[2]} / {cells[3]} ms"
+        print(words, flush=True)
             f"{name}: plain {cells[0]} / {cells[1]} ms, fast {cells[2]} / {cells[3]} ms", flush=True
         )
     if warps:
