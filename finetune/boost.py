@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from finetune.config import Recipe
 from finetune.ema import Average
+from finetune.encoders import DTYPES
 from finetune.engine import (
     Allow,
     Engine,
@@ -29,6 +30,7 @@ from finetune.engine import (
     trained,
 )
 from finetune.errors import EngineError
+from finetune.kernels import ops_for
 from finetune.models.stdit2 import STDiT2
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
@@ -36,6 +38,8 @@ PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 def boost(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
     """The recipe's engine around a model, its blocks compiled or recomputed as asked."""
+    if recipe.kernels:
+        model.use(ops_for(device, DTYPES[recipe.precision]))
     if recipe.recompute:
         recompute_blocks(model)
     if recipe.compile:

@@ -46,6 +46,8 @@ class Encode:
         online = recipe.source == "pixels"
         self.vae = load_vae(recipe, device) if online else None
         self.texts = load_text(recipe, index, device) if online else None
+        if self.vae and recipe.compile:
+            self.vae.accelerate()
 
     def __call__(self, micro: Batch) -> Clips:
         mean, std = self._moments(micro)

@@ -161,6 +161,7 @@ class Recipe:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     compile: bool = False  # the blocks, one graph shared by all
+    kernels: bool = True  # our Triton kernels where they run; plain PyTorch elsewhere
     recompute: bool = False  # activations again in backward: less memory, a third more arithmetic
 
     network: Network = field(default_factory=Network)

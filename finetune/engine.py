@@ -24,6 +24,8 @@ from finetune.config import Optimizer, Recipe
 from finetune.ema import Average
 from finetune.encoders import DTYPES
 from finetune.errors import EngineError, TrainingStopped
+from finetune.kernels import adamw as adamw_kernel
+from finetune.kernels import available
 from finetune.models.stdit2 import STDiT2
 
 Shards = dict[str, Tensor]
@@ -95,7 +97,41 @@ class Replicated:
         self._optimizer = adamw([self._weights], recipe.optimizer, device)
         self._optimizer.state[self._weights] = fresh_state(self._weights)
         self.average = Average(self._views(self._weights), recipe.optimizer.ema)
+        self._fused = self._flat() if recipe.kernels and self.average.decay else None
         self.refresh()
+
+    def _flat(self) -> adamw_kernel.Flat | None:
+        """Everything a step touches as flat buffers, for the kernel that does all of it at once."""
+        if not available(self.device):
+            return None
+        shown = self._weights.to(next(iter(self._params.values())).dtype, copy=True)
+        for parameter, view in zip(self._params.values(), self._views(shown).values(), strict=True):
+            parameter.data = view
+        averaged = self._weights.clone()
+        self.average.shards = self._views(averaged)
+        state = self._optimizer.state[self._weights]
+        moments = state["exp_avg"], state["exp_avg_sq"]
+        return adamw_kernel.Flat(shown, self._weights, self._grads, *moments, averaged)
+
+    def _update(self, lr: float, factor: float) -> None:
+        """Weights, moments and average, one step on; the gradient is taken times `factor`."""
+        self.updates += 1
+        if self._fused is None:
+            self._grads *= factor
+            update(self._optimizer, [self._weights], [self._grads], lr)
+            self.refresh()
+            self.average.update(self.shards()["model"])
+            return
+        s = self.settings
+        rates = adamw_kernel.Rates(
+            lr=lr,
+            step=self.updates,
+            betas=s.betas,
+            eps=s.eps,
+            weight_decay=s.weight_decay,
+            ema_decay=s.ema,
+        )
+        adamw_kernel.step(self._fused, rates, torch.tensor(factor, device=self.device))
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
@@ -116,11 +152,7 @@ class Replicated:
         norm = float(self._grads.norm())
         taken = allow(norm)
         if taken:
-            self._grads *= clip_factor(norm, self.settings.grad_clip)
-            update(self._optimizer, [self._weights], [self._grads], lr)
-            self.updates += 1
-            self.refresh()
-            self.average.update(self.shards()["model"])
+            self._update(lr, clip_factor(norm, self.settings.grad_clip))
         self._grads.zero_()
         return Step(norm, taken)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from finetune.config import Recipe
 from finetune.data.index import Index
+from finetune.data.packing import Packed, pack, unpack
 from finetune.data.readers import Row
 from finetune.data.sampler import Order, Position, Sampler
 from finetune.data.shards import Shards
@@ -33,6 +34,9 @@ class Sample(NamedTuple):
     states: Tensor | None  # [tokens, C]
     caption: str
     fps: float
+
+
+NO_TENSORS: dict[str, Any] = dict.fromkeys(("mean", "std", "pixels", "states"))
 
 
 @dataclass(frozen=True)
@@ -138,12 +142,27 @@ class _Orders(torch.utils.data.Sampler[Order]):
         return self._orders
 
 
-class _Clips(torch.utils.data.Dataset[Batch]):
+class _Clips(torch.utils.data.Dataset[tuple[Batch, Packed]]):
+    """Batches for a journey: without their tensors, and the tensors packed."""
+
     def __init__(self, load: Loading) -> None:
         self.load = load
 
-    def __getitem__(self, order: Order) -> Batch:
-        return self.load(order)
+    def __getitem__(self, order: Order) -> tuple[Batch, Packed]:
+        batch = self.load(order)
+        tensors = [t for s in batch.samples for t in (s.mean, s.std, s.pixels, s.states)]
+        bare = tuple(sample._replace(**NO_TENSORS) for sample in batch.samples)
+        return replace(batch, samples=bare), pack(tensors)
+
+
+def _arrived(batch: Batch, packed: Packed) -> Batch:
+    tensors = iter(unpack(packed))
+    fours = zip(*[tensors] * len(NO_TENSORS), strict=True)
+    full = [
+        Sample(mean, std, pixels, states, bare.caption, bare.fps)
+        for (mean, std, pixels, states), bare in zip(fours, batch.samples, strict=True)
+    ]
+    return replace(batch, samples=tuple(full))
 
 
 def batches(
@@ -158,7 +177,7 @@ def batches(
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_as_it_is,
     )
-    return iter(loader)
+    return (_arrived(*travelled) for travelled in loader)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -32,11 +32,16 @@ def available(device: torch.device | str) -> bool:
     return torch.cuda.get_device_capability(device) >= OLDEST
 
 
-def ops_for(device: torch.device | str) -> Ops:
-    """The fastest operations for the device: plain PyTorch, said once, where there is no other."""
+def ops_for(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> Ops:
+    """The fastest operations there in this precision; plain PyTorch, said once, elsewhere.
+
+    The kernels are for half precisions: float32 is for exactness, and stays plain in silence.
+    """
     from finetune.models.blocks import Ops
 
     device = torch.device(device)
+    if device.type == "cuda" and dtype == torch.float32:
+        return Ops()
     if device.type != "cuda" or not available(device):
         _say_plain(device.type)
         return Ops()

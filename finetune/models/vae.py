@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
 from finetune.models.digest import weights_digest
 
@@ -31,7 +33,7 @@ class VAE:
         self.network: Any = network.eval().requires_grad_(False)
         self.micro_batch = micro_batch  # frames in memory at once
         self._digest: str | None = None
-        self._layout = torch.contiguous_format
+        self._compiled = False
 
     @classmethod
     def from_pretrained(
@@ -81,22 +83,20 @@ class VAE:
         return self
 
     def accelerate(self, micro_batch: int = 32) -> Self:
-        """Compile both halves, pixels innermost in memory; each new size of batch compiles again.
+        """Compile both halves, with channels last in memory, for micro-batches of this size.
 
         Channels-last without compiling is slower than neither.
         """
         self.network.to(memory_format=torch.channels_last)
         for half in (self.network.encoder, self.network.decoder):
             half.compile(dynamic=False)
-        self.micro_batch, self._layout = micro_batch, torch.channels_last
+        self.micro_batch, self._compiled = micro_batch, True
         return self
 
     @torch.no_grad()
     def encode_moments(self, frames: Tensor) -> Moments:
         """frames [N, 3, H, W] in [-1, 1] -> mean and std [N, 4, h, w] float32, scaled."""
-        with torch.backends.cudnn.flags(benchmark=True):
-            parts = [self._moments(part) for part in torch.split(frames, self.micro_batch)]
-        return Moments(torch.cat([p.mean for p in parts]), torch.cat([p.std for p in parts]))
+        return Moments(*self._in_parts(frames, self._moments).chunk(2, dim=1))
 
     def encode(self, frames: Tensor, generator: Generator | None = None) -> Tensor:
         """frames [N, 3, H, W] in [-1, 1] -> a latent drawn for each, [N, 4, h, w] float32."""
@@ -107,17 +107,27 @@ class VAE:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """latents [N, 4, h, w], scaled -> frames [N, 3, 8h, 8w] float32 in [-1, 1]."""
-        with torch.backends.cudnn.flags(benchmark=True):
-            parts = [
-                self.network.decode(self._cast(part / SCALE)).sample.float()
-                for part in torch.split(latents, self.micro_batch)
-            ]
-        return torch.cat(parts).clamp(-1, 1)
+        return self._in_parts(latents / SCALE, self._pixels).clamp(-1, 1)
 
-    def _moments(self, frames: Tensor) -> Moments:
-        distribution = self.network.encode(self._cast(frames)).latent_dist
-        return Moments(distribution.mean.float() * SCALE, distribution.std.float() * SCALE)
+    def _in_parts(self, x: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
+        """A micro-batch at a time; all of one size if compiled, the last filled with zeros."""
+        done = []
+        with torch.backends.cudnn.flags(benchmark=True):
+            for part in torch.split(x, self.micro_batch):
+                missing = self.micro_batch - len(part) if self._compiled else 0
+                whole = F.pad(part, (0, 0, 0, 0, 0, 0, 0, missing))
+                done.append(work(self._cast(whole))[: len(part)])
+        return torch.cat(done)
+
+    def _moments(self, frames: Tensor) -> Tensor:
+        found = self.network.encode(frames).latent_dist
+        return SCALE * torch.cat([found.mean.float(), found.std.float()], dim=1)
+
+    def _pixels(self, latents: Tensor) -> Tensor:
+        pixels: Tensor = self.network.decode(latents).sample
+        return pixels.float()
 
     def _cast(self, x: Tensor) -> Tensor:
         weight = next(self.network.parameters())
-        return x.to(device=weight.device, dtype=weight.dtype, memory_format=self._layout)
+        layout = torch.channels_last if self._compiled else torch.contiguous_format
+        return x.to(device=weight.device, dtype=weight.dtype, memory_format=layout)

@@ -157,8 +157,6 @@ def main(
         cells = [f"{ms:.3f}" for work in (plain, fast) for ms in both_ways(work, inputs)]
         words = f"{name}: plain {cells[0]} / {cells[1]} ms, fast {cells[2]} / {cells[3]} ms"
         print(words, flush=True)
-            f"{name}: plain {cells[0]} / {cells[1]} ms, fast {cells[2]} / {cells[3]} ms", flush=True
-        )
     if warps:
         for line in sweep():
             print(line, flush=True)

@@ -97,6 +97,7 @@ def recipe_of(case: Case, engine: str, folder: Path) -> Recipe:
         engine=engine,
         precision="bfloat16",
         compile=case.fast,
+        kernels=case.fast,
         recompute=not case.fast,
         schedule=Schedule(kind="constant", peak=1e-5),
         checkpoints=Checkpoints(every=ENDLESS),
@@ -130,10 +131,6 @@ def _opened(case: Case, recipe: Recipe, device: torch.device) -> Run:
     with device:
         model = open_every_branch(new_model(recipe))
     engine = boost(model, recipe, device)
-    if not case.fast:
-        from finetune.models.blocks import Ops
-
-        engine.module.use(Ops())
     if case.online:
         encode = Encode(_cached(recipe), index, device)
         encode.vae, encode.texts = synthetic.large_vae(device), synthetic.large_text(device)

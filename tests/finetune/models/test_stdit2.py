@@ -116,7 +116,7 @@ def test_blocks_run_on_the_operations_they_are_given() -> None:
         return plain.norm_modulate(*args)
 
     model.use(plain._replace(norm_modulate=counted))(**inputs())
-    assert calls == [(2, 4, 15, 48)] * 2
+    assert calls == [(2, 4, 15, 48)] * 3  # two blocks and the final layer
 
 
 @pytest.mark.parametrize("wrong", [{"hidden_size": 50}, {"patch_size": (2, 2, 2)}])
