@@ -88,7 +88,7 @@ class RichBars:
             self._tasks[lane.position],
             completed=done,
             total=total or None,
-            note=self._tally.note(lane.position),
+            note=", ".join(notes(lane, self._tally)),
         )
 
 
@@ -109,5 +109,10 @@ class PlainLines:
 
     def _line(self, lane: Lane) -> str:
         done = self._tally.counts.get(lane.position, Counter())["done"]
-        note = self._tally.note(lane.position)
+        note = ", ".join(notes(lane, self._tally))
         return f"{lane.stage.name} {done} done" + (f" ({note})" if note else "")
+
+
+def notes(lane: Lane, tally: Tally) -> list[str]:
+    """What was not done, and what is being done: a film on its way, for one."""
+    return [note for note in (tally.note(lane.position), *lane.stage.under_way()) if note]

@@ -23,6 +23,8 @@ from brickfilm.tombstones import Tombstones
 
 REJECTED = "__rejected__"
 TRIES_WITHOUT_ANSWER = 3
+LOOK_SECONDS = 0.5
+"""Progress is looked at this often while nothing lands."""
 
 
 class Progress(Protocol):
@@ -101,7 +103,8 @@ class Run:
                     self._push(0, item)
             self.progress.update(self.lanes, self.outcomes)
             if self._flights:
-                for future in wait(self._flights, return_when=FIRST_COMPLETED).done:
+                flown = wait(self._flights, LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                for future in flown.done:
                     self._land(future)
             elif self.stopping or not (more or any(lane.inbox for lane in self.lanes)):
                 return self._leave_waiting()

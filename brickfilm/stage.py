@@ -167,6 +167,10 @@ class Stage(Part, Generic[In, Out]):
         except ItemError as error:
             return error
 
+    def under_way(self) -> Sequence[str]:
+        """What is being done this moment, for people: a few words for each long call."""
+        return ()
+
     def release(self, item: In, work: Path) -> None:
         """Nothing will read the film again that came of this item: it may be deleted."""
 

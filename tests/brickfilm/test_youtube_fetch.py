@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from brickfilm.lane import Lane
+from brickfilm.ledger import Outcome
 from brickfilm.sources.youtube.ytdlp import BLOCK_BYTES
 from tests.brickfilm.footage import film_bytes
 from tests.brickfilm.tube import QUICK, fetch, films, trouble, tube
@@ -245,3 +248,24 @@ def test_a_dry_run_lists_and_fetches_nothing(tmp_path: Path, site: FilmSite) -> 
     assert [listing.source_id for listing in planned] == [site.file("one"), site.file("two")]
     assert str(source.forecast(planned)).startswith("2 films to fetch: about 0.2 h of footage")
     assert site.asked("one") == []
+
+
+class Watcher:
+    """Keeps what is shown of films on their way."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def update(self, lanes: Sequence[Lane], outcomes: Sequence[Outcome]) -> None:
+        self.seen |= {line for lane in lanes for line in lane.stage.under_way()}
+
+
+def test_a_film_on_its_way_is_shown_and_gone_when_it_is_there(
+    tmp_path: Path, site: FilmSite
+) -> None:
+    watcher = Watcher()
+    page = site.add("big", BIG, speed=600_000)
+    once = fetch(tmp_path, tube([page], max_height=144), progress=watcher)
+    assert len(once.finished) == 1
+    assert any(re.search(r"\d+% of 1.0 MB at \d.\d MB/s", line) for line in watcher.seen)
+    assert once.lanes[1].stage.under_way() == []

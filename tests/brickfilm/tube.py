@@ -10,7 +10,7 @@ from brickfilm.executors import LocalExecutor
 from brickfilm.ledger import Ledger, Outcome
 from brickfilm.pipeline import Pipeline
 from brickfilm.records import Video
-from brickfilm.run import Run
+from brickfilm.run import Progress, Run
 from brickfilm.sources import Access, Politeness, YouTubeSource
 
 QUICK = Politeness(between_films=(0, 0), between_requests=0, pauses=(0.05, 0.05))
@@ -23,11 +23,14 @@ def tube(entries: Sequence[str], **settings: Any) -> YouTubeSource:
     return YouTubeSource(entries, **(defaults | settings))
 
 
-def fetch(work: Path, source: YouTubeSource, *, rehearse: bool = False) -> Run:
+def fetch(
+    work: Path, source: YouTubeSource, *, rehearse: bool = False, progress: Progress | None = None
+) -> Run:
     """One pass of listing and fetching; the films are `finished`."""
     executor = LocalExecutor(processes=1)
     with Ledger(work) as ledger:
-        once = Run(Pipeline.of(source, ()), ledger, executor, rehearse=rehearse)
+        pipeline = Pipeline.of(source, ())
+        once = Run(pipeline, ledger, executor, progress=progress, rehearse=rehearse)
         try:
             once.go(source.items())
         finally:
