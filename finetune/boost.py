@@ -15,7 +15,6 @@ from torch.utils.checkpoint import checkpoint
 
 from finetune.config import Recipe
 from finetune.ema import Average
-from finetune.encoders import DTYPES
 from finetune.engine import (
     Allow,
     Engine,
@@ -32,6 +31,7 @@ from finetune.engine import (
 from finetune.errors import EngineError
 from finetune.kernels import ops_for
 from finetune.models.stdit2 import STDiT2
+from finetune.precision import DTYPES
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 

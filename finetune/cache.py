@@ -26,9 +26,10 @@ from finetune.data.readers import Row
 from finetune.data.shards import Shards, ShardWriter, stored_keys, write_index
 from finetune.data.stores import caption_key, index_folder, latent_folder, sizes_of, text_folder
 from finetune.data.windows import fill
-from finetune.encoders import DTYPES, load_text, load_vae, text_name
+from finetune.encoders import load_text, load_vae, text_name
 from finetune.errors import BadSample, ConfigError, FinetuneError
 from finetune.models.vae import VAE
+from finetune.precision import DTYPES
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from finetune.config import Recipe
 from finetune.data.index import Index
 from finetune.models.text import TextEncoder
 from finetune.models.vae import VAE
+from finetune.precision import DTYPES
 
 TINY = "tiny-random"
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 SEED = 0  # of the tiny encoders: not the run's, so that runs of other seeds share a cache
 
 

@@ -22,11 +22,11 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from finetune.config import Optimizer, Recipe
 from finetune.ema import Average
-from finetune.encoders import DTYPES
 from finetune.errors import EngineError, TrainingStopped
 from finetune.kernels import adamw as adamw_kernel
 from finetune.kernels import available
 from finetune.models.stdit2 import STDiT2
+from finetune.precision import DTYPES
 
 Shards = dict[str, Tensor]
 Allow = Callable[[float], bool]  # may a step of this gradient norm be taken?

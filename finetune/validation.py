@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from finetune.data.media import write_video
 from finetune.data.windows import IMAGE_FPS
 from finetune.diffusion import Diffusion, guided, sample
 from finetune.diffusion.sampling import drawn_noise
@@ -98,20 +98,3 @@ class Validate:
             folder.mkdir(parents=True, exist_ok=True)
             write_video(file, frames.round().to(torch.uint8).cpu(), self.settings.fps)
         return file
-
-
-def write_video(file: Path, frames: Tensor, fps: float) -> None:
-    """frames [N, 3, H, W] uint8 as H.264; odd sizes lose their last row or column."""
-    from fractions import Fraction
-
-    import av
-
-    pictures = frames.permute(0, 2, 3, 1).numpy()
-    height, width = (side - side % 2 for side in pictures.shape[1:3])
-    with av.open(str(file), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for picture in pictures[:, :height, :width]:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())

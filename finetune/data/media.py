@@ -98,3 +98,18 @@ def frames(media: bytes, count: int) -> Iterator[NDArray[np.uint8]]:
                 yield frame.to_ndarray(format="rgb24")
     except (av.FFmpegError, IndexError) as error:
         raise BadSample(f"does not decode: {error}") from error
+
+
+def write_video(file: Path, frames: Tensor, fps: float) -> None:
+    """frames [N, 3, H, W] uint8 as H.264; odd sizes lose their last row or column."""
+    import av
+
+    pictures = frames.permute(0, 2, 3, 1).numpy()
+    height, width = (side - side % 2 for side in pictures.shape[1:3])
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for picture in pictures[:, :height, :width]:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
