@@ -83,20 +83,25 @@ def test_the_first_film_is_split_while_the_second_downloads(tmp_path: Path, site
 def test_the_lock_file_says_what_was_fetched(
     tmp_path: Path, site: FilmSite, caplog: pytest.LogCaptureFixture
 ) -> None:
+    site.add("copy", FILMS["ant"])
     with caplog.at_level(logging.WARNING):
-        built(tmp_path, tube([site.at("/list")]))
+        made = built(tmp_path, tube([site.at("/list")]))
+    assert len(rows(made)) == 3  # a film under two names is one film
     films = json.loads((tmp_path / FILENAME).read_text())["films"]
-    assert [film["url"] for film in films] == [site.file(name) for name in FILMS]
-    assert [film["bytes"] for film in films] == [len(body) for body in FILMS.values()]
+    assert [film["url"] for film in films] == [
+        site.file(name) for name in ("ant", "bee", "copy", "cow")
+    ]
+    assert [film["bytes"] for film in films[:2]] == [len(FILMS["ant"]), len(FILMS["bee"])]
     assert {film["format_id"] for film in films} == {"mp4"}
     assert all(film["tool"].startswith("yt-dlp") for film in films)
-    assert "3 of 3 films are not openly licensed" in caplog.text
+    assert "4 of 4 films are not openly licensed" in caplog.text
     written = (tmp_path / FILENAME).stat().st_mtime_ns
     built(tmp_path, tube([site.at("/list")]))
     assert (tmp_path / FILENAME).stat().st_mtime_ns == written
 
 
 def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: FilmSite) -> None:
+    site.add("dog", film_bytes(6, frames=30))
     source = tube([site.at("/list")])
     first = rows(built(tmp_path / "a", source))
     (tmp_path / "b").mkdir()
@@ -105,10 +110,12 @@ def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: Film
     site.add("new", film_bytes(7))
     site.films["bee"] = replace(site.films["bee"], body=film_bytes(8))
     site.films["cow"] = replace(site.films["cow"], refusals=[404] * 9)
+    site.films["dog"] = replace(site.films["dog"], content_type="video/webm")  # another format
     strict = built(tmp_path / "b", locked)
     assert strict.exit_code == 1
     assert {o.reason for o in strict.outcomes if o.outcome == "failed"} == {
         "other bytes",
+        "format gone",
         "video gone",
     }
     assert [row["id"] for row in rows(strict)] == [
@@ -116,6 +123,8 @@ def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: Film
     ]
     drifting = source.locked(tmp_path / "b", allow_drift=True)
     loose = built(tmp_path / "b", drifting)
-    assert {row["source_id"] for row in rows(loose)} == {site.file("ant"), site.file("bee")}
+    assert {row["source_id"] for row in rows(loose)} == {
+        site.file(name) for name in ("ant", "bee", "dog")
+    }
     assert len(site.asked("bee")) == 4  # a look and the film in each folder: never a third time
     assert {o.reason for o in loose.outcomes if o.outcome == "failed"} == {"video gone"}

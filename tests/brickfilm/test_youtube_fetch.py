@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -164,6 +165,13 @@ def test_too_many_requests_waits_and_goes_on(tmp_path: Path, site: FilmSite) -> 
     page = site.add("one", ONE, refusals=[429, 429])
     assert len(fetch(tmp_path, tube([page])).finished) == 1
     assert [hit.status for hit in site.asked("one")] == [429, 429, 200]
+
+
+def test_a_pause_that_the_site_names_is_kept(tmp_path: Path, site: FilmSite) -> None:
+    page = site.add("one", ONE, refusals=[429], retry_after=1)
+    started = time.monotonic()
+    assert len(fetch(tmp_path, tube([page])).finished) == 1
+    assert time.monotonic() - started >= 1
 
 
 def test_endless_refusals_leave_films_waiting_and_are_not_hammered(
