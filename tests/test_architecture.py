@@ -7,6 +7,7 @@ it belongs before it is written.
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import subprocess
 import sys
@@ -112,6 +113,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
 PLUGINS = (
     "brickfilm.detectors",
     "brickfilm.executors",
+    "brickfilm.export",
     "brickfilm.measures",
     "brickfilm.report.sections",
     "brickfilm.sources",
@@ -241,6 +243,18 @@ def test_a_floor_names_only_what_exists() -> None:
     missing = sorted(e for entries in FLOORS.values() for e in entries if e not in NAMES)
     if missing:
         pytest.skip(f"not built yet: {', '.join(missing)}")
+
+
+def test_the_page_puts_files_on_the_floors_where_they_stand() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    told = {
+        f"{half}.{name}": int(floor)
+        for floor, *cells in re.findall(r"^\| (\d) \| (.*) \| (.*) \|$", page, re.MULTILINE)
+        for half, cell in zip(("brickfilm", "finetune"), cells, strict=True)
+        for name in re.findall(r"`(\w+)`", cell)
+    }
+    built = {e: floor for floor, entries in FLOORS.items() for e in entries if e in NAMES}
+    assert told == built
 
 
 def test_imports_only_point_down() -> None:
