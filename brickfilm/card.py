@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -57,9 +58,10 @@ def render_card(
         pictures=pictures,
         not_measured=NOT_MEASURED,
     )
+    text = re.sub(r"\n{3,}", "\n\n", str(card))
     files = {name: histogram_png(h.values, h.title, h.unit) for name, h in pictures.items()}
     carried = facts.build.to_json().encode()
-    return CardPage({"README.md": str(card).encode(), BUILD_FACTS: carried, **files})
+    return CardPage({"README.md": text.encode(), BUILD_FACTS: carried, **files})
 
 
 def card_data(facts: Facts, repo_id: str, features: Mapping[str, Mapping[str, Any]]) -> Any:

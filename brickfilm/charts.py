@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 40, 44
 INK, FAINT, BAR, MEDIAN, PAPER = "#24292f", "#d0d7de", "#3b7dd8", "#c2410c", "#ffffff"
-BINS = 30
+BINS, FEWEST = 30, 4
 
 
 def histogram_png(values: Sequence[float], title: str, unit: str = "") -> bytes:
@@ -41,16 +41,25 @@ def _bins(data: np.ndarray) -> np.ndarray:
     finite = data[np.isfinite(data)]
     low, high = float(finite.min()), float(finite.max())
     if np.all(finite == np.round(finite)) and high - low < BINS:
-        return np.arange(low - 0.5, high + 1.0)
+        return np.arange(low - 0.5, max(high, low + FEWEST) + 1.0)
     return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+
+
+def _ticks(edges: np.ndarray) -> list[float]:
+    """Values to write below the bars: whole numbers where the bins are, else five shares."""
+    whole = edges[:-1] + 0.5
+    if np.all(whole == np.round(whole)):
+        return [float(value) for value in whole[:: 1 + len(whole) // 9]]
+    return [float(value) for value in np.linspace(edges[0], edges[-1], 5)]
 
 
 def _draw_counts(draw: ImageDraw, counts: np.ndarray) -> None:
     """Lines at a half and at the whole of the tallest bar."""
-    for share in (0.0, 0.5, 1.0):
+    highest = int(counts.max())
+    for share in (0.0, 0.5, 1.0) if highest % 2 == 0 else (0.0, 1.0):
         y = _y(share)
         draw.line((LEFT, y, WIDTH - RIGHT, y), fill=FAINT)
-        label = f"{round(share * int(counts.max())):,}"
+        label = f"{round(share * highest):,}"
         draw.text((LEFT - 8, y), label, fill=INK, font=_font(13), anchor="rm")
 
 
@@ -63,22 +72,26 @@ def _draw_bars(draw: ImageDraw, counts: np.ndarray) -> None:
 
 
 def _draw_values(draw: ImageDraw, edges: np.ndarray, unit: str) -> None:
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        value = edges[0] + share * (edges[-1] - edges[0])
-        anchor = {0.0: "la", 1.0: "ra"}.get(share, "ma")
-        x = LEFT + share * (WIDTH - LEFT - RIGHT)
-        draw.text((x, _y(0) + 8), f"{value:.4g}", fill=INK, font=_font(13), anchor=anchor)
+    for value in _ticks(edges):
+        x = _x(value, edges)
+        anchor = "la" if x < LEFT + 1 else "ra" if x > WIDTH - RIGHT - 1 else "ma"
+        draw.text((x, _y(0) + 8), f"{value:.3g}", fill=INK, font=_font(13), anchor=anchor)
     draw.text((WIDTH - RIGHT, HEIGHT - 18), unit, fill=INK, font=_font(13), anchor="ra")
 
 
 def _draw_median(draw: ImageDraw, median: float, edges: np.ndarray) -> None:
-    x = LEFT + (median - edges[0]) / (edges[-1] - edges[0]) * (WIDTH - LEFT - RIGHT)
+    x = _x(median, edges)
     draw.line((x, TOP, x, _y(0)), fill=MEDIAN, width=2)
     anchor = "la" if x < WIDTH / 2 else "ra"
     shift = 6 if anchor == "la" else -6
     draw.text(
-        (x + shift, TOP - 4), f"median {median:.4g}", fill=MEDIAN, font=_font(13), anchor=anchor
+        (x + shift, TOP - 4), f"median {median:.3g}", fill=MEDIAN, font=_font(13), anchor=anchor
     )
+
+
+def _x(value: float, edges: np.ndarray) -> float:
+    """The column of a value."""
+    return LEFT + float((value - edges[0]) / (edges[-1] - edges[0])) * (WIDTH - LEFT - RIGHT)
 
 
 def _y(share: float) -> float:

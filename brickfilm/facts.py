@@ -120,7 +120,7 @@ def facts_of(
         if len(described)
         else None,
         captioners=list(_captioners(clips)),
-        caption_audit={},
+        caption_audit=_audit(described.tolist()),
         near_duplicates=_near_duplicates(clips),
         films=int(clips.source_id.nunique()),
         build=build,
@@ -189,6 +189,15 @@ def _captioners(clips: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
     named = clips[clips.caption_model.fillna("") != ""]
     for (model, digest), rows in named.groupby(["caption_model", "prompt_digest"], dropna=False):
         yield str(model), str(digest), len(rows)
+
+
+def _audit(captions: Sequence[str]) -> dict[str, float | None]:
+    """Shares of captions that break each rule, in the rule's own words."""
+    from brickfilm.captions.lint import RULES, count_rules, lint
+
+    broken = count_rules(lint(text) for text in captions)
+    share = {rule: broken[rule] / len(captions) if captions else None for rule in RULES}
+    return {RULES[rule].remedy: value for rule, value in share.items()}
 
 
 def _near_duplicates(clips: pd.DataFrame) -> int | None:

@@ -91,7 +91,7 @@ def test_a_published_repository_is_updated_too(hub: HubServer, tmp_path: Path, m
     names = " ".join(hub.files(REPO))
     assert not any(clip in names for clip in removal.clips)
     card = hub.files(REPO)["README.md"].read_text()
-    assert "So far 4 clips were removed on request." in card
+    assert "Removed on request so far: 4 clips." in card
     assert "4 captioned video clips" in card
 
 

@@ -1,0 +1,35 @@
+"""Histograms are pictures whose bars are the counts."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+from brickfilm.charts import BAR, HEIGHT, WIDTH, histogram_png
+
+
+def bar_columns(png: bytes) -> int:
+    """How many columns of the picture have a bar in them."""
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    return int((pixels == ImageColor.getrgb(BAR)).all(axis=2).any(axis=0).sum())
+
+
+def test_a_histogram_is_a_png_of_known_size_and_the_same_twice() -> None:
+    png = histogram_png([1.5, 2.5, 9.25], "Length", "seconds")
+    with Image.open(io.BytesIO(png)) as picture:
+        assert (picture.format, picture.size) == ("PNG", (WIDTH, HEIGHT))
+    assert png == histogram_png([1.5, 2.5, 9.25], "Length", "seconds")
+
+
+def test_values_far_apart_leave_most_of_the_picture_empty() -> None:
+    spread = bar_columns(histogram_png(list(np.linspace(0, 1, 300)), "x"))
+    ends = bar_columns(histogram_png([0.0, 0.01, 0.999], "x"))
+    assert spread > 10 * ends > 0
+
+
+@pytest.mark.parametrize("values", [[7], [0.3, 0.3], [1, 2, 2, float("nan")], [0, 1]])
+def test_odd_data_still_make_a_picture(values: list[float]) -> None:
+    assert bar_columns(histogram_png(values, "x")) > 0

@@ -1,0 +1,43 @@
+"""Which words of a source let anybody pass its pictures on."""
+
+from __future__ import annotations
+
+import pytest
+
+from brickfilm.licences import NotYoursToShare, common_licence, guard_pixels, hub_licence
+
+
+@pytest.mark.parametrize(
+    ("written", "hub"),
+    [
+        ("Creative Commons Attribution license (reuse allowed)", "cc-by-4.0"),
+        ("CC-BY 4.0", "cc-by-4.0"),
+        ("cc-by-3.0", "cc-by-3.0"),
+        ("CC BY-SA 4.0", "cc-by-sa-4.0"),
+        ("CC0", "cc0-1.0"),
+        ("Public Domain", "cc0-1.0"),
+        ("MIT", "mit"),
+        ("Apache-2.0", "apache-2.0"),
+        ("CC BY-NC 4.0", None),
+        ("cc-by-nd-4.0", None),
+        ("Creative Commons Attribution-NonCommercial", None),
+        ("Standard YouTube License", None),
+        ("all rights reserved", None),
+        ("permitted for study", None),
+        ("", None),
+    ],
+)
+def test_only_plainly_open_licences_are_open(written: str, hub: str | None) -> None:
+    assert hub_licence(written) == hub
+
+
+def test_a_card_has_one_licence_or_other() -> None:
+    assert common_licence(["CC-BY 4.0", "cc by 4.0"]) == "cc-by-4.0"
+    assert common_licence(["CC-BY 4.0", "MIT"]) == "other"
+    assert common_licence([""]) == "other"
+
+
+def test_one_closed_clip_stops_a_push_and_is_counted() -> None:
+    guard_pixels({"CC0": 10})
+    with pytest.raises(NotYoursToShare, match=r"3 of 13 clips .*'no stated licence'"):
+        guard_pixels({"CC0": 10, "": 3})
