@@ -19,6 +19,16 @@ from brickfilm.records import Video
 
 BLOCK = 8
 """Pixels of the reduced frame along a block's side: a moving hand fills one."""
+LEAST_SHARE = 0.04
+"""Of a film's frames, that must lie on either side of the border."""
+VALLEY = 1.55
+"""Ratio of the valley's upper edge to its lower one: from least new to largest held."""
+SHALLOW = 0.1
+"""Frames in the valley, as a share of those on its lesser side, above which there is no valley."""
+FAINT = 2.0
+"""Levels added before taking ratios: 0 and 1 are the same nothing."""
+NOISE = (0.5, 40.0)
+"""Levels between which the border is sought: rounding, and more than any codec's noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +69,20 @@ def new_drawings(rows: Floats) -> NDArray[np.bool_]:
 def border(peaks: NDArray[np.float32]) -> float:
     """The difference that parts held frames from new drawings in one film.
 
-    The widest gap between neighbouring differences, as a ratio, below their median of movement.
+    It lies in the emptiest valley between the film's differences, on a scale of ratios, that has a
+    share of them on either side. Where there is none nothing is held, and any difference is new.
     """
-    values = np.sort(peaks[peaks > 0].astype(np.float64))
-    if len(values) < 4:
-        return 0.5
-    low = values[values < max(2.0, float(np.median(values)))]
-    if len(low) < 2:
-        return 0.5
-    gaps = np.log(low[1:]) - np.log(low[:-1])
-    at = int(np.argmax(gaps))
-    return float(np.sqrt(low[at] * low[at + 1])) if gaps[at] > np.log(2) else 0.5
+    if not len(peaks):
+        return NOISE[0]
+    values = np.sort(peaks.astype(np.float64)) + FAINT
+    middles = np.geomspace(NOISE[0] + FAINT, NOISE[1] + FAINT, 60)
+    edge = np.sqrt(VALLEY)
+    below = np.searchsorted(values, middles / edge, side="right")
+    above = len(values) - np.searchsorted(values, middles * edge, side="left")
+    inside = len(values) - below - above
+    lesser = np.minimum(below, above)
+    valley = (lesser >= LEAST_SHARE * len(values)) & (inside <= SHALLOW * lesser)
+    if not valley.any():
+        return NOISE[0]
+    emptiest = middles[valley & (inside == inside[valley].min())]
+    return float(np.median(emptiest)) - FAINT

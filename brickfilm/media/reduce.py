@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -32,9 +32,13 @@ class ReducedFrame:
     """Width and height of the shown frame."""
     luma: Plane
     """[H, W]"""
-    blue: Plane
-    red: Plane
-    """Chroma, [H/2, W/2], 128 is grey."""
+    small: Callable[[int], Plane] = field(repr=False)
+    """A plane of the frame, made small: chroma only for those who ask."""
+
+    @cached_property
+    def chroma(self) -> tuple[Plane, Plane]:
+        """Blue and red, [H/2, W/2], 128 is grey."""
+        return self.small(1), self.small(2)
 
     @cached_property
     def bgr(self) -> Plane:
@@ -42,16 +46,12 @@ class ReducedFrame:
         import cv2
 
         height, width = self.luma.shape[0] // 2 * 2, self.luma.shape[1] // 2 * 2
-        chroma = (width // 2, height // 2)
+        size = (width // 2, height // 2)
         planes = [self.luma[:height, :width]]
-        planes += [cv2.resize(p, chroma, interpolation=cv2.INTER_NEAREST) for p in self._chroma]
+        planes += [cv2.resize(p, size, interpolation=cv2.INTER_NEAREST) for p in self.chroma]
         flat = np.concatenate([p.reshape(-1) for p in planes]).reshape(height * 3 // 2, width)
         colours: Plane = cv2.cvtColor(flat, cv2.COLOR_YUV2BGR_I420)
         return colours
-
-    @property
-    def _chroma(self) -> tuple[Plane, Plane]:
-        return self.blue, self.red
 
 
 def reduced(film: Film) -> Iterator[ReducedFrame]:
@@ -66,8 +66,12 @@ def reduce_frame(frame: Frame) -> ReducedFrame:
         raw = raw.reformat(format="yuv420p")
     turns = int(raw.rotation) % 360 // 90
     halvings = _halvings(raw.width)
-    luma, blue, red = (np.rot90(_halved(plane(raw, k), halvings), turns) for k in range(3))
-    return ReducedFrame(frame.number, frame.pts, frame.duration, frame.size, luma, blue, red)
+
+    def small(index: int) -> Plane:
+        halved = _halved(plane(raw, index), halvings)
+        return np.rot90(halved, turns) if turns else halved
+
+    return ReducedFrame(frame.number, frame.pts, frame.duration, frame.size, small(0), small)
 
 
 def _halvings(width: int) -> int:

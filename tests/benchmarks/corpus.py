@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from brickfilm.render import VFR, BrickFilm, Truth
+from brickfilm.render import VFR, BrickFilm
 
 Split = Literal["tuning", "judging"]
 SPLITS: tuple[Split, ...] = ("tuning", "judging")
@@ -29,7 +30,7 @@ KINDS: dict[Split, dict[str, tuple[str, ...]]] = {
 }
 """Nothing that is judged was ever seen in tuning: no seed, set, palette, camera or lighting."""
 
-FIRST_SEED: dict[Split, int] = {"tuning": 1000, "judging": 5000}
+FIRST_SEED: dict[Split, int] = {"tuning": 1000, "judging": 9000}
 SIZE = (320, 180)
 
 
@@ -65,7 +66,14 @@ class Drawn:
 
     cell: Cell
     path: Path
-    truth: Truth
+    facts: dict[str, Any]
+    """`Truth.save`, as it was when drawn: a renderer that learns changes no judgement."""
+
+    @property
+    def kind(self) -> str:
+        """As the renderer says it: held drawings make stop motion."""
+        held = any(s["hold"] > 1 for s in self.facts["shots"] if s["kind"] == "action")
+        return "stop-motion" if held else "ordinary"
 
 
 def corpus(
@@ -90,9 +98,11 @@ def _drawn(folder: Path, split: Split, cell: Cell, number: int, seconds: float) 
     path = folder / f"{split}-{cell.name.replace(' ', '-')}-{film.seed}.mp4"
     if not path.exists():
         unfinished = path.with_suffix(".part.mp4")
-        film.render(unfinished)
+        truth = film.render(unfinished)
+        truth.save(path.with_suffix(".json"))
         unfinished.replace(path)
-    return Drawn(cell, path, film.truth(path))
+    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return Drawn(cell, path, facts)
 
 
 def _turn(split: Split, number: int) -> dict[str, str]:

@@ -90,10 +90,8 @@ def _judged(film: Film, detector: Detector, seen: Seen) -> Judged:
 def rendered(folder: Path, split: str, films: int, only: str) -> Iterator[Film]:
     """The corpus, as films to judge."""
     for drawn in corpus(folder, split, films=films, only=only):  # type: ignore[arg-type]
-        truth = drawn.truth
-        yield Film(
-            drawn.path, drawn.cell.name, truth.kind, truth.cuts, truth.ignore, drawn.cell.bar
-        )
+        cuts, ignore = (tuple(drawn.facts[name]) for name in ("cuts", "ignore"))
+        yield Film(drawn.path, drawn.cell.name, drawn.kind, cuts, ignore, drawn.cell.bar)
 
 
 def labelled(folder: Path, truth: Path) -> Iterator[Film]:

@@ -34,10 +34,17 @@ MEMORY = 9
 """Frames within which it must: a flash of one drawing, held on fours, and twice as much."""
 AROUND = 15
 """Frames to either side that say what is usual here."""
-MIX = 4
+USUAL_SHARE = 0.25
+"""Of what is usual around a frame, that a cut must have more: fast films have a higher bar."""
+ABOVE_USUAL = 0.1
+"""By how much a cut is more unlike than what is usual: in noise and shaking nothing is."""
+MIX = 5
 """Frames to either side of one that may be their mixture: half of a short crossfade."""
-MIXED = 0.15
-"""What of a mixture's way from one picture to the other may lie beside that way."""
+UNLIKE_ENOUGH = 0.4
+"""Unlikeness of two pictures from which their mixture is a crossfade, not a movement."""
+MIXED = 0.3
+"""How far a mixture may lie beside the way from one picture to the other, as a share of that way:
+both go on moving, so 0.2; where nothing is mixed it is 0.5 and more."""
 
 Plane = NDArray[np.uint8]
 
@@ -49,10 +56,8 @@ class HoldAware(Detector):
     version: ClassVar[int] = 1
     columns: ClassVar[tuple[str, ...]] = ("unlike", "back", "contrast", "mixed")
 
-    threshold: float = field(default=0.55, compare=False)
-    """Unlikeness of a cut."""
-    above_usual: float = field(default=0.1, compare=False)
-    """By how much a cut must be more unlike than its neighbourhood."""
+    threshold: float = field(default=0.43, compare=False)
+    """Unlikeness of a cut, less a quarter of what is usual around it."""
 
     def begin(self, video: Video) -> Observe:
         import cv2
@@ -67,7 +72,7 @@ class HoldAware(Detector):
 
     def shots(self, rows: Rows) -> list[Stretch]:
         _, _, contrast, mixed = rows.values.T
-        gone = fades(contrast, rows.times) + _dissolves(mixed, self.threshold)
+        gone = fades(contrast, rows.times) + _dissolves(mixed)
         return without(gone, self.cuts(rows), len(rows))
 
     def cuts(self, rows: Rows) -> list[int]:
@@ -78,9 +83,15 @@ class HoldAware(Detector):
         found = [
             int(n)
             for n in np.flatnonzero((unlike >= self.threshold) & ~inside)
-            if n > 0 and unlike[n] >= _usual(unlike, int(n)) + self.above_usual
+            if _stands_out(unlike, int(n), self.threshold)
         ]
         return _peaks(found, unlike)
+
+
+def _stands_out(unlike: Floats, n: int, threshold: float) -> bool:
+    """Whether a frame is unlike enough, and more so than what is usual around it."""
+    usual = _usual(unlike, n)
+    return bool(unlike[n] >= max(threshold + USUAL_SHARE * usual, usual + ABOVE_USUAL))
 
 
 def _usual(unlike: Floats, n: int) -> float:
@@ -106,17 +117,18 @@ def _comparing() -> Callable[[int, Plane, float], tuple[float, float]]:
     import cv2
 
     before: Look | None = None
+    spread = 0.0
     kept: deque[tuple[int, Look]] = deque(maxlen=3)
 
     def compare(number: int, luma: Plane, contrast: float) -> tuple[float, float]:
-        nonlocal before
+        nonlocal before, spread
         last, before = before, Look(luma)
+        widest, spread = max(contrast, spread), contrast
         if last is None or last.luma.shape != luma.shape:
             kept.clear()
             return 0.0, 0.0
         moved = float(cv2.mean(cv2.absdiff(luma, last.luma))[0])
-        spread = max(contrast, float(np.std(last.luma)) if moved > 1 else 0.0)
-        if moved < GATE * max(spread, DARK):
+        if moved < GATE * max(widest, DARK):
             before = before if moved > 0.5 else last
             return 0.0, 0.0
         unlike = unlikeness(last, before)
@@ -152,16 +164,22 @@ def _mixing() -> Callable[[Plane], float]:
             return 0.0
         share = float(np.vdot(way, part)) / long
         beside = part - share * way
-        if not 0.2 < share < 0.8 or float(np.vdot(beside, beside)) > (MIXED * share) ** 2 * long:
+        if not 0.25 < share < 0.75 or float(np.vdot(beside, beside)) > MIXED**2 * long:
             return 0.0
-        return unlikeness(Look(old), Look(new))
+        return 0.0 if _one_picture(a, b) else unlikeness(Look(old), Look(new))
 
     return mixed
 
 
-def _dissolves(mixed: Floats, threshold: float) -> list[Stretch]:
+def _one_picture(a: Floats, b: Floats) -> bool:
+    """Whether one is the other in another light: a fade of one picture, not of two."""
+    a, b = a - a.mean(), b - b.mean()
+    return float(np.vdot(a, b)) > 0.8 * float(np.sqrt(np.vdot(a, a) * np.vdot(b, b)))
+
+
+def _dissolves(mixed: Floats) -> list[Stretch]:
     """Stretches of crossfades: mixtures of unlike pictures, three frames or more."""
-    hits = np.flatnonzero(mixed >= threshold) - MIX
+    hits = np.flatnonzero(mixed >= UNLIKE_ENOUGH) - MIX
     runs: list[list[int]] = []
     for n in hits.tolist():
         if runs and n - runs[-1][-1] <= 2:

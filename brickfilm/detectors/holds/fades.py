@@ -53,7 +53,7 @@ def _highest_near(contrast: Floats, reach: int) -> Floats:
 
 def _rise(side: Floats) -> int:
     """Frames in which contrast climbs from the first to whole, or 0 if it does not, or jumps."""
-    whole = WHOLE * float(np.median(side[side > 2 * GONE * side.max()]))
+    whole = WHOLE * float(np.median(side[side >= 2 * GONE * side.max()]))
     top = int(np.argmax(side >= whole))
     climb = side[: top + 1]
     steps = np.diff(climb)

@@ -1,0 +1,60 @@
+"""Measure how a clip was animated: on ones, twos, threes or fours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brickfilm.observe import Measure, Rows, Scores
+
+LONGEST_HOLD = 0.5
+"""Seconds. What stands longer is a pause, not a hold."""
+CONVERTED = (1.25, 2.5, 3.75)
+"""Frames a drawing stays, on average, when ones, twos or threes at 24 fps were made into 30."""
+NEAR = 0.12
+"""Frames by which the average may miss one of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cadence(Measure):
+    """The hold that prevails, in frames; drawings a second; how regular; and an old conversion.
+
+    `hold_regularity` is the share of holds that are as long as the prevailing one. `pulldown` is 1
+    where an earlier conversion from 24 to 30 fps left its 3, 2, 3, 2: such a clip judders, and no
+    frame interval undoes it. It looks at nothing of its own: which frames are new says all.
+    """
+
+    version: ClassVar[int] = 1
+    gives: ClassVar[tuple[str, ...]] = ("hold", "drawing_fps", "hold_regularity", "pulldown")
+
+    def summarise(self, rows: Rows) -> Scores:
+        starts = np.flatnonzero(rows.new)
+        holds = np.diff(starts)
+        seconds = np.diff(rows.times[starts])
+        moving = seconds <= LONGEST_HOLD
+        holds, seconds = holds[moving], seconds[moving]
+        if not len(holds):
+            return {"hold": 0.0, "drawing_fps": 0.0, "hold_regularity": 0.0, "pulldown": 0.0}
+        prevailing = int(np.bincount(holds).argmax())
+        return {
+            "hold": float(prevailing),
+            "drawing_fps": round(len(holds) / float(seconds.sum()), 3),
+            "hold_regularity": round(float(np.mean(holds == prevailing)), 3),
+            "pulldown": float(was_converted(holds)),
+        }
+
+
+def was_converted(holds: NDArray[np.int64]) -> bool:
+    """Whether holds alternate as a conversion leaves them: always within a frame of even steps."""
+    if len(holds) < 4:
+        return False
+    average = float(holds.mean())
+    for step in CONVERTED:
+        drift = np.cumsum(holds - step)
+        even = float(drift.max() - drift.min()) <= 1.0
+        if abs(average - step) < NEAR and even and len(set(holds.tolist())) == 2:
+            return True
+    return False

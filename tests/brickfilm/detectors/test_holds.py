@@ -1,0 +1,118 @@
+"""Shots are found in pose time: through flashes, fades, whips of the camera and noise."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from brickfilm.detectors import HoldAware
+from brickfilm.detectors.holds.fades import fades, without
+from brickfilm.detectors.holds.likeness import Look, unlikeness
+from brickfilm.media import opened
+from brickfilm.observe import Rows, observe, unpacked
+from brickfilm.render import BrickFilm, Shot, Truth
+from tests.brickfilm.asking import video_of
+
+Plane = NDArray[np.uint8]
+
+
+def rows_of(path: Path) -> Rows:
+    detector = HoldAware()
+    with opened(path) as film:
+        values = unpacked(observe(film, video_of(path), [detector])[detector.digest])
+    times = np.arange(len(values)) / 24
+    return Rows(values, times, np.ones(len(values), bool))
+
+
+def drawn(path: Path, *shots: Shot, **film: object) -> tuple[Truth, Rows]:
+    """A film on threes, and what the detector saw of it."""
+    settings: dict[str, object] = {"seed": 6, "size": (320, 180), "holds": (3,), **film}
+    truth = BrickFilm(shots=shots, **settings).render(path)  # type: ignore[arg-type]
+    return truth, rows_of(path)
+
+
+def shot(frames: int, view: int, **more: object) -> Shot:
+    return Shot(frames=frames, view=view, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "hardship",
+    [{"speed": "fast"}, {"flicker": 0.06}, {"camera": "whip"}, {"held_noise": 3.0}],
+    ids=str,
+)
+def test_poses_jump_and_shots_do_not_break(hardship: dict[str, object], tmp_path: Path) -> None:
+    truth, rows = drawn(tmp_path / "film.mp4", shot(36, 0), shot(33, 1), **hardship)
+    assert HoldAware().cuts(rows) == [36] == list(truth.cuts)
+
+
+def test_a_flash_is_no_cut(tmp_path: Path) -> None:
+    _, rows = drawn(tmp_path / "film.mp4", shot(48, 0, flash=True), shot(30, 1))
+    assert HoldAware().cuts(rows) == [48]
+
+
+@pytest.mark.parametrize("how", ["fade", "crossfade"])
+def test_frames_of_a_fade_belong_to_no_shot(how: str, tmp_path: Path) -> None:
+    shots = shot(48, 0), shot(60, 1, transition=how)
+    truth, rows = drawn(tmp_path / "film.mp4", *shots, camera="static")
+    (_, end), (start, _) = HoldAware().shots(rows)
+    assert abs(end - min(truth.ignore)) <= 2
+    assert abs(start - max(truth.ignore) - 1) <= 2
+
+
+def test_a_black_film_is_one_shot() -> None:
+    rows = Rows(np.zeros((90, 4), np.float32), np.arange(90) / 24, np.ones(90, bool))
+    assert HoldAware().shots(rows) == [(0, 90)]
+
+
+def test_noise_is_one_shot(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    looks = [Look(rng.integers(0, 256, (180, 320), np.uint8)) for _ in range(3)]
+    unlike = [unlikeness(a, b) for a, b in pairwise(looks)]
+    values = np.zeros((60, 4), np.float32)
+    values[1:, 0] = np.resize(unlike, 59)
+    rows = Rows(values, np.arange(60) / 24, np.ones(60, bool))
+    assert HoldAware().shots(rows) == [(0, 60)]
+
+
+def picture(seed: int) -> Plane:
+    """A texture of soft blotches, wider than a frame."""
+    import cv2
+
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (30, 60), np.uint8)
+    return np.asarray(cv2.resize(small, (480, 180), interpolation=cv2.INTER_CUBIC))
+
+
+def test_a_shifted_picture_is_alike_and_another_is_not() -> None:
+    wide, other = picture(1), picture(2)
+    here, moved = Look(wide[:, :320].copy()), Look(wide[:, 120:440].copy())
+    assert unlikeness(here, here) < 0.02
+    assert unlikeness(here, moved) < 0.3
+    assert unlikeness(here, Look(other[:, :320].copy())) > 0.6
+
+
+def test_a_picture_in_another_light_is_alike() -> None:
+    here = picture(1)[:, :320]
+    darker = (here * 0.6 + 10).astype(np.uint8)
+    assert unlikeness(Look(here.copy()), Look(darker)) < 0.15
+
+
+def test_a_hard_cut_to_black_is_no_fade() -> None:
+    contrast = np.r_[np.full(40, 50.0), np.full(20, 1.0), np.full(40, 45.0)].astype(np.float32)
+    assert fades(contrast, np.arange(100) / 24) == []
+
+
+def test_a_fade_through_black_is_one_stretch() -> None:
+    down, up = np.linspace(50, 2, 12), np.linspace(2, 40, 12)
+    contrast = np.r_[np.full(40, 50.0), down, up, np.full(40, 40.0)].astype(np.float32)
+    ((start, end),) = fades(contrast, np.arange(len(contrast)) / 24)
+    assert abs(start - 40) <= 1
+    assert abs(end - 64) <= 1
+
+
+def test_shots_are_what_cuts_and_fades_leave() -> None:
+    assert without([(10, 14), (28, 40)], [20], 40) == [(0, 10), (14, 20), (20, 28)]
