@@ -94,6 +94,15 @@ def test_a_warning_about_the_runtime_explains_missing_formats() -> None:
     assert error_of(ytdlp.trouble_of(told, [NO_RUNTIME]), "F").reason == "no JavaScript runtime"
 
 
+def test_a_warning_is_told_once_over_all_films(caplog: pytest.LogCaptureFixture) -> None:
+    told: set[str] = set()
+    for _ in range(3):
+        words = ytdlp.Words(told)
+        words.warning(f"WARNING: {NO_RUNTIME}")
+        assert words.warnings  # each film's failure is explained all the same
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+
+
 def test_a_full_disk_is_no_fault_of_the_film() -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"):

@@ -16,6 +16,8 @@ class Board:
 
     def __init__(self) -> None:
         self._lines: dict[str, str] = {}
+        self.told: set[str] = set()
+        """Warnings that people have had; once is enough."""
 
     @contextmanager
     def watching(self, listing: Listing) -> Iterator[Callable[[Mapping[str, Any]], None]]:

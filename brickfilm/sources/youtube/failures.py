@@ -33,14 +33,24 @@ class Known:
     statuses: tuple[int, ...] = ()
 
     def fits(self, trouble: Trouble) -> bool:
-        text = trouble.text.lower()
         return (
             trouble.status in self.statuses
             or not trouble.kinds.isdisjoint(self.kinds)
-            or any(sign in text for sign in self.signs)
+            or self.is_in(trouble.text)
         )
 
+    def is_in(self, text: str) -> bool:
+        """Whether any of the signs is."""
+        return any(sign in text.lower() for sign in self.signs)
 
+
+NO_RUNTIME = Known(
+    reason="no JavaScript runtime",
+    error=Failed,
+    signs=("challenge solving failed", "no supported javascript runtime"),
+    remedy="YouTube's formats are hidden behind a JavaScript challenge: "
+    "pip install 'brickfilm[youtube]' brings deno, or Access(js_runtime='node')",
+)
 KNOWN = (
     Known(
         reason="rate limit",
@@ -103,13 +113,7 @@ KNOWN = (
         statuses=(404, 410),
         remedy="it is gone, so it is left out",
     ),
-    Known(
-        reason="no JavaScript runtime",
-        error=Failed,
-        signs=("challenge solving failed", "no supported javascript runtime"),
-        remedy="YouTube's formats are hidden behind a JavaScript challenge: "
-        "pip install 'brickfilm[youtube]' brings deno, or Access(js_runtime='node')",
-    ),
+    NO_RUNTIME,
     Known(
         reason="format gone",
         error=Failed,

@@ -135,6 +135,7 @@ class FetchFilm(Stage[Listing, Video]):
         options: dict[str, Any] = {
             "format": formats.selector(**wanted),
             "format_sort": formats.preference(self.max_height),
+            "told": self.board.told,
         }
         watching = self.board.watching(listing)
         session = partial(ytdlp.session, listing, self.access, self.politeness, **options)

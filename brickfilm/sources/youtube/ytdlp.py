@@ -14,7 +14,13 @@ from typing import Any
 from brickfilm.errors import Failed, UsageError
 from brickfilm.records import Listing
 from brickfilm.sources.youtube.addresses import film_id
-from brickfilm.sources.youtube.failures import Trouble, error_of, plain, unreadable_cookies
+from brickfilm.sources.youtube.failures import (
+    NO_RUNTIME,
+    Trouble,
+    error_of,
+    plain,
+    unreadable_cookies,
+)
 from brickfilm.sources.youtube.formats import Info
 from brickfilm.sources.youtube.settings import Access, Politeness
 
@@ -32,7 +38,6 @@ PLANNED = (
     *("width", "height", "dynamic_range", "filesize", "url", "protocol", "http_headers"),
 )
 """What a plan keeps of yt-dlp's information dictionary: enough to go on with the same file."""
-JS_SIGNS = ("javascript runtime", "challenge solving failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +113,17 @@ def session(
     politeness: Politeness,
     *,
     watch: Callable[[Mapping[str, Any]], None] | None = None,
+    told: set[str] | None = None,
     **more: Any,
 ) -> Iterator[Session]:
-    """yt-dlp, opened for one item. `watch` is told of bytes as they come."""
+    """yt-dlp, opened for one item.
+
+    watch: is told of bytes as they come. told: warnings that people have had; added to.
+    """
     import yt_dlp
 
     options = options_of(access, politeness) | {"progress_hooks": [watch] if watch else []} | more
-    with yt_dlp.YoutubeDL(options | {"logger": Words()}) as ydl:
+    with yt_dlp.YoutubeDL(options | {"logger": Words(told)}) as ydl:
         yield Session(ydl=ydl, title=listing.title or listing.url)
 
 
@@ -188,8 +197,9 @@ def planned(info: Info) -> dict[str, Any]:
 class Words:
     """yt-dlp's log in ours: chatter is for debugging, what a person must act on is a warning."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: set[str] | None = None) -> None:
         self.warnings: list[str] = []
+        self._told = set() if told is None else told
 
     def debug(self, text: str) -> None:
         log.debug("%s", text)
@@ -199,8 +209,11 @@ class Words:
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)
-        urgent = any(sign in text.lower() for sign in JS_SIGNS)
-        log.log(logging.WARNING if urgent else logging.DEBUG, "%s", plain(text))
+        if not NO_RUNTIME.is_in(text):
+            log.debug("%s", text)
+        elif text not in self._told:
+            self._told.add(text)
+            log.warning("%s: %s", plain(text), NO_RUNTIME.remedy)
 
     def error(self, text: str) -> None:
         log.debug("%s", text)
@@ -223,7 +236,7 @@ def trouble_of(error: BaseException, warnings: list[str]) -> Trouble:
     for cause in chain:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             raise cause
-    helpful = [text for text in warnings if any(sign in text.lower() for sign in JS_SIGNS)]
+    helpful = [text for text in warnings if NO_RUNTIME.is_in(text)]
     refused = next((cause for cause in chain if hasattr(cause, "status")), None)
     return Trouble(
         text=": ".join([str(error), *helpful]),
