@@ -176,6 +176,7 @@ def batches(
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_as_it_is,
+        pin_memory=torch.cuda.is_available(),  # so that copies to the GPU do not wait
     )
     return (_arrived(*travelled) for travelled in loader)
 

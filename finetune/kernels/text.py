@@ -7,7 +7,7 @@ and heads, and one clip alone would leave most of the chip idle.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class PackedText(NamedTuple):
     """Where the real tokens stand, for G sequences a clip; made once a step for all blocks."""
 
     order: Tensor  # [B * G * L] rows of the keys' copies, real tokens first
+    back: Tensor  # [B * G * L] its inverse
     real: Tensor  # [B * G * L] bool, of the packed rows
     query_starts: Tensor  # [B * G + 1] int32
     key_starts: Tensor  # [B * G + 1] int32
@@ -36,7 +37,7 @@ def lay_out_text(mask: Tensor, queries: int) -> PackedText:
     sequences = torch.arange(len(lengths) + 1, device=mask.device, dtype=torch.int32)
     keys = torch.nn.functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
     real = torch.arange(len(order), device=mask.device) < lengths.sum()
-    return PackedText(order, real, sequences * each, keys, groups)
+    return PackedText(order, order.argsort(), real, sequences * each, keys, groups)
 
 
 def text_attention(q: Tensor, kv: Tensor, text: PackedText) -> Tensor:
@@ -45,7 +46,8 @@ def text_attention(q: Tensor, kv: Tensor, text: PackedText) -> Tensor:
     length = kv.shape[1]
     copies = kv[:, None].expand(-1, text.groups, -1, -1, -1, -1).reshape(-1, 2, heads, dim)
     # rows past the last token are not written in the backward: `where` keeps them out of it
-    packed = torch.where(text.real[:, None, None, None], copies[text.order], 0)
+    rows: Tensor = _Reordered.apply(copies, text.order, text.back)
+    packed = torch.where(text.real[:, None, None, None], rows, 0)
     k, v = packed.unbind(1)
     out = varlen_attn(
         q.reshape(-1, heads, dim),
@@ -58,6 +60,20 @@ def text_attention(q: Tensor, kv: Tensor, text: PackedText) -> Tensor:
     )
     assert isinstance(out, Tensor)
     return out.view(batch, queries, heads * dim)
+
+
+class _Reordered(torch.autograd.Function):
+    """rows[order]; since it is a permutation, its gradient is gathered too, not scattered."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, order: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(back)
+        return rows[order]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (back,) = ctx.saved_tensors
+        return gradient[back], None, None
 
 
 def group_count(queries: int) -> int:

@@ -12,6 +12,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 HALF = torch.bfloat16 if DEVICE == "cuda" else torch.float16
 SLACK = 1.1
 FLOOR = 1e-5  # relative, of float32
+FEW = 1000  # numbers: the errors of fewer vary by more than the slack, from chance alone
 
 Operation = Callable[..., Tensor | tuple[Tensor, ...]]
 
@@ -35,12 +36,16 @@ def distance(got: Tensor, truth: Tensor) -> float:
     return float((got - truth).norm() / truth.norm().clamp(min=1e-20))
 
 
-def agree(fast: Operation, plain: Operation, inputs: Sequence[Tensor]) -> None:
-    """fast is plain to float32's precision, and no worse in half precision than plain is."""
+def agree(
+    fast: Operation, plain: Operation, inputs: Sequence[Tensor], *, exact: bool = True
+) -> None:
+    """fast is plain to float32's precision (if exact), and no worse in half precision."""
     truth = answers(plain, inputs, torch.float32)
-    for got, wanted in zip(answers(fast, inputs, torch.float32), truth, strict=True):
-        assert distance(got, wanted) < FLOOR
+    if exact:
+        for got, wanted in zip(answers(fast, inputs, torch.float32), truth, strict=True):
+            assert distance(got, wanted) < FLOOR
     halves = zip(answers(fast, inputs, HALF), answers(plain, inputs, HALF), truth, strict=True)
     for got, usual, wanted in halves:
         assert got.isfinite().all()
-        assert distance(got, wanted) <= SLACK * distance(usual, wanted) + FLOOR
+        slack = SLACK if wanted.numel() > FEW else 2 * SLACK
+        assert distance(got, wanted) <= slack * distance(usual, wanted) + FLOOR

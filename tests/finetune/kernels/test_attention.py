@@ -76,6 +76,7 @@ def test_text_is_plain(mask: Tensor, group: int, monkeypatch: pytest.MonkeyPatch
         lambda q, kv: text.text_attention(q, kv, layout),
         lambda q, kv: reference.text_attention(q, kv, mask.to(DEVICE)),
         [q, kv],
+        exact=DEVICE == "cpu",  # the GPU's own takes half precisions alone
     )
 
 

@@ -68,7 +68,7 @@ def gradients(network: STDiT2, given: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("clips", "frames", "given"), [(1, 32, False), (1, 32, True), (2, 16, True), (1, 64, False)]
+    ("clips", "frames", "given"), [(1, 32, True), (2, 16, True), (1, 64, False)]
 )
 def test_compiled_kernels_are_no_further_from_float32(clips: int, frames: int, given: bool) -> None:
     from finetune.kernels import fast_ops

@@ -56,11 +56,12 @@ def test_the_network_on_kernels_is_the_network(
     told = {name: value.to(DEVICE) for name, value in told.items()}
     fast, plain = kernels.fast_ops(), Ops()
     truth = gradients(plain, torch.float32, told)
-    exact = gradients(fast, torch.float32, told)
     got, usual = gradients(fast, HALF, told), gradients(plain, HALF, told)
-    assert truth.keys() == exact.keys() == got.keys()
-    for name, wanted in truth.items():
-        assert distance(exact[name], wanted) < FLOOR or wanted.norm() < 1e-7, name
+    assert truth.keys() == got.keys()
+    if DEVICE == "cpu":  # a GPU's attention to the text takes half precisions alone
+        exact = gradients(fast, torch.float32, told)
+        for name, wanted in truth.items():
+            assert distance(exact[name], wanted) < FLOOR or wanted.norm() < 1e-7, name
     assert whole(got, truth) <= SLACK * whole(usual, truth)
 
 
