@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -51,6 +51,8 @@ class Found:
 
     clips: pd.DataFrame
     images: pd.DataFrame
+    more_films: frozenset[str] = frozenset()
+    """Films that are meant too, though no row is from them."""
 
     @property
     def files(self) -> dict[str, str]:
@@ -64,10 +66,15 @@ class Found:
 
     @property
     def film_ids(self) -> tuple[str, ...]:
-        return tuple(sorted({row.split("-", 1)[0] for row in self.ids}))
+        return tuple(sorted({row.split("-", 1)[0] for row in self.ids} | self.more_films))
+
+    def sources_of(self, request: Request) -> tuple[str, ...]:
+        """The names that the sources of these rows have, and the one that was asked for."""
+        asked = {request.name} if request.kind == "source" else set()
+        return tuple(sorted({*self.clips.source_id, *self.images.source_id} | asked))
 
     def __bool__(self) -> bool:
-        return bool(self.ids)
+        return bool(self.ids or self.more_films)
 
 
 @dataclass
@@ -125,7 +132,8 @@ def remove(
 def find_rows(frames: Mapping[str, pd.DataFrame], request: Request) -> Found:
     """The clips and stills of a dataset's tables (`Shelf.frame`) that a request is about."""
     found = {config: frame[request.picks(frame)] for config, frame in frames.items()}
-    return Found(found["clips"], found.get("images", frames["clips"].iloc[:0]))
+    none = next(iter(frames.values())).iloc[:0]
+    return Found(found.get("clips", none), found.get("images", none))
 
 
 def note_removed(removal: Removal, found: Found) -> None:
@@ -148,7 +156,9 @@ def _remove_from_folder(folder: Path, removal: Removal) -> None:
     except NoDataset:
         return
     found = find_rows({c: shelf.frame(c) for c in shelf.configs}, removal.request)
-    if not found and removal.request.kind == "clip":
+    if shelf.work:
+        found = replace(found, more_films=_films_in_ledger(shelf.work, removal.request, found))
+    if not found:
         return
     note_removed(removal, found)
     work = shelf.work or folder
@@ -160,20 +170,31 @@ def _remove_from_folder(folder: Path, removal: Removal) -> None:
     removal.places.append(f"{folder}: {files} files and {rows} rows of the ledger deleted")
 
 
+def _films_in_ledger(work: Path, request: Request, found: Found) -> frozenset[str]:
+    """Films of the sources in question, also those of which nothing came through a build."""
+    from brickfilm.ledger import ledger_frame
+
+    if request.kind == "clip":
+        return frozenset()
+    outcomes = ledger_frame(work)
+    known = outcomes.source_id.isin(found.sources_of(request)) & (outcomes.kind != "listing")
+    return frozenset(outcomes[known].item.str.split("-").str[0])
+
+
 def _tombstone(removal: Removal, found: Found) -> Tombstone:
     """A clip's place is marked, a source by every name it has, an uploader by name and films."""
-    request, clips = removal.request, found.clips
+    request = removal.request
     whole = request.kind != "clip"
-    spans = [] if whole else clips[["start_frame", "end_frame"]].to_dict("records")
+    film, first, last = ("", "0", "0") if whole else request.name.rsplit("-", 2)
     return Tombstone(
         kind=request.kind,
         name=request.name,
         at=removal.at,
-        sources=tuple(sorted({request.name, *clips.source_id})) if request.kind == "source" else (),
+        sources=found.sources_of(request) if request.kind == "source" else (),
         films=found.film_ids if whole else (),
         uploaders=(request.name,) if request.kind == "uploader" else (),
-        spans=tuple((found.film_ids[0], s["start_frame"], s["end_frame"]) for s in spans),
-        clips=tuple(sorted(clips.id)),
+        spans=() if whole else ((film, int(first), int(last)),),
+        clips=tuple(sorted(found.clips.id)),
     )
 
 
@@ -181,7 +202,8 @@ def _delete_artefacts(work: Path, request: Request, found: Found) -> int:
     """Files of the work folder that are named after what is removed, downloads included."""
     named = [f"{re.escape(name)}-" for name in _names(request, found)]
     if request.kind != "clip":
-        slugs = {re.sub(r"[^\w-]+", "-", source).strip("-") for source in found.clips.source_id}
+        sources = found.sources_of(request)
+        slugs = {re.sub(r"[^\w-]+", "-", source).strip("-") for source in sources}
         named += [f"{re.escape(slug)}-[0-9a-f]{{8}}[.-]" for slug in slugs]
     pattern = re.compile("|".join(named) or "$^")
     doomed = [path for path in work.rglob("*") if path.is_file() and pattern.match(path.name)]
@@ -196,7 +218,7 @@ def _delete_answers(work: Path, request: Request, found: Found) -> int:
 
     names = list(_names(request, found))
     if request.kind != "clip":
-        names += found.clips.source_id.unique().tolist()
+        names += found.sources_of(request)
     captions = {text for text in [*found.clips.caption, *found.images.caption] if text}
     held = [json.dumps(text, ensure_ascii=False)[1:-1] for text in captions]
     with Ledger(work) as ledger:

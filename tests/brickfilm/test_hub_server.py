@@ -175,6 +175,7 @@ def test_creating_twice_and_deleting(api: HfApi) -> None:
     assert not api.repo_exists(REPO, repo_type="dataset")
 
 
+@pytest.mark.slow
 def test_scripted_faults_strike_and_pass(api: HfApi, hub: HubServer) -> None:
     hub.fail("PUT /lfs/", status=500)
     hub.fail("POST /api/datasets/maker/films/preupload", status=429, retry_after=1)

@@ -72,6 +72,7 @@ def test_a_copy_encoded_anew_gives_the_same_pictures(
     assert set(places) == set(find_dataset(published).frame("clips").id)
 
 
+@pytest.mark.slow
 def test_another_film_differs_and_a_missing_one_is_gone(
     published: str, films: Path, tmp_path: Path
 ) -> None:

@@ -107,7 +107,16 @@ def test_a_broken_upload_goes_on_where_it_broke(hub: HubServer, tmp_path: Path) 
     hub.mend()
     push_to_hub(tmp_path, push)
     assert not set(arrived) & {request.removeprefix("PUT /lfs/") for request in hub.requests}
-    assert len(load()) == 5
+    assert len(load()) == 5 == len(list(load(streaming=True)))
+
+
+def test_the_dataset_of_a_build_pushes_itself(hub: HubServer, tmp_path: Path) -> None:
+    dataset = toy_dataset(tmp_path, films=2, clips=1)
+    done = dataset.push_to_hub(REPO, media="none", private=True, revision="draft")
+    assert hub.repo(REPO).at("draft").sha == done.commit
+    assert len(load(revision="draft")) == 1
+    with pytest.raises(TypeError, match="colour"):
+        dataset.push_to_hub(REPO, colour="red")
 
 
 def test_a_second_push_sends_nothing_twice(hub: HubServer, built: Path) -> None:
@@ -177,6 +186,7 @@ def test_a_token_that_will_not_do_is_said_in_one_line(
     assert not hub.store.repos
 
 
+@pytest.mark.slow
 def test_a_hub_with_hiccups_is_waited_for(hub: HubServer, built: Path) -> None:
     hub.fail("PUT /lfs/", status=503)
     hub.cut("PUT /lfs/", after=500)

@@ -8,7 +8,7 @@ import pytest
 from datasets import load_dataset
 from huggingface_hub import HfApi
 
-from brickfilm import FolderSource, FrameSampler, SceneSplitter, build_dataset, publish
+from brickfilm import FolderSource, FrameSampler, Keep, SceneSplitter, build_dataset, publish
 from brickfilm.dataset import BrickfilmDataset
 from brickfilm.ledger import ledger_frame
 from brickfilm.publish import Push, push_to_hub
@@ -77,6 +77,18 @@ def test_one_clip_goes_and_what_lies_beside_it_stays(films: Path, tmp_path: Path
     assert set(find_dataset(tmp_path).frame("clips", ["id"]).id) == others
 
 
+def test_a_source_of_which_nothing_came_through_goes_too(films: Path, tmp_path: Path) -> None:
+    stages = (SceneSplitter(), FrameSampler(), Keep("sharpness", at_least=1e9))
+    build_dataset(FolderSource(films / "1.mp4", films / "2.mp4"), *stages, workdir=tmp_path)
+    assert len(find_dataset(tmp_path).frame("images", ["id"]))
+    before = len(list(tmp_path.rglob("*.mp4")))
+    removal = remove(tmp_path, Request("source", "1.mp4"))
+    assert removal.images
+    assert 0 < len(list(tmp_path.rglob("*.mp4"))) < before
+    with pytest.raises(NothingToRemove):
+        remove(tmp_path, Request("source", "3.mp4"))
+
+
 @pytest.mark.parametrize("media", ["embed", "files"])
 def test_a_published_repository_is_updated_too(hub: HubServer, tmp_path: Path, media: str) -> None:
     toy_dataset(tmp_path, films=4, clips=2)
@@ -112,6 +124,7 @@ def test_history_is_destroyed_only_when_asked(hub: HubServer, tmp_path: Path) ->
     assert len(published_ids()) == 2
 
 
+@pytest.mark.slow
 def test_a_commit_in_between_only_means_trying_again(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +136,7 @@ def test_a_commit_in_between_only_means_trying_again(
     assert clip not in published_ids()
 
 
+@pytest.mark.slow
 def test_every_branch_is_cleaned(hub: HubServer, tmp_path: Path) -> None:
     toy_dataset(tmp_path, films=2, clips=2)
     push_to_hub(tmp_path, Push(repo_id=REPO))
