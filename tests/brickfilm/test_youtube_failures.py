@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from brickfilm.sources import Access, Politeness, YouTubeSource
 from brickfilm.sources.youtube import ytdlp
 from brickfilm.sources.youtube.failures import KNOWN, Trouble, error_of
 from brickfilm.sources.youtube.pace import Shut, TooManyRequests
+from tests.brickfilm.footage import film_bytes
+from tests.brickfilm.tube import fetch, tube
+from tests.servers.films import film_site
 
 LIMIT = "This content isn't available, try again later"
 NO_RUNTIME = "No supported JavaScript runtime could be found. Only deno is enabled by default"
@@ -39,6 +43,19 @@ SOURCE = Path(yt_dlp.__file__).parent
             Failed,
             "proxy",
         ),
+        (
+            "This video contains content from a company, who has blocked it in your country",
+            "geo block",
+            Failed,
+            "proxy",
+        ),
+        (
+            "unable to download video data: HTTP Error 404: Not Found",
+            "media gone",
+            Failed,
+            "expire",
+        ),
+        ("An error occurred, please try again later", "not fetched", Failed, "next run"),
         ("This live event will begin in 3 hours", "live stream", Waiting, "run again"),
         (
             f"Requested format is not available: {NO_RUNTIME}",
@@ -138,6 +155,28 @@ def test_bad_cookies_stop_before_anybody_is_bothered(access: Access, tmp_path: P
     source = YouTubeSource(["abc-EFG_123"], access=access)
     with pytest.raises(UsageError, match="the cookies cannot be read"):
         Pipeline.of(source, ()).check()
+
+
+def test_a_file_of_cookies_is_sent_and_left_as_it_is(tmp_path: Path) -> None:
+    jar = tmp_path / "cookies.txt"
+    jar.write_text("# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\tname\tvalue\n")
+    before = jar.read_bytes()
+    with film_site() as site:
+        source = tube([site.add("one", film_bytes())], access=Access(cookies_file=jar))
+        assert len(fetch(tmp_path / "w", source).finished) == 1
+        assert set(site.cookies) == {"name=value"}
+    assert jar.read_bytes() == before
+
+
+def test_a_missing_file_of_cookies_is_named(tmp_path: Path) -> None:
+    source = YouTubeSource(["@handle"], access=Access(cookies_file=tmp_path / "none.txt"))
+    with pytest.raises(UsageError, match=r"none\.txt"):
+        Pipeline.of(source, ()).check()
+
+
+def test_what_may_hold_a_password_is_never_shown() -> None:
+    access = Access(proxy="http://me:secret@proxy", extractor_args={"youtube": {"token": ["x"]}})
+    assert not re.search("secret|token", repr(YouTubeSource(["@handle"], access=access).stages()))
 
 
 def test_settings_reach_ytdlp_in_its_words() -> None:

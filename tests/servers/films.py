@@ -48,6 +48,8 @@ class FilmSite:
         self.address = address
         self.films: dict[str, Served] = {}
         self.hits: list[Hit] = []
+        self.cookies: list[str] = []
+        """As they came, with every request."""
         self.flowing: dict[int, tuple[str, int]] = {}
         """Answers on their way this moment: the film, and the bytes sent so far."""
 
@@ -168,6 +170,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _begin(self, status: int, start: int, kind: str, length: int) -> None:
         self.site.hits.append(Hit(self.path, start, status))
+        self.site.cookies.append(self.headers.get("Cookie", ""))
         self.send_response(status, HTTPStatus(status).phrase)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(length))

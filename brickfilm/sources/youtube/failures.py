@@ -51,11 +51,12 @@ NO_RUNTIME = Known(
     remedy="YouTube's formats are hidden behind a JavaScript challenge: "
     "pip install 'brickfilm[youtube]' brings deno, or Access(js_runtime='node')",
 )
+
 KNOWN = (
     Known(
         reason="rate limit",
         error=TooManyRequests,
-        signs=("rate-limited by youtube", "try again later", "http error 429"),
+        signs=("rate-limited by youtube", "isn't available, try again later", "http error 429"),
         statuses=(429,),
         remedy="too many requests: raise between_films, or set daily_cap, and go on tomorrow",
     ),
@@ -75,7 +76,13 @@ KNOWN = (
     Known(
         reason="members only",
         error=Rejected,
-        signs=("members-only", "members only", "join this channel", "requires payment"),
+        signs=(
+            "members-only",
+            "members only",
+            "join this channel",
+            "channel's members",
+            "requires payment",
+        ),
         remedy="only paying members may see it, so it is left out",
     ),
     Known(
@@ -88,7 +95,12 @@ KNOWN = (
         reason="geo block",
         error=Failed,
         kinds=("GeoRestrictedError",),
-        signs=("available in your country", "geo restrict", "from your location"),
+        signs=(
+            "available in your country",
+            "blocked it in your country",
+            "geo restrict",
+            "from your location",
+        ),
         remedy="it is not shown in this country: Access(proxy=) of a country where it is",
     ),
     Known(
@@ -99,6 +111,13 @@ KNOWN = (
         remedy="it can be fetched once it is over: run again later",
     ),
     Known(
+        reason="media gone",
+        error=Failed,
+        signs=("video data: http error 404", "video data: http error 410"),
+        remedy="its page is there but its bytes are not: addresses of media expire, the next run "
+        "asks for a new one",
+    ),
+    Known(
         reason="removed",
         error=Rejected,
         signs=(
@@ -106,6 +125,8 @@ KNOWN = (
             "video unavailable",
             "video is not available",
             "video is no longer available",
+            "isn't available anymore",
+            "recording is not available",
             "account associated with this video has been terminated",
             "does not exist",
             "copyright claim",

@@ -91,7 +91,10 @@ class Place:
     def spend(self) -> None:
         """Delete the film and remember it: its clips are written."""
         told = self._read()
-        self._write({**told, "spent": True})  # first: a kill in between must not look like a loss
+        if "film" not in told:
+            return
+        if not told.get("spent"):  # first: a kill in between must not look like a loss
+            self._write({**told, "spent": True})
         (self.work / told["film"]["path"]).unlink(missing_ok=True)
 
     def want_back(self) -> None:

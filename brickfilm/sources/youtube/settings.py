@@ -14,14 +14,15 @@ class Access:
     """What is passed through to yt-dlp so that it gets in."""
 
     cookies_file: str | Path | None = None
-    """In Netscape format, as browser extensions export it; yt-dlp writes refreshed cookies back."""
+    """In Netscape format, as browser extensions export it. It is read, and never written to."""
     cookies_browser: str = ""
     """A browser whose cookies are read: "firefox", or "chrome:Profile 1"."""
     js_runtime: str = "deno"
     """What solves YouTube's JavaScript challenges: "deno", "node", "bun", or "node:/path/to/it"."""
-    extractor_args: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict)
+    extractor_args: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict, repr=False)
     """As yt-dlp's API takes them: {"youtube": {"player_client": ["mweb"]}}."""
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)
+    """It may hold a password, so it is never shown."""
     timeout: float = 30.0
     """Seconds without a byte before a connection counts as dead."""
     retries: int = 10

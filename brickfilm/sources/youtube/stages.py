@@ -102,7 +102,7 @@ class FetchFilm(Stage[Listing, Video]):
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
         if warning := ytdlp.staleness(ytdlp.tool(), datetime.now(UTC).date()):
             log.warning("%s", warning)
-        pace = Pace(self.politeness, fetched_lately(work))
+        pace = Pace(self.politeness, fetched_lately(work) if self.politeness.daily_cap else 0)
         yield lambda listing: self.answer(self.film(listing, work, pace))
 
     def film(self, listing: Listing, work: Path, pace: Pace) -> Facts:

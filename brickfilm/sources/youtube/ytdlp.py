@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +164,19 @@ def options_of(access: Access, politeness: Politeness) -> dict[str, Any]:
         "sleep_interval_requests": politeness.between_requests,
         "ratelimit": politeness.rate_limit,
         "proxy": access.proxy or None,
-        "cookiefile": str(access.cookies_file) if access.cookies_file else None,
+        "cookiefile": _cookies(access.cookies_file) if access.cookies_file else None,
         "cookiesfrombrowser": (browser, profile or None, None, None) if browser else None,
         "extractor_args": {ie: dict(args) for ie, args in access.extractor_args.items()},
         "js_runtimes": {runtime: {"path": path} if path else {}},
     }
+
+
+def _cookies(path: str | Path) -> StringIO:
+    """A file of cookies as a stream: yt-dlp rewrites files as it ends, in every thread at once."""
+    try:
+        return StringIO(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable_cookies(Trouble(text=str(error))) from error
 
 
 def tool() -> str:
