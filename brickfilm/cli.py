@@ -42,12 +42,12 @@ AllowDrift = Annotated[
 
 
 @app.command()
-def demo(out: Out = Path("work/demo"), seed: int = 0) -> None:
+def demo(out: Out = Path("work/demo")) -> None:
     """Render a small brick film and build a captioned dataset from it: no key, no network."""
     from brickfilm.commands.build import run_build
     from brickfilm.commands.demo import demo_recipe
 
-    run_build(demo_recipe(out, seed=seed), out)
+    run_build(demo_recipe(out), out)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 from brickfilm.commands.build import Recipe
 
 
-def demo_recipe(out: Path, *, seed: int = 0) -> Recipe:
+def demo_recipe(out: Path) -> Recipe:
     """Render the film and its captions into `out`/film, and build from there."""
     from brickfilm import FolderSource, FrameSampler, RefusalFilter, SceneSplitter, SidecarCaptioner
     from brickfilm.render import write_demo

@@ -8,6 +8,7 @@ from pathlib import Path
 from brickfilm.render.captions import webvtt
 from brickfilm.render.film import BrickFilm
 from brickfilm.render.script import Shot
+from brickfilm.stage import digest_of
 
 DEMO_NAME = "brick-film.mp4"
 
@@ -42,8 +43,12 @@ def demo_film() -> BrickFilm:
 
 
 def write_demo(folder: Path | str) -> Path:
-    """Render the demo film and its caption track into `folder`; the path of the film."""
-    path = Path(folder) / DEMO_NAME
-    truth = demo_film().render(path)
+    """Render the demo film and its caption track into `folder`, unless they are there already."""
+    film, path = demo_film(), Path(folder) / DEMO_NAME
+    mark = path.with_suffix(".digest")  # written last: a film without it was interrupted
+    if path.is_file() and mark.is_file() and mark.read_text() == digest_of(film):
+        return path
+    truth = film.render(path)
     path.with_suffix(".vtt").write_text(webvtt(truth), encoding="utf-8")
+    mark.write_text(digest_of(film))
     return path

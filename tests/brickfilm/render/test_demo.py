@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.render import BrickFilm, demo_film, write_demo
+from brickfilm.render import BrickFilm, Shot, demo, demo_film, write_demo
 
 TABOO = re.compile(r"\b(video|image|picture|frame|clip|brick\w*|toy|stop.motion|blocky?)\b", re.I)
 
@@ -42,3 +42,15 @@ def test_the_caption_track_follows_the_shots(tmp_path: Path) -> None:
     assert [float(s) for s in starts] == pytest.approx(
         [float(truth.pts[shot.start] * truth.time_base) for shot in told], abs=0.001
     )
+
+
+def test_the_demo_is_drawn_once_and_again_where_drawing_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = BrickFilm(seed=1, size=(64, 36), shots=(Shot(frames=4),))
+    monkeypatch.setattr(demo, "demo_film", lambda: small)
+    path = write_demo(tmp_path)
+    first = path.stat().st_mtime_ns
+    assert write_demo(tmp_path).stat().st_mtime_ns == first
+    path.with_suffix(".digest").unlink()
+    assert write_demo(tmp_path).stat().st_mtime_ns > first
