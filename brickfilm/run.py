@@ -94,8 +94,8 @@ class Run:
         more = True
         while True:
             for lane in reversed(self.lanes):  # downstream first: nothing deadlocks
-                while self._may_send(lane) and self._send(lane):
-                    pass
+                if self._may_send(lane):
+                    self._send(lane)
             while more and not self.stopping and self._room_below(-1):
                 item = next(source, None)
                 more = item is not None
@@ -104,8 +104,7 @@ class Run:
             self.progress.update(self.lanes, self.outcomes)
             if self._flights:
                 flown = wait(self._flights, LOOK_SECONDS, return_when=FIRST_COMPLETED)
-                for future in flown.done:
-                    self._land(future)
+                self._land(flown.done)
             elif self.stopping or not (more or any(lane.inbox for lane in self.lanes)):
                 return self._leave_waiting()
 
@@ -188,21 +187,28 @@ class Run:
     def _room_below(self, position: int) -> bool:
         return all(lane.has_room for lane in self.lanes[position + 1 :])
 
-    def _send(self, lane: Lane) -> bool:
-        """Start a call; False where only a landing can free the money that it needs."""
-        wants = lane.take()
-        if not self._affordable(lane, wants):
-            if any(other.flying for other in self.lanes if other.stage.name in lane.stage.purse):
-                lane.inbox.extendleft(reversed(wants))
-                return False
-            self._wait_for_budget(lane, wants)
-            return True
-        with self.ledger.transaction():  # written down before it is sent
-            intents = [self._intend(lane, want) for want in wants]
-        lane.flying += 1
-        future = self.executor.submit(lane.stage, self.ledger.work, wants)
-        self._flights[future] = Flight(lane, wants, intents)
-        return True
+    def _send(self, lane: Lane) -> None:
+        """Start every call that may start; all their intents are committed first, in one go."""
+        flights: list[Flight] = []
+        with self.ledger.transaction():
+            while self._may_send(lane):
+                wants = lane.take()
+                if self._affordable(lane, wants):
+                    intents = [self._intend(lane, want) for want in wants]
+                    flights.append(Flight(lane, wants, intents))
+                    lane.flying += 1
+                elif self._money_may_return(lane):
+                    lane.inbox.extendleft(reversed(wants))
+                    break
+                else:
+                    self._wait_for_budget(lane, wants)
+        for flight in flights:
+            future = self.executor.submit(lane.stage, self.ledger.work, flight.wants)
+            self._flights[future] = flight
+
+    def _money_may_return(self, lane: Lane) -> bool:
+        """Whether a landing can still free some of what was set aside."""
+        return any(other.flying for other in self.lanes if other.stage.name in lane.stage.purse)
 
     def _affordable(self, lane: Lane, wants: Sequence[Want]) -> bool:
         asked = sum(lane.stage.reserve(want.item) or 0.0 for want in wants)
@@ -229,10 +235,22 @@ class Run:
 
     # -- landing -----------------------------------------------------------------------------
 
-    def _land(self, future: Future[Delivery]) -> None:
-        flight = self._flights.pop(future)
-        flight.lane.flying -= 1
-        self._commit(flight, future.result())
+    def _land(self, done: Iterable[Future[Delivery]]) -> None:
+        """Commit what arrived, in one go, before any of it moves on; then raise what went wrong."""
+        flights = {future: self._flights.pop(future) for future in done}
+        good = [future for future in flights if future.exception() is None]
+        if good:
+            with self.ledger.transaction():
+                for future in good:
+                    self._commit(flights[future], future.result())
+        for flight in flights.values():
+            flight.lane.flying -= 1
+        for future in good:
+            self._move_on(flights[future])
+        for future in flights.keys() - good:
+            future.result()
+
+    def _move_on(self, flight: Flight) -> None:
         landed = [item for want in flight.wants for item in self._unclaim(flight.lane, want)]
         for item in landed:
             self._push(flight.lane.position, item)  # finds its answers now

@@ -68,6 +68,14 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Charged:
+    """An answer that was paid for: about which stills, and whether it was of any use."""
+
+    digest: str
+    useful: bool
+
+
+@dataclass(frozen=True)
 class Says:
     """An answer of the model, charged."""
 
@@ -160,6 +168,7 @@ class CaptionServer:
         self.script, self.latency, self.key = script, latency, key
         self.asked: list[Asked] = []
         self.invalid: list[str] = []
+        self.charged: list[Charged] = []
         self.bill = 0.0
         self.flying = 0
         self.most_flying = 0
@@ -197,6 +206,8 @@ class CaptionServer:
         if isinstance(reply, Says | Hangs):
             with self.lock:
                 self.bill += share * dollars(asked, reply)
+                useful = isinstance(reply, Says) and reply != MALFORMED
+                self.charged.append(Charged(asked.digest, useful))
         return reply
 
     @contextmanager
