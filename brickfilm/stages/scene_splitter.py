@@ -101,6 +101,7 @@ class SceneSplitter(Stage[Video, Clip]):
         video = replace(item, frames=len(seen.times), clock_jumps=bool(seen.times.jumps))
         assert isinstance(self.detector, Detector)
         shots = self.detector.shots(seen.rows(self.detector))
+        yield from _between(shots, len(seen.times))
         for start, end in apart(shots, seen.times.breaks):
             if end - start < self.min_frames:
                 yield Rejected(
@@ -144,6 +145,14 @@ class Seen:
         if observer.columns:
             return unpacked(self.answers[observer.digest])
         return np.empty((len(self.times), 0), np.float32)
+
+
+def _between(shots: Sequence[Stretch], frames: int) -> Iterator[Rejected]:
+    """The frames that belong to no shot, each stretch counted."""
+    starts, ends = [0, *(end for _, end in shots)], [*(start for start, _ in shots), frames]
+    for start, end in zip(starts, ends, strict=True):
+        if end > start:
+            yield Rejected(f"frames {start}-{end}: {end - start} of a fade", reason="fade")
 
 
 def apart(shots: Iterable[Stretch], breaks: Sequence[int]) -> Iterator[Stretch]:

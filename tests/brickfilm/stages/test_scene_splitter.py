@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from brickfilm.errors import UsageError
 from brickfilm.records import Clip
+from brickfilm.render import BrickFilm, Shot
 from brickfilm.stage import Want
 from brickfilm.stages import SceneSplitter
 from brickfilm.stages.scene_splitter import apart, equal_parts
-from tests.brickfilm.asking import ask, clips_of, rejected_of
+from tests.brickfilm.asking import ask, clips_of, rejected_of, video_of
 from tests.brickfilm.conftest import Drawn
 
 
@@ -104,3 +105,11 @@ def test_an_unknown_detector_is_refused_with_the_known_ones() -> None:
 def test_the_same_film_gives_the_same_clips_again(plain: Drawn, tmp_path: Path) -> None:
     splitter = SceneSplitter()
     assert ask(splitter, [plain.video], tmp_path)[:2] == ask(splitter, [plain.video], tmp_path)[:2]
+
+
+def test_frames_of_a_fade_are_counted_as_such(tmp_path: Path) -> None:
+    shots = (Shot(frames=40, hold=2, view=0), Shot(frames=40, hold=2, view=1, transition="fade"))
+    film = BrickFilm(seed=6, size=(320, 180), shots=shots, camera="static")
+    film.render(tmp_path / "film.mp4")
+    (fade,) = rejected_of(SceneSplitter(), video_of(tmp_path / "film.mp4"), tmp_path)
+    assert fade.reason == "fade"

@@ -1,0 +1,135 @@
+"""How scanning grows: with a film's length, with the number of films, and in memory.
+
+    python -m tests.benchmarks.growth [FILM]
+
+A film is made 1, 2, 4 and 8 times as long by joining it to itself without encoding; then 1, 10 and
+100 copies of a piece are scanned by one worker. Memory is the highest resident size of a fresh
+process, less what its imports take.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import av
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from brickfilm.render import BrickFilm
+
+TIMES = (1, 2, 4, 8)
+FILMS = (1, 10, 100)
+MEMORY_BAR = 200
+"""MB over the worker's imports."""
+
+
+def longer(film: Path, times: int, path: Path) -> Path:
+    """The film `times` in a row, packets copied."""
+    with av.open(str(path), "w") as copy:
+        stream = None
+        shift = 0
+        for _ in range(times):
+            with av.open(str(film)) as source:
+                picture = source.streams.video[0]
+                stream = stream or copy.add_stream_from_template(picture)
+                for packet in source.demux(picture):
+                    if packet.dts is None:
+                        continue
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = stream
+                    copy.mux(packet)
+                shift += picture.duration
+    return path
+
+
+def scan_all(films: list[Path]) -> dict[str, float]:
+    """Scan films one after another in this process: seconds, frames, and MB over the imports."""
+    from brickfilm.records import Clip
+    from brickfilm.stage import Want
+    from brickfilm.stages import SceneSplitter
+    from tests.benchmarks.shots import video_of
+
+    splitter = SceneSplitter()
+    import cv2  # noqa: F401  # an import, not a scan's memory
+
+    before = _resident()
+    began = time.perf_counter()
+    frames = 0
+    parts = frozenset(part.digest for part in splitter.parts())
+    with splitter.open(films[0].parent) as ask:
+        for film in films:
+            video = video_of(film)
+            (landed,) = splitter.perform(ask, [Want(video, parts)])
+            assert isinstance(landed, dict), landed
+            clips = [r for r in splitter.resolve(video, landed) if isinstance(r, Clip)]
+            frames += clips[0].video.frames or 0
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "frames": frames, "mb": _resident() - before}
+
+
+def _resident() -> float:
+    """MB, at the highest so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def in_a_worker(films: list[Path]) -> dict[str, float]:
+    """`scan_all` in a fresh process."""
+    command = [sys.executable, "-m", "tests.benchmarks.growth", "--worker"]
+    done = subprocess.run(
+        [*command, *map(str, films)], check=True, capture_output=True, text=True, env=os.environ
+    )
+    counted: dict[str, float] = json.loads(done.stdout)
+    return counted
+
+
+def main(
+    films: Annotated[list[Path] | None, typer.Argument()] = None,
+    worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
+) -> None:
+    """Tables of time and memory."""
+    if worker and films:
+        print(json.dumps(scan_all(films)))
+        return
+    with tempfile.TemporaryDirectory() as work:
+        film = films[0] if films else _default(Path(work))
+        table = Table("films", "frames", "seconds", "ms a frame", "MB over imports")
+        for times in TIMES:
+            made = longer(film, times, Path(work) / f"{times}.mp4")
+            _row(table, f"1, {times} times as long", in_a_worker([made]))
+        for count in FILMS:
+            copies = [Path(work) / f"copy-{n}.mp4" for n in range(count)]
+            for copy in copies:
+                shutil.copy(film, copy)
+            _row(table, str(count), in_a_worker(copies))
+        Console().print(table)
+
+
+def _default(work: Path) -> Path:
+    path = work / "film.mp4"
+    BrickFilm(seed=70, length=8, size=(640, 360), holds=(2, 3)).render(path)
+    return path
+
+
+def _row(table: Table, name: str, counted: dict[str, float]) -> None:
+    each = 1000 * counted["seconds"] / counted["frames"]
+    table.add_row(
+        name,
+        f"{counted['frames']:.0f}",
+        f"{counted['seconds']:.2f}",
+        f"{each:.2f}",
+        f"{counted['mb']:.0f}",
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
