@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Media = Literal["embed", "files", "none"]
 FILES_A_COMMIT = 500
 PUSHED = "pushed.txt"
-AGAIN = "run the same command again, it sends only the rest"
+AGAIN = "run the same command again: what was done is kept"
 OURS = ("clips/", "images/", "media/", "figures/", "README.md", "brickfilm.json")
 """What a push replaces; anything else in the repository is left alone."""
 

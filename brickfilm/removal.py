@@ -51,6 +51,8 @@ class Found:
 
     clips: pd.DataFrame
     images: pd.DataFrame
+    captions: frozenset[str] = frozenset()
+    """Captions that no other row has: an answer with these words is about these rows."""
     more_films: frozenset[str] = frozenset()
     """Films that are meant too, though no row is from them."""
 
@@ -93,7 +95,7 @@ class Removal:
         """What was removed, in words."""
         lines = [
             f"Removed on {self.at} on request, {self.request.kind} {self.request.name!r}: "
-            f"{len(self.clips)} clips and {len(self.images)} stills, with their captions.",
+            f"clips: {len(self.clips)}, stills: {len(self.images)}, with their captions.",
             *(f"- {clip}: {words}" for clip, words in sorted(self.clips.items())),
             "Where:",
             *(f"- {place}" for place in self.places),
@@ -133,7 +135,14 @@ def find_rows(frames: Mapping[str, pd.DataFrame], request: Request) -> Found:
     """The clips and stills of a dataset's tables (`Shelf.frame`) that a request is about."""
     found = {config: frame[request.picks(frame)] for config, frame in frames.items()}
     none = next(iter(frames.values())).iloc[:0]
-    return Found(found.get("clips", none), found.get("images", none))
+    words = _captions(*found.values()) - _captions(
+        *(rows[~rows.id.isin(found[config].id)] for config, rows in frames.items())
+    )
+    return Found(found.get("clips", none), found.get("images", none), words)
+
+
+def _captions(*frames: pd.DataFrame) -> frozenset[str]:
+    return frozenset(text for rows in frames for text in rows.caption if text)
 
 
 def note_removed(removal: Removal, found: Found) -> None:
@@ -219,8 +228,7 @@ def _delete_answers(work: Path, request: Request, found: Found) -> int:
     names = list(_names(request, found))
     if request.kind != "clip":
         names += found.sources_of(request)
-    captions = {text for text in [*found.clips.caption, *found.images.caption] if text}
-    held = [json.dumps(text, ensure_ascii=False)[1:-1] for text in captions]
+    held = [json.dumps(text, ensure_ascii=False)[1:-1] for text in found.captions]
     with Ledger(work) as ledger:
         return ledger.forget(names, [*found.ids, *held])
 

@@ -50,7 +50,7 @@ def test_push_validate_remove_and_validate_again(hub: HubServer, work: Path) -> 
     assert f'load_dataset("{REPO}")' in brickfilm("push", work, REPO).output
     assert "8 rows" in brickfilm("validate", REPO, "--workers", "1").output
     letter = brickfilm("remove", work, "--uploader", "ada").output
-    assert "2 clips and 2 stills" in letter
+    assert "clips: 2, stills: 2" in letter
     assert f"{REPO}, branch main: 2 clips removed" in letter
     assert "4 rows" in brickfilm("validate", REPO, "--workers", "1").output
 

@@ -12,7 +12,7 @@ from brickfilm import FolderSource, FrameSampler, Keep, SceneSplitter, build_dat
 from brickfilm.dataset import BrickfilmDataset
 from brickfilm.ledger import ledger_frame
 from brickfilm.publish import Push, push_to_hub
-from brickfilm.removal import NothingToRemove, Request, remove
+from brickfilm.removal import NothingToRemove, Request, find_rows, remove
 from brickfilm.render import BrickFilm
 from brickfilm.shelf import find_dataset
 from tests.brickfilm.toy_dataset import toy_dataset
@@ -87,6 +87,17 @@ def test_a_source_of_which_nothing_came_through_goes_too(films: Path, tmp_path: 
     assert 0 < len(list(tmp_path.rglob("*.mp4"))) < before
     with pytest.raises(NothingToRemove):
         remove(tmp_path, Request("source", "3.mp4"))
+
+
+def test_an_answer_that_other_clips_share_is_kept(tmp_path: Path) -> None:
+    toy_dataset(tmp_path, films=1, clips=3)
+    frame = find_dataset(tmp_path).frame("clips")
+    frame.loc[1:, "caption"] = 'the same "words" twice'
+    own, shared = frame.caption[0], frame.caption[1]
+    assert find_rows({"clips": frame}, Request("clip", frame.id[0])).captions == {own}
+    assert find_rows({"clips": frame}, Request("clip", frame.id[1])).captions == frozenset()
+    everything = find_rows({"clips": frame}, Request("uploader", frame.uploader[0]))
+    assert everything.captions == {own, shared}
 
 
 @pytest.mark.parametrize("media", ["embed", "files"])
