@@ -112,7 +112,7 @@ class VAE:
     def _in_parts(self, x: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
         """A micro-batch at a time; all of one size if compiled, the last filled with zeros."""
         done = []
-        with torch.backends.cudnn.flags(benchmark=True):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # off unless said
             for part in torch.split(x, self.micro_batch):
                 missing = self.micro_batch - len(part) if self._compiled else 0
                 whole = F.pad(part, (0, 0, 0, 0, 0, 0, 0, missing))

@@ -48,4 +48,5 @@ def agree(
     for got, usual, wanted in halves:
         assert got.isfinite().all()
         slack = SLACK if wanted.numel() > FEW else 2 * SLACK
-        assert distance(got, wanted) <= slack * distance(usual, wanted) + FLOOR
+        far, usually = distance(got, wanted), distance(usual, wanted)
+        assert far <= slack * usually + FLOOR, f"{far:.3g}, {far / usually:.2f}x the plain path's"
