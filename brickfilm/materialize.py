@@ -31,6 +31,8 @@ from brickfilm.stages import ClipWriter, FrameSampler
 if TYPE_CHECKING:
     import pandas as pd
 
+    from brickfilm.sources.youtube import Politeness
+
 Row = dict[str, Any]
 Verdict = Literal["same bytes", "same pictures", "differs", "gone"]
 WHOLE: tuple[Verdict, ...] = ("same bytes", "same pictures")
@@ -64,14 +66,20 @@ class Materialized:
         return not set(self.counts) - set(WHOLE)
 
 
-def materialize(shelf: Shelf, out: Path, *, sources: Path | None = None) -> Materialized:
+def materialize(
+    shelf: Shelf,
+    out: Path,
+    *,
+    sources: Path | None = None,
+    politeness: Politeness | None = None,
+) -> Materialized:
     """Fetch the sources of a dataset into `out` (or find them in the folder `sources`) and cut.
 
     Rows that come out the same, to the byte or to the eye, become a saved dataset in `out`.
     """
     out.mkdir(parents=True, exist_ok=True)
     frames = {config: shelf.frame(config) for config in shelf.configs}
-    films = _films_in(sources, out)
+    films = _films_in(sources, out, politeness)
     cutter = Cutter.as_published(shelf, out)
     outcomes: list[Outcome] = []
     for source_id, clips in frames["clips"].groupby("source_id", sort=False):
@@ -122,10 +130,13 @@ class Cutter:
 class Films:
     """Where the films of rows are: in a folder, by their bytes, else wherever their URL leads."""
 
-    def __init__(self, local: Sequence[Video], work: Path) -> None:
+    def __init__(
+        self, local: Sequence[Video], work: Path, politeness: Politeness | None = None
+    ) -> None:
         self.by_id = {video.id: video for video in local}
         self.by_name = {video.source_id: video for video in local}
         self.work = work
+        self.politeness = politeness
 
     def film(self, row: Row) -> Video:
         """The film that a row was cut from; ItemError if it is not to be had."""
@@ -139,23 +150,28 @@ class Films:
         return self._fetched(Listing(source_id=row["source_id"], url=row["source_url"]), row)
 
     def _fetched(self, listing: Listing, row: Row) -> Video:
+        from brickfilm.sources.youtube import Politeness
         from brickfilm.sources.youtube.stages import FetchFilm
 
-        stage = FetchFilm(max_height=max(144, int(row["height"])), on_low_resolution="keep")
+        stage = FetchFilm(
+            max_height=max(144, int(row["height"])),
+            on_low_resolution="keep",
+            politeness=self.politeness or Politeness(),
+        )
         with stage.open(self.work) as ask:
             (video,) = stage.apply(listing, ask(listing))
         return video
 
 
-def _films_in(sources: Path | None, work: Path) -> Films:
+def _films_in(sources: Path | None, work: Path, politeness: Politeness | None) -> Films:
     """The films of a folder, opened and digested."""
     if sources is None:
-        return Films([], work)
+        return Films([], work, politeness)
     folder = FolderSource(sources)
     (probe,) = folder.stages()
     with probe.open(work) as ask:
         seen = [video for item in folder.items() for video in probe.apply(item, ask(item))]
-    return Films([video for video in seen if isinstance(video, Video)], work)
+    return Films([video for video in seen if isinstance(video, Video)], work, politeness)
 
 
 def _of_one_film(films: Films, cutter: Cutter, rows: Mapping[str, pd.DataFrame]) -> list[Outcome]:

@@ -27,7 +27,7 @@ class PlannedStage:
 
     name: str
     shown: str
-    """As Python would build it."""
+    """Its settings as Python would write them."""
     settings: Mapping[str, Any]
     """Its plain settings: numbers, words and lists of them."""
 
@@ -68,9 +68,13 @@ def tool_versions() -> dict[str, str]:
 
 
 def _planned(stage: object) -> PlannedStage:
-    values = {f.name: getattr(stage, f.name) for f in fields(stage)} if is_dataclass(stage) else {}
-    plain = {name: value for name, value in values.items() if _is_plain(value)}
-    return PlannedStage(type(stage).__name__, repr(stage), plain)
+    """What decides about the answers; proxies, cookies and addresses are nobody's business."""
+    name = type(stage).__name__
+    told = [f for f in fields(stage) if f.repr and f.compare] if is_dataclass(stage) else []
+    values = {f.name: getattr(stage, f.name) for f in told}
+    shown = ", ".join(f"{setting}={value!r}" for setting, value in values.items())
+    plain = {setting: value for setting, value in values.items() if _is_plain(value)}
+    return PlannedStage(name, f"{name}({shown})", plain)
 
 
 def _is_plain(value: object) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from huggingface_hub import DatasetCard
 
+from brickfilm import GPT4oCaptioner
 from brickfilm.card import dataset_card, render_card, size_category, template
 from brickfilm.facts import BuildFacts, Facts, build_facts, facts_of
 from brickfilm.ledger import Ledger, Outcome
@@ -124,3 +125,13 @@ def test_size_categories_are_the_hubs_words(rows: int, word: str) -> None:
 
 def test_the_template_is_found() -> None:
     assert "{{ card_data }}" in template("dataset.md.jinja")
+
+
+def test_a_card_tells_settings_that_matter_and_no_secrets() -> None:
+    captioner = GPT4oCaptioner(proxy="http://me:secret@proxy", base_url="http://10.0.0.1/v1")
+    (stage,) = Plan.of([captioner]).stages
+    assert "model='gpt-4o'" in stage.shown
+    assert not {"secret", "10.0.0.1"} & set(
+        f"{stage.shown}{stage.settings}".replace("@", "/").split("/")
+    )
+    assert "proxy" not in stage.settings

@@ -9,12 +9,21 @@ import pandas as pd
 import pytest
 from datasets import DatasetDict, load_dataset
 
-from brickfilm import ClipWriter, FolderSource, FrameSampler, SceneSplitter, build_dataset
+from brickfilm import (
+    ClipWriter,
+    FolderSource,
+    FrameSampler,
+    Politeness,
+    SceneSplitter,
+    YouTubeSource,
+    build_dataset,
+)
 from brickfilm.materialize import NothingCameBack, materialize
 from brickfilm.publish import Push, push_to_hub
 from brickfilm.render import BrickFilm
 from brickfilm.render.encode import Encoding
 from brickfilm.shelf import find_dataset
+from tests.servers.films import film_site
 from tests.servers.hub import HubServer
 
 REPO = "maker/references"
@@ -93,3 +102,20 @@ def test_another_film_differs_and_a_missing_one_is_gone(
     gone = table[table.source_id == "1.mp4"]
     assert set(gone.verdict) == {"gone"}
     assert gone.note.str.contains("--sources FOLDER").all()
+
+
+@pytest.mark.slow
+def test_films_are_fetched_from_their_addresses_and_a_film_taken_down_is_gone(
+    hub: HubServer, films: Path, tmp_path: Path
+) -> None:
+    polite = Politeness(between_films=(0, 0), between_requests=0)
+    with film_site() as site:
+        pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]
+        source = YouTubeSource(pages, on_low_resolution="keep", politeness=polite)
+        build_dataset(source, SceneSplitter(), FrameSampler(), workdir=tmp_path / "built")
+        push_to_hub(tmp_path / "built", Push(repo_id=REPO, media="none"))
+        del site.films["film2"]
+        done = materialize(find_dataset(REPO), tmp_path / "again", politeness=polite)
+    table = pd.read_csv(done.table)
+    assert set(table[table.source_url == pages[0]].verdict) == {"same bytes"}
+    assert set(table[table.source_url == pages[1]].verdict) == {"gone"}
