@@ -35,6 +35,8 @@ class BuildFacts:
     """Items that failed or wait, by outcome."""
     spend: Sequence[Mapping[str, Any]] | None = None
     """Requests, tokens and US dollars by stage and model."""
+    audit: Mapping[str, Any] | None = None
+    """Captions checked, asked for again, rejected; rules broken at first, and in what was kept."""
     removed: int = 0
     """Clips taken out on request."""
 
@@ -136,6 +138,7 @@ def build_facts(shelf: Shelf) -> BuildFacts:
 
 
 def _facts_of_ledger(shelf: Shelf) -> BuildFacts:
+    from brickfilm.captions.audit import audit_rates
     from brickfilm.ledger import ledger_frame, spend_frame
     from brickfilm.tombstones import Tombstones
 
@@ -146,12 +149,14 @@ def _facts_of_ledger(shelf: Shelf) -> BuildFacts:
     rejections = reasons.reset_index().rename(columns={"size": "items", "sum": "seconds"})
     unfinished = outcomes[outcomes.outcome.isin(["failed", "waiting"])].outcome.value_counts()
     plan = Plan.read(shelf.work)
+    audit = audit_rates(shelf.work)
     return BuildFacts(
         stages=[vars(stage) for stage in plan.stages] if plan else None,
         tools=plan.tools if plan else None,
         rejections=_records(rejections.drop(columns="position")),
         unfinished={str(k): int(n) for k, n in unfinished.items()},
         spend=_records(spend_frame(shelf.work).fillna(0)),
+        audit=asdict(audit) if audit else None,
         removed=Tombstones.of(shelf.work).clips_removed,
     )
 

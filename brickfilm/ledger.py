@@ -274,6 +274,17 @@ def answers_frame(folder: str | Path) -> pd.DataFrame:
     )
 
 
+def latest_answers(folder: str | Path, name: str) -> list[Answer]:
+    """Every answer of a part by its class name, under the settings that were used last."""
+    rows = _read(
+        folder,
+        "SELECT answer FROM answers WHERE part = (SELECT part FROM answers JOIN parts "
+        "ON parts.digest = answers.part WHERE parts.name = ? ORDER BY at DESC LIMIT 1)",
+        (name,),
+    )
+    return [json.loads(answer) for answer in rows.answer]
+
+
 def usage_frame(folder: str | Path, part: str) -> pd.DataFrame:
     """Tokens of a part's paid answers on average, by the number of stills they were about."""
     return _read(

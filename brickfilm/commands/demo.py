@@ -9,11 +9,18 @@ from brickfilm.commands.build import Recipe
 
 def demo_recipe(out: Path) -> Recipe:
     """Render the film and its captions into `out`/film, and build from there."""
-    from brickfilm import FolderSource, FrameSampler, RefusalFilter, SceneSplitter, SidecarCaptioner
+    from brickfilm import (
+        CaptionAudit,
+        FolderSource,
+        FrameSampler,
+        RefusalFilter,
+        SceneSplitter,
+        SidecarCaptioner,
+    )
     from brickfilm.render import write_demo
 
     film = write_demo(out / "film")
     return Recipe(
         FolderSource(film),
-        (SceneSplitter(), FrameSampler(), SidecarCaptioner(), RefusalFilter()),
+        (SceneSplitter(), FrameSampler(), SidecarCaptioner(), RefusalFilter(), CaptionAudit()),
     )

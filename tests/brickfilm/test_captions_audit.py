@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from brickfilm.captions.audit import audit_rates
 from brickfilm.captions.lint import lint
 from brickfilm.ledger import spend_frame
 from brickfilm.run import Run
@@ -194,3 +195,22 @@ def test_what_is_no_caption_passes_to_the_filter(server: CaptionServer, tmp_path
     run = caption_build(tmp_path, Album(1, tmp_path), asks, CaptionAudit(asks), RefusalFilter())
     assert tally(run, "RefusalFilter") == {"rejected: no_movement": 1}
     assert len(server.asked) == 1
+
+
+def test_rates_are_of_every_caption_that_was_seen(server: CaptionServer, tmp_path: Path) -> None:
+    server.script = injected
+    asks = captioner(server)
+    run = audited(tmp_path, 40, asks)
+    rates = audit_rates(tmp_path)
+    assert rates is not None
+    corrections = sum(a.is_correction for a in server.asked)
+    assert (rates.captions, rates.asked_again) == (80, corrections)
+    assert rates.captions - rates.rejected == len(run.finished)
+    assert sum(rule.first for rule in rates.rules) == corrections
+    assert [rule.kept for rule in rates.rules] == [0] * len(rates.rules)
+    assert audit_rates_of_nothing(tmp_path) is None
+
+
+def audit_rates_of_nothing(work: Path) -> object:
+    caption_build(work / "none", Album(1, work / "none"))
+    return audit_rates(work / "none")

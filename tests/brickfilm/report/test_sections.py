@@ -9,6 +9,7 @@ import pytest
 
 from brickfilm.ledger import Ledger
 from brickfilm.report.sections import contact
+from brickfilm.report.sections.captions import captions
 from brickfilm.report.sections.footage import CUT_AWAY, fates_of_seconds, names_again
 from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_films
@@ -157,3 +158,16 @@ def test_past_the_cap_cards_show_the_stills_of_the_work_folder(
 def test_only_web_addresses_can_be_clicked() -> None:
     assert contact.safe_url("https://example.org/watch") == "https://example.org/watch"
     assert contact.safe_url("javascript:alert(1)") == ""
+
+
+def test_captions_are_counted_by_status_with_those_left_out(tmp_path: Path) -> None:
+    kept = shot(tmp_path, film("a"), 0)
+    reasons = ("no_movement", "audit: medium", "too short")
+    outcomes = [ended(kept, "rejected", reason) for reason in reasons]
+    section = captions(material(tmp_path, [kept], outcomes))
+    assert section is not None
+    assert section.facts["rows"] == [
+        {"status": "described", "clips": 1, "images": 0},
+        {"status": "audit: medium", "clips": 1, "images": 0},
+        {"status": "no_movement", "clips": 1, "images": 0},
+    ]
