@@ -35,6 +35,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """The columns of docs/dataset-schema.md; clips may have more, called score_*."""
+WORTH_PROCESSES = 32 << 20
+"""Bytes of media from which on starting processes (seconds) is the shorter way."""
 EXAMPLES = 5
 """Ids that the table shows of each complaint."""
 Complaint = tuple[str, str]
@@ -74,6 +76,7 @@ class Batch:
     place: Place
     path: str
     row_group: int
+    bytes: int
 
 
 def validate(shelf: Shelf, *, workers: int | None = None) -> Verdict:
@@ -143,12 +146,14 @@ def _batches(shelf: Shelf) -> Iterator[Batch]:
             with shelf.open_parquet(path) as file:
                 if MEDIA_COLUMN[place[0]] not in file.schema_arrow.names:
                     continue
-                yield from (Batch(shelf, place, path, n) for n in range(file.num_row_groups))
+                for n in range(file.num_row_groups):
+                    size = file.metadata.row_group(n).total_byte_size
+                    yield Batch(shelf, place, path, n, size)
 
 
 def _checked(batches: Sequence[Batch], workers: int) -> Iterator[tuple[int, list[Complaint]]]:
     """Rows and complaints of each batch, decoded by processes that are spawned, never forked."""
-    if workers == 1 or len(batches) < 2:
+    if workers == 1 or sum(batch.bytes for batch in batches) < WORTH_PROCESSES:
         yield from map(check_batch, batches)
         return
     context = get_context("spawn")

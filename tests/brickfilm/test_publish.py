@@ -155,12 +155,17 @@ def test_somebody_elses_commit_in_between_is_not_overwritten(
     assert "late.txt" in hub.files(REPO)
 
 
-def test_private_gated_and_on_a_branch(hub: HubServer, built: Path) -> None:
+def test_private_gated_and_on_a_branch(
+    hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     push_to_hub(built, Push(repo_id=REPO, private=True, gated="manual", revision="v2"))
     repo = hub.repo(REPO)
     assert (repo.private, repo.gated) == (True, "manual")
     assert "README.md" not in hub.files(REPO, "main")
     assert len(load(revision="v2")) == 6
+    monkeypatch.setenv("HF_TOKEN", hub.token("hf_other", "visitor"))
+    with pytest.raises(NoDataset, match="hf auth login"):
+        find_dataset(REPO, revision="v2")
 
 
 def test_media_files_on_a_branch_are_named_on_that_branch(hub: HubServer, built: Path) -> None:
