@@ -8,6 +8,8 @@ FinetuneError
 ├── CacheError       a cache that is missing, damaged, or of other encoders
 ├── EngineError      no such device, too little of it, or an engine that is not installed
 ├── CheckpointError  a run's checkpoint cannot be written, read, or continued
+├── SamplingError    a sample that cannot be made as asked, or not be written
+├── ReleaseError     a run that cannot be published, or a Hub that does not let us
 └── TrainingStopped  the run ended itself: too many steps went wrong, or a rank was lost
 """
 
@@ -48,3 +50,11 @@ class CheckpointError(FinetuneError):
 
 class TrainingStopped(FinetuneError):
     """Too many steps were skipped, too many samples bad, or a rank was lost."""
+
+
+class SamplingError(FinetuneError):
+    """What was asked of a sampler cannot be: the message names the value and the nearest one."""
+
+
+class ReleaseError(FinetuneError):
+    """There is nothing to publish, or the Hub refuses it."""

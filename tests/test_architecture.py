@@ -76,6 +76,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "finetune.clips",
         "finetune.data",
         "finetune.encoders",
+        "finetune.samples",
     ),
     4: (
         "brickfilm.build",

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from finetune.config import Bucket, Checkpoints, Log, Network, Recipe
+from tests.finetune.toymodel import write_model
 from tests.finetune.toyset import Toy, captions, write_dataset
 
 
@@ -55,3 +56,9 @@ def make_recipe(toy_dataset: Path, tmp_path: Path) -> MakeRecipe:
         return replace(recipe, **fields)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of toy networks that samples by itself."""
+    return write_model(tmp_path_factory.mktemp("model"))

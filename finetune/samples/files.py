@@ -1,0 +1,136 @@
+"""A sample on disk: the media, and beside it a JSON file from which it can be made again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finetune.data.media import write_video
+from finetune.errors import SamplingError
+from finetune.samples.images import file_digest
+from finetune.samples.request import Request
+
+LOCK = ".sampling.lock"
+SLUG = 48  # characters of a prompt in a file's name
+
+
+def write_sample(file: Path, frames: Tensor, request: Request, about: Mapping[str, Any]) -> Path:
+    """Write frames [T, 3, H, W] uint8 as the file's suffix says, then the sidecar; gives that.
+
+    A file appears whole or not at all. A .png of several frames is a file a frame, numbered.
+    """
+    write = WRITERS[file.suffix.removeprefix(".")]
+    unfinished = file.with_name(f".{file.stem}.tmp{file.suffix}")
+    sidecar = file.with_suffix(".json")
+    told = {"request": request.as_dict(), **_pictures(request), **about}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".png" and len(frames) > 1:
+            names = [file.with_name(f"{file.stem}-{n:04d}.png") for n in range(len(frames))]
+        else:
+            names = [file]
+        parts = torch.split(frames, 1) if len(names) > 1 else (frames,)
+        for name, part in zip(names, parts, strict=True):
+            write(unfinished, part, request.fps)
+            unfinished.replace(name)
+        told["files"] = {name.name: file_digest(name) for name in names}
+        unfinished.write_text(json.dumps(told, indent=1) + "\n")
+        unfinished.replace(sidecar)
+    except OSError as error:
+        raise SamplingError(
+            f"{file} cannot be written ({error.strerror or error}): "
+            "make room, or name another --out"
+        ) from error
+    return sidecar
+
+
+def read_sidecar(file: Path) -> dict[str, Any]:
+    """What a sidecar says. Raises SamplingError if it is none, or its pictures have changed."""
+    try:
+        told: dict[str, Any] = json.loads(file.read_text())
+        request, pictures = told["request"], told["pictures"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SamplingError(
+            f"{file} is no sidecar of a sample ({error}): name the .json beside one"
+        ) from error
+    for name, digest in pictures.items():
+        if not Path(request[name]).is_file() or file_digest(request[name]) != digest:
+            raise SamplingError(f"{request[name]} is not the picture that {file} began from")
+    return told
+
+
+def file_name(request: Request, kind: str) -> str:
+    """A name from the prompt and all that decides the pixels."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:SLUG].strip("-") or "sample"
+    settings = f"{request.height}x{request.width}-{request.frames}f-{request.steps}s"
+    given = "-image" if request.image or request.last_image else ""
+    return f"{words}-{settings}-g{request.guidance:g}{given}-seed{request.seed}.{kind}"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder of samples. Raises SamplingError if another sampler does, or it is no folder.
+
+    The system lets the lock go when the process ends, however it ends.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise SamplingError(
+            f"{folder} cannot be written to ({error.strerror}): name another --out"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SamplingError(
+                f"another sampler writes to {folder}: wait for it, or name another --out"
+            ) from error
+        yield
+
+
+def _pictures(request: Request) -> dict[str, Any]:
+    given = {"image": request.image, "last_image": request.last_image}
+    return {"pictures": {name: file_digest(path) for name, path in given.items() if path}}
+
+
+def _gif(file: Path, frames: Tensor, fps: float) -> None:
+    from PIL import Image
+
+    first, *others = (Image.fromarray(picture) for picture in _pictures_of(frames))
+    duration = max(20, round(1000 / fps))  # ms; viewers slow down what is faster
+    first.save(file, save_all=True, append_images=others, duration=duration, loop=0)
+
+
+def _png(file: Path, frames: Tensor, fps: float) -> None:
+    from PIL import Image
+
+    Image.fromarray(_pictures_of(frames)[0]).save(file)
+
+
+def _npy(file: Path, frames: Tensor, fps: float) -> None:
+    with file.open("wb") as opened:
+        np.save(opened, _pictures_of(frames))
+
+
+def _pictures_of(frames: Tensor) -> Any:
+    """[T, H, W, 3] uint8."""
+    return np.ascontiguousarray(frames.permute(0, 2, 3, 1).numpy())
+
+
+WRITERS: Mapping[str, Callable[[Path, Tensor, float], None]] = {
+    "mp4": write_video,
+    "gif": _gif,
+    "png": _png,
+    "npy": _npy,
+}

@@ -1,0 +1,114 @@
+"""What a model's name stands for: a release, a run, a checkpoint, or a bare denoiser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finetune.checkpoint import NAME, all_of, newest
+from finetune.config import Recipe, parse_recipe
+from finetune.errors import SamplingError
+from finetune.models.weights import CONFIG
+
+ABOUT = "sampling.json"  # of a release: its encoders, and what it is usually asked
+FETCHED = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt"]
+ASKED = ("frames", "height", "width", "fps", "steps", "guidance", "seed")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's networks lie. `recipe` is there if it is a run's own checkpoint."""
+
+    name: str
+    weights: Path
+    vae: str | None = None  # a Hub id or folder
+    text: str | None = None
+    precision: str = "bfloat16"
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = None
+
+
+def find_source(name: str, revision: str | None = None) -> Source:
+    """What is called so. Raises SamplingError for nothing, and for what is still being written."""
+    folder = Path(name)
+    if not folder.exists():
+        folder = _fetched(name, revision)
+    if (folder / ABOUT).is_file():
+        return _release(name, folder)
+    if folder.suffix == ".tmp":
+        raise SamplingError(f"{name} is being written: wait until it is called {folder.stem!r}")
+    if (folder / "manifest.json").is_file():
+        return _checkpoint(name, folder)
+    if NAME.search(folder.name):
+        raise SamplingError(f"{name} has no manifest: its writing never ended, name another")
+    if all_of(folder) or list(folder.glob("step-*.tmp")):
+        return _checkpoint(name, _newest(folder))
+    if (folder / CONFIG).is_file() or folder.is_file():
+        return Source(name, folder)
+    raise SamplingError(
+        f"{name} holds no model: name a release, a run's folder, one of its checkpoints, or a "
+        "folder with config.json and weights"
+    )
+
+
+def usual(recipe: Recipe) -> dict[str, Any]:
+    """What samples of a recipe's model are asked by default: what its validation asks."""
+    return {name: getattr(recipe.validation, name) for name in ASKED}
+
+
+def _release(name: str, folder: Path) -> Source:
+    about = json.loads((folder / ABOUT).read_text())
+    return Source(
+        name,
+        folder,
+        vae=_inside(folder, about["vae"]),
+        text=_inside(folder, about["text_encoder"]),
+        precision=about["precision"],
+        defaults=about["defaults"],
+    )
+
+
+def _inside(folder: Path, named: str) -> str:
+    """A folder of the release, if it holds one of that name, else the Hub id."""
+    return str(folder / named) if (folder / named).is_dir() else named
+
+
+def _checkpoint(name: str, folder: Path) -> Source:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    recipe = parse_recipe(manifest["recipe"], origin=f"{folder}/manifest.json")
+    kind = "ema" if (folder / "ema").is_dir() else "model"
+    return Source(
+        name,
+        folder / kind,
+        vae=recipe.vae,
+        text=recipe.text_encoder,
+        precision=recipe.precision,
+        defaults=usual(recipe),
+        recipe=recipe,
+    )
+
+
+def _newest(run: Path) -> Path:
+    found = newest(run)
+    if found is None:
+        raise SamplingError(f"{run}: its first checkpoint is still being written, wait for it")
+    return found
+
+
+def _fetched(name: str, revision: str | None) -> Path:
+    """The Hub's snapshot of that name."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    if name.count("/") != 1 or name.startswith((".", "/")):
+        raise SamplingError(f"{name!r} is no folder here, nor a Hub id like 'name/model'")
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=FETCHED))
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise SamplingError(
+            f"{name!r} is no folder here and could not be fetched from the Hub ({error}): "
+            "check the name and your token"
+        ) from error

@@ -1,0 +1,37 @@
+"""A model of XL/2's size with random weights, as a folder that `finetune.sample` takes.
+
+    python -m tests.benchmarks.random_model FOLDER
+    python -m finetune.sample --model FOLDER --prompt "..." --format npy --compile
+
+The denoiser and the VAE have their real sizes; the text encoder has two layers of the real width.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from finetune.models.stdit2 import STDiT2
+from finetune.models.text import TextEncoder
+from finetune.samples.bundle import add_encoders
+from tests.benchmarks import synthetic
+from tests.benchmarks.training import open_every_branch
+
+ASKED = {"frames": 32, "height": 360, "width": 640, "fps": 8.0, "steps": 100, "guidance": 7.0}
+
+
+def write(folder: Path, device: torch.device) -> None:
+    """Some 3.5 GB: weights in float32, sampled in bfloat16."""
+    with device:
+        model = open_every_branch(STDiT2())
+    model.save_pretrained(folder)
+    captions = [synthetic.caption(number) for number in range(synthetic.CAPTIONS)]
+    text = TextEncoder.tiny_random(captions, 0, width=model.config.caption_channels)
+    vae = synthetic.large_vae(device)
+    add_encoders(folder, vae=vae, text=text, precision="bfloat16", defaults=ASKED)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), torch.device("cuda" if torch.cuda.is_available() else "cpu"))

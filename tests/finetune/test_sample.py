@@ -1,0 +1,277 @@
+"""The command that samples: the same request gives the same bytes, and bad input one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+import finetune.sample
+from finetune.errors import FinetuneError, SamplingError
+from finetune.models.stdit2 import STDiT2
+from finetune.samples import Pipeline, Request
+from finetune.samples.files import alone_in
+from finetune.samples.images import read_image
+from tests.finetune.toymodel import PROMPT
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def pipeline(toy_model: Path) -> Pipeline:
+    return Pipeline.from_pretrained(str(toy_model), device="cpu")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """Twice as wide as is asked, and transparent in its right half."""
+    pixels = np.zeros((40, 120, 4), dtype=np.uint8)
+    pixels[:, :60] = (200, 30, 30, 255)
+    Image.fromarray(pixels).save(tmp_path / "first.png")
+    return tmp_path / "first.png"
+
+
+def sample(model: Path, *words: object) -> list[Path]:
+    """Run the command in this process; its files. Errors come out as they are raised."""
+    result = CliRunner().invoke(app(), ["--model", str(model), *map(str, words)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return [Path(line) for line in result.stdout.split()]
+
+
+def app() -> object:
+    import typer
+
+    made = typer.Typer()
+    made.command()(finetune.sample.main)
+    return made
+
+
+def frames_of(file: Path) -> tuple[int, tuple[int, int]]:
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        return sum(1 for _ in container.decode(stream)), (stream.height, stream.width)
+
+
+def test_a_prompt_becomes_a_video_and_its_sidecar(toy_model: Path, tmp_path: Path) -> None:
+    (file,) = sample(toy_model, "--prompt", PROMPT, "--out", tmp_path, "--seed", 5)
+    assert frames_of(file) == (4, (32, 48))
+    told = json.loads(file.with_suffix(".json").read_text())
+    assert told["request"] == {
+        "prompt": PROMPT,
+        "frames": 4,
+        "height": 32,
+        "width": 48,
+        "fps": 6.0,
+        "steps": 3,
+        "guidance": 4.0,
+        "seed": 5,
+        "image": None,
+        "last_image": None,
+    }
+    assert set(told) >= {"model", "model_digest", "precision", "torch", "code", "seconds", "files"}
+
+
+def test_any_sample_can_be_made_again_from_its_sidecar(
+    toy_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    (file,) = sample(toy_model, "--prompt", PROMPT, "--image", picture, "--out", tmp_path / "a")
+    (again,) = sample(toy_model, "--again", file.with_suffix(".json"), "--out", tmp_path / "b")
+    assert again.name == file.name
+    assert again.read_bytes() == file.read_bytes()
+    Image.new("RGB", (8, 8)).save(picture)
+    with pytest.raises(SamplingError, match=r"first\.png is not the picture"):
+        sample(toy_model, "--again", file.with_suffix(".json"), "--out", tmp_path / "b")
+
+
+def test_the_seed_decides_and_torch_generators_are_left_alone(pipeline: Pipeline) -> None:
+    before = torch.get_rng_state()
+    one, same, other = (
+        pipeline.sample(pipeline.request(prompt=PROMPT, seed=seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_words_size_length_and_guidance_matter(pipeline: Pipeline) -> None:
+    base = pipeline.sample(pipeline.request(prompt=PROMPT))
+    assert not torch.equal(base, pipeline.sample(pipeline.request(prompt="a robot turns")))
+    assert not torch.equal(base, pipeline.sample(pipeline.request(prompt=PROMPT, guidance=0.0)))
+    small = pipeline.sample(pipeline.request(prompt=PROMPT, frames=1, height=24, width=40))
+    assert small.shape == (1, 3, 24, 40)
+
+
+def test_given_frames_stay_as_they_are(pipeline: Pipeline, picture: Path) -> None:
+    request = pipeline.request(prompt=PROMPT, image=str(picture), last_image=str(picture))
+    seen = pipeline.sample(request)
+    latent = pipeline.vae.encode_moments(read_image(picture, 32, 48)).mean
+    kept = ((pipeline.vae.decode(latent) + 1) * 127.5).round().to(torch.uint8)[0]
+    assert torch.equal(seen[0], kept)
+    assert torch.equal(seen[3], kept)
+    assert not torch.equal(seen[1], kept)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "LA", "1", "I;16"])
+def test_a_picture_of_any_mode_and_size_is_read(mode: str, tmp_path: Path) -> None:
+    file = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    grey = Image.new("L", (30, 70), 128)
+    sixteen = Image.fromarray(np.full((70, 30), 128 * 256, dtype=np.uint16))
+    (sixteen if mode == "I;16" else grey.convert(mode)).save(file)
+    seen = read_image(file, 32, 48)
+    assert seen.shape == (1, 3, 32, 48)
+    assert float(seen.mean()) == pytest.approx(0.0, abs=0.35 if mode == "1" else 0.03)
+
+
+def test_a_transparent_picture_is_laid_on_white(picture: Path) -> None:
+    seen = read_image(picture, 40, 120)
+    assert float(seen[0, :, :, 60:].min()) == 1.0
+    assert float(seen[0, 2, :, :60].max()) < 0
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif", "png", "npy"])
+def test_every_format_holds_every_frame(kind: str, toy_model: Path, tmp_path: Path) -> None:
+    sample(toy_model, "--prompt", PROMPT, "--out", tmp_path / f"x.{kind}")
+    told = json.loads((tmp_path / "x.json").read_text())
+    files = [tmp_path / name for name in told["files"]]
+    if kind == "png":
+        assert [file.name for file in files] == [f"x-{n:04d}.png" for n in range(4)]
+    elif kind == "gif":
+        with Image.open(files[0]) as opened:
+            assert (opened.n_frames, opened.info["duration"]) == (4, 160)  # hundredths of a second
+    elif kind == "npy":
+        assert np.load(files[0]).shape == (4, 32, 48, 3)
+    else:
+        assert frames_of(files[0])[0] == 4
+
+
+def test_a_file_of_prompts_is_sampled_line_by_line(toy_model: Path, tmp_path: Path) -> None:
+    lines = [{"prompt": "a red car"}, {"prompt": "a red car", "seed": 7, "frames": 2}]
+    (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    one, two = sample(toy_model, "--prompts", tmp_path / "p.jsonl", "--out", tmp_path)
+    assert frames_of(one)[0], frames_of(two)[0] == (4, 2)
+    (tmp_path / "p.txt").write_text("# ours\n\na red car\na green tree\n")
+    assert len(sample(toy_model, "--prompts", tmp_path / "p.txt", "--out", tmp_path)) == 2
+
+
+BAD = {
+    "the prompt is empty": ["--prompt", "  "],
+    "is not text": ["--prompt", "\x00\x07 beep"],
+    r"tokens long, the network reads 16: shorten": ["--prompt", "castle " * 200],
+    "height 33: .*the nearest is 32": ["--prompt", "x", "--size", "33x48"],
+    "write height x width": ["--prompt", "x", "--size", "large"],
+    "0 frames cannot be sampled: the nearest number is 1": ["--prompt", "x", "--frames", "0"],
+    "9999 frames .*nearest number is 512": ["--prompt", "x", "--frames", "9999"],
+    "steps 1: choose from 2": ["--prompt", "x", "--steps", "1"],
+    "seed -1": ["--prompt", "x", "--seed", "-1"],
+    "nothere.png' cannot be read": ["--prompt", "x", "--image", "nothere.png"],
+    "ask for at least 2": ["--prompt", "x", "--image", "a.png", "--frames", "1"],
+    "format 'avi'": ["--prompt", "x", "--format", "avi"],
+    "give one of --prompt": [],
+    "device 'tpu'": ["--prompt", "x", "--device", "tpu"],
+    "precision 'int4'": ["--prompt", "x", "--precision", "int4"],
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_is_one_clear_line(message: str, toy_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SamplingError, match=message):
+        sample(toy_model, *BAD[message], "--out", tmp_path)
+    assert not list(tmp_path.glob("*.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no prompt"),
+        ('{"prompt": 7}', "prompt 7 is not text"),
+        ('{"prompt": "x", "sead": 7}', "no setting 'sead'"),
+        ('{"prompt": "x", "frames": "many"}', "not a number"),
+        ("{", "line 1 is not JSON"),
+        ("[]", "is no object"),
+    ],
+)
+def test_bad_files_of_prompts(text: str, message: str, toy_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text(text)
+    with pytest.raises(SamplingError, match=message):
+        sample(toy_model, "--prompts", tmp_path / "p.jsonl", "--out", tmp_path)
+
+
+def test_a_file_of_prompts_that_is_no_text(toy_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SamplingError, match="save it as UTF-8"):
+        sample(toy_model, "--prompts", tmp_path / "p.txt", "--out", tmp_path)
+
+
+def places(folder: Path, model: Path) -> Iterator[tuple[Path, str]]:
+    """Names of models that are none, and what is said of them."""
+    for name, message in {
+        "step-00000010.tmp": "is being written",
+        "step-00000010": "has no manifest",
+        "empty": "holds no model",
+        "run": "first checkpoint is still being written",
+    }.items():
+        (folder / name).mkdir()
+        yield folder / name, message
+    (folder / "run" / "step-00000010.tmp").mkdir()
+    STDiT2.from_pretrained(model).save_pretrained(folder / "alone")
+    yield folder / "alone", "--vae and --text-encoder"
+    yield folder / "nothing", "nor a Hub id"
+
+
+def test_what_is_no_model_says_what_is(toy_model: Path, tmp_path: Path) -> None:
+    for place, message in list(places(tmp_path, toy_model)):
+        with pytest.raises(FinetuneError, match=message):
+            sample(place, "--prompt", PROMPT, "--out", tmp_path / "out")
+
+
+def test_a_bare_denoiser_takes_encoders_by_name(toy_model: Path, tmp_path: Path) -> None:
+    STDiT2.from_pretrained(toy_model).save_pretrained(tmp_path / "alone")
+    vae, text = toy_model / "vae", toy_model / "text_encoder"
+    words = ["--prompt", PROMPT, "--size", "32x48", "--frames", 2, "--steps", 2, "--vae", vae]
+    out = tmp_path / "out"
+    assert sample(tmp_path / "alone", *words, "--text-encoder", text, "--out", out)
+    with pytest.raises(SamplingError, match=r"cannot be loaded .*name others with --vae"):
+        sample(tmp_path / "alone", *words, "--text-encoder", tmp_path, "--out", out)
+
+
+def test_two_samplers_do_not_share_a_folder(toy_model: Path, tmp_path: Path) -> None:
+    with alone_in(tmp_path), pytest.raises(SamplingError, match="another sampler writes to"):
+        sample(toy_model, "--prompt", PROMPT, "--out", tmp_path)
+    assert sample(toy_model, "--prompt", PROMPT, "--out", tmp_path)
+
+
+def test_an_output_that_cannot_be_written(toy_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SamplingError, match="cannot be written"):
+        sample(toy_model, "--prompt", PROMPT, "--out", tmp_path / "file" / "deeper")
+
+
+def test_the_command_ends_with_one_line(tmp_path: Path) -> None:
+    words = ["--model", str(tmp_path), "--prompt", "x", "--out", str(tmp_path / "o")]
+    done = subprocess.run(
+        [sys.executable, "-m", "finetune.sample", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_a_request_is_checked_wherever_it_is_made() -> None:
+    with pytest.raises(SamplingError, match="guidance nan"):
+        Request(prompt="x", guidance=float("nan"))
+    with pytest.raises(SamplingError, match="fps 0"):
+        Request(prompt="x", fps=0)
