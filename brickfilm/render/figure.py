@@ -148,10 +148,10 @@ def _arm(side: int, look: Look) -> Mesh:
 
 
 def _hand(centre: Array, skin: Colour) -> Mesh:
-    """A C of five pieces, open to the front."""
+    """A C of four pieces, open to the front."""
     along = np.array([0.0, -0.69, -0.72])
     side, up = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.72, -0.69])
-    angles = np.radians(np.linspace(50, 310, 6))
+    angles = np.radians(np.linspace(50, 310, 5))
     parts = []
     for a, b in pairwise(angles):
         rim = [

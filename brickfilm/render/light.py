@@ -14,6 +14,8 @@ from brickfilm.render.raster import BEHIND, Parallel, rasterise
 
 MAP_PIXELS = 1024
 """Side of a shadow map."""
+SMALL = 0.8
+"""Studs; fingers and single studs of an actor cast no shadow that one would see."""
 CAST_PIXELS = 480
 """Longer side of an actor's own shadow map."""
 BIAS = 0.12
@@ -169,7 +171,8 @@ def cast_map(mesh: Mesh, towards: Parallel) -> Map:
     centre = (border - scale * float(low[0]), border - scale * float(low[1]))
     lens = replace(towards, scale=scale, centre=centre)
     size = np.ceil((high - low) * scale).astype(int) + 2 * border
-    seen = rasterise(mesh, lens, (int(size[0]), int(size[1])), prints=False)
+    whole = (int(size[0]), int(size[1]))
+    seen = rasterise(mesh.coarse(SMALL), lens, whole, prints=False)
     return Map(lens, seen.key)
 
 

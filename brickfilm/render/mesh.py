@@ -49,6 +49,14 @@ class Mesh:
     def parts(self) -> int:
         return len(self.first)
 
+    def coarse(self, least: float) -> Mesh:
+        """Without the parts that are smaller than `least` in every direction."""
+        low = np.minimum.reduceat(self.points, self.first, axis=0)
+        high = np.maximum.reduceat(self.points, self.first, axis=0)
+        kept = (high - low).max(axis=1)[self.part] >= least
+        names = ("faces", "part", "normal", "colour", "gloss", "glow", "flat")
+        return replace(self, **{name: getattr(self, name)[kept] for name in names})
+
     def moved(self, x: float = 0, y: float = 0, z: float = 0) -> Mesh:
         """The same, elsewhere."""
         return replace(self, points=self.points + np.array([x, y, z], np.float32))
@@ -195,13 +203,27 @@ def cylinder(
 
 
 def lathe(profile: Sequence[tuple[float, float]], colour: Colour, sides: int = CORNERS) -> Mesh:
-    """A turned solid about the y axis: (height, radius) from the bottom up, one part a step."""
-    return merge(
-        [
-            frustum(ring(max(r0, 0.01), sides), ring(max(r1, 0.01), sides), y0, y1, colour)
-            for (y0, r0), (y1, r1) in pairwise(profile)
-        ]
-    )
+    """A turned solid about the y axis: (height, radius) from the bottom up.
+
+    It is one part where its outline bulges everywhere, else one part a step.
+    """
+    if not _bulges(profile):
+        return merge([lathe(step, colour, sides) for step in pairwise(profile)])
+    rings = [[(x, y, z) for x, z in ring(max(r, 0.01), sides)] for y, r in profile]
+    walls = [
+        [n * sides + i, n * sides + j, (n + 1) * sides + j, (n + 1) * sides + i]
+        for n in range(len(profile) - 1)
+        for i, j in ((i, (i + 1) % sides) for i in range(sides))
+    ]
+    top = (len(profile) - 1) * sides
+    points = np.array([corner for one in rings for corner in one])
+    return build(points, [*walls, range(sides), range(top, top + sides)], colour)
+
+
+def _bulges(profile: Sequence[tuple[float, float]]) -> bool:
+    """Whether the outline turns inwards at every step, so that the solid is convex."""
+    steps = [(y1 - y0, r1 - r0) for (y0, r0), (y1, r1) in pairwise(profile)]
+    return all(a[0] * b[1] <= a[1] * b[0] + 1e-9 for a, b in pairwise(steps))
 
 
 def shift(x: float, y: float, z: float) -> Array:

@@ -33,7 +33,7 @@ from brickfilm.render.stage import Stage, View
 RADIUS = 34.0
 """Studs round the middle of the set that have shadows."""
 WORLD = np.eye(3)
-CONTACT = 256
+CONTACT = 128
 """Side of the map of what stands close to the ground, in pixels."""
 
 
@@ -86,7 +86,7 @@ class Plate:
         look = (colour, mesh.gloss[samples.face], mesh.glow[samples.face])
         eye = self.lens.eye.astype(np.float32)
         always, sun = shade(points, normals, eye, look, lit.lighting, lit.stage.lamps, lit.above)
-        sun *= lit.sun.sunlit(self._beam(samples, mesh, 0.04), SOFT)[:, None]
+        sun *= lit.sun.sunlit(self._beam(samples, mesh, 0.16), SOFT)[:, None]
         base = backdrop(self.lens, self.size, lit.stage, lit.lighting)
         sunny = np.zeros_like(base)
         at = samples.rows, samples.columns
@@ -199,7 +199,7 @@ def _close(world: Array, mesh: Mesh) -> Array:
         return np.ones(world.shape[1:], np.float32)
     cover = np.zeros((CONTACT, CONTACT), np.float32)
     cover[spot[:, 1], spot[:, 0]] = 1
-    cover = cv2.GaussianBlur(cv2.dilate(cover, np.ones((3, 3))), (0, 0), 2.4)
+    cover = cv2.GaussianBlur(cv2.dilate(cover, np.ones((2, 2))), (0, 0), 1.2)
     x = (world[0] + RADIUS) * np.float32(scale)
     z = (world[2] + (RADIUS - 4)) * np.float32(scale)
     around = cv2.remap(cover, x, z, cv2.INTER_LINEAR)

@@ -74,11 +74,10 @@ class Samples:
 def samples_of(seen: Seen, mesh: Mesh) -> Samples:
     """Choose the samples of `seen`, a screen of whole pixels."""
     tint = _edges(seen, mesh)
-    face = _blocks(seen.face)
-    edged = (_blocks(tint) != 1).any(axis=0)
-    one = (face[0] == face[1]) & (face[0] == face[2]) & (face[0] == face[3]) & ~edged
-    rows, columns = np.nonzero(one & (face[0] >= 0))
-    mixed_rows, mixed_columns = np.nonzero(~one & (face.max(axis=0) >= 0))
+    least, most = _paired(seen.face, np.minimum), _paired(seen.face, np.maximum)
+    one = (least == most) & (_paired(tint, np.multiply) == 1)
+    rows, columns = np.nonzero(one & (most >= 0))
+    mixed_rows, mixed_columns = np.nonzero(~one & (most >= 0))
     dy, dx = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     y = np.concatenate([rows * FINE, (mixed_rows[:, None] * FINE + dy).ravel()])
     x = np.concatenate([columns * FINE, (mixed_columns[:, None] * FINE + dx).ravel()])
@@ -97,9 +96,11 @@ def samples_of(seen: Seen, mesh: Mesh) -> Samples:
     )
 
 
-def _blocks(fine: Array) -> Array:
-    """[H, W] samples as [4, H / 2, W / 2]."""
-    return np.stack([fine[0::2, 0::2], fine[0::2, 1::2], fine[1::2, 0::2], fine[1::2, 1::2]])
+def _paired(fine: Array, how: np.ufunc) -> Array:
+    """[H, W] samples folded into [H / 2, W / 2] pixels."""
+    rows = how(fine[0::2], fine[1::2])
+    folded: Array = how(rows[:, 0::2], rows[:, 1::2])
+    return folded
 
 
 def _edges(seen: Seen, mesh: Mesh) -> Array:

@@ -70,7 +70,7 @@ def harbour(palette: Palette, rng: Random) -> Stage:
         ),
         Actor(
             mesh=figure(looks[0]),
-            act=walk((-5, 0.1, 4), (7, 0.1, 4), 3),
+            act=walk((-4.5, 0.1, 5.3), (3.4, 0.1, 5.3), 3),
             does="a dock worker walks along the quay",
         ),
         Actor(

@@ -95,7 +95,7 @@ def _actors(main: Colour, second: Colour, skin: Colour) -> tuple[Actor, ...]:
     return (
         Actor(
             mesh=figure(one, pole(METAL, 3)),
-            act=walk((-6, 0, 1.5), (4, 0, 1.5), 2.6),
+            act=walk((-8, 0, 1.5), (1.4, 0, 1.5), 2.6),
             does="an explorer in a white suit walks across the grey ground with a staff",
         ),
         Actor(
