@@ -169,7 +169,7 @@ class Plate:
         samples = samples_of(seen, mesh)
         if not len(samples.rows):
             return
-        beam = self._beam(samples, mesh, 0.1, lens)
+        beam = self._beam(samples, mesh, 0.16, lens)
         light = cast.sunlit(beam, EDGED) * self.lit.sun.sunlit(beam)
         always, sun = self._paint_faces(mesh)
         colour = always[samples.face] + sun[samples.face] * light[:, None]

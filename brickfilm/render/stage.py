@@ -10,7 +10,7 @@ from brickfilm.render.light import Lamp
 from brickfilm.render.mesh import Mesh
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Actor:
     """Something that moves."""
 
@@ -19,8 +19,6 @@ class Actor:
     """Seconds -> the matrix of every joint [J, 4, 4]."""
     does: str = ""
     """What a caption says of it."""
-    wide: float = 1.0
-    """Radius in studs of the soft shadow at its feet."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,8 @@ def castle(palette: Palette, rng: Random) -> Stage:
     )
 
 
-def _actors(flag: Colour, other: Colour, skin: Colour, rng: Random) -> tuple[Actor, ...]:
+def _looks(flag: Colour, other: Colour, skin: Colour, rng: Random) -> tuple[Look, ...]:
+    """Knight, rival, king and guard."""
     grey = plastic("#7d8285")
     first = Look(
         torso=flag,
@@ -94,6 +95,11 @@ def _actors(flag: Colour, other: Colour, skin: Colour, rng: Random) -> tuple[Act
         print="stripes",
         trim=plastic("#f2f2ee"),
     )
+    return first, second, king, guard
+
+
+def _actors(flag: Colour, other: Colour, skin: Colour, rng: Random) -> tuple[Actor, ...]:
+    first, second, king, guard = _looks(flag, other, skin, rng)
     return (
         Actor(
             mesh=figure(first, sword()),
@@ -119,7 +125,6 @@ def _actors(flag: Colour, other: Colour, skin: Colour, rng: Random) -> tuple[Act
             mesh=_dragon(plastic("#2f8438"), other),
             act=floating((0, 9.6, 4.5), 8, 20, 9),
             does="a winged dragon circles above the gate",
-            wide=2,
         ),
         Actor(
             mesh=figure(second),

@@ -96,7 +96,6 @@ def _actors(palette: Palette, rng: Random, accent: Colour) -> tuple[Actor, ...]:
             mesh=bear(plastic("#5a3826")),
             act=trot((-13, 0, 3.5), 11),
             does="a brown bear trots out from between the trees",
-            wide=2,
         ),
         Actor(
             mesh=figure(looks[3]),

@@ -18,26 +18,7 @@ HATS = ("cap", "none", "hair", "cap", "tophat")
 
 def harbour(palette: Palette, rng: Random) -> Stage:
     """A quay along x; water before it, sheds behind."""
-    water, wood = plastic(palette.water), plastic(palette.wood)
-    stone = plastic(palette.stone)
-    sea = [
-        floor(-48, -34, 96, 36, water, -1.2),
-        *(
-            plate(
-                rng.randrange(-30, 30),
-                -1.55,
-                rng.randrange(-14, 0),
-                rng.choice((2, 3, 4)),
-                1,
-                tinted(water, rng, 0.25),
-            )
-            for _ in range(46)
-        ),
-        floor(-48, 3, 96, 60, plastic(palette.sand)),
-        *(brick(x, -BRICK, 2, 4, 1, tinted(stone, rng), h=BRICK) for x in range(-36, 36, 4)),
-        *(box(x + 0.02, 0, 3, 1.96, 0.1, 6, tinted(wood, rng, 0.15)) for x in range(-36, 36, 2)),
-        *(cylinder(x, 1.6, -2, 1.0, 0.5, wood) for x in range(-30, 34, 6)),
-    ]
+    wood = plastic(palette.wood)
     first, second = palette.pick(rng), palette.pick(rng)
     sheds = [
         shed(-16, 10, 12, first, rng),
@@ -59,14 +40,46 @@ def harbour(palette: Palette, rng: Random) -> Stage:
         barrel(4.6, 0.1, 7.0, wood),
         studs(-36, 0, 9, 72, 1, plastic(palette.sand), 8),
     ]
+    return Stage(
+        still=merge([*_ground(palette, rng), *sheds, *goods]),
+        actors=_actors(palette, rng),
+        views=_views(),
+        lamps=(Lamp((18, 17, 14), (1, 0.9, 0.6), 12), Lamp((-10, 4, 8.5)), Lamp((6, 4, 9.5))),
+        sky=palette.sky,
+    )
+
+
+def _ground(palette: Palette, rng: Random) -> list[Mesh]:
+    """Waves, a stone edge, planks and posts."""
+    water, wood, stone = (plastic(c) for c in (palette.water, palette.wood, palette.stone))
+    return [
+        floor(-48, -34, 96, 36, water, -1.2),
+        *(
+            plate(
+                rng.randrange(-30, 30),
+                -1.55,
+                rng.randrange(-14, 0),
+                rng.choice((2, 3, 4)),
+                1,
+                tinted(water, rng, 0.25),
+            )
+            for _ in range(46)
+        ),
+        floor(-48, 3, 96, 60, plastic(palette.sand)),
+        *(brick(x, -BRICK, 2, 4, 1, tinted(stone, rng), h=BRICK) for x in range(-36, 36, 4)),
+        *(box(x + 0.02, 0, 3, 1.96, 0.1, 6, tinted(wood, rng, 0.15)) for x in range(-36, 36, 2)),
+        *(cylinder(x, 1.6, -2, 1.0, 0.5, wood) for x in range(-30, 34, 6)),
+    ]
+
+
+def _actors(palette: Palette, rng: Random) -> tuple[Actor, ...]:
     colours = [plastic(code) for code in palette.bright]
     looks = [random_look(rng, colours, plastic(palette.skin), HATS) for _ in range(4)]
-    actors = (
+    return (
         Actor(
             mesh=boat(palette.pick(rng), palette),
             act=floating((1, -1.0, -2.2), 8),
             does="a small boat with a striped sail rocks on the water",
-            wide=3,
         ),
         Actor(
             mesh=figure(looks[0]),
@@ -74,7 +87,7 @@ def harbour(palette: Palette, rng: Random) -> Stage:
             does="a dock worker walks along the quay",
         ),
         Actor(
-            mesh=figure(looks[1], pole(wood, 4)),
+            mesh=figure(looks[1], pole(plastic(palette.wood), 4)),
             act=stand((-2.5, 0.1, 3.8), 15, working),
             does="a worker pushes and pulls with a long pole",
         ),
@@ -87,7 +100,6 @@ def harbour(palette: Palette, rng: Random) -> Stage:
             mesh=crane(palette.pick(rng)),
             act=turning((-11.5, 0.1, 6.5), 34),
             does="a tall crane swings its arm with a crate on the hook",
-            wide=2,
         ),
         Actor(
             mesh=figure(looks[3]),
@@ -95,8 +107,11 @@ def harbour(palette: Palette, rng: Random) -> Stage:
             does="someone argues with both hands",
         ),
     )
+
+
+def _views() -> tuple[View, ...]:
     place = "a harbour quay with sheds, crates and a lighthouse behind blue water"
-    views = (
+    return (
         View(eye=(-2, 9.5, -29), target=(0.5, 4.6, 4), angle=50, actors=(0, 1, 3, 4), shows=place),
         View(
             eye=(-0.6, 4.4, -7),
@@ -107,13 +122,6 @@ def harbour(palette: Palette, rng: Random) -> Stage:
         ),
         View(eye=(13, 7.5, -15), target=(0, 3.0, 3), angle=46, actors=(0, 3, 1), shows=place),
         View(eye=(-20, 9, -14), target=(-4, 4.5, 5), angle=48, actors=(4, 0, 2, 1), shows=place),
-    )
-    return Stage(
-        still=merge([*sea, *sheds, *goods]),
-        actors=actors,
-        views=views,
-        lamps=(Lamp((18, 17, 14), (1, 0.9, 0.6), 12), Lamp((-10, 4, 8.5)), Lamp((6, 4, 9.5))),
-        sky=palette.sky,
     )
 
 

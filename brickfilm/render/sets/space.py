@@ -61,7 +61,8 @@ def space(palette: Palette, rng: Random) -> Stage:
     )
 
 
-def _actors(main: Colour, second: Colour, skin: Colour) -> tuple[Actor, ...]:
+def _looks(main: Colour, skin: Colour) -> tuple[Look, ...]:
+    """Two explorers and a visitor."""
     white = plastic("#f4f4f0")
     one = Look(
         torso=white,
@@ -92,6 +93,11 @@ def _actors(main: Colour, second: Colour, skin: Colour) -> tuple[Actor, ...]:
         print="stripes",
         trim=SIGNAL,
     )
+    return one, two, green
+
+
+def _actors(main: Colour, second: Colour, skin: Colour) -> tuple[Actor, ...]:
+    one, two, green = _looks(main, skin)
     return (
         Actor(
             mesh=figure(one, pole(METAL, 3)),
@@ -107,13 +113,11 @@ def _actors(main: Colour, second: Colour, skin: Colour) -> tuple[Actor, ...]:
             mesh=rover(second),
             act=sliding((0, 0, -3.2), 7, 52),
             does="a six-wheeled rover rolls past",
-            wide=3,
         ),
         Actor(
             mesh=saucer(main),
             act=floating((-2, 9.5, 8), 9, 0, 8),
             does="a round craft hovers over the roofs",
-            wide=3,
         ),
         Actor(
             mesh=figure(green),

@@ -37,10 +37,20 @@ def street(palette: Palette, rng: Random) -> Stage:
         leafy_tree(x, z, palette, rng) for x, z in ((-16.5, 5), (0.5, 6), (19.5, 5), (-22, 11))
     ]
     lamps = [lamp_post(x, 2.2) for x in (-6, 9)]
+    return Stage(
+        still=merge([*ground, *houses, *trees, *lamps]),
+        actors=_actors(palette, rng),
+        views=_views(),
+        lamps=(Lamp((-6, 6, 1.6)), Lamp((9, 6, 1.6))),
+        sky=palette.sky,
+    )
+
+
+def _actors(palette: Palette, rng: Random) -> tuple[Actor, ...]:
     colours = [plastic(code) for code in palette.bright]
     skin = plastic(palette.skin)
     looks = [random_look(rng, colours, skin, HATS) for _ in range(4)]
-    actors = (
+    return (
         Actor(
             mesh=figure(looks[0]),
             act=walk((-9, 0.4, 1.9), (5, 0.4, 1.9)),
@@ -55,7 +65,6 @@ def street(palette: Palette, rng: Random) -> Stage:
             mesh=car(palette.pick(rng), rng),
             act=sliding((0, 0, -4.5), 9, 56),
             does="a little car drives past",
-            wide=3,
         ),
         Actor(
             mesh=figure(looks[2]),
@@ -68,8 +77,11 @@ def street(palette: Palette, rng: Random) -> Stage:
             does="a neighbour listens and answers",
         ),
     )
+
+
+def _views() -> tuple[View, ...]:
     place = "a street of small houses with trees and lamp posts"
-    views = (
+    return (
         View(eye=(-3, 9, -29), target=(0, 4, 4), angle=46, actors=(0, 1, 2), shows=place),
         View(
             eye=(-3.5, 4.6, -9),
@@ -86,13 +98,6 @@ def street(palette: Palette, rng: Random) -> Stage:
             actors=(1, 0),
             shows="the kerb in front of a shop with a striped awning",
         ),
-    )
-    return Stage(
-        still=merge([*ground, *houses, *trees, *lamps]),
-        actors=actors,
-        views=views,
-        lamps=(Lamp((-6, 6, 1.6)), Lamp((9, 6, 1.6))),
-        sky=palette.sky,
     )
 
 
