@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from finetune.__main__ import main
 from finetune.config import Bucket, Network
+from finetune.data.survival import Survival
 from finetune.errors import EngineError
 from finetune.models.config import STDiT2Config
 from finetune.models.stdit2 import STDiT2
-from finetune.plan import cost, parameters, plan
+from finetune.plan import GPUS, WITH_KERNELS, cost, memory_gib, parameters, plan, shares
 from tests.finetune.conftest import MakeRecipe
 
 
@@ -31,14 +33,40 @@ def test_a_clip_costs_what_was_measured(make_recipe: MakeRecipe) -> None:
 
 def test_the_plan_names_what_fits(make_recipe: MakeRecipe) -> None:
     big = make_recipe(
-        network=Network(), buckets=(Bucket(resolution="360p", frames=32, batch=8, micro=2),)
+        dataset="not/here",
+        network=Network(),
+        compile=True,
+        buckets=(Bucket(resolution="360p", frames=32, batch=8, micro=4),),
     )
-    with pytest.raises(EngineError, match="micro = 1 fits"):
+    with pytest.raises(EngineError, match="micro = 2 fits"):
         plan(big, gpu="h200", gpus=1)
     with pytest.raises(EngineError, match="recompute = true fits"):
         plan(big, gpu="a100-40", gpus=1)
     with pytest.raises(EngineError, match="no GPU 'h1000'"):
         plan(big, gpu="h1000", gpus=1)
+
+
+def test_memory_and_speed_are_those_measured_on_an_h200(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(network=Network(), compile=True)
+    for frames, peak, speed in ((32, 71.7, 2.87), (64, 127.8, 1.45)):
+        bucket = Bucket(resolution="360p", frames=frames, batch=8)
+        assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.02)
+        rate = GPUS["h200"].tflops * WITH_KERNELS.reached / cost(bucket, recipe).tflop
+        assert rate == pytest.approx(speed, rel=0.04)
+
+
+def test_buckets_take_turns_by_their_clips() -> None:
+    video = Bucket(resolution="360p", frames=32, batch=8)
+    image = Bucket(resolution="360p", frames=1, batch=256)
+    table = Survival({"360p x 32": 800, "360p x 1": 25_600}, {}, np.ones(1, dtype=bool))
+    assert shares((video, image), table) == {video: 0.5, image: 0.5}
+    assert shares((video, image), None)[video] == pytest.approx(32 / 33)
+
+
+def test_a_dataset_that_is_here_is_counted(make_recipe: MakeRecipe) -> None:
+    told = plan(make_recipe(), gpu="h100", gpus=1)
+    assert "passes over the 6 usable ones" in told
+    assert "144p x 4" in told.splitlines()[-1]
 
 
 def test_the_command_prints_a_plan_and_one_line_for_an_error(
