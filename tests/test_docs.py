@@ -230,12 +230,14 @@ def commands(program: str) -> Iterator[tuple[Path, list[str]]]:
 
 
 def test_commands_on_the_pages_exist_with_their_options() -> None:
-    group = typer.main.get_command(app)
-    for page, (command, *words) in commands("brickfilm"):
-        assert command in group.commands, f"{page.name}: brickfilm {command}"  # type: ignore[attr-defined]
-        options = {o for p in group.commands[command].params for o in p.opts}  # type: ignore[attr-defined]
-        asked = {word.partition("=")[0] for word in words if word.startswith("--")}
-        assert asked <= options | {"--debug", "--help"}, f"{page.name}: brickfilm {command}"
+    for page, words in commands("brickfilm"):
+        command, path = typer.main.get_command(app), words[:]
+        while hasattr(command, "commands"):
+            assert path[0] in command.commands, f"{page.name}: brickfilm {' '.join(words)}"
+            command = command.commands[path.pop(0)]
+        options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+        asked = {word.partition("=")[0] for word in path if word.startswith("--")}
+        assert asked <= options | {"--debug", "--help"}, f"{page.name}: brickfilm {words}"
 
 
 def test_make_targets_on_the_pages_exist() -> None:
