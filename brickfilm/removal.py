@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from brickfilm.errors import UsageError
 from brickfilm.publish import pushed_to
 from brickfilm.shelf import NoDataset, find_dataset
+from brickfilm.sources.youtube.films import slug_of
 from brickfilm.tombstones import Tombstone, write_tombstone
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def _delete_artefacts(work: Path, request: Request, found: Found) -> int:
     named = [f"{re.escape(name)}-" for name in _names(request, found)]
     if request.kind != "clip":
         sources = found.sources_of(request)
-        slugs = {re.sub(r"[^\w-]+", "-", source).strip("-") for source in sources}
+        slugs = {slug_of(source) for source in sources}
         named += [f"{re.escape(slug)}-[0-9a-f]{{8}}[.-]" for slug in slugs]
     pattern = re.compile("|".join(named) or "$^")
     doomed = [path for path in work.rglob("*") if path.is_file() and pattern.match(path.name)]

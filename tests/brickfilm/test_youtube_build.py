@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from brickfilm.build import Built, build
+from brickfilm.removal import Request, remove
 from brickfilm.sources import YouTubeSource
 from brickfilm.sources.youtube.lock import FILENAME
 from brickfilm.stages import SceneSplitter
@@ -128,3 +129,16 @@ def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: Film
     }
     assert len(site.asked("bee")) == 4  # a look and the film in each folder: never a third time
     assert {o.reason for o in loose.outcomes if o.outcome == "failed"} == {"video gone"}
+
+
+def test_a_film_that_was_removed_is_not_fetched_again(tmp_path: Path, site: FilmSite) -> None:
+    long = f"{site.address}/films/ant.mp4?{'long' * 30}"  # file names hold only its end
+    source = tube([long, site.file("bee")])
+    built(tmp_path, source)
+    remove(tmp_path, Request("source", long))
+    assert [path.name.count("bee") for path in sources(tmp_path)] == [1]
+    site.hits.clear()
+    assert {row["source_id"] for row in rows(built(tmp_path, source))} == {site.file("bee")}
+    assert site.hits == []
+    films = json.loads((tmp_path / FILENAME).read_text())["films"]
+    assert [film["source_id"] for film in films] == [site.file("bee")]

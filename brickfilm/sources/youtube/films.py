@@ -38,8 +38,8 @@ class Place:
     @classmethod
     def of(cls, work: Path, listing: Listing, max_height: int) -> Place:
         """A film of another height is another file; every other setting shares this one."""
-        slug = re.sub(r"[^\w-]+", "-", listing.source_id).strip("-")[-SLUG_LENGTH:]
-        return cls(work, f"{slug}-{digest_of([listing.source_id, max_height], 8)}")
+        digest = digest_of([listing.source_id, max_height], 8)
+        return cls(work, f"{slug_of(listing.source_id)}-{digest}")
 
     @property
     def folder(self) -> Path:
@@ -118,6 +118,11 @@ class Place:
         draft = self.sidecar.with_name(f".{self.sidecar.name}.{os.getpid()}.tmp")
         draft.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
         draft.replace(self.sidecar)
+
+
+def slug_of(source_id: str) -> str:
+    """A source's name for a film as the first part of a file's name: the end of a long one."""
+    return re.sub(r"[^\w-]+", "-", source_id).strip("-")[-SLUG_LENGTH:]
 
 
 def all_facts(work: Path) -> Iterator[Facts]:
