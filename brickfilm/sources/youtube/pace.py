@@ -7,11 +7,14 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from brickfilm.errors import Waiting
 from brickfilm.sources.youtube.settings import Politeness
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Shut(Waiting):
@@ -94,3 +97,19 @@ class Pace:
             self._next = now + random.uniform(*self._politeness.between_films)
             self._fetched += 1
             return 0.0
+
+
+def patiently(ask: Callable[[], T], pace: Pace) -> T:
+    """Ask in turn; wait and go on where the site wants a pause, give up where it shuts us out."""
+    while True:
+        pace.turn()
+        try:
+            answer = ask()
+        except TooManyRequests as refusal:
+            pace.slow_down(refusal)
+        except Shut as refusal:
+            pace.shut(refusal)
+            raise
+        else:
+            pace.went_well()
+            return answer

@@ -11,13 +11,14 @@ from typing import Any, Self, get_args
 from brickfilm.errors import UsageError
 from brickfilm.records import Listing
 from brickfilm.sources.youtube.addresses import listing_of, read_entries
+from brickfilm.sources.youtube.fetch import FetchFilm
 from brickfilm.sources.youtube.films import Place
 from brickfilm.sources.youtube.forecast import Forecast, forecast
 from brickfilm.sources.youtube.formats import Licence, OnLowResolution, is_open
+from brickfilm.sources.youtube.lists import ListFilms
 from brickfilm.sources.youtube.lock import Lock, lock_of
 from brickfilm.sources.youtube.refetch import RefetchFilm
 from brickfilm.sources.youtube.settings import Access, Politeness
-from brickfilm.sources.youtube.stages import FetchFilm, ListFilms
 from brickfilm.stage import Stage
 
 log = logging.getLogger(__name__)

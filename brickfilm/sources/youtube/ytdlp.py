@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,15 +14,10 @@ from typing import Any
 from brickfilm.errors import Failed, UsageError
 from brickfilm.records import Listing
 from brickfilm.sources.youtube.addresses import film_id
-from brickfilm.sources.youtube.failures import (
-    NO_RUNTIME,
-    Trouble,
-    error_of,
-    plain,
-    unreadable_cookies,
-)
+from brickfilm.sources.youtube.failures import Trouble, unreadable_cookies
 from brickfilm.sources.youtube.formats import Info
 from brickfilm.sources.youtube.settings import Access, Politeness
+from brickfilm.sources.youtube.troubles import Words, in_words, trouble_of
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +62,14 @@ class Session:
 
     def choose(self, film: Info) -> Info:
         """What an extractor tells of a film, with a format chosen."""
-        with _in_words(self.ydl, self.title):
+        with in_words(self.ydl, self.title):
             info = self.ydl.process_ie_result(dict(film), download=False)
         return self.ydl.sanitize_info(info)  # type: ignore[no-any-return]
 
     def fetch(self, info: Info, draft: Path) -> None:
         """Download the chosen format to `draft`, going on where its `.part` file ends."""
         self.ydl.params["outtmpl"]["default"] = str(draft).replace("%", "%%")
-        with _in_words(self.ydl, self.title):
+        with in_words(self.ydl, self.title):
             self.ydl.process_info(dict(info))
         if not draft.is_file():
             raise Failed(f"{self.title}: yt-dlp fetched nothing and said nothing, try again")
@@ -100,7 +94,7 @@ class Session:
                 yield _found(entry, f"{url}#{entry['id']}", url)
 
     def _extract(self, url: str) -> dict[str, Any]:
-        with _in_words(self.ydl, self.title):
+        with in_words(self.ydl, self.title):
             info = self.ydl.extract_info(url, download=False)
         if not info:
             raise Failed(f"{self.title}: yt-dlp found nothing at {url}", reason="no film there")
@@ -201,72 +195,6 @@ def staleness(version: str, today: date) -> str:
 def planned(info: Info) -> dict[str, Any]:
     """What to write down of a film before its first byte is fetched."""
     return {name: info[name] for name in PLANNED if info.get(name) is not None}
-
-
-class Words:
-    """yt-dlp's log in ours: chatter is for debugging, what a person must act on is a warning."""
-
-    def __init__(self, told: set[str] | None = None) -> None:
-        self.warnings: list[str] = []
-        self._told = set() if told is None else told
-
-    def debug(self, text: str) -> None:
-        log.debug("%s", text)
-
-    def info(self, text: str) -> None:
-        log.debug("%s", text)
-
-    def warning(self, text: str) -> None:
-        self.warnings.append(text)
-        if not NO_RUNTIME.is_in(text):
-            log.debug("%s", text)
-        elif text not in self._told:
-            self._told.add(text)
-            log.warning("%s: %s", plain(text), NO_RUNTIME.remedy)
-
-    def error(self, text: str) -> None:
-        log.debug("%s", text)
-
-
-@contextmanager
-def _in_words(ydl: Any, title: str) -> Iterator[None]:
-    """yt-dlp's errors as ours."""
-    from yt_dlp.utils import YoutubeDLError
-
-    try:
-        yield
-    except YoutubeDLError as error:
-        raise error_of(trouble_of(error, ydl.params["logger"].warnings), title) from error
-
-
-def trouble_of(error: BaseException, warnings: list[str]) -> Trouble:
-    """What a failure says, all its causes considered; a full disk is raised as itself."""
-    chain = list(_causes(error))
-    for cause in chain:
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise cause
-    helpful = [text for text in warnings if NO_RUNTIME.is_in(text)]
-    refused = next((cause for cause in chain if hasattr(cause, "status")), None)
-    return Trouble(
-        text=": ".join([str(error), *helpful]),
-        kinds=frozenset(kind.__name__ for cause in chain for kind in type(cause).__mro__),
-        status=getattr(refused, "status", None),
-        retry_after=_retry_after(refused),
-    )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        told = getattr(error, "exc_info", None)
-        inner = told[1] if told and told[1] is not error else None
-        error = inner or getattr(error, "cause", None) or error.__cause__ or error.__context__
-
-
-def _retry_after(refused: BaseException | None) -> float:
-    headers = getattr(getattr(refused, "response", None), "headers", {})
-    told = headers.get("Retry-After") or ""
-    return float(told) if told.isdigit() else 0.0
 
 
 def _entries(info: Info) -> list[dict[str, Any]] | None:

@@ -1,4 +1,4 @@
-"""Listing and fetching as stages: so both are remembered, and neither blocks the build."""
+"""Fetching as a stage: looked at, judged, downloaded, judged again, and never done twice."""
 
 from __future__ import annotations
 
@@ -11,64 +11,22 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from brickfilm.errors import MediaError, Rejected
 from brickfilm.records import Listing, Video
 from brickfilm.sources.youtube import formats, ytdlp
-from brickfilm.sources.youtube.addresses import film_id
 from brickfilm.sources.youtube.board import Board
 from brickfilm.sources.youtube.films import Facts, Place, fetched_lately
 from brickfilm.sources.youtube.formats import Info, Licence, OnLowResolution
-from brickfilm.sources.youtube.pace import Pace, Shut, TooManyRequests
+from brickfilm.sources.youtube.pace import Pace, patiently
 from brickfilm.sources.youtube.settings import Access, Politeness
 from brickfilm.stage import Answer, Resources, Stage
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 PLAN_SECONDS = 3600.0
 """A plan older than this is made anew: addresses of media expire."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ListFilms(Stage[Listing, Listing]):
-    """The films behind an address: one of a film is its own answer, the rest asks the site.
-
-    The answer is remembered for ever, so that a build resumed after a week fetches what it set out
-    to fetch; another `as_of` asks again.
-    """
-
-    version: ClassVar[int] = 1
-    takes = (Listing,)
-    makes = (Listing,)
-    rehearses = True
-
-    as_of: str = ""
-    access: Access = field(default=Access(), compare=False)
-    politeness: Politeness = field(default=Politeness(), compare=False)
-
-    @contextmanager
-    def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
-        pace = Pace(Politeness(between_films=(self.politeness.between_requests,) * 2))
-        yield lambda listing: {"films": self._films(listing, pace)}
-
-    def _films(self, listing: Listing, pace: Pace) -> list[dict[str, Any]]:
-        if film_id(listing.url):
-            return [{"source_id": listing.source_id, "url": listing.url}]
-
-        def listed() -> list[dict[str, Any]]:
-            settings: dict[str, Any] = {"ignore_no_formats_error": True}
-            with ytdlp.session(listing, self.access, self.politeness, **settings) as tube:
-                return list(tube.films(listing.url))
-
-        return patiently(listed, pace)
-
-    def apply(self, item: Listing, answer: Answer) -> Iterable[Listing | Rejected]:
-        if not answer["films"]:
-            yield Rejected(f"{item.url} lists no films", reason="empty list")
-        for film in answer["films"]:
-            yield Listing(**film)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,19 +199,3 @@ def facts_of(plan: Facts, seen: Any, max_height: int) -> dict[str, Any]:
         "duration": seen.duration,
         **size,
     }
-
-
-def patiently(ask: Callable[[], T], pace: Pace) -> T:
-    """Ask in turn; wait and go on where the site wants a pause, give up where it shuts us out."""
-    while True:
-        pace.turn()
-        try:
-            answer = ask()
-        except TooManyRequests as refusal:
-            pace.slow_down(refusal)
-        except Shut as refusal:
-            pace.shut(refusal)
-            raise
-        else:
-            pace.went_well()
-            return answer
