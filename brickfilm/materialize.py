@@ -24,14 +24,15 @@ from brickfilm.media import opened
 from brickfilm.records import Clip, Image, Listing, Span, Video
 from brickfilm.shelf import MEDIA_COLUMN, Shelf
 from brickfilm.sink import write_spans
-from brickfilm.sources import FolderSource
+from brickfilm.sources import FolderSource, Politeness
+from brickfilm.sources.youtube.fetch import FetchFilm
+from brickfilm.sources.youtube.pace import Pace
 from brickfilm.stage import Want
 from brickfilm.stages import ClipWriter, FrameSampler
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from brickfilm.sources.youtube import Politeness
 
 Row = dict[str, Any]
 Verdict = Literal["same bytes", "same pictures", "differs", "gone"]
@@ -136,7 +137,9 @@ class Films:
         self.by_id = {video.id: video for video in local}
         self.by_name = {video.source_id: video for video in local}
         self.work = work
-        self.politeness = politeness
+        self.politeness = politeness or Politeness()
+        self.pace = Pace(self.politeness)
+        """One for all films, or they would not keep their distance."""
 
     def film(self, row: Row) -> Video:
         """The film that a row was cut from; ItemError if it is not to be had."""
@@ -150,16 +153,13 @@ class Films:
         return self._fetched(Listing(source_id=row["source_id"], url=row["source_url"]), row)
 
     def _fetched(self, listing: Listing, row: Row) -> Video:
-        from brickfilm.sources.youtube import Politeness
-        from brickfilm.sources.youtube.stages import FetchFilm
-
         stage = FetchFilm(
             max_height=max(144, int(row["height"])),
             on_low_resolution="keep",
-            politeness=self.politeness or Politeness(),
+            politeness=self.politeness,
         )
-        with stage.open(self.work) as ask:
-            (video,) = stage.apply(listing, ask(listing))
+        facts = stage.film(listing, self.work, self.pace)
+        (video,) = stage.apply(listing, stage.answer(facts))
         return video
 
 
