@@ -101,13 +101,16 @@ class SceneSplitter(Stage[Video, Clip]):
         video = replace(item, frames=len(seen.times), clock_jumps=bool(seen.times.jumps))
         assert isinstance(self.detector, Detector)
         shots = self.detector.shots(seen.rows(self.detector))
-        yield from _between(shots, len(seen.times))
+        for start, end in apart(between(shots, len(seen.times)), seen.times.breaks):
+            told = f"frames {start}-{end}: {end - start} of a fade"
+            yield Rejected(told, reason="fade", of=seen.stretch(video, start, end))
         for start, end in apart(shots, seen.times.breaks):
             if end - start < self.min_frames:
                 yield Rejected(
                     f"frames {start}-{end}: a shot of {end - start}, "
                     f"at least {self.min_frames} were asked",
                     reason="too short",
+                    of=seen.stretch(video, start, end),
                 )
                 continue
             for part in equal_parts(start, end, self.max_frames):
@@ -135,6 +138,10 @@ class Seen:
         times = Times.of(answers[Timeline().digest], video.time_base)
         return cls(times, new_drawings(unpacked(answers[Drawings().digest])), answers)
 
+    def stretch(self, video: Video, start: int, end: int) -> Clip:
+        """Frames that will be no clip, so that what is left out is counted by its own seconds."""
+        return Clip(video=video, span=self.times.span(start, end))
+
     def rows(self, observer: Observer) -> Rows:
         """What an observer saw of the whole film: unpacked once, asked for every clip."""
         if observer.digest not in self.unpacked:
@@ -147,12 +154,10 @@ class Seen:
         return np.empty((len(self.times), 0), np.float32)
 
 
-def _between(shots: Sequence[Stretch], frames: int) -> Iterator[Rejected]:
-    """The frames that belong to no shot, each stretch counted."""
+def between(shots: Sequence[Stretch], frames: int) -> Iterator[Stretch]:
+    """The frames that belong to no shot."""
     starts, ends = [0, *(end for _, end in shots)], [*(start for start, _ in shots), frames]
-    for start, end in zip(starts, ends, strict=True):
-        if end > start:
-            yield Rejected(f"frames {start}-{end}: {end - start} of a fade", reason="fade")
+    return ((start, end) for start, end in zip(starts, ends, strict=True) if end > start)
 
 
 def apart(shots: Iterable[Stretch], breaks: Sequence[int]) -> Iterator[Stretch]:

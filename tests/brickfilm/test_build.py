@@ -90,8 +90,10 @@ def test_a_threshold_on_the_shots_scans_nothing_again(again: Callable[..., Built
     changed = again(SceneSplitter(min_frames=26), FrameSampler())
     answers = answers_frame(changed.dataset.work)
     assert set(answers.answers) == {1, 3}  # one film scanned once, the three spans it had
-    reasons = ledger_frame(changed.dataset.work).reason
-    assert list(reasons[reasons != ""]) == ["too short"]
+    outcomes = ledger_frame(changed.dataset.work)
+    (short,) = outcomes[outcomes.outcome == "rejected"].to_dict("records")
+    assert (short["reason"], short["kind"], short["seconds"]) == ("too short", "clip", 1.0)
+    assert "all footage" in changed.dataset.report_path.read_text()
 
 
 def test_another_encoder_setting_takes_no_still_again(again: Callable[..., Built]) -> None:
