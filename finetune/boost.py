@@ -1,4 +1,4 @@
-"""Engines by name: PyTorch's, and ColossalAI's ZeRO-1, ZeRO-2 and Gemini behind the same verbs.
+"""Engines by name: PyTorch's, and ColossalAI's ZeRO-1 and ZeRO-2 behind the same verbs.
 
 ColossalAI is imported here alone, and only when a recipe asks for it: it takes seconds.
 """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from finetune import config
 from finetune.__main__ import main
 from finetune.config import load_recipe
 from finetune.run import learning_rate
@@ -75,3 +78,37 @@ def test_a_recipe_opens_with_command_hardware_hours_and_cost(path: Path) -> None
     assert "python -m finetune" in opening or "-m finetune" in opening
     for words in (("GPU", "CPU"), ("hours", "minutes"), ("USD", "nothing to pay")):
         assert any(word in opening for word in words), words
+
+
+SETTINGS = {
+    "The recipe itself": config.Recipe,
+    "`buckets`": config.Bucket,
+    "`network`": config.Network,
+    "`schedule`": config.Schedule,
+    "`optimizer`": config.Optimizer,
+    "`guard`": config.Guard,
+    "`checkpoints`": config.Checkpoints,
+    "`validation`": config.Validation,
+    "`log`": config.Log,
+    "`published`": config.Published,
+}
+TABLES = {field.name for field in dataclasses.fields(config.Recipe)} & {
+    "network", "schedule", "optimizer", "guard", "checkpoints", "validation", "log", "published"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("title", "kind"), SETTINGS.items(), ids=lambda v: str(v)[:12])
+def test_the_page_of_recipes_has_every_setting_and_its_default(title: str, kind: type) -> None:
+    page = Path("docs/finetune-recipes.md").read_text()
+    section = page.split(f"### {title}\n")[1].split("\n### ")[0]
+    told = re.findall(r"^\| `(\w+)` \| (\S.*?) \|", section, re.MULTILINE)
+    fields = [
+        f for f in dataclasses.fields(kind) if kind is not config.Recipe or f.name not in TABLES
+    ]
+    assert [name for name, _ in told] == [field.name for field in fields]
+    for (_, default), field in zip(told, fields, strict=True):
+        if field.default is dataclasses.MISSING:
+            assert default == "required"
+        else:
+            known = list(field.default) if isinstance(field.default, tuple) else field.default
+            assert json.loads(default.strip("`")) == known
