@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,11 @@ class Lock:
 
     def film(self, source_id: str) -> LockedFilm:
         """The film of a name."""
-        return next(film for film in self.films if film.source_id == source_id)
+        return self._by_name[source_id]
+
+    @cached_property
+    def _by_name(self) -> dict[str, LockedFilm]:
+        return {film.source_id: film for film in self.films}
 
 
 def lock_of(facts: Iterable[Mapping[str, Any]]) -> Lock:
