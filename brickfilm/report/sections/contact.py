@@ -46,6 +46,7 @@ def clip_cards(material: Material) -> Iterator[Card]:
     left_out = sorted(name for name in fates if name in records)
     thumbed = evenly([*(row["id"] for row in rows), *left_out], MOST_THUMBED)
     groups = Counter(row["near_duplicate_group"] for row in rows)
+    telling = {name for row in rows for name, v in scores_of(row).items() if v}  # not all zero
     for row in rows:
         yield {
             **row_facts(row, material),
@@ -54,7 +55,7 @@ def clip_cards(material: Material) -> Iterator[Card]:
             "file": quote(row["video"]),
             "alike": groups[row["near_duplicate_group"]],
             "group": row["near_duplicate_group"],
-            "scores": scores_of(row),
+            "scores": {name: v for name, v in scores_of(row).items() if name in telling},
         }
     for name in left_out:
         yield left_out_card(records[name], fates[name], material.work, name in thumbed)

@@ -155,6 +155,12 @@ def test_past_the_cap_cards_show_the_stills_of_the_work_folder(
     assert inside == [True, False, True, False]  # spread over all of them
 
 
+def test_cards_leave_out_scores_that_are_zero_for_every_clip(tmp_path: Path) -> None:
+    clips = [shot(tmp_path, film("one"), n).scored(motion=n, broke_leak=0.0) for n in range(2)]
+    cards = list(contact.clip_cards(material(tmp_path, clips)))
+    assert [card["scores"] for card in cards] == [{"motion": 0.0}, {"motion": 1.0}]
+
+
 def test_only_web_addresses_can_be_clicked() -> None:
     assert contact.safe_url("https://example.org/watch") == "https://example.org/watch"
     assert contact.safe_url("javascript:alert(1)") == ""
