@@ -278,6 +278,17 @@ def test_a_job_whose_answer_was_lost_is_found(server: CaptionServer, tmp_path: P
     assert len(server.batches.jobs) == 1
 
 
+@pytest.mark.soak
+def test_ten_thousand_clips_in_one_job_keep_their_captions(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    run = batch_build(tmp_path, Album(10_000, tmp_path), captioner(server))
+    assert len(run.finished) == 10_000
+    assert len({item.caption.text for item in run.finished}) == 10_000
+    assert everything_belongs(run, tmp_path)
+    assert len(server.batches.jobs) == 1
+
+
 def test_ten_thousand_answers_out_of_order_land_where_they_belong(tmp_path: Path) -> None:
     """Without pictures: the keys and the ledger alone."""
     from brickfilm.captions.batch import CaptionJobs

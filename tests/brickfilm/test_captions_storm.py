@@ -43,7 +43,7 @@ SECRET = "sk-storm-0123456789-secret"
 STORM = ((0.10, RATE_LIMITED), (0.05, BROKEN), (0.02, Hangs(2 * TIMEOUT)), (0.01, MALFORMED))
 
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
 from tests.brickfilm.captions_kit import Album, caption_build
@@ -52,7 +52,8 @@ work, url, count, timeout, width, budget = sys.argv[1:]
 asks = GPT4oCaptioner(base_url=url, concurrency=int(width), timeout=float(timeout),
                       patience=60.0, max_cost_usd=float(budget))
 album = Album(int(count), Path(work))
-memory = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+status = Path("/proc/self/status")  # its peak is this process's own, getrusage's is inherited
+memory = lambda: int(status.read_text().split("VmHWM:")[1].split()[0]) // 1024
 started = time.monotonic()
 run = caption_build(Path(work), album, asks, RefusalFilter())
 print(json.dumps({

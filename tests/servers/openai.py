@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -288,8 +289,14 @@ def _words(content: Any) -> str:
 
 
 class _Server(ThreadingHTTPServer):
+    """Quiet about clients that were killed."""
+
     daemon_threads = True
     request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(server: CaptionServer) -> type[BaseHTTPRequestHandler]:
