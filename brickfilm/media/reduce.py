@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,16 +63,22 @@ def reduced(film: Film) -> Iterator[ReducedFrame]:
 def reduce_frame(frame: Frame) -> ReducedFrame:
     """Average a stored frame down, and turn it upright."""
     raw = frame.raw
+    turns, halvings = int(raw.rotation) % 360 // 90, _halvings(raw.width)
     if raw.format.name not in ("yuv420p", "yuvj420p"):
-        raw = raw.reformat(format="yuv420p")
-    turns = int(raw.rotation) % 360 // 90
-    halvings = _halvings(raw.width)
+        raw, halvings = _converted(raw, halvings), 0
 
     def small(index: int) -> Plane:
         halved = _halved(plane(raw, index), halvings)
         return np.rot90(halved, turns) if turns else halved
 
     return ReducedFrame(frame.number, frame.pts, frame.duration, frame.size, small(0), small)
+
+
+def _converted(raw: Any, halvings: int) -> Any:
+    """A frame of any other format as 8-bit yuv420p, already small."""
+    return raw.reformat(
+        raw.width >> halvings, raw.height >> halvings, format="yuv420p", interpolation="AREA"
+    )
 
 
 def _halvings(width: int) -> int:

@@ -19,6 +19,7 @@ class Upright:
     def __init__(self, pixel_aspect: Fraction, max_height: int | None = None) -> None:
         self.pixel_aspect = pixel_aspect
         self.max_height = max_height
+        self._sizes: dict[tuple[int, int, int], tuple[int, int]] = {}
         self._graphs: dict[tuple[Any, ...], Any] = {}
 
     def size_of(self, raw: Any) -> tuple[int, int]:
@@ -26,6 +27,12 @@ class Upright:
 
         Never more than is stored, but for the stretch; an odd line or column is cut off.
         """
+        stored = (raw.width, raw.height, self._angle(raw))
+        if stored not in self._sizes:
+            self._sizes[stored] = self._size(raw)
+        return self._sizes[stored]
+
+    def _size(self, raw: Any) -> tuple[int, int]:
         width, height = self._square(raw)
         if self.max_height is not None and height > self.max_height:
             width, height = round(width * self.max_height / height), self.max_height

@@ -30,6 +30,7 @@ from brickfilm.sources.folder import Probe
 from brickfilm.stages.scene_splitter import Seen
 from brickfilm.timeline import Timeline
 from tests.benchmarks.corpus import corpus
+from tests.benchmarks.figure import bars_svg
 from tests.benchmarks.scoring import Score, pooled, score
 
 DETECTORS: dict[str, Detector] = {"ours": HoldAware(), "adaptive": Adaptive(), "content": Content()}
@@ -150,6 +151,23 @@ def table(judged: list[Mapping[str, Judged]]) -> Table:
     return shown
 
 
+def f1_by_cell(judged: list[Mapping[str, Judged]]) -> list[tuple[str, dict[str, float]]]:
+    """For the figure: each cell's F1 at tolerance 1, by detector."""
+    cells = dict.fromkeys(each["ours"].film.cell for each in judged)
+    return [
+        (
+            cell,
+            {
+                name: pooled(
+                    each[name].score(1) for each in judged if each[name].film.cell == cell
+                ).f1
+                for name in DETECTORS
+            },
+        )
+        for cell in cells
+    ]
+
+
 def _row(name: str, judged: list[Mapping[str, Judged]], bar: float | None = None) -> list[str]:
     film = judged[0]["ours"].film
     bar = film.bar if bar is None else bar
@@ -182,6 +200,7 @@ def main(
     corpus_folder: Annotated[Path, typer.Option("--corpus")] = Path("work/shots-corpus"),
     each: Annotated[int, typer.Option(help="Rendered films for every cell.")] = 2,
     only: Annotated[str, typer.Option(help="Cells whose name holds this.")] = "",
+    figure: Annotated[Path | None, typer.Option(help="Write bars of F1 here, as SVG.")] = None,
 ) -> None:
     """Judge the detectors on rendered films, or on your own."""
     if (films is None) != (truth is None):
@@ -193,6 +212,8 @@ def main(
     for film in chosen:
         print(f"{film.cell}: {film.path.name}", file=sys.stderr, flush=True)
         judged.append(judge(film))
+    if figure:
+        figure.write_text(bars_svg(f1_by_cell(judged), "F1 at tolerance 1"), encoding="utf-8")
     if as_json_:
         print(json.dumps(as_json(judged, tolerance), indent=1))
         return

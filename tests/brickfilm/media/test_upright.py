@@ -86,9 +86,10 @@ def test_a_turned_film_is_turned_back(turned: int, tmp_path: Path) -> None:
     assert colour(shown, *corners[told]) == GREEN
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
 @pytest.mark.parametrize("turned", [0, 90, 180, 270])
-def test_small_frames_are_upright_too(turned: int, tmp_path: Path) -> None:
-    path = film(tmp_path / "film.mp4", size=(640, 360), turned=turned)
+def test_small_frames_are_upright_too(turned: int, pix_fmt: str, tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mp4", size=(640, 360), turned=turned, pix_fmt=pix_fmt)
     with opened(path) as opening:
         small = next(reduced(opening))
     with opened(path) as opening:

@@ -1,0 +1,53 @@
+"""A bar for every cell and detector, as SVG: same numbers, same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+COLOURS = ("#1d6fb8", "#b9c2cc", "#e0a458")
+ROW, BAR, LEFT, LONG, TOP = 46, 12, 150, 520, 40
+
+
+def bars_svg(rows: Sequence[tuple[str, Mapping[str, float]]], title: str) -> str:
+    """`rows`: a name, and a value of 0 to 1 for each series, the same ones in each row."""
+    names = list(rows[0][1])
+    height = TOP + ROW * len(rows) + 30
+    parts = [_text(LEFT, 20, title, size=15), *_scale(height)]
+    parts += [_key(number, name) for number, name in enumerate(names)]
+    for at, (name, values) in enumerate(rows):
+        y = TOP + ROW * at + 6
+        parts.append(_text(LEFT - 8, y + 22, name, anchor="end"))
+        parts += [_bar(y + BAR * n, values[series], n) for n, series in enumerate(names)]
+    size = f'width="{LEFT + LONG + 60}" height="{height}"'
+    style = 'font-family="sans-serif" font-size="12" fill="#24292f"'
+    paper = '<rect width="100%" height="100%" fill="#fff"/>'
+    body = "\n".join(parts)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{paper}\n{body}\n</svg>\n'
+
+
+def _bar(y: int, value: float, number: int) -> str:
+    long = round(LONG * value)
+    shape = f'<rect x="{LEFT}" y="{y}" width="{long}" height="{BAR - 2}"'
+    return f'{shape} fill="{COLOURS[number]}"/>{_text(LEFT + long + 4, y + 9, f"{value:.2f}", 9)}'
+
+
+def _scale(height: int) -> list[str]:
+    lines = []
+    for share in (0.0, 0.5, 1.0):
+        x = LEFT + LONG * share
+        lines.append(
+            f'<path d="M{x} {TOP}V{height - 26}" stroke="#d0d7de"/>'
+            f"{_text(x, height - 10, f'{share}', anchor='middle')}"
+        )
+    return lines
+
+
+def _key(number: int, name: str) -> str:
+    x = LEFT + 300 + 90 * number
+    box = f'<rect x="{x}" y="11" width="10" height="10" fill="{COLOURS[number]}"/>'
+    return box + _text(x + 14, 20, name)
+
+
+def _text(x: float, y: float, text: str, size: int = 12, anchor: str = "start") -> str:
+    return f'<text x="{x}" y="{y}" font-size="{size}" text-anchor="{anchor}">{escape(text)}</text>'
