@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.media import ReducedFrame
+from brickfilm.media import ReducedFrame, halved
 from brickfilm.observe import Floats, Observe, Observer
 from brickfilm.records import Video
 
-BLOCK = 8
-"""Pixels of the reduced frame along a block's side: a moving hand fills one."""
+HALVINGS = 3
+"""Of the reduced frame, to blocks of 8 by 8 pixels: a moving hand fills one."""
 LEAST_SHARE = 0.04
 """Of a film's frames, that must lie on either side of the border."""
 VALLEY = 1.55
@@ -48,15 +48,9 @@ class Drawings(Observer):
             if last is None or last.shape != luma.shape:
                 return 255.0, 255.0
             moved = cv2.absdiff(luma, last)
-            blocks = cv2.resize(moved, _blocks(luma), interpolation=cv2.INTER_AREA)
-            return float(cv2.mean(moved)[0]), float(blocks.max())
+            return float(cv2.mean(moved)[0]), float(halved(moved, HALVINGS).max())
 
         return look
-
-
-def _blocks(luma: NDArray[np.uint8]) -> tuple[int, int]:
-    height, width = luma.shape
-    return max(1, width // BLOCK), max(1, height // BLOCK)
 
 
 def new_drawings(rows: Floats) -> NDArray[np.bool_]:

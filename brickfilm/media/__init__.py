@@ -8,7 +8,7 @@ from brickfilm.media.counted import Counted, counted
 from brickfilm.media.decode import Film, Frame, opened, plane
 from brickfilm.media.encode import ClipEncoder, Encoding
 from brickfilm.media.probe import Facts, probe, sha256_of
-from brickfilm.media.reduce import ReducedFrame, reduced
+from brickfilm.media.reduce import ReducedFrame, halved, reduced
 from brickfilm.media.verify import NotAsPlanned, verify_clip
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "NotAsPlanned",
     "ReducedFrame",
     "counted",
+    "halved",
     "opened",
     "plane",
     "probe",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -59,6 +59,7 @@ class ClipEncoder:
         self.keyframes = keyframes | {0}
         self.pts: list[int] = []
         self.size = (0, 0)
+        self._shown_for: dict[int, int] = {}
         self._container: Any = None
         self._stream: Any = None
         self._fit: Upright | None = None
@@ -74,6 +75,7 @@ class ClipEncoder:
         if self._container is None:
             self._open(shown)
         position = len(self.pts)
+        self._last_until(frame.pts)
         self.pts.append(frame.pts)
         shown.pts, shown.time_base = frame.pts - self.pts[0], self.time_base
         forced = position in self.keyframes
@@ -85,9 +87,15 @@ class ClipEncoder:
         """Flush the encoder and finish the file."""
         if self._container is None:
             raise MediaError(f"{self.path.name!r} has no frame to write")
+        self._last_until(self.end_pts)
         self._mux(self._stream.encode(None))
         self._container.close()
         self._container = None
+
+    def _last_until(self, pts: int) -> None:
+        """The last frame added is shown until then."""
+        if self.pts:
+            self._shown_for[self.pts[-1] - self.pts[0]] = pts - self.pts[-1]
 
     def abort(self) -> None:
         """Leave nothing behind."""
@@ -122,9 +130,8 @@ class ClipEncoder:
         self._stream = stream
 
     def _mux(self, packets: Sequence[Any]) -> None:
-        shown_for = self._durations()
         for packet in packets:
-            packet.duration = shown_for.get(packet.pts, packet.duration)
+            packet.duration = self._shown_for.get(packet.pts, packet.duration)
             self._write(packet)
 
     def _write(self, packet: Any) -> None:
@@ -132,10 +139,3 @@ class ClipEncoder:
             self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{self.path.name!r} cannot be written: {reason(error)}") from error
-
-    def _durations(self) -> Mapping[int, int]:
-        """Ticks each frame is shown, by timestamp: the last one until the span's end."""
-        ends = [*self.planned[1:], self.end_pts - self.pts[0]]
-        return dict(
-            zip(self.planned, (b - a for a, b in zip(self.planned, ends, strict=True)), strict=True)
-        )

@@ -68,8 +68,8 @@ def reduce_frame(frame: Frame) -> ReducedFrame:
         raw, halvings = _converted(raw, halvings), 0
 
     def small(index: int) -> Plane:
-        halved = _halved(plane(raw, index), halvings)
-        return np.rot90(halved, turns) if turns else halved
+        image = halved(plane(raw, index), halvings)
+        return np.rot90(image, turns) if turns else image
 
     return ReducedFrame(frame.number, frame.pts, frame.duration, frame.size, small(0), small)
 
@@ -88,8 +88,8 @@ def _halvings(width: int) -> int:
     return count
 
 
-def _halved(image: Plane, times: int) -> Plane:
-    """Average two by two, so many times. A copy: decoders use their buffers again."""
+def halved(image: Plane, times: int) -> Plane:
+    """Averaged two by two, so many times. A copy: decoders use their buffers again."""
     import cv2
 
     for _ in range(times):

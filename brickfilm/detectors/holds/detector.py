@@ -172,9 +172,11 @@ def _mixing() -> Callable[[Plane], float]:
 
 
 def _one_picture(a: Floats, b: Floats) -> bool:
-    """Whether one is the other in another light: a fade of one picture, not of two."""
+    """Whether one is the other in another light, or black: a fade of one picture, not of two."""
     a, b = a - a.mean(), b - b.mean()
-    return float(np.vdot(a, b)) > 0.8 * float(np.sqrt(np.vdot(a, a) * np.vdot(b, b)))
+    spread = float(np.vdot(a, a)), float(np.vdot(b, b))
+    dark = min(spread) < a.size * DARK**2
+    return dark or float(np.vdot(a, b)) > 0.8 * float(np.sqrt(spread[0] * spread[1]))
 
 
 def _dissolves(mixed: Floats) -> list[Stretch]:
