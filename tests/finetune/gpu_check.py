@@ -142,6 +142,7 @@ def main(
     for engine in engines.split(","):
         runs[engine] = train(work, engine, more)
         found[engine] = {"moved": moved(work, engine), **runs[engine]}
+        _write(result, found)  # a call cut short keeps what it saw
         resumed = train(work, engine, [*more, "steps=22", "--resume", "auto"])
         found[engine]["resumed_losses"] = resumed["loss"][20:]
         shutil.rmtree(work / engine)
@@ -154,11 +155,14 @@ def main(
         report |= {"worst_loss": loss, "worst_norm": norm}
         ok = ok and loss <= 1e-2 and norm <= 2e-2
     report["ok"] = ok
-    text = json.dumps(report, indent=1)
-    print(text)
-    if result:
-        result.write_text(text)
+    print(json.dumps(report, indent=1))
+    _write(result, report)
     raise typer.Exit(0 if ok else 1)
+
+
+def _write(result: Path | None, figures: object) -> None:
+    if result:
+        result.write_text(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

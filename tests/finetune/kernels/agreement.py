@@ -37,7 +37,12 @@ def distance(got: Tensor, truth: Tensor) -> float:
 
 
 def agree(
-    fast: Operation, plain: Operation, inputs: Sequence[Tensor], *, exact: bool = True
+    fast: Operation,
+    plain: Operation,
+    inputs: Sequence[Tensor],
+    *,
+    exact: bool = True,
+    slack: float = SLACK,
 ) -> None:
     """fast is plain to float32's precision (if exact), and no worse in half precision."""
     truth = answers(plain, inputs, torch.float32)
@@ -47,6 +52,6 @@ def agree(
     halves = zip(answers(fast, inputs, HALF), answers(plain, inputs, HALF), truth, strict=True)
     for got, usual, wanted in halves:
         assert got.isfinite().all()
-        slack = SLACK if wanted.numel() > FEW else 2 * SLACK
+        allowed = slack if wanted.numel() > FEW else 2 * slack
         far, usually = distance(got, wanted), distance(usual, wanted)
-        assert far <= slack * usually + FLOOR, f"{far:.3g}, {far / usually:.2f}x the plain path's"
+        assert far <= allowed * usually + FLOOR, f"{far:.3g}, {far / usually:.2f}x the plain path's"

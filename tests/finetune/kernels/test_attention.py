@@ -55,6 +55,10 @@ def test_space_is_plain(frames: int, tokens: int, heads: int, dim: int) -> None:
     agree(space.space_attention, reference.space_attention, inputs)
 
 
+# A group's share of the keys' gradient is rounded before the groups are summed: 1.11 to 1.16 of the
+# plain path's error on an H200. Of the whole network's gradients 1.1 holds (test_full_size).
+GROUPED_SLACK = 1.25
+
 MASKS = {
     "all": torch.ones(3, 6, dtype=torch.bool),
     "ragged": torch.arange(6) < torch.tensor([[1], [6], [3]]),
@@ -77,6 +81,7 @@ def test_text_is_plain(mask: Tensor, group: int, monkeypatch: pytest.MonkeyPatch
         lambda q, kv: reference.text_attention(q, kv, mask.to(DEVICE)),
         [q, kv],
         exact=DEVICE == "cpu",  # the GPU's own takes half precisions alone
+        slack=GROUPED_SLACK,
     )
 
 
