@@ -39,7 +39,7 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 $(VENV)/.slow: $(VENV)/.dev
-	$(PIP) bitsandbytes einops galore-torch peft tqdm
+	$(PIP) bitsandbytes einops galore-torch peft tqdm wandb
 	$(PIP) --no-deps colossalai==0.5.0  # its own pins are of 2024; docs/finetune.md
 	touch $@
 

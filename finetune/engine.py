@@ -344,10 +344,12 @@ def choose_device(recipe: Recipe) -> torch.device:
 
 
 @contextmanager
-def ranks(recipe: Recipe, device: torch.device) -> Iterator[None]:
+def ranks(
+    recipe: Recipe, device: torch.device, remedy: Callable[[], str] = lambda: "lower its micro"
+) -> Iterator[None]:
     """Join the ranks that torchrun has started, and part from them at the end.
 
-    An error of a lost peer becomes TrainingStopped.
+    An error of a lost peer becomes TrainingStopped; want of memory an EngineError with a `remedy`.
     """
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -355,10 +357,7 @@ def ranks(recipe: Recipe, device: torch.device) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise EngineError(
-            "a step does not fit into the GPU: lower a bucket's micro, or set recompute = true; "
-            f"`python -m finetune plan` says what fits ({error})"
-        ) from error
+        raise EngineError(f"a step does not fit into the GPU: {remedy()} ({error})") from error
     except RuntimeError as error:
         if not dist.is_initialized() or not LOST.search(str(error)):
             raise

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from finetune.config import Bucket, Network, Recipe
 from finetune.data.buckets import aspect_ratios, nominal_pixels
 from finetune.data.index import build_index
 from finetune.data.stores import index_folder
 from finetune.data.survival import Survival, survival
+from finetune.engine import rank_and_world
 from finetune.errors import EngineError
 
 GIB = 2**30
@@ -163,13 +166,9 @@ def _bucket_line(bucket: Bucket, recipe: Recipe, card: Gpu, gpus: int) -> str:
     need = memory_gib(bucket, recipe, gpus, micro)
     name = f"{bucket.resolution} x {bucket.frames}"
     if need > card.memory_gib:
-        fits = [
-            n for n in range(1, micro) if memory_gib(bucket, recipe, gpus, n) <= card.memory_gib
-        ]
-        hint = f"micro = {max(fits)} fits" if fits else _smaller(bucket, recipe, card, gpus)
         raise EngineError(
             f"bucket {name} with micro {micro} needs {need:.0f} GiB, a {card.name} has "
-            f"{card.memory_gib:g}: {hint}"
+            f"{card.memory_gib:g}: {_fitting(bucket, recipe, card.memory_gib, gpus)}"
         )
     clip = cost(bucket, recipe)
     return (
@@ -178,9 +177,28 @@ def _bucket_line(bucket: Bucket, recipe: Recipe, card: Gpu, gpus: int) -> str:
     )
 
 
-def _smaller(bucket: Bucket, recipe: Recipe, card: Gpu, gpus: int) -> str:
+def what_fits(recipe: Recipe, device: torch.device) -> str:
+    """What to change after a step ran out of memory: the batch of each bucket that fits by count.
+
+    An eighth of the memory is left to whatever the count does not know.
+    """
+    _, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
+    _, gpus = rank_and_world()
+    found = {
+        f"{b.resolution} x {b.frames}": _fitting(b, recipe, total / GIB * 7 / 8, gpus)
+        for b in recipe.buckets
+    }
+    return "; ".join(f"bucket {name}: {hint}" for name, hint in found.items())
+
+
+def _fitting(bucket: Bucket, recipe: Recipe, memory: float, gpus: int) -> str:
+    """The largest micro-batch that fits into so many GiB, or what else to do."""
+    micro = bucket.micro or bucket.batch
+    fits = [n for n in range(1, micro) if memory_gib(bucket, recipe, gpus, n) <= memory]
+    if fits:
+        return f"micro = {max(fits)} fits"
     saving = replace(recipe, recompute=True)
-    if memory_gib(bucket, saving, gpus, 1) <= card.memory_gib:
+    if not recipe.recompute and memory_gib(bucket, saving, gpus, 1) <= memory:
         return "micro = 1 with recompute = true fits"
     return "no batch fits; take a larger GPU, or more of them with strategy fsdp2 or zero2"
 

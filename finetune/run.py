@@ -138,12 +138,23 @@ class Run:
             "bad_samples": self.bad,
         }
         if self.recipe.published:
-            found["stage"] = self.recipe.published.stage
-            found["published_gpu_hours"] = self.recipe.published.gpu_hours
+            mine = {"gpu_hours": found["gpu_hours"], "published": self.recipe.published.gpu_hours}
+            found["stages"] = {**_earlier(self.recipe), self.recipe.published.stage: mine}
         if self.engine.rank == 0:
             self.out.mkdir(parents=True, exist_ok=True)
             (self.out / "summary.json").write_text(json.dumps(found, indent=1) + "\n")
         return found
+
+
+def _earlier(recipe: Recipe) -> dict[str, object]:
+    """Hours of the stages before this one, if it starts from a checkpoint of theirs."""
+    for folder in Path(recipe.init).parents[:2]:  # init is OUT/step-N/model, or OUT/step-N
+        if (folder / "summary.json").is_file():
+            stages: dict[str, object] = json.loads((folder / "summary.json").read_text()).get(
+                "stages", {}
+            )
+            return stages
+    return {}
 
 
 @contextmanager

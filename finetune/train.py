@@ -9,6 +9,7 @@ import torch
 from finetune.config import Recipe
 from finetune.draws import draw
 from finetune.engine import choose_device, ranks, total
+from finetune.plan import what_fits
 from finetune.run import Run, learning_rate, open_run
 from finetune.tally import Tally
 from finetune.validation import Validate
@@ -19,7 +20,11 @@ def train(
 ) -> dict[str, object]:
     """Train one stage to its last step, or until SIGTERM; gives the run's summary."""
     device = choose_device(recipe)
-    with ranks(recipe, device), open_run(recipe, device, resume=resume, new_data=new_data) as run:
+    remedy = partial(what_fits, recipe, device)
+    with (
+        ranks(recipe, device, remedy),
+        open_run(recipe, device, resume=resume, new_data=new_data) as run,
+    ):
         loop(run)
         return run.summary()
 

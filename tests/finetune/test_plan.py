@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,11 @@ import torch
 from finetune.__main__ import main
 from finetune.config import Bucket, Network
 from finetune.data.survival import Survival
+from finetune.engine import choose_device, ranks
 from finetune.errors import EngineError
 from finetune.models.config import STDiT2Config
 from finetune.models.stdit2 import STDiT2
-from finetune.plan import GPUS, WITH_KERNELS, cost, memory_gib, parameters, plan, shares
+from finetune.plan import GPUS, WITH_KERNELS, cost, memory_gib, parameters, plan, shares, what_fits
 from tests.finetune.conftest import MakeRecipe
 
 
@@ -67,6 +70,31 @@ def test_a_dataset_that_is_here_is_counted(make_recipe: MakeRecipe) -> None:
     told = plan(make_recipe(), gpu="h100", gpus=1)
     assert "passes over the 6 usable ones" in told
     assert "144p x 4" in told.splitlines()[-1]
+
+
+def test_want_of_memory_says_which_batch_fits(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket(resolution="360p", frames=32, batch=8, micro=4)
+    recipe = make_recipe(network=Network(), compile=True, buckets=(bucket,))
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 140 * 2**30))
+    with (
+        pytest.raises(EngineError, match=r"360p x 32: micro = 1 fits .*\(tried 9 GiB\)"),
+        ranks(recipe, cpu, partial(what_fits, recipe, cuda)),
+    ):
+        raise torch.OutOfMemoryError("tried 9 GiB")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 40 * 2**30))
+    assert "micro = 1 with recompute = true fits" in what_fits(recipe, cuda)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 8 * 2**30))
+    assert "take a larger GPU" in what_fits(recipe, cuda)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu_is_an_error_that_says_so(make_recipe: MakeRecipe) -> None:
+    with pytest.raises(EngineError, match="no GPU that torch can use"):
+        choose_device(make_recipe(device="cuda"))
+    assert choose_device(make_recipe(device="auto")).type == "cpu"
 
 
 def test_the_command_prints_a_plan_and_one_line_for_an_error(

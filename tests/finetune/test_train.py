@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from finetune import checkpoint
 from finetune.cache import build_cache
-from finetune.config import Bucket, Guard, Recipe, Schedule, Validation
+from finetune.config import Bucket, Guard, Published, Recipe, Schedule, Validation
 from finetune.data.loader import Loading
 from finetune.engine import Replicated
 from finetune.errors import CheckpointError, ConfigError, TrainingStopped
@@ -232,3 +232,20 @@ def test_images_train_beside_videos(make_recipe: MakeRecipe, tmp_path: Path) -> 
     )
     build_cache(recipe)
     assert train(recipe)["steps"] == 4
+
+
+def test_the_summary_gives_hours_by_stage_beside_the_published_ones(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    one = replace(recipe, steps=1, published=Published(gpu_hours=67.84, stage="one"))
+    train(one)
+    begin = checkpoint.folder_of(Path(one.out), 1) / "model"
+    published = Published(gpu_hours=101.76, stage="two")
+    two = replace(one, init=str(begin), out=str(tmp_path / "two"), published=published)
+    train(two)
+    stages = json.loads((Path(two.out) / "summary.json").read_text())["stages"]
+    assert {name: hours["published"] for name, hours in stages.items()} == {
+        "one": 67.84,
+        "two": 101.76,
+    }
+    assert all(hours["gpu_hours"] >= 0 for hours in stages.values())
