@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote
 
-import yaml
-
+from tests.servers.hub_card import card_errors
 from tests.servers.hub_store import (
     Entry,
     HubError,
@@ -30,8 +29,6 @@ from tests.servers.hub_store import (
 )
 
 LONG_AGO = "2026-01-01T00:00:00.000Z"
-LICENCES = {"apache-2.0", "cc-by-4.0", "cc-by-3.0", "cc-by-sa-4.0", "cc0-1.0", "mit", "other"}
-SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"}
 
 
 @dataclass(frozen=True)
@@ -121,16 +118,7 @@ def whoami(call: Call) -> Reply:
 
 
 def validate_yaml(call: Call) -> Reply:
-    """The checks of a card's YAML that we rely on; the real Hub has more."""
-    found = re.match(r"---\n(.*?)\n---", call.json["content"], re.DOTALL)
-    card = yaml.safe_load(found[1]) if found else {}
-    errors = []
-    if card.get("license", "other") not in LICENCES:
-        errors.append(f'"license" must be one of {sorted(LICENCES)}')
-    if set(card.get("size_categories", [])) - SIZES:
-        errors.append(f'"size_categories" must be among {sorted(SIZES)}')
-    if any("config_name" not in config for config in card.get("configs", [])):
-        errors.append('"configs[0].config_name" is required')
+    errors = card_errors(call.json["content"])
     body = {"errors": [{"message": message} for message in errors], "warnings": []}
     return Reply(body, status=400 if errors else 200)
 
