@@ -1,0 +1,52 @@
+"""The judge of shots judges right, and says so in the form that is promised."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from tests.benchmarks.scoring import Score, score
+from tests.benchmarks.shots import main
+from tests.brickfilm.conftest import Drawn, plain
+
+__all__ = ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("found", "tolerance", "counted"),
+    [
+        ([40, 70], 0, Score(2, 0, 0)),
+        ([41, 70], 0, Score(1, 1, 1)),
+        ([41, 70], 1, Score(2, 0, 0)),
+        ([40, 41], 1, Score(1, 1, 1)),
+        ([40, 55, 70], 1, Score(2, 0, 0)),
+        ([], 1, Score(0, 0, 2)),
+    ],
+)
+def test_cuts_are_matched_once_and_fades_excuse(
+    found: list[int], tolerance: int, counted: Score
+) -> None:
+    assert score(found, [40, 70], [54, 55, 56], tolerance) == counted
+
+
+def test_rates() -> None:
+    assert Score(3, 1, 0).f1 == pytest.approx(6 / 7)
+    assert (Score(0, 0, 0).f1, Score(0, 0, 2).f1, Score(0, 1, 0).f1) == (1, 0, 0)
+
+
+def test_anyone_can_judge_their_own_films(plain: Drawn) -> None:
+    folder = plain.video.path.parent
+    truth = folder / "truth.json"
+    truth.write_text(json.dumps({plain.video.path.name: plain.truth.labels()}))
+    app = typer.Typer()
+    app.command()(main)
+    done = CliRunner().invoke(
+        app, ["--films", str(folder), "--truth", str(truth), "--json"], catch_exceptions=False
+    )
+    said = json.loads(done.stdout)["detectors"]
+    assert set(said) == {"ours", "adaptive", "content"}
+    assert said["ours"]["films"] == {"plain.mp4": {"cuts": [40, 70], "tp": 2, "fp": 0, "fn": 0}}
+    assert said["ours"]["pooled"]["ordinary"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0}
