@@ -53,7 +53,7 @@ class Sampler:
         self._usable = usable
         self._clips = measures(index)
         self._slots = slots(recipe.buckets)
-        self._turns: dict[int, NDArray[np.int16]] = {}
+        self._turns: dict[int, list[NDArray[np.int64]]] = {}
         self._members: dict[tuple[int, int], NDArray[np.int64]] = {}
         self._sizes = [len(self._pass(number, 0)) for number in range(len(self._slots))]
         if not any(self._sizes):
@@ -92,15 +92,15 @@ class Sampler:
         """The slot's clips in this pass's order; the newest two passes of each are kept."""
         if (number, turn) not in self._members:
             self._members.pop((number, turn - 2), None)
-            members = np.flatnonzero(self._assigned(turn) == number)
+            members = self._assigned(turn)[number]
             if not len(members) and turn:  # keep < 1 left none this time
                 return self._pass(number, turn - 1)
             order = np.random.default_rng([self.seed, number, turn]).permutation(len(members))
             self._members[number, turn] = members[order]
         return self._members[number, turn]
 
-    def _assigned(self, turn: int) -> NDArray[np.int16]:
-        """The slot of each clip in this pass; drawn anew each pass where keep < 1."""
+    def _assigned(self, turn: int) -> list[NDArray[np.int64]]:
+        """The clips of each slot in this pass; drawn anew each pass where keep < 1."""
         buckets, interval = self.recipe.buckets, self.recipe.frame_interval
         if all(bucket.keep == 1 for bucket in buckets):
             turn = 0
@@ -110,7 +110,9 @@ class Sampler:
             )
             found = assign(*self._clips, buckets, interval=interval, chance=chance)
             found[~self._usable] = NOT_KEPT
-            self._turns = {turn: found}
+            by_slot = np.argsort(found, kind="stable")  # one pass over the clips for all slots
+            bounds = np.searchsorted(found[by_slot], np.arange(len(self._slots) + 1))
+            self._turns = {turn: np.split(by_slot, bounds)[1:-1]}
         return self._turns[turn]
 
 

@@ -1,0 +1,80 @@
+"""What drawing a step's clips and looking up their rows costs, from 1,000 to 1,000,000 clips.
+
+    python -m tests.benchmarks.data_path [--steps 2000]
+
+The index and the sampler of training, on rows that are made up; no pixels and no latents, whose
+reading does not depend on how many others there are.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from finetune.config import Bucket, Recipe
+from finetune.data.index import CLIP, Index
+from finetune.data.sampler import Position, Sampler
+
+CAPTION = b"A small figure in a red jacket walks along a street of brick houses and waves."
+RECIPE = Recipe(
+    dataset="made-up",
+    out="nowhere",
+    steps=1,
+    frame_interval=2,
+    buckets=(
+        Bucket(resolution="360p", frames=64, batch=4),
+        Bucket(resolution="360p", frames=32, batch=8),
+    ),
+)
+
+
+def made_up(folder: Path, clips: int) -> Index:
+    """An index on disk of clips of 80 to 300 frames, in three shapes."""
+    random = np.random.default_rng(0)
+    rows = np.zeros(clips, dtype=CLIP)
+    rows["sha256"] = random.integers(0, 256, (clips, 32))
+    rows["frames"] = random.integers(80, 300, clips)
+    rows["height"], rows["fps_num"], rows["fps_den"] = 720, 24, 1
+    rows["width"] = random.choice([960, 1280, 1720], clips)
+    rows["caption"][:, 1] = len(CAPTION)
+    np.save(folder / "clips.npy", rows)
+    (folder / "strings.bin").write_bytes(CAPTION)
+    (folder / "index.json").write_text(json.dumps({"fingerprint": "", "uncaptioned": 0}))
+    return Index.open(folder)
+
+
+def measured(clips: int, steps: int) -> tuple[float, float, float]:
+    """Seconds to begin; microseconds a step: the middle one, and the mean with passes begun."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = made_up(Path(folder), clips)
+        started = time.perf_counter()
+        sampler = Sampler(index, RECIPE, np.ones(clips, dtype=bool), seed=0)
+        began = time.perf_counter() - started
+        taken = []
+        orders = sampler.orders(Position())
+        for _ in range(steps):
+            started = time.perf_counter()
+            (order,) = islice(orders, 1)
+            for clip in order.clips:
+                index.row(clip)
+            taken.append(time.perf_counter() - started)
+        return began, float(np.median(taken)) * 1e6, float(np.mean(taken)) * 1e6
+
+
+def main(steps: Annotated[int, typer.Option(help="of each size")] = 2000) -> None:
+    """Print the table of docs/performance.md."""
+    print("| clips | s to begin | us a step, median | us a step, mean |\n|---|---|---|---|")
+    for clips in (1_000, 10_000, 100_000, 1_000_000):
+        began, middle, mean = measured(clips, steps)
+        print(f"| {clips:,} | {began:.3f} | {middle:.0f} | {mean:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
