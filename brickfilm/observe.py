@@ -63,12 +63,6 @@ class Rows:
         new[:1] = True
         return type(self)(self.values[cut], self.times[cut], new)
 
-    @property
-    def drawings(self) -> Floats:
-        """Rows of new drawings, but for the first, which looks at another shot: [m, columns]."""
-        later: Floats = self.values[1:][self.new[1:]]
-        return later
-
 
 class Measure(Observer):
     """Gives each clip scores from what it saw of the clip's frames."""

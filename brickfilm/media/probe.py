@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
-
 from brickfilm.errors import MediaError
 from brickfilm.media.decode import Film, opened
 
@@ -86,8 +84,3 @@ def _seconds(film: Film) -> float:
     if stream.duration:
         return float(stream.duration * stream.time_base)
     return (film.container.duration or 0) / AV_TIME_BASE
-
-
-def library_versions() -> dict[str, tuple[int, ...]]:
-    """FFmpeg's libraries that this PyAV carries: an encoder's bytes depend on them."""
-    return {str(name): tuple(version) for name, version in av.library_versions.items()}
