@@ -47,7 +47,7 @@ class TextEncoder:
         """From a Hub id or a folder in transformers' layout."""
         from transformers import AutoTokenizer, T5EncoderModel
 
-        network = T5EncoderModel.from_pretrained(source, dtype=dtype)
+        network = T5EncoderModel.from_pretrained(source, torch_dtype=dtype)  # its name since 4.39
         return cls(network.to(device), AutoTokenizer.from_pretrained(source), tokens=tokens)
 
     @classmethod
