@@ -98,7 +98,7 @@ class Validation:
     """Samples of the averaged weights at fixed noise, before the first step and then regularly."""
 
     __pydantic_config__: ClassVar = STRICT
-    prompts: tuple[str, ...] = ()
+    prompts: tuple[str, ...] | Literal["eight"] = ()  # "eight": ours, finetune/samples/examples.py
     every: int = 0  # steps; 0: at every checkpoint
     frames: int = 32
     height: int = 360
@@ -106,7 +106,9 @@ class Validation:
     fps: float = 8.0
     steps: int = 100
     guidance: float = 7.0
-    seed: int = 42
+    seed: int = 42  # of the first prompt; the next ones count on from it
+    sweep: tuple[float, ...] = (0.0, 1.0, 3.0, 7.0)  # guidance of the first prompt, at the end
+    loss_batches: int = 2  # training batches a rank, at fixed noise and timesteps
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,6 +108,7 @@ class Run:
             "gpu_hours": self.clock.hours,
             "watch": self.watch.state(),
             "recipe": self.recipe.as_dict(),
+            "hardware": _device_name(self.device),
         }
         return checkpoint.save(self.out, self.step, self.engine, about, self.recipe.checkpoints)
 
@@ -155,6 +156,10 @@ def _earlier(recipe: Recipe) -> dict[str, object]:
             )
             return stages
     return {}
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 @contextmanager

@@ -1,100 +1,163 @@
-"""Samples of the averaged weights at fixed prompts and fixed noise, as videos, while training."""
+"""While training: samples of the averaged weights at fixed noise, their numbers, and a page."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from finetune.data.media import write_video
-from finetune.data.windows import IMAGE_FPS
-from finetune.diffusion import Diffusion, guided, sample
-from finetune.diffusion.sampling import drawn_noise
 from finetune.encoders import load_text, load_vae
+from finetune.engine import Engine
+from finetune.fixed_loss import FixedLoss
 from finetune.models.text import TextStates
 from finetune.models.vae import VAE
+from finetune.samples.draw import draw_latent, to_pixels
+from finetune.samples.examples import PROMPTS
+from finetune.samples.measures import Measures, measure
+from finetune.samples.pipeline import encode_prompt
+from finetune.samples.request import Request
+from finetune.samples.sources import usual
+from finetune.validation_page import ABOUT, TRAINING, write_page
 
 if TYPE_CHECKING:
     from finetune.run import Run
 
 
 class Validate:
-    """Samples every prompt of the recipe; rank 0 decodes, writes and logs.
+    """Every rank samples its share of the prompts; rank 0 gathers, writes and logs.
 
-    Every rank computes the same samples, since a sharded engine needs them all.
+    Ranks that share their weights (FSDP2) keep step: each samples as often as the others.
     """
 
     def __init__(self, run: Run) -> None:
         self.run, self.settings = run, run.recipe.validation
+        prompts = self.settings.prompts
+        self.prompts = PROMPTS if prompts == "eight" else tuple(prompts)
         self._texts: list[TextStates] = []
         self._vae: VAE | None = None
+        self._loss: FixedLoss | None = None
 
     def due(self, *, last: bool) -> bool:
         """Is it time, after this step?"""
         every = self.settings.every or self.run.recipe.checkpoints.every
         return last or self.run.step % every == 0
 
-    @torch.no_grad()
     def __call__(self) -> None:
-        if not self.settings.prompts:
+        """Sample, measure and show; the state of the run's random numbers is as before."""
+        if not self.prompts:
             return
-        run, engine = self.run, self.run.engine
-        self._open()
-        engine.module.eval()
-        engine.show(engine.shards()["ema"] or engine.shards()["model"])
-        try:
-            videos = {
-                f"sample/{number}": self._write(number, self._sampled(text))
-                for number, text in enumerate(self._texts)
-            }
-        finally:
-            engine.refresh()
-            engine.module.train()
-        if engine.rank == 0:
-            run.log.log(run.step, {}, videos)
+        run = self.run
+        with _generators_kept(run.device), _averaged(run.engine), torch.no_grad():
+            vae, loss = self._open()
+            found = {"validation/loss": loss()}
+            frames = self._sampled(vae, self.requests())
+        if run.engine.rank == 0:
+            measured = [measure(clip) for clip in frames]
+            few = measured[: len(self.prompts)]
+            found |= {f"validation/{name}": _mean(few, name) for name in Measures._fields}
+            files = self._write(frames, measured, found)
+            run.log.log(run.step, found, {f"sample/{n}": f for n, f in enumerate(files)})
+        if run.engine.world > 1:
+            dist.barrier()
 
-    def _open(self) -> None:
+    def requests(self) -> list[Request]:
+        """The prompts, and after the last step the first one again at each guidance."""
+        asked = usual(self.run.recipe)
+        seed = asked.pop("seed")
+        found = [
+            Request.made({"prompt": prompt, "seed": seed + n, **asked})
+            for n, prompt in enumerate(self.prompts)
+        ]
+        if self.run.step >= self.run.recipe.steps:
+            found += [dataclasses.replace(found[0], guidance=g) for g in self.settings.sweep]
+        return found
+
+    def _open(self) -> tuple[VAE, FixedLoss]:
         """Encode the prompts once, and let the text encoder go again: it is the larger network."""
-        if not self._texts:
-            run = self.run
+        run = self.run
+        if self._vae is None or self._loss is None:
             encoder = run.encode.texts or load_text(run.recipe, run.index, run.device)
-            self._texts = [encoder.encode([prompt]) for prompt in self.settings.prompts]
+            self._texts = [encode_prompt(encoder, prompt) for prompt in self.prompts]
             self._vae = run.encode.vae or load_vae(run.recipe, run.device)
+            self._loss = FixedLoss(run)
+            if run.engine.rank == 0:
+                self._write_training(self._vae, self._loss)
+        return self._vae, self._loss
 
-    def _sampled(self, text: TextStates) -> Tensor:
-        """The latent [T, 4, h, w] of one prompt."""
-        s, device = self.settings, self.run.device
-        generator = torch.Generator(device).manual_seed(s.seed)
-        size = VAE.latent_size(s.height, s.width)
-        noise = torch.randn(1, 4, s.frames, *size, generator=generator, device=device)
-        fps = IMAGE_FPS if s.frames == 1 else s.fps
-        model = self.run.engine.module
+    def _sampled(self, vae: VAE, requests: Sequence[Request]) -> list[Tensor]:
+        """Frames [T, 3, H, W] uint8 of every request, on rank 0; a round is one for each rank."""
+        run, gathered = self.run, list[Tensor]()
+        rank, world = run.engine.rank, run.engine.world
+        for first in range(0, len(requests), world):
+            mine = requests[min(first + rank, len(requests) - 1)]
+            text = self._texts[self.prompts.index(mine.prompt)]
+            latent = draw_latent(run.engine.module, text, mine, run.device)
+            gathered += _at_rank_0(to_pixels(vae, latent), run.engine)
+        return gathered[: len(requests)]
 
-        def told(value: float) -> Tensor:
-            return torch.tensor([float(value)], device=device)
+    def _write(
+        self, frames: Sequence[Tensor], measured: Sequence[Measures], found: dict[str, float]
+    ) -> list[Path]:
+        """Videos, what they are, and the page over all checkpoints so far."""
+        folder = self.run.out / "samples" / f"step-{self.run.step:08d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        files, shown = [], []
+        for number, request in enumerate(self.requests()):
+            swept = number >= len(self.prompts)
+            name = f"guidance-{request.guidance:g}.mp4" if swept else f"{number:02d}.mp4"
+            write_video(folder / name, frames[number], request.fps)
+            files.append(folder / name)
+            of_it = measured[number]._asdict()
+            shown.append({**request.as_dict(), "file": name, "sweep": swept, "measures": of_it})
+        about = {"step": self.run.step, "values": found, "samples": shown}
+        (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+        write_page(self.run.out, self.run.recipe)
+        return files[: len(self.prompts)]
 
-        denoise = guided(
-            model,
-            text.states[:, None],
-            model.y_embedder.y_embedding,
-            text.mask,
-            scale=s.guidance,
-            num_frames=told(s.frames),
-            height=told(s.height),
-            width=told(s.width),
-            ar=told(s.height / s.width),
-            fps=told(fps),
-        )
-        process = Diffusion.linear().respaced(s.steps).to(device)
-        return sample(process, denoise, noise, drawn_noise(noise, generator))[0].transpose(0, 1)
+    def _write_training(self, vae: VAE, loss: FixedLoss) -> None:
+        """The same numbers of training clips, seen through the same VAE."""
+        found = [measure(to_pixels(vae, latent))._asdict() for latent in loss.videos()]
+        file = self.run.out / "samples" / TRAINING
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(found) + "\n")
 
-    def _write(self, number: int, latent: Tensor) -> Path:
-        run, folder = self.run, self.run.out / "samples" / f"step-{self.run.step:08d}"
-        file = folder / f"{number:02d}.mp4"
-        if run.engine.rank == 0 and self._vae is not None:
-            frames = (self._vae.decode(latent) + 1) * 127.5
-            folder.mkdir(parents=True, exist_ok=True)
-            write_video(file, frames.round().to(torch.uint8).cpu(), self.settings.fps)
-        return file
+
+@contextmanager
+def _averaged(engine: Engine) -> Iterator[None]:
+    """The averaged weights in place, where the run keeps any."""
+    engine.module.eval()
+    with torch.no_grad():
+        engine.show(engine.shards()["ema"] or engine.shards()["model"])
+    try:
+        yield
+    finally:
+        engine.refresh()
+        engine.module.train()
+
+
+@contextmanager
+def _generators_kept(device: torch.device) -> Iterator[None]:
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def _at_rank_0(frames: Tensor, engine: Engine) -> list[Tensor]:
+    """Every rank's, in order, at rank 0; nothing elsewhere."""
+    if engine.world == 1:
+        return [frames]
+    theirs: list[Tensor] | None = [frames] * engine.world if engine.rank == 0 else None
+    dist.gather_object(frames, theirs)
+    return theirs or []
+
+
+def _mean(measured: Sequence[Measures], name: str) -> float:
+    return sum(float(getattr(m, name)) for m in measured) / len(measured)

@@ -48,6 +48,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "finetune.kernels",
         "finetune.models",
         "finetune.precision",
+        "finetune.svg",
     ),
     2: (
         "brickfilm.executors",
@@ -95,11 +96,15 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "brickfilm.saved",
         "brickfilm.shelf",
         "brickfilm.validate",
+        "finetune.fixed_loss",
+        "finetune.model_card",
         "finetune.plan",
+        "finetune.release",
         "finetune.run",
         "finetune.sample",
         "finetune.train",
         "finetune.validation",
+        "finetune.validation_page",
     ),
     5: (
         "brickfilm.cli",

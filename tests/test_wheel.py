@@ -57,6 +57,7 @@ def test_the_wheel_holds_both_halves_their_data_and_no_tests(wheel: Path) -> Non
     wanted = {"py.typed", "report/templates/report.html.jinja", "captions/prompts/bricks.md"}
     assert {f"brickfilm/{name}" for name in wanted} <= names
     assert {"brickfilm/cards/dataset.md.jinja", "finetune/py.typed"} <= names
+    assert {"finetune/cards/model.md.jinja", "finetune/pages/validation.html.jinja"} <= names
     recipes = {
         f"finetune/{path.relative_to(ROOT).as_posix()}"
         for path in (ROOT / "recipes").rglob("*")
@@ -89,6 +90,7 @@ def test_a_dataset_is_built_from_the_wheel_alone(python: Path, tmp_path: Path) -
         "from brickfilm.captions.prompts import load; print(load('bricks', 'clips').text)",
         "from brickfilm.captions.prompts import load; print(load('bricks', 'images').text)",
         "from brickfilm.card import template; print(template('dataset.md.jinja'))",
+        "from finetune.model_card import template; print(template('model.md.jinja'))",
         "from brickfilm import GPT4oCaptioner; print(GPT4oCaptioner().price)",
     ],
 )

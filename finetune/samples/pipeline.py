@@ -85,13 +85,7 @@ class Pipeline:
 
     def check(self, request: Request) -> TextStates:
         """The prompt's states; raises SamplingError for what cannot be sampled."""
-        text = self.text.encode([request.prompt])
-        if text.cut[0]:
-            raise SamplingError(
-                f"the prompt is {self.text.tokens + text.cut[0]} tokens long, the network reads "
-                f"{self.text.tokens}: shorten it by about {text.cut[0]} words"
-            )
-        return text
+        return encode_prompt(self.text, request.prompt)
 
     def sample(self, request: Request, on_step: OnStep | None = None) -> Tensor:
         """Frames [T, 3, H, W] uint8 on the CPU; `on_step` is called after each step."""
@@ -122,6 +116,17 @@ class Pipeline:
         }
 
 
+def encode_prompt(encoder: TextEncoder, prompt: str) -> TextStates:
+    """A prompt's states; raises SamplingError for one that would be cut."""
+    text = encoder.encode([prompt])
+    if text.cut[0]:
+        raise SamplingError(
+            f"prompt {prompt[:40]!r}... is {encoder.tokens + text.cut[0]} tokens long, the network "
+            f"reads {encoder.tokens}: shorten it"
+        )
+    return text
+
+
 def choose_device(name: str) -> torch.device:
     """'auto' is the GPU where there is one."""
     if name not in ("auto", "cpu", "cuda"):
@@ -144,7 +149,7 @@ def _encoders(
     assert source.text
     if source.recipe and TINY in (source.vae, source.text):
         recipe = dataclasses.replace(source.recipe, precision=cast(Any, precision))
-        return load_vae(recipe, device), load_text(recipe, _index(source), device)
+        return load_vae(recipe, device), load_text(recipe, index_of(source), device)
     dtype = DTYPES[precision]
     with _loading(source):
         vae = VAE.from_pretrained(source.vae, dtype=dtype, device=device)
@@ -153,7 +158,7 @@ def _encoders(
         )
 
 
-def _index(source: Source) -> Index:
+def index_of(source: Source) -> Index:
     """The dataset's index, from whose captions the tiny tokenizer was made."""
     assert source.recipe
     folder = index_folder(source.recipe)

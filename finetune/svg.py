@@ -1,0 +1,67 @@
+"""Two small charts as SVG text, for pages that carry everything inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+WIDTH, HEIGHT, EDGE = 320, 120, 22
+BINS = 12
+Points = Sequence[tuple[float, float]]
+
+
+def curve(title: str, points: Points, *, dots: bool = False) -> str:
+    """A line through (x, y) points, its ends written beside it."""
+    if not points:
+        return ""
+    xs, ys = (np.array(values, dtype=float) for values in zip(*points, strict=True))
+    across = _scaled(xs, EDGE, WIDTH - EDGE)
+    up = _scaled(ys, HEIGHT - EDGE, EDGE)
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
+    marks = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in zip(across, up, strict=True)]
+    inner = f'<polyline points="{path}"/>' + ("".join(marks) if dots else "")
+    ends = f"step {xs[0]:g}: {ys[0]:.4g}", f"step {xs[-1]:g}: {ys[-1]:.4g}"
+    return _framed(title, inner, *ends)
+
+
+def overlaid(title: str, back: Sequence[float], front: Sequence[float]) -> str:
+    """Two distributions over one axis, each as shares: back filled, front as an outline."""
+    everything = [*back, *front]
+    if not everything:
+        return ""
+    low, high = min(everything), max(everything)
+    high = high if high > low else low + 1e-6
+    inner = _bars(back, low, high, "back") + _bars(front, low, high, "front")
+    return _framed(title, inner, f"{low:.3g}", f"{high:.3g}")
+
+
+def _bars(values: Sequence[float], low: float, high: float, kind: str) -> str:
+    counts, _ = np.histogram(values, bins=BINS, range=(low, high))
+    shares = counts / max(1, counts.max())
+    wide = (WIDTH - 2 * EDGE) / BINS
+    return "".join(
+        f'<rect class="{kind}" x="{EDGE + n * wide:.1f}" width="{wide:.1f}" '
+        f'y="{HEIGHT - EDGE - share * (HEIGHT - 2 * EDGE):.1f}" '
+        f'height="{share * (HEIGHT - 2 * EDGE):.1f}"/>'
+        for n, share in enumerate(shares)
+        if share
+    )
+
+
+def _scaled(values: np.ndarray, start: float, end: float) -> np.ndarray:
+    span = float(values.max() - values.min()) or 1.0
+    scaled: np.ndarray = start + (values - values.min()) / span * (end - start)
+    return scaled
+
+
+def _framed(title: str, inner: str, left: str, right: str) -> str:
+    base = HEIGHT - EDGE
+    return (
+        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{escape(title)}</title>'
+        f'<line x1="{EDGE}" x2="{WIDTH - EDGE}" y1="{base}" y2="{base}"/>{inner}'
+        f'<text x="{EDGE}" y="{HEIGHT - 6}">{escape(left)}</text>'
+        f'<text x="{WIDTH - EDGE}" y="{HEIGHT - 6}" text-anchor="end">{escape(right)}</text></svg>'
+        f"<figcaption>{escape(title)}</figcaption></figure>"
+    )

@@ -1,0 +1,105 @@
+"""The page that lays checkpoints side by side: one HTML file with everything inside."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune.config import Recipe
+from finetune.samples.measures import NAMES
+from finetune.svg import curve, overlaid
+
+ABOUT, TRAINING, PAGE = "about.json", "training.json", "index.html"
+MOST = 8  # checkpoints on the page: the first and the newest
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What one validation left behind."""
+
+    folder: Path
+    about: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        return f"step {self.about['step']:,}"
+
+    @property
+    def samples(self) -> list[dict[str, Any]]:
+        return [self._shown(s) for s in self.about["samples"] if not s["sweep"]]
+
+    @property
+    def sweep(self) -> list[dict[str, Any]]:
+        return [self._shown(s) for s in self.about["samples"] if s["sweep"]]
+
+    def _shown(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        media = base64.b64encode((self.folder / sample["file"]).read_bytes()).decode()
+        return {**sample, "source": f"data:video/mp4;base64,{media}"}
+
+
+def write_page(out: Path, recipe: Recipe) -> Path:
+    """Write `samples/index.html` of a run from what its validations left; gives it."""
+    page = out / "samples" / PAGE
+    unfinished = page.with_suffix(".tmp")
+    unfinished.write_text(render(out, recipe), encoding="utf-8")
+    unfinished.replace(page)
+    return page
+
+
+def checkpoints(out: Path) -> list[Checkpoint]:
+    """The validations of a run, oldest first."""
+    found = sorted((out / "samples").glob(f"step-*/{ABOUT}"))
+    return [Checkpoint(file.parent, json.loads(file.read_text())) for file in found]
+
+
+def render(out: Path, recipe: Recipe) -> str:
+    """The page as text."""
+    from jinja2 import Environment, PackageLoader
+
+    every = checkpoints(out)
+    rows = every[:1] + every[1:][-(MOST - 1) :]
+    template = Environment(loader=PackageLoader("finetune", "pages"), autoescape=True).get_template(
+        "validation.html.jinja"
+    )
+    return template.render(
+        name=out.name,
+        recipe=json.dumps(recipe.as_dict(), indent=2),
+        init=recipe.init,
+        rows=rows,
+        hidden=len(every) - len(rows),
+        prompts=rows[-1].samples,
+        validation=every,
+        curves=_curves(out, every),
+        charts=_charts(out, rows[-1]),
+        sweep=rows[-1].sweep,
+    )
+
+
+def _curves(out: Path, every: Sequence[Checkpoint]) -> list[str]:
+    """The validation loss, and the training loss beside it."""
+    points = [(float(c.about["step"]), float(c.about["values"]["validation/loss"])) for c in every]
+    return [
+        curve("validation loss: fixed clips, noise and timesteps", points, dots=True),
+        curve("training loss", _training_loss(out / "metrics.jsonl")),
+    ]
+
+
+def _training_loss(file: Path) -> list[tuple[float, float]]:
+    if not file.is_file():
+        return []
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    return [(float(line["step"]), float(line["loss"])) for line in lines if "loss" in line]
+
+
+def _charts(out: Path, newest: Checkpoint) -> list[str]:
+    """Each number of the newest samples over that of training clips."""
+    clips = json.loads((out / "samples" / TRAINING).read_text())
+    ours = [sample["measures"] for sample in newest.about["samples"] if not sample["sweep"]]
+    return [
+        overlaid(title, [c[name] for c in clips], [s[name] for s in ours])
+        for name, title in NAMES.items()
+    ]
