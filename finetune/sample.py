@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,11 +21,17 @@ from finetune.samples.pipeline import Pipeline
 from finetune.samples.prompts import read_prompts
 from finetune.samples.request import Request, parse_size
 
+Bar = Callable[[Request], AbstractContextManager[OnStep]]
 NEEDED = {"mp4": "av", "gif": "PIL", "png": "PIL", "npy": "numpy"}
 
 
 def sample_all(
-    pipeline: Pipeline, requests: Sequence[Request], out: Path, kind: str = "mp4"
+    pipeline: Pipeline,
+    requests: Sequence[Request],
+    out: Path,
+    kind: str = "mp4",
+    *,
+    bar: Bar | None = None,
 ) -> list[Path]:
     """Sample every request into a folder (or into `out` itself, if it names a file); the files.
 
@@ -38,7 +44,7 @@ def sample_all(
     with alone_in(folder):
         for request, file in zip(requests, files, strict=True):
             began = time.monotonic()
-            with progress(request) as on_step:
+            with (bar or progress)(request) as on_step:
                 frames = pipeline.sample(request, on_step)
             seconds = round(time.monotonic() - began, 2)
             write_sample(file, frames, request, {**about, "seconds": seconds})

@@ -96,6 +96,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "brickfilm.saved",
         "brickfilm.shelf",
         "brickfilm.validate",
+        "finetune.demo",
         "finetune.fixed_loss",
         "finetune.model_card",
         "finetune.plan",
