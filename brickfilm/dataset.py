@@ -91,7 +91,8 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
     def card(self) -> str:
         """The card of a saved dataset: which files are which split of which config."""
         rows = sum(len(split) for split in self.configs["clips"].values())
-        return saved_card({config: list(splits) for config, splits in self.with_rows.items()}, rows)
+        splits = {config: list(splits) for config, splits in self.with_rows.items()}
+        return saved_card(splits, rows, self._edition())
 
     @property
     def with_rows(self) -> dict[str, DatasetDict]:
@@ -99,19 +100,25 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
         return {config: splits for config, splits in self.items() if any(splits.values())}
 
     def _fingerprint(self) -> str:
+        return digest_of(self.card(), length=64)
+
+    def _edition(self) -> str:
         rows = {c: {s: list(_without_media(d, c)) for s, d in self[c].items()} for c in self}
-        return digest_of([rows, self.card()], length=64)
+        return digest_of(rows)
 
 
-def saved_card(splits: Mapping[str, Sequence[str]], rows: int) -> str:
+def saved_card(splits: Mapping[str, Sequence[str]], rows: int, edition: str) -> str:
     """The card beside saved parquet files: what `load_dataset(folder)` needs, and a line of words.
 
-    A published dataset gets one that tells more (`brickfilm.card`).
+    edition: a digest of the rows. `load_dataset` finds its cache by the card's configs alone,
+    wherever the folder is: without it, another dataset of ours would be served from there.
+    A published dataset gets a card that tells more (`brickfilm.card`).
     """
     from huggingface_hub import DatasetCard, DatasetCardData
 
+    told = {"description": f"rows {edition}"}
     data = DatasetCardData(
-        configs=[config_facts(config, names) for config, names in splits.items()],
+        configs=[config_facts(config, names) | told for config, names in splits.items()],
         task_categories=["text-to-video"],
     )
     return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n# Captioned clips\n\n{rows} clips.\n"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from brickfilm.dataset import FINGERPRINT, FORMAT_VERSION, saved_card
 from brickfilm.shards import parquet_writer
 from brickfilm.shelf import MEDIA_COLUMN, Shelf, find_dataset
+from brickfilm.stage import digest_of
 
 
 def without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -> int:
@@ -60,6 +61,8 @@ def _write_card(root: Path, shelf: Shelf) -> None:
     }
     mark = {"fingerprint": "rows were removed", "format": FORMAT_VERSION}
     (root / FINGERPRINT).write_text(json.dumps(mark))
-    (root / "README.md").write_text(saved_card(splits, 0), encoding="utf-8")
-    rows = len(find_dataset(root).frame("clips", ["id"])) if "clips" in splits else 0
-    (root / "README.md").write_text(saved_card(splits, rows), encoding="utf-8")
+    (root / "README.md").write_text(saved_card(splits, 0, ""), encoding="utf-8")
+    left = find_dataset(root)
+    ids = {config: list(left.frame(config, ["id"])["id"]) for config in splits}
+    card = saved_card(splits, len(ids.get("clips", ())), digest_of(ids))
+    (root / "README.md").write_text(card, encoding="utf-8")

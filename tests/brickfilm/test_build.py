@@ -76,6 +76,18 @@ def test_the_saved_folder_loads_with_exactly_the_planned_frames(
     assert [image["image"].size for image in images["train"]] == [(160, 90)] * 3
 
 
+def test_another_dataset_is_not_served_from_the_cache_of_the_first(
+    built: Built, again: Callable[..., Built], tmp_path: Path
+) -> None:
+    fewer = again(SceneSplitter(min_frames=26), FrameSampler())
+    for config in ("clips", "images"):
+        sizes = [
+            len(load_dataset(str(folder), config, split="train", cache_dir=str(tmp_path / "cache")))
+            for folder in (built.dataset.work / "dataset", fewer.dataset.work / "dataset")
+        ]
+        assert sizes == [3, 2]
+
+
 def test_a_second_run_does_nothing_and_gives_the_same_bytes(
     built: Built, again: Callable[..., Built]
 ) -> None:
