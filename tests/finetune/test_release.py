@@ -128,6 +128,21 @@ def test_validation_leaves_training_as_it_was(trained: Recipe, tmp_path: Path) -
     assert rng[0] == rng[1]
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_ranks_share_the_prompts_and_sample_the_same(
+    strategy: str, trained: Recipe, tmp_path: Path
+) -> None:
+    from tests.finetune.ranks import train_in_ranks
+
+    ask = replace(trained.validation, prompts=PROMPTS[:3])  # an odd share
+    two = replace(trained, out=str(tmp_path / "two"), steps=1, strategy=strategy, validation=ask)
+    out = train_in_ranks(two, world=2) / "samples" / "step-00000000"
+    told = json.loads((out / "about.json").read_text())["samples"]
+    alone = about(trained, 0)["samples"][:3]
+    assert [s["measures"] for s in told] == [s["measures"] for s in alone]
+    assert len(list(out.glob("*.mp4"))) == 3
+
+
 def test_no_prompts_no_validation(trained: Recipe, tmp_path: Path) -> None:
     quiet = replace(trained, out=str(tmp_path / "q"), steps=1, validation=Validation())
     train(quiet)
