@@ -93,10 +93,10 @@ def group_near_duplicates(rows: Sequence[Row]) -> None:
 
 
 def mark_repeated_captions(rows: Sequence[Row]) -> None:
-    """Fill `score_caption_repeats`: how many other rows have the same words."""
+    """Fill `score_caption_repeats`: how many other rows have the same words, if any."""
     counts = Counter(row["caption"] for row in rows)
     for row in rows:
-        row["score_caption_repeats"] = float(counts[row["caption"]] - 1)
+        row["score_caption_repeats"] = float(counts[row["caption"]] - 1) if row["caption"] else 0.0
 
 
 def near_duplicates(hashes: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:

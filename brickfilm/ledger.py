@@ -316,9 +316,13 @@ def _read(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> pd.Da
     path = Path(folder) / FILENAME
     if not path.is_file():
         raise UsageError(f"{str(folder)!r} holds no {FILENAME}: name the --out folder of a build")
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    # SQLite wants to put an index beside the file, and fails where nothing can be written
+    how = "mode=ro" if os.access(path.parent, os.W_OK) else "immutable=1"
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True)
     try:
         return pd.read_sql_query(query, db, params=values)
+    except pd.errors.DatabaseError as error:
+        raise UsageError(f"{str(path)!r} cannot be read as a ledger: {error}") from error
     finally:
         db.close()
 

@@ -17,6 +17,7 @@ from brickfilm.build import build, rehearse
 from brickfilm.errors import Interrupted, UsageError
 from brickfilm.pipeline import AnyStage, Source
 from brickfilm.records import Listing, Video
+from brickfilm.stage import Stage
 
 console = Console()
 
@@ -59,14 +60,33 @@ def load_recipe(path: Path) -> Recipe:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UsageError(f"the recipe {str(path)!r} is no Python: {error}") from error
     cloudpickle.register_pickle_by_value(module)  # workers cannot import it: its stages travel
     if missing := [name for name in ("source", "stages") if not hasattr(module, name)]:
         raise UsageError(
             f"the recipe {str(path)!r} defines no {' and no '.join(missing)}: it needs "
             "source = ... and stages = (...) at its top level"
         )
-    return Recipe(module.source, module.stages, getattr(module, "test_fraction", 0.05))
+    return Recipe(
+        module.source, _checked_stages(path, module.stages), getattr(module, "test_fraction", 0.05)
+    )
+
+
+def _checked_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:
+    odd = (
+        [s for s in stages if not isinstance(s, Stage)]
+        if isinstance(stages, Sequence)
+        else [stages]
+    )
+    if odd:
+        raise UsageError(
+            f"the recipe {str(path)!r} has stages with {odd[0]!r} in the place of a stage: "
+            "it needs stages = (SceneSplitter(), ...), a tuple, with a comma after a single one"
+        )
+    return tuple(stages)  # type: ignore[arg-type]  # just looked at
 
 
 def default_recipe(footage: Path, captions: str) -> Recipe:
@@ -120,7 +140,10 @@ def rehearse_build(recipe: Recipe, out: Path, training: Path | None = None) -> N
 
         console.print(planned_survival_table(pipeline, run, training))
     for trouble in run.outcomes:
-        if trouble.kind == "listing" and trouble.outcome in ("failed", "rejected"):
+        if trouble.outcome == "failed" or (trouble.kind, trouble.outcome) == (
+            "listing",
+            "rejected",
+        ):
             console.print(f"{trouble.outcome}: {trouble.message}", highlight=False, soft_wrap=True)
 
 

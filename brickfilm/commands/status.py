@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from brickfilm.ledger import answers_frame, ledger_frame, spend_frame
@@ -13,11 +14,17 @@ from brickfilm.ledger import answers_frame, ledger_frame, spend_frame
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_FAILURES = 20
+"""Failed items listed on the terminal."""
+
 
 def status_tables(folder: Path) -> Iterator[Table]:
-    """Outcomes by stage, answers by part, and money where any was asked for."""
+    """Outcomes by stage, what failed, answers by part, and money where any was asked for."""
     outcomes = ledger_frame(folder)
     yield _outcome_table(outcomes)
+    failed = outcomes[outcomes.outcome == "failed"]
+    if len(failed):
+        yield _failure_table(failed)
     yield _answer_table(answers_frame(folder))
     spend = spend_frame(folder)
     if len(spend):
@@ -31,6 +38,16 @@ def _outcome_table(outcomes: pd.DataFrame) -> Table:
     for row in sums.to_dict("records"):
         footage = f"{row['sum']:.1f} s"
         table.add_row(row["stage"], row["outcome"], row["reason"], str(row["size"]), footage)
+    return table
+
+
+def _failure_table(failed: pd.DataFrame) -> Table:
+    table = Table("stage", "item", "what is wrong", title="failed: the next run tries again")
+    for row in failed.head(MOST_FAILURES).to_dict("records"):
+        name = row["source_id"] if row["kind"] in ("listing", "video") else row["item"]
+        table.add_row(row["stage"], *(escape(text) for text in (name, row["message"])))
+    if len(failed) > MOST_FAILURES:
+        table.add_row("", f"and {len(failed) - MOST_FAILURES} more", "the report lists them")
     return table
 
 

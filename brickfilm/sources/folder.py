@@ -43,7 +43,8 @@ class FolderSource:
             )
         root = self._root(films)
         for film in films:
-            yield Listing(source_id=film.relative_to(root).as_posix(), path=film, title=film.stem)
+            name = film.relative_to(root).as_posix()
+            yield Listing(source_id=_text(name), path=film, title=_text(film.stem))
 
     def stages(self) -> tuple[Stage[Any, Any], ...]:
         return (Probe(),)
@@ -87,8 +88,8 @@ class Probe(Stage[Listing, Video]):
         try:
             stat = path.stat()
         except OSError:
-            return f"{path}:missing"
-        return f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
+            return f"{_text(str(path))}:missing"
+        return f"{_text(str(path))}:{stat.st_size}:{stat.st_mtime_ns}"
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
@@ -108,6 +109,11 @@ class Probe(Stage[Listing, Video]):
             title=item.title,
             format=answer["format"],
         )
+
+
+def _text(name: str) -> str:
+    """A name as text that any table takes: bytes that are no UTF-8 are written as \\xff."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _path(item: Listing) -> Path:

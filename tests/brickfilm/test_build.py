@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,16 @@ def test_bad_films_do_not_stop_the_good_one(film: Path, tmp_path: Path) -> None:
     failed = frame[frame.outcome == "failed"]
     assert sorted(failed.item) == ["empty.mp4", "half.mp4", "text.mp4"]
     assert all(failed.message.str.len() > 10)
+
+
+def test_a_name_that_is_no_text_is_written_as_its_bytes(film: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    shutil.copy(film, films / os.fsdecode(b"bad \xff name.mp4"))
+    (films / os.fsdecode(b"empty \xff.mp4")).touch()
+    built = build(FolderSource(films), (SceneSplitter(), FrameSampler()), workdir=tmp_path / "w")
+    assert {row["source_id"] for row in rows(built.dataset, "clips")} == {r"bad \xff name.mp4"}
+    assert built.exit_code == 1
 
 
 def test_a_config_without_rows_has_columns_and_is_not_saved(film: Path, tmp_path: Path) -> None:

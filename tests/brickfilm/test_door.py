@@ -59,6 +59,12 @@ def test_repeated_captions_are_marked_not_dropped() -> None:
     assert [r["score_caption_repeats"] for r in rows] == [2, 2, 2, 0]
 
 
+def test_rows_without_a_caption_repeat_nothing() -> None:
+    rows = [row("f", n, caption="") for n in (0, 30)]
+    door.mark_repeated_captions(rows)
+    assert [r["score_caption_repeats"] for r in rows] == [0, 0]
+
+
 films = st.lists(st.text("abcdef0123456789", min_size=16, max_size=16), min_size=1, unique=True)
 
 

@@ -85,6 +85,21 @@ def test_a_folder_without_a_ledger_is_named(tmp_path: Path) -> None:
         ledger_frame(tmp_path)
 
 
+def test_looking_at_what_is_no_ledger_says_so(tmp_path: Path) -> None:
+    (tmp_path / FILENAME).write_text("no database at all, but long enough to be read as one" * 20)
+    with pytest.raises(UsageError, match="cannot be read as a ledger"):
+        ledger_frame(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_folder_can_be_looked_at(tmp_path: Path) -> None:
+    with Ledger(tmp_path):
+        pass
+    tmp_path.chmod(0o555)
+    assert len(ledger_frame(tmp_path)) == 0
+    tmp_path.chmod(0o755)
+
+
 def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         ledger._db.execute("PRAGMA max_page_count = 30")
