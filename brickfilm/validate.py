@@ -48,6 +48,8 @@ class Verdict:
     """What was looked at, and every complaint with some ids."""
 
     rows: int = 0
+    references: int = 0
+    """Rows among them that have no media column: they are compared, not decoded."""
     seconds: float = 0.0
     complaints: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -90,7 +92,10 @@ def validate(shelf: Shelf, *, workers: int | None = None) -> Verdict:
         verdict.add([(f"{config}: no column {name!r}", "") for name in sorted(missing)])
         if not missing:
             frames[config] = shelf.frame(config)
+            if MEDIA_COLUMN[config] not in shelf.columns(config):
+                verdict.references += len(frames[config])
     verdict.add(list(table_complaints(frames)))
+    verdict.rows = verdict.references
     batches = list(_batches(shelf))
     for rows, complaints in _checked(batches, workers or os.cpu_count() or 1):
         verdict.rows += rows

@@ -49,6 +49,8 @@ def show_published(done: Published) -> None:
 def verdict_table(verdict: Verdict) -> Table:
     """Complaints with some ids, or the good news; how many rows a second."""
     speed = f"{verdict.rows} rows in {verdict.seconds:.1f} s, {verdict.rows_per_second:.0f} rows/s"
+    if verdict.references:
+        speed += f"; {verdict.references} of them references, with nothing to decode"
     table = Table("complaint", "rows", "for example", title=speed)
     for what, count in verdict.complaints.most_common():
         table.add_row(what, str(count), ", ".join(verdict.examples[what]))

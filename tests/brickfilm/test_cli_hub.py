@@ -55,6 +55,13 @@ def test_push_validate_remove_and_validate_again(hub: HubServer, work: Path) -> 
     assert "4 rows" in brickfilm("validate", REPO, "--workers", "1").output
 
 
+def test_references_are_validated_as_references(hub: HubServer, work: Path) -> None:
+    brickfilm("push", work, REPO, "--media", "none")
+    shown = brickfilm("validate", REPO).output
+    assert "8 rows" in shown
+    assert "8 of them references, with nothing to decode" in " ".join(shown.split())
+
+
 def test_only_here_leaves_what_was_published(hub: HubServer, work: Path) -> None:
     brickfilm("push", work, REPO)
     brickfilm("remove", work, "--source", "src0", "--only-here")
