@@ -46,10 +46,14 @@ def prompt_text(name: str, *, images: bool, at: str) -> str:
 
 
 def _positions(at: str) -> list[float]:
+    complaint = UsageError(f"--at {at!r}: give shares of a clip from 0 to 1, as 0.2,0.5,0.8")
     try:
-        return [float(share) for share in at.split(",")]
+        shares = [float(share) for share in at.split(",")]
     except ValueError as error:
-        raise UsageError(f"--at {at!r}: give shares of a clip, such as 0.2,0.5,0.8") from error
+        raise complaint from error
+    if not all(0 <= share <= 1 for share in shares):
+        raise complaint
+    return shares
 
 
 def _as_json(captions: Sequence[str], found: Sequence[list[Finding]]) -> dict[str, object]:
