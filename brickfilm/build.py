@@ -18,7 +18,7 @@ from brickfilm.errors import Interrupted, ItemError, UsageError
 from brickfilm.executors import Executor, LocalExecutor
 from brickfilm.jobs import JobDesk
 from brickfilm.lane import Row
-from brickfilm.ledger import Ledger, Outcome
+from brickfilm.ledger import FILENAME, Ledger, Outcome
 from brickfilm.pipeline import AnyStage, Pipeline, Recorder, Source
 from brickfilm.plan import Plan
 from brickfilm.progress import shown
@@ -113,8 +113,12 @@ def one_pass(
 
 def cancel_jobs(source: Source, stages: Sequence[AnyStage], *, workdir: str | Path) -> None:
     """End the open jobs of a build at the batch service, and keep what they have answered."""
+    if not (Path(workdir) / FILENAME).is_file():
+        raise UsageError(f"{str(workdir)!r} holds no build: name the --out folder of a build")
     pipeline = Pipeline.of(source, with_writer(stages))
     with Ledger(Path(workdir)) as ledger, JobDesk(pipeline, ledger) as desk:
+        if not ledger.open_jobs():
+            _say("no job is open")
         desk.cancel(_say)
 
 

@@ -91,6 +91,20 @@ def test_prompt_show_prints_exactly_what_is_sent(server: CaptionServer, tmp_path
     assert "10 % and 90 %" in brickfilm("prompt", "show", "--at", "0.1,0.9").stdout
 
 
+@pytest.mark.parametrize("at", ["0.1,1.5", "-0.2", "nan", "half"])
+def test_a_still_outside_its_clip_is_no_prompt(at: str) -> None:
+    said = brickfilm("prompt", "show", f"--at={at}")
+    assert isinstance(said.exception, UsageError)
+    assert "give shares of a clip" in str(said.exception)
+
+
+def test_cancel_wants_a_build_and_makes_none(tmp_path: Path) -> None:
+    said = brickfilm("cancel", tmp_path, "--out", tmp_path / "typo")
+    assert isinstance(said.exception, UsageError)
+    assert "name the --out folder of a build" in str(said.exception)
+    assert not (tmp_path / "typo").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
