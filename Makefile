@@ -17,7 +17,7 @@ test: $(VENV)/.dev lint ## unit and integration tests
 	$(BIN)/python -m pytest
 
 test-slow: $(VENV)/.slow ## kill, storm, browser, multi-process and tiny-training tests
-	$(BIN)/python -m pytest -m slow --timeout 900
+	$(BIN)/python -m pytest -m "slow and not soak" --timeout 900
 
 soak: $(VENV)/.slow ## more kills, more seeds, long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600

@@ -30,12 +30,16 @@ class Encoding:
     """Lines; a taller film is scaled down, a lower one never up."""
 
     def options(self) -> dict[str, str]:
-        """For the encoder: a closed GOP, and forced keyframes that reset it."""
+        """For the encoder: a closed GOP, and forced keyframes that reset it.
+
+        No macroblock tree: its fast code reads memory that nobody wrote, and the bytes of a clip
+        then change from one process to the next (glibc's MALLOC_PERTURB_ shows it).
+        """
         return {
             "crf": str(self.crf),
             "preset": self.preset,
             "forced-idr": "1",
-            "x264-params": "open-gop=0",
+            "x264-params": "open-gop=0:mbtree=0",
         }
 
 

@@ -32,7 +32,9 @@ class Encoding:
         """The codec's private options."""
         options = {"crf": str(self.crf), "preset": self.preset}
         if self.codec == "libx264":
-            options["x264-params"] = f"open-gop={int(self.open_gop)}:threads={self.threads}"
+            # no macroblock tree, so that bytes repeat: see brickfilm.media.encode
+            gop = int(self.open_gop)
+            options["x264-params"] = f"open-gop={gop}:threads={self.threads}:mbtree=0"
         return options
 
 

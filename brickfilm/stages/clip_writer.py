@@ -36,7 +36,7 @@ class ClipWriter(Sink):
     and last frames (`verify="full"`: every frame) like the source's frames of that number.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     gives = ("path",)
 
     crf: int = 18
