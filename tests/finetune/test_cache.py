@@ -68,7 +68,8 @@ def test_several_processes_make_the_same_cache(make_recipe: MakeRecipe, tmp_path
     assert build_cache(two, processes=2).clips == 6
     for order in orders(one, 3):
         for a, b in zip(loading(one)(order).samples, loading(two)(order).samples, strict=True):
-            torch.testing.assert_close(a.mean, b.mean, rtol=0, atol=0)
+            # to float32's rounding: a worker may sum with another number of threads
+            torch.testing.assert_close(a.mean, b.mean, rtol=0, atol=1e-6)
 
 
 def test_a_clip_that_does_not_decode_is_skipped_and_counted(
