@@ -57,6 +57,10 @@ def build(
     captions: Annotated[
         str, typer.Option(help="gpt-4o, sidecar (.vtt/.srt/.json beside the films) or none")
     ] = "gpt-4o",
+    sound: Annotated[
+        bool,
+        typer.Option("--sound", help="clips keep their films' sound; without it they have none"),
+    ] = False,
     dry_run: DryRun = False,
     recipe_for: Annotated[
         Path | None,
@@ -71,7 +75,7 @@ def build(
     """Build a captioned dataset; run it again to go on where it stopped."""
     from brickfilm.commands.build import lock_recipe, recipe_of, rehearse_build, run_build
 
-    recipe = recipe_of(footage, captions)
+    recipe = recipe_of(footage, captions, sound=sound)
     if locked or allow_drift:
         recipe = lock_recipe(recipe, out, allow_drift=allow_drift)
     if dry_run:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property
@@ -215,9 +215,18 @@ def digest_of(value: Any, length: int = 16) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+def added(default: Any) -> Any:
+    """A setting that came after the first release of its stage.
+
+    At its default it enters no digest, so what older versions answered still holds.
+    """
+    return field(default=default, metadata={"added": True})
+
+
 def _settings(part: object) -> dict[str, Any]:
     compared = [f for f in fields(part) if f.compare] if is_dataclass(part) else []
-    return {f.name: getattr(part, f.name) for f in compared}
+    values = {f.name: (f, getattr(part, f.name)) for f in compared}
+    return {n: v for n, (f, v) in values.items() if not ("added" in f.metadata and v == f.default)}
 
 
 def _plain(value: Any) -> Any:

@@ -47,9 +47,13 @@ class Forecaster(Protocol):
         """In words, by `str`."""
 
 
-def recipe_of(footage: Path, captions: str) -> Recipe:
+def recipe_of(footage: Path, captions: str, *, sound: bool = False) -> Recipe:
     """A recipe from a `.py` file, or the default stages over films."""
-    return load_recipe(footage) if footage.suffix == ".py" else default_recipe(footage, captions)
+    if footage.suffix != ".py":
+        return default_recipe(footage, captions, sound=sound)
+    if sound:
+        raise UsageError(f"--sound: write ClipWriter(sound=True) into the recipe {str(footage)!r}")
+    return load_recipe(footage)
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -89,13 +93,14 @@ def _checked_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:
     return tuple(stages)  # type: ignore[arg-type]  # just looked at
 
 
-def default_recipe(footage: Path, captions: str) -> Recipe:
+def default_recipe(footage: Path, captions: str, *, sound: bool = False) -> Recipe:
     """Shots of 15-200 frames, three stills, and captions from where `captions` says."""
-    from brickfilm import FolderSource, FrameSampler, SceneSplitter
+    from brickfilm import ClipWriter, FolderSource, FrameSampler, SceneSplitter
 
+    writers = [ClipWriter(sound=True)] if sound else []
     return Recipe(
         FolderSource(footage),
-        (SceneSplitter(), FrameSampler(), *_captioners(captions)),
+        (SceneSplitter(), *writers, FrameSampler(), *_captioners(captions)),
     )
 
 

@@ -9,7 +9,8 @@ from brickfilm.media.decode import Film, Frame, opened, plane
 from brickfilm.media.encode import ClipEncoder, Encoding
 from brickfilm.media.probe import Facts, probe, sha256_of
 from brickfilm.media.reduce import ReducedFrame, halved, reduced
-from brickfilm.media.verify import NotAsPlanned, verify_clip
+from brickfilm.media.sound import Sound
+from brickfilm.media.verify import NotAsPlanned, verify_clip, verify_sound
 
 __all__ = [
     "ClipEncoder",
@@ -20,6 +21,7 @@ __all__ = [
     "Frame",
     "NotAsPlanned",
     "ReducedFrame",
+    "Sound",
     "counted",
     "halved",
     "opened",
@@ -28,4 +30,5 @@ __all__ = [
     "reduced",
     "sha256_of",
     "verify_clip",
+    "verify_sound",
 ]

@@ -13,6 +13,7 @@ from av.video.frame import PictureType
 
 from brickfilm.errors import MediaError
 from brickfilm.media.decode import Frame, reason
+from brickfilm.media.sound import Sound
 from brickfilm.media.upright import Upright
 
 COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace")
@@ -54,6 +55,7 @@ class ClipEncoder:
         time_base: Fraction,
         end_pts: int,
         keyframes: set[int],
+        sound: Sound | None = None,
     ) -> None:
         """`keyframes`: positions in the clip that must be keyframes. `end_pts`: in film time."""
         self.path = path
@@ -61,6 +63,8 @@ class ClipEncoder:
         self.time_base = time_base
         self.end_pts = end_pts
         self.keyframes = keyframes | {0}
+        self.sound = sound
+        self.has_sound = False
         self.pts: list[int] = []
         self.size = (0, 0)
         self._shown_for: dict[int, int] = {}
@@ -132,6 +136,15 @@ class ClipEncoder:
             setattr(context, tag, getattr(shown, tag))
         context.color_range = shown.color_range
         self._stream = stream
+        if self.sound:
+            self._add_sound(self.sound)
+
+    def _add_sound(self, sound: Sound) -> None:
+        """All of it before the first picture: a clip's sound is small, and the muxer sorts."""
+        packets = sound.add_to(self._container)
+        self.has_sound = bool(packets)
+        for packet in packets:
+            self._write(packet)
 
     def _mux(self, packets: Sequence[Any]) -> None:
         for packet in packets:

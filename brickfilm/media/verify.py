@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError
 from brickfilm.media.decode import Film, opened, plane
+from brickfilm.media.sound import AAC_FRAME
 
 Luma = NDArray[np.uint8]
 
@@ -38,6 +40,21 @@ def verify_clip(
         positions = range(len(pts)) if full else sorted({0, len(pts) - 1})
         seen = _lumas(film, pts, set(positions), full=full)
         return min(_like_its_own(path, n, seen[n], looks, at_least_db) for n in positions)
+
+
+def verify_sound(path: Path, seconds: float) -> None:
+    """A clip's sound begins with its first frame and ends with its last, to one frame of AAC."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        packets = [p for p in container.demux(stream) if p.pts is not None]
+        begins = float(packets[0].pts * stream.time_base)
+        ends = float((packets[-1].pts + packets[-1].duration) * stream.time_base)
+        off = max(abs(begins), abs(ends - seconds))
+        if off > (AAC_FRAME + 1) / stream.rate:
+            raise NotAsPlanned(
+                f"the sound of {path.name!r} lasts from {begins:.3f} to {ends:.3f} s, "
+                f"0 to {seconds:.3f} were planned"
+            )
 
 
 def _same_times(film: Film, pts: Sequence[int]) -> None:

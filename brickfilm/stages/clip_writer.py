@@ -16,13 +16,15 @@ from brickfilm.media import (
     Encoding,
     Frame,
     NotAsPlanned,
+    Sound,
     plane,
     sha256_of,
     verify_clip,
+    verify_sound,
 )
 from brickfilm.records import Clip
 from brickfilm.sink import Session, Sink
-from brickfilm.stage import Answer
+from brickfilm.stage import Answer, added
 
 EDGE = 2
 """Frames kept from either end for checking: the end's own, and its neighbour."""
@@ -45,6 +47,9 @@ class ClipWriter(Sink):
     max_height: int | None = None
     keyframes: tuple[float, ...] = (0.2, 0.5, 0.8)
     """Positions in the clip, 0..1, that are keyframes: where stills are looked at."""
+    sound: bool = added(False)
+    """Whether a clip has its film's sound, cut to its span (AAC). A film without any, or whose
+    clock jumps back, gives clips without."""
     verify: Literal["ends", "full"] = field(default="ends", compare=False)
     at_least_db: float = field(default=30.0, compare=False)
     """PSNR below which a written frame is not accepted as its source's."""
@@ -87,7 +92,9 @@ class _Writing:
             time_base=clip.video.time_base,
             end_pts=clip.span.end_pts,
             keyframes={round(p * (self.count - 1)) for p in writer.keyframes},
+            sound=_sound_of(clip, work) if writer.sound else None,
         )
+        self.seconds = clip.end - clip.start
         self.written = 0
 
     def add(self, n: int, frame: Frame) -> None:
@@ -117,6 +124,8 @@ class _Writing:
         self.encoder.abort()
 
     def _verified(self) -> float:
+        if self.encoder.has_sound:
+            verify_sound(self.temporary, self.seconds)
         return verify_clip(
             self.temporary,
             self.encoder.planned,
@@ -124,3 +133,12 @@ class _Writing:
             full=self.writer.verify == "full",
             at_least_db=self.writer.at_least_db,
         )
+
+
+def _sound_of(clip: Clip, work: Path) -> Sound | None:
+    """The sound of a clip's span; where the film's clock jumps, a time is no place in it."""
+    video, span = clip.video, clip.span
+    if video.clock_jumps:
+        return None
+    start, end = (pts * video.time_base for pts in (span.start_pts, span.end_pts))
+    return Sound(work / video.path, start, end)
