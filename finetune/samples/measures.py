@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from finetune.errors import SamplingError
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-BLOCK = 8  # pixels; motion is seen on averages of such squares, so that noise is none
+MOVING = 0.9  # quantile of the flow over the picture: what moves fills a tenth of it
+SMALLEST = 16  # pixels a side, below which there is no flow to see
 HELD = 0.5 / 255  # a mean change below half a level is a held frame
+EVEN = 0.5 / 255  # gradients below it are no edges that could blur
 
 
 class Measures(NamedTuple):
     """Of one clip; brightness in [0, 1]."""
 
     flicker: float  # mean |x[t-1] - 2 x[t] + x[t+1]| / 2: what changes and changes back
-    motion: float  # mean change of 8-pixel blocks from frame to frame
+    motion: float  # optical flow from frame to frame, in frame heights
     frozen: float  # share of frames that hold the one before
     sharpness: float  # mean gradient between neighbouring pixels
     sharpness_drift: float  # last quarter / first quarter - 1
@@ -39,7 +43,11 @@ NAMES = {
 
 
 def measure(frames: Tensor) -> Measures:
-    """All of them. A picture alone neither moves nor drifts."""
+    """All of them, of frames [T, 3, H, W] uint8. A picture alone neither moves nor drifts.
+
+    Raises SamplingError for what is no clip.
+    """
+    _check(frames)
     colours = frames.float() / 255
     luma = brightness(colours)
     return Measures(
@@ -65,11 +73,20 @@ def flicker(luma: Tensor) -> float:
 
 
 def motion(luma: Tensor) -> float:
-    """Mean change of blocks a frame: cheaper than optical flow, blind to flat surfaces."""
+    """Mean over pairs of frames of the flow (DIS, Kroeger et al., 2016) of what moves.
+
+    A tenth of the picture is faster than the number of its pair: an even surface has no flow of
+    its own, and takes its neighbours'.
+    """
+    import cv2
+
     if len(luma) < 2:
         return 0.0
-    blocks = F.avg_pool2d(luma[:, None], min(BLOCK, *luma.shape[-2:]))
-    return float(blocks.diff(dim=0).abs().mean())
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    pictures = (luma * 255).round().to(torch.uint8).numpy()
+    fields = (flow.calc(one, two, None) for one, two in zip(pictures, pictures[1:], strict=False))
+    speeds = [np.quantile(np.linalg.norm(field, axis=2), MOVING) for field in fields]
+    return float(np.mean(speeds)) / luma.shape[1]
 
 
 def frozen(luma: Tensor) -> float:
@@ -87,8 +104,8 @@ def gradients(luma: Tensor) -> Tensor:
 
 def sharpness_drift(luma: Tensor) -> float:
     """-0.5: the last quarter is half as sharp as the first."""
-    first, last = _ends(gradients(luma))
-    return float(last.mean() / first.mean().clamp(min=1e-6) - 1)
+    first, last = (part.mean().clamp(min=EVEN) for part in _ends(gradients(luma)))
+    return float(last / first - 1)
 
 
 def colour_drift(colours: Tensor) -> float:
@@ -101,3 +118,18 @@ def _ends(values: Tensor) -> tuple[Tensor, Tensor]:
     """First and last quarter of a clip."""
     quarter = max(1, len(values) // 4)
     return values[:quarter], values[-quarter:]
+
+
+def _check(frames: Tensor) -> None:
+    if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3:
+        raise SamplingError(
+            f"a clip of {frames.dtype} {list(frames.shape)} cannot be measured: "
+            "give frames [T, 3, H, W] of torch.uint8"
+        )
+    if not len(frames):
+        raise SamplingError("a clip of 0 frames cannot be measured: give one at least")
+    if min(frames.shape[2:]) < SMALLEST:
+        raise SamplingError(
+            f"frames of {frames.shape[2]}x{frames.shape[3]} cannot be measured: "
+            f"give {SMALLEST} pixels a side at least"
+        )
