@@ -39,6 +39,7 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 $(VENV)/.slow: $(VENV)/.dev
+	$(PIP) -e '.[dev,finetune,demo]' playwright  # drives the system's Chromium
 	$(PIP) bitsandbytes einops galore-torch peft tqdm wandb
 	$(PIP) --no-deps colossalai==0.5.0  # its own pins are of 2024; docs/finetune.md
 	touch $@
