@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,22 +11,27 @@ from typing import Annotated, Any
 
 import typer
 
-from finetune.errors import SamplingError
-from finetune.model_card import template
+from finetune.errors import FinetuneError, SamplingError
+from finetune.models.vae import STRIDE
 from finetune.sample import command, sample_all
 from finetune.samples.draw import OnStep
 from finetune.samples.examples import PROMPTS
+from finetune.samples.images import file_digest
 from finetune.samples.pipeline import Pipeline
-from finetune.samples.request import Request
+from finetune.samples.request import SMALLEST, Request
+from finetune.space import export_space
 
 GALLERY = 8  # newest videos
-LENGTHS = (1, 64)  # frames that the slider offers
-SIDES = (16, 720)  # pixels
-STYLE = "footer {display: none !important} .gradio-container {max-width: 1100px !important}"
+LONGEST, WIDEST = 64, 720  # frames and pixels that the sliders offer, or what the model is asked
+STYLE = """
+footer {display: none !important}
+.gradio-container, .gradio-container main {max-width: 1100px !important; margin: 0 auto !important}
+.grid-container {grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)) !important}
+"""
 
 
 class Studio:
-    """One pipeline behind a page: a request at a time, each into a folder of its own."""
+    """One pipeline behind a page: a request at a time, all into one folder."""
 
     def __init__(self, pipeline: Pipeline, out: Path) -> None:
         self.pipeline, self.out = pipeline, out
@@ -43,11 +49,11 @@ class Studio:
         seed: float,
         *,
         progress: Any,
-    ) -> tuple[str, list[tuple[str, str]], str]:
-        """The video, the gallery, and the same video's sidecar."""
+    ) -> tuple[str, str, list[tuple[str, str]]]:
+        """The video, its sidecar, and the gallery."""
         request = self.pipeline.request(
             prompt=prompt,
-            image=image,
+            image=image and self._kept(image),
             frames=int(frames),
             height=int(height),
             width=int(width),
@@ -57,7 +63,13 @@ class Studio:
         )
         (file,) = sample_all(self.pipeline, [request], self.out, bar=_told_to(progress))
         self.made = [(str(file), prompt), *(m for m in self.made if m[0] != str(file))][:GALLERY]
-        return str(file), self.made, str(file.with_suffix(".json"))
+        return str(file), str(file.with_suffix(".json")), self.made
+
+    def _kept(self, image: str) -> str:
+        """A copy of an uploaded picture, which a sample can be made again from."""
+        kept = self.out / f"{file_digest(image)[:16]}{Path(image).suffix}"
+        shutil.copyfile(image, kept)
+        return str(kept)
 
 
 def _told_to(progress: Any) -> Any:
@@ -84,69 +96,71 @@ def build_page(pipeline: Pipeline, out: Path) -> Any:
 
     def generate(*fields: Any, progress: Any = gr.Progress()) -> Any:  # noqa: B008
         try:
-            return studio.make(*fields, progress=progress)
-        except SamplingError as error:
-            raise gr.Error(str(error)) from error
+            video, sidecar, made = studio.make(*fields, progress=progress)
+        except FinetuneError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return video, gr.DownloadButton(value=sidecar, interactive=True), made
 
     with gr.Blocks(title="brickfilm: text to video") as page:
-        gr.Markdown(f"# Text to video\nModel: `{pipeline.source.name}`, on {pipeline.device.type}.")
+        gr.Markdown(f"# Text to video\n`{pipeline.source.name}` on {pipeline.device.type}")
         with gr.Row():
-            with gr.Column():
-                fields = _fields(gr, pipeline)
-                button = gr.Button("Generate", variant="primary", elem_id="generate")
-                gr.Examples([[prompt] for prompt in PROMPTS], [fields[0]], label="Examples")
-            with gr.Column():
+            with gr.Column(scale=4):
+                prompt, button, image = _asking(gr)
+            with gr.Column(scale=5):
                 video = gr.Video(label="Video", autoplay=True, loop=True, elem_id="video")
-                sidecar = gr.File(label="Settings, to make it again")
-                gallery = gr.Gallery(label="Made here", columns=4, height=220)
-        asked = [button.click, fields[0].submit]
-        for ask in asked:
-            ask(generate, fields, [video, gallery, sidecar], concurrency_limit=1)
+                sidecar = gr.DownloadButton(
+                    "Its settings, to make it again", size="sm", interactive=False
+                )
+        fields = [prompt, image, *_settings(gr, pipeline)]
+        gr.Examples([[text] for text in PROMPTS], [prompt], label="Examples")
+        gallery = gr.Gallery(label="Made here", columns=4, height=220, fit_columns=False)
+        gr.on(
+            [button.click, prompt.submit],
+            generate,
+            fields,
+            [video, sidecar, gallery],
+            show_progress_on=video,
+            concurrency_limit=1,
+        )
     return page
 
 
-def _fields(gr: Any, pipeline: Pipeline) -> list[Any]:
-    """What a person can say, in the order in which `Studio.make` takes it."""
-    usual = pipeline.request(prompt=PROMPTS[0])
+def _asking(gr: Any) -> tuple[Any, Any, Any]:
+    """What most people need: the prompt, the button, and a picture to start from."""
     prompt = gr.Textbox(label="Prompt", lines=3, placeholder="What is to be seen", elem_id="prompt")
+    button = gr.Button("Generate", variant="primary", elem_id="generate")
     with gr.Accordion("A picture to start from", open=False):
-        image = gr.Image(label="First frame", type="filepath")
-    frames = gr.Slider(*LENGTHS, value=usual.frames, step=1, label="Frames")
+        image = gr.Image(label="First frame", type="filepath", height=220)
+    return prompt, button, image
+
+
+def _settings(gr: Any, pipeline: Pipeline) -> list[Any]:
+    """All else that can be said, in the order in which `Studio.make` takes it."""
+    usual = pipeline.request(prompt=PROMPTS[0])
+    longest = max(LONGEST, usual.frames)
+    widest = max(WIDEST, usual.height, usual.width)
     with gr.Row():
-        height = gr.Slider(*SIDES, value=usual.height, step=8, label="Height")
-        width = gr.Slider(*SIDES, value=usual.width, step=8, label="Width")
+        frames = gr.Slider(1, longest, value=usual.frames, step=1, label="Frames")
+        height = gr.Slider(SMALLEST, widest, value=usual.height, step=STRIDE, label="Height")
+        width = gr.Slider(SMALLEST, widest, value=usual.width, step=STRIDE, label="Width")
     with gr.Row():
         steps = gr.Slider(2, 250, value=usual.steps, step=1, label="Steps")
         guidance = gr.Slider(0, 15, value=usual.guidance, step=0.5, label="Guidance")
-    seed = gr.Number(value=usual.seed, precision=0, label="Seed: the same seed, the same video")
-    return [prompt, image, frames, height, width, steps, guidance, seed]
+        seed = gr.Number(value=usual.seed, precision=0, label="Seed: the same seed, the same video")
+    return [frames, height, width, steps, guidance, seed]
 
 
-def serve(pipeline: Pipeline, out: Path, *, host: str, port: int | None) -> None:
-    """Serve the page until interrupted; on loopback unless another host is named."""
+def serve(
+    pipeline: Pipeline, out: Path, *, host: str | None = None, port: int | None = None
+) -> None:
+    """Serve the page until interrupted; on loopback unless a host (or Gradio's own setting of the
+    environment, as in a Space) says otherwise.
+    """
     out.mkdir(parents=True, exist_ok=True)
     page = build_page(pipeline, out)
     page.queue(max_size=16).launch(
         server_name=host, server_port=port, allowed_paths=[str(out.resolve())], css=STYLE
     )
-
-
-def export_space(folder: Path, model: str) -> None:
-    """Write a Space: `app.py`, `requirements.txt` and `README.md`, runnable from that folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    app = f'''"""A Space that samples {model}; python app.py runs it here as well."""
-
-from pathlib import Path
-
-from finetune.demo import serve
-from finetune.samples import Pipeline
-
-serve(Pipeline.from_pretrained({model!r}), Path("samples"), host="0.0.0.0", port=7860)
-'''
-    (folder / "app.py").write_text(app)
-    (folder / "requirements.txt").write_text("brickfilm[finetune,demo]\n")
-    card = template("space.md.jinja").replace("{{ model }}", model)
-    (folder / "README.md").write_text(card)
 
 
 def _gradio() -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 WIDTH, HEIGHT, EDGE = 320, 120, 22
 BINS = 12
+SIDES = ("clips", "samples")  # what lies behind, and what before
 Points = Sequence[tuple[float, float]]
 
 
@@ -26,15 +27,25 @@ def curve(title: str, points: Points, *, dots: bool = False) -> str:
     return _framed(title, inner, *ends)
 
 
-def overlaid(title: str, back: Sequence[float], front: Sequence[float]) -> str:
-    """Two distributions over one axis, each as shares: back filled, front as an outline."""
+def overlaid(
+    title: str,
+    back: Sequence[float],
+    front: Sequence[float],
+    within: tuple[float, float] | None = None,
+) -> str:
+    """Two distributions over one axis, each as shares: back filled, front as an outline.
+
+    within: the ends of the axis; none is those of the values.
+    """
     everything = [*back, *front]
     if not everything:
         return ""
-    low, high = min(everything), max(everything)
-    high = high if high > low else low + 1e-6
+    low, high = within or (min(everything), max(everything))
+    if high <= low:
+        low, high = low - abs(low) / 2 - 1e-6, high + abs(high) / 2 + 1e-6
     inner = _bars(back, low, high, "back") + _bars(front, low, high, "front")
-    return _framed(title, inner, f"{low:.3g}", f"{high:.3g}")
+    means = [f"{who} {np.mean(v):.3g}" for who, v in zip(SIDES, (back, front), strict=True) if v]
+    return _framed(title, inner, f"{low:.3g}", f"{high:.3g}", below="; ".join(means))
 
 
 def _bars(values: Sequence[float], low: float, high: float, kind: str) -> str:
@@ -56,12 +67,13 @@ def _scaled(values: np.ndarray, start: float, end: float) -> np.ndarray:
     return scaled
 
 
-def _framed(title: str, inner: str, left: str, right: str) -> str:
+def _framed(title: str, inner: str, left: str, right: str, *, below: str = "") -> str:
     base = HEIGHT - EDGE
+    small = f"<small>{escape(below)}</small>" if below else ""
     return (
         f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{escape(title)}</title>'
         f'<line x1="{EDGE}" x2="{WIDTH - EDGE}" y1="{base}" y2="{base}"/>{inner}'
         f'<text x="{EDGE}" y="{HEIGHT - 6}">{escape(left)}</text>'
         f'<text x="{WIDTH - EDGE}" y="{HEIGHT - 6}" text-anchor="end">{escape(right)}</text></svg>'
-        f"<figcaption>{escape(title)}</figcaption></figure>"
+        f"<figcaption>{escape(title)}{small}</figcaption></figure>"
     )

@@ -15,6 +15,8 @@ from finetune.svg import curve, overlaid
 
 ABOUT, TRAINING, PAGE = "about.json", "training.json", "index.html"
 MOST = 8  # checkpoints on the page: the first and the newest
+KINDS = 4  # of batches, named one by one
+WITHIN = {"frozen": (0.0, 1.0)}  # the ends of a chart's axis, where not those of the values
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class Checkpoint:
     @property
     def title(self) -> str:
         return f"step {self.about['step']:,}"
+
+    @property
+    def loss(self) -> float:
+        """At fixed clips, noise and timesteps."""
+        return float(self.about["values"]["validation/loss"])
 
     @property
     def samples(self) -> list[dict[str, Any]]:
@@ -66,22 +73,44 @@ def render(out: Path, recipe: Recipe) -> str:
         "validation.html.jinja"
     )
     return template.render(
-        name=out.name,
+        name="/".join(out.parts[-2:]),
         recipe=json.dumps(recipe.as_dict(), indent=2),
+        facts=facts(recipe),
         init=recipe.init,
+        averaged=bool(recipe.optimizer.ema),
         rows=rows,
         hidden=len(every) - len(rows),
         prompts=rows[-1].samples,
-        validation=every,
         curves=_curves(out, every),
         charts=_charts(out, rows[-1]),
         sweep=rows[-1].sweep,
     )
 
 
+def facts(recipe: Recipe) -> dict[str, str]:
+    """What a reader asks of a recipe first."""
+    asked, schedule, average = recipe.validation, recipe.schedule, recipe.optimizer.ema
+    batches = [f"{b.batch} x {_frames(b.frames)} at {b.resolution}" for b in recipe.buckets]
+    batches[KINDS:] = [f"{len(batches[KINDS:])} kinds more"] if batches[KINDS:] else []
+    return {
+        "Data": recipe.dataset,
+        "Starts from": "random weights" if recipe.init == "random" else recipe.init,
+        "Steps": f"{recipe.steps:,}",
+        "Batches": ", ".join(batches),
+        "Learning rate": f"{schedule.kind.replace('_', ' ')}, at most {schedule.peak:g}",
+        "Weights shown": f"averaged, decay {average:g}" if average else "as they are",
+        "Samples": f"{_frames(asked.frames)} of {asked.height}x{asked.width}, "
+        f"{asked.steps} steps, guidance {asked.guidance:g}",
+    }
+
+
+def _frames(count: int) -> str:
+    return f"{count} frames" if count > 1 else "one frame"
+
+
 def _curves(out: Path, every: Sequence[Checkpoint]) -> list[str]:
     """The validation loss, and the training loss beside it."""
-    points = [(float(c.about["step"]), float(c.about["values"]["validation/loss"])) for c in every]
+    points = [(float(c.about["step"]), c.loss) for c in every]
     return [
         curve("validation loss: fixed clips, noise and timesteps", points, dots=True),
         curve("training loss", _training_loss(out / "metrics.jsonl")),
@@ -100,6 +129,6 @@ def _charts(out: Path, newest: Checkpoint) -> list[str]:
     clips = json.loads((out / "samples" / TRAINING).read_text())
     ours = [sample["measures"] for sample in newest.about["samples"] if not sample["sweep"]]
     return [
-        overlaid(title, [c[name] for c in clips], [s[name] for s in ours])
+        overlaid(title, [c[name] for c in clips], [s[name] for s in ours], WITHIN.get(name))
         for name, title in NAMES.items()
     ]

@@ -103,6 +103,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "finetune.release",
         "finetune.run",
         "finetune.sample",
+        "finetune.space",
         "finetune.train",
         "finetune.validation",
         "finetune.validation_page",

@@ -6,6 +6,7 @@ whose samples have the numbers of its training clips may still be wrong, one who
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -84,7 +85,7 @@ def motion(luma: Tensor) -> float:
         return 0.0
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     pictures = (luma * 255).round().to(torch.uint8).numpy()
-    fields = (flow.calc(one, two, None) for one, two in zip(pictures, pictures[1:], strict=False))
+    fields = (flow.calc(one, two, None) for one, two in pairwise(pictures))
     speeds = [np.quantile(np.linalg.norm(field, axis=2), MOVING) for field in fields]
     return float(np.mean(speeds)) / luma.shape[1]
 

@@ -8,37 +8,37 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from shutil import which
+from typing import Any
 
 import pytest
 
-from finetune.demo import export_space
+from tests.finetune.browser import opened, wide
 from tests.finetune.ranks import free_port
 from tests.finetune.toymodel import PROMPT
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PLAYS = (
+    "() => { const v = document.querySelector('#video video');"
+    " return v && v.readyState >= 2 && v.videoWidth === 48 && v.currentTime > 0 }"
+)
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def page_address(toy_model: Path, tmp_path: Path) -> Iterator[str]:
-    """The demo, served by its own command."""
+@contextmanager
+def served(words: list[str], folder: Path) -> Iterator[str]:
+    """A page, served by a Python that starts in a folder with these words; its address."""
     pytest.importorskip("gradio")
-    port = free_port()
-    words = ["--model", str(toy_model), "--port", str(port), "--out", str(tmp_path / "made")]
-    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "OMP_NUM_THREADS": "1"}
+    port = str(free_port())
+    environment = {n: v for n, v in os.environ.items() if n != "PYTHONPATH"}
+    environment |= {"GRADIO_SERVER_PORT": port, "GRADIO_ANALYTICS_ENABLED": "False"}
     server = subprocess.Popen(
-        [sys.executable, "-m", "finetune.demo", *words], cwd=ROOT, env=environment
+        [sys.executable, *words], cwd=folder, env={**environment, "OMP_NUM_THREADS": "1"}
     )
-    address = f"http://127.0.0.1:{port}/"
     try:
-        wait_for(address, server)
-        yield address
+        wait_for(f"http://127.0.0.1:{port}/", server)
+        yield f"http://127.0.0.1:{port}/"
     finally:
         server.terminate()
         server.wait(20)
@@ -53,34 +53,34 @@ def wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the demo did not answer within two minutes")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt install chromium")
-def test_type_generate_and_see_a_playing_video(page_address: str, tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.goto(page_address)
-        page.fill("#prompt textarea", PROMPT)
-        page.click("#generate")
-        video = page.locator("#video video")
-        video.wait_for(timeout=90_000)
-        page.wait_for_function(
-            "() => { const v = document.querySelector('#video video');"
-            " return v && v.readyState >= 2 && v.videoWidth === 48 && v.currentTime > 0 }",
-            timeout=60_000,
-        )
-        shot = Path(os.environ.get("DEMO_SCREENSHOT", tmp_path / "demo.png"))
-        page.screenshot(path=str(shot))
-        page.fill("#prompt textarea", "   ")
-        page.click("#generate")
+def generate(page: Any, prompt: str) -> None:
+    page.fill("#prompt textarea", prompt)
+    page.click("#generate")
+
+
+def test_type_generate_and_see_a_playing_video(toy_model: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    words = ["-m", "finetune.demo", "--model", str(toy_model), "--out", str(made)]
+    with served(words, ROOT) as address, opened(address, width=400) as (page, asked):
+        generate(page, PROMPT)
+        page.locator("#video video").wait_for(timeout=90_000)
+        page.wait_for_function(PLAYS, timeout=60_000)
+        assert not wide(page)
+        generate(page, "   ")
         page.get_by_text("the prompt is empty").first.wait_for(timeout=30_000)
-        browser.close()
-    assert len(list((tmp_path / "made").glob("*.mp4"))) == 1
+        assert not [a for a in asked if not a.startswith((address, "data:", "blob:"))]
+    assert len(list(made.glob("*.mp4"))) == 1
 
 
-def test_the_space_holds_what_it_needs(toy_model: Path, tmp_path: Path) -> None:
-    export_space(tmp_path / "space", str(toy_model))
-    names = {path.name for path in (tmp_path / "space").iterdir()}
-    assert names == {"app.py", "requirements.txt", "README.md"}
-    compile((tmp_path / "space" / "app.py").read_text(), "app.py", "exec")
-    assert "sdk: gradio" in (tmp_path / "space" / "README.md").read_text()
+def test_a_space_runs_from_its_own_folder(toy_model: Path, tmp_path: Path) -> None:
+    space = export(tmp_path / "space", toy_model)
+    with served(["app.py"], space) as address, opened(address) as (page, _):
+        generate(page, PROMPT)
+        page.wait_for_function(PLAYS, timeout=90_000)
+    assert len(list((space / "samples").glob("*.mp4"))) == 1
+
+
+def export(folder: Path, model: str | Path) -> Path:
+    words = ["-m", "finetune.demo", "--model", str(model), "--export-space", str(folder)]
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
+    return folder

@@ -35,6 +35,7 @@ from finetune.samples import Pipeline
 from finetune.samples.examples import PROMPTS
 from finetune.train import train
 from finetune.validation import Validate
+from tests.finetune.browser import opened, wide
 from tests.servers.hub import HubServer
 
 REPO = "maker/bricks"
@@ -103,6 +104,20 @@ def test_the_page_shows_four_checkpoints_of_eight_prompts_and_needs_nothing_else
     assert "before training" in page
     assert '"peak": 0.002' in page.replace("&#34;", '"')
     assert page.count("<svg") == 2 + 6
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_plays_in_a_browser_and_asks_for_nothing(trained: Recipe, width: int) -> None:
+    page_file = (Path(trained.out) / "samples" / "index.html").resolve()
+    with opened(page_file.as_uri(), width=width) as (page, asked):
+        page.get_by_role("button", name="Play all").click()
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('video')].every(v => v.currentTime > 0)"
+        )
+        assert not [a for a in asked if not a.startswith("data:") and a != page_file.as_uri()]
+        assert not wide(page)
+        first = page.locator("tbody tr").first.inner_text()
+    assert "step 0" in first and "before training" in first
 
 
 def test_down_a_column_only_the_weights_change(trained: Recipe) -> None:
