@@ -18,7 +18,8 @@ from brickfilm.errors import Interrupted, ItemError, UsageError
 from brickfilm.executors import Executor, LocalExecutor
 from brickfilm.jobs import JobDesk
 from brickfilm.lane import Row
-from brickfilm.ledger import FILENAME, Ledger, Outcome
+from brickfilm.ledger import Ledger, Outcome
+from brickfilm.ledger_file import FILENAME
 from brickfilm.pipeline import AnyStage, Pipeline, Recorder, Source
 from brickfilm.plan import Plan
 from brickfilm.progress import shown

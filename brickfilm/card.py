@@ -34,7 +34,7 @@ class CardPage:
 
 def dataset_card(shelf: Shelf, repo_id: str, *, media: str, sizes: Mapping[Place, int]) -> CardPage:
     """The card of a dataset that is about to be published, its splits having these sizes."""
-    held = {config: shelf.frame(config) for config in shelf.configs}
+    held = shelf.frames()
     frames = {config: rows for config, rows in held.items() if len(rows)}
     features = {config: _features(shelf, config, media) for config in frames}
     facts = facts_of(frames, build_facts(shelf), sizes)

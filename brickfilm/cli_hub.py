@@ -70,7 +70,8 @@ def remove(
     ] = False,
 ) -> None:
     """Take clips out for good, here and where they were published; prints what to answer."""
-    from brickfilm.removal import Request, remove
+    from brickfilm.commands.hub import run_remove
+    from brickfilm.removal import Request
 
     asked = {"source": source, "clip": clip, "uploader": uploader}
     given = [(kind, name) for kind, name in asked.items() if name]
@@ -78,8 +79,7 @@ def remove(
         raise UsageError("say what to remove: one of --source, --clip and --uploader")
     kind, name = given[0]
     request = Request(kind, name)  # type: ignore[arg-type]
-    done = remove(where, request, forget_history=forget_history, published=not only_here)
-    typer.echo(done.letter())
+    run_remove(where, request, forget_history=forget_history, published=not only_here)
 
 
 @hub_commands.command()

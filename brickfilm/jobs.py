@@ -113,7 +113,7 @@ class JobDesk:
         """Commit the job's key, its questions and their price, before anything is sent."""
         job = Job(key=uuid.uuid4().hex, part=stage.digest)
         with self.ledger.transaction():
-            self.ledger.open_job(job, pack.items)
+            self.ledger.open_job(job, {key: item.id for key, item in pack.items.items()})
             for key, item in pack.items.items():
                 reserved = stage.reserve(item)
                 if reserved is not None:
@@ -131,7 +131,7 @@ class JobDesk:
         if known is not None:
             self.ledger.submitted(job, known)
         else:
-            self._close(job, dict.fromkeys(self.ledger.job_keys(job), NOT_IN_ANSWER), "never sent")
+            self._close(job, dict.fromkeys(self.ledger.job_items(job), NOT_IN_ANSWER), "never sent")
 
     # -- collecting --------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class JobDesk:
                 continue
             landed = _collected(service, job.id, say)
             if isinstance(landed, ItemError):
-                landed = dict.fromkeys(self.ledger.job_keys(job), landed)
+                landed = dict.fromkeys(self.ledger.job_items(job), landed)
             if landed is not None:
                 self._close(job, landed, "collected")
                 ended = True
@@ -153,13 +153,13 @@ class JobDesk:
     def _close(self, job: Job, landed: Mapping[str, Answer | ItemError], state: str) -> None:
         """One transaction: every answer, every bill, and the job's end."""
         with self.ledger.transaction():
-            for key in self.ledger.job_keys(job):
+            for key, item in self.ledger.job_items(job).items():
                 answer = landed.get(key, NOT_IN_ANSWER)
                 if isinstance(answer, ItemError):
                     self._again_or_not((job.part, key), answer)
                     answer = answer.bill if isinstance(answer, Spoilt) else {}
                 else:
-                    self.ledger.remember(job.part, key, answer)
+                    self.ledger.remember(job.part, key, answer, item=item)
                 self.ledger.settle_in_job(job, key, answer)
             self.ledger.close_job(job, state)
 

@@ -5,51 +5,33 @@ Only the process that drives a build writes it; any number may read it meanwhile
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from brickfilm.errors import UsageError, WorkdirBusy, WorkdirUnusable
+from brickfilm.errors import UsageError
+from brickfilm.ledger_file import FILENAME, connect, lock, transaction
 from brickfilm.stage import Answer, Part
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILENAME = "ledger.sqlite"
-LOCKNAME = "ledger.lock"
-SCHEMA_VERSION = 1
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS parts (
-    digest TEXT PRIMARY KEY, name TEXT, version INTEGER, settings TEXT, first_used REAL
-);
-CREATE TABLE IF NOT EXISTS answers (
-    part TEXT, key TEXT, answer TEXT, seconds REAL, at REAL, PRIMARY KEY (part, key)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS intents (
-    id INTEGER PRIMARY KEY, stage TEXT, part TEXT, key TEXT, reserved REAL, settled REAL,
-    model TEXT, input_tokens INTEGER, output_tokens INTEGER, job TEXT, at REAL
-);
-CREATE INDEX IF NOT EXISTS intents_by_stage ON intents (stage);
-CREATE INDEX IF NOT EXISTS intents_by_job ON intents (job, key);
-CREATE TABLE IF NOT EXISTS jobs (
-    key TEXT PRIMARY KEY, part TEXT, id TEXT, state TEXT, note TEXT, at REAL
-);
-CREATE TABLE IF NOT EXISTS job_items (part TEXT, key TEXT, job TEXT, PRIMARY KEY (part, key));
-CREATE TABLE IF NOT EXISTS films (id TEXT PRIMARY KEY, facts TEXT);
-CREATE TABLE IF NOT EXISTS outcomes (
-    position INTEGER, stage TEXT, kind TEXT, item TEXT, source_id TEXT, outcome TEXT,
-    reason TEXT, message TEXT, seconds REAL
-);
-"""
+NAMED = (
+    ("answers", "item"),
+    ("answers", "key"),
+    ("job_items", "item"),
+    ("outcomes", "item"),
+    ("outcomes", "source_id"),
+    ("films", "id"),
+)
+"""Where the ledger names items, films and sources, by table and column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +77,9 @@ class Ledger:
 
     def __init__(self, work: Path) -> None:
         self.work = work
-        self._lock = _lock(work)
+        self._lock = lock(work)
         try:
-            self._db = _connect(work / FILENAME)
+            self._db = connect(work / FILENAME)
         except BaseException:
             self._lock.close()
             raise
@@ -116,7 +98,7 @@ class Ledger:
 
     def transaction(self) -> AbstractContextManager[object]:
         """All or nothing: what is written inside is committed together."""
-        return _transaction(self._db, self.work)
+        return transaction(self._db, self.work)
 
     # -- answers ---------------------------------------------------------------------------
 
@@ -136,11 +118,14 @@ class Ledger:
         answer: Answer = json.loads(row[0])
         return answer if self._files_are_there(answer) else None
 
-    def remember(self, part: str, key: str, answer: Answer, seconds: float = 0.0) -> None:
-        """Keep an answer for ever; call it inside a transaction."""
+    def remember(
+        self, part: str, key: str, answer: Answer, seconds: float = 0.0, *, item: str = ""
+    ) -> None:
+        """Keep an answer for ever, and which item it is about; call it inside a transaction."""
         self._db.execute(
-            "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
-            (part, key, json.dumps(answer, ensure_ascii=False), seconds, time.time()),
+            "INSERT OR REPLACE INTO answers (part, key, answer, seconds, at, item) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (part, key, json.dumps(answer, ensure_ascii=False), seconds, time.time(), item),
         )
 
     def drop(self, part: str, key: str) -> None:
@@ -178,33 +163,36 @@ class Ledger:
         query = "SELECT COALESCE(SUM(COALESCE(settled, reserved)), 0) FROM intents WHERE stage = ?"
         return float(self._db.execute(query, (stage,)).fetchone()[0])
 
-    def forget(self, names: Iterable[str], texts: Iterable[str]) -> int:
+    def forget(self, about: Callable[[str], bool], texts: Iterable[str]) -> int:
         """Delete what is known of some items; gives how many rows that were.
 
-        names: keys, items, sources and films. texts: whatever an answer or its key may contain.
+        about: whether a name (an item, a key, a source, a film) is meant. texts: whatever an answer
+        or its key may contain: answers do not always say which item they are about.
         """
-        places = (
-            ("answers", "key"),
-            ("outcomes", "item"),
-            ("outcomes", "source_id"),
-            ("films", "id"),
-        )
-        queries = [f"DELETE FROM {table} WHERE {column} = ?" for table, column in places]
         inside = "DELETE FROM answers WHERE instr(key || answer, ?)"
         with self.transaction():
-            rows = [self._db.execute(q, (name,)).rowcount for name in names for q in queries]
-            rows += [self._db.execute(inside, (text,)).rowcount for text in texts]
-        self._db.execute("VACUUM")  # what was deleted is not left in free pages
-        return sum(rows)
+            rows = sum(self._forget(table, column, about) for table, column in NAMED)
+            rows += sum(self._db.execute(inside, (text,)).rowcount for text in texts)
+        self._db.execute("VACUUM")  # what was deleted is not left in free pages,
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # nor in the write-ahead log
+        return rows
+
+    def _forget(self, table: str, column: str, about: Callable[[str], bool]) -> int:
+        query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} > ''"
+        named = [name for (name,) in self._db.execute(query) if about(name)]
+        delete = f"DELETE FROM {table} WHERE {column} = ?"
+        return sum(self._db.execute(delete, (name,)).rowcount for name in named)
 
     # -- jobs --------------------------------------------------------------------------------
 
-    def open_job(self, job: Job, keys: Iterable[str]) -> None:
-        """Write down a job before it is submitted; call it inside a transaction."""
+    def open_job(self, job: Job, items: Mapping[str, str]) -> None:
+        """Write down a job and its items, by key, before it is submitted; in a transaction."""
         values = (job.key, job.part, time.time())
         self._db.execute("INSERT INTO jobs (key, part, state, at) VALUES (?, ?, 'open', ?)", values)
-        rows = [(job.part, key, job.key) for key in keys]
-        self._db.executemany("INSERT INTO job_items VALUES (?, ?, ?)", rows)
+        rows = [(job.part, key, job.key, item) for key, item in items.items()]
+        self._db.executemany(
+            "INSERT INTO job_items (part, key, job, item) VALUES (?, ?, ?, ?)", rows
+        )
 
     def submitted(self, job: Job, known_as: str) -> None:
         """Write down the service's id of a job."""
@@ -220,10 +208,10 @@ class Ledger:
         query = "SELECT 1 FROM job_items WHERE part = ? AND key = ?"
         return self._db.execute(query, (part, key)).fetchone() is not None
 
-    def job_keys(self, job: Job) -> list[str]:
-        """The questions of an open job."""
-        rows = self._db.execute("SELECT key FROM job_items WHERE job = ?", (job.key,))
-        return [key for (key,) in rows.fetchall()]
+    def job_items(self, job: Job) -> dict[str, str]:
+        """The questions of an open job, each with the item that it is about."""
+        query = "SELECT key, COALESCE(item, '') FROM job_items WHERE job = ?"
+        return dict(self._db.execute(query, (job.key,)).fetchall())
 
     def settle_in_job(self, job: Job, key: str, answer: Answer) -> None:
         """`settle`, for the intent of one question of a job."""
@@ -325,74 +313,3 @@ def _read(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> pd.Da
         raise UsageError(f"{str(path)!r} cannot be read as a ledger: {error}") from error
     finally:
         db.close()
-
-
-def _lock(work: Path) -> IO[str]:
-    """Hold the work folder: the lock goes with the process, however it ends."""
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        handle = (work / LOCKNAME).open("a+")
-    except OSError as error:
-        raise WorkdirUnusable(
-            f"the work folder {str(work)!r} cannot be written ({error.strerror}): name another"
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.seek(0)
-        holder = handle.read().strip() or "another process"
-        handle.close()
-        raise WorkdirBusy(
-            f"{str(work)!r} is being built by {holder}: wait for it, or name another folder"
-        ) from None
-    handle.truncate(0)
-    handle.write(f"process {os.getpid()}")
-    handle.flush()
-    return handle
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")  # an intent outlives a power cut
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found > SCHEMA_VERSION:
-            raise WorkdirUnusable(
-                f"{str(path)!r} was written by a newer brickfilm (schema {found}, this one knows "
-                f"{SCHEMA_VERSION}): upgrade brickfilm"
-            )
-        db.executescript(SCHEMA)
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    except sqlite3.DatabaseError as error:
-        raise WorkdirUnusable(
-            f"{str(path)!r} cannot be used ({error}): name another work folder, or move it away"
-        ) from error
-    return db
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection, work: Path) -> Iterator[None]:
-    if db.in_transaction:  # a transaction within one is part of it
-        yield
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        _rollback(db)
-        if "full" in str(error):
-            raise WorkdirUnusable(
-                f"the disk of {str(work)!r} is full: make room and run the same command again, "
-                "nothing that was answered is lost"
-            ) from error
-        raise
-    except BaseException:
-        _rollback(db)
-        raise
-
-
-def _rollback(db: sqlite3.Connection) -> None:
-    if db.in_transaction:
-        db.execute("ROLLBACK")

@@ -79,7 +79,7 @@ def materialize(
     Rows that come out the same, to the byte or to the eye, become a saved dataset in `out`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    frames = {config: shelf.frame(config) for config in shelf.configs}
+    frames = shelf.frames()
     films = _films_in(sources, out, politeness)
     cutter = Cutter.as_published(shelf, out)
     outcomes: list[Outcome] = []

@@ -39,7 +39,7 @@ class Branch:
     @cached_property
     def frames(self) -> Mapping[str, pd.DataFrame]:
         """The rows of every config without media."""
-        return {config: self.shelf.frame(config) for config in self.shelf.configs}
+        return self.shelf.frames()
 
     @cached_property
     def held(self) -> Mapping[str, Any]:
@@ -87,15 +87,15 @@ def remove_from_hub(repo_id: str, removal: Removal, *, forget_history: bool) -> 
     gone: set[str] = set()
     for name in branches:
         gone |= _with_retries(api, repo_id, name, removal)
-    if not gone:
-        return
-    if forget_history:
+    if gone and forget_history:
         with hub_errors(repo_id):
             _forget(api, repo_id, branches, gone)
         removal.places.append(f"{repo_id}: older versions of the changed files destroyed")
-    else:
-        removal.places.append(
-            f"{repo_id}: OLDER VERSIONS still hold them; --forget-history destroys those too"
+    elif gone:
+        removal.places.append(f"{repo_id}: older versions of the repository still hold them")
+        removal.advice.append(
+            f"older versions of {repo_id} still hold them: --forget-history destroys those too, "
+            "for ever"
         )
 
 
@@ -125,7 +125,7 @@ def _remove_from_branch(api: HfApi, repo_id: str, name: str, removal: Removal) -
         rewritten = _rewrite(branch, found, Path(folder))
         page = _card(branch, found, rewritten)
         _commit(branch, rewritten, page, f"Remove a {removal.request.kind} on request")
-    removal.places.append(f"{repo_id}, branch {name}: {len(found.clips)} clips removed")
+    removal.places.append(f"{repo_id}, branch {name}: {found.words} removed")
     pointers = [getattr(branch.held[path], "lfs", None) for path in rewritten.gone]
     return {pointer.sha256 for pointer in pointers if pointer}
 

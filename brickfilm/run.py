@@ -284,7 +284,8 @@ class Run:
             case _:
                 answers = dict(landed)
         for digest, answer in answers.items():
-            self.ledger.remember(digest, rows[digest], answer, seconds / len(answers))
+            share = seconds / len(answers)
+            self.ledger.remember(digest, rows[digest], answer, share, item=want.item.id)
         self._settle(lane, intent, next(iter(answers.values()), {}))
 
     def _settle(self, lane: Lane, intent: Intent | None, bill: Answer) -> None:

@@ -92,6 +92,10 @@ class Shelf:
         frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
         return frame
 
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """Every config's rows without their media."""
+        return {config: self.frame(config) for config in self.configs}
+
     def media(self, cell: Mapping[str, Any] | None) -> bytes | None:
         """The bytes behind a cell of a media column: embedded, or in a file that it names."""
         if not cell:

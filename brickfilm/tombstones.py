@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image, Listing, Video
 
 FILENAME = "tombstones.jsonl"
+PLACE = re.compile(r"([0-9a-f]{16})(?:-(\d{6,})-(\d{6,}))?(?![0-9a-zA-Z])")
+"""How the ids of films, clips and stills begin, and the names of the files made from them."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,31 @@ class Tombstone:
     clips: tuple[str, ...] = ()
     """Ids of the clips that were taken out."""
 
+    def covers(self, name: str) -> bool:
+        """Whether a source, an id, or a file named after one is meant; a clip by its seconds."""
+        if name in self.sources:
+            return True
+        place = PLACE.match(name)
+        if place is None:
+            return False
+        film, start, end = place.groups()
+        if film in self.films or start is None:
+            return film in self.films
+        return any(
+            film == of and int(start) < last and first < int(end) for of, first, last in self.spans
+        )
+
+    def joined(self, other: Tombstone) -> Tombstone:
+        """This mark with what another mark of the same request knows."""
+        return replace(
+            self,
+            sources=tuple(sorted({*self.sources, *other.sources})),
+            films=tuple(sorted({*self.films, *other.films})),
+            uploaders=tuple(sorted({*self.uploaders, *other.uploaders})),
+            spans=tuple(sorted({*self.spans, *other.spans})),
+            clips=tuple(sorted({*self.clips, *other.clips})),
+        )
+
 
 @dataclass(frozen=True)
 class Tombstones:
@@ -53,6 +81,10 @@ class Tombstones:
     @property
     def clips_removed(self) -> int:
         return len({clip for stone in self.stones for clip in stone.clips})
+
+    def of_request(self, kind: str, name: str) -> list[Tombstone]:
+        """The marks that one request left, when it was first made and when it was repeated."""
+        return [stone for stone in self.stones if (stone.kind, stone.name) == (kind, name)]
 
     def objection(self, record: Any) -> Rejected | None:
         """Why a record must not come back, or None."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from brickfilm.export.buckets import Size, TrainingRecipe
     from brickfilm.pipeline import Pipeline
     from brickfilm.publish import Published
+    from brickfilm.removal import Request
     from brickfilm.run import Run
     from brickfilm.shelf import Shelf
     from brickfilm.validate import Verdict
@@ -44,6 +45,21 @@ def show_published(done: Published) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def run_remove(where: str, request: Request, *, forget_history: bool, published: bool) -> None:
+    """Remove, print the letter to send, and on stderr what is left to do."""
+    from brickfilm.removal import StillPublished, remove
+
+    try:
+        done = remove(where, request, forget_history=forget_history, published=published)
+    except StillPublished as error:
+        if error.removal.places:
+            typer.echo(error.removal.letter())
+        raise
+    typer.echo(done.letter())
+    for advice in done.advice:
+        typer.echo(f"note: {advice}", err=True)
 
 
 def verdict_table(verdict: Verdict) -> Table:

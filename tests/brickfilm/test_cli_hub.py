@@ -50,8 +50,8 @@ def test_push_validate_remove_and_validate_again(hub: HubServer, work: Path) -> 
     assert f'load_dataset("{REPO}")' in brickfilm("push", work, REPO).output
     assert "8 rows" in brickfilm("validate", REPO, "--workers", "1").output
     letter = brickfilm("remove", work, "--uploader", "ada").output
-    assert "clips: 2, stills: 2" in letter
-    assert f"{REPO}, branch main: 2 clips removed" in letter
+    assert "2 clips and 2 stills, with their captions" in letter
+    assert f"{REPO}, branch main: 2 clips and 2 stills removed" in letter
     assert "4 rows" in brickfilm("validate", REPO, "--workers", "1").output
 
 

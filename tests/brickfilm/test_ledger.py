@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from brickfilm.errors import UsageError, WorkdirBusy, WorkdirUnusable
-from brickfilm.ledger import FILENAME, Ledger, ledger_frame
+from brickfilm.ledger import Ledger, ledger_frame
+from brickfilm.ledger_file import FILENAME
 
 
 def test_an_answer_outlives_the_process(tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ def test_history_is_destroyed_only_when_asked(hub: HubServer, tmp_path: Path) ->
     blob = hub.files(REPO)[path]
     removal = remove(REPO, Request("clip", clip))
     assert blob.exists()
-    assert "OLDER VERSIONS still hold them" in removal.letter()
+    assert "older versions of the repository still hold them" in removal.letter()
+    assert "--forget-history" in removal.advice[0]
     second = str(find_dataset(REPO).frame("clips", ["id"]).id[0])
     blobs = [blob for name, blob in hub.files(REPO).items() if second in name]
     remove(REPO, Request("clip", second), forget_history=True)

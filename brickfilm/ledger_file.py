@@ -1,0 +1,127 @@
+"""The file behind a ledger: its tables, its lock, and how it is opened."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from brickfilm.errors import WorkdirBusy, WorkdirUnusable
+
+FILENAME = "ledger.sqlite"
+LOCKNAME = "ledger.lock"
+SCHEMA_VERSION = 2
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS parts (
+    digest TEXT PRIMARY KEY, name TEXT, version INTEGER, settings TEXT, first_used REAL
+);
+CREATE TABLE IF NOT EXISTS answers (
+    part TEXT, key TEXT, answer TEXT, seconds REAL, at REAL, item TEXT, PRIMARY KEY (part, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS intents (
+    id INTEGER PRIMARY KEY, stage TEXT, part TEXT, key TEXT, reserved REAL, settled REAL,
+    model TEXT, input_tokens INTEGER, output_tokens INTEGER, job TEXT, at REAL
+);
+CREATE INDEX IF NOT EXISTS intents_by_stage ON intents (stage);
+CREATE INDEX IF NOT EXISTS intents_by_job ON intents (job, key);
+CREATE TABLE IF NOT EXISTS jobs (
+    key TEXT PRIMARY KEY, part TEXT, id TEXT, state TEXT, note TEXT, at REAL
+);
+CREATE TABLE IF NOT EXISTS job_items (
+    part TEXT, key TEXT, job TEXT, item TEXT, PRIMARY KEY (part, key)
+);
+CREATE TABLE IF NOT EXISTS films (id TEXT PRIMARY KEY, facts TEXT);
+CREATE TABLE IF NOT EXISTS outcomes (
+    position INTEGER, stage TEXT, kind TEXT, item TEXT, source_id TEXT, outcome TEXT,
+    reason TEXT, message TEXT, seconds REAL
+);
+"""
+WITHOUT_ITEMS = 1
+"""The last schema whose answers did not say which item they were given about."""
+
+
+def lock(work: Path) -> IO[str]:
+    """Hold the work folder: the lock goes with the process, however it ends."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        handle = (work / LOCKNAME).open("a+")
+    except OSError as error:
+        raise WorkdirUnusable(
+            f"the work folder {str(work)!r} cannot be written ({error.strerror}): name another"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        holder = handle.read().strip() or "another process"
+        handle.close()
+        raise WorkdirBusy(
+            f"{str(work)!r} is being built by {holder}: wait for it, or name another folder"
+        ) from None
+    handle.truncate(0)
+    handle.write(f"process {os.getpid()}")
+    handle.flush()
+    return handle
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """The open database, its tables made or brought up to date."""
+    try:
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")  # an intent outlives a power cut
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+        if found > SCHEMA_VERSION:
+            raise WorkdirUnusable(
+                f"{str(path)!r} was written by a newer brickfilm (schema {found}, this one knows "
+                f"{SCHEMA_VERSION}): upgrade brickfilm"
+            )
+        db.executescript(SCHEMA)
+        if found == WITHOUT_ITEMS:
+            _name_items(db)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except sqlite3.DatabaseError as error:
+        raise WorkdirUnusable(
+            f"{str(path)!r} cannot be used ({error}): name another work folder, or move it away"
+        ) from error
+    return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection, work: Path) -> Iterator[None]:
+    """All or nothing; a full disk is said in words."""
+    if db.in_transaction:  # a transaction within one is part of it
+        yield
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        _rollback(db)
+        if "full" in str(error):
+            raise WorkdirUnusable(
+                f"the disk of {str(work)!r} is full: make room and run the same command again, "
+                "nothing that was answered is lost"
+            ) from error
+        raise
+    except BaseException:
+        _rollback(db)
+        raise
+
+
+def _name_items(db: sqlite3.Connection) -> None:
+    for table in ("answers", "job_items"):
+        held = db.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
+        if ("item",) not in held:  # a kill may have come between the two
+            db.execute(f"ALTER TABLE {table} ADD COLUMN item TEXT")
+
+
+def _rollback(db: sqlite3.Connection) -> None:
+    if db.in_transaction:
+        db.execute("ROLLBACK")
