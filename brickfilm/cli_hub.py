@@ -26,7 +26,9 @@ def push(
         str, typer.Option(help="embed (in the tables), files (beside them) or none (references)")
     ] = "embed",
     private: Annotated[bool | None, typer.Option("--private/--public")] = None,
-    gated: Annotated[str | None, typer.Option(help="auto or manual: ask who downloads")] = None,
+    gated: Annotated[
+        str | None, typer.Option(help="auto or manual: ask who downloads; no: do not")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="a branch; made if it is missing")] = None,
     shard_mb: Annotated[int, typer.Option(help="size of a parquet file")] = 500,
     i_have_the_rights: Annotated[
@@ -44,7 +46,7 @@ def push(
         repo_id=repo,
         media=media,  # type: ignore[arg-type]  # Push itself checks the words
         private=private,
-        gated=gated,  # type: ignore[arg-type]
+        gated=False if gated == "no" else gated,  # type: ignore[arg-type]
         revision=revision,
         shard_bytes=shard_mb << 20,
         i_have_the_rights=i_have_the_rights,
@@ -105,12 +107,14 @@ def export(
     recipe: Recipe = None,
 ) -> None:
     """Write a dataset in a trainer's format, or say what a training recipe would use of it."""
+    from brickfilm.columns import must_have_columns
     from brickfilm.commands.hub import console, run_export, survival_table
     from brickfilm.shelf import find_dataset
 
     if not (to or recipe):
         raise UsageError("say what for: --to FORMAT, --for RECIPE.toml, or both")
     shelf = find_dataset(where)
+    must_have_columns(shelf)
     if recipe:
         console.print(survival_table(shelf, recipe))
     if to:

@@ -96,8 +96,10 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
 
     @property
     def with_rows(self) -> dict[str, DatasetDict]:
-        """The configs that can be saved: `load_dataset` refuses a split without rows."""
-        return {config: splits for config, splits in self.items() if any(splits.values())}
+        """The configs that are saved: those with rows, since `load_dataset` refuses a split
+        without any. Of nothing at all the columns of `clips` are kept."""
+        full = {config: splits for config, splits in self.items() if any(splits.values())}
+        return full or {CONFIGS[0]: self[CONFIGS[0]]}
 
     def _fingerprint(self) -> str:
         return digest_of(self.card(), length=64)
@@ -189,8 +191,20 @@ def write_shards(
         written += table.nbytes
     if writer:
         writer.close()
+    if not drafts:
+        drafts.append(
+            write_columns(folder / f"{split}-00000.tmp", rows.with_format("arrow")[:].schema)
+        )
     names = [folder / f"{split}-{n:05d}-of-{len(drafts):05d}.parquet" for n in range(len(drafts))]
     return [draft.rename(name) for draft, name in zip(drafts, names, strict=True)]
+
+
+def write_columns(path: Path, schema: pa.Schema) -> Path:
+    """A parquet file that has columns and no row."""
+    import pyarrow.parquet as pq
+
+    pq.ParquetWriter(path, schema).close()
+    return path
 
 
 def row_groups(rows: Dataset, media: str) -> Iterator[pa.Table]:

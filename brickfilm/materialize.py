@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from brickfilm.columns import must_have_columns
 from brickfilm.dataset import dataset_of
 from brickfilm.door import NEAR_DUPLICATE_BITS, film_of
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
@@ -78,6 +79,7 @@ def materialize(
 
     Rows that come out the same, to the byte or to the eye, become a saved dataset in `out`.
     """
+    must_have_columns(shelf)
     out.mkdir(parents=True, exist_ok=True)
     frames = shelf.frames()
     films = _films_in(sources, out, politeness)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from brickfilm.card import CardPage, dataset_card
-from brickfilm.errors import BrickfilmError, UsageError
-from brickfilm.licences import guard_pixels
+from brickfilm.columns import must_have_columns
+from brickfilm.errors import UsageError
+from brickfilm.hub_errors import check_name, hub_errors
+from brickfilm.licences import NotYoursToShare, guard_pixels
 from brickfilm.shards import SHARD_BYTES, Shard, shards, without_column
 from brickfilm.shelf import MEDIA_COLUMN, SUFFIX, Place, Shelf, find_dataset
 
@@ -24,17 +23,9 @@ if TYPE_CHECKING:
 Media = Literal["embed", "files", "none"]
 FILES_A_COMMIT = 500
 PUSHED = "pushed.txt"
-AGAIN = "run the same command again: what was done is kept"
-OURS = ("clips/", "images/", "media/", "figures/", "README.md", "brickfilm.json")
+CARD = "README.md"
+OURS = ("clips/", "images/", "media/", "figures/", CARD, "brickfilm.json")
 """What a push replaces; anything else in the repository is left alone."""
-
-
-class HubRefused(BrickfilmError):
-    """The Hub does not let us do this."""
-
-
-class RepoMoved(BrickfilmError):
-    """Somebody else committed while we uploaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +45,9 @@ class Push:
     def __post_init__(self) -> None:
         if self.media not in ("embed", "files", "none"):
             raise UsageError(f"media={self.media!r}: choose embed, files or none")
-        if self.repo_id.count("/") != 1 or not all(self.repo_id.split("/")):
-            raise UsageError(f"repo_id={self.repo_id!r}: name it 'user/dataset'")
+        if self.gated not in (None, "auto", "manual", False):
+            raise UsageError(f"gated={self.gated!r}: choose auto, manual or False")
+        check_name(self.repo_id)
         if self.shard_bytes < 1 << 20:
             raise UsageError(f"shard_bytes={self.shard_bytes}: at least 1 MB (1048576)")
 
@@ -83,6 +75,9 @@ class Published:
     card: CardPage
     commit: str = ""
     """Empty after a dry run."""
+    revision: str | None = None
+    refusal: NotYoursToShare | None = None
+    """Of a dry run: why the push itself would be refused."""
 
     @property
     def bytes(self) -> int:
@@ -90,14 +85,21 @@ class Published:
 
 
 def plan_push(where: str | Path | Shelf, push: Push) -> Published:
-    """A dry run: the files with their sizes, and the card. Writes drafts, sends nothing."""
-    shelf = _open(where, push)
+    """A dry run: the files with their sizes, and the card. Writes drafts, sends nothing.
+
+    What the push itself would not do for lack of rights is shown too, with its `refusal`.
+    """
+    shelf, refusal = _open(where), None
+    try:
+        _guard(shelf, push)
+    except NotYoursToShare as error:
+        refusal = error
     files = [PlannedFile(s.name, s.bytes, s.rows) for s in _all_shards(shelf, push)]
     if push.media == "files":
         files += [PlannedFile(name, len(content)) for name, content in media_files(shelf)]
     page = dataset_card(shelf, push.repo_id, media=push.media, sizes=split_sizes(files))
     files += [PlannedFile(name, len(content)) for name, content in page.files.items()]
-    return Published(push.repo_id, _url(push), files, page)
+    return Published(push.repo_id, _url(push), files, page, refusal=refusal)
 
 
 def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
@@ -109,7 +111,8 @@ def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
     """
     from huggingface_hub import HfApi
 
-    shelf = _open(where, push)
+    shelf = _open(where)
+    _guard(shelf, push)
     api = HfApi()
     with hub_errors(push.repo_id):
         head = _prepare(api, push)
@@ -126,7 +129,7 @@ def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
         commit = upload.commit(parent=head, stale=_stale(api, push, upload))
     if shelf.work is not None:
         _remember(shelf.work, push.repo_id)
-    return Published(push.repo_id, _url(push), upload.files, page, commit)
+    return Published(push.repo_id, _url(push), upload.files, page, commit, push.revision)
 
 
 @dataclass
@@ -206,59 +209,20 @@ def split_sizes(files: Sequence[PlannedFile]) -> Mapping[Place, int]:
     return sizes
 
 
-@contextmanager
-def hub_errors(repo_id: str) -> Iterator[None]:
-    """The Hub's refusals in one line each, with the remedy."""
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
-
-    try:
-        yield
-    except LocalTokenNotFoundError as error:
-        raise HubRefused("no token: log in with `hf auth login`, or set HF_TOKEN") from error
-    except HfHubHTTPError as error:
-        raise _named(error, repo_id) from error
-    except RuntimeError as error:  # how uploads in threads report theirs
-        if isinstance(error.__cause__, HfHubHTTPError):
-            raise _named(error.__cause__, repo_id) from error
-        raise
-    except _network_errors() as error:
-        raise HubRefused(f"{repo_id}: the connection broke ({error}); {AGAIN}") from error
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    """Of whichever HTTP library the installed huggingface_hub speaks with."""
-    found = [name for name in ("httpx2", "httpx") if find_spec(name)]
-    return tuple(import_module(name).TransportError for name in found)
-
-
-def _named(error: Any, repo_id: str) -> BrickfilmError:
-    status = error.response.status_code if error.response is not None else 0
-    match status:
-        case 401:
-            remedy = "the Hub does not know your token: `hf auth login`, or set HF_TOKEN"
-        case 403:
-            remedy = "your token may not write there: use one with the role 'write', of its owner"
-        case 404:
-            remedy = "it does not exist, or is not shown to you: check the name and your token"
-        case 412:
-            return RepoMoved(
-                f"{repo_id}: somebody committed while this ran. Nothing was changed, and what was "
-                "uploaded is kept: run the same command again"
-            )
-        case _:
-            remedy = AGAIN
-    return HubRefused(f"{repo_id}: {status} from the Hub; {remedy}")
-
-
-def _open(where: str | Path | Shelf, push: Push) -> Shelf:
-    """The dataset, if there is something in it, and something that may be published."""
+def _open(where: str | Path | Shelf) -> Shelf:
+    """The dataset, if there is something in it."""
     shelf = where if isinstance(where, Shelf) else find_dataset(where)
-    licences = shelf.frame("clips", ["licence"])["licence"].fillna("")
-    if licences.empty:
+    must_have_columns(shelf)
+    if "clips" not in shelf.configs or shelf.frame("clips", ["id"]).empty:
         raise UsageError(f"{shelf.name!r} has no clip: there is nothing to publish")
-    if push.media != "none" and not push.i_have_the_rights:
-        guard_pixels({str(name): int(rows) for name, rows in licences.value_counts().items()})
     return shelf
+
+
+def _guard(shelf: Shelf, push: Push) -> None:
+    """Raises NotYoursToShare for pixels that nobody may pass on, as far as we were told."""
+    if push.media != "none" and not push.i_have_the_rights:
+        licences = shelf.frame("clips", ["licence"])["licence"].fillna("")
+        guard_pixels({str(name): int(rows) for name, rows in licences.value_counts().items()})
 
 
 def _prepare(api: HfApi, push: Push) -> str:

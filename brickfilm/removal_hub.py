@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.card import CardPage, render_card
-from brickfilm.errors import UsageError
+from brickfilm.columns import must_have_columns
 from brickfilm.facts import build_facts, facts_of
-from brickfilm.publish import RepoMoved, hub_errors, media_name
+from brickfilm.hub_errors import RepoMoved, hub_errors
+from brickfilm.publish import CARD, OURS, media_name
 from brickfilm.removal import Found, Removal, find_rows, note_removed
 from brickfilm.saved import without_rows
 from brickfilm.shards import hf_features
@@ -22,6 +23,7 @@ from brickfilm.shelf import MEDIA_COLUMN, NoDataset, Place, Shelf, on_the_hub
 if TYPE_CHECKING:
     import pandas as pd
     from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
 
 TRIES = 4
 
@@ -42,12 +44,14 @@ class Branch:
         return self.shelf.frames()
 
     @cached_property
-    def held(self) -> Mapping[str, Any]:
-        """Everything in the branch, by path."""
+    def held(self) -> Mapping[str, RepoFile]:
+        """Every file of the branch, by path."""
+        from huggingface_hub.hf_api import RepoFile
+
         tree = self.api.list_repo_tree(
             self.repo_id, recursive=True, revision=self.head, repo_type="dataset"
         )
-        return {entry.path: entry for entry in tree}
+        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
     def download(self, name: str, folder: Path) -> Path:
         path = self.api.hf_hub_download(
@@ -115,19 +119,41 @@ def _remove_from_branch(api: HfApi, repo_id: str, name: str, removal: Removal) -
     head = str(api.dataset_info(repo_id, revision=name).sha)
     try:
         branch = Branch(api, repo_id, name, head, on_the_hub(repo_id, revision=head))
+        must_have_columns(branch.shelf)
     except NoDataset:
         return set()
     found = find_rows(branch.frames, removal.request)
     if not found:
         return set()
     note_removed(removal, found)
+    message = f"Remove a {removal.request.kind} on request"
+    if len(found.clips) == len(branch.frames["clips"]):
+        gone = _take_down(branch, message)
+        removal.places.append(f"{repo_id}, branch {name}: all of it, no clip was left")
+    else:
+        gone = _take_out(branch, found, message)
+        removal.places.append(f"{repo_id}, branch {name}: {found.words} removed")
+    pointers = [getattr(branch.held[path], "lfs", None) for path in gone]
+    return {pointer.sha256 for pointer in pointers if pointer}
+
+
+def _take_out(branch: Branch, found: Found, message: str) -> list[str]:
+    """Commit the files that hold these rows without them; gives the files whose bytes went."""
     with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder:
         rewritten = _rewrite(branch, found, Path(folder))
         page = _card(branch, found, rewritten)
-        _commit(branch, rewritten, page, f"Remove a {removal.request.kind} on request")
-    removal.places.append(f"{repo_id}, branch {name}: {found.words} removed")
-    pointers = [getattr(branch.held[path], "lfs", None) for path in rewritten.gone]
-    return {pointer.sha256 for pointer in pointers if pointer}
+        doomed = [*rewritten.emptied, *rewritten.media]
+        _commit(branch, doomed, {**rewritten.changed, **page.files}, message)
+    return rewritten.gone
+
+
+def _take_down(branch: Branch, message: str) -> list[str]:
+    """Commit the end of the dataset: nothing of ours stays but a card that says so."""
+    name = branch.repo_id.split("/")[1]
+    words = f"# {name}\n\nEvery clip of this dataset was removed on request.\n"
+    doomed = [path for path in branch.held if path.startswith(OURS) and path != CARD]
+    _commit(branch, doomed, {CARD: words.encode()}, message)
+    return doomed
 
 
 def _rewrite(branch: Branch, found: Found, folder: Path) -> Rewritten:
@@ -161,11 +187,6 @@ def _card(branch: Branch, found: Found, rewritten: Rewritten) -> CardPage:
     """The card of what is left."""
     left = {config: rows[~rows.id.isin(found.ids)] for config, rows in branch.frames.items()}
     left = {config: rows for config, rows in left.items() if len(rows)}
-    if "clips" not in left:
-        raise UsageError(
-            f"{branch.repo_id}: no clip would be left; delete the repository itself: "
-            f"`hf repo delete {branch.repo_id} --repo-type dataset`"
-        )
     before = build_facts(branch.shelf)
     build = replace(before, removed=before.removed + len(found.clips))
     features = {config: branch.columns(config) for config in left}
@@ -175,16 +196,16 @@ def _card(branch: Branch, found: Found, rewritten: Rewritten) -> CardPage:
     return render_card(facts, branch.repo_id, media=media, features=features)
 
 
-def _commit(branch: Branch, rewritten: Rewritten, page: CardPage, message: str) -> None:
+def _commit(
+    branch: Branch, doomed: Sequence[str], added: Mapping[str, Path | bytes], message: str
+) -> None:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    doomed = [*rewritten.emptied, *rewritten.media]
     branch.api.create_commit(
         branch.repo_id,
         [
             *(CommitOperationDelete(name) for name in doomed),
-            *(CommitOperationAdd(name, path) for name, path in rewritten.changed.items()),
-            *(CommitOperationAdd(name, content) for name, content in page.files.items()),
+            *(CommitOperationAdd(name, content) for name, content in added.items()),
         ],
         commit_message=message,
         repo_type="dataset",

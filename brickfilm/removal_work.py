@@ -10,6 +10,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from brickfilm.columns import must_have_columns
 from brickfilm.ledger import Ledger, ledger_frame
 from brickfilm.ledger_file import FILENAME
 from brickfilm.removal import Found, Removal, Request, find_rows, many, note_removed
@@ -46,11 +47,13 @@ def remove_from_work(folder: Path, removal: Removal) -> Path:
 def _shelf(folder: Path) -> Shelf | None:
     """The saved dataset, or None where a build has not come so far."""
     try:
-        return find_dataset(folder)
+        shelf = find_dataset(folder)
     except NoDataset:
         if not (folder / FILENAME).is_file():
             raise
         return None
+    must_have_columns(shelf)
+    return shelf
 
 
 def _marked(work: Path, stone: Tombstone, *, is_known: bool) -> Tombstone | None:

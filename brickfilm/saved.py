@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from brickfilm.dataset import FINGERPRINT, FORMAT_VERSION, saved_card
+from brickfilm.dataset import FINGERPRINT, FORMAT_VERSION, saved_card, write_columns
 from brickfilm.shards import parquet_writer
 from brickfilm.shelf import MEDIA_COLUMN, Shelf, find_dataset
 from brickfilm.stage import digest_of
@@ -38,9 +38,13 @@ def without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -
 def rewrite_saved(shelf: Shelf, touched: Mapping[str, str], ids: Collection[str]) -> None:
     """Take rows out of a saved folder: each file is replaced by a rename, or deleted if empty.
 
-    touched: the files that hold such rows, with their config.
+    touched: the files that hold such rows, with their config. Of the last row the columns stay.
     """
+    import pyarrow.parquet as pq
+
     root = Path(shelf.root)
+    last = root / next(iter(shelf.files.values()))[0]
+    schema = pq.read_schema(last)
     for name, config in touched.items():
         path = root / name
         draft = path.with_suffix(".tmp")
@@ -48,6 +52,8 @@ def rewrite_saved(shelf: Shelf, touched: Mapping[str, str], ids: Collection[str]
             draft.replace(path)
         else:
             path.unlink()
+    if not any((root / name).exists() for names in shelf.files.values() for name in names):
+        write_columns(last, schema)
     _write_card(root, shelf)
 
 

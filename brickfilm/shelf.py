@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.errors import UsageError
+from brickfilm.hub_errors import hub_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,12 +135,14 @@ def find_dataset(where: str | Path, *, revision: str | None = None) -> Shelf:
 def on_the_hub(repo_id: str, *, revision: str | None = None) -> Shelf:
     """The dataset in a repository of the Hub, as it is now."""
     from huggingface_hub import HfFileSystem
+    from huggingface_hub.errors import GatedRepoError
 
     fs = HfFileSystem(skip_instance_cache=True)
     root = f"datasets/{repo_id}" + (f"@{revision}" if revision else "")
     try:
-        return Shelf(fs, root, **_listed(fs, root), repo_id=repo_id)
-    except FileNotFoundError as error:
+        with hub_errors(repo_id):
+            return Shelf(fs, root, **_listed(fs, root), repo_id=repo_id)
+    except (FileNotFoundError, GatedRepoError) as error:
         at = f" at revision {revision!r}" if revision else ""
         raise NoDataset(
             f"no dataset {repo_id!r}{at} that you may read: check the name, and for a private or "
@@ -169,10 +172,17 @@ def _listed(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
 
     card = DatasetCard(fs.read_text(f"{root}/README.md", encoding="utf-8"))
     files: dict[Place, list[str]] = {}
-    for config in card.data.get("configs") or []:
+    configs = card.data.get("configs") or []
+    for config in (c for c in configs if c["config_name"] in MEDIA_COLUMN):
         for entry in config.get("data_files") or []:
             found = _inside(fs, root, str(entry["path"]))
             files[config["config_name"], entry["split"]] = found
+    if configs and not files:
+        names = ", ".join(repr(config["config_name"]) for config in configs)
+        raise NoDataset(
+            f"{root!r} is not a dataset of brickfilm: its configs are {names}, "
+            "where 'clips' and 'images' were looked for"
+        )
     if not any(files.values()):
         raise FileNotFoundError(root)
     there = {place: found for place, found in files.items() if found}

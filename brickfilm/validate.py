@@ -14,27 +14,13 @@ from fractions import Fraction
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
+from brickfilm.columns import missing_columns
 from brickfilm.errors import MediaError
 from brickfilm.shelf import MEDIA_COLUMN, Place, Shelf
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "clips": (
-        *("id", "video", "caption", "caption_status", "caption_model", "prompt_digest"),
-        *("num_frames", "fps", "fps_num", "fps_den", "height", "width", "aspect_ratio"),
-        *("resolution", "duration", "source_id", "source_url", "source_title", "uploader"),
-        *("licence", "start", "end", "start_frame", "end_frame", "sha256", "frame_hashes"),
-        "near_duplicate_group",
-    ),
-    "images": (
-        *("id", "clip_id", "image", "caption", "caption_status", "caption_model"),
-        *("prompt_digest", "height", "width", "aspect_ratio", "resolution", "source_id"),
-        *("source_url", "source_title", "uploader", "licence", "sha256"),
-    ),
-}
-"""The columns of docs/dataset-schema.md; clips may have more, called score_*."""
 WORTH_PROCESSES = 32 << 20
 """Bytes of media from which on starting processes (seconds) is the shorter way."""
 EXAMPLES = 5
@@ -88,13 +74,15 @@ def validate(shelf: Shelf, *, workers: int | None = None) -> Verdict:
     verdict.add([(f"{config}: split {split} has no file", "") for config, split in shelf.missing])
     frames = {}
     for config in shelf.configs:
-        missing = set(COLUMNS[config]) - set(shelf.columns(config)) - {MEDIA_COLUMN[config]}
-        verdict.add([(f"{config}: no column {name!r}", "") for name in sorted(missing)])
+        missing = missing_columns(shelf, config)
+        verdict.add([(f"{config}: no column {name!r}", "") for name in missing])
         if not missing:
             frames[config] = shelf.frame(config)
             if MEDIA_COLUMN[config] not in shelf.columns(config):
                 verdict.references += len(frames[config])
     verdict.add(list(table_complaints(frames)))
+    if not any(len(rows) for rows in frames.values()):
+        verdict.add([("no row: nothing came through, or all was removed", "")])
     verdict.rows = verdict.references
     batches = list(_batches(shelf))
     for rows, complaints in _checked(batches, workers or os.cpu_count() or 1):

@@ -83,10 +83,12 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
     4: (
         "brickfilm.build",
         "brickfilm.card",
+        "brickfilm.columns",
         "brickfilm.dataset",
         "brickfilm.door",
         "brickfilm.export",
         "brickfilm.facts",
+        "brickfilm.hub_errors",
         "brickfilm.materialize",
         "brickfilm.plan",
         "brickfilm.publish",

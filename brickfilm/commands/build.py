@@ -123,6 +123,8 @@ def run_build(recipe: Recipe, out: Path, *, wait: bool = True) -> None:
     console.print(
         f"dataset: {out / 'dataset'}\nreport:  {built.dataset.report_path}", soft_wrap=True
     )
+    if not any(rows for splits in built.dataset.values() for rows in splits.values()):
+        console.print(f"nothing came through: brickfilm status {out} says why", soft_wrap=True)
     if built.exit_code:
         console.print(f"not everything is done: brickfilm status {out}", soft_wrap=True)
     raise typer.Exit(built.exit_code)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from brickfilm.errors import UsageError
+from brickfilm.licences import NotYoursToShare
 
 if TYPE_CHECKING:
     from brickfilm.export.buckets import Size, TrainingRecipe
@@ -27,7 +28,7 @@ MANY = 40
 
 
 def show_plan(plan: Published) -> None:
-    """The files of a push that did not happen, and the card."""
+    """The files of a push that did not happen, and the card; then raises what would stop it."""
     table = Table("file", "rows", "bytes", title=f"would go to {plan.url}")
     for file in plan.files[:MANY]:
         table.add_row(file.name, str(file.rows or ""), f"{file.bytes:,}")
@@ -36,15 +37,23 @@ def show_plan(plan: Published) -> None:
     table.add_row(f"{len(plan.files)} files", "", f"{plan.bytes:,}", style="bold")
     console.print(table)
     typer.echo(plan.card.text)
+    if plan.refusal:
+        raise NotYoursToShare(f"the push itself would be refused: {plan.refusal}")
 
 
 def show_published(done: Published) -> None:
     console.print(
         f"{len(done.files)} files, {done.bytes:,} bytes, are at {done.url} (commit {done.commit})\n"
-        f'load_dataset("{done.repo_id}")',
+        f"load_dataset({', '.join(_loaded(done))})",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _loaded(done: Published) -> Iterator[str]:
+    yield f'"{done.repo_id}"'
+    if done.revision:
+        yield f'revision="{done.revision}"'
 
 
 def run_remove(where: str, request: Request, *, forget_history: bool, published: bool) -> None:

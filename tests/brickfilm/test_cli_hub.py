@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from brickfilm.cli import app
+from brickfilm.cli import app, main
 from brickfilm.errors import UsageError
 from brickfilm.render import BrickFilm
 from brickfilm.shelf import find_dataset
@@ -44,6 +44,47 @@ def test_push_dry_run_shows_files_sizes_and_the_card(hub: HubServer, work: Path)
     assert "clips/train-00000.parquet" in shown
     assert "license: cc-by-4.0" in shown
     assert not hub.requests
+
+
+def test_a_dry_run_of_pixels_that_are_not_open_shows_the_plan_and_ends_as_the_push_would(
+    hub: HubServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    toy_dataset(tmp_path, films=1, clips=1, licence="all rights reserved")
+    words = ["push", str(tmp_path), REPO]
+    for more in ((), ("--dry-run",)):
+        monkeypatch.setattr("sys.argv", ["brickfilm", *words, *more])
+        with pytest.raises(SystemExit) as left:
+            main()
+        told = capsys.readouterr()
+        assert left.value.code == 2
+        assert "--i-have-the-rights" in told.err
+        assert "--media none" in told.err
+        assert ("clips/train-00000.parquet" in told.out) == bool(more)
+        assert ("license: other" in told.out) == bool(more)
+        assert told.err.startswith("error: the push itself would be refused: 1 of 1") == bool(more)
+    assert not hub.requests
+    shown = brickfilm("push", tmp_path, REPO, "--dry-run", "--i-have-the-rights").output
+    assert "clips/train-00000.parquet" in shown
+
+
+def test_a_push_to_a_branch_says_how_that_branch_is_loaded(hub: HubServer, work: Path) -> None:
+    shown = brickfilm("push", work, REPO, "--revision", "v2", "--gated", "no").output
+    assert f'load_dataset("{REPO}", revision="v2")' in shown
+
+
+def test_the_letter_names_no_place_of_this_machine(hub: HubServer, work: Path) -> None:
+    brickfilm("push", work, REPO)
+    clip = find_dataset(work).frame("clips", ["id"]).id[0]
+    result = brickfilm("remove", work, "--clip", clip)
+    assert str(work) not in result.stdout
+    assert "/" not in result.stdout.replace(REPO, "").replace("https://films.example/", "")
+    assert "1 clip and 1 still, with their captions" in result.stdout
+    assert f"{REPO}, branch main: 1 clip and 1 still removed" in result.stdout
+    assert "--forget-history" in result.stderr
+    assert "--forget-history" not in result.stdout
 
 
 def test_push_validate_remove_and_validate_again(hub: HubServer, work: Path) -> None:

@@ -11,9 +11,11 @@ from datasets import Dataset, IterableDataset, load_dataset
 from huggingface_hub import HfApi
 
 from brickfilm import publish
+from brickfilm.columns import must_have_columns
 from brickfilm.errors import UsageError
+from brickfilm.hub_errors import HubRefused, RepoMoved
 from brickfilm.licences import NotYoursToShare
-from brickfilm.publish import HubRefused, Push, RepoMoved, plan_push, push_to_hub
+from brickfilm.publish import Push, plan_push, push_to_hub
 from brickfilm.shelf import NoDataset, find_dataset, open_media
 from tests.brickfilm.toy_dataset import FRAMES, toy_dataset
 from tests.servers.hub import HubServer
@@ -219,6 +221,58 @@ def test_a_dataset_without_stills_is_published_without_their_config(
 
 def test_nothing_is_not_published(hub: HubServer, tmp_path: Path) -> None:
     toy_dataset(tmp_path, films=1, clips=0)
-    with pytest.raises(UsageError, match="holds no saved dataset"):
+    with pytest.raises(UsageError, match="has no clip"):
         push_to_hub(tmp_path, Push(repo_id=REPO))
     assert not hub.requests
+
+
+@pytest.mark.parametrize(
+    "name", ["maker/bad name", "maker/--x", "maker", "a/b/c", "maker/", "m/x.git"]
+)
+def test_a_name_that_the_hub_would_not_take_is_refused_before_anything_is_done(name: str) -> None:
+    with pytest.raises(UsageError, match="repo_id="):
+        Push(repo_id=name)
+
+
+def test_an_unknown_gate_is_refused_before_anything_is_done() -> None:
+    with pytest.raises(UsageError, match="'maybe': choose auto, manual or False"):
+        Push(repo_id=REPO, gated="maybe")  # type: ignore[arg-type]
+
+
+def test_a_gate_is_put_up_left_alone_and_taken_down(hub: HubServer, built: Path) -> None:
+    for asked, is_then in (("auto", "auto"), (None, "auto"), (False, False)):
+        push_to_hub(built, Push(repo_id=REPO, gated=asked))  # type: ignore[arg-type]
+        assert hub.repo(REPO).gated == is_then
+
+
+def test_a_gate_keeps_out_who_was_not_let_in(
+    hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_to_hub(built, Push(repo_id=REPO, gated="manual"))
+    monkeypatch.setenv("HF_TOKEN", hub.token("hf_other", "visitor"))
+    with pytest.raises(NoDataset, match="gated"):
+        find_dataset(REPO)
+
+
+def test_a_refusal_without_a_remedy_of_ours_is_told_in_the_hubs_words(
+    hub: HubServer, built: Path
+) -> None:
+    hub.fail("POST /api/datasets/maker/brickfilm/branch/odd", status=400)
+    with pytest.raises(HubRefused, match="400 from the Hub; scripted fault"):
+        push_to_hub(built, Push(repo_id=REPO, revision="odd"))
+
+
+@pytest.mark.parametrize("config", ["default", "clips"])
+def test_a_dataset_of_another_kind_is_said_to_be_one(hub: HubServer, config: str) -> None:
+    Dataset.from_dict({"text": ["a"]}).push_to_hub("maker/texts", config)
+    with pytest.raises(NoDataset, match="not a dataset of brickfilm"):
+        must_have_columns(find_dataset("maker/texts"))
+    HfApi().create_repo("maker/net")
+    with pytest.raises(NoDataset, match="no dataset 'maker/net'"):
+        find_dataset("maker/net")
+
+
+def test_configs_that_somebody_added_are_left_alone(hub: HubServer, built: Path) -> None:
+    push_to_hub(built, Push(repo_id=REPO))
+    Dataset.from_dict({"text": ["a"]}).push_to_hub(REPO, "notes")
+    assert find_dataset(REPO).configs == ["clips", "images"]

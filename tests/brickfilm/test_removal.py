@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from datasets import load_dataset
 from huggingface_hub import HfApi
 
-from brickfilm import FolderSource, FrameSampler, Keep, SceneSplitter, build_dataset, publish
+from brickfilm import FolderSource, FrameSampler, Keep, SceneSplitter, build_dataset
 from brickfilm.dataset import BrickfilmDataset
 from brickfilm.ledger import ledger_frame
 from brickfilm.publish import Push, push_to_hub
-from brickfilm.removal import NothingToRemove, Request, find_rows, remove
+from brickfilm.removal import NothingToRemove, Request, StillPublished, find_rows, remove
 from brickfilm.render import BrickFilm
-from brickfilm.shelf import find_dataset
+from brickfilm.shelf import NoDataset, find_dataset
 from tests.brickfilm.toy_dataset import toy_dataset
+from tests.brickfilm.tube import fetch, tube
+from tests.servers.films import film_site
 from tests.servers.hub import HubServer
 
 REPO = "maker/brickfilm"
@@ -158,13 +161,116 @@ def test_every_branch_is_cleaned(hub: HubServer, tmp_path: Path) -> None:
     assert clip not in published_ids() | published_ids(revision="v2")
 
 
-def test_the_last_clip_is_no_clip_to_remove_but_a_repository(
+def test_with_the_last_clip_the_published_dataset_ends(hub: HubServer, tmp_path: Path) -> None:
+    toy_dataset(tmp_path, films=1, clips=1)
+    push_to_hub(tmp_path, Push(repo_id=REPO, media="files"))
+    blobs = [blob for name, blob in hub.files(REPO).items() if name.startswith("media/")]
+    removal = remove(tmp_path, Request("clip", first_clip(tmp_path)), forget_history=True)
+    assert f"{REPO}, branch main: all of it, no clip was left" in removal.letter()
+    assert set(hub.files(REPO)) == {".gitattributes", "README.md"}
+    assert not [blob for blob in blobs if blob.exists()]
+    with pytest.raises(NoDataset):
+        find_dataset(REPO)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("media", ["embed", "files", "none"])
+def test_both_configs_load_plain_and_streaming_after_a_removal(
+    hub: HubServer, tmp_path: Path, media: str
+) -> None:
+    toy_dataset(tmp_path, films=4, clips=2)
+    push_to_hub(tmp_path, Push(repo_id=REPO, media=media))
+    left = {config: published_ids(config) for config in ("clips", "images")}
+    clip = first_clip(tmp_path)
+    removal = remove(tmp_path, Request("clip", clip))
+    left["clips"] -= {clip}
+    left["images"] -= set(removal.images)
+    assert {config: len(ids) for config, ids in left.items()} == {"clips": 7, "images": 7}
+    assert {config: loaded(config) for config in left} == {c: (i, i) for c, i in left.items()}
+
+
+def loaded(config: str) -> tuple[set[str], set[str]]:
+    """The ids of a config, plain and streamed, from a whole read of every row."""
+    plain, streamed = (load_dataset(REPO, config, streaming=s) for s in (False, True))
+    rows = [[row for part in splits.values() for row in part] for splits in (plain, streamed)]
+    assert len(rows[0]) == len(rows[1])
+    return {row["id"] for row in rows[0]}, {row["id"] for row in rows[1]}
+
+
+def test_a_repository_that_refuses_keeps_no_other_from_being_cleaned(
     hub: HubServer, tmp_path: Path
 ) -> None:
-    toy_dataset(tmp_path, films=1, clips=1)
-    push_to_hub(tmp_path, Push(repo_id=REPO))
-    with pytest.raises(publish.UsageError, match="delete the repository itself"):
-        remove(REPO, Request("clip", first_clip(tmp_path)))
+    toy_dataset(tmp_path, films=2, clips=2)
+    for name in (REPO, "maker/also"):
+        push_to_hub(tmp_path, Push(repo_id=name))
+    HfApi().delete_repo("maker/also", repo_type="dataset")
+    clip = first_clip(tmp_path)
+    with pytest.raises(
+        StillPublished, match=r"maker/also: 404.*Run the same command again"
+    ) as told:
+        remove(tmp_path, Request("clip", clip))
+    assert clip not in published_ids()
+    assert f"{REPO}, branch main: 1 clip and 1 still removed" in told.value.removal.letter()
+
+
+def test_a_removal_that_was_killed_goes_on(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(films, tmp_path)
+    clip = first_clip(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("brickfilm.removal_work._delete_files", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            remove(tmp_path, Request("clip", clip))
+    assert list(tmp_path.rglob(f"{clip}*"))
+    remove(tmp_path, Request("clip", clip))
+    assert not list(tmp_path.rglob(f"{clip}*"))
+    with pytest.raises(NothingToRemove, match="was removed before"):
+        remove(tmp_path, Request("clip", clip))
+    assert len((tmp_path / "tombstones.jsonl").read_text().splitlines()) == 1
+
+
+def interrupted(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
+def test_an_older_cut_of_the_same_seconds_goes_too(films: Path, tmp_path: Path) -> None:
+    build_dataset(
+        FolderSource(films), SceneSplitter(max_frames=30), FrameSampler(), workdir=tmp_path
+    )
+    older = set(find_dataset(tmp_path).frame("clips", ["id"]).id)
+    build(films, tmp_path)
+    clips = find_dataset(tmp_path).frame("clips")
+    clip = clips.sort_values("num_frames").iloc[-1]
+    same = {i for i in older if i[:16] == clip.id[:16] and clip.start_frame < int(i[24:])
+            and int(i[17:23]) < clip.end_frame}  # fmt: skip
+    assert same - {clip.id}
+    remove(tmp_path, Request("clip", clip.id))
+    assert not [p for i in same for p in tmp_path.rglob(f"{i}*")]
+    assert [p for i in older - same for p in tmp_path.rglob(f"{i}*.mp4")]
+
+
+def test_an_uploader_goes_with_films_of_which_no_row_came(films: Path, tmp_path: Path) -> None:
+    with film_site() as site:
+        pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]
+        fetch(tmp_path, tube(pages))
+        for n, sidecar in enumerate(sorted((tmp_path / "sources").glob("*.json"))):
+            told = json.loads(sidecar.read_text())
+            told["film"]["uploader"] = ("ada", "grace")[n]
+            sidecar.write_text(json.dumps(told))
+        (tmp_path / "ledger.sqlite").unlink()
+        stages = (SceneSplitter(), FrameSampler(images=False), Keep("sharpness", at_least=1e9))
+        build_dataset(tube(pages), *stages, workdir=tmp_path)
+        left = set(tmp_path.rglob("*.mp4"))
+        removal = remove(tmp_path, Request("uploader", "ada"))
+        assert "0 clips and 0 stills" in removal.letter()
+        assert len(list((tmp_path / "sources").glob("*.mp4"))) == 1
+        assert 0 < len(set(tmp_path.rglob("*.mp4"))) < len(left)
+        answers = (tmp_path / "ledger.sqlite").read_bytes()
+        assert (answers.count(b"ada"), answers.count(b"grace") > 0) == (0, True)
+        asked = len(site.hits)
+        build_dataset(tube(pages), *stages, workdir=tmp_path)
+        assert len(site.hits) == asked
 
 
 def test_a_name_that_nothing_has_is_said(tmp_path: Path) -> None:

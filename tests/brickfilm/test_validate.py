@@ -9,8 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Video, load_dataset
 
+from brickfilm.dataset import features_of
 from brickfilm.publish import Push, push_to_hub
+from brickfilm.removal import Request, remove
 from brickfilm.shelf import find_dataset
 from brickfilm.validate import validate
 from tests.brickfilm.toy_dataset import toy_dataset, write_clip
@@ -113,3 +116,21 @@ def test_a_missing_column_is_named(work: Path) -> None:
     path = next((work / "dataset/clips").glob("train-*.parquet"))
     pq.write_table(pq.read_table(path).drop_columns(["licence"]), path)
     assert complaints(work)["clips: no column 'licence'"] == 1
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_dataset_of_nothing_keeps_its_columns_and_is_said_to_be_empty(
+    tmp_path: Path, removed: bool
+) -> None:
+    toy_dataset(tmp_path, films=2, clips=int(removed))
+    if removed:
+        for uploader in ("ada", "grace"):
+            remove(tmp_path, Request("uploader", uploader))
+    assert complaints(tmp_path) == {"no row: nothing came through, or all was removed": 1}
+    streamed = load_dataset(str(tmp_path / "dataset"), split="train", streaming=True)
+    assert list(streamed) == []
+    assert set(features_of("clips", [])) <= set(streamed.features)
+    assert isinstance(streamed.features["video"], Video)
+    # `datasets` makes no table of a split without rows, whatever is done about it
+    with pytest.raises(ValueError, match="no data"):
+        load_dataset(str(tmp_path / "dataset"), split="train")

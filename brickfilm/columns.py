@@ -1,0 +1,38 @@
+"""The columns of a dataset of ours, and what is said to one that lacks them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from brickfilm.shelf import MEDIA_COLUMN, NoDataset, Shelf
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "clips": (
+        *("id", "video", "caption", "caption_status", "caption_model", "prompt_digest"),
+        *("num_frames", "fps", "fps_num", "fps_den", "height", "width", "aspect_ratio"),
+        *("resolution", "duration", "source_id", "source_url", "source_title", "uploader"),
+        *("licence", "start", "end", "start_frame", "end_frame", "sha256", "frame_hashes"),
+        "near_duplicate_group",
+    ),
+    "images": (
+        *("id", "clip_id", "image", "caption", "caption_status", "caption_model"),
+        *("prompt_digest", "height", "width", "aspect_ratio", "resolution", "source_id"),
+        *("source_url", "source_title", "uploader", "licence", "sha256"),
+    ),
+}
+"""The columns of docs/dataset-schema.md; clips may have more, called score_*."""
+
+
+def missing_columns(shelf: Shelf, config: str) -> list[str]:
+    """Columns that a config should have; references do without their media."""
+    return sorted(set(COLUMNS[config]) - set(shelf.columns(config)) - {MEDIA_COLUMN[config]})
+
+
+def must_have_columns(shelf: Shelf) -> None:
+    """Raises NoDataset where a config is called like one of ours, and is none."""
+    for config in shelf.configs:
+        if missing := missing_columns(shelf, config):
+            raise NoDataset(
+                f"{shelf.name!r} is not a dataset of brickfilm, or a damaged one: its config "
+                f"{config!r} has no {', '.join(missing)}"
+            )
