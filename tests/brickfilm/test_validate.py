@@ -122,7 +122,7 @@ def test_a_missing_column_is_named(work: Path) -> None:
 def test_a_dataset_of_nothing_keeps_its_columns_and_is_said_to_be_empty(
     tmp_path: Path, removed: bool
 ) -> None:
-    toy_dataset(tmp_path, films=2, clips=int(removed))
+    toy_dataset(tmp_path, films=1 + removed, clips=int(removed))
     if removed:
         for uploader in ("ada", "grace"):
             remove(tmp_path, Request("uploader", uploader))
