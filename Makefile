@@ -18,6 +18,7 @@ test: $(VENV)/.dev lint ## unit and integration tests
 
 test-slow: $(VENV)/.slow ## kill, storm, browser, multi-process and tiny-training tests
 	$(BIN)/python -m pytest -m "slow and not soak" --timeout 900
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/finetune/kernels  # the GPU's kernels, on a CPU
 
 soak: $(VENV)/.slow ## more kills, more seeds, long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
@@ -40,7 +41,7 @@ $(VENV)/.dev: $(VENV)/.core
 
 $(VENV)/.slow: $(VENV)/.dev
 	$(PIP) -e '.[dev,finetune,demo]' playwright  # drives the system's Chromium
-	$(PIP) bitsandbytes einops galore-torch peft tqdm wandb
+	$(PIP) bitsandbytes einops galore-torch peft tqdm triton==3.6.0 wandb
 	$(PIP) --no-deps colossalai==0.5.0  # its own pins are of 2024; docs/finetune.md
 	touch $@
 

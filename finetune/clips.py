@@ -14,6 +14,7 @@ from finetune.diffusion import Denoise
 from finetune.encoders import load_text, load_vae
 from finetune.models.stdit2 import STDiT2
 from finetune.models.vae import VAE
+from finetune.transfer import send
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Encode:
         same = {"num_frames": frames, "height": height, "width": width, "ar": height / width}
         told = {n: torch.full((len(micro),), float(v)) for n, v in same.items()}
         told["fps"] = torch.tensor([sample.fps for sample in micro.samples])
-        return {name: value.to(self.device) for name, value in told.items()}
+        return {name: send(value, self.device) for name, value in told.items()}
 
     def _here(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True).float()

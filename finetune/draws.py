@@ -11,6 +11,7 @@ from torch import Tensor
 from finetune.config import Recipe
 from finetune.diffusion import RECIPE_PROBABILITIES, draw_frame_mask
 from finetune.diffusion.iddpm import TRAINING_STEPS
+from finetune.transfer import send
 
 
 class Draws(NamedTuple):
@@ -37,9 +38,9 @@ def draw(seeds: Sequence[int], shape: Sequence[int], recipe: Recipe, device: tor
         noises.append(torch.randn(2, *shape, generator=many, device=device))
     noise, mask = torch.stack(noises), torch.stack(masks)
     return Draws(
-        torch.stack(times).to(device),
+        send(torch.stack(times), device),
         noise[:, 0],
         noise[:, 1],
-        mask.to(device) if recipe.masks and not mask.all() else None,
-        torch.stack(drops).to(device),
+        send(mask, device) if recipe.masks and not mask.all() else None,
+        send(torch.stack(drops), device),
     )

@@ -25,6 +25,7 @@ from finetune.ema import Average
 from finetune.errors import EngineError, TrainingStopped
 from finetune.kernels import adamw as adamw_kernel
 from finetune.kernels import available
+from finetune.kernels.accumulate import Total
 from finetune.models.stdit2 import STDiT2
 from finetune.precision import DTYPES
 
@@ -91,7 +92,7 @@ class Replicated:
         self._params = dict(trained(self.module))
         self._sizes = [p.numel() for p in self._params.values()]
         self._grads = torch.zeros_like(self._weights)
-        self._grad_views = list(self._views(self._grads).values())
+        self._total = Total(self._grads, self._sizes)
         if self.world > 1:
             dist.broadcast(self._weights, src=0)
         self._optimizer = adamw([self._weights], recipe.optimizer, device)
@@ -135,13 +136,7 @@ class Replicated:
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
-        fresh = [p.grad for p in self._params.values() if p.grad is not None]
-        views = [
-            v
-            for v, p in zip(self._grad_views, self._params.values(), strict=True)
-            if p.grad is not None
-        ]
-        torch._foreach_add_(views, fresh)  # float32 += the weights' precision
+        self._total.add([parameter.grad for parameter in self._params.values()])
         for parameter in self._params.values():
             parameter.grad = None
 

@@ -12,6 +12,7 @@ from finetune.engine import choose_device, ranks, total
 from finetune.plan import what_fits
 from finetune.run import Run, learning_rate, open_run
 from finetune.tally import Tally
+from finetune.transfer import send
 from finetune.validation import Validate
 
 
@@ -47,7 +48,7 @@ def loop(run: Run) -> None:
             latents = seen.mean + seen.std * drawn.encoding
             denoise = seen.denoiser(engine.module, drawn.drop)
             losses = run.diffusion.losses(denoise, latents, drawn.t, drawn.noise, drawn.frame_mask)
-            weights = torch.tensor(micro.weights, device=run.device)
+            weights = send(torch.tensor(micro.weights), run.device)
             engine.backward((losses.loss * weights).sum() * (engine.world / max(clips, 1)))
             tally.add(losses, drawn.t, weights)
 

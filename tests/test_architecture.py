@@ -50,6 +50,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "finetune.models",
         "finetune.precision",
         "finetune.svg",
+        "finetune.transfer",
     ),
     2: (
         "brickfilm.executors",

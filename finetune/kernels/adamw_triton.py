@@ -10,7 +10,7 @@ from finetune.kernels.adamw import BLOCK, Flat, Rates
 
 
 @triton.jit
-def _kernel(
+def _adamw(
     weights,
     master,
     grad,
@@ -49,7 +49,7 @@ def _kernel(
 def launch(state: Flat, rates: Rates, grad_scale: Tensor) -> None:
     """See `adamw.step`."""
     n = state.master.numel()
-    _kernel[(triton.cdiv(n, BLOCK),)](
+    _adamw[(triton.cdiv(n, BLOCK),)](
         state.weights,
         state.master,
         state.grad,

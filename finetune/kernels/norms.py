@@ -104,12 +104,12 @@ def _(x: Tensor, *_rest: Tensor | None) -> tuple[Tensor, Tensor]:
 
 @torch.library.register_fake("finetune::norm_modulate_backward")
 def _(d_normed: Tensor, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    return _like(x), _tables(x)
+    return _like(x), _tables(x, 2)
 
 
 @torch.library.register_fake("finetune::gated_add_backward")
 def _(d_added: Tensor, branch: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
-    return _like(branch), _tables(branch)
+    return _like(branch), _tables(branch, 1)
 
 
 @torch.library.register_fake("finetune::add_norm_modulate_backward")
@@ -117,15 +117,15 @@ def _(
     d_added: Tensor, d_normed: Tensor, added: Tensor, branch: Tensor, gate: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     d_branch = added.new_empty(0) if gate is None else _like(added)
-    return _like(added), d_branch, _tables(added)
+    return _like(added), d_branch, _tables(added, 2 if gate is None else 3)
 
 
 def _like(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def _tables(x: Tensor) -> Tensor:
-    return x.new_empty((*x.shape[:2], 3, x.shape[-1]), dtype=torch.float32)
+def _tables(x: Tensor, count: int) -> Tensor:
+    return x.new_empty((*x.shape[:2], count, x.shape[-1]), dtype=torch.float32)
 
 
 def _keep_norm(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -136,7 +136,7 @@ def _keep_norm(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
 def _norm_gradients(ctx: Any, d_normed: Tensor) -> tuple[Tensor, ...]:
     x, scale = ctx.saved_tensors
     d_x, tables = _norm_backward(d_normed, x, scale)
-    _, d_shift, d_scale = tables.to(scale.dtype).unbind(2)
+    d_shift, d_scale = tables.to(scale.dtype).unbind(2)
     return d_x, d_shift, d_scale
 
 
@@ -160,10 +160,10 @@ def _keep_add_norm(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 def _add_norm_gradients(ctx: Any, d_added: Tensor, d_normed: Tensor) -> tuple[Tensor | None, ...]:
     added, branch, gate, scale = ctx.saved_tensors
     d_x, d_branch, tables = _add_norm_backward(d_added, d_normed, added, branch, gate, scale)
-    d_gate, d_shift, d_scale = tables.to(scale.dtype).unbind(2)
+    *d_gate, d_shift, d_scale = tables.to(scale.dtype).unbind(2)
     if gate is None:
         return d_x, d_x, None, d_shift, d_scale
-    return d_x, d_branch, d_gate, d_shift, d_scale
+    return d_x, d_branch, *d_gate, d_shift, d_scale
 
 
 norm_modulate.register_autograd(_norm_gradients, setup_context=_keep_norm)

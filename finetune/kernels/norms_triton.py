@@ -1,8 +1,9 @@
 """Gate, residual, layer norm and modulation in one pass each way: the Triton of `norms`.
 
 x, branch [B, T, S, D]; gate, shift, scale [B, T, D], a row a frame; arithmetic is float32 inside.
-The backward sums the tables' gradients as it passes: a program walks some rows of one frame and
-leaves one partial sum, so no tensor of x's size is read twice.
+The backward sums the tables' gradients as it passes: a program walks some rows of one frame, the
+next ones on their way while it works, and leaves one partial sum: no tensor of x's size is read
+twice.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from torch import Tensor
 from finetune.kernels.reference import EPS
 
 PROGRAMS = 1056  # of a backward: eight for each of an H200's 132 multiprocessors
-FORWARD_WARPS, BACKWARD_WARPS = 4, 8
+WARPS = 2  # few, for a row is short: a sum across more of them waits longer
+AHEAD = 3  # rows on their way from memory in a backward
 
 
 @triton.jit
-def _forward_kernel(
+def _norm_forward(
     x,
     branch,
     gate,
@@ -62,7 +64,7 @@ def _forward_kernel(
 
 
 @triton.jit
-def _backward_kernel(
+def _norm_backward(
     d_normed,
     d_added,
     added,
@@ -76,6 +78,7 @@ def _backward_kernel(
     gate_stride,
     scale_stride,
     ROWS: tl.constexpr,
+    AHEAD: tl.constexpr,
     D: tl.constexpr,
     BLOCK: tl.constexpr,
     EPS: tl.constexpr,
@@ -95,7 +98,7 @@ def _backward_kernel(
     of_gate = tl.zeros([BLOCK], tl.float32)
     of_shift = tl.zeros([BLOCK], tl.float32)
     of_scale = tl.zeros([BLOCK], tl.float32)
-    for step in range(ROWS):
+    for step in tl.range(0, ROWS, num_stages=AHEAD):
         row = tl.program_id(1) * ROWS + step
         at = (frame * S + row) * D + column
         there = inside & (row < S)
@@ -120,12 +123,14 @@ def _backward_kernel(
             of_gate += gradient * more
             passed = gradient * opening
             tl.store(d_branch + at, passed.to(d_branch.dtype.element_ty), mask=there)
-    mine = partial + (frame * tl.num_programs(1) + tl.program_id(1)) * 3 * D + column
+    mine = (
+        partial + (frame * tl.num_programs(1) + tl.program_id(1)) * (GATE + 2 * NORM) * D + column
+    )
     if GATE:
         tl.store(mine, of_gate, mask=inside)
     if NORM:
-        tl.store(mine + D, of_shift, mask=inside)
-        tl.store(mine + 2 * D, of_scale, mask=inside)
+        tl.store(mine + GATE * D, of_shift, mask=inside)
+        tl.store(mine + (GATE + 1) * D, of_scale, mask=inside)
 
 
 def _flat(table: Tensor) -> Tensor:
@@ -146,7 +151,7 @@ def forward(
     added = x if branch is None else torch.empty_like(x)
     normed = x if shift is None else torch.empty_like(x)
     tables = [x if table is None else _flat(table) for table in (gate, shift, scale)]
-    _forward_kernel[(x.numel() // x.shape[-1],)](
+    _norm_forward[(x.numel() // x.shape[-1],)](
         x,
         x if branch is None else branch.contiguous(),
         *tables,
@@ -160,7 +165,7 @@ def forward(
         BRANCH=branch is not None,
         GATE=gate is not None,
         NORM=shift is not None,
-        num_warps=FORWARD_WARPS,
+        num_warps=WARPS,
     )
     return added, normed
 
@@ -173,19 +178,20 @@ def backward(
     gate: Tensor | None,
     scale: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, of branch, and of (gate, shift, scale) as [B, T, 3, D] float32.
+    """Gradients of x, of branch, and of those of (gate, shift, scale) that are there.
 
-    Those that no one asked for hold rubbish.
+    The tables' are stacked in that order, [B, T, 1 to 3, D] float32.
     """
     added = added.contiguous()
     batch, frames, places, width = added.shape
     chunks = min(places, -(-PROGRAMS // (batch * frames)))
     d_x = torch.empty_like(added) if scale is not None else added
     d_branch = torch.empty_like(added) if gate is not None else added
-    partial = added.new_empty((batch, frames, chunks, 3, width), dtype=torch.float32)
+    tables_asked = (gate is not None) + 2 * (scale is not None)
+    partial = added.new_empty((batch, frames, chunks, tables_asked, width), dtype=torch.float32)
     filled = [added if t is None else t.contiguous() for t in (d_normed, d_added)]
     tables = [added if table is None else _flat(table) for table in (gate, scale)]
-    _backward_kernel[(batch * frames, chunks)](
+    _norm_backward[(batch * frames, chunks)](
         *filled,
         added,
         added if branch is None else branch.contiguous(),
@@ -196,12 +202,13 @@ def backward(
         places,
         *(table.stride(1) for table in tables),
         ROWS=-(-places // chunks),
+        AHEAD=AHEAD,
         D=width,
         BLOCK=triton.next_power_of_2(width),
         EPS=EPS,
         BRANCH=d_added is not None,
         GATE=gate is not None,
         NORM=scale is not None,
-        num_warps=BACKWARD_WARPS,
+        num_warps=WARPS,
     )
     return d_x, d_branch, partial.sum(2)

@@ -85,7 +85,7 @@ def time_attention(
     return out.permute(0, 3, 1, 2, 4).flatten(3)
 
 
-def lay_out_text(mask: Tensor, queries: int) -> Tensor:
+def lay_out_text(mask: Tensor) -> Tensor:
     """What `text_attention` needs to know of the mask [B, L], made once for all blocks."""
     return mask
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from finetune.kernels.reference import EPS
 
 ROWS = 32  # (token, head) pairs a program
-WARPS = 4
+WARPS = 2
 
 
 @triton.jit
@@ -27,7 +27,7 @@ def _normed(x, d: tl.constexpr, EPS: tl.constexpr):
 
 
 @triton.jit
-def _forward_kernel(
+def _split_forward(
     qkv,
     q_weight,
     k_weight,
@@ -67,7 +67,7 @@ def _denormed(got, x, weight, d: tl.constexpr, EPS: tl.constexpr):
 
 
 @triton.jit
-def _backward_kernel(
+def _split_backward(
     d_q,
     d_k,
     d_v,
@@ -112,7 +112,7 @@ def forward(qkv: Tensor, q_weight: Tensor, k_weight: Tensor) -> tuple[Tensor, Te
     *lead, _, heads, dim = qkv.shape
     q, k, v = (qkv.new_empty(*lead, heads, dim) for _ in range(3))
     pairs = q.numel() // dim
-    _forward_kernel[(triton.cdiv(pairs, ROWS),)](
+    _split_forward[(triton.cdiv(pairs, ROWS),)](
         qkv, q_weight.contiguous(), k_weight.contiguous(), q, k, v, pairs, **_tile(heads, dim)
     )
     return q, k, v
@@ -129,7 +129,7 @@ def backward(
     programs = triton.cdiv(pairs, ROWS)
     tile = _tile(heads, dim)
     partial = qkv.new_empty((programs, 2, tile["BLOCK"]), dtype=torch.float32)
-    _backward_kernel[(programs,)](
+    _split_backward[(programs,)](
         *(got.contiguous() for got in (d_q, d_k, d_v)),
         qkv,
         q_weight.contiguous(),

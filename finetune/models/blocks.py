@@ -30,7 +30,7 @@ class Ops(NamedTuple):
     add_norm_modulate: Callable[..., tuple[Tensor, Tensor]] = reference.add_norm_modulate
     space_attention: Callable[..., Tensor] = reference.space_attention
     time_attention: Callable[..., Tensor] = reference.time_attention
-    lay_out_text: Callable[[Tensor, int], Any] = reference.lay_out_text
+    lay_out_text: Callable[[Tensor], Any] = reference.lay_out_text
     text_attention: Callable[..., Tensor] = reference.text_attention
 
 

@@ -125,7 +125,7 @@ class STDiT2(nn.Module):
             time=given.table(self.t_block_temp, told.t + told.length, told.t0 + told.length),
             rotation=self.rope(h.shape[1]),
             text=self._text(y, drop),
-            text_layout=self.ops.lay_out_text(token_mask(mask, y), h.shape[1] * h.shape[2]),
+            text_layout=self.ops.lay_out_text(token_mask(mask, y)),
         )
         for block in self.blocks:
             h = block(h, conditions)

@@ -13,6 +13,7 @@ from finetune.models.stdit2 import STDiT2
 from finetune.models.text import TextStates
 from finetune.models.vae import CHANNELS, VAE
 from finetune.samples.request import Request
+from finetune.transfer import send
 
 OnStep = Callable[[], None]
 
@@ -50,7 +51,7 @@ def _noises(request: Request, device: torch.device) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(request.seed)
     while True:
         drawn = torch.randn(1, CHANNELS, request.frames, *size, generator=generator)
-        yield drawn.to(device)
+        yield send(drawn, device)
 
 
 def _guided(network: STDiT2, text: TextStates, request: Request, device: torch.device) -> Denoise:

@@ -10,8 +10,6 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import product
-from typing import Annotated
 
 import torch
 import typer
@@ -19,7 +17,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from finetune import kernels
-from finetune.kernels import norms, norms_triton, reference, space, text, time, time_triton
+from finetune.kernels import norms, reference, space, text, time
 from finetune.models.embeddings import Rotation
 from finetune.models.stdit2 import STDiT2
 from tests.benchmarks.cost import seconds
@@ -28,8 +26,10 @@ from tests.benchmarks.training import open_every_branch
 T, S, H, D = 32, 920, 16, 72
 KINDS = {
     "matrix products": r"gemm|nvjet|cutlass_80|cublas|splitK|matmul",
-    "attention": r"flash|fmha|sdpa|cudnn",
-    "time attention": r"time|^_forward_kernel|^_backward_kernel",
+    "attention in space": r"^_split|fmha|sdpa|cudnn",
+    "attention in time": r"^_time",
+    "attention to the text": r"^_text",
+    "gates, residuals, norms": r"^_norm",
     "compiled elementwise": r"^triton_",
 }
 
@@ -46,7 +46,7 @@ def operations() -> dict[str, tuple[Callable[..., object], Callable[..., object]
     angles = torch.rand(T, D // 2, device="cuda")
     rotation = Rotation(angles.cos(), angles.sin())
     mask = torch.arange(200, device="cuda")[None] < 120
-    layout = text.lay_out_text(mask, T * S)
+    layout = text.lay_out_text(mask)
     q, kv = random(1, T * S, H, D), random(1, 200, 2, H, D)
     return {
         "norm_modulate": (reference.norm_modulate, norms.norm_modulate, [x, *tables[:2]]),
@@ -88,19 +88,6 @@ def both_ways(operation: Callable[..., object], inputs: list[Tensor]) -> tuple[f
         torch.autograd.grad(forward(), leaves, shapes)
 
     return tuple(1000 * statistics.median(seconds(work, 12)[4:]) for work in (forward, backward))
-
-
-def sweep() -> Iterator[str]:
-    """The fast ones again with other numbers of warps."""
-    found = operations()
-    for module, names in ((norms_triton, list(found)[:3]), (time_triton, ["time_attention"])):
-        kept = module.FORWARD_WARPS, module.BACKWARD_WARPS
-        for forward, backward in product((2, 4, 8), (4, 8, 16)):
-            module.FORWARD_WARPS, module.BACKWARD_WARPS = forward, backward
-            for name in names:
-                one, two = both_ways(found[name][1], found[name][2])
-                yield f"{name} warps {forward}/{backward}: {one:.3f} {two:.3f} ms"
-        module.FORWARD_WARPS, module.BACKWARD_WARPS = kept
 
 
 def network(frames: int = T) -> tuple[STDiT2, dict[str, Tensor]]:
@@ -149,17 +136,12 @@ def ledger() -> Iterator[str]:
     yield from (f"{v:8.2f} ms {times[n]:5d}x  {n[:110]}" for n, v in spent.most_common(40))
 
 
-def main(
-    warps: Annotated[bool, typer.Option(help="try other numbers of warps too")] = False,
-) -> None:
+def main() -> None:
     """Print it all."""
     for name, (plain, fast, inputs) in operations().items():
         cells = [f"{ms:.3f}" for work in (plain, fast) for ms in both_ways(work, inputs)]
         words = f"{name}: plain {cells[0]} / {cells[1]} ms, fast {cells[2]} / {cells[3]} ms"
         print(words, flush=True)
-    if warps:
-        for line in sweep():
-            print(line, flush=True)
     for line in ledger():
         print(line, flush=True)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import pytest
 import torch
 from torch import Tensor
 
+from finetune.kernels import available
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+INTERPRETED = DEVICE == "cpu" and available(DEVICE)
 # Triton's interpreter cuts bfloat16 where a GPU rounds it: there, the other half precision
 HALF = torch.bfloat16 if DEVICE == "cuda" else torch.float16
 SLACK = 1.1
@@ -15,6 +19,12 @@ FLOOR = 1e-5  # relative, of float32
 FEW = 1000  # numbers: the errors of fewer vary by more than the slack, from chance alone
 
 Operation = Callable[..., Tensor | tuple[Tensor, ...]]
+
+
+def need_kernels() -> None:
+    """Skip the test where no kernel can run."""
+    if not available(DEVICE):
+        pytest.skip("needs a GPU, or Triton and TRITON_INTERPRET=1 (`make test-slow`)")
 
 
 def answers(operation: Operation, inputs: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:

@@ -1,10 +1,30 @@
-"""Kernels are tested on the GPU where there is one, else in Triton's interpreter."""
+"""Kernels are tested on a GPU, or in Triton's interpreter where TRITON_INTERPRET=1 asks for it."""
 
 from __future__ import annotations
 
-import os
+import pytest
 
-import torch
+from tests.finetune.kernels.agreement import INTERPRETED, need_kernels
 
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
+
+@pytest.fixture
+def kernels() -> None:
+    """What a file of kernels' tests needs."""
+    need_kernels()
+
+
+def _let_tensors_bound_loops() -> None:
+    """Triton 3.6's interpreter makes a loop's bound with `int(array)`, which NumPy 2.4 refuses."""
+    from triton.runtime import interpreter
+
+    patch = interpreter._patch_lang_tensor
+
+    def patch_more(tensor: type, scope: object) -> None:
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
+
+    interpreter._patch_lang_tensor = patch_more
+
+
+if INTERPRETED:
+    _let_tensors_bound_loops()

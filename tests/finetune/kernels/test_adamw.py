@@ -8,8 +8,8 @@ from torch import Tensor
 
 from finetune.kernels import adamw
 from finetune.kernels.adamw import Flat, Rates
+from tests.finetune.kernels.agreement import DEVICE, need_kernels
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DECAY = 0.1
 
 
@@ -48,7 +48,7 @@ def test_the_reference_is_torchs_adamw() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_the_fused_step_is_the_reference(dtype: torch.dtype) -> None:
-    pytest.importorskip("triton", reason="no Triton on this machine: the kernels are not tested")
+    need_kernels()
     plain, fused = run(adamw.step_reference, state(dtype)), run(adamw.step, state(dtype))
     for name in ("master", "first", "second", "ema", "weights"):
         torch.testing.assert_close(getattr(fused, name), getattr(plain, name), msg=name)

@@ -11,8 +11,7 @@ from torch import Tensor
 from finetune import kernels
 from finetune.models.blocks import Ops
 from finetune.models.stdit2 import STDiT2
-from tests.finetune.kernels import varlen
-from tests.finetune.kernels.agreement import DEVICE, FLOOR, HALF, SLACK, distance
+from tests.finetune.kernels.agreement import DEVICE, FLOOR, HALF, SLACK, distance, need_kernels
 from tests.finetune.networks import inputs, tiny_model
 
 
@@ -34,31 +33,17 @@ CASES = {
     "odd height": inputs(rows=5, columns=8, frames=5, seed=2),
     "image": inputs(frames=1, batch=3, seed=4),
 }
-interpreted = [pytest.mark.slow] if DEVICE == "cpu" else []
 
 
-@pytest.mark.parametrize(
-    "told",
-    [
-        pytest.param(c, id=n, marks=[] if n == "all at once" else interpreted)
-        for n, c in CASES.items()
-    ],
-)
-def test_the_network_on_kernels_is_the_network(
-    told: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("triton", reason="no Triton on this machine: the kernels are not tested")
-    from finetune.kernels import text
-
-    if DEVICE == "cpu":
-        monkeypatch.setattr(text, "varlen_attn", varlen.on_cpu)
-    monkeypatch.setattr(text, "GROUP", 10)
+@pytest.mark.parametrize("told", CASES.values(), ids=CASES)
+def test_the_network_on_kernels_is_the_network(told: dict[str, Tensor]) -> None:
+    need_kernels()
     told = {name: value.to(DEVICE) for name, value in told.items()}
     fast, plain = kernels.fast_ops(), Ops()
     truth = gradients(plain, torch.float32, told)
     got, usual = gradients(fast, HALF, told), gradients(plain, HALF, told)
     assert truth.keys() == got.keys()
-    if DEVICE == "cpu":  # a GPU's attention to the text takes half precisions alone
+    if DEVICE == "cpu":  # float32 stays plain on a GPU
         exact = gradients(fast, torch.float32, told)
         for name, wanted in truth.items():
             assert distance(exact[name], wanted) < FLOOR or wanted.norm() < 1e-7, name

@@ -10,6 +10,8 @@ pytest.importorskip("triton", reason="no Triton on this machine: the kernels are
 from finetune.kernels import norms, reference
 from tests.finetune.kernels.agreement import agree
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 SHAPES = [(2, 3, 7, 48), (1, 2, 5, 96), (3, 1, 4, 48)]  # B, T, S, D; nothing a power of two
 
 

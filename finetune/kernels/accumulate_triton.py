@@ -1,0 +1,84 @@
+"""The Triton of `accumulate`: a program adds a piece of one tensor, found by its address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from finetune.transfer import send
+
+PIECE = 4096
+ALIGNED = 8  # numbers: what one load takes of a half precision
+
+
+@triton.jit
+def _accumulate(
+    addresses,
+    owners,
+    begins,
+    firsts,
+    sizes,
+    total,
+    example,
+    ALIGNED: tl.constexpr,
+    PIECE: tl.constexpr,
+):
+    """One piece: `owners` says of which tensor, `begins` from where in it."""
+    piece = tl.program_id(0)
+    owner = tl.load(owners + piece)
+    begin = tl.load(begins + piece)
+    address = tl.load(addresses + owner)
+    at = tl.multiple_of(begin, ALIGNED) + tl.arange(0, PIECE)
+    inside = (at < tl.load(sizes + owner)) & (address != 0)
+    gradient = tl.multiple_of(address, 2 * ALIGNED).to(example.dtype)
+    more = tl.load(gradient + at, mask=inside, other=0).to(tl.float32)
+    to = total + tl.multiple_of(tl.load(firsts + owner), ALIGNED) + at
+    tl.store(to, tl.load(to, mask=inside, other=0) + more, mask=inside)
+
+
+class Launch:
+    """Where the pieces are, worked out once."""
+
+    def __init__(self, total: Tensor, sizes: Sequence[int]) -> None:
+        self.total = total
+        counts = [triton.cdiv(size, PIECE) for size in sizes]
+        pieces = [(owner, n * PIECE) for owner, count in enumerate(counts) for n in range(count)]
+        owners, begins = zip(*pieces, strict=True)
+        firsts = [0, *accumulate(sizes)][:-1]
+        self.aligned = ALIGNED if all(size % ALIGNED == 0 for size in sizes) else 1
+        self._tables = (
+            torch.tensor(owners, dtype=torch.int32, device=total.device),
+            *(torch.tensor(t, device=total.device) for t in (begins, firsts, sizes)),
+        )
+
+    def takes(self, gradients: Sequence[Tensor | None]) -> bool:
+        """Whether each gradient there lies in one piece of memory, as a kernel can load it."""
+        return all(
+            g is None or (g.is_contiguous() and g.data_ptr() % (2 * ALIGNED) == 0)
+            for g in gradients
+        )
+
+    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
+        example = next((g for g in gradients if g is not None), None)
+        if example is None:
+            return
+        found = torch.tensor([0 if g is None else g.data_ptr() for g in gradients])
+        addresses = send(found, self.total.device)
+        owners, begins, firsts, sizes = self._tables
+        _accumulate[(len(owners),)](
+            addresses,
+            owners,
+            begins,
+            firsts,
+            sizes,
+            self.total,
+            example,
+            ALIGNED=self.aligned,
+            PIECE=PIECE,
+            num_warps=8,
+        )
