@@ -41,7 +41,7 @@ $(VENV)/.dev: $(VENV)/.core
 
 $(VENV)/.slow: $(VENV)/.dev
 	$(PIP) -e '.[dev,finetune,demo]' playwright  # drives the system's Chromium
-	$(PIP) bitsandbytes einops galore-torch peft tqdm triton==3.6.0 wandb
+	$(PIP) bitsandbytes einops galore-torch peft tqdm trackio triton==3.6.0 wandb
 	$(PIP) --no-deps colossalai==0.5.0  # its own pins are of 2024; docs/finetune.md
 	touch $@
 

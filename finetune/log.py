@@ -8,19 +8,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
 
 from finetune.config import Recipe
 from finetune.errors import ConfigError
+from finetune.gif import write_gif
 
 Values = Mapping[str, float]
+
+
+class Video(NamedTuple):
+    """A sample: its file, and what the file shows."""
+
+    file: Path
+    frames: Tensor  # [T, 3, H, W] uint8
+    fps: float
+
+
+Videos = Mapping[str, Video]
 
 
 class Logger(Protocol):
     """Takes a step's figures, and videos by name."""
 
-    def log(self, step: int, values: Values, videos: Mapping[str, Path] | None = None) -> None: ...
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -28,7 +43,7 @@ class Logger(Protocol):
 class NoLogger:
     """Listens to nothing: for other ranks, and `log.to = "none"`."""
 
-    def log(self, step: int, values: Values, videos: Mapping[str, Path] | None = None) -> None:
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
         """Nothing."""
 
     def close(self) -> None:
@@ -46,8 +61,8 @@ class JsonLines:
         file.write_text("".join(f"{line}\n" for line in kept))
         self._file = file.open("a")
 
-    def log(self, step: int, values: Values, videos: Mapping[str, Path] | None = None) -> None:
-        shown = {name: str(path) for name, path in (videos or {}).items()}
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
+        shown = {name: str(video.file) for name, video in (videos or {}).items()}
         self._file.write(json.dumps({"step": step, **values, **shown}) + "\n")
         self._file.flush()
 
@@ -56,18 +71,35 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Event files under the run's folder."""
+    """Event files under the run's folder. A video is an animated picture there: it knows no other.
+
+    SummaryWriter's own `add_video` makes such a GIF too, but with a package of its own.
+    """
 
     def __init__(self, out: Path) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer: Any = SummaryWriter(out / "tensorboard")
+        self._summary: Any = Summary
 
-    def log(self, step: int, values: Values, videos: Mapping[str, Path] | None = None) -> None:
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
-        for name, path in (videos or {}).items():
-            self._writer.add_text(name, str(path), step)
+        for name, video in (videos or {}).items():
+            self._writer.file_writer.add_summary(self._animated(name, video), step)
+
+    def _animated(self, name: str, video: Video) -> Any:
+        encoded = BytesIO()
+        write_gif(encoded, video.frames, video.fps)
+        _, channels, height, width = video.frames.shape
+        image = self._summary.Image(
+            height=height,
+            width=width,
+            colorspace=channels,
+            encoded_image_string=encoded.getvalue(),
+        )
+        return self._summary(value=[self._summary.Value(tag=name, image=image)])
 
     def close(self) -> None:
         self._writer.close()
@@ -81,8 +113,9 @@ class WandbLike:
         name = Path(recipe.out).name
         self._run = module.init(project=recipe.log.project, name=name, config=recipe.as_dict())
 
-    def log(self, step: int, values: Values, videos: Mapping[str, Path] | None = None) -> None:
-        shown = {name: self._module.Video(str(path)) for name, path in (videos or {}).items()}
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
+        made = self._module.Video
+        shown = {name: made(str(video.file)) for name, video in (videos or {}).items()}
         self._module.log({**values, **shown}, step=step)
 
     def close(self) -> None:
@@ -102,7 +135,7 @@ class Bar:
         if self._progress.console.is_terminal:
             self._progress.start()
 
-    def log(self, step: int, values: Values, videos: Mapping[str, Path] | None = None) -> None:
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
         if "loss" in values:
             text = f"loss {values['loss']:.4f}  {values['clips_s']:.2f} clips/s"
             self._progress.update(self._task, completed=step, description=text)
@@ -117,7 +150,7 @@ class Several:
     def __init__(self, *loggers: Logger) -> None:
         self._loggers = loggers
 
-    def log(self, step: int, values: Values, videos: Mapping[str, Path] | None = None) -> None:
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
         for logger in self._loggers:
             logger.log(step, values, videos)
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +16,7 @@ from finetune.data.media import write_video
 from finetune.encoders import load_text, load_vae
 from finetune.engine import Engine
 from finetune.fixed_loss import FixedLoss
+from finetune.log import Video
 from finetune.models.text import TextStates
 from finetune.models.vae import VAE
 from finetune.samples.draw import draw_latent, to_pixels
@@ -63,8 +63,8 @@ class Validate:
             measured = [measure(clip) for clip in frames]
             few = measured[: len(self.prompts)]
             found |= {f"validation/{name}": _mean(few, name) for name in Measures._fields}
-            files = self._write(frames, measured, found)
-            run.log.log(run.step, found, {f"sample/{n}": f for n, f in enumerate(files)})
+            videos = self._write(frames, measured, found)
+            run.log.log(run.step, found, {f"sample/{n}": v for n, v in enumerate(videos)})
         if run.engine.world > 1:
             dist.barrier()
 
@@ -105,22 +105,22 @@ class Validate:
 
     def _write(
         self, frames: Sequence[Tensor], measured: Sequence[Measures], found: dict[str, float]
-    ) -> list[Path]:
+    ) -> list[Video]:
         """Videos, what they are, and the page over all checkpoints so far."""
         folder = self.run.out / "samples" / f"step-{self.run.step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
-        files, shown = [], []
+        videos, shown = [], []
         for number, request in enumerate(self.requests()):
             swept = number >= len(self.prompts)
             name = f"guidance-{request.guidance:g}.mp4" if swept else f"{number:02d}.mp4"
             write_video(folder / name, frames[number], request.fps)
-            files.append(folder / name)
+            videos.append(Video(folder / name, frames[number], request.fps))
             of_it = measured[number]._asdict()
             shown.append({**request.as_dict(), "file": name, "sweep": swept, "measures": of_it})
         about = {"step": self.run.step, "values": found, "samples": shown}
         (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
         write_page(self.run.out, self.run.recipe)
-        return files[: len(self.prompts)]
+        return videos[: len(self.prompts)]
 
     def _write_training(self, vae: VAE, loss: FixedLoss) -> None:
         """The same numbers of training clips, seen through the same VAE."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from finetune.data.media import write_video
 from finetune.errors import SamplingError
+from finetune.gif import write_gif
 from finetune.samples.images import file_digest
 from finetune.samples.request import Request
 
@@ -104,14 +105,6 @@ def _pictures(request: Request) -> dict[str, Any]:
     return {"pictures": {name: file_digest(path) for name, path in given.items() if path}}
 
 
-def _gif(file: Path, frames: Tensor, fps: float) -> None:
-    from PIL import Image
-
-    first, *others = (Image.fromarray(picture) for picture in _pictures_of(frames))
-    duration = max(20, round(1000 / fps))  # ms; viewers slow down what is faster
-    first.save(file, save_all=True, append_images=others, duration=duration, loop=0)
-
-
 def _png(file: Path, frames: Tensor, fps: float) -> None:
     from PIL import Image
 
@@ -130,7 +123,7 @@ def _pictures_of(frames: Tensor) -> Any:
 
 WRITERS: Mapping[str, Callable[[Path, Tensor, float], None]] = {
     "mp4": write_video,
-    "gif": _gif,
+    "gif": write_gif,
     "png": _png,
     "npy": _npy,
 }

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image, ImageSequence
 
 from finetune import monitor
 from finetune.config import Log, Recipe
+from finetune.data.media import write_video
 from finetune.errors import ConfigError
-from finetune.log import open_logger
+from finetune.log import Video, open_logger
 from finetune.monitor import NoMonitor, monitor_for
 from tests.finetune.conftest import MakeRecipe
 
 FIGURES = {"loss": 0.5, "clips_s": 2.0}
+MOVING = torch.arange(0, 250, 50, dtype=torch.uint8)[:, None, None, None].repeat(1, 3, 24, 32)
 
 
 def logged(recipe: Recipe) -> Path:
     """Two steps and a video, given to the recipe's loggers; the run's folder."""
     logger = open_logger(recipe, 0)
-    logger.log(1, FIGURES)
+    file = Path(recipe.out) / "moving.mp4"
+    write_video(file, MOVING, 4)
+    logger.log(1, FIGURES, {"sample/0": Video(file, MOVING, 4)})
     logger.log(2, {**FIGURES, "loss": 0.25})
     logger.close()
     return Path(recipe.out)
@@ -54,6 +66,20 @@ def test_tensorboard_holds_the_figures(make_recipe: MakeRecipe) -> None:
     assert [(e.step, e.value) for e in events.Scalars("loss")] == [(1, 0.5), (2, 0.25)]
 
 
+def test_tensorboard_shows_the_videos_moving(make_recipe: MakeRecipe) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(logged(make_recipe(log=Log(to="tensorboard"))) / "tensorboard"))
+    events.Reload()
+    (shown,) = events.Images("sample/0")
+    assert (shown.step, shown.width, shown.height) == (1, 32, 24)
+    with Image.open(io.BytesIO(shown.encoded_image_string)) as gif:
+        pictures = [frame.convert("RGB") for frame in ImageSequence.Iterator(gif)]
+        assert gif.info["duration"] == 250
+    greys = [picture.getpixel((0, 0)) for picture in pictures]
+    assert greys == [(value, value, value) for value in range(0, 250, 50)]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("wandb"), reason="wandb is not installed")
 def test_wandb_takes_the_figures_offline(
@@ -64,13 +90,34 @@ def test_wandb_takes_the_figures_offline(
     logged(make_recipe(log=Log(to="wandb", project="toy")))
     (run,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     assert b"clips_s" in run.read_bytes()
+    (video,) = tmp_path.glob("wandb/offline-run-*/files/media/videos/sample/0_*.mp4")
+    assert video.read_bytes() == (tmp_path / "run" / "moving.mp4").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("trackio"), reason="trackio is not installed")
+def test_trackio_takes_the_figures_and_videos_here(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """In a process of its own: trackio reads TRACKIO_DIR as it is imported."""
+    recipe = make_recipe(log=Log(to="trackio", project="toy"))
+    script = "import sys, pickle; from tests.finetune.test_log import logged; "
+    script += "logged(pickle.load(sys.stdin.buffer))"
+    subprocess.run(
+        [sys.executable, "-c", script],
+        input=pickle.dumps(recipe),
+        env={**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio"), "HF_HUB_OFFLINE": "1"},
+        check=True,
+        timeout=120,
+    )
+    with closing(sqlite3.connect(tmp_path / "trackio" / "toy.db")) as base:
+        rows = base.execute("SELECT step, metrics FROM metrics ORDER BY step").fetchall()
+    assert [(step, json.loads(values)["loss"]) for step, values in rows] == [(1, 0.5), (2, 0.25)]
+    (video,) = (tmp_path / "trackio" / "media").rglob("*.mp4")
+    assert video.read_bytes() == (tmp_path / "run" / "moving.mp4").read_bytes()
 
 
 def test_a_logger_that_is_not_installed_is_named(
     make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "trackio", None)
     with pytest.raises(ConfigError, match=r"'trackio'.*install it, or choose another"):
         open_logger(make_recipe(log=Log(to="trackio")), 0)

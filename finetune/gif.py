@@ -1,0 +1,20 @@
+"""Animated GIFs, which every viewer of pictures shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from torch import Tensor
+
+SHORTEST = 20  # ms; viewers slow down what is faster
+
+
+def write_gif(to: Path | BinaryIO, frames: Tensor, fps: float) -> None:
+    """frames [T, 3, H, W] uint8 as a GIF that repeats for ever."""
+    from PIL import Image
+
+    pictures = frames.permute(0, 2, 3, 1).contiguous().numpy()
+    first, *others = (Image.fromarray(picture) for picture in pictures)
+    duration = max(SHORTEST, round(1000 / fps))
+    first.save(to, format="GIF", save_all=True, append_images=others, duration=duration, loop=0)
