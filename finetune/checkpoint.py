@@ -28,8 +28,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from finetune.config import Checkpoints
-from finetune.engine import Engine, Shards, rank_and_world
+from finetune.engine import Engine, Shards
 from finetune.errors import CheckpointError
+from finetune.ranks import rank_and_world
 
 FORMAT = 1
 NAME = re.compile(r"step-(\d{8})$")

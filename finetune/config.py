@@ -159,7 +159,7 @@ class Recipe:
 
     engine: Literal["torch", "colossalai"] = "torch"
     # auto: one device alone, else ddp under torch and zero2 under colossalai
-    strategy: Literal["auto", "ddp", "fsdp2", "zero1", "zero2"] = "auto"
+    strategy: Literal["auto", "ddp", "fsdp2", "zero1", "zero2", "gemini"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     compile: bool = False  # the blocks, one graph shared by all
@@ -200,11 +200,11 @@ def _check_bucket(bucket: Bucket) -> None:
         raise ConfigError(f"{name} has keep {bucket.keep}: choose a share above 0 and up to 1")
 
 
+STRATEGIES = {"torch": ("auto", "ddp", "fsdp2"), "colossalai": ("auto", "zero1", "zero2", "gemini")}
+
+
 def _check_engine(recipe: Recipe) -> None:
-    known = {
-        "torch": ("auto", "ddp", "fsdp2"),
-        "colossalai": ("auto", "zero1", "zero2"),
-    }[recipe.engine]
+    known = STRATEGIES[recipe.engine]
     if recipe.strategy not in known:
         raise ConfigError(
             f"engine {recipe.engine!r} has no strategy {recipe.strategy!r}: "
@@ -217,6 +217,26 @@ def _check_engine(recipe: Recipe) -> None:
         )
     if recipe.engine == "torch" and recipe.optimizer.kind != "adamw":
         raise ConfigError("optimizer.kind 'hybrid_adam' is ColossalAI's: set engine = 'colossalai'")
+    if recipe.strategy == "gemini":
+        _check_gemini(recipe)
+
+
+def _check_gemini(recipe: Recipe) -> None:
+    if recipe.precision == "float32":
+        raise ConfigError(
+            "strategy 'gemini' has no precision 'float32': choose 'bfloat16' or 'float16', or "
+            "strategy = 'zero2'"
+        )
+    if recipe.optimizer.kind != "hybrid_adam":
+        raise ConfigError(
+            f"strategy 'gemini' has no optimizer.kind {recipe.optimizer.kind!r}: choose "
+            "'hybrid_adam', or strategy = 'zero2'"
+        )
+    if recipe.compile:
+        raise ConfigError(
+            "strategy 'gemini' moves weights about between operations, which a compiled block "
+            "does not let it: set compile = false, or strategy = 'zero2'"
+        )
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

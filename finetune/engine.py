@@ -1,4 +1,4 @@
-"""What the loop asks of a parallel engine, and PyTorch's own: one device, DDP and FSDP2.
+"""What the loop asks of a parallel engine, and the plainest one: one device, or DDP.
 
 Between the loop and an engine a tensor is a *shard*: this rank's float32 part of a parameter, or of
 anything shaped like it (an average, a moment). `whole` and `part` go between shards and full
@@ -7,32 +7,25 @@ tensors, so checkpoints and averages do not know how an engine splits things.
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
 
 from finetune.config import Optimizer, Recipe
 from finetune.ema import Average
-from finetune.errors import EngineError, TrainingStopped
 from finetune.kernels import adamw as adamw_kernel
 from finetune.kernels import available
 from finetune.kernels.accumulate import Total
 from finetune.models.stdit2 import STDiT2
 from finetune.precision import DTYPES
+from finetune.ranks import rank_and_world, total
 
 Shards = dict[str, Tensor]
 Allow = Callable[[float], bool]  # may a step of this gradient norm be taken?
-TIMEOUT = timedelta(minutes=10)  # after which a silent rank counts as lost
-LOST = re.compile(r"closed by peer|Connection reset|Broken pipe|timed? ?out|NCCL|Gloo|gloo", re.I)
 
 
 class Step(NamedTuple):
@@ -96,7 +89,7 @@ class Replicated:
         if self.world > 1:
             dist.broadcast(self._weights, src=0)
         self._optimizer = adamw([self._weights], recipe.optimizer, device)
-        self._optimizer.state[self._weights] = fresh_state(self._weights)
+        self._optimizer.state[self._weights] = fresh_state(self._weights, self._optimizer)
         self.average = Average(self._views(self._weights), recipe.optimizer.ema)
         self._fused = self._flat() if recipe.kernels and self.average.decay else None
         self.refresh()
@@ -180,81 +173,6 @@ class Replicated:
         return {name: part.view(p.shape) for (name, p), part in pairs}
 
 
-class FullySharded:
-    """FSDP2: each rank keeps a part of every parameter; blocks are gathered as they are needed."""
-
-    def __init__(self, model: STDiT2, recipe: Recipe, device: torch.device) -> None:
-        self.rank, self.world = rank_and_world()
-        self.device, self.settings, self.updates = device, recipe.optimizer, 0
-        self.fixed = fixed_of(model)
-        compute = DTYPES[recipe.precision]
-        policy = MixedPrecisionPolicy(
-            param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False
-        )
-        self.module = model.to(device).float()
-        for block in self.module.blocks:
-            fully_shard(block, mp_policy=policy)
-        fully_shard(self.module, mp_policy=policy)
-        self._params = dict(trained(self.module))
-        self._optimizer = adamw(list(self._params.values()), recipe.optimizer, device)
-        for parameter in self._params.values():
-            self._optimizer.state[parameter] = fresh_state(parameter)
-        self.average = Average(self._params, recipe.optimizer.ema)
-        self._kept: Shards | None = None
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()  # type: ignore[no-untyped-call]
-
-    def step(self, lr: float, allow: Allow) -> Step:
-        grads = [p.grad for p in self._params.values() if p.grad is not None]
-        total = torch.nn.utils.get_total_norm(grads)
-        norm = float(total.full_tensor() if isinstance(total, DTensor) else total)
-        taken = allow(norm)
-        if taken:
-            torch._foreach_mul_(grads, clip_factor(norm, self.settings.grad_clip))
-            update(self._optimizer, list(self._params.values()), None, lr)
-            self.updates += 1
-            self.average.update(self.shards()["model"])
-        self._optimizer.zero_grad()
-        return Step(norm, taken)
-
-    def shards(self) -> dict[str, Shards]:
-        state = self._optimizer.state
-        return {
-            "model": {name: p.detach() for name, p in self._params.items()},
-            "ema": self.average.shards,
-            "exp_avg": {name: state[p]["exp_avg"] for name, p in self._params.items()},
-            "exp_avg_sq": {name: state[p]["exp_avg_sq"] for name, p in self._params.items()},
-        }
-
-    def whole(self, name: str, shard: Tensor) -> Tensor:
-        assert isinstance(shard, DTensor)
-        return shard.full_tensor()
-
-    def part(self, name: str, full: Tensor) -> Tensor:
-        like = self._params[name]
-        assert isinstance(like, DTensor)
-        placed = full.to(self.device)
-        return distribute_tensor(placed, like.device_mesh, like.placements)
-
-    def refresh(self) -> None:
-        set_steps(self._optimizer, self.updates)
-        if self._kept is not None:
-            kept, self._kept = self._kept, None
-            self._put(kept)
-
-    def show(self, shards: Shards) -> None:
-        """The float32 weights are the ones that compute: they are set aside meanwhile."""
-        if self._kept is None:
-            self._kept = {name: p.detach().clone() for name, p in self._params.items()}
-        self._put(shards)
-
-    @torch.no_grad()
-    def _put(self, shards: Shards) -> None:
-        for name, parameter in self._params.items():
-            parameter.copy_(shards[name])
-
-
 def trained(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
     """The parameters that learn, by name."""
     return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
@@ -270,29 +188,39 @@ def fixed_of(model: torch.nn.Module) -> Shards:
 def weight_norm(engine: Engine) -> float:
     """Norm of all trained weights, over all ranks."""
     shards = list(engine.shards()["model"].values())
-    norm = torch.nn.utils.get_total_norm(shards)
-    if isinstance(norm, DTensor):
-        return float(norm.full_tensor())
+    norm = norm_of(shards)
+    if any(isinstance(shard, DTensor) for shard in shards):
+        return norm
     split = sum(s.numel() for s in shards) < sum(p.numel() for _, p in trained(engine.module))
-    return float(total(norm.double().cpu().square()).sqrt() if split else norm)
+    return float(total(torch.tensor(norm).double().square()).sqrt()) if split else norm
+
+
+def norm_of(tensors: Sequence[Tensor]) -> float:
+    """Norm of these together; of DTensors over all their ranks, each of which must call."""
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
 def adamw(params: list[Tensor], settings: Optimizer, device: torch.device) -> torch.optim.Optimizer:
     """AdamW over these tensors, fused where the device has it."""
-    return torch.optim.AdamW(
-        params,
-        lr=0.0,
-        betas=settings.betas,
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-        fused=device.type == "cuda",
-    )
+    return torch.optim.AdamW(params, **adam_settings(settings), fused=device.type == "cuda")
 
 
-def fresh_state(parameter: Tensor) -> dict[str, Tensor]:
-    """Adam's state before its first step."""
+def adam_settings(settings: Optimizer) -> dict[str, Any]:
+    """As every Adam here takes them; the rate is set at each step."""
     return {
-        "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+        "lr": 0.0,
+        "betas": settings.betas,
+        "eps": settings.eps,
+        "weight_decay": settings.weight_decay,
+    }
+
+
+def fresh_state(parameter: Tensor, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Adam's state before its first step; all but torch's own count steps in Python."""
+    counts = torch.zeros((), dtype=torch.float32, device=parameter.device)
+    return {
+        "step": counts if isinstance(optimizer, torch.optim.AdamW) else 0,
         "exp_avg": torch.zeros_like(parameter),
         "exp_avg_sq": torch.zeros_like(parameter),
     }
@@ -301,7 +229,8 @@ def fresh_state(parameter: Tensor) -> dict[str, Tensor]:
 def set_steps(optimizer: torch.optim.Optimizer, updates: int) -> None:
     """Tell Adam how many steps it has taken."""
     for state in optimizer.state.values():
-        state["step"] = torch.full_like(torch.as_tensor(state["step"]), updates)
+        counted = state["step"]
+        state["step"] = torch.full_like(counted, updates) if torch.is_tensor(counted) else updates
 
 
 def update(
@@ -320,71 +249,3 @@ def update(
 def clip_factor(norm: float, most: float) -> float:
     """What to multiply gradients of this norm with so that it is at most `most` (0: no limit)."""
     return min(1.0, most / (norm + 1e-6)) if most > 0 else 1.0
-
-
-def rank_and_world() -> tuple[int, int]:
-    """This process's number, and how many there are."""
-    if dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
-
-
-def choose_device(recipe: Recipe) -> torch.device:
-    """The recipe's device; raises EngineError where it has none."""
-    if recipe.device == "cpu" or (recipe.device == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise EngineError("device = 'cuda', but there is no GPU that torch can use: set 'cpu'")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-
-
-@contextmanager
-def ranks(
-    recipe: Recipe, device: torch.device, remedy: Callable[[], str] = lambda: "lower its micro"
-) -> Iterator[None]:
-    """Join the ranks that torchrun has started, and part from them at the end.
-
-    An error of a lost peer becomes TrainingStopped; want of memory an EngineError with a `remedy`.
-    """
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    started = not dist.is_initialized() and _join(recipe, device)
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise EngineError(f"a step does not fit into the GPU: {remedy()} ({error})") from error
-    except RuntimeError as error:
-        if not dist.is_initialized() or not LOST.search(str(error)):
-            raise
-        raise TrainingStopped(
-            f"rank {dist.get_rank()} lost a peer ({str(error).splitlines()[0]}): its log says why. "
-            "Start again with --resume auto"
-        ) from error
-    finally:
-        if started:
-            dist.destroy_process_group()
-
-
-def _join(recipe: Recipe, device: torch.device) -> bool:
-    """Join a process group if there are ranks, or if the engine wants one; says whether it did."""
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    if "RANK" in os.environ:
-        dist.init_process_group(backend, timeout=TIMEOUT)
-        return True
-    if recipe.engine == "colossalai" or recipe.strategy == "fsdp2":
-        dist.init_process_group(
-            backend, store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1
-        )
-        return True
-    return False
-
-
-def total(values: Tensor) -> Tensor:
-    """The sum over all ranks, of float64 values on the CPU."""
-    _, world = rank_and_world()
-    if world == 1:
-        return values
-    on_gpu = dist.get_backend() == "nccl"
-    shared = values.cuda() if on_gpu else values.clone()
-    dist.all_reduce(shared)
-    return shared.cpu()

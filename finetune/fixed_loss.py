@@ -13,7 +13,7 @@ from finetune.data.loader import Batch, Loading, batches
 from finetune.data.sampler import Position, Sampler
 from finetune.data.stores import index_folder
 from finetune.draws import draw
-from finetune.engine import total
+from finetune.ranks import total
 
 if TYPE_CHECKING:
     from finetune.run import Run

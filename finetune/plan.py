@@ -17,8 +17,8 @@ from finetune.data.buckets import aspect_ratios, nominal_pixels
 from finetune.data.index import build_index
 from finetune.data.stores import index_folder
 from finetune.data.survival import Survival, survival
-from finetune.engine import rank_and_world
 from finetune.errors import EngineError
+from finetune.ranks import rank_and_world
 
 GIB = 2**30
 

@@ -23,13 +23,14 @@ from finetune.data.sampler import Position, Sampler
 from finetune.data.stores import held_clips, index_folder
 from finetune.data.survival import Survival, survival
 from finetune.diffusion import Diffusion
-from finetune.engine import Engine, rank_and_world, weight_norm
+from finetune.engine import Engine, weight_norm
 from finetune.errors import CheckpointError, ConfigError
 from finetune.guard import Watch
 from finetune.log import Logger, NoLogger, open_logger
 from finetune.models.config import STDiT2Config
 from finetune.models.stdit2 import STDiT2
 from finetune.monitor import Monitor, monitor_for
+from finetune.ranks import rank_and_world
 from finetune.schedule import constant, cosine_then_constant, one_cycle
 from finetune.tally import Clock, Seen
 

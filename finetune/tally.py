@@ -11,7 +11,7 @@ from torch import Tensor
 
 from finetune.diffusion import Losses
 from finetune.diffusion.iddpm import TRAINING_STEPS
-from finetune.engine import total
+from finetune.ranks import total
 
 QUARTILES = 4
 

@@ -8,8 +8,8 @@ import torch
 
 from finetune.config import Recipe
 from finetune.draws import draw
-from finetune.engine import choose_device, ranks, total
 from finetune.plan import what_fits
+from finetune.ranks import choose_device, ranks, total
 from finetune.run import Run, learning_rate, open_run
 from finetune.tally import Tally
 from finetune.transfer import send

@@ -19,9 +19,9 @@ from finetune.data.sampler import Sampler
 from finetune.data.stores import index_folder
 from finetune.data.survival import survival
 from finetune.diffusion import Diffusion
-from finetune.engine import choose_device, rank_and_world, ranks
 from finetune.models.config import STDiT2Config
 from finetune.models.stdit2 import STDiT2
+from finetune.ranks import choose_device, rank_and_world, ranks
 from finetune.run import Run, new_model
 from finetune.train import loop
 from tests.benchmarks import synthetic

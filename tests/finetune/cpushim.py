@@ -1,17 +1,25 @@
-"""TEST ONLY: ColossalAI's ZeRO on CPU processes.
+"""TEST ONLY: ColossalAI's ZeRO, Gemini and HybridAdam on CPU processes.
 
 LowLevelZeroOptimizer refuses its CPU accelerator by an assertion, and asks it for streams. Here the
-CPU poses as a device whose streams are always in step. Nothing under `finetune/` uses this.
+CPU poses as a device whose streams are always in step, Gemini's chunks as lying on a GPU, and a few
+lines of PyTorch as HybridAdam's compiled kernel. Nothing under `finetune/` uses this.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
+import torch
 from colossalai.accelerator import api
 from colossalai.accelerator.cpu_accelerator import CpuAccelerator
+from colossalai.booster.plugin import GeminiPlugin
+from colossalai.kernel.kernel_loader import CPUAdamLoader
+from colossalai.zero.gemini import gemini_ddp
+from colossalai.zero.gemini.chunk import Chunk, ChunkManager, init_chunk_manager
 from colossalai.zero.low_level.low_level_optim import LowLevelZeroOptimizer
+from torch import Tensor
 
 
 class Stream:
@@ -53,7 +61,58 @@ class Accelerator(CpuAccelerator):  # type: ignore[misc]
         return 0
 
 
+class CPUAdamOptimizer:
+    """The compiled kernel's verb, in PyTorch."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    @torch.no_grad()
+    def step(
+        self,
+        number: int,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        decay: float,
+        _bias_correction: bool,
+        weights: Tensor,
+        grads: Tensor,
+        first: Tensor,
+        second: Tensor,
+        div_scale: float,
+    ) -> None:
+        grads = grads.float() / (div_scale if div_scale > 0 else 1)
+        first.lerp_(grads, 1 - beta1)
+        second.mul_(beta2).addcmul_(grads, grads, value=1 - beta2)
+        spread = (second / (1 - beta2**number)).sqrt().add_(eps)
+        weights.mul_(1 - lr * decay).addcdiv_(first, spread, value=-lr / (1 - beta1**number))
+
+
+def small_chunks(*arguments: Any, **settings: Any) -> ChunkManager:
+    """Chunks of a toy network's size, so that it is split at all."""
+    small = {"min_chunk_size_m": 0.004, "search_range_m": 0.004}
+    return init_chunk_manager(*arguments, **{**settings, **small})
+
+
+close_chunk = Chunk.close_chunk
+
+
+def closed(chunk: Chunk) -> None:
+    """A full chunk's shard stays on the 'device', which is the host."""
+    close_chunk(chunk)
+    if not chunk.is_gathered and chunk.cuda_shard is None:
+        chunk.cuda_shard, chunk.cpu_shard = chunk.cpu_shard, None
+
+
 def install() -> None:
-    """Make ZeRO accept this process's CPU."""
+    """Make ColossalAI accept this process's CPU."""
     api.set_accelerator(Accelerator())
     LowLevelZeroOptimizer._sanity_checks = lambda _self: None
+    CPUAdamLoader.load = lambda _self, _name=None: SimpleNamespace(
+        CPUAdamOptimizer=CPUAdamOptimizer
+    )
+    Chunk.device_type, Chunk.close_chunk = "cuda", closed
+    Chunk.shard_move = lambda _self, *_args, **_options: None
+    gemini_ddp.init_chunk_manager = small_chunks
+    GeminiPlugin.supported_devices = lambda _self: ["cpu"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from finetune import checkpoint
 from finetune.cache import build_cache
@@ -29,6 +30,12 @@ ENGINES = [
     pytest.param("torch", "fsdp2", id="fsdp2"),
     pytest.param("colossalai", "zero1", id="zero1", marks=needs_colossalai),
     pytest.param("colossalai", "zero2", id="zero2", marks=needs_colossalai),
+]
+HALVES = [
+    pytest.param("zero1", "bfloat16", "hybrid_adam", id="zero1-bf16-hybrid"),
+    pytest.param("zero2", "float16", "adamw", id="zero2-fp16"),
+    pytest.param("gemini", "bfloat16", "hybrid_adam", id="gemini-bf16"),
+    pytest.param("gemini", "float16", "hybrid_adam", id="gemini-fp16"),
 ]
 STEPS = 20
 
@@ -93,3 +100,71 @@ def test_a_run_goes_on_with_another_engine_and_number_of_ranks(
     )
     for name, value in theirs.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-5)
+
+
+@needs_colossalai
+@pytest.mark.parametrize(("strategy", "precision", "kind"), HALVES)
+def test_half_precisions_lose_what_torch_loses(
+    recipe: Recipe, strategy: str, precision: str, kind: str, tmp_path: Path
+) -> None:
+    """From torch's checkpoint of step 2 to 4, then torch goes on to 6."""
+    (bucket,) = recipe.buckets
+    one = replace(
+        recipe,
+        precision="bfloat16",
+        buckets=(replace(bucket, batch=4),),
+        checkpoints=replace(recipe.checkpoints, every=2, keep=0),
+    )
+    whole = replace(one, out=str(tmp_path / "whole"), steps=6)
+    train(whole)
+    train(replace(one, steps=2))
+    other = replace(
+        recipe,
+        engine="colossalai",
+        strategy=strategy,
+        precision=precision,
+        optimizer=replace(recipe.optimizer, kind=kind),
+        steps=4,
+    )
+    out = train_in_ranks(other, resume="auto")
+    train(replace(one, steps=6), resume="auto")
+    for name, close in (("loss", 1e-3), ("grad_norm", 1e-2)):
+        assert figures(out, name) == pytest.approx(figures(Path(whole.out), name), rel=close)
+    ours, theirs = (kinds(checkpoint.folder_of(o, 4)) for o in (out, Path(whole.out)))
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=2e-2, atol=5e-4)
+
+
+def kinds(folder: Path) -> dict[str, torch.Tensor]:
+    """Weights, averages and moments of a checkpoint, by kind and name."""
+    files = sorted(folder.rglob("*.safetensors"))
+    return {f"{f.parent.name}/{name}": value for f in files for name, value in load_file(f).items()}
+
+
+@needs_colossalai
+@pytest.mark.parametrize(
+    ("strategy", "kind"), [("zero2", "adamw"), ("gemini", "hybrid_adam")], ids=["zero2", "gemini"]
+)
+def test_an_overflow_in_float16_skips_steps_until_the_scale_fits(
+    recipe: Recipe, strategy: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.finetune import cpushim
+
+    cpushim.install()
+    monkeypatch.setattr("finetune.boost.SCALE", 2.0**22)
+    scaled = replace(
+        recipe,
+        engine="colossalai",
+        strategy=strategy,
+        precision="float16",
+        optimizer=replace(recipe.optimizer, kind=kind),
+        steps=12,
+    )
+    skipped = train(scaled)["skipped_steps"]
+    assert isinstance(skipped, int)
+    assert 1 <= skipped < 10
+    norms = figures(Path(scaled.out), "grad_norm")
+    assert norms[:skipped] == [float("inf")] * skipped
+    assert max(norms[skipped:]) < 2
+    assert max(figures(Path(scaled.out), "loss")) < 2

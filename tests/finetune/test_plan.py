@@ -11,11 +11,11 @@ import torch
 from finetune.__main__ import main
 from finetune.config import Bucket, Network
 from finetune.data.survival import Survival
-from finetune.engine import choose_device, ranks
 from finetune.errors import EngineError
 from finetune.models.config import STDiT2Config
 from finetune.models.stdit2 import STDiT2
 from finetune.plan import GPUS, WITH_KERNELS, cost, memory_gib, parameters, plan, shares, what_fits
+from finetune.ranks import choose_device, ranks
 from tests.finetune.conftest import MakeRecipe
 
 
