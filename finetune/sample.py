@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mimetypes
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from finetune.checkpoint import code_version
 from finetune.errors import FinetuneError, SamplingError
 from finetune.samples.draw import OnStep
 from finetune.samples.files import WRITERS, alone_in, file_name, read_sidecar, write_sample
+from finetune.samples.images import file_digest
 from finetune.samples.pipeline import Pipeline
 from finetune.samples.prompts import read_prompts
 from finetune.samples.request import Request, parse_size
@@ -31,30 +33,36 @@ def sample_all(
     out: Path,
     kind: str = "mp4",
     *,
+    given: Mapping[str, Any] | None = None,
     bar: Bar | None = None,
 ) -> list[Path]:
     """Sample every request into a folder (or into `out` itself, if it names a file); the files.
 
-    All requests are checked before the first is sampled.
+    All requests are checked before the first is sampled. given: of `from_pretrained`, beside the
+    model's name, for the sidecars.
     """
-    folder, files = _names(requests, out, kind)
+    folder, kind = _place(requests, out, kind)
     for request in requests:
         pipeline.check(request)
-    about = _about(pipeline)
+    about = _about(pipeline, given or {})
+    written: list[Path] = []
     with alone_in(folder):
-        for request, file in zip(requests, files, strict=True):
+        for request in requests:
+            name = out.name if folder != out else file_name(request, kind, about["model_digest"])
             began = time.monotonic()
             with (bar or progress)(request) as on_step:
                 frames = pipeline.sample(request, on_step)
             seconds = round(time.monotonic() - began, 2)
-            write_sample(file, frames, request, {**about, "seconds": seconds})
-    return files
+            written += write_sample(folder / name, frames, request, {**about, "seconds": seconds})
+    return written
 
 
-def _names(requests: Sequence[Request], out: Path, kind: str) -> tuple[Path, list[Path]]:
-    """The folder to hold, and each sample's file."""
-    named = out.suffix.removeprefix(".") in WRITERS
-    kind = out.suffix.removeprefix(".") if named else kind
+def _place(requests: Sequence[Request], out: Path, kind: str) -> tuple[Path, str]:
+    """The folder to hold, and the format of the files in it."""
+    named = out.suffix.removeprefix(".")
+    media = (mimetypes.guess_type(out.name)[0] or "").startswith(("video/", "image/"))
+    one = named in WRITERS or (media and not out.is_dir())
+    kind = named if one else kind
     if kind not in WRITERS:
         raise SamplingError(f"format {kind!r}: choose one of {', '.join(WRITERS)}")
     if find_spec(NEEDED[kind]) is None:
@@ -62,26 +70,30 @@ def _names(requests: Sequence[Request], out: Path, kind: str) -> tuple[Path, lis
             f"format {kind!r} needs the package {NEEDED[kind]!r}, which is not installed: "
             "pip install brickfilm, or choose --format npy"
         )
-    if not named:
-        return out, [out / file_name(request, kind) for request in requests]
-    if len(requests) > 1:
+    if one and len(requests) > 1:
         raise SamplingError(f"{out} is one file for {len(requests)} prompts: name a folder")
-    return out.parent, [out]
+    return (out.parent if one else out), kind
 
 
-def _about(pipeline: Pipeline) -> dict[str, Any]:
-    """What beside the request decides a sample."""
-    device = pipeline.device
+def _about(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What beside the request decides a sample. Names of this machine's files are whole paths."""
+    device, source = pipeline.device, pipeline.source
     return {
-        "model": pipeline.source.name,
+        "model": _whole(source.name),
+        "revision": source.revision,
         "model_digest": pipeline.digest,
-        "vae": pipeline.source.vae,
-        "text_encoder": pipeline.source.text,
+        "given": {name: _whole(value) for name, value in given.items() if value},
+        "vae": source.vae,
+        "text_encoder": source.text,
         "precision": pipeline.precision,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
         "code": code_version(),
     }
+
+
+def _whole(name: Any) -> Any:
+    return str(Path(name).resolve()) if isinstance(name, str) and Path(name).exists() else name
 
 
 @contextmanager
@@ -117,7 +129,7 @@ def main(
     steps: Annotated[int | None, typer.Option(help="sampling steps")] = None,
     guidance: Annotated[float | None, typer.Option(help="how strongly the text pulls")] = None,
     out: Annotated[Path, typer.Option(help="a folder, or one file")] = Path("samples"),
-    kind: Annotated[str, typer.Option("--format", help="mp4, gif, png or npy")] = "mp4",
+    kind: Annotated[str | None, typer.Option("--format", help="mp4, gif, png or npy")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="pays over many samples")] = False,
@@ -140,18 +152,24 @@ def main(
     }
     told = read_sidecar(again) if again else {}
     lines = _lines(prompt, prompts, told, {n: v for n, v in asked.items() if v is not None})
+    given: dict[str, Any] = {"vae": vae, "text_encoder": text_encoder, "compile": compile}
+    if told and model is None:
+        given = {**told.get("given", {}), **{n: v for n, v in given.items() if v}}
+        revision = revision or told.get("revision")
     pipeline = Pipeline.from_pretrained(
         _model(model, told),
         revision=revision,
         device=device,
         precision=precision or told.get("precision"),
-        vae=vae,
-        text_encoder=text_encoder,
-        compile=compile,
+        **given,
     )
-    for file in sample_all(pipeline, [pipeline.request(**line) for line in lines], out, kind):
+    requests = [pipeline.request(**line) for line in lines]
+    files = sample_all(pipeline, requests, out, kind or _kind(told), given=given)
+    for file in files:
         typer.echo(file)
-    _say_if_other(pipeline, told)
+    if told:
+        now = {"request": requests[0].as_dict(), **_about(pipeline, given)}
+        typer.echo(_compared(files, told, now), err=True)
 
 
 def _lines(
@@ -164,12 +182,15 @@ def _lines(
     if [prompt is not None, prompts is not None, bool(told)].count(True) != 1:
         raise SamplingError("give one of --prompt, --prompts and --again")
     if prompts is not None:
-        lines = [{**asked, **line} for line in read_prompts(prompts)]
-    else:
-        lines = [{**told.get("request", {"prompt": prompt}), **asked}]
-    for line in lines:
-        Request.made(line)
-    return lines
+        return read_prompts(prompts, asked)
+    line = {**told.get("request", {"prompt": prompt}), **asked}
+    Request.made(line)
+    return [line]
+
+
+def _kind(told: Mapping[str, Any]) -> str:
+    """The old sample's format, or the usual one."""
+    return next((Path(name).suffix.removeprefix(".") for name in told.get("files", ())), "mp4")
 
 
 def _model(name: str | None, told: dict[str, Any]) -> str:
@@ -179,10 +200,13 @@ def _model(name: str | None, told: dict[str, Any]) -> str:
     return str(found)
 
 
-def _say_if_other(pipeline: Pipeline, told: dict[str, Any]) -> None:
-    """A sample made again by other weights is another sample."""
-    if told and told["model_digest"] != pipeline.digest:
-        typer.echo("the weights are not those of the old sample: this is another one", err=True)
+def _compared(files: Sequence[Path], told: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Are these the old sample's bytes? If not, what differs that may be why."""
+    if {file_digest(file) for file in files} == set(told["files"].values()):
+        return "the same as the old sample, to the last bit"
+    names = ("request", "model_digest", "precision", "given", "device", "torch", "code")
+    other = [name for name in names if now.get(name) != told.get(name)]
+    return f"not the old sample: other {', '.join(other) or 'format'}"
 
 
 def command(run: Any = main) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,17 @@ LOCK = ".sampling.lock"
 SLUG = 48  # characters of a prompt in a file's name
 
 
-def write_sample(file: Path, frames: Tensor, request: Request, about: Mapping[str, Any]) -> Path:
-    """Write frames [T, 3, H, W] uint8 as the file's suffix says, then the sidecar; gives that.
+def write_sample(
+    file: Path, frames: Tensor, request: Request, about: Mapping[str, Any]
+) -> list[Path]:
+    """Write frames [T, 3, H, W] uint8 as the file's suffix says, then the sidecar; gives the files.
 
     A file appears whole or not at all. A .png of several frames is a file a frame, numbered.
     """
     write = WRITERS[file.suffix.removeprefix(".")]
     unfinished = file.with_name(f".{file.stem}.tmp{file.suffix}")
     sidecar = file.with_suffix(".json")
-    told = {"request": request.as_dict(), **_pictures(request), **about}
+    told = {**_asked(request), **about}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".png" and len(frames) > 1:
@@ -51,7 +54,10 @@ def write_sample(file: Path, frames: Tensor, request: Request, about: Mapping[st
             f"{file} cannot be written ({error.strerror or error}): "
             "make room, or name another --out"
         ) from error
-    return sidecar
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+    return names
 
 
 def read_sidecar(file: Path) -> dict[str, Any]:
@@ -59,9 +65,12 @@ def read_sidecar(file: Path) -> dict[str, Any]:
     try:
         told: dict[str, Any] = json.loads(file.read_text())
         request, pictures = told["request"], told["pictures"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        told["model"], told["files"].values()
+    except OSError as error:
+        raise SamplingError(f"{file} cannot be read ({error.strerror}): name another") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SamplingError(
-            f"{file} is no sidecar of a sample ({error}): name the .json beside one"
+            f"{file} is no sidecar of a sample: name the .json beside one"
         ) from error
     for name, digest in pictures.items():
         if not Path(request[name]).is_file() or file_digest(request[name]) != digest:
@@ -69,12 +78,16 @@ def read_sidecar(file: Path) -> dict[str, Any]:
     return told
 
 
-def file_name(request: Request, kind: str) -> str:
-    """A name from the prompt and all that decides the pixels."""
+def file_name(request: Request, kind: str, model: str) -> str:
+    """A name that a person can read, and eight hex of all that decides the pixels.
+
+    model: the digest of its weights.
+    """
     words = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:SLUG].strip("-") or "sample"
     settings = f"{request.height}x{request.width}-{request.frames}f-{request.steps}s"
-    given = "-image" if request.image or request.last_image else ""
-    return f"{words}-{settings}-g{request.guidance:g}{given}-seed{request.seed}.{kind}"
+    decides = request.as_dict() | _digests(request) | {"model": model}
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{words}-{settings}-g{request.guidance:g}-seed{request.seed}-{digest}.{kind}"
 
 
 @contextmanager
@@ -100,9 +113,16 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def _pictures(request: Request) -> dict[str, Any]:
+def _asked(request: Request) -> dict[str, Any]:
+    """The request, its pictures by their whole paths, and their digests."""
+    digests, fields = _digests(request), request.as_dict()
+    whole = {name: str(Path(fields[name]).resolve()) for name in digests}
+    return {"request": {**fields, **whole}, "pictures": digests}
+
+
+def _digests(request: Request) -> dict[str, str]:
     given = {"image": request.image, "last_image": request.last_image}
-    return {"pictures": {name: file_digest(path) for name, path in given.items() if path}}
+    return {name: file_digest(path) for name, path in given.items() if path}
 
 
 def _png(file: Path, frames: Tensor, fps: float) -> None:

@@ -85,6 +85,8 @@ class Pipeline:
 
     def check(self, request: Request) -> TextStates:
         """The prompt's states; raises SamplingError for what cannot be sampled."""
+        for file in filter(None, (request.image, request.last_image)):
+            read_image(file, request.height, request.width)
         return encode_prompt(self.text, request.prompt)
 
     def sample(self, request: Request, on_step: OnStep | None = None) -> Tensor:

@@ -56,13 +56,27 @@ class Request:
             )
         if not isinstance(fields.get("prompt"), str):
             raise SamplingError(f"prompt {fields.get('prompt')!r} is not text: write it in quotes")
-        try:
-            return cls(**{name: value for name, value in fields.items() if value is not None})
-        except TypeError as error:
-            raise SamplingError(f"a setting of a sample is not a number: {error}") from error
+        given = {name: value for name, value in fields.items() if value is not None}
+        _check_kinds(given)
+        return cls(**given)
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("frames", "height", "width", "steps", "seed"), ((int,), "a whole number")),
+    **dict.fromkeys(("fps", "guidance"), ((int, float), "a number")),
+    **dict.fromkeys(("image", "last_image"), ((str,), "the name of a file")),
+}
+
+
+def _check_kinds(fields: Mapping[str, Any]) -> None:
+    """JSON and callers may say anything; True is no number here."""
+    for name, (kinds, wanted) in KINDS.items():
+        value = fields.get(name)
+        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+            raise SamplingError(f"{name} {value!r}: write {wanted}")
 
 
 def check_prompt(prompt: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,13 +30,18 @@ class Source:
     precision: str = "bfloat16"
     defaults: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe | None = None
+    revision: str | None = None  # the Hub's commit, if it was fetched from there
 
 
 def find_source(name: str, revision: str | None = None) -> Source:
     """What is called so. Raises SamplingError for nothing, and for what is still being written."""
-    folder = Path(name)
-    if not folder.exists():
-        folder = _fetched(name, revision)
+    if Path(name).exists():
+        return _found(name, Path(name))
+    fetched = _fetched(name, revision)
+    return dataclasses.replace(_found(name, fetched), revision=fetched.name)
+
+
+def _found(name: str, folder: Path) -> Source:
     if (folder / ABOUT).is_file():
         return _release(name, folder)
     if folder.suffix == ".tmp":
@@ -60,20 +66,31 @@ def usual(recipe: Recipe) -> dict[str, Any]:
 
 
 def _release(name: str, folder: Path) -> Source:
-    about = json.loads((folder / ABOUT).read_text())
-    return Source(
-        name,
-        folder,
-        vae=_inside(folder, about["vae"]),
-        text=_inside(folder, about["text_encoder"]),
-        precision=about["precision"],
-        defaults=about["defaults"],
-    )
+    try:
+        about = json.loads((folder / ABOUT).read_text())
+        return Source(
+            name,
+            folder,
+            vae=_inside(folder, about["vae"]),
+            text=_inside(folder, about["text_encoder"]),
+            precision=about["precision"],
+            defaults=about["defaults"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise SamplingError(
+            f"{folder / ABOUT} does not say what a release's must ({error}): fetch it again"
+        ) from error
 
 
 def _inside(folder: Path, named: str) -> str:
-    """A folder of the release, if it holds one of that name, else the Hub id."""
-    return str(folder / named) if (folder / named).is_dir() else named
+    """A folder of the release, or (a name with a slash) a Hub id."""
+    if "/" in named:
+        return named
+    if not (folder / named).is_dir():
+        raise SamplingError(
+            f"{folder} has no folder {named!r}, which its {ABOUT} names: fetch it again"
+        )
+    return str(folder / named)
 
 
 def _checkpoint(name: str, folder: Path) -> Source:
@@ -108,7 +125,8 @@ def _fetched(name: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=FETCHED))
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        first = str(error).splitlines()[0].rstrip(".")
         raise SamplingError(
-            f"{name!r} is no folder here and could not be fetched from the Hub ({error}): "
+            f"{name!r} is no folder here and could not be fetched from the Hub ({first}): "
             "check the name and your token"
         ) from error

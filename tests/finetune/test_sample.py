@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -21,6 +25,7 @@ from finetune.models.stdit2 import STDiT2
 from finetune.samples import Pipeline, Request
 from finetune.samples.files import alone_in
 from finetune.samples.images import read_image
+from finetune.samples.prompts import read_prompts
 from tests.finetune.toymodel import PROMPT
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +127,46 @@ def test_given_frames_stay_as_they_are(pipeline: Pipeline, picture: Path) -> Non
     assert not torch.equal(seen[1], kept)
 
 
+@pytest.mark.parametrize("kind", ["mp4", "gif", "png", "npy"])
+def test_a_sidecar_alone_makes_the_sample_again_to_the_last_bit(
+    kind: str, toy_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A denoiser and encoders that were named, a relative picture, and another folder next time."""
+    STDiT2.from_pretrained(toy_model).save_pretrained(tmp_path / "alone")
+    monkeypatch.chdir(tmp_path)
+    encoders = ["--vae", toy_model / "vae", "--text-encoder", toy_model / "text_encoder"]
+    words = ["--prompt", PROMPT, "--frames", 3, "--size", "24x40", "--steps", 2, "--seed", 9]
+    first = sample(Path("alone"), *words, *encoders, "--image", "first.png", "--format", kind)
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    (sidecar,) = (tmp_path / "samples").glob("*.json")
+    again = CliRunner().invoke(app(), ["--again", str(sidecar), "--device", "cpu"])
+    assert "the same as the old sample, to the last bit" in again.stderr
+    made = [Path(line) for line in again.stdout.split()]
+    assert [f.name for f in made] == [f.name for f in first]
+    assert len(made) == (3 if kind == "png" else 1)
+    assert [f.read_bytes() for f in made] == [(tmp_path / f).read_bytes() for f in first]
+
+
+def test_another_sample_says_what_differs(toy_model: Path, tmp_path: Path) -> None:
+    (file,) = sample(toy_model, "--prompt", PROMPT, "--out", tmp_path)
+    words = ["--again", str(file.with_suffix(".json")), "--seed", "8", "--out", str(tmp_path / "b")]
+    assert "not the old sample: other request" in CliRunner().invoke(app(), words).stderr
+
+
+def test_different_samples_have_different_names(
+    toy_model: Path, picture: Path, tmp_path: Path
+) -> None:
+    """The long beginning of a prompt, the bytes of a picture and the rate do not hide the rest."""
+    Image.new("RGB", (40, 40)).save(tmp_path / "other.png")
+    long = "a castle " * 6
+    asked = [["--prompt", long + end] for end in ("a", "b")]
+    asked += [["--prompt", "x", "--image", name] for name in (picture, tmp_path / "other.png")]
+    asked += [["--prompt", "x", "--fps", 12]]
+    files = [sample(toy_model, *words, "--out", tmp_path / "out")[0] for words in asked]
+    assert len(set(files)) == len(asked)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "LA", "1", "I;16"])
 def test_a_picture_of_any_mode_and_size_is_read(mode: str, tmp_path: Path) -> None:
     file = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
@@ -177,6 +222,7 @@ BAD = {
     "nothere.png' cannot be read": ["--prompt", "x", "--image", "nothere.png"],
     "ask for at least 2": ["--prompt", "x", "--image", "a.png", "--frames", "1"],
     "format 'avi'": ["--prompt", "x", "--format", "avi"],
+    "format 'webm'": ["--prompt", "x", "--out", "x.webm"],
     "give one of --prompt": [],
     "device 'tpu'": ["--prompt", "x", "--device", "tpu"],
     "precision 'int4'": ["--prompt", "x", "--precision", "int4"],
@@ -186,7 +232,7 @@ BAD = {
 @pytest.mark.parametrize("message", BAD)
 def test_bad_input_is_one_clear_line(message: str, toy_model: Path, tmp_path: Path) -> None:
     with pytest.raises(SamplingError, match=message):
-        sample(toy_model, *BAD[message], "--out", tmp_path)
+        sample(toy_model, "--out", tmp_path, *BAD[message])
     assert not list(tmp_path.glob("*.mp4"))
 
 
@@ -196,8 +242,12 @@ def test_bad_input_is_one_clear_line(message: str, toy_model: Path, tmp_path: Pa
         ("", "has no prompt"),
         ('{"prompt": 7}', "prompt 7 is not text"),
         ('{"prompt": "x", "sead": 7}', "no setting 'sead'"),
-        ('{"prompt": "x", "frames": "many"}', "not a number"),
-        ("{", "line 1 is not JSON"),
+        ('{"prompt": "x", "frames": "many"}', "frames 'many': write a whole number"),
+        ('{"prompt": "x"}\n{"prompt": "x", "frames": 8.5}', r"line 2: frames 8\.5: write a whole"),
+        ('{"prompt": "x", "seed": "7"}', "seed '7': write a whole number"),
+        ('{"prompt": "x", "frames": true}', "frames True: write a whole number"),
+        ('{"prompt": "x", "image": 5}', "image 5: write the name of a file"),
+        ("{", "line 1: this is not JSON"),
         ("[]", "is no object"),
     ],
 )
@@ -211,6 +261,41 @@ def test_a_file_of_prompts_that_is_no_text(toy_model: Path, tmp_path: Path) -> N
     (tmp_path / "p.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SamplingError, match="save it as UTF-8"):
         sample(toy_model, "--prompts", tmp_path / "p.txt", "--out", tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes(b"\xef\xbb\xbfa red castle\n")
+    assert read_prompts(tmp_path / "p.txt", {"seed": 3}) == [{"prompt": "a red castle", "seed": 3}]
+
+
+@pytest.mark.parametrize("content", ["", "hello", "GIF89a"])
+def test_a_picture_that_is_none_stops_all_before_the_first(
+    content: str, toy_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_text(content)
+    lines = [{"prompt": "x"}, {"prompt": "x", "image": str(tmp_path / "bad.png")}]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(SamplingError, match=r"bad\.png' cannot be read .*name a PNG, JPEG or WebP"):
+        sample(toy_model, "--prompts", tmp_path / "p.jsonl", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_turned_picture_is_upright_and_an_animation_is_its_first_frame(tmp_path: Path) -> None:
+    pixels = np.zeros((40, 40, 3), dtype=np.uint8)
+    pixels[:20] = 255  # the upper half is white
+    turned = Image.Exif()
+    turned[0x0112] = 6  # shown a quarter to the right: what is stored above comes right
+    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=turned, quality=95)
+    seen = read_image(tmp_path / "turned.jpg", 40, 40)
+    assert float(seen[..., 24:].min()) > 0.8
+    assert float(seen[..., :16].max()) < -0.8
+    still, other = Image.fromarray(pixels), Image.new("RGB", (40, 40), "red")
+    still.save(tmp_path / "two.gif", save_all=True, append_images=[other], duration=100)
+    assert torch.equal(read_image(tmp_path / "two.gif", 40, 40), read_pixels(pixels))
+
+
+def read_pixels(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def places(folder: Path, model: Path) -> Iterator[tuple[Path, str]]:
@@ -233,6 +318,28 @@ def test_what_is_no_model_says_what_is(toy_model: Path, tmp_path: Path) -> None:
     for place, message in list(places(tmp_path, toy_model)):
         with pytest.raises(FinetuneError, match=message):
             sample(place, "--prompt", PROMPT, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder / "vae"), "has no folder 'vae', which its sampling"),
+        (lambda folder: (folder / "sampling.json").write_text("{"), "does not say what a release"),
+        (lambda folder: (folder / "sampling.json").write_text("{}"), "does not say what a release"),
+        (lambda folder: cut(next(folder.glob("*.safetensors"))), "fetch it again"),
+    ],
+)
+def test_a_damaged_release(
+    harm: Callable[[Path], object], message: str, toy_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(toy_model, tmp_path / "model")
+    harm(tmp_path / "model")
+    with pytest.raises(FinetuneError, match=message):
+        sample(tmp_path / "model", "--prompt", PROMPT, "--out", tmp_path / "out")
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:1000])
 
 
 def test_a_bare_denoiser_takes_encoders_by_name(toy_model: Path, tmp_path: Path) -> None:
@@ -268,6 +375,43 @@ def test_the_command_ends_with_one_line(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing_half_made(toy_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["--model", toy_model, "--prompt", PROMPT, "--steps", 1000, "--out", out]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "finetune.sample", *map(str, words)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (out / ".sampling.lock").exists():  # it samples now
+        assert running.poll() is None
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in told
+    assert [path.name for path in out.iterdir()] == [".sampling.lock"]
+    assert sample(toy_model, "--prompt", PROMPT, "--out", out)
+
+
+@pytest.fixture
+def no_room() -> Iterator[None]:
+    """The system cuts every file at 512 bytes, as if no more fitted."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif", "png", "npy"])
+@pytest.mark.usefixtures("no_room")
+def test_a_full_disk_leaves_nothing_half_made(kind: str, toy_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SamplingError, match="make room, or name another --out"):
+        sample(toy_model, "--prompt", PROMPT, "--out", tmp_path / "out", "--format", kind)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".sampling.lock"]
 
 
 def test_a_request_is_checked_wherever_it_is_made() -> None:
