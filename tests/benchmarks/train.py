@@ -24,9 +24,10 @@ TRAINING = {
     "cached-32": Case(),
     "online-32": Case(online=True),
     "cached-64": Case(frames=64, batch=4),
+    "cached-64-80": Case(frames=64, batch=4, recompute=True),  # fits 80 GB
     "images": Case(frames=1, batch=256, micro=32),
     "dp2": Case(),
-    "baseline": Case(online=True, fast=False, micro=8, steps=5, warmup=1),
+    "baseline": Case(online=True, fast=False, recompute=True, micro=8, steps=5, warmup=1),
 }
 OTHERS = ("sampling", "vae")
 LATENT = (45, 80)  # 360 x 640
@@ -36,9 +37,14 @@ ROWS = Path("work/benchmarks/train.json")
 def main(
     case: Annotated[str | None, typer.Option(help="one case; all where it is left out")] = None,
     engine: Annotated[str, typer.Option(help="torch or colossalai")] = "torch",
+    memory: Annotated[
+        float | None, typer.Option(help="GiB; more is refused, as by a smaller GPU")
+    ] = None,
     out: Annotated[Path, typer.Option(help="the JSON file that rows are added to")] = ROWS,
 ) -> None:
     """Measure, and print the table of all rows so far."""
+    if memory is not None:
+        limit_memory(memory)
     if case is None:
         for name in (*TRAINING, *OTHERS):
             _again(name, engine, out, ranks=1)
@@ -49,6 +55,12 @@ def main(
         row = measure(case, engine)
         if os.environ.get("RANK", "0") == "0":
             print(table(add(row, out)))
+
+
+def limit_memory(gib: float) -> None:
+    """Let this process have no more of the GPU's memory."""
+    there = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / there))
 
 
 def measure(case: str, engine: str) -> dict[str, object]:

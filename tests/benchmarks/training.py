@@ -37,7 +37,8 @@ class Case:
     batch: int = 8
     micro: int = 1  # clips a backward pass
     online: bool = False  # VAE and T5 in the step
-    fast: bool = True  # kernels, compiled blocks, nothing computed twice
+    fast: bool = True  # kernels, compiled blocks
+    recompute: bool = False  # activations made again in the backward
     steps: int = 30
     warmup: int = 4  # compilation among them
 
@@ -98,7 +99,7 @@ def recipe_of(case: Case, engine: str, folder: Path) -> Recipe:
         precision="bfloat16",
         compile=case.fast,
         kernels=case.fast,
-        recompute=not case.fast,
+        recompute=case.recompute,
         schedule=Schedule(kind="constant", peak=1e-5),
         checkpoints=Checkpoints(every=ENDLESS),
     )
