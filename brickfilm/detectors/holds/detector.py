@@ -28,23 +28,27 @@ DARK = 4.0
 """Contrast, in levels, below which a picture is as good as black."""
 SUSPECT = 0.45
 """Unlikeness from which the picture before is kept, to see whether it comes back."""
-BACK = 0.4
+BACK = 0.5
 """Unlikeness up to which a picture has come back."""
-MEMORY = 9
-"""Frames within which it must: a flash of one drawing, held on fours, and twice as much."""
+MEMORY = 0.4
+"""Seconds within which it must: a flash of one drawing, held on fours, and twice as much."""
 AROUND = 15
 """Frames to either side that say what is usual here."""
 USUAL_SHARE = 0.25
 """Of what is usual around a frame, that a cut must have more: fast films have a higher bar."""
 ABOVE_USUAL = 0.1
 """By how much a cut is more unlike than what is usual: in noise and shaking nothing is."""
-MIX = 5
-"""Frames to either side of one that may be their mixture: half of a short crossfade."""
-UNLIKE_ENOUGH = 0.4
-"""Unlikeness of two pictures from which their mixture is a crossfade, not a movement."""
+BLENDED = (0.08, 0.92)
+"""Shares of the later picture in a frame that a change of rate blended across a cut."""
+BESIDE = 0.15
+"""How far such a frame may lie beside the way from the one to the other: noise and compression."""
+MIX = (5, 12, 25)
+"""Frames to either side of one that may be their mixture: half of a crossfade, short to long."""
 MIXED = 0.3
 """How far a mixture may lie beside the way from one picture to the other, as a share of that way:
 both go on moving, so 0.2; where nothing is mixed it is 0.5 and more."""
+UNLIKE_ENOUGH = 0.5
+"""Unlikeness of two pictures from which their mixture is a crossfade, not a movement."""
 
 Plane = NDArray[np.uint8]
 
@@ -53,39 +57,56 @@ Plane = NDArray[np.uint8]
 class HoldAware(Detector):
     """The default: exact on held poses, and on ordinary film."""
 
-    version: ClassVar[int] = 1
-    columns: ClassVar[tuple[str, ...]] = ("unlike", "back", "contrast", "mixed")
+    version: ClassVar[int] = 2
+    columns: ClassVar[tuple[str, ...]] = (
+        *("unlike", "back", "blended", "contrast"),
+        *(f"mixed {frames}" for frames in MIX),
+    )
 
-    threshold: float = field(default=0.43, compare=False)
+    threshold: float = field(default=0.53, compare=False)
     """Unlikeness of a cut, less a quarter of what is usual around it."""
 
     def begin(self, video: Video) -> Observe:
         import cv2
 
-        compare, mixed = _comparing(), _mixing()
+        compare, mixed = _Comparing(), _mixing()
 
         def look(frame: ReducedFrame) -> Sequence[float]:
             contrast = float(cv2.meanStdDev(frame.luma)[1][0, 0])
-            return *compare(frame.number, frame.luma, contrast), contrast, mixed(frame.luma)
+            seconds = float(frame.pts * video.time_base)
+            seen = compare(frame.number, seconds, frame.luma, contrast)
+            return *seen, contrast, *mixed(frame.luma)
 
         return look
 
     def shots(self, rows: Rows) -> list[Stretch]:
-        _, _, contrast, mixed = rows.values.T
-        gone = fades(contrast, rows.times) + _dissolves(mixed)
-        return without(gone, self.cuts(rows), len(rows))
+        cuts, blended = self.cuts(rows), rows.values[:, 2]
+        between = [(cut - int(blended[cut]), cut) for cut in cuts if blended[cut]]
+        return without([*_gone(rows, self.threshold), *between], cuts, len(rows))
 
     def cuts(self, rows: Rows) -> list[int]:
-        unlike, back, _, _ = rows.values.T
+        unlike, back, blended = rows.values.T[:3]
         inside = np.zeros(len(unlike), bool)
         for frame in np.flatnonzero(back):
             inside[frame - int(back[frame]) + 1 : frame + 1] = True
+        for frame in np.flatnonzero(blended):
+            inside[frame - int(blended[frame]) : frame] = True
+        for start, end in _gone(rows, self.threshold):
+            inside[start + 1 : end] = True
+        lasting = np.where(inside, 0, unlike).astype(np.float32)
         found = [
             int(n)
             for n in np.flatnonzero((unlike >= self.threshold) & ~inside)
-            if _stands_out(unlike, int(n), self.threshold)
+            if _stands_out(lasting, int(n), self.threshold)
         ]
         return _peaks(found, unlike)
+
+
+def _gone(rows: Rows, threshold: float) -> list[Stretch]:
+    """Frames of fades and of crossfades; what holds a jump is none of the latter."""
+    unlike, _, _, contrast, *mixed = rows.values.T
+    soft = [(a, b) for a, b in _dissolves(mixed) if unlike[a + 1 : b].max() < threshold]
+    return fades(contrast, rows.times) + soft
 
 
 def _stands_out(unlike: Floats, n: int, threshold: float) -> bool:
@@ -112,63 +133,101 @@ def _peaks(found: Sequence[int], unlike: Floats) -> list[int]:
     return kept
 
 
-def _comparing() -> Callable[[int, Plane, float], tuple[float, float]]:
-    """Gives each frame's unlikeness to the one before, and how many frames ago it was seen."""
+class _Comparing:
+    """Gives each frame's unlikeness to the one before, how many frames ago it was seen, and how
+    many frames before it are its mixtures with what was before them."""
+
+    def __init__(self) -> None:
+        self.recent: deque[tuple[int, Look]] = deque(maxlen=3)
+        """The last pictures that differ, and the last frame that showed each."""
+        self.kept: deque[tuple[int, float, Look]] = deque(maxlen=3)
+        """Pictures before a suspected cut, each with its frame and time."""
+        self.spread = 0.0
+
+    def __call__(
+        self, number: int, seconds: float, luma: Plane, contrast: float
+    ) -> tuple[float, float, float]:
+        widest, self.spread = max(contrast, self.spread), contrast
+        if not self.recent or self.recent[-1][1].luma.shape != luma.shape:
+            self.recent.clear()
+            self.kept.clear()
+            self.recent.append((number, Look(luma)))
+            return 0.0, 0.0, 0.0
+        last = self.recent[-1][1]
+        moved = mean_difference(luma, last.luma)
+        if moved < GATE * max(widest, DARK):
+            self.recent[-1] = number, last if moved <= 0.5 else Look(luma)
+            return 0.0, 0.0, 0.0
+        return self._compared(number, seconds, Look(luma))
+
+    def _compared(self, number: int, seconds: float, now: Look) -> tuple[float, float, float]:
+        last = self.recent[-1][1]
+        unlike, blended = unlikeness(last, now), 0
+        for ago in range(2, len(self.recent) + 1):
+            frame, old = self.recent[-ago]
+            between = [look for _, look in list(self.recent)[1 - ago :]]
+            if frame == number - ago and all(is_mixture(old, look, now) for look in between):
+                far = unlikeness(old, now)
+                if far >= SUSPECT:
+                    unlike, blended, last = far, ago - 1, old
+        while self.kept and seconds - self.kept[0][1] > MEMORY:
+            self.kept.popleft()
+        ago = next((number - n for n, _, look in self.kept if unlikeness(look, now) < BACK), 0)
+        if unlike >= SUSPECT and not last.is_blank:
+            self.kept.append((number - 1 - blended, seconds, last))
+        self.recent.append((number, now))
+        return unlike, float(ago), float(blended)
+
+
+def mean_difference(a: Plane, b: Plane) -> float:
+    """In levels."""
     import cv2
 
-    before: Look | None = None
-    spread = 0.0
-    kept: deque[tuple[int, Look]] = deque(maxlen=3)
-
-    def compare(number: int, luma: Plane, contrast: float) -> tuple[float, float]:
-        nonlocal before, spread
-        last, before = before, Look(luma)
-        widest, spread = max(contrast, spread), contrast
-        if last is None or last.luma.shape != luma.shape:
-            kept.clear()
-            return 0.0, 0.0
-        moved = float(cv2.mean(cv2.absdiff(luma, last.luma))[0])
-        if moved < GATE * max(widest, DARK):
-            before = before if moved > 0.5 else last
-            return 0.0, 0.0
-        unlike = unlikeness(last, before)
-        while kept and number - kept[0][0] > MEMORY:
-            kept.popleft()
-        ago = next((number - n for n, look in kept if unlikeness(look, before) < BACK), 0)
-        if unlike >= SUSPECT:
-            kept.append((number - 1, last))
-        return unlike, float(ago)
-
-    return compare
+    return float(cv2.mean(cv2.absdiff(a, b))[0])
 
 
-def _mixing() -> Callable[[Plane], float]:
+def is_mixture(old: Look, middle: Look, new: Look) -> bool:
+    """Whether a picture is what blending leaves of the two around it."""
+    way, part = new.tiny - old.tiny, middle.tiny - old.tiny
+    long = float(np.vdot(way, way))
+    share = float(np.vdot(way, part)) / max(long, 1e-6)
+    beside = part - share * way
+    inside = BLENDED[0] < share < BLENDED[1]
+    return inside and float(np.vdot(beside, beside)) < BESIDE**2 * long
+
+
+def _mixing() -> Callable[[Plane], list[float]]:
     """Gives how unlike two pictures are whose mixture lies between them; 0 where none does.
 
-    The row is that of the later picture, `MIX` frames after the mixture."""
-    import cv2
+    A number for every distance in `MIX`; the row is that of the later picture."""
+    recent: deque[Look] = deque(maxlen=2 * MIX[-1] + 1)
 
-    recent: deque[tuple[Plane, Floats]] = deque(maxlen=2 * MIX + 1)
-
-    def mixed(luma: Plane) -> float:
-        tiny = cv2.resize(luma, (48, 27), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-        if recent and recent[-1][0].shape != luma.shape:
+    def mixed(luma: Plane) -> list[float]:
+        if recent and recent[-1].luma.shape != luma.shape:
             recent.clear()
-        recent.append((luma, tiny))
-        if len(recent) <= 2 * MIX:
-            return 0.0
-        (old, a), (_, middle), (new, b) = recent[0], recent[MIX], recent[-1]
-        way, part = b - a, middle - a
-        long = float(np.vdot(way, way))
-        if long < 4.0 * way.size:
-            return 0.0
-        share = float(np.vdot(way, part)) / long
-        beside = part - share * way
-        if not 0.25 < share < 0.75 or float(np.vdot(beside, beside)) > MIXED**2 * long:
-            return 0.0
-        return 0.0 if _one_picture(a, b) else unlikeness(Look(old), Look(new))
+        recent.append(Look(luma))
+        last = len(recent) - 1
+        return [
+            _crossfade(recent[last - 2 * far], recent[last - far], recent[last])
+            if last >= 2 * far
+            else 0.0
+            for far in MIX
+        ]
 
     return mixed
+
+
+def _crossfade(old: Look, middle: Look, new: Look) -> float:
+    """How unlike two pictures are, if the middle one is a crossfade from one to the other."""
+    way, part = new.tiny - old.tiny, middle.tiny - old.tiny
+    long = float(np.vdot(way, way))
+    if long < 4.0 * way.size:
+        return 0.0
+    share = float(np.vdot(way, part)) / long
+    beside = part - share * way
+    if not 0.25 < share < 0.75 or float(np.vdot(beside, beside)) > MIXED**2 * long:
+        return 0.0
+    return 0.0 if _one_picture(old.tiny, new.tiny) else unlikeness(old, new)
 
 
 def _one_picture(a: Floats, b: Floats) -> bool:
@@ -179,13 +238,25 @@ def _one_picture(a: Floats, b: Floats) -> bool:
     return dark or float(np.vdot(a, b)) > 0.8 * float(np.sqrt(spread[0] * spread[1]))
 
 
-def _dissolves(mixed: Floats) -> list[Stretch]:
-    """Stretches of crossfades: mixtures of unlike pictures, three frames or more."""
-    hits = np.flatnonzero(mixed >= UNLIKE_ENOUGH) - MIX
+def _dissolves(mixed: Sequence[Floats]) -> list[Stretch]:
+    """Stretches of crossfades: mixtures of unlike pictures, three frames or more.
+
+    The shortest distance that shows one says best where it begins and ends."""
+    found: list[Stretch] = []
+    for far, unlike in zip(MIX, mixed, strict=True):
+        for first, last in _runs_of(np.flatnonzero(unlike >= UNLIKE_ENOUGH) - far):
+            start, end = max(0, first - far + 1), last + far
+            if all(end <= a or start >= b for a, b in found):
+                found.append((start, end))
+    return found
+
+
+def _runs_of(hits: NDArray[np.int64]) -> list[Stretch]:
+    """First and last frames of runs of three or more, gaps of one frame forgiven."""
     runs: list[list[int]] = []
     for n in hits.tolist():
         if runs and n - runs[-1][-1] <= 2:
             runs[-1].append(n)
         else:
             runs.append([n])
-    return [(max(0, run[0] - MIX + 1), run[-1] + MIX) for run in runs if len(run) >= 3]
+    return [(run[0], run[-1]) for run in runs if len(run) >= 3]

@@ -42,8 +42,15 @@ LEAST_CORRELATION = 0.18
 """Below this a whole shift is chance, and is not looked at."""
 PLAINLY = 0.75
 """Likeness without any shift from which none is sought: it takes two thirds of the time."""
-LIGHT_SHARE = 0.6
+LIGHT_SHARE = 0.25
 """Weight of the light's correlation beside the texture's, which weighs 1."""
+EXACT_SHARE = 0.5
+"""Weight of what is found again exactly: a figure that walks in hides half of a picture and leaves
+the other half as it was; across a cut much is found by half and next to nothing exactly."""
+EXACT = (0.75, 0.95)
+"""Likeness of a block from which it counts as exact, and from which in full."""
+BLACK = 26.0
+"""Level up to which rows and columns at the border are bars of a letterbox."""
 LIGHT_NOISE = 4.0
 """Levels by which the light of blocks differs without meaning."""
 
@@ -65,12 +72,28 @@ class Look:
         whole = half[: height // BLOCK * BLOCK, : width // BLOCK * BLOCK]
         return np.asarray(whole, np.float32)
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether it is as good as black, white or grey."""
+        return float(self.tiny.std()) < FLOOR
+
+    @cached_property
+    def tiny(self) -> Floats:
+        """48 by 27, for sums and differences of whole pictures."""
+        import cv2
+
+        tiny = cv2.resize(self.luma, (48, 27), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(tiny, np.float32)
+
     @cached_property
     def _texture(self) -> tuple[Floats, Floats]:
         import cv2
 
         detail = self.small - cv2.blur(self.small, WINDOW)
         contrast = cv2.sqrt(cv2.blur(detail * detail, WINDOW))
+        if not self.shown.all():
+            contrast *= self.shown.repeat(BLOCK, 0).repeat(BLOCK, 1)
+            detail *= contrast > 0
         weight = np.minimum(by_block(contrast), TEXTURE) / TEXTURE
         return detail / (contrast + FLOOR), np.asarray(weight, np.float32)
 
@@ -83,6 +106,13 @@ class Look:
     def weight(self) -> Floats:
         """How much texture each block has, 0 to 1."""
         return self._texture[1]
+
+    @cached_property
+    def shown(self) -> Floats:
+        """1 for blocks of the picture, 0 for those of black bars around it and on their edges."""
+        rows, columns = (_between_bars(self.small.max(axis=axis)) for axis in (1, 0))
+        both = rows[:, None] & columns[None]
+        return np.asarray(both if both.any() else ~both, np.float32)
 
     @cached_property
     def energy(self) -> Floats:
@@ -119,16 +149,23 @@ def unlikeness(a: Look, b: Look) -> float:
 
 def _alike(a: Look, b: Look, shift: Shift, search: int) -> float:
     """How much of `a` is found in `b` under a shift: its texture, and its light."""
-    inside = _inside(a.energy.shape, shift)
+    inside = _inside(a.energy.shape, shift) * np.maximum(a.shown, b.shown)
     light = _moved(b.light, shift)
     fine = _same_texture(a, b, shift, search)
     texture = np.maximum(a.weight, _moved(b.weight, shift)) * inside
     flat = FLAT_SHARE * (inside - texture)
     near = 1 - np.minimum(np.abs(a.light - light) / FLAT_RANGE, 1)
-    found = float((texture * fine + flat * near).sum()) / max(float((texture + flat).sum()), 1e-6)
+    whole = max(float((texture + flat).sum()), 1e-6)
+    found = float((texture * fine + flat * near).sum()) / whole
+    exact = float((texture * _exact(fine) + flat * near).sum()) / whole
     coarse, strength = _correlation(a.light[inside > 0], light[inside > 0])
     share = LIGHT_SHARE * strength
-    return (found + share * max(coarse, 0.0)) / (1 + share)
+    return (found + EXACT_SHARE * exact + share * max(coarse, 0.0)) / (1 + EXACT_SHARE + share)
+
+
+def _exact(likeness: Floats) -> Floats:
+    least, whole = EXACT
+    return np.asarray(np.clip((likeness - least) / (whole - least), 0, 1), np.float32)
 
 
 def _same_texture(a: Look, b: Look, around: Shift, search: int) -> Floats:
@@ -155,6 +192,19 @@ def _correlation(a: Floats, b: Floats) -> tuple[float, float]:
     noise = a.size * LIGHT_NOISE**2
     together = float(np.vdot(a, b)) / float(np.sqrt(spread[0] * spread[1] + noise**2))
     return together, max(spread) / (max(spread) + noise)
+
+
+def _between_bars(brightest: Floats) -> NDArray[np.bool_]:
+    """Which blocks along a side lie between its bars, by the brightest pixel of each line."""
+    lines = np.flatnonzero(brightest > BLACK)
+    blocks = np.arange(len(brightest) // BLOCK) * BLOCK
+    if not len(lines):
+        return np.zeros(len(blocks), bool)
+    first, last = int(lines[0]), int(lines[-1])
+    margin = WINDOW[0] // 2
+    after = (blocks >= first + margin) | (first == 0)
+    before = (blocks + BLOCK - 1 <= last - margin) | (last >= len(brightest) - 1)
+    return np.asarray(after & before)
 
 
 def _inside(shape: tuple[int, ...], shift: Shift) -> Floats:

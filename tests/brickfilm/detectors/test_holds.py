@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -64,7 +66,9 @@ def test_frames_of_a_fade_belong_to_no_shot(how: str, tmp_path: Path) -> None:
 
 
 def test_a_black_film_is_one_shot() -> None:
-    rows = Rows(np.zeros((90, 4), np.float32), np.arange(90) / 24, np.ones(90, bool))
+    rows = Rows(
+        np.zeros((90, len(HoldAware.columns)), np.float32), np.arange(90) / 24, np.ones(90, bool)
+    )
     assert HoldAware().shots(rows) == [(0, 90)]
 
 
@@ -72,7 +76,7 @@ def test_noise_is_one_shot(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     looks = [Look(rng.integers(0, 256, (180, 320), np.uint8)) for _ in range(3)]
     unlike = [unlikeness(a, b) for a, b in pairwise(looks)]
-    values = np.zeros((60, 4), np.float32)
+    values = np.zeros((60, len(HoldAware.columns)), np.float32)
     values[1:, 0] = np.resize(unlike, 59)
     rows = Rows(values, np.arange(60) / 24, np.ones(60, bool))
     assert HoldAware().shots(rows) == [(0, 60)]
@@ -116,3 +120,63 @@ def test_a_fade_through_black_is_one_stretch() -> None:
 
 def test_shots_are_what_cuts_and_fades_leave() -> None:
     assert without([(10, 14), (28, 40)], [20], 40) == [(0, 10), (14, 20), (20, 28)]
+
+
+def written(path: Path, planes: Iterable[Plane]) -> Rows:
+    """What the detector sees of grey pictures at 25 frames a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for plane in planes:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(plane), format="gray")
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    return rows_of(path)
+
+
+def crossfade(a: Plane, b: Plane, frames: int) -> list[Plane]:
+    shares = np.arange(1, frames + 1) / (frames + 1)
+    return [(a * (1 - s) + b * s).astype(np.uint8) for s in shares]
+
+
+ONE, OTHER = picture(1)[:, :320], picture(2)[:, :320]
+
+
+@pytest.mark.parametrize("frames", [8, 25, 50])
+def test_a_crossfade_short_or_long_belongs_to_no_shot(frames: int, tmp_path: Path) -> None:
+    film = [*[ONE] * 60, *crossfade(ONE, OTHER, frames), *[OTHER] * 60]
+    rows = written(tmp_path / "film.mp4", film)
+    (_, end), (start, _) = HoldAware().shots(rows)
+    assert 60 - 0.4 * frames - 4 <= end <= 62
+    assert 60 + frames - 2 <= start <= 64 + 1.4 * frames
+
+
+@pytest.mark.parametrize("blended", [1, 2])
+def test_a_cut_that_a_change_of_rate_blended_is_one_cut(blended: int, tmp_path: Path) -> None:
+    film = [*[ONE] * 30, *crossfade(ONE, OTHER, blended), *[OTHER] * 30]
+    rows = written(tmp_path / "film.mp4", film)
+    assert HoldAware().cuts(rows) == [30 + blended]
+    assert HoldAware().shots(rows) == [(0, 30), (30 + blended, 60 + blended)]
+
+
+@pytest.mark.parametrize("level", [0, 250])
+def test_a_strobe_is_no_cut_and_hides_none(level: int, tmp_path: Path) -> None:
+    film = [*[ONE] * 31, *[OTHER] * 40]
+    lit = [np.full_like(p, level) if n % 4 == 3 else p for n, p in enumerate(film)]
+    (cut,) = HoldAware().cuts(written(tmp_path / "film.mp4", lit))
+    assert 30 <= cut <= 32
+
+
+def test_bars_of_a_letterbox_hide_no_cut() -> None:
+    a, b = ONE.copy(), OTHER.copy()
+    for boxed in (a, b):
+        boxed[:30], boxed[-30:], boxed[:, :50], boxed[:, -50:] = 16, 16, 16, 16
+    assert unlikeness(Look(a), Look(b)) > 0.6
+    assert unlikeness(Look(a), Look(a.copy())) < 0.02
+
+
+def test_who_walks_in_hides_half_of_a_picture_and_leaves_the_rest() -> None:
+    entered = ONE.copy()
+    entered[20:, 80:240] = OTHER[20:, 80:240]
+    assert unlikeness(Look(ONE.copy()), Look(entered)) < HoldAware().threshold
+    assert unlikeness(Look(ONE.copy()), Look(OTHER.copy())) > HoldAware().threshold + 0.1
