@@ -72,6 +72,8 @@ class Drawn:
     @property
     def kind(self) -> str:
         """As the renderer says it: held drawings make stop motion."""
+        if "kind" in self.facts:
+            return str(self.facts["kind"])
         held = any(s["hold"] > 1 for s in self.facts["shots"] if s["kind"] == "action")
         return "stop-motion" if held else "ordinary"
 

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.shots                       # rendered films that tuning never saw
     python -m tests.benchmarks.shots --split tuning        # those that it saw
+    python -m tests.benchmarks.shots --troubles            # with the troubles of real brick films
     python -m tests.benchmarks.shots --films DIR --truth FILE.json [--json]    # your own films
 
 The truth of your films: {"a.mp4": {"cuts": [73, ...], "ignore": [78, ...], "kind": "stop-motion"}},
@@ -31,6 +32,7 @@ from brickfilm.stages.scene_splitter import Seen
 from brickfilm.timeline import Timeline
 from tests.benchmarks.corpus import corpus
 from tests.benchmarks.figure import bars_svg
+from tests.benchmarks.hardships import hardships
 from tests.benchmarks.scoring import Score, pooled, score
 
 DETECTORS: dict[str, Detector] = {"ours": HoldAware(), "adaptive": Adaptive(), "content": Content()}
@@ -88,9 +90,10 @@ def _judged(film: Film, detector: Detector, seen: Seen) -> Judged:
     return Judged(film, detector.cuts(rows), inner, len(shots))
 
 
-def rendered(folder: Path, split: str, films: int, only: str) -> Iterator[Film]:
+def rendered(folder: Path, split: str, films: int, only: str, troubles: bool) -> Iterator[Film]:
     """The corpus, as films to judge."""
-    for drawn in corpus(folder, split, films=films, only=only):  # type: ignore[arg-type]
+    drawing = hardships if troubles else corpus
+    for drawn in drawing(folder, split, films=films, only=only):  # type: ignore[arg-type]
         cuts, ignore = (tuple(drawn.facts[name]) for name in ("cuts", "ignore"))
         yield Film(drawn.path, drawn.cell.name, drawn.kind, cuts, ignore, drawn.cell.bar)
 
@@ -200,13 +203,18 @@ def main(
     corpus_folder: Annotated[Path, typer.Option("--corpus")] = Path("work/shots-corpus"),
     each: Annotated[int, typer.Option(help="Rendered films for every cell.")] = 2,
     only: Annotated[str, typer.Option(help="Cells whose name holds this.")] = "",
+    troubles: Annotated[
+        bool, typer.Option("--troubles", help="Films with the troubles of real brick films.")
+    ] = False,
     figure: Annotated[Path | None, typer.Option(help="Write bars of F1 here, as SVG.")] = None,
 ) -> None:
     """Judge the detectors on rendered films, or on your own."""
     if (films is None) != (truth is None):
         raise typer.BadParameter("--films and --truth go together")
     chosen = (
-        labelled(films, truth) if films and truth else rendered(corpus_folder, split, each, only)
+        labelled(films, truth)
+        if films and truth
+        else rendered(corpus_folder, split, each, only, troubles)
     )
     judged: list[Mapping[str, Judged]] = []
     for film in chosen:
