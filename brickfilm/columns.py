@@ -20,7 +20,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("source_url", "source_title", "uploader", "licence", "sha256"),
     ),
 }
-"""The columns of docs/dataset-schema.md; clips may have more, called score_*."""
+"""The columns of docs/dataset-schema.md; clips may have more: new_drawings, and score_*."""
 
 
 def missing_columns(shelf: Shelf, config: str) -> list[str]:

@@ -160,13 +160,14 @@ def features_of(config: str, clips: Sequence[door.Row]) -> Features:
     if config == "images":
         first = {"id": text, "clip_id": text, "image": Image()}
         return Features({**first, **caption, **size, **source, "sha256": text})
+    drawings = {"new_drawings": List(whole)} if all("new_drawings" in row for row in clips) else {}
     scores = sorted({name for row in clips for name in row if name.startswith("score_")})
     return Features(
         {"id": text, "video": Video(decode=False), **caption}
         | {"num_frames": whole, "fps": real, "fps_num": whole, "fps_den": whole}
         | {**size, "duration": real, **source, "start": real, "end": real}
         | {"start_frame": whole, "end_frame": whole, "sha256": text}
-        | {"frame_hashes": List(text), "near_duplicate_group": text}
+        | {"frame_hashes": List(text), "near_duplicate_group": text, **drawings}
         | dict.fromkeys(scores, real)
     )
 

@@ -285,8 +285,8 @@ def _row_again(outcome: Outcome) -> Row:
     record = outcome.record
     assert record is not None
     kept = {k: v for k, v in outcome.row.items() if k not in ("split", "file")}
-    if "frame_hashes" in kept:
-        kept["frame_hashes"] = list(kept["frame_hashes"])
+    for name in {"frame_hashes", "new_drawings"} & set(kept):
+        kept[name] = list(kept[name])
     size = {"width": record.width, "height": record.height}
     shape = {
         "aspect_ratio": record.height / record.width,

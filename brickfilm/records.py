@@ -118,6 +118,8 @@ class Clip:
     width: int = 0
     height: int = 0
     scores: Mapping[str, float] = field(default_factory=dict)
+    new_drawings: tuple[int, ...] = ()
+    """Positions in the clip, from 0, of the frames that are no held ones."""
     stills: tuple[Still, ...] = ()
     frame_hashes: tuple[str, ...] = ()
     """Perceptual hashes of the first, middle and last frame, in hex."""

@@ -17,7 +17,7 @@ from brickfilm.errors import ItemError, Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
 from brickfilm.media import opened
 from brickfilm.observe import Floats, Measure, Observer, Rows, observe, unpacked
-from brickfilm.records import Clip, Video
+from brickfilm.records import Clip, Span, Video
 from brickfilm.stage import Answer, Landed, Part, Resources, Stage, Want
 from brickfilm.timeline import Timeline, Times
 
@@ -121,7 +121,8 @@ class SceneSplitter(Stage[Video, Clip]):
         scores: dict[str, float] = {}
         for measure in self.measures:
             scores.update(measure.summarise(seen.rows(measure).of(span)))
-        return Clip(video=video, span=span, scores=scores)
+        new = seen.new_in(span)
+        return Clip(video=video, span=span, scores=scores, new_drawings=new)
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,11 @@ class Seen:
     def stretch(self, video: Video, start: int, end: int) -> Clip:
         """Frames that will be no clip, so that what is left out is counted by its own seconds."""
         return Clip(video=video, span=self.times.span(start, end))
+
+    def new_in(self, span: Span) -> tuple[int, ...]:
+        """Positions in a span that show a new drawing; the first does."""
+        later = np.flatnonzero(self.new[span.start_frame + 1 : span.end_frame]) + 1
+        return (0, *(int(n) for n in later))
 
     def rows(self, observer: Observer) -> Rows:
         """What an observer saw of the whole film: unpacked once, asked for every clip."""

@@ -37,6 +37,14 @@ def test_a_clip_knows_its_ticks_and_its_film_how_many_frames(plain: Drawn, tmp_p
     assert last.video.frames == 78
 
 
+def test_a_clip_knows_which_of_its_frames_are_new_drawings(tmp_path: Path) -> None:
+    shots = Shot(frames=30, hold=3, view=0), Shot(frames=20, hold=2, view=1)
+    BrickFilm(seed=4, size=(320, 180), shots=shots, camera="static").render(tmp_path / "a.mp4")
+    first, second = clips_of(SceneSplitter(), video_of(tmp_path / "a.mp4"), tmp_path)
+    assert first.new_drawings == tuple(range(0, 30, 3))
+    assert second.new_drawings == tuple(range(0, 20, 2))
+
+
 def test_a_short_shot_is_left_out_and_said_so(plain: Drawn, tmp_path: Path) -> None:
     splitter = SceneSplitter(min_frames=15)
     (short,) = rejected_of(splitter, plain.video, tmp_path)
