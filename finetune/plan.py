@@ -50,9 +50,9 @@ class Measured:
     token_bytes: int  # activations a token
 
 
-# 2.87 clips/s of 32 frames and 1.45 of 64: 48 % of the 780 TFLOP/s that a large product reaches
-# there, 38 % of the data sheet's; peaks of 71.7 and 127.8 GiB.
-WITH_KERNELS = Measured(0.38, 1_980_000)
+# 3.17 clips/s of 32 frames on 2026-11-22: 53 % of the 780 TFLOP/s that a large product reaches
+# there, 42 % of the data sheet's (64 frames: 39 %, with older kernels); peaks of 71.1 and 127.8 GiB.
+WITH_KERNELS = Measured(0.42, 1_980_000)
 PLAIN = Measured(0.24, 2_260_000)  # PyTorch alone, its blocks compiled
 STATE_BYTES = 22  # a parameter: bf16 weights, float32 weights, gradients, two moments, average
 RESERVE_GIB = 3.0  # context, allocator, one clip's batch

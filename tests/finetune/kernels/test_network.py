@@ -35,7 +35,17 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("told", CASES.values(), ids=CASES)
+# in the interpreter a case takes a minute: there one stands for the videos
+TOO_SLOW = [pytest.mark.gpu] if DEVICE == "cpu" else []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param(told, id=name, marks=TOO_SLOW if name in ("video", "odd height") else [])
+        for name, told in CASES.items()
+    ],
+)
 def test_the_network_on_kernels_is_the_network(told: dict[str, Tensor]) -> None:
     need_kernels()
     told = {name: value.to(DEVICE) for name, value in told.items()}
