@@ -51,7 +51,7 @@ class Measured:
 
 
 # 3.17 clips/s of 32 frames on 2026-11-22: 53 % of the 780 TFLOP/s that a large product reaches
-# there, 42 % of the data sheet's (64 frames: 39 %, with older kernels); peaks of 71.1 and 127.8 GiB.
+# there, 42 % of the data sheet's (64 frames: 39 %, older kernels); peaks of 71.1 and 127.8 GiB.
 WITH_KERNELS = Measured(0.42, 1_980_000)
 PLAIN = Measured(0.24, 2_260_000)  # PyTorch alone, its blocks compiled
 STATE_BYTES = 22  # a parameter: bf16 weights, float32 weights, gradients, two moments, average

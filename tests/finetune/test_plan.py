@@ -54,7 +54,7 @@ def test_memory_and_speed_are_those_measured_on_an_h200(make_recipe: MakeRecipe)
     # the 64 frames are of older kernels, so the plan is a tenth faster there
     for frames, peak, speed, near in ((32, 71.1, 3.17, 0.02), (64, 127.8, 1.45, 0.11)):
         bucket = Bucket(resolution="360p", frames=frames, batch=8)
-        assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.02)
+        assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.03)
         rate = GPUS["h200"].tflops * WITH_KERNELS.reached / cost(bucket, recipe).tflop
         assert rate == pytest.approx(speed, rel=near)
 
