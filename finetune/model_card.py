@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from finetune.config import Recipe
@@ -14,10 +15,11 @@ from finetune.data.index import Index
 from finetune.data.stores import index_folder
 from finetune.samples.examples import PROMPTS
 from finetune.samples.measures import NAMES
-from finetune.validation_page import TRAINING, Checkpoint
+from finetune.validation_page import TRAINING, Checkpoint, facts
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 SEED_AND_PROMPT = ("prompt", "seed")
+RATIOS = ("flicker", "motion", "sharpness")
 FAR = 1.5  # times the training clips' number, or less than one over it: named as a fault
 
 
@@ -44,22 +46,33 @@ def card_text(
         rows=_rows(repo_id, grid),
         losses=[c.about["values"]["validation/loss"] for c in grid],
         recipe=json.dumps(recipe.as_dict(), indent=2),
+        numbers=[(NAMES[n], *two) for n, two in numbers(grid[-1]).items()] if grid else [],
         faults=faults(grid[-1]) if grid else [],
     )
     return re.sub(r"\n{3,}", "\n\n", str(card))
 
 
-def faults(newest: Checkpoint) -> list[str]:
-    """Numbers of the newest samples that are far from those of training clips."""
+def numbers(newest: Checkpoint) -> dict[str, tuple[float, float]]:
+    """Of each measure the mean over training clips, and over the newest samples.
+
+    Nothing if the run saw no clips, only pictures.
+    """
     clips = json.loads((newest.folder.parent / TRAINING).read_text())
     samples = [s["measures"] for s in newest.about["samples"] if not s["sweep"]]
-    found = []
-    for name, title in NAMES.items():
-        theirs, ours = (sum(m[name] for m in of) / max(1, len(of)) for of in (clips, samples))
-        low, high = sorted((abs(theirs), abs(ours)))
-        if name in ("flicker", "motion", "sharpness") and high > FAR * low:
-            found.append(f"Samples have a {title} of {ours:.3g}, training clips of {theirs:.3g}.")
-    return found
+    if not clips:
+        return {}
+    return {n: (fmean(c[n] for c in clips), fmean(s[n] for s in samples)) for n in NAMES}
+
+
+def faults(newest: Checkpoint) -> list[str]:
+    """Where the newest samples are far from training clips."""
+    found = numbers(newest)
+    ratios = {n: found[n][1] / found[n][0] for n in RATIOS if n in found and found[n][0]}
+    return [
+        f"Its samples have {ratio:.2g} times the {NAMES[name]} of training clips."
+        for name, ratio in ratios.items()
+        if not 1 / FAR <= ratio <= FAR
+    ]
 
 
 def template(name: str) -> str:
@@ -93,11 +106,11 @@ def _facts(
     prompts = PROMPTS if asked.prompts == "eight" or not asked.prompts else asked.prompts
     return {
         "init": recipe.init,
+        "told": facts(recipe),
         "step": manifest["step"],
         "ema": recipe.optimizer.ema,
         "prompt": prompts[0].replace('"', "'"),
         **encoders,
-        **{n: getattr(asked, n) for n in ("frames", "height", "width", "steps", "guidance")},
         "dataset": recipe.dataset,
         "clips": _clips(recipe),
         "fingerprint": manifest["dataset"],

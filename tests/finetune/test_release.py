@@ -200,6 +200,9 @@ def test_the_card_says_what_it_is(trained: Recipe, published: HubServer) -> None
     assert "1 x CPU" in card.text
     assert card.text.count("<video") == 16
     assert "## Known faults" in card.text
+    assert "| steps | 120, batches of 2 x 4 frames at 144p |" in card.text
+    assert re.search(r"\| temporal flicker \| 0\.\d+ \| 0\.\d+ \|", card.text)
+    assert '"peak": 0.002' in card.text
     addresses = re.findall(r'src="[^"]*/resolve/main/([^"]+)"', card.text)
     assert set(addresses) <= set(files)
     assert "samples/index.html" in files

@@ -1,0 +1,39 @@
+"""What a card says of its samples follows from their numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from finetune.model_card import faults, numbers
+from finetune.samples.measures import Measures
+from finetune.validation_page import TRAINING, Checkpoint
+
+CLIP = Measures(0.01, 0.02, 0.0, 0.03, 0.0, 0.01)
+
+
+def checkpoint(folder: Path, clips: list[Measures], *samples: Measures) -> Checkpoint:
+    """A validation of these samples; one more, of the guidance sweep, is far off."""
+    (folder / TRAINING).write_text(json.dumps([clip._asdict() for clip in clips]))
+    told = [{"sweep": False, "measures": sample._asdict()} for sample in samples]
+    told.append({"sweep": True, "measures": Measures(9, 9, 9, 9, 9, 9)._asdict()})
+    return Checkpoint(folder / "step-00000010", {"step": 10, "samples": told})
+
+
+def test_numbers_are_means_over_clips_and_over_samples_without_the_sweep(tmp_path: Path) -> None:
+    found = checkpoint(tmp_path, [CLIP, CLIP], CLIP, CLIP._replace(flicker=0.03))
+    assert numbers(found)["flicker"] == (0.01, 0.02)
+
+
+def test_samples_far_from_clips_are_a_fault_and_others_are_none(tmp_path: Path) -> None:
+    far = CLIP._replace(flicker=0.02, motion=0.001, sharpness=0.031, colour_drift=0.9)
+    assert faults(checkpoint(tmp_path, [CLIP], far)) == [
+        "Its samples have 2 times the temporal flicker of training clips.",
+        "Its samples have 0.05 times the motion from frame to frame of training clips.",
+    ]
+    assert faults(checkpoint(tmp_path, [CLIP], CLIP)) == []
+
+
+def test_a_run_that_saw_only_pictures_has_nothing_to_compare(tmp_path: Path) -> None:
+    found = checkpoint(tmp_path, [], CLIP)
+    assert (numbers(found), faults(found)) == ({}, [])
