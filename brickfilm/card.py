@@ -47,7 +47,8 @@ def render_card(
     """The card for these facts; `features` are each config's columns as `datasets` has them."""
     from huggingface_hub import DatasetCard
 
-    pictures = {f"figures/{h.name}.png": h for h in facts.histograms}
+    shown = [h for h in facts.histograms if h.constant is None]
+    pictures = {f"figures/{h.name}.png": h for h in shown}
     card = DatasetCard.from_template(
         card_data=card_data(facts, repo_id, features),
         template_str=template("dataset.md.jinja"),
@@ -56,6 +57,7 @@ def render_card(
         facts=facts,
         build=facts.build,
         pictures=pictures,
+        constants=[h for h in facts.histograms if h.constant is not None],
         not_measured=NOT_MEASURED,
     )
     text = re.sub(r"\n{3,}", "\n\n", str(card))

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-WIDTH, HEIGHT = 720, 300
+WIDTH, HEIGHT = 480, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 40, 44
 INK, FAINT, BAR, MEDIAN, PAPER = "#24292f", "#d0d7de", "#3b7dd8", "#c2410c", "#ffffff"
-BINS, FEWEST = 30, 4
+BINS, FEWEST, TICKS = 30, 4, 5
+ROUNDING = 1e-9
 
 
 def histogram_png(values: Sequence[float], title: str, unit: str = "") -> bytes:
-    """A histogram of finite values with its median marked, 720 x 300 pixels."""
+    """A histogram of finite values with its median marked, 480 x 240 pixels."""
     from PIL import Image, ImageDraw
 
     data = np.asarray(values, dtype=float)
@@ -46,11 +47,14 @@ def _bins(data: np.ndarray) -> np.ndarray:
 
 
 def _ticks(edges: np.ndarray) -> list[float]:
-    """Values to write below the bars: whole numbers where the bins are, else five shares."""
-    whole = edges[:-1] + 0.5
-    if np.all(whole == np.round(whole)):
-        return [float(value) for value in whole[:: 1 + len(whole) // 9]]
-    return [float(value) for value in np.linspace(edges[0], edges[-1], 5)]
+    """Round values below the bars: multiples of 1, 2 or 5 of some power of ten, five or so."""
+    low, high = float(edges[0]), float(edges[-1])
+    power = 10.0 ** np.floor(np.log10((high - low) / TICKS))
+    step = next(power * n for n in (1, 2, 5, 10) if (high - low) / (power * n) <= TICKS)
+    if np.all(edges + 0.5 == np.round(edges + 0.5)):
+        step = max(step, 1.0)
+    first, last = np.ceil(low / step - ROUNDING), np.floor(high / step + ROUNDING)
+    return [float(n * step) for n in range(int(first), int(last) + 1)]
 
 
 def _draw_counts(draw: ImageDraw, counts: np.ndarray) -> None:
@@ -74,7 +78,7 @@ def _draw_bars(draw: ImageDraw, counts: np.ndarray) -> None:
 def _draw_values(draw: ImageDraw, edges: np.ndarray, unit: str) -> None:
     for value in _ticks(edges):
         x = _x(value, edges)
-        anchor = "la" if x < LEFT + 1 else "ra" if x > WIDTH - RIGHT - 1 else "ma"
+        anchor = "la" if x < LEFT + 8 else "ra" if x > WIDTH - RIGHT - 8 else "ma"
         draw.text((x, _y(0) + 8), f"{value:.3g}", fill=INK, font=_font(13), anchor=anchor)
     draw.text((WIDTH - RIGHT, HEIGHT - 18), unit, fill=INK, font=_font(13), anchor="ra")
 

@@ -46,13 +46,18 @@ class BuildFacts:
 
 @dataclass(frozen=True)
 class Histogram:
-    """The values behind one picture of the card."""
+    """The values of one column, a picture of the card where they differ."""
 
     name: str
-    """Name of the file, without suffix."""
+    """The column, and the picture's file without its suffix."""
     title: str
     unit: str
     values: Sequence[float]
+
+    @property
+    def constant(self) -> float | None:
+        """What every clip has, if all have the same."""
+        return self.values[0] if len(set(self.values)) == 1 else None
 
 
 @dataclass(frozen=True)

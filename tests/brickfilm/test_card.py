@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,9 +64,22 @@ def test_the_hub_takes_it_and_its_yaml_says_what_is_inside(hub: HubServer, shelf
 
 def test_every_picture_it_shows_comes_with_it(shelf: Shelf) -> None:
     page = dataset_card(shelf, "maker/films", media="embed", sizes={})
-    shown = {line.split("](")[1][:-1] for line in page.text.splitlines() if line.startswith("![")}
-    assert shown == {name for name in page.files if name.startswith("figures/")}
-    assert {"figures/num_frames.png", "figures/score_motion.png"} <= shown
+    shown = re.findall(r"!\[[^]]*\]\(([^)]*)\)", page.text)
+    assert sorted(shown) == sorted(name for name in page.files if name.startswith("figures/"))
+
+
+def test_a_measure_that_is_the_same_for_every_clip_is_a_line_and_no_picture(shelf: Shelf) -> None:
+    frames = shelf.frames()
+    frames["clips"]["num_frames"] = range(20, 26)
+    page = render_card(
+        facts_of(frames, BuildFacts(), {}), "a/b", media="embed", features={"clips": {}}
+    )
+    shown = {name for name in page.files if name.startswith("figures/")}
+    assert shown == {"figures/num_frames.png", "figures/score_motion.png"}
+    (line,) = [line for line in page.text.splitlines() if line.startswith("The same for every")]
+    assert "`score_sharpness` 3." in line
+    assert "`score_caption_repeats` 0," in line
+    assert "num_frames" not in line
 
 
 def test_it_tells_stages_rejections_cost_and_what_is_unfinished(shelf: Shelf) -> None:

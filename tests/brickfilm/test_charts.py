@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from brickfilm.charts import BAR, HEIGHT, WIDTH, histogram_png
+from brickfilm.charts import BAR, HEIGHT, WIDTH, _ticks, histogram_png
 
 
 def bar_columns(png: bytes) -> int:
@@ -33,3 +33,17 @@ def test_values_far_apart_leave_most_of_the_picture_empty() -> None:
 @pytest.mark.parametrize("values", [[7], [0.3, 0.3], [1, 2, 2, float("nan")], [0, 1]])
 def test_odd_data_still_make_a_picture(values: list[float]) -> None:
     assert bar_columns(histogram_png(values, "x")) > 0
+
+
+@pytest.mark.parametrize(
+    ("edges", "ticks"),
+    [
+        (np.linspace(61, 108, 31), [70, 80, 90, 100]),
+        (np.linspace(0, 0.306, 31), [0, 0.1, 0.2, 0.3]),
+        (np.linspace(0, 1, 31), [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (np.arange(-0.5, 5), [0, 1, 2, 3, 4]),
+        (np.linspace(0.3, 1.3, 31), [0.4, 0.6, 0.8, 1.0, 1.2]),
+    ],
+)
+def test_values_below_the_bars_are_round(edges: np.ndarray, ticks: list[float]) -> None:
+    assert _ticks(edges) == pytest.approx(ticks)

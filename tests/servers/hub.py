@@ -43,6 +43,8 @@ class Fault:
     retry_after: int | None = None
     skip: int = 0
     """Such requests that pass before the first one fails."""
+    is_held: bool = False
+    """It is carried out, and answered late."""
 
 
 class HubServer:
@@ -55,6 +57,9 @@ class HubServer:
         self.page_size = 1000
         self.requests: list[str] = []
         """'METHOD path' of all requests, in order of arrival."""
+        self.holding = threading.Event()
+        """A request is being held back."""
+        self._released = threading.Event()
         self._tokens: dict[str, User] = {}
         self._faults: list[Fault] = []
         self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
@@ -104,6 +109,21 @@ class HubServer:
     def cut(self, match: str, *, after: int, times: int = 1) -> None:
         """Hang up on the next `times` such requests after so many bytes of their body."""
         self._faults.append(Fault(match, times=times, cut_after=after))
+
+    def hold(self, match: str, *, skip: int = 0) -> None:
+        """Carry out one such request, and hold its answer back until `release`."""
+        self.holding.clear()
+        self._released.clear()
+        self._faults.append(Fault(match, skip=skip, is_held=True))
+
+    def release(self) -> None:
+        """Answer what is held back, if anybody still listens."""
+        self._released.set()
+
+    def keep_waiting(self) -> None:
+        """What a held request does, in its own thread."""
+        self.holding.set()
+        self._released.wait(60)
 
     def mend(self) -> None:
         """Nothing goes wrong any more."""
@@ -162,6 +182,8 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                     for _ in self.chunks():
                         pass
                     self.refuse(HubError(fault.status, "", "scripted fault"), fault.retry_after)
+                elif fault and fault.is_held:
+                    self.answer(None, late=True)
                 elif fault and self.command in ("PUT", "POST"):
                     self.rfile.read(fault.cut_after)
                     self.hang_up()
@@ -170,7 +192,7 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve  # noqa: N815
 
-        def answer(self, cut_after: int | None) -> None:
+        def answer(self, cut_after: int | None, *, late: bool = False) -> None:
             address = urlsplit(self.path)
             is_upload = address.path.startswith("/lfs/")
             call = Call(
@@ -192,6 +214,8 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             except HubError as error:
                 self.refuse(error)
             else:
+                if late:
+                    hub.keep_waiting()
                 self.send(reply, cut_after)
 
         def refuse(self, error: HubError, retry_after: int | None = None) -> None:
