@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import threading
@@ -19,14 +20,18 @@ from brickfilm.executors import Executor, LocalExecutor
 from brickfilm.jobs import JobDesk
 from brickfilm.lane import Row
 from brickfilm.ledger import Ledger, Outcome
-from brickfilm.ledger_file import FILENAME
+from brickfilm.ledger_file import FILENAME, FILES
 from brickfilm.pipeline import AnyStage, Pipeline, Recorder, Source
+from brickfilm.plan import FILENAME as PLAN
 from brickfilm.plan import Plan
 from brickfilm.progress import shown
 from brickfilm.records import Clip, Image, Video
 from brickfilm.report import Material, write_report
 from brickfilm.run import Progress, Run
 from brickfilm.stages import ClipWriter, FrameSampler
+
+OWN_FILES = {*FILES, PLAN}
+"""What a build writes before its first film."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,11 @@ def build(
         )
     pipeline = Pipeline.of(source, with_writer(stages))
     pipeline.check()
-    with Ledger(Path(workdir)) as ledger, closing_executor(executor) as pool, shown() as progress:
+    with (
+        opened_ledger(Path(workdir)) as ledger,
+        closing_executor(executor) as pool,
+        shown() as progress,
+    ):
         Plan.of(pipeline.asked).write(ledger.work)
         with JobDesk(pipeline, ledger) as desk:
             run = one_pass(pipeline, source, ledger, pool, progress)
@@ -128,7 +137,11 @@ def rehearse(
 ) -> tuple[Pipeline, Run]:
     """A dry run: only what fetches, writes and costs nothing is asked; the rest is counted."""
     pipeline = Pipeline.of(source, with_writer(stages))
-    with Ledger(Path(workdir)) as ledger, closing_executor(None) as pool, shown() as progress:
+    with (
+        opened_ledger(Path(workdir)) as ledger,
+        closing_executor(None) as pool,
+        shown() as progress,
+    ):
         run = Run(pipeline, ledger, pool, progress=progress, rehearse=True)
         with stopped_by_ctrl_c(run):
             run.go(source.items())
@@ -167,6 +180,19 @@ def _through_the_door(run: Run, ledger: Ledger, test_fraction: float) -> Brickfi
     )
     ledger.remember_films(split.memory)
     return dataset
+
+
+@contextmanager
+def opened_ledger(work: Path) -> Iterator[Ledger]:
+    """The ledger of a work folder; a folder made for nothing but a wrong call goes again."""
+    is_new = not work.exists()
+    with Ledger(work) as ledger:
+        try:
+            yield ledger
+        except UsageError:
+            if is_new and ledger.is_blank and {p.name for p in work.iterdir()} <= OWN_FILES:
+                shutil.rmtree(work)
+            raise
 
 
 @contextmanager

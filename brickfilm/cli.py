@@ -18,7 +18,6 @@ from brickfilm.cli_hub import hub_commands
 from brickfilm.errors import BrickfilmError, UsageError
 
 app = typer.Typer(
-    help="Footage in, captioned Hugging Face dataset out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -39,6 +38,24 @@ Locked = Annotated[
 AllowDrift = Annotated[
     bool, typer.Option("--allow-drift", help="locked, but take other bytes where a site changed")
 ]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from brickfilm.plan import version_of
+
+        typer.echo(f"brickfilm {version_of('brickfilm') or 'from a clone, not installed'}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="say it and leave"),
+    ] = False,
+) -> None:
+    """Footage in, captioned Hugging Face dataset out."""
 
 
 @app.command()

@@ -100,6 +100,13 @@ class Ledger:
         """All or nothing: what is written inside is committed together."""
         return transaction(self._db, self.work)
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was ever answered, asked or paid for here."""
+        query = "SELECT 1 FROM {} LIMIT 1"
+        tables = ("answers", "intents", "jobs")
+        return not any(self._db.execute(query.format(table)).fetchone() for table in tables)
+
     # -- answers ---------------------------------------------------------------------------
 
     def introduce(self, parts: Iterable[Part]) -> None:

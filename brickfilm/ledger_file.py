@@ -14,6 +14,7 @@ from brickfilm.errors import WorkdirBusy, WorkdirUnusable
 
 FILENAME = "ledger.sqlite"
 LOCKNAME = "ledger.lock"
+FILES = (FILENAME, f"{FILENAME}-wal", f"{FILENAME}-shm", LOCKNAME)
 SCHEMA_VERSION = 2
 
 SCHEMA = """

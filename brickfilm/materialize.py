@@ -80,9 +80,9 @@ def materialize(
     Rows that come out the same, to the byte or to the eye, become a saved dataset in `out`.
     """
     must_have_columns(shelf)
-    out.mkdir(parents=True, exist_ok=True)
     frames = shelf.frames()
     films = _films_in(sources, out, politeness)
+    out.mkdir(parents=True, exist_ok=True)
     cutter = Cutter.as_published(shelf, out)
     outcomes: list[Outcome] = []
     for source_id, clips in frames["clips"].groupby("source_id", sort=False):

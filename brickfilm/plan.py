@@ -64,7 +64,7 @@ class Plan:
 
 def tool_versions() -> dict[str, str]:
     """The versions of what decodes, detects and captions, as installed here."""
-    return {name: version for name in TOOLS if (version := _version(name))}
+    return {name: version for name in TOOLS if (version := version_of(name))}
 
 
 def _planned(stage: object) -> PlannedStage:
@@ -83,7 +83,8 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, Plain)
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """An installed distribution's version; None for what is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

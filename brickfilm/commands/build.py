@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 from rich.console import Console
 
 from brickfilm.build import build, rehearse
-from brickfilm.errors import Interrupted, UsageError
+from brickfilm.errors import BrickfilmError, Interrupted, UsageError
 from brickfilm.pipeline import AnyStage, Source
 from brickfilm.records import Listing, Video
 from brickfilm.stage import Stage
@@ -68,6 +69,10 @@ def load_recipe(path: Path) -> Recipe:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise UsageError(f"the recipe {str(path)!r} is no Python: {error}") from error
+    except BrickfilmError:
+        raise
+    except Exception as error:  # a recipe is anybody's code
+        raise UsageError(f"the recipe {str(path)!r} fails {_where(path, error)}") from error
     cloudpickle.register_pickle_by_value(module)  # workers cannot import it: its stages travel
     if missing := [name for name in ("source", "stages") if not hasattr(module, name)]:
         raise UsageError(
@@ -77,6 +82,13 @@ def load_recipe(path: Path) -> Recipe:
     return Recipe(
         module.source, _checked_stages(path, module.stages), getattr(module, "test_fraction", 0.05)
     )
+
+
+def _where(path: Path, error: Exception) -> str:
+    """The last line of the recipe that ran, and what went wrong there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), None)
+    return f"in line {line}: {type(error).__name__}: {error}"
 
 
 def _checked_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:

@@ -11,6 +11,11 @@ from typing import Any, Protocol
 from brickfilm.errors import UsageError
 from brickfilm.shelf import MEDIA_COLUMN, SUFFIX, Shelf
 
+_REFERENCES = (
+    "{} holds references, not pictures: `brickfilm materialize` cuts the clips "
+    "from their sources first"
+)
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -55,11 +60,15 @@ def write_whole(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
+def must_have_media(shelf: Shelf) -> None:
+    """Raises UsageError for references, before anything is written."""
+    for config in shelf.configs:
+        if MEDIA_COLUMN[config] not in shelf.columns(config):
+            raise UsageError(_REFERENCES.format(shelf.name))
+
+
 def _content(shelf: Shelf, row: Mapping[str, Any], column: str) -> bytes:
-    content = shelf.media(row.get(column))
+    content = shelf.media(row[column])
     if content is None:
-        raise UsageError(
-            f"{shelf.name} holds references, not pictures: `brickfilm materialize` cuts the clips "
-            "from their sources first"
-        )
+        raise UsageError(_REFERENCES.format(shelf.name))
     return content

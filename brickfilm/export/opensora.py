@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brickfilm.export.base import Exported, written_rows
+from brickfilm.export.base import Exported, must_have_media, written_rows
 from brickfilm.shelf import Shelf
 
 COLUMNS = ("path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution")
@@ -17,6 +17,7 @@ IMAGE_FPS = 120
 
 def export_opensora(shelf: Shelf, out: Path) -> Exported:
     """Write `clips/`, `images/` and `opensora.csv`, whose paths are absolute."""
+    must_have_media(shelf)
     out.mkdir(parents=True, exist_ok=True)
     index, counts, empty = out / "opensora.csv", {"clips": 0, "images": 0}, 0
     with index.open("w", newline="", encoding="utf-8") as file:

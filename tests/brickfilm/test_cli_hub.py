@@ -157,3 +157,16 @@ def test_a_wrong_call_is_said(words: tuple[str, ...], says: str) -> None:
 def test_an_unknown_format_is_said_with_the_known_ones(work: Path) -> None:
     with pytest.raises(UsageError, match="'vhs' is not known: opensora"):
         brickfilm("export", work, "--to", "vhs", "--out", "x")
+
+
+def test_a_wrong_call_leaves_no_folder_behind(hub: HubServer, work: Path, tmp_path: Path) -> None:
+    brickfilm("push", work, REPO, "--media", "none")
+    (tmp_path / "none").mkdir()
+    for words, says in (
+        (("export", REPO, "--to", "opensora"), "holds references"),
+        (("materialize", REPO, "--sources", tmp_path / "none"), "no film below"),
+        (("materialize", "maker/nothing"), "no dataset"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            brickfilm(*words, "--out", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
