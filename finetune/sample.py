@@ -11,17 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
-from finetune.checkpoint import code_version
 from finetune.errors import FinetuneError, SamplingError
 from finetune.samples.draw import OnStep
-from finetune.samples.files import WRITERS, alone_in, file_name, read_sidecar, write_sample
-from finetune.samples.images import file_digest
+from finetune.samples.files import WRITERS, alone_in, file_name, write_sample
 from finetune.samples.pipeline import Pipeline
 from finetune.samples.prompts import read_prompts
 from finetune.samples.request import Request, parse_size
+from finetune.samples.sidecar import about_pipeline, compared, kind_of, read_sidecar
 
 Bar = Callable[[Request], AbstractContextManager[OnStep]]
 NEEDED = {"mp4": "av", "gif": "PIL", "png": "PIL", "npy": "numpy"}
@@ -44,7 +42,7 @@ def sample_all(
     folder, kind = _place(requests, out, kind)
     for request in requests:
         pipeline.check(request)
-    about = _about(pipeline, given or {})
+    about = about_pipeline(pipeline, given or {})
     written: list[Path] = []
     with alone_in(folder):
         for request in requests:
@@ -73,27 +71,6 @@ def _place(requests: Sequence[Request], out: Path, kind: str) -> tuple[Path, str
     if one and len(requests) > 1:
         raise SamplingError(f"{out} is one file for {len(requests)} prompts: name a folder")
     return (out.parent if one else out), kind
-
-
-def _about(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What beside the request decides a sample. Names of this machine's files are whole paths."""
-    device, source = pipeline.device, pipeline.source
-    return {
-        "model": _whole(source.name),
-        "revision": source.revision,
-        "model_digest": pipeline.digest,
-        "given": {name: _whole(value) for name, value in given.items() if value},
-        "vae": source.vae,
-        "text_encoder": source.text,
-        "precision": pipeline.precision,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "torch": torch.__version__,
-        "code": code_version(),
-    }
-
-
-def _whole(name: Any) -> Any:
-    return str(Path(name).resolve()) if isinstance(name, str) and Path(name).exists() else name
 
 
 @contextmanager
@@ -164,12 +141,12 @@ def main(
         **given,
     )
     requests = [pipeline.request(**line) for line in lines]
-    files = sample_all(pipeline, requests, out, kind or _kind(told), given=given)
+    files = sample_all(pipeline, requests, out, kind or kind_of(told), given=given)
     for file in files:
         typer.echo(file)
     if told:
-        now = {"request": requests[0].as_dict(), **_about(pipeline, given)}
-        typer.echo(_compared(files, told, now), err=True)
+        now = {"request": requests[0].as_dict(), **about_pipeline(pipeline, given)}
+        typer.echo(compared(files, told, now), err=True)
 
 
 def _lines(
@@ -188,25 +165,11 @@ def _lines(
     return [line]
 
 
-def _kind(told: Mapping[str, Any]) -> str:
-    """The old sample's format, or the usual one."""
-    return next((Path(name).suffix.removeprefix(".") for name in told.get("files", ())), "mp4")
-
-
 def _model(name: str | None, told: dict[str, Any]) -> str:
     found = name or told.get("model")
     if not found:
         raise SamplingError("no model: name a folder or a Hub id with --model")
     return str(found)
-
-
-def _compared(files: Sequence[Path], told: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Are these the old sample's bytes? If not, what differs that may be why."""
-    if {file_digest(file) for file in files} == set(told["files"].values()):
-        return "the same as the old sample, to the last bit"
-    names = ("request", "model_digest", "precision", "given", "device", "torch", "code")
-    other = [name for name in names if now.get(name) != told.get(name)]
-    return f"not the old sample: other {', '.join(other) or 'format'}"
 
 
 def command(run: Any = main) -> None:

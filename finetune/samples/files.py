@@ -36,14 +36,10 @@ def write_sample(
     unfinished = file.with_name(f".{file.stem}.tmp{file.suffix}")
     sidecar = file.with_suffix(".json")
     told = {**_asked(request), **about}
+    names = _names(file, len(frames))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix == ".png" and len(frames) > 1:
-            names = [file.with_name(f"{file.stem}-{n:04d}.png") for n in range(len(frames))]
-        else:
-            names = [file]
-        parts = torch.split(frames, 1) if len(names) > 1 else (frames,)
-        for name, part in zip(names, parts, strict=True):
+        for name, part in zip(names, torch.chunk(frames, len(names)), strict=True):
             write(unfinished, part, request.fps)
             unfinished.replace(name)
         told["files"] = {name.name: file_digest(name) for name in names}
@@ -60,22 +56,10 @@ def write_sample(
     return names
 
 
-def read_sidecar(file: Path) -> dict[str, Any]:
-    """What a sidecar says. Raises SamplingError if it is none, or its pictures have changed."""
-    try:
-        told: dict[str, Any] = json.loads(file.read_text())
-        request, pictures = told["request"], told["pictures"]
-        told["model"], told["files"].values()
-    except OSError as error:
-        raise SamplingError(f"{file} cannot be read ({error.strerror}): name another") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SamplingError(
-            f"{file} is no sidecar of a sample: name the .json beside one"
-        ) from error
-    for name, digest in pictures.items():
-        if not Path(request[name]).is_file() or file_digest(request[name]) != digest:
-            raise SamplingError(f"{request[name]} is not the picture that {file} began from")
-    return told
+def _names(file: Path, frames: int) -> list[Path]:
+    if file.suffix != ".png" or frames == 1:
+        return [file]
+    return [file.with_name(f"{file.stem}-{number:04d}.png") for number in range(frames)]
 
 
 def file_name(request: Request, kind: str, model: str) -> str:

@@ -154,6 +154,15 @@ def test_another_sample_says_what_differs(toy_model: Path, tmp_path: Path) -> No
     assert "not the old sample: other request" in CliRunner().invoke(app(), words).stderr
 
 
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"7", b"\x89PNG\r\n", b'{"request": 1}'])
+def test_what_is_no_sidecar(content: bytes, toy_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(SamplingError, match=r"x\.json is no sidecar of a sample: name the \.json"):
+        sample(toy_model, "--again", tmp_path / "x.json")
+    with pytest.raises(SamplingError, match="cannot be read"):
+        sample(toy_model, "--again", tmp_path / "none.json")
+
+
 def test_different_samples_have_different_names(
     toy_model: Path, picture: Path, tmp_path: Path
 ) -> None:
@@ -377,6 +386,7 @@ def test_the_command_ends_with_one_line(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_leaves_nothing_half_made(toy_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["--model", toy_model, "--prompt", PROMPT, "--steps", 1000, "--out", out]
