@@ -90,9 +90,11 @@ def materialize(
         rows = {"clips": clips, "images": images[images.source_id == source_id]}
         outcomes += _of_one_film(films, cutter, rows)
     counts = Counter(outcome.verdict for outcome in outcomes)
-    return Materialized(
-        _save(outcomes, out), _write_table(outcomes, out / "materialized.csv"), Counter(counts)
-    )
+    table = _write_table(outcomes, out / "materialized.csv")
+    if not any(o.config == "clips" and o.verdict in WHOLE for o in outcomes):
+        told = ", ".join(f"{rows} {verdict}" for verdict, rows in counts.items())
+        raise NothingCameBack(f"not one clip could be cut again ({told}): {table} says why")
+    return Materialized(_save(outcomes, out), table, Counter(counts))
 
 
 @dataclass(frozen=True)
@@ -270,8 +272,6 @@ def _save(outcomes: Sequence[Outcome], out: Path) -> Path:
         if outcome.verdict in WHOLE and outcome.record is not None:
             tables[outcome.config].append(_row_again(outcome))
             splits[film_of(outcome.row["id"])] = outcome.row["split"]
-    if not tables["clips"]:
-        raise NothingCameBack("not one clip could be cut again: materialized.csv says why")
     dataset = dataset_of(tables["clips"], tables["images"], splits, out)
     return dataset.save(out / "dataset")
 

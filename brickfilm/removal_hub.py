@@ -15,7 +15,7 @@ from brickfilm.columns import must_have_columns
 from brickfilm.facts import build_facts, facts_of
 from brickfilm.hub_errors import RepoMoved, hub_errors
 from brickfilm.publish import CARD, OURS, media_name
-from brickfilm.removal import Found, Removal, find_rows, note_removed
+from brickfilm.removal import Found, Removal, Request, find_rows, note_removed
 from brickfilm.saved import without_rows
 from brickfilm.shards import hf_features
 from brickfilm.shelf import MEDIA_COLUMN, NoDataset, Place, Shelf, on_the_hub
@@ -91,10 +91,11 @@ def remove_from_hub(repo_id: str, removal: Removal, *, forget_history: bool) -> 
     gone: set[str] = set()
     for name in branches:
         gone |= _with_retries(api, repo_id, name, removal)
-    if gone and forget_history:
+    if forget_history:
         with hub_errors(repo_id):
-            _forget(api, repo_id, branches, gone)
-        removal.places.append(f"{repo_id}: older versions of the changed files destroyed")
+            if gone or _held_before(api, repo_id, branches, removal.request):
+                _forget(api, repo_id, branches)
+                removal.places.append(f"{repo_id}: all older versions destroyed")
     elif gone:
         removal.places.append(f"{repo_id}: older versions of the repository still hold them")
         removal.advice.append(
@@ -150,9 +151,10 @@ def _take_out(branch: Branch, found: Found, message: str) -> list[str]:
 def _take_down(branch: Branch, message: str) -> list[str]:
     """Commit the end of the dataset: nothing of ours stays but a card that says so."""
     name = branch.repo_id.split("/")[1]
-    words = f"# {name}\n\nEvery clip of this dataset was removed on request.\n"
+    words = "Every clip of this dataset was removed on request."
+    card = f"---\ntags: [brickfilm]\n---\n\n# {name}\n\n{words}\n"
     doomed = [path for path in branch.held if path.startswith(OURS) and path != CARD]
-    _commit(branch, doomed, {CARD: words.encode()}, message)
+    _commit(branch, doomed, {CARD: card.encode()}, message)
     return doomed
 
 
@@ -214,9 +216,35 @@ def _commit(
     )
 
 
-def _forget(api: HfApi, repo_id: str, branches: Sequence[str], gone: set[str]) -> None:
-    """Destroy the old bytes, then the commits that named them."""
-    doomed = [f for f in api.list_lfs_files(repo_id, repo_type="dataset") if f.oid in gone]
+def _held_before(api: HfApi, repo_id: str, branches: Sequence[str], request: Request) -> bool:
+    """Whether an older version holds such rows: an earlier removal left it as it was."""
+    kind: Any = {"repo_type": "dataset"}
+    commits = {
+        commit.commit_id
+        for branch in branches
+        for commit in api.list_repo_commits(repo_id, revision=branch, **kind)
+    }
+    return any(_holds(repo_id, commit, request) for commit in sorted(commits))
+
+
+def _holds(repo_id: str, revision: str, request: Request) -> bool:
+    try:
+        shelf = on_the_hub(repo_id, revision=revision)
+        must_have_columns(shelf)
+    except NoDataset:
+        return False
+    return bool(find_rows(shelf.frames(), request))
+
+
+def _forget(api: HfApi, repo_id: str, branches: Sequence[str]) -> None:
+    """Destroy the bytes that no branch holds any more, then the commits that named them."""
+    trees = (
+        api.list_repo_tree(repo_id, recursive=True, revision=branch, repo_type="dataset")
+        for branch in branches
+    )
+    pointers = (getattr(entry, "lfs", None) for tree in trees for entry in tree)
+    kept = {pointer.sha256 for pointer in pointers if pointer}
+    doomed = [f for f in api.list_lfs_files(repo_id, repo_type="dataset") if f.oid not in kept]
     api.permanently_delete_lfs_files(repo_id, doomed, repo_type="dataset")
     for branch in branches:
         api.super_squash_history(repo_id, branch=branch, repo_type="dataset")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -27,21 +28,27 @@ def remove_from_work(folder: Path, removal: Removal) -> Path:
     """
     shelf = _shelf(folder)
     work = (shelf and shelf.work) or folder
+    with Ledger(work) if (work / FILENAME).is_file() else nullcontext() as ledger:
+        _remove(work, shelf, ledger, removal)
+    return work
+
+
+def _remove(work: Path, shelf: Shelf | None, ledger: Ledger | None, removal: Removal) -> None:
+    """All of it, while the ledger's lock keeps builds out of the folder."""
     found = find_rows(shelf.frames() if shelf else {}, removal.request)
     stone = _marked(work, _tombstone(work, removal, found), is_known=bool(found))
     if stone is None:
-        return work
+        return
     note_removed(removal, found)
     if shelf:
         rewrite_saved(shelf, found.files, found.ids)
     files = _delete_files(work, stone)
-    records = _forget(work, stone, found)
+    records = _forget(ledger, stone, found) if ledger else 0
     (work / "report.html").unlink(missing_ok=True)
     removal.is_marked = True
     if found or files or records:
         made = f"{many(files, 'file')} and {many(records, 'record')} made from them"
         removal.places.append(f"our working copy: {found.words}; {made}")
-    return work
 
 
 def _shelf(folder: Path) -> Shelf | None:
@@ -120,10 +127,7 @@ def _delete_files(work: Path, stone: Tombstone) -> int:
     return len(doomed)
 
 
-def _forget(work: Path, stone: Tombstone, found: Found) -> int:
+def _forget(ledger: Ledger, stone: Tombstone, found: Found) -> int:
     """Rows of the ledger about what is removed: by item, by key, by captions they hold."""
-    if not (work / FILENAME).is_file():
-        return 0
     held = [json.dumps(text, ensure_ascii=False)[1:-1] for text in found.captions]
-    with Ledger(work) as ledger:
-        return ledger.forget(stone.covers, [*found.ids, *held])
+    return ledger.forget(stone.covers, [*found.ids, *held])

@@ -66,6 +66,15 @@ def contents(splits: DatasetDict) -> dict[str, list[bytes]]:
     return {name: [video["bytes"] for video in rows["video"]] for name, rows in splits.items()}
 
 
+def test_films_that_are_nowhere_are_gone_row_by_row(published: str, tmp_path: Path) -> None:
+    with pytest.raises(NothingCameBack, match=r"\d+ gone.*materialized\.csv says why"):
+        materialize(find_dataset(published), tmp_path)
+    table = pd.read_csv(tmp_path / "materialized.csv")
+    assert set(table.verdict) == {"gone"}
+    assert len(table) == sum(len(rows) for rows in find_dataset(published).frames().values())
+    assert table.note.str.contains("--sources FOLDER").all()
+
+
 def test_a_copy_encoded_anew_gives_the_same_pictures(
     published: str, films: Path, tmp_path: Path
 ) -> None:

@@ -11,7 +11,8 @@ from huggingface_hub import HfApi
 
 from brickfilm import FolderSource, FrameSampler, Keep, SceneSplitter, build_dataset
 from brickfilm.dataset import BrickfilmDataset
-from brickfilm.ledger import ledger_frame
+from brickfilm.errors import WorkdirBusy
+from brickfilm.ledger import Ledger, ledger_frame
 from brickfilm.publish import Push, push_to_hub
 from brickfilm.removal import NothingToRemove, Request, StillPublished, find_rows, remove
 from brickfilm.render import BrickFilm
@@ -126,17 +127,34 @@ def test_history_is_destroyed_only_when_asked(hub: HubServer, tmp_path: Path) ->
     push_to_hub(tmp_path, Push(repo_id=REPO, media="files"))
     clip = first_clip(tmp_path)
     path = next(name for name in hub.files(REPO) if clip in name)
-    blob = hub.files(REPO)[path]
+    first = hub.files(REPO)[path]
     removal = remove(REPO, Request("clip", clip))
-    assert blob.exists()
+    assert first.exists()
     assert "older versions of the repository still hold them" in removal.letter()
     assert "--forget-history" in removal.advice[0]
     second = str(find_dataset(REPO).frame("clips", ["id"]).id[0])
     blobs = [blob for name, blob in hub.files(REPO).items() if second in name]
     remove(REPO, Request("clip", second), forget_history=True)
-    assert not [blob for blob in blobs if blob.exists()]
+    assert not [blob for blob in [*blobs, first] if blob.exists()]
     assert len(HfApi().list_repo_commits(REPO, repo_type="dataset")) == 1
     assert len(published_ids()) == 2
+
+
+def test_history_can_be_destroyed_after_a_removal_and_for_nothing_else(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    toy_dataset(tmp_path, films=2, clips=2)
+    push_to_hub(tmp_path, Push(repo_id=REPO))
+    clip = first_clip(tmp_path)
+    held = [blob for name, blob in hub.files(REPO).items() if name.endswith("train-00000.parquet")]
+    remove(tmp_path, Request("clip", clip))
+    with pytest.raises(NothingToRemove):
+        remove(tmp_path, Request("uploader", "nobody"), forget_history=True)
+    assert all(blob.exists() for blob in held)
+    again = remove(tmp_path, Request("clip", clip), forget_history=True)
+    assert again.places == [f"{REPO}: all older versions destroyed"]
+    assert not [blob for blob in held if blob.exists()]
+    assert len(published_ids()) == 3
 
 
 @pytest.mark.slow
@@ -228,6 +246,15 @@ def test_a_removal_that_was_killed_goes_on(
     with pytest.raises(NothingToRemove, match="was removed before"):
         remove(tmp_path, Request("clip", clip))
     assert len((tmp_path / "tombstones.jsonl").read_text().splitlines()) == 1
+
+
+def test_nothing_is_removed_under_a_running_build(films: Path, tmp_path: Path) -> None:
+    build(films, tmp_path)
+    clip = first_clip(tmp_path)
+    with Ledger(tmp_path), pytest.raises(WorkdirBusy):
+        remove(tmp_path, Request("clip", clip))
+    assert first_clip(tmp_path) == clip
+    assert not (tmp_path / "tombstones.jsonl").exists()
 
 
 def interrupted(*_: object) -> int:
