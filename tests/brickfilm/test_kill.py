@@ -148,7 +148,7 @@ def run_kills(
     seen: Counter[str] = Counter()
     for moment in moments(reference, seed, kills):
         shutil.rmtree(work, ignore_errors=True)
-        before = len(server.asked)
+        before, billed = len(server.asked), server.bill
         phases = kill_at(start(films, work, server), moment, work)
         kept, open_intents = (
             answers(work, "GPT4oCaptioner"),
@@ -163,7 +163,7 @@ def run_kills(
         assert asked_after == reference.questions - kept  # no committed answer was asked again
         assert asked_before - kept <= CONCURRENCY  # at most what was in flight was lost
         spend = spend_frame(work)
-        bill = (asked_before + asked_after) * server.bill / len(server.asked)
+        bill = server.bill - billed
         assert spend.settled.sum() <= bill + 1e-9
         assert bill <= spend.settled.sum() + spend.unsettled.sum() + 1e-9
         assert open_intents <= CONCURRENCY
