@@ -98,9 +98,10 @@ def _optimizer(params: list[torch.nn.Parameter], recipe: Recipe) -> Any:
 
     try:
         return HybridAdam(params, **settings)
-    except (AssertionError, RuntimeError, OSError, ImportError) as error:
+    except Exception as error:  # it raises Exception itself, whatever its compiler met with
+        reason = (str(error).splitlines() or [repr(error)])[0]
         raise EngineError(
-            "optimizer.kind 'hybrid_adam' (which strategy 'gemini' needs) could not be compiled "
-            f"({str(error).splitlines()[0]}): it wants a GPU, and nvcc of torch's CUDA "
-            f"({torch.version.cuda}) in CUDA_HOME; or choose optimizer.kind 'adamw' and 'zero2'"
+            "optimizer.kind 'hybrid_adam' is compiled where it runs, and could not be here "
+            f"({reason}): it wants a GPU, and in CUDA_HOME the nvcc of torch's CUDA "
+            f"({torch.version.cuda}); or choose optimizer.kind = 'adamw', and not 'gemini'"
         ) from error

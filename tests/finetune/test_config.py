@@ -35,6 +35,23 @@ def test_a_recipe_is_read_with_its_defaults_and_overrides(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("strategy=gemini precision=float32 optimizer.kind=hybrid_adam", "'bfloat16' or 'float16'"),
+        ("strategy=gemini", "choose 'hybrid_adam', or strategy = 'zero2'"),
+        ("strategy=gemini optimizer.kind=hybrid_adam compile=true", "set compile = false"),
+        ("strategy=fsdp2", "choose one of auto, zero1, zero2, gemini"),
+        ("engine=torch optimizer.kind=hybrid_adam", "set engine = 'colossalai'"),
+    ],
+)
+def test_what_colossalai_cannot_do_names_what_it_can(
+    tmp_path: Path, overrides: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, "engine=colossalai", *overrides.split())
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("shedule.peak=1", "did you mean 'schedule'"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,6 +143,27 @@ def kinds(folder: Path) -> dict[str, torch.Tensor]:
     """Weights, averages and moments of a checkpoint, by kind and name."""
     files = sorted(folder.rglob("*.safetensors"))
     return {f"{f.parent.name}/{name}": value for f in files for name, value in load_file(f).items()}
+
+
+@needs_colossalai
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU compiles it")
+def test_a_hybrid_adam_that_cannot_be_compiled_says_what_it_wants(recipe: Recipe) -> None:
+    """In a process of its own: no stand-in for the kernel there."""
+    script = (
+        "import pickle, sys; from finetune.__main__ import main; "
+        "from finetune.train import train; recipe = pickle.load(sys.stdin.buffer); "
+        "main(['x'], run=lambda _: train(recipe))"
+    )
+    asked = replace(
+        recipe, engine="colossalai", optimizer=replace(recipe.optimizer, kind="hybrid_adam")
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], input=pickle.dumps(asked), capture_output=True, check=False
+    )
+    said = ended.stderr.decode()
+    assert ended.returncode == 1
+    assert "error: optimizer.kind 'hybrid_adam' is compiled where it runs" in said
+    assert "Traceback" not in said
 
 
 @needs_colossalai
