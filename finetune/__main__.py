@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from finetune.config import load_recipe
-from finetune.errors import FinetuneError
+from finetune.errors import in_one_line
 from finetune.train import train as run_training
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -48,11 +48,8 @@ def main(arguments: list[str] | None = None, run: Callable[..., None] = app) -> 
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] not in ("train", "plan") and not given[0].startswith("-"):
         given = ["train", *given]
-    try:
+    with in_one_line():
         run(given)
-    except FinetuneError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -52,13 +52,20 @@ def _colossal(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
     try:
         from colossalai.booster import Booster
 
-        booster = Booster(plugin=_plugin(recipe, device))
+        plugin = _plugin(recipe, device)
+        booster = Booster(plugin=plugin)
         inner = _optimizer([p for _, p in trained(model.to(device))], recipe)
     except ImportError as error:
         raise EngineError(
             f"engine 'colossalai' cannot be imported ({error}): docs/finetune.md has two ways to "
             "install it; or set engine = 'torch'"
         ) from error
+
+    if device.type not in plugin.supported_devices():
+        raise EngineError(
+            f"engine 'colossalai' does not train on this {device.type}: take a machine with a GPU, "
+            "or set engine = 'torch'"
+        )
 
     def boosted(module: torch.nn.Module, optimizer: Any) -> tuple[Any, Any]:
         wrapped, wrapper, *_ = booster.boost(module, optimizer)

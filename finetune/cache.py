@@ -27,7 +27,7 @@ from finetune.data.shards import Shards, ShardWriter, stored_keys, write_index
 from finetune.data.stores import caption_key, index_folder, latent_folder, sizes_of, text_folder
 from finetune.data.windows import fill
 from finetune.encoders import load_text, load_vae, text_name
-from finetune.errors import BadSample, ConfigError, FinetuneError
+from finetune.errors import BadSample, ConfigError, in_one_line
 from finetune.models.vae import VAE
 from finetune.precision import DTYPES
 
@@ -167,7 +167,7 @@ def main(
     check: Annotated[bool, typer.Option("--verify", help="read everything back")] = False,
 ) -> None:
     """Encode a recipe's clips and captions once, so that training never does."""
-    try:
+    with in_one_line():
         settings = load_recipe(recipe, overrides or ())
         made = build_cache(settings, processes)
         typer.echo(f"encoded {made.clips} clips and {made.captions} captions, {made.cut} cut")
@@ -175,9 +175,6 @@ def main(
             typer.echo(f"skipped {text}" + (f" ({times} times)" if times > 1 else ""))
         if check:
             typer.echo(f"read back {verify(settings)} entries: all as written")
-    except FinetuneError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from finetune.data.index import Index
 from finetune.data.loader import Batch, Sample
 from finetune.diffusion import Denoise
 from finetune.encoders import load_text, load_vae
+from finetune.errors import CacheError
 from finetune.models.stdit2 import STDiT2
 from finetune.models.vae import VAE
 from finetune.transfer import send
@@ -80,6 +81,11 @@ class Encode:
         mask = torch.zeros(len(micro), tokens, dtype=torch.bool, device=self.device)
         for place, sample in enumerate(micro.samples):
             states = sample.states if sample.states is not None else torch.zeros(1, width)
+            if states.shape[1] != width:
+                raise CacheError(
+                    f"cache {self.recipe.cache} holds text states of width {states.shape[1]}, "
+                    f"network.caption_channels is {width}: make them the same"
+                )
             text[place, 0, : len(states)] = self._here(states)
             mask[place, : len(states)] = True
         return text, mask

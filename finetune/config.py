@@ -13,6 +13,7 @@ import tomllib
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -178,9 +179,10 @@ class Recipe:
     def __post_init__(self) -> None:
         for bucket in self.buckets:
             _check_bucket(bucket)
-        for name in ("steps", "frame_interval", "text_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name, least in LEAST.items():
+            value = attrgetter(name)(self)
+            if value < least:
+                raise ConfigError(f"{name} is {value}: it must be at least {least}")
         if not self.buckets:
             raise ConfigError("buckets is empty: name at least one of resolution, frames, batch")
         _check_engine(self)
@@ -188,6 +190,12 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """All settings, defaults filled in: what a checkpoint's manifest records."""
         return dataclasses.asdict(self)
+
+
+ONE = "steps frame_interval text_tokens checkpoints.every checkpoints.shard_mib log.every"
+NONE = "workers threads checkpoints.keep checkpoints.milestone validation.every guard.spike"
+LEAST = dict.fromkeys(ONE.split(), 1) | dict.fromkeys(NONE.split(), 0)
+"""Settings that count something, and the smallest count that they take."""
 
 
 def _check_bucket(bucket: Bucket) -> None:
@@ -246,8 +254,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     file = find_recipe(path)
     try:
-        data = tomllib.loads(file.read_text())
-    except tomllib.TOMLDecodeError as error:
+        data = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
     for override in overrides:
         _apply(data, override)
@@ -319,6 +327,12 @@ def _apply(data: dict[str, Any], override: str) -> None:
         value = text
     *parents, last = dotted.strip().split(".")
     place: Any = data
-    for part in parents:
-        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-    place[int(last) if isinstance(place, list) else last] = value
+    try:
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        place[int(last) if isinstance(place, list) else last] = value
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"override {override!r} leads nowhere in this recipe ({error}): write the names of "
+            "tables and the numbers of a list's items, from 0, with dots between"
+        ) from error

@@ -15,6 +15,23 @@ FinetuneError
 
 from __future__ import annotations
 
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+DISK = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
+"""What a disk refuses, and a user can mend; other errors of the system are bugs until proven."""
+
 
 class FinetuneError(Exception):
     """Base of all errors that a user can mend; the message names thing, value and remedy."""
@@ -58,3 +75,21 @@ class SamplingError(FinetuneError):
 
 class ReleaseError(FinetuneError):
     """There is nothing to publish, or the Hub refuses it."""
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """For a command line: what a user can mend ends it with one line and exit code 1."""
+    try:
+        yield
+    except FinetuneError as error:
+        _leave(str(error))
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        _leave(f"{error}: make room there, let it be written to, or name another folder")
+
+
+def _leave(reason: str) -> None:
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(1)

@@ -47,8 +47,7 @@ class Watch:
         if self.in_a_row >= self.settings.stop_after:
             raise TrainingStopped(
                 f"{self.in_a_row} steps in a row were skipped (loss {loss:.4g}, gradient norm "
-                f"{norm:.4g}; usual {self.loss:.4g}, {self.norm:.4g}): lower schedule.peak, or "
-                "raise guard.spike if these are no accidents"
+                f"{norm:.4g}; usual {self.loss:.4g}, {self.norm:.4g}): {remedy(loss, norm)}"
             )
 
     def state(self) -> dict[str, float]:
@@ -59,3 +58,10 @@ class Watch:
         """Go on from `state`."""
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def remedy(loss: float, norm: float) -> str:
+    """What to do about steps like this one."""
+    if math.isnan(loss) and norm == 0:
+        return "none of their samples could be read, for the reasons said above"
+    return "lower schedule.peak, or raise guard.spike if these are no accidents"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ from finetune.ranks import rank_and_world
 from finetune.schedule import constant, cosine_then_constant, one_cycle
 from finetune.tally import Clock, Seen
 
+log = logging.getLogger(__name__)
+
 MONITOR_EVERY = 10  # steps
 REGENERATED = 1_000_003  # added to the seed each time the data change
 
@@ -57,6 +60,7 @@ class Run:
     position: Position = field(default_factory=Position)
     generation: int = 0  # how often the data changed under this run
     bad: int = 0  # samples
+    left_out: set[str] = field(default_factory=set)  # the samples of this rank, and why
     stop: bool = False  # this rank was asked to
 
     def __post_init__(self) -> None:
@@ -75,6 +79,13 @@ class Run:
         return batches(
             load, sampler, self.position, rank=rank, world=world, workers=self.recipe.workers
         )
+
+    def leave_out(self, skipped: Sequence[str]) -> None:
+        """Say why samples are skipped, of each reason once."""
+        for reason in skipped:
+            if reason not in self.left_out:
+                log.warning("left out: %s", reason)
+                self.left_out.add(reason)
 
     def report(self, seen: Seen, lr: float, norm: float) -> None:
         """Log a finished step."""
@@ -174,13 +185,13 @@ def open_run(
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
+    start = _start(recipe, resume)
     index = _indexed(recipe)
     held = held_clips(index, recipe) if recipe.source == "cache" else None
     table = survival(index, recipe, held)
     engine = boost(new_model(recipe), recipe, device)
     encode, diffusion = Encode(recipe, index, device), Diffusion.linear().to(device)
     run = Run(recipe, device, index, table, engine, encode, diffusion)
-    start = _start(recipe, resume)
     if start:
         run.resume(start, new_data=new_data)
     if engine.rank == 0:
@@ -205,6 +216,7 @@ def _indexed(recipe: Recipe) -> Index:
 
 def _start(recipe: Recipe, resume: str | None) -> Path | None:
     out = Path(recipe.out)
+    out.mkdir(parents=True, exist_ok=True)
     if resume == "auto":
         return checkpoint.newest(out)
     if resume is None and checkpoint.newest(out):
@@ -232,7 +244,7 @@ def _sigterm(run: Run) -> Iterator[None]:
 def new_model(recipe: Recipe) -> STDiT2:
     """The network that training starts from: random, or read from `init`."""
     if recipe.init != "random":
-        return STDiT2.from_pretrained(recipe.init)
+        return _read_model(recipe)
     shape = recipe.network
     config = STDiT2Config(
         depth=shape.depth,
@@ -243,6 +255,18 @@ def new_model(recipe: Recipe) -> STDiT2:
         round_scalars=shape.round_scalars,
     )
     return STDiT2(config)
+
+
+def _read_model(recipe: Recipe) -> STDiT2:
+    """`init`, if it reads the states that the recipe's text encoder gives."""
+    model = STDiT2.from_pretrained(recipe.init)
+    takes, given = model.config.caption_channels, recipe.network.caption_channels
+    if takes != given:
+        raise ConfigError(
+            f"{recipe.init} reads text states of width {takes}, network.caption_channels is "
+            f"{given}: set it to {takes}, or begin from another init"
+        )
+    return model
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from finetune.errors import FinetuneError, SamplingError
+from finetune.errors import SamplingError, in_one_line
 from finetune.samples.draw import OnStep
 from finetune.samples.files import WRITERS, alone_in, file_name, write_sample
 from finetune.samples.pipeline import Pipeline
@@ -174,11 +173,8 @@ def _model(name: str | None, told: dict[str, Any]) -> str:
 
 def command(run: Any = main) -> None:
     """The command line: one line and exit code 1 for what a user can mend."""
-    try:
+    with in_one_line():
         typer.run(run)
-    except FinetuneError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

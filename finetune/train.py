@@ -39,6 +39,7 @@ def loop(run: Run) -> None:
         if run.step >= recipe.steps:
             break
         run.clock.data()
+        run.leave_out(batch.skipped)
         clips = float(total(torch.tensor([float(len(batch))]))[0])
         tally = Tally()
 

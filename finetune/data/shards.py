@@ -67,7 +67,10 @@ class ShardWriter:
             save_file(self._waiting, unfinished)
         except (OSError, SafetensorError) as error:
             unfinished.unlink(missing_ok=True)
-            raise CacheError(f"{name} could not be written ({error}): is the disk full?") from error
+            raise CacheError(
+                f"{self.folder / name} could not be written ({error}): make room, then run the "
+                "same command again, which goes on from here"
+            ) from error
         unfinished.replace(self.folder / name)
         self._waiting, self._bytes = {}, 0
 

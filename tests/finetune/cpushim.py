@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from colossalai.accelerator import api
 from colossalai.accelerator.cpu_accelerator import CpuAccelerator
-from colossalai.booster.plugin import GeminiPlugin
+from colossalai.booster.plugin import GeminiPlugin, LowLevelZeroPlugin
 from colossalai.kernel.kernel_loader import CPUAdamLoader
 from colossalai.zero.gemini import gemini_ddp
 from colossalai.zero.gemini.chunk import Chunk, ChunkManager, init_chunk_manager
@@ -115,4 +115,5 @@ def install() -> None:
     Chunk.device_type, Chunk.close_chunk = "cuda", closed
     Chunk.shard_move = lambda _self, *_args, **_options: None
     gemini_ddp.init_chunk_manager = small_chunks
-    GeminiPlugin.supported_devices = lambda _self: ["cpu"]
+    for plugin in (GeminiPlugin, LowLevelZeroPlugin):
+        plugin.supported_devices = lambda _self: ["cpu"]

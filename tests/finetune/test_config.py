@@ -65,6 +65,12 @@ def test_what_colossalai_cannot_do_names_what_it_can(
         ("strategy=zero2", "has no strategy 'zero2'"),
         ("precision=float16", "loss scaler"),
         ("steps", "write key=value"),
+        ("buckets.5.batch=1", "leads nowhere"),
+        ("buckets.first.batch=1", "leads nowhere"),
+        ("steps.x=1", "leads nowhere"),
+        ("checkpoints.every=0", "checkpoints.every is 0: it must be at least 1"),
+        ("log.every=0", "log.every is 0"),
+        ("workers=-1", "workers is -1: it must be at least 0"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, override: str, message: str) -> None:
@@ -80,3 +86,10 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 def test_a_missing_recipe_lists_those_there_are() -> None:
     with pytest.raises(ConfigError, match="no recipe 'tiny/gpu'"):
         load_recipe("tiny/gpu")
+
+
+def test_a_file_that_is_no_text_is_no_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"recipe\.toml is not TOML"):
+        load_recipe(file)

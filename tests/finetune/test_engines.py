@@ -28,9 +28,13 @@ needs_colossalai = pytest.mark.skipif(
     importlib.util.find_spec("colossalai") is None,
     reason="ColossalAI is not installed (docs/finetune.md has two ways)",
 )
+needs_newer_torch = pytest.mark.skipif(
+    torch.__version__ < "2.6" and not torch.cuda.is_available(),
+    reason="torch 2.5 has FSDP2 on GPUs alone",
+)
 ENGINES = [
     pytest.param("torch", "ddp", id="ddp"),
-    pytest.param("torch", "fsdp2", id="fsdp2"),
+    pytest.param("torch", "fsdp2", id="fsdp2", marks=needs_newer_torch),
     pytest.param("colossalai", "zero1", id="zero1", marks=needs_colossalai),
     pytest.param("colossalai", "zero2", id="zero2", marks=needs_colossalai),
 ]

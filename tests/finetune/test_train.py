@@ -16,11 +16,12 @@ import torch
 from safetensors.torch import load_file
 
 from finetune import checkpoint
+from finetune.__main__ import main
 from finetune.cache import build_cache
 from finetune.config import Bucket, Guard, Published, Recipe, Schedule, Validation
 from finetune.data.loader import Loading
 from finetune.engine import Replicated
-from finetune.errors import CheckpointError, ConfigError, TrainingStopped
+from finetune.errors import CacheError, CheckpointError, ConfigError, TrainingStopped
 from finetune.models.stdit2 import STDiT2
 from finetune.run import Run
 from finetune.train import train
@@ -161,8 +162,8 @@ def test_nan_without_end_stops_the_run(recipe: Recipe, monkeypatch: pytest.Monke
         train(replace(recipe, steps=50, guard=Guard(stop_after=3)))
 
 
-def test_bad_samples_are_left_out_and_counted(
-    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+def test_bad_samples_are_left_out_told_and_counted(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from finetune.errors import BadSample
 
@@ -176,7 +177,49 @@ def test_bad_samples_are_left_out_and_counted(
     monkeypatch.setattr(Loading, "_load", flaky)
     summary = train(replace(recipe, steps=3))
     assert summary["bad_samples"] == 1
+    (told,) = [r.message for r in caplog.records if r.message.startswith("left out")]
+    assert told.endswith("does not decode")
     assert all(isfinite(value) for value in losses(recipe))
+
+
+def test_a_run_without_a_readable_sample_says_so(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    (shard,) = Path(recipe.cache).glob("latents-*/144x256/*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    with pytest.raises(TrainingStopped, match="none of their samples could be read"):
+        train(replace(recipe, steps=50, guard=Guard(stop_after=3)))
+    assert any(f"{shard} is damaged" in record.message for record in caplog.records)
+
+
+def test_a_cache_of_another_width_is_named(recipe: Recipe) -> None:
+    network = replace(recipe.network, caption_channels=24)
+    with pytest.raises(CacheError, match=r"states of width 16, network\.caption_channels is 24"):
+        train(replace(recipe, network=network))
+
+
+def test_weights_of_another_text_encoder_are_named(recipe: Recipe, tmp_path: Path) -> None:
+    train(recipe)
+    init = str(checkpoint.folder_of(Path(recipe.out), 4) / "ema")
+    network = replace(recipe.network, caption_channels=24)
+    other = replace(recipe, init=init, network=network, out=str(tmp_path / "other"))
+    with pytest.raises(ConfigError, match=r"width 16, network\.caption_channels is 24: set it to"):
+        train(other)
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(
+    recipe: Recipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: object) -> None:
+        train(replace(recipe, out=f"{recipe.cache}/index-file/run"))
+
+    (Path(recipe.cache) / "index-file").write_text("in the way")
+    with pytest.raises(SystemExit) as left:
+        main(["recipe"], run=run)
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert "index-file" in said
+    assert "name another folder" in said
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(
