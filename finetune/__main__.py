@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -26,8 +27,19 @@ def train(
 ) -> None:
     """Train one stage; the default command."""
     settings = load_recipe(recipe, overrides or ())
-    for name, value in run_training(settings, resume=resume, new_data=new_data).items():
-        typer.echo(f"{name}: {value}")
+    summary = run_training(settings, resume=resume, new_data=new_data)
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo("\n".join(summary_lines(summary)))
+
+
+def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """A run's summary to read: its figures, then hours by stage beside the published ones."""
+    stages: Mapping[str, Mapping[str, float]] = summary.get("stages", {})
+    for name, value in summary.items():
+        if name != "stages":
+            yield f"{name.replace('_', ' '):<14} {value}"
+    for stage, hours in stages.items():
+        yield f"{stage}: {hours['gpu_hours']:g} GPU-hours, {hours['published']:g} published"
 
 
 @app.command()

@@ -10,12 +10,12 @@ from torch import Tensor
 from finetune.config import Recipe
 from finetune.data.index import Index
 from finetune.data.loader import Batch, Sample
+from finetune.data.told import Told, told
 from finetune.diffusion import Denoise
 from finetune.encoders import load_text, load_vae
 from finetune.errors import CacheError
 from finetune.models.stdit2 import STDiT2
 from finetune.models.vae import VAE
-from finetune.transfer import send
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Clips:
     std: Tensor
     text: Tensor  # [B, 1, L, C]
     mask: Tensor  # [B, L] bool
-    told: dict[str, Tensor]  # num_frames, height, width, ar, fps, each [B]
+    told: Told
 
     def denoiser(self, model: STDiT2, drop: Tensor) -> Denoise:
         """The network with this text and these scalars bound; `drop` [B] takes captions away."""
@@ -90,13 +90,10 @@ class Encode:
             mask[place, : len(states)] = True
         return text, mask
 
-    def _told(self, micro: Batch) -> dict[str, Tensor]:
-        height, width = micro.order.slot.size
-        frames = micro.order.slot.bucket.frames
-        same = {"num_frames": frames, "height": height, "width": width, "ar": height / width}
-        told = {n: torch.full((len(micro),), float(v)) for n, v in same.items()}
-        told["fps"] = torch.tensor([sample.fps for sample in micro.samples])
-        return {name: send(value, self.device) for name, value in told.items()}
+    def _told(self, micro: Batch) -> Told:
+        slot = micro.order.slot
+        fps = [sample.fps for sample in micro.samples]
+        return told(slot.bucket.frames, *slot.size, fps, self.device)
 
     def _here(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True).float()

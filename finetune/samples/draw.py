@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
+from finetune.data.told import told
 from finetune.data.windows import IMAGE_FPS
 from finetune.diffusion import Denoise, Diffusion, edit_sample, guided, sample
 from finetune.models.stdit2 import STDiT2
@@ -55,20 +56,14 @@ def _noises(request: Request, device: torch.device) -> Iterator[Tensor]:
 
 
 def _guided(network: STDiT2, text: TextStates, request: Request, device: torch.device) -> Denoise:
-    def told(value: float) -> Tensor:
-        return torch.tensor([float(value)], device=device)
-
+    fps = IMAGE_FPS if request.frames == 1 else request.fps
     return guided(
         network,
         text.states[:, None],
         network.y_embedder.y_embedding,
         text.mask,
         scale=request.guidance,
-        num_frames=told(request.frames),
-        height=told(request.height),
-        width=told(request.width),
-        ar=told(request.height / request.width),
-        fps=told(IMAGE_FPS if request.frames == 1 else request.fps),
+        **told(request.frames, request.height, request.width, [fps], device),
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from finetune import checkpoint
-from finetune.__main__ import main
+from finetune.__main__ import main, summary_lines
 from finetune.cache import build_cache
 from finetune.config import Bucket, Guard, Published, Recipe, Schedule, Validation
 from finetune.data.loader import Loading
@@ -294,3 +294,17 @@ def test_the_summary_gives_hours_by_stage_beside_the_published_ones(
         "two": 101.76,
     }
     assert all(hours["gpu_hours"] >= 0 for hours in stages.values())
+
+
+def test_a_summary_reads_as_figures_and_hours_by_stage() -> None:
+    stages = {
+        "one": {"gpu_hours": 60.5, "published": 67.84},
+        "two": {"gpu_hours": 3, "published": 101.76},
+    }
+    lines = list(summary_lines({"steps": 10, "gpu_hours": 3.0, "stages": stages}))
+    assert lines == [
+        "steps          10",
+        "gpu hours      3.0",
+        "one: 60.5 GPU-hours, 67.84 published",
+        "two: 3 GPU-hours, 101.76 published",
+    ]
