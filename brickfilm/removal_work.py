@@ -117,10 +117,10 @@ def _knows(work: Path, stone: Tombstone) -> bool:
 
 
 def _delete_files(work: Path, stone: Tombstone) -> int:
-    """Files that are named after what is removed, downloads included."""
+    """Files that a build named after what is removed, downloads included; never own footage."""
     slugs = "|".join(re.escape(slug_of(source)) for source in stone.sources)
     fetched = re.compile(rf"\.?({slugs or '$^'})-[0-9a-f]{{8}}[.-]")
-    doomed = [p for p in work.rglob("*") if p.is_file() and stone.covers(p.name.lstrip("."))]
+    doomed = [p for p in work.rglob("*") if p.is_file() and stone.covers_place(p.name.lstrip("."))]
     doomed += [p for p in (work / FOLDER).glob("*") if fetched.match(p.name)]
     for path in doomed:
         path.unlink()

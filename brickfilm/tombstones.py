@@ -41,9 +41,11 @@ class Tombstone:
     """Ids of the clips that were taken out."""
 
     def covers(self, name: str) -> bool:
-        """Whether a source, an id, or a file named after one is meant; a clip by its seconds."""
-        if name in self.sources:
-            return True
+        """Whether a source, or the id of a film, a clip or a still is meant."""
+        return name in self.sources or self.covers_place(name)
+
+    def covers_place(self, name: str) -> bool:
+        """Whether an id is meant, or a file that is named after one; a clip by its seconds."""
         place = PLACE.match(name)
         if place is None:
             return False

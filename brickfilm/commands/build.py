@@ -87,8 +87,9 @@ def load_recipe(path: Path) -> Recipe:
 def _where(path: Path, error: Exception) -> str:
     """The last line of the recipe that ran, and what went wrong there."""
     frames = traceback.extract_tb(error.__traceback__)
-    line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), None)
-    return f"in line {line}: {type(error).__name__}: {error}"
+    here = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
+    line = f"in line {here[-1]}" if here else "to load"
+    return f"{line}: {type(error).__name__}: {error}"
 
 
 def _checked_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def test_a_source_goes_with_all_its_files_and_no_rebuild_brings_it_back(
     outcomes = ledger_frame(tmp_path)
     assert set(outcomes[outcomes.reason == "removed on request"].source_id) == {"1.mp4"}
     assert "1.mp4" in removal.letter()
+
+
+def test_own_footage_stays_even_below_the_work_folder(films: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(films, tmp_path / "films")
+    build(own, tmp_path)
+    remove(tmp_path, Request("source", "1.mp4"))
+    assert sorted(path.name for path in own.glob("*.mp4")) == ["1.mp4", "2.mp4"]
 
 
 def test_one_clip_goes_and_what_lies_beside_it_stays(films: Path, tmp_path: Path) -> None:
