@@ -52,6 +52,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "finetune.precision",
         "finetune.svg",
         "finetune.transfer",
+        "finetune.whole",
     ),
     2: (
         "brickfilm.executors",

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune.data.readers import Row, find_files, read_rows
 from finetune.errors import DataError
+from finetune.whole import whole
 
 VERSION = 1
 CLIP = np.dtype(
@@ -91,39 +91,47 @@ def build_index(dataset: str, folder: Path) -> Index:
 
 
 def write_index(rows: Iterable[Row], folder: Path, *, stamp: object = None) -> Index:
-    """Write rows as an index, the description last: half an index is none."""
+    """Write rows as an index, the description last: half an index is none.
+
+    Who has the old one open keeps it: each file is replaced, never written into.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "index.json").unlink(missing_ok=True)
+    about = folder / "index.json"
+    with whole(folder / "strings.bin") as strings, whole(folder / "clips.npy") as clips:
+        found = _write_rows(rows, strings, clips)
+        about.unlink(missing_ok=True)
+    with whole(about) as stream:
+        stream.write(json.dumps({"version": VERSION, "stamp": stamp, **found}).encode())
+    return Index.open(folder)
+
+
+def _write_rows(rows: Iterable[Row], strings: BinaryIO, clips: BinaryIO) -> dict[str, object]:
+    """Write the rows that have a caption; gives how many have none, and the fingerprint."""
     digest, uncaptioned = hashlib.sha256(), 0
     records: list[NDArray[np.void]] = []
-    with (folder / "strings.bin").open("wb") as strings:
-        places: dict[str, tuple[int, int]] = {}
+    places: dict[str, tuple[int, int]] = {}
 
-        def put(text: str) -> tuple[int, int]:
-            start, encoded = strings.tell(), text.encode()
-            strings.write(encoded)
-            return start, len(encoded)
+    def put(text: str) -> tuple[int, int]:
+        start, encoded = strings.tell(), text.encode()
+        strings.write(encoded)
+        return start, len(encoded)
 
-        for row in rows:
-            if not row.caption.strip():
-                uncaptioned += 1
-                continue
-            if row.file not in places:
-                places = {row.file: put(row.file)}  # files come one after another
-            records.append(_record(row, put(row.caption), places[row.file]))
-            digest.update(records[-1].tobytes()[:60] + row.caption.encode())
-        strings.write(b"\n")  # an empty file cannot be mapped
+    for row in rows:
+        if not row.caption.strip():
+            uncaptioned += 1
+            continue
+        if row.file not in places:
+            places = {row.file: put(row.file)}  # files come one after another
+        records.append(_record(row, put(row.caption), places[row.file]))
+        digest.update(records[-1].tobytes()[:60] + row.caption.encode())
+    strings.write(b"\n")  # an empty file cannot be mapped
     if not records:
         raise DataError(
             f"{uncaptioned} rows and not one has a caption: "
             "build the dataset with a captioner, or name another"
         )
-    np.save(folder / "clips.npy", np.concatenate(records))
-    found = {"version": VERSION, "stamp": stamp, "uncaptioned": uncaptioned}
-    unfinished = folder / f"index.{os.getpid()}.tmp"
-    unfinished.write_text(json.dumps({**found, "fingerprint": digest.hexdigest()}))
-    unfinished.replace(folder / "index.json")
-    return Index.open(folder)
+    np.save(clips, np.concatenate(records))
+    return {"uncaptioned": uncaptioned, "fingerprint": digest.hexdigest()}
 
 
 def _record(row: Row, caption: tuple[int, int], file: tuple[int, int]) -> NDArray[np.void]:

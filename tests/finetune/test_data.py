@@ -87,6 +87,17 @@ def test_the_index_gives_back_what_was_written(tmp_path: Path) -> None:
     assert write_index(changed, tmp_path / "b").fingerprint != index.fingerprint
 
 
+def test_an_open_index_stays_as_it_is_when_another_is_written(tmp_path: Path) -> None:
+    written = rows(50)
+    index = write_index(written, tmp_path)
+    assert len(write_index(rows(2, height=288), tmp_path)) == 2
+    assert [index.row(n) for n in range(50)] == written
+    with pytest.raises(DataError, match="not one has a caption"):
+        write_index([], tmp_path)
+    assert len(Index.open(tmp_path)) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips.npy", "index.json", "strings.bin"]
+
+
 def test_a_dataset_folder_is_read_without_its_test_split(toy_dataset: Path, tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set", [Toy(frames=5), Toy(frames=6, caption=None)])
     write_dataset(folder, [Toy(frames=7)], name="test-0")
