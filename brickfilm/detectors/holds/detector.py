@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import ClassVar
 
 import numpy as np
@@ -73,9 +74,8 @@ class HoldAware(Detector):
 
         def look(frame: ReducedFrame) -> Sequence[float]:
             contrast = float(cv2.meanStdDev(frame.luma)[1][0, 0])
-            seconds = float(frame.pts * video.time_base)
-            seen = compare(frame.number, seconds, frame.luma, contrast)
-            return *seen, contrast, *mixed(frame.luma)
+            seconds, now = float(frame.pts * video.time_base), Look(frame.luma)
+            return *compare(frame.number, seconds, now, contrast), contrast, *mixed(now)
 
         return look
 
@@ -145,20 +145,20 @@ class _Comparing:
         self.spread = 0.0
 
     def __call__(
-        self, number: int, seconds: float, luma: Plane, contrast: float
+        self, number: int, seconds: float, now: Look, contrast: float
     ) -> tuple[float, float, float]:
         widest, self.spread = max(contrast, self.spread), contrast
-        if not self.recent or self.recent[-1][1].luma.shape != luma.shape:
+        if not self.recent or self.recent[-1][1].luma.shape != now.luma.shape:
             self.recent.clear()
             self.kept.clear()
-            self.recent.append((number, Look(luma)))
+            self.recent.append((number, now))
             return 0.0, 0.0, 0.0
         last = self.recent[-1][1]
-        moved = mean_difference(luma, last.luma)
+        moved = mean_difference(now.luma, last.luma)
         if moved < GATE * max(widest, DARK):
-            self.recent[-1] = number, last if moved <= 0.5 else Look(luma)
+            self.recent[-1] = number, last if moved <= 0.5 else now
             return 0.0, 0.0, 0.0
-        return self._compared(number, seconds, Look(luma))
+        return self._compared(number, seconds, now)
 
     def _compared(self, number: int, seconds: float, now: Look) -> tuple[float, float, float]:
         last = self.recent[-1][1]
@@ -196,25 +196,32 @@ def is_mixture(old: Look, middle: Look, new: Look) -> bool:
     return inside and float(np.vdot(beside, beside)) < BESIDE**2 * long
 
 
-def _mixing() -> Callable[[Plane], list[float]]:
+def _mixing() -> Callable[[Look], list[float]]:
     """Gives how unlike two pictures are whose mixture lies between them; 0 where none does.
 
-    A number for every distance in `MIX`; the row is that of the later picture."""
+    A number for every distance in `MIX`; the row is that of the later picture. The longer ones are
+    looked at in a few frames only: a crossfade of that length shows in many."""
     recent: deque[Look] = deque(maxlen=2 * MIX[-1] + 1)
+    turns = count()
 
-    def mixed(luma: Plane) -> list[float]:
-        if recent and recent[-1].luma.shape != luma.shape:
+    def mixed(now: Look) -> list[float]:
+        if recent and recent[-1].luma.shape != now.luma.shape:
             recent.clear()
-        recent.append(Look(luma))
-        last = len(recent) - 1
+        recent.append(now)
+        last, turn = len(recent) - 1, next(turns)
         return [
             _crossfade(recent[last - 2 * far], recent[last - far], recent[last])
-            if last >= 2 * far
+            if last >= 2 * far and turn % _step(far) == 0
             else 0.0
             for far in MIX
         ]
 
     return mixed
+
+
+def _step(far: int) -> int:
+    """Frames from one look at mixtures so far apart to the next."""
+    return max(2, far // 8)
 
 
 def _crossfade(old: Look, middle: Look, new: Look) -> float:
@@ -235,27 +242,27 @@ def _one_picture(a: Floats, b: Floats) -> bool:
     a, b = a - a.mean(), b - b.mean()
     spread = float(np.vdot(a, a)), float(np.vdot(b, b))
     dark = min(spread) < a.size * DARK**2
-    return dark or float(np.vdot(a, b)) > 0.8 * float(np.sqrt(spread[0] * spread[1]))
+    return dark or float(np.vdot(a, b)) > 0.6 * float(np.sqrt(spread[0] * spread[1]))
 
 
 def _dissolves(mixed: Sequence[Floats]) -> list[Stretch]:
-    """Stretches of crossfades: mixtures of unlike pictures, three frames or more.
+    """Stretches of crossfades: mixtures of unlike pictures, in three looks or more.
 
     The shortest distance that shows one says best where it begins and ends."""
     found: list[Stretch] = []
     for far, unlike in zip(MIX, mixed, strict=True):
-        for first, last in _runs_of(np.flatnonzero(unlike >= UNLIKE_ENOUGH) - far):
+        for first, last in _runs_of(np.flatnonzero(unlike >= UNLIKE_ENOUGH) - far, 2 * _step(far)):
             start, end = max(0, first - far + 1), last + far
             if all(end <= a or start >= b for a, b in found):
                 found.append((start, end))
     return found
 
 
-def _runs_of(hits: NDArray[np.int64]) -> list[Stretch]:
-    """First and last frames of runs of three or more, gaps of one frame forgiven."""
+def _runs_of(hits: NDArray[np.int64], gap: int) -> list[Stretch]:
+    """First and last frames of runs of three hits or more, `gap` frames apart at most."""
     runs: list[list[int]] = []
     for n in hits.tolist():
-        if runs and n - runs[-1][-1] <= 2:
+        if runs and n - runs[-1][-1] <= gap:
             runs[-1].append(n)
         else:
             runs.append([n])

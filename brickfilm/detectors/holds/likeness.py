@@ -40,7 +40,7 @@ LEAST_OVERLAP = 0.2
 """Share of the picture that a whole shift must keep in sight."""
 LEAST_CORRELATION = 0.18
 """Below this a whole shift is chance, and is not looked at."""
-PLAINLY = 0.75
+PLAINLY = 0.62
 """Likeness without any shift from which none is sought: it takes two thirds of the time."""
 LIGHT_SHARE = 0.25
 """Weight of the light's correlation beside the texture's, which weighs 1."""
