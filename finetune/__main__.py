@@ -46,7 +46,7 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
 def plan(
     recipe: RecipeName,
     overrides: Overrides = None,
-    gpu: Annotated[str, typer.Option(help="h100, h200, a100, ...")] = "h100",
+    gpu: Annotated[str, typer.Option(help="h200, h100, a100-80, a100-40, l40s or 4090")] = "h100",
     gpus: Annotated[int, typer.Option(help="how many")] = 1,
 ) -> None:
     """Print steps, clips, GPU-hours, memory and disk before anything starts."""

@@ -35,6 +35,7 @@ from finetune.ranks import rank_and_world
 FORMAT = 1
 NAME = re.compile(r"step-(\d{8})$")
 INDEX = "model.safetensors.index.json"
+SIZE = ("depth", "hidden_size", "num_heads", "caption_channels")  # what weights' shapes come from
 
 
 def folder_of(out: Path, step: int) -> Path:
@@ -171,9 +172,10 @@ def _describe(folder: Path, groups: list[list[str]], fixed: Shards, engine: Engi
 def load(folder: Path, engine: Engine) -> dict[str, Any]:
     """Set weights, average and moments from a checkpoint, and give its manifest.
 
-    Raises CheckpointError for files that are not what the manifest says.
+    Raises CheckpointError for files that are not what the manifest says, or of another network.
     """
     manifest = check(folder)
+    _check_network(folder, engine)
     for kind, shards in engine.shards().items():
         if kind == "ema" and not (folder / kind).exists():
             kind = "model"  # the run before kept no average: it begins at the weights
@@ -184,6 +186,20 @@ def load(folder: Path, engine: Engine) -> dict[str, Any]:
     if engine.rank < len(manifest["rng"]):
         set_rng_state(manifest["rng"][engine.rank])
     return manifest
+
+
+def _check_network(folder: Path, engine: Engine) -> None:
+    """Raise CheckpointError if the weights are of another size than the engine's network."""
+    theirs = json.loads((folder / "model" / "config.json").read_text())
+    ours = dataclasses.asdict(engine.module.config)
+    other = [
+        f"{name} {theirs[name]}, not {ours[name]}" for name in SIZE if theirs[name] != ours[name]
+    ]
+    if other:
+        raise CheckpointError(
+            f"{folder} is of another network ({'; '.join(other)}): give the recipe its network "
+            "again, or name another out"
+        )
 
 
 def _read(folder: Path, names: list[str]) -> Iterator[tuple[str, Tensor]]:

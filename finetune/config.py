@@ -13,6 +13,7 @@ import tomllib
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -179,10 +180,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for bucket in self.buckets:
             _check_bucket(bucket)
-        for name, least in LEAST.items():
-            value = attrgetter(name)(self)
-            if value < least:
-                raise ConfigError(f"{name} is {value}: it must be at least {least}")
+        _check_numbers(self)
         if not self.buckets:
             raise ConfigError("buckets is empty: name at least one of resolution, frames, batch")
         _check_engine(self)
@@ -192,14 +190,44 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
-ONE = "steps frame_interval text_tokens checkpoints.every checkpoints.shard_mib log.every"
-NONE = "workers threads checkpoints.keep checkpoints.milestone validation.every guard.spike"
+ONE = """steps frame_interval text_tokens checkpoints.every checkpoints.shard_mib log.every
+network.depth network.num_heads network.hidden_size guard.stop_after
+validation.frames validation.height validation.width validation.steps"""
+NONE = """workers threads checkpoints.keep checkpoints.milestone validation.every guard.spike
+guard.after optimizer.weight_decay optimizer.grad_clip validation.loss_batches schedule.warmup
+schedule.cooldown"""
 LEAST = dict.fromkeys(ONE.split(), 1) | dict.fromkeys(NONE.split(), 0)
-"""Settings that count something, and the smallest count that they take."""
+"""Settings that count or weigh something, and the least that they take."""
+
+
+def _check_numbers(recipe: Recipe) -> None:
+    for name, least in LEAST.items():
+        value = attrgetter(name)(recipe)
+        if not value >= least:  # NaN neither
+            raise ConfigError(f"{name} is {value}: it must be at least {least}")
+    decays = {"optimizer.ema": (recipe.optimizer.ema,), "optimizer.betas": recipe.optimizer.betas}
+    for name, values in decays.items():
+        if not all(0 <= value < 1 for value in values):
+            told = ", ".join(map(str, values))
+            raise ConfigError(f"{name} is {told}: choose 0 or more and less than 1")
+    if not 0 <= recipe.caption_dropout <= 1:
+        raise ConfigError(f"caption_dropout is {recipe.caption_dropout}: choose a share, 0 to 1")
+
+
+@cache
+def resolutions() -> tuple[str, ...]:
+    """The names of resolutions that a bucket may have."""
+    return tuple(
+        sorted(json.loads((Path(__file__).parent / "data/aspect_ratios.json").read_text()))
+    )
 
 
 def _check_bucket(bucket: Bucket) -> None:
     name = f"bucket {bucket.resolution} x {bucket.frames}"
+    if bucket.resolution not in resolutions():
+        raise ConfigError(
+            f"no resolution {bucket.resolution!r}: choose one of {', '.join(resolutions())}"
+        )
     if bucket.batch < 1 or bucket.frames < 1:
         raise ConfigError(f"{name} has batch {bucket.batch}: batch and frames must be at least 1")
     if bucket.micro < 0 or bucket.micro > bucket.batch:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.config import Bucket
-from finetune.errors import ConfigError
 
 TOO_SMALL = 0.8  # of the resolution's nominal pixels; below it a clip is rejected
 Table = dict[str, dict[str, tuple[int, int]]]
@@ -34,11 +33,7 @@ def aspect_ratios() -> Table:
 
 def nominal_pixels(resolution: str) -> int:
     """Pixels of the resolution's own shape: 16:9 where it has one (360p: 230,400), else square."""
-    table = aspect_ratios().get(resolution)
-    if table is None:
-        raise ConfigError(
-            f"no resolution {resolution!r}: choose one of {', '.join(sorted(aspect_ratios()))}"
-        )
+    table = aspect_ratios()[resolution]
     height, width = table.get("0.56") or table.get("1.0") or table["1.00"]
     return height * width
 

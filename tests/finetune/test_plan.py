@@ -105,3 +105,10 @@ def test_the_command_prints_a_plan_and_one_line_for_an_error(
         main(["nowhere.toml"])
     assert left.value.code == 1
     assert capsys.readouterr().err.startswith("error: no recipe 'nowhere.toml'")
+
+
+def test_the_help_names_every_gpu_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    told = capsys.readouterr().out
+    assert not [name for name in GPUS if name not in told]

@@ -251,6 +251,13 @@ def test_a_damaged_checkpoint_is_refused(recipe: Recipe) -> None:
         train(recipe, resume="auto")
 
 
+def test_a_checkpoint_of_another_network_is_refused(recipe: Recipe) -> None:
+    train(replace(recipe, steps=2))
+    wider = replace(recipe, network=replace(recipe.network, hidden_size=96))
+    with pytest.raises(CheckpointError, match=r"another network \(hidden_size 48, not 96\)"):
+        train(wider, resume="auto")
+
+
 def test_old_checkpoints_go_by_the_policy(recipe: Recipe) -> None:
     policy = replace(recipe.checkpoints, every=1, keep=2, milestone=3)
     train(replace(recipe, steps=6, checkpoints=policy))
