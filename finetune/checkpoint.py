@@ -52,22 +52,7 @@ def save(
     """
     final = folder_of(out, step)
     unfinished = final.with_suffix(".tmp")
-    troubles = Troubles(engine.rank)
-    if engine.rank == 0:
-        with troubles.noted():
-            _prepare(unfinished, engine)
-    _gathered(None)  # the folders are there, or rank 0 knows why not
-    files = _write_kinds(unfinished, engine, policy.shard_mib * 2**20, troubles)
-    theirs = _gathered((files, rng_state(), troubles.found))
-    problems = [text for _, _, found in theirs for text in found]
-    if engine.rank == 0 and not problems:
-        manifest = {"format": FORMAT, "step": step, "updates": engine.updates, **about}
-        manifest |= {"code": code_version(), "world": engine.world}
-        manifest["rng"] = [rng for _, rng, _ in theirs]
-        manifest["files"] = {n: about for written, _, _ in theirs for n, about in written.items()}
-        with troubles.noted():
-            _finish(unfinished, final, manifest)
-    problems = problems or _gathered(troubles.found)[0]
+    problems = _written(unfinished, final, engine, {"step": step, **about}, policy)
     if engine.rank == 0:
         shutil.rmtree(unfinished, ignore_errors=True)
     if problems:
@@ -78,6 +63,40 @@ def save(
     if engine.rank == 0:
         prune(out, policy)
     return final
+
+
+def _written(
+    unfinished: Path, final: Path, engine: Engine, about: Mapping[str, Any], policy: Checkpoints
+) -> list[str]:
+    """Every rank's files, then the manifest and the name; gives what kept any rank from it."""
+    troubles = Troubles(engine.rank)
+    if engine.rank == 0:
+        with troubles.noted():
+            _prepare(unfinished, engine)
+    _gathered(None)  # the folders are there, or rank 0 knows why not
+    files = _write_kinds(unfinished, engine, policy.shard_mib * 2**20, troubles)
+    theirs = _gathered((files, rng_state(), troubles.found))
+    problems = [text for _, _, found in theirs for text in found]
+    if problems:
+        return problems
+    if engine.rank == 0:
+        with troubles.noted():
+            _finish(unfinished, final, _manifest(engine, about, theirs))
+    kept_from: list[str] = _gathered(troubles.found)[0]
+    return kept_from
+
+
+def _manifest(engine: Engine, about: Mapping[str, Any], theirs: list[Any]) -> dict[str, Any]:
+    """`about` and what every rank wrote: its files' sizes and digests, its random state."""
+    return {
+        "format": FORMAT,
+        "updates": engine.updates,
+        **about,
+        "code": code_version(),
+        "world": engine.world,
+        "rng": [rng for _, rng, _ in theirs],
+        "files": {name: file for written, _, _ in theirs for name, file in written.items()},
+    }
 
 
 class Troubles:

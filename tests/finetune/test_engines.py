@@ -42,7 +42,6 @@ HALVES = [
     pytest.param("zero1", "bfloat16", "hybrid_adam", id="zero1-bf16-hybrid"),
     pytest.param("zero2", "float16", "adamw", id="zero2-fp16"),
     pytest.param("gemini", "bfloat16", "hybrid_adam", id="gemini-bf16"),
-    pytest.param("gemini", "float16", "hybrid_adam", id="gemini-fp16"),
 ]
 STEPS = 20
 
