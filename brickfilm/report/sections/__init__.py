@@ -1,6 +1,7 @@
 """The sections of the report, in the order of the page. A new one is a file, and a line here."""
 
 from brickfilm.report.sections.base import Builder, Section
+from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
 from brickfilm.report.sections.contact import contact_sheet
 from brickfilm.report.sections.footage import footage
@@ -17,6 +18,7 @@ SECTIONS: tuple[Builder, ...] = (
     captions,
     money,
     moved_films,
+    cadence,
     scores,
     contact_sheet,
 )

@@ -133,6 +133,9 @@ for (const card of [...CARDS.clips, ...CARDS.images]) {
     .join(" ").toLowerCase();
 }
 for (const tab of form.querySelectorAll("[data-kind]")) tab.onclick = () => show(tab.dataset.kind);
+for (const example of document.querySelectorAll("[data-find]")) {
+  example.onclick = () => { form.words.value = example.dataset.find; show("clips"); };
+}
 form.oninput = filter;
 more.onclick = draw;
 show(kind);

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from brickfilm.ledger import Ledger
+from brickfilm.records import Clip
 from brickfilm.report.sections import contact
+from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
 from brickfilm.report.sections.footage import CUT_AWAY, fates_of_seconds, names_again
 from brickfilm.report.sections.money import money
@@ -177,3 +179,27 @@ def test_captions_are_counted_by_status_with_those_left_out(tmp_path: Path) -> N
         {"status": "audit: medium", "clips": 1, "images": 0},
         {"status": "no_movement", "clips": 1, "images": 0},
     ]
+
+
+def animated(work: Path, number: int, hold: int, **scores: float) -> Clip:
+    """A clip of 24 frames on so many."""
+    known = {"hold": hold, "drawing_fps": 24 / hold, "hold_regularity": 1.0, "pulldown": 0.0}
+    new = tuple(range(0, 24, hold))
+    return shot(work, film("one"), number, scores={**known, **scores}, new_drawings=new)
+
+
+def test_cadence_counts_clips_by_their_hold_and_shows_examples(tmp_path: Path) -> None:
+    clips = [animated(tmp_path, n, hold) for n, hold in enumerate((2, 2, 2, 3))]
+    clips.append(animated(tmp_path, 4, 2, hold_regularity=0.4, pulldown=1.0))
+    section = cadence(material(tmp_path, clips))
+    assert section is not None
+    twos, threes = section.facts["groups"]
+    assert (twos.name, twos.clips, twos.drawing_fps, twos.pulldown) == ("on twos", 4, 12, 1)
+    assert (threes.name, threes.clips, threes.percent) == ("on threes", 1, 25)
+    assert threes.examples[0].id == clips[3].id
+    assert threes.examples[0].frames[:7] == [True, False, False, True, False, False, True]
+    assert (section.facts["regular"], section.facts["pulldown"]) == (4, 1)
+
+
+def test_without_a_cadence_nothing_is_said_of_it(tmp_path: Path) -> None:
+    assert cadence(material(tmp_path, [shot(tmp_path, film("one"), 0)])) is None

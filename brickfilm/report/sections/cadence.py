@@ -1,0 +1,90 @@
+"""How the clips were animated: on ones, twos, threes or fours, and how regularly."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from brickfilm.door import Row
+from brickfilm.report.material import Material
+from brickfilm.report.sections.base import Section
+
+NAMES = {0: "nothing moves", 1: "on ones", 2: "on twos", 3: "on threes", 4: "on fours"}
+EXAMPLES = 2
+STRIP = 36
+"""Frames of an example that are drawn: 1.5 seconds at 24 frames a second."""
+REGULAR = 0.8
+"""Share of holds like the prevailing one from which a clip counts as regular."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip to look at, and the beginning of its frames: true is a new drawing, false is held."""
+
+    id: str
+    label: str
+    frames: list[bool]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The clips that share a prevailing hold."""
+
+    name: str
+    clips: int
+    seconds: float
+    percent: float
+    """Of the largest group."""
+    drawing_fps: float
+    regularity: float
+    """Medians."""
+    pulldown: int
+    examples: list[Example]
+
+
+def cadence(material: Material) -> Section | None:
+    """A bar for every hold, with its rate and regularity, and clips that show it."""
+    by_hold: defaultdict[int, list[Row]] = defaultdict(list)
+    for row in material.clips:
+        if row.get("score_hold") is not None:
+            by_hold[int(row["score_hold"])].append(row)
+    if not by_hold:
+        return None
+    most = max(map(len, by_hold.values()))
+    moving = [row for hold, rows in by_hold.items() if hold for row in rows]
+    facts = {
+        "groups": [_group(hold, rows, most) for hold, rows in sorted(by_hold.items())],
+        "strip": STRIP,
+        "moving": len(moving),
+        "regular": sum(row["score_hold_regularity"] >= REGULAR for row in moving),
+        "pulldown": sum(row["score_pulldown"] > 0 for row in moving),
+    }
+    return Section("cadence", "Cadence", facts)
+
+
+def _group(hold: int, rows: Sequence[Row], most: int) -> Group:
+    regular_first = sorted(rows, key=lambda row: (-row["score_hold_regularity"], row["id"]))
+    return Group(
+        name=NAMES.get(hold, f"held for {hold} frames"),
+        clips=len(rows),
+        seconds=sum(row["duration"] for row in rows),
+        percent=100 * len(rows) / most,
+        drawing_fps=_median(rows, "score_drawing_fps"),
+        regularity=_median(rows, "score_hold_regularity"),
+        pulldown=sum(row["score_pulldown"] > 0 for row in rows),
+        examples=[_example(row) for row in regular_first[:EXAMPLES]],
+    )
+
+
+def _example(row: Row) -> Example:
+    new = set(row.get("new_drawings") or ())
+    frames = [n in new for n in range(min(STRIP, row["num_frames"]))] if new else []
+    title = row["source_title"] or row["source_id"]
+    return Example(row["id"], f"{title}, {row['start']:.1f} s", frames)
+
+
+def _median(rows: Sequence[Row], name: str) -> float:
+    return float(np.median([row[name] for row in rows]))
