@@ -41,8 +41,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture
 def hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """An empty Hub, and a token of 'maker' that may write, in the environment."""
+    from huggingface_hub import HfFileSystem
+
     server = request.config.stash[SERVER]
     server.reset()
+    HfFileSystem.clear_instance_cache()  # it remembers what lay in the last test's repositories
     monkeypatch.setenv("HF_TOKEN", server.token("hf_maker", "maker"))
     yield server
     server.reset()
