@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,9 @@ from finetune.errors import BadSample
 
 REPEATABLE = {"threads": "1", "x264-params": "mbtree=0"}
 """x264's macroblock tree reads memory that nobody wrote: its bytes do not repeat."""
+ON_THE_HUB = re.compile(
+    r"hf://datasets/(?P<repo_id>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?/(?P<filename>.+)"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def probe(path: Path) -> Probe:
 
 
 @lru_cache(maxsize=2)
-def _row_group(file: str, group: int) -> list[dict[str, Any]]:
+def _row_group(file: str, group: int) -> list[dict[str, Any] | None]:
     """The media column of one row group: neighbours in the file are read once."""
     import pyarrow.parquet as pq
 
@@ -52,19 +56,41 @@ def _row_group(file: str, group: int) -> list[dict[str, Any]]:
         names = set(parquet.schema_arrow.names)
         column = "video" if "video" in names else "image"
         table = parquet.read_row_group(group, columns=[column])
-        cells: list[dict[str, Any]] = table.column(column).to_pylist()
+        cells: list[dict[str, Any] | None] = table.column(column).to_pylist()
         return cells
 
 
 def read_media(file: str, group: int, place: int) -> bytes:
-    """The bytes of a row's media: a cell of a parquet file, or (group < 0) the file itself."""
-    if group < 0:
-        return bytes(Path(file).read_bytes())
-    cell = _row_group(file, group)[place]
+    """The bytes of a row's media: a cell of a parquet file, or (group < 0) the file itself.
+
+    Raises BadSample if they cannot be had.
+    """
+    from pyarrow import ArrowException
+
+    try:
+        return Path(file).read_bytes() if group < 0 else _cell(file, group, place)
+    except (OSError, ArrowException) as error:
+        raise BadSample(f"cannot be read: {error}") from error
+
+
+def _cell(file: str, group: int, place: int) -> bytes:
+    """The bytes in a cell, or in the file that it names: on the Hub, or beside the table."""
+    cell = _row_group(file, group)[place] or {}
     if cell.get("bytes"):
         return bytes(cell["bytes"])
-    path: str = cell["path"]
-    return (Path(file).parent / path).read_bytes()
+    path: str = cell.get("path") or ""
+    if not path:
+        raise BadSample("has neither bytes nor a path")
+    there = ON_THE_HUB.fullmatch(path)
+    media = _fetched(**there.groupdict()) if there else Path(file).parent / path
+    return media.read_bytes()
+
+
+def _fetched(repo_id: str, revision: str | None, filename: str) -> Path:
+    """A file of a dataset on the Hub; it is fetched once, and then lies in the Hub's cache."""
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repo_id, filename, repo_type="dataset", revision=revision))
 
 
 def decode(media: bytes, wanted: NDArray[np.int64]) -> Tensor:

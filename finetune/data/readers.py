@@ -128,8 +128,11 @@ def _measured(media: Path, line: dict[str, str]) -> dict[str, Any]:
     """Digest, frames, fps and size of a media file; the file is opened only for what is missing."""
     from finetune.data.media import probe
 
-    with media.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with media.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{error}: mend the path in the CSV, or leave its line out") from error
     if all(line.get(name) for name in ("num_frames", "height", "width", "fps")):
         fps = Fraction(line["fps"]).limit_denominator(1001)
         sizes = {name: int(float(line[name])) for name in ("num_frames", "height", "width")}

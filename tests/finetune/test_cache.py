@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import HfApi
 
 from finetune.cache import build_cache, verify
 from finetune.config import Recipe
+from finetune.data import media
 from finetune.data.index import Index
 from finetune.data.loader import Loading
 from finetune.data.sampler import Order, Position, Sampler
@@ -19,7 +21,8 @@ from finetune.data.stores import held_clips, index_folder, open_store
 from finetune.encoders import load_text, load_vae
 from finetune.errors import CacheError, ConfigError
 from tests.finetune.conftest import MakeRecipe
-from tests.finetune.toyset import Toy, write_dataset
+from tests.finetune.toyset import Toy, encoded, write_dataset
+from tests.servers.hub import HubServer
 
 
 def orders(recipe: Recipe, count: int) -> list[Order]:
@@ -87,6 +90,41 @@ def test_a_clip_that_does_not_decode_is_skipped_and_counted(
         Order(orders(recipe, 1)[0].slot, (1, 2), (7, 8), Position())
     )
     assert (len(batch), batch.seeds, len(batch.skipped)) == (1, (8,), 1)
+
+
+def test_media_that_are_not_there_are_skipped_and_named(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    folder = write_dataset(tmp_path / "set", [Toy(), Toy(path="gone.mp4"), Toy(path="here.mp4")])
+    (folder / "clips" / "here.mp4").write_bytes(encoded(2, 20, 144, 256))
+    recipe = make_recipe(dataset=str(folder))
+    made = build_cache(recipe)
+    assert made.clips == 2
+    (bad,) = made.bad
+    assert "cannot be read" in bad and "gone.mp4" in bad
+    order = Order(orders(recipe, 1)[0].slot, (1, 2), (7, 8), Position())
+    pixels = loading(make_recipe(dataset=str(folder), source="pixels"))
+    batch = pixels(order)
+    assert (len(batch), batch.seeds) == (1, (8,)) and "gone.mp4" in batch.skipped[0]
+    media._row_group.cache_clear()
+    table = folder / "clips" / "train-0.parquet"
+    table.write_bytes(table.read_bytes()[:-9])
+    assert len(pixels(order).skipped) == 2
+
+
+def test_media_on_the_hub_are_fetched_once(
+    make_recipe: MakeRecipe, tmp_path: Path, hub: HubServer
+) -> None:
+    repo = {"repo_id": "maker/films", "repo_type": "dataset"}
+    HfApi().create_repo(**repo)
+    HfApi().upload_file(path_or_fileobj=encoded(0, 20, 144, 256), path_in_repo="0.mp4", **repo)
+    places = "maker/films/0.mp4", "maker/films@main/0.mp4", "maker/films/1.mp4"
+    clips = [Toy(path=f"hf://datasets/{place}", frames=20 - n) for n, place in enumerate(places)]
+    recipe = make_recipe(dataset=str(write_dataset(tmp_path / "set", clips)))
+    made = build_cache(recipe)
+    assert made.clips == 2
+    assert ["1.mp4" in why for why in made.bad] == [True]
+    assert hub.count("GET /cdn/") == 1
 
 
 def test_a_damaged_shard_is_named(make_recipe: MakeRecipe) -> None:

@@ -125,6 +125,9 @@ def test_a_csv_without_rates_asks_the_media(tmp_path: Path) -> None:
         writer.writerow({"path": "a.mp4", "text": "a plate", "num_frames": 9, "fps": ""})
     (row,) = read_rows(find_files(str(tmp_path / "set.csv")))
     assert (row.frames, row.fps, row.height, row.width) == (9, 24, 144, 256)
+    (tmp_path / "a.mp4").unlink()
+    with pytest.raises(DataError, match=r"a\.mp4.*mend the path in the CSV"):
+        list(read_rows(find_files(str(tmp_path / "set.csv"))))
 
 
 def test_every_clip_comes_once_a_pass(tmp_path: Path, make_recipe: MakeRecipe) -> None:

@@ -45,6 +45,7 @@ class Toy:
     width: int = 256
     caption: str | None = "a small figure walks over a baseplate"
     media: bytes | None = None
+    path: str = ""  # in place of the bytes in the table
 
 
 def write_dataset(folder: Path, clips: list[Toy], *, name: str = "train-0", group: int = 3) -> Path:
@@ -57,7 +58,10 @@ def write_dataset(folder: Path, clips: list[Toy], *, name: str = "train-0", grou
             {
                 "id": f"clip-{number}",
                 "sha256": hashlib.sha256(media).hexdigest(),
-                "video": {"bytes": media, "path": f"{number}.mp4"},
+                "video": {
+                    "bytes": None if toy.path else media,
+                    "path": toy.path or f"{number}.mp4",
+                },
                 "caption": toy.caption,
                 "num_frames": toy.frames,
                 "fps_num": 24,
