@@ -187,13 +187,14 @@ def mean_difference(a: Plane, b: Plane) -> float:
 
 
 def is_mixture(old: Look, middle: Look, new: Look) -> bool:
-    """Whether a picture is what blending leaves of the two around it."""
+    """Whether a picture is what blending leaves of the two around it, which are not one."""
     way, part = new.tiny - old.tiny, middle.tiny - old.tiny
     long = float(np.vdot(way, way))
     share = float(np.vdot(way, part)) / max(long, 1e-6)
     beside = part - share * way
     inside = BLENDED[0] < share < BLENDED[1]
-    return inside and float(np.vdot(beside, beside)) < BESIDE**2 * long
+    between = inside and float(np.vdot(beside, beside)) < BESIDE**2 * long
+    return between and not _one_picture(old.tiny, new.tiny)
 
 
 def _mixing() -> Callable[[Look], list[float]]:
