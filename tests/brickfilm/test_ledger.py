@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,25 @@ def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
         with pytest.raises(WorkdirUnusable, match="full: make room"), ledger.transaction():
             ledger.remember("part", "key", {"text": "x" * 1_000_000})
         assert ledger.recall("part", "key") is None
+
+
+def test_a_ledger_of_before_answers_named_their_items_is_taken_on(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILENAME) as old:
+        old.execute(
+            "CREATE TABLE answers (part TEXT, key TEXT, answer TEXT, seconds REAL, at REAL, "
+            "PRIMARY KEY (part, key)) WITHOUT ROWID"
+        )
+        old.execute(
+            "CREATE TABLE job_items (part TEXT, key TEXT, job TEXT, PRIMARY KEY (part, key))"
+        )
+        old.execute("INSERT INTO answers VALUES ('part', 'old', '{}', 0, 0)")
+        old.execute("PRAGMA user_version = 1")
+    old.close()
+    for _ in range(2):
+        with Ledger(tmp_path) as ledger, ledger.transaction():
+            ledger.remember("part", "new", {"text": "a wall"}, item="clip")
+            assert ledger.recall("part", "old") == {}
+    with Ledger(tmp_path) as ledger:
+        assert ledger.forget("clip".__eq__, ()) == 1
+        assert ledger.recall("part", "old") == {}
+        assert ledger.recall("part", "new") is None
