@@ -204,18 +204,25 @@ def _mixing() -> Callable[[Look], list[float]]:
     looked at in a few frames only: a crossfade of that length shows in many."""
     recent: deque[Look] = deque(maxlen=2 * MIX[-1] + 1)
     turns = count()
+    known: dict[int, tuple[int, float]] = {}
+    """By distance: when two pictures were last compared, and how unlike they were. What follows in
+    the same crossfade is as unlike."""
 
     def mixed(now: Look) -> list[float]:
         if recent and recent[-1].luma.shape != now.luma.shape:
             recent.clear()
         recent.append(now)
-        last, turn = len(recent) - 1, next(turns)
-        return [
-            _crossfade(recent[last - 2 * far], recent[last - far], recent[last])
-            if last >= 2 * far and turn % _step(far) == 0
-            else 0.0
-            for far in MIX
-        ]
+        turn = next(turns)
+        return [look_back(far, turn) if turn % _step(far) == 0 else 0.0 for far in MIX]
+
+    def look_back(far: int, turn: int) -> float:
+        last = len(recent) - 1
+        if last < 2 * far or not _is_crossfade(*(recent[last - n * far] for n in (2, 1, 0))):
+            return 0.0
+        when, unlike = known.get(far, (0, 0.0))
+        if unlike < UNLIKE_ENOUGH or turn - when > far:
+            known[far] = turn, (unlike := unlikeness(recent[last - 2 * far], recent[last]))
+        return unlike
 
     return mixed
 
@@ -225,17 +232,17 @@ def _step(far: int) -> int:
     return max(2, far // 8)
 
 
-def _crossfade(old: Look, middle: Look, new: Look) -> float:
-    """How unlike two pictures are, if the middle one is a crossfade from one to the other."""
+def _is_crossfade(old: Look, middle: Look, new: Look) -> bool:
+    """Whether the middle one of three pictures is a crossfade from the first to the last."""
     way, part = new.tiny - old.tiny, middle.tiny - old.tiny
     long = float(np.vdot(way, way))
     if long < 4.0 * way.size:
-        return 0.0
+        return False
     share = float(np.vdot(way, part)) / long
     beside = part - share * way
     if not 0.25 < share < 0.75 or float(np.vdot(beside, beside)) > MIXED**2 * long:
-        return 0.0
-    return 0.0 if _one_picture(old.tiny, new.tiny) else unlikeness(old, new)
+        return False
+    return not _one_picture(old.tiny, new.tiny)
 
 
 def _one_picture(a: Floats, b: Floats) -> bool:
