@@ -9,7 +9,7 @@ is the share that was not found again: 0.05 to 0.5 from pose to pose, 0.6 to 0.9
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
@@ -234,8 +234,7 @@ def whole_shift(a: Look, b: Look) -> tuple[Shift, float]:
     """
     (fa, fa2), (fb, fb2) = a.spectra, b.spectra
     shape = (2 * (a.detail.shape[0] // 2), 2 * (a.detail.shape[1] // 2))
-    whole = _spectrum(np.ones((shape[0] // 2, shape[1] // 2), np.float32))
-    area = np.maximum(_correlated(whole, whole, shape), 0)
+    whole, area = _ones(shape)
     energy = np.maximum(_correlated(fa2, whole, shape), 0) * np.maximum(
         _correlated(whole, fb2, shape), 0
     )
@@ -247,6 +246,13 @@ def whole_shift(a: Look, b: Look) -> tuple[Shift, float]:
     best = float(fit[y, x])
     y, x = (v - n if v >= n // 2 else v for v, n in zip((y, x), shape, strict=True))
     return (2 * x, 2 * y), max(best, 0.0)
+
+
+@cache
+def _ones(shape: Shift) -> tuple[Complex, Floats]:
+    """Of a picture of ones: its spectrum, and how much of it overlaps under each shift."""
+    whole = _spectrum(np.ones((shape[0] // 2, shape[1] // 2), np.float32))
+    return whole, np.maximum(_correlated(whole, whole, shape), 0)
 
 
 def _spectrum(image: Floats) -> Complex:
