@@ -7,7 +7,8 @@ and a progress bar on a terminal. wandb, trackio and tensorboard are imported he
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +18,7 @@ from torch import Tensor
 from finetune.config import Recipe
 from finetune.errors import ConfigError
 from finetune.gif import write_gif
+from finetune.whole import whole
 
 Values = Mapping[str, float]
 
@@ -50,15 +52,27 @@ class NoLogger:
         """Nothing."""
 
 
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """A run's lines, without those that were cut short; none if there is no file."""
+    for line in file.read_text(errors="replace").splitlines() if file.exists() else ():
+        with suppress(json.JSONDecodeError):
+            found = json.loads(line)
+            if isinstance(found, dict) and "step" in found:  # what is left of a line may parse too
+                yield found
+
+
 class JsonLines:
-    """One line a step, in `metrics.jsonl`; lines of steps that are run again are dropped first."""
+    """One line a step, in `metrics.jsonl`; lines of steps that are run again are dropped first.
+
+    So is a line that a kill or a full disk cut short.
+    """
 
     def __init__(self, out: Path, first: int) -> None:
         out.mkdir(parents=True, exist_ok=True)
         file = out / "metrics.jsonl"
-        old = file.read_text().splitlines() if file.exists() else []
-        kept = [line for line in old if json.loads(line)["step"] <= first]
-        file.write_text("".join(f"{line}\n" for line in kept))
+        kept = [json.dumps(line) for line in read_lines(file) if line["step"] <= first]
+        with whole(file) as stream:
+            stream.write("".join(f"{line}\n" for line in kept).encode())
         self._file = file.open("a")
 
     def log(self, step: int, values: Values, videos: Videos | None = None) -> None:

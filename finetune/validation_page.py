@@ -6,12 +6,15 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
 from finetune.config import Recipe
+from finetune.log import read_lines
 from finetune.samples.measures import NAMES
 from finetune.svg import curve, overlaid
+from finetune.whole import whole
 
 ABOUT, TRAINING, PAGE = "about.json", "training.json", "index.html"
 MOST = 8  # checkpoints on the page: the first and the newest
@@ -51,9 +54,8 @@ class Checkpoint:
 def write_page(out: Path, recipe: Recipe) -> Path:
     """Write `samples/index.html` of a run from what its validations left; gives it."""
     page = out / "samples" / PAGE
-    unfinished = page.with_suffix(".tmp")
-    unfinished.write_text(render(out, recipe), encoding="utf-8")
-    unfinished.replace(page)
+    with whole(page) as stream:
+        stream.write(render(out, recipe).encode())
     return page
 
 
@@ -118,10 +120,9 @@ def _curves(out: Path, every: Sequence[Checkpoint]) -> list[str]:
 
 
 def _training_loss(file: Path) -> list[tuple[float, float]]:
-    if not file.is_file():
-        return []
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    return [(float(line["step"]), float(line["loss"])) for line in lines if "loss" in line]
+    """(step, loss) of every step that has a finite loss."""
+    points = [(float(line["step"]), float(line.get("loss", nan))) for line in read_lines(file)]
+    return [(step, loss) for step, loss in points if isfinite(loss)]
 
 
 def _charts(out: Path, newest: Checkpoint) -> list[str]:

@@ -23,6 +23,7 @@ from finetune.data.media import write_video
 from finetune.errors import ConfigError
 from finetune.log import Video, open_logger
 from finetune.monitor import NoMonitor, monitor_for
+from finetune.validation_page import _training_loss
 from tests.finetune.conftest import MakeRecipe
 
 FIGURES = {"loss": 0.5, "clips_s": 2.0}
@@ -55,6 +56,18 @@ def test_steps_that_are_run_again_stand_once(make_recipe: MakeRecipe) -> None:
     logger.close()
     lines = (Path(recipe.out) / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["loss"] for line in lines] == [0.5, 0.5]
+
+
+def test_a_line_cut_short_is_dropped_and_a_loss_of_nan_left_out(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    file = logged(recipe) / "metrics.jsonl"
+    with file.open("ab") as stream:
+        stream.write(b'{"step": 3, "loss": NaN}\n7\n{"step": 4, "lo')
+    logger = open_logger(recipe, 3)
+    logger.log(4, FIGURES)
+    logger.close()
+    assert _training_loss(file) == [(1, 0.5), (2, 0.25), (4, 0.5)]
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [1, 2, 3, 4]
 
 
 def test_tensorboard_holds_the_figures(make_recipe: MakeRecipe) -> None:
