@@ -7,6 +7,7 @@ second call encodes only what is missing; `--verify` reads everything back.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -149,14 +150,19 @@ def _moments(row: Row, vae: VAE, size: tuple[int, int], dtype: torch.dtype) -> d
 
 
 def verify(recipe: Recipe) -> int:
-    """Read every entry of the cache back, checksums compared; gives how many there are."""
+    """Read every entry of the cache back, checksums compared; gives how many there are.
+
+    Stores are indexed first: a build that was killed leaves shards newer than their index.
+    """
     checked = 0
     for about in sorted(Path(recipe.cache).rglob("about.json")):
+        keys = [key for key, _ in stored_keys(about.parent)]
+        write_index(about.parent, json.loads(about.read_text()))
         shards = Shards(about.parent)
         names = ("states",) if about.parent.name.startswith("text-") else ("mean", "std")
-        for key, _ in stored_keys(about.parent):
+        for key in keys:
             shards.read(key, names)
-            checked += 1
+        checked += len(keys)
     return checked
 
 

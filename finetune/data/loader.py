@@ -98,7 +98,7 @@ class Loading:
             try:
                 samples.append(self._load(row, order, seed))
                 seeds.append(seed)
-            except (BadSample, CacheError, KeyError) as error:
+            except (BadSample, CacheError) as error:
                 skipped.append(f"{row.sha256.hex()[:12]}: {error}")
         return Batch(order, tuple(samples), tuple(seeds), tuple(skipped))
 

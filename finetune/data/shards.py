@@ -1,8 +1,8 @@
 """Cached tensors in safetensors shards, found through one memory-mapped index.
 
 A store is a folder: shards `*.safetensors` of tensors `<key>.<part>`, where a key is 64 hex
-digits; `about.json` names what made them; `index.npy`, written last, says which shard has which
-key. Each row of a tensor has a checksum, so a flipped bit is seen by whoever reads that row.
+digits; `about.json` names what made them; `keys.npy`, replaced whole, says which shard, by name,
+has which key. Each row of a tensor has a checksum, so a flipped bit is seen by whoever reads it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from finetune.errors import CacheError
+from finetune.whole import whole
 
-ENTRY = np.dtype([("key", "<u8"), ("shard", "<i4")])
+KEYS = "keys.npy"
 Parts = dict[str, Tensor]  # of equal length; row i of all parts is written and checked together
 
 
@@ -97,15 +98,13 @@ def open_shard(shard: Path) -> Any:
 
 def write_index(folder: Path, about: Mapping[str, Any]) -> int:
     """Index the shards of a store; gives the number of keys."""
-    shards = sorted(p.name for p in folder.glob("*.safetensors"))
-    number = {name: n for n, name in enumerate(shards)}
-    found = {int(key[:16], 16): number[shard.name] for key, shard in stored_keys(folder)}
-    keys = sorted(found)
-    table = np.zeros(len(keys), dtype=ENTRY)
-    table["key"], table["shard"] = np.array(keys, dtype=np.uint64), [found[k] for k in keys]
-    np.save(folder / "index.tmp.npy", table)
-    (folder / "about.json").write_text(json.dumps({**about, "shards": shards}, indent=1))
-    (folder / "index.tmp.npy").replace(folder / "index.npy")
+    found = {int(key[:16], 16): shard.name for key, shard in stored_keys(folder)}
+    longest = max((len(name) for name in found.values()), default=1)
+    table = np.array(sorted(found.items()), dtype=[("key", "<u8"), ("shard", f"S{longest}")])
+    with whole(folder / "about.json") as stream:
+        stream.write(json.dumps(about, indent=1).encode())
+    with whole(folder / KEYS) as stream:
+        np.save(stream, table)
     return len(found)
 
 
@@ -113,18 +112,18 @@ class Shards:
     """A finished store, opened to read; cheap to send to another process."""
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / "index.npy").exists():
+        if not (folder / KEYS).exists():
             raise CacheError(f"no cache at {folder}: run `python -m finetune.cache RECIPE` first")
         self.folder = folder
         self.about: dict[str, Any] = json.loads((folder / "about.json").read_text())
 
     @cached_property
     def _index(self) -> NDArray[np.void]:
-        found: NDArray[np.void] = np.load(self.folder / "index.npy", mmap_mode="r")
+        found: NDArray[np.void] = np.load(self.folder / KEYS, mmap_mode="r")
         return found
 
     @cached_property
-    def _handles(self) -> dict[int, Any]:
+    def _handles(self) -> dict[str, Any]:
         return {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -138,11 +137,14 @@ class Shards:
     def read(self, key: str, names: Sequence[str], rows: NDArray[np.int64] | None = None) -> Parts:
         """Rows of a key's parts (all of them if `rows` is none), their checksums compared.
 
-        Raises KeyError for a key that is not held, CacheError for one that is damaged.
+        Raises CacheError for a key that is not held, or is damaged.
         """
         handle, shard = self._open(key)
-        slices = {name: handle.get_slice(f"{key}.{name}") for name in names}
-        checks = handle.get_tensor(f"{key}.crc")
+        try:
+            slices = {name: handle.get_slice(f"{key}.{name}") for name in names}
+            checks = handle.get_tensor(f"{key}.crc")
+        except SafetensorError as error:  # the shard was made again after the index
+            raise self._lacks(key) from error
         wanted = range(len(checks)) if rows is None else rows.tolist()
         parts = {n: torch.stack([slices[n][row] for row in wanted]) for n in slices}
         for place, row in enumerate(wanted):
@@ -157,9 +159,14 @@ class Shards:
         number = int(key[:16], 16)
         place = int(np.searchsorted(self._index["key"], np.uint64(number)))
         if place == len(self._index) or int(self._index[place]["key"]) != number:
-            raise KeyError(key)
-        shard = int(self._index[place]["shard"])
-        path = self.folder / self.about["shards"][shard]
+            raise self._lacks(key)
+        shard = self._index[place]["shard"].decode()
         if shard not in self._handles:
-            self._handles[shard] = open_shard(path)
-        return self._handles[shard], path
+            self._handles[shard] = open_shard(self.folder / shard)
+        return self._handles[shard], self.folder / shard
+
+    def _lacks(self, key: str) -> CacheError:
+        return CacheError(
+            f"the cache at {self.folder} has no {key[:12]}: run `python -m finetune.cache` again, "
+            "which makes what is missing"
+        )

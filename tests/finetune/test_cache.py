@@ -170,5 +170,29 @@ def test_a_store_reads_the_rows_asked_for(tmp_path: Path) -> None:
     for key, tensor in values.items():
         rows = np.array([0, 4, 4])
         assert torch.equal(Shards(tmp_path).read(key, ["mean"], rows)["mean"], tensor[[0, 4, 4]])
-    with pytest.raises(KeyError):
+    with pytest.raises(CacheError, match="has no 999999999999"):
         Shards(tmp_path).read("9" * 64, ["mean"])
+
+
+def test_an_index_holds_when_shards_come_and_go_after_it(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cache" / "latents-0" / "144x256"
+
+    def write(digit: str, writer: str) -> None:
+        shard = ShardWriter(folder, writer)
+        shard.add(digit * 64, {"mean": torch.ones(1, 2), "std": torch.ones(1, 2)})
+        shard.close()
+
+    write("3", "001")
+    write("f", "001")
+    write_index(folder, {"encoder": "e"})
+    write("5", "000")  # a build that is killed before it writes an index
+    held = Shards(folder)
+    assert held.read("f" * 64, ["mean", "std"])["mean"].tolist() == [[1.0, 1.0]]
+    assert verify(make_recipe()) == 3
+    assert Shards(folder).read("5" * 64, ["mean", "std"])["mean"].tolist() == [[1.0, 1.0]]
+    (folder / "001-00001.safetensors").unlink()
+    write("7", "001")  # takes the free name
+    with pytest.raises(CacheError, match="has no ffffffffffff"):
+        Shards(folder).read("f" * 64, ["mean"])
