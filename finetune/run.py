@@ -87,11 +87,11 @@ class Run:
                 log.warning("left out: %s", reason)
                 self.left_out.add(reason)
 
-    def report(self, seen: Seen, lr: float, norm: float) -> None:
+    def report(self, seen: Seen, lr: float, norm: float, *, taken: bool) -> None:
         """Log a finished step."""
         values = {**seen.values(), "lr": lr, "grad_norm": norm}
         values |= self.clock.step(seen.clips, self.engine.world)
-        values |= {"skipped_steps": self.watch.skipped, "bad_samples": self.bad}
+        values |= {"skipped_steps": self.watch.skipped + (not taken), "bad_samples": self.bad}
         if self.device.type == "cuda":
             values["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         if self.step % MONITOR_EVERY == 0:
@@ -161,7 +161,10 @@ class Run:
 
 def _earlier(recipe: Recipe) -> dict[str, object]:
     """Hours of the stages before this one, if it starts from a checkpoint of theirs."""
-    for folder in Path(recipe.init).parents[:2]:  # init is OUT/step-N/model, or OUT/step-N
+    init = Path(recipe.init)
+    for folder in (
+        init.parents[:2] if init.exists() else ()
+    ):  # init is OUT/step-N/model, or OUT/step-N
         if (folder / "summary.json").is_file():
             stages: dict[str, object] = json.loads((folder / "summary.json").read_text()).get(
                 "stages", {}

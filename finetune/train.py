@@ -57,7 +57,7 @@ def loop(run: Run) -> None:
         lr = learning_rate(recipe.schedule, run.step)
         norm, taken = engine.step(lr, partial(run.watch.allows, step.loss))
         run.step, run.position, run.bad = run.step + 1, batch.order.position, run.bad + step.bad
-        run.report(step, lr, norm)
+        run.report(step, lr, norm, taken=taken)
         run.watch.record(step.loss, norm, taken=taken)
 
         last = step.stop or run.step == recipe.steps

@@ -128,8 +128,8 @@ def test_a_run_is_not_begun_over_another(recipe: Recipe) -> None:
 def test_sigterm_saves_and_ends(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     report = Run.report
 
-    def asked(self: Run, *args: Any) -> None:
-        report(self, *args)
+    def asked(self: Run, *args: Any, **named: Any) -> None:
+        report(self, *args, **named)
         if self.step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
