@@ -94,7 +94,7 @@ def build(
         with JobDesk(pipeline, ledger) as desk:
             run = one_pass(pipeline, source, ledger, pool, progress)
             if run.films.wanted_back and not run.stopping:
-                run = one_pass(pipeline, source, ledger, pool, progress)
+                run = one_pass(pipeline, source, ledger, pool, progress, run.failed)
             while not run.stopping and _jobs_have_news(desk, run, wait):
                 run = one_pass(pipeline, source, ledger, pool, progress, desk.troubles)
         if run.stopping:

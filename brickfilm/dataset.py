@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from brickfilm import door
 from brickfilm.errors import UsageError
+from brickfilm.shards import ROW_GROUP_BYTES, SHARD_BYTES
+from brickfilm.shelf import MEDIA_COLUMN
 from brickfilm.stage import digest_of
 
 if TYPE_CHECKING:
@@ -20,13 +22,9 @@ if TYPE_CHECKING:
 
     from brickfilm.publish import Published
 
-ROW_GROUP_BYTES = 32 << 20
-"""Media in a row group: the Hub's viewer reads whole ones and gives up at about 286 MB."""
-SHARD_BYTES = 500 << 20
 FINGERPRINT = ".fingerprint.json"
 FORMAT_VERSION = 1
 CONFIGS = ("clips", "images")
-MEDIA_COLUMN = {"clips": "video", "images": "image"}
 
 
 @dataclass(frozen=True)

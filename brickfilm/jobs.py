@@ -18,7 +18,7 @@ from brickfilm.errors import ItemError, Lost, Spoilt, Waiting
 from brickfilm.lane import Row
 from brickfilm.ledger import Job, Ledger
 from brickfilm.pipeline import AnyStage, Pipeline
-from brickfilm.run import TRIES_WITHOUT_ANSWER, Run
+from brickfilm.run import LOOK_SECONDS, TRIES_WITHOUT_ANSWER, Run
 from brickfilm.stage import Answer, Jobs, Pack
 
 NOT_IN_ANSWER = Spoilt("the job ended without this item", reason="not answered", bill={})
@@ -59,8 +59,14 @@ class JobDesk:
         for position, stage in self._stages.items():
             self._submit(position, stage, run.planned[position])
         while not (collected := self._collect(say)) and wait and self._open() and not run.stopping:
-            time.sleep(min(stage.poll_seconds for stage in self._stages.values()))
+            self._rest(run)
         return collected or len(self.troubles) > known
+
+    def _rest(self, run: Run) -> None:
+        """Until it is time to look again, in short sleeps: a long one outlasts a Ctrl-C."""
+        until = time.monotonic() + self._poll_seconds
+        while not run.stopping and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
 
     def cancel(self, say: Callable[[str], None]) -> None:
         """Ask for the end of every open job, and keep what was answered until then."""
@@ -69,7 +75,11 @@ class JobDesk:
                 service.cancel(job.id)
         while self._open():
             if not self._collect(say):
-                time.sleep(min(stage.poll_seconds for stage in self._stages.values()))
+                time.sleep(self._poll_seconds)
+
+    @property
+    def _poll_seconds(self) -> float:
+        return min(stage.poll_seconds for stage in self._stages.values())
 
     def _open(self) -> list[tuple[Job, Jobs]]:
         by_part = {stage.digest: self._services[n] for n, stage in self._stages.items()}

@@ -132,7 +132,7 @@ class Ledger:
         self._db.execute(
             "INSERT OR REPLACE INTO answers (part, key, answer, seconds, at, item) "
             "VALUES (?, ?, ?, ?, ?, ?)",
-            (part, key, json.dumps(answer, ensure_ascii=False), seconds, time.time(), item),
+            (part, key, _json(answer), seconds, time.time(), item),
         )
 
     def drop(self, part: str, key: str) -> None:
@@ -170,16 +170,18 @@ class Ledger:
         query = "SELECT COALESCE(SUM(COALESCE(settled, reserved)), 0) FROM intents WHERE stage = ?"
         return float(self._db.execute(query, (stage,)).fetchone()[0])
 
-    def forget(self, about: Callable[[str], bool], texts: Iterable[str]) -> int:
+    def forget(self, about: Callable[[str], bool], ids: Iterable[str], texts: Iterable[str]) -> int:
         """Delete what is known of some items; gives how many rows that were.
 
-        about: whether a name (an item, a key, a source, a film) is meant. texts: whatever an answer
-        or its key may contain: answers do not always say which item they are about.
+        about: whether a name (an item, a key, a source, a film) is meant. Answers do not always say
+        which item they are about, so also those go that have one of these ids anywhere, or one of
+        these texts as a whole value: "A man" is no part of "A man rides a horse".
         """
+        held = [*ids, *(f": {_json(text)}" for text in texts)]
         inside = "DELETE FROM answers WHERE instr(key || answer, ?)"
         with self.transaction():
             rows = sum(self._forget(table, column, about) for table, column in NAMED)
-            rows += sum(self._db.execute(inside, (text,)).rowcount for text in texts)
+            rows += sum(self._db.execute(inside, (text,)).rowcount for text in held)
         self._db.execute("VACUUM")  # what was deleted is not left in free pages,
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # nor in the write-ahead log
         return rows
@@ -253,6 +255,11 @@ class Ledger:
         rows = [(film, json.dumps(fact)) for film, fact in facts.items()]
         with self.transaction():
             self._db.executemany("INSERT OR REPLACE INTO films VALUES (?, ?)", rows)
+
+
+def _json(value: Any) -> str:
+    """As answers are written: a value after its name and ": ", with quotes that no other has."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def ledger_frame(folder: str | Path) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -129,5 +128,4 @@ def _delete_files(work: Path, stone: Tombstone) -> int:
 
 def _forget(ledger: Ledger, stone: Tombstone, found: Found) -> int:
     """Rows of the ledger about what is removed: by item, by key, by captions they hold."""
-    held = [json.dumps(text, ensure_ascii=False)[1:-1] for text in found.captions]
-    return ledger.forget(stone.covers, [*found.ids, *held])
+    return ledger.forget(stone.covers, found.ids, found.captions)

@@ -24,7 +24,7 @@ from brickfilm.tombstones import Tombstones
 REJECTED = "__rejected__"
 TRIES_WITHOUT_ANSWER = 3
 LOOK_SECONDS = 0.5
-"""Progress is looked at this often while nothing lands."""
+"""How often a wait looks at progress, and at whether it was told to stop."""
 
 
 class Progress(Protocol):

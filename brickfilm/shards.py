@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SHARD_BYTES = 500 << 20
 """The Hub's own clients cut at this size."""
 ROW_GROUP_BYTES = 16 << 20
-"""A push holds a few of these in memory. The viewer reads whole ones, and gives up at 286 MB."""
+"""A build and a push hold a few row groups in memory. The viewer reads whole ones, up to 286 MB."""
 
 
 @dataclass(frozen=True)

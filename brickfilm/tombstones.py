@@ -77,7 +77,7 @@ class Tombstones:
     @classmethod
     def of(cls, work: Path) -> Tombstones:
         path = work / FILENAME
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
         return cls(tuple(_stone(json.loads(line)) for line in lines if line.strip()))
 
     @property

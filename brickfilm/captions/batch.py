@@ -120,7 +120,7 @@ class CaptionJobs:
 
     def _lines(self, file: str) -> list[str]:
         content = self.client.call(lambda: self.client.api.files.content(file).read())
-        return content.decode().splitlines()
+        return [line for line in content.decode().split("\n") if line.strip()]
 
     def _landed(self, line: str) -> tuple[str, Landed]:
         """The key and answer of one line; an item's error stands in its place."""

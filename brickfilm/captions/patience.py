@@ -38,11 +38,7 @@ def is_free(error: BaseException) -> bool:
         case openai.InternalServerError():
             return True
         case openai.APIConnectionError():  # refused, or no route: nothing was sent
-            return type(error.__cause__).__name__ in (
-                "ConnectError",
-                "ConnectTimeout",
-                "PoolTimeout",
-            )
+            return type(error.__cause__).__name__ in NOT_SENT
     return False
 
 

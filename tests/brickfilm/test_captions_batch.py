@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +150,26 @@ def test_escape_answers_in_a_job_are_answers(server: CaptionServer, tmp_path: Pa
     server.script = lambda asked: answer("no_movement")
     run = batch_build(tmp_path, Album(2, tmp_path), captioner(server), RefusalFilter())
     assert tally(run, "RefusalFilter") == {"rejected: no_movement": 2}
+
+
+def test_an_answer_may_hold_any_line_break(server: CaptionServer, tmp_path: Path) -> None:
+    said = "One brick.\u2028Another\x85brick."
+    server.script = lambda asked: answer("described", said)
+    run = batch_build(tmp_path, Album(2, tmp_path), captioner(server))
+    assert {item.caption.text for item in run.finished} == {" ".join(said.split())}
+
+
+def test_a_wait_for_jobs_ends_when_it_is_told_to(server: CaptionServer, tmp_path: Path) -> None:
+    asks = captioner(server, poll_seconds=60.0)
+    pipeline, executor = Pipeline.of(Album(1, tmp_path), [asks]), LocalExecutor()
+    with Ledger(tmp_path) as ledger, JobDesk(pipeline, ledger) as desk:
+        run = Run(pipeline, ledger, executor)
+        run.go(Album(1, tmp_path).items())
+        threading.Timer(0.5, run.stop).start()
+        began = time.monotonic()
+        desk.advance(run, wait=True, say=lambda words: None)
+        assert time.monotonic() - began < 10
+    executor.close()
 
 
 def test_without_waiting_the_next_run_collects(server: CaptionServer, tmp_path: Path) -> None:

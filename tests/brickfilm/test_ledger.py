@@ -102,6 +102,20 @@ def test_a_read_only_folder_can_be_looked_at(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
 
 
+def test_a_caption_is_forgotten_where_it_is_the_whole_text(tmp_path: Path) -> None:
+    captions = ("A man", "A man rides a horse", 'She said "A man"', "Äh \\ A man", "text")
+    with Ledger(tmp_path) as ledger:
+        with ledger.transaction():
+            for text in captions:
+                ledger.remember("part", text, {"text": text, "model": "toy"})
+            ledger.remember("scan", "film", {"rows": "A man/text"})
+        assert ledger.forget(lambda name: False, (), ["A man"]) == 1
+        assert ledger.forget(lambda name: False, (), ["text"]) == 1
+        assert ledger.forget(lambda name: False, (), [captions[2], captions[3]]) == 2
+        assert ledger.recall("part", "A man rides a horse")
+        assert ledger.recall("scan", "film")
+
+
 def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         ledger._db.execute("PRAGMA max_page_count = 30")
@@ -127,6 +141,6 @@ def test_a_ledger_of_before_answers_named_their_items_is_taken_on(tmp_path: Path
             ledger.remember("part", "new", {"text": "a wall"}, item="clip")
             assert ledger.recall("part", "old") == {}
     with Ledger(tmp_path) as ledger:
-        assert ledger.forget("clip".__eq__, ()) == 1
+        assert ledger.forget("clip".__eq__, (), ()) == 1
         assert ledger.recall("part", "old") == {}
         assert ledger.recall("part", "new") is None

@@ -82,5 +82,13 @@ def test_an_uploader_stays_away_with_films_not_seen_before(tmp_path: Path) -> No
     assert Tombstones.of(tmp_path).objection(replace(new, uploader="grace")) is None
 
 
+def test_a_name_with_a_line_of_its_own_is_read_again(tmp_path: Path) -> None:
+    name = "ada\u2028and\x85grace"
+    stone = Tombstone("uploader", name, "2026-01-01", uploaders=(name,))
+    write_tombstone(tmp_path, stone)
+    write_tombstone(tmp_path, stone)
+    assert Tombstones.of(tmp_path).stones == (stone, stone)
+
+
 def test_no_request_no_objection(tmp_path: Path) -> None:
     assert Tombstones.of(tmp_path).objection(FILM) is None

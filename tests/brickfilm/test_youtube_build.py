@@ -59,6 +59,18 @@ def test_films_go_when_their_clips_are_written_and_come_back_when_pixels_are_nee
     assert sources(tmp_path) == []
 
 
+def test_what_failed_is_not_asked_again_because_a_film_is_wanted_back(
+    tmp_path: Path, site: FilmSite
+) -> None:
+    site.add("dog", b"no film at all " * 99)
+    source = tube([site.file("ant"), site.file("dog")], keep_sources=False)
+    assert built(tmp_path, source).exit_code == 1
+    once = len(site.asked("dog"))
+    assert built(tmp_path, source, max_frames=15).exit_code == 1
+    assert len(site.asked("ant")) > 2
+    assert len(site.asked("dog")) <= 2 * once
+
+
 def test_a_film_whose_clips_failed_is_kept(tmp_path: Path, site: FilmSite) -> None:
     source = tube([site.file("ant")], keep_sources=False)
     blocked = tmp_path / "clips"

@@ -113,7 +113,7 @@ def digest_of_stills(stills: Sequence[bytes]) -> str:
 
 
 def answer(status: str, caption: str = "") -> Says:
-    return Says(json.dumps({"status": status, "caption": caption}))
+    return Says(json.dumps({"status": status, "caption": caption}, ensure_ascii=False))
 
 
 def described(asked: Asked) -> Reply:

@@ -195,7 +195,7 @@ def _expired(name: str) -> dict[str, Any]:
 
 
 def _jsonl(rows: list[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 def _form(content: bytes, kind: str) -> dict[str, bytes]:
