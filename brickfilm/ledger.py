@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from brickfilm.errors import UsageError
 from brickfilm.ledger_file import FILENAME, connect, lock, transaction
+from brickfilm.leftovers import sweep
 from brickfilm.stage import Answer, Part
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Ledger:
         self.work = work
         self._lock = lock(work)
         try:
+            sweep(work)
             self._db = connect(work / FILENAME)
         except BaseException:
             self._lock.close()

@@ -37,6 +37,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "brickfilm.in_use",
         "brickfilm.ledger",
         "brickfilm.ledger_file",
+        "brickfilm.leftovers",
         "brickfilm.licences",
         "brickfilm.media",
         "brickfilm.observe",
