@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +29,7 @@ from brickfilm.sink import write_spans
 from brickfilm.sources import FolderSource, Politeness
 from brickfilm.sources.youtube.fetch import FetchFilm
 from brickfilm.sources.youtube.pace import Pace
-from brickfilm.stage import Want
+from brickfilm.stage import Answer, Stage, Want
 from brickfilm.stages import ClipWriter, FrameSampler
 
 if TYPE_CHECKING:
@@ -85,10 +86,9 @@ def materialize(
     out.mkdir(parents=True, exist_ok=True)
     cutter = Cutter.as_published(shelf, out)
     outcomes: list[Outcome] = []
-    for source_id, clips in frames["clips"].groupby("source_id", sort=False):
-        images = frames["images"] if "images" in frames else clips.iloc[:0]
-        rows = {"clips": clips, "images": images[images.source_id == source_id]}
-        outcomes += _of_one_film(films, cutter, rows)
+    for source_id in dict.fromkeys(s for frame in frames.values() for s in frame.source_id):
+        rows = {c: _rows(frame[frame.source_id == source_id]) for c, frame in frames.items()}
+        outcomes += _of_one_film(films, cutter, rows["clips"], rows.get("images", []))
     counts = Counter(outcome.verdict for outcome in outcomes)
     table = _write_table(outcomes, out / "materialized.csv")
     if not any(o.config == "clips" and o.verdict in WHOLE for o in outcomes):
@@ -174,25 +174,46 @@ def _films_in(sources: Path | None, work: Path, politeness: Politeness | None) -
     folder = FolderSource(sources)
     (probe,) = folder.stages()
     with probe.open(work) as ask:
-        seen = [video for item in folder.items() for video in probe.apply(item, ask(item))]
-    return Films([video for video in seen if isinstance(video, Video)], work, politeness)
+        found = [video for item in folder.items() for video in _probed(probe, ask, item)]
+    return Films(found, work, politeness)
 
 
-def _of_one_film(films: Films, cutter: Cutter, rows: Mapping[str, pd.DataFrame]) -> list[Outcome]:
-    clips = _rows(rows["clips"])
-    stills = {row["clip_id"]: row for row in _rows(rows["images"])}
+def _probed(
+    probe: Stage[Any, Any], ask: Callable[[Listing], Answer], item: Listing
+) -> Iterator[Video]:
+    """The film of a file; nothing of one that is none: the rows that want it will be gone."""
+    with suppress(ItemError):
+        yield from (v for v in probe.apply(item, ask(item)) if isinstance(v, Video))
+
+
+def _of_one_film(
+    films: Films, cutter: Cutter, clips: list[Row], images: list[Row]
+) -> list[Outcome]:
+    stills = {row["clip_id"]: row for row in images}
+    shown = {row["id"] for row in clips}
+    alone = [_place(row) for row in images if row["clip_id"] not in shown]
     try:
-        video = films.film(clips[0])
+        video = films.film([*clips, *alone][0])
         spans = Clock.of(cutter.work / video.path)
     except (ItemError, UsageError) as error:
-        every = [("clips", row) for row in clips] + [("images", row) for row in stills.values()]
+        every = [("clips", row) for row in clips] + [("images", row) for row in images]
         return [Outcome(config, row, "gone", str(error)) for config, row in every]
     video = replace(video, clock_jumps=spans.jumps)
-    cut = cutter.cut([Clip(video=video, span=spans.of_row(row, video)) for row in clips])
+    # frame numbers say nothing of another copy
+    places = clips + [row for row in alone if film_of(row["id"]) == video.id]
+    wanted = [Clip(video=video, span=spans.of_row(row, video)) for row in places]
+    cut = cutter.cut(wanted) if wanted else []
+    made = {row["id"]: one for row, one in zip(places, cut, strict=True)}
     outcomes: list[Outcome] = []
-    for row, made in zip(clips, cut, strict=True):
-        outcomes += _compared(row, stills.get(row["id"]), made)
-    return outcomes
+    for row in clips:
+        outcomes += _compared(row, stills.get(row["id"]), made[row["id"]])
+    return outcomes + [_compared_alone(stills[row["id"]], made.get(row["id"])) for row in alone]
+
+
+def _place(image: Row) -> Row:
+    """An image whose clip was not published, as the clip's row: its id says which frames it has."""
+    _, first, last = image["clip_id"].rsplit("-", 2)
+    return {**image, "id": image["clip_id"], "start_frame": int(first), "end_frame": int(last)}
 
 
 def _rows(frame: pd.DataFrame) -> list[Row]:
@@ -215,6 +236,18 @@ def _compared(
         same = image.sha256 == still["sha256"]
         looks: Verdict = "same pictures" if verdict in WHOLE else "differs"
         yield Outcome("images", still, "same bytes" if same else looks, note, image)
+
+
+def _compared_alone(still: Row, made: tuple[Clip, Image] | ItemError | None) -> Outcome:
+    """How an image came out whose clip was not published: nothing but its bytes can tell."""
+    if made is None:
+        return Outcome("images", still, "differs", "another copy, and its clip was not published")
+    if isinstance(made, ItemError):
+        return Outcome("images", still, "differs", str(made))
+    _, image = made
+    if image.sha256 == still["sha256"]:
+        return Outcome("images", still, "same bytes", "", image)
+    return Outcome("images", still, "differs", "other bytes, and its clip was not published")
 
 
 def _clip_verdict(row: Row, clip: Clip) -> tuple[Verdict, str]:

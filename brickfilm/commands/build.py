@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Protocol, runtime_checkable
 
 import cloudpickle
@@ -16,11 +17,14 @@ from rich.console import Console
 
 from brickfilm.build import build, rehearse
 from brickfilm.errors import BrickfilmError, Interrupted, UsageError
+from brickfilm.ledger import Outcome
 from brickfilm.pipeline import AnyStage, Source
 from brickfilm.records import Listing, Video
 from brickfilm.stage import Stage
 
 console = Console()
+NAMED = 10
+"""Failures that a build names itself."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,12 @@ def run_build(recipe: Recipe, out: Path, *, wait: bool = True) -> None:
     console.print(
         f"dataset: {out / 'dataset'}\nreport:  {built.dataset.report_path}", soft_wrap=True
     )
+    _name_failures(built.outcomes)
+    status = f"brickfilm status {quote(str(out))}"
     if not any(rows for splits in built.dataset.values() for rows in splits.values()):
-        console.print(f"nothing came through: brickfilm status {out} says why", soft_wrap=True)
+        console.print(f"nothing came through: {status} says why", soft_wrap=True)
     if built.exit_code:
-        console.print(f"not everything is done: brickfilm status {out}", soft_wrap=True)
+        console.print(f"not everything is done: {status}", soft_wrap=True)
     raise typer.Exit(built.exit_code)
 
 
@@ -159,12 +165,20 @@ def rehearse_build(recipe: Recipe, out: Path, training: Path | None = None) -> N
         from brickfilm.commands.hub import planned_survival_table
 
         console.print(planned_survival_table(pipeline, run, training))
-    for trouble in run.outcomes:
-        if trouble.outcome == "failed" or (trouble.kind, trouble.outcome) == (
-            "listing",
-            "rejected",
-        ):
-            console.print(f"{trouble.outcome}: {trouble.message}", highlight=False, soft_wrap=True)
+    _name_failures(run.outcomes)
+
+
+def _name_failures(outcomes: Sequence[Outcome]) -> None:
+    """What failed, and which footage was turned away, each once; the rest is for `status`."""
+    messages = dict.fromkeys(
+        f"{o.outcome}: {o.message}"
+        for o in outcomes
+        if o.outcome == "failed" or (o.kind, o.outcome) == ("listing", "rejected")
+    )
+    for message in list(messages)[:NAMED]:
+        console.print(message, highlight=False, markup=False, soft_wrap=True)
+    if len(messages) > NAMED:
+        console.print(f"... and {len(messages) - NAMED} more")
 
 
 def lock_recipe(recipe: Recipe, out: Path, *, allow_drift: bool) -> Recipe:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from brickfilm.errors import UsageError
+from brickfilm.ledger_file import FILENAME as LEDGER
 from brickfilm.media import probe, sha256_of
 from brickfilm.records import Listing, Video
 from brickfilm.stage import Answer, Resources, Stage
@@ -60,13 +61,19 @@ class FolderSource:
 def _films(path: str) -> Iterable[Path]:
     place = Path(path)
     if place.is_dir():
-        return (p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        films = (p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        return (film for film in films if not _is_cut_here(film))
     if place.exists():
         return (place,)
     if has_magic(path):
         found = glob(path, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
         return (p for p in map(Path, found) if p.is_file())
     raise UsageError(f"there is no {path!r}: give a folder, a file or a glob of films")
+
+
+def _is_cut_here(film: Path) -> bool:
+    """Whether it is a clip of a build whose work folder lies among the films: no footage."""
+    return film.parent.name == "clips" and (film.parent.parent / LEDGER).is_file()
 
 
 @dataclass(frozen=True, kw_only=True)

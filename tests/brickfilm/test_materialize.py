@@ -22,6 +22,7 @@ from brickfilm.materialize import NothingCameBack, materialize
 from brickfilm.publish import Push, push_to_hub
 from brickfilm.render import BrickFilm
 from brickfilm.render.encode import Encoding
+from brickfilm.saved import without_rows
 from brickfilm.shelf import find_dataset
 from tests.servers.films import film_site
 from tests.servers.hub import HubServer
@@ -55,15 +56,54 @@ def published(hub: HubServer, built: Path) -> str:
 def test_the_same_films_give_the_same_bytes(
     published: str, built: Path, films: Path, tmp_path: Path
 ) -> None:
-    done = materialize(find_dataset(published), tmp_path, sources=films)
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    (folder / "empty.mp4").touch()  # which no row wants
+    done = materialize(find_dataset(published), tmp_path / "again", sources=folder)
     assert done.is_whole
     assert set(done.counts) == {"same bytes"}
-    again, first = (load_dataset(str(work / "dataset")) for work in (tmp_path, built))
+    again, first = (load_dataset(str(w / "dataset")) for w in (tmp_path / "again", built))
     assert contents(again) == contents(first)
 
 
 def contents(splits: DatasetDict) -> dict[str, list[bytes]]:
     return {name: [video["bytes"] for video in rows["video"]] for name, rows in splits.items()}
+
+
+def test_images_whose_clips_were_not_published_come_back_too(
+    built: Path, films: Path, tmp_path: Path
+) -> None:
+    rest = tmp_path / "rest"
+    shutil.copytree(built / "dataset", rest)
+    clips, images = (pd.read_parquet(rest / config) for config in ("clips", "images"))
+    for file in sorted((rest / "clips").glob("*.parquet")):
+        without_rows(file, file.with_suffix(".less"), "video", {clips.id[0]})
+        file.with_suffix(".less").replace(file)
+    done = materialize(find_dataset(rest), tmp_path / "out", sources=films)
+    assert done.is_whole
+    assert done.counts.total() == len(clips) - 1 + len(images)
+    again = pd.read_parquet(tmp_path / "out" / "dataset" / "images")
+    assert sorted(again.id) == sorted(images.id)
+
+
+def test_an_image_alone_is_told_nothing_of_by_another_copy(
+    built: Path, films: Path, tmp_path: Path
+) -> None:
+    rest, others = tmp_path / "rest", tmp_path / "others"
+    shutil.copytree(built / "dataset", rest)
+    others.mkdir()
+    for seed in (1, 2):
+        film = BrickFilm(seed=seed, length=5, size=(128, 72), encoding=Encoding(crf=30))
+        film.render(others / f"{seed}.mp4")
+    clips = pd.read_parquet(rest / "clips")
+    for file in sorted((rest / "clips").glob("*.parquet")):
+        without_rows(file, file.with_suffix(".less"), "video", {clips.id[0]})
+        file.with_suffix(".less").replace(file)
+    done = materialize(find_dataset(rest), tmp_path / "out", sources=others)
+    table = pd.read_csv(done.table)
+    alone = table[table.id.str.startswith(clips.id[0])]
+    assert list(alone.verdict) == ["differs"]
+    assert "another copy" in alone.note.item()
 
 
 def test_films_that_are_nowhere_are_gone_row_by_row(published: str, tmp_path: Path) -> None:

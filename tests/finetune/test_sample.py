@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -407,19 +408,20 @@ def test_ctrl_c_in_the_middle_leaves_nothing_half_made(toy_model: Path, tmp_path
     assert sample(toy_model, "--prompt", PROMPT, "--out", out)
 
 
-@pytest.fixture
+@contextmanager
 def no_room() -> Iterator[None]:
-    """The system cuts every file at 512 bytes, as if no more fitted."""
+    """The system cuts every file at 512 bytes, as if no more fitted; pytest's own report too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("kind", ["mp4", "gif", "png", "npy"])
-@pytest.mark.usefixtures("no_room")
 def test_a_full_disk_leaves_nothing_half_made(kind: str, toy_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(SamplingError, match="make room, or name another --out"):
+    with pytest.raises(SamplingError, match="make room, or name another --out"), no_room():
         sample(toy_model, "--prompt", PROMPT, "--out", tmp_path / "out", "--format", kind)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".sampling.lock"]
 

@@ -33,6 +33,15 @@ def test_a_folder_lists_its_films_by_name_and_opens_none(tmp_path: Path) -> None
     assert names(FolderSource(tmp_path, tmp_path / "b.mp4")) == ["b.mp4", "deep/a.MKV"]
 
 
+def test_clips_of_a_build_among_the_films_are_no_footage(tmp_path: Path) -> None:
+    for name in ("film.mp4", "clips/a.mp4", "build/clips/b.mp4", "other/clips/c.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "ledger.sqlite").touch()
+    (tmp_path / "build" / "ledger.sqlite").touch()
+    assert names(FolderSource(tmp_path)) == ["film.mp4", "other/clips/c.mp4"]
+
+
 def test_equal_names_in_two_folders_stay_apart(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
