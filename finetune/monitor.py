@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import torch
@@ -49,19 +51,23 @@ class Host:
 
 
 class Gpu:
-    """Utilisation, memory and power of one GPU, by NVML."""
+    """Utilisation, memory and power of one GPU, by NVML; what a GPU does not tell is left out."""
 
-    def __init__(self, pynvml: Any, number: int) -> None:
+    def __init__(self, pynvml: Any, uuid: str) -> None:
         self._nvml = pynvml
-        self._gpu = pynvml.nvmlDeviceGetHandleByIndex(number)
+        self._gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
 
     def read(self) -> dict[str, float]:
-        memory = self._nvml.nvmlDeviceGetMemoryInfo(self._gpu)
-        return {
-            "gpu_percent": self._nvml.nvmlDeviceGetUtilizationRates(self._gpu).gpu,
-            "gpu_memory_gib": memory.used / 2**30,
-            "gpu_watts": self._nvml.nvmlDeviceGetPowerUsage(self._gpu) / 1000,
+        figures: dict[str, Callable[[], float]] = {
+            "gpu_percent": lambda: self._nvml.nvmlDeviceGetUtilizationRates(self._gpu).gpu,
+            "gpu_memory_gib": lambda: self._nvml.nvmlDeviceGetMemoryInfo(self._gpu).used / 2**30,
+            "gpu_watts": lambda: self._nvml.nvmlDeviceGetPowerUsage(self._gpu) / 1000,
         }
+        read = {}
+        for name, figure in figures.items():
+            with suppress(self._nvml.NVMLError):  # a part of a GPU has no power of its own
+                read[name] = figure()
+        return read
 
 
 class Both:
@@ -96,6 +102,7 @@ def _gpu(device: torch.device) -> Monitor:
         return NoMonitor()
     try:
         pynvml.nvmlInit()
-        return Gpu(pynvml, device.index or 0)
+        # not by number: NVML counts GPUs that CUDA_VISIBLE_DEVICES hides
+        return Gpu(pynvml, str(torch.cuda.get_device_properties(device).uuid))
     except pynvml.NVMLError:
         return NoMonitor()
