@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # later, its defaults would hold the group for ever
 from torch import Tensor
 
 from finetune.config import Recipe
@@ -59,7 +61,7 @@ def ranks(
         ) from error
     finally:
         if started:
-            dist.destroy_process_group()
+            _part()
 
 
 def _join(recipe: Recipe, device: torch.device) -> bool:
@@ -74,6 +76,16 @@ def _join(recipe: Recipe, device: torch.device) -> bool:
         )
         return True
     return False
+
+
+def _part() -> None:
+    """Leave the process group, and end its threads.
+
+    ColossalAI's wrappers hold the group in circles of references. Left to the interpreter's end, a
+    thread of gloo that still gives back a tensor there takes the process down with SIGABRT.
+    """
+    dist.destroy_process_group()
+    gc.collect()
 
 
 def total(values: Tensor) -> Tensor:

@@ -21,11 +21,15 @@ def train(
 ) -> dict[str, object]:
     """Train one stage to its last step, or until SIGTERM; gives the run's summary."""
     device = choose_device(recipe)
-    remedy = partial(what_fits, recipe, device)
-    with (
-        ranks(recipe, device, remedy),
-        open_run(recipe, device, resume=resume, new_data=new_data) as run,
-    ):
+    with ranks(recipe, device, remedy=partial(what_fits, recipe, device)):
+        return _run(recipe, device, resume=resume, new_data=new_data)
+
+
+def _run(
+    recipe: Recipe, device: torch.device, *, resume: str | None, new_data: bool
+) -> dict[str, object]:
+    """A run from its opening to its summary: nothing of it is held when the ranks part."""
+    with open_run(recipe, device, resume=resume, new_data=new_data) as run:
         loop(run)
         return run.summary()
 
