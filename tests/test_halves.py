@@ -1,0 +1,69 @@
+"""The two halves together: they meet at the columns, and count alike what a recipe uses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brickfilm.export.buckets import Bucket, Size, TrainingRecipe
+from finetune.config import Bucket as TrainerBucket
+from finetune.data.buckets import aspect_ratios, assign, slots
+
+ENDS = 20  # steps at either end, whose mean losses are compared
+
+buckets = st.lists(
+    st.builds(
+        Bucket,
+        resolution=st.sampled_from(sorted(aspect_ratios())),
+        frames=st.sampled_from([1, 4, 16, 32, 64]),
+        batch=st.just(1),
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda bucket: (bucket.resolution, bucket.frames),
+)
+sizes = st.builds(
+    Size,
+    frames=st.integers(1, 300),
+    height=st.integers(90, 2200),
+    width=st.integers(90, 4000),
+)
+
+
+@given(buckets, st.integers(1, 6), st.lists(sizes, min_size=1, max_size=20))
+def test_both_halves_put_a_clip_into_the_same_bucket(
+    asked: list[Bucket], interval: int, clips: list[Size]
+) -> None:
+    recipe = TrainingRecipe("any", asked, interval)
+    theirs = [TrainerBucket(resolution=b.resolution, frames=b.frames, batch=1) for b in asked]
+    frames, height, width = (np.array(column) for column in zip(*clips, strict=True))
+    numbers = assign(frames, height, width, theirs, interval=interval)
+    places = [slots(theirs)[n].bucket if n >= 0 else None for n in numbers]
+    for clip, place in zip(clips, places, strict=True):
+        fate = recipe.fate(clip)
+        ours = (fate.resolution, fate.frames) if isinstance(fate, Bucket) else None
+        assert ours == (place and (place.resolution, place.frames)), clip
+
+
+@pytest.mark.slow
+def test_the_demo_film_becomes_a_checkpoint(tmp_path: Path) -> None:
+    """What `make tiny` does, with the recipe as it stands."""
+    brickfilm = Path(sys.executable).with_name("brickfilm")
+    for command in (
+        [brickfilm, "demo", "--out", "work/demo"],
+        [sys.executable, "-m", "finetune.cache", "tiny/cpu"],
+        [sys.executable, "-m", "finetune", "tiny/cpu", "--resume", "auto"],
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    out = tmp_path / "work/tiny/run"
+    manifest = json.loads((out / "step-00000200/manifest.json").read_text())
+    assert manifest["step"] == 200
+    losses = [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert sum(losses[-ENDS:]) <= 0.8 * sum(losses[:ENDS])
