@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -38,18 +38,24 @@ class Executor(Protocol):
 
 
 class Bench:
-    """The stages that are open in one worker: each opened once, at its first call."""
+    """The stages that are open in one worker: each opened once, at its first call.
+
+    A stage is told from others by what its caller says, not by its digest: that is the same for
+    another address, key or time limit.
+    """
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, Path], Callable[..., Any]] = {}
+        self._open: dict[tuple[Hashable, Path], Callable[..., Any]] = {}
         self._exits = ExitStack()
         self._lock = threading.Lock()
 
-    def perform(self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> Delivery:
-        """Ask the stage for each want."""
+    def perform(
+        self, name: Hashable, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]
+    ) -> Delivery:
+        """Ask the stage that goes by this name for each want."""
         started = time.perf_counter()
         try:
-            landed = stage.perform(self._asker(stage, work), wants)
+            landed = stage.perform(self._asker(name, stage, work), wants)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise WorkdirUnusable(
@@ -58,12 +64,11 @@ class Bench:
             raise
         return Delivery(landed, time.perf_counter() - started)
 
-    def _asker(self, stage: Stage[Any, Any], work: Path) -> Callable[..., Any]:
+    def _asker(self, name: Hashable, stage: Stage[Any, Any], work: Path) -> Callable[..., Any]:
         with self._lock:
-            place = (stage.digest, work)
-            if place not in self._open:
-                self._open[place] = self._exits.enter_context(stage.open(work))
-            return self._open[place]
+            if (name, work) not in self._open:
+                self._open[name, work] = self._exits.enter_context(stage.open(work))
+            return self._open[name, work]
 
     def close(self) -> None:
         """Close every open stage."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ import types
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,11 @@ class LocalExecutor:
 
     def __init__(self, processes: int | None = None) -> None:
         self._processes = processes or len(os.sched_getaffinity(0))
+        self._context = _Context()
         self._pool: ProcessPoolExecutor | None = None
-        self._threads: dict[str, ThreadPoolExecutor] = {}
+        self._threads: dict[tuple[str, int], ThreadPoolExecutor] = {}
+        self._seen: dict[int, Stage[Any, Any]] = {}
+        self._packed: dict[int, bytes] = {}
         self._quarantine = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
         self._bench = Bench()
         self._lock = threading.Lock()
@@ -49,14 +51,16 @@ class LocalExecutor:
 
     def submit(self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> Future[Delivery]:
         """Start a call in a thread or a process, as the stage's resources say."""
+        self._seen[id(stage)] = stage  # kept, or another stage could get its id
         if stage.resources.pool == "thread":
-            return self._thread_pool(stage).submit(self._bench.perform, stage, work, wants)
+            perform = self._bench.perform
+            return self._thread_pool(stage).submit(perform, id(stage), stage, work, wants)
         return self._submit_to_process(stage, work, wants)
 
     def close(self, *, now: bool = False) -> None:
         """Free every worker; `now` kills processes and does not wait for threads."""
-        if self._pool and now:
-            _kill_workers()
+        if now:
+            self._context.kill()
         for pool in (self._pool, self._quarantine, *self._threads.values()):
             if pool:
                 pool.shutdown(wait=not now, cancel_futures=True)
@@ -64,11 +68,11 @@ class LocalExecutor:
             self._bench.close()
 
     def _thread_pool(self, stage: Stage[Any, Any]) -> ThreadPoolExecutor:
-        if stage.digest not in self._threads:
-            self._threads[stage.digest] = ThreadPoolExecutor(
-                self.width(stage), thread_name_prefix=stage.name
-            )
-        return self._threads[stage.digest]
+        width = self.width(stage)
+        if (stage.digest, width) not in self._threads:
+            pool = ThreadPoolExecutor(width, thread_name_prefix=stage.name)
+            self._threads[stage.digest, width] = pool
+        return self._threads[stage.digest, width]
 
     def _submit_to_process(
         self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]
@@ -79,18 +83,26 @@ class LocalExecutor:
         def hand_over(inner: Future[bytes]) -> None:
             error = inner.exception()
             if isinstance(error, BrokenProcessPool):
-                self._quarantine.submit(_settle, outer, lambda: _one_by_one(stage, work, wants))
+                self._quarantine.submit(
+                    _settle, outer, lambda: self._one_by_one(stage, work, wants)
+                )
             else:
                 _settle(outer, lambda: cloudpickle.loads(inner.result()))
 
-        self._send(cloudpickle.dumps((stage, work, wants))).add_done_callback(hand_over)
+        self._send(self._payload(stage, work, wants)).add_done_callback(hand_over)
         return outer
+
+    def _payload(self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> bytes:
+        """A call as a worker gets it; a stage is the same bytes each time, and goes by them."""
+        if id(stage) not in self._packed:
+            self._packed[id(stage)] = cloudpickle.dumps(stage)
+        return cloudpickle.dumps((self._packed[id(stage)], work, wants))  # type: ignore[no-any-return]
 
     def _send(self, payload: bytes) -> Future[bytes]:
         """Submit to the pool; a pool that a dying worker broke is replaced."""
         with self._lock:
             for _ in range(2):
-                self._pool = self._pool or _spawned_pool(self._processes)
+                self._pool = self._pool or self._spawned_pool(self._processes)
                 try:
                     return self._pool.submit(_perform, payload)
                 except BrokenProcessPool:
@@ -98,19 +110,24 @@ class LocalExecutor:
                     self._pool = None
             raise BrokenProcessPool("worker processes die as they start: is memory left?")
 
+    def _one_by_one(self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> Delivery:
+        """Retry a dead worker's wants, each alone in a process: who kills it is known."""
+        started = time.perf_counter()
+        landed = []
+        for want in wants:
+            with self._spawned_pool(1) as pool:
+                try:
+                    answer = pool.submit(_perform, self._payload(stage, work, [want])).result()
+                    landed.extend(cloudpickle.loads(answer).landed)
+                except BrokenProcessPool:
+                    landed.append(WorkerDied(f"{want.item.id} kills the process of {stage.name}"))
+        return Delivery(landed, time.perf_counter() - started)
 
-def _one_by_one(stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> Delivery:
-    """Retry a dead worker's wants, each alone in a process of its own: who kills it is known."""
-    started = time.perf_counter()
-    landed = []
-    for want in wants:
-        with _spawned_pool(1) as pool:
-            try:
-                payload = pool.submit(_perform, cloudpickle.dumps((stage, work, [want]))).result()
-                landed.extend(cloudpickle.loads(payload).landed)
-            except BrokenProcessPool:
-                landed.append(WorkerDied(f"{want.item.id} kills the process of {stage.name}"))
-    return Delivery(landed, time.perf_counter() - started)
+    def _spawned_pool(self, processes: int) -> ProcessPoolExecutor:
+        """Always spawn, never fork: a forked orphan keeps the ledger's lock and threads' mess."""
+        return ProcessPoolExecutor(
+            processes, mp_context=self._context, initializer=_start, initargs=(os.getpid(),)
+        )
 
 
 def _settle(outer: Future[Delivery], get: Any) -> None:
@@ -137,8 +154,9 @@ def _leave_with(driver: int) -> None:
 
 
 def _perform(payload: bytes) -> bytes:
-    stage, work, wants = cloudpickle.loads(payload)
-    return cloudpickle.dumps(_BENCH.perform(stage, work, wants))  # type: ignore[no-any-return]
+    packed, work, wants = cloudpickle.loads(payload)
+    delivery = _BENCH.perform(packed, cloudpickle.loads(packed), work, wants)
+    return cloudpickle.dumps(delivery)  # type: ignore[no-any-return]
 
 
 _BENCH = Bench()  # what a worker process keeps open between calls
@@ -157,7 +175,21 @@ class _HiddenMainProcess(SpawnProcess):
 
 
 class _Context(SpawnContext):
-    Process = _HiddenMainProcess
+    """Starts the processes of one executor, and knows them: a program may have others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802
+        process = _HiddenMainProcess(*args, **options)
+        self._started.append(process)
+        return process
+
+    def kill(self) -> None:
+        for process in self._started:
+            if process.is_alive():
+                process.kill()
 
 
 @contextmanager
@@ -168,16 +200,3 @@ def _hidden_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-def _spawned_pool(processes: int) -> ProcessPoolExecutor:
-    """Always spawn, never fork: a forked orphan keeps the ledger's lock and the threads' mess."""
-    return ProcessPoolExecutor(
-        processes, mp_context=_Context(), initializer=_start, initargs=(os.getpid(),)
-    )
-
-
-def _kill_workers() -> None:
-    for process in multiprocessing.active_children():
-        with suppress(OSError):
-            process.kill()
