@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from brickfilm.errors import UsageError
 
 OPEN = {
-    "cc0-1.0": r"cc0|public domain|pdm|no known copyright",
-    "cc-by-sa-4.0": r"(cc|creative commons).{0,40}(by-sa|sharealike|share alike)",
-    "cc-by-3.0": r"(cc.by.3|creative commons.{0,30}3\.0)",
-    "cc-by-4.0": r"(cc.by\b|creative commons.{0,40}(attribution|reuse allowed|by\b))",
-    "apache-2.0": r"\bapache",
+    "cc0-1.0": r"cc0|public.?domain|pdm|no known copyright",
+    "cc-by-sa": r"(cc|creative.?commons).{0,40}(by-sa|share.?alike)",
+    "cc-by": r"(cc.by\b|creative.?commons.{0,40}(attribution|reuse allowed|\bby\b))",
+    "apache-2.0": r"^(the )?apache(.licen[cs]e)?(,? version)?([ -]?2(\.0)?)?$",
     "bsd-3-clause": r"\bbsd\b",
-    "mit": r"\bmit\b",
+    "mit": r"^(the )?mit( licen[cs]e)?$",
 }
 """Hub identifiers and how sources write them; the first that fits counts. YouTube's one open
 licence reads 'Creative Commons Attribution license (reuse allowed)'."""
-CLOSED = re.compile(r"(non.?commercial|no.?deriv|\bnc\b|\bnd\b|-nc|-nd)", re.IGNORECASE)
+VERSIONS = {"cc-by": ("2.0", "2.5", "3.0", "4.0"), "cc-by-sa": ("3.0", "4.0")}
+"""Those with an identifier of their own on the Hub, where others go by 'cc'; unnamed, the last."""
+CLOSED = re.compile(
+    r"(non.?commercial|no.?deriv|\bnc\b|\bnd\b|-nc|-nd|rights reserved|\bnot\b)", re.IGNORECASE
+)
 """Clips are cut and scaled: 'no derivatives' forbids it; 'non-commercial' binds who takes them."""
 
 
@@ -47,7 +50,23 @@ def hub_licence(written: str) -> str | None:
     if CLOSED.search(written):
         return None
     words = written.strip().lower().replace("_", "-")
-    return next((name for name, sign in OPEN.items() if re.search(sign, words)), None)
+    name = next((name for name, sign in OPEN.items() if re.search(sign, words)), None)
+    if name is None or name not in VERSIONS:
+        return name
+    told = re.search(r"\b\d\.\d\b", words)
+    version = told[0] if told else VERSIONS[name][-1]
+    return f"{name}-{version}" if version in VERSIONS[name] else "cc"
+
+
+def known_licence(written: str) -> str:
+    """A licence in somebody's own words; raises UsageError where we cannot tell if it is open."""
+    if not written or hub_licence(written) or CLOSED.search(written):
+        return written
+    names = [f"{name}-{VERSIONS[name][-1]}" if name in VERSIONS else name for name in OPEN]
+    raise UsageError(
+        f"licence={written!r} is not known: write {', '.join(names)} or their like, "
+        "or 'all rights reserved' for films that nobody may pass on"
+    )
 
 
 def common_licence(written: Iterable[str]) -> str:
