@@ -117,7 +117,7 @@ def facts_of(
     described = clips[clips.caption.fillna("") != ""].caption
     return Facts(
         splits=[s for config, frame in frames.items() for s in _split_facts(config, frame, sizes)],
-        licences=list(_licence_shares(clips)),
+        licences=list(_licence_shares(frames)),
         histograms=list(_histograms(clips)),
         caption_status={str(k): int(n) for k, n in clips.caption_status.value_counts().items()},
         caption_words=described.map(lambda text: len(text.split())).mean()
@@ -129,7 +129,7 @@ def facts_of(
         captioners=list(_captioners(clips)),
         caption_audit=_audit(described.tolist()),
         near_duplicates=_near_duplicates(clips),
-        films=int(clips.source_id.nunique()),
+        films=len({source for rows in frames.values() for source in rows.source_id}),
         build=build,
     )
 
@@ -180,10 +180,19 @@ def _split_facts(
         yield SplitFacts(config, str(split), len(rows), hours, size)
 
 
-def _licence_shares(clips: pd.DataFrame) -> Iterator[LicenceShare]:
-    for written, rows in clips.groupby(clips.licence.fillna("")):
-        hours = float(rows.duration.sum()) / 3600
-        yield LicenceShare(str(written), len(rows), hours, int(rows.source_id.nunique()))
+def _licence_shares(frames: Mapping[str, pd.DataFrame]) -> Iterator[LicenceShare]:
+    """Of clips and stills: a still may be all that is left of a film."""
+    clips = frames["clips"]
+    stills = frames.get("images", clips[:0])
+    for written in sorted({*clips.licence.fillna(""), *stills.licence.fillna("")}):
+        moving, still = (rows[rows.licence.fillna("") == written] for rows in (clips, stills))
+        yield LicenceShare(
+            written,
+            films=len({*moving.source_id, *still.source_id}),
+            clips=len(moving),
+            stills=len(still),
+            hours=float(moving.duration.sum()) / 3600,
+        )
 
 
 def _histograms(clips: pd.DataFrame) -> Iterator[Histogram]:

@@ -35,9 +35,11 @@ class LicenceShare:
     """One licence, as the sources write it, and how much of the dataset is under it."""
 
     written: str
-    clips: int
-    hours: float
     films: int
+    clips: int
+    stills: int
+    hours: float
+    """Of the clips."""
 
     @property
     def hub_id(self) -> str | None:
@@ -82,7 +84,7 @@ def guard_pixels(counts: Mapping[str, int]) -> None:
         return
     listed = ", ".join(f"{n} under {w or 'no stated licence'!r}" for w, n in closed.items())
     raise NotYoursToShare(
-        f"{sum(closed.values())} of {sum(counts.values())} clips have no open licence ({listed}): "
-        "publish references with media='none' (--media none); or, if you hold the rights to these "
-        "pictures, say so: i_have_the_rights=True (--i-have-the-rights)"
+        f"{sum(closed.values())} of {sum(counts.values())} clips and stills have no open licence "
+        f"({listed}): publish references with media='none' (--media none); or, if you hold the "
+        "rights to these pictures, say so: i_have_the_rights=True (--i-have-the-rights)"
     )

@@ -221,8 +221,13 @@ def _open(where: str | Path | Shelf) -> Shelf:
 def _guard(shelf: Shelf, push: Push) -> None:
     """Raises NotYoursToShare for pixels that nobody may pass on, as far as we were told."""
     if push.media != "none" and not push.i_have_the_rights:
-        licences = shelf.frame("clips", ["licence"])["licence"].fillna("")
-        guard_pixels({str(name): int(rows) for name, rows in licences.value_counts().items()})
+        guard_pixels(
+            Counter(
+                str(written or "")
+                for config in shelf.configs
+                for written in shelf.frame(config, ["licence"])["licence"]
+            )
+        )
 
 
 def _prepare(api: HfApi, push: Push) -> str:

@@ -126,7 +126,7 @@ def test_several_licences_are_other_and_told_one_by_one(tmp_path: Path) -> None:
     both = facts_of({"clips": pd.concat([frames["clips"], more])}, BuildFacts(), {})
     said = text(both)
     assert "license: other" in said
-    assert "| all rights reserved | no | 1 | 1 |" in said
+    assert "| all rights reserved | no | 1 | 1 | 0 |" in said
 
 
 @pytest.mark.parametrize(

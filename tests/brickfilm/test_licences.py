@@ -59,7 +59,7 @@ def test_a_card_has_one_licence_or_other() -> None:
 
 def test_one_closed_clip_stops_a_push_and_is_counted() -> None:
     guard_pixels({"CC0": 10})
-    with pytest.raises(NotYoursToShare, match=r"3 of 13 clips .*'no stated licence'"):
+    with pytest.raises(NotYoursToShare, match=r"3 of 13 clips and stills .*'no stated licence'"):
         guard_pixels({"CC0": 10, "": 3})
 
 

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import av
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, IterableDataset, load_dataset
 from huggingface_hub import HfApi
@@ -71,11 +72,27 @@ def test_pixels_without_an_open_licence_stay_here_unless_you_say_so(
     hub: HubServer, tmp_path: Path
 ) -> None:
     toy_dataset(tmp_path, films=1, clips=2, licence="Standard YouTube License")
-    with pytest.raises(NotYoursToShare, match=r"2 of 2 .*'Standard YouTube License'.*--media none"):
+    with pytest.raises(NotYoursToShare, match=r"4 of 4 .*'Standard YouTube License'.*--media none"):
         push_to_hub(tmp_path, Push(repo_id=REPO))
     assert not hub.requests
     push_to_hub(tmp_path, Push(repo_id=REPO, i_have_the_rights=True))
     assert len(load()) == 2
+
+
+def test_a_still_whose_clip_was_left_out_needs_a_licence_too(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    toy_dataset(tmp_path, films=1, clips=1)
+    (stills,) = (tmp_path / "dataset/images").glob("*.parquet")
+    table = pq.read_table(stills)
+    place = table.schema.get_field_index("licence")
+    pq.write_table(table.set_column(place, "licence", [["all rights reserved"]]), stills)
+    with pytest.raises(NotYoursToShare, match=r"1 of 2 .*'all rights reserved'"):
+        push_to_hub(tmp_path, Push(repo_id=REPO))
+    assert not hub.requests
+    card = plan_push(tmp_path, Push(repo_id=REPO)).card.text
+    assert "license: other" in card
+    assert "| all rights reserved | no | 1 | 0 | 1 | 0.0 s |" in card
 
 
 def test_a_dry_run_sends_nothing_and_tells_the_truth(hub: HubServer, built: Path) -> None:
