@@ -78,6 +78,10 @@ def build(
         bool,
         typer.Option("--sound", help="clips keep their films' sound; without it they have none"),
     ] = False,
+    licence: Annotated[
+        str, typer.Option(help="of the films in a folder, such as 'CC BY 4.0'; `push` asks for it")
+    ] = "",
+    uploader: Annotated[str, typer.Option(help="who made the films in a folder")] = "",
     dry_run: DryRun = False,
     recipe_for: Annotated[
         Path | None,
@@ -92,7 +96,7 @@ def build(
     """Build a captioned dataset; run it again to go on where it stopped."""
     from brickfilm.commands.build import lock_recipe, recipe_of, rehearse_build, run_build
 
-    recipe = recipe_of(footage, captions, sound=sound)
+    recipe = recipe_of(footage, captions, sound=sound, licence=licence, uploader=uploader)
     if locked or allow_drift:
         recipe = lock_recipe(recipe, out, allow_drift=allow_drift)
     if dry_run:

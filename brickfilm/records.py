@@ -21,6 +21,8 @@ class Listing:
     url: str = ""
     path: Path | None = None
     title: str = ""
+    uploader: str = ""
+    licence: str = ""
     seconds: float = 0.0
     """Length of the film and, below, of its file, where the list tells them."""
     bytes: int = 0

@@ -20,6 +20,7 @@ from brickfilm.errors import BrickfilmError, Interrupted, UsageError
 from brickfilm.ledger import Outcome
 from brickfilm.pipeline import AnyStage, Source
 from brickfilm.records import Listing, Video
+from brickfilm.sources import FolderSource
 from brickfilm.stage import Stage
 
 console = Console()
@@ -52,12 +53,20 @@ class Forecaster(Protocol):
         """In words, by `str`."""
 
 
-def recipe_of(footage: Path, captions: str, *, sound: bool = False) -> Recipe:
+def recipe_of(
+    footage: Path, captions: str, *, sound: bool = False, licence: str = "", uploader: str = ""
+) -> Recipe:
     """A recipe from a `.py` file, or the default stages over films."""
     if footage.suffix != ".py":
-        return default_recipe(footage, captions, sound=sound)
-    if sound:
-        raise UsageError(f"--sound: write ClipWriter(sound=True) into the recipe {str(footage)!r}")
+        source = FolderSource(footage, licence=licence, uploader=uploader)
+        return default_recipe(source, captions, sound=sound)
+    instead = {
+        "--sound: write ClipWriter(sound=True)": sound,
+        f"--licence: write FolderSource(..., licence={licence!r})": licence,
+        f"--uploader: write FolderSource(..., uploader={uploader!r})": uploader,
+    }
+    for words in (words for words, given in instead.items() if given):
+        raise UsageError(f"{words} into the recipe {str(footage)!r}")
     return load_recipe(footage)
 
 
@@ -110,13 +119,13 @@ def _checked_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:
     return tuple(stages)  # type: ignore[arg-type]  # just looked at
 
 
-def default_recipe(footage: Path, captions: str, *, sound: bool = False) -> Recipe:
+def default_recipe(source: Source, captions: str, *, sound: bool = False) -> Recipe:
     """Shots of 15-200 frames, three stills, and captions from where `captions` says."""
-    from brickfilm import ClipWriter, FolderSource, FrameSampler, SceneSplitter
+    from brickfilm import ClipWriter, FrameSampler, SceneSplitter
 
     writers = [ClipWriter(sound=True)] if sound else []
     return Recipe(
-        FolderSource(footage),
+        source,
         (SceneSplitter(), *writers, FrameSampler(), *_captioners(captions)),
     )
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from brickfilm.errors import UsageError
 from brickfilm.ledger_file import FILENAME as LEDGER
+from brickfilm.licences import known_licence
 from brickfilm.media import probe, sha256_of
 from brickfilm.records import Listing, Video
 from brickfilm.stage import Answer, Resources, Stage
@@ -25,12 +26,18 @@ SUFFIXES = (
 
 
 class FolderSource:
-    """Films by path: files, folders (and all below them), and globs."""
+    """Films by path: files, folders (and all below them), and globs.
 
-    def __init__(self, *paths: Path | str) -> None:
+    licence, uploader: of all these films; what rows, card and `push` say of them. Stating them
+    later, or otherwise, asks and writes nothing again but the rows.
+    """
+
+    def __init__(self, *paths: Path | str, licence: str = "", uploader: str = "") -> None:
         if not paths:
             raise UsageError("FolderSource() needs a path: a folder, a file or a glob of films")
         self.paths = tuple(str(path) for path in paths)
+        self.licence = known_licence(licence)
+        self.uploader = uploader
 
     def __repr__(self) -> str:
         return f"FolderSource({', '.join(map(repr, self.paths))})"
@@ -45,7 +52,13 @@ class FolderSource:
         root = self._root(films)
         for film in films:
             name = film.relative_to(root).as_posix()
-            yield Listing(source_id=_text(name), path=film, title=_text(film.stem))
+            yield Listing(
+                source_id=_text(name),
+                path=film,
+                title=_text(film.stem),
+                uploader=self.uploader,
+                licence=self.licence,
+            )
 
     def stages(self) -> tuple[Stage[Any, Any], ...]:
         return (Probe(),)
@@ -114,6 +127,8 @@ class Probe(Stage[Listing, Video]):
             duration=answer["duration"],
             url=item.url,
             title=item.title,
+            uploader=item.uploader,
+            licence=item.licence,
             format=answer["format"],
         )
 

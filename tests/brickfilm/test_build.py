@@ -116,6 +116,19 @@ def test_another_encoder_setting_takes_no_still_again(again: Callable[..., Built
     assert list(answers[answers.name == "FrameSampler"].answers) == [3]
 
 
+def test_whose_films_they_are_is_in_every_row_and_asks_nothing_again(
+    film: Path, built: Built, tmp_path: Path
+) -> None:
+    shutil.copytree(before := built.dataset.work, work := tmp_path / "work")
+    source = FolderSource(film, licence="CC BY 4.0", uploader="the makers")
+    told = build(source, (SceneSplitter(), FrameSampler()), workdir=work).dataset
+    for config in told:
+        names = {(row["licence"], row["uploader"]) for row in rows(told, config)}
+        assert names == {("CC BY 4.0", "the makers")}
+    assert set(load_dataset(str(work / "dataset"), split="train")["licence"]) == {"CC BY 4.0"}
+    assert answers_frame(work).equals(answers_frame(before))
+
+
 def test_what_keep_drops_is_never_encoded(film: Path, tmp_path: Path) -> None:
     stages = (SceneSplitter(), Keep("num_frames", at_least=30), FrameSampler())
     kept = build(FolderSource(film), stages, workdir=tmp_path)

@@ -137,9 +137,22 @@ def test_a_dry_build_counts_for_a_recipe_before_anything_is_written(tmp_path: Pa
     assert not list(tmp_path.rglob("clips/*.mp4"))
 
 
+def test_own_films_with_their_licence_go_up_without_a_question(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    BrickFilm(seed=3, length=4, size=(256, 144)).render(tmp_path / "film.mp4")
+    words = ("--captions", "none", "--licence", "CC BY-SA 4.0", "--uploader", "the makers")
+    brickfilm("build", tmp_path / "film.mp4", "--out", tmp_path / "work", *words)
+    assert "license: cc-by-sa-4.0" in brickfilm("push", tmp_path / "work", REPO, "--dry-run").output
+    brickfilm("push", tmp_path / "work", REPO)
+    assert set(find_dataset(REPO).frame("images", ["uploader"]).uploader) == {"the makers"}
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (("build", "r.py", "--out", "w", "--licence", "CC0"), "into the recipe"),
+        (("build", ".", "--out", "w", "--licence", "CC BX"), "'CC BX' is not known"),
         (("remove", "."), "one of --source, --clip and --uploader"),
         (("remove", ".", "--clip", "a", "--source", "b"), "one of --source"),
         (("export", "."), "say what for"),

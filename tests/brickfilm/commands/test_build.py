@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from brickfilm.cli import app
-from brickfilm.commands.build import default_recipe, load_recipe, rehearse_build, run_build
+from brickfilm.commands.build import load_recipe, recipe_of, rehearse_build, run_build
 from brickfilm.errors import UsageError
 
 IMPORTS = "from brickfilm import FolderSource, SceneSplitter\nsource = FolderSource('films')\n"
@@ -39,7 +39,7 @@ def test_a_recipe_that_cannot_be_read_says_why(
 
 def test_a_wrong_call_leaves_no_folder_behind(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    recipe = default_recipe(tmp_path / "none", "none")
+    recipe = recipe_of(tmp_path / "none", "none")
     for attempt in (run_build, rehearse_build):
         with pytest.raises(UsageError, match="no film below"):
             attempt(recipe, tmp_path / "out")

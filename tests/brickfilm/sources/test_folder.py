@@ -61,6 +61,11 @@ def test_a_path_that_is_not_there_is_a_wrong_call(tmp_path: Path) -> None:
         FolderSource()
 
 
+def test_a_licence_nobody_knows_is_a_wrong_call() -> None:
+    with pytest.raises(UsageError, match="'CC BX' is not known"):
+        FolderSource("films", licence="CC BX")
+
+
 @pytest.mark.parametrize("name", ["ein Film.mp4", "фильм é 片.mp4", "two\nlines.mp4", "-rf.mp4"])
 def test_any_name_will_do(name: str, plain: Drawn, tmp_path: Path) -> None:
     shutil.copy(plain.video.path, tmp_path / name)
