@@ -84,8 +84,10 @@ def build(
     uploader: Annotated[str, typer.Option(help="who made the films in a folder")] = "",
     dry_run: DryRun = False,
     recipe_for: Annotated[
-        Path | None,
-        typer.Option("--for", help="with --dry-run: how many clips a training recipe would use"),
+        str | None,
+        typer.Option(
+            "--for", help="with --dry-run: how many clips a training recipe (path, name) would use"
+        ),
     ] = None,
     locked: Locked = False,
     allow_drift: AllowDrift = False,

@@ -14,7 +14,8 @@ hub_commands = typer.Typer()
 Folder = Annotated[Path, typer.Argument(help="the --out folder of a build, or a saved dataset")]
 Where = Annotated[str, typer.Argument(help="a folder, or a repository user/name on the Hub")]
 Recipe = Annotated[
-    Path | None, typer.Option("--for", help="a training recipe: how many clips it would use")
+    str | None,
+    typer.Option("--for", help="a training recipe, by path or name: how many clips it would use"),
 ]
 
 
@@ -109,14 +110,16 @@ def export(
     """Write a dataset in a trainer's format, or say what a training recipe would use of it."""
     from brickfilm.columns import must_have_columns
     from brickfilm.commands.hub import console, run_export, survival_table
+    from brickfilm.export.buckets import TrainingRecipe
     from brickfilm.shelf import find_dataset
 
     if not (to or recipe):
-        raise UsageError("say what for: --to FORMAT, --for RECIPE.toml, or both")
+        raise UsageError("say what for: --to FORMAT, --for RECIPE, or both")
+    training = TrainingRecipe.named(recipe) if recipe else None
     shelf = find_dataset(where)
     must_have_columns(shelf)
-    if recipe:
-        console.print(survival_table(shelf, recipe))
+    if training:
+        console.print(survival_table(shelf, training))
     if to:
         run_export(shelf, to, out)
 

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from brickfilm.build import build, rehearse
 from brickfilm.errors import BrickfilmError, Interrupted, UsageError
+from brickfilm.export.buckets import TrainingRecipe
 from brickfilm.ledger import Outcome
 from brickfilm.pipeline import AnyStage, Source
 from brickfilm.records import Listing, Video
@@ -158,8 +159,9 @@ def run_build(recipe: Recipe, out: Path, *, wait: bool = True) -> None:
     raise typer.Exit(built.exit_code)
 
 
-def rehearse_build(recipe: Recipe, out: Path, training: Path | None = None) -> None:
+def rehearse_build(recipe: Recipe, out: Path, recipe_for: str | None = None) -> None:
     """Print the plan, what each stage would be asked for, and what a training would use."""
+    training = TrainingRecipe.named(recipe_for) if recipe_for else None
     pipeline, run = rehearse(recipe.source, recipe.stages, workdir=out)
     console.print(pipeline.describe(), highlight=False, soft_wrap=True)
     for lane in run.lanes:

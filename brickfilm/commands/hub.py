@@ -100,23 +100,21 @@ def run_export(shelf: Shelf, to: str, out: Path | None) -> None:
         console.print(f"{done.without_caption} rows without a caption were left out")
 
 
-def survival_table(shelf: Shelf, recipe: Path) -> Table:
+def survival_table(shelf: Shelf, recipe: TrainingRecipe) -> Table:
     """How much of a built dataset a training recipe would use."""
-    from brickfilm.export.buckets import Size, TrainingRecipe
+    from brickfilm.export.buckets import Size
 
     clips = shelf.frame("clips", ["num_frames", "height", "width"])
     sizes = [Size(*row) for row in clips[["num_frames", "height", "width"]].to_numpy().tolist()]
     if "images" in shelf.configs:
         images = shelf.frame("images", ["height", "width"])
         sizes += [Size(1, *row) for row in images[["height", "width"]].to_numpy().tolist()]
-    return _survival_table(TrainingRecipe.read(recipe), sizes)
+    return _survival_table(recipe, sizes)
 
 
-def planned_survival_table(pipeline: Pipeline, run: Run, recipe: Path) -> Table:
+def planned_survival_table(pipeline: Pipeline, run: Run, recipe: TrainingRecipe) -> Table:
     """The same after a scan, before anything is written or paid for."""
-    from brickfilm.export.buckets import TrainingRecipe
-
-    return _survival_table(TrainingRecipe.read(recipe), list(_planned_sizes(pipeline, run)))
+    return _survival_table(recipe, list(_planned_sizes(pipeline, run)))
 
 
 def _planned_sizes(pipeline: Pipeline, run: Run) -> Iterator[Size]:

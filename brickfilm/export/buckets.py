@@ -6,12 +6,14 @@ this half of the house does not import the other.
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from brickfilm.errors import UsageError
 
@@ -70,19 +72,26 @@ class TrainingRecipe:
     frame_interval: int
 
     @classmethod
+    def named(cls, named: str) -> TrainingRecipe:
+        """A recipe by its path or its name (`find_recipe`)."""
+        return cls.read(find_recipe(named))
+
+    @classmethod
     def read(cls, path: Path) -> TrainingRecipe:
         """From a recipe's TOML; its other keys are not our business."""
         try:
             told = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError) as error:  # no file; no text, or no TOML
             raise UsageError(f"the recipe {str(path)!r} cannot be read: {error}") from error
-        if not told.get("buckets"):
+        entries, interval = told.get("buckets"), told.get("frame_interval", 1)
+        if not entries or not isinstance(entries, list):
             raise UsageError(
                 f"the recipe {str(path)!r} has no buckets: it wants a line like "
                 'buckets = [{ resolution = "360p", frames = 32, batch = 8 }]'
             )
-        buckets = [_bucket(path, entry) for entry in told["buckets"]]
-        return cls(path.stem, buckets, int(told.get("frame_interval", 1)))
+        if not _counts(interval):
+            raise UsageError(f"the recipe {str(path)!r} has frame_interval = {interval}: 1 or more")
+        return cls(path.stem, [_bucket(path, entry) for entry in entries], interval)
 
     def fate(self, size: Size) -> Bucket | str:
         """The bucket that a clip falls into when all are kept, or why there is none."""
@@ -135,14 +144,41 @@ class Survival:
         return [(where, what, n, n / max(1, self.total)) for where, what, n in counts]
 
 
-def _bucket(path: Path, entry: dict[str, Any]) -> Bucket:
+def find_recipe(named: str) -> Path:
+    """A recipe's file, by its path or by its name among those that the trainer brings."""
     known = {
-        name: entry[name] for name in ("resolution", "frames", "batch", "keep") if name in entry
+        path.relative_to(root).with_suffix("").as_posix(): path
+        for root in _recipe_folders()
+        for path in root.glob("*/*.toml")
     }
-    missing = {"resolution", "frames"} - set(known)
-    if missing or known["resolution"] not in NOMINAL_PIXELS:
+    if Path(named).is_file():
+        return Path(named)
+    if found := known.get(named.removesuffix(".toml")):
+        return found
+    near = difflib.get_close_matches(named, known, n=1, cutoff=0)
+    hint = f"did you mean {near[0]!r}?" if near else "give the path of a .toml file"
+    raise UsageError(f"there is no recipe {named!r}: {hint}")
+
+
+def _recipe_folders() -> list[Path]:
+    """Inside the trainer of a wheel, or beside the one of a clone; found without importing it."""
+    trainer = find_spec("finetune")
+    places = (trainer and trainer.submodule_search_locations) or ()
+    homes = [home for place in map(Path, places) for home in (place.parent, place)]
+    return [home / "recipes" for home in homes]
+
+
+def _bucket(path: Path, entry: object) -> Bucket:
+    told = entry if isinstance(entry, Mapping) else {}
+    if told.get("resolution") not in list(NOMINAL_PIXELS) or not _counts(told.get("frames")):
         raise UsageError(
-            f"the recipe {str(path)!r} has a bucket {entry}: it needs frames, and a resolution "
+            f"the recipe {str(path)!r} has a bucket {entry!r}: it needs frames, and a resolution "
             f"among {', '.join(NOMINAL_PIXELS)}"
         )
-    return Bucket(**{"batch": 1, **known})
+    rest = {name: told[name] for name in ("batch", "keep") if name in told}
+    return Bucket(told["resolution"], told["frames"], **{"batch": 1, **rest})
+
+
+def _counts(value: object) -> bool:
+    """Whether it is a whole number from 1 on."""
+    return isinstance(value, int) and value >= 1

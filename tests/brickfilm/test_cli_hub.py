@@ -64,7 +64,7 @@ def test_a_dry_run_of_pixels_that_are_not_open_shows_the_plan_and_ends_as_the_pu
         assert "--media none" in told.err
         assert ("clips/train-00000.parquet" in told.out) == bool(more)
         assert ("license: other" in told.out) == bool(more)
-        assert told.err.startswith("error: the push itself would be refused: 1 of 1") == bool(more)
+        assert told.err.startswith("error: the push itself would be refused: 2 of 2") == bool(more)
     assert not hub.requests
     shown = brickfilm("push", tmp_path, REPO, "--dry-run", "--i-have-the-rights").output
     assert "clips/train-00000.parquet" in shown
@@ -135,6 +135,14 @@ def test_a_dry_build_counts_for_a_recipe_before_anything_is_written(tmp_path: Pa
     assert "> 16 frames" in row
     assert [cell.strip() for cell in row.split("│")][3] != "0"
     assert not list(tmp_path.rglob("clips/*.mp4"))
+
+
+def test_a_recipe_that_is_not_there_is_said_before_anything_is_scanned(tmp_path: Path) -> None:
+    BrickFilm(seed=3, length=2, size=(160, 90)).render(tmp_path / "film.mp4")
+    words = ("--out", tmp_path / "work", "--captions", "none", "--dry-run", "--for", "tiny/gpu")
+    with pytest.raises(UsageError, match="did you mean 'tiny/cpu'"):
+        brickfilm("build", tmp_path, *words)
+    assert not (tmp_path / "work").exists()
 
 
 def test_own_films_with_their_licence_go_up_without_a_question(

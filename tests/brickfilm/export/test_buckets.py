@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from brickfilm.errors import UsageError
-from brickfilm.export.buckets import NO_IMAGES, SMALL, Bucket, Size, Survival, TrainingRecipe
+from brickfilm.export.buckets import (
+    NO_IMAGES,
+    SMALL,
+    Bucket,
+    Size,
+    Survival,
+    TrainingRecipe,
+    find_recipe,
+)
 
 GOLDEN = Path(__file__).parents[2] / "finetune/golden/buckets_360p.json"
 RECIPES = {
@@ -53,16 +61,45 @@ def test_a_recipe_is_read_from_its_toml(tmp_path: Path) -> None:
     assert TrainingRecipe.read(path) == TrainingRecipe("r", [Bucket("360p", 32, 8)], 4)
 
 
+@pytest.mark.parametrize("named", ["text2bricks/32f-stage1", "text2bricks/32f-stage1.toml"])
+def test_a_recipe_of_the_trainer_goes_by_its_name(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the name is no path here
+    recipe = TrainingRecipe.read(find_recipe(named))
+    assert (recipe.name, recipe.frame_interval) == ("32f-stage1", 4)
+
+
+def test_a_file_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny/cpu").touch()
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("tiny/cpu") == Path("tiny/cpu")
+
+
+def test_an_unknown_recipe_is_said_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'text2bricks/64f-stage2'"):
+        find_recipe("text2brick/64-stage2")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("frame_interval = 4", "has no buckets"),
         ('buckets = [{ resolution = "361p", frames = 3 }]', "a resolution among 144p"),
         ("buckets = [", "cannot be read"),
+        ("\udcff", "cannot be read"),
+        ("buckets = 3", "has no buckets"),
+        ("buckets = ['360p']", "has a bucket '360p': it needs frames"),
+        ('buckets = [{ resolution = "360p", frames = "32" }]', "it needs frames"),
+        (
+            'buckets = [{ resolution = "360p", frames = 3 }]\nframe_interval = 0',
+            "frame_interval = 0",
+        ),
     ],
 )
 def test_a_recipe_that_will_not_do_is_said(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "r.toml"
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     with pytest.raises(UsageError, match=says):
         TrainingRecipe.read(path)
