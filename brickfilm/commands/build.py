@@ -160,7 +160,10 @@ def run_build(recipe: Recipe, out: Path, *, wait: bool = True) -> None:
 
 
 def rehearse_build(recipe: Recipe, out: Path, recipe_for: str | None = None) -> None:
-    """Print the plan, what each stage would be asked for, and what a training would use."""
+    """Print the plan, what each stage would be asked for, and what a training would use.
+
+    Exits with 1 if a film failed: the build itself would.
+    """
     training = TrainingRecipe.named(recipe_for) if recipe_for else None
     pipeline, run = rehearse(recipe.source, recipe.stages, workdir=out)
     console.print(pipeline.describe(), highlight=False, soft_wrap=True)
@@ -177,6 +180,7 @@ def rehearse_build(recipe: Recipe, out: Path, recipe_for: str | None = None) -> 
 
         console.print(planned_survival_table(pipeline, run, training))
     _name_failures(run.outcomes)
+    raise typer.Exit(1 if any(o.outcome == "failed" for o in run.outcomes) else 0)
 
 
 def _name_failures(outcomes: Sequence[Outcome]) -> None:

@@ -137,6 +137,14 @@ def test_a_dry_build_counts_for_a_recipe_before_anything_is_written(tmp_path: Pa
     assert not list(tmp_path.rglob("clips/*.mp4"))
 
 
+def test_a_dry_run_ends_as_the_build_would_where_a_film_is_bad(tmp_path: Path) -> None:
+    BrickFilm(seed=3, length=2, size=(160, 90)).render(tmp_path / "good.mp4")
+    words = ("build", tmp_path, "--out", tmp_path / "work", "--captions", "none", "--dry-run")
+    brickfilm(*words)
+    (tmp_path / "bad.mp4").write_text("no film")
+    assert "failed: 'bad.mp4'" in brickfilm(*words, code=1).output
+
+
 def test_a_recipe_that_is_not_there_is_said_before_anything_is_scanned(tmp_path: Path) -> None:
     BrickFilm(seed=3, length=2, size=(160, 90)).render(tmp_path / "film.mp4")
     words = ("--out", tmp_path / "work", "--captions", "none", "--dry-run", "--for", "tiny/gpu")
