@@ -108,7 +108,7 @@ def export(
     recipe: Recipe = None,
 ) -> None:
     """Write a dataset in a trainer's format, or say what a training recipe would use of it."""
-    from brickfilm.columns import must_have_columns
+    from brickfilm.columns import must_have_columns, must_have_rows
     from brickfilm.commands.hub import console, run_export, survival_table
     from brickfilm.export.buckets import TrainingRecipe
     from brickfilm.shelf import find_dataset
@@ -118,6 +118,7 @@ def export(
     training = TrainingRecipe.named(recipe) if recipe else None
     shelf = find_dataset(where)
     must_have_columns(shelf)
+    must_have_rows(shelf)
     if training:
         console.print(survival_table(shelf, training))
     if to:

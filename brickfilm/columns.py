@@ -1,4 +1,4 @@
-"""The columns of a dataset of ours, and what is said to one that lacks them."""
+"""The columns of a dataset of ours, and what is said to one that lacks them, or rows."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 def missing_columns(shelf: Shelf, config: str) -> list[str]:
     """Columns that a config should have; references do without their media."""
     return sorted(set(COLUMNS[config]) - set(shelf.columns(config)) - {MEDIA_COLUMN[config]})
+
+
+def must_have_rows(shelf: Shelf) -> None:
+    """Raises NoDataset for the columns alone: what is saved of a build that kept nothing."""
+    if not any(shelf.rows(config) for config in shelf.configs):
+        raise NoDataset(f"{shelf.name!r} has no row: nothing came through, or all was removed")
 
 
 def must_have_columns(shelf: Shelf) -> None:

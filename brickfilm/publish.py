@@ -213,7 +213,7 @@ def _open(where: str | Path | Shelf) -> Shelf:
     """The dataset, if there is something in it."""
     shelf = where if isinstance(where, Shelf) else find_dataset(where)
     must_have_columns(shelf)
-    if "clips" not in shelf.configs or shelf.frame("clips", ["id"]).empty:
+    if "clips" not in shelf.configs or not shelf.rows("clips"):
         raise UsageError(f"{shelf.name!r} has no clip: there is nothing to publish")
     return shelf
 

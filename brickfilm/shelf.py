@@ -61,6 +61,14 @@ class Shelf:
         with self.open_parquet(path) as file:
             return list(file.schema_arrow.names)
 
+    def rows(self, config: str) -> int:
+        """How many rows a config has."""
+        count = 0
+        for path in (path for split in self.splits(config) for path in self.files[config, split]):
+            with self.open_parquet(path) as file:
+                count += file.metadata.num_rows
+        return count
+
     def open_parquet(self, path: str) -> pq.ParquetFile:
         """One of our files, read from where it is; close it."""
         import pyarrow.parquet as pq

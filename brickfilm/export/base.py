@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from brickfilm.columns import must_have_rows
 from brickfilm.errors import UsageError
 from brickfilm.shelf import MEDIA_COLUMN, SUFFIX, Shelf
 
@@ -38,7 +39,7 @@ class Exporter(Protocol):
 def written_rows(
     shelf: Shelf, config: str, folder: Path
 ) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """The rows of a config, each with its media written into a folder.
+    """The rows of a config that have a caption, each with its media written into a folder.
 
     A file that is there already is kept: it is named after the bytes that it holds.
     """
@@ -46,7 +47,7 @@ def written_rows(
     column = MEDIA_COLUMN[config]
     for split in shelf.splits(config):
         for table in shelf.tables(config, split):
-            for row in table.to_pylist():
+            for row in (row for row in table.to_pylist() if row["caption"]):
                 path = folder / f"{row['id']}-{row['sha256'][:8]}{SUFFIX[config]}"
                 if not path.exists():
                     write_whole(path, _content(shelf, row, column))
@@ -65,6 +66,19 @@ def must_have_media(shelf: Shelf) -> None:
     for config in shelf.configs:
         if MEDIA_COLUMN[config] not in shelf.columns(config):
             raise UsageError(_REFERENCES.format(shelf.name))
+
+
+def rows_without_caption(shelf: Shelf) -> int:
+    """How many there are; raises UsageError where that is all, before anything is written."""
+    must_have_rows(shelf)
+    captions = [text for c in shelf.configs for text in shelf.frame(c, ["caption"])["caption"]]
+    captioned = sum(isinstance(text, str) and text != "" for text in captions)
+    if not captioned:
+        raise UsageError(
+            f"none of the {len(captions)} rows of {shelf.name!r} has a caption, and a trainer "
+            "would learn an empty text: caption them first (`brickfilm build --captions`)"
+        )
+    return len(captions) - captioned
 
 
 def _content(shelf: Shelf, row: Mapping[str, Any], column: str) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brickfilm.export.base import Exported, must_have_media, written_rows
+from brickfilm.export.base import Exported, must_have_media, rows_without_caption, written_rows
 from brickfilm.shelf import Shelf
 
 COLUMNS = ("path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution")
@@ -18,19 +18,17 @@ IMAGE_FPS = 120
 def export_opensora(shelf: Shelf, out: Path) -> Exported:
     """Write `clips/`, `images/` and `opensora.csv`, whose paths are absolute."""
     must_have_media(shelf)
+    without_caption = rows_without_caption(shelf)
     out.mkdir(parents=True, exist_ok=True)
-    index, counts, empty = out / "opensora.csv", {"clips": 0, "images": 0}, 0
+    index, counts = out / "opensora.csv", {"clips": 0, "images": 0}
     with index.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         for config in shelf.configs:
             for path, row in written_rows(shelf, config, out / config):
-                if not row["caption"]:
-                    empty += 1
-                    continue
                 table.writerow(_csv_row(path, row))
                 counts[config] += 1
-    return Exported(index, counts["clips"], counts["images"], empty)
+    return Exported(index, counts["clips"], counts["images"], without_caption)
 
 
 def _csv_row(path: Path, row: Mapping[str, Any]) -> dict[str, object]:

@@ -183,6 +183,12 @@ def test_a_wrong_call_is_said(words: tuple[str, ...], says: str) -> None:
         brickfilm(*words)
 
 
+def test_of_nothing_nothing_is_counted_for_a_recipe(tmp_path: Path) -> None:
+    toy_dataset(tmp_path, films=1, clips=0)
+    with pytest.raises(UsageError, match="has no row"):
+        brickfilm("export", tmp_path, "--for", "tiny/cpu")
+
+
 def test_an_unknown_format_is_said_with_the_known_ones(work: Path) -> None:
     with pytest.raises(UsageError, match="'vhs' is not known: opensora"):
         brickfilm("export", work, "--to", "vhs", "--out", "x")
