@@ -15,6 +15,7 @@ from types import FrameType
 
 from brickfilm import door
 from brickfilm.dataset import BrickfilmDataset, dataset_of
+from brickfilm.disk import disk_errors
 from brickfilm.errors import Interrupted, ItemError, UsageError
 from brickfilm.executors import Executor, LocalExecutor
 from brickfilm.jobs import JobDesk
@@ -166,7 +167,8 @@ def _through_the_door(run: Run, ledger: Ledger, test_fraction: float) -> Brickfi
     dataset = dataset_of(
         clips, images, split.of_film, ledger.work, incomplete=incomplete, moved=split.moved
     )
-    dataset.save(ledger.work / "dataset")
+    with disk_errors(ledger.work):
+        dataset.save(ledger.work / "dataset")
     write_report(
         Material(
             work=ledger.work,

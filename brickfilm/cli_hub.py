@@ -31,7 +31,7 @@ def push(
         str | None, typer.Option(help="auto or manual: ask who downloads; no: do not")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="a branch; made if it is missing")] = None,
-    shard_mb: Annotated[int, typer.Option(help="size of a parquet file")] = 500,
+    shard_mb: Annotated[int, typer.Option(min=1, help="size of a parquet file")] = 500,
     i_have_the_rights: Annotated[
         bool, typer.Option("--i-have-the-rights", help="publish pictures without an open licence")
     ] = False,
@@ -88,7 +88,7 @@ def remove(
 @hub_commands.command()
 def validate(
     where: Where,
-    workers: Annotated[int | None, typer.Option(help="processes that decode")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes that decode")] = None,
 ) -> None:
     """Decode every row and check every promise; exit code 1 if one is broken."""
     from brickfilm.commands.hub import console, verdict_table

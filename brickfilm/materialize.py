@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from brickfilm.columns import must_have_columns
+from brickfilm.columns import must_have_columns, must_have_rows
 from brickfilm.dataset import dataset_of
+from brickfilm.disk import disk_errors, made
 from brickfilm.door import NEAR_DUPLICATE_BITS, film_of
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
 from brickfilm.facts import build_facts
+from brickfilm.ledger_file import FILENAME as LEDGER
 from brickfilm.media import opened
 from brickfilm.records import Clip, Image, Listing, Span, Video
 from brickfilm.shelf import MEDIA_COLUMN, Shelf
@@ -81,9 +83,21 @@ def materialize(
     Rows that come out the same, to the byte or to the eye, become a saved dataset in `out`.
     """
     must_have_columns(shelf)
+    must_have_rows(shelf)
+    if (out / LEDGER).is_file():
+        raise UsageError(
+            f"{str(out)!r} is the work folder of a build, whose dataset would be replaced: name "
+            "another --out"
+        )
     frames = shelf.frames()
     films = _films_in(sources, out, politeness)
-    out.mkdir(parents=True, exist_ok=True)
+    with disk_errors(made(out)):
+        return _materialized(shelf, frames, films, out)
+
+
+def _materialized(
+    shelf: Shelf, frames: Mapping[str, pd.DataFrame], films: Films, out: Path
+) -> Materialized:
     cutter = Cutter.as_published(shelf, out)
     outcomes: list[Outcome] = []
     for source_id in dict.fromkeys(s for frame in frames.values() for s in frame.source_id):

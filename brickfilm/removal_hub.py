@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from brickfilm.card import CardPage, render_card
 from brickfilm.columns import must_have_columns
+from brickfilm.disk import disk_errors
 from brickfilm.facts import build_facts, facts_of
 from brickfilm.hub_errors import RepoMoved, hub_errors
 from brickfilm.publish import CARD, OURS, media_name
@@ -140,7 +141,7 @@ def _remove_from_branch(api: HfApi, repo_id: str, name: str, removal: Removal) -
 
 def _take_out(branch: Branch, found: Found, message: str) -> list[str]:
     """Commit the files that hold these rows without them; gives the files whose bytes went."""
-    with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder:
+    with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder, disk_errors(Path(folder)):
         rewritten = _rewrite(branch, found, Path(folder))
         page = _card(branch, found, rewritten)
         doomed = [*rewritten.emptied, *rewritten.media]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.columns import must_have_columns
+from brickfilm.disk import disk_errors
 from brickfilm.ledger import Ledger, ledger_frame
 from brickfilm.ledger_file import FILENAME
 from brickfilm.removal import Found, Removal, Request, find_rows, many, note_removed
@@ -40,7 +41,8 @@ def _remove(work: Path, shelf: Shelf | None, ledger: Ledger | None, removal: Rem
         return
     note_removed(removal, found)
     if shelf:
-        rewrite_saved(shelf, found.files, found.ids)
+        with disk_errors(work):
+            rewrite_saved(shelf, found.files, found.ids)
     files = _delete_files(work, stone)
     records = _forget(ledger, stone, found) if ledger else 0
     (work / "report.html").unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brickfilm.disk import disk_errors
 from brickfilm.shelf import MEDIA_COLUMN
 
 if TYPE_CHECKING:
@@ -47,8 +48,11 @@ def shards(
     with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder:
         while first is not None:
             path = Path(folder, f"{number:05d}.parquet")
-            with parquet_writer(path, first.schema, MEDIA_COLUMN[config]) as writer:
-                rows, first = _fill(writer, path, first, waiting, shard_bytes)
+            with (
+                disk_errors(Path(folder), "make room, or set TMPDIR to a larger place,"),
+                parquet_writer(path, first.schema, MEDIA_COLUMN[config]) as writer,
+            ):
+                rows, first = _fill(writer, first, waiting, shard_bytes)
             name = f"{config}/{split}-{number:05d}.parquet"
             yield Shard(path, name, rows, path.stat().st_size)
             path.unlink()
@@ -74,7 +78,6 @@ def parquet_writer(path: Path, schema: pa.Schema, media: str) -> Iterator[pq.Par
 
 def _fill(
     writer: pq.ParquetWriter,
-    path: Path,
     table: pa.Table | None,
     more: Iterator[pa.Table],
     shard_bytes: int,

@@ -33,6 +33,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
     ),
     1: (
         "brickfilm.charts",
+        "brickfilm.disk",
         "brickfilm.drawings",
         "brickfilm.in_use",
         "brickfilm.ledger",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from brickfilm.errors import WorkdirUnusable
+from brickfilm.disk import disk_errors
 from brickfilm.stage import Landed, Stage, Want
 
 
@@ -54,14 +53,8 @@ class Bench:
     ) -> Delivery:
         """Ask the stage that goes by this name for each want."""
         started = time.perf_counter()
-        try:
+        with disk_errors(work):
             landed = stage.perform(self._asker(name, stage, work), wants)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise WorkdirUnusable(
-                    f"the disk of {str(work)!r} is full: make room and run the same command again"
-                ) from error
-            raise
         return Delivery(landed, time.perf_counter() - started)
 
     def _asker(self, name: Hashable, stage: Stage[Any, Any], work: Path) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brickfilm.columns import must_have_rows
+from brickfilm.disk import disk_errors, made
 from brickfilm.errors import UsageError
 from brickfilm.shelf import MEDIA_COLUMN, SUFFIX, Shelf
 
@@ -43,7 +44,7 @@ def written_rows(
 
     A file that is there already is kept: it is named after the bytes that it holds.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     column = MEDIA_COLUMN[config]
     for split in shelf.splits(config):
         for table in shelf.tables(config, split):
@@ -57,8 +58,12 @@ def written_rows(
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_bytes(content)
-    draft.replace(path)
+    with disk_errors(path.parent):
+        try:
+            draft.write_bytes(content)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def must_have_media(shelf: Shelf) -> None:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brickfilm.export.base import Exported, must_have_media, rows_without_caption, written_rows
+from brickfilm.disk import made
+from brickfilm.export.base import (
+    Exported,
+    must_have_media,
+    rows_without_caption,
+    write_whole,
+    written_rows,
+)
 from brickfilm.shelf import Shelf
 
 COLUMNS = ("path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution")
@@ -19,15 +27,15 @@ def export_opensora(shelf: Shelf, out: Path) -> Exported:
     """Write `clips/`, `images/` and `opensora.csv`, whose paths are absolute."""
     must_have_media(shelf)
     without_caption = rows_without_caption(shelf)
-    out.mkdir(parents=True, exist_ok=True)
-    index, counts = out / "opensora.csv", {"clips": 0, "images": 0}
-    with index.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        table.writeheader()
-        for config in shelf.configs:
-            for path, row in written_rows(shelf, config, out / config):
-                table.writerow(_csv_row(path, row))
-                counts[config] += 1
+    index, counts = made(out) / "opensora.csv", {"clips": 0, "images": 0}
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, COLUMNS)
+    table.writeheader()
+    for config in shelf.configs:
+        for path, row in written_rows(shelf, config, out / config):
+            table.writerow(_csv_row(path, row))
+            counts[config] += 1
+    write_whole(index, text.getvalue().encode())
     return Exported(index, counts["clips"], counts["images"], without_caption)
 
 

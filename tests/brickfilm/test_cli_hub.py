@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -187,6 +191,41 @@ def test_of_nothing_nothing_is_counted_for_a_recipe(tmp_path: Path) -> None:
     toy_dataset(tmp_path, films=1, clips=0)
     with pytest.raises(UsageError, match="has no row"):
         brickfilm("export", tmp_path, "--for", "tiny/cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("export", "WORK", "--to", "opensora", "--out", "out"), "'out/clips' is full: make room"),
+        (("push", "WORK", REPO), "is full: make room, or set TMPDIR"),
+    ],
+)
+def test_a_full_disk_is_one_line(
+    hub: HubServer, work: Path, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "brickfilm.cli",
+            *(str(work) if word == "WORK" else word for word in words),
+        ],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert says in done.stderr
+    assert not [path for path in tmp_path.rglob("*.tmp") if path.parent.name == "clips"]
+
+
+def test_a_folder_that_cannot_be_written_is_a_wrong_call(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot be written.*name another folder"):
+        brickfilm("export", work, "--to", "opensora", "--out", tmp_path / "file/out")
 
 
 def test_an_unknown_format_is_said_with_the_known_ones(work: Path) -> None:

@@ -18,6 +18,7 @@ from brickfilm import (
     YouTubeSource,
     build_dataset,
 )
+from brickfilm.errors import UsageError
 from brickfilm.materialize import NothingCameBack, materialize
 from brickfilm.publish import Push, push_to_hub
 from brickfilm.render import BrickFilm
@@ -104,6 +105,14 @@ def test_an_image_alone_is_told_nothing_of_by_another_copy(
     alone = table[table.id.str.startswith(clips.id[0])]
     assert list(alone.verdict) == ["differs"]
     assert "another copy" in alone.note.item()
+
+
+def test_the_dataset_of_a_build_is_not_replaced(
+    published: str, films: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ledger.sqlite").touch()
+    with pytest.raises(UsageError, match="is the work folder of a build"):
+        materialize(find_dataset(published), tmp_path, sources=films)
 
 
 def test_films_that_are_nowhere_are_gone_row_by_row(published: str, tmp_path: Path) -> None:
