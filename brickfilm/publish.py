@@ -24,7 +24,8 @@ Media = Literal["embed", "files", "none"]
 FILES_A_COMMIT = 500
 PUSHED = "pushed.txt"
 CARD = "README.md"
-OURS = ("clips/", "images/", "media/", "figures/", CARD, "brickfilm.json")
+MEDIA = "media"
+OURS = ("clips/", "images/", f"{MEDIA}/", "figures/", CARD, "brickfilm.json")
 """What a push replaces; anything else in the repository is left alone."""
 
 
@@ -116,6 +117,8 @@ def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
     api = HfApi()
     with hub_errors(push.repo_id):
         head = _prepare(api, push)
+        if shelf.work is not None:
+            _remember(shelf.work, push.repo_id)
         upload = Upload(api, push)
         if push.media == "files":
             head = _send_media(upload, shelf, head)
@@ -127,8 +130,6 @@ def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
         for name, content in page.files.items():
             upload.add(name, content)
         commit = upload.commit(parent=head, stale=_stale(api, push, upload))
-    if shelf.work is not None:
-        _remember(shelf.work, push.repo_id)
     return Published(push.repo_id, _url(push), upload.files, page, commit, push.revision)
 
 
@@ -185,7 +186,7 @@ class Upload:
 
 def media_name(config: str, row_id: str, sha256: str) -> str:
     """Where a row's media file lies in the repository: the place and the bytes name it."""
-    return f"media/{config}/{row_id}-{sha256[:8]}{SUFFIX[config]}"
+    return f"{MEDIA}/{config}/{row_id}-{sha256[:8]}{SUFFIX[config]}"
 
 
 def media_files(shelf: Shelf) -> Iterator[tuple[str, bytes]]:
@@ -260,7 +261,7 @@ def _send_media(upload: Upload, shelf: Shelf, head: str) -> str:
 
 
 def _remember(work: Path, repo_id: str) -> None:
-    """Write down where a build was published: a removal must reach it there too."""
+    """Write down where a build is published, before any byte: a removal must reach it there."""
     (work / PUSHED).write_text("\n".join(sorted({*pushed_to(work), repo_id})) + "\n")
 
 

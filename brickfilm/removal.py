@@ -106,6 +106,11 @@ class Removal:
     """What is left to do, for whoever runs this."""
     is_marked: bool = False
     """Whether a mark keeps rebuilds from bringing them back."""
+    mark: Tombstone = field(init=False)
+    """What is meant, as far as it is known by now."""
+
+    def __post_init__(self) -> None:
+        self.mark = self.request.stone
 
     def letter(self) -> str:
         """What was removed, in words, without a word about this machine."""

@@ -15,11 +15,12 @@ from brickfilm.columns import must_have_columns
 from brickfilm.disk import disk_errors
 from brickfilm.facts import build_facts, facts_of
 from brickfilm.hub_errors import RepoMoved, hub_errors
-from brickfilm.publish import CARD, OURS, media_name
-from brickfilm.removal import Found, Removal, Request, find_rows, note_removed
+from brickfilm.publish import CARD, MEDIA, OURS, Media
+from brickfilm.removal import Found, Removal, Request, find_rows, many, note_removed
 from brickfilm.saved import without_rows
 from brickfilm.shards import hf_features
 from brickfilm.shelf import MEDIA_COLUMN, NoDataset, Place, Shelf, on_the_hub
+from brickfilm.tombstones import Tombstone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +60,21 @@ class Branch:
             self.repo_id, name, revision=self.head, repo_type="dataset", local_dir=folder
         )
         return Path(path)
+
+    def media_of(self, mark: Tombstone) -> list[str]:
+        """Media files of what is meant, those that a broken push left included."""
+        lying = (path for path in self.held if path.startswith(f"{MEDIA}/"))
+        return [path for path in lying if mark.covers_place(path.rsplit("/", 1)[1])]
+
+    @property
+    def media(self) -> Media:
+        """How the rows were pushed."""
+        column = MEDIA_COLUMN["clips"]
+        if column not in self.shelf.columns("clips"):
+            return "none"
+        split = self.shelf.splits("clips")[0]
+        first = next(self.shelf.tables("clips", split, [column]))[column][0].as_py()
+        return "files" if first["bytes"] is None else "embed"
 
     def columns(self, config: str) -> dict[str, Any]:
         """The features of a config as `datasets` wrote them down."""
@@ -119,30 +135,51 @@ def _with_retries(api: HfApi, repo_id: str, name: str, removal: Removal) -> set[
 def _remove_from_branch(api: HfApi, repo_id: str, name: str, removal: Removal) -> set[str]:
     """One commit; gives the digests of the LFS files that are no longer part of the branch."""
     head = str(api.dataset_info(repo_id, revision=name).sha)
-    try:
-        branch = Branch(api, repo_id, name, head, on_the_hub(repo_id, revision=head))
-        must_have_columns(branch.shelf)
-    except NoDataset:
-        return set()
+    branch = Branch(api, repo_id, name, head, _shelf_at(repo_id, head))
     found = find_rows(branch.frames, removal.request)
-    if not found:
+    media = branch.media_of(_mark(removal, found))
+    if not (found or media):
         return set()
     note_removed(removal, found)
     message = f"Remove a {removal.request.kind} on request"
-    if len(found.clips) == len(branch.frames["clips"]):
+    gone = media
+    if not found:
+        _commit(branch, media, {}, message)
+        left = many(len(media), "file")
+        removal.places.append(f"{repo_id}, branch {name}: {left} of a broken push removed")
+    elif len(found.clips) == len(branch.frames["clips"]):
         gone = _take_down(branch, message)
         removal.places.append(f"{repo_id}, branch {name}: all of it, no clip was left")
     else:
-        gone = _take_out(branch, found, message)
+        gone = _take_out(branch, found, media, message)
         removal.places.append(f"{repo_id}, branch {name}: {found.words} removed")
     pointers = [getattr(branch.held[path], "lfs", None) for path in gone]
     return {pointer.sha256 for pointer in pointers if pointer}
 
 
-def _take_out(branch: Branch, found: Found, message: str) -> list[str]:
+def _shelf_at(repo_id: str, revision: str) -> Shelf:
+    """The dataset of a version; an empty shelf where there is none of ours."""
+    from huggingface_hub import HfFileSystem
+
+    try:
+        shelf = on_the_hub(repo_id, revision=revision)
+        must_have_columns(shelf)
+    except NoDataset:
+        return Shelf(HfFileSystem(), f"datasets/{repo_id}@{revision}", {}, repo_id=repo_id)
+    return shelf
+
+
+def _mark(removal: Removal, found: Found) -> Tombstone:
+    """What is meant, with the films that this branch has of it."""
+    if removal.request.kind == "clip":
+        return removal.mark
+    return replace(removal.mark, films=(*removal.mark.films, *found.films))
+
+
+def _take_out(branch: Branch, found: Found, media: Sequence[str], message: str) -> list[str]:
     """Commit the files that hold these rows without them; gives the files whose bytes went."""
     with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder, disk_errors(Path(folder)):
-        rewritten = _rewrite(branch, found, Path(folder))
+        rewritten = _rewrite(branch, found, media, Path(folder))
         page = _card(branch, found, rewritten)
         doomed = [*rewritten.emptied, *rewritten.media]
         _commit(branch, doomed, {**rewritten.changed, **page.files}, message)
@@ -159,7 +196,7 @@ def _take_down(branch: Branch, message: str) -> list[str]:
     return doomed
 
 
-def _rewrite(branch: Branch, found: Found, folder: Path) -> Rewritten:
+def _rewrite(branch: Branch, found: Found, media: Sequence[str], folder: Path) -> Rewritten:
     """Download the shards that hold a row to remove, one at a time; write them without it."""
     changed: dict[str, Path] = {}
     for name, config in found.files.items():
@@ -175,15 +212,7 @@ def _rewrite(branch: Branch, found: Found, folder: Path) -> Rewritten:
         for name in (name for name in names if name not in emptied):
             size = changed[name].stat().st_size if name in changed else branch.held[name].size
             sizes[place] += size
-    return Rewritten(changed, emptied, _media(branch, found), sizes)
-
-
-def _media(branch: Branch, found: Found) -> list[str]:
-    """Where the media of removed rows lie, if they were pushed as files."""
-    rows = [("clips", row) for row in found.clips.to_dict("records")]
-    rows += [("images", row) for row in found.images.to_dict("records")]
-    names = [media_name(config, str(row["id"]), str(row["sha256"])) for config, row in rows]
-    return [name for name in names if name in branch.held]
+    return Rewritten(changed, emptied, media, sizes)
 
 
 def _card(branch: Branch, found: Found, rewritten: Rewritten) -> CardPage:
@@ -193,10 +222,8 @@ def _card(branch: Branch, found: Found, rewritten: Rewritten) -> CardPage:
     before = build_facts(branch.shelf)
     build = replace(before, removed=before.removed + len(found.clips))
     features = {config: branch.columns(config) for config in left}
-    embedded = MEDIA_COLUMN["clips"] in features["clips"]
-    media = "files" if rewritten.media else "embed" if embedded else "none"
     facts = facts_of(left, build, rewritten.sizes)
-    return render_card(facts, branch.repo_id, media=media, features=features)
+    return render_card(facts, branch.repo_id, media=branch.media, features=features)
 
 
 def _commit(
@@ -225,16 +252,8 @@ def _held_before(api: HfApi, repo_id: str, branches: Sequence[str], request: Req
         for branch in branches
         for commit in api.list_repo_commits(repo_id, revision=branch, **kind)
     }
-    return any(_holds(repo_id, commit, request) for commit in sorted(commits))
-
-
-def _holds(repo_id: str, revision: str, request: Request) -> bool:
-    try:
-        shelf = on_the_hub(repo_id, revision=revision)
-        must_have_columns(shelf)
-    except NoDataset:
-        return False
-    return bool(find_rows(shelf.frames(), request))
+    shelves = (_shelf_at(repo_id, commit) for commit in sorted(commits))
+    return any(find_rows(shelf.frames(), request) for shelf in shelves)
 
 
 def _forget(api: HfApi, repo_id: str, branches: Sequence[str]) -> None:

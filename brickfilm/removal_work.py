@@ -39,6 +39,7 @@ def _remove(work: Path, shelf: Shelf | None, ledger: Ledger | None, removal: Rem
     stone = _marked(work, _tombstone(work, removal, found), is_known=bool(found))
     if stone is None:
         return
+    removal.mark = stone
     note_removed(removal, found)
     if shelf:
         with disk_errors(work):

@@ -10,9 +10,10 @@ import pytest
 from datasets import load_dataset
 from huggingface_hub import HfApi
 
-from brickfilm import FolderSource, FrameSampler, Keep, SceneSplitter, build_dataset
+from brickfilm import FolderSource, FrameSampler, Keep, SceneSplitter, build_dataset, publish
 from brickfilm.dataset import BrickfilmDataset
 from brickfilm.errors import WorkdirBusy
+from brickfilm.hub_errors import HubRefused
 from brickfilm.ledger import Ledger, ledger_frame
 from brickfilm.publish import Push, push_to_hub
 from brickfilm.removal import NothingToRemove, Request, StillPublished, find_rows, remove
@@ -128,6 +129,31 @@ def test_a_published_repository_is_updated_too(hub: HubServer, tmp_path: Path, m
     card = hub.files(REPO)["README.md"].read_text()
     assert "Removed on request so far: 4 clips." in card
     assert "4 captioned video clips" in card
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_media_that_a_broken_push_left_behind_go_too(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool
+) -> None:
+    toy_dataset(tmp_path, films=2, clips=2)
+    if earlier:
+        push_to_hub(tmp_path, Push(repo_id=REPO))
+    monkeypatch.setattr(publish, "FILES_A_COMMIT", 3)
+    hub.fail("POST /api/datasets/maker/brickfilm/commit", status=403, skip=1)
+    with pytest.raises(HubRefused):
+        push_to_hub(tmp_path, Push(repo_id=REPO, media="files"))
+    clips = set(find_dataset(tmp_path).frame("clips", ["id"]).id)
+    left = {name for name in hub.files(REPO) if name.startswith("media/")}
+    assert len(left) == 3
+    removal = remove(tmp_path, Request("source", "src0"))
+    kept = {clip for clip in clips if clip not in removal.clips}
+    names = [name for name in hub.files(REPO) if name.startswith("media/")]
+    assert {name for name in names if not any(clip in name for clip in kept)} == set()
+    assert len(names) < len(left)
+    assert f"{REPO}, branch main: " in removal.letter()
+    if earlier:
+        assert published_ids() == kept
+        assert "inside the tables" in hub.files(REPO)["README.md"].read_text()
 
 
 def test_history_is_destroyed_only_when_asked(hub: HubServer, tmp_path: Path) -> None:
