@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from brickfilm.shelf import MEDIA_COLUMN, NoDataset, Shelf
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "clips": (
@@ -23,9 +27,24 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 """The columns of docs/dataset-schema.md; clips may have more: new_drawings, and score_*."""
 
 
-def missing_columns(shelf: Shelf, config: str) -> list[str]:
+def missing_columns(names: Iterable[str], config: str) -> list[str]:
     """Columns that a config should have; references do without their media."""
-    return sorted(set(COLUMNS[config]) - set(shelf.columns(config)) - {MEDIA_COLUMN[config]})
+    return sorted(set(COLUMNS[config]) - set(names) - {MEDIA_COLUMN[config]})
+
+
+def wrong_columns(schema: pa.Schema, config: str) -> Iterator[str]:
+    """What a file's columns lack of docs/dataset-schema.md: themselves, or their type."""
+    import pyarrow as pa
+
+    from brickfilm.dataset import features_of
+
+    yield from (f"no column {name!r}" for name in missing_columns(schema.names, config))
+    promised = features_of(config, []).arrow_schema
+    types = dict(zip(promised.names, promised.types, strict=True))
+    scores = dict.fromkeys((n for n in schema.names if n.startswith("score_")), pa.float64())
+    for name, wanted in (types | scores).items():
+        if name in schema.names and schema.field(name).type != wanted:
+            yield f"column {name!r} is {schema.field(name).type}, {wanted} was promised"
 
 
 def must_have_rows(shelf: Shelf) -> None:
@@ -37,7 +56,7 @@ def must_have_rows(shelf: Shelf) -> None:
 def must_have_columns(shelf: Shelf) -> None:
     """Raises NoDataset where a config is called like one of ours, and is none."""
     for config in shelf.configs:
-        if missing := missing_columns(shelf, config):
+        if missing := missing_columns(shelf.columns(config), config):
             raise NoDataset(
                 f"{shelf.name!r} is not a dataset of brickfilm, or a damaged one: its config "
                 f"{config!r} has no {', '.join(missing)}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brickfilm.errors import UsageError
+from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.hub_errors import hub_errors
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ Place = tuple[str, str]
 
 class NoDataset(UsageError):
     """Nothing that we can read as a dataset is there."""
+
+
+class DamagedDataset(BrickfilmError):
+    """A file of a dataset is no parquet, or only a part of one."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,16 @@ class Shelf:
 
     def open_parquet(self, path: str) -> pq.ParquetFile:
         """One of our files, read from where it is; close it."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return pq.ParquetFile(self.fs.open(f"{self.root}/{path}", "rb"), buffer_size=1 << 20)
+        file = self.fs.open(f"{self.root}/{path}", "rb")
+        try:
+            return pq.ParquetFile(file, buffer_size=1 << 20)
+        except pa.ArrowInvalid as error:
+            raise DamagedDataset(
+                f"{path} of {self.name!r} cannot be read ({error}): build, save or fetch it again"
+            ) from error
 
     def tables(
         self, config: str, split: str, columns: Sequence[str] | None = None

@@ -7,16 +7,16 @@ import io
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
-from brickfilm.columns import missing_columns
+from brickfilm.columns import COLUMNS, wrong_columns
 from brickfilm.errors import MediaError
-from brickfilm.shelf import MEDIA_COLUMN, Place, Shelf
+from brickfilm.shelf import MEDIA_COLUMN, DamagedDataset, Place, Shelf
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,8 @@ WORTH_PROCESSES = 32 << 20
 """Bytes of media from which on starting processes (seconds) is the shorter way."""
 EXAMPLES = 5
 """Ids that the table shows of each complaint."""
+SAME_RATE = 1e-6
+"""Frames a second by which a float may miss its fraction."""
 Complaint = tuple[str, str]
 """(what is wrong, the id of the row)"""
 
@@ -74,17 +76,17 @@ def validate(shelf: Shelf, *, workers: int | None = None) -> Verdict:
     verdict.add([(f"{config}: split {split} has no file", "") for config, split in shelf.missing])
     frames = {}
     for config in shelf.configs:
-        missing = missing_columns(shelf, config)
-        verdict.add([(f"{config}: no column {name!r}", "") for name in missing])
-        if not missing:
+        wrong = list(dict.fromkeys(schema_complaints(shelf, config)))
+        verdict.add(wrong)
+        if not wrong:  # what is not even a table of ours is not looked into
             frames[config] = shelf.frame(config)
             if MEDIA_COLUMN[config] not in shelf.columns(config):
                 verdict.references += len(frames[config])
     verdict.add(list(table_complaints(frames)))
-    if not any(len(rows) for rows in frames.values()):
+    if len(frames) == len(shelf.configs) and not any(len(rows) for rows in frames.values()):
         verdict.add([("no row: nothing came through, or all was removed", "")])
     verdict.rows = verdict.references
-    batches = list(_batches(shelf))
+    batches = list(_batches(shelf, frames))
     for rows, complaints in _checked(batches, workers or os.cpu_count() or 1):
         verdict.rows += rows
         verdict.add(complaints)
@@ -92,16 +94,34 @@ def validate(shelf: Shelf, *, workers: int | None = None) -> Verdict:
     return verdict
 
 
+def schema_complaints(shelf: Shelf, config: str) -> Iterator[Complaint]:
+    """Files of a config that cannot be read, columns that are missing or of another type."""
+    for path in (path for split in shelf.splits(config) for path in shelf.files[config, split]):
+        try:
+            with shelf.open_parquet(path) as file:
+                wrong = list(wrong_columns(file.schema_arrow, config))
+        except DamagedDataset:
+            wrong = [f"{path} cannot be read"]
+        yield from ((f"{config}: {what}", "") for what in wrong)
+
+
 def table_complaints(frames: Mapping[str, pd.DataFrame]) -> Iterator[Complaint]:
     """What can be said without looking at media: ids, captions, spans, leaks between splits."""
     for config, rows in frames.items():
-        yield from _named(f"{config}: id appears twice", rows[rows.id.duplicated()])
+        for name in (name for name in COLUMNS[config] if name in rows):
+            yield from _named(f"{config}: no value in {name!r}", rows[rows[name].isna()])
+        twice = rows.id.duplicated() & rows.id.notna()
+        yield from _named(f"{config}: id appears twice", rows[twice])
         empty = (rows.caption.fillna("") == "") & (rows.caption_status == "described")
         yield from _named(f"{config}: empty caption", rows[empty])
         yield from _named(f"{config}: wrong aspect_ratio or resolution", rows[_misshaped(rows)])
     if "clips" in frames:
         clips = frames["clips"]
         yield from _leaks(clips)
+        rate = clips.fps_num / clips.fps_den.where(clips.fps_den != 0)
+        unlike = (clips.fps - rate).abs() > SAME_RATE
+        unlike |= rate.isna() & clips.fps_num.notna() & clips.fps_den.notna()
+        yield from _named("clips: fps is not fps_num / fps_den", clips[unlike])
         counted = clips.end_frame - clips.start_frame != clips.num_frames
         yield from _named("clips: num_frames is not end_frame - start_frame", clips[counted])
     if set(frames) >= {"clips", "images"}:
@@ -132,9 +152,11 @@ def _named(what: str, rows: pd.DataFrame) -> Iterator[Complaint]:
     yield from ((what, str(row)) for row in rows.id)
 
 
-def _batches(shelf: Shelf) -> Iterator[Batch]:
-    """Every row group with media; references have nothing to decode."""
+def _batches(shelf: Shelf, configs: Container[str]) -> Iterator[Batch]:
+    """Every row group with media of these configs; references have nothing to decode."""
     for place, paths in shelf.files.items():
+        if place[0] not in configs:
+            continue
         for path in paths:
             with shelf.open_parquet(path) as file:
                 if MEDIA_COLUMN[place[0]] not in file.schema_arrow.names:
@@ -160,7 +182,8 @@ def check_batch(batch: Batch) -> tuple[int, list[Complaint]]:
     check = _clip_complaints if config == "clips" else _image_complaints
     with batch.shelf.open_parquet(batch.path) as file:
         rows = file.read_row_group(batch.row_group).to_pylist()
-    found = [(f"{config}: {what}", str(row["id"])) for row in rows for what in check(batch, row)]
+    whole = (row for row in rows if _is_whole(config, row))
+    found = [(f"{config}: {what}", str(row["id"])) for row in whole for what in check(batch, row)]
     return len(rows), found
 
 
@@ -168,7 +191,7 @@ def _clip_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
     """Bytes as promised; frames, size and rate as the row says."""
     from brickfilm.media import counted
 
-    content = batch.shelf.media(row["video"])
+    content = _content(batch, row["video"])
     if content is None:
         yield "no video"
         return
@@ -191,7 +214,7 @@ def _clip_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
 def _image_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
     from PIL import Image, UnidentifiedImageError
 
-    content = batch.shelf.media(row["image"])
+    content = _content(batch, row["image"])
     if content is None:
         yield "no image"
         return
@@ -206,6 +229,19 @@ def _image_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
         return
     if size != (row["width"], row["height"]):
         yield "another size than width x height"
+
+
+def _is_whole(config: str, row: Mapping[str, Any]) -> bool:
+    """Whether a row has every value to compare its media with; what lacks one is named already."""
+    told = (row[name] for name in COLUMNS[config] if name != MEDIA_COLUMN[config])
+    return all(value is not None for value in told) and row.get("fps_den") != 0
+
+
+def _content(batch: Batch, cell: Mapping[str, Any] | None) -> bytes | None:
+    try:
+        return batch.shelf.media(cell)
+    except FileNotFoundError:
+        return None
 
 
 def _sha256(content: bytes) -> str:

@@ -14,7 +14,7 @@ from datasets import Video, load_dataset
 from brickfilm.dataset import features_of
 from brickfilm.publish import Push, push_to_hub
 from brickfilm.removal import Request, remove
-from brickfilm.shelf import find_dataset
+from brickfilm.shelf import DamagedDataset, find_dataset
 from brickfilm.validate import validate
 from tests.brickfilm.toy_dataset import toy_dataset, write_clip
 from tests.servers.hub import HubServer
@@ -72,6 +72,12 @@ def test_what_was_published_is_checked_where_it_is(
         (first(num_frames=21), "clips: num_frames is not end_frame - start_frame"),
         (first(width=66, aspect_ratio=48 / 66, resolution=48 * 66), "clips: another size than"),
         (first(fps_num=12), "clips: another duration than num_frames / fps"),
+        (first(fps=25.0), "clips: fps is not fps_num / fps_den"),
+        (first(fps_den=0), "clips: fps is not fps_num / fps_den"),
+        (first(fps_num=None), "clips: no value in 'fps_num'"),
+        (first(id=None), "clips: no value in 'id'"),
+        (first(caption_status=None), "clips: no value in 'caption_status'"),
+        (first(video={"bytes": None, "path": "/gone.mp4"}), "clips: no video"),
         (first(caption=""), "clips: empty caption"),
         (first(resolution=1), "clips: wrong aspect_ratio or resolution"),
         (lambda rows: [*rows, rows[0]], "clips: id appears twice"),
@@ -110,6 +116,32 @@ def test_a_still_that_is_none_is_found(work: Path) -> None:
         "images: bytes differ from sha256": 1,
         "images: image does not decode": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "complaint"),
+    [
+        ("num_frames", pa.string(), "is string, int64 was promised"),
+        ("fps", pa.string(), "is string, double was promised"),
+        ("score_motion", pa.string(), "is string, double was promised"),
+    ],
+)
+def test_a_column_of_another_type_is_named(
+    work: Path, column: str, kind: pa.DataType, complaint: str
+) -> None:
+    path = next((work / "dataset/clips").glob("train-*.parquet"))
+    table = pq.read_table(path)
+    place = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(place, column, table[column].cast(kind)), path)
+    assert complaints(work) == {f"clips: column {column!r} {complaint}": 1}
+
+
+def test_a_file_that_was_cut_short_is_named(work: Path) -> None:
+    path = next((work / "dataset/clips").glob("test-*.parquet"))
+    path.write_bytes(path.read_bytes()[:3000])
+    assert complaints(work) == {f"clips: clips/{path.name} cannot be read": 1}
+    with pytest.raises(DamagedDataset, match=f"{path.name} .*cannot be read"):
+        push_to_hub(work, Push(repo_id="maker/x"))
 
 
 def test_a_missing_column_is_named(work: Path) -> None:
