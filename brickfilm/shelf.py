@@ -6,6 +6,7 @@ Read a few rows at a time, so that a dataset larger than memory is walked in lit
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,14 +74,22 @@ class Shelf:
                 count += file.metadata.num_rows
         return count
 
-    def open_parquet(self, path: str) -> pq.ParquetFile:
-        """One of our files, read from where it is; close it."""
+    @contextmanager
+    def open_parquet(self, path: str) -> Iterator[pq.ParquetFile]:
+        """One of our files, to be read from where it is.
+
+        Raises DamagedDataset for one that is no parquet, and HubRefused.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        file = self.fs.open(f"{self.root}/{path}", "rb")
         try:
-            return pq.ParquetFile(file, buffer_size=1 << 20)
+            with (
+                self._hub_errors(),
+                self.fs.open(f"{self.root}/{path}", "rb") as handle,
+                pq.ParquetFile(handle, buffer_size=1 << 20) as file,
+            ):
+                yield file
         except pa.ArrowInvalid as error:
             raise DamagedDataset(
                 f"{path} of {self.name!r} cannot be read ({error}): build, save or fetch it again"
@@ -123,7 +132,11 @@ class Shelf:
         if cell.get("bytes") is not None:
             return bytes(cell["bytes"])
         path = str(cell.get("path") or "")
-        return open_media(path) if path else None
+        with self._hub_errors():
+            return open_media(path) if path else None
+
+    def _hub_errors(self) -> AbstractContextManager[None]:
+        return hub_errors(self.repo_id) if self.repo_id else nullcontext()
 
     def text(self, path: str) -> str | None:
         """A text file beside the data, if it is there."""

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from brickfilm.cli import app, main
 from brickfilm.errors import UsageError
+from brickfilm.hub_errors import HubRefused
 from brickfilm.render import BrickFilm
 from brickfilm.shelf import find_dataset
 from tests.brickfilm.toy_dataset import toy_dataset
@@ -220,6 +221,31 @@ def test_a_full_disk_is_one_line(
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert says in done.stderr
     assert not [path for path in tmp_path.rglob("*.tmp") if path.parent.name == "clips"]
+
+
+@pytest.mark.parametrize(
+    ("media", "path", "status", "says"),
+    [
+        ("embed", "clips", 401, "401 from the Hub; the Hub does not know your token"),
+        ("files", "media", 404, "404 from the Hub; it does not exist"),
+    ],
+)
+@pytest.mark.parametrize("words", [("validate",), ("export", "--to", "opensora", "--out", "o")])
+def test_a_hub_that_refuses_in_the_middle_is_one_line(
+    hub: HubServer,
+    work: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    media: str,
+    path: str,
+    status: int,
+    says: str,
+) -> None:
+    monkeypatch.chdir(work)
+    brickfilm("push", work, REPO, "--media", media)
+    hub.fail(f"GET /datasets/{REPO}/resolve/main/{path}", status=status, times=9)
+    with pytest.raises(HubRefused, match=f"{REPO}: {says}"):
+        brickfilm(words[0], REPO, *words[1:])
 
 
 def test_a_folder_that_cannot_be_written_is_a_wrong_call(work: Path, tmp_path: Path) -> None:
