@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 480, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 40, 44
 INK, FAINT, BAR, MEDIAN, PAPER = "#24292f", "#d0d7de", "#3b7dd8", "#c2410c", "#ffffff"
-BINS, FEWEST, TICKS = 30, 4, 5
+BINS, TICKS = 30, 5
 ROUNDING = 1e-9
 
 
@@ -42,7 +42,7 @@ def _bins(data: np.ndarray) -> np.ndarray:
     finite = data[np.isfinite(data)]
     low, high = float(finite.min()), float(finite.max())
     if np.all(finite == np.round(finite)) and high - low < BINS:
-        return np.arange(low - 0.5, max(high, low + FEWEST) + 1.0)
+        return np.arange(low - 0.5, high + 1.0)
     return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
 
 
