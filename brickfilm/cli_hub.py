@@ -53,7 +53,7 @@ def push(
         i_have_the_rights=i_have_the_rights,
     )
     if dry_run:
-        show_plan(plan_push(folder, order))
+        show_plan(plan_push(folder, order), order)
     else:
         show_published(push_to_hub(folder, order))
 

@@ -16,7 +16,7 @@ from brickfilm.licences import NotYoursToShare
 if TYPE_CHECKING:
     from brickfilm.export.buckets import Size, TrainingRecipe
     from brickfilm.pipeline import Pipeline
-    from brickfilm.publish import Published
+    from brickfilm.publish import Published, Push
     from brickfilm.removal import Request
     from brickfilm.run import Run
     from brickfilm.shelf import Shelf
@@ -27,7 +27,7 @@ MANY = 40
 """Files that a table lists one by one; of more it tells the sum."""
 
 
-def show_plan(plan: Published) -> None:
+def show_plan(plan: Published, order: Push) -> None:
     """The files of a push that did not happen, and the card; then raises what would stop it."""
     table = Table("file", "rows", "bytes", title=f"would go to {plan.url}")
     for file in plan.files[:MANY]:
@@ -36,9 +36,18 @@ def show_plan(plan: Published) -> None:
         table.add_row(f"... and {len(plan.files) - MANY} more", "", "")
     table.add_row(f"{len(plan.files)} files", "", f"{plan.bytes:,}", style="bold")
     console.print(table)
-    typer.echo(plan.card.text)
+    typer.echo(f"{', '.join(_terms(order))}; the card is:\n\n{plan.card.text}")
     if plan.refusal:
         raise NotYoursToShare(f"the push itself would be refused: {plan.refusal}")
+
+
+def _terms(order: Push) -> Iterator[str]:
+    """Who will see it, and where."""
+    seen = {True: "private", False: "public", None: "public if it is new, else as it is"}
+    yield f"branch {order.at}"
+    yield seen[order.private]
+    if order.gated is not None:
+        yield f"gate {order.gated or 'none'}"
 
 
 def show_published(done: Published) -> None:

@@ -47,6 +47,10 @@ def brickfilm(*words: object, code: int = 0) -> Result:
 def test_push_dry_run_shows_files_sizes_and_the_card(hub: HubServer, work: Path) -> None:
     shown = brickfilm("push", work, REPO, "--dry-run").output
     assert "clips/train-00000.parquet" in shown
+    assert "branch main, public if it is new, else as it is" in shown
+    words = ("--private", "--gated", "manual", "--revision", "v2")
+    told = brickfilm("push", work, REPO, "--dry-run", *words).output
+    assert "branch v2, private, gate manual" in told
     assert "license: cc-by-4.0" in shown
     assert not hub.requests
 
