@@ -75,7 +75,7 @@ def card_data(facts: Facts, repo_id: str, features: Mapping[str, Mapping[str, An
     return DatasetCardData(
         license=licence,
         license_name="per-clip" if licence == "other" else None,
-        language=["en"],
+        language=["en"] if facts.is_english else None,
         task_categories=["text-to-video"],
         size_categories=[size_category(facts.clips)],
         pretty_name=repo_id.split("/")[1],

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BUILD_FACTS = "brickfilm.json"
 """Lies beside a published dataset, so that its card can be written again without the ledger."""
+MOST = 0.5
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,14 @@ class Facts:
 
     def split_names(self, config: str) -> list[str]:
         return [s.split for s in self.splits if s.config == config]
+
+    @property
+    def is_english(self) -> bool:
+        """Whether most captions are, as far as their rule can tell."""
+        from brickfilm.captions.lint import RULES
+
+        foreign = self.caption_audit[RULES["language"].remedy]
+        return foreign is not None and foreign < MOST
 
     @property
     def clips(self) -> int:

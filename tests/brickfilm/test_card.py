@@ -112,6 +112,22 @@ def test_captions_are_held_to_their_rules(shelf: Shelf) -> None:
     assert [share for rule, share in audit.items() if "do not mention the video" in rule] == [0.5]
 
 
+@pytest.mark.parametrize(
+    ("caption", "language"),
+    [
+        ("A small figure walks along the street while a car drives past the houses.", ["en"]),
+        ("Eine kleine Figur geht die Strasse entlang, und ein Auto faehrt vorbei.", None),
+        ("", None),
+    ],
+)
+def test_it_is_called_english_where_the_captions_are(
+    shelf: Shelf, caption: str, language: list[str] | None
+) -> None:
+    frames = {config: shelf.frame(config).assign(caption=caption) for config in shelf.configs}
+    said = text(facts_of(frames, BuildFacts(), {}))
+    assert yaml.safe_load(said.split("---")[1]).get("language") == language
+
+
 def test_the_facts_travel_so_that_a_card_can_be_written_again(shelf: Shelf) -> None:
     page = dataset_card(shelf, "maker/films", media="embed", sizes={})
     assert BuildFacts(**json.loads(page.files["brickfilm.json"])) == build_facts(shelf)
