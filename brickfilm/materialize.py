@@ -102,12 +102,12 @@ def _materialized(
     outcomes: list[Outcome] = []
     for source_id in dict.fromkeys(s for frame in frames.values() for s in frame.source_id):
         rows = {c: _rows(frame[frame.source_id == source_id]) for c, frame in frames.items()}
-        outcomes += _of_one_film(films, cutter, rows["clips"], rows.get("images", []))
+        outcomes += _of_one_film(films, cutter, rows.get("clips", []), rows.get("images", []))
     counts = Counter(outcome.verdict for outcome in outcomes)
     table = _write_table(outcomes, out / "materialized.csv")
-    if not any(o.config == "clips" and o.verdict in WHOLE for o in outcomes):
+    if not any(outcome.verdict in WHOLE for outcome in outcomes):
         told = ", ".join(f"{rows} {verdict}" for verdict, rows in counts.items())
-        raise NothingCameBack(f"not one clip could be cut again ({told}): {table} says why")
+        raise NothingCameBack(f"not one row could be cut again ({told}): {table} says why")
     return Materialized(_save(outcomes, out), table, Counter(counts))
 
 

@@ -113,11 +113,14 @@ def survival_table(shelf: Shelf, recipe: TrainingRecipe) -> Table:
     """How much of a built dataset a training recipe would use."""
     from brickfilm.export.buckets import Size
 
-    clips = shelf.frame("clips", ["num_frames", "height", "width"])
-    sizes = [Size(*row) for row in clips[["num_frames", "height", "width"]].to_numpy().tolist()]
-    if "images" in shelf.configs:
-        images = shelf.frame("images", ["height", "width"])
-        sizes += [Size(1, *row) for row in images[["height", "width"]].to_numpy().tolist()]
+    shape = ["height", "width"]
+    columns = {"clips": ["num_frames", *shape], "images": shape}
+    frames = {config: shelf.frame(config, columns[config]) for config in shelf.configs}
+    sizes = [
+        Size(int(row.get("num_frames", 1)), row["height"], row["width"])
+        for frame in frames.values()
+        for row in frame.to_dict("records")
+    ]
     return _survival_table(recipe, sizes)
 
 

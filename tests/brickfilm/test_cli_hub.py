@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from brickfilm.cli import app, main
 from brickfilm.errors import UsageError
 from brickfilm.hub_errors import HubRefused
+from brickfilm.materialize import NothingCameBack
 from brickfilm.render import BrickFilm
 from brickfilm.shelf import find_dataset
 from tests.brickfilm.toy_dataset import toy_dataset
@@ -190,6 +191,17 @@ def test_own_films_with_their_licence_go_up_without_a_question(
 def test_a_wrong_call_is_said(words: tuple[str, ...], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         brickfilm(*words)
+
+
+def test_stills_without_any_clip_are_counted_exported_and_checked(tmp_path: Path) -> None:
+    toy_dataset(tmp_path / "work", films=1, clips=2, moving=False)
+    shown = brickfilm("export", tmp_path / "work", "--for", "text2bricks/64f-stage2").output
+    assert "2 clips and images for 64f-stage2" in shown
+    words = ("--to", "opensora", "--out", tmp_path / "out")
+    assert "0 clips and 2 images" in brickfilm("export", tmp_path / "work", *words).output
+    assert "2 rows" in brickfilm("validate", tmp_path / "work").output
+    with pytest.raises(NothingCameBack, match=r"not one row .*2 gone"):
+        brickfilm("materialize", tmp_path / "work", "--out", tmp_path / "again")
 
 
 def test_of_nothing_nothing_is_counted_for_a_recipe(tmp_path: Path) -> None:

@@ -21,18 +21,24 @@ OPEN = "Creative Commons Attribution license (reuse allowed)"
 
 
 def toy_dataset(
-    work: Path, *, films: int = 4, clips: int = 2, licence: str = OPEN, stills: bool = True
+    work: Path,
+    *,
+    films: int = 4,
+    clips: int = 2,
+    licence: str = OPEN,
+    stills: bool = True,
+    moving: bool = True,
 ) -> BrickfilmDataset:
-    """Save `films` x `clips` clips and their stills in `work`/dataset; the last of several films is
-    the test split."""
+    """Save `films` x `clips` clips (if `moving`) and their stills in `work`/dataset; the last of
+    several films is the test split."""
     records = [clip for f in range(films) for clip in _film(work, f, clips, licence)]
     rows = [door.clip_row(clip) for clip in records]
     images = [door.image_row(_image(work, clip)) for clip in records] if stills else []
     door.group_near_duplicates(rows)
     door.mark_repeated_captions(rows)
-    names = sorted({door.film_of(row["id"]) for row in rows})
+    names = sorted({door.film_of(row["id"]) for row in rows + images})
     of_film = dict.fromkeys(names, "train") | ({names[-1]: "test"} if films > 1 else {})
-    dataset = dataset_of(rows, images, of_film, work)
+    dataset = dataset_of(rows if moving else [], images, of_film, work)
     dataset.save(work / "dataset")
     with Ledger(work) as ledger:
         ledger.end_pass([])
