@@ -51,6 +51,10 @@ def hub_errors(repo_id: str) -> Iterator[None]:
         if isinstance(error.__cause__, HfHubHTTPError):
             raise _named(error.__cause__, repo_id) from error
         raise
+    except ValueError as error:  # how the client reports a card that the Hub does not take
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise HubRefused(f"{repo_id}: {' '.join(str(error).split())}") from error
+        raise
     except _network_errors() as error:
         raise HubRefused(f"{repo_id}: the connection broke ({error}); {AGAIN}") from error
 

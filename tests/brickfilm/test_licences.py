@@ -6,12 +6,15 @@ import pytest
 
 from brickfilm.errors import UsageError
 from brickfilm.licences import (
+    OPEN,
+    VERSIONS,
     NotYoursToShare,
     common_licence,
     guard_pixels,
     hub_licence,
     known_licence,
 )
+from tests.servers.hub_card import card_errors
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,12 @@ from brickfilm.licences import (
 )
 def test_only_plainly_open_licences_are_open(written: str, hub: str | None) -> None:
     assert hub_licence(written) == hub
+
+
+def test_the_hub_knows_every_name_that_a_card_can_have() -> None:
+    versions = [f"{name}-{number}" for name, held in VERSIONS.items() for number in held]
+    for name in ("cc", *versions, *(OPEN.keys() - VERSIONS.keys())):
+        assert card_errors(f"---\nlicense: {name}\n---\n") == []
 
 
 def test_a_card_has_one_licence_or_other() -> None:

@@ -280,6 +280,15 @@ def test_a_refusal_without_a_remedy_of_ours_is_told_in_the_hubs_words(
         push_to_hub(built, Push(repo_id=REPO, revision="odd"))
 
 
+def test_a_card_that_the_hub_does_not_take_is_said_in_one_line(
+    hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brickfilm.card.common_licence", lambda written: "mine")
+    with pytest.raises(HubRefused, match=f'{REPO}: .*"license" must be one of') as told:
+        push_to_hub(built, Push(repo_id=REPO))
+    assert "\n" not in str(told.value)
+
+
 @pytest.mark.parametrize("config", ["default", "clips"])
 def test_a_dataset_of_another_kind_is_said_to_be_one(hub: HubServer, config: str) -> None:
     Dataset.from_dict({"text": ["a"]}).push_to_hub("maker/texts", config)
