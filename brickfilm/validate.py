@@ -8,14 +8,13 @@ import os
 import time
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.columns import COLUMNS, wrong_columns
 from brickfilm.errors import MediaError
+from brickfilm.processes import worker_pool
 from brickfilm.shelf import MEDIA_COLUMN, DamagedDataset, Place, Shelf
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def validate(shelf: Shelf, *, workers: int | None = None) -> Verdict:
         verdict.add([("no row: nothing came through, or all was removed", "")])
     verdict.rows = verdict.references
     batches = list(_batches(shelf, frames))
-    for rows, complaints in _checked(batches, workers or os.cpu_count() or 1):
+    for rows, complaints in _checked(batches, workers or len(os.sched_getaffinity(0))):
         verdict.rows += rows
         verdict.add(complaints)
     verdict.seconds = time.monotonic() - begun
@@ -167,12 +166,11 @@ def _batches(shelf: Shelf, configs: Container[str]) -> Iterator[Batch]:
 
 
 def _checked(batches: Sequence[Batch], workers: int) -> Iterator[tuple[int, list[Complaint]]]:
-    """Rows and complaints of each batch, decoded by processes that are spawned, never forked."""
+    """Rows and complaints of each batch, decoded in worker processes where that is worth it."""
     if workers == 1 or sum(batch.bytes for batch in batches) < WORTH_PROCESSES:
         yield from map(check_batch, batches)
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(batches)), mp_context=context) as pool:
+    with worker_pool(min(workers, len(batches))) as pool:
         yield from pool.map(check_batch, batches)
 
 

@@ -42,6 +42,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "brickfilm.licences",
         "brickfilm.media",
         "brickfilm.observe",
+        "brickfilm.processes",
         "brickfilm.render",
         "brickfilm.sink",
         "brickfilm.stage",

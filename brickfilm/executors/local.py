@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import threading
 import time
-import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +15,8 @@ import cloudpickle
 
 from brickfilm.errors import WorkerDied
 from brickfilm.executors.base import Bench, Delivery
+from brickfilm.processes import WorkerContext, worker_pool
 from brickfilm.stage import Stage, Want
-
-ORPHAN_CHECK_SECONDS = 0.5
 
 
 class LocalExecutor:
@@ -33,7 +27,7 @@ class LocalExecutor:
 
     def __init__(self, processes: int | None = None) -> None:
         self._processes = processes or len(os.sched_getaffinity(0))
-        self._context = _Context()
+        self._context = WorkerContext()
         self._pool: ProcessPoolExecutor | None = None
         self._threads: dict[tuple[str, int], ThreadPoolExecutor] = {}
         self._seen: dict[int, Stage[Any, Any]] = {}
@@ -102,7 +96,7 @@ class LocalExecutor:
         """Submit to the pool; a pool that a dying worker broke is replaced."""
         with self._lock:
             for _ in range(2):
-                self._pool = self._pool or self._spawned_pool(self._processes)
+                self._pool = self._pool or worker_pool(self._processes, self._context)
                 try:
                     return self._pool.submit(_perform, payload)
                 except BrokenProcessPool:
@@ -115,19 +109,13 @@ class LocalExecutor:
         started = time.perf_counter()
         landed = []
         for want in wants:
-            with self._spawned_pool(1) as pool:
+            with worker_pool(1, self._context) as pool:
                 try:
                     answer = pool.submit(_perform, self._payload(stage, work, [want])).result()
                     landed.extend(cloudpickle.loads(answer).landed)
                 except BrokenProcessPool:
                     landed.append(WorkerDied(f"{want.item.id} kills the process of {stage.name}"))
         return Delivery(landed, time.perf_counter() - started)
-
-    def _spawned_pool(self, processes: int) -> ProcessPoolExecutor:
-        """Always spawn, never fork: a forked orphan keeps the ledger's lock and threads' mess."""
-        return ProcessPoolExecutor(
-            processes, mp_context=self._context, initializer=_start, initargs=(os.getpid(),)
-        )
 
 
 def _settle(outer: Future[Delivery], get: Any) -> None:
@@ -141,18 +129,6 @@ def _settle(outer: Future[Delivery], get: Any) -> None:
 # -- in a worker process ---------------------------------------------------------------------
 
 
-def _start(driver: int) -> None:
-    """A worker leaves Ctrl-C to the driver, and leaves when the driver is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with, args=(driver,), daemon=True).start()
-
-
-def _leave_with(driver: int) -> None:
-    while os.getppid() == driver:
-        time.sleep(ORPHAN_CHECK_SECONDS)
-    os._exit(1)
-
-
 def _perform(payload: bytes) -> bytes:
     packed, work, wants = cloudpickle.loads(payload)
     delivery = _BENCH.perform(packed, cloudpickle.loads(packed), work, wants)
@@ -160,43 +136,3 @@ def _perform(payload: bytes) -> bytes:
 
 
 _BENCH = Bench()  # what a worker process keeps open between calls
-
-
-# -- how a worker process is started -----------------------------------------------------------
-
-
-class _HiddenMainProcess(SpawnProcess):
-    """Spawned without importing the user's `__main__`: so recipes need no guard."""
-
-    @staticmethod
-    def _Popen(process_obj: Any) -> Any:  # noqa: N802  multiprocessing's own name
-        with _hidden_main():
-            return SpawnProcess._Popen(process_obj)
-
-
-class _Context(SpawnContext):
-    """Starts the processes of one executor, and knows them: a program may have others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._started: list[SpawnProcess] = []
-
-    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802
-        process = _HiddenMainProcess(*args, **options)
-        self._started.append(process)
-        return process
-
-    def kill(self) -> None:
-        for process in self._started:
-            if process.is_alive():
-                process.kill()
-
-
-@contextmanager
-def _hidden_main() -> Iterator[None]:
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,18 @@ def test_a_good_dataset_has_nothing_to_complain_of(
     assert verdict.is_good, verdict.complaints
     assert verdict.rows == 12
     assert verdict.rows_per_second > 0
+
+
+@pytest.mark.slow
+def test_a_script_needs_no_guard_around_it(work: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from brickfilm import validate as v\n"
+        "from brickfilm.shelf import find_dataset\n"
+        "v.WORTH_PROCESSES = 0\n"
+        f"assert v.validate(find_dataset({str(work)!r}), workers=2).is_good\n"
+    )
+    subprocess.run([sys.executable, str(script)], check=True)
 
 
 @pytest.mark.slow

@@ -112,11 +112,18 @@ def test_a_stream_that_is_over_is_a_film(status: str | None) -> None:
 
 
 def test_licences() -> None:
-    creative = {"license": "Creative Commons Attribution license (reuse allowed)"}
-    formats.check_licence(creative, "cc")
+    for open_one in (
+        "Creative Commons Attribution license (reuse allowed)",
+        "https://creativecommons.org/licenses/by-sa/4.0/",
+    ):
+        formats.check_licence({"license": open_one}, "cc")
     assert formats.licence_of({"extractor_key": "Youtube"}) == "Standard YouTube License"
     assert formats.licence_of({"extractor_key": "Generic"}) == ""
-    for info in ({"extractor_key": "Youtube"}, {"license": "All rights reserved"}):
+    for info in (
+        {"extractor_key": "Youtube"},
+        {"license": "All rights reserved"},
+        {"license": "https://creativecommons.org/licenses/by-nc-nd/4.0/"},
+    ):
         with pytest.raises(formats.NotOpenlyLicensed, match="licence='any'"):
             formats.check_licence(info, "cc")
         formats.check_licence(info, "any")

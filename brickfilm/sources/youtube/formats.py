@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from brickfilm.errors import Rejected, Waiting
+from brickfilm.licences import hub_licence
 
 OnLowResolution = Literal["reject", "keep"]
 Licence = Literal["any", "cc"]
@@ -14,7 +15,6 @@ Info = Mapping[str, Any]
 
 STANDARD = "Standard YouTube License"
 """What YouTube's terms call a film with no other licence; its pages then name none."""
-OPEN_SIGNS = ("creative commons", "cc-by", "cc by", "cc0", "public domain", "creativecommons.org")
 
 
 class SourceTooSmall(Rejected):
@@ -27,7 +27,7 @@ class SourceTooSmall(Rejected):
 
 
 class NotOpenlyLicensed(Rejected):
-    """A film without a Creative Commons licence, where only such were asked for."""
+    """A film that nobody may cut and pass on, where only such were asked for that one may."""
 
     default_reason = "not openly licensed"
 
@@ -59,11 +59,6 @@ def licence_of(info: Info) -> str:
     return named or (STANDARD if info.get("extractor_key") == "Youtube" else "")
 
 
-def is_open(licence: str) -> bool:
-    """Whether a licence is Creative Commons or the public domain."""
-    return any(sign in licence.lower() for sign in OPEN_SIGNS)
-
-
 def named(info: Info, max_height: int) -> str:
     """A format for people: '136: avc1.4d401f 1280x720'; one below the asked height says so."""
     size = f"{info.get('width') or '?'}x{info.get('height') or '?'}"
@@ -82,12 +77,12 @@ def check_is_over(info: Info) -> None:
 
 
 def check_licence(info: Info, asked: Licence) -> None:
-    """Raise NotOpenlyLicensed where only Creative Commons was asked for and this is not."""
+    """Raise NotOpenlyLicensed where only open licences were asked for and this is none."""
     licence = licence_of(info)
-    if asked == "cc" and not is_open(licence):
+    if asked == "cc" and hub_licence(licence) is None:
         raise NotOpenlyLicensed(
             f"{info.get('title')!r} has the licence {licence or 'unknown'!r}: licence='cc' keeps "
-            "Creative Commons only; licence='any' keeps it, if you have the right to use it"
+            "open ones only; licence='any' keeps it, if you have the right to use it"
         )
 
 

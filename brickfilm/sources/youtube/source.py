@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from brickfilm.errors import UsageError
+from brickfilm.licences import hub_licence
 from brickfilm.records import Listing
 from brickfilm.sources.youtube.addresses import listing_of, read_entries
 from brickfilm.sources.youtube.fetch import FetchFilm
 from brickfilm.sources.youtube.films import Place
 from brickfilm.sources.youtube.forecast import Forecast, forecast
-from brickfilm.sources.youtube.formats import Licence, OnLowResolution, is_open
+from brickfilm.sources.youtube.formats import Licence, OnLowResolution
 from brickfilm.sources.youtube.lists import ListFilms
 from brickfilm.sources.youtube.lock import Lock, lock_of
 from brickfilm.sources.youtube.refetch import RefetchFilm
@@ -41,7 +42,7 @@ class YouTubeSource:
     on_low_resolution: OnLowResolution = "reject"
     """"keep" takes a film with fewer lines too, and its format says so."""
     licence: Licence = "any"
-    """"cc" keeps Creative Commons only."""
+    """"cc" keeps Creative Commons that lets one cut and pass on (no NC, no ND)."""
     keep_sources: bool = True
     """False deletes a film as soon as its clips are written and verified."""
     as_of: str = ""
@@ -108,7 +109,7 @@ class YouTubeSource:
         known = [film for film in films if film is not None]
         if self.lock is None or self.allow_drift:
             lock_of(known).write(work)
-        if closed := sum(not is_open(film["licence"]) for film in known):
+        if closed := sum(hub_licence(film["licence"]) is None for film in known):
             log.warning(
                 "%d of %d films are not openly licensed: whether you may use and publish them is "
                 "yours to check (docs/youtube.md)",

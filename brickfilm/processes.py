@@ -1,0 +1,77 @@
+"""Worker processes: spawned without `__main__`, deaf to Ctrl-C, gone with their driver."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import types
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any
+
+ORPHAN_CHECK_SECONDS = 0.5
+
+
+class WorkerContext(SpawnContext):
+    """Starts worker processes, and knows them: a program may have others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802
+        process = _HiddenMainProcess(*args, **options)
+        self._started.append(process)
+        return process
+
+    def kill(self) -> None:
+        """End every process that this context started."""
+        for process in self._started:
+            if process.is_alive():
+                process.kill()
+
+
+def worker_pool(processes: int, context: WorkerContext | None = None) -> ProcessPoolExecutor:
+    """Always spawn, never fork: a forked orphan keeps the ledger's lock and the threads' mess."""
+    return ProcessPoolExecutor(
+        processes,
+        mp_context=context or WorkerContext(),
+        initializer=_start,
+        initargs=(os.getpid(),),
+    )
+
+
+class _HiddenMainProcess(SpawnProcess):
+    """Spawned without importing the user's `__main__`: so scripts need no guard."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802  multiprocessing's own name
+        with _hidden_main():
+            return SpawnProcess._Popen(process_obj)
+
+
+@contextmanager
+def _hidden_main() -> Iterator[None]:
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _start(driver: int) -> None:
+    """A worker leaves Ctrl-C to the driver, and leaves when the driver is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with, args=(driver,), daemon=True).start()
+
+
+def _leave_with(driver: int) -> None:
+    while os.getppid() == driver:
+        time.sleep(ORPHAN_CHECK_SECONDS)
+    os._exit(1)
