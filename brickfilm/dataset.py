@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from brickfilm import door
 from brickfilm.errors import UsageError
-from brickfilm.shards import ROW_GROUP_BYTES, SHARD_BYTES
+from brickfilm.shards import ROW_GROUP_BYTES, SHARD_BYTES, fill, parquet_writer
 from brickfilm.shelf import MEDIA_COLUMN
 from brickfilm.stage import digest_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from brickfilm.publish import Published
 
 FINGERPRINT = ".fingerprint.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIGS = ("clips", "images")
 
 
@@ -174,26 +174,17 @@ def write_shards(
     rows: Dataset, folder: Path, split: str, media: str, shard_bytes: int = SHARD_BYTES
 ) -> list[Path]:
     """Write a split as parquet files with the media embedded; memory holds one row group."""
-    import pyarrow.parquet as pq
-
     folder.mkdir(parents=True, exist_ok=True)
     drafts: list[Path] = []
-    writer, written = None, shard_bytes
-    for table in row_groups(rows, media):
-        if written >= shard_bytes:
-            if writer:
-                writer.close()
-            drafts.append(folder / f"{split}-{len(drafts):05d}.tmp")
-            writer, written = pq.ParquetWriter(drafts[-1], table.schema, compression="zstd"), 0
-        assert writer is not None
-        writer.write_table(table, row_group_size=len(table))
-        written += table.nbytes
-    if writer:
-        writer.close()
-    if not drafts:
-        drafts.append(
-            write_columns(folder / f"{split}-00000.tmp", rows.with_format("arrow")[:].schema)
-        )
+    groups = row_groups(rows, media)
+    table = next(groups, None)
+    if table is None:
+        empty = folder / f"{split}-00000.tmp"
+        drafts.append(write_columns(empty, rows.with_format("arrow")[:].schema))
+    while table is not None:
+        drafts.append(folder / f"{split}-{len(drafts):05d}.tmp")
+        with parquet_writer(drafts[-1], table.schema, media) as writer:
+            _, table = fill(writer, table, groups, shard_bytes)
     names = [folder / f"{split}-{n:05d}-of-{len(drafts):05d}.parquet" for n in range(len(drafts))]
     return [draft.rename(name) for draft, name in zip(drafts, names, strict=True)]
 

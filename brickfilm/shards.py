@@ -52,7 +52,7 @@ def shards(
                 disk_errors(Path(folder), "make room, or set TMPDIR to a larger place,"),
                 parquet_writer(path, first.schema, MEDIA_COLUMN[config]) as writer,
             ):
-                rows, first = _fill(writer, first, waiting, shard_bytes)
+                rows, first = fill(writer, first, waiting, shard_bytes)
             name = f"{config}/{split}-{number:05d}.parquet"
             yield Shard(path, name, rows, path.stat().st_size)
             path.unlink()
@@ -76,7 +76,7 @@ def parquet_writer(path: Path, schema: pa.Schema, media: str) -> Iterator[pq.Par
         yield writer
 
 
-def _fill(
+def fill(
     writer: pq.ParquetWriter,
     table: pa.Table | None,
     more: Iterator[pa.Table],
