@@ -24,7 +24,7 @@ from finetune.sample import command
 from finetune.samples.bundle import add_encoders
 from finetune.samples.pipeline import index_of
 from finetune.samples.sources import Source, find_source, usual
-from finetune.validation_page import PAGE, TRAINING, Checkpoint, checkpoints
+from finetune.validation_page import PAGE, TRAINING, Checkpoint, checkpoints, render
 
 OURS = ["*.safetensors", "*.json", "vae/*", "text_encoder/*", "samples/*"]  # what a push replaces
 CPU = torch.device("cpu")
@@ -58,8 +58,7 @@ def build_release(run: Path, release: Release) -> Path:
         shutil.copytree(source.weights, folder)
         encoders = _encoders(source, recipe, copy=release.copy_encoders)
         add_encoders(folder, **encoders, precision=recipe.precision, defaults=_plain(usual(recipe)))
-        grid = _grid(source.weights.parent.parent, manifest["step"])
-        _copy_samples(grid, folder / "samples")
+        grid = _copy_samples(source.weights.parent.parent, recipe, manifest["step"], folder)
         card = card_text(
             release.repo_id,
             manifest,
@@ -152,19 +151,20 @@ def _plain(defaults: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in defaults.items() if name != "seed"}
 
 
-def _grid(out: Path, step: int) -> list[Checkpoint]:
-    """The first validation and the newest up to this step; nothing if there are not two."""
-    found = [c for c in checkpoints(out) if c.about["step"] <= step]
-    return [found[0], found[-1]] if len(found) > 1 else []
+def _copy_samples(run: Path, recipe: Recipe, step: int, folder: Path) -> Sequence[Checkpoint]:
+    """Copy the first validation and the newest up to this step, with the page up to it.
 
-
-def _copy_samples(grid: Sequence[Checkpoint], folder: Path) -> None:
+    Gives the two; nothing if there are not two.
+    """
+    found = checkpoints(run, until=step)
+    if len(found) < 2:
+        return []
+    grid = [found[0], found[-1]]
     for checkpoint in grid:
-        shutil.copytree(checkpoint.folder, folder / checkpoint.folder.name)
-    if grid:
-        beside = grid[0].folder.parent
-        for name in (PAGE, TRAINING):
-            shutil.copy(beside / name, folder / name)
+        shutil.copytree(checkpoint.folder, folder / "samples" / checkpoint.folder.name)
+    shutil.copy(run / "samples" / TRAINING, folder / "samples" / TRAINING)
+    (folder / "samples" / PAGE).write_text(render(run, recipe, until=step), encoding="utf-8")
+    return grid
 
 
 def main(

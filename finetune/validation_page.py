@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -51,25 +51,26 @@ class Checkpoint:
         return {**sample, "source": f"data:video/mp4;base64,{media}"}
 
 
-def write_page(out: Path, recipe: Recipe) -> Path:
+def write_page(out: Path, recipe: Recipe, *, until: float = inf) -> Path:
     """Write `samples/index.html` of a run from what its validations left; gives it."""
     page = out / "samples" / PAGE
     with whole(page) as stream:
-        stream.write(render(out, recipe).encode())
+        stream.write(render(out, recipe, until=until).encode())
     return page
 
 
-def checkpoints(out: Path) -> list[Checkpoint]:
-    """The validations of a run, oldest first."""
-    found = sorted((out / "samples").glob(f"step-*/{ABOUT}"))
-    return [Checkpoint(file.parent, json.loads(file.read_text())) for file in found]
+def checkpoints(out: Path, *, until: float = inf) -> list[Checkpoint]:
+    """The validations of a run up to a step, oldest first."""
+    files = sorted((out / "samples").glob(f"step-*/{ABOUT}"))
+    found = [Checkpoint(file.parent, json.loads(file.read_text())) for file in files]
+    return [c for c in found if c.about["step"] <= until]
 
 
-def render(out: Path, recipe: Recipe) -> str:
-    """The page as text."""
+def render(out: Path, recipe: Recipe, *, until: float = inf) -> str:
+    """The page as text, of what was seen up to a step."""
     from jinja2 import Environment, PackageLoader
 
-    every = checkpoints(out)
+    every = checkpoints(out, until=until)
     rows = every[:1] + every[1:][-(MOST - 1) :]
     template = Environment(loader=PackageLoader("finetune", "pages"), autoescape=True).get_template(
         "validation.html.jinja"
@@ -83,7 +84,7 @@ def render(out: Path, recipe: Recipe) -> str:
         rows=rows,
         hidden=len(every) - len(rows),
         prompts=rows[-1].samples,
-        curves=_curves(out, every),
+        curves=_curves(out, every, until),
         charts=_charts(out, rows[-1]),
         sweep=rows[-1].sweep,
     )
@@ -110,19 +111,24 @@ def _frames(count: int) -> str:
     return f"{count} frames" if count > 1 else "one frame"
 
 
-def _curves(out: Path, every: Sequence[Checkpoint]) -> list[str]:
+def _curves(out: Path, every: Sequence[Checkpoint], until: float) -> list[str]:
     """The validation loss, and the training loss beside it."""
-    points = [(float(c.about["step"]), c.loss) for c in every]
+    validated = _finite((float(c.about["step"]), c.loss) for c in every)
     return [
-        curve("validation loss: fixed clips, noise and timesteps", points, dots=True),
-        curve("training loss", _training_loss(out / "metrics.jsonl")),
+        curve("validation loss: fixed clips, noise and timesteps", validated, dots=True),
+        curve("training loss", _training_loss(out / "metrics.jsonl", until=until)),
     ]
 
 
-def _training_loss(file: Path) -> list[tuple[float, float]]:
-    """(step, loss) of every step that has a finite loss."""
-    points = [(float(line["step"]), float(line.get("loss", nan))) for line in read_lines(file)]
-    return [(step, loss) for step, loss in points if isfinite(loss)]
+def _training_loss(file: Path, *, until: float = inf) -> list[tuple[float, float]]:
+    """(step, loss) of every step up to one."""
+    points = _finite((float(line["step"]), line.get("loss", nan)) for line in read_lines(file))
+    return [(step, loss) for step, loss in points if step <= until]
+
+
+def _finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Without those that no chart can show: a network that diverged has a loss of NaN."""
+    return [(step, float(loss)) for step, loss in points if isfinite(loss)]
 
 
 def _charts(out: Path, newest: Checkpoint) -> list[str]:
