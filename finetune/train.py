@@ -37,7 +37,7 @@ def _run(
 def loop(run: Run) -> None:
     """Steps from where the run stands."""
     recipe, engine, validate = run.recipe, run.engine, Validate(run)
-    if run.step == 0:
+    if validate.owed():
         validate()
     for batch in run.batches():
         if run.step >= recipe.steps:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,7 @@ from finetune.fixed_loss import FixedLoss
 from finetune.log import Video
 from finetune.models.text import TextStates
 from finetune.models.vae import VAE
+from finetune.ranks import total
 from finetune.samples.draw import draw_latent, to_pixels
 from finetune.samples.examples import PROMPTS
 from finetune.samples.measures import Measures, measure
@@ -26,6 +28,7 @@ from finetune.samples.pipeline import encode_prompt
 from finetune.samples.request import Request
 from finetune.samples.sources import usual
 from finetune.validation_page import ABOUT, TRAINING, write_page
+from finetune.whole import whole
 
 if TYPE_CHECKING:
     from finetune.run import Run
@@ -49,6 +52,18 @@ class Validate:
         """Is it time, after this step?"""
         every = self.settings.every or self.run.recipe.checkpoints.every
         return last or self.run.step % every == 0
+
+    def owed(self) -> bool:
+        """Was the step where the run begins not seen yet? A kill may have come before that.
+
+        Rank 0 looks, for all of them.
+        """
+        run = self.run
+        if run.step == 0:
+            return True
+        missing = run.engine.rank == 0 and not (self._folder() / ABOUT).is_file()
+        missed = float(total(torch.tensor([float(missing)], dtype=torch.float64))[0]) > 0
+        return missed and self.due(last=run.step >= run.recipe.steps)
 
     def __call__(self) -> None:
         """Sample, measure and show; the state of the run's random numbers is as before."""
@@ -106,9 +121,10 @@ class Validate:
     def _write(
         self, frames: Sequence[Tensor], measured: Sequence[Measures], found: dict[str, float]
     ) -> list[Video]:
-        """Videos, what they are, and the page over all checkpoints so far."""
-        folder = self.run.out / "samples" / f"step-{self.run.step:08d}"
+        """Videos, last what they are, and the page over all checkpoints so far."""
+        folder = self._folder()
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / ABOUT).unlink(missing_ok=True)  # what a kill interrupts counts as not seen
         videos, shown = [], []
         for number, request in enumerate(self.requests()):
             swept = number >= len(self.prompts)
@@ -118,16 +134,22 @@ class Validate:
             of_it = measured[number]._asdict()
             shown.append({**request.as_dict(), "file": name, "sweep": swept, "measures": of_it})
         about = {"step": self.run.step, "values": found, "samples": shown}
-        (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
-        write_page(self.run.out, self.run.recipe)
+        with whole(folder / ABOUT) as stream:
+            stream.write(json.dumps(about, indent=1).encode())
+        write_page(self.run.out, self.run.recipe, until=self.run.step)
         return videos[: len(self.prompts)]
+
+    def _folder(self) -> Path:
+        """Of this step's samples."""
+        return self.run.out / "samples" / f"step-{self.run.step:08d}"
 
     def _write_training(self, vae: VAE, loss: FixedLoss) -> None:
         """The same numbers of training clips, seen through the same VAE."""
         found = [measure(to_pixels(vae, latent))._asdict() for latent in loss.videos()]
         file = self.run.out / "samples" / TRAINING
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found) + "\n")
+        with whole(file) as stream:
+            stream.write(json.dumps(found).encode())
 
 
 @contextmanager

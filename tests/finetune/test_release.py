@@ -143,6 +143,20 @@ def test_validation_leaves_training_as_it_was(trained: Recipe, tmp_path: Path) -
     assert rng[0] == rng[1]
 
 
+def test_a_step_that_a_kill_left_unseen_is_seen_when_the_run_goes_on(
+    trained: Recipe, tmp_path: Path
+) -> None:
+    """The last step's checkpoint was written, its samples were not all."""
+    shutil.copytree(trained.out, tmp_path / "run")
+    unseen = replace(trained, out=str(tmp_path / "run"))
+    (tmp_path / "run" / "samples" / f"step-{STEPS:08d}" / "about.json").unlink()
+    train(unseen, resume="auto")
+    assert about(unseen, STEPS) == about(trained, STEPS)
+    page = (tmp_path / "run" / "samples" / "index.html").stat()
+    train(unseen, resume="auto")  # now it is: nothing is sampled again
+    assert (tmp_path / "run" / "samples" / "index.html").stat().st_mtime_ns == page.st_mtime_ns
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_ranks_share_the_prompts_and_sample_the_same(
     strategy: str, trained: Recipe, tmp_path: Path
