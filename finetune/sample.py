@@ -54,7 +54,7 @@ def sample_all(
     return written
 
 
-def _place(requests: Sequence[Request], out: Path, kind: str) -> tuple[Path, str]:
+def _place(requests: Sequence[object], out: Path, kind: str) -> tuple[Path, str]:
     """The folder to hold, and the format of the files in it."""
     named = out.suffix.removeprefix(".")
     media = (mimetypes.guess_type(out.name)[0] or "").startswith(("video/", "image/"))
@@ -128,6 +128,7 @@ def main(
     }
     told = read_sidecar(again) if again else {}
     lines = _lines(prompt, prompts, told, {n: v for n, v in asked.items() if v is not None})
+    _place(lines, out, kind or kind_of(told))  # before networks are loaded
     given: dict[str, Any] = {"vae": vae, "text_encoder": text_encoder, "compile": compile}
     if told and model is None:
         given = {**told.get("given", {}), **{n: v for n, v in given.items() if v}}

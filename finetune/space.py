@@ -8,7 +8,7 @@ from pathlib import Path
 
 from finetune.errors import SamplingError
 from finetune.model_card import HUB_ID, template
-from finetune.samples.sources import ABOUT
+from finetune.samples.sources import ABOUT, is_here
 
 APP = '''"""A page that samples {model}: pip install -r requirements.txt; python app.py"""
 
@@ -47,7 +47,7 @@ def export_space(folder: Path, model: str) -> None:
     Nothing in it refers to this machine. Raises SamplingError for a folder that has other files, or
     a local model that is no release.
     """
-    local = Path(model).exists()
+    local = is_here(model)
     if local and not (Path(model) / ABOUT).is_file():
         raise SamplingError(
             f"{model} is no release, and a Space cannot reach it here: build one with "

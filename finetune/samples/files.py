@@ -30,29 +30,30 @@ def write_sample(
 ) -> list[Path]:
     """Write frames [T, 3, H, W] uint8 as the file's suffix says, then the sidecar; gives the files.
 
-    A file appears whole or not at all. A .png of several frames is a file a frame, numbered.
+    They appear whole and together, or not at all. A .png of several frames is a file a frame,
+    numbered.
     """
     write = WRITERS[file.suffix.removeprefix(".")]
-    unfinished = file.with_name(f".{file.stem}.tmp{file.suffix}")
-    sidecar = file.with_suffix(".json")
+    names, sidecar = _names(file, len(frames)), file.with_suffix(".json")
+    drafts = {name: name.with_name(f".{name.stem}.tmp{name.suffix}") for name in (*names, sidecar)}
     told = {**_asked(request), **about}
-    names = _names(file, len(frames))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         for name, part in zip(names, torch.chunk(frames, len(names)), strict=True):
-            write(unfinished, part, request.fps)
-            unfinished.replace(name)
-        told["files"] = {name.name: file_digest(name) for name in names}
-        unfinished.write_text(json.dumps(told, indent=1) + "\n")
-        unfinished.replace(sidecar)
+            write(drafts[name], part, request.fps)
+        told["files"] = {name.name: file_digest(drafts[name]) for name in names}
+        drafts[sidecar].write_text(json.dumps(told, indent=1) + "\n")
+        for name, draft in drafts.items():
+            draft.replace(name)
     except OSError as error:
         raise SamplingError(
             f"{file} cannot be written ({error.strerror or error}): "
             "make room, or name another --out"
         ) from error
     finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+        for draft in drafts.values():
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
     return names
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self, cast
 
 import torch
@@ -78,7 +79,7 @@ class Pipeline:
         asked = {name: value for name, value in fields.items() if value is not None}
         return Request.made({**self.source.defaults, **asked})
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 over the denoiser's configuration and weights, in this precision."""
         return weights_digest(self.network, dataclasses.asdict(self.network.config))
@@ -101,6 +102,7 @@ class Pipeline:
                 given=self._given(request),
                 on_step=on_step,
             )
+            _check_numbers(latent, request)
             return to_pixels(self.vae, latent)
         except torch.OutOfMemoryError as error:
             raise SamplingError(
@@ -192,4 +194,12 @@ def _check_fit(made: Pipeline) -> None:
         raise SamplingError(
             f"text encoder {made.source.text} gives states of width {made.text.width}, the network "
             f"takes {config.caption_channels}: name the one it was trained with"
+        )
+
+
+def _check_numbers(latent: Tensor, request: Request) -> None:
+    if not latent.isfinite().all():
+        raise SamplingError(
+            f"the network's answer to {request.prompt[:40]!r} is not a number: its weights have "
+            f"diverged, or guidance {request.guidance:g} is too strong (7 is usual)"
         )

@@ -18,7 +18,7 @@ def read_prompts(file: Path, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
     {"prompt": "a red car", "seed": 7}. asked: of every line that does not say it itself.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")  # JSON may hold other breaks
     except UnicodeDecodeError as error:
         raise SamplingError(f"{file} is not text ({error.reason}): save it as UTF-8") from error
     except OSError as error:

@@ -95,7 +95,7 @@ def check_prompt(prompt: object) -> None:
 def parse_size(text: str) -> tuple[int, int]:
     """Height and width in pixels, from '360x640'."""
     parts = text.lower().replace("×", "x").split("x")
-    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
         raise SamplingError(f"size {text!r}: write height x width in pixels, such as 360x640")
     return int(parts[0]), int(parts[1])
 

@@ -13,6 +13,7 @@ from finetune.checkpoint import code_version
 from finetune.errors import SamplingError
 from finetune.samples.images import file_digest
 from finetune.samples.pipeline import Pipeline
+from finetune.samples.sources import is_here
 
 STATED = {"request", "pictures", "model", "files"}  # without these nothing can be made again
 
@@ -35,7 +36,7 @@ def about_pipeline(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, An
 
 
 def _whole(name: Any) -> Any:
-    return str(Path(name).resolve()) if isinstance(name, str) and Path(name).exists() else name
+    return str(Path(name).resolve()) if isinstance(name, str) and is_here(name) else name
 
 
 def read_sidecar(file: Path) -> dict[str, Any]:

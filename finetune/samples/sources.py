@@ -35,10 +35,18 @@ class Source:
 
 def find_source(name: str, revision: str | None = None) -> Source:
     """What is called so. Raises SamplingError for nothing, and for what is still being written."""
-    if Path(name).exists():
+    if is_here(name):
         return _found(name, Path(name))
     fetched = _fetched(name, revision)
     return dataclasses.replace(_found(name, fetched), revision=fetched.name)
+
+
+def is_here(name: str) -> bool:
+    """Is there a file or folder of this name? There is none of one that is too long."""
+    try:
+        return Path(name).exists()
+    except OSError:
+        return False
 
 
 def _found(name: str, folder: Path) -> Source:
@@ -94,8 +102,7 @@ def _inside(folder: Path, named: str) -> str:
 
 
 def _checkpoint(name: str, folder: Path) -> Source:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    recipe = parse_recipe(manifest["recipe"], origin=f"{folder}/manifest.json")
+    recipe = _recipe_of(folder / "manifest.json")
     kind = "ema" if (folder / "ema").is_dir() else "model"
     return Source(
         name,
@@ -106,6 +113,16 @@ def _checkpoint(name: str, folder: Path) -> Source:
         defaults=usual(recipe),
         recipe=recipe,
     )
+
+
+def _recipe_of(manifest: Path) -> Recipe:
+    try:
+        recipe = json.loads(manifest.read_text())["recipe"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SamplingError(
+            f"{manifest} does not say what a checkpoint's must ({error}): name another"
+        ) from error
+    return parse_recipe(recipe, origin=str(manifest))
 
 
 def _newest(run: Path) -> Path:

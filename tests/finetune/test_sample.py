@@ -24,7 +24,7 @@ import finetune.sample
 from finetune.errors import FinetuneError, SamplingError
 from finetune.models.stdit2 import STDiT2
 from finetune.samples import Pipeline, Request
-from finetune.samples.files import alone_in
+from finetune.samples.files import alone_in, write_sample
 from finetune.samples.images import read_image
 from finetune.samples.prompts import read_prompts
 from tests.finetune.toymodel import PROMPT
@@ -214,7 +214,7 @@ def test_a_file_of_prompts_is_sampled_line_by_line(toy_model: Path, tmp_path: Pa
     lines = [{"prompt": "a red car"}, {"prompt": "a red car", "seed": 7, "frames": 2}]
     (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     one, two = sample(toy_model, "--prompts", tmp_path / "p.jsonl", "--out", tmp_path)
-    assert frames_of(one)[0], frames_of(two)[0] == (4, 2)
+    assert (frames_of(one)[0], frames_of(two)[0]) == (4, 2)
     (tmp_path / "p.txt").write_text("# ours\n\na red car\na green tree\n")
     assert len(sample(toy_model, "--prompts", tmp_path / "p.txt", "--out", tmp_path)) == 2
 
@@ -225,6 +225,7 @@ BAD = {
     r"tokens long, the network reads 16: shorten": ["--prompt", "castle " * 200],
     "height 33: .*the nearest is 32": ["--prompt", "x", "--size", "33x48"],
     "write height x width": ["--prompt", "x", "--size", "large"],
+    "size '36²x640': write height": ["--prompt", "x", "--size", "36²x640"],
     "0 frames cannot be sampled: the nearest number is 1": ["--prompt", "x", "--frames", "0"],
     "9999 frames .*nearest number is 512": ["--prompt", "x", "--frames", "9999"],
     "steps 1: choose from 2": ["--prompt", "x", "--steps", "1"],
@@ -236,6 +237,7 @@ BAD = {
     "give one of --prompt": [],
     "device 'tpu'": ["--prompt", "x", "--device", "tpu"],
     "precision 'int4'": ["--prompt", "x", "--precision", "int4"],
+    "not a number: .* guidance 1e\\+38 is too strong": ["--prompt", "x", "--guidance", "1e38"],
 }
 
 
@@ -276,6 +278,12 @@ def test_a_file_of_prompts_that_is_no_text(toy_model: Path, tmp_path: Path) -> N
 def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_bytes(b"\xef\xbb\xbfa red castle\n")
     assert read_prompts(tmp_path / "p.txt", {"seed": 3}) == [{"prompt": "a red castle", "seed": 3}]
+
+
+def test_a_line_of_json_ends_where_the_file_s_line_does(tmp_path: Path) -> None:
+    """Other breaks may stand in its text as they are."""
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a red\u2028castle"}\r\n', newline="")
+    assert read_prompts(tmp_path / "p.jsonl", {}) == [{"prompt": "a red\u2028castle"}]
 
 
 @pytest.mark.parametrize("content", ["", "hello", "GIF89a"])
@@ -321,6 +329,10 @@ def places(folder: Path, model: Path) -> Iterator[tuple[Path, str]]:
     (folder / "run" / "step-00000010.tmp").mkdir()
     STDiT2.from_pretrained(model).save_pretrained(folder / "alone")
     yield folder / "alone", "--vae and --text-encoder"
+    (folder / "cut" / "step-00000010").mkdir(parents=True)
+    (folder / "cut" / "step-00000010" / "manifest.json").write_text('{"step": 1')
+    yield folder / "cut", r"manifest\.json does not say what a checkpoint's must .*name another"
+    yield Path("bricks" * 60), "nor a Hub id"
     yield folder / "nothing", "nor a Hub id"
 
 
@@ -424,6 +436,16 @@ def test_a_full_disk_leaves_nothing_half_made(kind: str, toy_model: Path, tmp_pa
     with pytest.raises(SamplingError, match="make room, or name another --out"), no_room():
         sample(toy_model, "--prompt", PROMPT, "--out", tmp_path / "out", "--format", kind)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".sampling.lock"]
+
+
+def test_of_frames_that_do_not_all_fit_none_is_left(pipeline: Pipeline, tmp_path: Path) -> None:
+    """An even frame takes little room, one of noise takes more than there is."""
+    noise = torch.randint(0, 256, (1, 3, 32, 48), dtype=torch.uint8)
+    frames = torch.cat([torch.zeros_like(noise), noise])
+    with pytest.raises(SamplingError, match="make room"), no_room():
+        write_sample(tmp_path / "out" / "x.png", frames, pipeline.request(prompt=PROMPT), {})
+    assert not list((tmp_path / "out").iterdir())
+    assert len(write_sample(tmp_path / "x.png", frames, pipeline.request(prompt=PROMPT), {})) == 2
 
 
 def test_a_request_is_checked_wherever_it_is_made() -> None:
