@@ -7,24 +7,25 @@ from html import escape
 
 import numpy as np
 
-WIDTH, HEIGHT, EDGE = 320, 120, 22
+WIDTH, HEIGHT = 320, 100
+EDGE, FOOT = 4, 20  # around; below, where the ends of the axis are written
 BINS = 12
 SIDES = ("clips", "samples")  # what lies behind, and what before
 Points = Sequence[tuple[float, float]]
 
 
-def curve(title: str, points: Points, *, dots: bool = False) -> str:
-    """A line through (x, y) points, its ends written beside it."""
+def curve(title: str, points: Points, *, note: str, dots: bool = False) -> str:
+    """A line through (x, y) points, its ends written below it."""
     if not points:
         return ""
     xs, ys = (np.array(values, dtype=float) for values in zip(*points, strict=True))
     across = _scaled(xs, EDGE, WIDTH - EDGE)
-    up = _scaled(ys, HEIGHT - EDGE, EDGE)
+    up = _scaled(ys, HEIGHT - FOOT, EDGE)
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
     marks = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in zip(across, up, strict=True)]
     inner = f'<polyline points="{path}"/>' + ("".join(marks) if dots else "")
-    ends = f"step {xs[0]:g}: {ys[0]:.4g}", f"step {xs[-1]:g}: {ys[-1]:.4g}"
-    return _framed(title, inner, *ends)
+    first, last = (f"step {x:g}: {y:.4g}" for x, y in (points[0], points[-1]))
+    return _framed(title, inner, first, last if len(points) > 1 else "", note)
 
 
 def overlaid(
@@ -45,7 +46,7 @@ def overlaid(
         low, high = low - abs(low) / 2 - 1e-6, high + abs(high) / 2 + 1e-6
     inner = _bars(back, low, high, "back") + _bars(front, low, high, "front")
     means = [f"{who} {np.mean(v):.3g}" for who, v in zip(SIDES, (back, front), strict=True) if v]
-    return _framed(title, inner, f"{low:.3g}", f"{high:.3g}", below="; ".join(means))
+    return _framed(title, inner, f"{low:.3g}", f"{high:.3g}", "; ".join(means))
 
 
 def _bars(values: Sequence[float], low: float, high: float, kind: str) -> str:
@@ -54,8 +55,8 @@ def _bars(values: Sequence[float], low: float, high: float, kind: str) -> str:
     wide = (WIDTH - 2 * EDGE) / BINS
     return "".join(
         f'<rect class="{kind}" x="{EDGE + n * wide:.1f}" width="{wide:.1f}" '
-        f'y="{HEIGHT - EDGE - share * (HEIGHT - 2 * EDGE):.1f}" '
-        f'height="{share * (HEIGHT - 2 * EDGE):.1f}"/>'
+        f'y="{HEIGHT - FOOT - share * (HEIGHT - EDGE - FOOT):.1f}" '
+        f'height="{share * (HEIGHT - EDGE - FOOT):.1f}"/>'
         for n, share in enumerate(shares)
         if share
     )
@@ -67,13 +68,13 @@ def _scaled(values: np.ndarray, start: float, end: float) -> np.ndarray:
     return scaled
 
 
-def _framed(title: str, inner: str, left: str, right: str, *, below: str = "") -> str:
-    base = HEIGHT - EDGE
-    small = f"<small>{escape(below)}</small>" if below else ""
+def _framed(title: str, inner: str, left: str, right: str, note: str) -> str:
+    base = HEIGHT - FOOT
     return (
-        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{escape(title)}</title>'
+        f"<figure><figcaption>{escape(title)}<small>{escape(note)}</small></figcaption>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{escape(title)}</title>'
         f'<line x1="{EDGE}" x2="{WIDTH - EDGE}" y1="{base}" y2="{base}"/>{inner}'
         f'<text x="{EDGE}" y="{HEIGHT - 6}">{escape(left)}</text>'
-        f'<text x="{WIDTH - EDGE}" y="{HEIGHT - 6}" text-anchor="end">{escape(right)}</text></svg>'
-        f"<figcaption>{escape(title)}{small}</figcaption></figure>"
+        f'<text x="{WIDTH - EDGE}" y="{HEIGHT - 6}" text-anchor="end">{escape(right)}</text>'
+        "</svg></figure>"
     )

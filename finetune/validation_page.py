@@ -113,10 +113,11 @@ def _frames(count: int) -> str:
 
 def _curves(out: Path, every: Sequence[Checkpoint], until: float) -> list[str]:
     """The validation loss, and the training loss beside it."""
+    trained = _training_loss(out / "metrics.jsonl", until=until)
     validated = _finite((float(c.about["step"]), c.loss) for c in every)
     return [
-        curve("validation loss: fixed clips, noise and timesteps", validated, dots=True),
-        curve("training loss", _training_loss(out / "metrics.jsonl", until=until)),
+        curve("validation loss", validated, note="fixed clips, noise and timesteps", dots=True),
+        curve("training loss", trained, note="clips, noise and timesteps of each step"),
     ]
 
 
