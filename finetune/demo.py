@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,27 +41,32 @@ class Studio:
     def make(
         self,
         prompt: str,
-        image: str | None,
-        frames: float,
-        height: float,
-        width: float,
-        steps: float,
-        guidance: float,
-        seed: float,
+        image: Mapping[str, Any] | None,
+        frames: float | None,
+        height: float | None,
+        width: float | None,
+        steps: float | None,
+        guidance: float | None,
+        seed: float | None,
         *,
         progress: Any,
     ) -> tuple[str, str, list[tuple[str, str]]]:
-        """The video, its sidecar, and the gallery."""
+        """The video, its sidecar, and the gallery; what a field leaves open is as the model has it.
+
+        image: what Gradio tells of an uploaded file.
+        """
         request = self.pipeline.request(
             prompt=prompt,
-            image=image and self._kept(image),
-            frames=int(frames),
-            height=int(height),
-            width=int(width),
-            steps=int(steps),
-            guidance=float(guidance),
-            seed=int(seed),
+            image=image and image["path"],
+            frames=_whole(frames),
+            height=_whole(height),
+            width=_whole(width),
+            steps=_whole(steps),
+            guidance=guidance,
+            seed=_whole(seed),
         )
+        self.pipeline.check(request)
+        request = dataclasses.replace(request, image=request.image and self._kept(request.image))
         (file,) = sample_all(self.pipeline, [request], self.out, bar=_told_to(progress))
         self.made = [(str(file), prompt), *(m for m in self.made if m[0] != str(file))][:GALLERY]
         return str(file), str(file.with_suffix(".json")), self.made
@@ -70,6 +76,11 @@ class Studio:
         kept = self.out / f"{file_digest(image)[:16]}{Path(image).suffix}"
         shutil.copyfile(image, kept)
         return str(kept)
+
+
+def _whole(number: float | None) -> int | None:
+    """A slider's or field's number; none if the field was emptied."""
+    return None if number is None else int(number)
 
 
 def _told_to(progress: Any) -> Any:
@@ -113,7 +124,7 @@ def build_page(pipeline: Pipeline, out: Path) -> Any:
                 )
         fields = [prompt, image, *_settings(gr, pipeline)]
         gr.Examples([[text] for text in PROMPTS], [prompt], label="Examples")
-        gallery = gr.Gallery(label="Made here", columns=4, height=220, fit_columns=False)
+        gallery = gr.Gallery(label="Made here", height="auto", fit_columns=False, elem_id="made")
         gr.on(
             [button.click, prompt.submit],
             generate,
@@ -121,7 +132,9 @@ def build_page(pipeline: Pipeline, out: Path) -> Any:
             [video, sidecar, gallery],
             show_progress_on=video,
             concurrency_limit=1,
+            preprocess=False,  # a picture is read as the command reads it, and told why it cannot
         )
+        page.load(lambda: studio.made, None, gallery)
     return page
 
 
@@ -130,7 +143,7 @@ def _asking(gr: Any) -> tuple[Any, Any, Any]:
     prompt = gr.Textbox(label="Prompt", lines=3, placeholder="What is to be seen", elem_id="prompt")
     button = gr.Button("Generate", variant="primary", elem_id="generate")
     with gr.Accordion("A picture to start from", open=False):
-        image = gr.Image(label="First frame", type="filepath", height=220)
+        image = gr.Image(label="First frame", height=220, elem_id="picture")
     return prompt, button, image
 
 
@@ -159,7 +172,11 @@ def serve(
     out.mkdir(parents=True, exist_ok=True)
     page = build_page(pipeline, out)
     page.queue(max_size=16).launch(
-        server_name=host, server_port=port, allowed_paths=[str(out.resolve())], css=STYLE
+        server_name=host,
+        server_port=port,
+        allowed_paths=[str(out.resolve())],
+        css=STYLE,
+        show_error=True,
     )
 
 

@@ -24,9 +24,14 @@ def read_image(path: str | Path, height: int, width: int) -> Tensor:
         with Image.open(path) as opened:
             picture = ImageOps.exif_transpose(opened)
             pixels = np.array(_rgb(picture))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+    except UnidentifiedImageError as error:
         raise SamplingError(
-            f"image {str(path)!r} cannot be read ({error}): name a PNG, JPEG or WebP file"
+            f"image {str(path)!r} cannot be read as a picture: name a PNG, JPEG or WebP file"
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SamplingError(
+            f"image {str(path)!r} cannot be read ({reason}): name a PNG, JPEG or WebP file"
         ) from error
     return fill(torch.from_numpy(pixels).permute(2, 0, 1)[None], height, width)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from finetune.samples import Request
 from tests.finetune.browser import opened, wide
 from tests.finetune.ranks import free_port
 from tests.finetune.toymodel import PROMPT
@@ -68,8 +70,30 @@ def test_type_generate_and_see_a_playing_video(toy_model: Path, tmp_path: Path) 
         assert not wide(page)
         generate(page, "   ")
         page.get_by_text("the prompt is empty").first.wait_for(timeout=30_000)
+        page.reload()
+        page.locator("#made video").wait_for(timeout=30_000)
         assert not [a for a in asked if not a.startswith((address, "data:", "blob:"))]
     assert len(list(made.glob("*.mp4"))) == 1
+
+
+def test_an_emptied_field_is_as_the_model_has_it_and_a_bad_picture_is_named(
+    toy_model: Path, tmp_path: Path
+) -> None:
+    made, bad = tmp_path / "made", tmp_path / "bad.png"
+    bad.write_text("no picture")
+    words = ["-m", "finetune.demo", "--model", str(toy_model), "--out", str(made)]
+    with served(words, ROOT) as address, opened(address) as (page, _):
+        page.get_by_label("Seed").fill("")
+        generate(page, PROMPT)
+        page.wait_for_function(PLAYS, timeout=90_000)
+        page.get_by_text("A picture to start from").click()
+        page.locator("#picture input[type=file]").set_input_files(bad)
+        page.locator("#picture img").wait_for(state="attached", timeout=30_000)
+        generate(page, PROMPT)
+        page.get_by_text("bad.png' cannot be read as a picture").first.wait_for(timeout=30_000)
+    (sidecar,) = made.glob("*.json")
+    assert json.loads(sidecar.read_text())["request"]["seed"] == Request(prompt=PROMPT).seed
+    assert not list(made.glob("*.png"))  # what cannot be used is not kept
 
 
 def test_a_space_runs_from_its_own_folder(toy_model: Path, tmp_path: Path) -> None:
