@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,7 +19,6 @@ from finetune.samples.measures import NAMES
 from finetune.validation_page import TRAINING, Checkpoint, facts
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-SEED_AND_PROMPT = ("prompt", "seed")
 RATIOS = ("flicker", "motion", "sharpness")
 FAR = 1.5  # times the training clips' number, or less than one over it: named as a fault
 
@@ -48,6 +48,7 @@ def card_text(
         recipe=json.dumps(recipe.as_dict(), indent=2),
         numbers=[(NAMES[n], *two) for n, two in numbers(grid[-1]).items()] if grid else [],
         faults=faults(grid[-1]) if grid else [],
+        swept=bool(grid) and any(s["sweep"] for s in grid[-1].about["samples"]),
     )
     return re.sub(r"\n{3,}", "\n\n", str(card))
 
@@ -104,12 +105,13 @@ def _facts(
 ) -> dict[str, Any]:
     asked = recipe.validation
     prompts = PROMPTS if asked.prompts == "eight" or not asked.prompts else asked.prompts
+    prompt = _in_one_line(prompts[0])
     return {
         "init": recipe.init,
         "told": facts(recipe),
         "step": manifest["step"],
         "ema": recipe.optimizer.ema,
-        "prompt": prompts[0].replace('"', "'"),
+        "prompt": {"shell": shlex.quote(prompt), "python": json.dumps(prompt, ensure_ascii=False)},
         **encoders,
         "dataset": recipe.dataset,
         "clips": _clips(recipe),
@@ -121,6 +123,10 @@ def _facts(
         "precision": recipe.precision,
         "code": manifest["code"],
     }
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _clips(recipe: Recipe) -> int:
@@ -138,7 +144,8 @@ def _rows(repo_id: str, grid: Sequence[Checkpoint]) -> list[dict[str, Any]]:
     base = f"{constants.ENDPOINT}/{repo_id}/resolve/main/samples"
     return [
         {
-            **{name: sample[name] for name in SEED_AND_PROMPT},
+            "prompt": _in_one_line(sample["prompt"]).replace("|", r"\|"),  # it stands in a table
+            "seed": sample["seed"],
             "before": f"{base}/{grid[0].folder.name}/{sample['file']}",
             "after": f"{base}/{grid[-1].folder.name}/{sample['file']}",
         }

@@ -143,7 +143,8 @@ def _fetched(name: str, revision: str | None) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=FETCHED))
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         first = str(error).splitlines()[0].rstrip(".")
+        where = f"{name!r}{f' at revision {revision!r}' if revision else ''}"
         raise SamplingError(
-            f"{name!r} is no folder here and could not be fetched from the Hub ({first}): "
+            f"{where} is no folder here and could not be fetched from the Hub ({first}): "
             "check the name and your token"
         ) from error
