@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
 from brickfilm.card import CardPage, render_card
 from brickfilm.columns import must_have_columns
 from brickfilm.disk import disk_errors
@@ -122,14 +124,14 @@ def remove_from_hub(repo_id: str, removal: Removal, *, forget_history: bool) -> 
 
 
 def _with_retries(api: HfApi, repo_id: str, name: str, removal: Removal) -> set[str]:
-    for attempt in range(TRIES):
-        try:
-            with hub_errors(repo_id):
-                return _remove_from_branch(api, repo_id, name, removal)
-        except RepoMoved:
-            if attempt == TRIES - 1:
-                raise
-    return set()
+    """`_remove_from_branch`, again where somebody else's commit came between."""
+
+    def once() -> set[str]:
+        with hub_errors(repo_id):
+            return _remove_from_branch(api, repo_id, name, removal)
+
+    moved = retry_if_exception_type(RepoMoved)
+    return Retrying(retry=moved, stop=stop_after_attempt(TRIES), reraise=True)(once)
 
 
 def _remove_from_branch(api: HfApi, repo_id: str, name: str, removal: Removal) -> set[str]:
