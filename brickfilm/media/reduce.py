@@ -18,6 +18,9 @@ SMALLEST_WIDTH = 200
 Halving is exact averaging of two by two and costs 0.07 ms at 720p; other factors cost five times
 as much, which is a quarter of decoding."""
 
+CELL = 16
+"""Pixels of the small frame along the side of a cell of `tint`."""
+
 Plane = NDArray[np.uint8]
 
 
@@ -35,11 +38,19 @@ class ReducedFrame:
     """[H, W]"""
     small: Callable[[int], Plane] = field(repr=False)
     """A plane of the frame, made small: chroma only for those who ask."""
+    glanced: Callable[[int], Plane] = field(repr=False)
+    """The mean of a chroma plane in each cell, from two lines of it."""
 
     @cached_property
     def chroma(self) -> tuple[Plane, Plane]:
         """Blue and red, [H/2, W/2], 128 is grey."""
         return self.small(1), self.small(2)
+
+    @cached_property
+    def tint(self) -> Plane:
+        """Blue and red by cells, [H/16, W/16, 2], 128 is grey: colours at a glance, a hundredth of
+        what `chroma` costs."""
+        return np.dstack((self.glanced(1), self.glanced(2)))
 
     @cached_property
     def bgr(self) -> Plane:
@@ -68,10 +79,26 @@ def reduce_frame(frame: Frame) -> ReducedFrame:
         raw, halvings = _converted(raw, halvings), 0
 
     def small(index: int) -> Plane:
-        image = halved(plane(raw, index), halvings)
+        return turned(halved(plane(raw, index), halvings))
+
+    def glanced(index: int) -> Plane:
+        return _cells(turned(plane(raw, index)), CELL // 2 << halvings)
+
+    def turned(image: Plane) -> Plane:
         return np.rot90(image, turns) if turns else image
 
-    return ReducedFrame(frame.number, frame.pts, frame.duration, frame.size, small(0), small)
+    told = frame.number, frame.pts, frame.duration, frame.size
+    return ReducedFrame(*told, small(0), small, glanced)
+
+
+def _cells(image: Plane, side: int) -> Plane:
+    """The mean of each square of so many pixels, from two lines of it."""
+    import cv2
+
+    high, wide = max(1, image.shape[0] // side), max(1, image.shape[1] // side)
+    lines = np.ascontiguousarray(image[side // 4 :: side // 2, : wide * side][: 2 * high])
+    means: Plane = cv2.resize(lines, (wide, high), interpolation=cv2.INTER_AREA)
+    return means
 
 
 def _converted(raw: Any, halvings: int) -> Any:

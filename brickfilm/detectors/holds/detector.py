@@ -58,7 +58,7 @@ Plane = NDArray[np.uint8]
 class HoldAware(Detector):
     """The default: exact on held poses, and on ordinary film."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     columns: ClassVar[tuple[str, ...]] = (
         *("unlike", "back", "blended", "contrast"),
         *(f"mixed {frames}" for frames in MIX),
@@ -74,7 +74,7 @@ class HoldAware(Detector):
 
         def look(frame: ReducedFrame) -> Sequence[float]:
             contrast = float(cv2.meanStdDev(frame.luma)[1][0, 0])
-            seconds, now = float(frame.pts * video.time_base), Look(frame.luma)
+            seconds, now = float(frame.pts * video.time_base), Look(frame.luma, frame.tint)
             return *compare(frame.number, seconds, now, contrast), contrast, *mixed(now)
 
         return look

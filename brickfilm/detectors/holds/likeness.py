@@ -2,8 +2,9 @@
 
 Two drawings of one shot share their background, perhaps moved by a camera and lit otherwise. So
 blocks of texture are correlated after local light and contrast are divided out, each at its best
-small shift, around standing still and around the best shift of the picture as a whole. The answer
-is the share that was not found again: 0.05 to 0.5 from pose to pose, 0.6 to 0.9 across a cut.
+small shift, around standing still and around the best shift of the picture as a whole; and their
+colours are compared. The answer is the share that was not found again: 0.05 to 0.5 from pose to
+pose, 0.6 to 0.9 across a cut.
 """
 
 from __future__ import annotations
@@ -44,6 +45,15 @@ PLAINLY = 0.62
 """Likeness without any shift from which none is sought: it takes two thirds of the time."""
 LIGHT_SHARE = 0.25
 """Weight of the light's correlation beside the texture's, which weighs 1."""
+COLOUR_SHARE = 0.7
+"""Weight of colours that are the same, where there are any: a bare wall behind a figure that jumps
+is most of what two drawings share."""
+COLOUR_RANGE = 12.0
+"""Distance, in percent of the light, at which two colours are wholly unlike."""
+COLOUR_NOISE = 4.0
+"""Colour, in percent of the light, that is as good as grey."""
+DIM = 24.0
+"""Levels of light added before colours are divided by it: in the dark they are noise."""
 EXACT_SHARE = 0.5
 """Weight of what is found again exactly: a figure that walks in hides half of a picture and leaves
 the other half as it was; across a cut much is found by half and next to nothing exactly."""
@@ -61,6 +71,8 @@ class Look:
 
     luma: NDArray[np.uint8]
     """[H, W], 200 to 399 wide."""
+    tint: NDArray[np.uint8] | None = None
+    """Blue and red of each block, [h, w, 2]; without it a picture is grey."""
 
     @cached_property
     def small(self) -> Floats:
@@ -125,6 +137,15 @@ class Look:
         return by_block(self.small)
 
     @cached_property
+    def colour(self) -> Floats:
+        """Each block's blue and red in percent of its light, as far as there is any; [h, w, 2]."""
+        height, width = self.light.shape
+        if self.tint is None:
+            return np.zeros((height, width, 2), np.float32)
+        tint = self.tint[:height, :width].astype(np.float32) - 128
+        return np.asarray(100 * tint / (self.light + DIM)[..., None], np.float32)
+
+    @cached_property
     def spectra(self) -> tuple[Complex, Complex]:
         """Of the halved detail and of its square, padded so that shifts do not wrap."""
         import cv2
@@ -148,7 +169,7 @@ def unlikeness(a: Look, b: Look) -> float:
 
 
 def _alike(a: Look, b: Look, shift: Shift, search: int) -> float:
-    """How much of `a` is found in `b` under a shift: its texture, and its light."""
+    """How much of `a` is found in `b` under a shift: its texture, its light, its colours."""
     inside = _inside(a.energy.shape, shift) * np.maximum(a.shown, b.shown)
     light = _moved(b.light, shift)
     fine = _same_texture(a, b, shift, search)
@@ -160,7 +181,10 @@ def _alike(a: Look, b: Look, shift: Shift, search: int) -> float:
     exact = float((texture * _exact(fine) + flat * near).sum()) / whole
     coarse, strength = _correlation(a.light[inside > 0], light[inside > 0])
     share = LIGHT_SHARE * strength
-    return (found + EXACT_SHARE * exact + share * max(coarse, 0.0)) / (1 + EXACT_SHARE + share)
+    same, colourful = _same_colour(a.colour, _moved(b.colour, shift), inside)
+    hue = COLOUR_SHARE * colourful
+    alike = found + EXACT_SHARE * exact + share * max(coarse, 0.0) + hue * same
+    return alike / (1 + EXACT_SHARE + share + hue)
 
 
 def _exact(likeness: Floats) -> Floats:
@@ -194,6 +218,15 @@ def _correlation(a: Floats, b: Floats) -> tuple[float, float]:
     return together, max(spread) / (max(spread) + noise)
 
 
+def _same_colour(a: Floats, b: Floats, inside: Floats) -> tuple[float, float]:
+    """How much of two pictures has the same colour, and how much that says: of grey, nothing."""
+    area = max(float(inside.sum()), 1e-6)
+    apart = np.sqrt(((a - b) ** 2).sum(axis=2))
+    same = float((inside * np.clip(1 - apart / COLOUR_RANGE, 0, 1)).sum()) / area
+    strong = max(float((inside[..., None] * side**2).sum()) / area for side in (a, b))
+    return same, strong / (strong + COLOUR_NOISE**2)
+
+
 def _between_bars(brightest: Floats) -> NDArray[np.bool_]:
     """Which blocks along a side lie between its bars, by the brightest pixel of each line."""
     lines = np.flatnonzero(brightest > BLACK)
@@ -222,7 +255,7 @@ def _moved(blocks: Floats, shift: Shift) -> Floats:
     if shift == (0, 0):
         return blocks
     matrix = np.array([[1, 0, -shift[0] / BLOCK], [0, 1, -shift[1] / BLOCK]], np.float32)
-    moved: Floats = cv2.warpAffine(blocks, matrix, blocks.shape[::-1])
+    moved: Floats = cv2.warpAffine(blocks, matrix, blocks.shape[1::-1])
     return moved
 
 

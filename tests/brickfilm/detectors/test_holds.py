@@ -167,6 +167,27 @@ def test_a_strobe_is_no_cut_and_hides_none(level: int, tmp_path: Path) -> None:
     assert 30 <= cut <= 32
 
 
+def before_a_wall(pose: int, tint: tuple[int, int]) -> Look:
+    """A figure that has turned round, elsewhere in each pose, before a bare wall of some colour."""
+    wall = np.full((180, 320), 120, np.uint8)
+    left = 40 + 160 * pose
+    wall[60:, left : left + 60] = OTHER[:120, left : left + 60]
+    return Look(wall, np.full((11, 20, 2), tint, np.uint8))
+
+
+def test_a_wall_of_one_colour_is_what_poses_before_it_share() -> None:
+    here = before_a_wall(0, (110, 150))
+    grey = unlikeness(Look(here.luma), Look(before_a_wall(1, (110, 150)).luma))
+    assert unlikeness(here, before_a_wall(1, (110, 150))) < grey - 0.15
+    assert unlikeness(here, before_a_wall(1, (150, 110))) > grey + 0.05
+
+
+def test_colours_of_grey_pictures_say_nothing() -> None:
+    grey = [Look(before_a_wall(pose, (0, 0)).luma) for pose in (0, 1)]
+    nearly = [before_a_wall(0, (128, 129)), before_a_wall(1, (129, 128))]
+    assert unlikeness(*nearly) == pytest.approx(unlikeness(*grey), abs=0.03)
+
+
 def test_bars_of_a_letterbox_hide_no_cut() -> None:
     a, b = ONE.copy(), OTHER.copy()
     for boxed in (a, b):

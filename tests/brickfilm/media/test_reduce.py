@@ -1,0 +1,43 @@
+"""Small frames show what large ones do, whatever way these are stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from brickfilm.media import ReducedFrame, opened, reduced
+
+
+def first_of(path: Path, size: tuple[int, int], pixels: str, angle: int) -> ReducedFrame:
+    """The frame of a film of soft colours, stored in a format and shown turned."""
+    rng = np.random.default_rng(4)
+    soft = cv2.resize(rng.integers(0, 256, (4, 6, 3), np.uint8), size)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "10"})
+        stream.width, stream.height = size
+        stream.pix_fmt = pixels
+        if angle:
+            stream.set_display_rotation(angle)
+        frame = av.VideoFrame.from_ndarray(soft, format="rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with opened(path) as film:
+        return next(reduced(film))
+
+
+@pytest.mark.parametrize("size", [(320, 180), (1282, 722), (238, 134)], ids=str)
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p10le"])
+@pytest.mark.parametrize("angle", [0, 90])
+def test_the_tint_is_the_mean_colour_of_each_cell(
+    size: tuple[int, int], pixels: str, angle: int, tmp_path: Path
+) -> None:
+    frame = first_of(tmp_path / "film.mp4", size, pixels, angle)
+    high, wide = (side // 16 for side in frame.luma.shape)
+    assert frame.tint.shape == (high, wide, 2)
+    for seen, whole in zip(np.moveaxis(frame.tint, 2, 0), frame.chroma, strict=True):
+        cells = whole[: 8 * high, : 8 * wide].reshape(high, 8, wide, 8).mean(axis=(1, 3))
+        assert np.abs(seen - cells).max() < 6
