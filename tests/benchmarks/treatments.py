@@ -146,6 +146,41 @@ def bumped(picture: Array, at: Moment) -> Array:
     return moved
 
 
+def flickering(picture: Array, at: Moment) -> Array:
+    """Each drawing is exposed a little otherwise: the sun, a lamp, the iris."""
+    return np.clip(picture * at.rng("lamp", at.shot, at.drawing).gauss(1, 0.08), 0, 255).astype(
+        np.uint8
+    )
+
+
+def nudged(picture: Array, at: Moment) -> Array:
+    """The camera is touched now and then, and has moved by a hundredth of the picture."""
+    height, width = picture.shape[:2]
+    touched = [n for n in range(at.drawing + 1) if at.rng("touch", at.shot, n).random() < 0.2]
+    rng = at.rng("to", at.shot, *touched[-1:])
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.gauss(0, 0.4), 1.03)
+    matrix[:, 2] += rng.gauss(0, 0.012) * width, rng.gauss(0, 0.012) * height
+    moved: Array = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+    return moved
+
+
+def reached_into(picture: Array, at: Moment) -> Array:
+    """A hand that was not out of the picture in time, in a drawing or two."""
+    height, width = picture.shape[:2]
+    for age in (0, 1):
+        rng = at.rng("hand", at.shot, at.drawing - age)
+        if rng.random() < 0.07:
+            side, y = rng.choice((0, width)), rng.uniform(0.3, 0.8) * height
+            tip = abs(side - width * rng.uniform(0.3, 0.6)), y + rng.gauss(0, 0.15) * height
+            skin = np.zeros_like(picture)
+            ends = (int(side), int(y)), (int(tip[0]), int(tip[1]))
+            cv2.line(skin, *ends, (1, 1, 1), int(height * rng.uniform(0.2, 0.4)))
+            tone = np.array([200, 150, 120]) * rng.uniform(0.5, 1.1)
+            soft = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), 3)
+            picture = (picture * (1 - soft) + soft * tone).astype(np.uint8)
+    return picture
+
+
 def hash_of(at: Moment) -> int:
     """A seed for numpy."""
     return Random(f"{at.seed} {at.shot} {at.drawing}").getrandbits(32)
