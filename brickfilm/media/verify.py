@@ -107,7 +107,7 @@ def _like_its_own(
     if own < at_least_db:
         raise NotAsPlanned(
             f"frame {n} of {path.name!r} is {own:.1f} dB from its source, "
-            f"{at_least_db:.0f} were asked: lower crf"
+            f"{at_least_db:.0f} were asked: lower crf, or at_least_db where a film is noise"
         )
     for neighbour in (n - 1, n + 1):
         if neighbour in looks and psnr(seen, looks[neighbour]) > own + HELD:

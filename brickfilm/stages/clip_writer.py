@@ -84,13 +84,15 @@ class _Writing:
         self.final = work / path
         self.final.parent.mkdir(parents=True, exist_ok=True)
         self.temporary = self.final.with_name(f"{self.final.name}.{os.getpid()}.tmp")
-        self.count = clip.span.frames
+        span = clip.span
+        self.source = f"{clip.video.path.name!r}, frames {span.start_frame}-{span.end_frame}"
+        self.count = span.frames
         self.looks: dict[int, NDArray[np.uint8]] = {}
         self.encoder = ClipEncoder(
             self.temporary,
             writer.encoding,
             time_base=clip.video.time_base,
-            end_pts=clip.span.end_pts,
+            end_pts=span.end_pts,
             keyframes={round(p * (self.count - 1)) for p in writer.keyframes},
             sound=_sound_of(clip, work) if writer.sound else None,
         )
@@ -108,9 +110,9 @@ class _Writing:
         try:
             self.encoder.close()
             worst = self._verified()
-        except NotAsPlanned:
+        except NotAsPlanned as error:
             self.encoder.abort()
-            raise
+            raise NotAsPlanned(f"{self.source}: {error}") from error
         self.temporary.replace(self.final)
         width, height = self.encoder.size
         return {

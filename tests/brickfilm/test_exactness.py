@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from brickfilm.media import opened
+from brickfilm.media import NotAsPlanned, opened
 from brickfilm.records import Clip
 from brickfilm.render import BrickFilm, Shot, Truth, read_barcode
 from brickfilm.sink import SpanPass
@@ -114,6 +114,14 @@ def test_a_film_without_a_picture(kind: str, tmp_path: Path) -> None:
         assert clip.path is not None
         with opened(tmp_path / clip.path) as written_clip:
             assert sum(1 for _ in written_clip.frames()) == clip.span.frames
+
+
+def test_a_clip_that_is_refused_names_its_film(tmp_path: Path) -> None:
+    film().render(tmp_path / "film.mp4")
+    clips = clips_of(SPLITTER, video_of(tmp_path / "film.mp4"), tmp_path)
+    with pytest.raises(NotAsPlanned, match=r"'film.mp4', frames 0-\d+: .*lower crf"):
+        written(ClipWriter(at_least_db=90), clips[:1], tmp_path)
+    assert not list((tmp_path / "clips").iterdir())
 
 
 def joined(parts: Iterable[Path], path: Path, shift: Callable[[int], int]) -> None:
