@@ -50,7 +50,10 @@ class ReducedFrame:
     def tint(self) -> Plane:
         """Blue and red by cells, [H/16, W/16, 2], 128 is grey: colours at a glance, a hundredth of
         what `chroma` costs."""
-        return np.dstack((self.glanced(1), self.glanced(2)))
+        import cv2
+
+        both: Plane = cv2.merge((self.glanced(1), self.glanced(2)))
+        return both
 
     @cached_property
     def bgr(self) -> Plane:
@@ -96,7 +99,7 @@ def _cells(image: Plane, side: int) -> Plane:
     import cv2
 
     high, wide = max(1, image.shape[0] // side), max(1, image.shape[1] // side)
-    lines = np.ascontiguousarray(image[side // 4 :: side // 2, : wide * side][: 2 * high])
+    lines = image[side // 4 :: side // 2, : wide * side][: 2 * high]
     means: Plane = cv2.resize(lines, (wide, high), interpolation=cv2.INTER_AREA)
     return means
 
