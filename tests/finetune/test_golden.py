@@ -1,77 +1,34 @@
-"""Every golden file of the network and its diffusion, held to the agreed tolerances.
-
-GOLDEN_DIR names the folder (a copy lies beside this file). Files are found by what they hold, not
-by a list: other sizes and seeds of the same format are read as well.
-"""
+"""Every golden file of the network and its diffusion, held to the agreed tolerances."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from finetune.diffusion import Diffusion, guided, sample
 from finetune.models.stdit2 import STDiT2, STDiT2Config
+from finetune.models.weights import inferred_config
 from finetune.schedule import cosine_then_constant, one_cycle
+from tests.finetune.golden_files import FOLDER, Golden, cases, files, network_of, read
 
-FOLDER = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).with_name("golden"))
 ABSOLUTE = 5e-6  # of float32 tensors
 CHAIN = 1e-5  # of the guided chain, whose values reach hundreds: relative to the largest
 RATE = 1e-4  # of learning rates, relative
 SCALARS = ("num_frames", "height", "width", "ar", "fps")
-
-
-class Golden(NamedTuple):
-    """A golden file: its tensors, and the network's config where it holds one."""
-
-    tensors: Mapping[str, Tensor]
-    metadata: Mapping[str, str]
-
-    def part(self, prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
-
-
-def read(path: Path) -> Golden:
-    with safe_open(path, "pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        return Golden(tensors, file.metadata() or {})
-
-
-def holding(*keys: str) -> list[Path]:
-    """Files of tensors that hold all these keys."""
-    found = []
-    for path in sorted(FOLDER.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            if set(keys) <= set(file.keys()):
-                found.append(path)
-    return found
-
-
-def tables(pattern: str) -> list[Path]:
-    return sorted(FOLDER.glob(pattern))
-
-
-def cases(paths: list[Path], what: str) -> list[object]:
-    """One test a file; a test that is skipped with its reason where there is none."""
-    if paths:
-        return [pytest.param(path, id=path.stem) for path in paths]
-    reason = f"no golden file of {what} in {FOLDER.name}"
-    return [pytest.param(None, id="none", marks=pytest.mark.skip(reason=reason))]
-
-
-NETWORKS = holding("in.x", "out", "weights.final_layer.linear.weight")
-PROCESSES = holding("in.x_start", "in.noise", "in.t", "out.loss")
-SCHEDULES = tables("lr_schedules*.json")
-STATE_DICTS = tables("*state_dict*.json")
+LOSSES = {"loss", "mse", "vb"}
+ANSWERS = {
+    *LOSSES,
+    *(f"masked_{name}" for name in LOSSES),
+    *("x_t", "x_t_masked", "p_mean", "p_log_variance", "p_xstart", "cfg_sample"),
+}
+"""What a diffusion file may hold the answers to: each is compared below."""
 
 
 def model_of(golden: Golden) -> STDiT2:
@@ -86,13 +43,16 @@ def largest_error(got: Tensor, wanted: Tensor) -> float:
 
 
 def test_golden_files_were_read(capsys: pytest.CaptureFixture[str]) -> None:
-    read_here = [*NETWORKS, *PROCESSES, *SCHEDULES, *STATE_DICTS]
+    found = {kind: len(paths) for kind, paths in files().items() if kind}
+    unknown = [path.name for path in files().get(None, [])]
     with capsys.disabled():
-        print(f"\n{len(read_here)} golden files read from {FOLDER.name}/ for the network")
-    assert read_here, f"no golden file in {FOLDER}: nothing was checked"
+        told = ", ".join(f"{count} of {kind}" for kind, count in found.items())
+        print(f"\n{sum(found.values())} golden files read from {FOLDER.name}/: {told}")
+        print("".join(f"{name} is in no golden format: not read\n" for name in unknown), end="")
+    assert found, f"no golden file in {FOLDER}: nothing was checked"
 
 
-@pytest.mark.parametrize("path", cases(NETWORKS, "the network"))
+@pytest.mark.parametrize("path", cases("network"))
 def test_the_network_answers_as_published(path: Path) -> None:
     golden = read(path)
     with torch.no_grad():
@@ -101,29 +61,22 @@ def test_the_network_answers_as_published(path: Path) -> None:
     assert largest_error(output, golden.tensors["out"]) <= ABSOLUTE
 
 
-@pytest.fixture(scope="module")
-def video() -> tuple[STDiT2, dict[str, Tensor]]:
-    """The diffusion files' network, text and scalars."""
-    path = FOLDER / "stdit2_video.safetensors"
-    if not path.is_file():
-        pytest.skip(f"{path.name}, the diffusion files' network, is not in {FOLDER.name}")
+@cache
+def video(path: Path) -> tuple[STDiT2, dict[str, Tensor]]:
+    """A network with the text and scalars that it was told."""
     golden = read(path)
     return model_of(golden), golden.part("in.")
 
 
 class Process:
-    """A diffusion file, with the network bound to its text and scalars."""
+    """A diffusion file, with its network bound to its text and scalars."""
 
-    def __init__(self, path: Path, video: tuple[STDiT2, dict[str, Tensor]]) -> None:
-        self.model, self.told = video
+    def __init__(self, path: Path, network: Path) -> None:
+        self.model, self.told = video(network)
         self.scalars = {name: self.told[name] for name in SCALARS}
         golden = read(path)
-        self.metadata, self.given, self.out = (
-            golden.metadata,
-            golden.part("in."),
-            golden.part("out."),
-        )
-        self.tensors = golden.tensors
+        self.tensors, self.metadata = golden
+        self.given, self.out = golden.part("in."), golden.part("out.")
         self.diffusion = Diffusion.linear()
 
     def denoise(self, x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
@@ -138,11 +91,19 @@ class Process:
 
 
 @pytest.fixture
-def process(path: Path, video: tuple[STDiT2, dict[str, Tensor]]) -> Process:
-    return Process(path, video)
+def process(path: Path) -> Process:
+    network = network_of(path)
+    if network is None:
+        pytest.skip(f"the network of {path.name} is not in {FOLDER.name}")
+    return Process(path, network)
 
 
-@pytest.mark.parametrize("path", cases(PROCESSES, "the diffusion"))
+@pytest.mark.parametrize("path", cases("diffusion"))
+def test_every_answer_in_the_file_is_compared(path: Path) -> None:
+    assert set(read(path).part("out.")) <= ANSWERS
+
+
+@pytest.mark.parametrize("path", cases("diffusion"))
 def test_losses_are_the_published_ones(process: Process) -> None:
     given = process.given
     x, t, noise = given["x_start"], given["t"], given["noise"]
@@ -155,14 +116,14 @@ def test_losses_are_the_published_ones(process: Process) -> None:
         process.compare(x_t_masked=process.diffusion.q_sample(x, t, noise, mask))
 
 
-@pytest.mark.parametrize("path", cases(PROCESSES, "the diffusion"))
+@pytest.mark.parametrize("path", cases("diffusion"))
 def test_a_step_back_is_the_published_one(process: Process) -> None:
     x, t = process.given["noise"], process.given["t"]
     back = process.diffusion.step_back(process.denoise(x, t, None), x, t)
     process.compare(p_mean=back.mean, p_log_variance=back.log_variance, p_xstart=back.x_start)
 
 
-@pytest.mark.parametrize("path", cases(PROCESSES, "the diffusion"))
+@pytest.mark.parametrize("path", cases("diffusion"))
 def test_respacing_keeps_the_published_steps(process: Process) -> None:
     for name, wanted in process.tensors.items():
         what, _, steps = name.partition("_")
@@ -173,7 +134,7 @@ def test_respacing_keeps_the_published_steps(process: Process) -> None:
         assert largest_error(got.to(wanted.dtype), wanted) <= ABSOLUTE, name
 
 
-@pytest.mark.parametrize("path", cases(PROCESSES, "the diffusion"))
+@pytest.mark.parametrize("path", cases("diffusion"))
 def test_the_guided_chain_ends_where_the_published_one_does(process: Process) -> None:
     if "cfg_sample" not in process.out:
         pytest.skip("this file holds no guided chain")
@@ -192,7 +153,7 @@ def test_the_guided_chain_ends_where_the_published_one_does(process: Process) ->
     assert largest_error(got, wanted) / float(wanted.abs().max()) <= CHAIN
 
 
-@pytest.mark.parametrize("path", cases(SCHEDULES, "learning rates"))
+@pytest.mark.parametrize("path", cases("rates"))
 def test_rates_follow_the_recipes(path: Path) -> None:
     for name, rates in json.loads(path.read_text()).items():
         rate = rate_called(name)
@@ -212,12 +173,16 @@ def rate_called(name: str) -> Callable[[int], float]:
     )
 
 
-@pytest.mark.parametrize("path", cases(STATE_DICTS, "the full network's keys"))
+@pytest.mark.parametrize("path", cases("state dict"))
 def test_the_full_network_has_the_published_keys_on_no_memory(path: Path) -> None:
+    published = json.loads(path.read_text())
     with torch.device("meta"):
-        model = STDiT2()
+        config = inferred_config({key: torch.empty(shape) for key, shape in published.items()})
+        model = STDiT2(config)
     shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
-    assert shapes == json.loads(path.read_text())
+    assert shapes == published
     assert all(value.is_meta for value in model.state_dict().values())
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert trained == 767_452_064
+    if config.depth == 28:
+        assert config == STDiT2Config()
+        assert len(shapes) == 707
+        assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 767_452_064

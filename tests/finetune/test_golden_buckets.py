@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from finetune.config import Bucket
+from finetune.config import Bucket, load_recipe
 from finetune.data.buckets import aspect_ratios, assign, slots
+from tests.finetune.golden_files import cases
 
-GOLDEN = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).parent / "golden")
 BUCKETS = {
-    "text2bricks-360p-32f": (Bucket(resolution="360p", frames=32, batch=8),),
-    "text2bricks-360p-64f": (
-        Bucket(resolution="360p", frames=64, batch=4),
-        Bucket(resolution="360p", frames=32, batch=8),
-        Bucket(resolution="360p", frames=1, batch=256),
-    ),
+    f"text2bricks-360p-{model}": load_recipe(f"text2bricks/{model}-stage2").buckets
+    for model in ("32f", "64f")
 }
 
 
-def read(pattern: str) -> list[Any]:
-    found = sorted(GOLDEN.glob(pattern))
-    if not found:
-        pytest.skip(f"no {pattern} in {GOLDEN}")
-    print(f"{len(found)} file(s) {pattern} read from {GOLDEN}")
-    return [json.loads(path.read_text()) for path in found]
+def buckets_of(recipe: str, table: list[dict[str, Any]]) -> tuple[Bucket, ...]:
+    """The buckets of one of our recipes, or those that a table of another one shows."""
+    shown = {
+        (case["bucket"][0], case["bucket"][1], case["batch_size"])
+        for case in table
+        if case["recipe"] == recipe and case["bucket"]
+    }
+    return BUCKETS.get(recipe) or tuple(
+        Bucket(resolution=resolution, frames=frames, batch=batch)
+        for resolution, frames, batch in sorted(shown)
+    )
 
 
-def answer(case: dict[str, Any]) -> dict[str, Any]:
+def answer(case: dict[str, Any], buckets: tuple[Bucket, ...]) -> dict[str, Any]:
     """What our buckets say of the case, in the golden table's words."""
-    buckets = BUCKETS[case["recipe"]]
     clip = (np.array([case[key]]) for key in ("num_frames", "height", "width"))
     found = int(assign(*clip, buckets, interval=case["frame_interval"])[0])
     if found < 0:
@@ -47,16 +46,18 @@ def answer(case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_every_clip_lands_in_the_golden_bucket() -> None:
-    for table in read("buckets_*.json"):
-        for case in table:
-            expected = {k: case[k] for k in ("bucket", "thw", "batch_size") if k in case}
-            assert answer(case) == expected, case
+@pytest.mark.parametrize("path", cases("buckets"))
+def test_every_clip_lands_in_the_golden_bucket(path: Path) -> None:
+    table = json.loads(path.read_text())
+    buckets = {recipe: buckets_of(recipe, table) for recipe in {case["recipe"] for case in table}}
+    for case in table:
+        expected = {k: case[k] for k in ("bucket", "thw", "batch_size") if k in case}
+        assert answer(case, buckets[case["recipe"]]) == expected, case
 
 
-def test_the_table_of_sizes_is_the_golden_one() -> None:
-    for table in read("aspect_ratios*.json"):
-        ours = aspect_ratios()
-        for resolution, sizes in table.items():
-            assert ours[resolution] == {ratio: tuple(size) for ratio, size in sizes.items()}
-            assert list(ours[resolution]) == list(sizes)  # the first of equally near ratios wins
+@pytest.mark.parametrize("path", cases("sizes"))
+def test_the_table_of_sizes_is_the_golden_one(path: Path) -> None:
+    ours = aspect_ratios()
+    for resolution, sizes in json.loads(path.read_text()).items():
+        assert ours[resolution] == {ratio: tuple(size) for ratio, size in sizes.items()}
+        assert list(ours[resolution]) == list(sizes)  # the first of equally near ratios wins
