@@ -91,6 +91,7 @@ def _manifest(engine: Engine, about: Mapping[str, Any], theirs: list[Any]) -> di
     return {
         "format": FORMAT,
         "updates": engine.updates,
+        "loss_scale": engine.loss_scale.state(),
         **about,
         "code": code_version(),
         "world": engine.world,
@@ -201,6 +202,7 @@ def load(folder: Path, engine: Engine) -> dict[str, Any]:
         for name, full in _read(folder / kind, list(shards)):
             shards[name].copy_(engine.part(name, full))
     engine.updates = int(manifest["updates"])
+    engine.loss_scale.restore(manifest.get("loss_scale", {}))
     engine.refresh()
     if engine.rank < len(manifest["rng"]):
         set_rng_state(manifest["rng"][engine.rank])

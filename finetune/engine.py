@@ -7,7 +7,7 @@ tensors, so checkpoints and averages do not know how an engine splits things.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -35,6 +35,34 @@ class Step(NamedTuple):
     taken: bool
 
 
+class LossScale:
+    """What the loss is multiplied with in float16, and for how long; in other precisions 1.
+
+    scaler: ColossalAI's, whose own state dict forgets how long.
+    """
+
+    KEPT = ("scale", "growth_step", "hysteresis_step")
+
+    def __init__(self, scaler: Any = None) -> None:
+        self._scaler = scaler
+
+    @property
+    def value(self) -> float:
+        return float(self._scaler.scale) if self._scaler else 1.0
+
+    def state(self) -> dict[str, float]:
+        """What a checkpoint keeps; nothing where there is no scale."""
+        kept = self.KEPT if self._scaler else ()
+        return {name: float(getattr(self._scaler, f"_{name}")) for name in kept}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Go on from `state`; without one the scale begins anew."""
+        if self._scaler and state:
+            self._scaler._scale.fill_(state["scale"])
+            self._scaler._growth_step = int(state["growth_step"])
+            self._scaler._hysteresis_step = int(state["hysteresis_step"])
+
+
 class Engine(Protocol):
     """One way to train on one or many devices; all of them give the same losses."""
 
@@ -45,6 +73,7 @@ class Engine(Protocol):
     average: Average
     fixed: Shards  # what the model holds beside its trained parameters, full and in float32
     updates: int  # steps taken, for Adam's bias correction
+    loss_scale: LossScale
 
     def backward(self, loss: Tensor) -> None:
         """Add a micro-batch's gradients, in float32, to this step's; averaged over ranks."""
@@ -78,7 +107,7 @@ class Replicated:
     def __init__(self, model: STDiT2, recipe: Recipe, device: torch.device) -> None:
         self.rank, self.world = rank_and_world()
         self.device, self.settings, self.updates = device, recipe.optimizer, 0
-        self.fixed = fixed_of(model)
+        self.loss_scale, self.fixed = LossScale(), fixed_of(model)
         exact = [p.detach().flatten().to(device, torch.float32) for _, p in trained(model)]
         self._weights = torch.cat(exact)
         self.module = model.to(device=device, dtype=DTYPES[recipe.precision])

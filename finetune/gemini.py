@@ -17,7 +17,7 @@ from finetune.ema import Average
 from finetune.engine import Allow, Shards, Step, fixed_of, fresh_state, set_steps, trained
 from finetune.models.stdit2 import STDiT2
 from finetune.ranks import rank_and_world
-from finetune.zero import Boost, Gate, loss_scale
+from finetune.zero import Boost, Gate, loss_scale_of
 
 
 class Place(NamedTuple):
@@ -54,6 +54,7 @@ class Gemini:
         boosted, self._optimizer = boost(Inner(model), inner)
         model.forward = lambda *args, **told: boosted(*args, **told).as_subclass(Tensor)  # type: ignore[method-assign]
         self._inner, self._gate = inner, Gate(inner, self._norm)
+        self.loss_scale = loss_scale_of(self._optimizer.mix_precision_mixin)
         self._places = {name: self._place(number) for number, name in enumerate(self._params)}
         for name, master in self._masters().items():
             master.copy_(self.part(name, exact[name]))
@@ -127,5 +128,4 @@ class Gemini:
 
     def _norm(self) -> float:
         """Of this step's gradient, as the plugin found it, its loss scale taken out."""
-        found = float(self._optimizer.get_grad_norm())
-        return found / loss_scale(self._optimizer.mix_precision_mixin)
+        return float(self._optimizer.get_grad_norm()) / self.loss_scale.value

@@ -10,6 +10,7 @@ from finetune.config import Recipe
 from finetune.ema import Average
 from finetune.engine import (
     Allow,
+    LossScale,
     Shards,
     Step,
     adamw,
@@ -40,7 +41,7 @@ class FullySharded:
     def __init__(self, model: STDiT2, recipe: Recipe, device: torch.device) -> None:
         self.rank, self.world = rank_and_world()
         self.device, self.settings, self.updates = device, recipe.optimizer, 0
-        self.fixed = fixed_of(model)
+        self.loss_scale, self.fixed = LossScale(), fixed_of(model)
         compute = DTYPES[recipe.precision]
         policy = MixedPrecisionPolicy(
             param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False

@@ -13,6 +13,7 @@ from finetune.config import Recipe
 from finetune.ema import Average
 from finetune.engine import (
     Allow,
+    LossScale,
     Shards,
     Step,
     fixed_of,
@@ -49,9 +50,9 @@ class Gate:
             self._take(*arguments, **options)
 
 
-def loss_scale(mixin: Any) -> float:
+def loss_scale_of(mixin: Any) -> LossScale:
     """What a plugin multiplies the loss with: float16 has a scale, other precisions have none."""
-    return float(getattr(mixin, "loss_scale", 1.0))
+    return LossScale(getattr(mixin, "grad_scaler", None))
 
 
 class Zero:
@@ -71,6 +72,7 @@ class Zero:
         exact = {name: p.detach().float().clone() for name, p in self._params.items()}
         boosted, self._optimizer = boost(model, inner)
         self.module, self._inner, self._gate = boosted.module, inner, Gate(inner, self._norm)
+        self.loss_scale = loss_scale_of(self._optimizer.mixed_precision_mixin)
         for name, master in self._masters().items():
             master.copy_(self.part(name, exact[name]))  # the plugin's are of rounded weights
             inner.state[master] = fresh_state(master, inner)
@@ -127,5 +129,4 @@ class Zero:
 
     def _norm(self) -> float:
         """Of this step's gradient, as the plugin found it, its loss scale taken out."""
-        found = float(self._optimizer.get_grad_norm())
-        return found / loss_scale(self._optimizer.mixed_precision_mixin)
+        return float(self._optimizer.get_grad_norm()) / self.loss_scale.value

@@ -173,8 +173,8 @@ def test_a_hybrid_adam_that_cannot_be_compiled_says_what_it_wants(recipe: Recipe
 @pytest.mark.parametrize(
     ("strategy", "kind"), [("zero2", "adamw"), ("gemini", "hybrid_adam")], ids=["zero2", "gemini"]
 )
-def test_an_overflow_in_float16_skips_steps_until_the_scale_fits(
-    recipe: Recipe, strategy: str, kind: str, monkeypatch: pytest.MonkeyPatch
+def test_an_overflow_in_float16_skips_steps_until_the_scale_fits_and_stays_fitting(
+    recipe: Recipe, strategy: str, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from tests.finetune import cpushim
 
@@ -195,3 +195,14 @@ def test_an_overflow_in_float16_skips_steps_until_the_scale_fits(
     assert norms[:skipped] == [float("inf")] * skipped
     assert max(norms[skipped:]) < 2
     assert max(figures(Path(scaled.out), "loss")) < 2
+    begun = replace(scaled, out=str(tmp_path / "begun"))
+    train(replace(begun, steps=10))
+    assert train(begun, resume="auto")["skipped_steps"] == skipped
+    assert figures(Path(begun.out), "loss") == figures(Path(scaled.out), "loss")
+    manifest = json.loads((checkpoint.folder_of(Path(begun.out), 12) / "manifest.json").read_text())
+    taken = 12 - skipped
+    assert manifest["loss_scale"] == {
+        "scale": 2.0**22 / 2 ** (skipped - 1),
+        "growth_step": taken,
+        "hysteresis_step": skipped,
+    }
