@@ -189,12 +189,11 @@ def _describe(folder: Path, groups: list[list[str]], fixed: Shards, engine: Engi
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def load(folder: Path, engine: Engine) -> dict[str, Any]:
-    """Set weights, average and moments from a checkpoint, and give its manifest.
+def load(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> None:
+    """Set weights, average and moments from a checkpoint, `manifest` being what `check` gave.
 
-    Raises CheckpointError for files that are not what the manifest says, or of another network.
+    Raises CheckpointError for those of another network.
     """
-    manifest = check(folder)
     _check_network(folder, engine)
     for kind, shards in engine.shards().items():
         if kind == "ema" and not (folder / kind).exists():
@@ -206,7 +205,6 @@ def load(folder: Path, engine: Engine) -> dict[str, Any]:
     engine.refresh()
     if engine.rank < len(manifest["rng"]):
         set_rng_state(manifest["rng"][engine.rank])
-    return manifest
 
 
 def _check_network(folder: Path, engine: Engine) -> None:

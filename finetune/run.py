@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from finetune import checkpoint
+from finetune.begin import Start, owned, start_of
 from finetune.boost import boost
 from finetune.clips import Encode
 from finetune.config import Recipe, Schedule
@@ -124,9 +125,9 @@ class Run:
         }
         return checkpoint.save(self.out, self.step, self.engine, about, self.recipe.checkpoints)
 
-    def resume(self, folder: Path, *, new_data: bool) -> None:
+    def resume(self, start: Start, *, new_data: bool) -> None:
         """Go on from a checkpoint, with the same data or (`new_data`) others."""
-        manifest = checkpoint.load(folder, self.engine)
+        folder, manifest = start
         same = manifest["dataset"] == self.index.fingerprint
         if not (same or new_data):
             raise CheckpointError(
@@ -134,6 +135,7 @@ class Run:
                 f"(fingerprint {manifest['dataset'][:12]}, now {self.index.fingerprint[:12]}): "
                 "give back the old data, or --new-data to draw afresh from these"
             )
+        checkpoint.load(folder, manifest, self.engine)
         self.step = manifest["step"]
         self.bad = manifest["bad_samples"]
         self.clock = Clock(manifest["gpu_hours"])
@@ -185,10 +187,21 @@ def open_run(
 
     resume: "auto" (the newest checkpoint of `recipe.out`, if there is one), a folder, or none.
     """
+    with owned(Path(recipe.out)):
+        run = _opened(recipe, device, resume=resume, new_data=new_data)
+        with _sigterm(run):
+            try:
+                yield run
+            finally:
+                run.log.close()
+
+
+def _opened(recipe: Recipe, device: torch.device, *, resume: str | None, new_data: bool) -> Run:
+    """A run that stands where it begins, its table of clips shown."""
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    start = _start(recipe, resume)
+    start = start_of(Path(recipe.out), resume)
     index = _indexed(recipe)
     held = held_clips(index, recipe) if recipe.source == "cache" else None
     table = survival(index, recipe, held)
@@ -200,11 +213,7 @@ def open_run(
     if engine.rank == 0:
         print(table, flush=True)
         run.log = open_logger(recipe, run.step)
-    with _sigterm(run):
-        try:
-            yield run
-        finally:
-            run.log.close()
+    return run
 
 
 def _indexed(recipe: Recipe) -> Index:
@@ -215,19 +224,6 @@ def _indexed(recipe: Recipe) -> Index:
     if world > 1:
         dist.barrier()
     return Index.open(index_folder(recipe))
-
-
-def _start(recipe: Recipe, resume: str | None) -> Path | None:
-    out = Path(recipe.out)
-    out.mkdir(parents=True, exist_ok=True)
-    if resume == "auto":
-        return checkpoint.newest(out)
-    if resume is None and checkpoint.newest(out):
-        raise ConfigError(
-            f"{out} already holds {checkpoint.newest(out)}: go on with --resume auto, "
-            "or name another out"
-        )
-    return Path(resume) if resume else None
 
 
 @contextmanager

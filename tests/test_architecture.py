@@ -64,6 +64,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "brickfilm.pipeline",
         "brickfilm.progress",
         "brickfilm.run",
+        "finetune.begin",
         "finetune.checkpoint",
         "finetune.draws",
         "finetune.ema",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -176,9 +177,19 @@ def batches(
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_as_it_is,
+        worker_init_fn=_deaf,
         pin_memory=torch.cuda.is_available(),  # so that copies to the GPU do not wait
     )
     return (_arrived(*travelled) for travelled in loader)
+
+
+def _deaf(_worker: int) -> None:
+    """Signals are for the training process, which wants batches until its last step is saved.
+
+    Schedulers send SIGTERM, and terminals SIGINT, to every process of a job.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,7 +56,9 @@ def recipe(toy_dataset: Path, tmp_path: Path) -> Path:
 
 
 @contextmanager
-def ranks(recipe: Path, world: int, *arguments: str) -> Iterator[list[subprocess.Popen[str]]]:
+def ranks(
+    recipe: Path, world: int, *arguments: str, **options: Any
+) -> Iterator[list[subprocess.Popen[str]]]:
     """`python -m finetune` in so many processes, as torchrun starts them; all end with the test."""
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world)}
     started = [
@@ -65,6 +68,7 @@ def ranks(recipe: Path, world: int, *arguments: str) -> Iterator[list[subprocess
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            **options,
         )
         for rank in range(world)
     ]
@@ -112,6 +116,17 @@ def test_sigterm_to_one_rank_saves_and_ends_all_with_0(recipe: Path) -> None:
     saved = checkpoint.newest(out)
     assert saved is not None
     assert checkpoint.check(saved)["step"] >= 3
+
+
+def test_sigterm_to_every_process_of_a_job_saves_and_ends_with_0(recipe: Path) -> None:
+    """As a scheduler sends it: to the loader's processes as well."""
+    out = recipe.parent / "run"
+    with ranks(recipe, 1, "steps=1000000", "workers=2", start_new_session=True) as (process,):
+        await_steps(out, 3)
+        os.killpg(process.pid, signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, said
+    assert checkpoint.newest(out) is not None
 
 
 def test_a_run_that_a_fresh_process_goes_on_with_is_the_uninterrupted_one(recipe: Path) -> None:

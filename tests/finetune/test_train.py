@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from finetune import checkpoint
 from finetune.__main__ import main, summary_lines
+from finetune.begin import owned
 from finetune.cache import build_cache
 from finetune.config import Bucket, Guard, Published, Recipe, Schedule, Validation
 from finetune.data.loader import Loading
@@ -249,6 +250,40 @@ def test_a_damaged_checkpoint_is_refused(recipe: Recipe) -> None:
     file.write_bytes(data)
     with pytest.raises(CheckpointError, match="not as it was written"):
         train(recipe, resume="auto")
+
+
+def test_a_damaged_newest_checkpoint_is_set_aside(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    whole = replace(recipe, out=str(tmp_path / "whole"), steps=6)
+    train(whole)
+    train(recipe)
+    out = Path(recipe.out)
+    file = next(checkpoint.folder_of(out, 4).rglob("model/*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-1])
+    (out / "step-00000005.tmp").mkdir()
+    train(replace(recipe, steps=6), resume="auto")
+    assert any(f"going on from {out}/step-00000002" in r.message for r in caplog.records)
+    folders = [p.name for p in sorted(out.glob("step-*"))]
+    assert folders == [f"step-0000000{name}" for name in ("2", "4", "4.damaged", "6")]
+    assert same(final(replace(recipe, steps=6)), final(whole))
+    assert losses(recipe) == losses(whole)
+
+
+def test_a_folder_is_one_runs_at_a_time(recipe: Recipe) -> None:
+    with owned(Path(recipe.out)), pytest.raises(ConfigError, match=r"in use by .*process \d+ on"):
+        train(recipe)
+    assert train(recipe)["steps"] == 4
+
+
+def test_steps_are_not_taken_again_among_later_ones(recipe: Recipe, tmp_path: Path) -> None:
+    train(recipe)
+    early = str(checkpoint.folder_of(Path(recipe.out), 2))
+    with pytest.raises(ConfigError, match=r"later checkpoints than step-00000002 \(step-00000004"):
+        train(recipe, resume=early)
+    other = replace(recipe, out=str(tmp_path / "other"))
+    assert train(other, resume=early)["steps"] == 4
+    assert same(final(other), final(recipe))
 
 
 def test_a_checkpoint_of_another_network_is_refused(recipe: Recipe) -> None:
