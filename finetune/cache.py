@@ -8,8 +8,13 @@ second call encodes only what is missing; `--verify` reads everything back.
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -24,11 +29,11 @@ from finetune.config import Recipe, load_recipe
 from finetune.data.index import Index, build_index
 from finetune.data.media import decode_parts, read_media
 from finetune.data.readers import Row
-from finetune.data.shards import Shards, ShardWriter, stored_keys, write_index
+from finetune.data.shards import Shards, ShardWriter, stored_keys, sweep, write_index
 from finetune.data.stores import caption_key, index_folder, latent_folder, sizes_of, text_folder
 from finetune.data.windows import fill
 from finetune.encoders import load_text, load_vae, text_name
-from finetune.errors import BadSample, ConfigError, in_one_line
+from finetune.errors import BadSample, CacheError, ConfigError, in_one_line
 from finetune.models.vae import VAE
 from finetune.precision import DTYPES
 
@@ -69,17 +74,39 @@ class Made:
 def build_cache(recipe: Recipe, processes: int = 1) -> Made:
     """Encode what is missing with several processes, then index every store."""
     build_index(recipe.dataset, index_folder(recipe))
+    sweep(Path(recipe.cache))
     jobs = [Job(recipe, part, processes) for part in range(processes)]
     made = Made()
-    if processes == 1:
-        made.add(encode(jobs[0]))
-    else:
-        with torch.multiprocessing.get_context("spawn").Pool(processes) as pool:
-            for part in pool.imap(encode, jobs):
-                made.add(part)
+    for part in map(encode, jobs) if processes == 1 else _in_processes(jobs):
+        made.add(part)
     for folder, encoder in made.stores.items():
         write_index(folder, encoder)
     return made
+
+
+def _in_processes(jobs: Sequence[Job]) -> Iterator[Made]:
+    """What each job's own process made; raises CacheError if one of them is killed."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(jobs), mp_context=spawn, initializer=_leave_with_parent) as pool:
+        try:
+            yield from pool.map(encode, jobs)
+        except BrokenProcessPool as error:
+            raise CacheError(
+                "a process was killed, perhaps for want of memory: run the same command again, "
+                f"which goes on from here, with fewer than --processes {len(jobs)}"
+            ) from error
+
+
+def _leave_with_parent() -> None:
+    """End this process when its parent has gone: nobody waits for what it makes."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def encode(job: Job) -> Made:
@@ -169,7 +196,7 @@ def verify(recipe: Recipe) -> int:
 def main(
     recipe: Annotated[str, typer.Argument(help="a .toml file, or a name such as tiny/cpu")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value")] = None,
-    processes: Annotated[int, typer.Option(help="encode with so many processes")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="encode with so many processes")] = 1,
     check: Annotated[bool, typer.Option("--verify", help="read everything back")] = False,
 ) -> None:
     """Encode a recipe's clips and captions once, so that training never does."""

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from finetune.errors import CacheError
 from finetune.whole import whole
 
 KEYS = "keys.npy"
+ABANDONED = 3600  # seconds after which nobody goes on writing a file
 Parts = dict[str, Tensor]  # of equal length; row i of all parts is written and checked together
 
 
@@ -60,9 +64,8 @@ class ShardWriter:
         """Write what waits."""
         if not self._waiting:
             return
-        taken = {p.name for p in self.folder.glob(f"{self.writer}-*.safetensors")}
-        names = (f"{self.writer}-{n:05d}.safetensors" for n in range(10**5))
-        name = next(name for name in names if name not in taken)
+        # a name that no other command takes, nor any index still knows
+        name = f"{self.writer}-{secrets.token_hex(4)}.safetensors"
         unfinished = self.folder / f"{name}.{os.getpid()}.tmp"
         try:
             save_file(self._waiting, unfinished)
@@ -74,6 +77,14 @@ class ShardWriter:
             ) from error
         unfinished.replace(self.folder / name)
         self._waiting, self._bytes = {}, 0
+
+
+def sweep(cache: Path) -> None:
+    """Delete what processes that were killed have left half written; a shard takes seconds."""
+    for unfinished in cache.rglob("*.tmp"):
+        with suppress(FileNotFoundError):  # it has its name meanwhile
+            if time.time() - unfinished.stat().st_mtime > ABANDONED:
+                unfinished.unlink()
 
 
 def stored_keys(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -143,7 +154,7 @@ class Shards:
         try:
             slices = {name: handle.get_slice(f"{key}.{name}") for name in names}
             checks = handle.get_tensor(f"{key}.crc")
-        except SafetensorError as error:  # the shard was made again after the index
+        except SafetensorError as error:
             raise self._lacks(key) from error
         wanted = range(len(checks)) if rows is None else rows.tolist()
         parts = {n: torch.stack([slices[n][row] for row in wanted]) for n in slices}

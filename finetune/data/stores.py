@@ -63,16 +63,24 @@ def sizes_of(index: Index, recipe: Recipe) -> dict[tuple[int, int], NDArray[np.i
 def open_store(cache: Path, kind: str, encoder: str, place: str = ".") -> Shards:
     """The store of `kind` ("latents" or "text") that this encoder made; `place` is HxW.
 
-    Raises CacheError naming the encoders whose stores there are, if it is none of them.
+    Raises CacheError naming the encoders whose stores there are, if it is none of them, or the
+    stores if two are of one name: weights or settings changed, and only one of them is meant.
     """
-    others = set()
-    for about in sorted(cache.glob(f"{kind}-*/{place}/about.json")):
-        name = json.loads(about.read_text())["encoder"]
-        if name == encoder:
-            return Shards(about.parent)
-        others.add(name)
-    found = f"it holds those of {', '.join(sorted(others))}" if others else "it holds none"
+    made = {
+        about.parent: json.loads(about.read_text())["encoder"]
+        for about in sorted(cache.glob(f"{kind}-*/{place}/about.json"))
+    }
+    ours = [folder for folder, name in made.items() if name == encoder]
+    if len(ours) == 1:
+        return Shards(ours[0])
     what = kind if place == "." else f"{kind} at {place}"
+    if ours:
+        raise CacheError(
+            f"cache {cache} has {what} of more than one {encoder!r}, {', '.join(map(str, ours))}: "
+            "delete the older, or name another cache"
+        )
+    others = ", ".join(sorted(set(made.values())))
+    found = f"it holds those of {others}" if others else "it holds none"
     raise CacheError(
         f"cache {cache} has no {what} of {encoder!r}, {found}: "
         "run `python -m finetune.cache RECIPE`, or name another cache"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from finetune.data import media
 from finetune.data.index import Index
 from finetune.data.loader import Loading
 from finetune.data.sampler import Order, Position, Sampler
-from finetune.data.shards import Shards, ShardWriter, write_index
+from finetune.data.shards import Shards, ShardWriter, stored_keys, write_index
 from finetune.data.stores import held_clips, index_folder, open_store
 from finetune.encoders import load_text, load_vae
 from finetune.errors import CacheError, ConfigError
@@ -192,7 +194,39 @@ def test_an_index_holds_when_shards_come_and_go_after_it(
     assert held.read("f" * 64, ["mean", "std"])["mean"].tolist() == [[1.0, 1.0]]
     assert verify(make_recipe()) == 3
     assert Shards(folder).read("5" * 64, ["mean", "std"])["mean"].tolist() == [[1.0, 1.0]]
-    (folder / "001-00001.safetensors").unlink()
-    write("7", "001")  # takes the free name
-    with pytest.raises(CacheError, match="has no ffffffffffff"):
+    (gone,) = [shard for key, shard in stored_keys(folder) if key[0] == "f"]
+    gone.unlink()
+    write("7", "001")  # takes no name that the index knows
+    with pytest.raises(CacheError, match=f"{gone.name} is damaged"):
         Shards(folder).read("f" * 64, ["mean"])
+
+
+def test_two_writers_of_one_name_keep_what_both_wrote(tmp_path: Path) -> None:
+    writers = [ShardWriter(tmp_path, "000") for _ in range(2)]
+    for writer, digit in zip(writers, "3f", strict=True):
+        writer.add(digit * 64, {"mean": torch.ones(1, 2)})
+    for writer in writers:
+        writer.close()
+    assert sorted(key[0] for key, _ in stored_keys(tmp_path)) == ["3", "f"]
+
+
+def test_what_a_killed_process_left_is_swept_when_it_is_old(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    build_cache(recipe)
+    (store,) = Path(recipe.cache).glob("latents-*/144x256")
+    old, new = store / "000-1.safetensors.7.tmp", store / "000-2.safetensors.8.tmp"
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    build_cache(recipe)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_two_encodings_of_one_name_are_named(make_recipe: MakeRecipe) -> None:
+    """The weights behind a name may change; a cache must not mix what they made."""
+    recipe = make_recipe()
+    build_cache(recipe)
+    (one,) = Path(recipe.cache).glob("latents-*")
+    shutil.copytree(one, one.with_name("latents-0123"))
+    with pytest.raises(CacheError, match=r"144x256 of more than one 'tiny-random'.*latents-0123"):
+        held_clips(Index.open(index_folder(recipe)), recipe)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,50 @@ def test_sigterm_to_every_process_of_a_job_saves_and_ends_with_0(recipe: Path) -
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
     assert checkpoint.newest(out) is not None
+
+
+@contextmanager
+def caching(recipe: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """`python -m finetune.cache` into an empty folder, and the two processes that it starts."""
+    command = [sys.executable, "-m", "finetune.cache", str(recipe), f"cache={recipe.parent}/new"]
+    process = subprocess.Popen([*command, "--processes", "2"], stderr=subprocess.PIPE, text=True)
+    try:
+        end, workers = time.monotonic() + PATIENCE, list[int]()
+        while len(workers) < 2:
+            assert time.monotonic() < end, "no two processes"
+            time.sleep(0.05)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            workers = [int(pid) for pid in children if "spawn_main" in command_of(int(pid))]
+        yield process, workers
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def command_of(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""
+
+
+def test_a_cache_whose_process_is_killed_says_so(recipe: Path) -> None:
+    with caching(recipe) as (process, workers):
+        os.kill(workers[0], signal.SIGKILL)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        (line,) = [text for text in said.splitlines() if text.startswith("error: ")]
+        assert "a process was killed" in line
+        assert "with fewer than --processes 2" in line
+        assert "Traceback" not in said
+
+
+def test_the_processes_of_a_cache_end_with_it(recipe: Path) -> None:
+    with caching(recipe) as (process, workers):
+        process.kill()
+        end = time.monotonic() + PATIENCE
+        while any("spawn_main" in command_of(pid) for pid in workers):
+            assert time.monotonic() < end, "orphans"
+            time.sleep(0.1)
 
 
 def test_a_run_that_a_fresh_process_goes_on_with_is_the_uninterrupted_one(recipe: Path) -> None:
