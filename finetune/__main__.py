@@ -47,7 +47,7 @@ def plan(
     recipe: RecipeName,
     overrides: Overrides = None,
     gpu: Annotated[str, typer.Option(help="h200, h100, a100-80, a100-40, l40s or 4090")] = "h100",
-    gpus: Annotated[int, typer.Option(help="how many")] = 1,
+    gpus: Annotated[int, typer.Option(min=1, help="how many")] = 1,
 ) -> None:
     """Print steps, clips, GPU-hours, memory and disk before anything starts."""
     from finetune.plan import plan as planned

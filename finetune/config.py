@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import tomllib
 import typing
 from collections.abc import Sequence
@@ -181,6 +182,9 @@ class Recipe:
         for bucket in self.buckets:
             _check_bucket(bucket)
         _check_numbers(self)
+        for name in PLACES:
+            if not getattr(self, name).strip():
+                raise ConfigError(f"{name} is empty: name a folder, or what else it takes")
         if not self.buckets:
             raise ConfigError("buckets is empty: name at least one of resolution, frames, batch")
         _check_engine(self)
@@ -191,20 +195,22 @@ class Recipe:
 
 
 ONE = """steps frame_interval text_tokens checkpoints.every checkpoints.shard_mib log.every
-network.depth network.num_heads network.hidden_size guard.stop_after
-validation.frames validation.height validation.width validation.steps"""
-NONE = """workers threads checkpoints.keep checkpoints.milestone validation.every guard.spike
-guard.after optimizer.weight_decay optimizer.grad_clip validation.loss_batches schedule.warmup
-schedule.cooldown"""
+network.depth network.num_heads network.hidden_size network.caption_channels guard.stop_after
+validation.frames validation.height validation.width validation.steps validation.fps"""
+NONE = """seed workers threads checkpoints.keep checkpoints.milestone guard.spike guard.after
+optimizer.eps optimizer.weight_decay optimizer.grad_clip schedule.start schedule.peak schedule.final
+schedule.warmup schedule.cooldown schedule.offset validation.every validation.guidance
+validation.seed validation.loss_batches"""
 LEAST = dict.fromkeys(ONE.split(), 1) | dict.fromkeys(NONE.split(), 0)
 """Settings that count or weigh something, and the least that they take."""
+PLACES = ("dataset", "out", "init", "vae", "text_encoder", "cache")
 
 
 def _check_numbers(recipe: Recipe) -> None:
     for name, least in LEAST.items():
         value = attrgetter(name)(recipe)
-        if not value >= least:  # NaN neither
-            raise ConfigError(f"{name} is {value}: it must be at least {least}")
+        if not least <= value < math.inf:  # NaN neither
+            raise ConfigError(f"{name} is {value}: it must be a number, and at least {least}")
     decays = {"optimizer.ema": (recipe.optimizer.ema,), "optimizer.betas": recipe.optimizer.betas}
     for name, values in decays.items():
         if not all(0 <= value < 1 for value in values):
@@ -320,8 +326,9 @@ def parse_recipe(data: dict[str, Any], *, origin: str) -> Recipe:
 
 def _describe(problem: Any, data: dict[str, Any]) -> str:
     """One validation problem as a sentence: the key, the value, the remedy."""
-    *parents, last = problem["loc"] or ("recipe",)
-    dotted = ".".join(str(part) for part in problem["loc"])
+    path = [part for part in problem["loc"] if f"{part}".isalnum() or f"{part}".isidentifier()]
+    *parents, last = path or ["recipe"]  # what is left out names one of several kinds
+    dotted = ".".join(map(str, path))
     if problem["type"] == "unexpected_keyword_argument":
         near = difflib.get_close_matches(str(last), _keys_at(parents), n=1, cutoff=0)
         return f"unknown key {dotted!r}: did you mean {near[0]!r}?"

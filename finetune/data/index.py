@@ -1,13 +1,14 @@
 """The dataset's rows as memory-mapped arrays: a look-up costs the same among 1,000 or 1,000,000.
 
 `clips.npy` holds one fixed-size record a row, `strings.bin` the captions and file names. Rows
-without a caption are left out and counted; no pixels are read.
+without a caption, and those that cannot be read, are left out and counted; no pixels are read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.data.readers import Row, find_files, read_rows
-from finetune.errors import DataError
+from finetune.errors import BadSample, DataError
 from finetune.whole import whole
 
-VERSION = 1
+log = logging.getLogger(__name__)
+
+VERSION = 2
 CLIP = np.dtype(
     [
         ("sha256", "u1", 32),
@@ -46,6 +49,7 @@ class Index:
     strings: NDArray[np.uint8]
     fingerprint: str  # of digests, captions and sizes, in order
     uncaptioned: int
+    unreadable: int
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -75,7 +79,7 @@ class Index:
         about = json.loads((folder / "index.json").read_text())
         clips = np.load(folder / "clips.npy", mmap_mode="r")
         strings = np.memmap(folder / "strings.bin", dtype=np.uint8, mode="r")
-        return cls(clips, strings, about["fingerprint"], about["uncaptioned"])
+        return cls(clips, strings, about["fingerprint"], about["uncaptioned"], about["unreadable"])
 
 
 def build_index(dataset: str, folder: Path) -> Index:
@@ -90,7 +94,7 @@ def build_index(dataset: str, folder: Path) -> Index:
     return write_index(read_rows(files), folder, stamp=stamp)
 
 
-def write_index(rows: Iterable[Row], folder: Path, *, stamp: object = None) -> Index:
+def write_index(rows: Iterable[Row | BadSample], folder: Path, *, stamp: object = None) -> Index:
     """Write rows as an index, the description last: half an index is none.
 
     Who has the old one open keeps it: each file is replaced, never written into.
@@ -105,9 +109,11 @@ def write_index(rows: Iterable[Row], folder: Path, *, stamp: object = None) -> I
     return Index.open(folder)
 
 
-def _write_rows(rows: Iterable[Row], strings: BinaryIO, clips: BinaryIO) -> dict[str, object]:
-    """Write the rows that have a caption; gives how many have none, and the fingerprint."""
-    digest, uncaptioned = hashlib.sha256(), 0
+def _write_rows(
+    rows: Iterable[Row | BadSample], strings: BinaryIO, clips: BinaryIO
+) -> dict[str, object]:
+    """Write the rows that have a caption; gives how many there are not, and the fingerprint."""
+    digest, uncaptioned, unreadable = hashlib.sha256(), 0, 0
     records: list[NDArray[np.void]] = []
     places: dict[str, tuple[int, int]] = {}
 
@@ -117,6 +123,10 @@ def _write_rows(rows: Iterable[Row], strings: BinaryIO, clips: BinaryIO) -> dict
         return start, len(encoded)
 
     for row in rows:
+        if isinstance(row, BadSample):
+            log.warning("left out: %s", row)
+            unreadable += 1
+            continue
         if not row.caption.strip():
             uncaptioned += 1
             continue
@@ -127,11 +137,15 @@ def _write_rows(rows: Iterable[Row], strings: BinaryIO, clips: BinaryIO) -> dict
     strings.write(b"\n")  # an empty file cannot be mapped
     if not records:
         raise DataError(
-            f"{uncaptioned} rows and not one has a caption: "
-            "build the dataset with a captioner, or name another"
+            f"{uncaptioned + unreadable} rows, of which {unreadable} cannot be read, and not one "
+            "has a caption: build the dataset with a captioner, or name another"
         )
     np.save(clips, np.concatenate(records))
-    return {"uncaptioned": uncaptioned, "fingerprint": digest.hexdigest()}
+    return {
+        "uncaptioned": uncaptioned,
+        "unreadable": unreadable,
+        "fingerprint": digest.hexdigest(),
+    }
 
 
 def _record(row: Row, caption: tuple[int, int], file: tuple[int, int]) -> NDArray[np.void]:

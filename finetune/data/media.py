@@ -37,14 +37,20 @@ class Probe:
 
 
 def probe(path: Path) -> Probe:
-    """Open a media file and measure it; frames are counted where the container does not say."""
+    """Open a media file and measure it; frames are counted where the container does not say.
+
+    Raises BadSample if it does not decode.
+    """
     import av
 
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        frames = stream.frames or sum(1 for _ in container.decode(stream))
-        fps = Fraction(stream.average_rate or 0)
-        return Probe(frames, fps, stream.height, stream.width)
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            frames = stream.frames or sum(1 for _ in container.decode(stream))
+            fps = Fraction(stream.average_rate or 0)
+            return Probe(frames, fps, stream.height, stream.width)
+    except (av.FFmpegError, IndexError) as error:
+        raise BadSample(f"does not decode: {error}") from error
 
 
 @lru_cache(maxsize=2)

@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from finetune.errors import DataError
+from finetune.errors import BadSample, DataError
 
 COLUMNS = ("sha256", "caption", "num_frames", "fps_num", "fps_den", "height", "width")
 OTHER_SPLIT = re.compile(r"(^|/)(test|validation)[-./]")
@@ -63,16 +63,20 @@ def _from_hub(dataset: str) -> Path:
     try:
         return Path(snapshot_download(dataset, repo_type="dataset", allow_patterns="*.parquet"))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise DataError(f"{dataset!r} is no folder, nor given by the Hub: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{dataset!r} is no folder, nor given by the Hub: {reason}") from error
 
 
-def read_rows(files: list[Path]) -> Iterator[Row]:
-    """All rows, in the files' order; media are not read (a CSV's are, once, for their digest)."""
+def read_rows(files: list[Path]) -> Iterator[Row | BadSample]:
+    """All rows, in the files' order; one that cannot be read is given as what is wrong with it.
+
+    Media are not read (a CSV's are, once, for their digest).
+    """
     for file in files:
         yield from _csv_rows(file) if file.suffix == ".csv" else _parquet_rows(file)
 
 
-def _parquet_rows(file: Path) -> Iterator[Row]:
+def _parquet_rows(file: Path) -> Iterator[Row | BadSample]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as parquet:
@@ -94,45 +98,53 @@ def _check_columns(file: Path, names: set[str]) -> None:
         raise DataError(f"{file} lacks the column(s) {', '.join(missing)}: see dataset-schema.md")
 
 
-def _row(row: dict[str, Any], *, file: str, group: int, place: int) -> Row:
-    return Row(
-        sha256=bytes.fromhex(row["sha256"]),
-        caption=row["caption"] or "",
-        frames=row.get("num_frames") or 1,
-        fps=Fraction(row.get("fps_num") or 0, row.get("fps_den") or 1),
-        height=row["height"],
-        width=row["width"],
-        file=file,
-        group=group,
-        place=place,
-    )
+def _row(row: dict[str, Any], *, file: str, group: int, place: int) -> Row | BadSample:
+    try:
+        return Row(
+            sha256=bytes.fromhex(row["sha256"]),
+            caption=row["caption"] or "",
+            frames=row.get("num_frames") or 1,
+            fps=Fraction(row.get("fps_num") or 0, row.get("fps_den") or 1),
+            height=int(row["height"]),
+            width=int(row["width"]),
+            file=file,
+            group=group,
+            place=place,
+        )
+    except (TypeError, ValueError) as error:
+        return BadSample(f"row {place} of row group {group} of {file}: {error}")
 
 
-def _csv_rows(file: Path) -> Iterator[Row]:
+def _csv_rows(file: Path) -> Iterator[Row | BadSample]:
     """An Open-Sora CSV: path, text, num_frames, height, width, fps; its paths from its folder.
 
     The predecessor's fps column is empty in all rows: the media are asked then.
     """
-    with file.open(newline="") as lines:
+    with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
         reader = csv.DictReader(lines)
         missing = {"path", "text"} - set(reader.fieldnames or ())
         if missing:
             raise DataError(f"{file} lacks the column(s) {', '.join(sorted(missing))}")
         for line in reader:
-            media = file.parent / line["path"]
-            row: dict[str, Any] = {"caption": line["text"], **_measured(media, line)}
-            yield _row(row, file=str(media), group=-1, place=-1)
+            yield _csv_row(file, reader.line_num, line)
+
+
+def _csv_row(file: Path, number: int, line: dict[str, str]) -> Row | BadSample:
+    media = file.parent / (line["path"] or "")
+    try:
+        measured = _measured(media, line)
+    except (OSError, ValueError, BadSample) as error:
+        return BadSample(f"{media}, line {number} of {file}: {error}")
+    row = {"caption": line["text"], **measured}
+    return _row(row, file=str(media), group=-1, place=-1)
 
 
 def _measured(media: Path, line: dict[str, str]) -> dict[str, Any]:
     """Digest, frames, fps and size of a media file; the file is opened only for what is missing."""
     from finetune.data.media import probe
 
-    try:
-        with media.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{error}: mend the path in the CSV, or leave its line out") from error
+    with media.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if all(line.get(name) for name in ("num_frames", "height", "width", "fps")):
         fps = Fraction(line["fps"]).limit_denominator(1001)
         sizes = {name: int(float(line[name])) for name in ("num_frames", "height", "width")}

@@ -47,6 +47,7 @@ def survival(index: Index, recipe: Recipe, cached: NDArray[np.bool_] | None = No
     dropped = {text: int((found == code).sum()) for code, text in REASONS.items()}
     dropped["not in the cache"] = int((fits & ~usable).sum())
     dropped["no caption"] = index.uncaptioned
+    dropped["cannot be read"] = index.unreadable
     table = Survival(counts, {why: n for why, n in dropped.items() if n}, usable)
     _refuse_empty(table, recipe)
     return table

@@ -6,7 +6,9 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, TypeVar
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
@@ -150,9 +152,10 @@ def _snapshot(repo: str, revision: str | None) -> Path:
             repo, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.bin"]
         )
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        reason = str(error).splitlines()[0]
         raise WeightsError(
-            f"{repo!r} could not be fetched from the Hub ({error}): check the name and your token, "
-            "or download it and name the folder"
+            f"{repo!r} could not be fetched from the Hub ({reason}): check the name and your "
+            "token, or download it and name the folder"
         ) from error
     return Path(folder)
 
@@ -177,13 +180,18 @@ def _read(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        stored = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{file} cannot be read as weights ({error}): fetch it again") from error
+        mapped = is_zipfile(file)  # files of before torch 1.6 are not
+        stored = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except (OSError, RuntimeError, SafetensorError, UnpicklingError, EOFError) as error:
+        reason = (str(error).splitlines() or [repr(error)])[0]
+        raise WeightsError(
+            f"{file} cannot be read as weights ({reason}): fetch it again, or name another"
+        ) from error
     for name in WRAPPERS:
         if isinstance(stored, dict) and isinstance(stored.get(name), dict):
             stored = stored[name]
-    return {key: value for key, value in stored.items() if isinstance(value, Tensor)}
+    named = stored.items() if isinstance(stored, dict) else ()
+    return {key: value for key, value in named if isinstance(value, Tensor)}
 
 
 def _some(keys: list[str]) -> str:

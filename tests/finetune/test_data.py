@@ -125,9 +125,23 @@ def test_a_csv_without_rates_asks_the_media(tmp_path: Path) -> None:
         writer.writerow({"path": "a.mp4", "text": "a plate", "num_frames": 9, "fps": ""})
     (row,) = read_rows(find_files(str(tmp_path / "set.csv")))
     assert (row.frames, row.fps, row.height, row.width) == (9, 24, 144, 256)
-    (tmp_path / "a.mp4").unlink()
-    with pytest.raises(DataError, match=r"a\.mp4.*mend the path in the CSV"):
-        list(read_rows(find_files(str(tmp_path / "set.csv"))))
+
+
+def test_a_row_that_cannot_be_read_is_left_out_named_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make_recipe: MakeRecipe
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(encoded(0, 9, 144, 256))
+    (tmp_path / "no.mp4").write_bytes(b"no film at all")
+    rows = ["a.mp4,9,144,256,24", "gone.mp4,9,144,256,24", "a.mp4,nine,144,256,24", "no.mp4,,,,"]
+    lines = [line.replace(",", ",a plate,", 1) for line in rows]
+    head = "path,text,num_frames,height,width,fps"
+    (tmp_path / "set.csv").write_text("\n".join([head, *lines, "", ",,,,,"]))
+    index = build_index(str(tmp_path / "set.csv"), tmp_path / "index")
+    assert (len(index), index.uncaptioned, index.unreadable) == (1, 0, 4)
+    for told in ("gone.mp4, line 3 of", "a.mp4, line 4 of", "no.mp4, line 5 of"):
+        assert told in caplog.text
+    recipe = make_recipe(frame_interval=1)
+    assert survival(index, recipe).dropped == {"cannot be read": 4}
 
 
 def test_every_clip_comes_once_a_pass(tmp_path: Path, make_recipe: MakeRecipe) -> None:

@@ -112,3 +112,15 @@ def test_a_source_that_is_nothing_is_refused(source: str) -> None:
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="holds no weights"):
         STDiT2.from_pretrained(tmp_path)
+
+
+def test_what_holds_no_tensors_is_refused_by_name(model: STDiT2, tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "list.pth")
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(WeightsError, match=r"not an STDiT2's"):
+        STDiT2.from_pretrained(tmp_path / "list.pth")
+    with pytest.raises(WeightsError, match=r"text\.pth cannot be read as weights"):
+        STDiT2.from_pretrained(tmp_path / "text.pth")
+    old = tmp_path / "old.pth"
+    torch.save(model.state_dict(), old, _use_new_zipfile_serialization=False)
+    assert same(STDiT2.from_pretrained(old, config=TINY), model)
