@@ -46,7 +46,10 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
 def plan(
     recipe: RecipeName,
     overrides: Overrides = None,
-    gpu: Annotated[str, typer.Option(help="h200, h100, a100-80, a100-40, l40s or 4090")] = "h100",
+    gpu: Annotated[
+        str | None,
+        typer.Option(help="h200, h100, a100-80, a100-40, l40s, 4090, or cpu: this machine's"),
+    ] = None,
     gpus: Annotated[int, typer.Option(min=1, help="how many")] = 1,
 ) -> None:
     """Print steps, clips, GPU-hours, memory and disk before anything starts."""

@@ -87,6 +87,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "finetune.boost",
         "finetune.cache",
         "finetune.clips",
+        "finetune.cost",
         "finetune.data",
         "finetune.encoders",
         "finetune.samples",

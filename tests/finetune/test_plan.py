@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from finetune.__main__ import main
-from finetune.config import Bucket, Network
+from finetune.config import Bucket, Network, load_recipe
+from finetune.cost import GPUS, WITH_KERNELS, cost, memory_gib, parameters, this_cpu
 from finetune.data.survival import Survival
 from finetune.errors import EngineError
 from finetune.models.config import STDiT2Config
 from finetune.models.stdit2 import STDiT2
-from finetune.plan import GPUS, WITH_KERNELS, cost, memory_gib, parameters, plan, shares, what_fits
+from finetune.plan import Data, plan, shares, what_fits
 from finetune.ranks import choose_device, ranks
 from tests.finetune.conftest import MakeRecipe
 
@@ -63,14 +64,33 @@ def test_buckets_take_turns_by_their_clips() -> None:
     video = Bucket(resolution="360p", frames=32, batch=8)
     image = Bucket(resolution="360p", frames=1, batch=256)
     table = Survival({"360p x 32": 800, "360p x 1": 25_600}, {}, np.ones(1, dtype=bool))
-    assert shares((video, image), table) == {video: 0.5, image: 0.5}
+    assert shares((video, image), Data(table, 0)) == {video: 0.5, image: 0.5}
     assert shares((video, image), None)[video] == pytest.approx(32 / 33)
 
 
 def test_a_dataset_that_is_here_is_counted(make_recipe: MakeRecipe) -> None:
     told = plan(make_recipe(), gpu="h100", gpus=1)
     assert "passes over the 6 usable ones" in told
+    moments, text = 8 * 6 * 20 * (144 * 256 // 64), 6 * 16 * 16
+    assert f"up to {4 * (moments + text) / 2**20:.1f} MiB for the 6 usable clips" in told
     assert "144p x 4" in told.splitlines()[-1]
+
+
+def test_a_recipe_for_the_cpu_is_planned_for_this_one() -> None:
+    tiny = load_recipe("tiny/cpu", ["dataset=not/here"])
+    told = plan(tiny)
+    assert "1 x CPU with 2 threads" in told
+    assert "min, if it stays as busy as it is" in told
+    assert "GPU" not in told
+    assert "1 x H100 SXM" in plan(tiny, gpu="h100")
+    assert this_cpu(1).tflops > 0
+
+
+def test_samples_are_planned_as_they_are_drawn() -> None:
+    """Before the first step, and at each of six checkpoints; then one prompt at four guidances."""
+    stage = load_recipe("text2bricks/32f-stage1", ["dataset=not/here"])
+    assert f"samples          {7 * 8 + 4} rounds" in plan(stage)
+    assert "samples          8 rounds" in plan(stage, gpus=8)
 
 
 def test_want_of_memory_says_which_batch_fits(

@@ -1,0 +1,146 @@
+"""What a training costs on a device: arithmetic, memory, and the rates that were measured.
+
+Arithmetic is counted from the network's shape. Two figures are measured, not counted: the share of
+its matrix rate that a device reaches, and activation memory a token (docs/finetune-recipes.md).
+"""
+
+from __future__ import annotations
+
+import os
+import timeit
+from dataclasses import dataclass
+
+import torch
+
+from finetune.config import Bucket, Network, Recipe
+from finetune.data.buckets import aspect_ratios
+from finetune.errors import EngineError
+
+GIB = 2**30
+CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU by its data sheet, or this machine's CPU as it was measured."""
+
+    name: str
+    memory_gib: float
+    tflops: float  # dense; bf16 on a GPU, float32 on a CPU
+    is_cpu: bool = False
+
+
+GPUS = {
+    "h200": Device("H200 SXM", 139, 989),
+    "h100": Device("H100 SXM", 79, 989),
+    "a100-80": Device("A100 80 GB", 79, 312),
+    "a100-40": Device("A100 40 GB", 39, 312),
+    "l40s": Device("L40S", 44, 362),
+    "4090": Device("RTX 4090", 23.5, 165),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """XL/2 in bfloat16 on one H200, clips of 360p one by one, nothing recomputed."""
+
+    reached: float  # of the data sheet's rate
+    token_bytes: int  # activations a token
+
+
+# 3.17 clips/s of 32 frames on 2026-11-22: 53 % of the 780 TFLOP/s that a large product reaches
+# there, 42 % of the data sheet's (64 frames: 39 %, older kernels); peaks of 71.1 and 127.8 GiB.
+WITH_KERNELS = Measured(0.42, 1_980_000)
+PLAIN = Measured(0.24, 2_260_000)  # PyTorch alone, its blocks compiled
+# tiny/cpu on two threads: small products, and much between them
+ON_CPU = Measured(0.25, 2_260_000)
+STATE_BYTES = 22  # a parameter: bf16 weights, float32 weights, gradients, two moments, average
+RESERVE_GIB = 3.0  # context, allocator, one clip's batch
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One clip of a bucket."""
+
+    tokens: int
+    tflop: float  # forward and backward, recomputing counted
+
+
+def parameters(network: Network) -> int:
+    """Trained parameters of a network of this shape; 767,452,064 for XL/2."""
+    d, text = network.hidden_size, network.caption_channels
+    block = 2 * (3 * d * d + 3 * d + d * d + d) + 4 * (
+        d // network.num_heads
+    )  # two self-attentions
+    block += 4 * d * d + 4 * d  # to the text
+    block += 8 * d * d + 5 * d + 9 * d  # MLP, modulation tables
+    third = d // 3
+    small = 2 * (256 * third + third + third * third + third)
+    large = 3 * (256 * d + d + d * d + d) + 9 * (d * d + d)
+    ends = 16 * d + d + 32 * d + 32 + 2 * d + text * d + d + d * d + d
+    return network.depth * block + small + large + ends
+
+
+def forward_tflop(recipe: Recipe, frames: int, height: int, width: int) -> float:
+    """Arithmetic of one pass of one clip; height and width in pixels."""
+    places = _places(height, width)
+    tokens, d = frames * places, recipe.network.hidden_size
+    linear = 2 * tokens * 18 * d * d  # qkv and out twice, to the text, MLP
+    attention = 4 * tokens * d * (places + frames + recipe.text_tokens)
+    text = 2 * recipe.text_tokens * 2 * d * d
+    return recipe.network.depth * (linear + attention + text) / 1e12
+
+
+def _places(height: int, width: int) -> int:
+    """Patches of a frame of so many pixels."""
+    return -(-(height // 8) // 2) * -(-(width // 8) // 2)
+
+
+def cost(bucket: Bucket, recipe: Recipe) -> Cost:
+    """Of one clip at the resolution's nominal size."""
+    sizes = aspect_ratios()[bucket.resolution]
+    height, width = sizes.get("0.56") or next(iter(sizes.values()))
+    passes = 4 if recipe.recompute else 3
+    tflop = passes * forward_tflop(recipe, bucket.frames, height, width)
+    return Cost(bucket.frames * _places(height, width), tflop)
+
+
+def memory_gib(bucket: Bucket, recipe: Recipe, gpus: int, micro: int) -> float:
+    """Peak memory of a rank at this micro-batch."""
+    network = recipe.network
+    split = gpus if recipe.engine == "colossalai" or recipe.strategy == "fsdp2" else 1
+    states = parameters(network) * (6 + (STATE_BYTES - 6) / split)
+    share = network.depth * network.hidden_size / (28 * 1152)
+    kept = on_gpu(recipe).token_bytes * share * (2 / network.depth if recipe.recompute else 1)
+    return (states + micro * cost(bucket, recipe).tokens * kept) / GIB + RESERVE_GIB
+
+
+def on_gpu(recipe: Recipe) -> Measured:
+    """What was measured with the recipe's kernels, or without."""
+    return WITH_KERNELS if recipe.kernels and recipe.compile else PLAIN
+
+
+def reached(recipe: Recipe, device: Device) -> float:
+    """The share of its rate that training takes from a device."""
+    return ON_CPU.reached if device.is_cpu else on_gpu(recipe).reached
+
+
+def device_called(name: str, recipe: Recipe) -> Device:
+    """A GPU of the table, or "cpu"; raises EngineError for what is neither."""
+    if name == CPU:
+        return this_cpu(recipe.threads)
+    if name not in GPUS:
+        raise EngineError(f"no GPU {name!r} is known: choose one of {', '.join([*GPUS, CPU])}")
+    return GPUS[name]
+
+
+def this_cpu(threads: int, side: int = 1024) -> Device:
+    """This machine's CPU with so many threads (0: all), as fast as it multiplies matrices now."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    matrix = torch.ones(side, side)
+    seconds = min(timeit.repeat(lambda: matrix @ matrix, number=1, repeat=5))
+    name = f"CPU with {torch.get_num_threads()} threads"
+    torch.set_num_threads(before)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    return Device(name, round(memory, 1), round(2 * side**3 / seconds / 1e12, 3), is_cpu=True)
