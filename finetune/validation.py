@@ -66,14 +66,25 @@ class Validate:
         return missed and self.due(last=run.step >= run.recipe.steps)
 
     def __call__(self) -> None:
-        """Sample, measure and show; the state of the run's random numbers is as before."""
+        """Sample, measure and show; the state of the run's random numbers is as before.
+
+        A run that is asked to stop meanwhile shows nothing of this step.
+        """
         if not self.prompts:
             return
         run = self.run
-        with _generators_kept(run.device), _averaged(run.engine), torch.no_grad():
-            vae, loss = self._open()
-            found = {"validation/loss": loss()}
-            frames = self._sampled(vae, self.requests())
+        try:
+            with (
+                _generators_kept(run.device),
+                _averaged(run.engine),
+                _heeding(run),
+                torch.no_grad(),
+            ):
+                vae, loss = self._open()
+                found = {"validation/loss": loss()}
+                frames = self._sampled(vae, self.requests())
+        except AskedToStop:
+            return
         if run.engine.rank == 0:
             measured = [measure(clip) for clip in frames]
             few = measured[: len(self.prompts)]
@@ -163,6 +174,25 @@ def _averaged(engine: Engine) -> Iterator[None]:
     finally:
         engine.refresh()
         engine.module.train()
+
+
+class AskedToStop(Exception):
+    """In the middle of sampling, which takes minutes; a job that is told to end has one."""
+
+
+@contextmanager
+def _heeding(run: Run) -> Iterator[None]:
+    """Raise AskedToStop at the network's next pass once any rank is; all make equally many."""
+
+    def heed(*_: object) -> None:
+        if float(total(torch.tensor([run.stop], dtype=torch.float64))[0]):
+            raise AskedToStop
+
+    hook = run.engine.module.register_forward_pre_hook(heed, prepend=True)  # before FSDP2's own
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @contextmanager

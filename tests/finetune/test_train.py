@@ -25,6 +25,7 @@ from finetune.engine import Replicated
 from finetune.errors import CacheError, CheckpointError, ConfigError, TrainingStopped
 from finetune.models.stdit2 import STDiT2
 from finetune.run import Run
+from finetune.samples.draw import draw_latent
 from finetune.train import train
 from tests.finetune.conftest import MakeRecipe
 from tests.finetune.toyset import Toy, captions, write_dataset
@@ -137,6 +138,23 @@ def test_sigterm_saves_and_ends(recipe: Recipe, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Run, "report", asked)
     assert train(replace(recipe, steps=50))["steps"] == 3  # asked in step 2: the third is its last
     assert checkpoint.newest(Path(recipe.out)) == checkpoint.folder_of(Path(recipe.out), 3)
+
+
+def test_sigterm_ends_sampling_too(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[object] = []
+
+    def asked(*arguments: Any) -> torch.Tensor:
+        drawn.append(arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return draw_latent(*arguments)
+
+    monkeypatch.setattr("finetune.validation.draw_latent", asked)
+    size = {"frames": 4, "height": 144, "width": 256}
+    ask = Validation(prompts=("a boat", "a car"), steps=3, **size)
+    assert train(replace(recipe, steps=50, validation=ask))["steps"] == 1
+    assert len(drawn) == 1
+    assert checkpoint.newest(Path(recipe.out)) == checkpoint.folder_of(Path(recipe.out), 1)
+    assert not list(Path(recipe.out).rglob("*.mp4"))
 
 
 def test_a_step_of_nan_is_skipped_and_counted(
