@@ -29,6 +29,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "brickfilm.records",
         "finetune.config",
         "finetune.errors",
+        "finetune.limits",
         "finetune.schedule",
     ),
     1: (

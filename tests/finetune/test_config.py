@@ -87,6 +87,10 @@ def test_what_colossalai_cannot_do_names_what_it_can(
         ("validation.fps=0", "validation.fps is 0"),
         ("validation.prompts=nine", r"validation\.prompts = 'nine': input should be 'eight'"),
         ("out=", "out is empty: name a folder"),
+        (
+            'buckets=[{resolution="360p", frames=1, batch=8}, {resolution="360p", frames=1, batch=2}]',
+            "bucket 360p x 1 is named twice",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, override: str, message: str) -> None:

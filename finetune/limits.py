@@ -1,0 +1,121 @@
+"""What the settings of a recipe may be, alone and together: each refusal names what would do."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from finetune.config import Bucket, Recipe
+
+ONE = """steps frame_interval text_tokens checkpoints.every checkpoints.shard_mib log.every
+network.depth network.num_heads network.hidden_size network.caption_channels guard.stop_after
+validation.frames validation.height validation.width validation.steps validation.fps"""
+NONE = """seed workers threads checkpoints.keep checkpoints.milestone guard.spike guard.after
+optimizer.eps optimizer.weight_decay optimizer.grad_clip schedule.start schedule.peak schedule.final
+schedule.warmup schedule.cooldown schedule.offset validation.every validation.guidance
+validation.seed validation.loss_batches"""
+LEAST = dict.fromkeys(ONE.split(), 1) | dict.fromkeys(NONE.split(), 0)
+"""Settings that count or weigh something, and the least that they take."""
+PLACES = ("dataset", "out", "init", "vae", "text_encoder", "cache")
+"""Settings that name something."""
+
+
+def check(recipe: Recipe) -> None:
+    """Raise ConfigError for the first setting that cannot be."""
+    if not recipe.buckets:
+        raise ConfigError("buckets is empty: name at least one of resolution, frames, batch")
+    for number, bucket in enumerate(recipe.buckets):
+        _check_bucket(bucket)
+        kinds = [(other.resolution, other.frames) for other in recipe.buckets[:number]]
+        if (bucket.resolution, bucket.frames) in kinds:
+            raise ConfigError(
+                f"bucket {bucket.resolution} x {bucket.frames} is named twice: a clip is in one of "
+                "them, take the other out"
+            )
+    _check_numbers(recipe)
+    for name in PLACES:
+        if not getattr(recipe, name).strip():
+            raise ConfigError(f"{name} is empty: name a folder, or what else it takes")
+    _check_engine(recipe)
+
+
+def _check_numbers(recipe: Recipe) -> None:
+    for name, least in LEAST.items():
+        value = attrgetter(name)(recipe)
+        if not least <= value < math.inf:  # NaN neither
+            raise ConfigError(f"{name} is {value}: it must be a number, and at least {least}")
+    decays = {"optimizer.ema": (recipe.optimizer.ema,), "optimizer.betas": recipe.optimizer.betas}
+    for name, values in decays.items():
+        if not all(0 <= value < 1 for value in values):
+            told = ", ".join(map(str, values))
+            raise ConfigError(f"{name} is {told}: choose 0 or more and less than 1")
+    if not 0 <= recipe.caption_dropout <= 1:
+        raise ConfigError(f"caption_dropout is {recipe.caption_dropout}: choose a share, 0 to 1")
+
+
+@cache
+def resolutions() -> tuple[str, ...]:
+    """The names of resolutions that a bucket may have."""
+    return tuple(
+        sorted(json.loads((Path(__file__).parent / "data/aspect_ratios.json").read_text()))
+    )
+
+
+def _check_bucket(bucket: Bucket) -> None:
+    name = f"bucket {bucket.resolution} x {bucket.frames}"
+    if bucket.resolution not in resolutions():
+        raise ConfigError(
+            f"no resolution {bucket.resolution!r}: choose one of {', '.join(resolutions())}"
+        )
+    if bucket.batch < 1 or bucket.frames < 1:
+        raise ConfigError(f"{name} has batch {bucket.batch}: batch and frames must be at least 1")
+    if bucket.micro < 0 or bucket.micro > bucket.batch:
+        raise ConfigError(f"{name} has micro {bucket.micro}: choose 1 to batch ({bucket.batch})")
+    if not 0 < bucket.keep <= 1:
+        raise ConfigError(f"{name} has keep {bucket.keep}: choose a share above 0 and up to 1")
+
+
+STRATEGIES = {"torch": ("auto", "ddp", "fsdp2"), "colossalai": ("auto", "zero1", "zero2", "gemini")}
+
+
+def _check_engine(recipe: Recipe) -> None:
+    known = STRATEGIES[recipe.engine]
+    if recipe.strategy not in known:
+        raise ConfigError(
+            f"engine {recipe.engine!r} has no strategy {recipe.strategy!r}: "
+            f"choose one of {', '.join(known)}"
+        )
+    if recipe.engine == "torch" and recipe.precision == "float16":
+        raise ConfigError(
+            "precision 'float16' needs a loss scaler, which engine 'torch' does not have: "
+            "choose 'bfloat16', or engine = 'colossalai'"
+        )
+    if recipe.engine == "torch" and recipe.optimizer.kind != "adamw":
+        raise ConfigError("optimizer.kind 'hybrid_adam' is ColossalAI's: set engine = 'colossalai'")
+    if recipe.strategy == "gemini":
+        _check_gemini(recipe)
+
+
+def _check_gemini(recipe: Recipe) -> None:
+    if recipe.precision == "float32":
+        raise ConfigError(
+            "strategy 'gemini' has no precision 'float32': choose 'bfloat16' or 'float16', or "
+            "strategy = 'zero2'"
+        )
+    if recipe.optimizer.kind != "hybrid_adam":
+        raise ConfigError(
+            f"strategy 'gemini' has no optimizer.kind {recipe.optimizer.kind!r}: choose "
+            "'hybrid_adam', or strategy = 'zero2'"
+        )
+    if recipe.compile:
+        raise ConfigError(
+            "strategy 'gemini' moves weights about between operations, which a compiled block "
+            "does not let it: set compile = false, or strategy = 'zero2'"
+        )
