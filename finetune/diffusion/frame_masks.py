@@ -7,8 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
-from finetune.errors import ConfigError
-
 MASK_KINDS = (
     "none",
     "quarter_random",
@@ -61,16 +59,6 @@ def frame_mask(kind: str, frames: int, generator: Generator) -> Tensor:
     if place.endswith("tail") and (place == "tail" or frames > 2):  # leave one to denoise
         mask[-count:] = False
     return mask
-
-
-def check_probabilities(probabilities: Mapping[str, float]) -> None:
-    """Raise ConfigError unless these are kinds we know, summing to one."""
-    for kind in probabilities:
-        if kind not in MASK_KINDS:
-            raise ConfigError(f"no frame mask is called {kind!r}: choose from {MASK_KINDS}")
-    total = sum(probabilities.values())
-    if min(probabilities.values(), default=0) < 0 or abs(total - 1) > 1e-6:
-        raise ConfigError(f"frame mask probabilities sum to {total:g}: make them sum to 1")
 
 
 def _draw_kind(probabilities: Mapping[str, float], generator: Generator) -> str:

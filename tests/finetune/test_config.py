@@ -88,7 +88,7 @@ def test_what_colossalai_cannot_do_names_what_it_can(
         ("validation.prompts=nine", r"validation\.prompts = 'nine': input should be 'eight'"),
         ("out=", "out is empty: name a folder"),
         (
-            'buckets=[{resolution="360p", frames=1, batch=8}, {resolution="360p", frames=1, batch=2}]',
+            'buckets=[{resolution="360p",frames=1,batch=8},{resolution="360p",frames=1,batch=2}]',
             "bucket 360p x 1 is named twice",
         ),
     ],

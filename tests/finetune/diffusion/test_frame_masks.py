@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from finetune.diffusion.frame_masks import (
     MASK_KINDS,
     RECIPE_PROBABILITIES,
-    check_probabilities,
     draw_frame_mask,
     frame_mask,
 )
-from finetune.errors import ConfigError
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -79,9 +77,3 @@ def test_the_generator_decides() -> None:
     first = [draw_frame_mask(16, RECIPE_PROBABILITIES, generator(s)).tolist() for s in range(50)]
     again = [draw_frame_mask(16, RECIPE_PROBABILITIES, generator(s)).tolist() for s in range(50)]
     assert first == again
-
-
-@pytest.mark.parametrize("wrong", [{"none": 0.5}, {"nothing": 1.0}, {"none": 2, "frame_head": -1}])
-def test_probabilities_that_are_none_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match="frame mask"):
-        check_probabilities(wrong)
