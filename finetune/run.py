@@ -32,7 +32,7 @@ from finetune.log import Logger, NoLogger, open_logger
 from finetune.models.config import STDiT2Config
 from finetune.models.stdit2 import STDiT2
 from finetune.monitor import Monitor, monitor_for
-from finetune.ranks import rank_and_world
+from finetune.ranks import rank_and_world, total
 from finetune.schedule import constant, cosine_then_constant, one_cycle
 from finetune.tally import Clock, Seen
 
@@ -108,6 +108,10 @@ class Run:
         if self.engine.world > 1:
             dist.all_gather_object(everyone, mine)
         return {f"rank{r}/{n}": v for r, values in enumerate(everyone) for n, v in values.items()}
+
+    def asked_to_stop(self) -> bool:
+        """Was any rank? Every rank must call."""
+        return bool(total(torch.tensor([self.stop], dtype=torch.float64)).any())
 
     def save(self) -> Path:
         """Write a checkpoint of where the run stands."""

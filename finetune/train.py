@@ -65,9 +65,10 @@ def loop(run: Run) -> None:
         run.watch.record(step.loss, norm, taken=taken)
 
         last = step.stop or run.step == recipe.steps
-        if last or run.step % recipe.checkpoints.every == 0:
+        saved = last or run.step % recipe.checkpoints.every == 0
+        if saved:
             run.save()
-        if not step.stop and validate.due(last=last):
+        if validate.due(last=last) and not run.asked_to_stop():
             validate()
-        if last:
+        if last or (saved and run.asked_to_stop()):
             break

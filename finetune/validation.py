@@ -20,7 +20,6 @@ from finetune.fixed_loss import FixedLoss
 from finetune.log import Video
 from finetune.models.text import TextStates
 from finetune.models.vae import VAE
-from finetune.ranks import total
 from finetune.samples.draw import draw_latent, to_pixels
 from finetune.samples.examples import PROMPTS
 from finetune.samples.measures import Measures, measure
@@ -185,7 +184,7 @@ def _heeding(run: Run) -> Iterator[None]:
     """Raise AskedToStop at the network's next pass once any rank is; all make equally many."""
 
     def heed(*_: object) -> None:
-        if float(total(torch.tensor([run.stop], dtype=torch.float64))[0]):
+        if run.asked_to_stop():
             raise AskedToStop
 
     hook = run.engine.module.register_forward_pre_hook(heed, prepend=True)  # before FSDP2's own

@@ -136,8 +136,23 @@ def test_sigterm_saves_and_ends(recipe: Recipe, monkeypatch: pytest.MonkeyPatch)
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Run, "report", asked)
-    assert train(replace(recipe, steps=50))["steps"] == 3  # asked in step 2: the third is its last
+    rare = replace(recipe, steps=50, checkpoints=replace(recipe.checkpoints, every=100))
+    assert train(rare)["steps"] == 3  # asked in step 2: the third is its last
     assert checkpoint.newest(Path(recipe.out)) == checkpoint.folder_of(Path(recipe.out), 3)
+
+
+def test_sigterm_while_saving_ends_with_what_is_saved(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = checkpoint._finish
+
+    def asked(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        finish(*arguments)
+
+    monkeypatch.setattr(checkpoint, "_finish", asked)
+    assert train(replace(recipe, steps=50))["steps"] == 2
+    assert checkpoint.newest(Path(recipe.out)) == checkpoint.folder_of(Path(recipe.out), 2)
 
 
 def test_sigterm_ends_sampling_too(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
