@@ -150,7 +150,7 @@ def _write_kinds(
                     )
         if engine.rank == 0 and groups and not troubles.found:
             with troubles.noted():
-                _describe(folder / kind, groups, fixed, engine)
+                written |= _describe(folder / kind, groups, fixed, engine)
     return written
 
 
@@ -174,19 +174,27 @@ def _shard_name(number: int, count: int) -> str:
 
 def _write(file: Path, tensors: Shards) -> dict[str, Any]:
     save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, file)
+    return _recorded(file)
+
+
+def _recorded(file: Path) -> dict[str, Any]:
+    """A file's size and digest, once it is on disk."""
     _sync(file)
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"bytes": file.stat().st_size, "sha256": digest}
 
 
-def _describe(folder: Path, groups: list[list[str]], fixed: Shards, engine: Engine) -> None:
-    """The index and config with which the folder is a network that loads by itself."""
+def _describe(
+    folder: Path, groups: list[list[str]], fixed: Shards, engine: Engine
+) -> dict[str, dict[str, Any]]:
+    """Write the index and config with which the folder is a network that loads by itself."""
     where = {n: _shard_name(i, len(groups)) for i, names in enumerate(groups) for n in names}
     where |= dict.fromkeys(fixed, _shard_name(0, len(groups)))
     (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": where}, indent=1))
     config = dataclasses.asdict(engine.module.config)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    return {f"{folder.name}/{name}": _recorded(folder / name) for name in (INDEX, "config.json")}
 
 
 def load(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> None:

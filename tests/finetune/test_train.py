@@ -275,9 +275,10 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
     assert train(recipe, resume="auto")["steps"] == 4
 
 
-def test_a_damaged_checkpoint_is_refused(recipe: Recipe) -> None:
+@pytest.mark.parametrize("part", ["exp_avg/*.safetensors", "model/*.index.json", "config.json"])
+def test_a_damaged_checkpoint_is_refused(recipe: Recipe, part: str) -> None:
     train(replace(recipe, steps=2))
-    file = next(checkpoint.folder_of(Path(recipe.out), 2).rglob("exp_avg/*.safetensors"))
+    file = next(checkpoint.folder_of(Path(recipe.out), 2).rglob(part))
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
