@@ -185,7 +185,9 @@ def _short(value: float) -> str:
 
 
 def _long(hours: float) -> str:
-    return f"{hours:,.1f} h" if hours >= 1 else f"{_short(60 * hours)} min"
+    if hours >= 1:
+        return f"{hours:,.1f} h"
+    return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.1f} s"
 
 
 def _size(count: float) -> str:

@@ -72,8 +72,13 @@ def read_rows(files: list[Path]) -> Iterator[Row | BadSample]:
 
     Media are not read (a CSV's are, once, for their digest).
     """
+    from pyarrow import ArrowException
+
     for file in files:
-        yield from _csv_rows(file) if file.suffix == ".csv" else _parquet_rows(file)
+        try:
+            yield from _csv_rows(file) if file.suffix == ".csv" else _parquet_rows(file)
+        except ArrowException as error:
+            raise DataError(f"{file} cannot be read ({error}): build or fetch it again") from error
 
 
 def _parquet_rows(file: Path) -> Iterator[Row | BadSample]:

@@ -144,6 +144,14 @@ def test_a_row_that_cannot_be_read_is_left_out_named_and_counted(
     assert survival(index, recipe).dropped == {"cannot be read": 4}
 
 
+def test_a_table_that_is_damaged_is_named(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path, [Toy(frames=3)])
+    table = folder / "clips" / "train-0.parquet"
+    table.write_bytes(table.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"train-0\.parquet cannot be read .*fetch it again"):
+        list(read_rows(find_files(str(folder))))
+
+
 def test_every_clip_comes_once_a_pass(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     index = write_index(rows(10), tmp_path)
     drawn = [
