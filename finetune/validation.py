@@ -20,6 +20,7 @@ from finetune.fixed_loss import FixedLoss
 from finetune.log import Video
 from finetune.models.text import TextStates
 from finetune.models.vae import VAE
+from finetune.ranks import total
 from finetune.samples.draw import draw_latent, to_pixels
 from finetune.samples.examples import PROMPTS
 from finetune.samples.measures import Measures, measure
