@@ -13,22 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from brickfilm import door
-from brickfilm.dataset import BrickfilmDataset, dataset_of
+from brickfilm.build_plan import FILENAME as PLAN
+from brickfilm.build_plan import Plan
+from brickfilm.dataset import BrickfilmDataset, dataset_of, door
 from brickfilm.disk import disk_errors
 from brickfilm.errors import Interrupted, ItemError, UsageError
 from brickfilm.executors import Executor, LocalExecutor
 from brickfilm.jobs import JobDesk
-from brickfilm.lane import Row
 from brickfilm.ledger import Ledger, Outcome
-from brickfilm.ledger_file import FILENAME, FILES
+from brickfilm.ledger.file import FILENAME, FILES
 from brickfilm.pipeline import AnyStage, Pipeline, Recorder, Source
-from brickfilm.plan import FILENAME as PLAN
-from brickfilm.plan import Plan
 from brickfilm.progress import shown
 from brickfilm.records import Clip, Image, Video
 from brickfilm.report import Material, write_report
 from brickfilm.run import Progress, Run
+from brickfilm.stage_queue import Row
 from brickfilm.stages import ClipWriter, FrameSampler
 
 OWN_FILES = {*FILES, PLAN}
@@ -116,7 +115,7 @@ def one_pass(
     with stopped_by_ctrl_c(run):
         run.go(source.items())
     if isinstance(source, Recorder):
-        makes_films = [Video in lane.stage.makes for lane in run.lanes]
+        makes_films = [Video in queue.stage.makes for queue in run.queues]
         fetched = [o for o in run.outcomes if o.outcome == "done" and makes_films[o.position]]
         source.finish(ledger.work, [outcome.source_id for outcome in fetched])
     return run

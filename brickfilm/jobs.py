@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from brickfilm.errors import ItemError, Lost, Spoilt, Waiting
-from brickfilm.lane import Row
 from brickfilm.ledger import Job, Ledger
 from brickfilm.pipeline import AnyStage, Pipeline
 from brickfilm.run import LOOK_SECONDS, TRIES_WITHOUT_ANSWER, Run
 from brickfilm.stage import Answer, Jobs, Pack
+from brickfilm.stage_queue import Row
 
 NOT_IN_ANSWER = Spoilt("the job ended without this item", reason="not answered", bill={})
 

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from brickfilm.columns import must_have_columns, must_have_rows
 from brickfilm.dataset import dataset_of
+from brickfilm.dataset.columns import must_have_columns, must_have_rows
+from brickfilm.dataset.door import NEAR_DUPLICATE_BITS, film_of
+from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset
 from brickfilm.disk import disk_errors, made
-from brickfilm.door import NEAR_DUPLICATE_BITS, film_of
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
-from brickfilm.facts import build_facts
-from brickfilm.ledger_file import FILENAME as LEDGER
+from brickfilm.ledger.file import FILENAME as LEDGER
 from brickfilm.media import opened
+from brickfilm.publish.facts import build_facts
 from brickfilm.records import Clip, Image, Listing, Span, Video
-from brickfilm.shelf import MEDIA_COLUMN, Shelf
 from brickfilm.sink import write_spans
 from brickfilm.sources import FolderSource, Politeness
 from brickfilm.sources.youtube.fetch import FetchFilm
@@ -72,7 +72,7 @@ class Materialized:
 
 
 def materialize(
-    shelf: Shelf,
+    saved: SavedDataset,
     out: Path,
     *,
     sources: Path | None = None,
@@ -82,23 +82,23 @@ def materialize(
 
     Rows that come out the same, to the byte or to the eye, become a saved dataset in `out`.
     """
-    must_have_columns(shelf)
-    must_have_rows(shelf)
+    must_have_columns(saved)
+    must_have_rows(saved)
     if (out / LEDGER).is_file():
         raise UsageError(
             f"{str(out)!r} is the work folder of a build, whose dataset would be replaced: name "
             "another --out"
         )
-    frames = shelf.frames()
+    frames = saved.frames()
     films = _films_in(sources, out, politeness)
     with disk_errors(made(out)):
-        return _materialized(shelf, frames, films, out)
+        return _materialized(saved, frames, films, out)
 
 
 def _materialized(
-    shelf: Shelf, frames: Mapping[str, pd.DataFrame], films: Films, out: Path
+    saved: SavedDataset, frames: Mapping[str, pd.DataFrame], films: Films, out: Path
 ) -> Materialized:
-    cutter = Cutter.as_published(shelf, out)
+    cutter = Cutter.as_published(saved, out)
     outcomes: list[Outcome] = []
     for source_id in dict.fromkeys(s for frame in frames.values() for s in frame.source_id):
         rows = {c: _rows(frame[frame.source_id == source_id]) for c, frame in frames.items()}
@@ -120,9 +120,9 @@ class Cutter:
     sampler: FrameSampler
 
     @classmethod
-    def as_published(cls, shelf: Shelf, work: Path) -> Cutter:
+    def as_published(cls, saved: SavedDataset, work: Path) -> Cutter:
         """The settings from the facts beside the dataset; the defaults where there are none."""
-        stages = {stage["name"]: stage["settings"] for stage in build_facts(shelf).stages or ()}
+        stages = {stage["name"]: stage["settings"] for stage in build_facts(saved).stages or ()}
         known = {field.name for field in fields(ClipWriter)}
         told = {k: v for k, v in stages.get("ClipWriter", {}).items() if k in known}
         if "keyframes" in told:

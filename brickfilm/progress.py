@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from brickfilm.lane import Lane
 from brickfilm.ledger import Outcome
 from brickfilm.run import Progress
+from brickfilm.stage_queue import StageQueue
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -70,25 +70,25 @@ class RichBars:
         self._tally = Tally()
         self._next = 0.0
 
-    def update(self, lanes: Sequence[Lane], outcomes: Sequence[Outcome]) -> None:
+    def update(self, queues: Sequence[StageQueue], outcomes: Sequence[Outcome]) -> None:
         """Redraw, ten times a second at most."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + BAR_SECONDS
         self._tally.read(outcomes)
-        for lane in lanes:
-            self._redraw(lane)
+        for queue in queues:
+            self._redraw(queue)
 
-    def _redraw(self, lane: Lane) -> None:
-        done = self._tally.counts.get(lane.position, Counter()).total()
-        total = done + len(lane.inbox) + len(lane.claimed)
-        if lane.position not in self._tasks:
-            self._tasks[lane.position] = self._bars.add_task(lane.stage.name, note="")
+    def _redraw(self, queue: StageQueue) -> None:
+        done = self._tally.counts.get(queue.position, Counter()).total()
+        total = done + len(queue.inbox) + len(queue.claimed)
+        if queue.position not in self._tasks:
+            self._tasks[queue.position] = self._bars.add_task(queue.stage.name, note="")
         self._bars.update(
-            self._tasks[lane.position],
+            self._tasks[queue.position],
             completed=done,
             total=total or None,
-            note=", ".join(notes(lane, self._tally)),
+            note=", ".join(notes(queue, self._tally)),
         )
 
 
@@ -99,20 +99,20 @@ class PlainLines:
         self._tally = Tally()
         self._next = time.monotonic() + PLAIN_LINE_SECONDS
 
-    def update(self, lanes: Sequence[Lane], outcomes: Sequence[Outcome]) -> None:
+    def update(self, queues: Sequence[StageQueue], outcomes: Sequence[Outcome]) -> None:
         """Print where every stage stands, if it is time."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + PLAIN_LINE_SECONDS
         self._tally.read(outcomes)
-        print("; ".join(self._line(lane) for lane in lanes), file=sys.stderr, flush=True)
+        print("; ".join(self._line(queue) for queue in queues), file=sys.stderr, flush=True)
 
-    def _line(self, lane: Lane) -> str:
-        done = self._tally.counts.get(lane.position, Counter())["done"]
-        note = ", ".join(notes(lane, self._tally))
-        return f"{lane.stage.name} {done} done" + (f" ({note})" if note else "")
+    def _line(self, queue: StageQueue) -> str:
+        done = self._tally.counts.get(queue.position, Counter())["done"]
+        note = ", ".join(notes(queue, self._tally))
+        return f"{queue.stage.name} {done} done" + (f" ({note})" if note else "")
 
 
-def notes(lane: Lane, tally: Tally) -> list[str]:
+def notes(queue: StageQueue, tally: Tally) -> list[str]:
     """What was not done, and what is being done: a film on its way, for one."""
-    return [note for note in (tally.note(lane.position), *lane.stage.under_way()) if note]
+    return [note for note in (tally.note(queue.position), *queue.stage.under_way()) if note]

@@ -12,14 +12,14 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from finetune.config import Recipe
-from finetune.engine import Engine, Replicated, adam_settings, trained
+from finetune.engines.engine import Engine, Replicated, adam_settings, trained
+from finetune.engines.fsdp2 import FullySharded
+from finetune.engines.gemini import Gemini
+from finetune.engines.zero import Zero
 from finetune.errors import EngineError
-from finetune.gemini import Gemini
 from finetune.kernels import ops_for
 from finetune.models.stdit2 import STDiT2
 from finetune.precision import DTYPES
-from finetune.sharded import FullySharded
-from finetune.zero import Zero
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 SCALE = 2.0**16  # of the loss in float16, at first

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from finetune.config import Checkpoints
-from finetune.engine import Engine, Shards
+from finetune.engines.engine import Engine, Shards
 from finetune.errors import CheckpointError
 from finetune.ranks import rank_and_world
 

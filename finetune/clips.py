@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from finetune.config import Recipe
+from finetune.data.conditioning import Conditioning, conditioning
 from finetune.data.index import Index
 from finetune.data.loader import Batch, Sample
-from finetune.data.told import Told, told
 from finetune.diffusion import Denoise
 from finetune.encoders import load_text, load_vae
 from finetune.errors import CacheError
@@ -26,14 +26,14 @@ class Clips:
     std: Tensor
     text: Tensor  # [B, 1, L, C]
     mask: Tensor  # [B, L] bool
-    told: Told
+    conditioning: Conditioning
 
     def denoiser(self, model: STDiT2, drop: Tensor) -> Denoise:
         """The network with this text and these scalars bound; `drop` [B] takes captions away."""
 
         def denoise(x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
             output: Tensor = model(
-                x, timestep, self.text, self.mask, frame_mask, drop=drop, **self.told
+                x, timestep, self.text, self.mask, frame_mask, drop=drop, **self.conditioning
             )
             return output
 
@@ -54,7 +54,7 @@ class Encode:
     def __call__(self, micro: Batch) -> Clips:
         mean, std = self._moments(micro)
         text, mask = self._text(micro)
-        return Clips(mean, std, text, mask, self._told(micro))
+        return Clips(mean, std, text, mask, self._conditioning(micro))
 
     def _moments(self, micro: Batch) -> tuple[Tensor, Tensor]:
         pairs = [self._of(sample, micro) for sample in micro.samples]
@@ -90,10 +90,10 @@ class Encode:
             mask[place, : len(states)] = True
         return text, mask
 
-    def _told(self, micro: Batch) -> Told:
+    def _conditioning(self, micro: Batch) -> Conditioning:
         slot = micro.order.slot
         fps = [sample.fps for sample in micro.samples]
-        return told(slot.bucket.frames, *slot.size, fps, self.device)
+        return conditioning(slot.bucket.frames, *slot.size, fps, self.device)
 
     def _here(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True).float()

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from finetune.atomic import replacing
 from finetune.config import Recipe
 from finetune.errors import ConfigError
 from finetune.gif import write_gif
-from finetune.whole import whole
 
 Values = Mapping[str, float]
 
@@ -71,7 +71,7 @@ class JsonLines:
         out.mkdir(parents=True, exist_ok=True)
         file = out / "metrics.jsonl"
         kept = [json.dumps(line) for line in read_lines(file) if line["step"] <= first]
-        with whole(file) as stream:
+        with replacing(file) as stream:
             stream.write("".join(f"{line}\n" for line in kept).encode())
         self._file = file.open("a")
 

@@ -16,7 +16,7 @@ from finetune.data.index import Index
 from finetune.data.stores import index_folder
 from finetune.samples.examples import PROMPTS
 from finetune.samples.measures import NAMES
-from finetune.validation_page import TRAINING, Checkpoint, facts
+from finetune.validation.page import TRAINING, Checkpoint, facts
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 RATIOS = ("flicker", "motion", "sharpness")

@@ -24,7 +24,7 @@ from finetune.sample import command
 from finetune.samples.bundle import add_encoders
 from finetune.samples.pipeline import index_of
 from finetune.samples.sources import Source, find_source, usual
-from finetune.validation_page import PAGE, TRAINING, Checkpoint, checkpoints, render
+from finetune.validation.page import PAGE, TRAINING, Checkpoint, checkpoints, render
 
 OURS = ["*.safetensors", "*.json", "vae/*", "text_encoder/*", "samples/*"]  # what a push replaces
 CPU = torch.device("cpu")

@@ -25,7 +25,7 @@ from finetune.data.sampler import Position, Sampler
 from finetune.data.stores import held_clips, index_folder
 from finetune.data.survival import Survival, survival
 from finetune.diffusion import Diffusion
-from finetune.engine import Engine, weight_norm
+from finetune.engines.engine import Engine, weight_norm
 from finetune.errors import CheckpointError, ConfigError
 from finetune.guard import Watch
 from finetune.log import Logger, NoLogger, open_logger

@@ -89,7 +89,7 @@ def test_a_dataset_is_built_from_the_wheel_alone(python: Path, tmp_path: Path) -
     [
         "from brickfilm.captions.prompts import load; print(load('bricks', 'clips').text)",
         "from brickfilm.captions.prompts import load; print(load('bricks', 'images').text)",
-        "from brickfilm.card import template; print(template('dataset.md.jinja'))",
+        "from brickfilm.publish.card import template; print(template('dataset.md.jinja'))",
         "from finetune.model_card import template; print(template('model.md.jinja'))",
         "from brickfilm.export.buckets import find_recipe; print(find_recipe('tiny/cpu'))",
         "from brickfilm import GPT4oCaptioner; print(GPT4oCaptioner().price)",

@@ -11,7 +11,7 @@ from brickfilm.captions.ask import Captioner, most_dollars
 from brickfilm.captions.pricing import Price, PriceList
 from brickfilm.captions.request import Captioned, Question
 from brickfilm.ledger import usage_frame
-from brickfilm.ledger_file import FILENAME
+from brickfilm.ledger.file import FILENAME
 from brickfilm.records import Clip
 
 Usage = Mapping[int, tuple[float, float]]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from brickfilm.captions.patience import is_free, patiently
+from brickfilm.captions.retries import is_free, patiently
 from brickfilm.errors import BrickfilmError, Failed, Lost, MissingKey, ServiceRefused
 
 if TYPE_CHECKING:

@@ -167,11 +167,11 @@ def rehearse_build(recipe: Recipe, out: Path, recipe_for: str | None = None) -> 
     training = TrainingRecipe.named(recipe_for) if recipe_for else None
     pipeline, run = rehearse(recipe.source, recipe.stages, workdir=out)
     console.print(pipeline.describe(), highlight=False, soft_wrap=True)
-    for lane in run.lanes:
-        if planned := run.planned[lane.position]:
-            words = lane.stage.forecast(planned, out)
-            console.print(f"{lane.stage.name}: {words}", highlight=False, soft_wrap=True)
-        if planned and Video in lane.stage.makes and isinstance(recipe.source, Forecaster):
+    for queue in run.queues:
+        if planned := run.planned[queue.position]:
+            words = queue.stage.forecast(planned, out)
+            console.print(f"{queue.stage.name}: {words}", highlight=False, soft_wrap=True)
+        if planned and Video in queue.stage.makes and isinstance(recipe.source, Forecaster):
             for film in planned:
                 console.print(f"  {film.source_id}  {film.title}", highlight=False, markup=False)
             console.print(str(recipe.source.forecast(planned)), highlight=False, soft_wrap=True)

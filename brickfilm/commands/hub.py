@@ -14,13 +14,13 @@ from brickfilm.errors import UsageError
 from brickfilm.licences import NotYoursToShare
 
 if TYPE_CHECKING:
+    from brickfilm.dataset.reader import SavedDataset
+    from brickfilm.dataset.validate import Verdict
     from brickfilm.export.buckets import Size, TrainingRecipe
     from brickfilm.pipeline import Pipeline
     from brickfilm.publish import Published, Push
     from brickfilm.removal import Request
     from brickfilm.run import Run
-    from brickfilm.shelf import Shelf
-    from brickfilm.validate import Verdict
 
 console = Console()
 MANY = 40
@@ -93,7 +93,7 @@ def verdict_table(verdict: Verdict) -> Table:
     return table
 
 
-def run_export(shelf: Shelf, to: str, out: Path | None) -> None:
+def run_export(saved: SavedDataset, to: str, out: Path | None) -> None:
     """Write the dataset in a format, and say where."""
     from brickfilm.export import FORMATS
 
@@ -101,7 +101,7 @@ def run_export(shelf: Shelf, to: str, out: Path | None) -> None:
         raise UsageError(f"--to {to!r} is not known: {', '.join(FORMATS)}")
     if out is None:
         raise UsageError(f"--to {to} needs --out FOLDER")
-    done = FORMATS[to](shelf, out)
+    done = FORMATS[to](saved, out)
     console.print(
         f"{done.clips} clips and {done.images} images are in {done.index}", soft_wrap=True
     )
@@ -109,13 +109,13 @@ def run_export(shelf: Shelf, to: str, out: Path | None) -> None:
         console.print(f"{done.without_caption} rows without a caption were left out")
 
 
-def survival_table(shelf: Shelf, recipe: TrainingRecipe) -> Table:
+def survival_table(saved: SavedDataset, recipe: TrainingRecipe) -> Table:
     """How much of a built dataset a training recipe would use."""
     from brickfilm.export.buckets import Size
 
     shape = ["height", "width"]
     columns = {"clips": ["num_frames", *shape], "images": shape}
-    frames = {config: shelf.frame(config, columns[config]) for config in shelf.configs}
+    frames = {config: saved.frame(config, columns[config]) for config in saved.configs}
     sizes = [
         Size(int(row.get("num_frames", 1)), row["height"], row["width"])
         for frame in frames.values()
@@ -160,8 +160,8 @@ def _survival_table(recipe: TrainingRecipe, sizes: list[Size]) -> Table:
 
 def run_materialize(where: str, out: Path, sources: Path | None, revision: str | None) -> None:
     """Cut clips again, say what became of each row, exit 1 if any is not what it was."""
+    from brickfilm.dataset.reader import find_dataset
     from brickfilm.materialize import materialize
-    from brickfilm.shelf import find_dataset
 
     done = materialize(find_dataset(where, revision=revision), out, sources=sources)
     table = Table("verdict", "rows", title=f"clips and stills of {where}")

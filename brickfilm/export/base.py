@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from brickfilm.columns import must_have_rows
+from brickfilm.dataset.columns import must_have_rows
+from brickfilm.dataset.reader import MEDIA_COLUMN, SUFFIX, SavedDataset
 from brickfilm.disk import disk_errors, made
 from brickfilm.errors import UsageError
-from brickfilm.shelf import MEDIA_COLUMN, SUFFIX, Shelf
 
 _REFERENCES = (
     "{} holds references, not pictures: `brickfilm materialize` cuts the clips "
@@ -34,11 +34,11 @@ class Exported:
 class Exporter(Protocol):
     """Writes a dataset into a folder, in one trainer's format."""
 
-    def __call__(self, shelf: Shelf, out: Path) -> Exported: ...
+    def __call__(self, saved: SavedDataset, out: Path) -> Exported: ...
 
 
 def written_rows(
-    shelf: Shelf, config: str, folder: Path
+    saved: SavedDataset, config: str, folder: Path
 ) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """The rows of a config that have a caption, each with its media written into a folder.
 
@@ -46,12 +46,12 @@ def written_rows(
     """
     made(folder)
     column = MEDIA_COLUMN[config]
-    for split in shelf.splits(config):
-        for table in shelf.tables(config, split):
+    for split in saved.splits(config):
+        for table in saved.tables(config, split):
             for row in (row for row in table.to_pylist() if row["caption"]):
                 path = folder / f"{row['id']}-{row['sha256'][:8]}{SUFFIX[config]}"
                 if not path.exists():
-                    write_whole(path, _content(shelf, row, column))
+                    write_whole(path, _content(saved, row, column))
                 yield path, {**row, "split": split}
 
 
@@ -66,28 +66,28 @@ def write_whole(path: Path, content: bytes) -> None:
             draft.unlink(missing_ok=True)
 
 
-def must_have_media(shelf: Shelf) -> None:
+def must_have_media(saved: SavedDataset) -> None:
     """Raises UsageError for references, before anything is written."""
-    for config in shelf.configs:
-        if MEDIA_COLUMN[config] not in shelf.columns(config):
-            raise UsageError(_REFERENCES.format(shelf.name))
+    for config in saved.configs:
+        if MEDIA_COLUMN[config] not in saved.columns(config):
+            raise UsageError(_REFERENCES.format(saved.name))
 
 
-def rows_without_caption(shelf: Shelf) -> int:
+def rows_without_caption(saved: SavedDataset) -> int:
     """How many there are; raises UsageError where that is all, before anything is written."""
-    must_have_rows(shelf)
-    captions = [text for c in shelf.configs for text in shelf.frame(c, ["caption"])["caption"]]
+    must_have_rows(saved)
+    captions = [text for c in saved.configs for text in saved.frame(c, ["caption"])["caption"]]
     captioned = sum(isinstance(text, str) and text != "" for text in captions)
     if not captioned:
         raise UsageError(
-            f"none of the {len(captions)} rows of {shelf.name!r} has a caption, and a trainer "
+            f"none of the {len(captions)} rows of {saved.name!r} has a caption, and a trainer "
             "would learn an empty text: caption them first (`brickfilm build --captions`)"
         )
     return len(captions) - captioned
 
 
-def _content(shelf: Shelf, row: Mapping[str, Any], column: str) -> bytes:
-    content = shelf.media(row[column])
+def _content(saved: SavedDataset, row: Mapping[str, Any], column: str) -> bytes:
+    content = saved.media(row[column])
     if content is None:
-        raise UsageError(_REFERENCES.format(shelf.name))
+        raise UsageError(_REFERENCES.format(saved.name))
     return content

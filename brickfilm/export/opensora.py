@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brickfilm.dataset.reader import SavedDataset
 from brickfilm.disk import made
 from brickfilm.export.base import (
     Exported,
@@ -16,23 +17,22 @@ from brickfilm.export.base import (
     write_whole,
     written_rows,
 )
-from brickfilm.shelf import Shelf
 
 COLUMNS = ("path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution")
 IMAGE_FPS = 120
 """What Open-Sora tells its network of a picture that does not move."""
 
 
-def export_opensora(shelf: Shelf, out: Path) -> Exported:
+def export_opensora(saved: SavedDataset, out: Path) -> Exported:
     """Write `clips/`, `images/` and `opensora.csv`, whose paths are absolute."""
-    must_have_media(shelf)
-    without_caption = rows_without_caption(shelf)
+    must_have_media(saved)
+    without_caption = rows_without_caption(saved)
     index, counts = made(out) / "opensora.csv", {"clips": 0, "images": 0}
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, COLUMNS)
     table.writeheader()
-    for config in shelf.configs:
-        for path, row in written_rows(shelf, config, out / config):
+    for config in saved.configs:
+        for path, row in written_rows(saved, config, out / config):
             table.writerow(_csv_row(path, row))
             counts[config] += 1
     write_whole(index, text.getvalue().encode())

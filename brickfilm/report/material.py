@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from brickfilm.door import Row, Split, film_of
+from brickfilm.dataset.door import Row, Split, film_of
 from brickfilm.ledger import Outcome
 from brickfilm.records import Clip
 

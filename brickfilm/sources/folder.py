@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from brickfilm.errors import UsageError
-from brickfilm.ledger_file import FILENAME as LEDGER
+from brickfilm.ledger.file import FILENAME as LEDGER
 from brickfilm.licences import known_licence
 from brickfilm.media import probe, sha256_of
 from brickfilm.records import Listing, Video

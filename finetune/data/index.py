@@ -18,9 +18,9 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.atomic import replacing
 from finetune.data.readers import Row, find_files, read_rows
 from finetune.errors import BadSample, DataError
-from finetune.whole import whole
 
 log = logging.getLogger(__name__)
 
@@ -101,10 +101,10 @@ def write_index(rows: Iterable[Row | BadSample], folder: Path, *, stamp: object 
     """
     folder.mkdir(parents=True, exist_ok=True)
     about = folder / "index.json"
-    with whole(folder / "strings.bin") as strings, whole(folder / "clips.npy") as clips:
+    with replacing(folder / "strings.bin") as strings, replacing(folder / "clips.npy") as clips:
         found = _write_rows(rows, strings, clips)
         about.unlink(missing_ok=True)
-    with whole(about) as stream:
+    with replacing(about) as stream:
         stream.write(json.dumps({"version": VERSION, "stamp": stamp, **found}).encode())
     return Index.open(folder)
 

@@ -25,8 +25,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from finetune.atomic import replacing
 from finetune.errors import CacheError
-from finetune.whole import whole
 
 KEYS = "keys.npy"
 ABANDONED = 3600  # seconds after which nobody goes on writing a file
@@ -112,9 +112,9 @@ def write_index(folder: Path, about: Mapping[str, Any]) -> int:
     found = {int(key[:16], 16): shard.name for key, shard in stored_keys(folder)}
     longest = max((len(name) for name in found.values()), default=1)
     table = np.array(sorted(found.items()), dtype=[("key", "<u8"), ("shard", f"S{longest}")])
-    with whole(folder / "about.json") as stream:
+    with replacing(folder / "about.json") as stream:
         stream.write(json.dumps(about, indent=1).encode())
-    with whole(folder / KEYS) as stream:
+    with replacing(folder / KEYS) as stream:
         np.save(stream, table)
     return len(found)
 

@@ -110,8 +110,8 @@ def _back(
     frame_mask: Tensor | None = None,
 ) -> Tensor:
     t = torch.full((len(x),), step, device=x.device)
-    told = process.timesteps.to(x.device)[t]
-    back = process.step_back(denoise(x, told, frame_mask), x, t)
+    timestep = process.timesteps.to(x.device)[t]
+    back = process.step_back(denoise(x, timestep, frame_mask), x, t)
     if step == 0:
         return back.mean
     return back.mean + torch.exp(back.log_variance / 2) * noise

@@ -99,17 +99,17 @@ class Block(nn.Module):
         self.cross_attn = CrossAttention(width, heads)
         self.mlp = Mlp(width, int(width * config.mlp_ratio), width)
 
-    def forward(self, x: Tensor, told: Conditions) -> Tensor:
+    def forward(self, x: Tensor, conditions: Conditions) -> Tensor:
         """x [B, T, S, D] -> the same shape."""
         ops = self.ops
-        space = added(self.scale_shift_table, told.space)
+        space = added(self.scale_shift_table, conditions.space)
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = space
-        shift_t, scale_t, gate_t = added(self.scale_shift_table_temporal, told.time)
+        shift_t, scale_t, gate_t = added(self.scale_shift_table_temporal, conditions.time)
 
         seen = self._in_space(ops.norm_modulate(x, shift, scale))
         x, h = ops.gated_add_norm_modulate(x, seen, gate, shift_t, scale_t)
-        x = ops.gated_add(x, self._in_time(h, told.rotation), gate_t)
-        read = self._to_text(x, told.text, told.text_layout)
+        x = ops.gated_add(x, self._in_time(h, conditions.rotation), gate_t)
+        read = self._to_text(x, conditions.text, conditions.text_layout)
         x, h = ops.add_norm_modulate(x, read, shift_mlp, scale_mlp)
         return ops.gated_add(x, self.mlp(h), gate_mlp)
 
@@ -129,9 +129,9 @@ class Block(nn.Module):
         return attn.proj(self.ops.text_attention(q, kv, layout)).view_as(x)
 
 
-def added(table: Tensor, told: Tensor) -> tuple[Tensor, ...]:
+def added(table: Tensor, embedded: Tensor) -> tuple[Tensor, ...]:
     """A block's own table [n, D] added to what it is told [B, T, n * D]: n tensors [B, T, D]."""
-    return (table.flatten() + told).chunk(len(table), dim=-1)
+    return (table.flatten() + embedded).chunk(len(table), dim=-1)
 
 
 class FinalLayer(nn.Module):
@@ -155,8 +155,8 @@ class FinalLayer(nn.Module):
         return self.linear(z)
 
     def _modulated(self, x: Tensor, t: Tensor) -> Tensor:
-        told = t[:, None].repeat(1, x.shape[1], 2)
-        return self.ops.norm_modulate(x, *added(self.scale_shift_table, told))
+        embedded = t[:, None].repeat(1, x.shape[1], 2)
+        return self.ops.norm_modulate(x, *added(self.scale_shift_table, embedded))
 
 
 class PatchEmbedder(nn.Module):

@@ -115,21 +115,25 @@ class STDiT2(nn.Module):
         global generator where not given).
         """
         scalars = self._scalars(Scalars(timestep, num_frames, height, width, ar, fps))
-        told = self._embedded(scalars)
+        embedded = self._embedded(scalars)
         rows, columns = x.shape[-2:]
         h = self.x_embedder(x.to(self.dtype))
         h = h + self._places(scalars, rows, columns).to(h.dtype)
         given = Given(x_mask, h.shape[1])
         conditions = Conditions(
-            space=given.table(self.t_block, told.t + told.size, told.t0 + told.size),
-            time=given.table(self.t_block_temp, told.t + told.length, told.t0 + told.length),
+            space=given.table(
+                self.t_block, embedded.t + embedded.size, embedded.t0 + embedded.size
+            ),
+            time=given.table(
+                self.t_block_temp, embedded.t + embedded.length, embedded.t0 + embedded.length
+            ),
             rotation=self.rope(h.shape[1]),
             text=self._text(y, drop),
             text_layout=self.ops.lay_out_text(token_mask(mask, y)),
         )
         for block in self.blocks:
             h = block(h, conditions)
-        out = self.final_layer(h, told.t, told.t0 + told.size, x_mask)
+        out = self.final_layer(h, embedded.t, embedded.t0 + embedded.size, x_mask)
         return self.x_embedder.unpatch(out, rows, columns).float()
 
     def _scalars(self, scalars: Scalars) -> Scalars:
@@ -137,23 +141,23 @@ class STDiT2(nn.Module):
             return scalars
         return Scalars(*(value.to(self.dtype).float() for value in scalars))
 
-    def _embedded(self, told: Scalars) -> Embedded:
-        size = self.csize_embedder(torch.stack([told.height, told.width], dim=1))
+    def _embedded(self, scalars: Scalars) -> Embedded:
+        size = self.csize_embedder(torch.stack([scalars.height, scalars.width], dim=1))
         return Embedded(
-            t=self.t_embedder(told.timestep),
-            t0=self.t_embedder(torch.zeros_like(told.timestep)),
-            size=torch.cat([size, self.ar_embedder(told.ar)], dim=1),
-            length=self.fl_embedder(told.num_frames) + self.fps_embedder(told.fps),
+            t=self.t_embedder(scalars.timestep),
+            t0=self.t_embedder(torch.zeros_like(scalars.timestep)),
+            size=torch.cat([size, self.ar_embedder(scalars.ar)], dim=1),
+            length=self.fl_embedder(scalars.num_frames) + self.fps_embedder(scalars.fps),
         )
 
-    def _places(self, told: Scalars, rows: int, columns: int) -> Tensor:
+    def _places(self, scalars: Scalars, rows: int, columns: int) -> Tensor:
         """The code of every patch's place, [S, D] float32; the batch's first size serves all."""
         config = self.config
         return space_position(
             *self.x_embedder.grid(rows, columns),
             config.hidden_size,
-            height=told.height[0],
-            width_px=told.width[0],
+            height=scalars.height[0],
+            width_px=scalars.width[0],
             nominal=config.input_sq_size,
         )
 

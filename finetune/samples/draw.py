@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from finetune.data.told import told
+from finetune.data.conditioning import conditioning
 from finetune.data.windows import IMAGE_FPS
 from finetune.diffusion import Denoise, Diffusion, edit_sample, guided, sample
 from finetune.models.stdit2 import STDiT2
@@ -63,7 +63,7 @@ def _guided(network: STDiT2, text: TextStates, request: Request, device: torch.d
         network.y_embedder.y_embedding,
         text.mask,
         scale=request.guidance,
-        **told(request.frames, request.height, request.width, [fps], device),
+        **conditioning(request.frames, request.height, request.width, [fps], device),
     )
 
 

@@ -36,7 +36,7 @@ from brickfilm.stage import Stage, Want
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
 from tests.benchmarks.shots import video_of
 
-Lane = Callable[[Path, Path], int]
+StageQueue = Callable[[Path, Path], int]
 """From a film and an empty folder to the number of clips."""
 
 
@@ -135,7 +135,7 @@ def _old_stills(clip: Path) -> None:
     capture.release()
 
 
-LANES: dict[str, Lane] = {
+LANES: dict[str, StageQueue] = {
     "bare decode, 2 threads": bare_decode,
     "PySceneDetect": pyscenedetect,
     "scan: cuts + cadence": scan,

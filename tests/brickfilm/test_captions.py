@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from brickfilm.captions.patience import duration, told
 from brickfilm.captions.pricing import UnknownPrice, price_list
+from brickfilm.captions.retries import duration, told
 from brickfilm.captions.stills import jpeg
 from brickfilm.errors import MissingKey, ServiceRefused
 from brickfilm.ledger import spend_frame

@@ -12,18 +12,18 @@ import yaml
 from huggingface_hub import DatasetCard
 
 from brickfilm import GPT4oCaptioner
-from brickfilm.card import dataset_card, render_card, size_category, template
-from brickfilm.facts import BuildFacts, Facts, build_facts, facts_of
+from brickfilm.build_plan import Plan
+from brickfilm.dataset.reader import SavedDataset, find_dataset
 from brickfilm.ledger import Ledger, Outcome
-from brickfilm.plan import Plan
-from brickfilm.shelf import Shelf, find_dataset
+from brickfilm.publish.card import dataset_card, render_card, size_category, template
+from brickfilm.publish.facts import BuildFacts, Facts, build_facts, facts_of
 from brickfilm.stages import ClipWriter
 from tests.brickfilm.toy_dataset import toy_dataset
 from tests.servers.hub import HubServer
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+def saved(tmp_path_factory: pytest.TempPathFactory) -> SavedDataset:
     work = tmp_path_factory.mktemp("work")
     toy_dataset(work, films=3, clips=2)
     rejected = Outcome(
@@ -38,17 +38,19 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     return find_dataset(work)
 
 
-def facts(shelf: Shelf) -> Facts:
-    frames = {config: shelf.frame(config) for config in shelf.configs}
-    return facts_of(frames, build_facts(shelf), {})
+def facts(saved: SavedDataset) -> Facts:
+    frames = {config: saved.frame(config) for config in saved.configs}
+    return facts_of(frames, build_facts(saved), {})
 
 
 def text(facts: Facts, media: str = "embed") -> str:
     return render_card(facts, "maker/films", media=media, features={"clips": {}}).text
 
 
-def test_the_hub_takes_it_and_its_yaml_says_what_is_inside(hub: HubServer, shelf: Shelf) -> None:
-    page = dataset_card(shelf, "maker/films", media="embed", sizes={("clips", "train"): 77})
+def test_the_hub_takes_it_and_its_yaml_says_what_is_inside(
+    hub: HubServer, saved: SavedDataset
+) -> None:
+    page = dataset_card(saved, "maker/films", media="embed", sizes={("clips", "train"): 77})
     DatasetCard(page.text).validate(repo_type="dataset")
     head = yaml.safe_load(page.text.split("---")[1])
     assert head["license"] == "cc-by-4.0"
@@ -62,14 +64,16 @@ def test_the_hub_takes_it_and_its_yaml_says_what_is_inside(hub: HubServer, shelf
     assert {"name": "score_motion", "dtype": "float64"} in clips["features"]
 
 
-def test_every_picture_it_shows_comes_with_it(shelf: Shelf) -> None:
-    page = dataset_card(shelf, "maker/films", media="embed", sizes={})
+def test_every_picture_it_shows_comes_with_it(saved: SavedDataset) -> None:
+    page = dataset_card(saved, "maker/films", media="embed", sizes={})
     shown = re.findall(r"!\[[^]]*\]\(([^)]*)\)", page.text)
     assert sorted(shown) == sorted(name for name in page.files if name.startswith("figures/"))
 
 
-def test_a_measure_that_is_the_same_for_every_clip_is_a_line_and_no_picture(shelf: Shelf) -> None:
-    frames = shelf.frames()
+def test_a_measure_that_is_the_same_for_every_clip_is_a_line_and_no_picture(
+    saved: SavedDataset,
+) -> None:
+    frames = saved.frames()
     frames["clips"]["num_frames"] = range(20, 26)
     page = render_card(
         facts_of(frames, BuildFacts(), {}), "a/b", media="embed", features={"clips": {}}
@@ -82,8 +86,8 @@ def test_a_measure_that_is_the_same_for_every_clip_is_a_line_and_no_picture(shel
     assert "num_frames" not in line
 
 
-def test_it_tells_stages_rejections_cost_and_what_is_unfinished(shelf: Shelf) -> None:
-    said = text(facts(shelf))
+def test_it_tells_stages_rejections_cost_and_what_is_unfinished(saved: SavedDataset) -> None:
+    said = text(facts(saved))
     assert "`ClipWriter(crf=21, preset='veryfast'" in said
     assert "| Keep | motion | 2 | 25.0 |" in said
     assert "| Captioner | gpt-4o | 1 | 0.25 |" in said
@@ -91,8 +95,8 @@ def test_it_tells_stages_rejections_cost_and_what_is_unfinished(shelf: Shelf) ->
     assert "| gpt-4o | `0123456789abcdef` | 6 |" in said
 
 
-def test_what_nobody_measured_is_said_to_be_so(shelf: Shelf) -> None:
-    said = text(replace(facts(shelf), build=BuildFacts(), near_duplicates=None, caption_words=None))
+def test_what_nobody_measured_is_said_to_be_so(saved: SavedDataset) -> None:
+    said = text(replace(facts(saved), build=BuildFacts(), near_duplicates=None, caption_words=None))
     assert "Stages and settings: not measured." in said
     assert "Tools: not measured." in said
     assert said.count("Not measured.") == 2  # rejections and cost
@@ -100,13 +104,13 @@ def test_what_nobody_measured_is_said_to_be_so(shelf: Shelf) -> None:
     assert "None" not in said
 
 
-def test_references_are_called_references(shelf: Shelf) -> None:
-    assert "holds references, not pictures" in text(facts(shelf), "none")
-    assert "brickfilm materialize maker/films" in text(facts(shelf), "none")
+def test_references_are_called_references(saved: SavedDataset) -> None:
+    assert "holds references, not pictures" in text(facts(saved), "none")
+    assert "brickfilm materialize maker/films" in text(facts(saved), "none")
 
 
-def test_captions_are_held_to_their_rules(shelf: Shelf) -> None:
-    frames = {config: shelf.frame(config) for config in shelf.configs}
+def test_captions_are_held_to_their_rules(saved: SavedDataset) -> None:
+    frames = {config: saved.frame(config) for config in saved.configs}
     frames["clips"].loc[:2, "caption"] = "The video shows a man."
     audit = facts_of(frames, BuildFacts(), {}).caption_audit
     assert [share for rule, share in audit.items() if "do not mention the video" in rule] == [0.5]
@@ -121,16 +125,16 @@ def test_captions_are_held_to_their_rules(shelf: Shelf) -> None:
     ],
 )
 def test_it_is_called_english_where_the_captions_are(
-    shelf: Shelf, caption: str, language: list[str] | None
+    saved: SavedDataset, caption: str, language: list[str] | None
 ) -> None:
-    frames = {config: shelf.frame(config).assign(caption=caption) for config in shelf.configs}
+    frames = {config: saved.frame(config).assign(caption=caption) for config in saved.configs}
     said = text(facts_of(frames, BuildFacts(), {}))
     assert yaml.safe_load(said.split("---")[1]).get("language") == language
 
 
-def test_the_facts_travel_so_that_a_card_can_be_written_again(shelf: Shelf) -> None:
-    page = dataset_card(shelf, "maker/films", media="embed", sizes={})
-    assert BuildFacts(**json.loads(page.files["brickfilm.json"])) == build_facts(shelf)
+def test_the_facts_travel_so_that_a_card_can_be_written_again(saved: SavedDataset) -> None:
+    page = dataset_card(saved, "maker/films", media="embed", sizes={})
+    assert BuildFacts(**json.loads(page.files["brickfilm.json"])) == build_facts(saved)
 
 
 def test_several_licences_are_other_and_told_one_by_one(tmp_path: Path) -> None:

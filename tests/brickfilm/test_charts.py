@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from brickfilm.charts import BAR, HEIGHT, WIDTH, _ticks, histogram_png
+from brickfilm.publish.histograms import BAR, HEIGHT, WIDTH, _ticks, histogram_png
 
 
 def bar_columns(png: bytes) -> int:

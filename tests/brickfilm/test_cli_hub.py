@@ -13,11 +13,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from brickfilm.cli import app, main
+from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import UsageError
 from brickfilm.hub_errors import HubRefused
 from brickfilm.materialize import NothingCameBack
 from brickfilm.render import BrickFilm
-from brickfilm.shelf import find_dataset
 from tests.brickfilm.toy_dataset import toy_dataset
 from tests.servers.hub import HubServer
 

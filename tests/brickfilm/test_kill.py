@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from brickfilm.ledger import spend_frame
-from brickfilm.ledger_file import FILENAME
+from brickfilm.ledger.file import FILENAME
 from brickfilm.render import BrickFilm, Shot
 from tests.servers.openai import Asked, CaptionServer, Reply, described
 

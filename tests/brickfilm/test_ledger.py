@@ -11,7 +11,7 @@ import pytest
 
 from brickfilm.errors import UsageError, WorkdirBusy, WorkdirUnusable
 from brickfilm.ledger import Ledger, ledger_frame
-from brickfilm.ledger_file import FILENAME
+from brickfilm.ledger.file import FILENAME
 
 
 def test_an_answer_outlives_the_process(tmp_path: Path) -> None:

@@ -18,13 +18,13 @@ from brickfilm import (
     YouTubeSource,
     build_dataset,
 )
+from brickfilm.dataset.reader import find_dataset
+from brickfilm.dataset.rewrite import without_rows
 from brickfilm.errors import UsageError
 from brickfilm.materialize import NothingCameBack, materialize
 from brickfilm.publish import Push, push_to_hub
 from brickfilm.render import BrickFilm
 from brickfilm.render.encode import Encoding
-from brickfilm.saved import without_rows
-from brickfilm.shelf import find_dataset
 from tests.servers.films import film_site
 from tests.servers.hub import HubServer
 

@@ -12,12 +12,12 @@ from datasets import Dataset, IterableDataset, load_dataset
 from huggingface_hub import HfApi
 
 from brickfilm import publish
-from brickfilm.columns import must_have_columns
+from brickfilm.dataset.columns import must_have_columns
+from brickfilm.dataset.reader import NoDataset, find_dataset, open_media
 from brickfilm.errors import UsageError
 from brickfilm.hub_errors import HubRefused, RepoMoved
 from brickfilm.licences import NotYoursToShare
 from brickfilm.publish import Push, plan_push, push_to_hub
-from brickfilm.shelf import NoDataset, find_dataset, open_media
 from tests.brickfilm.toy_dataset import FRAMES, toy_dataset
 from tests.servers.hub import HubServer
 
@@ -283,7 +283,7 @@ def test_a_refusal_without_a_remedy_of_ours_is_told_in_the_hubs_words(
 def test_a_card_that_the_hub_does_not_take_is_said_in_one_line(
     hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brickfilm.card.common_licence", lambda written: "mine")
+    monkeypatch.setattr("brickfilm.publish.card.common_licence", lambda written: "mine")
     with pytest.raises(HubRefused, match=f'{REPO}: .*"license" must be one of') as told:
         push_to_hub(built, Push(repo_id=REPO))
     assert "\n" not in str(told.value)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
+from brickfilm.dataset.reader import find_dataset
+from brickfilm.dataset.validate import validate
 from brickfilm.publish import Push, push_to_hub
-from brickfilm.shelf import find_dataset
-from brickfilm.validate import validate
 from tests.brickfilm.toy_dataset import toy_dataset
 from tests.servers.hub import HubServer
 

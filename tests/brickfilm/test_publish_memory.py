@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm import door
-from brickfilm.dataset import dataset_of
+from brickfilm.dataset import dataset_of, door
 from brickfilm.records import Clip, Span
 from tests.brickfilm.toy_dataset import HEIGHT, WIDTH, toy_film
 from tests.servers.hub import HubServer

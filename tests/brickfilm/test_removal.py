@@ -12,13 +12,13 @@ from huggingface_hub import HfApi
 
 from brickfilm import FolderSource, FrameSampler, Keep, SceneSplitter, build_dataset, publish
 from brickfilm.dataset import BrickfilmDataset
+from brickfilm.dataset.reader import NoDataset, find_dataset
 from brickfilm.errors import WorkdirBusy
 from brickfilm.hub_errors import HubRefused
 from brickfilm.ledger import Ledger, ledger_frame
 from brickfilm.publish import Push, push_to_hub
 from brickfilm.removal import NothingToRemove, Request, StillPublished, find_rows, remove
 from brickfilm.render import BrickFilm
-from brickfilm.shelf import NoDataset, find_dataset
 from tests.brickfilm.toy_dataset import toy_dataset
 from tests.brickfilm.tube import fetch, tube
 from tests.servers.films import film_site
@@ -271,7 +271,7 @@ def test_a_removal_that_was_killed_goes_on(
     build(films, tmp_path)
     clip = first_clip(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("brickfilm.removal_work._delete_files", interrupted)
+        patch.setattr("brickfilm.removal.work._delete_files", interrupted)
         with pytest.raises(KeyboardInterrupt):
             remove(tmp_path, Request("clip", clip))
     assert list(tmp_path.rglob(f"{clip}*"))

@@ -20,10 +20,10 @@ from brickfilm import (
     SceneSplitter,
     build_dataset,
 )
-from brickfilm.ledger_file import FILENAME
+from brickfilm.dataset.reader import find_dataset
+from brickfilm.ledger.file import FILENAME
 from brickfilm.removal import Request, remove
 from brickfilm.render import BrickFilm, Shot
-from brickfilm.shelf import find_dataset
 from tests.servers.openai import Asked, CaptionServer, Reply, answer
 
 SORRY = "I'm sorry, but I cannot describe"

@@ -14,10 +14,10 @@ import pytest
 from datasets import Video, load_dataset
 
 from brickfilm.dataset import features_of
+from brickfilm.dataset.reader import DamagedDataset, find_dataset
+from brickfilm.dataset.validate import validate
 from brickfilm.publish import Push, push_to_hub
 from brickfilm.removal import Request, remove
-from brickfilm.shelf import DamagedDataset, find_dataset
-from brickfilm.validate import validate
 from tests.brickfilm.toy_dataset import toy_dataset, write_clip
 from tests.servers.hub import HubServer
 
@@ -48,7 +48,7 @@ def complaints(work: Path) -> dict[str, int]:
 def test_a_good_dataset_has_nothing_to_complain_of(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brickfilm.validate.WORTH_PROCESSES", 0)
+    monkeypatch.setattr("brickfilm.dataset.validate.WORTH_PROCESSES", 0)
     verdict = validate(find_dataset(work), workers=2)
     assert verdict.is_good, verdict.complaints
     assert verdict.rows == 12
@@ -60,7 +60,7 @@ def test_a_script_needs_no_guard_around_it(work: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from brickfilm import validate as v\n"
-        "from brickfilm.shelf import find_dataset\n"
+        "from brickfilm.dataset.reader import find_dataset\n"
         "v.WORTH_PROCESSES = 0\n"
         f"assert v.validate(find_dataset({str(work)!r}), workers=2).is_good\n"
     )
@@ -71,7 +71,7 @@ def test_a_script_needs_no_guard_around_it(work: Path, tmp_path: Path) -> None:
 def test_what_was_published_is_checked_where_it_is(
     hub: HubServer, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brickfilm.validate.WORTH_PROCESSES", 0)
+    monkeypatch.setattr("brickfilm.dataset.validate.WORTH_PROCESSES", 0)
     push_to_hub(work, Push(repo_id="maker/x"))
     assert validate(find_dataset("maker/x"), workers=2).is_good
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.lane import Lane
 from brickfilm.ledger import Outcome
 from brickfilm.sources.youtube.ytdlp import BLOCK_BYTES
+from brickfilm.stage_queue import StageQueue
 from tests.brickfilm.footage import film_bytes
 from tests.brickfilm.tube import QUICK, fetch, films, trouble, tube
 from tests.servers.films import FilmSite, film_site
@@ -264,8 +264,8 @@ class Watcher:
     def __init__(self) -> None:
         self.seen: set[str] = set()
 
-    def update(self, lanes: Sequence[Lane], outcomes: Sequence[Outcome]) -> None:
-        self.seen |= {line for lane in lanes for line in lane.stage.under_way()}
+    def update(self, queues: Sequence[StageQueue], outcomes: Sequence[Outcome]) -> None:
+        self.seen |= {line for queue in queues for line in queue.stage.under_way()}
 
 
 def test_a_film_on_its_way_is_shown_and_gone_when_it_is_there(
@@ -276,4 +276,4 @@ def test_a_film_on_its_way_is_shown_and_gone_when_it_is_there(
     once = fetch(tmp_path, tube([page], max_height=144), progress=watcher)
     assert len(once.finished) == 1
     assert any(re.search(r"\d+% of 1.0 MB at \d.\d MB/s", line) for line in watcher.seen)
-    assert once.lanes[1].stage.under_way() == []
+    assert once.queues[1].stage.under_way() == []

@@ -11,8 +11,7 @@ import av
 import numpy as np
 from PIL import Image as Picture
 
-from brickfilm import door
-from brickfilm.dataset import BrickfilmDataset, dataset_of
+from brickfilm.dataset import BrickfilmDataset, dataset_of, door
 from brickfilm.ledger import Ledger
 from brickfilm.records import Caption, Clip, Image, Span, Video
 

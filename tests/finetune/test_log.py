@@ -23,7 +23,7 @@ from finetune.data.media import write_video
 from finetune.errors import ConfigError
 from finetune.log import Video, open_logger
 from finetune.monitor import NoMonitor, monitor_for
-from finetune.validation_page import _training_loss
+from finetune.validation.page import _training_loss
 from tests.finetune.conftest import MakeRecipe
 
 FIGURES = {"loss": 0.5, "clips_s": 2.0}

@@ -11,7 +11,7 @@ from pathlib import Path
 from finetune.config import Validation
 from finetune.model_card import card_text, faults, numbers
 from finetune.samples.measures import Measures
-from finetune.validation_page import TRAINING, Checkpoint
+from finetune.validation.page import TRAINING, Checkpoint
 from tests.finetune.conftest import MakeRecipe
 
 CLIP = Measures(0.01, 0.02, 0.0, 0.03, 0.0, 0.01)

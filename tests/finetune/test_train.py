@@ -21,7 +21,7 @@ from finetune.begin import owned
 from finetune.cache import build_cache
 from finetune.config import Bucket, Guard, Published, Recipe, Schedule, Validation
 from finetune.data.loader import Loading
-from finetune.engine import Replicated
+from finetune.engines.engine import Replicated
 from finetune.errors import CacheError, CheckpointError, ConfigError, TrainingStopped
 from finetune.models.stdit2 import STDiT2
 from finetune.run import Run

@@ -15,7 +15,7 @@ from finetune.config import Recipe
 from finetune.data.media import write_video
 from finetune.samples.measures import measure
 from finetune.samples.request import Request
-from finetune.validation_page import MOST, TRAINING, render
+from finetune.validation.page import MOST, TRAINING, render
 from tests.finetune.conftest import MakeRecipe
 
 PROMPT = "a red & a <blue> brick"

@@ -15,7 +15,7 @@ _STOP = re.compile(r"[.!?…]+[\"”’')\]]*(?=\s+[\"“‘'(\[]*[A-Z0-9]|\s*$)
 _ORDINAL = r"(?:first|second|third|fourth|next|last|final|middle|opening|closing|initial)"
 _STILL = r"(?:stills?|frames?|images?|pictures?|photos?|panels?|screenshots?)"
 _STEPS = re.compile(
-    rf"\b{_ORDINAL} (?:\w+ )?{_STILL}\b(?! (?:on|of) (?:the|a) (?:wall|shelf|book))"
+    rf"\b{_ORDINAL} (?:\w+ )?{_STILL}\b(?! (?:on|of) (?:the|a) (?:wall|saved|book))"
     rf"|\b{_STILL} (?:1|2|3|one|two|three)\b|\bat \d{{1,2}} ?%"
     rf"|\b(?:across|between|over|in all) (?:the |all )?(?:two|three|four|\d) {_STILL}\b"
     rf"|\bfrom one {_STILL} to the next\b|\bin (?:each|every) {_STILL}\b"

@@ -47,7 +47,7 @@ _BARE = re.compile(
 _HUNG = re.compile(
     r"^\s*(?:of (?:an?|the|his|her|their|its)\b|(?:on|above|over|behind|across|from|in)\s+"
     r"(?:an?|the|his|her|their|its|every)\s+(?:\w+\s+){0,2}?"
-    r"(?:wall|screen|monitor|television|tv|poster|shield|banner|bed|fireplace|mantel|desk|shelf"
+    r"(?:wall|screen|monitor|television|tv|poster|shield|banner|bed|fireplace|mantel|desk|saved"
     r"|hand|hands|locket|newspaper|book|page|phone|billboard|projector|canvas|easel|nail)\b)",
     re.IGNORECASE,
 )

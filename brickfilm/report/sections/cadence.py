@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brickfilm.door import Row
+from brickfilm.dataset.door import Row
 from brickfilm.report.material import Material
 from brickfilm.report.sections.base import Section
 

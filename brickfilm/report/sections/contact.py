@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from brickfilm.door import Row
+from brickfilm.dataset.door import Row
 from brickfilm.ledger import Outcome
 from brickfilm.records import Clip
 from brickfilm.report.material import Material

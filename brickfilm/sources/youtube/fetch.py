@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from brickfilm.errors import MediaError, Rejected
 from brickfilm.records import Listing, Video
 from brickfilm.sources.youtube import formats, ytdlp
-from brickfilm.sources.youtube.board import Board
+from brickfilm.sources.youtube.downloads import Downloads
 from brickfilm.sources.youtube.films import Facts, Place, fetched_lately
 from brickfilm.sources.youtube.formats import Info, Licence, OnLowResolution
 from brickfilm.sources.youtube.pace import Pace, patiently
@@ -43,7 +43,7 @@ class FetchFilm(Stage[Listing, Video]):
     keep_sources: bool = field(default=True, compare=False)
     access: Access = field(default=Access(), compare=False)
     politeness: Politeness = field(default=Politeness(), compare=False)
-    board: Board = field(default_factory=Board, compare=False, repr=False)
+    board: Downloads = field(default_factory=Downloads, compare=False, repr=False)
 
     def check(self) -> None:
         ytdlp.check_access(self.access)

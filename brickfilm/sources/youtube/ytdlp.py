@@ -17,7 +17,7 @@ from brickfilm.sources.youtube.addresses import film_id
 from brickfilm.sources.youtube.failures import Trouble, unreadable_cookies
 from brickfilm.sources.youtube.formats import Info
 from brickfilm.sources.youtube.settings import Access, Politeness
-from brickfilm.sources.youtube.troubles import Words, in_words, trouble_of
+from brickfilm.sources.youtube.ytdlp_errors import Words, in_words, trouble_of
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import UsageError
 from brickfilm.export import FORMATS
 from brickfilm.publish import Push, push_to_hub
-from brickfilm.shelf import find_dataset
 from tests.brickfilm.toy_dataset import FRAMES, toy_dataset
 from tests.servers.hub import HubServer
 

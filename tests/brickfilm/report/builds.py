@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image as Picture
 
-from brickfilm import door
+from brickfilm.dataset import door
 from brickfilm.ledger import Ledger, Outcome
 from brickfilm.records import Caption, Clip, Image, Still, Video
 from brickfilm.report import Material

@@ -19,7 +19,7 @@ pytestmark = [
 CONFIG = STDiT2Config(depth=2, class_dropout_prob=0.0)
 
 
-def told(clips: int, frames: int, *, given: bool) -> dict[str, Tensor]:
+def conditioning(clips: int, frames: int, *, given: bool) -> dict[str, Tensor]:
     """Latents of 45 rows (odd), text of unequal length with holes."""
     generator = torch.Generator("cuda").manual_seed(1)
 
@@ -73,7 +73,7 @@ def gradients(network: STDiT2, given: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_compiled_kernels_are_no_further_from_float32(clips: int, frames: int, given: bool) -> None:
     from finetune.kernels import fast_ops
 
-    inputs = told(clips, frames, given=given)
+    inputs = conditioning(clips, frames, given=given)
     truth = gradients(model(torch.float32), inputs)
     plain = gradients(model(torch.bfloat16).use(Ops()), inputs)
     fast = gradients(model(torch.bfloat16).use(fast_ops()).compile_blocks(), inputs)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from finetune.config import Recipe
 from finetune.ema import Average
-from finetune.engine import (
+from finetune.engines.engine import (
     Allow,
     LossScale,
     Shards,

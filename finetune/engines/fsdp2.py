@@ -8,7 +8,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from finetune.config import Recipe
 from finetune.ema import Average
-from finetune.engine import (
+from finetune.engines.engine import (
     Allow,
     LossScale,
     Shards,

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from brickfilm.columns import COLUMNS, wrong_columns
+from brickfilm.dataset.columns import COLUMNS, wrong_columns
+from brickfilm.dataset.reader import MEDIA_COLUMN, DamagedDataset, Place, SavedDataset
 from brickfilm.errors import MediaError
 from brickfilm.processes import worker_pool
-from brickfilm.shelf import MEDIA_COLUMN, DamagedDataset, Place, Shelf
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,31 +61,31 @@ class Verdict:
 class Batch:
     """A row group of one split: what a worker checks in one go."""
 
-    shelf: Shelf
+    saved: SavedDataset
     place: Place
     path: str
     row_group: int
     bytes: int
 
 
-def validate(shelf: Shelf, *, workers: int | None = None) -> Verdict:
+def validate(saved: SavedDataset, *, workers: int | None = None) -> Verdict:
     """Check every row of a dataset; `workers` processes decode (default: one for each CPU)."""
     begun = time.monotonic()
     verdict = Verdict()
-    verdict.add([(f"{config}: split {split} has no file", "") for config, split in shelf.missing])
+    verdict.add([(f"{config}: split {split} has no file", "") for config, split in saved.missing])
     frames = {}
-    for config in shelf.configs:
-        wrong = list(dict.fromkeys(schema_complaints(shelf, config)))
+    for config in saved.configs:
+        wrong = list(dict.fromkeys(schema_complaints(saved, config)))
         verdict.add(wrong)
         if not wrong:  # what is not even a table of ours is not looked into
-            frames[config] = shelf.frame(config)
-            if MEDIA_COLUMN[config] not in shelf.columns(config):
+            frames[config] = saved.frame(config)
+            if MEDIA_COLUMN[config] not in saved.columns(config):
                 verdict.references += len(frames[config])
     verdict.add(list(table_complaints(frames)))
-    if len(frames) == len(shelf.configs) and not any(len(rows) for rows in frames.values()):
+    if len(frames) == len(saved.configs) and not any(len(rows) for rows in frames.values()):
         verdict.add([("no row: nothing came through, or all was removed", "")])
     verdict.rows = verdict.references
-    batches = list(_batches(shelf, frames))
+    batches = list(_batches(saved, frames))
     for rows, complaints in _checked(batches, workers or len(os.sched_getaffinity(0))):
         verdict.rows += rows
         verdict.add(complaints)
@@ -93,11 +93,11 @@ def validate(shelf: Shelf, *, workers: int | None = None) -> Verdict:
     return verdict
 
 
-def schema_complaints(shelf: Shelf, config: str) -> Iterator[Complaint]:
+def schema_complaints(saved: SavedDataset, config: str) -> Iterator[Complaint]:
     """Files of a config that cannot be read, columns that are missing or of another type."""
-    for path in (path for split in shelf.splits(config) for path in shelf.files[config, split]):
+    for path in (path for split in saved.splits(config) for path in saved.files[config, split]):
         try:
-            with shelf.open_parquet(path) as file:
+            with saved.open_parquet(path) as file:
                 wrong = list(wrong_columns(file.schema_arrow, config))
         except DamagedDataset:
             wrong = [f"{path} cannot be read"]
@@ -151,18 +151,18 @@ def _named(what: str, rows: pd.DataFrame) -> Iterator[Complaint]:
     yield from ((what, str(row)) for row in rows.id)
 
 
-def _batches(shelf: Shelf, configs: Container[str]) -> Iterator[Batch]:
+def _batches(saved: SavedDataset, configs: Container[str]) -> Iterator[Batch]:
     """Every row group with media of these configs; references have nothing to decode."""
-    for place, paths in shelf.files.items():
+    for place, paths in saved.files.items():
         if place[0] not in configs:
             continue
         for path in paths:
-            with shelf.open_parquet(path) as file:
+            with saved.open_parquet(path) as file:
                 if MEDIA_COLUMN[place[0]] not in file.schema_arrow.names:
                     continue
                 for n in range(file.num_row_groups):
                     size = file.metadata.row_group(n).total_byte_size
-                    yield Batch(shelf, place, path, n, size)
+                    yield Batch(saved, place, path, n, size)
 
 
 def _checked(batches: Sequence[Batch], workers: int) -> Iterator[tuple[int, list[Complaint]]]:
@@ -178,7 +178,7 @@ def check_batch(batch: Batch) -> tuple[int, list[Complaint]]:
     """Decode the media of one row group and compare them with their rows."""
     config = batch.place[0]
     check = _clip_complaints if config == "clips" else _image_complaints
-    with batch.shelf.open_parquet(batch.path) as file:
+    with batch.saved.open_parquet(batch.path) as file:
         rows = file.read_row_group(batch.row_group).to_pylist()
     whole = (row for row in rows if _is_whole(config, row))
     found = [(f"{config}: {what}", str(row["id"])) for row in whole for what in check(batch, row)]
@@ -237,7 +237,7 @@ def _is_whole(config: str, row: Mapping[str, Any]) -> bool:
 
 def _content(batch: Batch, cell: Mapping[str, Any] | None) -> bytes | None:
     try:
-        return batch.shelf.media(cell)
+        return batch.saved.media(cell)
     except FileNotFoundError:
         return None
 

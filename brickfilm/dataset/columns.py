@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from brickfilm.shelf import MEDIA_COLUMN, NoDataset, Shelf
+from brickfilm.dataset.reader import MEDIA_COLUMN, NoDataset, SavedDataset
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,17 +47,17 @@ def wrong_columns(schema: pa.Schema, config: str) -> Iterator[str]:
             yield f"column {name!r} is {schema.field(name).type}, {wanted} was promised"
 
 
-def must_have_rows(shelf: Shelf) -> None:
+def must_have_rows(saved: SavedDataset) -> None:
     """Raises NoDataset for the columns alone: what is saved of a build that kept nothing."""
-    if not any(shelf.rows(config) for config in shelf.configs):
-        raise NoDataset(f"{shelf.name!r} has no row: nothing came through, or all was removed")
+    if not any(saved.rows(config) for config in saved.configs):
+        raise NoDataset(f"{saved.name!r} has no row: nothing came through, or all was removed")
 
 
-def must_have_columns(shelf: Shelf) -> None:
+def must_have_columns(saved: SavedDataset) -> None:
     """Raises NoDataset where a config is called like one of ours, and is none."""
-    for config in shelf.configs:
-        if missing := missing_columns(shelf.columns(config), config):
+    for config in saved.configs:
+        if missing := missing_columns(saved.columns(config), config):
             raise NoDataset(
-                f"{shelf.name!r} is not a dataset of brickfilm, or a damaged one: its config "
+                f"{saved.name!r} is not a dataset of brickfilm, or a damaged one: its config "
                 f"{config!r} has no {', '.join(missing)}"
             )

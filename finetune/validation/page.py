@@ -10,11 +10,11 @@ from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
 
+from finetune.atomic import replacing
 from finetune.config import Recipe
 from finetune.log import read_lines
 from finetune.samples.measures import NAMES
-from finetune.svg import curve, overlaid
-from finetune.whole import whole
+from finetune.validation.svg import curve, overlaid
 
 ABOUT, TRAINING, PAGE = "about.json", "training.json", "index.html"
 MOST = 8  # checkpoints on the page: the first and the newest
@@ -54,7 +54,7 @@ class Checkpoint:
 def write_page(out: Path, recipe: Recipe, *, until: float = inf) -> Path:
     """Write `samples/index.html` of a run from what its validations left; gives it."""
     page = out / "samples" / PAGE
-    with whole(page) as stream:
+    with replacing(page) as stream:
         stream.write(render(out, recipe, until=until).encode())
     return page
 

@@ -11,7 +11,7 @@ from brickfilm.records import Listing
 TITLE_LENGTH = 32
 
 
-class Board:
+class Downloads:
     """Threads write it as bytes come; whoever shows progress reads it."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ INBOX_CALLS = 4
 
 
 @dataclass
-class Lane:
+class StageQueue:
     """A stage at work: what waits for it, and what flies."""
 
     position: int
@@ -58,6 +58,6 @@ class Lane:
 class Flight:
     """A call in the air."""
 
-    lane: Lane
+    queue: StageQueue
     wants: Sequence[Want]
     intents: Sequence[Intent | None]

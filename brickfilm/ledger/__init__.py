@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from brickfilm.errors import UsageError
-from brickfilm.ledger_file import FILENAME, connect, lock, transaction
+from brickfilm.ledger.file import FILENAME, connect, lock, transaction
 from brickfilm.leftovers import sweep
 from brickfilm.stage import Answer, Part
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brickfilm.dataset.reader import MEDIA_COLUMN
 from brickfilm.disk import disk_errors
-from brickfilm.shelf import MEDIA_COLUMN
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from brickfilm.cli_captions import caption_commands
-from brickfilm.cli_hub import hub_commands
+from brickfilm.cli.captions import caption_commands
+from brickfilm.cli.hub import hub_commands
 from brickfilm.errors import BrickfilmError, UsageError
 
 app = typer.Typer(
@@ -42,7 +42,7 @@ AllowDrift = Annotated[
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from brickfilm.plan import version_of
+        from brickfilm.build_plan import version_of
 
         typer.echo(f"brickfilm {version_of('brickfilm') or 'from a clone, not installed'}")
         raise typer.Exit

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from brickfilm.card import CardPage, dataset_card
-from brickfilm.columns import must_have_columns
+from brickfilm.dataset.columns import must_have_columns
+from brickfilm.dataset.parquet import SHARD_BYTES, Shard, shards, without_column
+from brickfilm.dataset.reader import MEDIA_COLUMN, SUFFIX, Place, SavedDataset, find_dataset
 from brickfilm.errors import UsageError
 from brickfilm.hub_errors import check_name, hub_errors
 from brickfilm.licences import NotYoursToShare, guard_pixels
-from brickfilm.shards import SHARD_BYTES, Shard, shards, without_column
-from brickfilm.shelf import MEDIA_COLUMN, SUFFIX, Place, Shelf, find_dataset
+from brickfilm.publish.card import CardPage, dataset_card
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,25 +85,25 @@ class Published:
         return sum(file.bytes for file in self.files)
 
 
-def plan_push(where: str | Path | Shelf, push: Push) -> Published:
+def plan_push(where: str | Path | SavedDataset, push: Push) -> Published:
     """A dry run: the files with their sizes, and the card. Writes drafts, sends nothing.
 
     What the push itself would not do for lack of rights is shown too, with its `refusal`.
     """
-    shelf, refusal = _open(where), None
+    saved, refusal = _open(where), None
     try:
-        _guard(shelf, push)
+        _guard(saved, push)
     except NotYoursToShare as error:
         refusal = error
-    files = [PlannedFile(s.name, s.bytes, s.rows) for s in _all_shards(shelf, push)]
+    files = [PlannedFile(s.name, s.bytes, s.rows) for s in _all_shards(saved, push)]
     if push.media == "files":
-        files += [PlannedFile(name, len(content)) for name, content in media_files(shelf)]
-    page = dataset_card(shelf, push.repo_id, media=push.media, sizes=split_sizes(files))
+        files += [PlannedFile(name, len(content)) for name, content in media_files(saved)]
+    page = dataset_card(saved, push.repo_id, media=push.media, sizes=split_sizes(files))
     files += [PlannedFile(name, len(content)) for name, content in page.files.items()]
     return Published(push.repo_id, _url(push), files, page, refusal=refusal)
 
 
-def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
+def push_to_hub(where: str | Path | SavedDataset, push: Push) -> Published:
     """Publish a saved dataset; run it again after a broken upload and only the rest is sent.
 
     Nothing in the repository changes before all of it is uploaded: one commit turns the page.
@@ -112,21 +112,21 @@ def push_to_hub(where: str | Path | Shelf, push: Push) -> Published:
     """
     from huggingface_hub import HfApi
 
-    shelf = _open(where)
-    _guard(shelf, push)
+    saved = _open(where)
+    _guard(saved, push)
     api = HfApi()
     with hub_errors(push.repo_id):
         head = _prepare(api, push)
-        if shelf.work is not None:
-            _remember(shelf.work, push.repo_id)
+        if saved.work is not None:
+            _remember(saved.work, push.repo_id)
         upload = Upload(api, push)
         if push.media == "files":
-            head = _send_media(upload, shelf, head)
-        for shard in _all_shards(shelf, push):
+            head = _send_media(upload, saved, head)
+        for shard in _all_shards(saved, push):
             upload.add(shard.name, shard.path, rows=shard.rows)
             upload.send()
         sizes = split_sizes(upload.files)
-        page = dataset_card(shelf, push.repo_id, media=push.media, sizes=sizes)
+        page = dataset_card(saved, push.repo_id, media=push.media, sizes=sizes)
         for name, content in page.files.items():
             upload.add(name, content)
         commit = upload.commit(parent=head, stale=_stale(api, push, upload))
@@ -189,13 +189,13 @@ def media_name(config: str, row_id: str, sha256: str) -> str:
     return f"{MEDIA}/{config}/{row_id}-{sha256[:8]}{SUFFIX[config]}"
 
 
-def media_files(shelf: Shelf) -> Iterator[tuple[str, bytes]]:
+def media_files(saved: SavedDataset) -> Iterator[tuple[str, bytes]]:
     """All media of a dataset with the names they get in a repository."""
-    for config, split in shelf.files:
+    for config, split in saved.files:
         column = MEDIA_COLUMN[config]
-        for table in shelf.tables(config, split, ["id", "sha256", column]):
+        for table in saved.tables(config, split, ["id", "sha256", column]):
             for row in table.to_pylist():
-                content = shelf.media(row[column])
+                content = saved.media(row[column])
                 if content is not None:
                     yield media_name(config, row["id"], row["sha256"]), content
 
@@ -210,23 +210,23 @@ def split_sizes(files: Sequence[PlannedFile]) -> Mapping[Place, int]:
     return sizes
 
 
-def _open(where: str | Path | Shelf) -> Shelf:
+def _open(where: str | Path | SavedDataset) -> SavedDataset:
     """The dataset, if there is something in it."""
-    shelf = where if isinstance(where, Shelf) else find_dataset(where)
-    must_have_columns(shelf)
-    if "clips" not in shelf.configs or not shelf.rows("clips"):
-        raise UsageError(f"{shelf.name!r} has no clip: there is nothing to publish")
-    return shelf
+    saved = where if isinstance(where, SavedDataset) else find_dataset(where)
+    must_have_columns(saved)
+    if "clips" not in saved.configs or not saved.rows("clips"):
+        raise UsageError(f"{saved.name!r} has no clip: there is nothing to publish")
+    return saved
 
 
-def _guard(shelf: Shelf, push: Push) -> None:
+def _guard(saved: SavedDataset, push: Push) -> None:
     """Raises NotYoursToShare for pixels that nobody may pass on, as far as we were told."""
     if push.media != "none" and not push.i_have_the_rights:
         guard_pixels(
             Counter(
                 str(written or "")
-                for config in shelf.configs
-                for written in shelf.frame(config, ["licence"])["licence"]
+                for config in saved.configs
+                for written in saved.frame(config, ["licence"])["licence"]
             )
         )
 
@@ -243,10 +243,10 @@ def _prepare(api: HfApi, push: Push) -> str:
     return str(api.dataset_info(push.repo_id, revision=push.at).sha)
 
 
-def _send_media(upload: Upload, shelf: Shelf, head: str) -> str:
+def _send_media(upload: Upload, saved: SavedDataset, head: str) -> str:
     """Commit media files in parts, before the tables that name them; gives the new head."""
     count = 0
-    for name, content in media_files(shelf):
+    for name, content in media_files(saved):
         upload.add(name, content)
         count += 1
         if upload.waiting_bytes >= upload.push.shard_bytes:
@@ -280,20 +280,20 @@ def _stale(api: HfApi, push: Push, upload: Upload) -> list[CommitOperationDelete
     return [CommitOperationDelete(f) for f in held if f.startswith(OURS) and f not in brought]
 
 
-def _all_shards(shelf: Shelf, push: Push) -> Iterator[Shard]:
-    for config, split in shelf.files:
-        shape = _shaper(push, config, shelf)
-        tables = (shape(table) for table in shelf.tables(config, split))
+def _all_shards(saved: SavedDataset, push: Push) -> Iterator[Shard]:
+    for config, split in saved.files:
+        shape = _shaper(push, config, saved)
+        tables = (shape(table) for table in saved.tables(config, split))
         yield from shards(tables, config, split, shard_bytes=push.shard_bytes)
 
 
-def _shaper(push: Push, config: str, shelf: Shelf) -> Callable[[pa.Table], pa.Table]:
+def _shaper(push: Push, config: str, saved: SavedDataset) -> Callable[[pa.Table], pa.Table]:
     """What a push does to a table: embed its media, name their files, or leave them out."""
     column = MEDIA_COLUMN[config]
     if push.media == "none":
         return lambda table: without_column(table, column)
     if push.media == "embed":
-        return lambda table: with_bytes(table, config, shelf)
+        return lambda table: with_bytes(table, config, saved)
     version = f"@{push.revision}" if push.revision else ""
     prefix = f"hf://datasets/{push.repo_id}{version}/"
     return lambda table: with_paths(table, config, prefix)
@@ -306,12 +306,12 @@ def with_paths(table: pa.Table, config: str, prefix: str) -> pa.Table:
     return _with_media(table, config, [{"bytes": None, "path": prefix + n} for n in names])
 
 
-def with_bytes(table: pa.Table, config: str, shelf: Shelf) -> pa.Table:
+def with_bytes(table: pa.Table, config: str, saved: SavedDataset) -> pa.Table:
     """The table with its media inside, read from the files that it names where it names them."""
     cells = table[MEDIA_COLUMN[config]].combine_chunks()
     if cells.field("bytes").null_count == 0:
         return table
-    held = [{**cell, "bytes": shelf.media(cell)} for cell in cells.to_pylist()]
+    held = [{**cell, "bytes": saved.media(cell)} for cell in cells.to_pylist()]
     return _with_media(table, config, held)
 
 

@@ -10,13 +10,13 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from brickfilm.columns import must_have_columns
+from brickfilm.dataset.columns import must_have_columns
+from brickfilm.dataset.reader import NoDataset, SavedDataset, find_dataset
+from brickfilm.dataset.rewrite import rewrite_saved
 from brickfilm.disk import disk_errors
 from brickfilm.ledger import Ledger, ledger_frame
-from brickfilm.ledger_file import FILENAME
+from brickfilm.ledger.file import FILENAME
 from brickfilm.removal import Found, Removal, Request, find_rows, many, note_removed
-from brickfilm.saved import rewrite_saved
-from brickfilm.shelf import NoDataset, Shelf, find_dataset
 from brickfilm.sources.youtube.films import FOLDER, all_facts, slug_of
 from brickfilm.tombstones import Tombstone, Tombstones, write_tombstone
 
@@ -26,24 +26,26 @@ def remove_from_work(folder: Path, removal: Removal) -> Path:
 
     Gives the work folder, which may be above the folder that was named.
     """
-    shelf = _shelf(folder)
-    work = (shelf and shelf.work) or folder
+    saved = _shelf(folder)
+    work = (saved and saved.work) or folder
     with Ledger(work) if (work / FILENAME).is_file() else nullcontext() as ledger:
-        _remove(work, shelf, ledger, removal)
+        _remove(work, saved, ledger, removal)
     return work
 
 
-def _remove(work: Path, shelf: Shelf | None, ledger: Ledger | None, removal: Removal) -> None:
+def _remove(
+    work: Path, saved: SavedDataset | None, ledger: Ledger | None, removal: Removal
+) -> None:
     """All of it, while the ledger's lock keeps builds out of the folder."""
-    found = find_rows(shelf.frames() if shelf else {}, removal.request)
+    found = find_rows(saved.frames() if saved else {}, removal.request)
     stone = _marked(work, _tombstone(work, removal, found), is_known=bool(found))
     if stone is None:
         return
     removal.mark = stone
     note_removed(removal, found)
-    if shelf:
+    if saved:
         with disk_errors(work):
-            rewrite_saved(shelf, found.files, found.ids)
+            rewrite_saved(saved, found.files, found.ids)
     files = _delete_files(work, stone)
     records = _forget(ledger, stone, found) if ledger else 0
     (work / "report.html").unlink(missing_ok=True)
@@ -53,16 +55,16 @@ def _remove(work: Path, shelf: Shelf | None, ledger: Ledger | None, removal: Rem
         removal.places.append(f"our working copy: {found.words}; {made}")
 
 
-def _shelf(folder: Path) -> Shelf | None:
+def _shelf(folder: Path) -> SavedDataset | None:
     """The saved dataset, or None where a build has not come so far."""
     try:
-        shelf = find_dataset(folder)
+        saved = find_dataset(folder)
     except NoDataset:
         if not (folder / FILENAME).is_file():
             raise
         return None
-    must_have_columns(shelf)
-    return shelf
+    must_have_columns(saved)
+    return saved
 
 
 def _marked(work: Path, stone: Tombstone, *, is_known: bool) -> Tombstone | None:

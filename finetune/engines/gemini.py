@@ -14,10 +14,10 @@ from torch import Tensor
 
 from finetune.config import Recipe
 from finetune.ema import Average
-from finetune.engine import Allow, Shards, Step, fixed_of, fresh_state, set_steps, trained
+from finetune.engines.engine import Allow, Shards, Step, fixed_of, fresh_state, set_steps, trained
+from finetune.engines.zero import Boost, Gate, loss_scale_of
 from finetune.models.stdit2 import STDiT2
 from finetune.ranks import rank_and_world
-from finetune.zero import Boost, Gate, loss_scale_of
 
 
 class Place(NamedTuple):

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from brickfilm.build_plan import Plan
 from brickfilm.licences import LicenceShare
-from brickfilm.plan import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from brickfilm.shelf import Place, Shelf
+    from brickfilm.dataset.reader import Place, SavedDataset
 
 BUILD_FACTS = "brickfilm.json"
 """Lies beside a published dataset, so that its card can be written again without the ledger."""
@@ -121,7 +121,7 @@ class Facts:
 def facts_of(
     frames: Mapping[str, pd.DataFrame], build: BuildFacts, sizes: Mapping[Place, int]
 ) -> Facts:
-    """The facts of tables without media (`Shelf.frame`), one a config."""
+    """The facts of tables without media (`SavedDataset.frame`), one a config."""
     clips = frames["clips"]
     described = clips[clips.caption.fillna("") != ""].caption
     return Facts(
@@ -143,35 +143,35 @@ def facts_of(
     )
 
 
-def build_facts(shelf: Shelf) -> BuildFacts:
+def build_facts(saved: SavedDataset) -> BuildFacts:
     """From the ledger of the build, else from what an earlier publication carried along."""
-    if shelf.work is not None:
-        return _facts_of_ledger(shelf)
-    carried = shelf.text(BUILD_FACTS)
+    if saved.work is not None:
+        return _facts_of_ledger(saved)
+    carried = saved.text(BUILD_FACTS)
     return BuildFacts(**json.loads(carried)) if carried else BuildFacts()
 
 
-def _facts_of_ledger(shelf: Shelf) -> BuildFacts:
+def _facts_of_ledger(saved: SavedDataset) -> BuildFacts:
     from brickfilm.captions.audit import audit_rates
     from brickfilm.ledger import ledger_frame, spend_frame
     from brickfilm.tombstones import Tombstones
 
-    assert shelf.work is not None
-    outcomes = ledger_frame(shelf.work)
+    assert saved.work is not None
+    outcomes = ledger_frame(saved.work)
     rejected = outcomes[outcomes.outcome == "rejected"]
     reasons = rejected.groupby(["position", "stage", "reason"]).seconds.agg(["size", "sum"])
     rejections = reasons.reset_index().rename(columns={"size": "items", "sum": "seconds"})
     unfinished = outcomes[outcomes.outcome.isin(["failed", "waiting"])].outcome.value_counts()
-    plan = Plan.read(shelf.work)
-    audit = audit_rates(shelf.work)
+    plan = Plan.read(saved.work)
+    audit = audit_rates(saved.work)
     return BuildFacts(
         stages=[vars(stage) for stage in plan.stages] if plan else None,
         tools=plan.tools if plan else None,
         rejections=_records(rejections.drop(columns="position")),
         unfinished={str(k): int(n) for k, n in unfinished.items()},
-        spend=_records(spend_frame(shelf.work).fillna(0)),
+        spend=_records(spend_frame(saved.work).fillna(0)),
         audit=asdict(audit) if audit else None,
-        removed=Tombstones.of(shelf.work).clips_removed,
+        removed=Tombstones.of(saved.work).clips_removed,
     )
 
 

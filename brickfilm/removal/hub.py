@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from brickfilm.card import CardPage, render_card
-from brickfilm.columns import must_have_columns
+from brickfilm.dataset.columns import must_have_columns
+from brickfilm.dataset.parquet import hf_features
+from brickfilm.dataset.reader import MEDIA_COLUMN, NoDataset, Place, SavedDataset, on_the_hub
+from brickfilm.dataset.rewrite import without_rows
 from brickfilm.disk import disk_errors
-from brickfilm.facts import build_facts, facts_of
 from brickfilm.hub_errors import RepoMoved, hub_errors
 from brickfilm.publish import CARD, MEDIA, OURS, Media
+from brickfilm.publish.card import CardPage, render_card
+from brickfilm.publish.facts import build_facts, facts_of
 from brickfilm.removal import Found, Removal, Request, find_rows, many, note_removed
-from brickfilm.saved import without_rows
-from brickfilm.shards import hf_features
-from brickfilm.shelf import MEDIA_COLUMN, NoDataset, Place, Shelf, on_the_hub
 from brickfilm.tombstones import Tombstone
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ class Branch:
     repo_id: str
     name: str
     head: str
-    shelf: Shelf
+    saved: SavedDataset
 
     @cached_property
     def frames(self) -> Mapping[str, pd.DataFrame]:
         """The rows of every config without media."""
-        return self.shelf.frames()
+        return self.saved.frames()
 
     @cached_property
     def held(self) -> Mapping[str, RepoFile]:
@@ -72,16 +72,16 @@ class Branch:
     def media(self) -> Media:
         """How the rows were pushed."""
         column = MEDIA_COLUMN["clips"]
-        if column not in self.shelf.columns("clips"):
+        if column not in self.saved.columns("clips"):
             return "none"
-        split = self.shelf.splits("clips")[0]
-        first = next(self.shelf.tables("clips", split, [column]))[column][0].as_py()
+        split = self.saved.splits("clips")[0]
+        first = next(self.saved.tables("clips", split, [column]))[column][0].as_py()
         return "files" if first["bytes"] is None else "embed"
 
     def columns(self, config: str) -> dict[str, Any]:
         """The features of a config as `datasets` wrote them down."""
-        first = self.shelf.files[config, self.shelf.splits(config)[0]][0]
-        with self.shelf.open_parquet(first) as file:
+        first = self.saved.files[config, self.saved.splits(config)[0]][0]
+        with self.saved.open_parquet(first) as file:
             return hf_features(file.schema_arrow)
 
 
@@ -159,16 +159,16 @@ def _remove_from_branch(api: HfApi, repo_id: str, name: str, removal: Removal) -
     return {pointer.sha256 for pointer in pointers if pointer}
 
 
-def _shelf_at(repo_id: str, revision: str) -> Shelf:
-    """The dataset of a version; an empty shelf where there is none of ours."""
+def _shelf_at(repo_id: str, revision: str) -> SavedDataset:
+    """The dataset of a version; an empty saved where there is none of ours."""
     from huggingface_hub import HfFileSystem
 
     try:
-        shelf = on_the_hub(repo_id, revision=revision)
-        must_have_columns(shelf)
+        saved = on_the_hub(repo_id, revision=revision)
+        must_have_columns(saved)
     except NoDataset:
-        return Shelf(HfFileSystem(), f"datasets/{repo_id}@{revision}", {}, repo_id=repo_id)
-    return shelf
+        return SavedDataset(HfFileSystem(), f"datasets/{repo_id}@{revision}", {}, repo_id=repo_id)
+    return saved
 
 
 def _mark(removal: Removal, found: Found) -> Tombstone:
@@ -210,7 +210,7 @@ def _rewrite(branch: Branch, found: Found, media: Sequence[str], folder: Path) -
         down.unlink()
     emptied = [name for name in found.files if name not in changed]
     sizes: Counter[Place] = Counter()
-    for place, names in branch.shelf.files.items():
+    for place, names in branch.saved.files.items():
         for name in (name for name in names if name not in emptied):
             size = changed[name].stat().st_size if name in changed else branch.held[name].size
             sizes[place] += size
@@ -221,7 +221,7 @@ def _card(branch: Branch, found: Found, rewritten: Rewritten) -> CardPage:
     """The card of what is left."""
     left = {config: rows[~rows.id.isin(found.ids)] for config, rows in branch.frames.items()}
     left = {config: rows for config, rows in left.items() if len(rows)}
-    before = build_facts(branch.shelf)
+    before = build_facts(branch.saved)
     build = replace(before, removed=before.removed + len(found.clips))
     features = {config: branch.columns(config) for config in left}
     facts = facts_of(left, build, rewritten.sizes)
@@ -254,8 +254,8 @@ def _held_before(api: HfApi, repo_id: str, branches: Sequence[str], request: Req
         for branch in branches
         for commit in api.list_repo_commits(repo_id, revision=branch, **kind)
     }
-    shelves = (_shelf_at(repo_id, commit) for commit in sorted(commits))
-    return any(find_rows(shelf.frames(), request) for shelf in shelves)
+    saved = (_shelf_at(repo_id, commit) for commit in sorted(commits))
+    return any(find_rows(saved.frames(), request) for saved in saved)
 
 
 def _forget(api: HfApi, repo_id: str, branches: Sequence[str]) -> None:

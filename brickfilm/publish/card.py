@@ -9,12 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from brickfilm.charts import histogram_png
 from brickfilm.dataset import config_facts
-from brickfilm.facts import BUILD_FACTS, Facts, build_facts, facts_of
+from brickfilm.dataset.parquet import hf_features
+from brickfilm.dataset.reader import MEDIA_COLUMN, Place, SavedDataset
 from brickfilm.licences import common_licence
-from brickfilm.shards import hf_features
-from brickfilm.shelf import MEDIA_COLUMN, Place, Shelf
+from brickfilm.publish.facts import BUILD_FACTS, Facts, build_facts, facts_of
+from brickfilm.publish.histograms import histogram_png
 
 NOT_MEASURED = "not measured"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -32,12 +32,14 @@ class CardPage:
         return self.files["README.md"].decode()
 
 
-def dataset_card(shelf: Shelf, repo_id: str, *, media: str, sizes: Mapping[Place, int]) -> CardPage:
+def dataset_card(
+    saved: SavedDataset, repo_id: str, *, media: str, sizes: Mapping[Place, int]
+) -> CardPage:
     """The card of a dataset that is about to be published, its splits having these sizes."""
-    held = shelf.frames()
+    held = saved.frames()
     frames = {config: rows for config, rows in held.items() if len(rows)}
-    features = {config: _features(shelf, config, media) for config in frames}
-    facts = facts_of(frames, build_facts(shelf), sizes)
+    features = {config: _features(saved, config, media) for config in frames}
+    facts = facts_of(frames, build_facts(saved), sizes)
     return render_card(facts, repo_id, media=media, features=features)
 
 
@@ -95,7 +97,7 @@ def template(name: str) -> str:
     packaged = resources.files("brickfilm") / "cards" / name
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
-    return (Path(__file__).parent.parent / "cards" / name).read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "cards" / name).read_text(encoding="utf-8")
 
 
 def _info(facts: Facts, config: str, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,10 +115,10 @@ def _info(facts: Facts, config: str, columns: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def _features(shelf: Shelf, config: str, media: str) -> dict[str, Any]:
+def _features(saved: SavedDataset, config: str, media: str) -> dict[str, Any]:
     """The columns that a push writes: the media column goes where only references do."""
-    split = shelf.splits(config)[0]
-    with shelf.open_parquet(shelf.files[config, split][0]) as file:
+    split = saved.splits(config)[0]
+    with saved.open_parquet(saved.files[config, split][0]) as file:
         columns = hf_features(file.schema_arrow)
     if media == "none":
         columns.pop(MEDIA_COLUMN[config], None)

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from brickfilm.dataset import FINGERPRINT, FORMAT_VERSION, saved_card, write_columns
-from brickfilm.shards import parquet_writer
-from brickfilm.shelf import MEDIA_COLUMN, Shelf, find_dataset
+from brickfilm.dataset.parquet import parquet_writer
+from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset, find_dataset
 from brickfilm.stage import digest_of
 
 
@@ -35,15 +35,15 @@ def without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -
     return left
 
 
-def rewrite_saved(shelf: Shelf, touched: Mapping[str, str], ids: Collection[str]) -> None:
+def rewrite_saved(saved: SavedDataset, touched: Mapping[str, str], ids: Collection[str]) -> None:
     """Take rows out of a saved folder: each file is replaced by a rename, or deleted if empty.
 
     touched: the files that hold such rows, with their config. Of the last row the columns stay.
     """
     import pyarrow.parquet as pq
 
-    root = Path(shelf.root)
-    last = root / next(iter(shelf.files.values()))[0]
+    root = Path(saved.root)
+    last = root / next(iter(saved.files.values()))[0]
     schema = pq.read_schema(last)
     for name, config in touched.items():
         path = root / name
@@ -52,15 +52,15 @@ def rewrite_saved(shelf: Shelf, touched: Mapping[str, str], ids: Collection[str]
             draft.replace(path)
         else:
             path.unlink()
-    if not any((root / name).exists() for names in shelf.files.values() for name in names):
+    if not any((root / name).exists() for names in saved.files.values() for name in names):
         write_columns(last, schema)
-    _write_card(root, shelf)
+    _write_card(root, saved)
 
 
-def _write_card(root: Path, shelf: Shelf) -> None:
+def _write_card(root: Path, saved: SavedDataset) -> None:
     """The card for the files that are left; the next build sees that the folder was changed."""
     places = [
-        p for p, paths in shelf.files.items() if any((root / name).exists() for name in paths)
+        p for p, paths in saved.files.items() if any((root / name).exists() for name in paths)
     ]
     splits = {
         c: [s for named, s in places if named == c] for c in dict.fromkeys(c for c, _ in places)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brickfilm import door
+from brickfilm.dataset import door
+from brickfilm.dataset.parquet import ROW_GROUP_BYTES, SHARD_BYTES, fill, parquet_writer
+from brickfilm.dataset.reader import MEDIA_COLUMN
 from brickfilm.errors import UsageError
-from brickfilm.shards import ROW_GROUP_BYTES, SHARD_BYTES, fill, parquet_writer
-from brickfilm.shelf import MEDIA_COLUMN
 from brickfilm.stage import digest_of
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def saved_card(splits: Mapping[str, Sequence[str]], rows: int, edition: str) -> 
 
     edition: a digest of the rows. `load_dataset` finds its cache by the card's configs alone,
     wherever the folder is: without it, another dataset of ours would be served from there.
-    A published dataset gets a card that tells more (`brickfilm.card`).
+    A published dataset gets a card that tells more (`brickfilm.publish.card`).
     """
     from huggingface_hub import DatasetCard, DatasetCardData
 

@@ -36,7 +36,7 @@ class DamagedDataset(BrickfilmError):
 
 
 @dataclass(frozen=True)
-class Shelf:
+class SavedDataset:
     """Where a saved dataset stands, and which files hold which split of which config."""
 
     fs: AbstractFileSystem
@@ -154,7 +154,7 @@ def open_media(path: str) -> bytes:
         return bytes(file.read())
 
 
-def find_dataset(where: str | Path, *, revision: str | None = None) -> Shelf:
+def find_dataset(where: str | Path, *, revision: str | None = None) -> SavedDataset:
     """The dataset in a folder (a build's, or a saved one), or in a repository `user/name`."""
     folder = Path(where)
     if folder.is_dir():
@@ -164,7 +164,7 @@ def find_dataset(where: str | Path, *, revision: str | None = None) -> Shelf:
     return on_the_hub(str(where), revision=revision)
 
 
-def on_the_hub(repo_id: str, *, revision: str | None = None) -> Shelf:
+def on_the_hub(repo_id: str, *, revision: str | None = None) -> SavedDataset:
     """The dataset in a repository of the Hub, as it is now."""
     from huggingface_hub import HfFileSystem
     from huggingface_hub.errors import GatedRepoError
@@ -173,7 +173,7 @@ def on_the_hub(repo_id: str, *, revision: str | None = None) -> Shelf:
     root = f"datasets/{repo_id}" + (f"@{revision}" if revision else "")
     try:
         with hub_errors(repo_id):
-            return Shelf(fs, root, **_listed(fs, root), repo_id=repo_id)
+            return SavedDataset(fs, root, **_listed(fs, root), repo_id=repo_id)
     except (FileNotFoundError, GatedRepoError) as error:
         at = f" at revision {revision!r}" if revision else ""
         raise NoDataset(
@@ -182,7 +182,7 @@ def on_the_hub(repo_id: str, *, revision: str | None = None) -> Shelf:
         ) from error
 
 
-def _in_folder(folder: Path) -> Shelf:
+def _in_folder(folder: Path) -> SavedDataset:
     from fsspec.implementations.local import LocalFileSystem
 
     saved = folder / "dataset" if (folder / "dataset").is_dir() else folder
@@ -190,7 +190,7 @@ def _in_folder(folder: Path) -> Shelf:
     root = str(saved.resolve())
     fs = LocalFileSystem()
     try:
-        return Shelf(fs, root, **_listed(fs, root), work=work)
+        return SavedDataset(fs, root, **_listed(fs, root), work=work)
     except FileNotFoundError as error:
         raise NoDataset(
             f"{str(folder)!r} holds no saved dataset (no README.md with configs): name the work "

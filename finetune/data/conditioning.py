@@ -11,7 +11,7 @@ from torch import Tensor
 from finetune.transfer import send
 
 
-class Told(TypedDict):
+class Conditioning(TypedDict):
     """The scalars of `STDiT2.forward`, [B] float32 each."""
 
     num_frames: Tensor
@@ -21,13 +21,15 @@ class Told(TypedDict):
     fps: Tensor
 
 
-def told(frames: int, height: int, width: int, fps: Sequence[float], device: torch.device) -> Told:
+def conditioning(
+    frames: int, height: int, width: int, fps: Sequence[float], device: torch.device
+) -> Conditioning:
     """Of B clips of one size in pixels; fps of each clip, as `seen_fps` gives it."""
 
     def of_all(value: float) -> Tensor:
         return send(torch.full((len(fps),), float(value)), device)
 
-    return Told(
+    return Conditioning(
         num_frames=of_all(frames),
         height=of_all(height),
         width=of_all(width),

@@ -92,8 +92,8 @@ def validate(
 ) -> None:
     """Decode every row and check every promise; exit code 1 if one is broken."""
     from brickfilm.commands.hub import console, verdict_table
-    from brickfilm.shelf import find_dataset
-    from brickfilm.validate import validate
+    from brickfilm.dataset.reader import find_dataset
+    from brickfilm.dataset.validate import validate
 
     verdict = validate(find_dataset(where), workers=workers)
     console.print(verdict_table(verdict))
@@ -108,21 +108,21 @@ def export(
     recipe: Recipe = None,
 ) -> None:
     """Write a dataset in a trainer's format, or say what a training recipe would use of it."""
-    from brickfilm.columns import must_have_columns, must_have_rows
     from brickfilm.commands.hub import console, run_export, survival_table
+    from brickfilm.dataset.columns import must_have_columns, must_have_rows
+    from brickfilm.dataset.reader import find_dataset
     from brickfilm.export.buckets import TrainingRecipe
-    from brickfilm.shelf import find_dataset
 
     if not (to or recipe):
         raise UsageError("say what for: --to FORMAT, --for RECIPE, or both")
     training = TrainingRecipe.named(recipe) if recipe else None
-    shelf = find_dataset(where)
-    must_have_columns(shelf)
-    must_have_rows(shelf)
+    saved = find_dataset(where)
+    must_have_columns(saved)
+    must_have_rows(saved)
     if training:
-        console.print(survival_table(shelf, training))
+        console.print(survival_table(saved, training))
     if to:
-        run_export(shelf, to, out)
+        run_export(saved, to, out)
 
 
 @hub_commands.command()

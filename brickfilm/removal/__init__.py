@@ -150,8 +150,8 @@ def remove(
     published: False leaves repositories alone. Raises NothingToRemove, and StillPublished where
     the Hub would not let us: run it again.
     """
-    from brickfilm.removal_hub import remove_from_hub
-    from brickfilm.removal_work import remove_from_work
+    from brickfilm.removal.hub import remove_from_hub
+    from brickfilm.removal.work import remove_from_work
 
     removal = Removal(request, datetime.now(UTC).date().isoformat())
     folder = Path(where)
@@ -167,7 +167,7 @@ def remove(
 
 def _remove_where_pushed(repos: Sequence[str], removal: Removal, forget_history: bool) -> None:
     """Every repository, also when another one refuses."""
-    from brickfilm.removal_hub import remove_from_hub
+    from brickfilm.removal.hub import remove_from_hub
 
     refused: list[BrickfilmError] = []
     for repo_id in repos:
@@ -190,7 +190,7 @@ def _nothing(where: str | Path, removal: Removal) -> str:
 
 
 def find_rows(frames: Mapping[str, pd.DataFrame], request: Request) -> Found:
-    """The clips and stills of a dataset's tables (`Shelf.frame`) that a request is about."""
+    """The clips and stills of a dataset's tables (`SavedDataset.frame`) that a request is about."""
     import pandas as pd
 
     found = {config: frame[request.picks(frame)] for config, frame in frames.items()}

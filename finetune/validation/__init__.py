@@ -13,10 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from finetune.atomic import replacing
 from finetune.data.media import write_video
 from finetune.encoders import load_text, load_vae
-from finetune.engine import Engine
-from finetune.fixed_loss import FixedLoss
+from finetune.engines.engine import Engine
 from finetune.log import Video
 from finetune.models.text import TextStates
 from finetune.models.vae import VAE
@@ -27,8 +27,8 @@ from finetune.samples.measures import Measures, measure
 from finetune.samples.pipeline import encode_prompt
 from finetune.samples.request import Request
 from finetune.samples.sources import usual
-from finetune.validation_page import ABOUT, TRAINING, write_page
-from finetune.whole import whole
+from finetune.validation.fixed_loss import FixedLoss
+from finetune.validation.page import ABOUT, TRAINING, write_page
 
 if TYPE_CHECKING:
     from finetune.run import Run
@@ -145,7 +145,7 @@ class Validate:
             of_it = measured[number]._asdict()
             shown.append({**request.as_dict(), "file": name, "sweep": swept, "measures": of_it})
         about = {"step": self.run.step, "values": found, "samples": shown}
-        with whole(folder / ABOUT) as stream:
+        with replacing(folder / ABOUT) as stream:
             stream.write(json.dumps(about, indent=1).encode())
         write_page(self.run.out, self.run.recipe, until=self.run.step)
         return videos[: len(self.prompts)]
@@ -159,7 +159,7 @@ class Validate:
         found = [measure(to_pixels(vae, latent))._asdict() for latent in loss.videos()]
         file = self.run.out / "samples" / TRAINING
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as stream:
+        with replacing(file) as stream:
             stream.write(json.dumps(found).encode())
 
 

@@ -1,0 +1,5 @@
+"""`python -m brickfilm.cli`."""
+
+from brickfilm.cli import main
+
+main()
