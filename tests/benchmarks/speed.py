@@ -195,6 +195,7 @@ def main(
         film = Path("work/speed.mp4")
         if not film.exists():
             BrickFilm(seed=77, length=seconds, size=(1280, 720), holds=(2, 3)).render(film)
+    film = film.resolve()
     video_of(film)
     results = timed(film, runs)
     console = Console()

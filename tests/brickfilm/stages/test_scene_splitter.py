@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,3 +125,10 @@ def test_frames_of_a_fade_are_counted_as_such(tmp_path: Path) -> None:
     (fade,) = rejected_of(SceneSplitter(), video_of(tmp_path / "film.mp4"), tmp_path)
     assert fade.reason == "fade"
     assert fade.of.span.frames < 40
+
+
+def test_a_scan_leaves_opencv_one_thread_and_gives_the_others_back(tmp_path: Path) -> None:
+    before = cv2.getNumThreads()
+    with SceneSplitter().open(tmp_path):
+        assert cv2.getNumThreads() == 1
+    assert cv2.getNumThreads() == before
