@@ -3,7 +3,6 @@
 BrickfilmError
 ├── UsageError                the call is wrong; nothing was done (exit code 2)
 │   ├── WiringError           a stage needs what no stage before it gives
-│   ├── MissingExtra          an optional dependency is not installed
 │   ├── MissingKey            a service wants a key that no variable holds
 │   ├── WorkdirBusy           another build holds this work folder
 │   └── WorkdirUnusable       the work folder cannot be written, or is full
@@ -33,13 +32,6 @@ class UsageError(BrickfilmError):
 
 class WiringError(UsageError):
     """A stage needs what no stage before it gives."""
-
-
-class MissingExtra(UsageError):
-    """An optional dependency is not installed."""
-
-    def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"{module} is not installed: pip install 'brickfilm[{extra}]'")
 
 
 class MissingKey(UsageError):

@@ -1,0 +1,6 @@
+"""Fine-tune Open-Sora 1.1 on a dataset with brickfilm's columns: docs/finetune.md."""
+
+from importlib.util import find_spec
+
+if find_spec("torch") is None:
+    raise ImportError("finetune wants torch, which is not here: pip install 'brickfilm[finetune]'")

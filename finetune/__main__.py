@@ -11,9 +11,8 @@ import typer
 
 from finetune.config import load_recipe
 from finetune.errors import in_one_line
-from finetune.train import train as run_training
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 RecipeName = Annotated[str, typer.Argument(help="a .toml file, or a name such as tiny/cpu")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, dots between tables")]
 
@@ -26,6 +25,8 @@ def train(
     new_data: Annotated[bool, typer.Option(help="the data changed: draw afresh")] = False,
 ) -> None:
     """Train one stage; the default command."""
+    from finetune.train import train as run_training  # takes seconds to import
+
     settings = load_recipe(recipe, overrides or ())
     summary = run_training(settings, resume=resume, new_data=new_data)
     if os.environ.get("RANK", "0") == "0":

@@ -131,7 +131,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "colossalai": ("finetune.boost",),
     "openai": ("brickfilm.captions",),
     "scenedetect": ("brickfilm.detectors",),
-    "sqlite3": ("brickfilm.ledger", "brickfilm.ledger.file"),
+    "sqlite3": ("brickfilm.ledger",),
     "tensorboard": ("finetune.log",),
     "trackio": ("finetune.log",),
     "wandb": ("finetune.log",),

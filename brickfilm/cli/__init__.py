@@ -52,8 +52,11 @@ def _say_version(wanted: bool) -> None:
 def everywhere(
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_say_version, help="say it and leave"),
+        typer.Option(
+            "--version", is_eager=True, callback=_say_version, help="show the version and exit"
+        ),
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show where an error came from")] = False,
 ) -> None:
     """Footage in, captioned Hugging Face dataset out."""
 
@@ -92,7 +95,10 @@ def build(
     locked: Locked = False,
     allow_drift: AllowDrift = False,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="for batch jobs, or submit them and leave")
+        bool,
+        typer.Option(
+            "--wait/--no-wait", help="for batch jobs; or exit with 3 once they are submitted"
+        ),
     ] = True,
 ) -> None:
     """Build a captioned dataset; run it again to go on where it stopped."""

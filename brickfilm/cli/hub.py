@@ -26,12 +26,14 @@ def push(
     media: Annotated[
         str, typer.Option(help="embed (in the tables), files (beside them) or none (references)")
     ] = "embed",
-    private: Annotated[bool | None, typer.Option("--private/--public")] = None,
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="who sees the repository")
+    ] = None,
     gated: Annotated[
         str | None, typer.Option(help="auto or manual: ask who downloads; no: do not")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="a branch; made if it is missing")] = None,
-    shard_mb: Annotated[int, typer.Option(min=1, help="size of a parquet file")] = 500,
+    shard_mb: Annotated[int, typer.Option(min=1, help="size of a parquet file, in MB")] = 500,
     i_have_the_rights: Annotated[
         bool, typer.Option("--i-have-the-rights", help="publish pictures without an open licence")
     ] = False,
@@ -72,7 +74,7 @@ def remove(
         bool, typer.Option("--only-here", help="leave repositories that were pushed to alone")
     ] = False,
 ) -> None:
-    """Take clips out for good, here and where they were published; prints what to answer."""
+    """Take clips out for good, here and where they were published; prints a reply to who asked."""
     from brickfilm.commands.hub import run_remove
     from brickfilm.removal import Request
 

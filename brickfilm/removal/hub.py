@@ -137,7 +137,7 @@ def _with_retries(api: HfApi, repo_id: str, name: str, removal: Removal) -> set[
 def _remove_from_branch(api: HfApi, repo_id: str, name: str, removal: Removal) -> set[str]:
     """One commit; gives the digests of the LFS files that are no longer part of the branch."""
     head = str(api.dataset_info(repo_id, revision=name).sha)
-    branch = Branch(api, repo_id, name, head, _shelf_at(repo_id, head))
+    branch = Branch(api, repo_id, name, head, _saved_at(repo_id, head))
     found = find_rows(branch.frames, removal.request)
     media = branch.media_of(_mark(removal, found))
     if not (found or media):
@@ -159,7 +159,7 @@ def _remove_from_branch(api: HfApi, repo_id: str, name: str, removal: Removal) -
     return {pointer.sha256 for pointer in pointers if pointer}
 
 
-def _shelf_at(repo_id: str, revision: str) -> SavedDataset:
+def _saved_at(repo_id: str, revision: str) -> SavedDataset:
     """The dataset of a version; an empty saved where there is none of ours."""
     from huggingface_hub import HfFileSystem
 
@@ -254,7 +254,7 @@ def _held_before(api: HfApi, repo_id: str, branches: Sequence[str], request: Req
         for branch in branches
         for commit in api.list_repo_commits(repo_id, revision=branch, **kind)
     }
-    saved = (_shelf_at(repo_id, commit) for commit in sorted(commits))
+    saved = (_saved_at(repo_id, commit) for commit in sorted(commits))
     return any(find_rows(saved.frames(), request) for saved in saved)
 
 

@@ -26,7 +26,7 @@ def remove_from_work(folder: Path, removal: Removal) -> Path:
 
     Gives the work folder, which may be above the folder that was named.
     """
-    saved = _shelf(folder)
+    saved = _saved_in(folder)
     work = (saved and saved.work) or folder
     with Ledger(work) if (work / FILENAME).is_file() else nullcontext() as ledger:
         _remove(work, saved, ledger, removal)
@@ -55,7 +55,7 @@ def _remove(
         removal.places.append(f"our working copy: {found.words}; {made}")
 
 
-def _shelf(folder: Path) -> SavedDataset | None:
+def _saved_in(folder: Path) -> SavedDataset | None:
     """The saved dataset, or None where a build has not come so far."""
     try:
         saved = find_dataset(folder)

@@ -14,7 +14,7 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError
 from brickfilm.errors import Failed, ItemError, Rejected, UsageError, Waiting
 from brickfilm.pipeline import Pipeline
 from brickfilm.sources import Access, Politeness, YouTubeSource
-from brickfilm.sources.youtube import troubles, ytdlp
+from brickfilm.sources.youtube import ytdlp, ytdlp_errors
 from brickfilm.sources.youtube.failures import KNOWN, Trouble, error_of
 from brickfilm.sources.youtube.pace import Shut, TooManyRequests
 from tests.brickfilm.footage import film_bytes
@@ -103,18 +103,20 @@ def test_every_word_is_told_from_the_others() -> None:
 def test_causes_are_considered() -> None:
     geo = GeoRestrictedError("not for you", countries=["SE"])
     told = DownloadError("ERROR: not for you", (type(geo), geo, None))
-    assert error_of(troubles.trouble_of(told, []), "A film").reason == "geo block"
+    assert error_of(ytdlp_errors.trouble_of(told, []), "A film").reason == "geo block"
 
 
 def test_a_warning_about_the_runtime_explains_missing_formats() -> None:
     told = DownloadError("ERROR: Requested format is not available")
-    assert error_of(troubles.trouble_of(told, [NO_RUNTIME]), "F").reason == "no JavaScript runtime"
+    assert (
+        error_of(ytdlp_errors.trouble_of(told, [NO_RUNTIME]), "F").reason == "no JavaScript runtime"
+    )
 
 
 def test_a_warning_is_told_once_over_all_films(caplog: pytest.LogCaptureFixture) -> None:
     told: set[str] = set()
     for _ in range(3):
-        words = troubles.Words(told)
+        words = ytdlp_errors.Words(told)
         words.warning(f"WARNING: {NO_RUNTIME}")
         assert words.warnings  # each film's failure is explained all the same
     assert [r.levelname for r in caplog.records] == ["WARNING"]
@@ -123,12 +125,12 @@ def test_a_warning_is_told_once_over_all_films(caplog: pytest.LogCaptureFixture)
 def test_a_full_disk_is_no_fault_of_the_film() -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"):
-        troubles.trouble_of(DownloadError("unable to write data", (OSError, full, None)), [])
+        ytdlp_errors.trouble_of(DownloadError("unable to write data", (OSError, full, None)), [])
 
 
 def test_advice_for_the_command_line_of_ytdlp_is_left_out() -> None:
     said = "Requested format is not available. Use --list-formats for a list of available formats"
-    error = error_of(troubles.trouble_of(ExtractorError(said, expected=True), []), "A film")
+    error = error_of(ytdlp_errors.trouble_of(ExtractorError(said, expected=True), []), "A film")
     assert "--list-formats" not in str(error)
 
 
