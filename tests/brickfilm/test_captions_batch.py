@@ -268,6 +268,7 @@ def die_at(moment: str) -> None:
             CaptionJobs._lines = killing(CaptionJobs._lines)  # type: ignore[method-assign]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_nothing_is_submitted_twice_whenever_it_is_killed(
     server: CaptionServer, tmp_path: Path, moment: str

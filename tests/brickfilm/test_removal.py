@@ -131,6 +131,7 @@ def test_a_published_repository_is_updated_too(hub: HubServer, tmp_path: Path, m
     assert "4 captioned video clips" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("earlier", [False, True])
 def test_media_that_a_broken_push_left_behind_go_too(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool
@@ -156,6 +157,7 @@ def test_media_that_a_broken_push_left_behind_go_too(
         assert "inside the tables" in hub.files(REPO)["README.md"].read_text()
 
 
+@pytest.mark.slow
 def test_history_is_destroyed_only_when_asked(hub: HubServer, tmp_path: Path) -> None:
     toy_dataset(tmp_path, films=2, clips=2)
     push_to_hub(tmp_path, Push(repo_id=REPO, media="files"))
@@ -174,6 +176,7 @@ def test_history_is_destroyed_only_when_asked(hub: HubServer, tmp_path: Path) ->
     assert len(published_ids()) == 2
 
 
+@pytest.mark.slow
 def test_history_can_be_destroyed_after_a_removal_and_for_nothing_else(
     hub: HubServer, tmp_path: Path
 ) -> None:
@@ -249,6 +252,7 @@ def loaded(config: str) -> tuple[set[str], set[str]]:
     return {row["id"] for row in rows[0]}, {row["id"] for row in rows[1]}
 
 
+@pytest.mark.slow
 def test_a_repository_that_refuses_keeps_no_other_from_being_cleaned(
     hub: HubServer, tmp_path: Path
 ) -> None:
@@ -265,6 +269,7 @@ def test_a_repository_that_refuses_keeps_no_other_from_being_cleaned(
     assert f"{REPO}, branch main: 1 clip and 1 still removed" in told.value.removal.letter()
 
 
+@pytest.mark.slow
 def test_a_removal_that_was_killed_goes_on(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +300,7 @@ def interrupted(*_: object) -> int:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_older_cut_of_the_same_seconds_goes_too(films: Path, tmp_path: Path) -> None:
     build_dataset(
         FolderSource(films), SceneSplitter(max_frames=30), FrameSampler(), workdir=tmp_path
@@ -311,6 +317,7 @@ def test_an_older_cut_of_the_same_seconds_goes_too(films: Path, tmp_path: Path) 
     assert [p for i in older - same for p in tmp_path.rglob(f"{i}*.mp4")]
 
 
+@pytest.mark.slow
 def test_an_uploader_goes_with_films_of_which_no_row_came(films: Path, tmp_path: Path) -> None:
     with film_site() as site:
         pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]

@@ -80,6 +80,7 @@ def holders(word: bytes, work: Path) -> list[str]:
     return [p.name for p in work.rglob("*") if p.is_file() and word in p.read_bytes()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["clip", "source"])
 def test_answers_refusals_and_second_tries_go_and_do_not_come_back(
     films: Path, tmp_path: Path, server: CaptionServer, kind: str

@@ -43,6 +43,7 @@ def rows(made: Built) -> list[dict[str, Any]]:
     return [row for split in made.dataset["clips"].values() for row in split]
 
 
+@pytest.mark.slow
 def test_films_go_when_their_clips_are_written_and_come_back_when_pixels_are_needed(
     tmp_path: Path, site: FilmSite
 ) -> None:
@@ -59,6 +60,7 @@ def test_films_go_when_their_clips_are_written_and_come_back_when_pixels_are_nee
     assert sources(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_failed_is_not_asked_again_because_a_film_is_wanted_back(
     tmp_path: Path, site: FilmSite
 ) -> None:
@@ -84,6 +86,7 @@ def test_a_film_whose_clips_failed_is_kept(tmp_path: Path, site: FilmSite) -> No
     assert sources(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_first_film_is_split_while_the_second_downloads(tmp_path: Path, site: FilmSite) -> None:
     site.add("slow", film_bytes(9, width=256, height=144, frames=48, crf=1), speed=150_000)
     source = tube([site.file("ant"), site.file("slow")], politeness=replace(QUICK, concurrency=1))

@@ -29,6 +29,7 @@ BUILD = (
 )
 
 
+@pytest.mark.slow
 def test_memory_that_nobody_wrote_changes_no_byte(film: Path, tmp_path: Path) -> None:
     """glibc fills fresh memory with a byte of our choice: what is read unwritten shows."""
     seen = {

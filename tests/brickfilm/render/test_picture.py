@@ -33,6 +33,7 @@ def test_every_set_has_detail_colour_and_motion(scene: str) -> None:
     assert all((a != b).any(axis=2).mean() > 0.005 for a, b in pairwise(pictures))
 
 
+@pytest.mark.slow
 def test_palettes_and_lights_change_the_picture() -> None:
     looks = [one_shot(scene="street", palette=name, lighting="day") for name in PALETTES]
     looks += [one_shot(scene="street", palette="classic", lighting=name) for name in LIGHTINGS]
