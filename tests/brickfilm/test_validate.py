@@ -59,7 +59,7 @@ def test_a_good_dataset_has_nothing_to_complain_of(
 def test_a_script_needs_no_guard_around_it(work: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from brickfilm import validate as v\n"
+        "from brickfilm.dataset import validate as v\n"
         "from brickfilm.dataset.reader import find_dataset\n"
         "v.WORTH_PROCESSES = 0\n"
         f"assert v.validate(find_dataset({str(work)!r}), workers=2).is_good\n"
