@@ -141,7 +141,3 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-
-
-if __name__ == "__main__":
-    main()
