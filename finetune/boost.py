@@ -20,6 +20,7 @@ from finetune.errors import EngineError
 from finetune.kernels import ops_for
 from finetune.models.stdit2 import STDiT2
 from finetune.precision import DTYPES
+from finetune.ranks import rank_and_world
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 SCALE = 2.0**16  # of the loss in float16, at first
@@ -92,7 +93,8 @@ def _plugin(recipe: Recipe, device: torch.device) -> Any:
         precision=precision,
         initial_scale=SCALE,
         max_norm=clip,
-        overlap_communication=device.type == "cuda",
+        # it waits for the GPU after every micro-batch: too dear where there is nothing to overlap
+        overlap_communication=device.type == "cuda" and rank_and_world()[1] > 1,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -48,10 +48,21 @@ class Encode:
         online = recipe.source == "pixels"
         self.vae = load_vae(recipe, device) if online else None
         self.texts = load_text(recipe, index, device) if online else None
-        if self.vae and recipe.compile:
+        if self.vae and self.texts and recipe.compile:
             self.vae.accelerate()
+            self.texts.accelerate()
+
+    def read(self, batch: Batch) -> Batch:
+        """With the captions' states, all encoded at once: eight take the time of one."""
+        if self.texts is None or all(sample.states is not None for sample in batch.samples):
+            return batch
+        read = self.texts.encode([sample.caption for sample in batch.samples])
+        states = (one[:tokens] for one, tokens in zip(read.states, read.lengths, strict=True))
+        pairs = zip(batch.samples, states, strict=True)
+        return replace(batch, samples=tuple(sample._replace(states=one) for sample, one in pairs))
 
     def __call__(self, micro: Batch) -> Clips:
+        micro = self.read(micro)
         mean, std = self._moments(micro)
         text, mask = self._text(micro)
         return Clips(mean, std, text, mask, self._conditioning(micro))
@@ -73,17 +84,15 @@ class Encode:
 
     def _text(self, micro: Batch) -> tuple[Tensor, Tensor]:
         """States [B, 1, L, C] and mask [B, L]."""
-        if self.texts is not None:
-            states, mask, _ = self.texts.encode([sample.caption for sample in micro.samples])
-            return states[:, None], mask
         tokens, width = self.recipe.text_tokens, self.recipe.network.caption_channels
         text = torch.zeros(len(micro), 1, tokens, width, device=self.device)
         mask = torch.zeros(len(micro), tokens, dtype=torch.bool, device=self.device)
         for place, sample in enumerate(micro.samples):
             states = sample.states if sample.states is not None else torch.zeros(1, width)
             if states.shape[1] != width:
+                source = self.recipe.text_encoder if self.texts else f"cache {self.recipe.cache}"
                 raise CacheError(
-                    f"cache {self.recipe.cache} holds text states of width {states.shape[1]}, "
+                    f"{source} has text states of width {states.shape[1]}, "
                     f"network.caption_channels is {width}: make them the same"
                 )
             text[place, 0, : len(states)] = self._here(states)

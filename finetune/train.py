@@ -47,7 +47,7 @@ def loop(run: Run) -> None:
         clips = float(total(torch.tensor([float(len(batch))]))[0])
         tally = Tally()
 
-        for micro in batch.micro():
+        for micro in run.encode.read(batch).micro():
             seen = run.encode(micro)
             drawn = draw(micro.seeds, seen.mean.shape[1:], recipe, run.device)
             latents = seen.mean + seen.std * drawn.encoding

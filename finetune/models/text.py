@@ -25,6 +25,11 @@ class TextStates(NamedTuple):
     mask: Tensor
     cut: list[int]
 
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each."""
+        return [int(length) for length in self.mask.sum(1).tolist()]
+
 
 class TextEncoder:
     """Captions to states; frozen."""
@@ -91,6 +96,12 @@ class TextEncoder:
 
     def to(self, device: torch.device | str) -> Self:
         self.network.to(device)
+        return self
+
+    def accelerate(self) -> Self:
+        """Compile the blocks, which share a graph: else launching them is what takes time."""
+        for block in self.network.encoder.block:
+            block.compile(dynamic=False)
         return self
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from finetune.kernels.channels_last import use_channels_last
 from finetune.models.digest import weights_digest
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class VAE:
 
         Channels-last without compiling is slower than neither.
         """
-        self.network.to(memory_format=torch.channels_last)
+        use_channels_last(self.network)
         for half in (self.network.encoder, self.network.decoder):
             half.compile(dynamic=False)
         self.micro_batch, self._compiled = micro_batch, True

@@ -137,6 +137,7 @@ def _opened(case: Case, recipe: Recipe, device: torch.device) -> Run:
         encode.vae, encode.texts = synthetic.large_vae(device), synthetic.large_text(device)
         if case.fast:
             encode.vae.accelerate()
+            encode.texts.accelerate()
     else:
         encode = Encode(recipe, index, device)
     kind = OnlineRun if case.online else Run

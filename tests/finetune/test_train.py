@@ -24,6 +24,7 @@ from finetune.data.loader import Loading
 from finetune.engines.engine import Replicated
 from finetune.errors import CacheError, CheckpointError, ConfigError, TrainingStopped
 from finetune.models.stdit2 import STDiT2
+from finetune.models.text import TextEncoder, TextStates
 from finetune.run import Run
 from finetune.samples.draw import draw_latent
 from finetune.train import train
@@ -87,6 +88,25 @@ def test_pixels_and_cache_train_the_same(recipe: Recipe, tmp_path: Path) -> None
     train(recipe)
     online = replace(recipe, out=str(tmp_path / "online"), source="pixels")
     train(online)
+    assert losses(online) == pytest.approx(losses(recipe), rel=1e-4)
+
+
+def test_all_captions_of_a_batch_are_encoded_at_once(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(recipe)
+    encode, read = TextEncoder.encode, list[int]()
+
+    def counted(self: TextEncoder, captions: list[str]) -> TextStates:
+        read.append(len(captions))
+        return encode(self, captions)
+
+    monkeypatch.setattr(TextEncoder, "encode", counted)
+    (bucket,) = recipe.buckets
+    one_by_one = (replace(bucket, micro=1),)
+    online = replace(recipe, out=str(tmp_path / "o"), source="pixels", buckets=one_by_one)
+    train(online)
+    assert read == [bucket.batch] * recipe.steps
     assert losses(online) == pytest.approx(losses(recipe), rel=1e-4)
 
 
