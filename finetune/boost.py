@@ -5,11 +5,9 @@ ColossalAI is imported here alone, and only when a recipe asks for it: it takes 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from finetune.config import Recipe
 from finetune.engines.engine import Engine, Replicated, adam_settings, trained
@@ -27,11 +25,9 @@ SCALE = 2.0**16  # of the loss in float16, at first
 
 
 def boost(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
-    """The recipe's engine around a model, its blocks compiled or recomputed as asked."""
+    """The recipe's engine around a model, its blocks compiled if asked."""
     if recipe.kernels and recipe.strategy != "gemini":  # Gemini sees PyTorch's own operations only
         model.use(ops_for(device, DTYPES[recipe.precision]))
-    if recipe.recompute:
-        recompute_blocks(model)
     if recipe.compile:
         model.compile_blocks()
     if recipe.engine == "colossalai":
@@ -39,12 +35,6 @@ def boost(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
     if recipe.strategy == "fsdp2":
         return FullySharded(model, recipe, device)
     return Replicated(model, recipe, device)
-
-
-def recompute_blocks(model: STDiT2) -> None:
-    """Keep only each block's input for backward, and run the block again there."""
-    for block in model.blocks:
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 def _colossal(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:

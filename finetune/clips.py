@@ -27,13 +27,21 @@ class Clips:
     text: Tensor  # [B, 1, L, C]
     mask: Tensor  # [B, L] bool
     conditioning: Conditioning
+    recompute: int  # blocks that the backward runs again
 
     def denoiser(self, model: STDiT2, drop: Tensor) -> Denoise:
         """The network with this text and these scalars bound; `drop` [B] takes captions away."""
 
         def denoise(x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
             output: Tensor = model(
-                x, timestep, self.text, self.mask, frame_mask, drop=drop, **self.conditioning
+                x,
+                timestep,
+                self.text,
+                self.mask,
+                frame_mask,
+                drop=drop,
+                recompute=self.recompute,
+                **self.conditioning,
             )
             return output
 
@@ -65,7 +73,8 @@ class Encode:
         micro = self.read(micro)
         mean, std = self._moments(micro)
         text, mask = self._text(micro)
-        return Clips(mean, std, text, mask, self._conditioning(micro))
+        recompute = self.recipe.recomputed(micro.order.slot.bucket)
+        return Clips(mean, std, text, mask, self._conditioning(micro), recompute)
 
     def _moments(self, micro: Batch) -> tuple[Tensor, Tensor]:
         pairs = [self._of(sample, micro) for sample in micro.samples]

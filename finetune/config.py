@@ -32,6 +32,8 @@ class Bucket:
     batch: int  # clips a step on each GPU
     micro: int = 0  # clips a backward pass, gradients summed in float32; 0: all of them at once
     keep: float = 1.0  # share of fitting clips that stay; the others go to the next shorter bucket
+    # blocks whose activations are made again in backward, for memory; true: all, a third slower
+    recompute: bool | int = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +167,6 @@ class Recipe:
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     compile: bool = False  # the blocks, one graph shared by all
     kernels: bool = True  # our Triton kernels where they run; plain PyTorch elsewhere
-    recompute: bool = False  # activations again in backward: less memory, a third more arithmetic
 
     network: Network = field(default_factory=Network)
     schedule: Schedule = field(default_factory=Schedule)
@@ -178,6 +179,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def recomputed(self, bucket: Bucket) -> int:
+        """How many of the network's blocks that is."""
+        return self.network.depth if bucket.recompute is True else int(bucket.recompute)
 
     def as_dict(self) -> dict[str, Any]:
         """All settings, defaults filled in: what a checkpoint's manifest records."""

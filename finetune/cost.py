@@ -48,12 +48,14 @@ class Measured:
     token_bytes: int  # activations a token
 
 
-# 3.17 clips/s of 32 frames on 2026-11-22: 53 % of the 780 TFLOP/s that a large product reaches
-# there, 42 % of the data sheet's (64 frames: 39 %, older kernels); peaks of 71.1 and 127.8 GiB.
-WITH_KERNELS = Measured(0.42, 1_980_000)
+# 3.08 clips/s of 32 frames and 1.54 of 64 on 2026-11-26: 52 % of the 785 TFLOP/s that a large
+# product reaches there, 41 % of the data sheet's; peaks of 71.1 and 126.7 GiB.
+WITH_KERNELS = Measured(0.41, 1_980_000)
 PLAIN = Measured(0.24, 2_260_000)  # PyTorch alone, its blocks compiled
 # tiny/cpu on two idle threads: 33 %; small products, and much between them
 ON_CPU = Measured(0.3, 2_260_000)
+# of 64 frames with all blocks recomputed, 23.8 GiB: one block at a time, and the others' inputs
+RECOMPUTED_BLOCKS = 1.3
 STATE_BYTES = 22  # a parameter: bf16 weights, float32 weights, gradients, two moments, average
 RESERVE_GIB = 3.0  # context, allocator, one clip's batch
 
@@ -100,7 +102,7 @@ def cost(bucket: Bucket, recipe: Recipe) -> Cost:
     """Of one clip at the resolution's nominal size."""
     sizes = aspect_ratios()[bucket.resolution]
     height, width = sizes.get("0.56") or next(iter(sizes.values()))
-    passes = 4 if recipe.recompute else 3
+    passes = 3 + recipe.recomputed(bucket) / recipe.network.depth
     tflop = passes * forward_tflop(recipe, bucket.frames, height, width)
     return Cost(bucket.frames * _places(height, width), tflop)
 
@@ -111,7 +113,9 @@ def memory_gib(bucket: Bucket, recipe: Recipe, gpus: int, micro: int) -> float:
     split = gpus if recipe.engine == "colossalai" or recipe.strategy == "fsdp2" else 1
     states = parameters(network) * (6 + (STATE_BYTES - 6) / split)
     share = network.depth * network.hidden_size / (28 * 1152)
-    kept = on_gpu(recipe).token_bytes * share * (2 / network.depth if recipe.recompute else 1)
+    again = recipe.recomputed(bucket)
+    blocks = network.depth - again + (RECOMPUTED_BLOCKS if again else 0)
+    kept = on_gpu(recipe).token_bytes * share * min(1, blocks / network.depth)
     return (states + micro * cost(bucket, recipe).tokens * kept) / GIB + RESERVE_GIB
 
 

@@ -39,6 +39,11 @@ def check(recipe: Recipe) -> None:
                 f"bucket {bucket.resolution} x {bucket.frames} is named twice: a clip is in one of "
                 "them, take the other out"
             )
+        if not 0 <= recipe.recomputed(bucket) <= recipe.network.depth:
+            raise ConfigError(
+                f"bucket {bucket.resolution} x {bucket.frames} has recompute {bucket.recompute}: "
+                f"choose blocks of the network's {recipe.network.depth}, or true for all"
+            )
     _check_numbers(recipe)
     for name in PLACES:
         if not getattr(recipe, name).strip():

@@ -157,9 +157,9 @@ def _fitting(bucket: Bucket, recipe: Recipe, memory: float, gpus: int) -> str:
     fits = [n for n in range(1, micro) if memory_gib(bucket, recipe, gpus, n) <= memory]
     if fits:
         return f"micro = {max(fits)} fits"
-    saving = replace(recipe, recompute=True)
-    if not recipe.recompute and memory_gib(bucket, saving, gpus, 1) <= memory:
-        return "micro = 1 with recompute = true fits"
+    for blocks in range(recipe.recomputed(bucket) + 1, recipe.network.depth + 1):
+        if memory_gib(replace(bucket, recompute=blocks), recipe, gpus, 1) <= memory:
+            return f"micro = 1 with recompute = {blocks} fits"
     return "no batch fits; take a larger GPU, or more of them with strategy fsdp2 or zero2"
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from finetune.kernels import reference
 from finetune.models.config import STDiT2Config
@@ -99,8 +100,14 @@ class Block(nn.Module):
         self.cross_attn = CrossAttention(width, heads)
         self.mlp = Mlp(width, int(width * config.mlp_ratio), width)
 
-    def forward(self, x: Tensor, conditions: Conditions) -> Tensor:
-        """x [B, T, S, D] -> the same shape."""
+    def forward(self, x: Tensor, conditions: Conditions, *, recompute: bool = False) -> Tensor:
+        """x [B, T, S, D] -> the same shape; `recompute` keeps only these for the backward."""
+        if recompute:
+            again: Tensor = checkpoint(self._through, x, conditions, use_reentrant=False)
+            return again
+        return self._through(x, conditions)
+
+    def _through(self, x: Tensor, conditions: Conditions) -> Tensor:
         ops = self.ops
         space = added(self.scale_shift_table, conditions.space)
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = space

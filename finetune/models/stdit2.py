@@ -106,13 +106,15 @@ class STDiT2(nn.Module):
         ar: Tensor,
         fps: Tensor,
         drop: Tensor | None = None,
+        recompute: int = 0,
     ) -> Tensor:
         """x [B, C, T, H, W] -> [B, 2C, T, H, W] float32: noise, then variance interpolation.
 
         timestep, num_frames, height, width (pixels), ar (height / width), fps: [B]. y [B, 1, L,
         caption_channels], mask [B, L], non-zero = a token. x_mask [B, T] bool, False = a given
         frame. drop [B] bool: captions to replace by the null text (in training drawn from torch's
-        global generator where not given).
+        global generator where not given). recompute: blocks that keep nothing for the backward but
+        their inputs, and run again there.
         """
         scalars = self._scalars(Scalars(timestep, num_frames, height, width, ar, fps))
         embedded = self._embedded(scalars)
@@ -131,8 +133,8 @@ class STDiT2(nn.Module):
             text=self._text(y, drop),
             text_layout=self.ops.lay_out_text(token_mask(mask, y)),
         )
-        for block in self.blocks:
-            h = block(h, conditions)
+        for number, block in enumerate(self.blocks):
+            h = block(h, conditions, recompute=number < recompute)
         out = self.final_layer(h, embedded.t, embedded.t0 + embedded.size, x_mask)
         return self.x_embedder.unpatch(out, rows, columns).float()
 

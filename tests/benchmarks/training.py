@@ -38,7 +38,7 @@ class Case:
     micro: int = 1  # clips a backward pass
     online: bool = False  # VAE and T5 in the step
     fast: bool = True  # kernels, compiled blocks
-    recompute: bool = False  # activations made again in the backward
+    recompute: bool | int = False  # blocks whose activations are made again in the backward
     steps: int = 30
     warmup: int = 4  # compilation among them
 
@@ -89,7 +89,13 @@ def recipe_of(case: Case, engine: str, folder: Path) -> Recipe:
         cache=str(folder / "cache"),
         steps=ENDLESS,
         buckets=(
-            Bucket(resolution="360p", frames=case.frames, batch=case.batch, micro=case.micro),
+            Bucket(
+                resolution="360p",
+                frames=case.frames,
+                batch=case.batch,
+                micro=case.micro,
+                recompute=case.recompute,
+            ),
         ),
         vae=synthetic.ENCODER,
         text_encoder=synthetic.ENCODER,
@@ -99,7 +105,6 @@ def recipe_of(case: Case, engine: str, folder: Path) -> Recipe:
         precision="bfloat16",
         compile=case.fast,
         kernels=case.fast,
-        recompute=case.recompute,
         schedule=Schedule(kind="constant", peak=1e-5),
         checkpoints=Checkpoints(every=ENDLESS),
     )

@@ -36,12 +36,13 @@ out = "{work}/run"
 cache = "{work}/cache"
 init = "{work}/init"
 steps = 20
-buckets = [{{ resolution = "360p", frames = 32, batch = {batch}, micro = 1 }}]
+buckets = [
+  {{ resolution = "360p", frames = 32, batch = {batch}, micro = 1, recompute = {recompute} }},
+]
 frame_interval = 4
 vae = "random"
 text_encoder = "random"
 precision = "bfloat16"
-recompute = {recompute}
 compile = {compile}
 log = {{ to = "none" }}
 checkpoints = {{ every = 20, keep = 1 }}

@@ -9,7 +9,7 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from finetune.errors import ConfigError
-from finetune.models.blocks import Block, Ops
+from finetune.models.blocks import Block, Conditions, Ops
 from finetune.models.stdit2 import STDiT2, STDiT2Config
 from tests.finetune.networks import TINY, inputs, tiny_model
 
@@ -93,6 +93,28 @@ def test_every_weight_but_the_rotary_one_gets_a_gradient() -> None:
     model(**inputs()).square().mean().backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == ["rope.freqs"]
+
+
+@pytest.mark.parametrize("recompute", [1, TINY.depth])
+def test_recomputed_blocks_run_twice_and_give_the_same_gradients(
+    recompute: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    through, runs = Block._through, list[Block]()
+
+    def counted(block: Block, x: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+        runs.append(block)
+        return through(block, x, conditions)
+
+    def gradients(recompute: int) -> list[torch.Tensor]:
+        model = tiny_model().eval()
+        model(**inputs(), recompute=recompute).square().mean().backward()
+        return [p.grad for p in model.parameters() if p.grad is not None]
+
+    kept = gradients(0)
+    monkeypatch.setattr(Block, "_through", counted)
+    again = gradients(recompute)
+    assert len(runs) == TINY.depth + recompute
+    assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
 
 
 def test_all_blocks_share_one_graph_with_and_without_given_frames() -> None:
