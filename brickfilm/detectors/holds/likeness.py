@@ -45,11 +45,11 @@ FAR = 0.5
 """Share of the picture in sight below which a shift is far: there chance finds more."""
 LEAST_FAR_CORRELATION = 0.28
 """Below this a far shift is chance."""
-PLAINLY = 0.62
+PLAINLY = 0.58
 """Likeness without any shift from which none is sought: it takes two thirds of the time."""
-LIGHT_SHARE = 0.25
+LIGHT_SHARE = 0.15
 """Weight of the light's correlation beside the texture's, which weighs 1."""
-COLOUR_SHARE = 0.7
+COLOUR_SHARE = 0.5
 """Weight of colours that are the same, where there are any: a bare wall behind a figure that jumps
 is most of what two drawings share."""
 COLOUR_RANGE = 12.0
@@ -58,7 +58,7 @@ COLOUR_NOISE = 4.0
 """Colour, in percent of the light, that is as good as grey."""
 DIM = 24.0
 """Levels of light added before colours are divided by it: in the dark they are noise."""
-EXACT_SHARE = 0.5
+EXACT_SHARE = 0.8
 """Weight of what is found again exactly: a figure that walks in hides half of a picture and leaves
 the other half as it was; across a cut much is found by half and next to nothing exactly."""
 EXACT = (0.75, 0.95)
