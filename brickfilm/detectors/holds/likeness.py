@@ -4,7 +4,7 @@ Two drawings of one shot share their background, perhaps moved by a camera and l
 blocks of texture are correlated after local light and contrast are divided out, each at its best
 small shift, around standing still and around the best shift of the picture as a whole; and their
 colours are compared. The answer is the share that was not found again: 0.05 to 0.5 from pose to
-pose, 0.6 to 0.9 across a cut.
+pose, 0.6 to 0.95 across a cut. What a blaze hides says nothing.
 """
 
 from __future__ import annotations
