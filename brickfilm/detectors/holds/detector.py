@@ -27,15 +27,15 @@ GATE = 0.12
 """Mean difference of neighbouring frames, as a share of contrast, below which none is a cut."""
 DARK = 4.0
 """Contrast, in levels, below which a picture is as good as black."""
-SUSPECT = 0.45
+SUSPECT = 0.52
 """Unlikeness from which the picture before is kept, to see whether it comes back."""
-BACK = 0.5
+BACK = 0.57
 """Unlikeness up to which a picture has come back."""
 MEMORY = 0.4
 """Seconds within which it must: a flash of one drawing, held on fours, and twice as much."""
 AROUND = 15
 """Frames to either side that say what is usual here."""
-USUAL_SHARE = 0.25
+USUAL_SHARE = 0.1
 """Of what is usual around a frame, that a cut must have more: fast films have a higher bar."""
 ABOVE_USUAL = 0.1
 """By how much a cut is more unlike than what is usual: in noise and shaking nothing is."""
@@ -48,7 +48,7 @@ MIX = (5, 12, 25)
 MIXED = 0.3
 """How far a mixture may lie beside the way from one picture to the other, as a share of that way:
 both go on moving, so 0.2; where nothing is mixed it is 0.5 and more."""
-UNLIKE_ENOUGH = 0.5
+UNLIKE_ENOUGH = 0.55
 """Unlikeness of two pictures from which their mixture is a crossfade, not a movement."""
 
 Plane = NDArray[np.uint8]
@@ -58,14 +58,14 @@ Plane = NDArray[np.uint8]
 class HoldAware(Detector):
     """The default: exact on held poses, and on ordinary film."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     columns: ClassVar[tuple[str, ...]] = (
         *("unlike", "back", "blended", "contrast"),
         *(f"mixed {frames}" for frames in MIX),
     )
 
-    threshold: float = field(default=0.53, compare=False)
-    """Unlikeness of a cut, less a quarter of what is usual around it."""
+    threshold: float = field(default=0.6, compare=False)
+    """Unlikeness of a cut, less a tenth of what is usual around it."""
 
     def begin(self, video: Video) -> Observe:
         import cv2

@@ -4,7 +4,7 @@ Two drawings of one shot share their background, perhaps moved by a camera and l
 blocks of texture are correlated after local light and contrast are divided out, each at its best
 small shift, around standing still and around the best shift of the picture as a whole; and their
 colours are compared. The answer is the share that was not found again: 0.05 to 0.5 from pose to
-pose, 0.6 to 0.9 across a cut.
+pose, 0.6 to 0.95 across a cut. What a blaze hides says nothing.
 """
 
 from __future__ import annotations
@@ -41,11 +41,15 @@ LEAST_OVERLAP = 0.2
 """Share of the picture that a whole shift must keep in sight."""
 LEAST_CORRELATION = 0.18
 """Below this a whole shift is chance, and is not looked at."""
-PLAINLY = 0.62
+FAR = 0.5
+"""Share of the picture in sight below which a shift is far: there chance finds more."""
+LEAST_FAR_CORRELATION = 0.28
+"""Below this a far shift is chance."""
+PLAINLY = 0.58
 """Likeness without any shift from which none is sought: it takes two thirds of the time."""
-LIGHT_SHARE = 0.25
+LIGHT_SHARE = 0.15
 """Weight of the light's correlation beside the texture's, which weighs 1."""
-COLOUR_SHARE = 0.7
+COLOUR_SHARE = 0.5
 """Weight of colours that are the same, where there are any: a bare wall behind a figure that jumps
 is most of what two drawings share."""
 COLOUR_RANGE = 12.0
@@ -54,11 +58,23 @@ COLOUR_NOISE = 4.0
 """Colour, in percent of the light, that is as good as grey."""
 DIM = 24.0
 """Levels of light added before colours are divided by it: in the dark they are noise."""
-EXACT_SHARE = 0.5
+EXACT_SHARE = 0.8
 """Weight of what is found again exactly: a figure that walks in hides half of a picture and leaves
 the other half as it was; across a cut much is found by half and next to nothing exactly."""
 EXACT = (0.75, 0.95)
 """Likeness of a block from which it counts as exact, and from which in full."""
+BURNT = (0.35, 0.8, 15.0)
+"""A block that a blaze hides: texture that it has at most, light that it has at least as a share of
+the picture's lightest, and levels by which it is lighter than the other picture's."""
+LEAST_KNOWN = 0.05
+"""Share of a picture that a blaze must leave to be looked past."""
+CAST = 10.0
+"""Colour, in percent of the light, by which a whole picture may change: white balance, a lamp."""
+SHARP = (0.35, 0.7)
+"""How much a picture's detail changes from one pixel to the next, where it is wholly out of focus,
+and from where on it is sharp."""
+BLUR_SHARE = 0.2
+"""Likeness of any two pictures of which one is out of focus: slopes are found everywhere."""
 BLACK = 26.0
 """Level up to which rows and columns at the border are bars of a letterbox."""
 LIGHT_NOISE = 4.0
@@ -146,6 +162,22 @@ class Look:
         return np.asarray(100 * tint / (self.light + DIM)[..., None], np.float32)
 
     @cached_property
+    def burnt(self) -> Floats:
+        """1 for blocks without texture that are as light as any in the picture."""
+        faint, light, _ = BURNT
+        lightest = light * float(np.percentile(self.light, 98))
+        return np.asarray((self.weight < faint) & (self.light >= lightest), np.float32)
+
+    @cached_property
+    def blur(self) -> float:
+        """0 for a sharp picture, 1 for one out of focus."""
+        steps = (np.diff(self.detail, axis=axis) for axis in (0, 1))
+        change = sum(float(np.vdot(step, step)) for step in steps)
+        least, sharp = SHARP
+        apart = change / max(float(np.vdot(self.detail, self.detail)), 1e-6)
+        return min(max((sharp - apart) / (sharp - least), 0.0), 1.0)
+
+    @cached_property
     def spectra(self) -> tuple[Complex, Complex]:
         """Of the halved detail and of its square, padded so that shifts do not wrap."""
         import cv2
@@ -162,16 +194,24 @@ def unlikeness(a: Look, b: Look) -> float:
     standing = _alike(a, b, (0, 0), SEARCH)
     if standing >= PLAINLY:
         return 1 - standing
+    return min((1 - _shifted(a, b, standing)) / (1 - BLUR_SHARE * max(a.blur, b.blur)), 1.0)
+
+
+def _shifted(a: Look, b: Look, standing: float) -> float:
+    """How alike two pictures are, standing or under their best shift."""
     shift, correlation = whole_shift(a, b)
-    if max(map(abs, shift)) <= SEARCH or correlation < LEAST_CORRELATION:
-        return 1 - standing
-    return 1 - max(standing, _alike(a, b, shift, SEARCH - 1))
+    far = float(_inside(a.energy.shape, shift).mean()) < FAR
+    least = LEAST_FAR_CORRELATION if far else LEAST_CORRELATION
+    if max(map(abs, shift)) <= SEARCH or correlation < least:
+        return standing
+    return max(standing, _alike(a, b, shift, SEARCH - 1))
 
 
 def _alike(a: Look, b: Look, shift: Shift, search: int) -> float:
     """How much of `a` is found in `b` under a shift: its texture, its light, its colours."""
     inside = _inside(a.energy.shape, shift) * np.maximum(a.shown, b.shown)
     light = _moved(b.light, shift)
+    inside = _not_hidden(a, b, light, shift, inside)
     fine = _same_texture(a, b, shift, search)
     texture = np.maximum(a.weight, _moved(b.weight, shift)) * inside
     flat = FLAT_SHARE * (inside - texture)
@@ -180,11 +220,20 @@ def _alike(a: Look, b: Look, shift: Shift, search: int) -> float:
     found = float((texture * fine + flat * near).sum()) / whole
     exact = float((texture * _exact(fine) + flat * near).sum()) / whole
     coarse, strength = _correlation(a.light[inside > 0], light[inside > 0])
-    share = LIGHT_SHARE * strength
+    wide = min(1.0, 2 * float(inside.mean()))
+    share = LIGHT_SHARE * strength * wide
     same, colourful = _same_colour(a.colour, _moved(b.colour, shift), inside)
-    hue = COLOUR_SHARE * colourful
+    hue = COLOUR_SHARE * colourful * wide
     alike = found + EXACT_SHARE * exact + share * max(coarse, 0.0) + hue * same
     return alike / (1 + EXACT_SHARE + share + hue)
+
+
+def _not_hidden(a: Look, b: Look, light: Floats, shift: Shift, inside: Floats) -> Floats:
+    """What is inside, less what a blaze hides in one of the pictures: an explosion, a flash."""
+    lighter, by = a.light - light, BURNT[2]
+    blazes = (a.burnt * (lighter > by), _moved(b.burnt, shift) * (lighter < -by))
+    left = inside * (1 - np.maximum(*blazes))
+    return left if left.sum() > LEAST_KNOWN * inside.sum() else inside
 
 
 def _exact(likeness: Floats) -> Floats:
@@ -221,10 +270,19 @@ def _correlation(a: Floats, b: Floats) -> tuple[float, float]:
 def _same_colour(a: Floats, b: Floats, inside: Floats) -> tuple[float, float]:
     """How much of two pictures has the same colour, and how much that says: of grey, nothing."""
     area = max(float(inside.sum()), 1e-6)
-    apart = np.sqrt(((a - b) ** 2).sum(axis=2))
+    apart = np.sqrt(((a - b + _cast(a, b, inside)) ** 2).sum(axis=2))
     same = float((inside * np.clip(1 - apart / COLOUR_RANGE, 0, 1)).sum()) / area
     strong = max(float((inside[..., None] * side**2).sum()) / area for side in (a, b))
     return same, strong / (strong + COLOUR_NOISE**2)
+
+
+def _cast(a: Floats, b: Floats, inside: Floats) -> Floats:
+    """By how much the second picture as a whole is bluer and redder, as far as that is light."""
+    known = inside > 0
+    if not known.any():
+        return np.zeros(2, np.float32)
+    cast = np.median((b - a)[known], axis=0)
+    return np.asarray(cast * min(1.0, CAST / max(float(np.hypot(*cast)), 1e-6)), np.float32)
 
 
 def _between_bars(brightest: Floats) -> NDArray[np.bool_]:
