@@ -27,6 +27,7 @@ from finetune.data.index import build_index
 from finetune.data.stores import index_folder
 from finetune.data.survival import Survival, survival
 from finetune.errors import EngineError
+from finetune.models.config import STDiT2Config
 from finetune.ranks import rank_and_world
 from finetune.samples.examples import PROMPTS
 
@@ -45,8 +46,9 @@ class Data(NamedTuple):
 def plan(recipe: Recipe, *, gpu: str | None = None, gpus: int = 1) -> str:
     """The plan as text, for a GPU of the table or "cpu" (none: the CPU if the recipe says so).
 
-    Raises EngineError if no batch fits the GPU.
+    Raises EngineError if no batch fits the GPU, ConfigError for a network that cannot be.
     """
+    STDiT2Config.of(recipe.network, text_tokens=recipe.text_tokens)
     card = device_called(gpu or (CPU if recipe.device == "cpu" else "h100"), recipe)
     data = _here(recipe)
     clips = sum(s * bucket.batch for bucket, s in shares(recipe.buckets, data).items())

@@ -248,16 +248,7 @@ def new_model(recipe: Recipe) -> STDiT2:
     """The network that training starts from: random, or read from `init`."""
     if recipe.init != "random":
         return _read_model(recipe)
-    shape = recipe.network
-    config = STDiT2Config(
-        depth=shape.depth,
-        hidden_size=shape.hidden_size,
-        num_heads=shape.num_heads,
-        caption_channels=shape.caption_channels,
-        model_max_length=recipe.text_tokens,
-        round_scalars=shape.round_scalars,
-    )
-    return STDiT2(config)
+    return STDiT2(STDiT2Config.of(recipe.network, text_tokens=recipe.text_tokens))
 
 
 def _read_model(recipe: Recipe) -> STDiT2:

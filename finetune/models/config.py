@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
+from finetune.config import Network
 from finetune.errors import ConfigError
 
 
@@ -33,6 +35,18 @@ class STDiT2Config:
                 f"hidden_size {self.hidden_size} must be a multiple of 12 and of twice "
                 f"num_heads ({self.num_heads}): choose another of the two"
             )
+
+    @classmethod
+    def of(cls, network: Network, *, text_tokens: int) -> Self:
+        """What a recipe asks for; raises ConfigError for a shape that cannot be."""
+        return cls(
+            depth=network.depth,
+            hidden_size=network.hidden_size,
+            num_heads=network.num_heads,
+            caption_channels=network.caption_channels,
+            model_max_length=text_tokens,
+            round_scalars=network.round_scalars,
+        )
 
     @property
     def head_dim(self) -> int:

@@ -12,7 +12,7 @@ from finetune.__main__ import main
 from finetune.config import Bucket, Network, load_recipe
 from finetune.cost import GPUS, WITH_KERNELS, cost, memory_gib, parameters, this_cpu
 from finetune.data.survival import Survival
-from finetune.errors import EngineError
+from finetune.errors import ConfigError, EngineError
 from finetune.models.config import STDiT2Config
 from finetune.models.stdit2 import STDiT2
 from finetune.plan import Data, plan, shares, what_fits
@@ -48,6 +48,11 @@ def test_the_plan_names_what_fits(make_recipe: MakeRecipe) -> None:
         plan(big, gpu="a100-40", gpus=1)
     with pytest.raises(EngineError, match="no GPU 'h1000'"):
         plan(big, gpu="h1000", gpus=1)
+
+
+def test_a_network_that_cannot_be_is_refused(make_recipe: MakeRecipe) -> None:
+    with pytest.raises(ConfigError, match="hidden_size 50 must be a multiple of 12"):
+        plan(make_recipe(network=Network(hidden_size=50)))
 
 
 def test_memory_and_speed_are_those_measured_on_an_h200(make_recipe: MakeRecipe) -> None:
