@@ -98,6 +98,12 @@ class Look:
         return np.asarray(tiny, np.float32)
 
     @cached_property
+    def relief(self) -> tuple[Floats, float]:
+        """`tiny` without its mean, and the sum of its squares."""
+        relief = self.tiny - self.tiny.mean()
+        return relief, float(np.vdot(relief, relief))
+
+    @cached_property
     def _texture(self) -> tuple[Floats, Floats]:
         import cv2
 
@@ -171,6 +177,7 @@ def unlikeness(a: Look, b: Look) -> float:
 def _alike(a: Look, b: Look, shift: Shift, search: int) -> float:
     """How much of `a` is found in `b` under a shift: its texture, its light, its colours."""
     inside = _inside(a.energy.shape, shift) * np.maximum(a.shown, b.shown)
+    seen = inside > 0
     light = _moved(b.light, shift)
     fine = _same_texture(a, b, shift, search)
     texture = np.maximum(a.weight, _moved(b.weight, shift)) * inside
@@ -179,7 +186,7 @@ def _alike(a: Look, b: Look, shift: Shift, search: int) -> float:
     whole = max(float((texture + flat).sum()), 1e-6)
     found = float((texture * fine + flat * near).sum()) / whole
     exact = float((texture * _exact(fine) + flat * near).sum()) / whole
-    coarse, strength = _correlation(a.light[inside > 0], light[inside > 0])
+    coarse, strength = _correlation(a.light[seen], light[seen])
     share = LIGHT_SHARE * strength
     same, colourful = _same_colour(a.colour, _moved(b.colour, shift), inside)
     hue = COLOUR_SHARE * colourful
@@ -199,10 +206,12 @@ def _same_texture(a: Look, b: Look, around: Shift, search: int) -> Floats:
     height, width = a.small.shape
     margin = max(map(abs, around)) + search
     border = cv2.copyMakeBorder(b.detail, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
-    best = np.zeros_like(a.energy)
+    detail, best = a.detail, np.zeros_like(a.energy)
+    together = np.empty_like(detail)
     for right, down in product(range(-search, search + 1), repeat=2):
         x, y = margin + around[0] + right, margin + around[1] + down
-        best = cv2.max(best, by_block(a.detail * border[y : y + height, x : x + width]))
+        cv2.multiply(detail, border[y : y + height, x : x + width], together)
+        cv2.max(best, by_block(together), best)
     return np.minimum(best / np.maximum(a.energy, LEAST_ENERGY), 1)
 
 
@@ -229,8 +238,10 @@ def _same_colour(a: Floats, b: Floats, inside: Floats) -> tuple[float, float]:
 
 def _between_bars(brightest: Floats) -> NDArray[np.bool_]:
     """Which blocks along a side lie between its bars, by the brightest pixel of each line."""
-    lines = np.flatnonzero(brightest > BLACK)
     blocks = np.arange(len(brightest) // BLOCK) * BLOCK
+    if min(brightest[0], brightest[-1]) > BLACK:
+        return np.ones(len(blocks), bool)
+    lines = np.flatnonzero(brightest > BLACK)
     if not len(lines):
         return np.zeros(len(blocks), bool)
     first, last = int(lines[0]), int(lines[-1])
