@@ -7,9 +7,11 @@ back at once (a flash), what the whole neighbourhood does (noise), and leaves ou
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import count
 from typing import ClassVar
 
@@ -70,12 +72,12 @@ class HoldAware(Detector):
     def begin(self, video: Video) -> Observe:
         import cv2
 
-        compare, mixed = _Comparing(), _mixing()
+        compare, mixed = _Comparing(video.time_base), _mixing()
 
         def look(frame: ReducedFrame) -> Sequence[float]:
             contrast = float(cv2.meanStdDev(frame.luma)[1][0, 0])
-            seconds, now = float(frame.pts * video.time_base), Look(frame.luma, frame.tint)
-            return *compare(frame.number, seconds, now, contrast), contrast, *mixed(now)
+            now = Look(frame.luma, frame.tint)
+            return *compare(frame.number, frame.pts, now, contrast), contrast, *mixed(now)
 
         return look
 
@@ -137,7 +139,8 @@ class _Comparing:
     """Gives each frame's unlikeness to the one before, how many frames ago it was seen, and how
     many frames before it are its mixtures with what was before them."""
 
-    def __init__(self) -> None:
+    def __init__(self, time_base: Fraction) -> None:
+        self.time_base = time_base
         self.recent: deque[tuple[int, Look]] = deque(maxlen=3)
         """The last pictures that differ, and the last frame that showed each."""
         self.kept: deque[tuple[int, float, Look]] = deque(maxlen=3)
@@ -145,7 +148,7 @@ class _Comparing:
         self.spread = 0.0
 
     def __call__(
-        self, number: int, seconds: float, now: Look, contrast: float
+        self, number: int, pts: int, now: Look, contrast: float
     ) -> tuple[float, float, float]:
         widest, self.spread = max(contrast, self.spread), contrast
         if not self.recent or self.recent[-1][1].luma.shape != now.luma.shape:
@@ -158,7 +161,7 @@ class _Comparing:
         if moved < GATE * max(widest, DARK):
             self.recent[-1] = number, last if moved <= 0.5 else now
             return 0.0, 0.0, 0.0
-        return self._compared(number, seconds, now)
+        return self._compared(number, float(pts * self.time_base), now)
 
     def _compared(self, number: int, seconds: float, now: Look) -> tuple[float, float, float]:
         last = self.recent[-1][1]
@@ -194,7 +197,7 @@ def is_mixture(old: Look, middle: Look, new: Look) -> bool:
     beside = part - share * way
     inside = BLENDED[0] < share < BLENDED[1]
     between = inside and float(np.vdot(beside, beside)) < BESIDE**2 * long
-    return between and not _one_picture(old.tiny, new.tiny)
+    return between and not _one_picture(old, new)
 
 
 def _mixing() -> Callable[[Look], list[float]]:
@@ -234,23 +237,23 @@ def _step(far: int) -> int:
 
 def _is_crossfade(old: Look, middle: Look, new: Look) -> bool:
     """Whether the middle one of three pictures is a crossfade from the first to the last."""
-    way, part = new.tiny - old.tiny, middle.tiny - old.tiny
+    way = new.tiny - old.tiny
     long = float(np.vdot(way, way))
     if long < 4.0 * way.size:
         return False
+    part = middle.tiny - old.tiny
     share = float(np.vdot(way, part)) / long
-    beside = part - share * way
-    if not 0.25 < share < 0.75 or float(np.vdot(beside, beside)) > MIXED**2 * long:
+    if not 0.25 < share < 0.75:
         return False
-    return not _one_picture(old.tiny, new.tiny)
+    beside = part - share * way
+    return float(np.vdot(beside, beside)) <= MIXED**2 * long and not _one_picture(old, new)
 
 
-def _one_picture(a: Floats, b: Floats) -> bool:
+def _one_picture(a: Look, b: Look) -> bool:
     """Whether one is the other in another light, or black: a fade of one picture, not of two."""
-    a, b = a - a.mean(), b - b.mean()
-    spread = float(np.vdot(a, a)), float(np.vdot(b, b))
-    dark = min(spread) < a.size * DARK**2
-    return dark or float(np.vdot(a, b)) > 0.6 * float(np.sqrt(spread[0] * spread[1]))
+    (one, spread), (other, its) = a.relief, b.relief
+    dark = min(spread, its) < one.size * DARK**2
+    return dark or float(np.vdot(one, other)) > 0.6 * math.sqrt(spread * its)
 
 
 def _dissolves(mixed: Sequence[Floats]) -> list[Stretch]:

@@ -114,6 +114,12 @@ class Look:
         return np.asarray(tiny, np.float32)
 
     @cached_property
+    def relief(self) -> tuple[Floats, float]:
+        """`tiny` without its mean, and the sum of its squares."""
+        relief = self.tiny - self.tiny.mean()
+        return relief, float(np.vdot(relief, relief))
+
+    @cached_property
     def _texture(self) -> tuple[Floats, Floats]:
         import cv2
 
@@ -212,20 +218,27 @@ def _alike(a: Look, b: Look, shift: Shift, search: int) -> float:
     inside = _inside(a.energy.shape, shift) * np.maximum(a.shown, b.shown)
     light = _moved(b.light, shift)
     inside = _not_hidden(a, b, light, shift, inside)
-    fine = _same_texture(a, b, shift, search)
-    texture = np.maximum(a.weight, _moved(b.weight, shift)) * inside
-    flat = FLAT_SHARE * (inside - texture)
-    near = 1 - np.minimum(np.abs(a.light - light) / FLAT_RANGE, 1)
-    whole = max(float((texture + flat).sum()), 1e-6)
-    found = float((texture * fine + flat * near).sum()) / whole
-    exact = float((texture * _exact(fine) + flat * near).sum()) / whole
-    coarse, strength = _correlation(a.light[inside > 0], light[inside > 0])
-    wide = min(1.0, 2 * float(inside.mean()))
+    seen, wide = inside > 0, min(1.0, 2 * float(inside.mean()))
+    found, exact = _found_again(a, b, light, shift, search, inside)
+    coarse, strength = _correlation(a.light[seen], light[seen])
     share = LIGHT_SHARE * strength * wide
     same, colourful = _same_colour(a.colour, _moved(b.colour, shift), inside)
     hue = COLOUR_SHARE * colourful * wide
     alike = found + EXACT_SHARE * exact + share * max(coarse, 0.0) + hue * same
     return alike / (1 + EXACT_SHARE + share + hue)
+
+
+def _found_again(
+    a: Look, b: Look, light: Floats, shift: Shift, search: int, inside: Floats
+) -> tuple[float, float]:
+    """Share of the texture, and of flat areas by their light, that is found, and found exactly."""
+    fine = _same_texture(a, b, shift, search)
+    texture = np.maximum(a.weight, _moved(b.weight, shift)) * inside
+    flat = FLAT_SHARE * (inside - texture)
+    near = flat * (1 - np.minimum(np.abs(a.light - light) / FLAT_RANGE, 1))
+    whole = max(float((texture + flat).sum()), 1e-6)
+    found, exact = (float((texture * part + near).sum()) for part in (fine, _exact(fine)))
+    return found / whole, exact / whole
 
 
 def _not_hidden(a: Look, b: Look, light: Floats, shift: Shift, inside: Floats) -> Floats:
@@ -248,10 +261,12 @@ def _same_texture(a: Look, b: Look, around: Shift, search: int) -> Floats:
     height, width = a.small.shape
     margin = max(map(abs, around)) + search
     border = cv2.copyMakeBorder(b.detail, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
-    best = np.zeros_like(a.energy)
+    detail, best = a.detail, np.zeros_like(a.energy)
+    together = np.empty_like(detail)
     for right, down in product(range(-search, search + 1), repeat=2):
         x, y = margin + around[0] + right, margin + around[1] + down
-        best = cv2.max(best, by_block(a.detail * border[y : y + height, x : x + width]))
+        cv2.multiply(detail, border[y : y + height, x : x + width], together)
+        cv2.max(best, by_block(together), best)
     return np.minimum(best / np.maximum(a.energy, LEAST_ENERGY), 1)
 
 
@@ -287,8 +302,10 @@ def _cast(a: Floats, b: Floats, inside: Floats) -> Floats:
 
 def _between_bars(brightest: Floats) -> NDArray[np.bool_]:
     """Which blocks along a side lie between its bars, by the brightest pixel of each line."""
-    lines = np.flatnonzero(brightest > BLACK)
     blocks = np.arange(len(brightest) // BLOCK) * BLOCK
+    if min(brightest[0], brightest[-1]) > BLACK:
+        return np.ones(len(blocks), bool)
+    lines = np.flatnonzero(brightest > BLACK)
     if not len(lines):
         return np.zeros(len(blocks), bool)
     first, last = int(lines[0]), int(lines[-1])
