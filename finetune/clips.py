@@ -61,7 +61,7 @@ class Encode:
             self.texts.accelerate()
 
     def read(self, batch: Batch) -> Batch:
-        """With the captions' states, all encoded at once: eight take the time of one."""
+        """With the captions' states: read together they take a fraction of the time."""
         if self.texts is None or all(sample.states is not None for sample in batch.samples):
             return batch
         read = self.texts.encode([sample.caption for sample in batch.samples])

@@ -32,7 +32,7 @@ class Bucket:
     batch: int  # clips a step on each GPU
     micro: int = 0  # clips a backward pass, gradients summed in float32; 0: all of them at once
     keep: float = 1.0  # share of fitting clips that stay; the others go to the next shorter bucket
-    # blocks whose activations are made again in backward, for memory; true: all, a third slower
+    # blocks whose activations are made again in backward, for memory; true: all, a third longer
     recompute: bool | int = False
 
 
@@ -228,7 +228,7 @@ def parse_recipe(data: dict[str, Any], *, origin: str) -> Recipe:
     try:
         return TypeAdapter(Recipe).validate_json(json.dumps(data))  # JSON: lists may be tuples
     except ValidationError as error:
-        lines = [_describe(problem, data) for problem in error.errors()]
+        lines = dict.fromkeys(_describe(problem, data) for problem in error.errors())
         raise ConfigError(f"{origin}: " + "; ".join(lines)) from error
 
 
@@ -238,8 +238,14 @@ def _describe(problem: Any, data: dict[str, Any]) -> str:
     *parents, last = path or ["recipe"]  # what is left out names one of several kinds
     dotted = ".".join(map(str, path))
     if problem["type"] == "unexpected_keyword_argument":
+        if last in (f.name for f in dataclasses.fields(Bucket)) and not parents:
+            return f"{dotted!r} is a bucket's own setting: name it as 'buckets.0.{last}'"
         near = difflib.get_close_matches(str(last), _keys_at(parents), n=1, cutoff=0)
         return f"unknown key {dotted!r}: did you mean {near[0]!r}?"
+    if last in ("bool", "int"):  # the kinds that one setting may have
+        return (
+            f"{'.'.join(map(str, parents))} = {problem['input']!r}: true, false or a whole number"
+        )
     if problem["type"] == "missing":
         return f"key {dotted!r} is missing"
     return f"{dotted} = {problem['input']!r}: {problem['msg'].lower()}"

@@ -48,14 +48,14 @@ class Measured:
     token_bytes: int  # activations a token
 
 
-# 3.08 clips/s of 32 frames and 1.54 of 64 on 2026-11-26: 52 % of the 785 TFLOP/s that a large
+# 3.08 clips/s of 32 frames and 1.54 of 64 on 2026-11-26: 51 % of the 785 TFLOP/s that a large
 # product reaches there, 41 % of the data sheet's; peaks of 71.1 and 126.7 GiB.
 WITH_KERNELS = Measured(0.41, 1_980_000)
 PLAIN = Measured(0.24, 2_260_000)  # PyTorch alone, its blocks compiled
 # tiny/cpu on two idle threads: 33 %; small products, and much between them
 ON_CPU = Measured(0.3, 2_260_000)
-# of 64 frames with all blocks recomputed, 23.8 GiB: one block at a time, and the others' inputs
-RECOMPUTED_BLOCKS = 1.3
+RECOMPUTED = 0.3  # of a block's activations: the inputs that all recomputed ones keep, together
+ONLINE_GIB = 9.4  # T5 and the VAE in the step: 80.5 of 71.1 GiB on 2026-11-26
 STATE_BYTES = 22  # a parameter: bf16 weights, float32 weights, gradients, two moments, average
 RESERVE_GIB = 3.0  # context, allocator, one clip's batch
 
@@ -114,9 +114,11 @@ def memory_gib(bucket: Bucket, recipe: Recipe, gpus: int, micro: int) -> float:
     states = parameters(network) * (6 + (STATE_BYTES - 6) / split)
     share = network.depth * network.hidden_size / (28 * 1152)
     again = recipe.recomputed(bucket)
-    blocks = network.depth - again + (RECOMPUTED_BLOCKS if again else 0)
-    kept = on_gpu(recipe).token_bytes * share * min(1, blocks / network.depth)
-    return (states + micro * cost(bucket, recipe).tokens * kept) / GIB + RESERVE_GIB
+    # the first ones are recomputed last, one at a time, when what the others kept is gone
+    blocks = max(network.depth - again, 1) + RECOMPUTED * again / network.depth
+    kept = on_gpu(recipe).token_bytes * share * blocks / network.depth
+    online = ONLINE_GIB if recipe.source == "pixels" else 0.0
+    return (states + micro * cost(bucket, recipe).tokens * kept) / GIB + RESERVE_GIB + online
 
 
 def on_gpu(recipe: Recipe) -> Measured:

@@ -39,12 +39,13 @@ def check(recipe: Recipe) -> None:
                 f"bucket {bucket.resolution} x {bucket.frames} is named twice: a clip is in one of "
                 "them, take the other out"
             )
+    _check_numbers(recipe)
+    for bucket in recipe.buckets:
         if not 0 <= recipe.recomputed(bucket) <= recipe.network.depth:
             raise ConfigError(
                 f"bucket {bucket.resolution} x {bucket.frames} has recompute {bucket.recompute}: "
-                f"choose blocks of the network's {recipe.network.depth}, or true for all"
+                f"choose 0 to {recipe.network.depth}, the network's blocks, or true for all"
             )
-    _check_numbers(recipe)
     for name in PLACES:
         if not getattr(recipe, name).strip():
             raise ConfigError(f"{name} is empty: name a folder, or what else it takes")

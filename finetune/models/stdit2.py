@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["STDiT2", "STDiT2Config"]
 
+GRAPHS = 1024
+"""Of a compiled block, at most: a bucket has 17 shapes or so, each three graphs."""
+
 
 class Scalars(NamedTuple):
     """What the network is told in numbers; [B] float32 each."""
@@ -87,7 +90,13 @@ class STDiT2(nn.Module):
         return self
 
     def compile_blocks(self) -> Self:
-        """Compile the block, once for all: the blocks share one graph a shape of input."""
+        """Compile the block, once for all: the blocks share a graph for each shape of input.
+
+        There is one with gradients, one without, and one that recomputes, where they are needed.
+        """
+        limits = torch._dynamo.config  # eight as they come: fewer than a dataset has shapes
+        limits.cache_size_limit = max(GRAPHS, limits.cache_size_limit)
+        limits.accumulated_cache_size_limit = max(GRAPHS, limits.accumulated_cache_size_limit)
         for block in self.blocks:
             block.compile(fullgraph=True, dynamic=False)
         return self

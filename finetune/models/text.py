@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from finetune.models.digest import weights_digest
 
@@ -34,10 +35,14 @@ class TextStates(NamedTuple):
 class TextEncoder:
     """Captions to states; frozen."""
 
-    def __init__(self, network: nn.Module, tokenizer: Any, *, tokens: int = TOKENS) -> None:
+    def __init__(
+        self, network: nn.Module, tokenizer: Any, *, tokens: int = TOKENS, micro_batch: int = 8
+    ) -> None:
         self.network: Any = network.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.tokens = tokens
+        self.micro_batch = micro_batch  # captions in memory at once
+        self._compiled = False
         self._digest: str | None = None
 
     @classmethod
@@ -102,6 +107,7 @@ class TextEncoder:
         """Compile the blocks, which share a graph: else launching them is what takes time."""
         for block in self.network.encoder.block:
             block.compile(dynamic=False)
+        self._compiled = True
         return self
 
     @torch.no_grad()
@@ -115,9 +121,24 @@ class TextEncoder:
             truncation=True,
             return_tensors="pt",
         ).to(self.network.device)
-        output = self.network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+        ids, mask = batch["input_ids"], batch["attention_mask"]
         cut = [max(0, len(ids) - self.tokens) for ids in whole]
-        return TextStates(output.last_hidden_state.float(), batch["attention_mask"].bool(), cut)
+        return TextStates(self._states(ids, mask), mask.bool(), cut)
+
+    def _states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """A micro-batch at a time; all of one size if compiled, the last filled with padding."""
+        done = []
+        for part, seen in zip(
+            *(torch.split(x, self.micro_batch) for x in (ids, mask)), strict=True
+        ):
+            missing = self.micro_batch - len(part) if self._compiled else 0
+            filled = (F.pad(x, (0, 0, 0, missing)) for x in (part, seen))
+            done.append(self._read(*filled)[: len(part)])
+        return torch.cat(done)
+
+    def _read(self, ids: Tensor, mask: Tensor) -> Tensor:
+        states: Tensor = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states.float()
 
 
 def _trained_tokenizer(captions: Sequence[str]) -> Any:

@@ -136,7 +136,7 @@ def worst(one: list[float], two: list[float]) -> float:
 def main(
     work: Annotated[Path, typer.Option(help="a folder with 40 GB free")] = Path("/tmp/check"),
     batch: int = 4,
-    recompute: Annotated[bool, typer.Option(help="less memory, a third slower")] = True,
+    recompute: Annotated[bool, typer.Option(help="less memory, a third longer")] = True,
     compile_: Annotated[bool, typer.Option("--compile")] = False,
     engines: Annotated[str, typer.Option(help=", ".join(ENGINES))] = "torch,colossalai",
     resume: Annotated[bool, typer.Option(help="two steps more from the checkpoint")] = True,

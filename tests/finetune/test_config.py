@@ -61,6 +61,18 @@ def test_what_colossalai_cannot_do_names_what_it_can(
         ("steps=1.5", "steps"),
         ("buckets.0.batch=0", "batch must|must be at least 1"),
         ("buckets.0.micro=9", "micro 9"),
+        (
+            "recompute=true",
+            "'recompute' is a bucket's own setting: name it as 'buckets.0.recompute'",
+        ),
+        (
+            "buckets.0.recompute=99",
+            "recompute 99: choose 0 to [0-9]+, the network's blocks, or true",
+        ),
+        ("buckets.0.recompute=-1", "recompute -1: choose 0 to"),
+        ("buckets.0.recompute=1.5", "^[^;]*recompute = 1.5: true, false or a whole number$"),
+        ("buckets.0.recompute='all'", "recompute = 'all': true, false or a whole number"),
+        ("network.depth=-1", "network.depth is -1"),
         ("engine=torhc", "engine = 'torhc'"),
         ("strategy=zero2", "has no strategy 'zero2'"),
         ("precision=float16", "loss scaler"),

@@ -44,7 +44,7 @@ def test_the_plan_names_what_fits(make_recipe: MakeRecipe) -> None:
     )
     with pytest.raises(EngineError, match="micro = 2 fits"):
         plan(big, gpu="h200", gpus=1)
-    with pytest.raises(EngineError, match="micro = 1 with recompute = 19 fits"):
+    with pytest.raises(EngineError, match="micro = 1 with recompute = 18 fits"):
         plan(big, gpu="a100-40", gpus=1)
     with pytest.raises(EngineError, match="no GPU 'h1000'"):
         plan(big, gpu="h1000", gpus=1)
@@ -64,7 +64,7 @@ def test_memory_and_speed_are_those_measured_on_an_h200(make_recipe: MakeRecipe)
         assert rate == pytest.approx(speed, rel=0.03)
     for blocks, peak in ((17, 61.9), (True, 23.8)):
         bucket = Bucket(resolution="360p", frames=64, batch=4, recompute=blocks)
-        assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.08)
+        assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.01)
 
 
 def test_buckets_take_turns_by_their_clips() -> None:
@@ -113,7 +113,7 @@ def test_want_of_memory_says_which_batch_fits(
     ):
         raise torch.OutOfMemoryError("tried 9 GiB")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 40 * 2**30))
-    assert "micro = 1 with recompute = 21 fits" in what_fits(recipe, cuda)
+    assert "micro = 1 with recompute = 20 fits" in what_fits(recipe, cuda)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 8 * 2**30))
     assert "take a larger GPU" in what_fits(recipe, cuda)
 

@@ -23,6 +23,7 @@ from finetune.config import Bucket, Guard, Published, Recipe, Schedule, Validati
 from finetune.data.loader import Loading
 from finetune.engines.engine import Replicated
 from finetune.errors import CacheError, CheckpointError, ConfigError, TrainingStopped
+from finetune.models.blocks import Block, Conditions
 from finetune.models.stdit2 import STDiT2
 from finetune.models.text import TextEncoder, TextStates
 from finetune.run import Run
@@ -82,6 +83,24 @@ def test_micro_batches_add_up_to_the_full_batch(recipe: Recipe, tmp_path: Path) 
     assert losses(micro) == pytest.approx(losses(recipe), rel=1e-5)
     for name, value in final(recipe).items():
         torch.testing.assert_close(final(micro)[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_a_bucket_says_how_many_blocks_are_recomputed(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(recipe)
+    through, runs = Block._through, list[Block]()
+
+    def counted(block: Block, x: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+        runs.append(block)
+        return through(block, x, conditions)
+
+    monkeypatch.setattr(Block, "_through", counted)
+    (bucket,) = recipe.buckets
+    again = replace(recipe, out=str(tmp_path / "a"), buckets=(replace(bucket, recompute=True),))
+    train(again)
+    assert len(runs) == 2 * recipe.network.depth * recipe.steps
+    assert losses(again) == losses(recipe)
 
 
 def test_pixels_and_cache_train_the_same(recipe: Recipe, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_wide_attention_is_the_usual_one() -> None:
     torch.testing.assert_close(usual(x, temb=None), wanted)
 
 
-def test_only_norms_and_attentions_are_replaced_and_keep_their_weights() -> None:
+def test_norms_are_replaced_and_keep_their_weights() -> None:
     network = nn.Sequential(nn.Conv2d(4, 8, 3), nn.Sequential(nn.GroupNorm(2, 8), nn.SiLU()))
     before = dict(network.state_dict())
     use_channels_last(network)

@@ -41,6 +41,29 @@ def test_a_caption_means_the_same_in_any_company(encoder: TextEncoder) -> None:
     torch.testing.assert_close(alone.states[0], together.states[0])
 
 
+def test_micro_batches_change_nothing_and_compiled_ones_are_of_one_size(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captions = [f"{CAPTIONS[n % 2]} {n}" for n in range(5)]
+    wanted = encoder.encode(captions).states
+    parts = TextEncoder(encoder.network, encoder.tokenizer, tokens=24, micro_batch=2)
+    torch.testing.assert_close(parts.encode(captions).states, wanted)
+
+    sizes, read = list[int](), TextEncoder._read
+
+    def counted(self: TextEncoder, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(ids))
+        return read(self, ids, mask)
+
+    monkeypatch.setattr(TextEncoder, "_read", counted)
+    compiled = list[object]()
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: compiled.append(self))
+    parts.accelerate()
+    torch.testing.assert_close(parts.encode(captions).states, wanted)
+    assert sizes == [2, 2, 2]
+    assert compiled == list(encoder.network.encoder.block)
+
+
 def test_what_is_cut_off_is_counted(encoder: TextEncoder) -> None:
     states, mask, cut = encoder.encode([" ".join(CAPTIONS * 20), ""])
     assert states.shape[1] == 24

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from finetune.kernels.channels_last import WideAttention
 from finetune.models.vae import SCALE, VAE
 
 pytest.importorskip("diffusers")
@@ -48,6 +49,10 @@ def test_the_accelerated_vae_is_the_same_one(vae: VAE) -> None:
         fast.encode_moments(frames()), vae.encode_moments(frames()), rtol=1e-4, atol=1e-6
     )
     assert fast.digest == vae.digest
+    kinds = [type(module) for module in fast.network.modules()]
+    assert torch.nn.GroupNorm not in kinds
+    processors = fast.network.attn_processors.values()
+    assert {type(processor) for processor in processors} == {WideAttention}
 
 
 def test_odd_sizes_round_down(vae: VAE) -> None:
