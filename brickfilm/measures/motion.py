@@ -13,8 +13,20 @@ from brickfilm.media import ReducedFrame
 from brickfilm.observe import Measure, Observe, Rows, Scores
 from brickfilm.records import Video
 
+ROOM = 32
+"""Pixels a side that OpenCV's flow needs: with wide pictures of fewer lines it crashes."""
 MOVING = 0.9
 """Quantile of the flow over the picture: a figure that moves fills a tenth of it."""
+
+
+def _roomy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Large enough for the flow, its last line and column repeated."""
+    import cv2
+
+    below, beside = (max(0, ROOM - side) for side in image.shape)
+    if not below and not beside:
+        return image
+    return np.asarray(cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +50,13 @@ class Motion(Measure):
         def look(frame: ReducedFrame) -> Sequence[float]:
             nonlocal before
             height, width = frame.luma.shape
-            small = cv2.resize(frame.luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+            half = max(1, width // 2), max(1, height // 2)
+            small = cv2.resize(frame.luma, half, interpolation=cv2.INTER_AREA)
             last, before = before, small
             if last is None or last.shape != small.shape or np.array_equal(last, small):
                 return (0.0,)
-            moved = flow.calc(last, small, None)
-            speed = cv2.magnitude(moved[..., 0], moved[..., 1])
+            moved = flow.calc(_roomy(last), _roomy(small), None)
+            speed = cv2.magnitude(moved[..., 0], moved[..., 1])[: height // 2, : width // 2]
             return (float(np.quantile(speed[::2, ::2], MOVING)) / small.shape[0],)
 
         return look

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.errors import MediaError
 from brickfilm.media.decode import Film, Frame, plane
 
 SMALLEST_WIDTH = 200
@@ -17,6 +18,9 @@ SMALLEST_WIDTH = 200
 
 Halving is exact averaging of two by two and costs 0.07 ms at 720p; other factors cost five times
 as much, which is a quarter of decoding."""
+
+LEAST_SIDE = 16
+"""Pixels of the small frame's shorter side, below which nothing can be told from it."""
 
 CELL = 16
 """Pixels of the small frame along the side of a cell of `tint`."""
@@ -90,8 +94,15 @@ def reduce_frame(frame: Frame) -> ReducedFrame:
     def turned(image: Plane) -> Plane:
         return np.rot90(image, turns) if turns else image
 
-    told = frame.number, frame.pts, frame.duration, frame.size
-    return ReducedFrame(*told, small(0), small, glanced)
+    luma = small(0)
+    if min(luma.shape) < LEAST_SIDE:
+        told = " x ".join(map(str, frame.size))
+        raise MediaError(
+            f"frame {frame.number} is {told} pixels: too few, or too long and thin, "
+            "to find shots in; scale or crop the film first"
+        )
+    told_of = frame.number, frame.pts, frame.duration, frame.size
+    return ReducedFrame(*told_of, luma, small, glanced)
 
 
 def _cells(image: Plane, side: int) -> Plane:

@@ -66,13 +66,16 @@ EXACT = (0.75, 0.95)
 BURNT = (0.35, 0.8, 15.0)
 """A block that a blaze hides: texture that it has at most, light that it has at least as a share of
 the picture's lightest, and levels by which it is lighter than the other picture's."""
-LEAST_KNOWN = 0.05
-"""Share of a picture that a blaze must leave to be looked past."""
+LEAST_KNOWN = 0.4
+"""Share of what is compared that a blaze must leave to be looked past: a cut to a white wall is no
+blaze, though a subtitle stays."""
 CAST = 10.0
 """Colour, in percent of the light, by which a whole picture may change: white balance, a lamp."""
 SHARP = (0.35, 0.7)
 """How much a picture's detail changes from one pixel to the next, where it is wholly out of focus,
 and from where on it is sharp."""
+LEAST_DETAIL = 1e-3
+"""Mean square of a picture's detail below which it says nothing of focus."""
 BLUR_SHARE = 0.2
 """Likeness of any two pictures of which one is out of focus: slopes are found everywhere."""
 BLACK = 26.0
@@ -86,7 +89,7 @@ class Look:
     """A picture made ready to be compared: light and contrast divided out."""
 
     luma: NDArray[np.uint8]
-    """[H, W], 200 to 399 wide."""
+    """[H, W], 16 pixels or more a side; of most films 200 to 399 wide."""
     tint: NDArray[np.uint8] | None = None
     """Blue and red of each block, [h, w, 2]; without it a picture is grey."""
 
@@ -169,19 +172,21 @@ class Look:
 
     @cached_property
     def burnt(self) -> Floats:
-        """1 for blocks without texture that are as light as any in the picture."""
+        """1 for blocks without texture that are about as light as any in the picture."""
         faint, light, _ = BURNT
         lightest = light * float(np.percentile(self.light, 98))
         return np.asarray((self.weight < faint) & (self.light >= lightest), np.float32)
 
     @cached_property
     def blur(self) -> float:
-        """0 for a sharp picture, 1 for one out of focus."""
+        """0 for a sharp picture, or one without detail, to 1 for one out of focus."""
+        strength = float(np.vdot(self.detail, self.detail))
+        if strength < LEAST_DETAIL * self.detail.size:
+            return 0.0
         steps = (np.diff(self.detail, axis=axis) for axis in (0, 1))
         change = sum(float(np.vdot(step, step)) for step in steps)
         least, sharp = SHARP
-        apart = change / max(float(np.vdot(self.detail, self.detail)), 1e-6)
-        return min(max((sharp - apart) / (sharp - least), 0.0), 1.0)
+        return min(max((sharp - change / strength) / (sharp - least), 0.0), 1.0)
 
     @cached_property
     def spectra(self) -> tuple[Complex, Complex]:

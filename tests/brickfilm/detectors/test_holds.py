@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from brickfilm.detectors import HoldAware
 from brickfilm.detectors.holds.fades import fades, without
-from brickfilm.detectors.holds.likeness import Look, unlikeness
+from brickfilm.detectors.holds.likeness import (
+    LEAST_CORRELATION,
+    LEAST_FAR_CORRELATION,
+    Look,
+    unlikeness,
+    whole_shift,
+)
 from brickfilm.media import opened
 from brickfilm.observe import Rows, observe, unpacked
 from brickfilm.render import BrickFilm, Shot, Truth
@@ -211,18 +217,57 @@ def test_a_blaze_hides_most_of_a_picture_and_is_no_cut() -> None:
     assert unlikeness(Look(OTHER.copy()), Look(blaze)) > HoldAware().threshold + 0.1
 
 
-def test_pictures_out_of_focus_are_told_apart() -> None:
+def blurred(seed: int, sigma: float) -> Look:
+    """Noise out of focus, in full contrast."""
     import cv2
 
-    sharp = [np.random.default_rng(n).integers(0, 256, (180, 320), np.uint8) for n in (0, 1)]
-    one, other = (
-        Look(cv2.normalize(cv2.GaussianBlur(p, (0, 0), 8), None, 0, 255, cv2.NORM_MINMAX))
-        for p in sharp
-    )
-    assert Look(sharp[0]).blur == 0.0
-    assert one.blur > 0.4
-    assert unlikeness(one, other) > HoldAware().threshold
+    noise = np.random.default_rng(seed).integers(0, 256, (180, 320), np.uint8)
+    soft = cv2.GaussianBlur(noise, (0, 0), sigma)
+    return Look(np.asarray(cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX)))
+
+
+def test_pictures_out_of_focus_must_share_more() -> None:
+    one, other = blurred(0, 6), blurred(1, 6)
+    assert min(one.blur, other.blur) > 0.8
+    assert unlikeness(one, other) > 0.78  # 0.84; 0.69 if blur counted for nothing
     assert unlikeness(one, Look(one.luma.copy())) < 0.02
+
+
+def test_sharp_pictures_and_plain_ones_are_not_out_of_focus() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (180, 320), np.uint8)
+    assert Look(noise).blur == 0.0
+    assert Look(np.full((180, 320), 90, np.uint8)).blur == 0.0
+
+
+def blotches(seed: int) -> Plane:
+    """Coarser than `picture`: so chance finds a corner of one in the other."""
+    import cv2
+
+    small = np.random.default_rng(seed).integers(0, 256, (10, 18), np.uint8)
+    return np.asarray(cv2.resize(small, (320, 180), interpolation=cv2.INTER_CUBIC))
+
+
+@pytest.mark.parametrize("seed", [14, 116])
+def test_a_corner_that_chance_finds_far_away_is_no_likeness(seed: int) -> None:
+    one, other = Look(blotches(seed)), Look(blotches(seed + 1))
+    shift, correlation = whole_shift(one, other)
+    assert max(map(abs, shift)) > 60  # less than half of the picture in sight
+    assert LEAST_CORRELATION < correlation < LEAST_FAR_CORRELATION  # what a near shift may have
+    assert unlikeness(one, other) > HoldAware().threshold + 0.1
+
+
+def test_a_whip_that_leaves_two_fifths_in_sight_finds_them_again() -> None:
+    here, whipped = ONE.copy(), OTHER.copy()
+    whipped[:, :140] = here[:, 180:]
+    assert unlikeness(Look(here), Look(whipped)) < 0.1
+
+
+@pytest.mark.parametrize("same", [36, 18], ids=["a table", "a subtitle"])
+def test_a_cut_to_a_white_wall_is_no_blaze_though_something_stays(same: int) -> None:
+    dark, white = (ONE * 0.4).astype(np.uint8), np.full_like(ONE, 240)
+    dark[-same:] = white[-same:] = OTHER[-same:]
+    for a, b in ((dark, white), (white, dark)):
+        assert unlikeness(Look(a), Look(b)) > HoldAware().threshold
 
 
 def test_a_cast_of_light_over_all_is_no_change_of_colour() -> None:

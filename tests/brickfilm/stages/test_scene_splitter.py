@@ -6,11 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brickfilm.errors import UsageError
+from brickfilm.errors import MediaError, UsageError
 from brickfilm.records import Clip
 from brickfilm.render import BrickFilm, Shot
 from brickfilm.stage import Want
@@ -44,6 +45,44 @@ def test_a_clip_knows_which_of_its_frames_are_new_drawings(tmp_path: Path) -> No
     first, second = clips_of(SceneSplitter(), video_of(tmp_path / "a.mp4"), tmp_path)
     assert first.new_drawings == tuple(range(0, 30, 3))
     assert second.new_drawings == tuple(range(0, 20, 2))
+
+
+@pytest.mark.parametrize("size", [(320, 8), (14, 14)], ids=str)
+def test_a_film_too_small_to_see_anything_in_fails_by_itself(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    path = written(tmp_path / "small.mkv", size)
+    splitter = SceneSplitter()
+    with splitter.open(tmp_path) as scan:
+        wants = [Want(item=video_of(path), parts=frozenset(o.digest for o in splitter.observers))]
+        (found,) = splitter.perform(scan, wants)
+    assert isinstance(found, MediaError)
+    assert f"{size[0]} x {size[1]} pixels: too few" in str(found)
+
+
+@pytest.mark.parametrize("size", [(1280, 200), (320, 24), (24, 320)], ids=str)
+def test_long_and_thin_films_are_scanned_with_all_measures(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    (clip,) = clips_of(SceneSplitter(), video_of(written(tmp_path / "thin.mkv", size)), tmp_path)
+    assert clip.span.frames == 20
+
+
+def written(path: Path, size: tuple[int, int]) -> Path:
+    """Twenty frames of blotches that move a pixel each, without loss."""
+    import av
+
+    rng = np.random.default_rng(3)
+    wide = cv2.resize(rng.integers(0, 256, (8, 20), np.uint8), (size[0] + 20, size[1]))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=24)
+        stream.width, stream.height = size
+        stream.pix_fmt = "gray"
+        for number in range(20):
+            frame = np.ascontiguousarray(wide[:, number : number + size[0]])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    return path
 
 
 def test_a_short_shot_is_left_out_and_said_so(plain: Drawn, tmp_path: Path) -> None:
