@@ -37,6 +37,7 @@ from tests.benchmarks.scoring import Score, pooled, score
 
 DETECTORS: dict[str, Detector] = {"ours": HoldAware(), "adaptive": Adaptive(), "content": Content()}
 TOLERANCES = (0, 1)
+KINDS = ("stop-motion", "ordinary")
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,26 @@ def rendered(folder: Path, split: str, films: int, only: str, troubles: bool) ->
         yield Film(drawn.path, drawn.cell.name, drawn.kind, cuts, ignore, drawn.cell.bar)
 
 
-def labelled(folder: Path, truth: Path) -> Iterator[Film]:
+def labelled(folder: Path, truth: Path) -> list[Film]:
     """Films of a folder with their truth in a file; each is a cell of its own."""
-    for name, facts in json.loads(truth.read_text()).items():
-        yield Film(
-            folder / name,
-            name,
-            facts.get("kind", "ordinary"),
-            tuple(facts["cuts"]),
-            tuple(facts.get("ignore", ())),
-        )
+    try:
+        told = json.loads(truth.read_text()).items()
+    except (OSError, ValueError, AttributeError) as error:
+        raise typer.BadParameter(f"--truth {truth} is no JSON object of films: {error}") from error
+    if not told:
+        raise typer.BadParameter(f"--truth {truth} names no film")
+    return [_labelled(folder, name, facts) for name, facts in told]
+
+
+def _labelled(folder: Path, name: str, facts: dict[str, Any]) -> Film:
+    kind = facts.get("kind", "ordinary")
+    if not (folder / name).is_file():
+        raise typer.BadParameter(f"--truth names {name!r}, which --films {folder} does not hold")
+    if "cuts" not in facts:
+        raise typer.BadParameter(f"{name!r} has no 'cuts' in --truth: name them, [] for none")
+    if kind not in KINDS:
+        raise typer.BadParameter(f"{name!r} is of kind {kind!r}: choose {' or '.join(KINDS)}")
+    return Film(folder / name, name, kind, tuple(facts["cuts"]), tuple(facts.get("ignore", ())))
 
 
 def as_json(judged: Iterable[Mapping[str, Judged]], tolerance: int) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from tests.benchmarks.scoring import Score, score
-from tests.benchmarks.shots import main
+from tests.benchmarks.shots import labelled, main
 from tests.brickfilm.conftest import Drawn, plain
 
 __all__ = ["plain"]
@@ -50,3 +51,21 @@ def test_anyone_can_judge_their_own_films(plain: Drawn) -> None:
     assert set(said) == {"ours", "adaptive", "content"}
     assert said["ours"]["films"] == {"plain.mp4": {"cuts": [40, 70], "tp": 2, "fp": 0, "fn": 0}}
     assert said["ours"]["pooled"]["ordinary"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("truth", "message"),
+    [
+        ("[]", "is no JSON object of films"),
+        ("{}", "names no film"),
+        ('{"gone.mp4": {"cuts": []}}', "'gone.mp4', which --films"),
+        ('{"NAME": {"cut": [40]}}', "has no 'cuts'"),
+        ('{"NAME": {"cuts": [40], "kind": "clay"}}', "choose stop-motion or ordinary"),
+    ],
+)
+def test_a_faulty_truth_is_said_before_anything_is_judged(
+    truth: str, message: str, plain: Drawn, tmp_path: Path
+) -> None:
+    (tmp_path / "truth.json").write_text(truth.replace("NAME", plain.video.path.name))
+    with pytest.raises(typer.BadParameter, match=message):
+        labelled(plain.video.path.parent, tmp_path / "truth.json")
