@@ -165,7 +165,7 @@ class Recipe:
     strategy: Literal["auto", "ddp", "fsdp2", "zero1", "zero2", "gemini"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    compile: bool = False  # the blocks, one graph shared by all
+    compile: bool = False  # the blocks; all share one graph for each size of clip
     kernels: bool = True  # our Triton kernels where they run; plain PyTorch elsewhere
 
     network: Network = field(default_factory=Network)

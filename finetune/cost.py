@@ -55,7 +55,7 @@ PLAIN = Measured(0.24, 2_260_000)  # PyTorch alone, its blocks compiled
 # tiny/cpu on two idle threads: 33 %; small products, and much between them
 ON_CPU = Measured(0.3, 2_260_000)
 RECOMPUTED = 0.3  # of a block's activations: the inputs that all recomputed ones keep, together
-ONLINE_GIB = 9.4  # T5 and the VAE in the step: 80.5 of 71.1 GiB on 2026-11-26
+ONLINE_GIB = 9.4  # T5 XXL and the VAE in the step: 80.5 of 71.1 GiB on 2026-11-26
 STATE_BYTES = 22  # a parameter: bf16 weights, float32 weights, gradients, two moments, average
 RESERVE_GIB = 3.0  # context, allocator, one clip's batch
 
@@ -117,8 +117,9 @@ def memory_gib(bucket: Bucket, recipe: Recipe, gpus: int, micro: int) -> float:
     # the first ones are recomputed last, one at a time, when what the others kept is gone
     blocks = max(network.depth - again, 1) + RECOMPUTED * again / network.depth
     kept = on_gpu(recipe).token_bytes * share * blocks / network.depth
-    online = ONLINE_GIB if recipe.source == "pixels" else 0.0
-    return (states + micro * cost(bucket, recipe).tokens * kept) / GIB + RESERVE_GIB + online
+    online = recipe.source == "pixels" and recipe.text_encoder != "tiny-random"
+    rest = RESERVE_GIB + online * ONLINE_GIB
+    return (states + micro * cost(bucket, recipe).tokens * kept) / GIB + rest
 
 
 def on_gpu(recipe: Recipe) -> Measured:

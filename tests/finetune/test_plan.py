@@ -139,3 +139,9 @@ def test_the_help_names_every_gpu_that_is_known(capsys: pytest.CaptureFixture[st
         main(["plan", "--help"])
     told = capsys.readouterr().out
     assert not [name for name in GPUS if name not in told]
+
+
+def test_encoders_in_the_step_count_in_memory(make_recipe: MakeRecipe) -> None:
+    bucket = Bucket(resolution="360p", frames=32, batch=8)
+    recipe = make_recipe(network=Network(), compile=True, source="pixels", text_encoder="t5")
+    assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(80.5, rel=0.03)
