@@ -141,7 +141,7 @@ def test_a_compiled_network_takes_more_shapes_than_dynamos_eight(
         Block, "compile", lambda self, **told: compile_(self, backend="eager", **told)
     )
     model = tiny_model().compile_blocks()
-    for width in range(2, 24, 2):
+    for width in range(2, 14, 2):  # two graphs each: one block is recomputed, one is not
         given = inputs()
         given["x"] = torch.randn(*given["x"].shape[:-1], width)
         assert model(**given, recompute=1).isfinite().all()
