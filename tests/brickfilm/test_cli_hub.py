@@ -163,6 +163,7 @@ def test_a_recipe_that_is_not_there_is_said_before_anything_is_scanned(tmp_path:
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.slow
 def test_own_films_with_their_licence_go_up_without_a_question(
     hub: HubServer, tmp_path: Path
 ) -> None:

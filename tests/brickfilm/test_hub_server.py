@@ -184,6 +184,7 @@ def test_scripted_faults_strike_and_pass(api: HfApi, hub: HubServer) -> None:
     assert hub.count("POST /api/datasets/maker/films/preupload") == 2
 
 
+@pytest.mark.slow
 def test_an_upload_or_download_cut_off_is_taken_up_again(api: HfApi, hub: HubServer) -> None:
     hub.cut("PUT /lfs/", after=1000)
     content = b"never seen" + BIG

@@ -124,6 +124,7 @@ def test_films_that_are_nowhere_are_gone_row_by_row(published: str, tmp_path: Pa
     assert table.note.str.contains("--sources FOLDER").all()
 
 
+@pytest.mark.slow
 def test_a_copy_encoded_anew_gives_the_same_pictures(
     published: str, films: Path, tmp_path: Path
 ) -> None:

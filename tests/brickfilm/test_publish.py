@@ -113,6 +113,7 @@ def test_a_dry_run_sends_nothing_and_tells_the_truth(hub: HubServer, built: Path
         hub.requests.clear()
 
 
+@pytest.mark.slow
 def test_a_broken_upload_goes_on_where_it_broke(hub: HubServer, tmp_path: Path) -> None:
     toy_dataset(tmp_path, films=6, clips=1)
     push = Push(repo_id=REPO, media="files")
@@ -257,6 +258,7 @@ def test_an_unknown_gate_is_refused_before_anything_is_done() -> None:
         Push(repo_id=REPO, gated="maybe")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_gate_is_put_up_left_alone_and_taken_down(hub: HubServer, built: Path) -> None:
     for asked, is_then in (("auto", "auto"), (None, "auto"), (False, False)):
         push_to_hub(built, Push(repo_id=REPO, gated=asked))  # type: ignore[arg-type]

@@ -113,6 +113,7 @@ def test_an_answer_that_other_clips_share_is_kept(tmp_path: Path) -> None:
     assert everything.captions == {own, shared}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("media", ["embed", "files"])
 def test_a_published_repository_is_updated_too(hub: HubServer, tmp_path: Path, media: str) -> None:
     toy_dataset(tmp_path, films=4, clips=2)

@@ -116,6 +116,7 @@ def test_the_lock_file_says_what_was_fetched(
     assert (tmp_path / FILENAME).stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: FilmSite) -> None:
     site.add("dog", film_bytes(6, frames=30))
     source = tube([site.at("/list")])

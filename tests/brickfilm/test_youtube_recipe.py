@@ -80,6 +80,7 @@ def test_locked_without_a_lock_file_says_where_it_looked(
     assert "FolderSource writes no lock file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_for_real_it_makes_the_dataset(
     tmp_path: Path, recipe: Path, site: FilmSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
