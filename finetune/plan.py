@@ -48,7 +48,7 @@ def plan(recipe: Recipe, *, gpu: str | None = None, gpus: int = 1) -> str:
 
     Raises EngineError if no batch fits the GPU, ConfigError for a network that cannot be.
     """
-    STDiT2Config.of(recipe.network, text_tokens=recipe.text_tokens)
+    STDiT2Config.of(recipe.network, text_tokens=recipe.text_tokens)  # raises, if it is none
     card = device_called(gpu or (CPU if recipe.device == "cpu" else "h100"), recipe)
     data = _here(recipe)
     clips = sum(s * bucket.batch for bucket, s in shares(recipe.buckets, data).items())

@@ -50,8 +50,7 @@ class Motion(Measure):
         def look(frame: ReducedFrame) -> Sequence[float]:
             nonlocal before
             height, width = frame.luma.shape
-            half = max(1, width // 2), max(1, height // 2)
-            small = cv2.resize(frame.luma, half, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(frame.luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
             last, before = before, small
             if last is None or last.shape != small.shape or np.array_equal(last, small):
                 return (0.0,)

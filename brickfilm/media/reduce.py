@@ -96,13 +96,13 @@ def reduce_frame(frame: Frame) -> ReducedFrame:
 
     luma = small(0)
     if min(luma.shape) < LEAST_SIDE:
-        told = " x ".join(map(str, frame.size))
+        width, height = frame.size
         raise MediaError(
-            f"frame {frame.number} is {told} pixels: too few, or too long and thin, "
+            f"frame {frame.number} is {width} x {height} pixels: too few, or too long and thin, "
             "to find shots in; scale or crop the film first"
         )
-    told_of = frame.number, frame.pts, frame.duration, frame.size
-    return ReducedFrame(*told_of, luma, small, glanced)
+    told = frame.number, frame.pts, frame.duration, frame.size
+    return ReducedFrame(*told, luma, small, glanced)
 
 
 def _cells(image: Plane, side: int) -> Plane:

@@ -122,7 +122,7 @@ class TextEncoder:
             return_tensors="pt",
         ).to(self.network.device)
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        cut = [max(0, len(ids) - self.tokens) for ids in whole]
+        cut = [max(0, len(caption) - self.tokens) for caption in whole]
         return TextStates(self._states(ids, mask), mask.bool(), cut)
 
     def _states(self, ids: Tensor, mask: Tensor) -> Tensor:

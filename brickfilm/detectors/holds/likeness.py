@@ -223,7 +223,7 @@ def _alike(a: Look, b: Look, shift: Shift, search: int) -> float:
     inside = _inside(a.energy.shape, shift) * np.maximum(a.shown, b.shown)
     light = _moved(b.light, shift)
     inside = _not_hidden(a, b, light, shift, inside)
-    seen, wide = inside > 0, min(1.0, 2 * float(inside.mean()))
+    seen, wide = inside > 0, min(1.0, 2 * float(inside.mean()))  # from half of it on, all is known
     found, exact = _found_again(a, b, light, shift, search, inside)
     coarse, strength = _correlation(a.light[seen], light[seen])
     share = LIGHT_SHARE * strength * wide
