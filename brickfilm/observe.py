@@ -36,6 +36,8 @@ class Observer(Part):
     """Names of the numbers in a row; without any, there is nothing to look at."""
     precision: ClassVar[Literal["f", "d"]] = "f"
     """Bytes a number is kept in: four, or eight."""
+    colours: ClassVar[bool] = False
+    """Whether it asks frames for more colour than `tint`: their `chroma`, or `bgr`."""
 
     def begin(self, video: Video) -> Observe:
         """A function for one film, called with every frame in order."""
@@ -78,7 +80,7 @@ def observe(film: Film, video: Video, observers: Sequence[Observer]) -> dict[str
     """Show every frame of a film to all observers at once: answers by digest."""
     looks = [observer.begin(video) for observer in observers]
     seen = [array(observer.precision) for observer in observers]
-    for frame in reduced(film):
+    for frame in reduced(film, colours=any(observer.colours for observer in observers)):
         for look, values in zip(looks, seen, strict=True):
             values.extend(look(frame))
     return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -29,6 +30,7 @@ class _Scored(Detector):
     """Rows of PySceneDetect's content score: how far a frame is from the one before, in HSV."""
 
     columns: ClassVar[tuple[str, ...]] = ("score",)
+    colours: ClassVar[bool] = True
 
     def begin(self, video: Video) -> Observe:
         from scenedetect import ContentDetector, FrameTimecode
@@ -42,9 +44,10 @@ class _Scored(Detector):
 
         scorer = Scorer()
         rate = Fraction(video.fps) if video.fps > 0 else Fraction(25)
+        number = count()
 
         def look(frame: ReducedFrame) -> Sequence[float]:
-            return (scorer.score(FrameTimecode(frame.number, rate), frame.bgr),)
+            return (scorer.score(FrameTimecode(next(number), rate), frame.bgr),)
 
         return look
 

@@ -105,6 +105,7 @@ class Film:
 
     def __init__(self, path: Path, container: Any, stream: Any, threads: int) -> None:
         self.path = path
+        self.threads = threads
         self.container = container
         self.stream = stream
         self.upright = Upright(Fraction(stream.sample_aspect_ratio or 1))
@@ -116,7 +117,23 @@ class Film:
     def frames(self) -> Iterator[Frame]:
         """Every frame from the start, in the order shown."""
         for number, raw in enumerate(self._decode()):
-            yield Frame(number, self._pts(raw, number), raw, self.upright)
+            yield Frame(number, self.pts_of(raw), raw, self.upright)
+
+    def packets(self) -> Iterator[Any]:
+        """What the stream is made of from here on; the last one is empty."""
+        with self._named_errors():
+            yield from self.container.demux(self.stream)
+
+    def decode(self, packet: Any) -> list[Any]:
+        """The raw frames that a packet brings to light: of an empty one, all that are left."""
+        with self._named_errors():
+            return list(self.stream.codec_context.decode(packet))
+
+    def drain(self) -> list[Any]:
+        """The raw frames that are left, after which the decoder may begin with another keyframe."""
+        left = self.decode(None)
+        self.stream.codec_context.flush_buffers()
+        return left
 
     def span(self, span: Span, *, by_count: bool = False) -> Iterator[Frame]:
         """The frames of one span, or MediaError: never one too many, too few or of elsewhere.
@@ -166,7 +183,7 @@ class Film:
         for margin in SEEK_MARGINS:
             target = pts - int(margin / self.stream.time_base)
             self.container.seek(target, stream=self.stream, backward=True)
-            self._coming = (raw for raw in self._decode() if self._pts(raw, -1) is not None)
+            self._coming = (raw for raw in self._decode() if self.pts_of(raw) is not None)
             self._next = next((raw for raw in self._coming if raw.key_frame), None)
             if self._next is not None and self._next.pts <= pts:
                 return
@@ -180,18 +197,22 @@ class Film:
         return self._next
 
     def _decode(self) -> Iterator[Any]:
+        return (raw for packet in self.packets() for raw in self.decode(packet))
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
         try:
-            yield from self.container.decode(self.stream)
+            yield
         except (av.FFmpegError, OSError) as error:
             raise MediaError(
                 f"{self.path.name!r} cannot be decoded to its end: {reason(error)}"
             ) from error
 
-    def _pts(self, raw: Any, number: int) -> int:
+    def pts_of(self, raw: Any) -> int:
+        """Ticks of the stream's time base."""
         if raw.pts is None:
             raise MediaError(
-                f"{self.path.name!r} has a frame without a timestamp (number {number}): "
-                "remux it into mp4 or mkv"
+                f"{self.path.name!r} has a frame without a timestamp: remux it into mp4 or mkv"
             )
         return int(raw.pts)
 

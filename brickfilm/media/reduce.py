@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.errors import MediaError
-from brickfilm.media.decode import Film, Frame, plane
+from brickfilm.errors import MediaError, UsageError
+from brickfilm.media.decode import Film, plane
+from brickfilm.media.gops import LONGEST, begins_anew, has_groups, in_parts
+from brickfilm.media.lanes import side_by_side
 
 SMALLEST_WIDTH = 200
 """Frames are halved while they stay at least this wide: 200 to 399 pixels, 320 for 720p.
@@ -25,6 +28,9 @@ LEAST_SIDE = 16
 CELL = 16
 """Pixels of the small frame along the side of a cell of `tint`."""
 
+AHEAD = 48 << 20
+"""Bytes of small frames that may wait to be looked at: 870 frames of a film at 720p."""
+
 Plane = NDArray[np.uint8]
 
 
@@ -32,7 +38,6 @@ Plane = NDArray[np.uint8]
 class ReducedFrame:
     """One frame, averaged down by a power of two; chroma at half the size of luma."""
 
-    number: int
     pts: int
     duration: int
     """Ticks, as the container says; 0 where it does not."""
@@ -40,24 +45,17 @@ class ReducedFrame:
     """Width and height of the shown frame."""
     luma: Plane
     """[H, W]"""
-    small: Callable[[int], Plane] = field(repr=False)
-    """A plane of the frame, made small: chroma only for those who ask."""
-    glanced: Callable[[int], Plane] = field(repr=False)
-    """The mean of a chroma plane in each cell, from two lines of it."""
+    tint: Plane
+    """Blue and red by cells, [H/16, W/16, 2], 128 is grey: colours at a glance, a hundredth of what
+    `chroma` costs."""
+    planes: tuple[Plane, Plane] | None = field(repr=False)
 
-    @cached_property
+    @property
     def chroma(self) -> tuple[Plane, Plane]:
-        """Blue and red, [H/2, W/2], 128 is grey."""
-        return self.small(1), self.small(2)
-
-    @cached_property
-    def tint(self) -> Plane:
-        """Blue and red by cells, [H/16, W/16, 2], 128 is grey: colours at a glance, a hundredth of
-        what `chroma` costs."""
-        import cv2
-
-        both: Plane = cv2.merge((self.glanced(1), self.glanced(2)))
-        return both
+        """Blue and red, [H/2, W/2], 128 is grey: for observers with `colours`."""
+        if self.planes is None:
+            raise UsageError("no observer has `colours = True`, so frames come without chroma")
+        return self.planes
 
     @cached_property
     def bgr(self) -> Plane:
@@ -73,14 +71,39 @@ class ReducedFrame:
         return colours
 
 
-def reduced(film: Film) -> Iterator[ReducedFrame]:
-    """Every frame of a film, small."""
-    return (reduce_frame(frame) for frame in film.frames())
+def reduced(film: Film, *, colours: bool = False) -> Iterator[ReducedFrame]:
+    """Every frame of a film from its start, small; with chroma if asked.
+
+    Groups of pictures are decoded side by side, `film.threads` of them, in a film that has any.
+    """
+    packets = film.packets()
+    start = list(islice(packets, 2 * LONGEST))
+    packets = chain(start, packets)
+    if film.threads == 1 or not has_groups(start, film.stream):
+        return (
+            reduce_frame(film, raw, colours) for packet in packets for raw in film.decode(packet)
+        )
+    return side_by_side(
+        film.path,
+        in_parts(packets, begins_anew(film.stream)),
+        partial(reduce_frame, colours=colours),
+        lanes=film.threads,
+        ahead=_ahead(film.stream.codec_context),
+    )
 
 
-def reduce_frame(frame: Frame) -> ReducedFrame:
+def _ahead(stored: Any) -> int:
+    """Frames that may be made before they are looked at."""
+    halvings = _halvings(stored.width)
+    pixels = (stored.width >> halvings) * (stored.height >> halvings)
+    return AHEAD // max(1, int(pixels))
+
+
+def reduce_frame(film: Film, raw: Any, colours: bool) -> ReducedFrame:
     """Average a stored frame down, and turn it upright."""
-    raw = frame.raw
+    import cv2
+
+    told = film.pts_of(raw), int(raw.duration or 0), film.upright.size_of(raw)
     turns, halvings = int(raw.rotation) % 360 // 90, _halvings(raw.width)
     if raw.format.name not in ("yuv420p", "yuvj420p"):
         raw, halvings = _converted(raw, halvings), 0
@@ -96,13 +119,13 @@ def reduce_frame(frame: Frame) -> ReducedFrame:
 
     luma = small(0)
     if min(luma.shape) < LEAST_SIDE:
-        width, height = frame.size
+        width, height = told[2]
         raise MediaError(
-            f"frame {frame.number} is {width} x {height} pixels: too few, or too long and thin, "
+            f"{film.path.name!r} is {width} x {height} pixels: too few, or too long and thin, "
             "to find shots in; scale or crop the film first"
         )
-    told = frame.number, frame.pts, frame.duration, frame.size
-    return ReducedFrame(*told, luma, small, glanced)
+    tint = cv2.merge((glanced(1), glanced(2)))
+    return ReducedFrame(*told, luma, tint, (small(1), small(2)) if colours else None)
 
 
 def _cells(image: Plane, side: int) -> Plane:

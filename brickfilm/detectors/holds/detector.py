@@ -72,12 +72,12 @@ class HoldAware(Detector):
     def begin(self, video: Video) -> Observe:
         import cv2
 
-        compare, mixed = _Comparing(video.time_base), _mixing()
+        compare, mixed, number = _Comparing(video.time_base), _mixing(), count()
 
         def look(frame: ReducedFrame) -> Sequence[float]:
             contrast = float(cv2.meanStdDev(frame.luma)[1][0, 0])
             now = Look(frame.luma, frame.tint)
-            return *compare(frame.number, frame.pts, now, contrast), contrast, *mixed(now)
+            return *compare(next(number), frame.pts, now, contrast), contrast, *mixed(now)
 
         return look
 

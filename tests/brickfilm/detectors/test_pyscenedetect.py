@@ -27,8 +27,8 @@ def original(film: Path, detector: ContentDetector) -> list[int]:
     """The cuts of a PySceneDetect detector, shown the same small frames."""
     cuts: list[int] = []
     with opened(film) as opening:
-        for frame in reduced(opening):
-            time = FrameTimecode(frame.number, Fraction(24))
+        for number, frame in enumerate(reduced(opening, colours=True)):
+            time = FrameTimecode(number, Fraction(24))
             cuts += [cut.frame_num for cut in detector.process_frame(time, frame.bgr)]
     return cuts
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from brickfilm.errors import UsageError
 from brickfilm.media import ReducedFrame, opened, reduced
 
 
@@ -26,7 +27,7 @@ def first_of(path: Path, size: tuple[int, int], pixels: str, angle: int) -> Redu
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     with opened(path) as film:
-        return next(reduced(film))
+        return next(reduced(film, colours=True))
 
 
 @pytest.mark.parametrize("size", [(320, 180), (1282, 722), (238, 134)], ids=str)
@@ -41,3 +42,11 @@ def test_the_tint_is_the_mean_colour_of_each_cell(
     for seen, whole in zip(np.moveaxis(frame.tint, 2, 0), frame.chroma, strict=True):
         cells = whole[: 8 * high, : 8 * wide].reshape(high, 8, wide, 8).mean(axis=(1, 3))
         assert np.abs(seen - cells).max() < 6
+
+
+def test_chroma_is_for_those_who_ask(tmp_path: Path) -> None:
+    first_of(path := tmp_path / "film.mp4", (320, 180), "yuv420p", 0)
+    with opened(path) as film:
+        frame = next(reduced(film))
+    with pytest.raises(UsageError, match="colours = True"):
+        frame.bgr  # noqa: B018
