@@ -15,7 +15,7 @@ IDR, PARAMETERS = 5, (7, 8)
 SHORTEST = 24
 """Packets in a group at least: to begin one costs what decoding a frame does."""
 LONGEST = 300
-"""Packets in a part at most, a little more than encoders put between keyframes unasked."""
+"""Packets in a part at most; x264 puts a keyframe every 250 frames or sooner, unless asked."""
 
 BeginsAnew = Callable[[Any], bool]
 
@@ -27,6 +27,11 @@ class Part:
     packets: list[Any]
     is_last: bool
     """Whether the next part is of another group."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(packet.size for packet in self.packets)
 
 
 def has_groups(packets: Iterable[Any], stream: Any) -> bool:

@@ -23,24 +23,25 @@ Make = Callable[[Film, Any], Made]
 
 
 def side_by_side(
-    path: Path, parts: Iterable[Part], make: Make[Made], *, lanes: int, ahead: int
+    path: Path, parts: Iterable[Part], make: Make[Made], *, lanes: int, room: int, each: int
 ) -> Iterator[Made]:
     """What `make` gives for every frame, in the film's order.
 
-    `ahead` is how many frames at most are made before they are asked for, a part at least.
+    `room`, in bytes, is for packets that wait and for what was made of them, `each` a frame; one
+    part has room always.
     """
     with _opened_lanes(path, make, lanes) as open_lanes:
         flying: deque[tuple[int, Future[list[Made]]]] = deque()
         lane, anew = open_lanes[0], True
         for part in parts:
-            frames = len(part.packets)
-            while flying and frames + sum(count for count, _ in flying) > ahead:
+            size = part.size + each * len(part.packets)
+            while flying and size + sum(held for held, _ in flying) > room:
                 yield from flying[0][1].result()
-                flying.popleft()
+                flying.popleft()  # only now: whoever looks at its frames holds them
             if anew:
                 lane = min(open_lanes, key=lambda lane: lane.backlog)
             anew = part.is_last
-            flying.append((frames, lane.send(part)))
+            flying.append((size, lane.send(part)))
         while flying:
             yield from flying.popleft()[1].result()
 

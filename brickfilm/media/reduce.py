@@ -29,7 +29,7 @@ CELL = 16
 """Pixels of the small frame along the side of a cell of `tint`."""
 
 AHEAD = 48 << 20
-"""Bytes of small frames that may wait to be looked at: 870 frames of a film at 720p."""
+"""Bytes of packets and small frames that may wait: some 700 frames of a film at 720p."""
 
 Plane = NDArray[np.uint8]
 
@@ -77,7 +77,7 @@ def reduced(film: Film, *, colours: bool = False) -> Iterator[ReducedFrame]:
     Groups of pictures are decoded side by side, `film.threads` of them, in a film that has any.
     """
     packets = film.packets()
-    start = list(islice(packets, 2 * LONGEST))
+    start = list(islice(packets, LONGEST))
     packets = chain(start, packets)
     if film.threads == 1 or not has_groups(start, film.stream):
         return (
@@ -88,15 +88,15 @@ def reduced(film: Film, *, colours: bool = False) -> Iterator[ReducedFrame]:
         in_parts(packets, begins_anew(film.stream)),
         partial(reduce_frame, colours=colours),
         lanes=film.threads,
-        ahead=_ahead(film.stream.codec_context),
+        room=AHEAD,
+        each=_small_size(film.stream.codec_context),
     )
 
 
-def _ahead(stored: Any) -> int:
-    """Frames that may be made before they are looked at."""
+def _small_size(stored: Any) -> int:
+    """Bytes of a frame made small."""
     halvings = _halvings(stored.width)
-    pixels = (stored.width >> halvings) * (stored.height >> halvings)
-    return AHEAD // max(1, int(pixels))
+    return int(stored.width >> halvings) * int(stored.height >> halvings)
 
 
 def reduce_frame(film: Film, raw: Any, colours: bool) -> ReducedFrame:

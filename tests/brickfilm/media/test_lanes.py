@@ -27,7 +27,7 @@ def small_parts() -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gops, "SHORTEST", 4)
         patch.setattr(gops, "LONGEST", 16)
-        patch.setattr(reduce, "AHEAD", 24 * WIDTH * HEIGHT)
+        patch.setattr(reduce, "AHEAD", 30 * WIDTH * HEIGHT)
         yield
 
 
