@@ -1,4 +1,4 @@
-"""Sinks take the frames of clips; neighbours among them share one decode of the film.
+"""Sinks take the frames of clips; neighbours among them share one decode of a clip.
 
 A sink is a stage that also has `begin(clip, work)`: a session that is handed the clip's frames in
 order and closes with the answer. `SpanPass` runs any number of them over a chunk of one film.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from brickfilm.stage import Answer, Landed, Part, Resources, Stage, Want
 
 CHUNK = 64
 """Spans of one film in one call: memory stays bounded, and captions start early."""
+THREADS = 2
+"""That decode a film while its clips are written."""
 
 
 class Session(Protocol):
-    """One clip's passage through one sink."""
+    """One clip's passage through one sink; other clips pass through others at the same time."""
 
     def add(self, n: int, frame: Frame) -> None:
         """Frame number n of the film, in order."""
@@ -128,16 +131,39 @@ class SpanPass(Stage[Clip, Any]):
 
 
 def write_spans(work: Path, sinks: Sequence[Sink], wants: Sequence[Want]) -> list[Landed]:
-    """One film's clips through the sinks that lack an answer; one decode, in the film's order."""
+    """One film's clips through the sinks that lack an answer.
+
+    Two stretches of the film are written side by side, each decoded once, in the film's order: an
+    encoder waits for itself too often to keep two cores busy.
+    """
+    stretches = _stretches(wants)
+    threads = THREADS // len(stretches)
     landed: dict[int, Landed] = {}
+    with ThreadPoolExecutor(len(stretches), thread_name_prefix="write") as pool:
+        for part in pool.map(lambda s: _write_stretch(work, sinks, wants, s, threads), stretches):
+            landed |= part
+    return [landed[n] for n in range(len(wants))]
+
+
+def _stretches(wants: Sequence[Want]) -> list[list[int]]:
+    """Positions of a film's clips in its order, in one or two lists of about as many frames."""
     order = sorted(range(len(wants)), key=lambda n: wants[n].item.span)
+    done = list(itertools.accumulate(wants[n].item.span.frames for n in order))
+    half = min(range(1, len(order)), key=lambda n: abs(2 * done[n - 1] - done[-1]), default=1)
+    return [stretch for stretch in (order[:half], order[half:]) if stretch]
+
+
+def _write_stretch(
+    work: Path, sinks: Sequence[Sink], wants: Sequence[Want], order: Sequence[int], threads: int
+) -> dict[int, Landed]:
+    landed: dict[int, Landed] = {}
     try:
-        with opened(work / wants[0].item.video.path) as film:
+        with opened(work / wants[order[0]].item.video.path, threads=threads) as film:
             for n in order:
                 landed[n] = _write(work, film, sinks, wants[n])
     except ItemError as error:
         landed = {n: landed.get(n, error) for n in order}
-    return [landed[n] for n in range(len(wants))]
+    return landed
 
 
 def _write(work: Path, film: Film, sinks: Sequence[Sink], want: Want) -> Landed:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from brickfilm import sink
 from brickfilm.errors import ItemError, MediaError
 from brickfilm.media import opened, sha256_of
-from brickfilm.records import Clip
+from brickfilm.records import Clip, Span
 from brickfilm.render import read_barcode
 from brickfilm.sink import SpanPass
 from brickfilm.stage import Want
@@ -55,6 +56,21 @@ def test_stills_are_the_frames_of_their_numbers(clips: list[Clip], tmp_path: Pat
         for still in (*clip.stills, image):
             with Picture.open(tmp_path / still.path) as picture:
                 assert read_barcode(np.asarray(picture)) == still.frame
+
+
+@pytest.mark.parametrize("frames", [[7], [4, 4], [30, 3, 3, 3], [2, 2, 2, 40], [5] * 9], ids=str)
+def test_clips_are_shared_out_in_the_films_order(frames: list[int], clips: list[Clip]) -> None:
+    starts = [sum(frames[:n]) for n in range(len(frames))]
+    spans = [
+        Span(start_frame=s, end_frame=s + n, start_pts=s, end_pts=s + n)
+        for s, n in zip(starts, frames, strict=True)
+    ]
+    wants = [Want(replace(clips[0], span=span), frozenset()) for span in reversed(spans)]
+    stretches = sink._stretches(wants)
+    assert [wants[n].item.span for stretch in stretches for n in stretch] == spans
+    assert len(stretches) == min(2, len(frames))
+    shares = [sum(wants[n].item.span.frames for n in stretch) for stretch in stretches]
+    assert max(shares) - min(shares) <= max(frames)
 
 
 def test_artefacts_are_named_by_place_and_settings(clips: list[Clip], tmp_path: Path) -> None:
