@@ -26,9 +26,10 @@ pytestmark = [
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name != "torch"])
 def test_it_loses_what_torch_loses_saves_and_resumes(engine: str, tmp_path: Path) -> None:
     result = tmp_path / "result.json"
-    options = ["--batch", "2", "--engines", f"torch,{engine}", "--set", "network.depth=4"]
+    exact = "float32" if "float16" in engine else "torch"
+    options = ["--batch", "2", "--engines", f"{exact},{engine}", "--set", "network.depth=4"]
     command = [sys.executable, "-m", "tests.finetune.gpu_check", "--work", str(tmp_path / "work")]
     said = subprocess.run([*command, *options, "--result", str(result)], check=False)
     found = json.loads(result.read_text())
-    assert said.returncode == 0, {name: found[name] for name in ("worst_loss", "worst_norm")}
+    assert said.returncode == 0, found["off"]
     assert len(found["engines"][engine]["resumed_losses"]) == 2
