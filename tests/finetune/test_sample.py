@@ -402,7 +402,18 @@ def test_the_command_ends_with_one_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_in_the_middle_leaves_nothing_half_made(toy_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words = ["--model", toy_model, "--prompt", PROMPT, "--steps", 1000, "--out", out]
+    words = [
+        "--model",
+        toy_model,
+        "--prompt",
+        PROMPT,
+        "--steps",
+        1000,
+        "--frames",
+        64,
+        "--out",
+        out,
+    ]
     running = subprocess.Popen(
         [sys.executable, "-m", "finetune.sample", *map(str, words)],
         cwd=ROOT,
