@@ -231,6 +231,8 @@ def main(
     for film in chosen:
         print(f"{film.cell}: {film.path.name}", file=sys.stderr, flush=True)
         judged.append(judge(film))
+    if not judged:
+        raise typer.BadParameter(f"no cell's name holds --only {only!r}")
     if figure:
         figure.write_text(bars_svg(f1_by_cell(judged), "F1 at tolerance 1"), encoding="utf-8")
     if as_json_:

@@ -69,3 +69,8 @@ def test_a_faulty_truth_is_said_before_anything_is_judged(
     (tmp_path / "truth.json").write_text(truth.replace("NAME", plain.video.path.name))
     with pytest.raises(typer.BadParameter, match=message):
         labelled(plain.video.path.parent, tmp_path / "truth.json")
+
+
+def test_cells_that_are_none_are_named(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="'threes'"):
+        main(corpus_folder=tmp_path, only="threes")
