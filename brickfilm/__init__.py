@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from brickfilm.build import build_dataset
+    from brickfilm.build.build_dataset import build_dataset
     from brickfilm.dataset import BrickfilmDataset
-    from brickfilm.ledger import ledger_frame
+    from brickfilm.engine.ledger import ledger_frame
     from brickfilm.sources import Access, FolderSource, Politeness, YouTubeSource
     from brickfilm.stages import (
         CaptionAudit,
@@ -38,8 +38,8 @@ _HOME = {
     "SceneSplitter": "brickfilm.stages",
     "SidecarCaptioner": "brickfilm.stages",
     "YouTubeSource": "brickfilm.sources",
-    "build_dataset": "brickfilm.build",
-    "ledger_frame": "brickfilm.ledger",
+    "build_dataset": "brickfilm.build.build_dataset",
+    "ledger_frame": "brickfilm.engine.ledger",
 }
 
 __all__ = [

@@ -25,7 +25,7 @@ def train(
     new_data: Annotated[bool, typer.Option(help="the data changed: draw afresh")] = False,
 ) -> None:
     """Train one stage; the default command."""
-    from finetune.train import train as run_training  # takes seconds to import
+    from finetune.training.loop import train as run_training  # takes seconds to import
 
     settings = load_recipe(recipe, overrides or ())
     summary = run_training(settings, resume=resume, new_data=new_data)
@@ -54,7 +54,7 @@ def plan(
     gpus: Annotated[int, typer.Option(min=1, help="how many")] = 1,
 ) -> None:
     """Print steps, clips, GPU-hours, memory and disk before anything starts."""
-    from finetune.plan import plan as planned
+    from finetune.planning.plan import plan as planned
 
     typer.echo(planned(load_recipe(recipe, overrides or ()), gpu=gpu, gpus=gpus))
 

@@ -50,7 +50,7 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The learning rate as a function of the step; `finetune.schedule` has the functions."""
+    """The learning rate as a function of the step; `finetune.training.lr_schedule` has the functions."""
 
     __pydantic_config__: ClassVar = STRICT
     kind: Literal["constant", "cosine_then_constant", "one_cycle"] = "constant"

@@ -1,3 +1,3 @@
 """Fixtures that more than one folder of tests uses live beside their servers."""
 
-pytest_plugins = ["tests.servers.hub_plugin"]
+pytest_plugins = ["tests.kit.servers.hub_plugin"]

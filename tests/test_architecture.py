@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 import brickfilm
+from tests.kit import ROOT
 
-ROOT = Path(__file__).parent.parent
 FACADE = "brickfilm"
 
 FLOORS: Mapping[int, tuple[str, ...]] = {
@@ -30,48 +30,48 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "finetune.config",
         "finetune.errors",
         "finetune.limits",
-        "finetune.schedule",
+        "finetune.training.lr_schedule",
     ),
     1: (
-        "brickfilm.disk",
-        "brickfilm.drawings",
-        "brickfilm.in_use",
-        "brickfilm.ledger",
-        "brickfilm.leftovers",
-        "brickfilm.licences",
+        "brickfilm.files",
+        "brickfilm.scan.held_frames",
+        "brickfilm.engine.source_refs",
+        "brickfilm.engine.ledger",
+        "brickfilm.engine.ledger.stale_files",
+        "brickfilm.schema.licences",
         "brickfilm.media",
-        "brickfilm.observe",
-        "brickfilm.processes",
-        "brickfilm.render",
-        "brickfilm.sink",
-        "brickfilm.stage",
-        "brickfilm.timeline",
-        "brickfilm.tombstones",
+        "brickfilm.scan.analyzer",
+        "brickfilm.engine.workers",
+        "tests.brickworld",
+        "brickfilm.engine.sinks",
+        "brickfilm.engine.stage",
+        "brickfilm.scan.timestamps",
+        "brickfilm.engine.tombstones",
         "finetune.atomic",
-        "finetune.diffusion",
-        "finetune.gif",
+        "finetune.objectives",
+        "finetune.sampling.gif",
         "finetune.kernels",
         "finetune.models",
         "finetune.precision",
-        "finetune.transfer",
+        "finetune.models.device_transfer",
     ),
     2: (
-        "brickfilm.executors",
-        "brickfilm.jobs",
-        "brickfilm.pipeline",
-        "brickfilm.progress",
-        "brickfilm.run",
-        "brickfilm.stage_queue",
-        "finetune.begin",
-        "finetune.checkpoint",
-        "finetune.draws",
-        "finetune.ema",
+        "brickfilm.engine.executors",
+        "brickfilm.engine.batch_jobs",
+        "brickfilm.engine.pipeline",
+        "brickfilm.engine.progress",
+        "brickfilm.engine.run",
+        "brickfilm.engine.queue",
+        "finetune.training.resume",
+        "finetune.training.checkpoint",
+        "finetune.training.noise",
+        "finetune.engines.ema",
         "finetune.engines",
-        "finetune.guard",
-        "finetune.log",
-        "finetune.monitor",
-        "finetune.ranks",
-        "finetune.tally",
+        "finetune.training.loss_spikes",
+        "finetune.training.loggers",
+        "finetune.training.system_metrics",
+        "finetune.engines.distributed",
+        "finetune.training.step_metrics",
     ),
     3: (
         "brickfilm.captions",
@@ -79,32 +79,32 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
         "brickfilm.measures",
         "brickfilm.sources",
         "brickfilm.stages",
-        "finetune.boost",
-        "finetune.cache",
-        "finetune.clips",
-        "finetune.cost",
+        "finetune.engines.factory",
+        "finetune.data.cache",
+        "finetune.training.batch_encoder",
+        "finetune.planning.cost",
         "finetune.data",
-        "finetune.encoders",
-        "finetune.samples",
+        "finetune.data.encoders",
+        "finetune.sampling",
     ),
     4: (
-        "brickfilm.build",
-        "brickfilm.build_plan",
+        "brickfilm.build.build_dataset",
+        "brickfilm.build.plan_file",
         "brickfilm.dataset",
         "brickfilm.export",
-        "brickfilm.hub_errors",
-        "brickfilm.materialize",
-        "brickfilm.publish",
-        "brickfilm.removal",
+        "brickfilm.schema.hub_errors",
+        "brickfilm.hub.materialize",
+        "brickfilm.hub.publish",
+        "brickfilm.hub.removal",
         "brickfilm.report",
-        "finetune.demo",
-        "finetune.model_card",
-        "finetune.plan",
-        "finetune.release",
-        "finetune.run",
-        "finetune.sample",
-        "finetune.space",
-        "finetune.train",
+        "finetune.demo.app",
+        "finetune.release.model_card",
+        "finetune.planning.plan",
+        "finetune.release.release",
+        "finetune.training.run",
+        "finetune.sampling.sample",
+        "finetune.demo.space",
+        "finetune.training.loop",
         "finetune.validation",
     ),
     5: (
@@ -117,7 +117,7 @@ FLOORS: Mapping[int, tuple[str, ...]] = {
 
 PLUGINS = (
     "brickfilm.detectors",
-    "brickfilm.executors",
+    "brickfilm.engine.executors",
     "brickfilm.export",
     "brickfilm.measures",
     "brickfilm.report.sections",
@@ -127,14 +127,14 @@ PLUGINS = (
 """Packages whose files do not know their neighbours: only `base`, and `__init__` knows them all."""
 
 DOORS: Mapping[str, tuple[str, ...]] = {
-    "av": ("brickfilm.media", "brickfilm.render.encode", "finetune.data.media"),
-    "colossalai": ("finetune.boost",),
+    "av": ("brickfilm.media", "tests.brickworld.encode", "finetune.data.media"),
+    "colossalai": ("finetune.engines.factory",),
     "openai": ("brickfilm.captions",),
     "scenedetect": ("brickfilm.detectors",),
-    "sqlite3": ("brickfilm.ledger",),
-    "tensorboard": ("finetune.log",),
-    "trackio": ("finetune.log",),
-    "wandb": ("finetune.log",),
+    "sqlite3": ("brickfilm.engine.ledger",),
+    "tensorboard": ("finetune.training.loggers",),
+    "trackio": ("finetune.training.loggers",),
+    "wandb": ("finetune.training.loggers",),
     "yt_dlp": ("brickfilm.sources.youtube",),
 }
 """Where an outside library may be imported. The demo film, being the truth for tests of
@@ -164,7 +164,7 @@ HEAVY = ("torch", "cv2", "openai", "yt_dlp", "datasets", "pandas", "av", "scened
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
-LOOPS_READ_TOP_TO_BOTTOM = {"finetune.train"}
+LOOPS_READ_TOP_TO_BOTTOM = {"finetune.training.loop"}
 """The training loop reads like a page, and may be as long as one."""
 
 
@@ -387,7 +387,7 @@ def test_broad_handlers_pass_the_error_on() -> None:
     assert not [
         f"{module.name}:{node.lineno} swallows every error"
         for module in EVERY
-        if not within(module.name, "brickfilm.executors")
+        if not within(module.name, "brickfilm.engine.executors")
         for node in ast.walk(module.tree)
         if isinstance(node, ast.ExceptHandler) and is_broad(node)
         if not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))

@@ -21,10 +21,10 @@ import brickfilm
 from brickfilm import errors
 from brickfilm.cli import app
 from brickfilm.dataset import features_of
-from brickfilm.ledger import answers_frame
-from brickfilm.render import BrickFilm, Shot
+from brickfilm.engine.ledger import answers_frame
+from tests.brickworld import BrickFilm, Shot
+from tests.kit import ROOT
 
-ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("recipes/**/*.md")])
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brickfilm.export.buckets import Bucket, Size, TrainingRecipe
+from brickfilm.export.bucket_coverage import Bucket, Size, TrainingRecipe
 from finetune.config import Bucket as TrainerBucket
 from finetune.data.buckets import aspect_ratios, assign, slots
 
@@ -58,7 +58,7 @@ def test_the_demo_film_becomes_a_checkpoint(tmp_path: Path) -> None:
     brickfilm = Path(sys.executable).with_name("brickfilm")
     for command in (
         [brickfilm, "demo", "--out", "work/demo"],
-        [sys.executable, "-m", "finetune.cache", "tiny/cpu"],
+        [sys.executable, "-m", "finetune.data.cache", "tiny/cpu"],
         [sys.executable, "-m", "finetune", "tiny/cpu", "--resume", "auto"],
     ):
         subprocess.run(command, cwd=tmp_path, check=True)

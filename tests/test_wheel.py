@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.render import BrickFilm, Shot
+from tests.brickworld import BrickFilm, Shot
+from tests.kit import ROOT
 
-ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
 
 
@@ -89,9 +89,9 @@ def test_a_dataset_is_built_from_the_wheel_alone(python: Path, tmp_path: Path) -
     [
         "from brickfilm.captions.prompts import load; print(load('bricks', 'clips').text)",
         "from brickfilm.captions.prompts import load; print(load('bricks', 'images').text)",
-        "from brickfilm.publish.card import template; print(template('dataset.md.jinja'))",
-        "from finetune.model_card import template; print(template('model.md.jinja'))",
-        "from brickfilm.export.buckets import find_recipe; print(find_recipe('tiny/cpu'))",
+        "from brickfilm.hub.publish.card import template; print(template('dataset.md.jinja'))",
+        "from finetune.release.model_card import template; print(template('model.md.jinja'))",
+        "from brickfilm.export.bucket_coverage import find_recipe; print(find_recipe('tiny/cpu'))",
         "from brickfilm import GPT4oCaptioner; print(GPT4oCaptioner().price)",
     ],
 )

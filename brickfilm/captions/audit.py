@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from brickfilm.captions.schema import DESCRIBED
-from brickfilm.ledger import latest_answers
+from brickfilm.captions.reply_format import DESCRIBED
+from brickfilm.engine.ledger import latest_answers
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from brickfilm.captions.ask import Captioner, most_dollars
+from brickfilm.captions.completion import Captioner, most_dollars
 from brickfilm.captions.pricing import Price, PriceList
 from brickfilm.captions.request import Captioned, Question
-from brickfilm.ledger import usage_frame
-from brickfilm.ledger.file import FILENAME
+from brickfilm.engine.ledger import usage_frame
+from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.records import Clip
 
 Usage = Mapping[int, tuple[float, float]]

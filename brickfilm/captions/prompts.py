@@ -12,8 +12,8 @@ from typing import Literal
 import jinja2
 import yaml
 
+from brickfilm.engine.stage import digest_of
 from brickfilm.errors import UsageError
-from brickfilm.stage import digest_of
 
 Subject = Literal["clips", "images"]
 _SUFFIX: dict[Subject, str] = {"clips": ".md", "images": ".image.md"}

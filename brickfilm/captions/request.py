@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from brickfilm.captions.pricing import Price
 from brickfilm.captions.prompts import Prompt, Subject, percentages
-from brickfilm.captions.schema import schema
+from brickfilm.captions.reply_format import schema
 from brickfilm.captions.stills import data_url, jpeg
 from brickfilm.records import Clip, Image, Still
 

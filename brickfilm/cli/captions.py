@@ -1,54 +1,82 @@
-"""The commands for captions: check them, show what is asked, take batch jobs back."""
+"""`brickfilm lint` and `brickfilm prompt show`."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from rich.console import Console
+from rich.table import Table
 
-caption_commands = typer.Typer()
-prompts = typer.Typer(help="The words that go to the captioning model.", no_args_is_help=True)
-caption_commands.add_typer(prompts, name="prompt")
+from brickfilm.captions.caption_files import read_captions
+from brickfilm.captions.lint import Finding, count_rules, lint
+from brickfilm.captions.prompts import load
+from brickfilm.captions.reply_format import schema
+from brickfilm.captions.request import opening
+from brickfilm.errors import UsageError
 
-
-@caption_commands.command()
-def lint(
-    file: Annotated[Path, typer.Argument(help=".csv, .jsonl, .parquet or .txt, a caption a row")],
-    column: Annotated[
-        str | None, typer.Option(help="where the captions are; 'caption' or 'text' is found")
-    ] = None,
-    prompt: Annotated[
-        str, typer.Option(help="whose rules: a prompt's name or Markdown file")
-    ] = "bricks",
-    as_json: Annotated[bool, typer.Option("--json", help="findings as JSON")] = False,
-) -> None:
-    """Check captions of any origin by a prompt's rules; exit code 1 if there are findings."""
-    from brickfilm.commands.captions import lint_file
-
-    raise typer.Exit(lint_file(file, column=column, prompt=prompt, as_json=as_json))
+EXAMPLES = 10
 
 
-@prompts.command("show")
-def show_prompt(
-    prompt: Annotated[str, typer.Argument(help="a prompt's name, or a Markdown file")] = "bricks",
-    images: Annotated[bool, typer.Option("--images", help="the one for single images")] = False,
-    at: Annotated[str, typer.Option(help="the sampler's positions")] = "0.2,0.5,0.8",
-) -> None:
-    """Print exactly what is sent with the stills."""
-    from brickfilm.commands.captions import prompt_text
+def lint_file(file: Path, *, column: str | None, prompt: str, as_json: bool) -> int:
+    """Print what is wrong with a file's captions; gives the exit code."""
+    rules = load(prompt)
+    captions = read_captions(file, column)
+    found = [lint(caption, rules.rules, rules.text) for caption in captions]
+    if as_json:
+        print(json.dumps(_as_json(captions, found), ensure_ascii=False, indent=2))
+    else:
+        _print_tables(captions, found)
+    return int(any(found))
 
-    typer.echo(prompt_text(prompt, images=images, at=at))
+
+def prompt_text(name: str, *, images: bool, at: str) -> str:
+    """The system message, what stands before the stills, and the shape of the answer."""
+    prompt = load(name, "images" if images else "clips")
+    positions = [0.5] if images else _positions(at)
+    shape = json.dumps(schema(prompt.subject), indent=2)
+    return (
+        f"# {prompt.name} version {prompt.version}, for {prompt.subject}, {prompt.digest}\n\n"
+        f"## system\n\n{prompt.render(positions)}\n\n"
+        f"## user\n\n{opening(prompt.subject, positions)}\n"
+        f"[{len(positions)} JPEG]\n\n"
+        f"## the answer's JSON schema, strict\n\n{shape}"
+    )
 
 
-@caption_commands.command()
-def cancel(
-    footage: Annotated[Path, typer.Argument(help="the film, folder or recipe of the build")],
-    out: Annotated[Path, typer.Option("--out", help="its work folder")],
-) -> None:
-    """End the open batch jobs of a build; what they answered until then is kept."""
-    from brickfilm.build import cancel_jobs
-    from brickfilm.commands.build import recipe_of
+def _positions(at: str) -> list[float]:
+    complaint = UsageError(f"--at {at!r}: give shares of a clip from 0 to 1, as 0.2,0.5,0.8")
+    try:
+        shares = [float(share) for share in at.split(",")]
+    except ValueError as error:
+        raise complaint from error
+    if not all(0 <= share <= 1 for share in shares):
+        raise complaint
+    return shares
 
-    recipe = recipe_of(footage, "gpt-4o")
-    cancel_jobs(recipe.source, recipe.stages, workdir=out)
+
+def _as_json(captions: Sequence[str], found: Sequence[list[Finding]]) -> dict[str, object]:
+    return {
+        "captions": len(captions),
+        "rules": dict(count_rules(found)),
+        "findings": [
+            {"row": row, "caption": caption, "broken": [vars(f) for f in findings]}
+            for row, (caption, findings) in enumerate(zip(captions, found, strict=True))
+            if findings
+        ],
+    }
+
+
+def _print_tables(captions: Sequence[str], found: Sequence[list[Finding]]) -> None:
+    console = Console()
+    table = Table("rule", "captions", "share", title=f"{len(captions)} captions")
+    for rule, count in count_rules(found).most_common():
+        table.add_row(rule, str(count), f"{count / len(captions):.1%}")
+    console.print(table)
+    wrong = [(row, findings) for row, findings in enumerate(found) if findings]
+    for row, findings in wrong[:EXAMPLES]:
+        words = ", ".join(f"{f.rule}: {f.words!r}" for f in findings)
+        console.print(f"row {row}: {words}", highlight=False, markup=False)
+    if len(wrong) > EXAMPLES:
+        console.print(f"... and {len(wrong) - EXAMPLES} more: --json shows all", highlight=False)

@@ -1,142 +1,172 @@
-"""The commands for a dataset that is built: publish, take back, check, export, cut again."""
+"""What the commands of `cli_hub` print."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from brickfilm.errors import UsageError
+from brickfilm.schema.licences import NotYoursToShare
 
-hub_commands = typer.Typer()
+if TYPE_CHECKING:
+    from brickfilm.dataset.reader import SavedDataset
+    from brickfilm.dataset.validate import Verdict
+    from brickfilm.engine.pipeline import Pipeline
+    from brickfilm.engine.run import Run
+    from brickfilm.export.bucket_coverage import Size, TrainingRecipe
+    from brickfilm.hub.publish import Published, Push
+    from brickfilm.hub.removal import Request
 
-Folder = Annotated[Path, typer.Argument(help="the --out folder of a build, or a saved dataset")]
-Where = Annotated[str, typer.Argument(help="a folder, or a repository user/name on the Hub")]
-Recipe = Annotated[
-    str | None,
-    typer.Option("--for", help="a training recipe, by path or name: how many clips it would use"),
-]
+console = Console()
+MANY = 40
+"""Files that a table lists one by one; of more it tells the sum."""
 
 
-@hub_commands.command()
-def push(
-    folder: Folder,
-    repo: Annotated[str, typer.Argument(help="where to: user/name")],
-    media: Annotated[
-        str, typer.Option(help="embed (in the tables), files (beside them) or none (references)")
-    ] = "embed",
-    private: Annotated[
-        bool | None, typer.Option("--private/--public", help="who sees the repository")
-    ] = None,
-    gated: Annotated[
-        str | None, typer.Option(help="auto or manual: ask who downloads; no: do not")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="a branch; made if it is missing")] = None,
-    shard_mb: Annotated[int, typer.Option(min=1, help="size of a parquet file, in MB")] = 500,
-    i_have_the_rights: Annotated[
-        bool, typer.Option("--i-have-the-rights", help="publish pictures without an open licence")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="show files, sizes and the card; send nothing")
-    ] = False,
-) -> None:
-    """Publish a dataset on the Hub; run it again after a broken upload."""
-    from brickfilm.commands.hub import show_plan, show_published
-    from brickfilm.publish import Push, plan_push, push_to_hub
+def show_plan(plan: Published, order: Push) -> None:
+    """The files of a push that did not happen, and the card; then raises what would stop it."""
+    table = Table("file", "rows", "bytes", title=f"would go to {plan.url}")
+    for file in plan.files[:MANY]:
+        table.add_row(file.name, str(file.rows or ""), f"{file.bytes:,}")
+    if len(plan.files) > MANY:
+        table.add_row(f"... and {len(plan.files) - MANY} more", "", "")
+    table.add_row(f"{len(plan.files)} files", "", f"{plan.bytes:,}", style="bold")
+    console.print(table)
+    typer.echo(f"{', '.join(_terms(order))}; the card is:\n\n{plan.card.text}")
+    if plan.refusal:
+        raise NotYoursToShare(f"the push itself would be refused: {plan.refusal}")
 
-    order = Push(
-        repo_id=repo,
-        media=media,  # type: ignore[arg-type]  # Push itself checks the words
-        private=private,
-        gated=False if gated == "no" else gated,  # type: ignore[arg-type]
-        revision=revision,
-        shard_bytes=shard_mb << 20,
-        i_have_the_rights=i_have_the_rights,
+
+def _terms(order: Push) -> Iterator[str]:
+    """Who will see it, and where."""
+    seen = {True: "private", False: "public", None: "public if it is new, else as it is"}
+    yield f"branch {order.at}"
+    yield seen[order.private]
+    if order.gated is not None:
+        yield f"gate {order.gated or 'none'}"
+
+
+def show_published(done: Published) -> None:
+    console.print(
+        f"{len(done.files)} files, {done.bytes:,} bytes, are at {done.url} (commit {done.commit})\n"
+        f"load_dataset({', '.join(_loaded(done))})",
+        highlight=False,
+        soft_wrap=True,
     )
-    if dry_run:
-        show_plan(plan_push(folder, order), order)
-    else:
-        show_published(push_to_hub(folder, order))
 
 
-@hub_commands.command()
-def remove(
-    where: Where,
-    source: Annotated[str | None, typer.Option(help="a source_id or source_url")] = None,
-    clip: Annotated[str | None, typer.Option(help="a clip's id")] = None,
-    uploader: Annotated[str | None, typer.Option(help="an uploader's name")] = None,
-    forget_history: Annotated[
-        bool,
-        typer.Option("--forget-history", help="destroy older versions on the Hub too, for ever"),
-    ] = False,
-    only_here: Annotated[
-        bool, typer.Option("--only-here", help="leave repositories that were pushed to alone")
-    ] = False,
-) -> None:
-    """Take clips out for good, here and where they were published; prints a reply to who asked."""
-    from brickfilm.commands.hub import run_remove
-    from brickfilm.removal import Request
-
-    asked = {"source": source, "clip": clip, "uploader": uploader}
-    given = [(kind, name) for kind, name in asked.items() if name]
-    if len(given) != 1:
-        raise UsageError("say what to remove: one of --source, --clip and --uploader")
-    kind, name = given[0]
-    request = Request(kind, name)  # type: ignore[arg-type]
-    run_remove(where, request, forget_history=forget_history, published=not only_here)
+def _loaded(done: Published) -> Iterator[str]:
+    yield f'"{done.repo_id}"'
+    if done.revision:
+        yield f'revision="{done.revision}"'
 
 
-@hub_commands.command()
-def validate(
-    where: Where,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes that decode")] = None,
-) -> None:
-    """Decode every row and check every promise; exit code 1 if one is broken."""
-    from brickfilm.commands.hub import console, verdict_table
+def run_remove(where: str, request: Request, *, forget_history: bool, published: bool) -> None:
+    """Remove, print the letter to send, and on stderr what is left to do."""
+    from brickfilm.hub.removal import StillPublished, remove
+
+    try:
+        done = remove(where, request, forget_history=forget_history, published=published)
+    except StillPublished as error:
+        if error.removal.places:
+            typer.echo(error.removal.letter())
+        raise
+    typer.echo(done.letter())
+    for advice in done.advice:
+        typer.echo(f"note: {advice}", err=True)
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """Complaints with some ids, or the good news; how many rows a second."""
+    speed = f"{verdict.rows} rows in {verdict.seconds:.1f} s, {verdict.rows_per_second:.0f} rows/s"
+    if verdict.references:
+        speed += f"; {verdict.references} of them references, with nothing to decode"
+    table = Table("complaint", "rows", "for example", title=speed)
+    for what, count in verdict.complaints.most_common():
+        table.add_row(what, str(count), ", ".join(verdict.examples[what]))
+    if verdict.is_good:
+        table.add_row("none: everything is as promised", "", "")
+    return table
+
+
+def run_export(saved: SavedDataset, to: str, out: Path | None) -> None:
+    """Write the dataset in a format, and say where."""
+    from brickfilm.export import FORMATS
+
+    if to not in FORMATS:
+        raise UsageError(f"--to {to!r} is not known: {', '.join(FORMATS)}")
+    if out is None:
+        raise UsageError(f"--to {to} needs --out FOLDER")
+    done = FORMATS[to](saved, out)
+    console.print(
+        f"{done.clips} clips and {done.images} images are in {done.index}", soft_wrap=True
+    )
+    if done.without_caption:
+        console.print(f"{done.without_caption} rows without a caption were left out")
+
+
+def survival_table(saved: SavedDataset, recipe: TrainingRecipe) -> Table:
+    """How much of a built dataset a training recipe would use."""
+    from brickfilm.export.bucket_coverage import Size
+
+    shape = ["height", "width"]
+    columns = {"clips": ["num_frames", *shape], "images": shape}
+    frames = {config: saved.frame(config, columns[config]) for config in saved.configs}
+    sizes = [
+        Size(int(row.get("num_frames", 1)), row["height"], row["width"])
+        for frame in frames.values()
+        for row in frame.to_dict("records")
+    ]
+    return _survival_table(recipe, sizes)
+
+
+def planned_survival_table(pipeline: Pipeline, run: Run, recipe: TrainingRecipe) -> Table:
+    """The same after a scan, before anything is written or paid for."""
+    return _survival_table(recipe, list(_planned_sizes(pipeline, run)))
+
+
+def _planned_sizes(pipeline: Pipeline, run: Run) -> Iterator[Size]:
+    """Clips that came through or wait for a stage that a dry run does not ask, and their images."""
+    from brickfilm.export.bucket_coverage import Size
+    from brickfilm.records import Clip
+    from brickfilm.stages import ClipWriter, FrameSampler
+
+    waiting = [item for items in run.planned.values() for item in items]
+    clips = {item.id: item for item in [*run.finished, *waiting] if isinstance(item, Clip)}
+    limits = [s.max_height for s in pipeline.asked if isinstance(s, ClipWriter) and s.max_height]
+    samplers = [s for s in pipeline.asked if isinstance(s, FrameSampler)]
+    for clip in clips.values():
+        width, height = clip.width or clip.video.width, clip.height or clip.video.height
+        scale = min([1.0, *(limit / height for limit in limits)])
+        yield Size(clip.span.frames, round(height * scale), round(width * scale))
+        if any(sampler.images for sampler in samplers):
+            yield Size(1, height, width)
+
+
+def _survival_table(recipe: TrainingRecipe, sizes: list[Size]) -> Table:
+    from brickfilm.export.bucket_coverage import Survival
+
+    survival = Survival.of(recipe, sizes)
+    title = f"{survival.total} clips and images for {recipe.name}"
+    table = Table("bucket", "takes, or why not", "number", "share", title=title)
+    for where, what, count, share in survival.rows():
+        table.add_row(where, what, str(count), f"{share:.1%}")
+    return table
+
+
+def run_materialize(where: str, out: Path, sources: Path | None, revision: str | None) -> None:
+    """Cut clips again, say what became of each row, exit 1 if any is not what it was."""
     from brickfilm.dataset.reader import find_dataset
-    from brickfilm.dataset.validate import validate
+    from brickfilm.hub.materialize import materialize
 
-    verdict = validate(find_dataset(where), workers=workers)
-    console.print(verdict_table(verdict))
-    raise typer.Exit(0 if verdict.is_good else 1)
-
-
-@hub_commands.command()
-def export(
-    where: Where,
-    to: Annotated[str | None, typer.Option(help="a trainer's format: opensora")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="folder to write into")] = None,
-    recipe: Recipe = None,
-) -> None:
-    """Write a dataset in a trainer's format, or say what a training recipe would use of it."""
-    from brickfilm.commands.hub import console, run_export, survival_table
-    from brickfilm.dataset.columns import must_have_columns, must_have_rows
-    from brickfilm.dataset.reader import find_dataset
-    from brickfilm.export.buckets import TrainingRecipe
-
-    if not (to or recipe):
-        raise UsageError("say what for: --to FORMAT, --for RECIPE, or both")
-    training = TrainingRecipe.named(recipe) if recipe else None
-    saved = find_dataset(where)
-    must_have_columns(saved)
-    must_have_rows(saved)
-    if training:
-        console.print(survival_table(saved, training))
-    if to:
-        run_export(saved, to, out)
-
-
-@hub_commands.command()
-def materialize(
-    where: Where,
-    out: Annotated[Path, typer.Option("--out", help="folder for sources and clips")],
-    sources: Annotated[
-        Path | None, typer.Option(help="a folder of films that are here already")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="a branch, tag or commit")] = None,
-) -> None:
-    """Cut the clips of a dataset of references from their sources; exit code 1 if some differ."""
-    from brickfilm.commands.hub import run_materialize
-
-    run_materialize(where, out, sources, revision)
+    done = materialize(find_dataset(where, revision=revision), out, sources=sources)
+    table = Table("verdict", "rows", title=f"clips and stills of {where}")
+    for verdict, count in done.counts.items():
+        table.add_row(verdict, str(count))
+    console.print(table)
+    console.print(f"row by row: {done.table}\ndataset:    {done.dataset}", soft_wrap=True)
+    raise typer.Exit(0 if done.is_whole else 1)

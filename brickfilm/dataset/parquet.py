@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brickfilm.dataset.reader import MEDIA_COLUMN
-from brickfilm.disk import disk_errors
+from brickfilm.files import disk_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.errors import BrickfilmError, UsageError
-from brickfilm.hub_errors import hub_errors
+from brickfilm.schema.hub_errors import hub_errors
 
 if TYPE_CHECKING:
     import pandas as pd

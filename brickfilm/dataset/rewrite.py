@@ -9,7 +9,7 @@ from pathlib import Path
 from brickfilm.dataset import FINGERPRINT, FORMAT_VERSION, saved_card, write_columns
 from brickfilm.dataset.parquet import parquet_writer
 from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset, find_dataset
-from brickfilm.stage import digest_of
+from brickfilm.engine.stage import digest_of
 
 
 def without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -> int:

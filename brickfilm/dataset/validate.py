@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from brickfilm.dataset.columns import COLUMNS, wrong_columns
 from brickfilm.dataset.reader import MEDIA_COLUMN, DamagedDataset, Place, SavedDataset
+from brickfilm.dataset.required_columns import COLUMNS, wrong_columns
+from brickfilm.engine.workers import worker_pool
 from brickfilm.errors import MediaError
-from brickfilm.processes import worker_pool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,7 +187,7 @@ def check_batch(batch: Batch) -> tuple[int, list[Complaint]]:
 
 def _clip_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
     """Bytes as promised; frames, size and rate as the row says."""
-    from brickfilm.media import counted
+    from brickfilm.media.decode_stats import counted
 
     content = _content(batch, row["video"])
     if content is None:

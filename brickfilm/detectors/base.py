@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from brickfilm.observe import Observer, Rows
+from brickfilm.scan.analyzer import Observer, Rows
 
 Stretch = tuple[int, int]
 """Frames [start, end)."""

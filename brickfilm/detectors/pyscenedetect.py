@@ -16,8 +16,8 @@ import numpy as np
 
 from brickfilm.detectors.base import Detector
 from brickfilm.media import ReducedFrame
-from brickfilm.observe import Floats, Observe, Rows
 from brickfilm.records import Video
+from brickfilm.scan.analyzer import Floats, Observe, Rows
 
 if TYPE_CHECKING:
     from scenedetect import FrameTimecode

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from brickfilm.dataset.columns import must_have_rows
 from brickfilm.dataset.reader import MEDIA_COLUMN, SUFFIX, SavedDataset
-from brickfilm.disk import disk_errors, made
+from brickfilm.dataset.required_columns import must_have_rows
 from brickfilm.errors import UsageError
+from brickfilm.files import disk_errors, made
 
 _REFERENCES = (
     "{} holds references, not pictures: `brickfilm materialize` cuts the clips "

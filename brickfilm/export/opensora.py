@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.dataset.reader import SavedDataset
-from brickfilm.disk import made
 from brickfilm.export.base import (
     Exported,
     must_have_media,
@@ -17,6 +16,7 @@ from brickfilm.export.base import (
     write_whole,
     written_rows,
 )
+from brickfilm.files import made
 
 COLUMNS = ("path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution")
 IMAGE_FPS = 120

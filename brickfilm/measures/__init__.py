@@ -4,7 +4,7 @@ from brickfilm.measures.cadence import Cadence
 from brickfilm.measures.freeze import Freeze
 from brickfilm.measures.motion import Motion
 from brickfilm.measures.sharpness import Sharpness
-from brickfilm.observe import Measure
+from brickfilm.scan.analyzer import Measure
 
 DEFAULT_MEASURES: tuple[Measure, ...] = (Motion(), Freeze(), Sharpness(), Cadence())
 

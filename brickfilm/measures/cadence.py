@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.observe import Measure, Rows, Scores
+from brickfilm.scan.analyzer import Measure, Rows, Scores
 
 LONGEST_HOLD = 0.5
 """Seconds. What stands longer is a pause, not a hold."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from brickfilm.observe import Measure, Rows, Scores
+from brickfilm.scan.analyzer import Measure, Rows, Scores
 
 FROZEN = 0.5
 """Seconds a picture must stand before it counts: longer than any hold of an animation on fours."""

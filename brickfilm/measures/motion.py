@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.media import ReducedFrame
-from brickfilm.observe import Measure, Observe, Rows, Scores
 from brickfilm.records import Video
+from brickfilm.scan.analyzer import Measure, Observe, Rows, Scores
 
 ROOM = 32
 """Pixels a side that OpenCV's flow needs: with wide pictures of fewer lines it crashes."""

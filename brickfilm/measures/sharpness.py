@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from brickfilm.media import ReducedFrame
-from brickfilm.observe import Measure, Observe, Rows, Scores
 from brickfilm.records import Video
+from brickfilm.scan.analyzer import Measure, Observe, Rows, Scores
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ Time is the stream's own presentation time, in ticks of its time base: never a f
 average rate. Frames are numbered as they are shown, from 0.
 """
 
-from brickfilm.media.counted import Counted, counted
 from brickfilm.media.decode import Film, Frame, opened, plane
+from brickfilm.media.decode_stats import Counted, counted
 from brickfilm.media.encode import ClipEncoder, Encoding
 from brickfilm.media.probe import Facts, probe, sha256_of
 from brickfilm.media.reduce import ReducedFrame, halved, reduced

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from brickfilm.errors import MediaError
-from brickfilm.media.upright import Upright
+from brickfilm.media.display_transform import Upright
 from brickfilm.records import Span
 
 SEEK_MARGINS = (0.0, 2.0, 10.0)

@@ -13,8 +13,8 @@ from av.video.frame import PictureType
 
 from brickfilm.errors import MediaError
 from brickfilm.media.decode import Frame, reason
+from brickfilm.media.display_transform import Upright
 from brickfilm.media.sound import Sound
-from brickfilm.media.upright import Upright
 
 COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace")
 

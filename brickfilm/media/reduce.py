@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError, UsageError
 from brickfilm.media.decode import Film, plane
-from brickfilm.media.gops import LONGEST, begins_anew, has_groups, in_parts
-from brickfilm.media.lanes import side_by_side
+from brickfilm.media.packet_groups import LONGEST, begins_anew, has_groups, in_parts
+from brickfilm.media.parallel_decode import side_by_side
 
 SMALLEST_WIDTH = 200
 """Frames are halved while they stay at least this wide: 200 to 399 pixels, 320 for 720p.

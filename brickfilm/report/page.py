@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from brickfilm.report.material import Material
+from brickfilm.report.context import Material
 from brickfilm.report.sections import SECTIONS, Builder, Section
 
 FILENAME = "report.html"

@@ -11,12 +11,12 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, ClassVar
 
+from brickfilm.engine.ledger.file import FILENAME as LEDGER
+from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import UsageError
-from brickfilm.ledger.file import FILENAME as LEDGER
-from brickfilm.licences import known_licence
 from brickfilm.media import probe, sha256_of
 from brickfilm.records import Listing, Video
-from brickfilm.stage import Answer, Resources, Stage
+from brickfilm.schema.licences import known_licence
 
 SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),

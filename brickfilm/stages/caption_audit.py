@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from brickfilm.captions import lint
-from brickfilm.captions.ask import Captioner, ask_once, most_dollars
+from brickfilm.captions.answers import caption_of
+from brickfilm.captions.completion import Captioner, ask_once, most_dollars
+from brickfilm.captions.lint import rules as lint
 from brickfilm.captions.prompts import load
 from brickfilm.captions.refusals import refuses
-from brickfilm.captions.reply import caption_of
+from brickfilm.captions.reply_format import DESCRIBED, REFUSAL, as_answer
 from brickfilm.captions.request import Question
-from brickfilm.captions.schema import DESCRIBED, REFUSAL, as_answer
+from brickfilm.engine.stage import Answer, Resources, Stage, digest_of
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
-from brickfilm.stage import Answer, Resources, Stage, digest_of
 
 Captioned = Clip | Image
 DEFAULT_PROMPT = "general"

@@ -11,6 +11,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.engine.sinks import Session, Sink
+from brickfilm.engine.stage import Answer, added
 from brickfilm.media import (
     ClipEncoder,
     Encoding,
@@ -23,8 +25,6 @@ from brickfilm.media import (
     verify_sound,
 )
 from brickfilm.records import Clip
-from brickfilm.sink import Session, Sink
-from brickfilm.stage import Answer, added
 
 EDGE = 2
 """Frames kept from either end for checking: the end's own, and its neighbour."""

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from PIL import Image as Picture
 
+from brickfilm.engine.sinks import Session, Sink
+from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
 from brickfilm.media import Frame, sha256_of
 from brickfilm.records import Clip, Image, Still
-from brickfilm.sink import Session, Sink
-from brickfilm.stage import Answer
 
 JPEG_QUALITY = 95
 

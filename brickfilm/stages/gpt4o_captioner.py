@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from brickfilm.captions.ask import ask_once, most_dollars
-from brickfilm.captions.batch import CaptionJobs
+from brickfilm.captions.answers import caption_of
+from brickfilm.captions.backends.batch import CaptionJobs
+from brickfilm.captions.backends.openai import Service
+from brickfilm.captions.completion import ask_once, most_dollars
 from brickfilm.captions.forecast import forecast, measured_usage
 from brickfilm.captions.pricing import Price, PriceList, price_list
 from brickfilm.captions.prompts import Prompt, load
-from brickfilm.captions.reply import caption_of
 from brickfilm.captions.request import Captioned, Detail, Look, Question
-from brickfilm.captions.service import Service
+from brickfilm.engine.stage import Answer, Resources, Stage, digest_of
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
-from brickfilm.stage import Answer, Resources, Stage, digest_of
 
 
 @dataclass(frozen=True, kw_only=True)

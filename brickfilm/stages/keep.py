@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import Clip
-from brickfilm.stage import Answer, Stage
 
 FACTS: Mapping[str, Callable[[Clip], float]] = {
     "height": lambda clip: clip.height or clip.video.height,

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from brickfilm.captions.refusals import refuses
-from brickfilm.captions.schema import DESCRIBED, REFUSAL
+from brickfilm.captions.reply_format import DESCRIBED, REFUSAL
+from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
-from brickfilm.stage import Answer, Stage
 
 Captioned = Clip | Image
 

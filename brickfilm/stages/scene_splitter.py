@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
-from brickfilm.drawings import Drawings, new_drawings
+from brickfilm.engine.stage import Answer, Landed, Part, Resources, Stage, Want
 from brickfilm.errors import ItemError, Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
 from brickfilm.media import opened
-from brickfilm.observe import Floats, Measure, Observer, Rows, observe, unpacked
 from brickfilm.records import Clip, Span, Video
-from brickfilm.stage import Answer, Landed, Part, Resources, Stage, Want
-from brickfilm.timeline import Timeline, Times
+from brickfilm.scan.analyzer import Floats, Measure, Observer, Rows, observe, unpacked
+from brickfilm.scan.held_frames import Drawings, new_drawings
+from brickfilm.scan.timestamps import Timeline, Times
 
 Scan = Callable[[Video, Sequence[Observer]], dict[str, Answer]]
 Stretch = tuple[int, int]

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from brickfilm.captions.sidecar import Line, at, overlapping, read, sidecar_of, stamp
+from brickfilm.captions.timed_text import Line, at, overlapping, read, sidecar_of, stamp
+from brickfilm.engine.stage import Answer, Resources, Stage, digest_of
 from brickfilm.errors import Rejected
 from brickfilm.records import Caption, Clip, Image
-from brickfilm.stage import Answer, Resources, Stage, digest_of
 
 Captioned = Clip | Image
 

@@ -8,7 +8,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from finetune.transfer import send
+from finetune.models.device_transfer import send
 
 
 class Conditioning(TypedDict):

@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from finetune.config import Recipe
+from finetune.data.cache_layout import caption_key, open_store
+from finetune.data.encoders import text_name
 from finetune.data.index import Index
 from finetune.data.packing import Packed, pack, unpack
 from finetune.data.readers import Row
 from finetune.data.sampler import Order, Position, Sampler
 from finetune.data.shards import Shards
-from finetune.data.stores import caption_key, open_store
 from finetune.data.windows import fill, seen_fps, window
-from finetune.encoders import text_name
 from finetune.errors import BadSample, CacheError
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from finetune.config import Recipe
 from finetune.data.buckets import NOT_KEPT, Slot, assign, slots
+from finetune.data.cache_layout import measures
 from finetune.data.index import Index
-from finetune.data.stores import measures
 from finetune.errors import DataError
 
 

@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from finetune.config import Recipe
-from finetune.ema import Average
-from finetune.engines.engine import (
+from finetune.engines.base import (
     Allow,
     LossScale,
     Shards,
@@ -22,9 +21,10 @@ from finetune.engines.engine import (
     trained,
     update,
 )
-from finetune.models.stdit2 import STDiT2
+from finetune.engines.distributed import rank_and_world
+from finetune.engines.ema import Average
+from finetune.models.stdit2.network import STDiT2
 from finetune.precision import DTYPES
-from finetune.ranks import rank_and_world
 
 try:
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from finetune.transfer import send
+from finetune.models.device_transfer import send
 
 PIECE = 4096
 ALIGNED = 8  # numbers: what one load takes of a half precision

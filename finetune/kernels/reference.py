@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from finetune.models.embeddings import Rotation
+from finetune.models.stdit2.embeddings import Rotation
 
 EPS = 1e-6  # of layer norm and RMS norm alike
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from finetune.clips import Clips
+from finetune.data.cache_layout import index_folder
 from finetune.data.loader import Batch, Loading, batches
 from finetune.data.sampler import Position, Sampler
-from finetune.data.stores import index_folder
-from finetune.draws import draw
-from finetune.ranks import total
+from finetune.engines.distributed import total
+from finetune.training.batch_encoder import Clips
+from finetune.training.noise import draw
 
 if TYPE_CHECKING:
-    from finetune.run import Run
+    from finetune.training.run import Run
 
 TIMESTEPS = (100, 300, 500, 700, 900)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from finetune.atomic import replacing
 from finetune.config import Recipe
-from finetune.log import read_lines
-from finetune.samples.measures import NAMES
+from finetune.sampling.measures import NAMES
+from finetune.training.loggers import read_lines
 from finetune.validation.svg import curve, overlaid
 
 ABOUT, TRAINING, PAGE = "about.json", "training.json", "index.html"
@@ -72,9 +72,9 @@ def render(out: Path, recipe: Recipe, *, until: float = inf) -> str:
 
     every = checkpoints(out, until=until)
     rows = every[:1] + every[1:][-(MOST - 1) :]
-    template = Environment(loader=PackageLoader("finetune", "pages"), autoescape=True).get_template(
-        "validation.html.jinja"
-    )
+    template = Environment(
+        loader=PackageLoader("finetune.validation", "templates"), autoescape=True
+    ).get_template("validation.html.jinja")
     return template.render(
         name="/".join(out.parts[-2:]),
         recipe=json.dumps(recipe.as_dict(), indent=2),

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from brickfilm.render import VFR, BrickFilm
+from tests.brickworld import VFR, BrickFilm
 
 Split = Literal["tuning", "judging"]
 SPLITS: tuple[Split, ...] = ("tuning", "judging")

@@ -6,7 +6,7 @@ import statistics
 
 import torch
 
-from finetune.models.config import STDiT2Config
+from finetune.models.stdit2.config import STDiT2Config
 
 BACKWARD = 2  # times the forward's products
 

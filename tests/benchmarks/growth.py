@@ -25,7 +25,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from brickfilm.render import BrickFilm
+from tests.brickworld import BrickFilm
 
 TIMES = (1, 2, 4, 8)
 FILMS = (1, 10, 100)
@@ -54,8 +54,8 @@ def longer(film: Path, times: int, path: Path) -> Path:
 
 def scan_all(films: list[Path]) -> dict[str, float]:
     """Scan films one after another in this process: seconds, frames, and MB over the imports."""
+    from brickfilm.engine.stage import Want
     from brickfilm.records import Clip
-    from brickfilm.stage import Want
     from brickfilm.stages import SceneSplitter
     from tests.benchmarks.shots import video_of
 

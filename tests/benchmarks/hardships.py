@@ -19,10 +19,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.render import BrickFilm, Shot
 from tests.benchmarks import treatments
 from tests.benchmarks.corpus import KINDS, Cell, Drawn, Split
 from tests.benchmarks.treatments import Moment, Treatment
+from tests.brickworld import BrickFilm, Shot
 
 Array = NDArray[Any]
 SIZE = (480, 270)

@@ -6,10 +6,10 @@ import statistics
 
 import torch
 
-from finetune.diffusion import Diffusion, guided, sample
 from finetune.kernels import ops_for
-from finetune.models.stdit2 import STDiT2
-from finetune.models.vae import VAE
+from finetune.models.stdit2.network import STDiT2
+from finetune.models.stdit2.vae import VAE
+from finetune.objectives import Diffusion, guided, sample
 from tests.benchmarks import synthetic
 from tests.benchmarks.cost import seconds
 from tests.benchmarks.training import open_every_branch

@@ -18,8 +18,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from finetune import kernels
 from finetune.kernels import norms, reference, space, text, time
-from finetune.models.embeddings import Rotation
-from finetune.models.stdit2 import STDiT2
+from finetune.models.stdit2.embeddings import Rotation
+from finetune.models.stdit2.network import STDiT2
 from tests.benchmarks.cost import seconds
 from tests.benchmarks.training import open_every_branch
 

@@ -1,7 +1,7 @@
-"""A model of XL/2's size with random weights, as a folder that `finetune.sample` takes.
+"""A model of XL/2's size with random weights, as a folder that `finetune.sampling.sample` takes.
 
     python -m tests.benchmarks.random_model FOLDER
-    python -m finetune.sample --model FOLDER --prompt "..." --format npy --compile
+    python -m finetune.sampling.sample --model FOLDER --prompt "..." --format npy --compile
 
 The denoiser and the VAE have their real sizes; the text encoder has two layers of the real width.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from finetune.models.stdit2 import STDiT2
-from finetune.models.text import TextEncoder
-from finetune.samples.bundle import add_encoders
+from finetune.models.stdit2.network import STDiT2
+from finetune.models.stdit2.text_encoder import TextEncoder
+from finetune.sampling.bundle import add_encoders
 from tests.benchmarks import synthetic
 from tests.benchmarks.training import open_every_branch
 

@@ -14,11 +14,11 @@ from typing import Annotated
 
 import typer
 
-from brickfilm.executors import LocalExecutor
-from brickfilm.ledger import Ledger
-from brickfilm.pipeline import Pipeline
-from brickfilm.run import Run
-from tests.brickfilm.toys import Cut, Names, Say
+from brickfilm.engine.executors import LocalExecutor
+from brickfilm.engine.ledger import Ledger
+from brickfilm.engine.pipeline import Pipeline
+from brickfilm.engine.run import Run
+from tests.kit.toy_stages import Cut, Names, Say
 
 
 def one_pass(work: Path, source: Names, *stages: object) -> tuple[float, Run]:

@@ -23,13 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
-from brickfilm.drawings import Drawings
 from brickfilm.media import opened
-from brickfilm.observe import observe
 from brickfilm.records import Listing, Video
+from brickfilm.scan.analyzer import observe
+from brickfilm.scan.held_frames import Drawings
+from brickfilm.scan.timestamps import Timeline
 from brickfilm.sources.folder import Probe
 from brickfilm.stages.scene_splitter import Seen
-from brickfilm.timeline import Timeline
 from tests.benchmarks.corpus import corpus
 from tests.benchmarks.figure import bars_svg
 from tests.benchmarks.hardships import hardships

@@ -27,14 +27,14 @@ from rich.console import Console
 from rich.table import Table
 
 from brickfilm.detectors import HoldAware
+from brickfilm.engine.sinks import SpanPass
+from brickfilm.engine.stage import Stage, Want
 from brickfilm.measures import Cadence
 from brickfilm.media import opened
 from brickfilm.records import Clip, Video
-from brickfilm.render import BrickFilm
-from brickfilm.sink import SpanPass
-from brickfilm.stage import Stage, Want
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
 from tests.benchmarks.shots import video_of
+from tests.brickworld import BrickFilm
 
 StageQueue = Callable[[Path, Path], int]
 """From a film and an empty folder to the number of clips."""

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from finetune.config import Recipe
+from finetune.data.cache_layout import caption_key, index_folder
 from finetune.data.index import Index, write_index
 from finetune.data.loader import Loading, Sample
 from finetune.data.readers import Row
 from finetune.data.sampler import Order
 from finetune.data.shards import ShardWriter
 from finetune.data.shards import write_index as index_shards
-from finetune.data.stores import caption_key, index_folder
-from finetune.models.text import TextEncoder
-from finetune.models.vae import VAE
+from finetune.models.stdit2.text_encoder import TextEncoder
+from finetune.models.stdit2.vae import VAE
 
 CLIPS = 64
 CAPTIONS = 16

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import torch
 
-from finetune.boost import boost
-from finetune.clips import Encode
 from finetune.config import Bucket, Checkpoints, Recipe, Schedule
+from finetune.data.bucket_coverage import survival
+from finetune.data.cache_layout import index_folder
 from finetune.data.loader import Batch, batches
 from finetune.data.sampler import Sampler
-from finetune.data.stores import index_folder
-from finetune.data.survival import survival
-from finetune.diffusion import Diffusion
-from finetune.models.config import STDiT2Config
-from finetune.models.stdit2 import STDiT2
-from finetune.ranks import choose_device, rank_and_world, ranks
-from finetune.run import Run, new_model
-from finetune.train import loop
+from finetune.engines.distributed import choose_device, rank_and_world, ranks
+from finetune.engines.factory import boost
+from finetune.models.stdit2.config import STDiT2Config
+from finetune.models.stdit2.network import STDiT2
+from finetune.objectives import Diffusion
+from finetune.training.batch_encoder import Encode
+from finetune.training.loop import loop
+from finetune.training.run import Run, new_model
 from tests.benchmarks import synthetic
 
 ENDLESS = 10**9

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from brickfilm.records import Video
-from brickfilm.render import BrickFilm, Shot, Truth
-from tests.brickfilm.asking import video_of
+from tests.brickworld import BrickFilm, Shot, Truth
+from tests.kit.ask_stage import video_of
 
 
 @dataclass(frozen=True)

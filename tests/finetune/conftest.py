@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from finetune.config import Bucket, Checkpoints, Log, Network, Recipe
-from tests.finetune.toymodel import write_model
-from tests.finetune.toyset import Toy, captions, write_dataset
+from tests.kit.toy_clips import Toy, captions, write_dataset
+from tests.kit.toy_model import write_model
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.finetune.gpu_check import ENGINES
+from tests.kit.gpu_check import ENGINES
 
 pytestmark = [
     pytest.mark.gpu,
@@ -28,7 +28,7 @@ def test_it_loses_what_torch_loses_saves_and_resumes(engine: str, tmp_path: Path
     result = tmp_path / "result.json"
     exact = "float32" if "float16" in engine else "torch"
     options = ["--batch", "2", "--engines", f"{exact},{engine}", "--set", "network.depth=4"]
-    command = [sys.executable, "-m", "tests.finetune.gpu_check", "--work", str(tmp_path / "work")]
+    command = [sys.executable, "-m", "tests.kit.gpu_check", "--work", str(tmp_path / "work")]
     said = subprocess.run([*command, *options, "--result", str(result)], check=False)
     found = json.loads(result.read_text())
     assert said.returncode == 0, found["off"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.kit import ROOT
 
 
 def test_without_torch_the_error_says_what_to_install() -> None:

@@ -12,11 +12,12 @@ import pytest
 from finetune import config
 from finetune.__main__ import main
 from finetune.config import load_recipe
-from finetune.run import learning_rate
+from finetune.training.run import learning_rate
+from tests.kit import ROOT
 
 STAGES = ("32f-stage1", "32f-stage2", "64f-stage1", "64f-stage2")
 HOURS = {"32f-stage1": 67.84, "32f-stage2": 101.76, "64f-stage1": 160.0, "64f-stage2": 857.6}
-GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("lr_schedules.json").read_text())
+GOLDEN = json.loads((ROOT / "tests/kit/golden/lr_schedules.json").read_text())
 
 
 def of(model: str) -> dict[str, float]:

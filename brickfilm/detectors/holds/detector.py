@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from brickfilm.detectors.base import Detector, Stretch
 from brickfilm.detectors.holds.fades import fades, without
-from brickfilm.detectors.holds.likeness import Look, unlikeness
+from brickfilm.detectors.holds.similarity import Look, unlikeness
 from brickfilm.media import ReducedFrame
-from brickfilm.observe import Floats, Observe, Rows
 from brickfilm.records import Video
+from brickfilm.scan.analyzer import Floats, Observe, Rows
 
 GATE = 0.12
 """Mean difference of neighbouring frames, as a share of contrast, below which none is a cut."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.detectors.base import Stretch
-from brickfilm.observe import Floats
+from brickfilm.scan.analyzer import Floats
 
 GONE = 0.25
 """Share of the contrast nearby below which the picture is called gone."""

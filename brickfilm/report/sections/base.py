@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from brickfilm.report.material import Material
+from brickfilm.report.context import Material
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brickfilm.dataset.door import Row
-from brickfilm.report.material import Material
+from brickfilm.dataset.finalize import Row
+from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 
 NAMES = {0: "nothing moves", 1: "on ones", 2: "on twos", 3: "on threes", 4: "on fours"}

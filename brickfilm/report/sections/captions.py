@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from brickfilm.captions.audit import audit_rates
-from brickfilm.captions.schema import DESCRIBED, ESCAPES, FILTERED, REFUSAL, TRUNCATED
-from brickfilm.report.material import Material
+from brickfilm.captions.reply_format import DESCRIBED, ESCAPES, FILTERED, REFUSAL, TRUNCATED
+from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 
 STATUSES = (*ESCAPES["clips"], REFUSAL, FILTERED, TRUNCATED, "no caption")

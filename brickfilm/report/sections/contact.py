@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from brickfilm.dataset.door import Row
-from brickfilm.ledger import Outcome
+from brickfilm.dataset.finalize import Row
+from brickfilm.engine.ledger import Outcome
 from brickfilm.records import Clip
-from brickfilm.report.material import Material
+from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 from brickfilm.report.thumbs import evenly, thumb
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from brickfilm.ledger import Outcome
-from brickfilm.report.material import Material
+from brickfilm.engine.ledger import Outcome
+from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 
 CUT_AWAY = "between the clips"

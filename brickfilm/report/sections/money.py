@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from brickfilm.ledger import spend_frame
-from brickfilm.report.material import Material
+from brickfilm.engine.ledger import spend_frame
+from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 
 

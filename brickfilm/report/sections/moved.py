@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brickfilm.report.material import Material
+from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 
 

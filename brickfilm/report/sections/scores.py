@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.report.material import Material
+from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 
 BINS = 24

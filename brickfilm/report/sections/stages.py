@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from brickfilm.ledger import Outcome
-from brickfilm.report.material import Material
+from brickfilm.engine.ledger import Outcome
+from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 
 PLURALS = {"listing": "listings", "video": "films", "clip": "clips", "image": "images"}

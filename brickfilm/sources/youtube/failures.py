@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brickfilm.errors import Failed, ItemError, Rejected, UsageError, Waiting
-from brickfilm.sources.youtube.pace import Shut, TooManyRequests
+from brickfilm.sources.youtube.throttle import Shut, TooManyRequests
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,15 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import MediaError, Rejected
 from brickfilm.records import Listing, Video
 from brickfilm.sources.youtube import formats, ytdlp
 from brickfilm.sources.youtube.downloads import Downloads
-from brickfilm.sources.youtube.films import Facts, Place, fetched_lately
 from brickfilm.sources.youtube.formats import Info, Licence, OnLowResolution
-from brickfilm.sources.youtube.pace import Pace, patiently
+from brickfilm.sources.youtube.media_files import Facts, Place, fetched_lately
 from brickfilm.sources.youtube.settings import Access, Politeness
-from brickfilm.stage import Answer, Resources, Stage
+from brickfilm.sources.youtube.throttle import Pace, patiently
 
 log = logging.getLogger(__name__)
 

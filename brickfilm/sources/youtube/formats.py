@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from brickfilm.errors import Rejected, Waiting
-from brickfilm.licences import hub_licence
+from brickfilm.schema.licences import hub_licence
 
 OnLowResolution = Literal["reject", "keep"]
 Licence = Literal["any", "cc"]

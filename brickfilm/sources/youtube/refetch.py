@@ -9,7 +9,6 @@ from typing import ClassVar
 from brickfilm.errors import Failed, Rejected
 from brickfilm.records import Listing
 from brickfilm.sources.youtube.fetch import FetchFilm
-from brickfilm.sources.youtube.films import Facts, Place
 from brickfilm.sources.youtube.formats import NotOpenlyLicensed, SourceTooSmall
 from brickfilm.sources.youtube.lock import (
     Lock,
@@ -18,7 +17,8 @@ from brickfilm.sources.youtube.lock import (
     format_gone,
     video_gone,
 )
-from brickfilm.sources.youtube.pace import Pace, patiently
+from brickfilm.sources.youtube.media_files import Facts, Place
+from brickfilm.sources.youtube.throttle import Pace, patiently
 
 
 @dataclass(frozen=True, kw_only=True)

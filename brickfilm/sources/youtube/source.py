@@ -8,19 +8,19 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, get_args
 
+from brickfilm.engine.stage import Stage
 from brickfilm.errors import UsageError
-from brickfilm.licences import hub_licence
 from brickfilm.records import Listing
+from brickfilm.schema.licences import hub_licence
 from brickfilm.sources.youtube.addresses import listing_of, read_entries
 from brickfilm.sources.youtube.fetch import FetchFilm
-from brickfilm.sources.youtube.films import Place
 from brickfilm.sources.youtube.forecast import Forecast, forecast
 from brickfilm.sources.youtube.formats import Licence, OnLowResolution
-from brickfilm.sources.youtube.lists import ListFilms
 from brickfilm.sources.youtube.lock import Lock, lock_of
+from brickfilm.sources.youtube.media_files import Place
+from brickfilm.sources.youtube.playlists import ListFilms
 from brickfilm.sources.youtube.refetch import RefetchFilm
 from brickfilm.sources.youtube.settings import Access, Politeness
-from brickfilm.stage import Stage
 
 log = logging.getLogger(__name__)
 

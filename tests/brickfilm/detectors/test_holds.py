@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from brickfilm.detectors import HoldAware
 from brickfilm.detectors.holds.fades import fades, without
-from brickfilm.detectors.holds.likeness import (
+from brickfilm.detectors.holds.similarity import (
     LEAST_CORRELATION,
     LEAST_FAR_CORRELATION,
     Look,
@@ -21,9 +21,9 @@ from brickfilm.detectors.holds.likeness import (
     whole_shift,
 )
 from brickfilm.media import opened
-from brickfilm.observe import Rows, observe, unpacked
-from brickfilm.render import BrickFilm, Shot, Truth
-from tests.brickfilm.asking import video_of
+from brickfilm.scan.analyzer import Rows, observe, unpacked
+from tests.brickworld import BrickFilm, Shot, Truth
+from tests.kit.ask_stage import video_of
 
 Plane = NDArray[np.uint8]
 

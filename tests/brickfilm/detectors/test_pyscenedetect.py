@@ -10,9 +10,9 @@ from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
 from brickfilm.detectors import Adaptive, Content, Detector
 from brickfilm.media import opened, reduced
-from brickfilm.render import BrickFilm
 from brickfilm.stages import SceneSplitter
-from tests.brickfilm.asking import clips_of, video_of
+from tests.brickworld import BrickFilm
+from tests.kit.ask_stage import clips_of, video_of
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brickfilm.measures import Cadence, Freeze
-from brickfilm.observe import Rows
+from brickfilm.scan.analyzer import Rows
 
 
 def rows(holds: list[int], fps: float = 24.0) -> Rows:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.render import BrickFilm, Shot
+from tests.brickworld import BrickFilm, Shot
 
 
 @pytest.fixture(scope="module")

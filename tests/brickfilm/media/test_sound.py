@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from brickfilm.engine.stage import digest_of
 from brickfilm.errors import MediaError
 from brickfilm.media import NotAsPlanned, opened, verify_sound
 from brickfilm.media.sound import AAC_FRAME, filled
 from brickfilm.records import Clip
-from brickfilm.render import BrickFilm, Shot
-from brickfilm.stage import digest_of
 from brickfilm.stages import ClipWriter, SceneSplitter
-from tests.brickfilm.asking import clips_of, video_of, written
+from tests.brickworld import BrickFilm, Shot
+from tests.kit.ask_stage import clips_of, video_of, written
 
 Samples = NDArray[np.float32]
 SHOTS = (Shot(frames=31, hold=2, view=0), Shot(frames=40, hold=2, view=1))

@@ -14,7 +14,7 @@ import pytest
 from brickfilm.records import Caption
 from brickfilm.report import write_report
 from brickfilm.report.page import clock
-from tests.brickfilm.report.builds import ended, film, image_of, material, shot
+from tests.kit.report_builds import ended, film, image_of, material, shot
 
 EVIL = "<script>document.title = 'owned'</script>"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.ledger import Ledger
+from brickfilm.engine.ledger import Ledger
 from brickfilm.records import Clip
 from brickfilm.report.sections import contact
 from brickfilm.report.sections.cadence import cadence
@@ -18,8 +18,8 @@ from brickfilm.report.sections.moved import moved_films
 from brickfilm.report.sections.scores import scores
 from brickfilm.report.sections.stages import stages
 from brickfilm.report.sections.trouble import MOST_LISTED, trouble
-from tests.brickfilm.report.builds import ended, film, image_of, material, shot
-from tests.brickfilm.toys import video
+from tests.kit.report_builds import ended, film, image_of, material, shot
+from tests.kit.toy_stages import video
 
 
 def test_every_second_of_footage_has_one_fate(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from brickfilm.errors import MediaError, UsageError
 from brickfilm.records import Listing
 from brickfilm.sources import FolderSource
 from brickfilm.sources.folder import Probe
-from tests.brickfilm.asking import ask, video_of
 from tests.brickfilm.conftest import Drawn
+from tests.kit.ask_stage import ask, video_of
 
 
 def names(source: FolderSource) -> list[str]:

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brickfilm.engine.stage import Want
 from brickfilm.errors import MediaError, UsageError
 from brickfilm.records import Clip
-from brickfilm.render import BrickFilm, Shot
-from brickfilm.stage import Want
 from brickfilm.stages import SceneSplitter
 from brickfilm.stages.scene_splitter import apart, equal_parts
-from tests.brickfilm.asking import ask, clips_of, rejected_of, video_of
 from tests.brickfilm.conftest import Drawn
+from tests.brickworld import BrickFilm, Shot
+from tests.kit.ask_stage import ask, clips_of, rejected_of, video_of
 
 
 def spans(clips: list[Clip]) -> list[tuple[int, int]]:

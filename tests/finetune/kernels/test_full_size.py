@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from finetune.models.blocks import Ops
-from finetune.models.stdit2 import STDiT2, STDiT2Config
+from finetune.models.stdit2.blocks import Ops
+from finetune.models.stdit2.network import STDiT2, STDiT2Config
 from tests.finetune.kernels.agreement import SLACK
 from tests.finetune.kernels.test_network import whole
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from finetune import kernels
-from finetune.models.blocks import Ops
-from finetune.models.stdit2 import STDiT2
+from finetune.models.stdit2.blocks import Ops
+from finetune.models.stdit2.network import STDiT2
 from tests.finetune.kernels.agreement import DEVICE, FLOOR, HALF, SLACK, distance, need_kernels
-from tests.finetune.networks import inputs, tiny_model
+from tests.kit.networks import inputs, tiny_model
 
 
 def gradients(ops: Ops, dtype: torch.dtype, told: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,250 @@
+"""`build_dataset`: run the stages over a source, then the door, then write."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from brickfilm.build.plan_file import FILENAME as PLAN
+from brickfilm.build.plan_file import Plan
+from brickfilm.dataset import BrickfilmDataset, dataset_of
+from brickfilm.dataset import finalize as door
+from brickfilm.engine.batch_jobs import JobDesk
+from brickfilm.engine.executors import Executor, LocalExecutor
+from brickfilm.engine.ledger import Ledger, Outcome
+from brickfilm.engine.ledger.file import FILENAME, FILES
+from brickfilm.engine.pipeline import AnyStage, Pipeline, Recorder, Source
+from brickfilm.engine.progress import shown
+from brickfilm.engine.queue import Row
+from brickfilm.engine.run import Progress, Run
+from brickfilm.errors import Interrupted, ItemError, UsageError
+from brickfilm.files import disk_errors
+from brickfilm.records import Clip, Image, Video
+from brickfilm.report import Material, write_report
+from brickfilm.stages import ClipWriter, FrameSampler
+
+OWN_FILES = {*FILES, PLAN}
+"""What a build writes before its first film."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build: its dataset, and what became of every item."""
+
+    dataset: BrickfilmDataset
+    outcomes: Sequence[Outcome]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 some failed, 3 some only wait."""
+        counts = Counter(outcome.outcome for outcome in self.outcomes)
+        return 1 if counts["failed"] else 3 if counts["waiting"] else 0
+
+
+def build_dataset(
+    source: Source,
+    *stages: AnyStage,
+    workdir: str | Path,
+    executor: Executor | None = None,
+    test_fraction: float = 0.05,
+) -> BrickfilmDataset:
+    """Turn footage into a captioned dataset; run it again to go on where it stopped.
+
+    The work folder holds `dataset/`, `report.html`, `ledger.sqlite` and the artefacts. Raises
+    UsageError (wiring, work folder) before anything is done, ServiceRefused when a service turns
+    all requests away, and Interrupted (a KeyboardInterrupt) after Ctrl-C.
+    """
+    return build(
+        source, stages, workdir=workdir, executor=executor, test_fraction=test_fraction
+    ).dataset
+
+
+def build(
+    source: Source,
+    stages: Sequence[AnyStage],
+    *,
+    workdir: str | Path,
+    executor: Executor | None = None,
+    test_fraction: float = 0.05,
+    wait: bool = True,
+) -> Built:
+    """`build_dataset` for callers who also want to know what became of every item.
+
+    wait: stay until jobs of the batch service have ended; else submit them and leave.
+    """
+    if not 0 <= test_fraction < 1:
+        raise UsageError(
+            f"test_fraction={test_fraction} must be in [0, 1): the share of test films"
+        )
+    pipeline = Pipeline.of(source, with_writer(stages))
+    pipeline.check()
+    with (
+        opened_ledger(Path(workdir)) as ledger,
+        closing_executor(executor) as pool,
+        shown() as progress,
+    ):
+        Plan.of(pipeline.asked).write(ledger.work)
+        with JobDesk(pipeline, ledger) as desk:
+            run = one_pass(pipeline, source, ledger, pool, progress)
+            if run.films.wanted_back and not run.stopping:
+                run = one_pass(pipeline, source, ledger, pool, progress, run.failed)
+            while not run.stopping and _jobs_have_news(desk, run, wait):
+                run = one_pass(pipeline, source, ledger, pool, progress, desk.troubles)
+        if run.stopping:
+            raise Interrupted(_how_to_go_on(run, ledger.work))
+        return Built(_through_the_door(run, ledger, test_fraction), run.outcomes)
+
+
+def one_pass(
+    pipeline: Pipeline,
+    source: Source,
+    ledger: Ledger,
+    pool: Executor,
+    progress: Progress,
+    failed: Mapping[Row, ItemError] | None = None,
+) -> Run:
+    """Run the source through the stages once; afterwards it may write down what it fetched."""
+    run = Run(pipeline, ledger, pool, progress=progress, failed=failed)
+    with stopped_by_ctrl_c(run):
+        run.go(source.items())
+    if isinstance(source, Recorder):
+        makes_films = [Video in queue.stage.makes for queue in run.queues]
+        fetched = [o for o in run.outcomes if o.outcome == "done" and makes_films[o.position]]
+        source.finish(ledger.work, [outcome.source_id for outcome in fetched])
+    return run
+
+
+def cancel_jobs(source: Source, stages: Sequence[AnyStage], *, workdir: str | Path) -> None:
+    """End the open jobs of a build at the batch service, and keep what they have answered."""
+    if not (Path(workdir) / FILENAME).is_file():
+        raise UsageError(f"{str(workdir)!r} holds no build: name the --out folder of a build")
+    pipeline = Pipeline.of(source, with_writer(stages))
+    with Ledger(Path(workdir)) as ledger, JobDesk(pipeline, ledger) as desk:
+        if not ledger.open_jobs():
+            _say("no job is open")
+        desk.cancel(_say)
+
+
+def rehearse(
+    source: Source, stages: Sequence[AnyStage], *, workdir: str | Path
+) -> tuple[Pipeline, Run]:
+    """A dry run: only what fetches, writes and costs nothing is asked; the rest is counted."""
+    pipeline = Pipeline.of(source, with_writer(stages))
+    with (
+        opened_ledger(Path(workdir)) as ledger,
+        closing_executor(None) as pool,
+        shown() as progress,
+    ):
+        run = Run(pipeline, ledger, pool, progress=progress, rehearse=True)
+        with stopped_by_ctrl_c(run):
+            run.go(source.items())
+    return pipeline, run
+
+
+def with_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:
+    """The stages with a ClipWriter, which is implied where none gives the clip's file."""
+    if any("path" in stage.gives for stage in stages):
+        return list(stages)
+    sampler = next((n for n, s in enumerate(stages) if isinstance(s, FrameSampler)), len(stages))
+    return [*stages[:sampler], ClipWriter(), *stages[sampler:]]
+
+
+def _through_the_door(run: Run, ledger: Ledger, test_fraction: float) -> BrickfilmDataset:
+    clips = door.one_a_place(door.clip_row(c) for c in run.finished if isinstance(c, Clip))
+    images = door.one_a_place(door.image_row(i) for i in run.finished if isinstance(i, Image))
+    door.group_near_duplicates(clips)
+    door.mark_repeated_captions(clips)
+    split = door.split_films(clips + images, ledger.films(), test_fraction)
+    incomplete = any(o.outcome in ("failed", "waiting") for o in run.outcomes)
+    dataset = dataset_of(
+        clips, images, split.of_film, ledger.work, incomplete=incomplete, moved=split.moved
+    )
+    with disk_errors(ledger.work):
+        dataset.save(ledger.work / "dataset")
+    write_report(
+        Material(
+            work=ledger.work,
+            finished=run.finished,
+            left_out=run.left_out,
+            clips=clips,
+            images=images,
+            outcomes=run.outcomes,
+            split=split,
+        )
+    )
+    ledger.remember_films(split.memory)
+    return dataset
+
+
+@contextmanager
+def opened_ledger(work: Path) -> Iterator[Ledger]:
+    """The ledger of a work folder; a folder made for nothing but a wrong call goes again."""
+    is_new = not work.exists()
+    with Ledger(work) as ledger:
+        try:
+            yield ledger
+        except UsageError:
+            if is_new and ledger.is_blank and {p.name for p in work.iterdir()} <= OWN_FILES:
+                shutil.rmtree(work)
+            raise
+
+
+@contextmanager
+def closing_executor(executor: Executor | None) -> Iterator[Executor]:
+    """The caller's executor, left open; or one of our own, closed at the end."""
+    if executor is not None:
+        yield executor
+        return
+    own, now = LocalExecutor(), False
+    try:
+        yield own
+    except KeyboardInterrupt:
+        now = True
+        raise
+    finally:
+        own.close(now=now)
+
+
+@contextmanager
+def stopped_by_ctrl_c(run: Run) -> Iterator[None]:
+    """First Ctrl-C: nothing more is dispatched, what flies lands. A second leaves at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if run.stopping:
+            raise KeyboardInterrupt
+        run.stop()
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _jobs_have_news(desk: JobDesk, run: Run, wait: bool) -> bool:
+    with stopped_by_ctrl_c(run):
+        return desk.advance(run, wait=wait, say=_say) and not run.stopping
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _how_to_go_on(run: Run, work: Path) -> str:
+    counts = Counter(outcome.outcome for outcome in run.outcomes)
+    done = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+    return (
+        f"interrupted; {done or 'nothing done yet'}. What was answered is kept in {str(work)!r}: "
+        "run the same command to go on"
+    )

@@ -1,0 +1,1 @@
+"""Clients of captioning services, one file each."""

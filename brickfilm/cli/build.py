@@ -1,0 +1,218 @@
+"""`brickfilm build`: a recipe, or a folder with the default stages."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shlex import quote
+from typing import Protocol, runtime_checkable
+
+import cloudpickle
+import typer
+from rich.console import Console
+
+from brickfilm.build.build_dataset import build, rehearse
+from brickfilm.engine.ledger import Outcome
+from brickfilm.engine.pipeline import AnyStage, Source
+from brickfilm.engine.stage import Stage
+from brickfilm.errors import BrickfilmError, Interrupted, UsageError
+from brickfilm.export.bucket_coverage import TrainingRecipe
+from brickfilm.records import Listing, Video
+from brickfilm.sources import FolderSource
+
+console = Console()
+NAMED = 10
+"""Failures that a build names itself."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe file says: where footage comes from, and what is done with it."""
+
+    source: Source
+    stages: Sequence[AnyStage]
+    test_fraction: float = 0.05
+
+
+@runtime_checkable
+class Lockable(Protocol):
+    """A source that can fetch exactly what a lock file names."""
+
+    def locked(self, folder: Path, *, allow_drift: bool = False) -> Source:
+        """This source, bound to the lock file of a folder."""
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """A source that knows what fetching will take."""
+
+    def forecast(self, films: Sequence[Listing]) -> object:
+        """In words, by `str`."""
+
+
+def recipe_of(
+    footage: Path, captions: str, *, sound: bool = False, licence: str = "", uploader: str = ""
+) -> Recipe:
+    """A recipe from a `.py` file, or the default stages over films."""
+    if footage.suffix != ".py":
+        source = FolderSource(footage, licence=licence, uploader=uploader)
+        return default_recipe(source, captions, sound=sound)
+    instead = {
+        "--sound: write ClipWriter(sound=True)": sound,
+        f"--licence: write FolderSource(..., licence={licence!r})": licence,
+        f"--uploader: write FolderSource(..., uploader={uploader!r})": uploader,
+    }
+    for words in (words for words, given in instead.items() if given):
+        raise UsageError(f"{words} into the recipe {str(footage)!r}")
+    return load_recipe(footage)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read the names `source` and `stages` (and `test_fraction`) of a Python file."""
+    if not path.is_file():
+        raise UsageError(f"there is no recipe {str(path)!r}")
+    spec = importlib.util.spec_from_file_location("brickfilm_recipe", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UsageError(f"the recipe {str(path)!r} is no Python: {error}") from error
+    except BrickfilmError:
+        raise
+    except Exception as error:  # a recipe is anybody's code
+        raise UsageError(f"the recipe {str(path)!r} fails {_where(path, error)}") from error
+    cloudpickle.register_pickle_by_value(module)  # workers cannot import it: its stages travel
+    if missing := [name for name in ("source", "stages") if not hasattr(module, name)]:
+        raise UsageError(
+            f"the recipe {str(path)!r} defines no {' and no '.join(missing)}: it needs "
+            "source = ... and stages = (...) at its top level"
+        )
+    return Recipe(
+        module.source, _checked_stages(path, module.stages), getattr(module, "test_fraction", 0.05)
+    )
+
+
+def _where(path: Path, error: Exception) -> str:
+    """The last line of the recipe that ran, and what went wrong there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    here = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
+    line = f"in line {here[-1]}" if here else "to load"
+    return f"{line}: {type(error).__name__}: {error}"
+
+
+def _checked_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:
+    odd = (
+        [s for s in stages if not isinstance(s, Stage)]
+        if isinstance(stages, Sequence)
+        else [stages]
+    )
+    if odd:
+        raise UsageError(
+            f"the recipe {str(path)!r} has stages with {odd[0]!r} in the place of a stage: "
+            "it needs stages = (SceneSplitter(), ...), a tuple, with a comma after a single one"
+        )
+    return tuple(stages)  # type: ignore[arg-type]  # just looked at
+
+
+def default_recipe(source: Source, captions: str, *, sound: bool = False) -> Recipe:
+    """Shots of 15-200 frames, three stills, and captions from where `captions` says."""
+    from brickfilm import ClipWriter, FrameSampler, SceneSplitter
+
+    writers = [ClipWriter(sound=True)] if sound else []
+    return Recipe(
+        source,
+        (SceneSplitter(), *writers, FrameSampler(), *_captioners(captions)),
+    )
+
+
+def run_build(recipe: Recipe, out: Path, *, wait: bool = True) -> None:
+    """Build, say where things lie, and exit with the build's code."""
+    try:
+        built = build(
+            recipe.source,
+            recipe.stages,
+            workdir=out,
+            test_fraction=recipe.test_fraction,
+            wait=wait,
+        )
+    except Interrupted as stop:
+        print(f"\n{stop}", file=sys.stderr)
+        raise
+    for config, splits in built.dataset.items():
+        sizes = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items())
+        console.print(f"{config}: {sizes}", highlight=False)
+    console.print(
+        f"dataset: {out / 'dataset'}\nreport:  {built.dataset.report_path}", soft_wrap=True
+    )
+    _name_failures(built.outcomes)
+    status = f"brickfilm status {quote(str(out))}"
+    if not any(rows for splits in built.dataset.values() for rows in splits.values()):
+        console.print(f"nothing came through: {status} says why", soft_wrap=True)
+    if built.exit_code:
+        console.print(f"not everything is done: {status}", soft_wrap=True)
+    raise typer.Exit(built.exit_code)
+
+
+def rehearse_build(recipe: Recipe, out: Path, recipe_for: str | None = None) -> None:
+    """Print the plan, what each stage would be asked for, and what a training would use.
+
+    Exits with 1 if a film failed: the build itself would.
+    """
+    training = TrainingRecipe.named(recipe_for) if recipe_for else None
+    pipeline, run = rehearse(recipe.source, recipe.stages, workdir=out)
+    console.print(pipeline.describe(), highlight=False, soft_wrap=True)
+    for queue in run.queues:
+        if planned := run.planned[queue.position]:
+            words = queue.stage.forecast(planned, out)
+            console.print(f"{queue.stage.name}: {words}", highlight=False, soft_wrap=True)
+        if planned and Video in queue.stage.makes and isinstance(recipe.source, Forecaster):
+            for film in planned:
+                console.print(f"  {film.source_id}  {film.title}", highlight=False, markup=False)
+            console.print(str(recipe.source.forecast(planned)), highlight=False, soft_wrap=True)
+    if training:
+        from brickfilm.cli.hub import planned_survival_table
+
+        console.print(planned_survival_table(pipeline, run, training))
+    _name_failures(run.outcomes)
+    raise typer.Exit(1 if any(o.outcome == "failed" for o in run.outcomes) else 0)
+
+
+def _name_failures(outcomes: Sequence[Outcome]) -> None:
+    """What failed, and which footage was turned away, each once; the rest is for `status`."""
+    messages = dict.fromkeys(
+        f"{o.outcome}: {o.message}"
+        for o in outcomes
+        if o.outcome == "failed" or (o.kind, o.outcome) == ("listing", "rejected")
+    )
+    for message in list(messages)[:NAMED]:
+        console.print(message, highlight=False, markup=False, soft_wrap=True)
+    if len(messages) > NAMED:
+        console.print(f"... and {len(messages) - NAMED} more")
+
+
+def lock_recipe(recipe: Recipe, out: Path, *, allow_drift: bool) -> Recipe:
+    """The recipe, bound to the lock file in `out`."""
+    if not isinstance(recipe.source, Lockable):
+        raise UsageError(
+            f"--locked: {type(recipe.source).__name__} writes no lock file, its films are at hand"
+        )
+    return replace(recipe, source=recipe.source.locked(out, allow_drift=allow_drift))
+
+
+def _captioners(captions: str) -> tuple[AnyStage, ...]:
+    from brickfilm import GPT4oCaptioner, RefusalFilter, SidecarCaptioner
+
+    match captions:
+        case "gpt-4o":
+            return (GPT4oCaptioner(), RefusalFilter())
+        case "sidecar":
+            return (SidecarCaptioner(), RefusalFilter())
+        case "none":
+            return ()
+    raise UsageError(f"--captions {captions!r} is not known: gpt-4o, sidecar or none")

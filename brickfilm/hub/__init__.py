@@ -1,0 +1,1 @@
+"""Publish a dataset, remove clips from it, cut its clips again."""

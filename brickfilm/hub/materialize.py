@@ -1,0 +1,353 @@
+"""Cut the clips of a published dataset again from their sources, and say how each came out.
+
+The references name a film, a span and digests. A film that is the same to the byte is cut by frame
+numbers; of one that was encoded anew the same seconds are cut, and the pictures are compared.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from brickfilm.dataset import dataset_of
+from brickfilm.dataset.finalize import NEAR_DUPLICATE_BITS, film_of
+from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset
+from brickfilm.dataset.required_columns import must_have_columns, must_have_rows
+from brickfilm.engine.ledger.file import FILENAME as LEDGER
+from brickfilm.engine.sinks import write_spans
+from brickfilm.engine.stage import Answer, Stage, Want
+from brickfilm.errors import BrickfilmError, ItemError, UsageError
+from brickfilm.files import disk_errors, made
+from brickfilm.hub.publish.facts import build_facts
+from brickfilm.media import opened
+from brickfilm.records import Clip, Image, Listing, Span, Video
+from brickfilm.sources import FolderSource, Politeness
+from brickfilm.sources.youtube.fetch import FetchFilm
+from brickfilm.sources.youtube.throttle import Pace
+from brickfilm.stages import ClipWriter, FrameSampler
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Row = dict[str, Any]
+Verdict = Literal["same bytes", "same pictures", "differs", "gone"]
+WHOLE: tuple[Verdict, ...] = ("same bytes", "same pictures")
+COLUMNS = ("config", "id", "verdict", "note", "source_id", "source_url")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one row."""
+
+    config: str
+    row: Row
+    verdict: Verdict
+    note: str = ""
+    record: Clip | Image | None = None
+    """What was cut, if anything was."""
+
+
+@dataclass(frozen=True)
+class Materialized:
+    """What could be cut again."""
+
+    dataset: Path
+    """A saved dataset of the rows that came out the same."""
+    table: Path
+    """CSV: every row with its verdict."""
+    counts: Counter[str]
+
+    @property
+    def is_whole(self) -> bool:
+        return not set(self.counts) - set(WHOLE)
+
+
+def materialize(
+    saved: SavedDataset,
+    out: Path,
+    *,
+    sources: Path | None = None,
+    politeness: Politeness | None = None,
+) -> Materialized:
+    """Fetch the sources of a dataset into `out` (or find them in the folder `sources`) and cut.
+
+    Rows that come out the same, to the byte or to the eye, become a saved dataset in `out`.
+    """
+    must_have_columns(saved)
+    must_have_rows(saved)
+    if (out / LEDGER).is_file():
+        raise UsageError(
+            f"{str(out)!r} is the work folder of a build, whose dataset would be replaced: name "
+            "another --out"
+        )
+    frames = saved.frames()
+    films = _films_in(sources, out, politeness)
+    with disk_errors(made(out)):
+        return _materialized(saved, frames, films, out)
+
+
+def _materialized(
+    saved: SavedDataset, frames: Mapping[str, pd.DataFrame], films: Films, out: Path
+) -> Materialized:
+    cutter = Cutter.as_published(saved, out)
+    outcomes: list[Outcome] = []
+    for source_id in dict.fromkeys(s for frame in frames.values() for s in frame.source_id):
+        rows = {c: _rows(frame[frame.source_id == source_id]) for c, frame in frames.items()}
+        outcomes += _of_one_film(films, cutter, rows.get("clips", []), rows.get("images", []))
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    table = _write_table(outcomes, out / "materialized.csv")
+    if not any(outcome.verdict in WHOLE for outcome in outcomes):
+        told = ", ".join(f"{rows} {verdict}" for verdict, rows in counts.items())
+        raise NothingCameBack(f"not one row could be cut again ({told}): {table} says why")
+    return Materialized(_save(outcomes, out), table, Counter(counts))
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Cuts spans with the settings that the published clips were cut with."""
+
+    work: Path
+    writer: ClipWriter
+    sampler: FrameSampler
+
+    @classmethod
+    def as_published(cls, saved: SavedDataset, work: Path) -> Cutter:
+        """The settings from the facts beside the dataset; the defaults where there are none."""
+        stages = {stage["name"]: stage["settings"] for stage in build_facts(saved).stages or ()}
+        known = {field.name for field in fields(ClipWriter)}
+        told = {k: v for k, v in stages.get("ClipWriter", {}).items() if k in known}
+        if "keyframes" in told:
+            told["keyframes"] = tuple(told["keyframes"])
+        return cls(work.resolve(), ClipWriter(**told), FrameSampler(at=(0.5,), images=True))
+
+    def cut(self, clips: Sequence[Clip]) -> list[tuple[Clip, Image] | ItemError]:
+        """Clip and middle frame of each span, or why there are none; one decode of the film."""
+        sinks = (self.writer, self.sampler)
+        digests = frozenset(sink.digest for sink in sinks)
+        landed = write_spans(self.work, sinks, [Want(clip, digests) for clip in clips])
+        return [
+            answers if isinstance(answers, ItemError) else self._records(clip, answers)
+            for clip, answers in zip(clips, landed, strict=True)
+        ]
+
+    def _records(self, clip: Clip, answers: Mapping[str, Any]) -> tuple[Clip, Image]:
+        (written,) = self.writer.apply(clip, answers[self.writer.digest])
+        sampled, image = self.sampler.apply(written, answers[self.sampler.digest])
+        assert isinstance(sampled, Clip) and isinstance(image, Image)
+        return sampled, image
+
+
+class Films:
+    """Where the films of rows are: in a folder, by their bytes, else wherever their URL leads."""
+
+    def __init__(
+        self, local: Sequence[Video], work: Path, politeness: Politeness | None = None
+    ) -> None:
+        self.by_id = {video.id: video for video in local}
+        self.by_name = {video.source_id: video for video in local}
+        self.work = work
+        self.politeness = politeness or Politeness()
+        self.pace = Pace(self.politeness)
+        """One for all films, or they would not keep their distance."""
+
+    def film(self, row: Row) -> Video:
+        """The film that a row was cut from; ItemError if it is not to be had."""
+        here = self.by_id.get(film_of(row["id"])) or self.by_name.get(row["source_id"])
+        if here is not None:
+            return here
+        if not row["source_url"]:
+            raise UsageError(
+                f"{row['source_id']!r} has no address: put the film into a folder, --sources FOLDER"
+            )
+        return self._fetched(Listing(source_id=row["source_id"], url=row["source_url"]), row)
+
+    def _fetched(self, listing: Listing, row: Row) -> Video:
+        stage = FetchFilm(
+            max_height=max(144, int(row["height"])),
+            on_low_resolution="keep",
+            politeness=self.politeness,
+        )
+        facts = stage.film(listing, self.work, self.pace)
+        (video,) = stage.apply(listing, stage.answer(facts))
+        return video
+
+
+def _films_in(sources: Path | None, work: Path, politeness: Politeness | None) -> Films:
+    """The films of a folder, opened and digested."""
+    if sources is None:
+        return Films([], work, politeness)
+    folder = FolderSource(sources)
+    (probe,) = folder.stages()
+    with probe.open(work) as ask:
+        found = [video for item in folder.items() for video in _probed(probe, ask, item)]
+    return Films(found, work, politeness)
+
+
+def _probed(
+    probe: Stage[Any, Any], ask: Callable[[Listing], Answer], item: Listing
+) -> Iterator[Video]:
+    """The film of a file; nothing of one that is none: the rows that want it will be gone."""
+    with suppress(ItemError):
+        yield from (v for v in probe.apply(item, ask(item)) if isinstance(v, Video))
+
+
+def _of_one_film(
+    films: Films, cutter: Cutter, clips: list[Row], images: list[Row]
+) -> list[Outcome]:
+    stills = {row["clip_id"]: row for row in images}
+    shown = {row["id"] for row in clips}
+    alone = [_place(row) for row in images if row["clip_id"] not in shown]
+    try:
+        video = films.film([*clips, *alone][0])
+        spans = Clock.of(cutter.work / video.path)
+    except (ItemError, UsageError) as error:
+        every = [("clips", row) for row in clips] + [("images", row) for row in images]
+        return [Outcome(config, row, "gone", str(error)) for config, row in every]
+    video = replace(video, clock_jumps=spans.jumps)
+    # frame numbers say nothing of another copy
+    places = clips + [row for row in alone if film_of(row["id"]) == video.id]
+    wanted = [Clip(video=video, span=spans.of_row(row, video)) for row in places]
+    cut = cutter.cut(wanted) if wanted else []
+    made = {row["id"]: one for row, one in zip(places, cut, strict=True)}
+    outcomes: list[Outcome] = []
+    for row in clips:
+        outcomes += _compared(row, stills.get(row["id"]), made[row["id"]])
+    return outcomes + [_compared_alone(stills[row["id"]], made.get(row["id"])) for row in alone]
+
+
+def _place(image: Row) -> Row:
+    """An image whose clip was not published, as the clip's row: its id says which frames it has."""
+    _, first, last = image["clip_id"].rsplit("-", 2)
+    return {**image, "id": image["clip_id"], "start_frame": int(first), "end_frame": int(last)}
+
+
+def _rows(frame: pd.DataFrame) -> list[Row]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _compared(
+    row: Row, still: Row | None, made: tuple[Clip, Image] | ItemError
+) -> Iterator[Outcome]:
+    """How a clip and its still came out."""
+    if isinstance(made, ItemError):
+        yield Outcome("clips", row, "differs", str(made))
+        if still:
+            yield Outcome("images", still, "differs", str(made))
+        return
+    clip, image = made
+    verdict, note = _clip_verdict(row, clip)
+    yield Outcome("clips", row, verdict, note, clip)
+    if still:
+        same = image.sha256 == still["sha256"]
+        looks: Verdict = "same pictures" if verdict in WHOLE else "differs"
+        yield Outcome("images", still, "same bytes" if same else looks, note, image)
+
+
+def _compared_alone(still: Row, made: tuple[Clip, Image] | ItemError | None) -> Outcome:
+    """How an image came out whose clip was not published: nothing but its bytes can tell."""
+    if made is None:
+        return Outcome("images", still, "differs", "another copy, and its clip was not published")
+    if isinstance(made, ItemError):
+        return Outcome("images", still, "differs", str(made))
+    _, image = made
+    if image.sha256 == still["sha256"]:
+        return Outcome("images", still, "same bytes", "", image)
+    return Outcome("images", still, "differs", "other bytes, and its clip was not published")
+
+
+def _clip_verdict(row: Row, clip: Clip) -> tuple[Verdict, str]:
+    if clip.sha256 == row["sha256"]:
+        return "same bytes", ""
+    bits = max(
+        (int(a, 16) ^ int(b, 16)).bit_count()
+        for a, b in zip(row["frame_hashes"], clip.frame_hashes, strict=True)
+    )
+    if clip.span.frames != row["num_frames"]:
+        return "differs", f"{clip.span.frames} frames, {row['num_frames']} were published"
+    if bits > NEAR_DUPLICATE_BITS:
+        return "differs", f"perceptual hashes are {bits} of 64 bits apart"
+    return "same pictures", f"perceptual hashes are at most {bits} of 64 bits apart"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When each frame of a film is shown: ticks, one a frame, and the end of the last."""
+
+    ticks: Sequence[int]
+    end: int
+    jumps: bool
+
+    @classmethod
+    def of(cls, path: Path) -> Clock:
+        with opened(path) as film:
+            seen = [(frame.pts, frame.duration) for frame in film.frames()]
+        ticks = [pts for pts, _ in seen]
+        jumps = any(b <= a for a, b in itertools.pairwise(ticks))
+        return cls(ticks, ticks[-1] + (seen[-1][1] or 1), jumps)
+
+    def of_row(self, row: Row, video: Video) -> Span:
+        """The span of a row: by frame numbers in the same film, by seconds in another copy."""
+        if film_of(row["id"]) == video.id:
+            first, last = int(row["start_frame"]), int(row["end_frame"])
+        else:
+            first, last = (self._frame_at(row[name], video) for name in ("start", "end"))
+        first = min(first, len(self.ticks) - 1)
+        last = min(max(last, first + 1), len(self.ticks))
+        end = self.ticks[last] if last < len(self.ticks) else self.end
+        return Span(start_frame=first, end_frame=last, start_pts=self.ticks[first], end_pts=end)
+
+    def _frame_at(self, seconds: float, video: Video) -> int:
+        """The frame nearest to a time; one past the last for the film's end."""
+        times = np.array([*self.ticks, self.end], dtype=float) * float(video.time_base)
+        return int(np.abs(times - seconds).argmin())
+
+
+def _save(outcomes: Sequence[Outcome], out: Path) -> Path:
+    """A saved dataset of the rows that came out the same."""
+    tables: dict[str, list[Row]] = {"clips": [], "images": []}
+    splits: dict[str, str] = {}
+    for outcome in outcomes:
+        if outcome.verdict in WHOLE and outcome.record is not None:
+            tables[outcome.config].append(_row_again(outcome))
+            splits[film_of(outcome.row["id"])] = outcome.row["split"]
+    dataset = dataset_of(tables["clips"], tables["images"], splits, out)
+    return dataset.save(out / "dataset")
+
+
+class NothingCameBack(BrickfilmError):
+    """No row of a dataset of references could be materialized."""
+
+
+def _row_again(outcome: Outcome) -> Row:
+    """The published row with the media that was cut now: same place, perhaps other bytes."""
+    record = outcome.record
+    assert record is not None
+    kept = {k: v for k, v in outcome.row.items() if k not in ("split", "file")}
+    for name in {"frame_hashes", "new_drawings"} & set(kept):
+        kept[name] = list(kept[name])
+    size = {"width": record.width, "height": record.height}
+    shape = {
+        "aspect_ratio": record.height / record.width,
+        "resolution": record.height * record.width,
+    }
+    media = {MEDIA_COLUMN[outcome.config]: str(record.path), "sha256": record.sha256}
+    return {**kept, **size, **shape, **media}
+
+
+def _write_table(outcomes: Sequence[Outcome], path: Path) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for o in outcomes:
+            source = (o.row["source_id"], o.row["source_url"])
+            table.writerow([o.config, o.row["id"], o.verdict, o.note, *source])
+    return path

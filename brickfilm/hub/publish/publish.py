@@ -1,0 +1,329 @@
+"""Put a saved dataset on the Hub: with its media, with media as files, or as references only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from brickfilm.dataset.parquet import SHARD_BYTES, Shard, shards, without_column
+from brickfilm.dataset.reader import MEDIA_COLUMN, SUFFIX, Place, SavedDataset, find_dataset
+from brickfilm.dataset.required_columns import must_have_columns
+from brickfilm.errors import UsageError
+from brickfilm.hub.publish.card import CardPage, dataset_card
+from brickfilm.schema.hub_errors import check_name, hub_errors
+from brickfilm.schema.licences import NotYoursToShare, guard_pixels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+Media = Literal["embed", "files", "none"]
+FILES_A_COMMIT = 500
+PUSHED = "pushed.txt"
+CARD = "README.md"
+MEDIA = "media"
+OURS = ("clips/", "images/", f"{MEDIA}/", "figures/", CARD, "brickfilm.json")
+"""What a push replaces; anything else in the repository is left alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """What to publish, and how."""
+
+    repo_id: str
+    media: Media = "embed"
+    private: bool | None = None
+    """None leaves an existing repository as it is."""
+    gated: Literal["auto", "manual", False] | None = None
+    revision: str | None = None
+    shard_bytes: int = SHARD_BYTES
+    i_have_the_rights: bool = False
+    message: str = "Publish with brickfilm"
+
+    def __post_init__(self) -> None:
+        if self.media not in ("embed", "files", "none"):
+            raise UsageError(f"media={self.media!r}: choose embed, files or none")
+        if self.gated not in (None, "auto", "manual", False):
+            raise UsageError(f"gated={self.gated!r}: choose auto, manual or False")
+        check_name(self.repo_id)
+        if self.shard_bytes < 1 << 20:
+            raise UsageError(f"shard_bytes={self.shard_bytes}: at least 1 MB (1048576)")
+
+    @property
+    def at(self) -> str:
+        return self.revision or "main"
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A file of a push: where it goes, and how big it is."""
+
+    name: str
+    bytes: int
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a push brought to the Hub, or would bring."""
+
+    repo_id: str
+    url: str
+    files: Sequence[PlannedFile]
+    card: CardPage
+    commit: str = ""
+    """Empty after a dry run."""
+    revision: str | None = None
+    refusal: NotYoursToShare | None = None
+    """Of a dry run: why the push itself would be refused."""
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+
+def plan_push(where: str | Path | SavedDataset, push: Push) -> Published:
+    """A dry run: the files with their sizes, and the card. Writes drafts, sends nothing.
+
+    What the push itself would not do for lack of rights is shown too, with its `refusal`.
+    """
+    saved, refusal = _open(where), None
+    try:
+        _guard(saved, push)
+    except NotYoursToShare as error:
+        refusal = error
+    files = [PlannedFile(s.name, s.bytes, s.rows) for s in _all_shards(saved, push)]
+    if push.media == "files":
+        files += [PlannedFile(name, len(content)) for name, content in media_files(saved)]
+    page = dataset_card(saved, push.repo_id, media=push.media, sizes=split_sizes(files))
+    files += [PlannedFile(name, len(content)) for name, content in page.files.items()]
+    return Published(push.repo_id, _url(push), files, page, refusal=refusal)
+
+
+def push_to_hub(where: str | Path | SavedDataset, push: Push) -> Published:
+    """Publish a saved dataset; run it again after a broken upload and only the rest is sent.
+
+    Nothing in the repository changes before all of it is uploaded: one commit turns the page.
+    Raises NotYoursToShare, HubRefused (no token, no right to write), RepoMoved (somebody else
+    committed meanwhile).
+    """
+    from huggingface_hub import HfApi
+
+    saved = _open(where)
+    _guard(saved, push)
+    api = HfApi()
+    with hub_errors(push.repo_id):
+        head = _prepare(api, push)
+        if saved.work is not None:
+            _remember(saved.work, push.repo_id)
+        upload = Upload(api, push)
+        if push.media == "files":
+            head = _send_media(upload, saved, head)
+        for shard in _all_shards(saved, push):
+            upload.add(shard.name, shard.path, rows=shard.rows)
+            upload.send()
+        sizes = split_sizes(upload.files)
+        page = dataset_card(saved, push.repo_id, media=push.media, sizes=sizes)
+        for name, content in page.files.items():
+            upload.add(name, content)
+        commit = upload.commit(parent=head, stale=_stale(api, push, upload))
+    return Published(push.repo_id, _url(push), upload.files, page, commit, push.revision)
+
+
+@dataclass
+class Upload:
+    """Files on their way: bytes travel ahead of the commit that names them."""
+
+    api: HfApi
+    push: Push
+    files: list[PlannedFile] = field(default_factory=list)
+    _ready: list[CommitOperationAdd] = field(default_factory=list)
+    _waiting: list[CommitOperationAdd] = field(default_factory=list)
+
+    def add(self, name: str, content: Path | bytes, *, rows: int = 0) -> None:
+        from huggingface_hub import CommitOperationAdd
+
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        self._waiting.append(CommitOperationAdd(name, content))
+        self.files.append(PlannedFile(name, size, rows))
+
+    @property
+    def waiting_bytes(self) -> int:
+        return sum(operation.upload_info.size for operation in self._waiting)
+
+    def send(self) -> None:
+        """Upload what waits (what the Hub has already is skipped) and forget its bytes."""
+        self.api.preupload_lfs_files(
+            self.push.repo_id,
+            additions=self._waiting,
+            repo_type="dataset",
+            revision=self.push.at,
+        )
+        self._ready += self._waiting
+        self._waiting = []
+
+    def commit(self, *, parent: str, stale: Sequence[CommitOperationDelete] = ()) -> str:
+        """Make all that was added the newest version; gives the commit."""
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *stale,
+            *self._ready,
+            *self._waiting,
+        ]
+        done = self.api.create_commit(
+            self.push.repo_id,
+            operations,
+            commit_message=self.push.message,
+            repo_type="dataset",
+            revision=self.push.at,
+            parent_commit=parent,
+        )
+        self._ready, self._waiting = [], []
+        return str(done.oid)
+
+
+def media_name(config: str, row_id: str, sha256: str) -> str:
+    """Where a row's media file lies in the repository: the place and the bytes name it."""
+    return f"{MEDIA}/{config}/{row_id}-{sha256[:8]}{SUFFIX[config]}"
+
+
+def media_files(saved: SavedDataset) -> Iterator[tuple[str, bytes]]:
+    """All media of a dataset with the names they get in a repository."""
+    for config, split in saved.files:
+        column = MEDIA_COLUMN[config]
+        for table in saved.tables(config, split, ["id", "sha256", column]):
+            for row in table.to_pylist():
+                content = saved.media(row[column])
+                if content is not None:
+                    yield media_name(config, row["id"], row["sha256"]), content
+
+
+def split_sizes(files: Sequence[PlannedFile]) -> Mapping[Place, int]:
+    """Bytes of parquet by config and split, from the names of shards."""
+    sizes: Counter[Place] = Counter()
+    for file in files:
+        config, _, name = file.name.partition("/")
+        if name.endswith(".parquet"):
+            sizes[config, name.rsplit("-", 1)[0]] += file.bytes
+    return sizes
+
+
+def _open(where: str | Path | SavedDataset) -> SavedDataset:
+    """The dataset, if there is something in it."""
+    saved = where if isinstance(where, SavedDataset) else find_dataset(where)
+    must_have_columns(saved)
+    if "clips" not in saved.configs or not saved.rows("clips"):
+        raise UsageError(f"{saved.name!r} has no clip: there is nothing to publish")
+    return saved
+
+
+def _guard(saved: SavedDataset, push: Push) -> None:
+    """Raises NotYoursToShare for pixels that nobody may pass on, as far as we were told."""
+    if push.media != "none" and not push.i_have_the_rights:
+        guard_pixels(
+            Counter(
+                str(written or "")
+                for config in saved.configs
+                for written in saved.frame(config, ["licence"])["licence"]
+            )
+        )
+
+
+def _prepare(api: HfApi, push: Push) -> str:
+    """The repository and branch with the asked visibility, before any byte; gives its head."""
+    api.create_repo(push.repo_id, repo_type="dataset", private=push.private, exist_ok=True)
+    wanted = {"private": push.private, "gated": push.gated}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    if changes:
+        api.update_repo_settings(push.repo_id, repo_type="dataset", **changes)  # type: ignore[arg-type]
+    if push.revision:
+        api.create_branch(push.repo_id, branch=push.revision, repo_type="dataset", exist_ok=True)
+    return str(api.dataset_info(push.repo_id, revision=push.at).sha)
+
+
+def _send_media(upload: Upload, saved: SavedDataset, head: str) -> str:
+    """Commit media files in parts, before the tables that name them; gives the new head."""
+    count = 0
+    for name, content in media_files(saved):
+        upload.add(name, content)
+        count += 1
+        if upload.waiting_bytes >= upload.push.shard_bytes:
+            upload.send()
+        if count % FILES_A_COMMIT == 0:
+            upload.send()
+            head = upload.commit(parent=head)
+    if count % FILES_A_COMMIT:
+        upload.send()
+        head = upload.commit(parent=head)
+    return head
+
+
+def _remember(work: Path, repo_id: str) -> None:
+    """Write down where a build is published, before any byte: a removal must reach it there."""
+    (work / PUSHED).write_text("\n".join(sorted({*pushed_to(work), repo_id})) + "\n")
+
+
+def pushed_to(work: Path) -> list[str]:
+    """The repositories that a work folder was published to."""
+    path = work / PUSHED
+    return path.read_text().split() if path.is_file() else []
+
+
+def _stale(api: HfApi, push: Push, upload: Upload) -> list[CommitOperationDelete]:
+    """Files of an earlier push that this one does not bring again."""
+    from huggingface_hub import CommitOperationDelete
+
+    brought = {file.name for file in upload.files}
+    held = api.list_repo_files(push.repo_id, repo_type="dataset", revision=push.at)
+    return [CommitOperationDelete(f) for f in held if f.startswith(OURS) and f not in brought]
+
+
+def _all_shards(saved: SavedDataset, push: Push) -> Iterator[Shard]:
+    for config, split in saved.files:
+        shape = _shaper(push, config, saved)
+        tables = (shape(table) for table in saved.tables(config, split))
+        yield from shards(tables, config, split, shard_bytes=push.shard_bytes)
+
+
+def _shaper(push: Push, config: str, saved: SavedDataset) -> Callable[[pa.Table], pa.Table]:
+    """What a push does to a table: embed its media, name their files, or leave them out."""
+    column = MEDIA_COLUMN[config]
+    if push.media == "none":
+        return lambda table: without_column(table, column)
+    if push.media == "embed":
+        return lambda table: with_bytes(table, config, saved)
+    version = f"@{push.revision}" if push.revision else ""
+    prefix = f"hf://datasets/{push.repo_id}{version}/"
+    return lambda table: with_paths(table, config, prefix)
+
+
+def with_paths(table: pa.Table, config: str, prefix: str) -> pa.Table:
+    """The table with its media by path in the repository, and no bytes."""
+    rows = table.select(["id", "sha256"]).to_pylist()
+    names = [media_name(config, row["id"], row["sha256"]) for row in rows]
+    return _with_media(table, config, [{"bytes": None, "path": prefix + n} for n in names])
+
+
+def with_bytes(table: pa.Table, config: str, saved: SavedDataset) -> pa.Table:
+    """The table with its media inside, read from the files that it names where it names them."""
+    cells = table[MEDIA_COLUMN[config]].combine_chunks()
+    if cells.field("bytes").null_count == 0:
+        return table
+    held = [{**cell, "bytes": saved.media(cell)} for cell in cells.to_pylist()]
+    return _with_media(table, config, held)
+
+
+def _with_media(table: pa.Table, config: str, cells: Sequence[Mapping[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    place = table.schema.get_field_index(MEDIA_COLUMN[config])
+    field = table.schema.field(place)
+    return table.set_column(place, field, pa.array(cells, field.type))
+
+
+def _url(push: Push) -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/datasets/{push.repo_id}"

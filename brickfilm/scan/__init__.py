@@ -1,0 +1,1 @@
+"""One reduced decode of a video, which detectors and measures share."""

@@ -1,0 +1,1 @@
+"""Columns, buckets, licences and Hub errors: shared by both halves, standard library only."""

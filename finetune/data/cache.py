@@ -1,0 +1,220 @@
+"""Encode a dataset once: `python -m finetune.data.cache RECIPE [key=value ...] [--processes N]`.
+
+Every frame's latent mean and standard deviation, and every caption's text states, in shards keyed
+by the media's digest, the encoder's digest and the size: any window of a clip is then exact. A
+second call encodes only what is missing; `--verify` reads everything back.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from torch import Tensor
+
+from finetune.config import Recipe, load_recipe
+from finetune.data.cache_layout import (
+    caption_key,
+    index_folder,
+    latent_folder,
+    sizes_of,
+    text_folder,
+)
+from finetune.data.encoders import load_text, load_vae, text_name
+from finetune.data.index import Index, build_index
+from finetune.data.media import decode_parts, read_media
+from finetune.data.readers import Row
+from finetune.data.shards import Shards, ShardWriter, stored_keys, sweep, write_index
+from finetune.data.windows import fill
+from finetune.errors import BadSample, CacheError, ConfigError, in_one_line
+from finetune.models.stdit2.vae import VAE
+from finetune.precision import DTYPES
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process's part of the work."""
+
+    recipe: Recipe
+    part: int
+    parts: int
+
+    @property
+    def device(self) -> torch.device:
+        if self.recipe.device == "cpu" or not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", self.part % torch.cuda.device_count())
+
+
+@dataclass
+class Made:
+    """What was done, by one process or by all."""
+
+    clips: int = 0
+    captions: int = 0
+    cut: int = 0  # captions longer than the encoder's tokens
+    bad: list[str] = field(default_factory=list)  # clips that could not be encoded, and why
+    stores: dict[Path, dict[str, str]] = field(default_factory=dict)  # folder -> its encoder
+
+    def add(self, other: Made) -> None:
+        self.clips += other.clips
+        self.captions += other.captions
+        self.cut += other.cut
+        self.bad += other.bad
+        self.stores |= other.stores
+
+
+def build_cache(recipe: Recipe, processes: int = 1) -> Made:
+    """Encode what is missing with several processes, then index every store."""
+    build_index(recipe.dataset, index_folder(recipe))
+    sweep(Path(recipe.cache))
+    jobs = [Job(recipe, part, processes) for part in range(processes)]
+    made = Made()
+    for part in map(encode, jobs) if processes == 1 else _in_processes(jobs):
+        made.add(part)
+    for folder, encoder in made.stores.items():
+        write_index(folder, encoder)
+    return made
+
+
+def _in_processes(jobs: Sequence[Job]) -> Iterator[Made]:
+    """What each job's own process made; raises CacheError if one of them is killed."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(jobs), mp_context=spawn, initializer=_leave_with_parent) as pool:
+        try:
+            yield from pool.map(encode, jobs)
+        except BrokenProcessPool as error:
+            raise CacheError(
+                "a process was killed, perhaps for want of memory: run the same command again, "
+                f"which goes on from here, with fewer than --processes {len(jobs)}"
+            ) from error
+
+
+def _leave_with_parent() -> None:
+    """End this process when its parent has gone: nobody waits for what it makes."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def encode(job: Job) -> Made:
+    """Encode this process's share of what no shard holds yet."""
+    index, made = Index.open(index_folder(job.recipe)), Made()
+    _encode_captions(job, index, made)
+    _encode_clips(job, index, made)
+    return made
+
+
+def _encode_captions(job: Job, index: Index, made: Made) -> None:
+    recipe, encoder = job.recipe, load_text(job.recipe, index, job.device)
+    folder = text_folder(recipe, encoder.digest)
+    made.stores[folder] = {"encoder": text_name(recipe, index), "digest": encoder.digest}
+    writer, held = ShardWriter(folder, f"{job.part:03d}"), {key for key, _ in stored_keys(folder)}
+    captions = sorted({index.row(number).caption for number in range(len(index))})
+    for caption in captions[job.part :: job.parts]:
+        if caption_key(caption) in held:
+            continue
+        states, mask, lost = encoder.encode([caption])
+        if lost[0] and recipe.long_text == "error":
+            raise ConfigError(
+                f"a caption is {lost[0]} tokens over {recipe.text_tokens}: {caption[:60]!r}...; "
+                "shorten it, or set long_text = 'cut'"
+            )
+        kept = states[0][mask[0]].to("cpu", DTYPES[recipe.cache_dtype])
+        writer.add(caption_key(caption), {"states": kept[None]})
+        made.captions += 1
+        made.cut += bool(lost[0])
+    writer.close()
+
+
+def _encode_clips(job: Job, index: Index, made: Made) -> None:
+    recipe, vae = job.recipe, load_vae(job.recipe, job.device)
+    for size, numbers in sizes_of(index, recipe).items():
+        folder = latent_folder(recipe, vae.digest, size)
+        made.stores[folder] = {"encoder": recipe.vae, "digest": vae.digest}
+        writer = ShardWriter(folder, f"{job.part:03d}")
+        held = {key for key, _ in stored_keys(folder)}
+        for key, row in _share(index, numbers, held, job):
+            try:
+                writer.add(key, _moments(row, vae, size, DTYPES[recipe.cache_dtype]))
+                made.clips += 1
+            except BadSample as error:
+                made.bad.append(f"{key[:12]} {error}")
+        writer.close()
+
+
+def _share(
+    index: Index, numbers: NDArray[np.int64], held: set[str], job: Job
+) -> Iterator[tuple[str, Row]]:
+    """This process's clips that are not held; media in two rows are encoded once."""
+    for number in numbers[job.part :: job.parts].tolist():
+        row = index.row(number)
+        if row.sha256.hex() not in held:
+            held.add(row.sha256.hex())
+            yield row.sha256.hex(), row
+
+
+def _moments(row: Row, vae: VAE, size: tuple[int, int], dtype: torch.dtype) -> dict[str, Tensor]:
+    """mean and std [frames, 4, h, w] of a clip at this (height, width)."""
+    media = read_media(row.file, row.group, row.place)
+    parts = [vae.encode_moments(fill(p, *size)) for p in decode_parts(media, row.frames)]
+    return {
+        "mean": torch.cat([part.mean for part in parts]).to("cpu", dtype),
+        "std": torch.cat([part.std for part in parts]).to("cpu", dtype),
+    }
+
+
+def verify(recipe: Recipe) -> int:
+    """Read every entry of the cache back, checksums compared; gives how many there are.
+
+    Stores are indexed first: a build that was killed leaves shards newer than their index.
+    """
+    checked = 0
+    for about in sorted(Path(recipe.cache).rglob("about.json")):
+        keys = [key for key, _ in stored_keys(about.parent)]
+        write_index(about.parent, json.loads(about.read_text()))
+        shards = Shards(about.parent)
+        names = ("states",) if about.parent.name.startswith("text-") else ("mean", "std")
+        for key in keys:
+            shards.read(key, names)
+        checked += len(keys)
+    return checked
+
+
+def main(
+    recipe: Annotated[str, typer.Argument(help="a .toml file, or a name such as tiny/cpu")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="encode with so many processes")] = 1,
+    check: Annotated[bool, typer.Option("--verify", help="read everything back")] = False,
+) -> None:
+    """Encode a recipe's clips and captions once, so that training never does."""
+    with in_one_line():
+        settings = load_recipe(recipe, overrides or ())
+        made = build_cache(settings, processes)
+        typer.echo(f"encoded {made.clips} clips and {made.captions} captions, {made.cut} cut")
+        for text, times in Counter(made.bad).items():
+            typer.echo(f"skipped {text}" + (f" ({times} times)" if times > 1 else ""))
+        if check:
+            typer.echo(f"read back {verify(settings)} entries: all as written")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,43 @@
+"""The two frozen encoders that a recipe names, and the names under which a cache keeps them."""
+
+from __future__ import annotations
+
+import torch
+
+from finetune.config import Recipe
+from finetune.data.index import Index
+from finetune.models.stdit2.text_encoder import TextEncoder
+from finetune.models.stdit2.vae import VAE
+from finetune.precision import DTYPES
+
+TINY = "tiny-random"
+SEED = 0  # of the tiny encoders: not the run's, so that runs of other seeds share a cache
+
+
+def text_name(recipe: Recipe, index: Index) -> str:
+    """What a cache records of its text encoder; the tiny one's tokenizer is of the captions."""
+    return (
+        f"{TINY}:{index.fingerprint[:12]}" if recipe.text_encoder == TINY else recipe.text_encoder
+    )
+
+
+def load_vae(recipe: Recipe, device: torch.device) -> VAE:
+    """The recipe's VAE on this device, in the run's precision."""
+    if recipe.vae == TINY:
+        return VAE.tiny_random(SEED).to(device)
+    return VAE.from_pretrained(recipe.vae, dtype=DTYPES[recipe.precision], device=device)
+
+
+def load_text(recipe: Recipe, index: Index, device: torch.device) -> TextEncoder:
+    """The recipe's text encoder on this device, in the run's precision."""
+    if recipe.text_encoder == TINY:
+        captions = sorted({index.row(number).caption for number in range(len(index))})
+        width = recipe.network.caption_channels
+        tiny = TextEncoder.tiny_random(captions, SEED, width=width, tokens=recipe.text_tokens)
+        return tiny.to(device)
+    return TextEncoder.from_pretrained(
+        recipe.text_encoder,
+        dtype=DTYPES[recipe.precision],
+        device=device,
+        tokens=recipe.text_tokens,
+    )

@@ -1,0 +1,1 @@
+"""A web page that samples from a trained model."""

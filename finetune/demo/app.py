@@ -1,0 +1,210 @@
+"""`python -m finetune.demo.app --model DIR_OR_ID`: a page that samples, and a Space to put it in."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from finetune.demo.space import export_space
+from finetune.errors import FinetuneError, SamplingError
+from finetune.models.stdit2.vae import STRIDE
+from finetune.sampling.examples import PROMPTS
+from finetune.sampling.generate import OnStep
+from finetune.sampling.images import file_digest
+from finetune.sampling.pipeline import Pipeline
+from finetune.sampling.request import SMALLEST, Request
+from finetune.sampling.sample import command, sample_all
+
+GALLERY = 8  # newest videos
+LONGEST, WIDEST = 64, 720  # frames and pixels that the sliders offer, or what the model is asked
+STYLE = """
+footer {display: none !important}
+.gradio-container, .gradio-container main {max-width: 1100px !important; margin: 0 auto !important}
+.grid-container {grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)) !important}
+"""
+
+
+class Studio:
+    """One pipeline behind a page: a request at a time, all into one folder."""
+
+    def __init__(self, pipeline: Pipeline, out: Path) -> None:
+        self.pipeline, self.out = pipeline, out
+        self.made: list[tuple[str, str]] = []
+
+    def make(
+        self,
+        prompt: str,
+        image: Mapping[str, Any] | None,
+        frames: float | None,
+        height: float | None,
+        width: float | None,
+        steps: float | None,
+        guidance: float | None,
+        seed: float | None,
+        *,
+        progress: Any,
+    ) -> tuple[str, str, list[tuple[str, str]]]:
+        """The video, its sidecar, and the gallery; what a field leaves open is as the model has it.
+
+        image: what Gradio tells of an uploaded file.
+        """
+        request = self.pipeline.request(
+            prompt=prompt,
+            image=image and image["path"],
+            frames=_whole(frames),
+            height=_whole(height),
+            width=_whole(width),
+            steps=_whole(steps),
+            guidance=guidance,
+            seed=_whole(seed),
+        )
+        self.pipeline.check(request)
+        request = dataclasses.replace(request, image=request.image and self._kept(request.image))
+        (file,) = sample_all(self.pipeline, [request], self.out, bar=_told_to(progress))
+        self.made = [(str(file), prompt), *(m for m in self.made if m[0] != str(file))][:GALLERY]
+        return str(file), str(file.with_suffix(".json")), self.made
+
+    def _kept(self, image: str) -> str:
+        """A copy of an uploaded picture, which a sample can be made again from."""
+        kept = self.out / f"{file_digest(image)[:16]}{Path(image).suffix}"
+        shutil.copyfile(image, kept)
+        return str(kept)
+
+
+def _whole(number: float | None) -> int | None:
+    """A slider's or field's number; none if the field was emptied."""
+    return None if number is None else int(number)
+
+
+def _told_to(progress: Any) -> Any:
+    """A bar in the page in place of one on the terminal."""
+
+    @contextmanager
+    def bar(request: Request) -> Iterator[OnStep]:
+        done = 0
+
+        def on_step() -> None:
+            nonlocal done
+            done += 1
+            progress((done, request.steps), desc="sampling", unit="steps")
+
+        yield on_step
+
+    return bar
+
+
+def build_page(pipeline: Pipeline, out: Path) -> Any:
+    """The Gradio page; `.queue().launch()` serves it."""
+    gr = _gradio()
+    studio = Studio(pipeline, out)
+
+    def generate(*fields: Any, progress: Any = gr.Progress()) -> Any:  # noqa: B008
+        try:
+            video, sidecar, made = studio.make(*fields, progress=progress)
+        except FinetuneError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return video, gr.DownloadButton(value=sidecar, interactive=True), made
+
+    with gr.Blocks(title="brickfilm: text to video") as page:
+        gr.Markdown(f"# Text to video\n`{pipeline.source.name}` on {pipeline.device.type}")
+        with gr.Row():
+            with gr.Column(scale=4):
+                prompt, button, image = _asking(gr)
+            with gr.Column(scale=5):
+                video = gr.Video(label="Video", autoplay=True, loop=True, elem_id="video")
+                sidecar = gr.DownloadButton(
+                    "Its settings, to make it again", size="sm", interactive=False
+                )
+        fields = [prompt, image, *_settings(gr, pipeline)]
+        gr.Examples([[text] for text in PROMPTS], [prompt], label="Examples")
+        gallery = gr.Gallery(label="Made here", height="auto", fit_columns=False, elem_id="made")
+        gr.on(
+            [button.click, prompt.submit],
+            generate,
+            fields,
+            [video, sidecar, gallery],
+            show_progress_on=video,
+            concurrency_limit=1,
+            preprocess=False,  # a picture is read as the command reads it, and told why it cannot
+        )
+        page.load(lambda: studio.made, None, gallery)
+    return page
+
+
+def _asking(gr: Any) -> tuple[Any, Any, Any]:
+    """What most people need: the prompt, the button, and a picture to start from."""
+    prompt = gr.Textbox(label="Prompt", lines=3, placeholder="What is to be seen", elem_id="prompt")
+    button = gr.Button("Generate", variant="primary", elem_id="generate")
+    with gr.Accordion("A picture to start from", open=False):
+        image = gr.Image(label="First frame", height=220, elem_id="picture")
+    return prompt, button, image
+
+
+def _settings(gr: Any, pipeline: Pipeline) -> list[Any]:
+    """All else that can be said, in the order in which `Studio.make` takes it."""
+    usual = pipeline.request(prompt=PROMPTS[0])
+    longest = max(LONGEST, usual.frames)
+    widest = max(WIDEST, usual.height, usual.width)
+    with gr.Row():
+        frames = gr.Slider(1, longest, value=usual.frames, step=1, label="Frames")
+        height = gr.Slider(SMALLEST, widest, value=usual.height, step=STRIDE, label="Height")
+        width = gr.Slider(SMALLEST, widest, value=usual.width, step=STRIDE, label="Width")
+    with gr.Row():
+        steps = gr.Slider(2, 250, value=usual.steps, step=1, label="Steps")
+        guidance = gr.Slider(0, 15, value=usual.guidance, step=0.5, label="Guidance")
+        seed = gr.Number(value=usual.seed, precision=0, label="Seed: the same seed, the same video")
+    return [frames, height, width, steps, guidance, seed]
+
+
+def serve(
+    pipeline: Pipeline, out: Path, *, host: str | None = None, port: int | None = None
+) -> None:
+    """Serve the page until interrupted; on loopback unless a host (or Gradio's own setting of the
+    environment, as in a Space) says otherwise.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    page = build_page(pipeline, out)
+    page.queue(max_size=16).launch(
+        server_name=host,
+        server_port=port,
+        allowed_paths=[str(out.resolve())],
+        css=STYLE,
+        show_error=True,
+    )
+
+
+def _gradio() -> Any:
+    try:
+        import gradio
+    except ImportError as error:
+        raise SamplingError("the demo needs Gradio: pip install 'brickfilm[demo]'") from error
+    return gradio
+
+
+def main(
+    model: Annotated[str, typer.Option(help="release, run, checkpoint or Hub id")],
+    host: Annotated[str, typer.Option(help="0.0.0.0 shows it to the network")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="default: a free one from 7860")] = None,
+    out: Annotated[Path | None, typer.Option(help="where videos are kept")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    space: Annotated[Path | None, typer.Option("--export-space", help="write a Space")] = None,
+) -> None:
+    """Serve a page that samples a model, or write it as a Space."""
+    if space is not None:
+        export_space(space, model)
+        typer.echo(f"{space}: python app.py runs it; push the folder to a Space of yours")
+        return
+    pipeline = Pipeline.from_pretrained(model, device=device)
+    folder = out or Path(tempfile.mkdtemp(prefix="brickfilm-demo-"))
+    serve(pipeline, folder, host=host, port=port)
+
+
+if __name__ == "__main__":
+    command(main)

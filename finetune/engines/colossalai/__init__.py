@@ -1,0 +1,1 @@
+"""ColossalAI engines: ZeRO and Gemini."""

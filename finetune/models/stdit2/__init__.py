@@ -1,0 +1,1 @@
+"""STDiT2, its VAE and its text encoder."""

@@ -1,0 +1,202 @@
+"""What STDiT2 is made of: patches, blocks, the final layer.
+
+The inner operations come from `Ops`, so the same block runs as plain PyTorch or on the kernels of
+`finetune.kernels`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from finetune.kernels import reference
+from finetune.models.stdit2.config import STDiT2Config
+from finetune.models.stdit2.embeddings import Mlp, Rotation
+
+
+class Ops(NamedTuple):
+    """The operations a block is made of; shapes are `finetune.kernels.reference`'s."""
+
+    norm_modulate: Callable[..., Tensor] = reference.norm_modulate
+    gated_add: Callable[..., Tensor] = reference.gated_add
+    gated_add_norm_modulate: Callable[..., tuple[Tensor, Tensor]] = (
+        reference.gated_add_norm_modulate
+    )
+    add_norm_modulate: Callable[..., tuple[Tensor, Tensor]] = reference.add_norm_modulate
+    space_attention: Callable[..., Tensor] = reference.space_attention
+    time_attention: Callable[..., Tensor] = reference.time_attention
+    lay_out_text: Callable[[Tensor], Any] = reference.lay_out_text
+    text_attention: Callable[..., Tensor] = reference.text_attention
+
+
+class Conditions(NamedTuple):
+    """What every block is told, beside x."""
+
+    space: Tensor  # [B, T, 6 * D]: shift, scale, gate of the attention in space, then of the MLP
+    time: Tensor  # [B, T, 3 * D]: shift, scale, gate
+    rotation: Rotation
+    text: Tensor  # [B, L, D]
+    text_layout: Any  # what `Ops.lay_out_text` makes of the mask [B, L]
+
+
+class RMSNorm(nn.Module):
+    """Only the weight: the norm itself belongs to the attention that uses it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+
+class SelfAttention(nn.Module):
+    """The projections around an attention in space or in time."""
+
+    def __init__(self, width: int, heads: int, *, qk_norm: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.q_norm = RMSNorm(width // heads) if qk_norm else None
+        self.k_norm = RMSNorm(width // heads) if qk_norm else None
+
+    def split(self, x: Tensor) -> Tensor:
+        """x [..., D] -> [..., 3, H, d]."""
+        return self.qkv(x).view(*x.shape[:-1], 3, self.heads, -1)
+
+    @property
+    def weights(self) -> tuple[Tensor | None, Tensor | None]:
+        if self.q_norm is None or self.k_norm is None:
+            return None, None
+        return self.q_norm.weight, self.k_norm.weight
+
+
+class CrossAttention(nn.Module):
+    """The projections around the attention to the text."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_linear = nn.Linear(width, width)
+        self.kv_linear = nn.Linear(width, 2 * width)
+        self.proj = nn.Linear(width, width)
+
+
+class Block(nn.Module):
+    """Space, time, text, MLP; compiles as one graph that all blocks share."""
+
+    def __init__(self, config: STDiT2Config) -> None:
+        super().__init__()
+        width, heads = config.hidden_size, config.num_heads
+        self.ops = Ops()
+        self.scale_shift_table = nn.Parameter(torch.empty(6, width))
+        self.scale_shift_table_temporal = nn.Parameter(torch.empty(3, width))
+        self.attn = SelfAttention(width, heads, qk_norm=config.qk_norm)
+        self.attn_temp = SelfAttention(width, heads, qk_norm=config.qk_norm)
+        self.cross_attn = CrossAttention(width, heads)
+        self.mlp = Mlp(width, int(width * config.mlp_ratio), width)
+
+    def forward(self, x: Tensor, conditions: Conditions, *, recompute: bool = False) -> Tensor:
+        """x [B, T, S, D] -> the same shape; `recompute` keeps only these for the backward."""
+        if recompute:
+            again: Tensor = checkpoint(self._through, x, conditions, use_reentrant=False)
+            return again
+        return self._through(x, conditions)
+
+    def _through(self, x: Tensor, conditions: Conditions) -> Tensor:
+        ops = self.ops
+        space = added(self.scale_shift_table, conditions.space)
+        shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = space
+        shift_t, scale_t, gate_t = added(self.scale_shift_table_temporal, conditions.time)
+
+        seen = self._in_space(ops.norm_modulate(x, shift, scale))
+        x, h = ops.gated_add_norm_modulate(x, seen, gate, shift_t, scale_t)
+        x = ops.gated_add(x, self._in_time(h, conditions.rotation), gate_t)
+        read = self._to_text(x, conditions.text, conditions.text_layout)
+        x, h = ops.add_norm_modulate(x, read, shift_mlp, scale_mlp)
+        return ops.gated_add(x, self.mlp(h), gate_mlp)
+
+    def _in_space(self, h: Tensor) -> Tensor:
+        attn = self.attn
+        out = self.ops.space_attention(attn.split(h.flatten(0, 1)), *attn.weights)
+        return attn.proj(out).view_as(h)
+
+    def _in_time(self, h: Tensor, rotation: Rotation) -> Tensor:
+        attn = self.attn_temp
+        return attn.proj(self.ops.time_attention(attn.split(h), *attn.weights, rotation))
+
+    def _to_text(self, x: Tensor, text: Tensor, layout: Any) -> Tensor:
+        attn = self.cross_attn
+        q = attn.q_linear(x).view(len(x), -1, attn.heads, x.shape[-1] // attn.heads)
+        kv = attn.kv_linear(text).view(*text.shape[:2], 2, *q.shape[2:])
+        return attn.proj(self.ops.text_attention(q, kv, layout)).view_as(x)
+
+
+def added(table: Tensor, embedded: Tensor) -> tuple[Tensor, ...]:
+    """A block's own table [n, D] added to what it is told [B, T, n * D]: n tensors [B, T, D]."""
+    return (table.flatten() + embedded).chunk(len(table), dim=-1)
+
+
+class FinalLayer(nn.Module):
+    """Norm, modulation, and the linear map from tokens back to patches."""
+
+    def __init__(self, config: STDiT2Config) -> None:
+        super().__init__()
+        rows, columns = config.patch_size[1:]
+        self.scale_shift_table = nn.Parameter(torch.empty(2, config.hidden_size))
+        self.linear = nn.Linear(config.hidden_size, rows * columns * config.out_channels)
+        self.ops = Ops()
+
+    def forward(self, x: Tensor, t: Tensor, t0: Tensor, x_mask: Tensor | None) -> Tensor:
+        """x [B, T, S, D]; t [B, D] alone, t0 [B, D] with the size; -> [B, T, S, patch * out].
+
+        Given frames are normed and modulated twice: so were the published weights trained.
+        """
+        z = self._modulated(x, t)
+        if x_mask is not None:
+            z = torch.where(x_mask[:, :, None, None], z, self._modulated(z, t0))
+        return self.linear(z)
+
+    def _modulated(self, x: Tensor, t: Tensor) -> Tensor:
+        embedded = t[:, None].repeat(1, x.shape[1], 2)
+        return self.ops.norm_modulate(x, *added(self.scale_shift_table, embedded))
+
+
+class PatchEmbedder(nn.Module):
+    """Patches to tokens and back."""
+
+    def __init__(self, config: STDiT2Config) -> None:
+        super().__init__()
+        self.patch = config.patch_size
+        self.proj = nn.Conv3d(
+            config.in_channels, config.hidden_size, kernel_size=self.patch, stride=self.patch
+        )
+
+    def grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Patches down and across a latent of this size, padding counted."""
+        return -(-rows // self.patch[1]), -(-columns // self.patch[2])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, T, H, W], padded with zeros on the right and bottom -> [B, T, S, D].
+
+        As a linear map, its output is contiguous: the convolution's own layout is transposed, and
+        slows all that follows.
+        """
+        down, across = self.grid(*x.shape[-2:])
+        rows, columns = self.patch[1:]
+        x = F.pad(x, (0, across * columns - x.shape[-1], 0, down * rows - x.shape[-2]))
+        x = x.view(*x.shape[:3], down, rows, across, columns)
+        patches = x.permute(0, 2, 3, 5, 1, 4, 6).flatten(4)  # [B, T, down, across, (C, row, col)]
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias).flatten(2, 3)
+
+    def unpatch(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
+        """tokens [B, T, S, (row, column, channel)] -> [B, channels, T, rows, columns]."""
+        down, across = self.grid(rows, columns)
+        batch, frames, channels = *tokens.shape[:2], tokens.shape[-1] // math.prod(self.patch)
+        x = tokens.view(batch, frames, down, across, *self.patch[1:], channels)
+        x = x.permute(0, 6, 1, 2, 4, 3, 5)  # [B, channel, T, down, row, across, column]
+        return x.flatten(5).flatten(3, 4)[..., :rows, :columns]

@@ -1,0 +1,230 @@
+"""STDiT2, the denoiser of Open-Sora 1.1: attention in space, in time, and to the text.
+
+Names of parameters are the published checkpoints'.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from finetune.models.stdit2.blocks import Block, Conditions, FinalLayer, Ops, PatchEmbedder
+from finetune.models.stdit2.config import STDiT2Config
+from finetune.models.stdit2.embeddings import (
+    CaptionEmbedder,
+    RotaryEmbedding,
+    ScalarEmbedder,
+    space_position,
+)
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["STDiT2", "STDiT2Config"]
+
+GRAPHS = 1024
+"""Of a compiled block, at most: a bucket has 17 shapes or so, each three graphs."""
+
+
+class Scalars(NamedTuple):
+    """What the network is told in numbers; [B] float32 each."""
+
+    timestep: Tensor
+    num_frames: Tensor
+    height: Tensor  # pixels
+    width: Tensor
+    ar: Tensor  # height / width
+    fps: Tensor
+
+
+class Embedded(NamedTuple):
+    """The scalars' embeddings, [B, D] each."""
+
+    t: Tensor
+    t0: Tensor  # of timestep 0, for given frames
+    size: Tensor  # height, width, ratio
+    length: Tensor  # frames, fps
+
+
+class STDiT2(nn.Module):
+    """Latent video, a timestep, text and five scalars -> noise and variance."""
+
+    def __init__(self, config: STDiT2Config | None = None) -> None:
+        super().__init__()
+        self.config = config = config or STDiT2Config()
+        self.ops = Ops()
+        width = config.hidden_size
+        self.x_embedder = PatchEmbedder(config)
+        self.t_embedder = ScalarEmbedder(width)
+        self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        self.t_block_temp = nn.Sequential(nn.SiLU(), nn.Linear(width, 3 * width))
+        self.y_embedder = CaptionEmbedder(config.caption_channels, width, config.model_max_length)
+        self.rope = RotaryEmbedding(config.head_dim)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.final_layer = FinalLayer(config)
+        self.csize_embedder = ScalarEmbedder(width // 3)
+        self.ar_embedder = ScalarEmbedder(width // 3)
+        self.fl_embedder = ScalarEmbedder(width)
+        self.fps_embedder = ScalarEmbedder(width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Begin as the published training did: every branch but the text's closed at first."""
+        from finetune.models.stdit2.init_weights import initialise
+
+        initialise(self)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.x_embedder.proj.weight.dtype
+
+    def use(self, ops: Ops) -> Self:
+        """Run on these operations from now on."""
+        self.ops = ops
+        for module in self.modules():
+            if isinstance(module, Block | FinalLayer):
+                module.ops = ops
+        return self
+
+    def compile_blocks(self) -> Self:
+        """Compile the block, once for all: the blocks share a graph for each shape of input.
+
+        There is one with gradients, one without, and one that recomputes, where they are needed.
+        """
+        limits = torch._dynamo.config  # eight as they come: fewer than a dataset has shapes
+        limits.cache_size_limit = max(GRAPHS, limits.cache_size_limit)
+        limits.accumulated_cache_size_limit = max(GRAPHS, limits.accumulated_cache_size_limit)
+        for block in self.blocks:
+            block.compile(fullgraph=True, dynamic=False)
+        return self
+
+    def forward(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        y: Tensor,
+        mask: Tensor | None = None,
+        x_mask: Tensor | None = None,
+        *,
+        num_frames: Tensor,
+        height: Tensor,
+        width: Tensor,
+        ar: Tensor,
+        fps: Tensor,
+        drop: Tensor | None = None,
+        recompute: int = 0,
+    ) -> Tensor:
+        """x [B, C, T, H, W] -> [B, 2C, T, H, W] float32: noise, then variance interpolation.
+
+        timestep, num_frames, height, width (pixels), ar (height / width), fps: [B]. y [B, 1, L,
+        caption_channels], mask [B, L], non-zero = a token. x_mask [B, T] bool, False = a given
+        frame. drop [B] bool: captions to replace by the null text (in training drawn from torch's
+        global generator where not given). recompute: blocks that keep nothing for the backward but
+        their inputs, and run again there.
+        """
+        scalars = self._scalars(Scalars(timestep, num_frames, height, width, ar, fps))
+        embedded = self._embedded(scalars)
+        rows, columns = x.shape[-2:]
+        h = self.x_embedder(x.to(self.dtype))
+        h = h + self._places(scalars, rows, columns).to(h.dtype)
+        given = Given(x_mask, h.shape[1])
+        conditions = Conditions(
+            space=given.table(
+                self.t_block, embedded.t + embedded.size, embedded.t0 + embedded.size
+            ),
+            time=given.table(
+                self.t_block_temp, embedded.t + embedded.length, embedded.t0 + embedded.length
+            ),
+            rotation=self.rope(h.shape[1]),
+            text=self._text(y, drop),
+            text_layout=self.ops.lay_out_text(token_mask(mask, y)),
+        )
+        for number, block in enumerate(self.blocks):
+            h = block(h, conditions, recompute=number < recompute)
+        out = self.final_layer(h, embedded.t, embedded.t0 + embedded.size, x_mask)
+        return self.x_embedder.unpatch(out, rows, columns).float()
+
+    def _scalars(self, scalars: Scalars) -> Scalars:
+        if not self.config.round_scalars:
+            return scalars
+        return Scalars(*(value.to(self.dtype).float() for value in scalars))
+
+    def _embedded(self, scalars: Scalars) -> Embedded:
+        size = self.csize_embedder(torch.stack([scalars.height, scalars.width], dim=1))
+        return Embedded(
+            t=self.t_embedder(scalars.timestep),
+            t0=self.t_embedder(torch.zeros_like(scalars.timestep)),
+            size=torch.cat([size, self.ar_embedder(scalars.ar)], dim=1),
+            length=self.fl_embedder(scalars.num_frames) + self.fps_embedder(scalars.fps),
+        )
+
+    def _places(self, scalars: Scalars, rows: int, columns: int) -> Tensor:
+        """The code of every patch's place, [S, D] float32; the batch's first size serves all."""
+        config = self.config
+        return space_position(
+            *self.x_embedder.grid(rows, columns),
+            config.hidden_size,
+            height=scalars.height[0],
+            width_px=scalars.width[0],
+            nominal=config.input_sq_size,
+        )
+
+    def _text(self, y: Tensor, drop: Tensor | None) -> Tensor:
+        y = y.squeeze(1).to(self.dtype)
+        if drop is None and self.training and self.config.class_dropout_prob > 0:
+            drop = torch.rand(len(y), device=y.device) < self.config.class_dropout_prob
+        if drop is not None:
+            y = self.y_embedder.null(y, drop)
+        text: Tensor = self.y_embedder(y)
+        return text
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | PathLike[str],
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        revision: str | None = None,
+        config: STDiT2Config | None = None,
+    ) -> Self:
+        """From a folder, a single-file checkpoint, or a Hub id; never with a key too few or many.
+
+        Raises WeightsError naming the keys. `config` overrides what config.json says.
+        """
+        from finetune.models.stdit2.weights import load
+
+        return load(cls, source, dtype=dtype, device=device, revision=revision, config=config)
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> None:
+        """Write `config.json` and `model.safetensors` into the folder."""
+        from finetune.models.stdit2.weights import save
+
+        save(self, Path(folder))
+
+
+class Given(NamedTuple):
+    """Which of the frames are given (False in the mask), if any."""
+
+    x_mask: Tensor | None
+    frames: int
+
+    def table(self, block: nn.Module, t: Tensor, t0: Tensor) -> Tensor:
+        """Modulation vectors of each frame, [B, T, vectors * D]: `block(t0)` for given ones.
+
+        Contiguous with and without a mask, so that one compiled block serves both.
+        """
+        table: Tensor = block(t)[:, None].repeat(1, self.frames, 1)
+        if self.x_mask is None:
+            return table
+        return torch.where(self.x_mask[:, :, None], table, block(t0)[:, None]).contiguous()
+
+
+def token_mask(mask: Tensor | None, y: Tensor) -> Tensor:
+    """mask as bool [B, L]; no mask is every token, a mask of fewer samples is repeated."""
+    if mask is None:
+        return torch.ones(len(y), y.shape[-2], dtype=torch.bool, device=y.device)
+    return mask.bool().repeat(len(y) // len(mask), 1)

@@ -1,0 +1,134 @@
+"""The image VAE that makes latents: diffusers' AutoencoderKL, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from finetune.kernels.channels_last import use_channels_last
+from finetune.models.weights_digest import weights_digest
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+SCALE = 0.18215  # latents of sd-vae-ft-ema have about unit variance after it
+STRIDE = 8
+CHANNELS = 4
+
+
+class Moments(NamedTuple):
+    """A frame's latent distribution, scaled: a latent is mean + std * noise. [N, 4, h, w]."""
+
+    mean: Tensor
+    std: Tensor
+
+
+class VAE:
+    """Frames to latents and back; frozen. Height and width shrink by 8, rounded down."""
+
+    def __init__(self, network: nn.Module, *, micro_batch: int = 8) -> None:
+        self.network: Any = network.eval().requires_grad_(False)
+        self.micro_batch = micro_batch  # frames in memory at once
+        self._digest: str | None = None
+        self._compiled = False
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | PathLike[str] = "stabilityai/sd-vae-ft-ema",
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        micro_batch: int = 8,
+    ) -> Self:
+        """From a Hub id or a folder in diffusers' layout."""
+        from diffusers import AutoencoderKL
+
+        network = AutoencoderKL.from_pretrained(source, torch_dtype=dtype)
+        return cls(network.to(device), micro_batch=micro_batch)
+
+    @classmethod
+    def tiny_random(cls, seed: int) -> Self:
+        """The same class at toy size, the same weights for the same seed."""
+        from diffusers import AutoencoderKL
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = AutoencoderKL(
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                up_block_types=("UpDecoderBlock2D",) * 4,
+                block_out_channels=(8, 8, 8, 8),
+                norm_num_groups=4,
+                latent_channels=CHANNELS,
+            )
+        return cls(network)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over configuration and weights, precision included: the name of its latents."""
+        if self._digest is None:
+            self._digest = weights_digest(self.network, dict(self.network.config))
+        return self._digest
+
+    @staticmethod
+    def latent_size(height: int, width: int) -> tuple[int, int]:
+        """Of a picture of this many pixels."""
+        return height // STRIDE, width // STRIDE
+
+    def to(self, device: torch.device | str) -> Self:
+        self.network.to(device)
+        return self
+
+    def accelerate(self, micro_batch: int = 32) -> Self:
+        """Compile both halves, with channels last in memory, for micro-batches of this size.
+
+        Channels-last without compiling is slower than neither.
+        """
+        use_channels_last(self.network)
+        for half in (self.network.encoder, self.network.decoder):
+            half.compile(dynamic=False)
+        self.micro_batch, self._compiled = micro_batch, True
+        return self
+
+    @torch.no_grad()
+    def encode_moments(self, frames: Tensor) -> Moments:
+        """frames [N, 3, H, W] in [-1, 1] -> mean and std [N, 4, h, w] float32, scaled."""
+        return Moments(*self._in_parts(frames, self._moments).chunk(2, dim=1))
+
+    def encode(self, frames: Tensor, generator: Generator | None = None) -> Tensor:
+        """frames [N, 3, H, W] in [-1, 1] -> a latent drawn for each, [N, 4, h, w] float32."""
+        mean, std = self.encode_moments(frames)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        return mean + std * noise
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """latents [N, 4, h, w], scaled -> frames [N, 3, 8h, 8w] float32 in [-1, 1]."""
+        return self._in_parts(latents / SCALE, self._pixels).clamp(-1, 1)
+
+    def _in_parts(self, x: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
+        """A micro-batch at a time; all of one size if compiled, the last filled with zeros."""
+        done = []
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # off unless said
+            for part in torch.split(x, self.micro_batch):
+                missing = self.micro_batch - len(part) if self._compiled else 0
+                whole = F.pad(part, (0, 0, 0, 0, 0, 0, 0, missing))
+                done.append(work(self._cast(whole))[: len(part)])
+        return torch.cat(done)
+
+    def _moments(self, frames: Tensor) -> Tensor:
+        found = self.network.encode(frames).latent_dist
+        return SCALE * torch.cat([found.mean.float(), found.std.float()], dim=1)
+
+    def _pixels(self, latents: Tensor) -> Tensor:
+        pixels: Tensor = self.network.decode(latents).sample
+        return pixels.float()
+
+    def _cast(self, x: Tensor) -> Tensor:
+        weight = next(self.network.parameters())
+        layout = torch.channels_last if self._compiled else torch.contiguous_format
+        return x.to(device=weight.device, dtype=weight.dtype, memory_format=layout)

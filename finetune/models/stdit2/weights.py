@@ -1,0 +1,199 @@
+"""STDiT2's weights at rest: our folders, the Hub's, and the original single files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any, TypeVar
+from zipfile import is_zipfile
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from finetune.errors import WeightsError
+from finetune.models.stdit2.network import STDiT2, STDiT2Config
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+M = TypeVar("M", bound=STDiT2)
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+WHOLE = (WEIGHTS, "diffusion_pytorch_model.safetensors", "pytorch_model.bin")
+WRAPPERS = ("state_dict", "model", "ema")  # under which training scripts keep the tensors
+DERIVED = ("pos_embed", "pos_embed_temporal")  # tables in old files; computed here
+SHOWN = 5
+
+
+def load(
+    cls: type[M],
+    source: str | PathLike[str],
+    *,
+    dtype: torch.dtype,
+    device: str | torch.device,
+    revision: str | None,
+    config: STDiT2Config | None,
+) -> M:
+    """Build on no memory, then take every tensor from the source. See `STDiT2.from_pretrained`."""
+    path = _local(source, revision)
+    tensors = read_tensors(path)
+    config = config or _stored_config(path) or inferred_config(tensors)
+    with torch.device("meta"):
+        model = cls(config)
+    check_keys(model, tensors, path)
+    placed = {key: value.to(device=device, dtype=dtype) for key, value in tensors.items()}
+    model.load_state_dict(placed, strict=True, assign=True)
+    model.rope.freqs.requires_grad_(False)
+    return model
+
+
+def save(model: STDiT2, folder: Path) -> None:
+    """Write `config.json` and `model.safetensors`; a reader never sees half a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    unfinished = folder / f".{WEIGHTS}.tmp"
+    save_file(tensors, unfinished, metadata={"format": "pt"})
+    unfinished.replace(folder / WEIGHTS)
+    text = json.dumps(dataclasses.asdict(model.config), indent=2)
+    (folder / CONFIG).write_text(text + "\n")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict of a file or a folder, under STDiT2's own names."""
+    tensors: dict[str, Tensor] = {}
+    for file in _files(path):
+        tensors.update(_read(file))
+    named = {key.removeprefix("module."): value for key, value in tensors.items()}
+    return {key: value for key, value in named.items() if key not in DERIVED}
+
+
+def check_keys(model: STDiT2, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise WeightsError naming keys that are missing, unknown or of another shape."""
+    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    problems = {
+        "missing": [key for key in wanted if key not in tensors],
+        "unknown": [key for key in tensors if key not in wanted],
+        "of another shape": [
+            f"{key} {tuple(tensors[key].shape)}, not {shape}"
+            for key, shape in wanted.items()
+            if key in tensors and tuple(tensors[key].shape) != shape
+        ],
+    }
+    found = [f"{_some(keys)} {what}" for what, keys in problems.items() if keys]
+    if found:
+        raise WeightsError(
+            f"{path} does not fit this STDiT2: {'; '.join(found)}. "
+            "Name the weights of an Open-Sora 1.1 STDiT2, or give the config that fits them"
+        )
+
+
+def inferred_config(tensors: Mapping[str, Tensor]) -> STDiT2Config:
+    """The network's shape, read off a checkpoint that came without a config.
+
+    Raises WeightsError where the tensors are not an STDiT2's at all.
+    """
+    try:
+        patch = tensors["x_embedder.proj.weight"].shape
+        null_text = tensors["y_embedder.y_embedding"].shape
+        hidden = tensors["blocks.0.mlp.fc1.weight"].shape[0]
+        head_dim = 2 * len(tensors["rope.freqs"])
+    except KeyError as error:
+        raise WeightsError(
+            f"the checkpoint has no {error}: it is not an STDiT2's; name another file"
+        ) from error
+    blocks = {int(key.split(".")[1]) for key in tensors if key.startswith("blocks.")}
+    return STDiT2Config(
+        depth=max(blocks) + 1,
+        hidden_size=patch[0],
+        num_heads=patch[0] // head_dim,
+        mlp_ratio=hidden / patch[0],
+        in_channels=patch[1],
+        patch_size=(patch[2], patch[3], patch[4]),
+        caption_channels=null_text[1],
+        model_max_length=null_text[0],
+        qk_norm="blocks.0.attn.q_norm.weight" in tensors,
+    )
+
+
+def config_from(stored: Mapping[str, Any]) -> STDiT2Config:
+    """Our fields of a config.json; the published one's others do not change the network."""
+    names = {field.name for field in dataclasses.fields(STDiT2Config)}
+    return STDiT2Config(**{key: value for key, value in stored.items() if key in names})
+
+
+def _stored_config(path: Path) -> STDiT2Config | None:
+    file = path / CONFIG if path.is_dir() else path.with_name(CONFIG)
+    return config_from(json.loads(file.read_text())) if file.is_file() else None
+
+
+def _local(source: str | PathLike[str], revision: str | None) -> Path:
+    """The folder or file itself, or the Hub's snapshot of that name."""
+    path = Path(source)
+    if path.exists():
+        return path
+    text = str(source)
+    if text.count("/") != 1 or path.suffix in {".pth", ".pt", ".bin", ".safetensors"}:
+        raise WeightsError(f"{text!r} is no file or folder, nor a Hub id like 'name/model'")
+    return _snapshot(text, revision)
+
+
+def _snapshot(repo: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = snapshot_download(
+            repo, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.bin"]
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{repo!r} could not be fetched from the Hub ({reason}): check the name and your "
+            "token, or download it and name the folder"
+        ) from error
+    return Path(folder)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    for name in INDEXES:
+        if (path / name).is_file():
+            shards = json.loads((path / name).read_text())["weight_map"].values()
+            return [path / shard for shard in sorted(set(shards))]
+    for name in WHOLE:
+        if (path / name).is_file():
+            return [path / name]
+    single = sorted(path.glob("*.safetensors")) + sorted(path.glob("*.pth"))
+    if len(single) == 1:
+        return single
+    raise WeightsError(f"{path} holds no weights: expected {' or '.join(WHOLE)}, or an index")
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        mapped = is_zipfile(file)  # files of before torch 1.6 are not
+        stored = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except (OSError, RuntimeError, SafetensorError, UnpicklingError, EOFError) as error:
+        reason = (str(error).splitlines() or [repr(error)])[0]
+        raise WeightsError(
+            f"{file} cannot be read as weights ({reason}): fetch it again, or name another"
+        ) from error
+    for name in WRAPPERS:
+        if isinstance(stored, dict) and isinstance(stored.get(name), dict):
+            stored = stored[name]
+    named = stored.items() if isinstance(stored, dict) else ()
+    return {key: value for key, value in named if isinstance(value, Tensor)}
+
+
+def _some(keys: list[str]) -> str:
+    more = len(keys) - SHOWN
+    return ", ".join(keys[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""Estimate steps, hours, memory and disk before a run."""

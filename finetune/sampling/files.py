@@ -1,0 +1,134 @@
+"""A sample on disk: the media, and beside it a JSON file from which it can be made again."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finetune.data.media import write_video
+from finetune.errors import SamplingError
+from finetune.sampling.gif import write_gif
+from finetune.sampling.images import file_digest
+from finetune.sampling.request import Request
+
+LOCK = ".sampling.lock"
+SLUG = 48  # characters of a prompt in a file's name
+
+
+def write_sample(
+    file: Path, frames: Tensor, request: Request, about: Mapping[str, Any]
+) -> list[Path]:
+    """Write frames [T, 3, H, W] uint8 as the file's suffix says, then the sidecar; gives the files.
+
+    They appear whole and together, or not at all. A .png of several frames is a file a frame,
+    numbered.
+    """
+    write = WRITERS[file.suffix.removeprefix(".")]
+    names, sidecar = _names(file, len(frames)), file.with_suffix(".json")
+    drafts = {name: name.with_name(f".{name.stem}.tmp{name.suffix}") for name in (*names, sidecar)}
+    told = {**_asked(request), **about}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for name, part in zip(names, torch.chunk(frames, len(names)), strict=True):
+            write(drafts[name], part, request.fps)
+        told["files"] = {name.name: file_digest(drafts[name]) for name in names}
+        drafts[sidecar].write_text(json.dumps(told, indent=1) + "\n")
+        for name, draft in drafts.items():
+            draft.replace(name)
+    except OSError as error:
+        raise SamplingError(
+            f"{file} cannot be written ({error.strerror or error}): "
+            "make room, or name another --out"
+        ) from error
+    finally:
+        for draft in drafts.values():
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+    return names
+
+
+def _names(file: Path, frames: int) -> list[Path]:
+    if file.suffix != ".png" or frames == 1:
+        return [file]
+    return [file.with_name(f"{file.stem}-{number:04d}.png") for number in range(frames)]
+
+
+def file_name(request: Request, kind: str, model: str) -> str:
+    """A name that a person can read, and eight hex of all that decides the pixels.
+
+    model: the digest of its weights.
+    """
+    words = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:SLUG].strip("-") or "sample"
+    settings = f"{request.height}x{request.width}-{request.frames}f-{request.steps}s"
+    decides = request.as_dict() | _digests(request) | {"model": model}
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{words}-{settings}-g{request.guidance:g}-seed{request.seed}-{digest}.{kind}"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder of samples. Raises SamplingError if another sampler does, or it is no folder.
+
+    The system lets the lock go when the process ends, however it ends.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise SamplingError(
+            f"{folder} cannot be written to ({error.strerror}): name another --out"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SamplingError(
+                f"another sampler writes to {folder}: wait for it, or name another --out"
+            ) from error
+        yield
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """The request, its pictures by their whole paths, and their digests."""
+    digests, fields = _digests(request), request.as_dict()
+    whole = {name: str(Path(fields[name]).resolve()) for name in digests}
+    return {"request": {**fields, **whole}, "pictures": digests}
+
+
+def _digests(request: Request) -> dict[str, str]:
+    given = {"image": request.image, "last_image": request.last_image}
+    return {name: file_digest(path) for name, path in given.items() if path}
+
+
+def _png(file: Path, frames: Tensor, fps: float) -> None:
+    from PIL import Image
+
+    Image.fromarray(_pictures_of(frames)[0]).save(file)
+
+
+def _npy(file: Path, frames: Tensor, fps: float) -> None:
+    with file.open("wb") as opened:
+        np.save(opened, _pictures_of(frames))
+
+
+def _pictures_of(frames: Tensor) -> Any:
+    """[T, H, W, 3] uint8."""
+    return np.ascontiguousarray(frames.permute(0, 2, 3, 1).numpy())
+
+
+WRITERS: Mapping[str, Callable[[Path, Tensor, float], None]] = {
+    "mp4": write_video,
+    "gif": write_gif,
+    "png": _png,
+    "npy": _npy,
+}

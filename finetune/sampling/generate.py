@@ -1,0 +1,85 @@
+"""From text states and a seed to a latent: what a run, the command and the demo all call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from finetune.data.conditioning import conditioning
+from finetune.data.windows import IMAGE_FPS
+from finetune.models.device_transfer import send
+from finetune.models.stdit2.network import STDiT2
+from finetune.models.stdit2.text_encoder import TextStates
+from finetune.models.stdit2.vae import CHANNELS, VAE
+from finetune.objectives import Denoise, Diffusion, edit_sample, guided, sample
+from finetune.sampling.request import Request
+
+OnStep = Callable[[], None]
+
+
+@torch.no_grad()
+def draw_latent(
+    network: STDiT2,
+    text: TextStates,
+    request: Request,
+    device: torch.device,
+    *,
+    given: Mapping[int, Tensor] | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """The latent [T, 4, h, w] of a request; its prompt is `text`, of one caption.
+
+    given: latents [4, h, w] by frame number, kept as they are (frame masks). All noise is drawn on
+    the CPU from the request's seed, so it is the same on every device; torch's own generators are
+    left as they were.
+    """
+    noises = _noises(request, device)
+    x = next(noises)
+    process = Diffusion.linear().respaced(request.steps).to(device)
+    denoise = _counted(_guided(network, text, request, device), on_step)
+    if not given:
+        return sample(process, denoise, x, noises)[0].transpose(0, 1)
+    edit = torch.ones(1, request.frames, device=device)
+    for number, latent in given.items():
+        x[0, :, number], edit[0, number] = latent.to(x), 0
+    return edit_sample(process, denoise, x, edit, noises)[0].transpose(0, 1)
+
+
+def _noises(request: Request, device: torch.device) -> Iterator[Tensor]:
+    size = VAE.latent_size(request.height, request.width)
+    generator = torch.Generator().manual_seed(request.seed)
+    while True:
+        drawn = torch.randn(1, CHANNELS, request.frames, *size, generator=generator)
+        yield send(drawn, device)
+
+
+def _guided(network: STDiT2, text: TextStates, request: Request, device: torch.device) -> Denoise:
+    fps = IMAGE_FPS if request.frames == 1 else request.fps
+    return guided(
+        network,
+        text.states[:, None],
+        network.y_embedder.y_embedding,
+        text.mask,
+        scale=request.guidance,
+        **conditioning(request.frames, request.height, request.width, [fps], device),
+    )
+
+
+def _counted(denoise: Denoise, on_step: OnStep | None) -> Denoise:
+    """The same, telling of each step that was made."""
+    if on_step is None:
+        return denoise
+
+    def counted(x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
+        output = denoise(x, timestep, frame_mask)
+        on_step()
+        return output
+
+    return counted
+
+
+def to_pixels(vae: VAE, latent: Tensor) -> Tensor:
+    """Frames [T, 3, H, W] uint8 on the CPU of a latent [T, 4, h, w]."""
+    return ((vae.decode(latent) + 1) * 127.5).round().to(torch.uint8).cpu()

@@ -1,0 +1,205 @@
+"""A model that answers requests: denoiser, VAE and text encoder, together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor
+
+from finetune.data.cache_layout import index_folder
+from finetune.data.encoders import TINY, load_text, load_vae
+from finetune.data.index import Index
+from finetune.errors import SamplingError
+from finetune.kernels import ops_for
+from finetune.models.stdit2.network import STDiT2
+from finetune.models.stdit2.text_encoder import TextEncoder, TextStates
+from finetune.models.stdit2.vae import VAE
+from finetune.models.weights_digest import weights_digest
+from finetune.precision import DTYPES
+from finetune.sampling.generate import OnStep, draw_latent, to_pixels
+from finetune.sampling.images import read_image
+from finetune.sampling.request import Request
+from finetune.sampling.sources import Source, find_source
+
+
+@dataclass
+class Pipeline:
+    """Three networks on one device; `request` fills in what its model is usually asked."""
+
+    source: Source
+    network: STDiT2
+    vae: VAE
+    text: TextEncoder
+    device: torch.device
+    precision: str
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        precision: str | None = None,
+        vae: str | None = None,
+        text_encoder: str | None = None,
+        compile: bool = False,
+    ) -> Self:
+        """A release, a run, a checkpoint, or a denoiser whose two encoders are named.
+
+        precision: none is the model's own on a GPU, float32 on a CPU. compile: the blocks and the
+        VAE, which takes a minute at first and pays over many steps.
+        """
+        place = choose_device(device)
+        source = find_source(name, revision)
+        source = dataclasses.replace(
+            source, vae=vae or source.vae, text=text_encoder or source.text
+        )
+        chosen = precision or (source.precision if place.type == "cuda" else "float32")
+        if chosen not in DTYPES:
+            raise SamplingError(f"precision {chosen!r}: choose one of {', '.join(DTYPES)}")
+        network = STDiT2.from_pretrained(source.weights, dtype=DTYPES[chosen], device=place)
+        network.eval().requires_grad_(False).use(ops_for(place, DTYPES[chosen]))
+        encoders = _encoders(source, place, chosen, network.config.model_max_length)
+        made = cls(source, network, *encoders, place, chosen)
+        _check_fit(made)
+        if compile:
+            network.compile_blocks()
+            made.vae.accelerate()
+        return made
+
+    def request(self, **fields: Any) -> Request:
+        """What is asked, with the model's own defaults where a field is missing or None."""
+        asked = {name: value for name, value in fields.items() if value is not None}
+        return Request.made({**self.source.defaults, **asked})
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over the denoiser's configuration and weights, in this precision."""
+        return weights_digest(self.network, dataclasses.asdict(self.network.config))
+
+    def check(self, request: Request) -> TextStates:
+        """The prompt's states; raises SamplingError for what cannot be sampled."""
+        for file in filter(None, (request.image, request.last_image)):
+            read_image(file, request.height, request.width)
+        return encode_prompt(self.text, request.prompt)
+
+    def sample(self, request: Request, on_step: OnStep | None = None) -> Tensor:
+        """Frames [T, 3, H, W] uint8 on the CPU; `on_step` is called after each step."""
+        text = self.check(request)
+        try:
+            latent = draw_latent(
+                self.network,
+                text,
+                request,
+                self.device,
+                given=self._given(request),
+                on_step=on_step,
+            )
+            _check_numbers(latent, request)
+            return to_pixels(self.vae, latent)
+        except torch.OutOfMemoryError as error:
+            raise SamplingError(
+                f"{request.frames} frames of {request.height}x{request.width} do not fit into this "
+                "device's memory: ask for fewer frames or a smaller size"
+            ) from error
+
+    def _given(self, request: Request) -> dict[int, Tensor]:
+        """Latents of the pictures that a request begins or ends with, by frame number."""
+        files = {0: request.image, request.frames - 1: request.last_image}
+        return {
+            number: self.vae.encode_moments(read_image(file, request.height, request.width)).mean[0]
+            for number, file in files.items()
+            if file is not None
+        }
+
+
+def encode_prompt(encoder: TextEncoder, prompt: str) -> TextStates:
+    """A prompt's states; raises SamplingError for one that would be cut."""
+    text = encoder.encode([prompt])
+    if text.cut[0]:
+        raise SamplingError(
+            f"prompt {prompt[:40]!r}... is {encoder.tokens + text.cut[0]} tokens long, the network "
+            f"reads {encoder.tokens}: shorten it"
+        )
+    return text
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' is the GPU where there is one."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise SamplingError(f"device {name!r}: choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SamplingError("device 'cuda', but torch sees no GPU here: choose cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _encoders(
+    source: Source, device: torch.device, precision: str, tokens: int
+) -> tuple[VAE, TextEncoder]:
+    missing = [n for n, v in (("--vae", source.vae), ("--text-encoder", source.text)) if not v]
+    if missing:
+        raise SamplingError(
+            f"{source.name} is a denoiser alone: name its encoders with {' and '.join(missing)} "
+            "(the published weights take stabilityai/sd-vae-ft-ema and DeepFloyd/t5-v1_1-xxl)"
+        )
+    assert source.vae
+    assert source.text
+    if source.recipe and TINY in (source.vae, source.text):
+        recipe = dataclasses.replace(source.recipe, precision=cast(Any, precision))
+        return load_vae(recipe, device), load_text(recipe, index_of(source), device)
+    dtype = DTYPES[precision]
+    with _loading(source):
+        vae = VAE.from_pretrained(source.vae, dtype=dtype, device=device)
+        return vae, TextEncoder.from_pretrained(
+            source.text, dtype=dtype, device=device, tokens=tokens
+        )
+
+
+def index_of(source: Source) -> Index:
+    """The dataset's index, from whose captions the tiny tokenizer was made."""
+    assert source.recipe
+    folder = index_folder(source.recipe)
+    if not (folder / "index.json").is_file():
+        raise SamplingError(
+            f"{source.name} was trained with the tiny text encoder, made from captions indexed in "
+            f"{folder}, which is not there: go to the folder where it was trained, or sample its "
+            "release"
+        )
+    return Index.open(folder)
+
+
+@contextmanager
+def _loading(source: Source) -> Iterator[None]:
+    """What the encoders' libraries raise, in one line that names the encoders."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise SamplingError(
+            f"the VAE {source.vae} or text encoder {source.text} cannot be loaded ({first}): "
+            "name others with --vae and --text-encoder"
+        ) from error
+
+
+def _check_fit(made: Pipeline) -> None:
+    config = made.network.config
+    if made.text.width != config.caption_channels:
+        raise SamplingError(
+            f"text encoder {made.source.text} gives states of width {made.text.width}, the network "
+            f"takes {config.caption_channels}: name the one it was trained with"
+        )
+
+
+def _check_numbers(latent: Tensor, request: Request) -> None:
+    if not latent.isfinite().all():
+        raise SamplingError(
+            f"the network's answer to {request.prompt[:40]!r} is not a number: its weights have "
+            f"diverged, or guidance {request.guidance:g} is too strong (7 is usual)"
+        )

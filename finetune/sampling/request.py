@@ -1,0 +1,123 @@
+"""What a sample is asked to be, and what cannot be asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from finetune.errors import SamplingError
+from finetune.models.stdit2.vae import STRIDE
+from finetune.objectives.iddpm import TRAINING_STEPS
+
+SMALLEST, LARGEST = 2 * STRIDE, 2048  # pixels a side
+MOST_FRAMES = 512  # eight times what the published weights saw; more is a slip of the hand
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One video, or (frames = 1) one picture. The same request gives the same pixels."""
+
+    prompt: str
+    frames: int = 32
+    height: int = 360  # pixels
+    width: int = 640
+    fps: float = 8.0  # told to the network, and of the written file
+    steps: int = 100
+    guidance: float = 7.0  # 0: the text is ignored; 1: no guidance
+    seed: int = 42
+    image: str | None = None  # file of the first frame
+    last_image: str | None = None  # file of the last frame
+
+    def __post_init__(self) -> None:
+        check_prompt(self.prompt)
+        _check_frames(self)
+        for name in ("height", "width"):
+            _check_side(name, getattr(self, name))
+        if not 2 <= self.steps <= TRAINING_STEPS:
+            raise SamplingError(f"steps {self.steps}: choose from 2 to {TRAINING_STEPS}")
+        if not 0 < self.fps <= 240:
+            raise SamplingError(f"fps {self.fps:g}: choose above 0 and up to 240")
+        if not math.isfinite(self.guidance):
+            raise SamplingError(f"guidance {self.guidance}: choose a number, 7 is usual")
+        if not 0 <= self.seed < 2**63:
+            raise SamplingError(f"seed {self.seed}: choose from 0 to {2**63 - 1}")
+
+    @classmethod
+    def made(cls, fields: Mapping[str, Any]) -> Self:
+        """From a mapping, as files and forms have them; None stands for the default."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - known)
+        if unknown:
+            raise SamplingError(
+                f"no setting {unknown[0]!r} of a sample: choose from {', '.join(sorted(known))}"
+            )
+        if not isinstance(fields.get("prompt"), str):
+            raise SamplingError(f"prompt {fields.get('prompt')!r} is not text: write it in quotes")
+        given = {name: value for name, value in fields.items() if value is not None}
+        _check_kinds(given)
+        return cls(**given)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("frames", "height", "width", "steps", "seed"), ((int,), "a whole number")),
+    **dict.fromkeys(("fps", "guidance"), ((int, float), "a number")),
+    **dict.fromkeys(("image", "last_image"), ((str,), "the name of a file")),
+}
+
+
+def _check_kinds(fields: Mapping[str, Any]) -> None:
+    """JSON and callers may say anything; True is no number here."""
+    for name, (kinds, wanted) in KINDS.items():
+        value = fields.get(name)
+        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+            raise SamplingError(f"{name} {value!r}: write {wanted}")
+
+
+def check_prompt(prompt: object) -> None:
+    """Raise SamplingError unless this is text that says something."""
+    if not isinstance(prompt, str):
+        raise SamplingError(f"prompt {prompt!r} is not text: write what is to be seen")
+    if not prompt.strip():
+        raise SamplingError("the prompt is empty: write what is to be seen")
+    strange = [c for c in prompt if not (c.isprintable() or c.isspace()) or c == "\ufffd"]
+    if strange or not any(c.isalnum() for c in prompt):
+        raise SamplingError(
+            f"prompt {prompt[:40]!r} is not text: write what is to be seen, in words"
+        )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width in pixels, from '360x640'."""
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise SamplingError(f"size {text!r}: write height x width in pixels, such as 360x640")
+    return int(parts[0]), int(parts[1])
+
+
+def _check_frames(request: Request) -> None:
+    if not 1 <= request.frames <= MOST_FRAMES:
+        nearest = min(max(request.frames, 1), MOST_FRAMES)
+        raise SamplingError(
+            f"{request.frames} frames cannot be sampled: the nearest number is {nearest}"
+        )
+    given = (request.image is not None) + (request.last_image is not None)
+    if given and request.frames <= given:
+        raise SamplingError(
+            f"{request.frames} frames and {given} given: ask for at least {given + 1}, "
+            "so that one is left to make"
+        )
+
+
+def _check_side(name: str, side: int) -> None:
+    nearest = min(max(STRIDE * round(side / STRIDE), SMALLEST), LARGEST)
+    if side != nearest:
+        raise SamplingError(
+            f"{name} {side}: the network takes multiples of {STRIDE} from {SMALLEST} to {LARGEST}; "
+            f"the nearest is {nearest}"
+        )

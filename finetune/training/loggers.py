@@ -1,0 +1,199 @@
+"""Where a run's figures go: one verb, whoever listens.
+
+`metrics.jsonl` in the run's folder is always written; beside it the logger that the recipe names,
+and a progress bar on a terminal. wandb, trackio and tensorboard are imported here alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from finetune.atomic import replacing
+from finetune.config import Recipe
+from finetune.errors import ConfigError
+from finetune.sampling.gif import write_gif
+
+Values = Mapping[str, float]
+
+
+class Video(NamedTuple):
+    """A sample: its file, and what the file shows."""
+
+    file: Path
+    frames: Tensor  # [T, 3, H, W] uint8
+    fps: float
+
+
+Videos = Mapping[str, Video]
+
+
+class Logger(Protocol):
+    """Takes a step's figures, and videos by name."""
+
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class NoLogger:
+    """Listens to nothing: for other ranks, and `log.to = "none"`."""
+
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """A run's lines, without those that were cut short; none if there is no file."""
+    for line in file.read_text(errors="replace").splitlines() if file.exists() else ():
+        with suppress(json.JSONDecodeError):
+            found = json.loads(line)
+            if isinstance(found, dict) and "step" in found:  # what is left of a line may parse too
+                yield found
+
+
+class JsonLines:
+    """One line a step, in `metrics.jsonl`; lines of steps that are run again are dropped first.
+
+    So is a line that a kill or a full disk cut short.
+    """
+
+    def __init__(self, out: Path, first: int) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        file = out / "metrics.jsonl"
+        kept = [json.dumps(line) for line in read_lines(file) if line["step"] <= first]
+        with replacing(file) as stream:
+            stream.write("".join(f"{line}\n" for line in kept).encode())
+        self._file = file.open("a")
+
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
+        shown = {name: str(video.file) for name, video in (videos or {}).items()}
+        self._file.write(json.dumps({"step": step, **values, **shown}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class TensorBoard:
+    """Event files under the run's folder. A video is an animated picture there: it knows no other.
+
+    SummaryWriter's own `add_video` makes such a GIF too, but with a package of its own.
+    """
+
+    def __init__(self, out: Path) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(out / "tensorboard")
+        self._summary: Any = Summary
+
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        for name, video in (videos or {}).items():
+            self._writer.file_writer.add_summary(self._animated(name, video), step)
+
+    def _animated(self, name: str, video: Video) -> Any:
+        encoded = BytesIO()
+        write_gif(encoded, video.frames, video.fps)
+        _, channels, height, width = video.frames.shape
+        image = self._summary.Image(
+            height=height,
+            width=width,
+            colorspace=channels,
+            encoded_image_string=encoded.getvalue(),
+        )
+        return self._summary(value=[self._summary.Value(tag=name, image=image)])
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WandbLike:
+    """wandb, or trackio, which has the same verbs."""
+
+    def __init__(self, module: Any, recipe: Recipe) -> None:
+        self._module = module
+        name = Path(recipe.out).name
+        self._run = module.init(project=recipe.log.project, name=name, config=recipe.as_dict())
+
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
+        made = self._module.Video
+        shown = {name: made(str(video.file)) for name, video in (videos or {}).items()}
+        self._module.log({**values, **shown}, step=step)
+
+    def close(self) -> None:
+        self._module.finish()
+
+
+class Bar:
+    """A progress bar with the loss and the speed; only on a terminal."""
+
+    def __init__(self, steps: int, first: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as Left
+
+        columns = (BarColumn(), MofNCompleteColumn(), Left(), TextColumn("{task.description}"))
+        self._progress = Progress(*columns)
+        self._task = self._progress.add_task("", total=steps, completed=first)
+        if self._progress.console.is_terminal:
+            self._progress.start()
+
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
+        if "loss" in values:
+            text = f"loss {values['loss']:.4f}  {values['clips_s']:.2f} clips/s"
+            self._progress.update(self._task, completed=step, description=text)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class Several:
+    """Loggers as one."""
+
+    def __init__(self, *loggers: Logger) -> None:
+        self._loggers = loggers
+
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
+        for logger in self._loggers:
+            logger.log(step, values, videos)
+
+    def close(self) -> None:
+        for logger in self._loggers:
+            logger.close()
+
+
+def open_logger(recipe: Recipe, first: int) -> Logger:
+    """The recipe's loggers for a run that goes on after step `first`."""
+    out = Path(recipe.out)
+    return Several(JsonLines(out, first), Bar(recipe.steps, first), _chosen(recipe, out))
+
+
+def _chosen(recipe: Recipe, out: Path) -> Logger:
+    """The logger that `log.to` names."""
+    try:
+        if recipe.log.to == "tensorboard":
+            return TensorBoard(out)
+        if recipe.log.to == "wandb":
+            import wandb
+
+            return WandbLike(wandb, recipe)
+        if recipe.log.to == "trackio":
+            import trackio
+
+            return WandbLike(trackio, recipe)
+    except ImportError as error:
+        raise ConfigError(
+            f"log.to = {recipe.log.to!r}, but {error}: install it, or choose another logger"
+        ) from error
+    return NoLogger()

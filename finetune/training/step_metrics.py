@@ -1,0 +1,97 @@
+"""A step's figures, summed over micro-batches and ranks, and the clock beside them."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from finetune.engines.distributed import total
+from finetune.objectives import Losses
+from finetune.objectives.iddpm import TRAINING_STEPS
+
+QUARTILES = 4
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of one step, over all ranks."""
+
+    clips: int
+    loss: float
+    mse: float
+    vb: float
+    by_quartile: tuple[float, ...]  # of the timestep; NaN where none fell
+    bad: int
+    stop: bool  # some rank was asked to stop
+
+    def values(self) -> dict[str, float]:
+        quartiles = {
+            f"loss/t{number + 1}": loss
+            for number, loss in enumerate(self.by_quartile)
+            if not math.isnan(loss)
+        }
+        return {"loss": self.loss, "mse": self.mse, "vb": self.vb, **quartiles}
+
+
+class Tally:
+    """Adds up on the device; one exchange at the step's end."""
+
+    def __init__(self) -> None:
+        self._parts: list[Tensor] = []
+
+    def add(self, losses: Losses, t: Tensor, weights: Tensor) -> None:
+        """A micro-batch: losses and weights [B], timesteps t [B]."""
+        part = torch.zeros(4 + 2 * QUARTILES, dtype=torch.float64, device=t.device)
+        loss = torch.where(weights > 0, losses.loss.detach(), 0)
+        part[0], part[1] = weights.sum(), (loss * weights).sum()
+        part[2], part[3] = (losses.mse.detach() * weights).sum(), (losses.vb * weights).sum()
+        quartile = 4 + t * QUARTILES // TRAINING_STEPS
+        part.index_add_(0, quartile, loss.double() * weights)
+        part.index_add_(0, quartile + QUARTILES, weights.double())
+        self._parts.append(part)
+
+    def shared(self, *, bad: int, stop: bool) -> Seen:
+        """The step's figures over all ranks."""
+        mine = torch.stack(self._parts).sum(0).cpu()
+        sums = total(torch.cat([mine, torch.tensor([bad, stop], dtype=torch.float64)])).tolist()
+        clips = max(sums[0], 1)
+        counts = sums[4 + QUARTILES : 4 + 2 * QUARTILES]
+        quartiles = zip(sums[4 : 4 + QUARTILES], counts, strict=True)
+        return Seen(
+            clips=int(sums[0]),
+            loss=sums[1] / clips if sums[0] else float("nan"),
+            mse=sums[2] / clips,
+            vb=sums[3] / clips,
+            by_quartile=tuple(s / n if n else float("nan") for s, n in quartiles),
+            bad=int(sums[-2]),
+            stop=sums[-1] > 0,
+        )
+
+
+class Clock:
+    """Wall time of steps, and the part of it spent waiting for data."""
+
+    def __init__(self, hours: float = 0.0) -> None:
+        self.hours = hours  # of earlier runs of this stage
+        self._last = self._arrived = time.perf_counter()
+
+    def data(self) -> None:
+        """The step's data is here."""
+        self._arrived = time.perf_counter()
+
+    def step(self, clips: int, world: int) -> dict[str, float]:
+        """The step is over: its figures."""
+        now = time.perf_counter()
+        seconds, waited = now - self._last, self._arrived - self._last
+        self._last = now
+        self.hours += world * seconds / 3600
+        return {
+            "step_s": seconds,
+            "clips_s": clips / seconds,
+            "data_wait": waited / seconds,
+            "gpu_hours": self.hours,
+        }

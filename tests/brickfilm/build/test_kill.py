@@ -1,0 +1,185 @@
+"""kill -9 in the middle of the main job, then the same command again: nothing lost, nothing twice.
+
+Twenty kills: two aimed at each of scan, write, caption and door, the rest drawn over the whole
+length of a build. Each starts in an empty work folder, so the moments are independent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from brickfilm.engine.ledger import spend_frame
+from brickfilm.engine.ledger.file import FILENAME
+from tests.brickworld import BrickFilm, Shot
+from tests.kit.servers.openai import Asked, CaptionServer, Reply, described
+
+pytestmark = pytest.mark.slow
+
+CONCURRENCY = 4
+CHILD = """
+import sys
+from brickfilm import *
+films, work, url = sys.argv[1:]
+build_dataset(
+    FolderSource(films), SceneSplitter(), FrameSampler(),
+    GPT4oCaptioner(base_url=url, concurrency=4, max_cost_usd=5), RefusalFilter(), workdir=work)
+"""
+
+
+def slowly(asked: Asked) -> Reply:
+    time.sleep(0.15)
+    return described(asked)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[CaptionServer]:
+    with CaptionServer(script=slowly) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    for seed in (1, 2):
+        shots = tuple(Shot(frames=frames) for frames in (24, 40, 30))
+        film = BrickFilm(seed=seed, fps=Fraction(24), size=(320, 180), shots=shots)
+        film.render(folder / f"{seed}.mp4")
+    return folder
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A build that nobody disturbed."""
+
+    seconds: float
+    tables: dict[str, str]
+    questions: int
+
+
+def start(films: Path, work: Path, server: CaptionServer) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "OPENAI_API_KEY": "sk-test", "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-c", CHILD, str(films), str(work), server.url]
+    return subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+
+
+def tables(work: Path) -> dict[str, str]:
+    saved = sorted((work / "dataset").rglob("*.parquet"))
+    return {str(p.relative_to(work)): hashlib.sha256(p.read_bytes()).hexdigest() for p in saved}
+
+
+@pytest.fixture(scope="module")
+def reference(
+    films: Path, server: CaptionServer, tmp_path_factory: pytest.TempPathFactory
+) -> Reference:
+    work = tmp_path_factory.mktemp("reference")
+    asked, started = len(server.asked), time.monotonic()
+    assert start(films, work, server).wait() == 0
+    return Reference(time.monotonic() - started, tables(work), len(server.asked) - asked)
+
+
+def count(work: Path, query: str) -> int:
+    try:
+        db = sqlite3.connect(f"file:{work / FILENAME}?mode=ro", uri=True)
+        try:
+            return int(db.execute(query).fetchone()[0])
+        finally:
+            db.close()
+    except sqlite3.Error:
+        return 0
+
+
+def answers(work: Path, part: str) -> int:
+    return count(
+        work,
+        "SELECT COUNT(*) FROM answers JOIN parts ON parts.digest = answers.part "
+        f"WHERE parts.name = '{part}'",
+    )
+
+
+PHASES: dict[str, Callable[[Path], bool]] = {
+    "scan": lambda w: answers(w, "Probe") > 0 and answers(w, "Drawings") < 2,
+    "write": lambda w: bool(list(w.glob("clips/*.tmp"))),
+    "caption": lambda w: count(w, "SELECT COUNT(*) FROM intents WHERE settled IS NULL") > 0,
+    "door": lambda w: bool(list(w.glob(".dataset.*.tmp"))),
+}
+
+
+def moments(reference: Reference, seed: int, kills: int) -> list[str | float]:
+    """Two for each phase by name, the rest in seconds after the start."""
+    draw = random.Random(seed)
+    aimed: list[str | float] = [phase for phase in PHASES for _ in range(2)]
+    return aimed + [draw.uniform(0.2, reference.seconds) for _ in range(kills - len(aimed))]
+
+
+def kill_at(child: subprocess.Popen[bytes], moment: str | float, work: Path) -> str:
+    """Kill when the moment has come; gives the phases that were under way."""
+    started = time.monotonic()
+    while child.poll() is None:
+        come = (
+            PHASES[moment](work) if isinstance(moment, str) else time.monotonic() - started > moment
+        )
+        if come:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            return "+".join(phase for phase, under_way in PHASES.items() if under_way(work))
+        time.sleep(0.001)
+    return "finished"
+
+
+def run_kills(
+    films: Path, server: CaptionServer, reference: Reference, work: Path, seed: int, kills: int
+) -> Counter[str]:
+    print(f"seed {seed}, an undisturbed build takes {reference.seconds:.1f} s")
+    seen: Counter[str] = Counter()
+    for moment in moments(reference, seed, kills):
+        shutil.rmtree(work, ignore_errors=True)
+        before, billed = len(server.asked), server.bill
+        phases = kill_at(start(films, work, server), moment, work)
+        kept, open_intents = (
+            answers(work, "GPT4oCaptioner"),
+            count(work, "SELECT COUNT(*) FROM intents WHERE settled IS NULL"),
+        )
+        print(f"killed at {moment}: {phases or 'between'}, {kept} captions kept")
+        seen.update(phases.split("+"))
+        asked_before = len(server.asked) - before
+        assert start(films, work, server).wait() == 0
+        asked_after = len(server.asked) - before - asked_before
+        assert tables(work) == reference.tables
+        assert asked_after == reference.questions - kept  # no committed answer was asked again
+        assert asked_before - kept <= CONCURRENCY  # at most what was in flight was lost
+        spend = spend_frame(work)
+        bill = server.bill - billed
+        assert spend.settled.sum() <= bill + 1e-9
+        assert bill <= spend.settled.sum() + spend.unsettled.sum() + 1e-9
+        assert open_intents <= CONCURRENCY
+    return seen
+
+
+def test_a_kill_at_any_moment_loses_nothing(
+    films: Path, server: CaptionServer, reference: Reference, tmp_path: Path
+) -> None:
+    seed = int(os.environ.get("KILL_SEED", time.time_ns() % 10_000))
+    seen = run_kills(films, server, reference, tmp_path / "work", seed, kills=20)
+    assert all(seen[phase] >= 2 for phase in PHASES), seen
+
+
+@pytest.mark.soak
+def test_eighty_kills_lose_nothing(
+    films: Path, server: CaptionServer, reference: Reference, tmp_path: Path
+) -> None:
+    run_kills(films, server, reference, tmp_path / "work", time.time_ns() % 10_000, kills=80)

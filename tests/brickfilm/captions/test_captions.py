@@ -1,0 +1,419 @@
+"""Captions from a service: what is sent, what an answer becomes, what it costs."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brickfilm.captions.backends.retry import duration, told
+from brickfilm.captions.pricing import UnknownPrice, price_list
+from brickfilm.captions.stills import jpeg
+from brickfilm.engine.ledger import spend_frame
+from brickfilm.errors import MissingKey, ServiceRefused
+from brickfilm.stages import GPT4oCaptioner, RefusalFilter
+from tests.kit.captions import Album, WithImages, caption_build, clip, image, tally
+from tests.kit.servers.openai import (
+    BROKEN,
+    MALFORMED,
+    RATE_LIMITED,
+    Asked,
+    CaptionServer,
+    Errs,
+    Hangs,
+    Reply,
+    Says,
+    answer,
+    described,
+    digest_of_stills,
+)
+
+KEY = "sk-not-a-real-key-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+@pytest.fixture
+def server() -> Iterator[CaptionServer]:
+    with CaptionServer(key=KEY) as running:
+        yield running
+
+
+def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
+    return GPT4oCaptioner(base_url=server.url, **{"timeout": 5.0, "patience": 10.0} | settings)
+
+
+def once(*replies: Reply) -> Any:
+    """These replies first, good captions then."""
+    left = list(replies)
+    return lambda asked: left.pop(0) if left else described(asked)
+
+
+# -- what is sent ------------------------------------------------------------------------------
+
+
+def test_a_clip_is_three_stills_in_order_and_an_image_is_one(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    caption_build(tmp_path, Album(1, tmp_path), WithImages(), captioner(server))
+    assert server.invalid == []
+    of_image, of_clip = sorted(server.asked, key=lambda a: len(a.stills))
+    of_item = clip(0, tmp_path)
+    sent = [jpeg(tmp_path / s.path, size=512, quality=85) for s in of_item.stills]
+    assert of_clip.stills == sent
+    assert of_image.stills == [sent[1]]
+    assert "3 stills" in of_clip.text and "20 %, 50 % and 80 %" in of_clip.text
+    assert "%" not in of_image.text
+    statuses = of_image.body["response_format"]["json_schema"]["schema"]["properties"]["status"]
+    assert statuses["enum"] == ["described", "not_enough_information"]
+
+
+def test_the_percentages_are_those_of_the_stills(tmp_path: Path) -> None:
+    question = GPT4oCaptioner().question(clip(0, tmp_path, at=(0.1, 0.625)))
+    assert "2 stills" in question.words
+    assert "10 % and 62.5 %" in question.words
+    assert question.opening == "The stills, at 10 % and 62.5 %:"
+
+
+def test_every_caption_belongs_to_its_stills(server: CaptionServer, tmp_path: Path) -> None:
+    run = caption_build(tmp_path, Album(40, tmp_path), WithImages(), captioner(server))
+    assert len(run.finished) == 80
+    for item in run.finished:
+        stills = item.stills if hasattr(item, "stills") else [item]
+        digest = digest_of_stills([jpeg(tmp_path / s.path, size=512, quality=85) for s in stills])
+        assert f"house {digest} " in item.caption.text
+
+
+def test_settings_reach_the_request(server: CaptionServer, tmp_path: Path) -> None:
+    asks = captioner(
+        server, model="o9", reasoning_effort="low", max_tokens=900, detail="low", temperature=0.5
+    )
+    caption_build(tmp_path, Album(1, tmp_path), asks)
+    body = server.asked[0].body
+    assert body["model"] == "o9"
+    assert body["reasoning_effort"] == "low"
+    assert body["max_completion_tokens"] == 900
+    assert body["temperature"] == 0.5
+    assert body["messages"][1]["content"][1]["image_url"]["detail"] == "low"
+
+
+def test_stills_are_shrunk_on_our_side(tmp_path: Path) -> None:
+    import PIL.Image
+
+    path = tmp_path / "big.jpg"
+    PIL.Image.effect_noise((1280, 720), 60).save(path, quality=95)
+    small = jpeg(path, size=512, quality=85)
+    assert len(small) < path.stat().st_size / 4
+    (tmp_path / "small.jpg").write_bytes(small)
+    with PIL.Image.open(tmp_path / "small.jpg") as still:
+        assert still.size == (512, 288)
+    gpt4o = price_list().of("gpt-4o")
+    assert gpt4o is not None
+    assert (gpt4o.image_tokens(1280, 720), gpt4o.image_tokens(512, 288)) == (1105, 255)
+
+
+# -- what an answer becomes ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (answer("not_enough_information"), "not_enough_information"),
+        (answer("single_image"), "single_image"),
+        (answer("no_movement"), "no_movement"),
+        (answer("no_movement", "A man stands."), "no_movement"),
+        (Says(None, refusal="I can't help with that."), "refusal"),
+        (Says(None, finish="content_filter"), "content_filter"),
+        (Says('{"status": "described", "caption": "A man', finish="length"), "truncated"),
+        (Errs(400, "content_policy_violation"), "content_filter"),
+        (answer("described", "I'm sorry, but I can't describe these."), "refusal"),
+    ],
+)
+def test_what_is_no_caption_is_counted_and_never_text(
+    server: CaptionServer, tmp_path: Path, reply: Reply, status: str
+) -> None:
+    server.script = lambda asked: reply
+    asks = captioner(server)
+    for _ in range(2):  # an answer is an answer: it is not asked again
+        run = caption_build(tmp_path, Album(1, tmp_path), asks, RefusalFilter())
+        assert run.finished == []
+        assert tally(run, "RefusalFilter") == {f"rejected: {status}": 1}
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        MALFORMED,
+        Says("A red car."),
+        Says(None),
+        Says("{}", choices=0),
+        answer("described", ""),
+        answer("bored", "x"),
+        Says('["described"]'),
+    ],
+)
+def test_an_answer_that_is_no_use_is_paid_and_asked_again(
+    server: CaptionServer, tmp_path: Path, spoilt: Reply
+) -> None:
+    server.script = once(spoilt)
+    run = caption_build(tmp_path, Album(1, tmp_path), captioner(server))
+    assert len(run.finished) == 1
+    assert len(server.asked) == 2
+    spend = spend_frame(tmp_path)
+    assert spend.settled.sum() == pytest.approx(server.bill)
+    assert spend.unsettled.sum() == 0
+
+
+def test_malformed_for_ever_fails_after_three_paid_answers(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    server.script = lambda asked: MALFORMED
+    run = caption_build(tmp_path, Album(1, tmp_path), captioner(server))
+    assert tally(run, "GPT4oCaptioner") == {"failed: malformed answer": 1}
+    assert len(server.asked) == 3
+    assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
+
+
+# -- retries -----------------------------------------------------------------------------------
+
+
+def test_busy_and_broken_services_are_asked_again_as_told(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    server.script = once(RATE_LIMITED, BROKEN, RATE_LIMITED)
+    run = caption_build(tmp_path, Album(1, tmp_path), captioner(server))
+    assert len(run.finished) == 1
+    assert len(server.asked) == 4
+    assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
+
+
+def test_a_service_that_stays_busy_costs_patience_only(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    server.script = lambda asked: RATE_LIMITED
+    run = caption_build(tmp_path, Album(1, tmp_path), captioner(server, patience=0.5))
+    assert tally(run, "GPT4oCaptioner") == {"failed: busy": 1}
+    assert spend_frame(tmp_path).settled.sum() == 0
+
+
+def test_a_timeout_is_perhaps_charged_and_stays_reserved(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    server.script = once(Hangs(1.0))
+    asks = captioner(server, timeout=0.3)
+    run = caption_build(tmp_path, Album(1, tmp_path), asks)
+    assert len(run.finished) == 1
+    spend = spend_frame(tmp_path)
+    assert spend.settled.sum() < server.bill <= spend.settled.sum() + spend.unsettled.sum()
+    assert spend.unsettled.sum() == pytest.approx(asks.reserve(clip(0, tmp_path)))
+
+
+def test_headers_say_how_long_to_wait() -> None:
+    assert told({"retry-after": "2.5"}) == 2.5
+    assert told({"retry-after-ms": "40", "retry-after": "9"}) == 0.04
+    assert told({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}) == 0
+    assert told({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}) == 360
+    assert told({"x-ratelimit-remaining-tokens": "7", "x-ratelimit-reset-tokens": "6m0s"}) is None
+    assert told({"retry-after": "soon"}) is None
+    assert duration("1h2m3.5s") == 3723.5
+    assert duration("20ms") == 0.02
+    assert duration("later") is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Errs(429, "insufficient_quota"), "account is empty"),
+        (Errs(403, None, "region"), "refuses the key in OPENAI_API_KEY"),
+        (Errs(404, "model_not_found", "retired"), "model='gpt-4o', or has retired it"),
+        (Errs(400, "model_decommissioned", "gone"), "model='gpt-4o', or has retired it"),
+    ],
+)
+def test_a_service_that_refuses_everything_stops_the_build(
+    server: CaptionServer, tmp_path: Path, reply: Reply, words: str
+) -> None:
+    server.script = lambda asked: reply
+    with pytest.raises(ServiceRefused, match=words):
+        caption_build(tmp_path, Album(30, tmp_path), captioner(server, concurrency=2))
+    assert len(server.asked) <= 4
+    assert spend_frame(tmp_path).settled.sum() == 0
+
+
+# -- keys ----------------------------------------------------------------------------------------
+
+
+def test_without_a_key_the_variable_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(MissingKey, match="OPENAI_API_KEY"):
+        caption_build(tmp_path, Album(1, tmp_path), GPT4oCaptioner())
+
+
+def test_a_wrong_key_appears_nowhere(
+    server: CaptionServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wrong = "sk-wrong-but-still-secret-42"
+    monkeypatch.setenv("OPENAI_API_KEY", wrong)
+    caplog.set_level(logging.DEBUG)
+    asks = captioner(server)
+    with pytest.raises(ServiceRefused) as refused:
+        caption_build(tmp_path, Album(2, tmp_path), asks)
+    assert "[key]" in str(refused.value)
+    kept = b"".join(f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
+    for text in (
+        "".join(traceback.format_exception(refused.value)),
+        str(refused.value),
+        repr(asks),
+        caplog.text,
+    ):
+        assert wrong not in text
+    assert wrong.encode() not in kept
+
+
+def test_a_key_that_works_is_in_no_file_log_or_process_list(
+    server: CaptionServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.script = once(RATE_LIMITED, MALFORMED)
+    caption_build(tmp_path, Album(3, tmp_path), WithImages(), captioner(server), RefusalFilter())
+    kept = b"".join(f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
+    assert KEY.encode() not in kept
+    assert KEY not in caplog.text
+    commands = [p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists()]
+    assert KEY.encode() not in b"".join(commands)
+
+
+# -- other servers -------------------------------------------------------------------------------
+
+
+def test_servers_without_schemas_are_asked_for_json_and_it_is_said(
+    server: CaptionServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def old(asked: Asked) -> Reply:
+        shape = asked.body.get("response_format", {"type": "text"})["type"]
+        if shape != "text":
+            return Errs(400, None, f"response_format {shape} is not supported")
+        if "max_completion_tokens" in asked.body:
+            return Errs(400, None, "unknown field max_completion_tokens")
+        said = described(asked)
+        assert isinstance(said, Says)
+        return Says(f"```json\n{said.content}\n```")
+
+    server.script = old
+    run = caption_build(tmp_path, Album(4, tmp_path), captioner(server, concurrency=4))
+    assert len(run.finished) == 4
+    last = server.asked[-1]
+    assert last.body["max_tokens"] == 400
+    assert "Answer with JSON alone" in last.text
+    assert len([line for line in caplog.messages if "asking with" in line]) == 3  # each once
+    assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
+
+
+def test_a_request_that_a_server_cannot_use_fails_alone(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    server.script = once(Errs(400, None, "image too small"))
+    run = caption_build(tmp_path, Album(3, tmp_path), captioner(server))
+    assert tally(run, "GPT4oCaptioner") == {"failed: bad request": 1, "done": 2}
+
+
+def test_a_server_that_is_not_there_is_a_failure_of_the_items(tmp_path: Path) -> None:
+    with CaptionServer() as gone:
+        pass
+    run = caption_build(tmp_path, Album(2, tmp_path), captioner(gone, patience=0.5))
+    assert tally(run, "GPT4oCaptioner") == {"failed: busy": 2}
+    assert spend_frame(tmp_path).unsettled.sum() == 0
+
+
+# -- money, and never twice ------------------------------------------------------------------------
+
+
+def test_a_budget_is_hard_and_what_was_paid_for_is_kept(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    one = captioner(server).reserve(clip(0, tmp_path))
+    budget = 10 * one
+    run = caption_build(
+        tmp_path, Album(60, tmp_path), captioner(server, max_cost_usd=budget, concurrency=4)
+    )
+    done = tally(run, "GPT4oCaptioner")["done"]
+    assert 0 < server.bill <= budget
+    assert len(run.finished) == done == len(server.asked)
+    assert tally(run, "GPT4oCaptioner")["waiting: budget"] == 60 - done
+    again = caption_build(tmp_path, Album(60, tmp_path), captioner(server, max_cost_usd=5.0))
+    assert len(again.finished) == len(server.asked) == 60
+
+
+def test_prompt_model_and_stills_make_the_key_and_nothing_else_does(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    def requests(**settings: Any) -> int:
+        before = len(server.asked)
+        caption_build(tmp_path, Album(2, tmp_path), WithImages(), captioner(server, **settings))
+        return len(server.asked) - before
+
+    assert requests() == 4
+    assert requests(timeout=9.0, concurrency=2, max_cost_usd=9.0, patience=3.0) == 0
+    assert requests(model="gpt-4.1") == 4
+    assert requests(image_size=256) == 4
+    assert requests(image_prompt="general") == 2
+    assert requests(prompt="general") == 2  # the images' words are known already
+    own = tmp_path / "own.md"
+    own.write_text("---\nname: own\nversion: 1\nfor: clips\n---\nSay {{ count }} things.\n")
+    assert requests(prompt=str(own), image_prompt="bricks") == 2
+    moved = own.rename(tmp_path / "moved.md")
+    assert requests(prompt=str(moved), image_prompt="bricks") == 0
+    moved.write_text(moved.read_text().replace("things", "words"))
+    assert requests(prompt=str(moved), image_prompt="bricks") == 2
+
+
+def test_an_unknown_price_is_said_and_never_guessed(server: CaptionServer, tmp_path: Path) -> None:
+    asks = captioner(server, model="my-llava")
+    run = caption_build(tmp_path / "free", Album(1, tmp_path / "free"), asks)
+    assert run.finished[0].caption.cost == 0
+    spend = spend_frame(tmp_path / "free")
+    assert (spend.model[0], spend.requests[0]) == ("my-llava", 1)
+    limited = captioner(server, model="my-llava", max_cost_usd=1.0)
+    with pytest.raises(UnknownPrice, match="my-llava"):
+        caption_build(tmp_path / "limited", Album(1, tmp_path / "limited"), limited)
+
+
+def test_a_price_list_of_ones_own(server: CaptionServer, tmp_path: Path) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text("date = 2026-11-01\n[models.my-llava]\ninput = 1.0\noutput = 2.0\n")
+    asks = captioner(server, model="my-llava", prices=str(own), max_cost_usd=1.0)
+    run = caption_build(tmp_path, Album(1, tmp_path), asks)
+    said = run.finished[0].caption
+    assert said.cost == pytest.approx((said.input_tokens + 2 * said.output_tokens) / 1e6)
+    assert said.cost > 0
+
+
+def test_dated_names_have_their_familys_price() -> None:
+    prices = price_list()
+    assert prices.of("gpt-4o-2024-08-06") == prices.of("gpt-4o")
+    assert prices.of("gpt-4o-mini-2024-07-18") == prices.of("gpt-4o-mini")
+    assert prices.of("gpt-4o-audio") is None
+
+
+def test_importing_brickfilm_imports_no_client() -> None:
+    code = "import brickfilm, sys; brickfilm.GPT4oCaptioner(); sys.exit('openai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_middle_image_and_its_clip_have_keys_of_their_own(tmp_path: Path) -> None:
+    asks, of_clip = GPT4oCaptioner(), clip(0, tmp_path)
+    assert asks.key(of_clip) != asks.key(image(of_clip))

@@ -1,0 +1,216 @@
+"""The audit: faults are found, asked about once, and what stays wrong is left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brickfilm.captions.audit import audit_rates
+from brickfilm.captions.lint import lint
+from brickfilm.engine.ledger import spend_frame
+from brickfilm.engine.run import Run
+from brickfilm.stages import CaptionAudit, GPT4oCaptioner, RefusalFilter
+from tests.kit.captions import Album, WithImages, caption_build, clip, tally
+from tests.kit.servers.openai import (
+    MALFORMED,
+    Asked,
+    CaptionServer,
+    Reply,
+    Says,
+    Script,
+    answer,
+    described,
+)
+
+CLEAN = "A red car stops in front of a blue house while a dog runs across the wet street."
+FAULTS = {
+    "medium": (0.07, "The video shows a man in a red cap who walks past a blue house."),
+    "sentences": (0.007, "A man sits. He stands. He walks. He stops. He turns. He runs home."),
+    "hedging": (0.24, "A man in a red cap appears to be waiting in front of a blue house."),
+}
+STUBBORN = 0.1
+"""The share of faulty captions that are no better when asked again."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    with CaptionServer() as running:
+        yield running
+
+
+def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
+    return GPT4oCaptioner(base_url=server.url, concurrency=8, timeout=10.0, **settings)
+
+
+def audited(work: Path, count: int, asks: GPT4oCaptioner) -> Run:
+    return caption_build(
+        work, Album(count, work), WithImages(), asks, RefusalFilter(), CaptionAudit(asks)
+    )
+
+
+def share(asked: Asked) -> float:
+    """A point in [0, 1) of the stills: the same stills have the same fault."""
+    return int(asked.digest, 16) / 16**12
+
+
+def injected(asked: Asked) -> Reply:
+    """The predecessor's faults at its rates; one in ten is as bad the second time."""
+    lot = share(asked)
+    for rate, caption in FAULTS.values():
+        if lot < rate:
+            stubborn = lot < STUBBORN * rate
+            return answer("described", caption if stubborn or not asked.is_correction else CLEAN)
+        lot -= rate
+    return answer("described", CLEAN)
+
+
+def saying(first: str, second: Reply | str) -> Script:
+    """One caption when first asked, another reply when corrected."""
+    again = answer("described", second) if isinstance(second, str) else second
+    return lambda asked: again if asked.is_correction else answer("described", first)
+
+
+def fault_test(server: CaptionServer, work: Path, count: int) -> None:
+    server.script = injected
+    asks = captioner(server)
+    run = audited(work, count, asks)
+    first = [a for a in server.asked if not a.is_correction]
+    lots = [share(a) for a in first]
+    bad = sum(lot < sum(rate for rate, _ in FAULTS.values()) for lot in lots)
+    counts = tally(run, "CaptionAudit")
+    rejected = sum(n for outcome, n in counts.items() if outcome.startswith("rejected: audit"))
+    rules = asks.prompt_of(clip(0, work)).rules
+    assert len(first) == 2 * count
+    assert len(server.asked) - len(first) == bad  # each asked once more, and no other
+    assert [item for item in run.finished if lint(item.caption.text, rules)] == []
+    assert counts["done"] + rejected == 2 * count
+    assert rejected <= bad * 0.3
+    shares = f"{bad / len(first):.1%} asked again, {rejected / len(first):.1%} rejected"
+    print(f"{2 * count} captions: {shares}")
+    assert spend_frame(work).settled.sum() == pytest.approx(server.bill)
+    asked = len(server.asked)
+    again = audited(work, count, asks)
+    assert len(server.asked) == asked
+    assert len(again.finished) == len(run.finished)
+
+
+def test_no_injected_fault_is_left(server: CaptionServer, tmp_path: Path) -> None:
+    fault_test(server, tmp_path, 60)
+
+
+@pytest.mark.slow
+def test_no_injected_fault_is_left_in_a_thousand(server: CaptionServer, tmp_path: Path) -> None:
+    fault_test(server, tmp_path, 500)
+
+
+def test_the_model_is_told_what_was_wrong_and_shown_the_stills_again(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    server.script = saying("The video shows a man.", CLEAN)
+    asks = captioner(server)
+    run = caption_build(tmp_path, Album(1, tmp_path), asks, CaptionAudit(asks))
+    first, second = server.asked
+    assert server.invalid == []
+    assert second.stills == first.stills
+    before, told = second.body["messages"][-2:]
+    assert json.loads(before["content"])["caption"] == "The video shows a man."
+    assert "'The video shows'" in told["content"]
+    (item,) = run.finished
+    assert item.caption.text == CLEAN
+    assert item.scores["broke_medium"] == item.scores["reasked"] == 1.0
+    assert item.scores["broke_hedging"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ("The video shows a man again.", "audit: medium"),
+        (answer("no_movement"), "no_movement"),
+        (Says(None, refusal="No."), "refusal"),
+        ("I'm sorry, but I cannot write that.", "refusal"),
+        (Says("", finish="length"), "truncated"),
+    ],
+)
+def test_what_is_no_better_is_rejected_and_not_asked_a_third_time(
+    server: CaptionServer, tmp_path: Path, second: Reply | str, reason: str
+) -> None:
+    server.script = saying("The video shows a man.", second)
+    asks = captioner(server)
+    for _ in range(2):
+        run = caption_build(tmp_path, Album(1, tmp_path), asks, CaptionAudit(asks))
+        assert tally(run, "CaptionAudit") == {f"rejected: {reason}": 1}
+    assert len(server.asked) == 2
+
+
+def test_a_malformed_second_answer_is_paid_and_asked_again(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    replies: list[Reply] = [answer("described", "The video shows a man."), MALFORMED]
+    server.script = lambda asked: replies.pop(0) if replies else answer("described", CLEAN)
+    asks = captioner(server)
+    run = caption_build(tmp_path, Album(1, tmp_path), asks, CaptionAudit(asks))
+    assert len(run.finished) == 1
+    assert len(server.asked) == 3
+    assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
+
+
+def test_asking_again_is_on_the_captioners_budget(server: CaptionServer, tmp_path: Path) -> None:
+    server.script = saying("The video shows a man.", CLEAN)
+    one = captioner(server).reserve(clip(0, tmp_path))
+    budget = 8 * one
+    asks = captioner(server, max_cost_usd=budget)
+    run = caption_build(tmp_path, Album(30, tmp_path), asks, CaptionAudit(asks))
+    assert server.bill <= budget
+    assert any(a.is_correction for a in server.asked)
+    waiting = [o for o in run.outcomes if o.outcome == "waiting"]
+    assert waiting and {o.reason for o in waiting} == {"budget"}
+    richer = captioner(server, max_cost_usd=50.0)
+    again = caption_build(tmp_path, Album(30, tmp_path), richer, CaptionAudit(richer))
+    assert len(again.finished) == 30
+    assert len(server.asked) == 60
+
+
+def test_without_a_captioner_nobody_is_asked(server: CaptionServer, tmp_path: Path) -> None:
+    server.script = lambda asked: (
+        described(asked) if asked.about_image else answer("described", "A man seems sad and old.")
+    )
+    run = caption_build(
+        tmp_path, Album(2, tmp_path), WithImages(), captioner(server), CaptionAudit()
+    )
+    assert tally(run, "CaptionAudit") == {"done": 2, "rejected: audit: hedging": 2}
+    lenient = CaptionAudit(rules=("toy",))
+    run = caption_build(tmp_path, Album(2, tmp_path), captioner(server), lenient)
+    assert tally(run, "CaptionAudit") == {"done": 2}
+    assert len(server.asked) == 4
+
+
+def test_what_is_no_caption_passes_to_the_filter(server: CaptionServer, tmp_path: Path) -> None:
+    server.script = lambda asked: answer("no_movement")
+    asks = captioner(server)
+    run = caption_build(tmp_path, Album(1, tmp_path), asks, CaptionAudit(asks), RefusalFilter())
+    assert tally(run, "RefusalFilter") == {"rejected: no_movement": 1}
+    assert len(server.asked) == 1
+
+
+def test_rates_are_of_every_caption_that_was_seen(server: CaptionServer, tmp_path: Path) -> None:
+    server.script = injected
+    asks = captioner(server)
+    run = audited(tmp_path, 40, asks)
+    rates = audit_rates(tmp_path)
+    assert rates is not None
+    corrections = sum(a.is_correction for a in server.asked)
+    assert (rates.captions, rates.asked_again) == (80, corrections)
+    assert rates.captions - rates.rejected == len(run.finished)
+    assert sum(rule.first for rule in rates.rules) == corrections
+    assert [rule.kept for rule in rates.rules] == [0] * len(rates.rules)
+    assert audit_rates_of_nothing(tmp_path) is None
+
+
+def audit_rates_of_nothing(work: Path) -> object:
+    caption_build(work / "none", Album(1, work / "none"))
+    return audit_rates(work / "none")

@@ -1,0 +1,340 @@
+"""The Batch API: jobs are submitted once, collected in any order, and survive any end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brickfilm.captions.stills import jpeg
+from brickfilm.engine.batch_jobs import JobDesk
+from brickfilm.engine.executors import LocalExecutor
+from brickfilm.engine.ledger import Ledger, spend_frame
+from brickfilm.engine.pipeline import Pipeline
+from brickfilm.engine.run import Run
+from brickfilm.stages import GPT4oCaptioner, RefusalFilter
+from tests.kit.captions import Album, WithImages, clip, tally
+from tests.kit.servers.openai import (
+    BROKEN,
+    MALFORMED,
+    CaptionServer,
+    Errs,
+    answer,
+    described,
+    digest_of_stills,
+    faulty,
+)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    with CaptionServer(polls=2) as running:
+        yield running
+
+
+def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
+    ours = {"mode": "batch", "poll_seconds": 0.02, "timeout": 10.0, "patience": 10.0}
+    return GPT4oCaptioner(base_url=server.url, **ours | settings)
+
+
+def batch_build(work: Path, source: Any, *stages: Any, wait: bool = True) -> Run:
+    """A build with jobs and without a door."""
+    pipeline = Pipeline.of(source, stages)
+    executor = LocalExecutor()
+    said: list[str] = []
+    with Ledger(work) as ledger, JobDesk(pipeline, ledger) as desk:
+        more = True
+        while more:
+            run = Run(pipeline, ledger, executor, failed=desk.troubles)
+            run.go(source.items())
+            more = desk.advance(run, wait=wait, say=said.append)
+    executor.close()
+    return run
+
+
+def small_limits(folder: Path, **limits: int) -> str:
+    own = folder / "prices.toml"
+    lines = [f"{name} = {value}" for name, value in limits.items()]
+    own.write_text(
+        "date = 2026-11-01\n[limits]\n" + "\n".join(lines) + "\n[models.gpt-4o]\n"
+        "input = 2.5\noutput = 10.0\nbase = 85\ntile = 170\n"
+    )
+    return str(own)
+
+
+def everything_belongs(run: Run, work: Path) -> bool:
+    for item in run.finished:
+        stills = item.stills if hasattr(item, "stills") else [item]
+        digest = digest_of_stills([jpeg(work / s.path, size=512, quality=85) for s in stills])
+        if f"house {digest} " not in item.caption.text:
+            return False
+    return True
+
+
+def test_one_job_captions_clips_and_images_at_half_price(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    run = batch_build(tmp_path, Album(20, tmp_path), WithImages(), captioner(server))
+    assert len(run.finished) == 40
+    assert everything_belongs(run, tmp_path)
+    assert len(server.batches.jobs) == 1
+    assert server.invalid == []
+    spend = spend_frame(tmp_path)
+    assert spend.settled.sum() == pytest.approx(server.bill)
+    assert spend.unsettled.sum() == 0
+    assert list((tmp_path / "jobs").iterdir()) == []
+    again = batch_build(tmp_path, Album(20, tmp_path), WithImages(), captioner(server))
+    assert len(again.finished) == 40
+    assert len(server.batches.jobs) == 1
+
+
+def test_one_by_one_and_in_jobs_share_their_answers(server: CaptionServer, tmp_path: Path) -> None:
+    batch_build(tmp_path, Album(3, tmp_path), captioner(server))
+    batch_build(tmp_path, Album(3, tmp_path), captioner(server, mode="sync"))
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("limits", [{"batch_requests": 4}, {"batch_bytes": 30_000}])
+def test_request_files_keep_the_services_limits(
+    server: CaptionServer, tmp_path: Path, limits: dict[str, int]
+) -> None:
+    server.batches.most_requests = limits.get("batch_requests", 50_000)
+    server.batches.most_bytes = limits.get("batch_bytes", 200_000_000)
+    asks = captioner(server, prices=small_limits(tmp_path, **limits))
+    run = batch_build(tmp_path, Album(10, tmp_path), asks)
+    assert len(run.finished) == 10
+    assert len(server.batches.jobs) >= 3
+    assert server.invalid == []
+
+
+def test_errors_and_expired_items_go_into_the_next_job(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    server.script = faulty([(0.2, BROKEN), (0.1, MALFORMED)], seed=3)
+    server.batches.expires = 0.3
+    run = batch_build(tmp_path, Album(30, tmp_path), captioner(server))
+    assert tally(run, "GPT4oCaptioner").total() == 30
+    assert tally(run, "GPT4oCaptioner")["done"] >= 25
+    assert {o.reason for o in run.outcomes if o.outcome == "failed"} <= {
+        "busy",
+        "expired",
+        "malformed answer",
+    }
+    assert 2 <= len(server.batches.jobs) <= 3
+    assert everything_belongs(run, tmp_path)
+    assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
+
+
+def test_a_wrong_request_fails_and_a_filtered_one_is_an_answer(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    replies = [Errs(400, None, "bad still"), Errs(400, "content_policy_violation")]
+    server.script = lambda asked: replies.pop() if replies else described(asked)
+    run = batch_build(tmp_path, Album(5, tmp_path), captioner(server), RefusalFilter())
+    assert tally(run, "GPT4oCaptioner") == {"done": 4, "failed: bad request": 1}
+    assert tally(run, "RefusalFilter") == {"done": 3, "rejected: content_filter": 1}
+    assert len(server.batches.jobs) == 1
+
+
+def test_escape_answers_in_a_job_are_answers(server: CaptionServer, tmp_path: Path) -> None:
+    server.script = lambda asked: answer("no_movement")
+    run = batch_build(tmp_path, Album(2, tmp_path), captioner(server), RefusalFilter())
+    assert tally(run, "RefusalFilter") == {"rejected: no_movement": 2}
+
+
+def test_an_answer_may_hold_any_line_break(server: CaptionServer, tmp_path: Path) -> None:
+    said = "One brick.\u2028Another\x85brick."
+    server.script = lambda asked: answer("described", said)
+    run = batch_build(tmp_path, Album(2, tmp_path), captioner(server))
+    assert {item.caption.text for item in run.finished} == {" ".join(said.split())}
+
+
+@pytest.mark.timeout(60)
+def test_a_wait_for_jobs_ends_when_it_is_told_to(server: CaptionServer, tmp_path: Path) -> None:
+    server.batches.polls = 99
+    asks = captioner(server, poll_seconds=3600.0)
+    pipeline, executor = Pipeline.of(Album(1, tmp_path), [asks]), LocalExecutor()
+    with Ledger(tmp_path) as ledger, JobDesk(pipeline, ledger) as desk:
+        run = Run(pipeline, ledger, executor)
+        run.go(Album(1, tmp_path).items())
+        threading.Timer(0.5, run.stop).start()
+        desk.advance(run, wait=True, say=lambda words: None)
+        assert len(ledger.open_jobs()) == 1
+    executor.close()
+
+
+def test_without_waiting_the_next_run_collects(server: CaptionServer, tmp_path: Path) -> None:
+    first = batch_build(tmp_path, Album(4, tmp_path), captioner(server), wait=False)
+    assert tally(first, "GPT4oCaptioner") == {"waiting: batch": 4}
+    assert len(server.batches.jobs) == 1
+    second = batch_build(tmp_path, Album(6, tmp_path), captioner(server))
+    assert len(second.finished) == 6
+    assert sorted(job.total for job in server.batches.jobs.values()) == [2, 4]
+
+
+def test_a_budget_is_hard_for_jobs_too(server: CaptionServer, tmp_path: Path) -> None:
+    one = captioner(server).reserve(clip(0, tmp_path))
+    assert one is not None
+    asks = captioner(server, max_cost_usd=5.5 * one)
+    run = batch_build(tmp_path, Album(20, tmp_path), asks)
+    assert server.bill <= 5.5 * one
+    counts = tally(run, "GPT4oCaptioner")
+    assert counts["done"] >= 5
+    assert counts["done"] + counts["waiting: budget"] == 20
+
+
+def test_an_unreadable_still_fails_its_clip_alone(server: CaptionServer, tmp_path: Path) -> None:
+    album = Album(3, tmp_path)
+    (tmp_path / clip(1, tmp_path).stills[0].path).write_bytes(b"no picture")
+    run = batch_build(tmp_path, album, captioner(server))
+    assert tally(run, "GPT4oCaptioner") == {"done": 2, "failed: no still": 1}
+
+
+def test_cancelling_keeps_what_was_answered(server: CaptionServer, tmp_path: Path) -> None:
+    asks = captioner(server)
+    batch_build(tmp_path, Album(10, tmp_path), asks, wait=False)
+    pipeline = Pipeline.of(Album(10, tmp_path), [asks])
+    with Ledger(tmp_path) as ledger, JobDesk(pipeline, ledger) as desk:
+        desk.cancel(lambda words: None)
+        assert ledger.open_jobs() == []
+    assert 0 < len(server.asked) < 10
+    spend = spend_frame(tmp_path)
+    assert spend.settled.sum() == pytest.approx(server.bill)
+    assert spend.unsettled.sum() == 0
+
+
+def test_a_job_that_is_turned_away_whole_fails_its_items(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    batch_build(tmp_path, Album(2, tmp_path), captioner(server), wait=False)
+    (job,) = server.batches.jobs.values()
+    job.status = "failed"
+    run = batch_build(tmp_path, Album(2, tmp_path), captioner(server))
+    assert tally(run, "GPT4oCaptioner") == {"failed: batch failed": 2}
+    assert spend_frame(tmp_path).unsettled.sum() == 0
+
+
+# -- killed at the worst moments -------------------------------------------------------------------
+
+
+CHILD = """
+import os, sys
+from pathlib import Path
+from tests.kit.captions import Album, WithImages
+from tests.brickfilm.captions.test_captions_batch import batch_build, die_at
+from brickfilm.stages import GPT4oCaptioner
+
+work, url, moment = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+die_at(moment)
+asks = GPT4oCaptioner(base_url=url, mode="batch", poll_seconds=0.02)
+run = batch_build(work, Album(12, work), WithImages(), asks)
+print(len(run.finished))
+"""
+MOMENTS = ("written down", "uploaded", "submitted", "collected")
+
+
+def die_at(moment: str) -> None:
+    """End this process, as kill -9 would, just after one step of a job."""
+    from brickfilm.captions.backends.batch import CaptionJobs
+
+    def killing(after: Any, *, before: bool = False) -> Any:
+        def replaced(*args: Any, **kwargs: Any) -> Any:
+            if not before:
+                after(*args, **kwargs)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        return replaced
+
+    match moment:
+        case "written down":
+            CaptionJobs.submit = killing(CaptionJobs.submit, before=True)  # type: ignore[method-assign]
+        case "uploaded":
+            import openai
+
+            openai.resources.Batches.create = killing(None, before=True)  # type: ignore[method-assign]
+        case "submitted":
+            CaptionJobs.submit = killing(CaptionJobs.submit)  # type: ignore[method-assign]
+        case "collected":
+            CaptionJobs._lines = killing(CaptionJobs._lines)  # type: ignore[method-assign]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_nothing_is_submitted_twice_whenever_it_is_killed(
+    server: CaptionServer, tmp_path: Path, moment: str
+) -> None:
+    def child(moment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", CHILD, str(tmp_path), server.url, moment]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert child(moment).returncode == -signal.SIGKILL
+    spend = spend_frame(tmp_path)
+    assert spend.settled.sum() <= server.bill <= spend.settled.sum() + spend.unsettled.sum()
+    last = child("never")
+    assert last.stdout == "24\n", last.stderr
+    assert len(server.batches.jobs) == 1
+    assert len(server.asked) == 24
+    assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
+
+
+def test_a_job_whose_answer_was_lost_is_found(server: CaptionServer, tmp_path: Path) -> None:
+    create = server.batches._create
+
+    def slow(wanted: dict[str, Any]) -> tuple[int, Any]:
+        reply = create(wanted)
+        time.sleep(0.6)
+        return reply
+
+    server.batches._create = slow  # type: ignore[method-assign]
+    run = batch_build(tmp_path, Album(3, tmp_path), captioner(server, timeout=0.3))
+    assert len(run.finished) == 3
+    assert len(server.batches.jobs) == 1
+
+
+@pytest.mark.soak
+def test_ten_thousand_clips_in_one_job_keep_their_captions(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    run = batch_build(tmp_path, Album(10_000, tmp_path), captioner(server))
+    assert len(run.finished) == 10_000
+    assert len({item.caption.text for item in run.finished}) == 10_000
+    assert everything_belongs(run, tmp_path)
+    assert len(server.batches.jobs) == 1
+
+
+def test_ten_thousand_answers_out_of_order_land_where_they_belong(tmp_path: Path) -> None:
+    """Without pictures: the keys and the ledger alone."""
+    from brickfilm.captions.backends.batch import CaptionJobs
+    from brickfilm.captions.pricing import price_list
+
+    asks = GPT4oCaptioner()
+    keys = [asks.key(clip(n, tmp_path)) for n in range(50)]
+    assert len(set(keys)) == 50
+    lines = [json.dumps(_line(n)) for n in range(10_000)]
+    lines.reverse()
+    jobs = CaptionJobs(None, asks, tmp_path, price_list())  # type: ignore[arg-type]
+    landed = dict(jobs._landed(line) for line in lines)
+    assert len(landed) == 10_000
+    for n in range(10_000):
+        said = landed[f"{n:032x}"]
+        assert isinstance(said, dict) and said["text"] == f"House {n} is red."
+
+
+def _line(n: int) -> dict[str, Any]:
+    from tests.kit.servers.openai import Says, completion
+
+    said = answer("described", f"House {n} is red.")
+    assert isinstance(said, Says)
+    body = completion({"model": "gpt-4o"}, said, 900)
+    about = ("c3", "i1")[n % 2]
+    return {"custom_id": f"{about}-{n:032x}", "response": {"status_code": 200, "body": body}}

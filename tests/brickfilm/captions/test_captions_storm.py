@@ -1,0 +1,170 @@
+"""Two thousand clips through a bad day: faults, timeouts, kills. Nothing is lost or paid twice.
+
+The build runs in a process of its own, through the real client, against the scripted service.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from brickfilm.captions.stills import jpeg
+from brickfilm.engine.ledger import ledger_frame, spend_frame
+from tests.kit.captions import clip
+from tests.kit.servers.openai import (
+    BROKEN,
+    MALFORMED,
+    RATE_LIMITED,
+    CaptionServer,
+    Hangs,
+    digest_of_stills,
+    faulty,
+)
+
+pytestmark = pytest.mark.slow
+
+CLIPS = 2000
+IN_FLIGHT = 32
+LATENCY = 0.5
+TIMEOUT = 2.0
+BUDGET = 40.0
+SECRET = "sk-storm-0123456789-secret"
+STORM = ((0.10, RATE_LIMITED), (0.05, BROKEN), (0.02, Hangs(2 * TIMEOUT)), (0.01, MALFORMED))
+
+CHILD = """
+import json, sys, time
+from pathlib import Path
+from brickfilm.stages import GPT4oCaptioner, RefusalFilter
+from tests.kit.captions import Album, caption_build
+
+work, url, count, timeout, width, budget = sys.argv[1:]
+asks = GPT4oCaptioner(base_url=url, concurrency=int(width), timeout=float(timeout),
+                      patience=60.0, max_cost_usd=float(budget))
+album = Album(int(count), Path(work))
+status = Path("/proc/self/status")  # its peak is this process's own, getrusage's is inherited
+memory = lambda: int(status.read_text().split("VmHWM:")[1].split()[0]) // 1024
+started = time.monotonic()
+run = caption_build(Path(work), album, asks, RefusalFilter())
+print(json.dumps({
+    "seconds": time.monotonic() - started,
+    "megabytes": memory(),
+    "captions": {clip.id: clip.caption.text for clip in run.finished},
+    "finished": len(run.finished),
+}))
+"""
+
+
+@contextmanager
+def child(work: Path, server: CaptionServer, count: int) -> Iterator[subprocess.Popen[str]]:
+    settings = (work, server.url, count, TIMEOUT, IN_FLIGHT, BUDGET)
+    command = [sys.executable, "-c", CHILD, *map(str, settings)]
+    environment = {**os.environ, "OPENAI_API_KEY": SECRET, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(server: CaptionServer, answered: int) -> None:
+    deadline = time.monotonic() + 120
+    while server.answered < answered or server.flying == 0:
+        assert time.monotonic() < deadline, f"only {server.answered} of {answered} answered"
+        time.sleep(0.005)
+
+
+def test_a_storm_with_three_kills(tmp_path: Path) -> None:
+    seed = int(os.environ.get("STORM_SEED", "20261122"))
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    moments = sorted(dice.sample(range(150, CLIPS), 3))
+    lost_at_kills = 0
+    with CaptionServer(faulty(STORM, seed=seed), latency=LATENCY, width=IN_FLIGHT) as server:
+        for moment in moments:
+            with child(tmp_path, server, CLIPS) as build:
+                wait_for(server, moment)
+                build.send_signal(signal.SIGKILL)
+                lost_at_kills += server.flying
+                assert server.flying > 0
+            while server.flying:  # what was in flight is charged all the same
+                time.sleep(0.05)
+            assert_money(tmp_path, server)
+        with child(tmp_path, server, CLIPS) as build:
+            out, problems = build.communicate(timeout=240)
+        assert build.returncode == 0, problems
+        result = json.loads(out)
+        assert_money(tmp_path, server)
+        assert_every_clip_is_accounted_for(tmp_path, result["captions"])
+        assert_asked_again_only_when_lost(server, lost_at_kills)
+        assert server.invalid == []
+        assert_secret(tmp_path, out + problems)
+        print(
+            f"{len(server.asked)} requests, {result['finished']} captions, kills at {moments} with "
+            f"{lost_at_kills} in flight, bill ${server.bill:.2f}, {result['megabytes']} MB"
+        )
+
+
+def assert_money(work: Path, server: CaptionServer) -> None:
+    spend = spend_frame(work)
+    settled, unsettled = spend.settled.sum(), spend.unsettled.sum()
+    assert settled <= server.bill + 1e-9
+    assert server.bill <= settled + unsettled + 1e-9
+    assert server.bill <= BUDGET
+
+
+def assert_every_clip_is_accounted_for(work: Path, captions: dict[str, str]) -> None:
+    outcomes = ledger_frame(work)
+    ends = Counter(outcomes[outcomes.stage == "GPT4oCaptioner"].outcome)
+    assert ends.total() == CLIPS
+    assert len(captions) == ends["done"] >= CLIPS * 0.99
+    for number in range(0, CLIPS, 7):
+        of = clip(number, work)
+        stills = [jpeg(work / s.path, size=512, quality=85) for s in of.stills]
+        if of.id in captions:
+            assert f"house {digest_of_stills(stills)} " in captions[of.id]
+
+
+def assert_asked_again_only_when_lost(server: CaptionServer, lost_at_kills: int) -> None:
+    """Answers that were charged more than once: lost at a kill, timed out, or spoilt."""
+    paid = Counter(asked.digest for asked in server.charged)
+    again = sum(paid.values()) - len(paid)
+    excused = lost_at_kills + sum(not asked.useful for asked in server.charged)
+    assert again <= excused
+
+
+def assert_secret(work: Path, output: str) -> None:
+    assert SECRET not in output
+    for file in work.iterdir():
+        assert not file.is_file() or SECRET.encode() not in file.read_bytes()
+
+
+def test_throughput_is_the_services_own_and_memory_is_flat(tmp_path: Path) -> None:
+    latency = 1.0  # a real model takes longer
+    limit = IN_FLIGHT / latency
+    with CaptionServer(latency=latency, width=IN_FLIGHT) as server:
+        results = []
+        for count in (100, 700):
+            with child(tmp_path / str(count), server, count) as build:
+                out, problems = build.communicate(timeout=240)
+            assert build.returncode == 0, problems
+            results.append(json.loads(out))
+    few, many = results
+    rate = (700 - 100) / (many["seconds"] - few["seconds"])  # less what starting up takes
+    print(f"{rate:.1f} of {limit:.0f} requests/s; {few['megabytes']} and {many['megabytes']} MB")
+    assert server.most_flying == IN_FLIGHT
+    assert rate >= 0.8 * limit
+    assert many["megabytes"] < few["megabytes"] + 20

@@ -1,0 +1,169 @@
+"""The command line for captions, and what a dry run says they will cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from brickfilm.captions.prompts import BadPrompt, load, parse
+from brickfilm.cli import app
+from brickfilm.errors import UsageError
+from brickfilm.stages import GPT4oCaptioner
+from tests.kit.captions import Album, WithImages, caption_build, clip, image
+from tests.kit.servers.openai import CaptionServer
+
+CAPTIONS = [
+    "A red car stops in front of a blue house.",
+    "The video shows a man who appears to be waiting.",
+    "A LEGO knight climbs a ladder to the roof of a tower.",
+]
+
+
+def brickfilm(*args: Any) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in args])
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    with CaptionServer() as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "txt"])
+def test_lint_reads_captions_of_any_origin(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / f"captions.{kind}"
+    table = pd.DataFrame({"path": ["a", "b", "c"], "text": CAPTIONS})
+    match kind:
+        case "csv":
+            table.to_csv(file)
+        case "jsonl":
+            table.to_json(file, lines=True, orient="records")
+        case "parquet":
+            table.to_parquet(file)
+        case "txt":
+            file.write_text("\n".join(CAPTIONS) + "\n")
+    result = brickfilm("lint", file, "--json")
+    assert result.exit_code == 1
+    said = json.loads(result.stdout)
+    assert said["captions"] == 3
+    assert said["rules"] == {"medium": 1, "hedging": 1, "toy": 1}
+    assert [f["row"] for f in said["findings"]] == [1, 2]
+    general = json.loads(brickfilm("lint", file, "--json", "--prompt", "general").stdout)
+    assert general["rules"] == {"medium": 1, "hedging": 1}
+
+
+def test_lint_counts_by_rule_and_ends_well_without_findings(tmp_path: Path) -> None:
+    file = tmp_path / "captions.txt"
+    file.write_text("\n".join(CAPTIONS))
+    result = brickfilm("lint", file)
+    assert result.exit_code == 1
+    assert "hedging" in result.stdout and "33.3%" in result.stdout
+    assert "row 2: toy: 'LEGO'" in result.stdout
+    file.write_text(CAPTIONS[0])
+    assert brickfilm("lint", file).exit_code == 0
+
+
+def test_lint_finds_the_column_or_says_which_there_are(tmp_path: Path) -> None:
+    file = tmp_path / "captions.csv"
+    pd.DataFrame({"words": CAPTIONS, "id": range(3)}).to_csv(file, index=False)
+    with pytest.raises(UsageError, match="names one of words, id"):
+        CliRunner().invoke(app, ["lint", str(file)], catch_exceptions=False)
+    assert brickfilm("lint", file, "--column", "words").exit_code == 1
+    with pytest.raises(UsageError, match=r"give a \.csv"):
+        CliRunner().invoke(app, ["lint", str(tmp_path / "x.doc")], catch_exceptions=False)
+
+
+def test_prompt_show_prints_exactly_what_is_sent(server: CaptionServer, tmp_path: Path) -> None:
+    caption_build(tmp_path, Album(1, tmp_path), GPT4oCaptioner(base_url=server.url))
+    system, user = server.asked[0].body["messages"]
+    shown = brickfilm("prompt", "show").stdout
+    assert system["content"] in shown
+    assert user["content"][0]["text"] in shown
+    of_images = brickfilm("prompt", "show", "general", "--images").stdout
+    assert load("general", "images").text in of_images
+    assert "10 % and 90 %" in brickfilm("prompt", "show", "--at", "0.1,0.9").stdout
+
+
+@pytest.mark.parametrize("at", ["0.1,1.5", "-0.2", "nan", "half"])
+def test_a_still_outside_its_clip_is_no_prompt(at: str) -> None:
+    said = brickfilm("prompt", "show", f"--at={at}")
+    assert isinstance(said.exception, UsageError)
+    assert "give shares of a clip" in str(said.exception)
+
+
+def test_cancel_wants_a_build_and_makes_none(tmp_path: Path) -> None:
+    said = brickfilm("cancel", tmp_path, "--out", tmp_path / "typo")
+    assert isinstance(said.exception, UsageError)
+    assert "name the --out folder of a build" in str(said.exception)
+    assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Describe.", "no front matter"),
+        ("---\nname: x\n---\nDescribe.", "must hold name, version, for"),
+        ("---\nname: x\nversion: 1\nfor: films\n---\nDescribe.", "expected 'clips' or 'images'"),
+        ("---\nname: [\n---\nDescribe.", "must hold name, version, for"),
+    ],
+)
+def test_a_prompt_that_is_written_wrong_says_how(text: str, words: str) -> None:
+    with pytest.raises(BadPrompt, match=words):
+        parse(text, "own.md")
+
+
+def test_holes_that_nobody_fills_are_an_error(tmp_path: Path) -> None:
+    own = tmp_path / "own.md"
+    own.write_text("---\nname: own\nversion: 1\nfor: clips\n---\nSay {{ nothing }}.\n")
+    with pytest.raises(BadPrompt, match="'nothing' is undefined; it may use"):
+        GPT4oCaptioner(prompt=str(own)).question(clip(0, tmp_path))
+    with pytest.raises(BadPrompt, match="no prompt"):
+        load("missing.md")
+    with pytest.raises(BadPrompt, match=r"own\.image\.md"):
+        load(own, "images")
+
+
+# -- what it will cost -----------------------------------------------------------------------------
+
+
+def test_a_dry_run_counts_requests_tokens_and_money_and_sends_nothing(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    asks = GPT4oCaptioner(base_url=server.url)
+    clips = [clip(n, tmp_path) for n in range(10)]
+    said = asks.forecast([*clips, *map(image, clips)], tmp_path / "none")
+    assert "10 clips and 10 images: 20 requests to gpt-4o" in said
+    assert "(estimated)" in said and "(prices of 20" in said
+    halved = GPT4oCaptioner(base_url=server.url, mode="batch")
+    assert "in jobs at the batch price" in halved.forecast(clips, tmp_path / "none")
+    unknown = GPT4oCaptioner(base_url=server.url, model="my-llava")
+    assert "price of my-llava unknown" in unknown.forecast(clips, tmp_path / "none")
+    assert server.asked == []
+
+
+def test_after_real_answers_the_forecast_is_the_bill(server: CaptionServer, tmp_path: Path) -> None:
+    asks = GPT4oCaptioner(base_url=server.url)
+    caption_build(tmp_path, Album(2, tmp_path), WithImages(), asks)
+    spent = server.bill
+    left = [clip(n, tmp_path) for n in range(2, 12)]
+    said = asks.forecast([*left, *map(image, left)], tmp_path)
+    assert "(as measured here)" in said
+    caption_build(tmp_path, Album(12, tmp_path), WithImages(), asks)
+    assert f"${server.bill - spent:,.2f}, at most" in said
+
+
+def test_the_estimate_is_below_what_is_set_aside(tmp_path: Path) -> None:
+    asks = GPT4oCaptioner()
+    question = asks.question(clip(0, tmp_path))
+    price = asks.price
+    assert price is not None
+    likely, most = question.likely_tokens(price), question.most_tokens(price)
+    assert likely[0] < most[0] and likely[1] < most[1]
+    assert most[0] < 6 * likely[0]

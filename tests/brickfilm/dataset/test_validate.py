@@ -1,0 +1,182 @@
+"""A good dataset passes, and every kind of damage is found by its name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import Video, load_dataset
+
+from brickfilm.dataset import features_of
+from brickfilm.dataset.reader import DamagedDataset, find_dataset
+from brickfilm.dataset.validate import validate
+from brickfilm.hub.publish import Push, push_to_hub
+from brickfilm.hub.removal import Request, remove
+from tests.kit.servers.hub import HubServer
+from tests.kit.toy_dataset import toy_dataset, write_clip
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    toy_dataset(tmp_path, films=3, clips=2)
+    return tmp_path
+
+
+def damage(work: Path, change: Callable[[Rows], Rows], config: str = "clips") -> None:
+    path = next((work / "dataset" / config).glob("train-*.parquet"))
+    table = pq.read_table(path)
+    rows = change(table.to_pylist())
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+
+
+def first(**values: object) -> Callable[[Rows], Rows]:
+    return lambda rows: [{**rows[0], **values}, *rows[1:]]
+
+
+def complaints(work: Path) -> dict[str, int]:
+    return dict(validate(find_dataset(work), workers=1).complaints)
+
+
+def test_a_good_dataset_has_nothing_to_complain_of(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brickfilm.dataset.validate.WORTH_PROCESSES", 0)
+    verdict = validate(find_dataset(work), workers=2)
+    assert verdict.is_good, verdict.complaints
+    assert verdict.rows == 12
+    assert verdict.rows_per_second > 0
+
+
+@pytest.mark.slow
+def test_a_script_needs_no_guard_around_it(work: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from brickfilm.dataset import validate as v\n"
+        "from brickfilm.dataset.reader import find_dataset\n"
+        "v.WORTH_PROCESSES = 0\n"
+        f"assert v.validate(find_dataset({str(work)!r}), workers=2).is_good\n"
+    )
+    subprocess.run([sys.executable, str(script)], check=True)
+
+
+@pytest.mark.slow
+def test_what_was_published_is_checked_where_it_is(
+    hub: HubServer, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brickfilm.dataset.validate.WORTH_PROCESSES", 0)
+    push_to_hub(work, Push(repo_id="maker/x"))
+    assert validate(find_dataset("maker/x"), workers=2).is_good
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (first(video={"bytes": b"not a film", "path": "x.mp4"}), "clips: video does not decode"),
+        (first(video=None), "clips: no video"),
+        (first(sha256="0" * 64), "clips: bytes differ from sha256"),
+        (first(num_frames=21, end_frame=21), "clips: another number of frames than num_frames"),
+        (first(num_frames=21), "clips: num_frames is not end_frame - start_frame"),
+        (first(width=66, aspect_ratio=48 / 66, resolution=48 * 66), "clips: another size than"),
+        (first(fps_num=12), "clips: another duration than num_frames / fps"),
+        (first(fps=25.0), "clips: fps is not fps_num / fps_den"),
+        (first(fps_den=0), "clips: fps is not fps_num / fps_den"),
+        (first(fps_num=None), "clips: no value in 'fps_num'"),
+        (first(id=None), "clips: no value in 'id'"),
+        (first(caption_status=None), "clips: no value in 'caption_status'"),
+        (first(video={"bytes": None, "path": "/gone.mp4"}), "clips: no video"),
+        (first(caption=""), "clips: empty caption"),
+        (first(resolution=1), "clips: wrong aspect_ratio or resolution"),
+        (lambda rows: [*rows, rows[0]], "clips: id appears twice"),
+    ],
+)
+def test_every_kind_of_damage_is_named(
+    work: Path, change: Callable[[Rows], Rows], complaint: str
+) -> None:
+    damage(work, change)
+    found = complaints(work)
+    assert [n for what, n in found.items() if what.startswith(complaint)] == [1], found
+
+
+def test_a_clip_cut_short_is_found(work: Path, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "long.mp4", seed="x", frames=90)
+    damage(work, first(video={"bytes": whole[: len(whole) * 2 // 3], "path": "x.mp4"}))
+    found = complaints(work)
+    assert "clips: bytes differ from sha256" in found
+    assert found.keys() & {
+        "clips: video does not decode",
+        "clips: another number of frames than num_frames",
+    }
+
+
+def test_a_leak_between_splits_is_found(work: Path) -> None:
+    test_id = find_dataset(work).frame("clips").query("split == 'test'").id.iloc[0]
+    damage(work, first(id=f"{test_id.split('-')[0]}-000777-000797"))
+    assert complaints(work)["clips: film in more than one split"] == 1
+    damage(work, first(near_duplicate_group=test_id))
+    assert complaints(work)["clips: near-duplicate group in more than one split"] == 1
+
+
+def test_a_still_that_is_none_is_found(work: Path) -> None:
+    damage(work, first(image={"bytes": b"no picture", "path": None}), "images")
+    assert complaints(work) == {
+        "images: bytes differ from sha256": 1,
+        "images: image does not decode": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "complaint"),
+    [
+        ("num_frames", pa.string(), "is string, int64 was promised"),
+        ("fps", pa.string(), "is string, double was promised"),
+        ("score_motion", pa.string(), "is string, double was promised"),
+    ],
+)
+def test_a_column_of_another_type_is_named(
+    work: Path, column: str, kind: pa.DataType, complaint: str
+) -> None:
+    path = next((work / "dataset/clips").glob("train-*.parquet"))
+    table = pq.read_table(path)
+    place = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(place, column, table[column].cast(kind)), path)
+    assert complaints(work) == {f"clips: column {column!r} {complaint}": 1}
+
+
+def test_a_file_that_was_cut_short_is_named(work: Path) -> None:
+    path = next((work / "dataset/clips").glob("test-*.parquet"))
+    path.write_bytes(path.read_bytes()[:3000])
+    assert complaints(work) == {f"clips: clips/{path.name} cannot be read": 1}
+    with pytest.raises(DamagedDataset, match=f"{path.name} .*cannot be read"):
+        push_to_hub(work, Push(repo_id="maker/x"))
+
+
+def test_a_missing_column_is_named(work: Path) -> None:
+    path = next((work / "dataset/clips").glob("train-*.parquet"))
+    pq.write_table(pq.read_table(path).drop_columns(["licence"]), path)
+    assert complaints(work)["clips: no column 'licence'"] == 1
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_dataset_of_nothing_keeps_its_columns_and_is_said_to_be_empty(
+    tmp_path: Path, removed: bool
+) -> None:
+    toy_dataset(tmp_path, films=1 + removed, clips=int(removed))
+    if removed:
+        for uploader in ("ada", "grace"):
+            remove(tmp_path, Request("uploader", uploader))
+    assert complaints(tmp_path) == {"no row: nothing came through, or all was removed": 1}
+    streamed = load_dataset(str(tmp_path / "dataset"), split="train", streaming=True)
+    assert list(streamed) == []
+    assert set(features_of("clips", [])) <= set(streamed.features)
+    assert isinstance(streamed.features["video"], Video)
+    # `datasets` makes no table of a split without rows, whatever is done about it
+    with pytest.raises(ValueError, match="no data"):
+        load_dataset(str(tmp_path / "dataset"), split="train")

@@ -1,0 +1,146 @@
+"""What the ledger keeps, and whom it lets in."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from brickfilm.engine.ledger import Ledger, ledger_frame
+from brickfilm.engine.ledger.file import FILENAME
+from brickfilm.errors import UsageError, WorkdirBusy, WorkdirUnusable
+
+
+def test_an_answer_outlives_the_process(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger, ledger.transaction():
+        ledger.remember("part", "key", {"text": "ein Dach, 屋根"})
+    with Ledger(tmp_path) as ledger:
+        assert ledger.recall("part", "key") == {"text": "ein Dach, 屋根"}
+        assert ledger.recall("part", "other") is None
+
+
+def test_an_answer_whose_file_is_gone_is_none(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        (tmp_path / "a.mp4").write_bytes(b"clip")
+        with ledger.transaction():
+            ledger.remember("part", "key", {"files": [{"path": "a.mp4", "sha256": "00"}]})
+        assert ledger.recall("part", "key") is not None
+        (tmp_path / "a.mp4").unlink()
+        assert ledger.recall("part", "key") is None
+
+
+def test_a_broken_transaction_leaves_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        with pytest.raises(ZeroDivisionError), ledger.transaction():
+            ledger.remember("part", "key", {})
+            _ = 1 / 0
+        assert ledger.recall("part", "key") is None
+
+
+def test_a_second_build_says_who_holds_the_folder(tmp_path: Path) -> None:
+    with (
+        Ledger(tmp_path),
+        pytest.raises(WorkdirBusy, match=f"process {os.getpid()}.*wait for it"),
+    ):
+        Ledger(tmp_path)
+
+
+def _hold_and_die(work: Path) -> None:
+    Ledger(work)
+    os._exit(9)
+
+
+def test_a_dead_build_holds_nothing(tmp_path: Path) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=_hold_and_die, args=(tmp_path,))
+    child.start()
+    child.join()
+    Ledger(tmp_path).__exit__(None, None, None)
+
+
+def test_money_counts_what_may_have_been_spent(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        with ledger.transaction():
+            ledger.intend("Say", "part", "a", 0.5)
+            answered = ledger.intend("Say", "part", "b", 0.5)
+            ledger.settle(answered, {"cost": 0.1})
+        assert ledger.spent("Say") == pytest.approx(0.6)
+        assert ledger.spent("Other") == 0
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkdirUnusable, match=r"file.*name another"):
+        Ledger(tmp_path / "file" / "work")
+
+
+def test_a_ledger_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILENAME).write_text("not a database, but long enough to be read as one" * 9)
+    with pytest.raises(WorkdirUnusable, match=r"ledger\.sqlite"):
+        Ledger(tmp_path)
+
+
+def test_a_folder_without_a_ledger_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--out"):
+        ledger_frame(tmp_path)
+
+
+def test_looking_at_what_is_no_ledger_says_so(tmp_path: Path) -> None:
+    (tmp_path / FILENAME).write_text("no database at all, but long enough to be read as one" * 20)
+    with pytest.raises(UsageError, match="cannot be read as a ledger"):
+        ledger_frame(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_folder_can_be_looked_at(tmp_path: Path) -> None:
+    with Ledger(tmp_path):
+        pass
+    tmp_path.chmod(0o555)
+    assert len(ledger_frame(tmp_path)) == 0
+    tmp_path.chmod(0o755)
+
+
+def test_a_caption_is_forgotten_where_it_is_the_whole_text(tmp_path: Path) -> None:
+    captions = ("A man", "A man rides a horse", 'She said "A man"', "Äh \\ A man", "text")
+    with Ledger(tmp_path) as ledger:
+        with ledger.transaction():
+            for text in captions:
+                ledger.remember("part", text, {"text": text, "model": "toy"})
+            ledger.remember("scan", "film", {"rows": "A man/text"})
+        assert ledger.forget(lambda name: False, (), ["A man"]) == 1
+        assert ledger.forget(lambda name: False, (), ["text"]) == 1
+        assert ledger.forget(lambda name: False, (), [captions[2], captions[3]]) == 2
+        assert ledger.recall("part", "A man rides a horse")
+        assert ledger.recall("scan", "film")
+
+
+def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger._db.execute("PRAGMA max_page_count = 30")
+        with pytest.raises(WorkdirUnusable, match="full: make room"), ledger.transaction():
+            ledger.remember("part", "key", {"text": "x" * 1_000_000})
+        assert ledger.recall("part", "key") is None
+
+
+def test_a_ledger_of_before_answers_named_their_items_is_taken_on(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILENAME) as old:
+        old.execute(
+            "CREATE TABLE answers (part TEXT, key TEXT, answer TEXT, seconds REAL, at REAL, "
+            "PRIMARY KEY (part, key)) WITHOUT ROWID"
+        )
+        old.execute(
+            "CREATE TABLE job_items (part TEXT, key TEXT, job TEXT, PRIMARY KEY (part, key))"
+        )
+        old.execute("INSERT INTO answers VALUES ('part', 'old', '{}', 0, 0)")
+        old.execute("PRAGMA user_version = 1")
+    old.close()
+    for _ in range(2):
+        with Ledger(tmp_path) as ledger, ledger.transaction():
+            ledger.remember("part", "new", {"text": "a wall"}, item="clip")
+            assert ledger.recall("part", "old") == {}
+    with Ledger(tmp_path) as ledger:
+        assert ledger.forget("clip".__eq__, (), ()) == 1
+        assert ledger.recall("part", "old") == {}
+        assert ledger.recall("part", "new") is None

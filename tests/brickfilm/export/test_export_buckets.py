@@ -1,0 +1,106 @@
+"""The rules of the trainer's batches, held against the published implementation's answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brickfilm.errors import UsageError
+from brickfilm.export.bucket_coverage import (
+    NO_IMAGES,
+    SMALL,
+    Bucket,
+    Size,
+    Survival,
+    TrainingRecipe,
+    find_recipe,
+)
+from tests.kit import ROOT
+
+GOLDEN = ROOT / "tests/kit/golden/buckets_360p.json"
+RECIPES = {
+    "text2bricks-360p-32f": TrainingRecipe("32f", [Bucket("360p", 32, 8)], 4),
+    "text2bricks-360p-64f": TrainingRecipe(
+        "64f", [Bucket("360p", 64, 4), Bucket("360p", 32, 8), Bucket("360p", 1, 256)], 2
+    ),
+}
+
+
+def test_clips_fall_where_they_fell_in_the_published_training() -> None:
+    cases = json.loads(GOLDEN.read_text())
+    found = [bucket_of(case) for case in cases]
+    assert found == [case["bucket"][:2] if case["bucket"] else None for case in cases]
+    assert len(found) == 400
+
+
+def bucket_of(case: dict[str, Any]) -> list[object] | None:
+    size = Size(case["num_frames"], case["height"], case["width"])
+    fate = RECIPES[case["recipe"]].fate(size)
+    return [fate.resolution, fate.frames] if isinstance(fate, Bucket) else None
+
+
+def test_the_table_says_why_clips_fall_out() -> None:
+    sizes = [Size(200, 720, 1280), Size(128, 720, 1280), Size(129, 240, 426), Size(1, 720, 1280)]
+    survival = Survival.of(RECIPES["text2bricks-360p-32f"], sizes)
+    assert survival.rows() == [
+        ("360p x 32", "> 128 frames", 1, 0.25),
+        ("not used", "128 frames or fewer", 1, 0.25),
+        ("not used", SMALL, 1, 0.25),
+        ("not used", NO_IMAGES, 1, 0.25),
+    ]
+
+
+def test_a_recipe_is_read_from_its_toml(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(
+        'init = "x"\nbuckets = [{ resolution = "360p", frames = 32, batch = 8 }]\n'
+        "frame_interval = 4\n[schedule]\nkind = 'one_cycle'\n"
+    )
+    assert TrainingRecipe.read(path) == TrainingRecipe("r", [Bucket("360p", 32, 8)], 4)
+
+
+@pytest.mark.parametrize("named", ["text2bricks/32f-stage1", "text2bricks/32f-stage1.toml"])
+def test_a_recipe_of_the_trainer_goes_by_its_name(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the name is no path here
+    recipe = TrainingRecipe.read(find_recipe(named))
+    assert (recipe.name, recipe.frame_interval) == ("32f-stage1", 4)
+
+
+def test_a_file_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny/cpu").touch()
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("tiny/cpu") == Path("tiny/cpu")
+
+
+def test_an_unknown_recipe_is_said_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'text2bricks/64f-stage2'"):
+        find_recipe("text2brick/64-stage2")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("frame_interval = 4", "has no buckets"),
+        ('buckets = [{ resolution = "361p", frames = 3 }]', "a resolution among 144p"),
+        ("buckets = [", "cannot be read"),
+        ("\udcff", "cannot be read"),
+        ("buckets = 3", "has no buckets"),
+        ("buckets = ['360p']", "has a bucket '360p': it needs frames"),
+        ('buckets = [{ resolution = "360p", frames = "32" }]', "it needs frames"),
+        (
+            'buckets = [{ resolution = "360p", frames = 3 }]\nframe_interval = 0',
+            "frame_interval = 0",
+        ),
+    ],
+)
+def test_a_recipe_that_will_not_do_is_said(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(UsageError, match=says):
+        TrainingRecipe.read(path)

@@ -1,0 +1,171 @@
+"""The dataset card: what it says, that the Hub takes it, and what it says when nobody knows."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import DatasetCard
+
+from brickfilm import GPT4oCaptioner
+from brickfilm.build.plan_file import Plan
+from brickfilm.dataset.reader import SavedDataset, find_dataset
+from brickfilm.engine.ledger import Ledger, Outcome
+from brickfilm.hub.publish.card import dataset_card, render_card, size_category, template
+from brickfilm.hub.publish.facts import BuildFacts, Facts, build_facts, facts_of
+from brickfilm.stages import ClipWriter
+from tests.kit.servers.hub import HubServer
+from tests.kit.toy_dataset import toy_dataset
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> SavedDataset:
+    work = tmp_path_factory.mktemp("work")
+    toy_dataset(work, films=3, clips=2)
+    rejected = Outcome(
+        position=1, stage="Keep", kind="clip", item="x", source_id="src0", outcome="rejected",
+        reason="motion", seconds=12.5,
+    )  # fmt: skip
+    waiting = replace(rejected, outcome="waiting", reason="budget", item="y")
+    with Ledger(work) as ledger:
+        ledger.end_pass([rejected, replace(rejected, item="z"), waiting])
+        ledger.settle(ledger.intend("Captioner", "p", "k", 0.5), {"cost": 0.25, "model": "gpt-4o"})
+    Plan.of([ClipWriter(crf=21)]).write(work)
+    return find_dataset(work)
+
+
+def facts(saved: SavedDataset) -> Facts:
+    frames = {config: saved.frame(config) for config in saved.configs}
+    return facts_of(frames, build_facts(saved), {})
+
+
+def text(facts: Facts, media: str = "embed") -> str:
+    return render_card(facts, "maker/films", media=media, features={"clips": {}}).text
+
+
+def test_the_hub_takes_it_and_its_yaml_says_what_is_inside(
+    hub: HubServer, saved: SavedDataset
+) -> None:
+    page = dataset_card(saved, "maker/films", media="embed", sizes={("clips", "train"): 77})
+    DatasetCard(page.text).validate(repo_type="dataset")
+    head = yaml.safe_load(page.text.split("---")[1])
+    assert head["license"] == "cc-by-4.0"
+    assert head["task_categories"] == ["text-to-video"]
+    assert head["size_categories"] == ["n<1K"]
+    assert [(c["config_name"], c.get("default")) for c in head["configs"]] == [
+        ("clips", True), ("images", None),
+    ]  # fmt: skip
+    clips = head["dataset_info"][0]
+    assert clips["splits"][0] == {"name": "train", "num_bytes": 77, "num_examples": 4}
+    assert {"name": "score_motion", "dtype": "float64"} in clips["features"]
+
+
+def test_every_picture_it_shows_comes_with_it(saved: SavedDataset) -> None:
+    page = dataset_card(saved, "maker/films", media="embed", sizes={})
+    shown = re.findall(r"!\[[^]]*\]\(([^)]*)\)", page.text)
+    assert sorted(shown) == sorted(name for name in page.files if name.startswith("figures/"))
+
+
+def test_a_measure_that_is_the_same_for_every_clip_is_a_line_and_no_picture(
+    saved: SavedDataset,
+) -> None:
+    frames = saved.frames()
+    frames["clips"]["num_frames"] = range(20, 26)
+    page = render_card(
+        facts_of(frames, BuildFacts(), {}), "a/b", media="embed", features={"clips": {}}
+    )
+    shown = {name for name in page.files if name.startswith("figures/")}
+    assert shown == {"figures/num_frames.png", "figures/score_motion.png"}
+    (line,) = [line for line in page.text.splitlines() if line.startswith("The same for every")]
+    assert "`score_sharpness` 3." in line
+    assert "`score_caption_repeats` 0," in line
+    assert "num_frames" not in line
+
+
+def test_it_tells_stages_rejections_cost_and_what_is_unfinished(saved: SavedDataset) -> None:
+    said = text(facts(saved))
+    assert "`ClipWriter(crf=21, preset='veryfast'" in said
+    assert "| Keep | motion | 2 | 25.0 |" in said
+    assert "| Captioner | gpt-4o | 1 | 0.25 |" in said
+    assert "1 item waited" in said
+    assert "| gpt-4o | `0123456789abcdef` | 6 |" in said
+
+
+def test_what_nobody_measured_is_said_to_be_so(saved: SavedDataset) -> None:
+    said = text(replace(facts(saved), build=BuildFacts(), near_duplicates=None, caption_words=None))
+    assert "Stages and settings: not measured." in said
+    assert "Tools: not measured." in said
+    assert said.count("Not measured.") == 2  # rejections and cost
+    assert "| mean words a caption | not measured |" in said
+    assert "None" not in said
+
+
+def test_references_are_called_references(saved: SavedDataset) -> None:
+    assert "holds references, not pictures" in text(facts(saved), "none")
+    assert "brickfilm materialize maker/films" in text(facts(saved), "none")
+
+
+def test_captions_are_held_to_their_rules(saved: SavedDataset) -> None:
+    frames = {config: saved.frame(config) for config in saved.configs}
+    frames["clips"].loc[:2, "caption"] = "The video shows a man."
+    audit = facts_of(frames, BuildFacts(), {}).caption_audit
+    assert [share for rule, share in audit.items() if "do not mention the video" in rule] == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("caption", "language"),
+    [
+        ("A small figure walks along the street while a car drives past the houses.", ["en"]),
+        ("Eine kleine Figur geht die Strasse entlang, und ein Auto faehrt vorbei.", None),
+        ("", None),
+    ],
+)
+def test_it_is_called_english_where_the_captions_are(
+    saved: SavedDataset, caption: str, language: list[str] | None
+) -> None:
+    frames = {config: saved.frame(config).assign(caption=caption) for config in saved.configs}
+    said = text(facts_of(frames, BuildFacts(), {}))
+    assert yaml.safe_load(said.split("---")[1]).get("language") == language
+
+
+def test_the_facts_travel_so_that_a_card_can_be_written_again(saved: SavedDataset) -> None:
+    page = dataset_card(saved, "maker/films", media="embed", sizes={})
+    assert BuildFacts(**json.loads(page.files["brickfilm.json"])) == build_facts(saved)
+
+
+def test_several_licences_are_other_and_told_one_by_one(tmp_path: Path) -> None:
+    toy_dataset(tmp_path, films=1, clips=1)
+    frames = {"clips": find_dataset(tmp_path).frame("clips")}
+    more = frames["clips"].assign(licence="all rights reserved", id="x-1-2")
+    import pandas as pd
+
+    both = facts_of({"clips": pd.concat([frames["clips"], more])}, BuildFacts(), {})
+    said = text(both)
+    assert "license: other" in said
+    assert "| all rights reserved | no | 1 | 1 | 0 |" in said
+
+
+@pytest.mark.parametrize(
+    ("rows", "word"),
+    [(999, "n<1K"), (1000, "1K<n<10K"), (24_000, "10K<n<100K"), (10**7, "1M<n<10M")],
+)
+def test_size_categories_are_the_hubs_words(rows: int, word: str) -> None:
+    assert size_category(rows) == word
+
+
+def test_the_template_is_found() -> None:
+    assert "{{ card_data }}" in template("dataset.md.jinja")
+
+
+def test_a_card_tells_settings_that_matter_and_no_secrets() -> None:
+    captioner = GPT4oCaptioner(proxy="http://me:secret@proxy", base_url="http://10.0.0.1/v1")
+    (stage,) = Plan.of([captioner]).stages
+    assert "model='gpt-4o'" in stage.shown
+    assert not {"secret", "10.0.0.1"} & set(
+        f"{stage.shown}{stage.settings}".replace("@", "/").split("/")
+    )
+    assert "proxy" not in stage.settings

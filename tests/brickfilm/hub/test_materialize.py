@@ -1,0 +1,180 @@
+"""Clips cut again from references: the same, alike, another, or gone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from datasets import DatasetDict, load_dataset
+
+from brickfilm import (
+    ClipWriter,
+    FolderSource,
+    FrameSampler,
+    Politeness,
+    SceneSplitter,
+    YouTubeSource,
+    build_dataset,
+)
+from brickfilm.dataset.reader import find_dataset
+from brickfilm.dataset.rewrite import without_rows
+from brickfilm.errors import UsageError
+from brickfilm.hub.materialize import NothingCameBack, materialize
+from brickfilm.hub.publish import Push, push_to_hub
+from tests.brickworld import BrickFilm
+from tests.brickworld.encode import Encoding
+from tests.kit.servers.films import film_site
+from tests.kit.servers.hub import HubServer
+
+REPO = "maker/references"
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    for seed in (1, 2):
+        BrickFilm(seed=seed, length=5, size=(128, 72)).render(folder / f"{seed}.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build of two films, cut with a setting of its own."""
+    work = tmp_path_factory.mktemp("built")
+    stages = (SceneSplitter(), ClipWriter(crf=23), FrameSampler())
+    build_dataset(FolderSource(films), *stages, workdir=work)
+    return work
+
+
+@pytest.fixture
+def published(hub: HubServer, built: Path) -> str:
+    push_to_hub(built, Push(repo_id=REPO, media="none"))
+    return REPO
+
+
+def test_the_same_films_give_the_same_bytes(
+    published: str, built: Path, films: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    (folder / "empty.mp4").touch()  # which no row wants
+    done = materialize(find_dataset(published), tmp_path / "again", sources=folder)
+    assert done.is_whole
+    assert set(done.counts) == {"same bytes"}
+    again, first = (load_dataset(str(w / "dataset")) for w in (tmp_path / "again", built))
+    assert contents(again) == contents(first)
+
+
+def contents(splits: DatasetDict) -> dict[str, list[bytes]]:
+    return {name: [video["bytes"] for video in rows["video"]] for name, rows in splits.items()}
+
+
+def test_images_whose_clips_were_not_published_come_back_too(
+    built: Path, films: Path, tmp_path: Path
+) -> None:
+    rest = tmp_path / "rest"
+    shutil.copytree(built / "dataset", rest)
+    clips, images = (pd.read_parquet(rest / config) for config in ("clips", "images"))
+    for file in sorted((rest / "clips").glob("*.parquet")):
+        without_rows(file, file.with_suffix(".less"), "video", {clips.id[0]})
+        file.with_suffix(".less").replace(file)
+    done = materialize(find_dataset(rest), tmp_path / "out", sources=films)
+    assert done.is_whole
+    assert done.counts.total() == len(clips) - 1 + len(images)
+    again = pd.read_parquet(tmp_path / "out" / "dataset" / "images")
+    assert sorted(again.id) == sorted(images.id)
+
+
+def test_an_image_alone_is_told_nothing_of_by_another_copy(
+    built: Path, films: Path, tmp_path: Path
+) -> None:
+    rest, others = tmp_path / "rest", tmp_path / "others"
+    shutil.copytree(built / "dataset", rest)
+    others.mkdir()
+    for seed in (1, 2):
+        film = BrickFilm(seed=seed, length=5, size=(128, 72), encoding=Encoding(crf=30))
+        film.render(others / f"{seed}.mp4")
+    clips = pd.read_parquet(rest / "clips")
+    for file in sorted((rest / "clips").glob("*.parquet")):
+        without_rows(file, file.with_suffix(".less"), "video", {clips.id[0]})
+        file.with_suffix(".less").replace(file)
+    done = materialize(find_dataset(rest), tmp_path / "out", sources=others)
+    table = pd.read_csv(done.table)
+    alone = table[table.id.str.startswith(clips.id[0])]
+    assert list(alone.verdict) == ["differs"]
+    assert "another copy" in alone.note.item()
+
+
+def test_the_dataset_of_a_build_is_not_replaced(
+    published: str, films: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ledger.sqlite").touch()
+    with pytest.raises(UsageError, match="is the work folder of a build"):
+        materialize(find_dataset(published), tmp_path, sources=films)
+
+
+def test_films_that_are_nowhere_are_gone_row_by_row(published: str, tmp_path: Path) -> None:
+    with pytest.raises(NothingCameBack, match=r"\d+ gone.*materialized\.csv says why"):
+        materialize(find_dataset(published), tmp_path)
+    table = pd.read_csv(tmp_path / "materialized.csv")
+    assert set(table.verdict) == {"gone"}
+    assert len(table) == sum(len(rows) for rows in find_dataset(published).frames().values())
+    assert table.note.str.contains("--sources FOLDER").all()
+
+
+@pytest.mark.slow
+def test_a_copy_encoded_anew_gives_the_same_pictures(
+    published: str, films: Path, tmp_path: Path
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for seed in (1, 2):
+        worse = BrickFilm(seed=seed, length=5, size=(128, 72), encoding=Encoding(crf=30))
+        worse.render(copies / f"{seed}.mp4")
+    done = materialize(find_dataset(published), tmp_path / "again", sources=copies)
+    assert done.is_whole, done.counts
+    assert done.counts["same pictures"] > done.counts["same bytes"] == 0
+    places = find_dataset(tmp_path / "again").frame("clips").id
+    assert set(places) == set(find_dataset(published).frame("clips").id)
+
+
+@pytest.mark.slow
+def test_another_film_differs_and_a_missing_one_is_gone(
+    published: str, films: Path, tmp_path: Path
+) -> None:
+    some = tmp_path / "some"
+    some.mkdir()
+    BrickFilm(seed=77, length=5, size=(128, 72)).render(some / "1.mp4")
+    with pytest.raises(NothingCameBack):
+        materialize(find_dataset(published), tmp_path / "again", sources=some)
+    shutil.copy(films / "2.mp4", some / "renamed.mp4")
+    done = materialize(find_dataset(published), tmp_path / "again", sources=some)
+    table = pd.read_csv(done.table)
+    assert not done.is_whole
+    assert set(table[table.source_id == "1.mp4"].verdict) == {"differs"}
+    assert set(table[table.source_id == "2.mp4"].verdict) == {"same bytes"}
+    (some / "1.mp4").unlink()
+    done = materialize(find_dataset(published), tmp_path / "again", sources=some)
+    table = pd.read_csv(done.table)
+    gone = table[table.source_id == "1.mp4"]
+    assert set(gone.verdict) == {"gone"}
+    assert gone.note.str.contains("--sources FOLDER").all()
+
+
+@pytest.mark.slow
+def test_films_are_fetched_from_their_addresses_and_a_film_taken_down_is_gone(
+    hub: HubServer, films: Path, tmp_path: Path
+) -> None:
+    polite = Politeness(between_films=(0, 0), between_requests=0)
+    with film_site() as site:
+        pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]
+        source = YouTubeSource(pages, on_low_resolution="keep", politeness=polite)
+        build_dataset(source, SceneSplitter(), FrameSampler(), workdir=tmp_path / "built")
+        push_to_hub(tmp_path / "built", Push(repo_id=REPO, media="none"))
+        del site.films["film2"]
+        done = materialize(find_dataset(REPO), tmp_path / "again", politeness=polite)
+    table = pd.read_csv(done.table)
+    assert set(table[table.source_url == pages[0]].verdict) == {"same bytes"}
+    assert set(table[table.source_url == pages[1]].verdict) == {"gone"}

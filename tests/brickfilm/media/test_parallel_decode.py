@@ -1,0 +1,172 @@
+"""Groups of pictures decoded side by side give what one decoder gives, frame for frame."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brickfilm.errors import MediaError
+from brickfilm.media import opened, reduce, reduced
+from brickfilm.media import packet_groups as gops
+from brickfilm.media.packet_groups import begins_anew, in_parts
+
+FRAMES = 90
+WIDTH, HEIGHT = 208, 120
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_parts() -> object:
+    """So that short films have many groups, groups of many parts, and more than may wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gops, "SHORTEST", 4)
+        patch.setattr(gops, "LONGEST", 16)
+        patch.setattr(reduce, "AHEAD", 30 * WIDTH * HEIGHT)
+        yield
+
+
+def encode(path: Path, frames: int = FRAMES, ticks: int = 1, **x264: object) -> Path:
+    """A texture that drifts, every frame another picture; `ticks` of 1/25 s apart."""
+    rng = np.random.default_rng(1)
+    texture = cv2.resize(rng.integers(0, 256, (30, 60, 3), np.uint8), (2 * WIDTH, HEIGHT))
+    told = {"scenecut": 0, "keyint": 12, "bframes": 3, "threads": 2} | x264
+    params = ":".join(f"{name.replace('_', '-')}={value}" for name, value in told.items())
+    with av.open(str(path), "w") as container:
+        options = {"preset": "veryfast", "x264-params": params}
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for n in range(frames):
+            picture = np.ascontiguousarray(texture[:, 2 * n : 2 * n + WIDTH])
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = n * ticks + n % 3 * (ticks > 1)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def seen(path: Path, threads: int) -> list[tuple[object, ...]]:
+    """All that a film's reduced frames hold."""
+    with opened(path, threads=threads) as film:
+        return [
+            (f.pts, f.duration, f.size, f.luma.tobytes(), f.tint.tobytes(), f.bgr.tobytes())
+            for f in reduced(film, colours=True)
+        ]
+
+
+def parts(path: Path) -> list[tuple[int, bool]]:
+    """The packets of each part of a film, and whether its group ends there."""
+    with opened(path) as film:
+        found = in_parts(film.packets(), begins_anew(film.stream))
+        return [(len(part.packets), part.is_last) for part in found]
+
+
+@given(
+    suffix=st.sampled_from(["mp4", "mkv", "mov"]),
+    keyint=st.integers(1, 40),
+    bframes=st.integers(0, 5),
+    open_gop=st.booleans(),
+    refs=st.integers(1, 6),
+    slices=st.integers(1, 4),
+    intra_refresh=st.booleans(),
+    interlaced=st.booleans(),
+    ticks=st.sampled_from([1, 4]),
+    threads=st.integers(2, 4),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_film_is_seen_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    suffix: str,
+    keyint: int,
+    bframes: int,
+    open_gop: bool,
+    refs: int,
+    slices: int,
+    intra_refresh: bool,
+    interlaced: bool,
+    ticks: int,
+    threads: int,
+) -> None:
+    path = encode(
+        tmp_path_factory.mktemp("film") / f"film.{suffix}",
+        ticks=ticks,
+        keyint=keyint,
+        bframes=bframes,
+        open_gop=int(open_gop),
+        ref=refs,
+        slices=slices,
+        intra_refresh=int(intra_refresh),
+        tff=int(interlaced),
+    )
+    found = seen(path, threads)
+    assert len(found) == FRAMES
+    assert found == seen(path, 1)
+
+
+def test_groups_begin_where_decoding_can(tmp_path: Path) -> None:
+    assert parts(encode(tmp_path / "film.mp4")) == [(12, True)] * 7 + [(6, True)]
+    short = encode(tmp_path / "short.mp4", keyint=1)
+    assert parts(short) == [(4, True)] * 22 + [(2, True)]
+    long = encode(tmp_path / "long.mp4", keyint=40)
+    assert parts(long) == [(16, False), (16, False), (8, True)] * 2 + [(10, True)]
+
+
+@pytest.mark.parametrize("x264", [{"open_gop": 1}, {"intra_refresh": 1}, {"keyint": 1000}], ids=str)
+def test_a_film_without_groups_is_one(x264: dict[str, int], tmp_path: Path) -> None:
+    found = parts(encode(tmp_path / "film.mp4", **x264))
+    assert [is_last for _, is_last in found] == [False] * 5 + [True]
+
+
+def test_a_stream_whose_parameters_change_has_no_groups_after(tmp_path: Path) -> None:
+    """Of two films in one, the second brings its own set in its first packet."""
+    films = [encode(tmp_path / f"{refs}.h264", ref=refs, bframes=0) for refs in (2, 5)]
+    joint = tmp_path / "joint.h264"
+    joint.write_bytes(b"".join(film.read_bytes() for film in films))
+    path = tmp_path / "film.mkv"
+    with av.open(str(joint)) as source, av.open(str(path), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for n, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            packet.pts = packet.dts = None
+            packet.pts = packet.dts = n
+            packet.stream = stream
+            copy.mux(packet)
+    assert [count for count, is_last in parts(path) if is_last][:-1] == [12] * 7
+    assert seen(path, 2) == seen(path, 1)
+
+
+def decoders() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("decode")]
+
+
+def test_who_stops_looking_leaves_no_thread(tmp_path: Path) -> None:
+    with opened(encode(tmp_path / "film.mp4")) as film:
+        frames = reduced(film)
+        next(frames)
+        assert decoders()
+        frames.close()  # type: ignore[attr-defined]
+        assert not decoders()
+
+
+@pytest.mark.parametrize("damage", [lambda n: 0, lambda n: 255 - n], ids=["zeros", "inverse"])
+def test_a_damaged_film_fails_or_is_seen_as_by_one_decoder(
+    damage: Callable[[int], int], tmp_path: Path
+) -> None:
+    whole = encode(tmp_path / "film.mp4")
+    for at in range(5, 95, 10):
+        data = bytearray(whole.read_bytes())
+        start = len(data) * at // 100
+        data[start : start + 400] = bytes(damage(n) for n in data[start : start + 400])
+        (tmp_path / "hurt.mp4").write_bytes(data)
+        results = []
+        for threads in (1, 2):
+            try:
+                results.append([frame[:3] for frame in seen(tmp_path / "hurt.mp4", threads)])
+            except MediaError as error:
+                results.append(str(error))
+        assert results[0] == results[1]

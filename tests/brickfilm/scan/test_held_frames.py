@@ -1,0 +1,48 @@
+"""Which frames are new drawings is found to the frame, whatever the codec makes of held ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brickfilm.media import opened
+from brickfilm.scan.analyzer import observe, unpacked
+from brickfilm.scan.held_frames import Drawings, border, new_drawings
+from tests.brickfilm.conftest import Drawn
+from tests.brickworld import BrickFilm
+from tests.kit.ask_stage import video_of
+
+
+def found(path: Path) -> list[bool]:
+    with opened(path) as film:
+        answers = observe(film, video_of(path), [Drawings()])
+    return list(new_drawings(unpacked(answers[Drawings().digest])))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"holds": (2, 3)}, {"holds": (4,), "held_noise": 3.0}, {"holds": (3,), "vfr": "drop-third"}],
+    ids=str,
+)
+def test_held_frames_are_told_from_new_ones(settings: dict[str, object], tmp_path: Path) -> None:
+    film = BrickFilm(seed=4, length=5, size=(320, 180), camera="static", **settings)  # type: ignore[arg-type]
+    truth = film.render(tmp_path / "film.mp4", crf=26)
+    assert found(tmp_path / "film.mp4") == list(truth.new_drawing)
+
+
+def test_on_ones_every_frame_is_new(plain: Drawn) -> None:
+    assert all(found(plain.video.path))
+
+
+def test_the_border_lies_between_noise_and_movement() -> None:
+    rng = np.random.default_rng(1)
+    noise, moved = rng.uniform(2, 6, 200), rng.uniform(14, 90, 100)
+    assert 6 < border(np.concatenate([noise, moved]).astype(np.float32)) < 14
+
+
+def test_without_two_kinds_of_difference_nothing_is_held() -> None:
+    rng = np.random.default_rng(1)
+    assert border(rng.uniform(3, 90, 400).astype(np.float32)) < 1
+    assert border(np.zeros(0, np.float32)) < 1

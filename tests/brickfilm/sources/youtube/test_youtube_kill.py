@@ -1,0 +1,111 @@
+"""kill -9 in the middle of ten downloads, twenty times: nothing lost, nothing fetched twice.
+
+Every kill lands while bytes flow, and after each of them the same command goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from brickfilm.sources.youtube.ytdlp import BLOCK_BYTES
+from tests.kit.footage import film_bytes
+from tests.kit.servers.films import FilmSite, film_site
+from tests.kit.youtube import fetch, films, tube
+
+pytestmark = pytest.mark.slow
+
+KILLS = 20
+FILMS = 10
+SPEED = 400_000
+"""Bytes a second of one film, so that a film of 1 MB flows for two and a half."""
+CHILD = """
+import sys
+from pathlib import Path
+from tests.kit.youtube import fetch, tube
+work, *entries = sys.argv[1:]
+fetch(Path(work), tube(entries, max_height=144))
+"""
+
+
+@pytest.fixture
+def site() -> Iterator[FilmSite]:
+    with film_site() as site:
+        for n in range(FILMS):
+            body = film_bytes(n, width=256, height=144, frames=48, crf=1)
+            site.add(f"film{n}", body, speed=SPEED)
+        yield site
+
+
+def entries(site: FilmSite) -> list[str]:
+    """Half of them as pages, half as plain files."""
+    return [site.page(name) if n % 2 else site.file(name) for n, name in enumerate(site.films)]
+
+
+def start(work: Path, site: FilmSite) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-c", CHILD, str(work), *entries(site)]
+    return subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+
+
+def on_disk(work: Path, name: str) -> tuple[int, bool]:
+    """Bytes of a film in its `.part` file, and whether it is whole."""
+    found = [p for p in work.glob(f"sources/*{name}[-.]*") if p.suffix != ".json"]
+    parts = [path.stat().st_size for path in found if path.suffix == ".part"]
+    return max(parts, default=0), any(path.suffix == ".mp4" for path in found)
+
+
+def kill_while_bytes_flow(
+    child: subprocess.Popen[bytes], site: FilmSite, after: int, deadline: float = 60.0
+) -> bool:
+    """Kill once an answer has brought `after` bytes; False where the child ended before."""
+    until = time.monotonic() + deadline
+    while time.monotonic() < until:
+        if any(sent >= after for _, sent in list(site.flowing.values())):
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            return True
+        if child.poll() is not None:
+            return False
+        time.sleep(0.002)
+    raise AssertionError("no bytes came")
+
+
+def test_twenty_kills_lose_nothing_and_fetch_nothing_twice(tmp_path: Path, site: FilmSite) -> None:
+    rng = random.Random(3)
+    resumed = 0
+    for _ in range(KILLS):
+        before = {name: on_disk(tmp_path, name) for name in site.films}
+        site.hits.clear()
+        child = start(tmp_path, site)
+        assert kill_while_bytes_flow(child, site, after=rng.randrange(30_000, 300_000))
+        check_requests(site, before)
+        resumed += any(hit.start for hit in site.hits)
+        while site.flowing:  # the site notices that nobody listens
+            time.sleep(0.01)
+    before = {name: on_disk(tmp_path, name) for name in site.films}
+    site.hits.clear()
+    whole = films(fetch(tmp_path, tube(entries(site), max_height=144)))
+    check_requests(site, before)
+    assert [(tmp_path / film.path).read_bytes() for film in whole] == [
+        site.films[film.source_id.split("/")[-1].removesuffix(".mp4")].body for film in whole
+    ]
+    assert len(whole) == FILMS
+    assert resumed > KILLS / 2  # or the checks above would have had little to check
+    assert not list(tmp_path.glob("sources/*.part"))
+
+
+def check_requests(site: FilmSite, before: dict[str, tuple[int, bool]]) -> None:
+    """What was whole is not asked for; the rest from where its `.part` file ended."""
+    for name, (size, whole) in before.items():
+        starts = [hit.start for hit in site.asked(name)]
+        assert not (whole and starts), f"{name} was whole, and asked for again"
+        assert all(start >= size - BLOCK_BYTES for start in starts), (name, size, starts)

@@ -1,0 +1,31 @@
+"""A brick film drawn from nothing but a seed: the demo, and the truth behind tests and benchmarks.
+
+truth = BrickFilm(seed=7, holds=(3, 4), speed="fast").render("film.mp4")
+truth.cuts             # where a shot detector should cut, to the frame
+truth.new_drawing      # which frames a cadence measure should call new
+"""
+
+from __future__ import annotations
+
+from tests.brickworld.barcode import read_barcode
+from tests.brickworld.choices import CAMERAS, LIGHTINGS, PALETTES, SCENES, SPEEDS, VFR
+from tests.brickworld.demo import demo_film, write_demo
+from tests.brickworld.film import BrickFilm
+from tests.brickworld.script import Shot
+from tests.brickworld.truth import ShotTruth, Truth
+
+__all__ = [
+    "CAMERAS",
+    "LIGHTINGS",
+    "PALETTES",
+    "SCENES",
+    "SPEEDS",
+    "VFR",
+    "BrickFilm",
+    "Shot",
+    "ShotTruth",
+    "Truth",
+    "demo_film",
+    "read_barcode",
+    "write_demo",
+]

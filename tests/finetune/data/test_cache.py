@@ -1,0 +1,232 @@
+"""The cache: exact for any window, resumable, verified, and only of the recipe's encoders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import HfApi
+
+from finetune.config import Recipe
+from finetune.data import media
+from finetune.data.cache import build_cache, verify
+from finetune.data.cache_layout import held_clips, index_folder, open_store
+from finetune.data.encoders import load_text, load_vae
+from finetune.data.index import Index
+from finetune.data.loader import Loading
+from finetune.data.sampler import Order, Position, Sampler
+from finetune.data.shards import Shards, ShardWriter, stored_keys, write_index
+from finetune.errors import CacheError, ConfigError
+from tests.finetune.conftest import MakeRecipe
+from tests.kit.servers.hub import HubServer
+from tests.kit.toy_clips import Toy, encoded, write_dataset
+
+
+def orders(recipe: Recipe, count: int) -> list[Order]:
+    index = Index.open(index_folder(recipe))
+    sampler = Sampler(index, recipe, np.ones(len(index), dtype=bool), recipe.seed)
+    return list(islice(sampler.orders(Position()), count))
+
+
+def loading(recipe: Recipe) -> Loading:
+    folder = index_folder(recipe)
+    return Loading(folder, recipe, Index.open(folder))
+
+
+def test_cached_windows_are_those_of_the_pixels(make_recipe: MakeRecipe) -> None:
+    cached, pixels = make_recipe(), make_recipe(source="pixels")
+    made = build_cache(cached)
+    assert (made.clips, made.captions, made.bad) == (6, 6, [])
+    index, cpu = Index.open(index_folder(cached)), torch.device("cpu")
+    vae, text = load_vae(cached, cpu), load_text(cached, index, cpu)
+    for order in orders(cached, 3):
+        ours, theirs = loading(cached)(order), loading(pixels)(order)
+        for mine, other in zip(ours.samples, theirs.samples, strict=True):
+            mean, std = vae.encode_moments(other.pixels)
+            torch.testing.assert_close(mine.mean, mean, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(mine.std, std, rtol=1e-5, atol=1e-6)
+            states, mask, _ = text.encode([other.caption])
+            torch.testing.assert_close(mine.states, states[0][mask[0]])
+            assert mine.fps == other.fps == 12.0
+
+
+def test_a_second_call_encodes_only_what_is_missing(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    build_cache(recipe)
+    again = build_cache(recipe)
+    assert (again.clips, again.captions) == (0, 0)
+    shard = next(Path(recipe.cache).rglob("144x256/*.safetensors"))
+    shard.unlink()
+    assert build_cache(recipe).clips == 6
+    assert verify(recipe) == 12
+
+
+@pytest.mark.slow
+def test_several_processes_make_the_same_cache(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    one, two = make_recipe(), make_recipe(cache=str(tmp_path / "other"))
+    build_cache(one)
+    assert build_cache(two, processes=2).clips == 6
+    for order in orders(one, 3):
+        for a, b in zip(loading(one)(order).samples, loading(two)(order).samples, strict=True):
+            # to float32's rounding: a worker may sum with another number of threads
+            torch.testing.assert_close(a.mean, b.mean, rtol=0, atol=1e-6)
+
+
+def test_a_clip_that_does_not_decode_is_skipped_and_counted(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    clips = [Toy(), Toy(media=b"no film at all"), Toy(frames=20), Toy(frames=20)]
+    folder = write_dataset(tmp_path / "set", clips)
+    recipe = make_recipe(dataset=str(folder))
+    made = build_cache(recipe)
+    assert made.clips == 3
+    assert len(made.bad) == 1 and "does not decode" in made.bad[0]
+    index = Index.open(index_folder(recipe))
+    assert held_clips(index, recipe).tolist() == [True, False, True, True]
+    batch = loading(make_recipe(dataset=str(folder), source="pixels"))(
+        Order(orders(recipe, 1)[0].slot, (1, 2), (7, 8), Position())
+    )
+    assert (len(batch), batch.seeds, len(batch.skipped)) == (1, (8,), 1)
+
+
+def test_media_that_are_not_there_are_skipped_and_named(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    folder = write_dataset(tmp_path / "set", [Toy(), Toy(path="gone.mp4"), Toy(path="here.mp4")])
+    (folder / "clips" / "here.mp4").write_bytes(encoded(2, 20, 144, 256))
+    recipe = make_recipe(dataset=str(folder))
+    made = build_cache(recipe)
+    assert made.clips == 2
+    (bad,) = made.bad
+    assert "cannot be read" in bad and "gone.mp4" in bad
+    order = Order(orders(recipe, 1)[0].slot, (1, 2), (7, 8), Position())
+    pixels = loading(make_recipe(dataset=str(folder), source="pixels"))
+    batch = pixels(order)
+    assert (len(batch), batch.seeds) == (1, (8,)) and "gone.mp4" in batch.skipped[0]
+    media._row_group.cache_clear()
+    table = folder / "clips" / "train-0.parquet"
+    table.write_bytes(table.read_bytes()[:-9])
+    assert len(pixels(order).skipped) == 2
+
+
+def test_media_on_the_hub_are_fetched_once(
+    make_recipe: MakeRecipe, tmp_path: Path, hub: HubServer
+) -> None:
+    repo = {"repo_id": "maker/films", "repo_type": "dataset"}
+    HfApi().create_repo(**repo)
+    HfApi().upload_file(path_or_fileobj=encoded(0, 20, 144, 256), path_in_repo="0.mp4", **repo)
+    places = "maker/films/0.mp4", "maker/films@main/0.mp4", "maker/films/1.mp4"
+    clips = [Toy(path=f"hf://datasets/{place}", frames=20 - n) for n, place in enumerate(places)]
+    recipe = make_recipe(dataset=str(write_dataset(tmp_path / "set", clips)))
+    made = build_cache(recipe)
+    assert made.clips == 2
+    assert ["1.mp4" in why for why in made.bad] == [True]
+    assert hub.count("GET /cdn/") == 1
+
+
+def test_a_damaged_shard_is_named(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    build_cache(recipe)
+    shard = next(Path(recipe.cache).rglob("144x256/*.safetensors"))
+    whole = bytearray(shard.read_bytes())
+    whole[-100] ^= 1
+    shard.write_bytes(whole)
+    with pytest.raises(CacheError, match=shard.name):
+        verify(recipe)
+    skipped = [why for order in orders(recipe, 3) for why in loading(recipe)(order).skipped]
+    assert all("damaged" in why for why in skipped)
+    shard.write_bytes(whole[:5000])
+    with pytest.raises(CacheError, match="is damaged"):
+        verify(recipe)
+
+
+def test_a_cache_of_another_vae_is_refused(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    build_cache(recipe)
+    with pytest.raises(CacheError, match=r"of 'other/vae', it holds those of tiny-random"):
+        open_store(Path(recipe.cache), "latents", "other/vae", "144x256")
+    with pytest.raises(CacheError, match="holds none"):
+        open_store(Path(recipe.cache) / "nowhere", "latents", "tiny-random", "144x256")
+
+
+def test_a_caption_over_the_limit_is_cut_and_counted_or_refused(
+    make_recipe: MakeRecipe,
+) -> None:
+    recipe = make_recipe(text_tokens=3)
+    assert build_cache(recipe).cut == 6
+    with pytest.raises(ConfigError, match="tokens over 4"):
+        build_cache(make_recipe(text_tokens=4, long_text="error"))
+
+
+def test_a_store_reads_the_rows_asked_for(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path, "000", limit=1)
+    values = {digit * 64: torch.randn(5, 2) for digit in "3f"}
+    for key, tensor in values.items():
+        writer.add(key, {"mean": tensor})
+    write_index(tmp_path, {"encoder": "e"})
+    for key, tensor in values.items():
+        rows = np.array([0, 4, 4])
+        assert torch.equal(Shards(tmp_path).read(key, ["mean"], rows)["mean"], tensor[[0, 4, 4]])
+    with pytest.raises(CacheError, match="has no 999999999999"):
+        Shards(tmp_path).read("9" * 64, ["mean"])
+
+
+def test_an_index_holds_when_shards_come_and_go_after_it(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cache" / "latents-0" / "144x256"
+
+    def write(digit: str, writer: str) -> None:
+        shard = ShardWriter(folder, writer)
+        shard.add(digit * 64, {"mean": torch.ones(1, 2), "std": torch.ones(1, 2)})
+        shard.close()
+
+    write("3", "001")
+    write("f", "001")
+    write_index(folder, {"encoder": "e"})
+    write("5", "000")  # a build that is killed before it writes an index
+    held = Shards(folder)
+    assert held.read("f" * 64, ["mean", "std"])["mean"].tolist() == [[1.0, 1.0]]
+    assert verify(make_recipe()) == 3
+    assert Shards(folder).read("5" * 64, ["mean", "std"])["mean"].tolist() == [[1.0, 1.0]]
+    (gone,) = [shard for key, shard in stored_keys(folder) if key[0] == "f"]
+    gone.unlink()
+    write("7", "001")  # takes no name that the index knows
+    with pytest.raises(CacheError, match=f"{gone.name} is damaged"):
+        Shards(folder).read("f" * 64, ["mean"])
+
+
+def test_two_writers_of_one_name_keep_what_both_wrote(tmp_path: Path) -> None:
+    writers = [ShardWriter(tmp_path, "000") for _ in range(2)]
+    for writer, digit in zip(writers, "3f", strict=True):
+        writer.add(digit * 64, {"mean": torch.ones(1, 2)})
+    for writer in writers:
+        writer.close()
+    assert sorted(key[0] for key, _ in stored_keys(tmp_path)) == ["3", "f"]
+
+
+def test_what_a_killed_process_left_is_swept_when_it_is_old(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    build_cache(recipe)
+    (store,) = Path(recipe.cache).glob("latents-*/144x256")
+    old, new = store / "000-1.safetensors.7.tmp", store / "000-2.safetensors.8.tmp"
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    build_cache(recipe)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_two_encodings_of_one_name_are_named(make_recipe: MakeRecipe) -> None:
+    """The weights behind a name may change; a cache must not mix what they made."""
+    recipe = make_recipe()
+    build_cache(recipe)
+    (one,) = Path(recipe.cache).glob("latents-*")
+    shutil.copytree(one, one.with_name("latents-0123"))
+    with pytest.raises(CacheError, match=r"144x256 of more than one 'tiny-random'.*latents-0123"):
+        held_clips(Index.open(index_folder(recipe)), recipe)

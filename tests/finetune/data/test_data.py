@@ -1,0 +1,197 @@
+"""Windows, crops, the index, the sampler: exact numbers on small cases."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from finetune.config import Bucket, Recipe
+from finetune.data.bucket_coverage import survival
+from finetune.data.buckets import assign
+from finetune.data.index import Index, build_index, write_index
+from finetune.data.readers import Row, find_files, read_rows
+from finetune.data.sampler import Order, Position, Sampler
+from finetune.data.windows import fill, seen_fps, window
+from finetune.errors import DataError
+from tests.finetune.conftest import MakeRecipe
+from tests.kit.toy_clips import Toy, encoded, write_dataset
+
+
+def rows(count: int, *, frames: int = 40, height: int = 144, width: int = 256) -> list[Row]:
+    return [
+        Row(
+            sha256=hashlib.sha256(str(n).encode()).digest(),
+            caption=f"caption {n}",
+            frames=frames,
+            fps=Fraction(24),
+            height=height,
+            width=width,
+            file="somewhere.parquet",
+            group=0,
+            place=n,
+        )
+        for n in range(count)
+    ]
+
+
+def sampler_of(index: Index, recipe: Recipe, seed: int = 0) -> Sampler:
+    return Sampler(index, recipe, np.ones(len(index), dtype=bool), seed)
+
+
+def test_a_window_spans_frames_times_interval_with_its_ends() -> None:
+    assert window(129, 32, 4, 0.0)[[0, -1]].tolist() == [0, 127]
+    assert window(129, 32, 4, 0.999)[[0, -1]].tolist() == [1, 128]
+    assert window(200, 4, 2, 0.0).tolist() == [0, 2, 4, 7]  # linspace 0..7, truncated
+    assert window(1, 1, 1, 0.7).tolist() == [0]
+
+
+def test_the_model_is_told_the_rate_of_the_frames_it_sees() -> None:
+    fps = Fraction(24000, 1001)
+    assert seen_fps(fps, 4, frames=32, told="seen") == float(fps) / 4
+    assert seen_fps(fps, 4, frames=32, told="source") == float(fps)
+    assert seen_fps(fps, 4, frames=1, told="seen") == 120.0
+
+
+def test_filling_covers_the_size_and_crops_the_centre() -> None:
+    frames = torch.zeros(1, 3, 10, 30, dtype=torch.uint8)
+    frames[..., 10:20] = 255  # the middle third
+    filled = fill(frames, 10, 10)
+    assert filled.shape == (1, 3, 10, 10)
+    assert filled.min() == 1.0
+    assert fill(frames, 20, 20).shape == (1, 3, 20, 20)
+
+
+def test_keep_sends_a_clip_on_to_the_next_smaller_bucket() -> None:
+    buckets = (
+        Bucket(resolution="144p", frames=16, batch=1, keep=0.5),
+        Bucket(resolution="144p", frames=8, batch=1),
+    )
+    clips = (np.full(2, 100), np.full(2, 144), np.full(2, 256))
+    chance = np.array([[0.4, 0.6], [0.0, 0.0]])
+    found = assign(*clips, buckets, interval=1, chance=chance)
+    assert (found // 17).tolist() == [0, 1]
+
+
+def test_the_index_gives_back_what_was_written(tmp_path: Path) -> None:
+    written = rows(50)
+    index = write_index(written, tmp_path)
+    assert [index.row(n) for n in range(50)] == written
+    changed = [*written[:-1], rows(51)[-1]]
+    assert write_index(changed, tmp_path / "b").fingerprint != index.fingerprint
+
+
+def test_an_open_index_stays_as_it_is_when_another_is_written(tmp_path: Path) -> None:
+    written = rows(50)
+    index = write_index(written, tmp_path)
+    assert len(write_index(rows(2, height=288), tmp_path)) == 2
+    assert [index.row(n) for n in range(50)] == written
+    with pytest.raises(DataError, match="not one has a caption"):
+        write_index([], tmp_path)
+    assert len(Index.open(tmp_path)) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips.npy", "index.json", "strings.bin"]
+
+
+def test_a_dataset_folder_is_read_without_its_test_split(toy_dataset: Path, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "set", [Toy(frames=5), Toy(frames=6, caption=None)])
+    write_dataset(folder, [Toy(frames=7)], name="test-0")
+    index = build_index(str(folder), tmp_path / "index")
+    assert index.clips["frames"].tolist() == [5]
+    assert index.uncaptioned == 1
+
+
+def test_a_dataset_without_captions_is_an_error(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "set", [Toy(frames=3, caption=None)])
+    with pytest.raises(DataError, match="not one has a caption"):
+        build_index(str(folder), tmp_path / "index")
+
+
+def test_a_missing_dataset_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="make demo"):
+        build_index("work/elsewhere/demo/dataset", tmp_path)
+
+
+def test_a_csv_without_rates_asks_the_media(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(encoded(0, 9, 144, 256))
+    with (tmp_path / "set.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["path", "text", "num_frames", "height", "width", "fps"])
+        writer.writeheader()
+        writer.writerow({"path": "a.mp4", "text": "a plate", "num_frames": 9, "fps": ""})
+    (row,) = read_rows(find_files(str(tmp_path / "set.csv")))
+    assert (row.frames, row.fps, row.height, row.width) == (9, 24, 144, 256)
+
+
+def test_a_row_that_cannot_be_read_is_left_out_named_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make_recipe: MakeRecipe
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(encoded(0, 9, 144, 256))
+    (tmp_path / "no.mp4").write_bytes(b"no film at all")
+    rows = ["a.mp4,9,144,256,24", "gone.mp4,9,144,256,24", "a.mp4,nine,144,256,24", "no.mp4,,,,"]
+    lines = [line.replace(",", ",a plate,", 1) for line in rows]
+    head = "path,text,num_frames,height,width,fps"
+    (tmp_path / "set.csv").write_text("\n".join([head, *lines, "", ",,,,,"]))
+    index = build_index(str(tmp_path / "set.csv"), tmp_path / "index")
+    assert (len(index), index.uncaptioned, index.unreadable) == (1, 0, 4)
+    for told in ("gone.mp4, line 3 of", "a.mp4, line 4 of", "no.mp4, line 5 of"):
+        assert told in caplog.text
+    recipe = make_recipe(frame_interval=1)
+    assert survival(index, recipe).dropped == {"cannot be read": 4}
+
+
+def test_a_table_that_is_damaged_is_named(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path, [Toy(frames=3)])
+    table = folder / "clips" / "train-0.parquet"
+    table.write_bytes(table.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"train-0\.parquet cannot be read .*fetch it again"):
+        list(read_rows(find_files(str(folder))))
+
+
+def test_every_clip_comes_once_a_pass(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    index = write_index(rows(10), tmp_path)
+    drawn = [
+        clip
+        for order in islice(sampler_of(index, make_recipe()).orders(Position()), 5)
+        for clip in order.clips
+    ]
+    assert sorted(drawn) == list(range(10))
+
+
+def _drawn(orders: list[Order]) -> list[tuple[int, int]]:
+    return [pair for order in orders for pair in zip(order.clips, order.seeds, strict=True)]
+
+
+def test_position_counts_samples_so_ranks_may_change(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    sampler = sampler_of(write_index(rows(11), tmp_path), make_recipe())
+    alone = list(islice(sampler.orders(Position()), 6))
+    together = [list(islice(sampler.orders(Position(), rank=r, world=2), 1)) for r in (0, 1)]
+    assert _drawn(together[0] + together[1]) == _drawn(alone[:2])
+    assert together[0][0].position == alone[1].position
+    rest = list(islice(sampler.orders(together[0][0].position), 4))
+    assert _drawn(rest) == _drawn(alone[2:])
+
+
+def test_slots_take_turns_by_their_size(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    wide, tall = rows(30), rows(10, height=256, width=144)
+    index = write_index(wide + tall, tmp_path)
+    orders = list(islice(sampler_of(index, make_recipe()).orders(Position()), 20))
+    assert sum(order.slot.ratio == "1.78" for order in orders) == 5
+
+
+def test_a_bucket_without_clips_is_refused_with_the_table(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    index = write_index(rows(3, frames=16) + rows(2, height=60, width=100), tmp_path)
+    kept = survival(index, make_recipe())
+    assert kept.buckets == {"144p x 4": 3}
+    assert kept.dropped == {"under 80 % of the bucket's pixels": 2}
+    long = make_recipe(buckets=(Bucket(resolution="144p", frames=16, batch=1),))
+    with pytest.raises(DataError, match=r"(?s)no clip for bucket 144p x 16.*too short"):
+        survival(index, long)

@@ -1,0 +1,58 @@
+"""A Space holds what it needs, and refers to nothing outside."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from finetune.demo.space import REQUIREMENTS, export_space
+from finetune.errors import SamplingError
+from tests.kit import ROOT
+
+
+def card_of(space: Path) -> dict[str, object]:
+    told: dict[str, object] = yaml.safe_load((space / "README.md").read_text().split("---")[1])
+    return told
+
+
+def test_a_model_of_the_hub_is_named(tmp_path: Path) -> None:
+    export_space(tmp_path / "space", "maker/bricks")
+    names = {path.name for path in (tmp_path / "space").iterdir()}
+    assert names == {"app.py", "requirements.txt", "README.md", "finetune"}
+    assert "from_pretrained('maker/bricks')" in (tmp_path / "space" / "app.py").read_text()
+    card = card_of(tmp_path / "space")
+    assert (card["sdk"], card["app_file"]) == ("gradio", "app.py")
+    assert card["models"] == ["maker/bricks"]
+
+
+def test_a_model_of_this_machine_travels_along(toy_model: Path, tmp_path: Path) -> None:
+    export_space(tmp_path / "space", str(toy_model))
+    copied = tmp_path / "space" / "model"
+    theirs = {path.relative_to(toy_model) for path in toy_model.rglob("*")}
+    assert {path.relative_to(copied) for path in copied.rglob("*")} == theirs
+    written = [p for p in (tmp_path / "space").rglob("*") if p.suffix in (".py", ".md", ".txt")]
+    assert not [p for p in written if str(toy_model) in p.read_text()]
+    assert "models" not in card_of(tmp_path / "space")
+
+
+def test_what_a_space_needs_is_what_the_package_states() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    stated = {*project["dependencies"], *extras["finetune"], *extras["demo"]}
+    assert set(REQUIREMENTS.split()) <= stated
+
+
+def test_what_cannot_be_exported(toy_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "run" / "step-00000010").mkdir(parents=True)
+    with pytest.raises(SamplingError, match=r"is no release, .*--dry-run, and name that folder"):
+        export_space(tmp_path / "space", str(tmp_path / "run"))
+    with pytest.raises(SamplingError, match="nor a Hub id"):
+        export_space(tmp_path / "space", "bricks")
+    with pytest.raises(SamplingError, match="not empty: name a new folder"):
+        export_space(tmp_path, "maker/bricks")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SamplingError, match="cannot be written"):
+        export_space(tmp_path / "file" / "deeper", "maker/bricks")

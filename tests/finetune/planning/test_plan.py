@@ -1,0 +1,147 @@
+"""The plan counts what the network really is, and says what fits."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from finetune.__main__ import main
+from finetune.config import Bucket, Network, load_recipe
+from finetune.data.bucket_coverage import Survival
+from finetune.engines.distributed import choose_device, ranks
+from finetune.errors import ConfigError, EngineError
+from finetune.models.stdit2.config import STDiT2Config
+from finetune.models.stdit2.network import STDiT2
+from finetune.planning.cost import GPUS, WITH_KERNELS, cost, memory_gib, parameters, this_cpu
+from finetune.planning.plan import Data, plan, shares, what_fits
+from tests.finetune.conftest import MakeRecipe
+
+
+@pytest.mark.parametrize("depth", [1, 28])
+def test_parameters_are_those_of_the_network(depth: int) -> None:
+    with torch.device("meta"):
+        model = STDiT2(STDiT2Config(depth=depth))
+    counted = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert parameters(Network(depth=depth)) == counted
+
+
+def test_a_clip_costs_what_was_measured(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(network=Network())
+    found = cost(Bucket(resolution="360p", frames=32, batch=8), recipe)
+    assert found.tokens == 32 * 23 * 40
+    assert found.tflop == pytest.approx(130.4, rel=0.02)
+
+
+def test_the_plan_names_what_fits(make_recipe: MakeRecipe) -> None:
+    big = make_recipe(
+        dataset="not/here",
+        network=Network(),
+        compile=True,
+        buckets=(Bucket(resolution="360p", frames=32, batch=8, micro=4),),
+    )
+    with pytest.raises(EngineError, match="micro = 2 fits"):
+        plan(big, gpu="h200", gpus=1)
+    with pytest.raises(EngineError, match="micro = 1 with recompute = 18 fits"):
+        plan(big, gpu="a100-40", gpus=1)
+    with pytest.raises(EngineError, match="no GPU 'h1000'"):
+        plan(big, gpu="h1000", gpus=1)
+
+
+def test_a_network_that_cannot_be_is_refused(make_recipe: MakeRecipe) -> None:
+    with pytest.raises(ConfigError, match="hidden_size 50 must be a multiple of 12"):
+        plan(make_recipe(network=Network(hidden_size=50)))
+
+
+def test_memory_and_speed_are_those_measured_on_an_h200(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(network=Network(), compile=True)
+    for frames, peak, speed in ((32, 71.1, 3.08), (64, 126.7, 1.54)):
+        bucket = Bucket(resolution="360p", frames=frames, batch=8)
+        assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.03)
+        rate = GPUS["h200"].tflops * WITH_KERNELS.reached / cost(bucket, recipe).tflop
+        assert rate == pytest.approx(speed, rel=0.03)
+    for blocks, peak in ((17, 61.9), (True, 23.8)):
+        bucket = Bucket(resolution="360p", frames=64, batch=4, recompute=blocks)
+        assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.01)
+
+
+def test_buckets_take_turns_by_their_clips() -> None:
+    video = Bucket(resolution="360p", frames=32, batch=8)
+    image = Bucket(resolution="360p", frames=1, batch=256)
+    table = Survival({"360p x 32": 800, "360p x 1": 25_600}, {}, np.ones(1, dtype=bool))
+    assert shares((video, image), Data(table, 0)) == {video: 0.5, image: 0.5}
+    assert shares((video, image), None)[video] == pytest.approx(32 / 33)
+
+
+def test_a_dataset_that_is_here_is_counted(make_recipe: MakeRecipe) -> None:
+    told = plan(make_recipe(), gpu="h100", gpus=1)
+    assert "passes over the 6 usable ones" in told
+    moments, text = 8 * 6 * 20 * (144 * 256 // 64), 6 * 16 * 16
+    assert f"up to {4 * (moments + text) / 2**20:.1f} MiB for the 6 usable clips" in told
+    assert "144p x 4" in told.splitlines()[-1]
+
+
+def test_a_recipe_for_the_cpu_is_planned_for_this_one() -> None:
+    tiny = load_recipe("tiny/cpu", ["dataset=not/here"])
+    told = plan(tiny)
+    assert "1 x CPU with 2 threads" in told
+    assert "if it stays as busy as it is" in told
+    assert "GPU" not in told
+    assert "1 x H100 SXM" in plan(tiny, gpu="h100")
+    assert this_cpu(1).tflops > 0
+
+
+def test_samples_are_planned_as_they_are_drawn() -> None:
+    """Before the first step, and at each of six checkpoints; then one prompt at four guidances."""
+    stage = load_recipe("text2bricks/32f-stage1", ["dataset=not/here"])
+    assert f"samples          {7 * 8 + 4} rounds" in plan(stage)
+    assert "samples          8 rounds" in plan(stage, gpus=8)
+
+
+def test_want_of_memory_says_which_batch_fits(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket(resolution="360p", frames=32, batch=8, micro=4)
+    recipe = make_recipe(network=Network(), compile=True, buckets=(bucket,))
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 140 * 2**30))
+    with (
+        pytest.raises(EngineError, match=r"360p x 32: micro = 1 fits .*\(tried 9 GiB\)"),
+        ranks(recipe, cpu, partial(what_fits, recipe, cuda)),
+    ):
+        raise torch.OutOfMemoryError("tried 9 GiB")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 40 * 2**30))
+    assert "micro = 1 with recompute = 20 fits" in what_fits(recipe, cuda)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 8 * 2**30))
+    assert "take a larger GPU" in what_fits(recipe, cuda)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu_is_an_error_that_says_so(make_recipe: MakeRecipe) -> None:
+    with pytest.raises(EngineError, match="no GPU that torch can use"):
+        choose_device(make_recipe(device="cuda"))
+    assert choose_device(make_recipe(device="auto")).type == "cpu"
+
+
+def test_the_command_prints_a_plan_and_one_line_for_an_error(
+    tmp_path: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["nowhere.toml"])
+    assert left.value.code == 1
+    assert capsys.readouterr().err.startswith("error: no recipe 'nowhere.toml'")
+
+
+def test_the_help_names_every_gpu_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    told = capsys.readouterr().out
+    assert not [name for name in GPUS if name not in told]
+
+
+def test_encoders_in_the_step_count_in_memory(make_recipe: MakeRecipe) -> None:
+    bucket = Bucket(resolution="360p", frames=32, batch=8)
+    recipe = make_recipe(network=Network(), compile=True, source="pixels", text_encoder="t5")
+    assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(80.5, rel=0.03)

@@ -1,0 +1,151 @@
+"""Figures reach whoever listens, and nobody has to."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageSequence
+
+from finetune.config import Log, Recipe
+from finetune.data.media import write_video
+from finetune.errors import ConfigError
+from finetune.training import system_metrics as monitor
+from finetune.training.loggers import Video, open_logger
+from finetune.training.system_metrics import NoMonitor, monitor_for
+from finetune.validation.page import _training_loss
+from tests.finetune.conftest import MakeRecipe
+
+FIGURES = {"loss": 0.5, "clips_s": 2.0}
+MOVING = torch.arange(0, 250, 50, dtype=torch.uint8)[:, None, None, None].repeat(1, 3, 24, 32)
+
+
+def logged(recipe: Recipe) -> Path:
+    """Two steps and a video, given to the recipe's loggers; the run's folder."""
+    logger = open_logger(recipe, 0)
+    file = Path(recipe.out) / "moving.mp4"
+    write_video(file, MOVING, 4)
+    logger.log(1, FIGURES, {"sample/0": Video(file, MOVING, 4)})
+    logger.log(2, {**FIGURES, "loss": 0.25})
+    logger.close()
+    return Path(recipe.out)
+
+
+@pytest.mark.parametrize("name", ["none", "tensorboard"])
+def test_every_run_writes_a_line_a_step(make_recipe: MakeRecipe, name: str) -> None:
+    out = logged(make_recipe(log=Log(to=name)))
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["loss"]) for line in lines] == [(1, 0.5), (2, 0.25)]
+
+
+def test_steps_that_are_run_again_stand_once(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    logged(recipe)
+    logger = open_logger(recipe, 1)  # resumed after step 1
+    logger.log(2, FIGURES)
+    logger.close()
+    lines = (Path(recipe.out) / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["loss"] for line in lines] == [0.5, 0.5]
+
+
+def test_a_line_cut_short_is_dropped_and_a_loss_of_nan_left_out(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    file = logged(recipe) / "metrics.jsonl"
+    with file.open("ab") as stream:
+        stream.write(b'{"step": 3, "loss": NaN}\n7\n{"step": 4, "lo')
+    logger = open_logger(recipe, 3)
+    logger.log(4, FIGURES)
+    logger.close()
+    assert _training_loss(file) == [(1, 0.5), (2, 0.25), (4, 0.5)]
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [1, 2, 3, 4]
+
+
+def test_tensorboard_holds_the_figures(make_recipe: MakeRecipe) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = logged(make_recipe(log=Log(to="tensorboard")))
+    events = EventAccumulator(str(out / "tensorboard"))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(1, 0.5), (2, 0.25)]
+
+
+def test_tensorboard_shows_the_videos_moving(make_recipe: MakeRecipe) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(logged(make_recipe(log=Log(to="tensorboard"))) / "tensorboard"))
+    events.Reload()
+    (shown,) = events.Images("sample/0")
+    assert (shown.step, shown.width, shown.height) == (1, 32, 24)
+    with Image.open(io.BytesIO(shown.encoded_image_string)) as gif:
+        pictures = [frame.convert("RGB") for frame in ImageSequence.Iterator(gif)]
+        assert gif.info["duration"] == 250
+    greys = [picture.getpixel((0, 0)) for picture in pictures]
+    assert greys == [(value, value, value) for value in range(0, 250, 50)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("wandb"), reason="wandb is not installed")
+def test_wandb_takes_the_figures_offline(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    logged(make_recipe(log=Log(to="wandb", project="toy")))
+    (run,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"clips_s" in run.read_bytes()
+    (video,) = tmp_path.glob("wandb/offline-run-*/files/media/videos/sample/0_*.mp4")
+    assert video.read_bytes() == (tmp_path / "run" / "moving.mp4").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("trackio"), reason="trackio is not installed")
+def test_trackio_takes_the_figures_and_videos_here(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """In a process of its own: trackio reads TRACKIO_DIR as it is imported."""
+    recipe = make_recipe(log=Log(to="trackio", project="toy"))
+    script = "import sys, pickle; from tests.finetune.training.test_loggers import logged; "
+    script += "logged(pickle.load(sys.stdin.buffer))"
+    subprocess.run(
+        [sys.executable, "-c", script],
+        input=pickle.dumps(recipe),
+        env={**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio"), "HF_HUB_OFFLINE": "1"},
+        check=True,
+        timeout=120,
+    )
+    with closing(sqlite3.connect(tmp_path / "trackio" / "toy.db")) as base:
+        rows = base.execute("SELECT step, metrics FROM metrics ORDER BY step").fetchall()
+    assert [(step, json.loads(values)["loss"]) for step, values in rows] == [(1, 0.5), (2, 0.25)]
+    (video,) = (tmp_path / "trackio" / "media").rglob("*.mp4")
+    assert video.read_bytes() == (tmp_path / "run" / "moving.mp4").read_bytes()
+
+
+def test_a_logger_that_is_not_installed_is_named(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    with pytest.raises(ConfigError, match=r"'trackio'.*install it, or choose another"):
+        open_logger(make_recipe(log=Log(to="trackio")), 0)
+
+
+def test_a_machine_is_read_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psutil")
+    read = monitor_for(torch.device("cpu")).read()
+    assert {"cpu_percent", "disk_read_mib_s", "net_in_mib_s"} <= set(read)
+    assert not [name for name in read if name.startswith("gpu")]
+    monkeypatch.setattr(monitor, "_host", NoMonitor)
+    assert monitor_for(torch.device("cpu")).read() == {}
+
+
+def test_a_gpu_that_cannot_be_asked_says_nothing() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU that can be asked")
+    assert monitor._gpu(torch.device("cuda", 0)).read() == {}

@@ -1,0 +1,199 @@
+"""Runs as users start them, in processes of their own: killed, told to stop, and gone on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from finetune.config import load_recipe
+from finetune.data.cache import build_cache
+from finetune.training import checkpoint
+from tests.kit.ranks import free_port
+
+pytestmark = pytest.mark.slow
+STEPS = 60
+PATIENCE = 60  # seconds that a run may take to start or to stop
+RECIPE = """
+dataset = "{dataset}"
+out = "{folder}/run"
+cache = "{folder}/cache"
+steps = {steps}
+buckets = [{{ resolution = "144p", frames = 4, batch = 2 }}]
+frame_interval = 2
+vae = "tiny-random"
+text_encoder = "tiny-random"
+text_tokens = 16
+cache_dtype = "float32"
+workers = 0
+threads = 1
+device = "cpu"
+precision = "float32"
+network = {{ depth = 1, hidden_size = 48, num_heads = 2, caption_channels = 16 }}
+schedule = {{ kind = "constant", peak = 1e-3 }}
+checkpoints = {{ every = 1000 }}
+log = {{ to = "none" }}
+"""
+
+
+@pytest.fixture
+def recipe(toy_dataset: Path, tmp_path: Path) -> Path:
+    """A recipe's file, its cache built."""
+    file = tmp_path / "recipe.toml"
+    file.write_text(RECIPE.format(dataset=toy_dataset, folder=tmp_path, steps=STEPS))
+    build_cache(load_recipe(file))
+    return file
+
+
+@contextmanager
+def ranks(
+    recipe: Path, world: int, *arguments: str, **options: Any
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """`python -m finetune` in so many processes, as torchrun starts them; all end with the test."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "finetune", str(recipe), *arguments],
+            env={**os.environ, **({**place, "RANK": str(rank)} if world > 1 else {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        for rank in range(world)
+    ]
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def await_steps(out: Path, steps: int) -> None:
+    """Until the run has logged so many steps."""
+    file, end = out / "metrics.jsonl", time.monotonic() + PATIENCE
+    while not file.exists() or file.read_text().count("\n") < steps:
+        assert time.monotonic() < end, f"no {steps} steps within {PATIENCE} s"
+        time.sleep(0.05)
+
+
+def final(out: Path) -> dict[str, torch.Tensor]:
+    files = sorted(checkpoint.folder_of(out, STEPS).rglob("*.safetensors"))
+    return {f"{f.parent.name}/{n}": t for f in files for n, t in load_file(f).items()}
+
+
+def test_a_killed_rank_ends_the_others_with_a_readable_message(recipe: Path) -> None:
+    with ranks(recipe, 2, "steps=1000000") as (first, second):
+        await_steps(recipe.parent / "run", 3)
+        second.send_signal(signal.SIGKILL)
+        _, said = first.communicate(timeout=PATIENCE)
+        assert first.returncode == 1
+        (line,) = [text for text in said.splitlines() if text.startswith("error: ")]
+        assert "rank 0 lost a peer" in line
+        assert "--resume auto" in line
+        assert "Traceback" not in said
+
+
+def test_sigterm_to_one_rank_saves_and_ends_all_with_0(recipe: Path) -> None:
+    out = recipe.parent / "run"
+    with ranks(recipe, 2, "steps=1000000") as both:
+        await_steps(out, 3)
+        both[1].send_signal(signal.SIGTERM)
+        for process in both:
+            _, said = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, said
+    saved = checkpoint.newest(out)
+    assert saved is not None
+    assert checkpoint.check(saved)["step"] >= 3
+
+
+def test_sigterm_to_every_process_of_a_job_saves_and_ends_with_0(recipe: Path) -> None:
+    """As a scheduler sends it: to the loader's processes as well."""
+    out = recipe.parent / "run"
+    with ranks(recipe, 1, "steps=1000000", "workers=2", start_new_session=True) as (process,):
+        await_steps(out, 3)
+        os.killpg(process.pid, signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, said
+    assert checkpoint.newest(out) is not None
+
+
+@contextmanager
+def caching(recipe: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """`python -m finetune.data.cache` into an empty folder, and the two processes that it starts."""
+    command = [
+        sys.executable,
+        "-m",
+        "finetune.data.cache",
+        str(recipe),
+        f"cache={recipe.parent}/new",
+    ]
+    process = subprocess.Popen([*command, "--processes", "2"], stderr=subprocess.PIPE, text=True)
+    try:
+        end, workers = time.monotonic() + PATIENCE, list[int]()
+        while len(workers) < 2:
+            assert time.monotonic() < end, "no two processes"
+            time.sleep(0.05)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            workers = [int(pid) for pid in children if "spawn_main" in command_of(int(pid))]
+        yield process, workers
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def command_of(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""
+
+
+def test_a_cache_whose_process_is_killed_says_so(recipe: Path) -> None:
+    with caching(recipe) as (process, workers):
+        os.kill(workers[0], signal.SIGKILL)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        (line,) = [text for text in said.splitlines() if text.startswith("error: ")]
+        assert "a process was killed" in line
+        assert "with fewer than --processes 2" in line
+        assert "Traceback" not in said
+
+
+def test_the_processes_of_a_cache_end_with_it(recipe: Path) -> None:
+    with caching(recipe) as (process, workers):
+        process.kill()
+        end = time.monotonic() + PATIENCE
+        while any("spawn_main" in command_of(pid) for pid in workers):
+            assert time.monotonic() < end, "orphans"
+            time.sleep(0.1)
+
+
+def test_a_run_that_a_fresh_process_goes_on_with_is_the_uninterrupted_one(recipe: Path) -> None:
+    whole, begun = recipe.parent / "whole", recipe.parent / "run"
+    with ranks(recipe, 1, f"out={whole}") as (process,):
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, said
+    with ranks(recipe, 1) as (process,):
+        await_steps(begun, 2)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+    saved = checkpoint.newest(begun)
+    assert saved is not None
+    assert checkpoint.check(saved)["step"] < STEPS
+    with ranks(recipe, 1, "--resume", "auto") as (process,):
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, said
+    expected, found = final(whole), final(begun)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())

@@ -1,0 +1,127 @@
+"""Clips without a film, and builds of nothing but captions, for the tests of captions."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+
+from brickfilm.engine.executors import LocalExecutor
+from brickfilm.engine.ledger import Ledger
+from brickfilm.engine.pipeline import Pipeline
+from brickfilm.engine.run import Run
+from brickfilm.engine.stage import Answer, Stage
+from brickfilm.records import Clip, Image, Listing, Span, Still, Video
+
+AT = (0.2, 0.5, 0.8)
+
+
+@lru_cache(maxsize=4096)
+def picture(number: int) -> bytes:
+    """A little JPEG like no other number's: its bits are drawn as black and white blocks."""
+    small = PIL.Image.new("L", (8, 4))
+    small.putdata([255 * (number >> bit & 1) for bit in range(32)])
+    out = io.BytesIO()
+    small.resize((32, 16), PIL.Image.Resampling.NEAREST).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Album:
+    """A source of `count` clips with stills, and an image each where asked."""
+
+    count: int
+    work: Path
+
+    def items(self) -> Iterator[Listing]:
+        (self.work / "stills").mkdir(parents=True, exist_ok=True)
+        return (Listing(source_id=f"film{n}") for n in range(self.count))
+
+    def stages(self) -> tuple[Stage[Any, Any], ...]:
+        return (Open(str(self.work)),)
+
+
+@dataclass(frozen=True)
+class Open(Stage[Listing, Clip]):
+    """A listing becomes a clip whose stills lie in the work folder."""
+
+    work: str
+    takes = (Listing,)
+    makes = (Clip,)
+    gives = ("stills", "path")
+
+    def apply(self, item: Listing, answer: Answer) -> Iterable[Clip]:
+        yield clip(int(item.source_id.removeprefix("film")), Path(self.work))
+
+
+@dataclass(frozen=True)
+class WithImages(Stage[Clip, Clip | Image]):
+    """Every clip, and its middle still as an image."""
+
+    takes = (Clip,)
+    makes = (Image,)
+
+    def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Image]:
+        yield item
+        yield image(item)
+
+
+def clip(number: int, work: Path, at: Sequence[float] = AT, **film: Any) -> Clip:
+    """Clip `number`: 40 frames at 10 per second, stills written below `work`."""
+    video = Video(
+        **{"path": Path(f"film{number}.mp4"), "source_id": f"film{number}"} | film,
+        sha256=hashlib.sha256(str(number).encode()).hexdigest(),
+        fps=Fraction(10),
+        time_base=Fraction(1, 10),
+        width=640,
+        height=360,
+    )
+    span = Span(start_frame=0, end_frame=40, start_pts=0, end_pts=40)
+    stills = tuple(still(4 * number + k, p, work) for k, p in enumerate(at))
+    return Clip(video=video, span=span, width=640, height=360, stills=stills)
+
+
+def image(of: Clip) -> Image:
+    middle = of.stills[1]
+    return Image(
+        clip=of, frame=middle.frame, path=middle.path, sha256=middle.sha256, width=32, height=16
+    )
+
+
+def still(number: int, at: float, work: Path) -> Still:
+    content = picture(number)
+    path = Path("stills", f"{number}.jpg")
+    if not (work / path).exists():
+        (work / path).parent.mkdir(parents=True, exist_ok=True)
+        (work / path).write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Still(frame=round(at * 39), at=at, path=path, sha256=sha256)
+
+
+def caption_build(work: Path, source: Any, *stages: Stage[Any, Any]) -> Run:
+    """A build without a door."""
+    executor = LocalExecutor()
+    try:
+        with Ledger(work) as ledger:
+            run = Run(Pipeline.of(source, stages), ledger, executor)
+            run.go(source.items())
+    finally:
+        executor.close()
+    return run
+
+
+def tally(run: Run, stage: str) -> Counter[str]:
+    """Outcomes of a stage, rejections and failures by reason."""
+    return Counter(
+        o.outcome if o.outcome == "done" else f"{o.outcome}: {o.reason}"
+        for o in run.outcomes
+        if o.stage == stage
+    )

@@ -1,0 +1,91 @@
+"""Builds that never ran: records, rows and outcomes as the end of a build would see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image as Picture
+
+from brickfilm.dataset import finalize as door
+from brickfilm.engine.ledger import Ledger, Outcome
+from brickfilm.records import Caption, Clip, Image, Still, Video
+from brickfilm.report import Material
+from tests.kit.toy_stages import clip, video
+
+SHAPES = ("far", "near", "side")
+
+
+def film(name: str, **facts: object) -> Video:
+    return replace(video(name), title=name, **facts)
+
+
+def shot(work: Path, source: Video, number: int, **facts: object) -> Clip:
+    """One second of a film, with three stills on disk."""
+    made = clip(source, 24 * number, 24 * number + 24)
+    stills = tuple(still(work, f"{made.id}-{n}", (40 * n, 90, 20 * number)) for n in range(3))
+    described = Caption(text=f"a brick figure, shot {number}", model="toy")
+    known = {"stills": stills, "path": Path(f"clips/{made.id}.mp4"), "caption": described}
+    sizes = {"width": 64, "height": 36, "frame_hashes": (f"{0xF0F0F0F0 * (number + 3):016x}",) * 3}
+    return replace(made, **{**known, **sizes, **facts})
+
+
+def still(work: Path, name: str, colour: tuple[int, int, int]) -> Still:
+    path = Path("stills") / f"{name}.jpg"
+    (work / "stills").mkdir(exist_ok=True)
+    Picture.new("RGB", (320, 180), colour).save(work / path)
+    return Still(frame=0, at=0.5, path=path, sha256="")
+
+
+def image_of(made: Clip) -> Image:
+    return Image(
+        clip=replace(made, caption=None),
+        frame=made.span.start_frame + 12,
+        path=made.stills[1].path,
+        sha256="",
+        width=64,
+        height=36,
+        caption=Caption(text="a still of bricks", model="toy"),
+    )
+
+
+def ended(item: object, outcome: str, reason: str = "", **facts: object) -> Outcome:
+    """An outcome of a film, a clip or an image."""
+    told = {"stage": "Keep", "position": 2, "message": f"{item.id}: {reason}", **facts}
+    seconds = {Video: lambda i: i.duration, Clip: lambda i: i.end - i.start}
+    return Outcome(
+        kind=type(item).__name__.lower(),
+        item=item.id,
+        source_id=getattr(item, "video", item).source_id,
+        outcome=outcome,
+        reason=reason,
+        seconds=seconds.get(type(item), lambda i: 0.0)(item),
+        **told,
+    )
+
+
+def material(
+    work: Path,
+    finished: Sequence[object] = (),
+    outcomes: Sequence[Outcome] = (),
+    *,
+    left_out: Sequence[Clip] = (),
+    remembered: Mapping[str, Mapping[str, object]] | None = None,
+    test_fraction: float = 0.0,
+) -> Material:
+    """What the door would hand to the report."""
+    Ledger(work).__exit__(None, None, None)
+    clips = door.one_a_place(door.clip_row(c) for c in finished if isinstance(c, Clip))
+    images = door.one_a_place(door.image_row(i) for i in finished if isinstance(i, Image))
+    door.group_near_duplicates(clips)
+    split = door.split_films(clips + images, remembered or {}, test_fraction)
+    return Material(
+        work=work,
+        finished=finished,
+        left_out={clip.id: clip for clip in left_out},
+        clips=clips,
+        images=images,
+        outcomes=outcomes,
+        split=split,
+    )

@@ -1,0 +1,290 @@
+"""A local Hub for tests: the real huggingface_hub and datasets clients talk to it, xet off.
+
+    with HubServer(folder) as hub:
+        hub.token("hf_writer", "ada")
+        hub.fail("PUT /lfs/", status=500)          # the next upload
+        hub.cut("PUT /lfs/", after=1000)           # or hang up in the middle of it
+
+Repositories and blobs: hub_store.py. What each address answers: hub_routes.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import socket
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tests.kit.servers.hub_routes import ROUTES, Call, Reply, Route, Upload
+from tests.kit.servers.hub_store import HubError, Repo, Store, User
+
+BLOCK = 1 << 20
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong a few times with requests whose 'METHOD path' starts so."""
+
+    match: str
+    status: int = 0
+    times: int = 1
+    cut_after: int = 0
+    """Bytes of the upload or download after which the connection breaks."""
+    retry_after: int | None = None
+    skip: int = 0
+    """Such requests that pass before the first one fails."""
+    is_held: bool = False
+    """It is carried out, and answered late."""
+
+
+class HubServer:
+    """A Hub on a port of its own, in a thread."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.store = Store(folder)
+        self.lock = threading.RLock()
+        self.page_size = 1000
+        self.requests: list[str] = []
+        """'METHOD path' of all requests, in order of arrival."""
+        self.holding = threading.Event()
+        """A request is being held back."""
+        self._released = threading.Event()
+        self._tokens: dict[str, User] = {}
+        self._faults: list[Fault] = []
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def reset(self) -> None:
+        """An empty Hub again: no repositories, tokens, faults or memories."""
+        with self.lock:
+            self.store.repos.clear()
+            self.requests.clear()
+            self._tokens.clear()
+            self._faults.clear()
+            for blob in self.store.folder.iterdir():
+                blob.unlink()
+
+    def token(self, token: str, name: str, role: str = "write") -> str:
+        """Make a token that stands for a user; `role` is write or read."""
+        self._tokens[token] = User(name, role)
+        return token
+
+    def fail(
+        self,
+        match: str,
+        *,
+        status: int,
+        times: int = 1,
+        skip: int = 0,
+        retry_after: int | None = None,
+    ) -> None:
+        """Answer the next `times` requests that begin with `match` with an error."""
+        self._faults.append(Fault(match, status, times, retry_after=retry_after, skip=skip))
+
+    def cut(self, match: str, *, after: int, times: int = 1) -> None:
+        """Hang up on the next `times` such requests after so many bytes of their body."""
+        self._faults.append(Fault(match, times=times, cut_after=after))
+
+    def hold(self, match: str, *, skip: int = 0) -> None:
+        """Carry out one such request, and hold its answer back until `release`."""
+        self.holding.clear()
+        self._released.clear()
+        self._faults.append(Fault(match, skip=skip, is_held=True))
+
+    def release(self) -> None:
+        """Answer what is held back, if anybody still listens."""
+        self._released.set()
+
+    def keep_waiting(self) -> None:
+        """What a held request does, in its own thread."""
+        self.holding.set()
+        self._released.wait(60)
+
+    def mend(self) -> None:
+        """Nothing goes wrong any more."""
+        self._faults.clear()
+
+    def repo(self, repo_id: str, kind: str = "dataset") -> Repo:
+        return self.store.repo(kind, repo_id)
+
+    def files(self, repo_id: str, revision: str = "main", kind: str = "dataset") -> dict[str, Path]:
+        """Paths in a repository, and where their bytes lie."""
+        held = self.repo(repo_id, kind).at(revision).files
+        return {path: self.store.blob(entry.sha256) for path, entry in held.items()}
+
+    def count(self, match: str) -> int:
+        """How many requests began so."""
+        return sum(request.startswith(match) for request in self.requests)
+
+    def user(self, authorization: str) -> User | None:
+        return self._tokens.get(authorization.removeprefix("Bearer "))
+
+    def fault(self, request: str) -> Fault | None:
+        """The fault that strikes this request, if any is left."""
+        with self.lock:
+            for fault in self._faults:
+                if not fault.times or not request.startswith(fault.match):
+                    continue
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
+                fault.times -= 1
+                return fault
+        return None
+
+
+def _route(method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+    asked = "GET" if method == "HEAD" else method
+    for methods, pattern, route in ROUTES:
+        found = re.fullmatch(pattern, path)
+        if found and asked in methods.split("|"):
+            return route, {k: unquote(v) for k, v in found.groupdict().items() if v}
+    raise HubError(404, "EntryNotFound", f"this Hub does not know {method} {path}")
+
+
+def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
+    """The request handler class of one server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def serve(self) -> None:
+            request = f"{self.command} {unquote(urlsplit(self.path).path)}"
+            hub.requests.append(request)
+            fault = hub.fault(request)
+            with suppress(ConnectionError):
+                if fault and fault.status:
+                    for _ in self.chunks():
+                        pass
+                    self.refuse(HubError(fault.status, "", "scripted fault"), fault.retry_after)
+                elif fault and fault.is_held:
+                    self.answer(None, late=True)
+                elif fault and self.command in ("PUT", "POST"):
+                    self.rfile.read(fault.cut_after)
+                    self.hang_up()
+                else:
+                    self.answer(fault.cut_after if fault else None)
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve  # noqa: N815
+
+        def answer(self, cut_after: int | None, *, late: bool = False) -> None:
+            address = urlsplit(self.path)
+            is_upload = address.path.startswith("/lfs/")
+            call = Call(
+                store=hub.store,
+                base=hub.url,
+                user=hub.user(self.headers.get("Authorization", "")),
+                method=self.command,
+                path=address.path,
+                query=dict(parse_qsl(address.query)),
+                headers=self.headers,
+                upload=self.read_upload() if is_upload else None,
+                body=b"" if is_upload else b"".join(self.chunks()),
+                page_size=hub.page_size,
+            )
+            try:
+                route, named = _route(self.command, address.path)
+                with hub.lock:
+                    reply = route(replace(call, named=named))
+            except HubError as error:
+                self.refuse(error)
+            else:
+                if late:
+                    hub.keep_waiting()
+                self.send(reply, cut_after)
+
+        def refuse(self, error: HubError, retry_after: int | None = None) -> None:
+            headers = {"X-Error-Message": error.message.replace("\n", " ")}
+            if error.code:
+                headers["X-Error-Code"] = error.code
+            if retry_after is not None:
+                headers["Retry-After"] = str(retry_after)
+            self.send(Reply({"error": error.message}, status=error.status, headers=headers))
+
+        def send(self, reply: Reply, cut_after: int | None = None) -> None:
+            first, last = reply.span or (0, 0)
+            is_bytes = isinstance(reply.body, bytes)
+            body = reply.body if is_bytes else json.dumps(reply.body).encode()
+            end = last if cut_after is None else min(last, first + cut_after)
+            headers = {"Content-Type": "application/json", **reply.headers}
+            self.send_response(reply.status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(last - first if reply.file else len(body)))
+            self.end_headers()
+            if self.command == "HEAD":
+                return
+            for block in _blocks(reply.file, first, end) if reply.file else (body,):
+                self.wfile.write(block)
+            if cut_after is not None:
+                self.hang_up()
+
+        def chunks(self) -> Iterator[bytes]:
+            """The request's body, a block at a time, chunked or not."""
+            if "chunked" in self.headers.get("Transfer-Encoding", ""):
+                while size := int(self.rfile.readline().split(b";")[0], 16):
+                    yield self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return
+            left = int(self.headers.get("Content-Length") or 0)
+            while left and (block := self.rfile.read(min(BLOCK, left))):
+                left -= len(block)
+                yield block
+            if left:
+                raise ConnectionResetError("the client hung up in its body")
+
+        def read_upload(self) -> Upload:
+            """The body as a file: uploads may be larger than memory."""
+            arriving = hub.store.folder / f".{uuid.uuid4().hex}"
+            digest = hashlib.sha256()
+            with arriving.open("wb") as file:
+                for block in self.chunks():
+                    digest.update(block)
+                    file.write(block)
+            return Upload(arriving, digest.hexdigest())
+
+        def hang_up(self) -> None:
+            """Break the connection as a lost network does."""
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Quiet: the tests read `hub.requests`."""
+
+    return Handler
+
+
+def _blocks(path: Path, first: int, last: int) -> Iterator[bytes]:
+    """Bytes [first, last) of a file."""
+    with path.open("rb") as file:
+        file.seek(first)
+        while first < last and (block := file.read(min(BLOCK, last - first))):
+            first += len(block)
+            yield block

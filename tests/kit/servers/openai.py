@@ -1,0 +1,376 @@
+"""A scripted caption service for tests: Chat Completions, Files and Batches over real HTTP.
+
+    with CaptionServer(script=described) as server:
+        GPT4oCaptioner(base_url=server.url, ...)
+        server.asked, server.bill
+
+A script is a function from what was asked to a reply. Every request is validated against the types
+that the public client publishes for the API; a wrong one gets a 400 and is kept in `invalid`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+import pydantic
+from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
+
+INPUT_PRICE, OUTPUT_PRICE = 2.50e-6, 10.00e-6
+"""US dollars a token of gpt-4o."""
+STILL_TOKENS = 255
+_REQUEST = pydantic.TypeAdapter(CompletionCreateParamsNonStreaming)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question as it arrived."""
+
+    number: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+    @property
+    def stills(self) -> list[bytes]:
+        parts = [
+            p for m in self.body["messages"] if isinstance(m["content"], list) for p in m["content"]
+        ]
+        urls = [p["image_url"]["url"] for p in parts if p["type"] == "image_url"]
+        return [base64.b64decode(url.partition(",")[2]) for url in urls]
+
+    @property
+    def digest(self) -> str:
+        """Of the stills as sent, in their order."""
+        return digest_of_stills(self.stills)
+
+    @property
+    def text(self) -> str:
+        """All words of the request."""
+        return "\n".join(_words(m["content"]) for m in self.body["messages"])
+
+    @property
+    def about_image(self) -> bool:
+        return len(self.stills) == 1
+
+    @property
+    def is_correction(self) -> bool:
+        return any(m["role"] == "assistant" for m in self.body["messages"])
+
+
+@dataclass(frozen=True)
+class Charged:
+    """An answer that was paid for: about which stills, and whether it was of any use."""
+
+    digest: str
+    useful: bool
+
+
+@dataclass(frozen=True)
+class Says:
+    """An answer of the model, charged."""
+
+    content: str | None
+    finish: str = "stop"
+    refusal: str | None = None
+    choices: int = 1
+    output_tokens: int = 60
+
+
+@dataclass(frozen=True)
+class Errs:
+    """An error of the service, not charged."""
+
+    status: int
+    code: str | None = None
+    message: str = "scripted"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hangs:
+    """Answered and charged, but the answer never arrives: the line goes dead after `seconds`."""
+
+    seconds: float = 0.0
+
+
+Reply = Says | Errs | Hangs
+Script = Callable[[Asked], Reply]
+
+
+def digest_of_stills(stills: Sequence[bytes]) -> str:
+    return hashlib.sha256(b"".join(stills)).hexdigest()[:12]
+
+
+def answer(status: str, caption: str = "") -> Says:
+    return Says(json.dumps({"status": status, "caption": caption}, ensure_ascii=False))
+
+
+def described(asked: Asked) -> Reply:
+    """A good caption that holds the digest of its stills, as the number of a house."""
+    return answer(
+        "described", f"A red car stops in front of house {asked.digest} under a blue sky."
+    )
+
+
+RATE_LIMITED = Errs(429, "rate_limit_exceeded", headers={"retry-after": "0.05"})
+BROKEN = Errs(500, "server_error")
+MALFORMED = Says('{"status": "described", "capt')
+
+
+def faulty(
+    faults: Sequence[tuple[float, Reply]], *, seed: int, otherwise: Script = described
+) -> Script:
+    """Each fault at its rate, drawn anew for every request."""
+    draw = random.Random(seed)
+    lock = threading.Lock()
+
+    def script(asked: Asked) -> Reply:
+        with lock:
+            lot = draw.random()
+        for rate, reply in faults:
+            if lot < rate:
+                return reply
+            lot -= rate
+        return otherwise(asked)
+
+    return script
+
+
+class CaptionServer:
+    """The service on a port of its own.
+
+    latency: seconds a request takes; width: requests worked on at the same time, so that the
+    service's own limit is width / latency; polls: times a batch must be looked at until it ends.
+    """
+
+    def __init__(
+        self,
+        script: Script = described,
+        *,
+        latency: float = 0.0,
+        width: int = 256,
+        polls: int = 1,
+        key: str | None = None,
+        port: int = 0,
+    ) -> None:
+        from tests.kit.servers.openai_batches import Batches
+
+        self.script, self.latency, self.key = script, latency, key
+        self.asked: list[Asked] = []
+        self.invalid: list[str] = []
+        self.charged: list[Charged] = []
+        self.bill = 0.0
+        self.flying = 0
+        self.most_flying = 0
+        self.answered = 0
+        self.batches = Batches(self, polls)
+        self.lock = threading.RLock()
+        self._slots = threading.BoundedSemaphore(width)
+        self._http = _Server(("127.0.0.1", port), _handler(self))
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def chat(
+        self, body: Mapping[str, Any], headers: Mapping[str, str], share: float = 1.0
+    ) -> Reply:
+        """Validate, follow the script, count the bill."""
+        if complaint := complaint_about(body):
+            self.invalid.append(complaint)
+            return Errs(400, "invalid_request_error", complaint)
+        with self.lock:
+            asked = Asked(len(self.asked), body, headers)
+            self.asked.append(asked)
+        reply = self.script(asked)
+        if isinstance(reply, Says | Hangs):
+            with self.lock:
+                self.bill += share * dollars(asked, reply)
+                useful = isinstance(reply, Says) and reply != MALFORMED
+                self.charged.append(Charged(asked.digest, useful))
+        return reply
+
+    @contextmanager
+    def one_more(self) -> Any:
+        with self.lock:
+            self.flying += 1
+            self.most_flying = max(self.most_flying, self.flying)
+        try:
+            with self._slots:
+                time.sleep(self.latency)
+                yield
+        finally:
+            with self.lock:
+                self.flying -= 1
+
+
+def complaint_about(body: Mapping[str, Any]) -> str:
+    """What is wrong with a request by the API's published types; empty if nothing is."""
+    unknown = set(body) - set(CompletionCreateParamsNonStreaming.__annotations__)
+    unknown -= set(_inherited())
+    if unknown:
+        return f"unknown parameters {sorted(unknown)}"
+    try:
+        _walk(_REQUEST.validate_python(body))
+    except pydantic.ValidationError as error:
+        return str(error)
+    return ""
+
+
+def completion(asked: Mapping[str, Any], said: Says, tokens: int) -> dict[str, Any]:
+    """A reply as the service words it."""
+    message = {"role": "assistant", "content": said.content, "refusal": said.refusal}
+    choice = {"index": 0, "message": message, "finish_reason": said.finish, "logprobs": None}
+    return {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": asked["model"],
+        "choices": [choice] * said.choices,
+        "usage": {
+            "prompt_tokens": tokens,
+            "completion_tokens": said.output_tokens,
+            "total_tokens": tokens + said.output_tokens,
+        },
+    }
+
+
+def input_tokens(asked: Asked) -> int:
+    return len(asked.text) // 4 + STILL_TOKENS * len(asked.stills)
+
+
+def dollars(asked: Asked, reply: Says | Hangs) -> float:
+    written = reply.output_tokens if isinstance(reply, Says) else Says("").output_tokens
+    return input_tokens(asked) * INPUT_PRICE + written * OUTPUT_PRICE
+
+
+def _inherited() -> set[str]:
+    names: set[str] = set()
+    for base in getattr(CompletionCreateParamsNonStreaming, "__orig_bases__", ()):
+        names |= set(getattr(base, "__annotations__", {}))
+    return names
+
+
+def _walk(value: Any) -> None:
+    """Iterables are validated only as they are read."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            _walk(inner)
+    elif not isinstance(value, str | bytes | int | float | None):
+        for inner in value:
+            _walk(inner)
+
+
+def _words(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if part["type"] == "text")
+
+
+class _Server(ThreadingHTTPServer):
+    """Quiet about clients that were killed."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def _handler(server: CaptionServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers.get("content-length", 0)))
+            if not self._allowed():
+                return
+            if self.path == "/v1/chat/completions":
+                self._chat(json.loads(content))
+            else:
+                self._batches("POST", content)
+
+        def do_GET(self) -> None:
+            if self._allowed():
+                self._batches("GET", b"")
+
+        def do_DELETE(self) -> None:
+            if self._allowed():
+                self._batches("DELETE", b"")
+
+        def _allowed(self) -> bool:
+            given = self.headers.get("authorization", "").removeprefix("Bearer ")
+            if server.key is None or given == server.key:
+                return True
+            self._error(Errs(401, "invalid_api_key", f"Incorrect API key provided: {given}"))
+            return False
+
+        def _chat(self, body: Mapping[str, Any]) -> None:
+            with server.one_more():
+                reply = server.chat(body, dict(self.headers))
+            match reply:
+                case Says():
+                    tokens = input_tokens(Asked(0, body, {}))
+                    self._send(200, completion(body, reply, tokens))
+                case Errs():
+                    self._error(reply)
+                case Hangs():
+                    time.sleep(reply.seconds)
+                    self.close_connection = True
+            with server.lock:
+                server.answered += 1
+
+        def _batches(self, method: str, content: bytes) -> None:
+            status, reply = server.batches.answer(
+                method, self.path, content, self.headers.get("content-type", "")
+            )
+            self._send(status, reply)
+
+        def _error(self, error: Errs) -> None:
+            words = {
+                "message": error.message,
+                "type": "scripted",
+                "param": None,
+                "code": error.code,
+            }
+            self._send(error.status, {"error": words}, error.headers)
+
+        def _send(self, status: int, reply: Any, headers: Mapping[str, str] | None = None) -> None:
+            content = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+            self.wfile.flush()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Quiet."""
+
+    return Handler

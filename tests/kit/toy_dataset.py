@@ -1,0 +1,136 @@
+"""A saved dataset of tiny real clips, made in a second: for what happens after a build."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image as Picture
+
+from brickfilm.dataset import BrickfilmDataset, dataset_of
+from brickfilm.dataset import finalize as door
+from brickfilm.engine.ledger import Ledger
+from brickfilm.records import Caption, Clip, Image, Span, Video
+
+FRAMES, WIDTH, HEIGHT = 20, 64, 48
+OPEN = "Creative Commons Attribution license (reuse allowed)"
+
+
+def toy_dataset(
+    work: Path,
+    *,
+    films: int = 4,
+    clips: int = 2,
+    licence: str = OPEN,
+    stills: bool = True,
+    moving: bool = True,
+) -> BrickfilmDataset:
+    """Save `films` x `clips` clips (if `moving`) and their stills in `work`/dataset; the last of
+    several films is the test split."""
+    records = [clip for f in range(films) for clip in _film(work, f, clips, licence)]
+    rows = [door.clip_row(clip) for clip in records]
+    images = [door.image_row(_image(work, clip)) for clip in records] if stills else []
+    door.group_near_duplicates(rows)
+    door.mark_repeated_captions(rows)
+    names = sorted({door.film_of(row["id"]) for row in rows + images})
+    of_film = dict.fromkeys(names, "train") | ({names[-1]: "test"} if films > 1 else {})
+    dataset = dataset_of(rows if moving else [], images, of_film, work)
+    dataset.save(work / "dataset")
+    with Ledger(work) as ledger:
+        ledger.end_pass([])
+    return dataset
+
+
+def toy_film(work: Path, number: int, licence: str = OPEN) -> Video:
+    """A film that nobody has: its name stands for its bytes."""
+    name = f"film {number}"
+    return Video(
+        path=work / f"{name}.mp4",
+        sha256=hashlib.sha256(name.encode()).hexdigest(),
+        source_id=f"src{number}",
+        fps=Fraction(24),
+        time_base=Fraction(1, 24),
+        width=WIDTH,
+        height=HEIGHT,
+        url=f"https://films.example/{number}",
+        title=f"Film {number}",
+        uploader="ada" if number % 2 else "grace",
+        licence=licence,
+    )
+
+
+def _film(work: Path, number: int, clips: int, licence: str) -> Iterator[Clip]:
+    video = toy_film(work, number, licence)
+    for n in range(clips):
+        start = n * FRAMES
+        yield _clip(work, video, Span(start_frame=start, end_frame=start + FRAMES,
+                                      start_pts=start, end_pts=start + FRAMES))  # fmt: skip
+
+
+def _clip(work: Path, video: Video, span: Span) -> Clip:
+    path = Path("clips", f"{video.id}-{span.start_frame:06d}.mp4")
+    content = write_clip(work / path, seed=f"{video.id}/{span.start_frame}")
+    text = f"a red brick rolls past a grey wall, take {span.start_frame} of {video.title}"
+    return Clip(
+        video=video,
+        span=span,
+        path=path,
+        sha256=hashlib.sha256(content).hexdigest(),
+        width=WIDTH,
+        height=HEIGHT,
+        scores={"motion": span.start_frame / 100 + 0.1, "sharpness": 3.0},
+        frame_hashes=frame_hashes(work / path),
+        caption=Caption(text=text, model="gpt-4o", prompt_digest="0123456789abcdef"),
+    )
+
+
+def _image(work: Path, clip: Clip) -> Image:
+    assert clip.path is not None
+    path = Path("stills", f"{clip.path.stem}.jpg")
+    frame = (FRAMES - 1) // 2
+    (work / path).parent.mkdir(exist_ok=True)
+    with av.open(str(work / clip.path)) as container:
+        picture = list(container.decode(video=0))[frame].to_image()
+    picture.save(work / path)
+    digest = hashlib.sha256((work / path).read_bytes()).hexdigest()
+    return Image(
+        clip=clip,
+        frame=clip.span.start_frame + frame,
+        path=path,
+        sha256=digest,
+        width=WIDTH,
+        height=HEIGHT,
+        caption=clip.caption,
+    )
+
+
+def write_clip(path: Path, *, seed: str, frames: int = FRAMES) -> bytes:
+    """A block that slides over a background of its own; the seed decides all of it."""
+    rng = np.random.default_rng(list(seed.encode()))
+    ground = rng.integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
+    back = np.asarray(Picture.fromarray(ground).resize((WIDTH, HEIGHT), Picture.Resampling.NEAREST))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for n in range(frames):
+            picture = back.copy()
+            picture[16:32, n * 2 : n * 2 + 16] = (200, 30, 30)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def frame_hashes(path: Path) -> tuple[str, ...]:
+    """Perceptual hashes of the first, middle and last frame, in hex."""
+    import imagehash
+
+    with av.open(str(path)) as container:
+        frames = [frame.to_image() for frame in container.decode(video=0)]
+    picked = (frames[0], frames[(len(frames) - 1) // 2], frames[-1])
+    return tuple(str(imagehash.phash(frame)) for frame in picked)
