@@ -10,8 +10,8 @@ demo: $(VENV)/.core ## build a captioned dataset from a film that brickfilm draw
 	$(BIN)/brickfilm demo --out work/demo
 
 tiny: demo $(VENV)/.dev ## train a toy network on the demo's dataset, on the CPU
-	$(BIN)/python -m finetune.data.cache tiny/cpu
-	$(BIN)/python -m finetune tiny/cpu --resume auto
+	$(BIN)/finetune cache tiny/cpu
+	$(BIN)/finetune train tiny/cpu --resume auto
 
 test: $(VENV)/.dev lint ## unit and integration tests
 	$(BIN)/python -m pytest

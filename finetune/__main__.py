@@ -1,20 +1,34 @@
-"""`python -m finetune RECIPE [key=value ...]`, and `python -m finetune plan RECIPE`."""
+"""Train, cache, sample and publish text-to-video models.
+
+torchrun --nproc_per_node 8 -m finetune train RECIPE trains on several GPUs.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 
 from finetune.config import load_recipe
 from finetune.errors import in_one_line
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
+app = typer.Typer(
+    name="finetune",
+    add_completion=False,
+    no_args_is_help=True,
+    help=__doc__,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 RecipeName = Annotated[str, typer.Argument(help="a .toml file, or a name such as tiny/cpu")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, dots between tables")]
+ModelName = Annotated[str | None, typer.Option(help="release, run, checkpoint or Hub id")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 
 
 @app.command()
@@ -22,9 +36,12 @@ def train(
     recipe: RecipeName,
     overrides: Overrides = None,
     resume: Annotated[str | None, typer.Option(help="'auto', or a checkpoint's folder")] = None,
-    new_data: Annotated[bool, typer.Option(help="the data changed: draw afresh")] = False,
+    new_data: Annotated[
+        bool,
+        typer.Option(help="the dataset changed since the checkpoint: restart sampling from it"),
+    ] = False,
 ) -> None:
-    """Train one stage; the default command."""
+    """Train one stage."""
     from finetune.training.loop import train as run_training  # takes seconds to import
 
     settings = load_recipe(recipe, overrides or ())
@@ -34,7 +51,7 @@ def train(
 
 
 def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    """A run's summary to read: its figures, then hours by stage beside the published ones."""
+    """Yield a run's figures, then its GPU-hours by stage beside the published ones."""
     stages: Mapping[str, Mapping[str, float]] = summary.get("stages", {})
     for name, value in summary.items():
         if name != "stages":
@@ -51,7 +68,7 @@ def plan(
         str | None,
         typer.Option(help="h200, h100, a100-80, a100-40, l40s, 4090, or cpu: this machine's"),
     ] = None,
-    gpus: Annotated[int, typer.Option(min=1, help="how many")] = 1,
+    gpus: Annotated[int, typer.Option(min=1, help="number of GPUs")] = 1,
 ) -> None:
     """Print steps, clips, GPU-hours, memory and disk before anything starts."""
     from finetune.planning.plan import plan as planned
@@ -59,13 +76,135 @@ def plan(
     typer.echo(planned(load_recipe(recipe, overrides or ()), gpu=gpu, gpus=gpus))
 
 
-def main(arguments: list[str] | None = None, run: Callable[..., None] = app) -> None:
-    """The command line: one line and exit code 1 for what a user can mend."""
+@app.command()
+def cache(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    processes: Annotated[int, typer.Option(min=1, help="number of encoding processes")] = 1,
+    check: Annotated[bool, typer.Option("--verify", help="read everything back")] = False,
+) -> None:
+    """Encode the clips and captions of a dataset once, before training."""
+    from finetune.data.cache import cache_lines
+
+    for line in cache_lines(load_recipe(recipe, overrides or ()), processes, check=check):
+        typer.echo(line)
+
+
+@app.command()
+def sample(
+    prompt: Annotated[str | None, typer.Option(help="text to sample from")] = None,
+    model: ModelName = None,
+    prompts: Annotated[Path | None, typer.Option(help="file: one a line, or .jsonl")] = None,
+    again: Annotated[Path | None, typer.Option(help="a sample's .json: make it again")] = None,
+    image: Annotated[Path | None, typer.Option(help="picture for the first frame")] = None,
+    last_image: Annotated[Path | None, typer.Option(help="picture for the last frame")] = None,
+    frames: Annotated[int | None, typer.Option(help="1: a picture")] = None,
+    size: Annotated[str | None, typer.Option(help="HxW in pixels, such as 360x640")] = None,
+    fps: Annotated[float | None, typer.Option(help="frames per second")] = None,
+    seed: Annotated[int | None, typer.Option(help="the same seed gives the same video")] = None,
+    steps: Annotated[int | None, typer.Option(help="sampling steps")] = None,
+    guidance: Annotated[float | None, typer.Option(help="classifier-free guidance scale")] = None,
+    out: Annotated[Path, typer.Option(help="a folder, or one file")] = Path("samples"),
+    kind: Annotated[str | None, typer.Option("--format", help="mp4, gif, png or npy")] = None,
+    device: Device = "auto",
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="pays over many samples")] = False,
+    vae: Annotated[str | None, typer.Option(help="Hub id or folder")] = None,
+    text_encoder: Annotated[str | None, typer.Option(help="Hub id or folder")] = None,
+    revision: Annotated[str | None, typer.Option(help="revision of the model on the Hub")] = None,
+) -> None:
+    """Sample a model: one prompt, a file of prompts, or an old sample again."""
+    from finetune.sampling.request import parse_size
+    from finetune.sampling.sample import sample_lines
+
+    height, width = parse_size(size) if size else (None, None)
+    options = {
+        "image": image and str(image),
+        "last_image": last_image and str(last_image),
+        "frames": frames,
+        "height": height,
+        "width": width,
+        "fps": fps,
+        "seed": seed,
+        "steps": steps,
+        "guidance": guidance,
+    }
+    lines = sample_lines(
+        {name: value for name, value in options.items() if value is not None},
+        prompt=prompt,
+        prompts=prompts,
+        again=again,
+        model=model,
+        out=out,
+        kind=kind,
+        device=device,
+        precision=precision,
+        revision=revision,
+        loading={"vae": vae, "text_encoder": text_encoder, "compile": compile},
+    )
+    for line, is_note in lines:
+        typer.echo(line, err=is_note)
+
+
+@app.command()
+def demo(
+    model: Annotated[str, typer.Option(help="release, run, checkpoint or Hub id")],
+    host: Annotated[str, typer.Option(help="0.0.0.0 shows it to the network")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="default: a free one from 7860")] = None,
+    out: Annotated[Path | None, typer.Option(help="where videos are kept")] = None,
+    device: Device = "auto",
+    space: Annotated[Path | None, typer.Option("--export-space", help="write a Space")] = None,
+) -> None:
+    """Serve a page that samples a model, or write it as a Space."""
+    if space is not None:
+        from finetune.demo.space import export_space
+
+        export_space(space, model)
+        typer.echo(f"{space}: python app.py runs it; push the folder to a Space of yours")
+        return
+    from finetune.demo.app import serve_model
+
+    serve_model(model, out, device=device, host=host, port=port)
+
+
+@app.command()
+def release(
+    run: Annotated[Path, typer.Argument(help="a run's folder, or one of its checkpoints")],
+    repo: Annotated[str, typer.Argument(help="user/model")],
+    private: Annotated[bool | None, typer.Option("--private/--public")] = None,
+    copy_encoders: Annotated[bool, typer.Option(help="even those that the Hub has")] = False,
+    licence: Annotated[str | None, typer.Option(help="such as apache-2.0")] = None,
+    dry_run: Annotated[bool, typer.Option(help="build the folder, send nothing")] = False,
+) -> None:
+    """Publish a run: EMA weights, encoders, samples and a card."""
+    from finetune.release.release import Release, build_release, push
+
+    settings = Release(repo_id=repo, private=private, copy_encoders=copy_encoders, licence=licence)
+    folder = build_release(run, settings)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        typer.echo(f"{file.stat().st_size:>14,}  {file.relative_to(folder)}")
+    typer.echo(f"built in {folder}" if dry_run else f"published at {push(folder, settings)}")
+
+
+def check_spelling(arguments: list[str]) -> None:
+    """Raise UsageError for the spelling of before 0.1, `python -m finetune RECIPE`."""
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
+        raise click.UsageError(
+            f"no command {arguments[0]!r}; to train a recipe: finetune train {' '.join(arguments)}"
+        )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; an error that the user can mend is one line and exit code 1, usage is 2."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given and given[0] not in ("train", "plan") and not given[0].startswith("-"):
-        given = ["train", *given]
     with in_one_line():
-        run(given)
+        try:
+            check_spelling(given)
+        except click.UsageError as error:
+            typer.echo(f"error: {error.message}", err=True)
+            sys.exit(2)
+        app(given)
 
 
 if __name__ == "__main__":

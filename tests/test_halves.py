@@ -58,8 +58,8 @@ def test_the_demo_film_becomes_a_checkpoint(tmp_path: Path) -> None:
     brickfilm = Path(sys.executable).with_name("brickfilm")
     for command in (
         [brickfilm, "demo", "--out", "work/demo"],
-        [sys.executable, "-m", "finetune.data.cache", "tiny/cpu"],
-        [sys.executable, "-m", "finetune", "tiny/cpu", "--resume", "auto"],
+        [sys.executable, "-m", "finetune", "cache", "tiny/cpu"],
+        [sys.executable, "-m", "finetune", "train", "tiny/cpu", "--resume", "auto"],
     ):
         subprocess.run(command, cwd=tmp_path, check=True)
     out = tmp_path / "work/tiny/run"

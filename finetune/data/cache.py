@@ -1,4 +1,4 @@
-"""Encode a dataset once: `python -m finetune.data.cache RECIPE [key=value ...] [--processes N]`.
+"""Encode a dataset once: `finetune cache RECIPE [key=value ...] [--processes N]`.
 
 Every frame's latent mean and standard deviation, and every caption's text states, in shards keyed
 by the media's digest, the encoder's digest and the size: any window of a clip is then exact. A
@@ -17,15 +17,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import typer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from finetune.config import Recipe, load_recipe
+from finetune.config import Recipe
 from finetune.data.cache_layout import (
     caption_key,
     index_folder,
@@ -39,9 +37,9 @@ from finetune.data.media import decode_parts, read_media
 from finetune.data.readers import Row
 from finetune.data.shards import Shards, ShardWriter, stored_keys, sweep, write_index
 from finetune.data.windows import fill
-from finetune.errors import BadSample, CacheError, ConfigError, in_one_line
+from finetune.errors import BadSample, CacheError, ConfigError
 from finetune.models.stdit2.vae import VAE
-from finetune.precision import DTYPES
+from finetune.tensors import DTYPES
 
 
 @dataclass(frozen=True)
@@ -199,22 +197,11 @@ def verify(recipe: Recipe) -> int:
     return checked
 
 
-def main(
-    recipe: Annotated[str, typer.Argument(help="a .toml file, or a name such as tiny/cpu")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value")] = None,
-    processes: Annotated[int, typer.Option(min=1, help="encode with so many processes")] = 1,
-    check: Annotated[bool, typer.Option("--verify", help="read everything back")] = False,
-) -> None:
-    """Encode a recipe's clips and captions once, so that training never does."""
-    with in_one_line():
-        settings = load_recipe(recipe, overrides or ())
-        made = build_cache(settings, processes)
-        typer.echo(f"encoded {made.clips} clips and {made.captions} captions, {made.cut} cut")
-        for text, times in Counter(made.bad).items():
-            typer.echo(f"skipped {text}" + (f" ({times} times)" if times > 1 else ""))
-        if check:
-            typer.echo(f"read back {verify(settings)} entries: all as written")
-
-
-if __name__ == "__main__":
-    typer.run(main)
+def cache_lines(recipe: Recipe, processes: int, *, check: bool) -> Iterator[str]:
+    """Build the cache of a recipe, verify it where asked, and yield lines that say what was done."""
+    made = build_cache(recipe, processes)
+    yield f"encoded {made.clips} clips and {made.captions} captions, {made.cut} cut"
+    for text, times in Counter(made.bad).items():
+        yield f"skipped {text}" + (f" ({times} times)" if times > 1 else "")
+    if check:
+        yield f"read back {verify(recipe)} entries: all as written"

@@ -83,7 +83,7 @@ def open_store(cache: Path, kind: str, encoder: str, place: str = ".") -> Shards
     found = f"it holds those of {others}" if others else "it holds none"
     raise CacheError(
         f"cache {cache} has no {what} of {encoder!r}, {found}: "
-        "run `python -m finetune.data.cache RECIPE`, or name another cache"
+        "run `finetune cache RECIPE`, or name another cache"
     )
 
 

@@ -8,7 +8,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from finetune.models.device_transfer import send
+from finetune.tensors import to_device_async
 
 
 class Conditioning(TypedDict):
@@ -27,12 +27,12 @@ def conditioning(
     """Of B clips of one size in pixels; fps of each clip, as `seen_fps` gives it."""
 
     def of_all(value: float) -> Tensor:
-        return send(torch.full((len(fps),), float(value)), device)
+        return to_device_async(torch.full((len(fps),), float(value)), device)
 
     return Conditioning(
         num_frames=of_all(frames),
         height=of_all(height),
         width=of_all(width),
         ar=of_all(height / width),
-        fps=send(torch.tensor(fps, dtype=torch.float32), device),
+        fps=to_device_async(torch.tensor(fps, dtype=torch.float32), device),
     )

@@ -8,7 +8,7 @@ from finetune.config import Recipe
 from finetune.data.index import Index
 from finetune.models.stdit2.text_encoder import TextEncoder
 from finetune.models.stdit2.vae import VAE
-from finetune.precision import DTYPES
+from finetune.tensors import DTYPES
 
 TINY = "tiny-random"
 SEED = 0  # of the tiny encoders: not the run's, so that runs of other seeds share a cache

@@ -102,7 +102,7 @@ def open_shard(shard: Path) -> Any:
         return safe_open(shard, framework="pt")
     except (SafetensorError, OSError) as error:
         raise CacheError(
-            f"shard {shard} is damaged ({error}): delete it and run `python -m finetune.data.cache` "
+            f"shard {shard} is damaged ({error}): delete it and run `finetune cache` "
             "again, which makes what is missing"
         ) from error
 
@@ -124,9 +124,7 @@ class Shards:
 
     def __init__(self, folder: Path) -> None:
         if not (folder / KEYS).exists():
-            raise CacheError(
-                f"no cache at {folder}: run `python -m finetune.data.cache RECIPE` first"
-            )
+            raise CacheError(f"no cache at {folder}: run `finetune cache RECIPE` first")
         self.folder = folder
         self.about: dict[str, Any] = json.loads((folder / "about.json").read_text())
 
@@ -164,7 +162,7 @@ class Shards:
             if row_checksum(parts, place) != int(checks[row]):
                 raise CacheError(
                     f"shard {shard} is damaged at {key[:12]}, row {row}: delete the file and run "
-                    "`python -m finetune.data.cache` again, which makes what is missing"
+                    "`finetune cache` again, which makes what is missing"
                 )
         return parts
 
@@ -180,6 +178,6 @@ class Shards:
 
     def _lacks(self, key: str) -> CacheError:
         return CacheError(
-            f"the cache at {self.folder} has no {key[:12]}: run `python -m finetune.data.cache` again, "
+            f"the cache at {self.folder} has no {key[:12]}: run `finetune cache` again, "
             "which makes what is missing"
         )

@@ -1,4 +1,4 @@
-"""`python -m finetune.demo.app --model DIR_OR_ID`: a page that samples, and a Space to put it in."""
+"""A web page that samples from a model: `finetune demo --model DIR_OR_ID`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from finetune.demo.space import export_space
 from finetune.errors import FinetuneError, SamplingError
 from finetune.models.stdit2.vae import STRIDE
 from finetune.sampling.examples import PROMPTS
@@ -20,7 +17,7 @@ from finetune.sampling.generate import OnStep
 from finetune.sampling.images import file_digest
 from finetune.sampling.pipeline import Pipeline
 from finetune.sampling.request import SMALLEST, Request
-from finetune.sampling.sample import command, sample_all
+from finetune.sampling.sample import sample_all
 
 GALLERY = 8  # newest videos
 LONGEST, WIDEST = 64, 720  # frames and pixels that the sliders offer, or what the model is asked
@@ -188,23 +185,8 @@ def _gradio() -> Any:
     return gradio
 
 
-def main(
-    model: Annotated[str, typer.Option(help="release, run, checkpoint or Hub id")],
-    host: Annotated[str, typer.Option(help="0.0.0.0 shows it to the network")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="default: a free one from 7860")] = None,
-    out: Annotated[Path | None, typer.Option(help="where videos are kept")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    space: Annotated[Path | None, typer.Option("--export-space", help="write a Space")] = None,
-) -> None:
-    """Serve a page that samples a model, or write it as a Space."""
-    if space is not None:
-        export_space(space, model)
-        typer.echo(f"{space}: python app.py runs it; push the folder to a Space of yours")
-        return
+def serve_model(model: str, out: Path | None, *, device: str, host: str, port: int | None) -> None:
+    """Load a model and serve its page; without `out`, videos go to a temporary folder."""
     pipeline = Pipeline.from_pretrained(model, device=device)
     folder = out or Path(tempfile.mkdtemp(prefix="brickfilm-demo-"))
     serve(pipeline, folder, host=host, port=port)
-
-
-if __name__ == "__main__":
-    command(main)

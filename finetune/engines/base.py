@@ -22,7 +22,7 @@ from finetune.kernels import adamw as adamw_kernel
 from finetune.kernels import available
 from finetune.kernels.accumulate import Total
 from finetune.models.stdit2.network import STDiT2
-from finetune.precision import DTYPES
+from finetune.tensors import DTYPES
 
 Shards = dict[str, Tensor]
 Allow = Callable[[float], bool]  # may a step of this gradient norm be taken?

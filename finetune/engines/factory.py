@@ -18,7 +18,7 @@ from finetune.engines.fsdp2 import FullySharded
 from finetune.errors import EngineError
 from finetune.kernels import ops_for
 from finetune.models.stdit2.network import STDiT2
-from finetune.precision import DTYPES
+from finetune.tensors import DTYPES
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 SCALE = 2.0**16  # of the loss in float16, at first

@@ -24,7 +24,7 @@ from finetune.engines.base import (
 from finetune.engines.distributed import rank_and_world
 from finetune.engines.ema import Average
 from finetune.models.stdit2.network import STDiT2
-from finetune.precision import DTYPES
+from finetune.tensors import DTYPES
 
 try:
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from finetune.models.device_transfer import send
+from finetune.tensors import to_device_async
 
 PIECE = 4096
 ALIGNED = 8  # numbers: what one load takes of a half precision
@@ -68,7 +68,7 @@ class Launch:
         if example is None:
             return
         found = torch.tensor([0 if g is None else g.data_ptr() for g in gradients])
-        addresses = send(found, self.total.device)
+        addresses = to_device_async(found, self.total.device)
         owners, begins, firsts, sizes = self._tables
         _accumulate[(len(owners),)](
             addresses,

@@ -6,13 +6,20 @@ tables [B, T, D], one row a frame, so given and denoised frames differ without a
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from finetune.models.stdit2.embeddings import Rotation
-
 EPS = 1e-6  # of layer norm and RMS norm alike
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of the rotary angles, each [T, head_dim / 2] in float32."""
+
+    cos: Tensor
+    sin: Tensor
 
 
 def norm_modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from finetune.models.stdit2.blocks import Ops
+    from finetune.kernels.ops import Ops
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def ops_for(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> 
 
     The kernels are for half precisions: float32 is for exactness, and stays plain in silence.
     """
-    from finetune.models.stdit2.blocks import Ops
+    from finetune.kernels.ops import Ops
 
     device = torch.device(device)
     if device.type == "cuda" and dtype == torch.float32:
@@ -51,7 +51,7 @@ def ops_for(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> 
 def fast_ops() -> Ops:
     """All kernels of this package."""
     from finetune.kernels import norms, space, text, time
-    from finetune.models.stdit2.blocks import Ops
+    from finetune.kernels.ops import Ops
 
     return Ops(
         norm_modulate=norms.norm_modulate,

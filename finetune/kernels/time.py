@@ -9,7 +9,7 @@ from torch import Tensor
 
 from finetune.kernels import reference
 from finetune.kernels import time_triton as kernels
-from finetune.models.stdit2.embeddings import Rotation
+from finetune.kernels.reference import Rotation
 
 LONGEST = 128  # frames that one tile holds
 

@@ -1,4 +1,4 @@
-"""`python -m finetune.release.release RUN REPO`: a run's averaged weights, ready to sample, on the Hub."""
+"""Publish a run on the Hub: `finetune release RUN REPO`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-import typer
 
 from finetune.config import Recipe, parse_recipe
 from finetune.data.encoders import TINY, load_text, load_vae
@@ -21,7 +20,6 @@ from finetune.models.stdit2.weights import read_tensors
 from finetune.release.model_card import HUB_ID, card_text
 from finetune.sampling.bundle import add_encoders
 from finetune.sampling.pipeline import index_of
-from finetune.sampling.sample import command
 from finetune.sampling.sources import Source, find_source, usual
 from finetune.training.checkpoint import all_of, check, newest
 from finetune.validation.page import PAGE, TRAINING, Checkpoint, checkpoints, render
@@ -165,23 +163,3 @@ def _copy_samples(run: Path, recipe: Recipe, step: int, folder: Path) -> Sequenc
     shutil.copy(run / "samples" / TRAINING, folder / "samples" / TRAINING)
     (folder / "samples" / PAGE).write_text(render(run, recipe, until=step), encoding="utf-8")
     return grid
-
-
-def main(
-    run: Annotated[Path, typer.Argument(help="a run's folder, or one of its checkpoints")],
-    repo: Annotated[str, typer.Argument(help="user/model")],
-    private: Annotated[bool | None, typer.Option("--private/--public")] = None,
-    copy_encoders: Annotated[bool, typer.Option(help="even those that the Hub has")] = False,
-    licence: Annotated[str | None, typer.Option(help="such as apache-2.0")] = None,
-    dry_run: Annotated[bool, typer.Option(help="build the folder, send nothing")] = False,
-) -> None:
-    """Publish a run: averaged weights, encoders, samples and a card."""
-    release = Release(repo_id=repo, private=private, copy_encoders=copy_encoders, licence=licence)
-    folder = build_release(run, release)
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        typer.echo(f"{file.stat().st_size:>14,}  {file.relative_to(folder)}")
-    typer.echo(f"built in {folder}" if dry_run else f"published at {push(folder, release)}")
-
-
-if __name__ == "__main__":
-    command(main)

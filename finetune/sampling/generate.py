@@ -9,12 +9,12 @@ from torch import Tensor
 
 from finetune.data.conditioning import conditioning
 from finetune.data.windows import IMAGE_FPS
-from finetune.models.device_transfer import send
 from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.text_encoder import TextStates
 from finetune.models.stdit2.vae import CHANNELS, VAE
 from finetune.objectives import Denoise, Diffusion, edit_sample, guided, sample
 from finetune.sampling.request import Request
+from finetune.tensors import to_device_async
 
 OnStep = Callable[[], None]
 
@@ -52,7 +52,7 @@ def _noises(request: Request, device: torch.device) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(request.seed)
     while True:
         drawn = torch.randn(1, CHANNELS, request.frames, *size, generator=generator)
-        yield send(drawn, device)
+        yield to_device_async(drawn, device)
 
 
 def _guided(network: STDiT2, text: TextStates, request: Request, device: torch.device) -> Denoise:

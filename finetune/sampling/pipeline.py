@@ -21,11 +21,11 @@ from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.text_encoder import TextEncoder, TextStates
 from finetune.models.stdit2.vae import VAE
 from finetune.models.weights_digest import weights_digest
-from finetune.precision import DTYPES
 from finetune.sampling.generate import OnStep, draw_latent, to_pixels
 from finetune.sampling.images import read_image
 from finetune.sampling.request import Request
 from finetune.sampling.sources import Source, find_source
+from finetune.tensors import DTYPES
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""`python -m finetune.sampling.sample --model DIR_OR_ID --prompt "..."`: videos from text, and pictures."""
+"""Sample videos and pictures from text: the library behind `finetune sample`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from finetune.errors import SamplingError, in_one_line
+from finetune.errors import SamplingError
 from finetune.sampling.files import WRITERS, alone_in, file_name, write_sample
 from finetune.sampling.generate import OnStep
 from finetune.sampling.pipeline import Pipeline
 from finetune.sampling.prompts import read_prompts
-from finetune.sampling.request import Request, parse_size
+from finetune.sampling.request import Request
 from finetune.sampling.sidecar import about_pipeline, compared, kind_of, read_sidecar
 
 Bar = Callable[[Request], AbstractContextManager[OnStep]]
@@ -91,62 +89,44 @@ def progress(request: Request) -> Iterator[OnStep]:
         yield lambda: bar.advance(task)
 
 
-def main(
-    prompt: Annotated[str | None, typer.Option(help="what is to be seen")] = None,
-    model: Annotated[str | None, typer.Option(help="release, run, checkpoint or Hub id")] = None,
-    prompts: Annotated[Path | None, typer.Option(help="file: one a line, or .jsonl")] = None,
-    again: Annotated[Path | None, typer.Option(help="a sample's .json: make it again")] = None,
-    image: Annotated[Path | None, typer.Option(help="picture for the first frame")] = None,
-    last_image: Annotated[Path | None, typer.Option(help="picture for the last frame")] = None,
-    frames: Annotated[int | None, typer.Option(help="1: a picture")] = None,
-    size: Annotated[str | None, typer.Option(help="HxW in pixels, such as 360x640")] = None,
-    fps: Annotated[float | None, typer.Option(help="frames a second")] = None,
-    seed: Annotated[int | None, typer.Option(help="the same seed, the same video")] = None,
-    steps: Annotated[int | None, typer.Option(help="sampling steps")] = None,
-    guidance: Annotated[float | None, typer.Option(help="how strongly the text pulls")] = None,
-    out: Annotated[Path, typer.Option(help="a folder, or one file")] = Path("samples"),
-    kind: Annotated[str | None, typer.Option("--format", help="mp4, gif, png or npy")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16")] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="pays over many samples")] = False,
-    vae: Annotated[str | None, typer.Option(help="Hub id or folder")] = None,
-    text_encoder: Annotated[str | None, typer.Option(help="Hub id or folder")] = None,
-    revision: Annotated[str | None, typer.Option(help="of the model on the Hub")] = None,
-) -> None:
-    """Sample a model: one prompt, a file of prompts, or an old sample again."""
-    height, width = parse_size(size) if size else (None, None)
-    asked: dict[str, Any] = {
-        "image": image and str(image),
-        "last_image": last_image and str(last_image),
-        "frames": frames,
-        "height": height,
-        "width": width,
-        "fps": fps,
-        "seed": seed,
-        "steps": steps,
-        "guidance": guidance,
-    }
+def sample_lines(
+    asked: dict[str, Any],
+    *,
+    prompt: str | None,
+    prompts: Path | None,
+    again: Path | None,
+    model: str | None,
+    out: Path,
+    kind: str | None,
+    device: str,
+    precision: str | None,
+    revision: str | None,
+    loading: dict[str, Any],
+) -> Iterator[tuple[str, bool]]:
+    """Sample what a command line asks for; yield (line, is a note) for each file written.
+
+    asked: fields of a `Request`. loading: options of `Pipeline.from_pretrained`.
+    """
     told = read_sidecar(again) if again else {}
-    lines = _lines(prompt, prompts, told, {n: v for n, v in asked.items() if v is not None})
+    lines = _lines(prompt, prompts, told, asked)
     _place(lines, out, kind or kind_of(told))  # before networks are loaded
-    given: dict[str, Any] = {"vae": vae, "text_encoder": text_encoder, "compile": compile}
     if told and model is None:
-        given = {**told.get("given", {}), **{n: v for n, v in given.items() if v}}
+        loading = {**told.get("given", {}), **{n: v for n, v in loading.items() if v}}
         revision = revision or told.get("revision")
     pipeline = Pipeline.from_pretrained(
         _model(model, told),
         revision=revision,
         device=device,
         precision=precision or told.get("precision"),
-        **given,
+        **loading,
     )
     requests = [pipeline.request(**line) for line in lines]
-    files = sample_all(pipeline, requests, out, kind or kind_of(told), given=given)
+    files = sample_all(pipeline, requests, out, kind or kind_of(told), given=loading)
     for file in files:
-        typer.echo(file)
+        yield str(file), False
     if told:
-        now = {"request": requests[0].as_dict(), **about_pipeline(pipeline, given)}
-        typer.echo(compared(files, told, now), err=True)
+        now = {"request": requests[0].as_dict(), **about_pipeline(pipeline, loading)}
+        yield compared(files, told, now), True
 
 
 def _lines(
@@ -170,13 +150,3 @@ def _model(name: str | None, told: dict[str, Any]) -> str:
     if not found:
         raise SamplingError("no model: name a folder or a Hub id with --model")
     return str(found)
-
-
-def command(run: Any = main) -> None:
-    """The command line: one line and exit code 1 for what a user can mend."""
-    with in_one_line():
-        typer.run(run)
-
-
-if __name__ == "__main__":
-    command()

@@ -8,8 +8,8 @@ import torch
 
 from finetune.config import Recipe
 from finetune.engines.distributed import choose_device, ranks, total
-from finetune.models.device_transfer import send
 from finetune.planning.plan import what_fits
+from finetune.tensors import to_device_async
 from finetune.training.noise import draw
 from finetune.training.run import Run, learning_rate, open_run
 from finetune.training.step_metrics import Tally
@@ -53,7 +53,7 @@ def loop(run: Run) -> None:
             latents = seen.mean + seen.std * drawn.encoding
             denoise = seen.denoiser(engine.module, drawn.drop)
             losses = run.diffusion.losses(denoise, latents, drawn.t, drawn.noise, drawn.frame_mask)
-            weights = send(torch.tensor(micro.weights), run.device)
+            weights = to_device_async(torch.tensor(micro.weights), run.device)
             engine.backward((losses.loss * weights).sum() * (engine.world / max(clips, 1)))
             tally.add(losses, drawn.t, weights)
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from finetune.config import Recipe
-from finetune.models.device_transfer import send
 from finetune.objectives import RECIPE_PROBABILITIES, draw_frame_mask
 from finetune.objectives.iddpm import TRAINING_STEPS
+from finetune.tensors import to_device_async
 
 
 class Draws(NamedTuple):
@@ -38,9 +38,9 @@ def draw(seeds: Sequence[int], shape: Sequence[int], recipe: Recipe, device: tor
         noises.append(torch.randn(2, *shape, generator=many, device=device))
     noise, mask = torch.stack(noises), torch.stack(masks)
     return Draws(
-        send(torch.stack(times), device),
+        to_device_async(torch.stack(times), device),
         noise[:, 0],
         noise[:, 1],
-        send(mask, device) if recipe.masks and not mask.all() else None,
-        send(torch.stack(drops), device),
+        to_device_async(mask, device) if recipe.masks and not mask.all() else None,
+        to_device_async(torch.stack(drops), device),
     )

@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from finetune import kernels
 from finetune.kernels import norms, reference, space, text, time
-from finetune.models.stdit2.embeddings import Rotation
+from finetune.kernels.reference import Rotation
 from finetune.models.stdit2.network import STDiT2
 from tests.benchmarks.cost import seconds
 from tests.benchmarks.training import open_every_branch

@@ -1,7 +1,7 @@
 """A model of XL/2's size with random weights, as a folder that `finetune.sampling.sample` takes.
 
     python -m tests.benchmarks.random_model FOLDER
-    python -m finetune.sampling.sample --model FOLDER --prompt "..." --format npy --compile
+    finetune sample --model FOLDER --prompt "..." --format npy --compile
 
 The denoiser and the VAE have their real sizes; the text encoder has two layers of the real width.
 """

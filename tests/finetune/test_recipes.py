@@ -76,7 +76,7 @@ def test_a_plan_on_the_published_hardware_prints_and_fits(
 @pytest.mark.parametrize("path", sorted(Path("recipes").rglob("*.toml")), ids=lambda p: p.stem)
 def test_a_recipe_opens_with_command_hardware_hours_and_cost(path: Path) -> None:
     opening = path.read_text().split("dataset =")[0]
-    assert "python -m finetune" in opening or "-m finetune" in opening
+    assert "finetune train" in opening
     for words in (("GPU", "CPU"), ("hours", "minutes"), ("USD", "nothing to pay")):
         assert any(word in opening for word in words), words
 

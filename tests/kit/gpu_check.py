@@ -4,7 +4,7 @@
 `float32,float16` the finer one with what is exact;
 `--set network.depth=4` makes the network shallow and the check quick, `--no-resume` quicker.
 360p x 32 frames in bfloat16, random weights with every branch open, a random cache; through
-`python -m finetune` itself. The engines' losses must agree to 1e-2 and their gradient norms to
+`finetune train` itself. The engines' losses must agree to 1e-2 and their gradient norms to
 2e-2 relative, the weights must have moved, and each engine must save and resume. Needs torch,
 safetensors, numpy, pydantic, typer and rich; ColossalAI for its half; no dataset, no encoder.
 """
@@ -115,7 +115,7 @@ def train(work: Path, engine: str, more: list[str]) -> dict[str, list[float]]:
     """Run the command; gives its figures by name."""
     out = work / engine
     choice = [f"out={out}", *more, *ENGINES[engine]]
-    command = [sys.executable, "-m", "finetune", str(work / "recipe.toml"), *choice]
+    command = [sys.executable, "-m", "finetune", "train", str(work / "recipe.toml"), *choice]
     started = time.perf_counter()
     subprocess.run(command, check=True)
     print(f"{' '.join(command[2:])}: {time.perf_counter() - started:.0f} s", flush=True)

@@ -7,7 +7,6 @@ The inner operations come from `Ops`, so the same block runs as plain PyTorch or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -15,24 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from finetune.kernels import reference
+from finetune.kernels.ops import Ops
+from finetune.kernels.reference import Rotation
 from finetune.models.stdit2.config import STDiT2Config
-from finetune.models.stdit2.embeddings import Mlp, Rotation
-
-
-class Ops(NamedTuple):
-    """The operations a block is made of; shapes are `finetune.kernels.reference`'s."""
-
-    norm_modulate: Callable[..., Tensor] = reference.norm_modulate
-    gated_add: Callable[..., Tensor] = reference.gated_add
-    gated_add_norm_modulate: Callable[..., tuple[Tensor, Tensor]] = (
-        reference.gated_add_norm_modulate
-    )
-    add_norm_modulate: Callable[..., tuple[Tensor, Tensor]] = reference.add_norm_modulate
-    space_attention: Callable[..., Tensor] = reference.space_attention
-    time_attention: Callable[..., Tensor] = reference.time_attention
-    lay_out_text: Callable[[Tensor], Any] = reference.lay_out_text
-    text_attention: Callable[..., Tensor] = reference.text_attention
+from finetune.models.stdit2.embeddings import Mlp
 
 
 class Conditions(NamedTuple):

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from finetune.kernels.reference import Rotation
+
 SINUSOIDS = 256  # of a scalar, half cosines and half sines
-
-
-class Rotation(NamedTuple):
-    """Cosines and sines of the rotary angles, each [T, head_dim / 2] in float32."""
-
-    cos: Tensor
-    sin: Tensor
 
 
 def sinusoids(values: Tensor, width: int = SINUSOIDS) -> Tensor:

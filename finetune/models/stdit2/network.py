@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from finetune.models.stdit2.blocks import Block, Conditions, FinalLayer, Ops, PatchEmbedder
+from finetune.kernels.ops import Ops
+from finetune.models.stdit2.blocks import Block, Conditions, FinalLayer, PatchEmbedder
 from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.stdit2.embeddings import (
     CaptionEmbedder,

@@ -62,7 +62,7 @@ def generate(page: Any, prompt: str) -> None:
 
 def test_type_generate_and_see_a_playing_video(toy_model: Path, tmp_path: Path) -> None:
     made = tmp_path / "made"
-    words = ["-m", "finetune.demo.app", "--model", str(toy_model), "--out", str(made)]
+    words = ["-m", "finetune", "demo", "--model", str(toy_model), "--out", str(made)]
     with served(words, ROOT) as address, opened(address, width=400) as (page, asked):
         generate(page, PROMPT)
         page.locator("#video video").wait_for(timeout=90_000)
@@ -81,7 +81,7 @@ def test_an_emptied_field_is_as_the_model_has_it_and_a_bad_picture_is_named(
 ) -> None:
     made, bad = tmp_path / "made", tmp_path / "bad.png"
     bad.write_text("no picture")
-    words = ["-m", "finetune.demo.app", "--model", str(toy_model), "--out", str(made)]
+    words = ["-m", "finetune", "demo", "--model", str(toy_model), "--out", str(made)]
     with served(words, ROOT) as address, opened(address) as (page, _):
         page.get_by_label("Seed").fill("")
         generate(page, PROMPT)
@@ -105,6 +105,6 @@ def test_a_space_runs_from_its_own_folder(toy_model: Path, tmp_path: Path) -> No
 
 
 def export(folder: Path, model: str | Path) -> Path:
-    words = ["-m", "finetune.demo.app", "--model", str(model), "--export-space", str(folder)]
+    words = ["-m", "finetune", "demo", "--model", str(model), "--export-space", str(folder)]
     subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
     return folder

@@ -154,9 +154,9 @@ def kinds(folder: Path) -> dict[str, torch.Tensor]:
 def test_a_hybrid_adam_that_cannot_be_compiled_says_what_it_wants(recipe: Recipe) -> None:
     """In a process of its own: no stand-in for the kernel there."""
     script = (
-        "import pickle, sys; from finetune.__main__ import main; "
+        "import pickle, sys; "
         "from finetune.training.loop import train; recipe = pickle.load(sys.stdin.buffer); "
-        "main(['x'], run=lambda _: train(recipe))"
+        "from finetune.errors import in_one_line\nwith in_one_line(): train(recipe)"
     )
     asked = replace(
         recipe, engine="colossalai", optimizer=replace(recipe.optimizer, kind="hybrid_adam")

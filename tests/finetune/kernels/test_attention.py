@@ -9,7 +9,7 @@ from torch import Tensor
 pytest.importorskip("triton", reason="no Triton on this machine: the kernels are not tested")
 
 from finetune.kernels import reference, space, text, time
-from finetune.models.stdit2.embeddings import Rotation
+from finetune.kernels.reference import Rotation
 from tests.finetune.kernels.agreement import DEVICE, agree
 
 pytestmark = pytest.mark.usefixtures("kernels")

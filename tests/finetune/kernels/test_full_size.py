@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from finetune.models.stdit2.blocks import Ops
+from finetune.kernels.ops import Ops
 from finetune.models.stdit2.network import STDiT2, STDiT2Config
 from tests.finetune.kernels.agreement import SLACK
 from tests.finetune.kernels.test_network import whole

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from finetune import kernels
-from finetune.models.stdit2.blocks import Ops
+from finetune.kernels.ops import Ops
 from finetune.models.stdit2.network import STDiT2
 from tests.finetune.kernels.agreement import DEVICE, FLOOR, HALF, SLACK, distance, need_kernels
 from tests.kit.networks import inputs, tiny_model

@@ -59,7 +59,7 @@ def test_any_prompt_can_be_copied_from_the_card(make_recipe: MakeRecipe, tmp_pat
         "me/bricks", manifest, recipe, grid, parameters=1, encoders=encoders, licence=None
     )
     line = " ".join(prompt.split())
-    asked = re.search(r"^python -m finetune.sampling.sample .*", card, re.MULTILINE)
+    asked = re.search(r"^finetune sample .*", card, re.MULTILINE)
     assert asked and shlex.split(asked[0])[-1] == line
     in_python = re.search(r"pipeline.request\(prompt=(.*), seed=42\)", card)
     assert in_python and ast.literal_eval(in_python[1]) == line

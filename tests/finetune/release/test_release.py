@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
-import finetune.release.release
+from finetune.__main__ import app
 from finetune.config import (
     Bucket,
     Checkpoints,
@@ -208,7 +208,7 @@ def test_the_card_says_what_it_is(trained: Recipe, published: HubServer) -> None
     files = published.files(REPO, kind="model")
     card = ModelCard(files["README.md"].read_text())
     assert (card.data.license, card.data.pipeline_tag) == ("apache-2.0", "text-to-video")
-    assert f"python -m finetune.sampling.sample --model {REPO} --prompt '{PROMPTS[0]}'" in card.text
+    assert f"finetune sample --model {REPO} --prompt '{PROMPTS[0]}'" in card.text
     assert f"for {STEPS} steps" in card.text
     assert "1 x CPU" in card.text
     assert card.text.count("<video") == 16
@@ -248,11 +248,7 @@ def test_encoders_that_the_hub_has_are_named_not_copied(trained: Recipe, tmp_pat
 
 
 def test_a_dry_run_sends_nothing(trained: Recipe, hub: HubServer) -> None:
-    import typer
-
-    app = typer.Typer()
-    app.command()(finetune.release.release.main)
-    result = CliRunner().invoke(app, [trained.out, REPO, "--dry-run"])
+    result = CliRunner().invoke(app, ["release", trained.out, REPO, "--dry-run"])
     assert result.exit_code == 0, result.output
     assert "sampling.json" in result.output
     assert not hub.requests

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-import finetune.sampling.sample
+from finetune.__main__ import app
 from finetune.errors import FinetuneError, SamplingError
 from finetune.models.stdit2.network import STDiT2
 from finetune.sampling import Pipeline, Request
@@ -47,19 +47,11 @@ def picture(tmp_path: Path) -> Path:
 
 def sample(model: Path, *words: object) -> list[Path]:
     """Run the command in this process; its files. Errors come out as they are raised."""
-    result = CliRunner().invoke(app(), ["--model", str(model), *map(str, words)])
+    result = CliRunner().invoke(app, ["sample", "--model", str(model), *map(str, words)])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
     return [Path(line) for line in result.stdout.split()]
-
-
-def app() -> object:
-    import typer
-
-    made = typer.Typer()
-    made.command()(finetune.sampling.sample.main)
-    return made
 
 
 def frames_of(file: Path) -> tuple[int, tuple[int, int]]:
@@ -388,7 +380,7 @@ def test_an_output_that_cannot_be_written(toy_model: Path, tmp_path: Path) -> No
 def test_the_command_ends_with_one_line(tmp_path: Path) -> None:
     words = ["--model", str(tmp_path), "--prompt", "x", "--out", str(tmp_path / "o")]
     done = subprocess.run(
-        [sys.executable, "-m", "finetune.sampling.sample", *words],
+        [sys.executable, "-m", "finetune", "sample", *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -414,7 +406,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing_half_made(toy_model: Path, tmp_path
         out,
     ]
     running = subprocess.Popen(
-        [sys.executable, "-m", "finetune.sampling.sample", *map(str, words)],
+        [sys.executable, "-m", "finetune", "sample", *map(str, words)],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,

@@ -59,11 +59,11 @@ def recipe(toy_dataset: Path, tmp_path: Path) -> Path:
 def ranks(
     recipe: Path, world: int, *arguments: str, **options: Any
 ) -> Iterator[list[subprocess.Popen[str]]]:
-    """`python -m finetune` in so many processes, as torchrun starts them; all end with the test."""
+    """`finetune train` in so many processes, as torchrun starts them; all end with the test."""
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world)}
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "finetune", str(recipe), *arguments],
+            [sys.executable, "-m", "finetune", "train", str(recipe), *arguments],
             env={**os.environ, **({**place, "RANK": str(rank)} if world > 1 else {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -131,11 +131,12 @@ def test_sigterm_to_every_process_of_a_job_saves_and_ends_with_0(recipe: Path) -
 
 @contextmanager
 def caching(recipe: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """`python -m finetune.data.cache` into an empty folder, and the two processes that it starts."""
+    """`finetune cache` into an empty folder, and the two processes that it starts."""
     command = [
         sys.executable,
         "-m",
-        "finetune.data.cache",
+        "finetune",
+        "cache",
         str(recipe),
         f"cache={recipe.parent}/new",
     ]

@@ -15,12 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from finetune.__main__ import main, summary_lines
+from finetune.__main__ import summary_lines
 from finetune.config import Bucket, Guard, Published, Recipe, Schedule, Validation
 from finetune.data.cache import build_cache
 from finetune.data.loader import Loading
 from finetune.engines.base import Replicated
-from finetune.errors import CacheError, CheckpointError, ConfigError, TrainingStopped
+from finetune.errors import CacheError, CheckpointError, ConfigError, TrainingStopped, in_one_line
 from finetune.models.stdit2.blocks import Block, Conditions
 from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.text_encoder import TextEncoder, TextStates
@@ -283,12 +283,9 @@ def test_weights_of_another_text_encoder_are_named(recipe: Recipe, tmp_path: Pat
 def test_a_folder_that_cannot_be_written_to_is_one_line(
     recipe: Recipe, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(_: object) -> None:
-        train(replace(recipe, out=f"{recipe.cache}/index-file/run"))
-
     (Path(recipe.cache) / "index-file").write_text("in the way")
-    with pytest.raises(SystemExit) as left:
-        main(["recipe"], run=run)
+    with pytest.raises(SystemExit) as left, in_one_line():
+        train(replace(recipe, out=f"{recipe.cache}/index-file/run"))
     assert left.value.code == 1
     said = capsys.readouterr().err
     assert "index-file" in said

@@ -9,7 +9,8 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from finetune.errors import ConfigError
-from finetune.models.stdit2.blocks import Block, Conditions, Ops
+from finetune.kernels.ops import Ops
+from finetune.models.stdit2.blocks import Block, Conditions
 from finetune.models.stdit2.network import STDiT2, STDiT2Config
 from tests.kit.networks import TINY, inputs, tiny_model
 
