@@ -34,7 +34,7 @@ class WiringError(UsageError):
     """A stage needs what no stage before it gives."""
 
 
-class MissingKey(UsageError):
+class MissingApiKey(UsageError):
     """A service wants a key, and no setting or environment variable holds one."""
 
 
@@ -60,23 +60,23 @@ class ServiceRefused(BrickfilmError):
 class ItemError(BrickfilmError):
     """An error of one item. `reason` is the word it is counted under, the message is for people.
 
-    `of` is the record it is about where that is not the item the stage was given: a shot, say.
+    `record` is the record it is about where that is not the item the stage was given: a shot, say.
     """
 
     default_reason = "error"
 
-    def __init__(self, message: str, *, reason: str | None = None, of: object = None) -> None:
+    def __init__(self, message: str, *, reason: str | None = None, record: object = None) -> None:
         super().__init__(message)
         self.reason = reason or self.default_reason
-        self.of = of
+        self.record = record
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), str(self), self.reason, self.of))
+        return (_rebuild, (type(self), str(self), self.reason, self.record))
 
 
-def _rebuild(kind: type[ItemError], message: str, reason: str, of: object) -> ItemError:
+def _rebuild(kind: type[ItemError], message: str, reason: str, record: object) -> ItemError:
     """Unpickle an item's error: its constructor takes the reason by keyword."""
-    return kind(message, reason=reason, of=of)
+    return kind(message, reason=reason, record=record)
 
 
 class Failed(ItemError):
@@ -91,13 +91,13 @@ class MediaError(Failed):
     default_reason = "unreadable"
 
 
-class Lost(Failed):
+class NoResponse(Failed):
     """A paid request without an answer: it may have been charged, so its money stays reserved."""
 
     default_reason = "no answer"
 
 
-class Spoilt(Lost):
+class InvalidResponse(NoResponse):
     """An answer that is no use. `bill` says what it cost, as an answer would; it is asked again."""
 
     default_reason = "malformed answer"
@@ -107,10 +107,10 @@ class Spoilt(Lost):
         message: str,
         *,
         reason: str | None = None,
-        of: object = None,
+        record: object = None,
         bill: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(message, reason=reason, of=of)
+        super().__init__(message, reason=reason, record=record)
         self.bill = bill or {}
 
 

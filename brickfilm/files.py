@@ -9,7 +9,7 @@ from pathlib import Path
 
 from brickfilm.errors import UsageError, WorkdirUnusable
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -18,14 +18,14 @@ def disk_errors(folder: Path, remedy: str = "make room") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL_ERRNOS:
             raise WorkdirUnusable(
                 f"the disk of {str(folder)!r} is full: {remedy} and run the same command again"
             ) from error
         raise
 
 
-def made(folder: Path) -> Path:
+def make_folder(folder: Path) -> Path:
     """A folder to write into; raises UsageError where there can be none."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ class Video:
     """Upright, square pixels: what a viewer sees, not what is stored."""
     frames: int | None = None
     """Known once the film has been scanned."""
-    clock_jumps: bool = False
+    non_monotonic_pts: bool = False
     """Whether a timestamp ever goes back: then frames are found by counting, not by seeking."""
     duration: float = 0.0
     """Seconds."""
@@ -120,7 +120,7 @@ class Clip:
     width: int = 0
     height: int = 0
     scores: Mapping[str, float] = field(default_factory=dict)
-    new_drawings: tuple[int, ...] = ()
+    unique_frames: tuple[int, ...] = ()
     """Positions in the clip, from 0, of the frames that are no held ones."""
     stills: tuple[Still, ...] = ()
     frame_hashes: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ class Clip:
         ticks = self.span.end_pts - self.span.start_pts
         return Fraction(self.span.frames) / (ticks * self.video.time_base)
 
-    def scored(self, **scores: float) -> Self:
+    def with_scores(self, **scores: float) -> Self:
         """This clip with more scores."""
         return replace(self, scores={**self.scores, **scores})
 

@@ -15,7 +15,7 @@ import click
 import typer
 
 from finetune.config import load_recipe
-from finetune.errors import in_one_line
+from finetune.errors import exit_with_one_line
 
 app = typer.Typer(
     name="finetune",
@@ -177,9 +177,11 @@ def release(
     dry_run: Annotated[bool, typer.Option(help="build the folder, send nothing")] = False,
 ) -> None:
     """Publish a run: EMA weights, encoders, samples and a card."""
-    from finetune.release.release import Release, build_release, push
+    from finetune.release.release import ReleaseOptions, build_release, push
 
-    settings = Release(repo_id=repo, private=private, copy_encoders=copy_encoders, licence=licence)
+    settings = ReleaseOptions(
+        repo_id=repo, private=private, copy_encoders=copy_encoders, licence=licence
+    )
     folder = build_release(run, settings)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         typer.echo(f"{file.stat().st_size:>14,}  {file.relative_to(folder)}")
@@ -188,7 +190,7 @@ def release(
 
 def check_spelling(arguments: list[str]) -> None:
     """Raise UsageError for the spelling of before 0.1, `python -m finetune RECIPE`."""
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    commands = typer.main.get_group(app).commands
     if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
         raise click.UsageError(
             f"no command {arguments[0]!r}; to train a recipe: finetune train {' '.join(arguments)}"
@@ -198,7 +200,7 @@ def check_spelling(arguments: list[str]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; an error that the user can mend is one line and exit code 1, usage is 2."""
     given = sys.argv[1:] if arguments is None else arguments
-    with in_one_line():
+    with exit_with_one_line():
         try:
             check_spelling(given)
         except click.UsageError as error:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[BinaryIO]:
+def atomic_write(file: Path) -> Iterator[BinaryIO]:
     """A stream that becomes `file` at the end of the block; after an error the old one stays.
 
     Who has mapped the old file goes on reading what it held.

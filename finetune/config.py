@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from finetune.errors import ConfigError
-from finetune.limits import check
+from finetune.limits import check_recipe
 
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 
@@ -76,7 +76,7 @@ class Optimizer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guard:
+class LossSpikes:
     """When a step is skipped, and when skipping has to stop."""
 
     __pydantic_config__: ClassVar = STRICT
@@ -125,7 +125,7 @@ class Log:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedCost:
     """What the predecessor's same stage took, shown beside this run's summary."""
 
     __pydantic_config__: ClassVar = STRICT
@@ -171,16 +171,16 @@ class Recipe:
     network: Network = field(default_factory=Network)
     schedule: Schedule = field(default_factory=Schedule)
     optimizer: Optimizer = field(default_factory=Optimizer)
-    guard: Guard = field(default_factory=Guard)
+    guard: LossSpikes = field(default_factory=LossSpikes)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     validation: Validation = field(default_factory=Validation)
     log: Log = field(default_factory=Log)
-    published: Published | None = None
+    published: PublishedCost | None = None
 
     def __post_init__(self) -> None:
-        check(self)
+        check_recipe(self)
 
-    def recomputed(self, bucket: Bucket) -> int:
+    def checkpointed_blocks(self, bucket: Bucket) -> int:
         """How many of the network's blocks that is."""
         return self.network.depth if bucket.recompute is True else int(bucket.recompute)
 
@@ -200,7 +200,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
     for override in overrides:
-        _apply(data, override)
+        _apply_override(data, override)
     return parse_recipe(data, origin=str(file))
 
 
@@ -265,7 +265,7 @@ def _is_settings(kind: Any) -> bool:
     return isinstance(kind, type) and dataclasses.is_dataclass(kind)
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def _apply_override(data: dict[str, Any], override: str) -> None:
     """Set `a.b.0.c=value` in nested TOML data; what is no TOML value is a string."""
     dotted, equals, text = override.partition("=")
     if not equals:

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DISK = {
+DISK_ERRNOS = {
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
@@ -78,18 +78,18 @@ class ReleaseError(FinetuneError):
 
 
 @contextmanager
-def in_one_line() -> Iterator[None]:
+def exit_with_one_line() -> Iterator[None]:
     """For a command line: what a user can mend ends it with one line and exit code 1."""
     try:
         yield
     except FinetuneError as error:
-        _leave(str(error))
+        _exit_with_error(str(error))
     except OSError as error:
-        if error.errno not in DISK:
+        if error.errno not in DISK_ERRNOS:
             raise
-        _leave(f"{error}: make room there, let it be written to, or name another folder")
+        _exit_with_error(f"{error}: make room there, let it be written to, or name another folder")
 
 
-def _leave(reason: str) -> None:
+def _exit_with_error(reason: str) -> None:
     print(f"error: {reason}", file=sys.stderr)
     sys.exit(1)

@@ -14,20 +14,20 @@ from finetune.errors import ConfigError
 if TYPE_CHECKING:
     from finetune.config import Bucket, Recipe
 
-ONE = """steps frame_interval text_tokens checkpoints.every checkpoints.shard_mib log.every
+AT_LEAST_ONE = """steps frame_interval text_tokens checkpoints.every checkpoints.shard_mib log.every
 network.depth network.num_heads network.hidden_size network.caption_channels guard.stop_after
 validation.frames validation.height validation.width validation.steps validation.fps"""
-NONE = """seed workers threads checkpoints.keep checkpoints.milestone guard.spike guard.after
+AT_LEAST_ZERO = """seed workers threads checkpoints.keep checkpoints.milestone guard.spike guard.after
 optimizer.eps optimizer.weight_decay optimizer.grad_clip schedule.start schedule.peak schedule.final
 schedule.warmup schedule.cooldown schedule.offset validation.every validation.guidance
 validation.seed validation.loss_batches"""
-LEAST = dict.fromkeys(ONE.split(), 1) | dict.fromkeys(NONE.split(), 0)
+MINIMUM = dict.fromkeys(AT_LEAST_ONE.split(), 1) | dict.fromkeys(AT_LEAST_ZERO.split(), 0)
 """Settings that count or weigh something, and the least that they take."""
-PLACES = ("dataset", "out", "init", "vae", "text_encoder", "cache")
+NON_EMPTY = ("dataset", "out", "init", "vae", "text_encoder", "cache")
 """Settings that name something."""
 
 
-def check(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe) -> None:
     """Raise ConfigError for the first setting that cannot be."""
     if not recipe.buckets:
         raise ConfigError("buckets is empty: name at least one of resolution, frames, batch")
@@ -41,19 +41,19 @@ def check(recipe: Recipe) -> None:
             )
     _check_numbers(recipe)
     for bucket in recipe.buckets:
-        if not 0 <= recipe.recomputed(bucket) <= recipe.network.depth:
+        if not 0 <= recipe.checkpointed_blocks(bucket) <= recipe.network.depth:
             raise ConfigError(
                 f"bucket {bucket.resolution} x {bucket.frames} has recompute {bucket.recompute}: "
                 f"choose 0 to {recipe.network.depth}, the network's blocks, or true for all"
             )
-    for name in PLACES:
+    for name in NON_EMPTY:
         if not getattr(recipe, name).strip():
             raise ConfigError(f"{name} is empty: name a folder, or what else it takes")
     _check_engine(recipe)
 
 
 def _check_numbers(recipe: Recipe) -> None:
-    for name, least in LEAST.items():
+    for name, least in MINIMUM.items():
         value = attrgetter(name)(recipe)
         if not least <= value < math.inf:  # NaN neither
             raise ConfigError(f"{name} is {value}: it must be a number, and at least {least}")

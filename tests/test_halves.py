@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from brickfilm.export.bucket_coverage import Bucket, Size, TrainingRecipe
 from finetune.config import Bucket as TrainerBucket
-from finetune.data.buckets import aspect_ratios, assign, slots
+from finetune.data.buckets import aspect_buckets, aspect_ratios, assign_buckets
 
 ENDS = 20  # steps at either end, whose mean losses are compared
 
@@ -44,8 +44,8 @@ def test_both_halves_put_a_clip_into_the_same_bucket(
     recipe = TrainingRecipe("any", asked, interval)
     theirs = [TrainerBucket(resolution=b.resolution, frames=b.frames, batch=1) for b in asked]
     frames, height, width = (np.array(column) for column in zip(*clips, strict=True))
-    numbers = assign(frames, height, width, theirs, interval=interval)
-    places = [slots(theirs)[n].bucket if n >= 0 else None for n in numbers]
+    numbers = assign_buckets(frames, height, width, theirs, interval=interval)
+    places = [aspect_buckets(theirs)[n].bucket if n >= 0 else None for n in numbers]
     for clip, place in zip(clips, places, strict=True):
         fate = recipe.fate(clip)
         ours = (fate.resolution, fate.frames) if isinstance(fate, Bucket) else None

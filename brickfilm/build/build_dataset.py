@@ -17,35 +17,35 @@ from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
 from brickfilm.dataset import BrickfilmDataset, dataset_of
 from brickfilm.dataset import finalize as door
-from brickfilm.engine.batch_jobs import JobDesk
+from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.executors import Executor, LocalExecutor
-from brickfilm.engine.ledger import Ledger, Outcome
-from brickfilm.engine.ledger.file import FILENAME, FILES
+from brickfilm.engine.ledger import ItemResult, Ledger
+from brickfilm.engine.ledger.file import FILENAME, LEDGER_FILES
 from brickfilm.engine.pipeline import AnyStage, Pipeline, Recorder, Source
-from brickfilm.engine.progress import shown
-from brickfilm.engine.queue import Row
-from brickfilm.engine.run import Progress, Run
+from brickfilm.engine.progress import show_progress
+from brickfilm.engine.queue import AnswerKey
+from brickfilm.engine.run import PipelineRun, Progress
 from brickfilm.errors import Interrupted, ItemError, UsageError
 from brickfilm.files import disk_errors
 from brickfilm.records import Clip, Image, Video
 from brickfilm.report import Material, write_report
 from brickfilm.stages import ClipWriter, FrameSampler
 
-OWN_FILES = {*FILES, PLAN}
+BUILD_FILES = {*LEDGER_FILES, PLAN}
 """What a build writes before its first film."""
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """A finished build: its dataset, and what became of every item."""
 
     dataset: BrickfilmDataset
-    outcomes: Sequence[Outcome]
+    item_results: Sequence[ItemResult]
 
     @property
     def exit_code(self) -> int:
         """0 all done, 1 some failed, 3 some only wait."""
-        counts = Counter(outcome.outcome for outcome in self.outcomes)
+        counts = Counter(outcome.outcome for outcome in self.item_results)
         return 1 if counts["failed"] else 3 if counts["waiting"] else 0
 
 
@@ -75,7 +75,7 @@ def build(
     executor: Executor | None = None,
     test_fraction: float = 0.05,
     wait: bool = True,
-) -> Built:
+) -> BuildResult:
     """`build_dataset` for callers who also want to know what became of every item.
 
     wait: stay until jobs of the batch service have ended; else submit them and leave.
@@ -84,40 +84,40 @@ def build(
         raise UsageError(
             f"test_fraction={test_fraction} must be in [0, 1): the share of test films"
         )
-    pipeline = Pipeline.of(source, with_writer(stages))
+    pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     pipeline.check()
     with (
-        opened_ledger(Path(workdir)) as ledger,
-        closing_executor(executor) as pool,
-        shown() as progress,
+        open_ledger(Path(workdir)) as ledger,
+        executor_scope(executor) as pool,
+        show_progress() as progress,
     ):
-        Plan.of(pipeline.asked).write(ledger.work)
-        with JobDesk(pipeline, ledger) as desk:
-            run = one_pass(pipeline, source, ledger, pool, progress)
-            if run.films.wanted_back and not run.stopping:
-                run = one_pass(pipeline, source, ledger, pool, progress, run.failed)
-            while not run.stopping and _jobs_have_news(desk, run, wait):
-                run = one_pass(pipeline, source, ledger, pool, progress, desk.troubles)
+        Plan.from_stages(pipeline.original_stages).write(ledger.work)
+        with BatchJobManager(pipeline, ledger) as batch_jobs:
+            run = run_pass(pipeline, source, ledger, pool, progress)
+            if run.source_refs.refetch_needed and not run.stopping:
+                run = run_pass(pipeline, source, ledger, pool, progress, run.failures)
+            while not run.stopping and _advance_batch_jobs(batch_jobs, run, wait):
+                run = run_pass(pipeline, source, ledger, pool, progress, batch_jobs.failures)
         if run.stopping:
-            raise Interrupted(_how_to_go_on(run, ledger.work))
-        return Built(_through_the_door(run, ledger, test_fraction), run.outcomes)
+            raise Interrupted(_resume_hint(run, ledger.work))
+        return BuildResult(_finalize(run, ledger, test_fraction), run.item_results)
 
 
-def one_pass(
+def run_pass(
     pipeline: Pipeline,
     source: Source,
     ledger: Ledger,
     pool: Executor,
     progress: Progress,
-    failed: Mapping[Row, ItemError] | None = None,
-) -> Run:
+    failures: Mapping[AnswerKey, ItemError] | None = None,
+) -> PipelineRun:
     """Run the source through the stages once; afterwards it may write down what it fetched."""
-    run = Run(pipeline, ledger, pool, progress=progress, failed=failed)
-    with stopped_by_ctrl_c(run):
-        run.go(source.items())
+    run = PipelineRun(pipeline, ledger, pool, progress=progress, failures=failures)
+    with stop_on_sigint(run):
+        run.execute(source.items())
     if isinstance(source, Recorder):
-        makes_films = [Video in queue.stage.makes for queue in run.queues]
-        fetched = [o for o in run.outcomes if o.outcome == "done" and makes_films[o.position]]
+        makes_films = [Video in queue.stage.output_types for queue in run.queues]
+        fetched = [o for o in run.item_results if o.status == "done" and makes_films[o.position]]
         source.finish(ledger.work, [outcome.source_id for outcome in fetched])
     return run
 
@@ -126,44 +126,44 @@ def cancel_jobs(source: Source, stages: Sequence[AnyStage], *, workdir: str | Pa
     """End the open jobs of a build at the batch service, and keep what they have answered."""
     if not (Path(workdir) / FILENAME).is_file():
         raise UsageError(f"{str(workdir)!r} holds no build: name the --out folder of a build")
-    pipeline = Pipeline.of(source, with_writer(stages))
-    with Ledger(Path(workdir)) as ledger, JobDesk(pipeline, ledger) as desk:
+    pipeline = Pipeline.from_stages(source, with_default_writer(stages))
+    with Ledger(Path(workdir)) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
         if not ledger.open_jobs():
-            _say("no job is open")
-        desk.cancel(_say)
+            _print_status("no job is open")
+        batch_jobs.cancel(_print_status)
 
 
-def rehearse(
+def dry_run(
     source: Source, stages: Sequence[AnyStage], *, workdir: str | Path
-) -> tuple[Pipeline, Run]:
+) -> tuple[Pipeline, PipelineRun]:
     """A dry run: only what fetches, writes and costs nothing is asked; the rest is counted."""
-    pipeline = Pipeline.of(source, with_writer(stages))
+    pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     with (
-        opened_ledger(Path(workdir)) as ledger,
-        closing_executor(None) as pool,
-        shown() as progress,
+        open_ledger(Path(workdir)) as ledger,
+        executor_scope(None) as pool,
+        show_progress() as progress,
     ):
-        run = Run(pipeline, ledger, pool, progress=progress, rehearse=True)
-        with stopped_by_ctrl_c(run):
-            run.go(source.items())
+        run = PipelineRun(pipeline, ledger, pool, progress=progress, dry_run=True)
+        with stop_on_sigint(run):
+            run.execute(source.items())
     return pipeline, run
 
 
-def with_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:
+def with_default_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:
     """The stages with a ClipWriter, which is implied where none gives the clip's file."""
-    if any("path" in stage.gives for stage in stages):
+    if any("path" in stage.provides for stage in stages):
         return list(stages)
     sampler = next((n for n, s in enumerate(stages) if isinstance(s, FrameSampler)), len(stages))
     return [*stages[:sampler], ClipWriter(), *stages[sampler:]]
 
 
-def _through_the_door(run: Run, ledger: Ledger, test_fraction: float) -> BrickfilmDataset:
+def _finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> BrickfilmDataset:
     clips = door.one_a_place(door.clip_row(c) for c in run.finished if isinstance(c, Clip))
     images = door.one_a_place(door.image_row(i) for i in run.finished if isinstance(i, Image))
     door.group_near_duplicates(clips)
     door.mark_repeated_captions(clips)
-    split = door.split_films(clips + images, ledger.films(), test_fraction)
-    incomplete = any(o.outcome in ("failed", "waiting") for o in run.outcomes)
+    split = door.split_films(clips + images, ledger.video_facts(), test_fraction)
+    incomplete = any(o.status in ("failed", "waiting") for o in run.item_results)
     dataset = dataset_of(
         clips, images, split.of_film, ledger.work, incomplete=incomplete, moved=split.moved
     )
@@ -173,32 +173,32 @@ def _through_the_door(run: Run, ledger: Ledger, test_fraction: float) -> Brickfi
         Material(
             work=ledger.work,
             finished=run.finished,
-            left_out=run.left_out,
+            excluded_clips=run.excluded_clips,
             clips=clips,
             images=images,
-            outcomes=run.outcomes,
+            item_results=run.item_results,
             split=split,
         )
     )
-    ledger.remember_films(split.memory)
+    ledger.save_video_facts(split.memory)
     return dataset
 
 
 @contextmanager
-def opened_ledger(work: Path) -> Iterator[Ledger]:
+def open_ledger(work: Path) -> Iterator[Ledger]:
     """The ledger of a work folder; a folder made for nothing but a wrong call goes again."""
     is_new = not work.exists()
     with Ledger(work) as ledger:
         try:
             yield ledger
         except UsageError:
-            if is_new and ledger.is_blank and {p.name for p in work.iterdir()} <= OWN_FILES:
+            if is_new and ledger.is_empty and {p.name for p in work.iterdir()} <= BUILD_FILES:
                 shutil.rmtree(work)
             raise
 
 
 @contextmanager
-def closing_executor(executor: Executor | None) -> Iterator[Executor]:
+def executor_scope(executor: Executor | None) -> Iterator[Executor]:
     """The caller's executor, left open; or one of our own, closed at the end."""
     if executor is not None:
         yield executor
@@ -214,7 +214,7 @@ def closing_executor(executor: Executor | None) -> Iterator[Executor]:
 
 
 @contextmanager
-def stopped_by_ctrl_c(run: Run) -> Iterator[None]:
+def stop_on_sigint(run: PipelineRun) -> Iterator[None]:
     """First Ctrl-C: nothing more is dispatched, what flies lands. A second leaves at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -232,17 +232,17 @@ def stopped_by_ctrl_c(run: Run) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _jobs_have_news(desk: JobDesk, run: Run, wait: bool) -> bool:
-    with stopped_by_ctrl_c(run):
-        return desk.advance(run, wait=wait, say=_say) and not run.stopping
+def _advance_batch_jobs(batch_jobs: BatchJobManager, run: PipelineRun, wait: bool) -> bool:
+    with stop_on_sigint(run):
+        return batch_jobs.advance(run, wait=wait, log=_print_status) and not run.stopping
 
 
-def _say(words: str) -> None:
+def _print_status(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def _how_to_go_on(run: Run, work: Path) -> str:
-    counts = Counter(outcome.outcome for outcome in run.outcomes)
+def _resume_hint(run: PipelineRun, work: Path) -> str:
+    counts = Counter(outcome.outcome for outcome in run.item_results)
     done = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
     return (
         f"interrupted; {done or 'nothing done yet'}. What was answered is kept in {str(work)!r}: "

@@ -18,7 +18,7 @@ TOOLS = (
     "openai",
     "yt-dlp",
 )
-Plain = str | int | float | bool | None
+JsonScalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Plan:
     tools: Mapping[str, str]
 
     @classmethod
-    def of(cls, stages: Sequence[object]) -> Plan:
-        return cls([_planned(stage) for stage in stages], tool_versions())
+    def from_stages(cls, stages: Sequence[object]) -> Plan:
+        return cls([_planned_stage(stage) for stage in stages], tool_versions())
 
     @classmethod
     def read(cls, work: Path) -> Plan | None:
@@ -67,7 +67,7 @@ def tool_versions() -> dict[str, str]:
     return {name: version for name in TOOLS if (version := version_of(name))}
 
 
-def _planned(stage: object) -> PlannedStage:
+def _planned_stage(stage: object) -> PlannedStage:
     """What decides about the answers; proxies, cookies and addresses are nobody's business."""
     name = type(stage).__name__
     told = [f for f in fields(stage) if f.repr and f.compare] if is_dataclass(stage) else []
@@ -79,8 +79,8 @@ def _planned(stage: object) -> PlannedStage:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, tuple | list):
-        return all(isinstance(one, Plain) for one in value)
-    return isinstance(value, Plain)
+        return all(isinstance(one, JsonScalar) for one in value)
+    return isinstance(value, JsonScalar)
 
 
 def version_of(name: str) -> str | None:

@@ -16,7 +16,7 @@ from brickfilm.captions.reply_format import (
     read,
 )
 from brickfilm.engine.stage import Answer
-from brickfilm.errors import Spoilt
+from brickfilm.errors import InvalidResponse
 from brickfilm.records import Caption
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def answer_of(
     try:
         said = _said(reply, subject)
     except Malformed as error:
-        raise Spoilt(str(error), reason="malformed answer", bill=bill) from error
+        raise InvalidResponse(str(error), reason="malformed answer", bill=bill) from error
     return {"status": said.status, "text": said.caption, **bill}
 
 

@@ -7,7 +7,4 @@ from brickfilm.cli.app import (
     main,
 )
 
-__all__ = [
-    "app",
-    "main",
-]
+__all__ = ["app", "main"]

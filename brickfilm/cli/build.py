@@ -15,8 +15,8 @@ import cloudpickle
 import typer
 from rich.console import Console
 
-from brickfilm.build.build_dataset import build, rehearse
-from brickfilm.engine.ledger import Outcome
+from brickfilm.build.build_dataset import build, dry_run
+from brickfilm.engine.ledger import ItemResult
 from brickfilm.engine.pipeline import AnyStage, Source
 from brickfilm.engine.stage import Stage
 from brickfilm.errors import BrickfilmError, Interrupted, UsageError
@@ -150,7 +150,7 @@ def run_build(recipe: Recipe, out: Path, *, wait: bool = True) -> None:
     console.print(
         f"dataset: {out / 'dataset'}\nreport:  {built.dataset.report_path}", soft_wrap=True
     )
-    _name_failures(built.outcomes)
+    _name_failures(built.item_results)
     status = f"brickfilm status {quote(str(out))}"
     if not any(rows for splits in built.dataset.values() for rows in splits.values()):
         console.print(f"nothing came through: {status} says why", soft_wrap=True)
@@ -165,30 +165,36 @@ def rehearse_build(recipe: Recipe, out: Path, recipe_for: str | None = None) -> 
     Exits with 1 if a film failed: the build itself would.
     """
     training = TrainingRecipe.named(recipe_for) if recipe_for else None
-    pipeline, run = rehearse(recipe.source, recipe.stages, workdir=out)
+    pipeline, run = dry_run(recipe.source, recipe.stages, workdir=out)
     console.print(pipeline.describe(), highlight=False, soft_wrap=True)
     for queue in run.queues:
-        if planned := run.planned[queue.position]:
-            words = queue.stage.forecast(planned, out)
+        if pending_items := run.pending_items[queue.position]:
+            words = queue.stage.forecast(pending_items, out)
             console.print(f"{queue.stage.name}: {words}", highlight=False, soft_wrap=True)
-        if planned and Video in queue.stage.makes and isinstance(recipe.source, Forecaster):
-            for film in planned:
+        if (
+            pending_items
+            and Video in queue.stage.output_types
+            and isinstance(recipe.source, Forecaster)
+        ):
+            for film in pending_items:
                 console.print(f"  {film.source_id}  {film.title}", highlight=False, markup=False)
-            console.print(str(recipe.source.forecast(planned)), highlight=False, soft_wrap=True)
+            console.print(
+                str(recipe.source.forecast(pending_items)), highlight=False, soft_wrap=True
+            )
     if training:
         from brickfilm.cli.hub import planned_survival_table
 
         console.print(planned_survival_table(pipeline, run, training))
-    _name_failures(run.outcomes)
-    raise typer.Exit(1 if any(o.outcome == "failed" for o in run.outcomes) else 0)
+    _name_failures(run.item_results)
+    raise typer.Exit(1 if any(o.status == "failed" for o in run.item_results) else 0)
 
 
-def _name_failures(outcomes: Sequence[Outcome]) -> None:
+def _name_failures(item_results: Sequence[ItemResult]) -> None:
     """What failed, and which footage was turned away, each once; the rest is for `status`."""
     messages = dict.fromkeys(
-        f"{o.outcome}: {o.message}"
-        for o in outcomes
-        if o.outcome == "failed" or (o.kind, o.outcome) == ("listing", "rejected")
+        f"{o.status}: {o.message}"
+        for o in item_results
+        if o.status == "failed" or (o.kind, o.status) == ("listing", "rejected")
     )
     for message in list(messages)[:NAMED]:
         console.print(message, highlight=False, markup=False, soft_wrap=True)

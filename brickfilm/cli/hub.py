@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from brickfilm.dataset.reader import SavedDataset
     from brickfilm.dataset.validate import Verdict
     from brickfilm.engine.pipeline import Pipeline
-    from brickfilm.engine.run import Run
+    from brickfilm.engine.run import PipelineRun
     from brickfilm.export.bucket_coverage import Size, TrainingRecipe
     from brickfilm.hub.publish import Published, Push
     from brickfilm.hub.removal import Request
@@ -124,21 +124,23 @@ def survival_table(saved: SavedDataset, recipe: TrainingRecipe) -> Table:
     return _survival_table(recipe, sizes)
 
 
-def planned_survival_table(pipeline: Pipeline, run: Run, recipe: TrainingRecipe) -> Table:
+def planned_survival_table(pipeline: Pipeline, run: PipelineRun, recipe: TrainingRecipe) -> Table:
     """The same after a scan, before anything is written or paid for."""
     return _survival_table(recipe, list(_planned_sizes(pipeline, run)))
 
 
-def _planned_sizes(pipeline: Pipeline, run: Run) -> Iterator[Size]:
+def _planned_sizes(pipeline: Pipeline, run: PipelineRun) -> Iterator[Size]:
     """Clips that came through or wait for a stage that a dry run does not ask, and their images."""
     from brickfilm.export.bucket_coverage import Size
     from brickfilm.records import Clip
     from brickfilm.stages import ClipWriter, FrameSampler
 
-    waiting = [item for items in run.planned.values() for item in items]
+    waiting = [item for items in run.pending_items.values() for item in items]
     clips = {item.id: item for item in [*run.finished, *waiting] if isinstance(item, Clip)}
-    limits = [s.max_height for s in pipeline.asked if isinstance(s, ClipWriter) and s.max_height]
-    samplers = [s for s in pipeline.asked if isinstance(s, FrameSampler)]
+    limits = [
+        s.max_height for s in pipeline.original_stages if isinstance(s, ClipWriter) and s.max_height
+    ]
+    samplers = [s for s in pipeline.original_stages if isinstance(s, FrameSampler)]
     for clip in clips.values():
         width, height = clip.width or clip.video.width, clip.height or clip.video.height
         scale = min([1.0, *(limit / height for limit in limits)])

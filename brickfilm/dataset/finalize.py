@@ -60,7 +60,7 @@ def clip_row(clip: Clip) -> Row:
         "sha256": clip.sha256,
         "frame_hashes": list(clip.frame_hashes),
         "near_duplicate_group": "",
-        "new_drawings": list(clip.new_drawings),
+        "new_drawings": list(clip.unique_frames),
         **{f"score_{name}": float(value) for name, value in sorted(clip.scores.items())},
     }
 

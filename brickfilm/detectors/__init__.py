@@ -4,4 +4,10 @@ from brickfilm.detectors.base import Detector, shots_between
 from brickfilm.detectors.holds import HoldAware
 from brickfilm.detectors.pyscenedetect import Adaptive, Content
 
-__all__ = ["Adaptive", "Content", "Detector", "HoldAware", "shots_between"]
+__all__ = [
+    "Adaptive",
+    "Content",
+    "Detector",
+    "HoldAware",
+    "shots_between",
+]

@@ -37,11 +37,11 @@ class Pipeline:
     """The stages of a build in order, neighbours fused where one decode can serve both."""
 
     stages: tuple[AnyStage, ...]
-    asked: tuple[AnyStage, ...]
+    original_stages: tuple[AnyStage, ...]
     """Before fusing, for people."""
 
     @classmethod
-    def of(cls, source: Source, stages: Sequence[AnyStage]) -> Pipeline:
+    def from_stages(cls, source: Source, stages: Sequence[AnyStage]) -> Pipeline:
         """Check the wiring, then fuse."""
         whole = (*source.stages(), *stages)
         check_wiring(whole)
@@ -53,12 +53,12 @@ class Pipeline:
 
     def check(self) -> None:
         """Raise UsageError where a stage could not be asked: a missing key, a missing extra."""
-        for stage in self.asked:
+        for stage in self.original_stages:
             stage.check()
 
     def describe(self) -> str:
         """The plan, a line a stage."""
-        return "\n".join(f"{n}. {stage!r}" for n, stage in enumerate(self.asked, start=1))
+        return "\n".join(f"{n}. {stage!r}" for n, stage in enumerate(self.original_stages, start=1))
 
 
 def check_wiring(stages: Sequence[AnyStage]) -> None:
@@ -66,20 +66,20 @@ def check_wiring(stages: Sequence[AnyStage]) -> None:
     names: set[str] = set()
     types: set[type] = {Listing}
     for stage in stages:
-        if missing := sorted(set(stage.needs) - names):
-            raise WiringError(_lacking(stage, missing, stages))
-        if stage.takes and not types & set(stage.takes):
-            kinds = " or ".join(kind.__name__ for kind in stage.takes)
+        if missing := sorted(set(stage.requires) - names):
+            raise WiringError(_missing_message(stage, missing, stages))
+        if stage.input_types and not types & set(stage.input_types):
+            kinds = " or ".join(kind.__name__ for kind in stage.input_types)
             raise WiringError(
                 f"{stage.name} takes {kinds}, and nothing before it makes one: "
                 f"put the stage that does ahead of it"
             )
-        names |= set(stage.gives)
-        types |= set(stage.makes)
+        names |= set(stage.provides)
+        types |= set(stage.output_types)
 
 
-def _lacking(stage: AnyStage, missing: list[str], stages: Sequence[AnyStage]) -> str:
-    givers = [other.name for other in stages if set(missing) & set(other.gives)]
+def _missing_message(stage: AnyStage, missing: list[str], stages: Sequence[AnyStage]) -> str:
+    givers = [other.name for other in stages if set(missing) & set(other.provides)]
     names = ", ".join(map(repr, missing))
     remedy = f"move it behind {' or '.join(givers)}" if givers else "add what gives it"
     return f"{stage.name} needs {names}, which nothing before it gives: {remedy}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from brickfilm.engine.ledger import Outcome
+from brickfilm.engine.ledger import ItemResult
 from brickfilm.engine.queue import StageQueue
 from brickfilm.engine.run import Progress
 
@@ -22,7 +22,7 @@ BAR_SECONDS = 0.1
 
 
 @contextmanager
-def shown() -> Iterator[Progress]:
+def show_progress() -> Iterator[Progress]:
     """Bars where standard error is a terminal, a line every few seconds where it is not."""
     if not sys.stderr.isatty():
         yield PlainLines()
@@ -42,18 +42,18 @@ def shown() -> Iterator[Progress]:
         yield RichBars(bars)
 
 
-class Tally:
+class StatusCounter:
     """Counts the outcomes of each stage, reading each of them once."""
 
     def __init__(self) -> None:
         self.counts: dict[int, Counter[str]] = {}
         self._read = 0
 
-    def read(self, outcomes: Sequence[Outcome]) -> None:
+    def read(self, item_results: Sequence[ItemResult]) -> None:
         """Count what is new."""
-        for outcome in outcomes[self._read :]:
-            self.counts.setdefault(outcome.position, Counter())[outcome.outcome] += 1
-        self._read = len(outcomes)
+        for outcome in item_results[self._read :]:
+            self.counts.setdefault(outcome.position, Counter())[outcome.status] += 1
+        self._read = len(item_results)
 
     def note(self, position: int) -> str:
         """What became of a stage's items, where not all were done."""
@@ -67,28 +67,28 @@ class RichBars:
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._tasks: dict[int, TaskID] = {}
-        self._tally = Tally()
+        self._counter = StatusCounter()
         self._next = 0.0
 
-    def update(self, queues: Sequence[StageQueue], outcomes: Sequence[Outcome]) -> None:
+    def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
         """Redraw, ten times a second at most."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + BAR_SECONDS
-        self._tally.read(outcomes)
+        self._counter.read(item_results)
         for queue in queues:
             self._redraw(queue)
 
     def _redraw(self, queue: StageQueue) -> None:
-        done = self._tally.counts.get(queue.position, Counter()).total()
-        total = done + len(queue.inbox) + len(queue.claimed)
+        done = self._counter.counts.get(queue.position, Counter()).total()
+        total = done + len(queue.inbox) + len(queue.in_progress)
         if queue.position not in self._tasks:
             self._tasks[queue.position] = self._bars.add_task(queue.stage.name, note="")
         self._bars.update(
             self._tasks[queue.position],
             completed=done,
             total=total or None,
-            note=", ".join(notes(queue, self._tally)),
+            note=", ".join(status_notes(queue, self._counter)),
         )
 
 
@@ -96,23 +96,25 @@ class PlainLines:
     """A line every ten seconds, for logs."""
 
     def __init__(self) -> None:
-        self._tally = Tally()
+        self._counter = StatusCounter()
         self._next = time.monotonic() + PLAIN_LINE_SECONDS
 
-    def update(self, queues: Sequence[StageQueue], outcomes: Sequence[Outcome]) -> None:
+    def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
         """Print where every stage stands, if it is time."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + PLAIN_LINE_SECONDS
-        self._tally.read(outcomes)
+        self._counter.read(item_results)
         print("; ".join(self._line(queue) for queue in queues), file=sys.stderr, flush=True)
 
     def _line(self, queue: StageQueue) -> str:
-        done = self._tally.counts.get(queue.position, Counter())["done"]
-        note = ", ".join(notes(queue, self._tally))
+        done = self._counter.counts.get(queue.position, Counter())["done"]
+        note = ", ".join(status_notes(queue, self._counter))
         return f"{queue.stage.name} {done} done" + (f" ({note})" if note else "")
 
 
-def notes(queue: StageQueue, tally: Tally) -> list[str]:
+def status_notes(queue: StageQueue, counter: StatusCounter) -> list[str]:
     """What was not done, and what is being done: a film on its way, for one."""
-    return [note for note in (tally.note(queue.position), *queue.stage.under_way()) if note]
+    return [
+        note for note in (counter.note(queue.position), *queue.stage.active_downloads()) if note
+    ]

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from brickfilm.engine.ledger import Intent
+from brickfilm.engine.ledger import Reservation
 from brickfilm.engine.pipeline import AnyStage
-from brickfilm.engine.stage import Want
+from brickfilm.engine.stage import WorkItem
 
-Row = tuple[str, str]
+AnswerKey = tuple[str, str]
 """(part digest, key): one question in the ledger."""
 
-INBOX_CALLS = 4
+INBOX_ROUNDS = 4
 """An inbox holds this many rounds of calls before what is above it pauses."""
 
 
@@ -25,29 +25,33 @@ class StageQueue:
 
     position: int
     stage: AnyStage
-    width: int
-    inbox: deque[Want] = field(default_factory=deque)
-    claimed: dict[Row, list[Any]] = field(default_factory=dict)
+    concurrency: int
+    inbox: deque[WorkItem] = field(default_factory=deque)
+    in_progress: dict[AnswerKey, list[Any]] = field(default_factory=dict)
     """Rows being asked, each with the items that wait for the same answer."""
-    flying: int = 0
-    tries: Counter[Row] = field(default_factory=Counter)
+    calls_in_flight: int = 0
+    attempts: Counter[AnswerKey] = field(default_factory=Counter)
 
     @property
     def has_room(self) -> bool:
-        return len(self.inbox) < INBOX_CALLS * self.width * self.stage.chunk
+        return len(self.inbox) < INBOX_ROUNDS * self.concurrency * self.stage.max_items_per_call
 
-    def rows(self, want: Want) -> list[Row]:
+    def answer_keys(self, work_item: WorkItem) -> list[AnswerKey]:
         """The questions of a want, in the order of the stage's parts."""
-        return [(p.digest, p.key(want.item)) for p in self.stage.parts() if p.digest in want.parts]
+        return [
+            (p.digest, p.key(work_item.item))
+            for p in self.stage.parts()
+            if p.digest in work_item.parts
+        ]
 
-    def take(self) -> list[Want]:
+    def next_batch(self) -> list[WorkItem]:
         """The next call: what waits of one group, up to a chunk, shared among idle workers."""
         group = self.stage.group(self.inbox[0].item)
-        share = math.ceil(len(self.inbox) / max(1, self.width - self.flying))
-        call: list[Want] = []
+        share = math.ceil(len(self.inbox) / max(1, self.concurrency - self.calls_in_flight))
+        call: list[WorkItem] = []
         while (
             self.inbox
-            and len(call) < min(self.stage.chunk, share)
+            and len(call) < min(self.stage.max_items_per_call, share)
             and self.stage.group(self.inbox[0].item) == group
         ):
             call.append(self.inbox.popleft())
@@ -55,9 +59,9 @@ class StageQueue:
 
 
 @dataclass(frozen=True)
-class Flight:
+class InFlightCall:
     """A call in the air."""
 
     queue: StageQueue
-    wants: Sequence[Want]
-    intents: Sequence[Intent | None]
+    work_items: Sequence[WorkItem]
+    reservations: Sequence[Reservation | None]

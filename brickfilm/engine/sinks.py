@@ -1,7 +1,7 @@
 """Sinks take the frames of clips; neighbours among them share one decode of a clip.
 
 A sink is a stage that also has `begin(clip, work)`: a session that is handed the clip's frames in
-order and closes with the answer. `SpanPass` runs any number of them over a chunk of one film.
+order and closes with the answer. `FusedSinks` runs any number of them over a chunk of one film.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from brickfilm.engine.stage import Answer, Landed, Part, Resources, Stage, Want
+from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
 from brickfilm.errors import ItemError
 from brickfilm.media import Film, Frame, opened
 from brickfilm.records import Clip
 
-CHUNK = 64
+SPANS_PER_CALL = 64
 """Spans of one film in one call: memory stays bounded, and captions start early."""
-THREADS = 2
+DECODER_THREADS = 2
 """That decode a film while its clips are written."""
 
 
-class Session(Protocol):
+class SinkSession(Protocol):
     """One clip's passage through one sink; other clips pass through others at the same time."""
 
     def add(self, n: int, frame: Frame) -> None:
@@ -38,53 +38,53 @@ class Session(Protocol):
         """Something failed: leave nothing behind."""
 
 
-Write = Callable[[Sequence["Sink"], Sequence[Want]], list[Landed]]
+WriteSpans = Callable[[Sequence["Sink"], Sequence[WorkItem]], list[Result]]
 
 
 class Sink(Stage[Clip, Any]):
     """A stage that takes a clip's frames."""
 
-    takes = (Clip,)
-    reads_film = True
-    chunk = CHUNK
+    input_types = (Clip,)
+    needs_source_file = True
+    max_items_per_call = SPANS_PER_CALL
 
     @property
     def resources(self) -> Resources:
-        return Resources(pool="process", width=0)
+        return Resources(pool="process", concurrency=0)
 
-    def begin(self, clip: Clip, work: Path) -> Session:
+    def open_session(self, clip: Clip, work: Path) -> SinkSession:
         """Start on a clip; files go below the work folder."""
         raise NotImplementedError
 
     def group(self, item: Clip) -> str:
         return item.video.id
 
-    def imagine(self, item: Clip) -> Iterable[Any]:
+    def simulate(self, item: Clip) -> Iterable[Any]:
         return (item,)
 
     def fuse(self, following: Stage[Any, Any]) -> Stage[Any, Any] | None:
-        return SpanPass((self, following)) if isinstance(following, Sink) else None
+        return FusedSinks((self, following)) if isinstance(following, Sink) else None
 
     @contextmanager
-    def open(self, work: Path) -> Iterator[Write]:  # type: ignore[override]
-        yield lambda sinks, wants: write_spans(work, sinks, wants)
+    def open(self, work: Path) -> Iterator[WriteSpans]:  # type: ignore[override]
+        yield lambda sinks, work_items: write_spans(work, sinks, work_items)
 
-    def perform(self, ask: Write, wants: Sequence[Want]) -> list[Landed]:
-        return ask((self,), wants)
+    def run_batch(self, compute: WriteSpans, work_items: Sequence[WorkItem]) -> list[Result]:
+        return compute((self,), work_items)
 
 
 @dataclass(frozen=True)
-class SpanPass(Stage[Clip, Any]):
+class FusedSinks(Stage[Clip, Any]):
     """Neighbouring sinks as one stage: one decode serves all, each keeps rows of its own."""
 
     sinks: tuple[Sink, ...]
 
-    takes = (Clip,)
-    reads_film = True
-    chunk = CHUNK
+    input_types = (Clip,)
+    needs_source_file = True
+    max_items_per_call = SPANS_PER_CALL
 
     def __post_init__(self) -> None:
-        for name in ("makes", "needs", "gives"):
+        for name in ("output_types", "requires", "provides"):
             merged = dict.fromkeys(itertools.chain(*(getattr(s, name) for s in self.sinks)))
             object.__setattr__(self, name, tuple(merged))
 
@@ -94,7 +94,7 @@ class SpanPass(Stage[Clip, Any]):
 
     @property
     def resources(self) -> Resources:
-        return Resources(pool="process", width=0)
+        return Resources(pool="process", concurrency=0)
 
     def parts(self) -> tuple[Part, ...]:
         return tuple(part for sink in self.sinks for part in sink.parts())
@@ -103,18 +103,18 @@ class SpanPass(Stage[Clip, Any]):
         return item.video.id
 
     def fuse(self, following: Stage[Any, Any]) -> Stage[Any, Any] | None:
-        return SpanPass((*self.sinks, following)) if isinstance(following, Sink) else None
+        return FusedSinks((*self.sinks, following)) if isinstance(following, Sink) else None
 
     @contextmanager
-    def open(self, work: Path) -> Iterator[Write]:  # type: ignore[override]
-        yield lambda sinks, wants: write_spans(work, sinks, wants)
+    def open(self, work: Path) -> Iterator[WriteSpans]:  # type: ignore[override]
+        yield lambda sinks, work_items: write_spans(work, sinks, work_items)
 
-    def perform(self, ask: Write, wants: Sequence[Want]) -> list[Landed]:
-        return ask(self.sinks, wants)
+    def run_batch(self, compute: WriteSpans, work_items: Sequence[WorkItem]) -> list[Result]:
+        return compute(self.sinks, work_items)
 
-    def resolve(self, item: Clip, answers: Mapping[str, Answer]) -> Iterable[Any]:
+    def apply_parts(self, item: Clip, answers: Mapping[str, Answer]) -> Iterable[Any]:
         """Each sink's outcome in turn: clips go on to the next sink, other records past it."""
-        return self._through(item, lambda sink, clip: sink.resolve(clip, answers))
+        return self._through(item, lambda sink, clip: sink.apply_parts(clip, answers))
 
     def _through(self, item: Clip, work: Callable[[Sink, Clip], Iterable[Any]]) -> list[Any]:
         flowing: list[Any] = [item]
@@ -126,53 +126,59 @@ class SpanPass(Stage[Clip, Any]):
             ]
         return flowing
 
-    def imagine(self, item: Clip) -> Iterable[Any]:
-        return self._through(item, lambda sink, clip: sink.imagine(clip))
+    def simulate(self, item: Clip) -> Iterable[Any]:
+        return self._through(item, lambda sink, clip: sink.simulate(clip))
 
 
-def write_spans(work: Path, sinks: Sequence[Sink], wants: Sequence[Want]) -> list[Landed]:
+def write_spans(work: Path, sinks: Sequence[Sink], work_items: Sequence[WorkItem]) -> list[Result]:
     """One film's clips through the sinks that lack an answer.
 
     Two stretches of the film are written side by side, each decoded once, in the film's order: an
     encoder waits for itself too often to keep two cores busy.
     """
-    stretches = _stretches(wants)
-    threads = THREADS // len(stretches)
-    landed: dict[int, Landed] = {}
+    stretches = _split_by_frames(work_items)
+    threads = DECODER_THREADS // len(stretches)
+    results: dict[int, Result] = {}
     with ThreadPoolExecutor(len(stretches), thread_name_prefix="write") as pool:
-        for part in pool.map(lambda s: _write_stretch(work, sinks, wants, s, threads), stretches):
-            landed |= part
-    return [landed[n] for n in range(len(wants))]
+        for part in pool.map(
+            lambda s: _write_segment(work, sinks, work_items, s, threads), stretches
+        ):
+            results |= part
+    return [results[n] for n in range(len(work_items))]
 
 
-def _stretches(wants: Sequence[Want]) -> list[list[int]]:
+def _split_by_frames(work_items: Sequence[WorkItem]) -> list[list[int]]:
     """Positions of a film's clips in its order, in one or two lists of about as many frames."""
-    order = sorted(range(len(wants)), key=lambda n: wants[n].item.span)
-    done = list(itertools.accumulate(wants[n].item.span.frames for n in order))
+    order = sorted(range(len(work_items)), key=lambda n: work_items[n].item.span)
+    done = list(itertools.accumulate(work_items[n].item.span.frames for n in order))
     half = min(range(1, len(order)), key=lambda n: abs(2 * done[n - 1] - done[-1]), default=1)
     return [stretch for stretch in (order[:half], order[half:]) if stretch]
 
 
-def _write_stretch(
-    work: Path, sinks: Sequence[Sink], wants: Sequence[Want], order: Sequence[int], threads: int
-) -> dict[int, Landed]:
-    landed: dict[int, Landed] = {}
+def _write_segment(
+    work: Path,
+    sinks: Sequence[Sink],
+    work_items: Sequence[WorkItem],
+    order: Sequence[int],
+    threads: int,
+) -> dict[int, Result]:
+    results: dict[int, Result] = {}
     try:
-        with opened(work / wants[order[0]].item.video.path, threads=threads) as film:
+        with opened(work / work_items[order[0]].item.video.path, threads=threads) as film:
             for n in order:
-                landed[n] = _write(work, film, sinks, wants[n])
+                results[n] = _write(work, film, sinks, work_items[n])
     except ItemError as error:
-        landed = {n: landed.get(n, error) for n in order}
-    return landed
+        results = {n: results.get(n, error) for n in order}
+    return results
 
 
-def _write(work: Path, film: Film, sinks: Sequence[Sink], want: Want) -> Landed:
-    clip = want.item
-    wanted = [sink for sink in sinks if sink.digest in want.parts]
-    sessions: list[Session] = []
+def _write(work: Path, film: Film, sinks: Sequence[Sink], work_item: WorkItem) -> Result:
+    clip = work_item.item
+    wanted = [sink for sink in sinks if sink.digest in work_item.parts]
+    sessions: list[SinkSession] = []
     try:
-        sessions += [sink.begin(clip, work) for sink in wanted]
-        for frame in film.span(clip.span, by_count=clip.video.clock_jumps):
+        sessions += [sink.open_session(clip, work) for sink in wanted]
+        for frame in film.span(clip.span, by_count=clip.video.non_monotonic_pts):
             for session in sessions:
                 session.add(frame.number, frame)
         return {s.digest: session.close() for s, session in zip(wanted, sessions, strict=True)}

@@ -33,7 +33,7 @@ class Resources:
 
     pool: Literal["thread", "process"] = "thread"
     """Waiting work (network) runs in threads, computing work in processes."""
-    width: int = 1
+    concurrency: int = 1
     """Calls at the same time, at most; 0 means one for each CPU."""
     cpus: float = 1.0
     gpus: float = 0.0
@@ -51,7 +51,7 @@ class Part:
 
         Fields that say how, not what (budget, timeouts, address), are `field(compare=False)`.
         """
-        return digest_of([type(self).__name__, self.version, _settings(self)])
+        return digest_of([type(self).__name__, self.version, _digest_fields(self)])
 
     def key(self, item: Any) -> str:
         """What the answer depends on, from the record alone."""
@@ -59,41 +59,41 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Want:
+class WorkItem:
     """An item, and the digests of the parts that have no answer for it yet."""
 
     item: Any
     parts: frozenset[str]
 
 
-Landed = Mapping[str, Answer] | ItemError
+Result = Mapping[str, Answer] | ItemError
 """What came of one want: answers by part digest, or the item's error."""
 
 
 @dataclass(frozen=True)
-class Pack:
+class BatchRequestFile:
     """Questions that fit into one job: a request file, and the items in it by their key."""
 
     file: Path
     items: Mapping[str, Any]
 
 
-class Jobs(Protocol):
+class BatchService(Protocol):
     """A service that takes many questions in one job and answers them within a day."""
 
-    def packs(
-        self, items: Mapping[str, Any], fail: Callable[[str, ItemError], None]
-    ) -> Iterator[Pack]:
-        """Write request files within the service's limits, one by one; `fail` what cannot be."""
+    def write_request_files(
+        self, items: Mapping[str, Any], on_error: Callable[[str, ItemError], None]
+    ) -> Iterator[BatchRequestFile]:
+        """Write request files within the service's limits, one by one; `on_error` what cannot be."""
 
-    def submit(self, job: str, pack: Pack) -> str:
+    def submit(self, job: str, request_file: BatchRequestFile) -> str:
         """Hand a pack over under our own random key; gives the service's id of the job."""
 
-    def find(self, job: str) -> str | None:
+    def find_job(self, job: str) -> str | None:
         """The id of the job that was submitted under this key, if it arrived."""
 
     def collect(
-        self, id: str, say: Callable[[str], None]
+        self, id: str, log: Callable[[str], None]
     ) -> Mapping[str, Answer | ItemError] | ItemError | None:
         """Answers by key, or the whole job's error, once it has ended; before, None and a word."""
 
@@ -104,18 +104,18 @@ class Jobs(Protocol):
 class Stage(Part, Generic[In, Out]):
     """One step of a pipeline. Simple ones write `open` and `apply`, rules only `apply`."""
 
-    takes: tuple[type, ...] = ()
+    input_types: tuple[type, ...] = ()
     """Record types it works on; items of other types pass by unchanged."""
-    makes: tuple[type, ...] = ()
+    output_types: tuple[type, ...] = ()
     """Record types it emits where they differ from what it takes."""
-    needs: tuple[str, ...] = ()
-    gives: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
     """Names of what it reads from records and adds to them: checked before anything runs."""
-    chunk: int = 1
+    max_items_per_call: int = 1
     """Items of one group that a call may take together."""
-    reads_film: bool = False
+    needs_source_file: bool = False
     """Whether it opens the film that its items come from."""
-    rehearses: bool = False
+    runs_in_dry_run: bool = False
     """Whether a dry run asks it: true where asking fetches, writes and costs nothing."""
 
     @property
@@ -142,14 +142,14 @@ class Stage(Part, Generic[In, Out]):
         """Raise UsageError where `open` could not work (no key, no extra), before a build."""
 
     @property
-    def by_jobs(self) -> bool:
+    def uses_batch_jobs(self) -> bool:
         """Whether its questions go out in jobs between passes, not one by one."""
         return False
 
     poll_seconds: float = 30.0
     """Between two looks at a job that has not ended."""
 
-    def open_jobs(self, work: Path) -> AbstractContextManager[Jobs]:
+    def open_batch_service(self, work: Path) -> AbstractContextManager[BatchService]:
         """Connect to the service that takes jobs, once a build."""
         raise NotImplementedError(f"{self.name} has no jobs")
 
@@ -157,24 +157,26 @@ class Stage(Part, Generic[In, Out]):
         """Once a worker: load models, connect clients; gives the function that asks."""
         raise NotImplementedError(f"{self.name} never asks")
 
-    def perform(self, ask: Callable[..., Any], wants: Sequence[Want]) -> list[Landed]:
+    def run_batch(
+        self, compute: Callable[..., Any], work_items: Sequence[WorkItem]
+    ) -> list[Result]:
         """Answer each want, in a worker; an item's error stands in its place."""
-        return [self._answer(ask, want) for want in wants]
+        return [self._compute_one(compute, work_item) for work_item in work_items]
 
-    def _answer(self, ask: Callable[[In], Answer], want: Want) -> Landed:
+    def _compute_one(self, compute: Callable[[In], Answer], work_item: WorkItem) -> Result:
         try:
-            return {self.digest: ask(want.item)}
+            return {self.digest: compute(work_item.item)}
         except ItemError as error:
             return error
 
-    def under_way(self) -> Sequence[str]:
+    def active_downloads(self) -> Sequence[str]:
         """What is being done this moment, for people: a few words for each long call."""
         return ()
 
-    def release(self, item: In, work: Path) -> None:
+    def release_source(self, item: In, work: Path) -> None:
         """Nothing will read the film again that came of this item: it may be deleted."""
 
-    def recover(self, item: In, work: Path) -> bool:
+    def request_source_refetch(self, item: In, work: Path) -> bool:
         """A film is wanted whose file is gone: whether asking anew would bring it back."""
         return False
 
@@ -182,7 +184,7 @@ class Stage(Part, Generic[In, Out]):
         """What follows from the answer: pure and cheap, called by the driver on every run."""
         raise NotImplementedError
 
-    def imagine(self, item: In) -> Iterable[Out]:
+    def simulate(self, item: In) -> Iterable[Out]:
         """What a dry run may take as coming out of an item that is not asked about."""
         return ()
 
@@ -190,7 +192,7 @@ class Stage(Part, Generic[In, Out]):
         """What asking about these items will take, in words."""
         return f"{len(items)} to do"
 
-    def resolve(self, item: In, answers: Mapping[str, Answer]) -> Iterable[Out | Rejected]:
+    def apply_parts(self, item: In, answers: Mapping[str, Answer]) -> Iterable[Out | Rejected]:
         """`apply` for a stage of any number of parts."""
         return self.apply(item, answers.get(self.digest, {}))
 
@@ -200,22 +202,24 @@ class Stage(Part, Generic[In, Out]):
         return None
 
     @property
-    def purse(self) -> tuple[str, ...]:
+    def budget_group(self) -> tuple[str, ...]:
         """Names of the stages whose spending counts against the budget: its own, unless shared."""
         return (self.name,)
 
-    def reserve(self, item: In) -> float | None:
+    def worst_case_cost(self, item: In) -> float | None:
         """US dollars that asking for this item can cost at most; None asks nobody who charges."""
         return None
 
 
 def digest_of(value: Any, length: int = 16) -> str:
     """The first hex digits of the sha256 of a value's canonical JSON."""
-    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(
+        _to_json_value(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def added(default: Any) -> Any:
+def field_added_later(default: Any) -> Any:
     """A setting that came after the first release of its stage.
 
     At its default it enters no digest, so what older versions answered still holds.
@@ -223,13 +227,13 @@ def added(default: Any) -> Any:
     return field(default=default, metadata={"added": True})
 
 
-def _settings(part: object) -> dict[str, Any]:
+def _digest_fields(part: object) -> dict[str, Any]:
     compared = [f for f in fields(part) if f.compare] if is_dataclass(part) else []
     values = {f.name: (f, getattr(part, f.name)) for f in compared}
     return {n: v for n, (f, v) in values.items() if not ("added" in f.metadata and v == f.default)}
 
 
-def _plain(value: Any) -> Any:
+def _to_json_value(value: Any) -> Any:
     """A value as JSON: a part by its digest, a dataclass by its compared fields."""
     match value:
         case Part():
@@ -239,13 +243,13 @@ def _plain(value: Any) -> Any:
         case Fraction() | Path():
             return str(value)
         case Mapping():
-            return {str(k): _plain(v) for k, v in value.items()}
+            return {str(k): _to_json_value(v) for k, v in value.items()}
         case frozenset() | set():
-            return sorted(_plain(v) for v in value)
+            return sorted(_to_json_value(v) for v in value)
         case list() | tuple():
-            return [_plain(v) for v in value]
+            return [_to_json_value(v) for v in value]
         case str() | int() | float() | bool() | None:
             return value
     if is_dataclass(value):
-        return [type(value).__name__, _plain(_settings(value))]
+        return [type(value).__name__, _to_json_value(_digest_fields(value))]
     raise TypeError(f"{value!r} cannot be a setting: a stage's fields must be plain values")

@@ -18,7 +18,7 @@ from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image, Listing, Video
 
 FILENAME = "tombstones.jsonl"
-PLACE = re.compile(r"([0-9a-f]{16})(?:-(\d{6,})-(\d{6,}))?(?![0-9a-zA-Z])")
+ID_PATTERN = re.compile(r"([0-9a-f]{16})(?:-(\d{6,})-(\d{6,}))?(?![0-9a-zA-Z])")
 """How the ids of films, clips and stills begin, and the names of the files made from them."""
 
 
@@ -42,11 +42,11 @@ class Tombstone:
 
     def covers(self, name: str) -> bool:
         """Whether a source, or the id of a film, a clip or a still is meant."""
-        return name in self.sources or self.covers_place(name)
+        return name in self.sources or self.covers_id(name)
 
-    def covers_place(self, name: str) -> bool:
+    def covers_id(self, name: str) -> bool:
         """Whether an id is meant, or a file that is named after one; a clip by its seconds."""
-        place = PLACE.match(name)
+        place = ID_PATTERN.match(name)
         if place is None:
             return False
         film, start, end = place.groups()
@@ -56,7 +56,7 @@ class Tombstone:
             film == of and int(start) < last and first < int(end) for of, first, last in self.spans
         )
 
-    def joined(self, other: Tombstone) -> Tombstone:
+    def merged_with(self, other: Tombstone) -> Tombstone:
         """This mark with what another mark of the same request knows."""
         return replace(
             self,
@@ -72,25 +72,29 @@ class Tombstone:
 class Tombstones:
     """All requests of a work folder; asks nothing where there were none."""
 
-    stones: Sequence[Tombstone] = field(default_factory=tuple)
+    entries: Sequence[Tombstone] = field(default_factory=tuple)
 
     @classmethod
-    def of(cls, work: Path) -> Tombstones:
+    def load(cls, work: Path) -> Tombstones:
         path = work / FILENAME
         lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
-        return cls(tuple(_stone(json.loads(line)) for line in lines if line.strip()))
+        return cls(tuple(_parse_tombstone(json.loads(line)) for line in lines if line.strip()))
 
     @property
     def clips_removed(self) -> int:
-        return len({clip for stone in self.stones for clip in stone.clips})
+        return len({clip for tombstone in self.entries for clip in tombstone.clips})
 
-    def of_request(self, kind: str, name: str) -> list[Tombstone]:
+    def for_request(self, kind: str, name: str) -> list[Tombstone]:
         """The marks that one request left, when it was first made and when it was repeated."""
-        return [stone for stone in self.stones if (stone.kind, stone.name) == (kind, name)]
+        return [
+            tombstone
+            for tombstone in self.entries
+            if (tombstone.kind, tombstone.name) == (kind, name)
+        ]
 
-    def objection(self, record: Any) -> Rejected | None:
+    def rejection_for(self, record: Any) -> Rejected | None:
         """Why a record must not come back, or None."""
-        if not self.stones or not self._covers(record):
+        if not self.entries or not self._covers(record):
             return None
         return Rejected(f"{record.id} was removed on request", reason="removed on request")
 
@@ -117,34 +121,34 @@ class Tombstones:
 
     @cached_property
     def _sources(self) -> frozenset[str]:
-        return frozenset(name for stone in self.stones for name in stone.sources)
+        return frozenset(name for tombstone in self.entries for name in tombstone.sources)
 
     @cached_property
     def _films(self) -> frozenset[str]:
-        return frozenset(film for stone in self.stones for film in stone.films)
+        return frozenset(film for tombstone in self.entries for film in tombstone.films)
 
     @cached_property
     def _uploaders(self) -> frozenset[str]:
-        return frozenset(name for stone in self.stones for name in stone.uploaders)
+        return frozenset(name for tombstone in self.entries for name in tombstone.uploaders)
 
     @cached_property
     def _spans(self) -> dict[str, list[tuple[int, int]]]:
         spans: dict[str, list[tuple[int, int]]] = {}
-        for stone in self.stones:
-            for film, start, end in stone.spans:
+        for tombstone in self.entries:
+            for film, start, end in tombstone.spans:
                 spans.setdefault(film, []).append((start, end))
         return spans
 
 
-def write_tombstone(work: Path, stone: Tombstone) -> None:
+def write_tombstone(work: Path, tombstone: Tombstone) -> None:
     """Add a mark, safely on disk before anything is deleted."""
     with (work / FILENAME).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(stone), ensure_ascii=False) + "\n")
+        file.write(json.dumps(asdict(tombstone), ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def _stone(held: dict[str, Any]) -> Tombstone:
+def _parse_tombstone(held: dict[str, Any]) -> Tombstone:
     lists = ("sources", "films", "uploaders", "clips")
     spans = tuple((film, start, end) for film, start, end in held["spans"])
     return Tombstone(**{**held, **{name: tuple(held[name]) for name in lists}, "spans": spans})

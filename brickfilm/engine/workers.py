@@ -41,7 +41,7 @@ def worker_pool(processes: int, context: WorkerContext | None = None) -> Process
     return ProcessPoolExecutor(
         processes,
         mp_context=context or WorkerContext(),
-        initializer=_start,
+        initializer=_init_worker,
         initargs=(os.getpid(),),
     )
 
@@ -65,13 +65,13 @@ def _hidden_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _start(driver: int) -> None:
+def _init_worker(parent_pid: int) -> None:
     """A worker leaves Ctrl-C to the driver, and leaves when the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with, args=(driver,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(parent_pid,), daemon=True).start()
 
 
-def _leave_with(driver: int) -> None:
-    while os.getppid() == driver:
+def _exit_with_parent(parent_pid: int) -> None:
+    while os.getppid() == parent_pid:
         time.sleep(ORPHAN_CHECK_SECONDS)
     os._exit(1)

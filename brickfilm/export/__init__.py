@@ -9,4 +9,9 @@ from brickfilm.export.opensora import export_opensora
 
 FORMATS: Mapping[str, Exporter] = {"opensora": export_opensora}
 
-__all__ = ["FORMATS", "Exported", "Exporter"]
+__all__ = [
+    "Exported",
+    "Exporter",
+    "Mapping",
+    "export_opensora",
+]

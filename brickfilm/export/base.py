@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from brickfilm.dataset.reader import MEDIA_COLUMN, SUFFIX, SavedDataset
 from brickfilm.dataset.required_columns import must_have_rows
 from brickfilm.errors import UsageError
-from brickfilm.files import disk_errors, made
+from brickfilm.files import disk_errors, make_folder
 
 _REFERENCES = (
     "{} holds references, not pictures: `brickfilm materialize` cuts the clips "
@@ -44,7 +44,7 @@ def written_rows(
 
     A file that is there already is kept: it is named after the bytes that it holds.
     """
-    made(folder)
+    make_folder(folder)
     column = MEDIA_COLUMN[config]
     for split in saved.splits(config):
         for table in saved.tables(config, split):

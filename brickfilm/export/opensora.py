@@ -16,7 +16,7 @@ from brickfilm.export.base import (
     write_whole,
     written_rows,
 )
-from brickfilm.files import made
+from brickfilm.files import make_folder
 
 COLUMNS = ("path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution")
 IMAGE_FPS = 120
@@ -27,7 +27,7 @@ def export_opensora(saved: SavedDataset, out: Path) -> Exported:
     """Write `clips/`, `images/` and `opensora.csv`, whose paths are absolute."""
     must_have_media(saved)
     without_caption = rows_without_caption(saved)
-    index, counts = made(out) / "opensora.csv", {"clips": 0, "images": 0}
+    index, counts = make_folder(out) / "opensora.csv", {"clips": 0, "images": 0}
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, COLUMNS)
     table.writeheader()

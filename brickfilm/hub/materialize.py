@@ -23,9 +23,9 @@ from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset
 from brickfilm.dataset.required_columns import must_have_columns, must_have_rows
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.engine.sinks import write_spans
-from brickfilm.engine.stage import Answer, Stage, Want
+from brickfilm.engine.stage import Answer, Stage, WorkItem
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
-from brickfilm.files import disk_errors, made
+from brickfilm.files import disk_errors, make_folder
 from brickfilm.hub.publish.facts import build_facts
 from brickfilm.media import opened
 from brickfilm.records import Clip, Image, Listing, Span, Video
@@ -91,7 +91,7 @@ def materialize(
         )
     frames = saved.frames()
     films = _films_in(sources, out, politeness)
-    with disk_errors(made(out)):
+    with disk_errors(make_folder(out)):
         return _materialized(saved, frames, films, out)
 
 
@@ -133,7 +133,7 @@ class Cutter:
         """Clip and middle frame of each span, or why there are none; one decode of the film."""
         sinks = (self.writer, self.sampler)
         digests = frozenset(sink.digest for sink in sinks)
-        landed = write_spans(self.work, sinks, [Want(clip, digests) for clip in clips])
+        landed = write_spans(self.work, sinks, [WorkItem(clip, digests) for clip in clips])
         return [
             answers if isinstance(answers, ItemError) else self._records(clip, answers)
             for clip, answers in zip(clips, landed, strict=True)
@@ -187,17 +187,17 @@ def _films_in(sources: Path | None, work: Path, politeness: Politeness | None) -
         return Films([], work, politeness)
     folder = FolderSource(sources)
     (probe,) = folder.stages()
-    with probe.open(work) as ask:
-        found = [video for item in folder.items() for video in _probed(probe, ask, item)]
+    with probe.open(work) as compute:
+        found = [video for item in folder.items() for video in _probed(probe, compute, item)]
     return Films(found, work, politeness)
 
 
 def _probed(
-    probe: Stage[Any, Any], ask: Callable[[Listing], Answer], item: Listing
+    probe: Stage[Any, Any], compute: Callable[[Listing], Answer], item: Listing
 ) -> Iterator[Video]:
     """The film of a file; nothing of one that is none: the rows that want it will be gone."""
     with suppress(ItemError):
-        yield from (v for v in probe.apply(item, ask(item)) if isinstance(v, Video))
+        yield from (v for v in probe.apply(item, compute(item)) if isinstance(v, Video))
 
 
 def _of_one_film(
@@ -212,16 +212,18 @@ def _of_one_film(
     except (ItemError, UsageError) as error:
         every = [("clips", row) for row in clips] + [("images", row) for row in images]
         return [Outcome(config, row, "gone", str(error)) for config, row in every]
-    video = replace(video, clock_jumps=spans.jumps)
+    video = replace(video, non_monotonic_pts=spans.jumps)
     # frame numbers say nothing of another copy
     places = clips + [row for row in alone if film_of(row["id"]) == video.id]
     wanted = [Clip(video=video, span=spans.of_row(row, video)) for row in places]
     cut = cutter.cut(wanted) if wanted else []
-    made = {row["id"]: one for row, one in zip(places, cut, strict=True)}
+    make_folder = {row["id"]: one for row, one in zip(places, cut, strict=True)}
     outcomes: list[Outcome] = []
     for row in clips:
-        outcomes += _compared(row, stills.get(row["id"]), made[row["id"]])
-    return outcomes + [_compared_alone(stills[row["id"]], made.get(row["id"])) for row in alone]
+        outcomes += _compared(row, stills.get(row["id"]), make_folder[row["id"]])
+    return outcomes + [
+        _compared_alone(stills[row["id"]], make_folder.get(row["id"])) for row in alone
+    ]
 
 
 def _place(image: Row) -> Row:
@@ -235,15 +237,15 @@ def _rows(frame: pd.DataFrame) -> list[Row]:
 
 
 def _compared(
-    row: Row, still: Row | None, made: tuple[Clip, Image] | ItemError
+    row: Row, still: Row | None, make_folder: tuple[Clip, Image] | ItemError
 ) -> Iterator[Outcome]:
     """How a clip and its still came out."""
-    if isinstance(made, ItemError):
-        yield Outcome("clips", row, "differs", str(made))
+    if isinstance(make_folder, ItemError):
+        yield Outcome("clips", row, "differs", str(make_folder))
         if still:
-            yield Outcome("images", still, "differs", str(made))
+            yield Outcome("images", still, "differs", str(make_folder))
         return
-    clip, image = made
+    clip, image = make_folder
     verdict, note = _clip_verdict(row, clip)
     yield Outcome("clips", row, verdict, note, clip)
     if still:
@@ -252,13 +254,13 @@ def _compared(
         yield Outcome("images", still, "same bytes" if same else looks, note, image)
 
 
-def _compared_alone(still: Row, made: tuple[Clip, Image] | ItemError | None) -> Outcome:
+def _compared_alone(still: Row, make_folder: tuple[Clip, Image] | ItemError | None) -> Outcome:
     """How an image came out whose clip was not published: nothing but its bytes can tell."""
-    if made is None:
+    if make_folder is None:
         return Outcome("images", still, "differs", "another copy, and its clip was not published")
-    if isinstance(made, ItemError):
-        return Outcome("images", still, "differs", str(made))
-    _, image = made
+    if isinstance(make_folder, ItemError):
+        return Outcome("images", still, "differs", str(make_folder))
+    _, image = make_folder
     if image.sha256 == still["sha256"]:
         return Outcome("images", still, "same bytes", "", image)
     return Outcome("images", still, "differs", "other bytes, and its clip was not published")

@@ -8,4 +8,10 @@ from brickfilm.scan.analyzer import Measure
 
 DEFAULT_MEASURES: tuple[Measure, ...] = (Motion(), Freeze(), Sharpness(), Cadence())
 
-__all__ = ["DEFAULT_MEASURES", "Cadence", "Freeze", "Measure", "Motion", "Sharpness"]
+__all__ = [
+    "Cadence",
+    "Freeze",
+    "Measure",
+    "Motion",
+    "Sharpness",
+]

@@ -28,7 +28,7 @@ class Cadence(Measure):
     """
 
     version: ClassVar[int] = 1
-    gives: ClassVar[tuple[str, ...]] = ("hold", "drawing_fps", "hold_regularity", "pulldown")
+    provides: ClassVar[tuple[str, ...]] = ("hold", "drawing_fps", "hold_regularity", "pulldown")
 
     def summarise(self, rows: Rows) -> Scores:
         starts = np.flatnonzero(rows.new)

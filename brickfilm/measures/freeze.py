@@ -21,7 +21,7 @@ class Freeze(Measure):
     """
 
     version: ClassVar[int] = 1
-    gives: ClassVar[tuple[str, ...]] = ("freeze_share",)
+    provides: ClassVar[tuple[str, ...]] = ("freeze_share",)
 
     def summarise(self, rows: Rows) -> Scores:
         edges = np.append(np.flatnonzero(rows.new), len(rows) - 1)

@@ -39,7 +39,7 @@ class Motion(Measure):
 
     version: ClassVar[int] = 1
     columns: ClassVar[tuple[str, ...]] = ("flow",)
-    gives: ClassVar[tuple[str, ...]] = ("motion",)
+    provides: ClassVar[tuple[str, ...]] = ("motion",)
 
     def begin(self, video: Video) -> Observe:
         import cv2

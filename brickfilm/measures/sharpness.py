@@ -22,7 +22,7 @@ class Sharpness(Measure):
 
     version: ClassVar[int] = 1
     columns: ClassVar[tuple[str, ...]] = ("edges",)
-    gives: ClassVar[tuple[str, ...]] = ("sharpness",)
+    provides: ClassVar[tuple[str, ...]] = ("sharpness",)
 
     def begin(self, video: Video) -> Observe:
         import cv2

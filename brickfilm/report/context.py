@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.dataset.finalize import Row, Split, film_of
-from brickfilm.engine.ledger import Outcome
+from brickfilm.engine.ledger import ItemResult
 from brickfilm.records import Clip
 
 
@@ -21,18 +21,18 @@ class Material:
     work: Path
     finished: Sequence[Any]
     """The records that came through every stage."""
-    left_out: Mapping[str, Clip]
+    excluded_clips: Mapping[str, Clip]
     """The clips that did not, by id."""
     clips: Sequence[Row]
     images: Sequence[Row]
     """The rows of the dataset."""
-    outcomes: Sequence[Outcome]
+    item_results: Sequence[ItemResult]
     split: Split
 
     @cached_property
     def counts(self) -> Counter[str]:
         """Items by outcome; those done count once for every stage that they passed."""
-        return Counter(outcome.outcome for outcome in self.outcomes)
+        return Counter(outcome.status for outcome in self.item_results)
 
     @property
     def incomplete(self) -> bool:
@@ -43,19 +43,19 @@ class Material:
     def clip_records(self) -> Mapping[str, Clip]:
         """Every clip by its id, as far as it came."""
         through = {item.id: item for item in self.finished if isinstance(item, Clip)}
-        return {**self.left_out, **through}
+        return {**self.excluded_clips, **through}
 
     @cached_property
-    def clip_fates(self) -> Mapping[str, Outcome]:
+    def clip_fates(self) -> Mapping[str, ItemResult]:
         """Of every clip that is no row of the dataset: the outcome that ended its way."""
         kept = {row["id"] for row in self.clips}
-        ends = [o for o in self.outcomes if o.kind == "clip" and o.outcome != "done"]
+        ends = [o for o in self.item_results if o.kind == "clip" and o.status != "done"]
         return {end.item: end for end in reversed(ends) if end.item not in kept}
 
     @cached_property
     def films(self) -> Mapping[str, float]:
         """Seconds of every film that could be opened, by its id; two names count once."""
-        return {o.item: o.seconds for o in self.outcomes if o.kind == "video"}
+        return {o.item: o.seconds for o in self.item_results if o.kind == "video"}
 
     @cached_property
     def titles(self) -> Mapping[str, str]:

@@ -69,10 +69,10 @@ class Rows:
 class Measure(Observer):
     """Gives each clip scores from what it saw of the clip's frames."""
 
-    gives: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ()
 
     def summarise(self, rows: Rows) -> Scores:
-        """The scores of one clip, a number for every name in `gives`."""
+        """The scores of one clip, a number for every name in `provides`."""
         raise NotImplementedError
 
 

@@ -3,4 +3,9 @@
 from brickfilm.sources.folder import FolderSource
 from brickfilm.sources.youtube import Access, Politeness, YouTubeSource
 
-__all__ = ["Access", "FolderSource", "Politeness", "YouTubeSource"]
+__all__ = [
+    "Access",
+    "FolderSource",
+    "Politeness",
+    "YouTubeSource",
+]

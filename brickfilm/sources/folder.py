@@ -94,13 +94,13 @@ class Probe(Stage[Listing, Video]):
     """Opens a listed file: what it is, and that it is all there."""
 
     version: ClassVar[int] = 1
-    takes = (Listing,)
-    makes = (Video,)
-    rehearses = True
+    input_types = (Listing,)
+    output_types = (Video,)
+    runs_in_dry_run = True
 
     @property
     def resources(self) -> Resources:
-        return Resources(width=2)
+        return Resources(concurrency=2)
 
     def key(self, item: Listing) -> str:
         """Path, size and time of change: a file that was replaced is looked at again."""

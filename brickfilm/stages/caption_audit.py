@@ -35,30 +35,32 @@ class CaptionAudit(Stage[Captioned, Captioned]):
     """
 
     version: ClassVar[int] = lint.VERSION
-    takes = (Clip, Image)
-    needs = ("caption",)
+    input_types = (Clip, Image)
+    requires = ("caption",)
 
     captioner: Captioner | None = None
     rules: tuple[str, ...] = ()
 
     @property
     def resources(self) -> Resources:
-        return self.captioner.resources if self.captioner else Resources(pool="thread", width=4)
+        return (
+            self.captioner.resources if self.captioner else Resources(pool="thread", concurrency=4)
+        )
 
     @property
     def budget(self) -> float | None:
         return self.captioner.budget if self.captioner else None
 
     @property
-    def purse(self) -> tuple[str, ...]:
-        return self.captioner.purse if self.captioner else (self.name,)
+    def budget_group(self) -> tuple[str, ...]:
+        return self.captioner.budget_group if self.captioner else (self.name,)
 
     def key(self, item: Captioned) -> str:
         """The caption, and whatever a second one would depend on."""
         asked = self.captioner.question(item).key if self.captioner else []
         return digest_of([_words(item), self.rules_for(item), asked], 32)
 
-    def reserve(self, item: Captioned) -> float | None:
+    def worst_case_cost(self, item: Captioned) -> float | None:
         again = self.again(item)
         if self.captioner is None or again is None:
             return None
@@ -71,7 +73,7 @@ class CaptionAudit(Stage[Captioned, Captioned]):
             return
         with self.captioner.service.connect() as client:
 
-            def ask(item: Captioned) -> Answer:
+            def compute(item: Captioned) -> Answer:
                 broke = self.broken(item, _words(item))
                 again = self.again(item)
                 if again is None or self.captioner is None:
@@ -79,7 +81,7 @@ class CaptionAudit(Stage[Captioned, Captioned]):
                 second = ask_once(client, again, work, self.captioner.price)
                 return {**second, "broke": broke, "still": self.broken(item, second["text"])}
 
-            yield ask
+            yield compute
 
     def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
         if "status" not in answer:
@@ -104,7 +106,7 @@ class CaptionAudit(Stage[Captioned, Captioned]):
         if isinstance(item, Image):
             return item
         marks = {f"broke_{rule}": float(rule in broke) for rule in self.rules_for(item)}
-        return item.scored(**marks, reasked=float(reasked))
+        return item.with_scores(**marks, reasked=float(reasked))
 
     def broken(self, item: Captioned, words: str) -> list[str]:
         """Names of the rules that a caption of this item breaks."""

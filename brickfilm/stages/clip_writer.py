@@ -11,8 +11,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.engine.sinks import Session, Sink
-from brickfilm.engine.stage import Answer, added
+from brickfilm.engine.sinks import Sink, SinkSession
+from brickfilm.engine.stage import Answer, field_added_later
 from brickfilm.media import (
     ClipEncoder,
     Encoding,
@@ -39,7 +39,7 @@ class ClipWriter(Sink):
     """
 
     version: ClassVar[int] = 2
-    gives = ("path",)
+    provides = ("path",)
 
     crf: int = 18
     preset: str = "veryfast"
@@ -47,7 +47,7 @@ class ClipWriter(Sink):
     max_height: int | None = None
     keyframes: tuple[float, ...] = (0.2, 0.5, 0.8)
     """Positions in the clip, 0..1, that are keyframes: where stills are looked at."""
-    sound: bool = added(False)
+    sound: bool = field_added_later(False)
     """Whether a clip has its film's sound, cut to its span (AAC). A film without any, or whose
     clock jumps back, gives clips without."""
     verify: Literal["ends", "full"] = field(default="ends", compare=False)
@@ -60,7 +60,7 @@ class ClipWriter(Sink):
             crf=self.crf, preset=self.preset, threads=self.threads, max_height=self.max_height
         )
 
-    def begin(self, clip: Clip, work: Path) -> Session:
+    def open_session(self, clip: Clip, work: Path) -> SinkSession:
         path = Path("clips") / f"{clip.id}-{self.digest[:8]}.mp4"
         return _Writing(self, clip, work, path)
 
@@ -140,7 +140,7 @@ class _Writing:
 def _sound_of(clip: Clip, work: Path) -> Sound | None:
     """The sound of a clip's span; where the film's clock jumps, a time is no place in it."""
     video, span = clip.video, clip.span
-    if video.clock_jumps:
+    if video.non_monotonic_pts:
         return None
     start, end = (pts * video.time_base for pts in (span.start_pts, span.end_pts))
     return Sound(work / video.path, start, end)

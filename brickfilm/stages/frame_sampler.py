@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from PIL import Image as Picture
 
-from brickfilm.engine.sinks import Session, Sink
+from brickfilm.engine.sinks import Sink, SinkSession
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
 from brickfilm.media import Frame, sha256_of
@@ -28,8 +28,8 @@ class FrameSampler(Sink):
     """
 
     version: ClassVar[int] = 1
-    makes = (Clip, Image)
-    gives = ("stills", "frame_hashes")
+    output_types = (Clip, Image)
+    provides = ("stills", "frame_hashes")
 
     at: tuple[float, ...] = (0.2, 0.5, 0.8)
     images: bool = True
@@ -43,7 +43,7 @@ class FrameSampler(Sink):
         """The stills' frame numbers in the film, one for each of `at`."""
         return [clip.span.start_frame + round(p * (clip.span.frames - 1)) for p in self.at]
 
-    def begin(self, clip: Clip, work: Path) -> Session:
+    def open_session(self, clip: Clip, work: Path) -> SinkSession:
         return _Sampling(self, clip, work)
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Image]:
@@ -58,7 +58,7 @@ class FrameSampler(Sink):
         if self.images:
             yield _image(item, stills[_middle(item)])
 
-    def imagine(self, item: Clip) -> Iterable[Clip | Image]:
+    def simulate(self, item: Clip) -> Iterable[Clip | Image]:
         """The stills' places, without pictures."""
         nowhere = {"path": "", "sha256": "", "width": item.width, "height": item.height}
         places = {n: {"frame": n, **nowhere} for n in (*self.frames(item), _middle(item))}

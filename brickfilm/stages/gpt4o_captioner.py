@@ -30,9 +30,9 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
     before it is sent. An answer that is no caption keeps its status; `RefusalFilter` drops it.
     """
 
-    takes = (Clip, Image)
-    needs = ("stills",)
-    gives = ("caption",)
+    input_types = (Clip, Image)
+    requires = ("stills",)
+    provides = ("caption",)
 
     model: str = "gpt-4o"
     prompt: str = field(default="bricks", compare=False)
@@ -62,7 +62,7 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
 
     @property
     def resources(self) -> Resources:
-        return Resources(pool="thread", width=self.concurrency)
+        return Resources(pool="thread", concurrency=self.concurrency)
 
     def key(self, item: Captioned) -> str:
         return digest_of(self.question(item).key, 32)
@@ -72,12 +72,12 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
         return self.max_cost_usd
 
     @property
-    def purse(self) -> tuple[str, ...]:
+    def budget_group(self) -> tuple[str, ...]:
         return (self.name, "CaptionAudit")
 
-    def reserve(self, item: Captioned) -> float:
+    def worst_case_cost(self, item: Captioned) -> float:
         most = most_dollars(self.question(item), self.price, limited=self.budget is not None)
-        return most * (self.known_prices.batch_discount if self.by_jobs else 1.0)
+        return most * (self.known_prices.batch_discount if self.uses_batch_jobs else 1.0)
 
     def check(self) -> None:
         self.service.secret()
@@ -85,11 +85,11 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
         load(self.image_prompt or self.prompt, "images")
 
     @property
-    def by_jobs(self) -> bool:
+    def uses_batch_jobs(self) -> bool:
         return self.mode == "batch"
 
     @contextmanager
-    def open_jobs(self, work: Path) -> Iterator[CaptionJobs]:
+    def open_batch_service(self, work: Path) -> Iterator[CaptionJobs]:
         with self.service.connect() as client:
             yield CaptionJobs(client, self, work, self.known_prices)
 
@@ -103,7 +103,7 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
 
     def forecast(self, items: Sequence[Captioned], work: Path) -> str:
         usage = measured_usage(work, self.digest)
-        return str(forecast(self, items, usage, in_jobs=self.by_jobs))
+        return str(forecast(self, items, usage, in_jobs=self.uses_batch_jobs))
 
     def question(self, item: Captioned) -> Question:
         """What is asked about an item."""

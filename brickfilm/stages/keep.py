@@ -32,14 +32,14 @@ class Keep(Stage[Clip, Clip]):
     at_least: float | None = None
     at_most: float | None = None
 
-    takes = (Clip,)
+    input_types = (Clip,)
 
     def __post_init__(self) -> None:
         if self.at_least is None and self.at_most is None:
             raise UsageError(f"Keep({self.score!r}) keeps everything: give at_least or at_most")
 
     @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+    def requires(self) -> tuple[str, ...]:  # type: ignore[override]
         return () if self.score in FACTS else (self.score,)
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Rejected]:

@@ -21,8 +21,8 @@ class RefusalFilter(Stage[Captioned, Captioned]):
     The reason it is counted under is the status: 'no_movement', 'refusal', 'truncated' and so on.
     """
 
-    takes = (Clip, Image)
-    needs = ("caption",)
+    input_types = (Clip, Image)
+    requires = ("caption",)
 
     def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
         caption = item.caption

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
-from brickfilm.engine.stage import Answer, Landed, Part, Resources, Stage, Want
+from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
 from brickfilm.errors import ItemError, Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
 from brickfilm.media import opened
@@ -42,10 +42,10 @@ class SceneSplitter(Stage[Video, Clip]):
     """
 
     version: ClassVar[int] = 1
-    takes = (Video,)
-    makes = (Clip,)
-    reads_film = True
-    rehearses = True
+    input_types = (Video,)
+    output_types = (Clip,)
+    needs_source_file = True
+    runs_in_dry_run = True
 
     min_frames: int = 15
     max_frames: int = 200
@@ -62,12 +62,12 @@ class SceneSplitter(Stage[Video, Clip]):
             )
         if isinstance(self.detector, str):
             object.__setattr__(self, "detector", _detector(self.detector))
-        names = [name for measure in self.measures for name in measure.gives]
-        object.__setattr__(self, "gives", tuple(names))
+        names = [name for measure in self.measures for name in measure.provides]
+        object.__setattr__(self, "provides", tuple(names))
 
     @property
     def resources(self) -> Resources:
-        return Resources(pool="process", width=0)
+        return Resources(pool="process", concurrency=0)
 
     @property
     def observers(self) -> tuple[Observer, ...]:
@@ -88,30 +88,32 @@ class SceneSplitter(Stage[Video, Clip]):
         with _one_opencv_thread():
             yield scan
 
-    def perform(self, ask: Scan, wants: Sequence[Want]) -> list[Landed]:
-        return [self._scanned(ask, want) for want in wants]
+    def run_batch(self, compute: Scan, work_items: Sequence[WorkItem]) -> list[Result]:
+        return [self._scanned(compute, work_item) for work_item in work_items]
 
-    def _scanned(self, ask: Scan, want: Want) -> Landed:
+    def _scanned(self, compute: Scan, work_item: WorkItem) -> Result:
         try:
-            return ask(want.item, [o for o in self.observers if o.digest in want.parts])
+            return compute(
+                work_item.item, [o for o in self.observers if o.digest in work_item.parts]
+            )
         except ItemError as error:
             return error
 
-    def resolve(self, item: Video, answers: Mapping[str, Answer]) -> Iterable[Clip | Rejected]:
+    def apply_parts(self, item: Video, answers: Mapping[str, Answer]) -> Iterable[Clip | Rejected]:
         seen = Seen.of(item, answers)
-        video = replace(item, frames=len(seen.times), clock_jumps=bool(seen.times.jumps))
+        video = replace(item, frames=len(seen.times), non_monotonic_pts=bool(seen.times.jumps))
         assert isinstance(self.detector, Detector)
         shots = self.detector.shots(seen.rows(self.detector))
         for start, end in apart(between(shots, len(seen.times)), seen.times.breaks):
             told = f"frames {start}-{end}: {end - start} of a fade"
-            yield Rejected(told, reason="fade", of=seen.stretch(video, start, end))
+            yield Rejected(told, reason="fade", record=seen.stretch(video, start, end))
         for start, end in apart(shots, seen.times.breaks):
             if end - start < self.min_frames:
                 yield Rejected(
                     f"frames {start}-{end}: a shot of {end - start}, "
                     f"at least {self.min_frames} were asked",
                     reason="too short",
-                    of=seen.stretch(video, start, end),
+                    record=seen.stretch(video, start, end),
                 )
                 continue
             for part in equal_parts(start, end, self.max_frames):
@@ -123,7 +125,7 @@ class SceneSplitter(Stage[Video, Clip]):
         for measure in self.measures:
             scores.update(measure.summarise(seen.rows(measure).of(span)))
         new = seen.new_in(span)
-        return Clip(video=video, span=span, scores=scores, new_drawings=new)
+        return Clip(video=video, span=span, scores=scores, unique_frames=new)
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,14 @@ class SidecarCaptioner(Stage[Captioned, Captioned]):
     rejected.
     """
 
-    takes = (Clip, Image)
-    gives = ("caption",)
+    input_types = (Clip, Image)
+    provides = ("caption",)
     suffixes: tuple[str, ...] = (".vtt", ".srt", ".json")
     """The first that is there is read."""
 
     @property
     def resources(self) -> Resources:
-        return Resources(pool="thread", width=4)
+        return Resources(pool="thread", concurrency=4)
 
     def key(self, item: Captioned) -> str:
         """The item's place, and the file's words: an edited file is read again."""
@@ -39,12 +39,12 @@ class SidecarCaptioner(Stage[Captioned, Captioned]):
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Captioned], Answer]]:
-        def ask(item: Captioned) -> Answer:
+        def compute(item: Captioned) -> Answer:
             beside = sidecar_of(work / item.video.path, self.suffixes)
             lines = read(beside) if beside else ()
             return {"text": " ".join(_words(item, lines)), "file": beside.name if beside else ""}
 
-        yield ask
+        yield compute
 
     def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
         if not answer["text"]:

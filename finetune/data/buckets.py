@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from finetune.config import Bucket
 
-TOO_SMALL = 0.8  # of the resolution's nominal pixels; below it a clip is rejected
-Table = dict[str, dict[str, tuple[int, int]]]
+MIN_PIXEL_FRACTION = 0.8  # of the resolution's nominal pixels; below it a clip is rejected
+AspectRatioTable = dict[str, dict[str, tuple[int, int]]]
 
 
 @cache
-def aspect_ratios() -> Table:
+def aspect_ratios() -> AspectRatioTable:
     """Resolution -> ratio -> (height, width) in pixels."""
     text = (Path(__file__).parent / "aspect_ratios.json").read_text()
     return {
@@ -39,7 +39,7 @@ def nominal_pixels(resolution: str) -> int:
 
 
 @dataclass(frozen=True)
-class Slot:
+class AspectBucket:
     """A bucket at one aspect ratio: all clips of a batch share it."""
 
     bucket: Bucket
@@ -55,55 +55,57 @@ class Slot:
         return f"{self.bucket.resolution} x {self.bucket.frames} @ {self.ratio}"
 
 
-def slots(buckets: Sequence[Bucket]) -> tuple[Slot, ...]:
+def aspect_buckets(buckets: Sequence[Bucket]) -> tuple[AspectBucket, ...]:
     """Every slot, in the order in which clips try them: most pixels first, then most frames."""
     ordered = sorted(buckets, key=lambda b: (-nominal_pixels(b.resolution), -b.frames))
-    return tuple(Slot(b, ratio) for b in ordered for ratio in aspect_ratios()[b.resolution])
+    return tuple(AspectBucket(b, ratio) for b in ordered for ratio in aspect_ratios()[b.resolution])
 
 
 # Why a clip has no slot, beside slot numbers from 0.
-SMALL, SHORT, NO_IMAGES, NOT_KEPT = -1, -2, -3, -4
-REASONS = {
-    SMALL: "under 80 % of the bucket's pixels",
-    SHORT: "too short for every bucket",
-    NO_IMAGES: "an image, and no image bucket",
-    NOT_KEPT: "not kept (keep < 1)",
+TOO_FEW_PIXELS, TOO_FEW_FRAMES, NO_IMAGE_BUCKET, NOT_SAMPLED = -1, -2, -3, -4
+DROP_REASONS = {
+    TOO_FEW_PIXELS: "under 80 % of the bucket's pixels",
+    TOO_FEW_FRAMES: "too short for every bucket",
+    NO_IMAGE_BUCKET: "an image, and no image bucket",
+    NOT_SAMPLED: "not kept (keep < 1)",
 }
 
 
-def assign(
+def assign_buckets(
     frames: NDArray[np.int64],
     height: NDArray[np.int64],
     width: NDArray[np.int64],
     buckets: Sequence[Bucket],
     *,
     interval: int,
-    chance: NDArray[np.float64] | None = None,
+    uniform: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int16]:
     """The slot of each clip (an index into `slots(buckets)`), or a negative reason.
 
     A clip of one frame goes to an image bucket only, others to the largest T > 1 with
-    frames > T * interval. `chance` [len(buckets), N] in [0, 1) decides about keep < 1 (none: all
+    frames > T * interval. `uniform` [len(buckets), N] in [0, 1) decides about keep < 1 (none: all
     are kept); a clip that is not kept tries the next smaller bucket.
     """
-    all_slots = slots(buckets)
-    found = np.full(len(frames), SHORT, dtype=np.int16)
-    found[frames == 1] = NO_IMAGES
+    every_aspect_bucket = aspect_buckets(buckets)
+    found = np.full(len(frames), TOO_FEW_FRAMES, dtype=np.int16)
+    found[frames == 1] = NO_IMAGE_BUCKET
     first = 0
-    for number, bucket in enumerate(dict.fromkeys(slot.bucket for slot in all_slots)):
-        big = height * width >= TOO_SMALL * nominal_pixels(bucket.resolution)
+    for number, bucket in enumerate(
+        dict.fromkeys(aspect_bucket.bucket for aspect_bucket in every_aspect_bucket)
+    ):
+        big = height * width >= MIN_PIXEL_FRACTION * nominal_pixels(bucket.resolution)
         fits = frames == 1 if bucket.frames == 1 else frames > bucket.frames * interval
         fits &= (frames == 1) == (bucket.frames == 1)
-        found[fits & ~big & (found < 0)] = SMALL
+        found[fits & ~big & (found < 0)] = TOO_FEW_PIXELS
         fits &= big & (found < 0)
-        kept = fits if chance is None else fits & (chance[number] < bucket.keep)
-        found[fits] = NOT_KEPT
-        found[kept] = first + _nearest(height[kept] / width[kept], bucket.resolution)
+        kept = fits if uniform is None else fits & (uniform[number] < bucket.keep)
+        found[fits] = NOT_SAMPLED
+        found[kept] = first + _nearest_ratio(height[kept] / width[kept], bucket.resolution)
         first += len(aspect_ratios()[bucket.resolution])
     return found
 
 
-def _nearest(ratio: NDArray[np.float64], resolution: str) -> NDArray[np.int16]:
+def _nearest_ratio(ratio: NDArray[np.float64], resolution: str) -> NDArray[np.int16]:
     """Index of the table's ratio nearest to each; the first of equals."""
     best = np.zeros(len(ratio), dtype=np.int16)
     distance = np.full(len(ratio), np.inf)

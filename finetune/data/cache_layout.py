@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.config import Recipe
-from finetune.data.buckets import assign, slots
+from finetune.data.buckets import aspect_buckets, assign_buckets
 from finetune.data.index import Index
-from finetune.data.shards import Shards
+from finetune.data.shards import ShardReader
 from finetune.errors import CacheError
 
 
@@ -37,30 +37,32 @@ def text_folder(recipe: Recipe, digest: str) -> Path:
     return Path(recipe.cache) / f"text-{digest[:12]}"
 
 
-Measures = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+ClipShapes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
-def measures(index: Index) -> Measures:
-    """Frames, height and width of every clip, as `assign` takes them."""
+def clip_shapes(index: Index) -> ClipShapes:
+    """Frames, height and width of every clip, as `assign_buckets` takes them."""
     clips = index.clips
     frames, height, width = (clips[name].astype(np.int64) for name in ("frames", "height", "width"))
     return frames, height, width
 
 
-def sizes_of(index: Index, recipe: Recipe) -> dict[tuple[int, int], NDArray[np.int64]]:
+def clips_by_size(index: Index, recipe: Recipe) -> dict[tuple[int, int], NDArray[np.int64]]:
     """(height, width) in pixels -> numbers of the clips that some bucket wants at this size."""
     wanted: dict[tuple[int, int], NDArray[np.int64]] = {}
     for resolution in {bucket.resolution for bucket in recipe.buckets}:
         buckets = [b for b in recipe.buckets if b.resolution == resolution]
-        found = assign(*measures(index), buckets, interval=recipe.frame_interval)
-        for number, slot in enumerate(slots(buckets)):
+        found = assign_buckets(*clip_shapes(index), buckets, interval=recipe.frame_interval)
+        for number, aspect_bucket in enumerate(aspect_buckets(buckets)):
             clips = np.flatnonzero(found == number)
             if len(clips):
-                wanted[slot.size] = np.union1d(wanted.get(slot.size, clips), clips)
+                wanted[aspect_bucket.size] = np.union1d(
+                    wanted.get(aspect_bucket.size, clips), clips
+                )
     return dict(sorted(wanted.items()))
 
 
-def open_store(cache: Path, kind: str, encoder: str, place: str = ".") -> Shards:
+def open_store(cache: Path, kind: str, encoder: str, place: str = ".") -> ShardReader:
     """The store of `kind` ("latents" or "text") that this encoder made; `place` is HxW.
 
     Raises CacheError naming the encoders whose stores there are, if it is none of them, or the
@@ -72,7 +74,7 @@ def open_store(cache: Path, kind: str, encoder: str, place: str = ".") -> Shards
     }
     ours = [folder for folder, name in made.items() if name == encoder]
     if len(ours) == 1:
-        return Shards(ours[0])
+        return ShardReader(ours[0])
     what = kind if place == "." else f"{kind} at {place}"
     if ours:
         raise CacheError(
@@ -87,13 +89,13 @@ def open_store(cache: Path, kind: str, encoder: str, place: str = ".") -> Shards
     )
 
 
-def held_clips(index: Index, recipe: Recipe) -> NDArray[np.bool_]:
+def cached_clips(index: Index, recipe: Recipe) -> NDArray[np.bool_]:
     """[N] which clips the cache holds at the size that training asks for."""
-    found = assign(*measures(index), recipe.buckets, interval=recipe.frame_interval)
+    found = assign_buckets(*clip_shapes(index), recipe.buckets, interval=recipe.frame_interval)
     held = np.zeros(len(index), dtype=bool)
     for number in np.unique(found[found >= 0]).tolist():
-        height, width = slots(recipe.buckets)[number].size
+        height, width = aspect_buckets(recipe.buckets)[number].size
         here = np.flatnonzero(found == number)
         store = open_store(Path(recipe.cache), "latents", recipe.vae, f"{height}x{width}")
-        held[here] = store.has(index.clips["sha256"][here])
+        held[here] = store.contains(index.clips["sha256"][here])
     return held

@@ -10,30 +10,32 @@ from finetune.models.stdit2.text_encoder import TextEncoder
 from finetune.models.stdit2.vae import VAE
 from finetune.tensors import DTYPES
 
-TINY = "tiny-random"
-SEED = 0  # of the tiny encoders: not the run's, so that runs of other seeds share a cache
+TINY_RANDOM = "tiny-random"
+TINY_SEED = 0  # of the tiny encoders: not the run's, so that runs of other seeds share a cache
 
 
-def text_name(recipe: Recipe, index: Index) -> str:
+def text_encoder_name(recipe: Recipe, index: Index) -> str:
     """What a cache records of its text encoder; the tiny one's tokenizer is of the captions."""
     return (
-        f"{TINY}:{index.fingerprint[:12]}" if recipe.text_encoder == TINY else recipe.text_encoder
+        f"{TINY_RANDOM}:{index.fingerprint[:12]}"
+        if recipe.text_encoder == TINY_RANDOM
+        else recipe.text_encoder
     )
 
 
 def load_vae(recipe: Recipe, device: torch.device) -> VAE:
     """The recipe's VAE on this device, in the run's precision."""
-    if recipe.vae == TINY:
-        return VAE.tiny_random(SEED).to(device)
+    if recipe.vae == TINY_RANDOM:
+        return VAE.tiny_random(TINY_SEED).to(device)
     return VAE.from_pretrained(recipe.vae, dtype=DTYPES[recipe.precision], device=device)
 
 
-def load_text(recipe: Recipe, index: Index, device: torch.device) -> TextEncoder:
+def load_text_encoder(recipe: Recipe, index: Index, device: torch.device) -> TextEncoder:
     """The recipe's text encoder on this device, in the run's precision."""
-    if recipe.text_encoder == TINY:
+    if recipe.text_encoder == TINY_RANDOM:
         captions = sorted({index.row(number).caption for number in range(len(index))})
         width = recipe.network.caption_channels
-        tiny = TextEncoder.tiny_random(captions, SEED, width=width, tokens=recipe.text_tokens)
+        tiny = TextEncoder.tiny_random(captions, TINY_SEED, width=width, tokens=recipe.text_tokens)
         return tiny.to(device)
     return TextEncoder.from_pretrained(
         recipe.text_encoder,

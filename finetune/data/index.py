@@ -18,14 +18,14 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.atomic import replacing
-from finetune.data.readers import Row, find_files, read_rows
+from finetune.atomic import atomic_write
+from finetune.data.readers import DatasetRow, find_files, read_rows
 from finetune.errors import BadSample, DataError
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
-CLIP = np.dtype(
+INDEX_VERSION = 2
+CLIP_DTYPE = np.dtype(
     [
         ("sha256", "u1", 32),
         ("frames", "<i4"),
@@ -54,10 +54,10 @@ class Index:
     def __len__(self) -> int:
         return len(self.clips)
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> DatasetRow:
         """The row of this number, read back."""
         clip = self.clips[number]
-        return Row(
+        return DatasetRow(
             sha256=clip["sha256"].tobytes(),
             caption=self._text(clip["caption"]),
             frames=int(clip["frames"]),
@@ -65,8 +65,8 @@ class Index:
             height=int(clip["height"]),
             width=int(clip["width"]),
             file=self._text(clip["file"]),
-            group=int(clip["group"]),
-            place=int(clip["place"]),
+            row_group=int(clip["group"]),
+            row_in_group=int(clip["place"]),
         )
 
     def _text(self, span: NDArray[np.int64]) -> str:
@@ -89,28 +89,33 @@ def build_index(dataset: str, folder: Path) -> Index:
     about = folder / "index.json"
     if about.exists():
         known = json.loads(about.read_text())
-        if known["stamp"] == stamp and known["version"] == VERSION:
+        if known["stamp"] == stamp and known["version"] == INDEX_VERSION:
             return Index.open(folder)
     return write_index(read_rows(files), folder, stamp=stamp)
 
 
-def write_index(rows: Iterable[Row | BadSample], folder: Path, *, stamp: object = None) -> Index:
+def write_index(
+    rows: Iterable[DatasetRow | BadSample], folder: Path, *, stamp: object = None
+) -> Index:
     """Write rows as an index, the description last: half an index is none.
 
     Who has the old one open keeps it: each file is replaced, never written into.
     """
     folder.mkdir(parents=True, exist_ok=True)
     about = folder / "index.json"
-    with replacing(folder / "strings.bin") as strings, replacing(folder / "clips.npy") as clips:
+    with (
+        atomic_write(folder / "strings.bin") as strings,
+        atomic_write(folder / "clips.npy") as clips,
+    ):
         found = _write_rows(rows, strings, clips)
         about.unlink(missing_ok=True)
-    with replacing(about) as stream:
-        stream.write(json.dumps({"version": VERSION, "stamp": stamp, **found}).encode())
+    with atomic_write(about) as stream:
+        stream.write(json.dumps({"version": INDEX_VERSION, "stamp": stamp, **found}).encode())
     return Index.open(folder)
 
 
 def _write_rows(
-    rows: Iterable[Row | BadSample], strings: BinaryIO, clips: BinaryIO
+    rows: Iterable[DatasetRow | BadSample], strings: BinaryIO, clips: BinaryIO
 ) -> dict[str, object]:
     """Write the rows that have a caption; gives how many there are not, and the fingerprint."""
     digest, uncaptioned, unreadable = hashlib.sha256(), 0, 0
@@ -132,7 +137,7 @@ def _write_rows(
             continue
         if row.file not in places:
             places = {row.file: put(row.file)}  # files come one after another
-        records.append(_record(row, put(row.caption), places[row.file]))
+        records.append(_clip_record(row, put(row.caption), places[row.file]))
         digest.update(records[-1].tobytes()[:60] + row.caption.encode())
     strings.write(b"\n")  # an empty file cannot be mapped
     if not records:
@@ -148,8 +153,10 @@ def _write_rows(
     }
 
 
-def _record(row: Row, caption: tuple[int, int], file: tuple[int, int]) -> NDArray[np.void]:
-    record = np.zeros(1, dtype=CLIP)
+def _clip_record(
+    row: DatasetRow, caption: tuple[int, int], file: tuple[int, int]
+) -> NDArray[np.void]:
+    record = np.zeros(1, dtype=CLIP_DTYPE)
     record["sha256"] = np.frombuffer(row.sha256, dtype=np.uint8)
     record["caption"], record["file"] = caption, file
     for name in ("frames", "height", "width", "group", "place"):

@@ -16,13 +16,13 @@ from torch.utils.data import DataLoader
 
 from finetune.config import Recipe
 from finetune.data.cache_layout import caption_key, open_store
-from finetune.data.encoders import text_name
+from finetune.data.encoders import text_encoder_name
 from finetune.data.index import Index
-from finetune.data.packing import Packed, pack, unpack
-from finetune.data.readers import Row
-from finetune.data.sampler import Order, Position, Sampler
-from finetune.data.shards import Shards
-from finetune.data.windows import fill, seen_fps, window
+from finetune.data.packing import PackedTensors, pack_tensors, unpack_tensors
+from finetune.data.readers import DatasetRow
+from finetune.data.sampler import BatchSpec, Sampler, SamplerState
+from finetune.data.shards import ShardReader
+from finetune.data.windows import conditioning_fps, resize_and_crop, window_frame_indices
 from finetune.errors import BadSample, CacheError
 
 
@@ -37,7 +37,7 @@ class Sample(NamedTuple):
     fps: float
 
 
-NO_TENSORS: dict[str, Any] = dict.fromkeys(("mean", "std", "pixels", "states"))
+EMPTY_TENSOR_FIELDS: dict[str, Any] = dict.fromkeys(("mean", "std", "pixels", "states"))
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Batch:
     for them, so that shapes never change and ranks that share their backward passes keep step.
     """
 
-    order: Order
+    spec: BatchSpec
     samples: tuple[Sample, ...]
     seeds: tuple[int, ...]
     skipped: tuple[str, ...] = ()
@@ -57,51 +57,51 @@ class Batch:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def micro(self) -> Iterator[Batch]:
+    def micro_batches(self) -> Iterator[Batch]:
         """In parts of the bucket's `micro` clips."""
-        bucket = self.order.slot.bucket
+        bucket = self.spec.aspect_bucket.bucket
         missing = bucket.batch - len(self)
-        blank = [self.samples[0]] if self.samples else [blank_sample(self.order)]
+        blank = [self.samples[0]] if self.samples else [blank_sample(self.spec)]
         samples = self.samples + tuple(blank * missing)
         seeds = self.seeds + (0,) * missing
         weights = (1.0,) * len(self) + (0.0,) * missing
         for i in range(0, bucket.batch, bucket.micro or bucket.batch):
             part = slice(i, i + (bucket.micro or bucket.batch))
-            yield Batch(self.order, samples[part], seeds[part], (), weights[part])
+            yield Batch(self.spec, samples[part], seeds[part], (), weights[part])
 
 
-def blank_sample(order: Order) -> Sample:
+def blank_sample(spec: BatchSpec) -> Sample:
     """A black clip without a word, for a rank that has lost all of its samples."""
-    pixels = torch.zeros(order.slot.bucket.frames, 3, *order.slot.size)
+    pixels = torch.zeros(spec.aspect_bucket.bucket.frames, 3, *spec.aspect_bucket.size)
     return Sample(None, None, pixels, None, "", 1.0)
 
 
-class Loading:
+class SampleLoader:
     """Loads the clips of orders; sent to the loader's processes, so it holds no open file."""
 
     def __init__(self, index_folder: Path, recipe: Recipe, index: Index) -> None:
         self.index_folder, self.recipe = index_folder, recipe
         self._index: Index | None = None
-        self._texts: Shards | None = None
-        self._latents: dict[tuple[int, int], Shards] = {}
+        self._text_store: ShardReader | None = None
+        self._latents: dict[tuple[int, int], ShardReader] = {}
         if recipe.source == "cache":
-            name = text_name(recipe, index)
-            self._texts = open_store(Path(recipe.cache), "text", name)
+            name = text_encoder_name(recipe, index)
+            self._text_store = open_store(Path(recipe.cache), "text", name)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_index": None}
 
-    def __call__(self, order: Order) -> Batch:
+    def __call__(self, spec: BatchSpec) -> Batch:
         """The order's batch; samples that cannot be had are named, not replaced."""
         samples, seeds, skipped = [], [], []
-        for number, seed in zip(order.clips, order.seeds, strict=True):
+        for number, seed in zip(spec.clips, spec.seeds, strict=True):
             row = self.index.row(number)
             try:
-                samples.append(self._load(row, order, seed))
+                samples.append(self._load(row, spec, seed))
                 seeds.append(seed)
             except (BadSample, CacheError) as error:
                 skipped.append(f"{row.sha256.hex()[:12]}: {error}")
-        return Batch(order, tuple(samples), tuple(seeds), tuple(skipped))
+        return Batch(spec, tuple(samples), tuple(seeds), tuple(skipped))
 
     @property
     def index(self) -> Index:
@@ -109,25 +109,29 @@ class Loading:
             self._index = Index.open(self.index_folder)
         return self._index
 
-    def _load(self, row: Row, order: Order, seed: int) -> Sample:
-        bucket = order.slot.bucket
+    def _load(self, row: DatasetRow, spec: BatchSpec, seed: int) -> Sample:
+        bucket = spec.aspect_bucket.bucket
         interval = 1 if bucket.frames == 1 else self.recipe.frame_interval
-        chance = float(np.random.default_rng(seed).random())
-        numbers = window(row.frames, bucket.frames, interval, chance)
-        fps = seen_fps(row.fps, interval, frames=bucket.frames, told=self.recipe.fps)
-        if self._texts is None:
-            pixels = self._pixels(row, numbers, order.slot.size)
+        uniform = float(np.random.default_rng(seed).random())
+        numbers = window_frame_indices(row.frames, bucket.frames, interval, uniform)
+        fps = conditioning_fps(row.fps, interval, frames=bucket.frames, fps_source=self.recipe.fps)
+        if self._text_store is None:
+            pixels = self._pixels(row, numbers, spec.aspect_bucket.size)
             return Sample(None, None, pixels, None, row.caption, fps)
-        found = self._store(order.slot.size).read(row.sha256.hex(), ("mean", "std"), numbers)
-        states = self._texts.read(caption_key(row.caption), ("states",))["states"][0]
+        found = self._store(spec.aspect_bucket.size).read(
+            row.sha256.hex(), ("mean", "std"), numbers
+        )
+        states = self._text_store.read(caption_key(row.caption), ("states",))["states"][0]
         return Sample(found["mean"], found["std"], None, states, row.caption, fps)
 
-    def _pixels(self, row: Row, numbers: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
-        from finetune.data.media import decode, read_media
+    def _pixels(self, row: DatasetRow, numbers: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
+        from finetune.data.media import decode_frames, read_media
 
-        return fill(decode(read_media(row.file, row.group, row.place), numbers), *size)
+        return resize_and_crop(
+            decode_frames(read_media(row.file, row.row_group, row.row_in_group), numbers), *size
+        )
 
-    def _store(self, size: tuple[int, int]) -> Shards:
+    def _store(self, size: tuple[int, int]) -> ShardReader:
         if size not in self._latents:
             place = f"{size[0]}x{size[1]}"
             cache, name = Path(self.recipe.cache), self.recipe.vae
@@ -135,30 +139,32 @@ class Loading:
         return self._latents[size]
 
 
-class _Orders(torch.utils.data.Sampler[Order]):
-    def __init__(self, sampler: Sampler, position: Position, rank: int, world: int) -> None:
-        self._orders = sampler.orders(position, rank=rank, world=world)
+class _BatchSpecSampler(torch.utils.data.Sampler[BatchSpec]):
+    def __init__(
+        self, sampler: Sampler, sampler_state: SamplerState, rank: int, world_size: int
+    ) -> None:
+        self._batch_specs = sampler.batch_specs(sampler_state, rank=rank, world_size=world_size)
 
-    def __iter__(self) -> Iterator[Order]:
-        return self._orders
+    def __iter__(self) -> Iterator[BatchSpec]:
+        return self._batch_specs
 
 
-class _Clips(torch.utils.data.Dataset[tuple[Batch, Packed]]):
+class _BatchDataset(torch.utils.data.Dataset[tuple[Batch, PackedTensors]]):
     """Batches for a journey: without their tensors, and the tensors packed."""
 
-    def __init__(self, load: Loading) -> None:
+    def __init__(self, load: SampleLoader) -> None:
         self.load = load
 
-    def __getitem__(self, order: Order) -> tuple[Batch, Packed]:
-        batch = self.load(order)
+    def __getitem__(self, spec: BatchSpec) -> tuple[Batch, PackedTensors]:
+        batch = self.load(spec)
         tensors = [t for s in batch.samples for t in (s.mean, s.std, s.pixels, s.states)]
-        bare = tuple(sample._replace(**NO_TENSORS) for sample in batch.samples)
-        return replace(batch, samples=bare), pack(tensors)
+        bare = tuple(sample._replace(**EMPTY_TENSOR_FIELDS) for sample in batch.samples)
+        return replace(batch, samples=bare), pack_tensors(tensors)
 
 
-def _arrived(batch: Batch, packed: Packed) -> Batch:
-    tensors = iter(unpack(packed))
-    fours = zip(*[tensors] * len(NO_TENSORS), strict=True)
+def _unpack_batch(batch: Batch, packed: PackedTensors) -> Batch:
+    tensors = iter(unpack_tensors(packed))
+    fours = zip(*[tensors] * len(EMPTY_TENSOR_FIELDS), strict=True)
     full = [
         Sample(mean, std, pixels, states, bare.caption, bare.fps)
         for (mean, std, pixels, states), bare in zip(fours, batch.samples, strict=True)
@@ -167,23 +173,29 @@ def _arrived(batch: Batch, packed: Packed) -> Batch:
 
 
 def batches(
-    load: Loading, sampler: Sampler, position: Position, *, rank: int, world: int, workers: int
+    load: SampleLoader,
+    sampler: Sampler,
+    sampler_state: SamplerState,
+    *,
+    rank: int,
+    world_size: int,
+    workers: int,
 ) -> Iterator[Batch]:
     """This rank's batches from a position on, for ever, loaded ahead by `workers` processes."""
     loader = DataLoader(
-        _Clips(load),
-        sampler=_Orders(sampler, position, rank, world),
+        _BatchDataset(load),
+        sampler=_BatchSpecSampler(sampler, sampler_state, rank, world_size),
         batch_size=None,
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
-        collate_fn=_as_it_is,
-        worker_init_fn=_deaf,
+        collate_fn=_identity_collate,
+        worker_init_fn=_ignore_signals,
         pin_memory=torch.cuda.is_available(),  # so that copies to the GPU do not wait
     )
-    return (_arrived(*travelled) for travelled in loader)
+    return (_unpack_batch(*travelled) for travelled in loader)
 
 
-def _deaf(_worker: int) -> None:
+def _ignore_signals(_worker: int) -> None:
     """Signals are for the training process, which wants batches until its last step is saved.
 
     Schedulers send SIGTERM, and terminals SIGINT, to every process of a job.
@@ -192,5 +204,5 @@ def _deaf(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity_collate(batch: Any) -> Any:
     return batch

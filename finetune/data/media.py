@@ -19,15 +19,15 @@ from torch import Tensor
 
 from finetune.errors import BadSample
 
-REPEATABLE = {"threads": "1", "x264-params": "mbtree=0"}
+DETERMINISTIC_X264_OPTIONS = {"threads": "1", "x264-params": "mbtree=0"}
 """x264's macroblock tree reads memory that nobody wrote: its bytes do not repeat."""
-ON_THE_HUB = re.compile(
+HUB_URL_PATTERN = re.compile(
     r"hf://datasets/(?P<repo_id>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?/(?P<filename>.+)"
 )
 
 
 @dataclass(frozen=True)
-class Probe:
+class MediaInfo:
     """What a media file says of itself."""
 
     frames: int
@@ -36,7 +36,7 @@ class Probe:
     width: int
 
 
-def probe(path: Path) -> Probe:
+def probe(path: Path) -> MediaInfo:
     """Open a media file and measure it; frames are counted where the container does not say.
 
     Raises BadSample if it does not decode.
@@ -48,25 +48,25 @@ def probe(path: Path) -> Probe:
             stream = container.streams.video[0]
             frames = stream.frames or sum(1 for _ in container.decode(stream))
             fps = Fraction(stream.average_rate or 0)
-            return Probe(frames, fps, stream.height, stream.width)
+            return MediaInfo(frames, fps, stream.height, stream.width)
     except (av.FFmpegError, IndexError) as error:
         raise BadSample(f"does not decode: {error}") from error
 
 
 @lru_cache(maxsize=2)
-def _row_group(file: str, group: int) -> list[dict[str, Any] | None]:
+def _read_row_group(file: str, row_group: int) -> list[dict[str, Any] | None]:
     """The media column of one row group: neighbours in the file are read once."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as parquet:
         names = set(parquet.schema_arrow.names)
         column = "video" if "video" in names else "image"
-        table = parquet.read_row_group(group, columns=[column])
+        table = parquet.read_row_group(row_group, columns=[column])
         cells: list[dict[str, Any] | None] = table.column(column).to_pylist()
         return cells
 
 
-def read_media(file: str, group: int, place: int) -> bytes:
+def read_media(file: str, row_group: int, row_in_group: int) -> bytes:
     """The bytes of a row's media: a cell of a parquet file, or (group < 0) the file itself.
 
     Raises BadSample if they cannot be had.
@@ -74,32 +74,34 @@ def read_media(file: str, group: int, place: int) -> bytes:
     from pyarrow import ArrowException
 
     try:
-        return Path(file).read_bytes() if group < 0 else _cell(file, group, place)
+        return (
+            Path(file).read_bytes() if row_group < 0 else _cell_bytes(file, row_group, row_in_group)
+        )
     except (OSError, ArrowException) as error:
         raise BadSample(f"cannot be read: {error}") from error
 
 
-def _cell(file: str, group: int, place: int) -> bytes:
+def _cell_bytes(file: str, row_group: int, row_in_group: int) -> bytes:
     """The bytes in a cell, or in the file that it names: on the Hub, or beside the table."""
-    cell = _row_group(file, group)[place] or {}
+    cell = _read_row_group(file, row_group)[row_in_group] or {}
     if cell.get("bytes"):
         return bytes(cell["bytes"])
     path: str = cell.get("path") or ""
     if not path:
         raise BadSample("has neither bytes nor a path")
-    there = ON_THE_HUB.fullmatch(path)
-    media = _fetched(**there.groupdict()) if there else Path(file).parent / path
+    there = HUB_URL_PATTERN.fullmatch(path)
+    media = _download_from_hub(**there.groupdict()) if there else Path(file).parent / path
     return media.read_bytes()
 
 
-def _fetched(repo_id: str, revision: str | None, filename: str) -> Path:
+def _download_from_hub(repo_id: str, revision: str | None, filename: str) -> Path:
     """A file of a dataset on the Hub; it is fetched once, and then lies in the Hub's cache."""
     from huggingface_hub import hf_hub_download
 
     return Path(hf_hub_download(repo_id, filename, repo_type="dataset", revision=revision))
 
 
-def decode(media: bytes, wanted: NDArray[np.int64]) -> Tensor:
+def decode_frames(media: bytes, wanted: NDArray[np.int64]) -> Tensor:
     """Frames [len(wanted), 3, H, W] uint8 of an encoded clip or image, by their numbers.
 
     Raises BadSample if it does not decode or has too few frames.
@@ -113,7 +115,7 @@ def decode(media: bytes, wanted: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
-def decode_parts(media: bytes, total: int, size: int = 32) -> Iterator[Tensor]:
+def decode_in_chunks(media: bytes, total: int, size: int = 32) -> Iterator[Tensor]:
     """The first `total` frames as parts [<= size, 3, H, W] uint8, so that few are in memory."""
     stream, decoded = frames(media, total), 0
     while part := list(islice(stream, size)):
@@ -146,7 +148,7 @@ def write_video(file: Path, frames: Tensor, fps: float) -> None:
     height, width = (side - side % 2 for side in pictures.shape[1:3])
     with av.open(str(file), "w") as container:
         rate = Fraction(fps).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=rate, options=REPEATABLE)
+        stream = container.add_stream("libx264", rate=rate, options=DETERMINISTIC_X264_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for picture in pictures[:, :height, :width]:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")

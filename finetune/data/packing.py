@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 
-class Packed(NamedTuple):
-    """Tensors of any shapes as one for each precision, in order; `unpack` gives them back."""
+class PackedTensors(NamedTuple):
+    """Tensors of any shapes as one for each precision, in order; `unpack_tensors` gives them back."""
 
     flat: dict[torch.dtype, Tensor]
     shapes: list[tuple[torch.dtype, torch.Size] | None]
 
 
-def pack(tensors: Sequence[Tensor | None]) -> Packed:
+def pack_tensors(tensors: Sequence[Tensor | None]) -> PackedTensors:
     """Copy tensors end to end; what is none stays none."""
     shapes = [None if t is None else (t.dtype, t.shape) for t in tensors]
     kinds = {shape[0] for shape in shapes if shape}
@@ -28,10 +28,10 @@ def pack(tensors: Sequence[Tensor | None]) -> Packed:
         kind: torch.cat([t.flatten() for t in tensors if t is not None and t.dtype == kind])
         for kind in kinds
     }
-    return Packed(flat, shapes)
+    return PackedTensors(flat, shapes)
 
 
-def unpack(packed: Packed) -> list[Tensor | None]:
+def unpack_tensors(packed: PackedTensors) -> list[Tensor | None]:
     """The tensors again, views of what was sent."""
     place = dict.fromkeys(packed.flat, 0)
     tensors: list[Tensor | None] = []

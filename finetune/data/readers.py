@@ -16,12 +16,12 @@ from typing import Any
 
 from finetune.errors import BadSample, DataError
 
-COLUMNS = ("sha256", "caption", "num_frames", "fps_num", "fps_den", "height", "width")
-OTHER_SPLIT = re.compile(r"(^|/)(test|validation)[-./]")
+READ_COLUMNS = ("sha256", "caption", "num_frames", "fps_num", "fps_den", "height", "width")
+NON_TRAIN_SPLIT = re.compile(r"(^|/)(test|validation)[-./]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class DatasetRow:
     """What training has to know of a clip or an image."""
 
     sha256: bytes  # 32 bytes: of the media
@@ -31,8 +31,8 @@ class Row:
     height: int
     width: int
     file: str  # a parquet file, or (group < 0) the media itself
-    group: int  # row group in the parquet file
-    place: int  # row in the row group
+    row_group: int  # row group in the parquet file
+    row_in_group: int  # row in the row group
 
 
 def find_files(dataset: str) -> list[Path]:
@@ -44,15 +44,15 @@ def find_files(dataset: str) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        path = _from_hub(dataset)
+        path = _download_from_hub(dataset)
     found = sorted(p for p in path.rglob("*.parquet"))
-    found = [p for p in found if not OTHER_SPLIT.search(str(p.relative_to(path)))]
+    found = [p for p in found if not NON_TRAIN_SPLIT.search(str(p.relative_to(path)))]
     if not found:
         raise DataError(f"no parquet file of a training split under {path}: name another folder")
     return found
 
 
-def _from_hub(dataset: str) -> Path:
+def _download_from_hub(dataset: str) -> Path:
     """Fetch a dataset's parquet files from the Hub."""
     if dataset.startswith(("/", ".", "work/")) or dataset.count("/") != 1:
         hint = " (`make demo` builds it)" if dataset.rstrip("/").endswith("demo/dataset") else ""
@@ -67,7 +67,7 @@ def _from_hub(dataset: str) -> Path:
         raise DataError(f"{dataset!r} is no folder, nor given by the Hub: {reason}") from error
 
 
-def read_rows(files: list[Path]) -> Iterator[Row | BadSample]:
+def read_rows(files: list[Path]) -> Iterator[DatasetRow | BadSample]:
     """All rows, in the files' order; one that cannot be read is given as what is wrong with it.
 
     Media are not read (a CSV's are, once, for their digest).
@@ -81,21 +81,23 @@ def read_rows(files: list[Path]) -> Iterator[Row | BadSample]:
             raise DataError(f"{file} cannot be read ({error}): build or fetch it again") from error
 
 
-def _parquet_rows(file: Path) -> Iterator[Row | BadSample]:
+def _parquet_rows(file: Path) -> Iterator[DatasetRow | BadSample]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as parquet:
         names = set(parquet.schema_arrow.names)
         _check_columns(file, names)
-        wanted = [name for name in COLUMNS if name in names]
-        for group in range(parquet.num_row_groups):
-            table = parquet.read_row_group(group, columns=wanted)
-            for place, row in enumerate(table.to_pylist()):
-                yield _row(row, file=str(file), group=group, place=place)
+        wanted = [name for name in READ_COLUMNS if name in names]
+        for row_group in range(parquet.num_row_groups):
+            table = parquet.read_row_group(row_group, columns=wanted)
+            for row_in_group, row in enumerate(table.to_pylist()):
+                yield _parse_row(
+                    row, file=str(file), row_group=row_group, row_in_group=row_in_group
+                )
 
 
 def _check_columns(file: Path, names: set[str]) -> None:
-    needed = set(COLUMNS) if "video" in names else {"sha256", "caption", "height", "width"}
+    needed = set(READ_COLUMNS) if "video" in names else {"sha256", "caption", "height", "width"}
     missing = sorted(needed - names)
     if not names & {"video", "image"}:
         missing.append("video (or image)")
@@ -103,9 +105,11 @@ def _check_columns(file: Path, names: set[str]) -> None:
         raise DataError(f"{file} lacks the column(s) {', '.join(missing)}: see dataset-schema.md")
 
 
-def _row(row: dict[str, Any], *, file: str, group: int, place: int) -> Row | BadSample:
+def _parse_row(
+    row: dict[str, Any], *, file: str, row_group: int, row_in_group: int
+) -> DatasetRow | BadSample:
     try:
-        return Row(
+        return DatasetRow(
             sha256=bytes.fromhex(row["sha256"]),
             caption=row["caption"] or "",
             frames=row.get("num_frames") or 1,
@@ -113,14 +117,14 @@ def _row(row: dict[str, Any], *, file: str, group: int, place: int) -> Row | Bad
             height=int(row["height"]),
             width=int(row["width"]),
             file=file,
-            group=group,
-            place=place,
+            row_group=row_group,
+            row_in_group=row_in_group,
         )
     except (TypeError, ValueError) as error:
-        return BadSample(f"row {place} of row group {group} of {file}: {error}")
+        return BadSample(f"row {row_in_group} of row group {row_group} of {file}: {error}")
 
 
-def _csv_rows(file: Path) -> Iterator[Row | BadSample]:
+def _csv_rows(file: Path) -> Iterator[DatasetRow | BadSample]:
     """An Open-Sora CSV: path, text, num_frames, height, width, fps; its paths from its folder.
 
     The predecessor's fps column is empty in all rows: the media are asked then.
@@ -131,20 +135,20 @@ def _csv_rows(file: Path) -> Iterator[Row | BadSample]:
         if missing:
             raise DataError(f"{file} lacks the column(s) {', '.join(sorted(missing))}")
         for line in reader:
-            yield _csv_row(file, reader.line_num, line)
+            yield _parse_csv_row(file, reader.line_num, line)
 
 
-def _csv_row(file: Path, number: int, line: dict[str, str]) -> Row | BadSample:
+def _parse_csv_row(file: Path, number: int, line: dict[str, str]) -> DatasetRow | BadSample:
     media = file.parent / (line["path"] or "")
     try:
-        measured = _measured(media, line)
+        measured = _media_metadata(media, line)
     except (OSError, ValueError, BadSample) as error:
         return BadSample(f"{media}, line {number} of {file}: {error}")
     row = {"caption": line["text"], **measured}
-    return _row(row, file=str(media), group=-1, place=-1)
+    return _parse_row(row, file=str(media), row_group=-1, row_in_group=-1)
 
 
-def _measured(media: Path, line: dict[str, str]) -> dict[str, Any]:
+def _media_metadata(media: Path, line: dict[str, str]) -> dict[str, Any]:
     """Digest, frames, fps and size of a media file; the file is opened only for what is missing."""
     from finetune.data.media import probe
 

@@ -25,15 +25,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from finetune.atomic import replacing
+from finetune.atomic import atomic_write
 from finetune.errors import CacheError
 
-KEYS = "keys.npy"
-ABANDONED = 3600  # seconds after which nobody goes on writing a file
-Parts = dict[str, Tensor]  # of equal length; row i of all parts is written and checked together
+KEYS_FILE = "keys.npy"
+STALE_AFTER_S = 3600  # seconds after which nobody goes on writing a file
+NamedTensors = dict[
+    str, Tensor
+]  # of equal length; row i of all parts is written and checked together
 
 
-def row_checksum(parts: Parts, row: int) -> int:
+def row_checksum(parts: NamedTensors, row: int) -> int:
     """CRC-32 over one row of every part, the parts in order of their names."""
     crc = 0
     for name in sorted(parts):
@@ -44,20 +46,20 @@ def row_checksum(parts: Parts, row: int) -> int:
 class ShardWriter:
     """Collects entries and writes a shard when they are many; each file appears whole."""
 
-    def __init__(self, folder: Path, writer: str, *, limit: int = 256 * 2**20) -> None:
+    def __init__(self, folder: Path, writer: str, *, max_bytes: int = 256 * 2**20) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.writer, self.limit = folder, writer, limit
+        self.folder, self.writer, self.max_bytes = folder, writer, max_bytes
         self._waiting: dict[str, Tensor] = {}
         self._bytes = 0
 
-    def add(self, key: str, parts: Parts) -> None:
+    def add(self, key: str, parts: NamedTensors) -> None:
         """Keep `parts` under `key`; on disk once the shard is full, or at `close`."""
         rows = len(next(iter(parts.values())))
         checks = torch.tensor([row_checksum(parts, row) for row in range(rows)])
         for name, tensor in {**parts, "crc": checks}.items():
             self._waiting[f"{key}.{name}"] = tensor.contiguous()
             self._bytes += tensor.nbytes
-        if self._bytes >= self.limit:
+        if self._bytes >= self.max_bytes:
             self.close()
 
     def close(self) -> None:
@@ -79,11 +81,11 @@ class ShardWriter:
         self._waiting, self._bytes = {}, 0
 
 
-def sweep(cache: Path) -> None:
+def delete_stale_temp_files(cache: Path) -> None:
     """Delete what processes that were killed have left half written; a shard takes seconds."""
     for unfinished in cache.rglob("*.tmp"):
         with suppress(FileNotFoundError):  # it has its name meanwhile
-            if time.time() - unfinished.stat().st_mtime > ABANDONED:
+            if time.time() - unfinished.stat().st_mtime > STALE_AFTER_S:
                 unfinished.unlink()
 
 
@@ -107,30 +109,30 @@ def open_shard(shard: Path) -> Any:
         ) from error
 
 
-def write_index(folder: Path, about: Mapping[str, Any]) -> int:
+def write_key_index(folder: Path, about: Mapping[str, Any]) -> int:
     """Index the shards of a store; gives the number of keys."""
     found = {int(key[:16], 16): shard.name for key, shard in stored_keys(folder)}
     longest = max((len(name) for name in found.values()), default=1)
     table = np.array(sorted(found.items()), dtype=[("key", "<u8"), ("shard", f"S{longest}")])
-    with replacing(folder / "about.json") as stream:
+    with atomic_write(folder / "about.json") as stream:
         stream.write(json.dumps(about, indent=1).encode())
-    with replacing(folder / KEYS) as stream:
+    with atomic_write(folder / KEYS_FILE) as stream:
         np.save(stream, table)
     return len(found)
 
 
-class Shards:
+class ShardReader:
     """A finished store, opened to read; cheap to send to another process."""
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / KEYS).exists():
+        if not (folder / KEYS_FILE).exists():
             raise CacheError(f"no cache at {folder}: run `finetune cache RECIPE` first")
         self.folder = folder
         self.about: dict[str, Any] = json.loads((folder / "about.json").read_text())
 
     @cached_property
     def _index(self) -> NDArray[np.void]:
-        found: NDArray[np.void] = np.load(self.folder / KEYS, mmap_mode="r")
+        found: NDArray[np.void] = np.load(self.folder / KEYS_FILE, mmap_mode="r")
         return found
 
     @cached_property
@@ -140,12 +142,14 @@ class Shards:
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "about": self.about}  # maps and handles stay behind
 
-    def has(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    def contains(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which of the digests [N, 32] are held."""
         keys = np.ascontiguousarray(digests[:, :8]).view(">u8")[:, 0].astype(np.uint64)
         return np.isin(keys, self._index["key"])
 
-    def read(self, key: str, names: Sequence[str], rows: NDArray[np.int64] | None = None) -> Parts:
+    def read(
+        self, key: str, names: Sequence[str], rows: NDArray[np.int64] | None = None
+    ) -> NamedTensors:
         """Rows of a key's parts (all of them if `rows` is none), their checksums compared.
 
         Raises CacheError for a key that is not held, or is damaged.
@@ -155,7 +159,7 @@ class Shards:
             slices = {name: handle.get_slice(f"{key}.{name}") for name in names}
             checks = handle.get_tensor(f"{key}.crc")
         except SafetensorError as error:
-            raise self._lacks(key) from error
+            raise self._missing_key_error(key) from error
         wanted = range(len(checks)) if rows is None else rows.tolist()
         parts = {n: torch.stack([slices[n][row] for row in wanted]) for n in slices}
         for place, row in enumerate(wanted):
@@ -170,13 +174,13 @@ class Shards:
         number = int(key[:16], 16)
         place = int(np.searchsorted(self._index["key"], np.uint64(number)))
         if place == len(self._index) or int(self._index[place]["key"]) != number:
-            raise self._lacks(key)
+            raise self._missing_key_error(key)
         shard = self._index[place]["shard"].decode()
         if shard not in self._handles:
             self._handles[shard] = open_shard(self.folder / shard)
         return self._handles[shard], self.folder / shard
 
-    def _lacks(self, key: str) -> CacheError:
+    def _missing_key_error(self, key: str) -> CacheError:
         return CacheError(
             f"the cache at {self.folder} has no {key[:12]}: run `finetune cache` again, "
             "which makes what is missing"

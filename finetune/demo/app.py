@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from finetune.errors import FinetuneError, SamplingError
-from finetune.models.stdit2.vae import STRIDE
-from finetune.sampling.examples import PROMPTS
-from finetune.sampling.generate import OnStep
+from finetune.models.stdit2.vae import SPATIAL_STRIDE
+from finetune.sampling.examples import EXAMPLE_PROMPTS
+from finetune.sampling.generate import StepCallback
 from finetune.sampling.images import file_digest
-from finetune.sampling.pipeline import Pipeline
-from finetune.sampling.request import SMALLEST, Request
+from finetune.sampling.pipeline import TextToVideoPipeline
+from finetune.sampling.request import MIN_SIDE, SampleRequest
 from finetune.sampling.sample import sample_all
 
-GALLERY = 8  # newest videos
-LONGEST, WIDEST = 64, 720  # frames and pixels that the sliders offer, or what the model is asked
+GALLERY_SIZE = 8  # newest videos
+MAX_FRAMES, MAX_SIDE = (
+    64,
+    720,
+)  # frames and pixels that the sliders offer, or what the model is asked
 STYLE = """
 footer {display: none !important}
 .gradio-container, .gradio-container main {max-width: 1100px !important; margin: 0 auto !important}
@@ -28,14 +31,14 @@ footer {display: none !important}
 """
 
 
-class Studio:
+class DemoApp:
     """One pipeline behind a page: a request at a time, all into one folder."""
 
-    def __init__(self, pipeline: Pipeline, out: Path) -> None:
+    def __init__(self, pipeline: TextToVideoPipeline, out: Path) -> None:
         self.pipeline, self.out = pipeline, out
-        self.made: list[tuple[str, str]] = []
+        self.samples: list[tuple[str, str]] = []
 
-    def make(
+    def generate(
         self,
         prompt: str,
         image: Mapping[str, Any] | None,
@@ -55,36 +58,42 @@ class Studio:
         request = self.pipeline.request(
             prompt=prompt,
             image=image and image["path"],
-            frames=_whole(frames),
-            height=_whole(height),
-            width=_whole(width),
-            steps=_whole(steps),
+            frames=_to_int(frames),
+            height=_to_int(height),
+            width=_to_int(width),
+            steps=_to_int(steps),
             guidance=guidance,
-            seed=_whole(seed),
+            seed=_to_int(seed),
         )
         self.pipeline.check(request)
-        request = dataclasses.replace(request, image=request.image and self._kept(request.image))
-        (file,) = sample_all(self.pipeline, [request], self.out, bar=_told_to(progress))
-        self.made = [(str(file), prompt), *(m for m in self.made if m[0] != str(file))][:GALLERY]
-        return str(file), str(file.with_suffix(".json")), self.made
+        request = dataclasses.replace(
+            request, image=request.image and self._keep_upload(request.image)
+        )
+        (file,) = sample_all(
+            self.pipeline, [request], self.out, progress_bar=_gradio_progress(progress)
+        )
+        self.samples = [(str(file), prompt), *(m for m in self.samples if m[0] != str(file))][
+            :GALLERY_SIZE
+        ]
+        return str(file), str(file.with_suffix(".json")), self.samples
 
-    def _kept(self, image: str) -> str:
+    def _keep_upload(self, image: str) -> str:
         """A copy of an uploaded picture, which a sample can be made again from."""
         kept = self.out / f"{file_digest(image)[:16]}{Path(image).suffix}"
         shutil.copyfile(image, kept)
         return str(kept)
 
 
-def _whole(number: float | None) -> int | None:
+def _to_int(number: float | None) -> int | None:
     """A slider's or field's number; none if the field was emptied."""
     return None if number is None else int(number)
 
 
-def _told_to(progress: Any) -> Any:
+def _gradio_progress(progress: Any) -> Any:
     """A bar in the page in place of one on the terminal."""
 
     @contextmanager
-    def bar(request: Request) -> Iterator[OnStep]:
+    def progress_bar(request: SampleRequest) -> Iterator[StepCallback]:
         done = 0
 
         def on_step() -> None:
@@ -94,33 +103,33 @@ def _told_to(progress: Any) -> Any:
 
         yield on_step
 
-    return bar
+    return progress_bar
 
 
-def build_page(pipeline: Pipeline, out: Path) -> Any:
+def build_page(pipeline: TextToVideoPipeline, out: Path) -> Any:
     """The Gradio page; `.queue().launch()` serves it."""
     gr = _gradio()
-    studio = Studio(pipeline, out)
+    studio = DemoApp(pipeline, out)
 
     def generate(*fields: Any, progress: Any = gr.Progress()) -> Any:  # noqa: B008
         try:
-            video, sidecar, made = studio.make(*fields, progress=progress)
+            video, sidecar, samples = studio.generate(*fields, progress=progress)
         except FinetuneError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        return video, gr.DownloadButton(value=sidecar, interactive=True), made
+        return video, gr.DownloadButton(value=sidecar, interactive=True), samples
 
     with gr.Blocks(title="brickfilm: text to video") as page:
         gr.Markdown(f"# Text to video\n`{pipeline.source.name}` on {pipeline.device.type}")
         with gr.Row():
             with gr.Column(scale=4):
-                prompt, button, image = _asking(gr)
+                prompt, button, image = _prompt_inputs(gr)
             with gr.Column(scale=5):
                 video = gr.Video(label="Video", autoplay=True, loop=True, elem_id="video")
                 sidecar = gr.DownloadButton(
                     "Its settings, to make it again", size="sm", interactive=False
                 )
-        fields = [prompt, image, *_settings(gr, pipeline)]
-        gr.Examples([[text] for text in PROMPTS], [prompt], label="Examples")
+        fields = [prompt, image, *_sampling_inputs(gr, pipeline)]
+        gr.Examples([[text] for text in EXAMPLE_PROMPTS], [prompt], label="Examples")
         gallery = gr.Gallery(label="Made here", height="auto", fit_columns=False, elem_id="made")
         gr.on(
             [button.click, prompt.submit],
@@ -131,11 +140,11 @@ def build_page(pipeline: Pipeline, out: Path) -> Any:
             concurrency_limit=1,
             preprocess=False,  # a picture is read as the command reads it, and told why it cannot
         )
-        page.load(lambda: studio.made, None, gallery)
+        page.load(lambda: studio.samples, None, gallery)
     return page
 
 
-def _asking(gr: Any) -> tuple[Any, Any, Any]:
+def _prompt_inputs(gr: Any) -> tuple[Any, Any, Any]:
     """What most people need: the prompt, the button, and a picture to start from."""
     prompt = gr.Textbox(label="Prompt", lines=3, placeholder="What is to be seen", elem_id="prompt")
     button = gr.Button("Generate", variant="primary", elem_id="generate")
@@ -144,15 +153,17 @@ def _asking(gr: Any) -> tuple[Any, Any, Any]:
     return prompt, button, image
 
 
-def _settings(gr: Any, pipeline: Pipeline) -> list[Any]:
+def _sampling_inputs(gr: Any, pipeline: TextToVideoPipeline) -> list[Any]:
     """All else that can be said, in the order in which `Studio.make` takes it."""
-    usual = pipeline.request(prompt=PROMPTS[0])
-    longest = max(LONGEST, usual.frames)
-    widest = max(WIDEST, usual.height, usual.width)
+    usual = pipeline.request(prompt=EXAMPLE_PROMPTS[0])
+    longest = max(MAX_FRAMES, usual.frames)
+    widest = max(MAX_SIDE, usual.height, usual.width)
     with gr.Row():
         frames = gr.Slider(1, longest, value=usual.frames, step=1, label="Frames")
-        height = gr.Slider(SMALLEST, widest, value=usual.height, step=STRIDE, label="Height")
-        width = gr.Slider(SMALLEST, widest, value=usual.width, step=STRIDE, label="Width")
+        height = gr.Slider(
+            MIN_SIDE, widest, value=usual.height, step=SPATIAL_STRIDE, label="Height"
+        )
+        width = gr.Slider(MIN_SIDE, widest, value=usual.width, step=SPATIAL_STRIDE, label="Width")
     with gr.Row():
         steps = gr.Slider(2, 250, value=usual.steps, step=1, label="Steps")
         guidance = gr.Slider(0, 15, value=usual.guidance, step=0.5, label="Guidance")
@@ -161,7 +172,7 @@ def _settings(gr: Any, pipeline: Pipeline) -> list[Any]:
 
 
 def serve(
-    pipeline: Pipeline, out: Path, *, host: str | None = None, port: int | None = None
+    pipeline: TextToVideoPipeline, out: Path, *, host: str | None = None, port: int | None = None
 ) -> None:
     """Serve the page until interrupted; on loopback unless a host (or Gradio's own setting of the
     environment, as in a Space) says otherwise.
@@ -187,6 +198,6 @@ def _gradio() -> Any:
 
 def serve_model(model: str, out: Path | None, *, device: str, host: str, port: int | None) -> None:
     """Load a model and serve its page; without `out`, videos go to a temporary folder."""
-    pipeline = Pipeline.from_pretrained(model, device=device)
+    pipeline = TextToVideoPipeline.from_pretrained(model, device=device)
     folder = out or Path(tempfile.mkdtemp(prefix="brickfilm-demo-"))
     serve(pipeline, folder, host=host, port=port)

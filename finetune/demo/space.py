@@ -7,10 +7,10 @@ from importlib import resources
 from pathlib import Path
 
 from finetune.errors import SamplingError
-from finetune.release.model_card import HUB_ID, template
-from finetune.sampling.sources import ABOUT, is_here
+from finetune.release.model_card import HUB_ID, read_template
+from finetune.sampling.sources import SAMPLING_FILE, exists_locally
 
-APP = '''"""A page that samples {model}: pip install -r requirements.txt; python app.py"""
+APP_TEMPLATE = '''"""A page that samples {model}: pip install -r requirements.txt; python app.py"""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from finetune.sampling import Pipeline
 HERE = Path(__file__).parent
 serve(Pipeline.from_pretrained({name}), HERE / "samples")
 '''
-BESIDE = "model"  # where a local model is copied to
+MODEL_FOLDER = "model"  # where a local model is copied to
 REQUIREMENTS = """\
 av>=14
 diffusers>=0.29
@@ -47,8 +47,8 @@ def export_space(folder: Path, model: str) -> None:
     Nothing in it refers to this machine. Raises SamplingError for a folder that has other files, or
     a local model that is no release.
     """
-    local = is_here(model)
-    if local and not (Path(model) / ABOUT).is_file():
+    local = exists_locally(model)
+    if local and not (Path(model) / SAMPLING_FILE).is_file():
         raise SamplingError(
             f"{model} is no release, and a Space cannot reach it here: build one with "
             "finetune release RUN USER/MODEL --dry-run, and name that folder"
@@ -67,10 +67,10 @@ def _write(folder: Path, model: str, *, local: bool) -> None:
     code = Path(str(resources.files("finetune")))
     shutil.copytree(code, folder / "finetune", ignore=shutil.ignore_patterns("__pycache__"))
     if local:
-        shutil.copytree(model, folder / BESIDE)
-    name = f"str(HERE / {BESIDE!r})" if local else repr(model)
-    shown = BESIDE if local else model
-    (folder / "app.py").write_text(APP.format(model=shown, name=name))
+        shutil.copytree(model, folder / MODEL_FOLDER)
+    name = f"str(HERE / {MODEL_FOLDER!r})" if local else repr(model)
+    shown = MODEL_FOLDER if local else model
+    (folder / "app.py").write_text(APP_TEMPLATE.format(model=shown, name=name))
     (folder / "requirements.txt").write_text(REQUIREMENTS)
     (folder / "README.md").write_text(_card(shown, linked=not local), encoding="utf-8")
 
@@ -78,5 +78,5 @@ def _write(folder: Path, model: str, *, local: bool) -> None:
 def _card(model: str, *, linked: bool) -> str:
     from jinja2 import Environment
 
-    page = Environment(keep_trailing_newline=True).from_string(template("space.md.jinja"))
+    page = Environment(keep_trailing_newline=True).from_string(read_template("space.md.jinja"))
     return page.render(model=model, linked=linked)

@@ -1,7 +1,7 @@
 """What the loop asks of a parallel engine, and the plainest one: one device, or DDP.
 
 Between the loop and an engine a tensor is a *shard*: this rank's float32 part of a parameter, or of
-anything shaped like it (an average, a moment). `whole` and `part` go between shards and full
+anything shaped like it (an average, a moment). `gather` and `shard` go between shards and full
 tensors, so checkpoints and averages do not know how an engine splits things.
 """
 
@@ -16,19 +16,19 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from finetune.config import Optimizer, Recipe
-from finetune.engines.distributed import rank_and_world, total
-from finetune.engines.ema import Average
+from finetune.engines.distributed import all_reduce_sum, rank_and_world_size
+from finetune.engines.ema import EMA
+from finetune.kernels import kernels_available
 from finetune.kernels import adamw as adamw_kernel
-from finetune.kernels import available
-from finetune.kernels.accumulate import Total
+from finetune.kernels.accumulate import GradientAccumulator
 from finetune.models.stdit2.network import STDiT2
 from finetune.tensors import DTYPES
 
-Shards = dict[str, Tensor]
-Allow = Callable[[float], bool]  # may a step of this gradient norm be taken?
+ShardDict = dict[str, Tensor]
+AllowStep = Callable[[float], bool]  # may a step of this gradient norm be taken?
 
 
-class Step(NamedTuple):
+class StepResult(NamedTuple):
     """What became of an optimizer step."""
 
     norm: float  # of the whole gradient, before clipping
@@ -41,7 +41,7 @@ class LossScale:
     scaler: ColossalAI's, whose own state dict forgets how long.
     """
 
-    KEPT = ("scale", "growth_step", "hysteresis_step")
+    STATE_FIELDS = ("scale", "growth_step", "hysteresis_step")
 
     def __init__(self, scaler: Any = None) -> None:
         self._scaler = scaler
@@ -52,7 +52,7 @@ class LossScale:
 
     def state(self) -> dict[str, float]:
         """What a checkpoint keeps; nothing where there is no scale."""
-        kept = self.KEPT if self._scaler else ()
+        kept = self.STATE_FIELDS if self._scaler else ()
         return {name: float(getattr(self._scaler, f"_{name}")) for name in kept}
 
     def restore(self, state: Mapping[str, float]) -> None:
@@ -67,37 +67,37 @@ class Engine(Protocol):
     """One way to train on one or many devices; all of them give the same losses."""
 
     rank: int
-    world: int
+    world_size: int
     device: torch.device
     module: STDiT2  # what is called; its parameters keep the model's names
-    average: Average
-    fixed: Shards  # what the model holds beside its trained parameters, full and in float32
+    ema: EMA
+    frozen: ShardDict  # what the model holds beside its trained parameters, full and in float32
     updates: int  # steps taken, for Adam's bias correction
     loss_scale: LossScale
 
     def backward(self, loss: Tensor) -> None:
         """Add a micro-batch's gradients, in float32, to this step's; averaged over ranks."""
 
-    def step(self, lr: float, allow: Allow) -> Step:
+    def step(self, lr: float, allow: AllowStep) -> StepResult:
         """Clip, update weights and average, clear the gradients; nothing moves unless allowed."""
 
-    def shards(self) -> dict[str, Shards]:
+    def shards(self) -> dict[str, ShardDict]:
         """This rank's "model", "ema", "exp_avg" and "exp_avg_sq" by parameter; live, no copies."""
 
-    def whole(self, name: str, shard: Tensor) -> Tensor:
+    def gather(self, name: str, shard: Tensor) -> Tensor:
         """The full float32 tensor of a shard; every rank must call."""
 
-    def part(self, name: str, full: Tensor) -> Tensor:
+    def shard(self, name: str, full: Tensor) -> Tensor:
         """This rank's shard of a full tensor."""
 
-    def refresh(self) -> None:
+    def sync_compute_weights(self) -> None:
         """Make the weights that compute follow the float32 ones, after those were set."""
 
-    def show(self, shards: Shards) -> None:
-        """Put other weights in place for sampling; `refresh` brings the model's back."""
+    def swap_in(self, shards: ShardDict) -> None:
+        """Put other weights in place for sampling; `sync_compute_weights` brings the model's back."""
 
 
-class Replicated:
+class DataParallel:
     """One device, or DDP: every rank has everything, and ranks average their gradients.
 
     Gradients, float32 weights and moments are each one flat buffer: one all-reduce, one norm, one
@@ -105,48 +105,50 @@ class Replicated:
     """
 
     def __init__(self, model: STDiT2, recipe: Recipe, device: torch.device) -> None:
-        self.rank, self.world = rank_and_world()
+        self.rank, self.world_size = rank_and_world_size()
         self.device, self.settings, self.updates = device, recipe.optimizer, 0
-        self.loss_scale, self.fixed = LossScale(), fixed_of(model)
-        exact = [p.detach().flatten().to(device, torch.float32) for _, p in trained(model)]
+        self.loss_scale, self.frozen = LossScale(), frozen_tensors(model)
+        exact = [
+            p.detach().flatten().to(device, torch.float32) for _, p in trainable_parameters(model)
+        ]
         self._weights = torch.cat(exact)
         self.module = model.to(device=device, dtype=DTYPES[recipe.precision])
-        self._params = dict(trained(self.module))
+        self._params = dict(trainable_parameters(self.module))
         self._sizes = [p.numel() for p in self._params.values()]
         self._grads = torch.zeros_like(self._weights)
-        self._total = Total(self._grads, self._sizes)
-        if self.world > 1:
+        self._total = GradientAccumulator(self._grads, self._sizes)
+        if self.world_size > 1:
             dist.broadcast(self._weights, src=0)
-        self._optimizer = adamw([self._weights], recipe.optimizer, device)
-        self._optimizer.state[self._weights] = fresh_state(self._weights, self._optimizer)
-        self.average = Average(self._views(self._weights), recipe.optimizer.ema)
-        self._fused = self._flat() if recipe.kernels and self.average.decay else None
-        self.refresh()
+        self._optimizer = make_adamw([self._weights], recipe.optimizer, device)
+        self._optimizer.state[self._weights] = initial_adam_state(self._weights, self._optimizer)
+        self.ema = EMA(self._views(self._weights), recipe.optimizer.ema)
+        self._fused = self._make_fused_buffers() if recipe.kernels and self.ema.decay else None
+        self.sync_compute_weights()
 
-    def _flat(self) -> adamw_kernel.Flat | None:
+    def _make_fused_buffers(self) -> adamw_kernel.FlatState | None:
         """Everything a step touches as flat buffers, for the kernel that does all of it at once."""
-        if not available(self.device):
+        if not kernels_available(self.device):
             return None
         shown = self._weights.to(next(iter(self._params.values())).dtype, copy=True)
         for parameter, view in zip(self._params.values(), self._views(shown).values(), strict=True):
             parameter.data = view
         averaged = self._weights.clone()
-        self.average.shards = self._views(averaged)
+        self.ema.shards = self._views(averaged)
         state = self._optimizer.state[self._weights]
         moments = state["exp_avg"], state["exp_avg_sq"]
-        return adamw_kernel.Flat(shown, self._weights, self._grads, *moments, averaged)
+        return adamw_kernel.FlatState(shown, self._weights, self._grads, *moments, averaged)
 
     def _update(self, lr: float, factor: float) -> None:
         """Weights, moments and average, one step on; the gradient is taken times `factor`."""
         self.updates += 1
         if self._fused is None:
             self._grads *= factor
-            update(self._optimizer, [self._weights], [self._grads], lr)
-            self.refresh()
-            self.average.update(self.shards()["model"])
+            optimizer_step(self._optimizer, [self._weights], [self._grads], lr)
+            self.sync_compute_weights()
+            self.ema.update(self.shards()["model"])
             return
         s = self.settings
-        rates = adamw_kernel.Rates(
+        rates = adamw_kernel.AdamWParams(
             lr=lr,
             step=self.updates,
             betas=s.betas,
@@ -154,7 +156,7 @@ class Replicated:
             weight_decay=s.weight_decay,
             ema_decay=s.ema,
         )
-        adamw_kernel.step(self._fused, rates, torch.tensor(factor, device=self.device))
+        adamw_kernel.adamw_step(self._fused, rates, torch.tensor(factor, device=self.device))
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
@@ -162,54 +164,54 @@ class Replicated:
         for parameter in self._params.values():
             parameter.grad = None
 
-    def step(self, lr: float, allow: Allow) -> Step:
-        if self.world > 1:
+    def step(self, lr: float, allow: AllowStep) -> StepResult:
+        if self.world_size > 1:
             dist.all_reduce(self._grads)
-            self._grads /= self.world
+            self._grads /= self.world_size
         norm = float(self._grads.norm())
         taken = allow(norm)
         if taken:
             self._update(lr, clip_factor(norm, self.settings.grad_clip))
         self._grads.zero_()
-        return Step(norm, taken)
+        return StepResult(norm, taken)
 
-    def shards(self) -> dict[str, Shards]:
+    def shards(self) -> dict[str, ShardDict]:
         state = self._optimizer.state[self._weights]
         return {
             "model": self._views(self._weights),
-            "ema": self.average.shards,
+            "ema": self.ema.shards,
             "exp_avg": self._views(state["exp_avg"]),
             "exp_avg_sq": self._views(state["exp_avg_sq"]),
         }
 
-    def whole(self, name: str, shard: Tensor) -> Tensor:
+    def gather(self, name: str, shard: Tensor) -> Tensor:
         return shard
 
-    def part(self, name: str, full: Tensor) -> Tensor:
+    def shard(self, name: str, full: Tensor) -> Tensor:
         return full.to(self.device)
 
-    def refresh(self) -> None:
-        set_steps(self._optimizer, self.updates)
-        self.show(self._views(self._weights))
+    def sync_compute_weights(self) -> None:
+        set_adam_step(self._optimizer, self.updates)
+        self.swap_in(self._views(self._weights))
 
     @torch.no_grad()
-    def show(self, shards: Shards) -> None:
+    def swap_in(self, shards: ShardDict) -> None:
         torch._foreach_copy_(list(self._params.values()), [shards[n] for n in self._params])
 
-    def _views(self, flat: Tensor) -> Shards:
+    def _views(self, flat: Tensor) -> ShardDict:
         parts = torch.split(flat, self._sizes)
         pairs = zip(self._params.items(), parts, strict=True)
-        return {name: part.view(p.shape) for (name, p), part in pairs}
+        return {name: shard.view(p.shape) for (name, p), shard in pairs}
 
 
-def trained(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+def trainable_parameters(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
     """The parameters that learn, by name."""
     return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
 
 
-def fixed_of(model: torch.nn.Module) -> Shards:
+def frozen_tensors(model: torch.nn.Module) -> ShardDict:
     """What the model holds beside its trained parameters, in float32 on the CPU."""
-    names = {name for name, _ in trained(model)}
+    names = {name for name, _ in trainable_parameters(model)}
     state = model.state_dict()
     return {n: t.detach().cpu().float().clone() for n, t in state.items() if n not in names}
 
@@ -217,25 +219,29 @@ def fixed_of(model: torch.nn.Module) -> Shards:
 def weight_norm(engine: Engine) -> float:
     """Norm of all trained weights, over all ranks."""
     shards = list(engine.shards()["model"].values())
-    norm = norm_of(shards)
+    norm = global_norm(shards)
     if any(isinstance(shard, DTensor) for shard in shards):
         return norm
-    split = sum(s.numel() for s in shards) < sum(p.numel() for _, p in trained(engine.module))
-    return float(total(torch.tensor(norm).double().square()).sqrt()) if split else norm
+    split = sum(s.numel() for s in shards) < sum(
+        p.numel() for _, p in trainable_parameters(engine.module)
+    )
+    return float(all_reduce_sum(torch.tensor(norm).double().square()).sqrt()) if split else norm
 
 
-def norm_of(tensors: Sequence[Tensor]) -> float:
+def global_norm(tensors: Sequence[Tensor]) -> float:
     """Norm of these together; of DTensors over all their ranks, each of which must call."""
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
     return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
-def adamw(params: list[Tensor], settings: Optimizer, device: torch.device) -> torch.optim.Optimizer:
+def make_adamw(
+    params: list[Tensor], settings: Optimizer, device: torch.device
+) -> torch.optim.Optimizer:
     """AdamW over these tensors, fused where the device has it."""
-    return torch.optim.AdamW(params, **adam_settings(settings), fused=device.type == "cuda")
+    return torch.optim.AdamW(params, **adam_kwargs(settings), fused=device.type == "cuda")
 
 
-def adam_settings(settings: Optimizer) -> dict[str, Any]:
+def adam_kwargs(settings: Optimizer) -> dict[str, Any]:
     """As every Adam here takes them; the rate is set at each step."""
     return {
         "lr": 0.0,
@@ -245,7 +251,7 @@ def adam_settings(settings: Optimizer) -> dict[str, Any]:
     }
 
 
-def fresh_state(parameter: Tensor, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def initial_adam_state(parameter: Tensor, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Adam's state before its first step; all but torch's own count steps in Python."""
     counts = torch.zeros((), dtype=torch.float32, device=parameter.device)
     return {
@@ -255,14 +261,14 @@ def fresh_state(parameter: Tensor, optimizer: torch.optim.Optimizer) -> dict[str
     }
 
 
-def set_steps(optimizer: torch.optim.Optimizer, updates: int) -> None:
+def set_adam_step(optimizer: torch.optim.Optimizer, updates: int) -> None:
     """Tell Adam how many steps it has taken."""
     for state in optimizer.state.values():
         counted = state["step"]
         state["step"] = torch.full_like(counted, updates) if torch.is_tensor(counted) else updates
 
 
-def update(
+def optimizer_step(
     optimizer: torch.optim.Optimizer, params: list[Tensor], grads: list[Tensor] | None, lr: float
 ) -> None:
     """One step at this rate; `grads` are lent to the parameters for as long as it takes."""

@@ -18,10 +18,12 @@ from finetune.config import Recipe
 from finetune.errors import EngineError, TrainingStopped
 
 TIMEOUT = timedelta(minutes=10)  # after which a silent rank counts as lost
-LOST = re.compile(r"closed by peer|Connection reset|Broken pipe|timed? ?out|NCCL|Gloo|gloo", re.I)
+LOST_PEER = re.compile(
+    r"closed by peer|Connection reset|Broken pipe|timed? ?out|NCCL|Gloo|gloo", re.I
+)
 
 
-def rank_and_world() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """This process's number, and how many there are."""
     if dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
@@ -38,7 +40,7 @@ def choose_device(recipe: Recipe) -> torch.device:
 
 
 @contextmanager
-def ranks(
+def process_group(
     recipe: Recipe, device: torch.device, remedy: Callable[[], str] = lambda: "lower its micro"
 ) -> Iterator[None]:
     """Join the ranks that torchrun has started, and part from them at the end.
@@ -47,13 +49,13 @@ def ranks(
     """
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    started = not dist.is_initialized() and _join(recipe, device)
+    started = not dist.is_initialized() and _init_process_group(recipe, device)
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise EngineError(f"a step does not fit into the GPU: {remedy()} ({error})") from error
     except RuntimeError as error:
-        if not dist.is_initialized() or not LOST.search(str(error)):
+        if not dist.is_initialized() or not LOST_PEER.search(str(error)):
             raise
         raise TrainingStopped(
             f"rank {dist.get_rank()} lost a peer ({str(error).splitlines()[0]}): its log says why. "
@@ -61,10 +63,10 @@ def ranks(
         ) from error
     finally:
         if started:
-            _part()
+            _destroy_process_group()
 
 
-def _join(recipe: Recipe, device: torch.device) -> bool:
+def _init_process_group(recipe: Recipe, device: torch.device) -> bool:
     """Join a process group if there are ranks, or if the engine wants one; says whether it did."""
     backend = "nccl" if device.type == "cuda" else "gloo"
     if "RANK" in os.environ:
@@ -78,7 +80,7 @@ def _join(recipe: Recipe, device: torch.device) -> bool:
     return False
 
 
-def _part() -> None:
+def _destroy_process_group() -> None:
     """Leave the process group, and end its threads.
 
     ColossalAI's wrappers hold the group in circles of references. Left to the interpreter's end, a
@@ -88,10 +90,10 @@ def _part() -> None:
     gc.collect()
 
 
-def total(values: Tensor) -> Tensor:
+def all_reduce_sum(values: Tensor) -> Tensor:
     """The sum over all ranks, of float64 values on the CPU."""
-    _, world = rank_and_world()
-    if world == 1:
+    _, world_size = rank_and_world_size()
+    if world_size == 1:
         return values
     on_gpu = dist.get_backend() == "nccl"
     shared = values.cuda() if on_gpu else values.clone()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Average:
+class EMA:
     """`decay` of the old and `1 - decay` of the new, a step (Polyak averaging); 0 keeps none."""
 
     def __init__(self, shards: Mapping[str, Tensor], decay: float) -> None:

@@ -10,34 +10,34 @@ from typing import Any
 import torch
 
 from finetune.config import Recipe
-from finetune.engines.base import Engine, Replicated, adam_settings, trained
+from finetune.engines.base import DataParallel, Engine, adam_kwargs, trainable_parameters
 from finetune.engines.colossalai.gemini import Gemini
 from finetune.engines.colossalai.zero import Zero
-from finetune.engines.distributed import rank_and_world
+from finetune.engines.distributed import rank_and_world_size
 from finetune.engines.fsdp2 import FullySharded
 from finetune.errors import EngineError
-from finetune.kernels import ops_for
+from finetune.kernels import select_ops
 from finetune.models.stdit2.network import STDiT2
 from finetune.tensors import DTYPES
 
-PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-SCALE = 2.0**16  # of the loss in float16, at first
+COLOSSALAI_PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+INITIAL_LOSS_SCALE = 2.0**16  # of the loss in float16, at first
 
 
-def boost(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
+def make_engine(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
     """The recipe's engine around a model, its blocks compiled if asked."""
     if recipe.kernels and recipe.strategy != "gemini":  # Gemini sees PyTorch's own operations only
-        model.use(ops_for(device, DTYPES[recipe.precision]))
+        model.set_ops(select_ops(device, DTYPES[recipe.precision]))
     if recipe.compile:
         model.compile_blocks()
     if recipe.engine == "colossalai":
-        return _colossal(model, recipe, device)
+        return _make_colossalai_engine(model, recipe, device)
     if recipe.strategy == "fsdp2":
         return FullySharded(model, recipe, device)
-    return Replicated(model, recipe, device)
+    return DataParallel(model, recipe, device)
 
 
-def _colossal(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
+def _make_colossalai_engine(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
     """The engine of the recipe's plugin; raises EngineError where ColossalAI is not installed."""
     kind = Gemini if recipe.strategy == "gemini" else Zero
     try:
@@ -45,7 +45,7 @@ def _colossal(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
 
         plugin = _plugin(recipe, device)
         booster = Booster(plugin=plugin)
-        inner = _optimizer([p for _, p in trained(model.to(device))], recipe)
+        base_optimizer = _optimizer([p for _, p in trainable_parameters(model.to(device))], recipe)
     except ImportError as error:
         raise EngineError(
             f"engine 'colossalai' cannot be imported ({error}): docs/finetune.md has two ways to "
@@ -62,18 +62,18 @@ def _colossal(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
         wrapped, wrapper, *_ = booster.boost(module, optimizer)
         return wrapped, wrapper
 
-    return kind(model, inner, boosted, recipe, device)
+    return kind(model, base_optimizer, boosted, recipe, device)
 
 
 def _plugin(recipe: Recipe, device: torch.device) -> Any:
     """LowLevelZeroPlugin or GeminiPlugin, as the recipe asks."""
     from colossalai.booster.plugin import GeminiPlugin, LowLevelZeroPlugin
 
-    precision, clip = PRECISIONS[recipe.precision], recipe.optimizer.grad_clip
+    precision, clip = COLOSSALAI_PRECISIONS[recipe.precision], recipe.optimizer.grad_clip
     if recipe.strategy == "gemini":
         return GeminiPlugin(
             precision=precision,
-            initial_scale=SCALE,
+            initial_scale=INITIAL_LOSS_SCALE,
             max_norm=clip or float("inf"),  # without a limit it would not find the norm
             enable_gradient_accumulation=True,
             enable_async_reduce=False,  # it would pin a copy of all gradients in the host's memory
@@ -81,16 +81,16 @@ def _plugin(recipe: Recipe, device: torch.device) -> Any:
     return LowLevelZeroPlugin(
         stage=1 if recipe.strategy == "zero1" else 2,
         precision=precision,
-        initial_scale=SCALE,
+        initial_scale=INITIAL_LOSS_SCALE,
         max_norm=clip,
         # it waits for the GPU after every micro-batch: too dear where there is nothing to overlap
-        overlap_communication=device.type == "cuda" and rank_and_world()[1] > 1,
+        overlap_communication=device.type == "cuda" and rank_and_world_size()[1] > 1,
     )
 
 
 def _optimizer(params: list[torch.nn.Parameter], recipe: Recipe) -> Any:
     """AdamW, or ColossalAI's HybridAdam, which it compiles at first use."""
-    settings = adam_settings(recipe.optimizer)
+    settings = adam_kwargs(recipe.optimizer)
     if recipe.optimizer.kind == "adamw":
         return torch.optim.AdamW(params, **settings)
     from colossalai.nn.optimizer import HybridAdam

@@ -8,21 +8,21 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from finetune.config import Recipe
 from finetune.engines.base import (
-    Allow,
+    AllowStep,
     LossScale,
-    Shards,
-    Step,
-    adamw,
+    ShardDict,
+    StepResult,
     clip_factor,
-    fixed_of,
-    fresh_state,
-    norm_of,
-    set_steps,
-    trained,
-    update,
+    frozen_tensors,
+    global_norm,
+    initial_adam_state,
+    make_adamw,
+    optimizer_step,
+    set_adam_step,
+    trainable_parameters,
 )
-from finetune.engines.distributed import rank_and_world
-from finetune.engines.ema import Average
+from finetune.engines.distributed import rank_and_world_size
+from finetune.engines.ema import EMA
 from finetune.models.stdit2.network import STDiT2
 from finetune.tensors import DTYPES
 
@@ -39,9 +39,9 @@ class FullySharded:
     """FSDP2: each rank keeps a part of every parameter; blocks are gathered as they are needed."""
 
     def __init__(self, model: STDiT2, recipe: Recipe, device: torch.device) -> None:
-        self.rank, self.world = rank_and_world()
+        self.rank, self.world_size = rank_and_world_size()
         self.device, self.settings, self.updates = device, recipe.optimizer, 0
-        self.loss_scale, self.fixed = LossScale(), fixed_of(model)
+        self.loss_scale, self.frozen = LossScale(), frozen_tensors(model)
         compute = DTYPES[recipe.precision]
         policy = MixedPrecisionPolicy(
             param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False
@@ -50,60 +50,60 @@ class FullySharded:
         for block in self.module.blocks:
             fully_shard(block, mp_policy=policy)
         fully_shard(self.module, mp_policy=policy)
-        self._params = dict(trained(self.module))
-        self._optimizer = adamw(list(self._params.values()), recipe.optimizer, device)
+        self._params = dict(trainable_parameters(self.module))
+        self._optimizer = make_adamw(list(self._params.values()), recipe.optimizer, device)
         for parameter in self._params.values():
-            self._optimizer.state[parameter] = fresh_state(parameter, self._optimizer)
-        self.average = Average(self._params, recipe.optimizer.ema)
-        self._kept: Shards | None = None
+            self._optimizer.state[parameter] = initial_adam_state(parameter, self._optimizer)
+        self.ema = EMA(self._params, recipe.optimizer.ema)
+        self._saved_weights: ShardDict | None = None
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
 
-    def step(self, lr: float, allow: Allow) -> Step:
+    def step(self, lr: float, allow: AllowStep) -> StepResult:
         grads = [p.grad for p in self._params.values() if p.grad is not None]
-        norm = norm_of(grads)
+        norm = global_norm(grads)
         taken = allow(norm)
         if taken:
             torch._foreach_mul_(grads, clip_factor(norm, self.settings.grad_clip))
-            update(self._optimizer, list(self._params.values()), None, lr)
+            optimizer_step(self._optimizer, list(self._params.values()), None, lr)
             self.updates += 1
-            self.average.update(self.shards()["model"])
+            self.ema.update(self.shards()["model"])
         self._optimizer.zero_grad()
-        return Step(norm, taken)
+        return StepResult(norm, taken)
 
-    def shards(self) -> dict[str, Shards]:
+    def shards(self) -> dict[str, ShardDict]:
         state = self._optimizer.state
         return {
             "model": {name: p.detach() for name, p in self._params.items()},
-            "ema": self.average.shards,
+            "ema": self.ema.shards,
             "exp_avg": {name: state[p]["exp_avg"] for name, p in self._params.items()},
             "exp_avg_sq": {name: state[p]["exp_avg_sq"] for name, p in self._params.items()},
         }
 
-    def whole(self, name: str, shard: Tensor) -> Tensor:
+    def gather(self, name: str, shard: Tensor) -> Tensor:
         assert isinstance(shard, DTensor)
         return shard.full_tensor()
 
-    def part(self, name: str, full: Tensor) -> Tensor:
+    def shard(self, name: str, full: Tensor) -> Tensor:
         like = self._params[name]
         assert isinstance(like, DTensor)
         placed = full.to(self.device)
         return distribute_tensor(placed, like.device_mesh, like.placements)
 
-    def refresh(self) -> None:
-        set_steps(self._optimizer, self.updates)
-        if self._kept is not None:
-            kept, self._kept = self._kept, None
-            self._put(kept)
+    def sync_compute_weights(self) -> None:
+        set_adam_step(self._optimizer, self.updates)
+        if self._saved_weights is not None:
+            kept, self._saved_weights = self._saved_weights, None
+            self._copy_to_params(kept)
 
-    def show(self, shards: Shards) -> None:
+    def swap_in(self, shards: ShardDict) -> None:
         """The float32 weights are the ones that compute: they are set aside meanwhile."""
-        if self._kept is None:
-            self._kept = {name: p.detach().clone() for name, p in self._params.items()}
-        self._put(shards)
+        if self._saved_weights is None:
+            self._saved_weights = {name: p.detach().clone() for name, p in self._params.items()}
+        self._copy_to_params(shards)
 
     @torch.no_grad()
-    def _put(self, shards: Shards) -> None:
+    def _copy_to_params(self, shards: ShardDict) -> None:
         for name, parameter in self._params.items():
             parameter.copy_(shards[name])

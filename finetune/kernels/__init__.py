@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from finetune.kernels.select import (
-    available,
-    fast_ops,
-    ops_for,
+    kernels_available,
+    select_ops,
+    triton_ops,
 )
 
-__all__ = [
-    "available",
-    "fast_ops",
-    "ops_for",
-]
+__all__ = ["kernels_available", "select_ops", "triton_ops"]

@@ -11,24 +11,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from finetune.kernels import available
+from finetune.kernels import kernels_available
 
 
-class Total:
+class GradientAccumulator:
     """The sums of tensors of these sizes, as parts of `flat` [the sizes' sum], in their order."""
 
     def __init__(self, flat: Tensor, sizes: Sequence[int]) -> None:
         self.flat, self._parts = flat, flat.split(list(sizes))
         self._launch = None
-        if available(flat.device):
-            from finetune.kernels.accumulate_triton import Launch
+        if kernels_available(flat.device):
+            from finetune.kernels.accumulate_triton import AccumulateLauncher
 
-            self._launch = Launch(flat, sizes)
+            self._launch = AccumulateLauncher(flat, sizes)
 
     @torch.no_grad()
     def add(self, gradients: Sequence[Tensor | None]) -> None:
         """flat += gradients, of one floating type; None adds nothing."""
-        if self._launch and self._launch.takes(gradients):
+        if self._launch and self._launch.supports(gradients):
             self._launch(gradients)
             return
         for part, gradient in zip(self._parts, gradients, strict=True):

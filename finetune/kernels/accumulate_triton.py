@@ -12,8 +12,8 @@ from torch import Tensor
 
 from finetune.tensors import to_device_async
 
-PIECE = 4096
-ALIGNED = 8  # numbers: what one load takes of a half precision
+BLOCK_SIZE = 4096
+ALIGNMENT = 8  # numbers: what one load takes of a half precision
 
 
 @triton.jit
@@ -25,41 +25,43 @@ def _accumulate(
     sizes,
     total,
     example,
-    ALIGNED: tl.constexpr,
-    PIECE: tl.constexpr,
+    ALIGNMENT: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
 ):
     """One piece: `owners` says of which tensor, `begins` from where in it."""
     piece = tl.program_id(0)
     owner = tl.load(owners + piece)
     begin = tl.load(begins + piece)
     address = tl.load(addresses + owner)
-    at = tl.multiple_of(begin, ALIGNED) + tl.arange(0, PIECE)
+    at = tl.multiple_of(begin, ALIGNMENT) + tl.arange(0, BLOCK_SIZE)
     inside = (at < tl.load(sizes + owner)) & (address != 0)
-    gradient = tl.multiple_of(address, 2 * ALIGNED).to(example.dtype)
+    gradient = tl.multiple_of(address, 2 * ALIGNMENT).to(example.dtype)
     more = tl.load(gradient + at, mask=inside, other=0).to(tl.float32)
-    to = total + tl.multiple_of(tl.load(firsts + owner), ALIGNED) + at
+    to = total + tl.multiple_of(tl.load(firsts + owner), ALIGNMENT) + at
     tl.store(to, tl.load(to, mask=inside, other=0) + more, mask=inside)
 
 
-class Launch:
+class AccumulateLauncher:
     """Where the pieces are, worked out once."""
 
     def __init__(self, total: Tensor, sizes: Sequence[int]) -> None:
         self.total = total
-        counts = [triton.cdiv(size, PIECE) for size in sizes]
-        pieces = [(owner, n * PIECE) for owner, count in enumerate(counts) for n in range(count)]
+        counts = [triton.cdiv(size, BLOCK_SIZE) for size in sizes]
+        pieces = [
+            (owner, n * BLOCK_SIZE) for owner, count in enumerate(counts) for n in range(count)
+        ]
         owners, begins = zip(*pieces, strict=True)
         firsts = [0, *accumulate(sizes)][:-1]
-        self.aligned = ALIGNED if all(size % ALIGNED == 0 for size in sizes) else 1
+        self.aligned = ALIGNMENT if all(size % ALIGNMENT == 0 for size in sizes) else 1
         self._tables = (
             torch.tensor(owners, dtype=torch.int32, device=total.device),
             *(torch.tensor(t, device=total.device) for t in (begins, firsts, sizes)),
         )
 
-    def takes(self, gradients: Sequence[Tensor | None]) -> bool:
+    def supports(self, gradients: Sequence[Tensor | None]) -> bool:
         """Whether each gradient there lies in one piece of memory, as a kernel can load it."""
         return all(
-            g is None or (g.is_contiguous() and g.data_ptr() % (2 * ALIGNED) == 0)
+            g is None or (g.is_contiguous() and g.data_ptr() % (2 * ALIGNMENT) == 0)
             for g in gradients
         )
 
@@ -78,7 +80,7 @@ class Launch:
             sizes,
             self.total,
             example,
-            ALIGNED=self.aligned,
-            PIECE=PIECE,
+            ALIGNMENT=self.aligned,
+            BLOCK_SIZE=BLOCK_SIZE,
             num_warps=8,
         )

@@ -1,7 +1,7 @@
 """AdamW, the moving average and the cast to the network's precision, in one pass (Triton).
 
 Each of 767 M numbers is read and written once a step: 38 bytes, not the 90 or so of one kernel a
-term. `step_reference` is the same in plain PyTorch; `step` falls back to it off the GPU.
+term. `adamw_step_reference` is the same in plain PyTorch; `adamw_step` falls back to it off the GPU.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ BLOCK = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rates:
+class AdamWParams:
     """What a step is done with; `step` counts from 1."""
 
     lr: float
@@ -30,42 +30,42 @@ class Rates:
         return self.lr / (1 - self.betas[0] ** self.step)
 
     @property
-    def second_scale(self) -> float:
+    def bias_correction2_sqrt(self) -> float:
         """What the root of the second moment is divided by."""
         return sqrt(1 - self.betas[1] ** self.step)
 
 
 @dataclass(frozen=True)
-class Flat:
+class FlatState:
     """A network's state as flat tensors [n] of one order; float32 but for `weights`."""
 
     weights: Tensor  # what the network computes with, of any precision
     master: Tensor
     grad: Tensor
-    first: Tensor
-    second: Tensor
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
     ema: Tensor
 
 
-def step_reference(state: Flat, rates: Rates, grad_scale: Tensor) -> None:
+def adamw_step_reference(state: FlatState, params: AdamWParams, grad_scale: Tensor) -> None:
     """AdamW (Loshchilov and Hutter, 2019) in place; grad_scale, a scalar, clips the gradient."""
-    (b1, b2), grad = rates.betas, state.grad * grad_scale
-    state.first.lerp_(grad, 1 - b1)
-    state.second.mul_(b2).addcmul_(grad, grad, value=1 - b2)
-    spread = state.second.sqrt().div_(rates.second_scale).add_(rates.eps)
-    state.master.mul_(1 - rates.lr * rates.weight_decay)
-    state.master.addcdiv_(state.first, spread, value=-rates.step_size)
-    state.ema.lerp_(state.master, 1 - rates.ema_decay)
+    (b1, b2), grad = params.betas, state.grad * grad_scale
+    state.exp_avg.lerp_(grad, 1 - b1)
+    state.exp_avg_sq.mul_(b2).addcmul_(grad, grad, value=1 - b2)
+    spread = state.exp_avg_sq.sqrt().div_(params.bias_correction2_sqrt).add_(params.eps)
+    state.master.mul_(1 - params.lr * params.weight_decay)
+    state.master.addcdiv_(state.exp_avg, spread, value=-params.step_size)
+    state.ema.lerp_(state.master, 1 - params.ema_decay)
     state.weights.copy_(state.master)
 
 
-def step(state: Flat, rates: Rates, grad_scale: Tensor) -> None:
+def adamw_step(state: FlatState, params: AdamWParams, grad_scale: Tensor) -> None:
     """The fused step where there is a GPU and Triton, else the reference."""
-    from finetune.kernels import available
+    from finetune.kernels import kernels_available
 
-    if not available(state.master.device):
-        step_reference(state, rates, grad_scale)
+    if not kernels_available(state.master.device):
+        adamw_step_reference(state, params, grad_scale)
         return
-    from finetune.kernels.adamw_triton import launch
+    from finetune.kernels.adamw_triton import launch_adamw
 
-    launch(state, rates, grad_scale)
+    launch_adamw(state, params, grad_scale)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-HALF_FACTORS = torch.__version__ >= "2.10"
+HAS_FLOAT32_BMM_OUTPUT = torch.__version__ >= "2.10"
 """Whether a product of halves may be float32: there since 2.8, but it compiles only since 2.10."""
 
 
@@ -42,7 +42,7 @@ class ChannelsLastGroupNorm(nn.GroupNorm):
         return out
 
 
-class WideAttention:
+class WideHeadAttnProcessor:
     """diffusers' processor for one head of 512: fused attention ends at 256 and crawls beyond.
 
     Scores are float32, [1, S, S] at a time: of one picture, 52 MB at 360p and 0.8 GB at 720p.
@@ -59,20 +59,22 @@ class WideAttention:
         """[N, C, H, W] -> the same; the other three are what diffusers passes, none in a VAE."""
         x = attn.group_norm(hidden_states).flatten(2).transpose(1, 2)
         pictures = [projected.split(1) for projected in (attn.to_q(x), attn.to_k(x), attn.to_v(x))]
-        seen = torch.cat([_attend(q, k, v, attn.scale) for q, k, v in zip(*pictures, strict=True)])
+        seen = torch.cat(
+            [_single_head_attention(q, k, v, attn.scale) for q, k, v in zip(*pictures, strict=True)]
+        )
         out = attn.to_out[0](seen).transpose(1, 2).reshape(hidden_states.shape)
         added: Tensor = (out + hidden_states) / attn.rescale_output_factor
         return added
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    scores = _product(q, k.transpose(1, 2)) * scale
+def _single_head_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    scores = _matmul_float32(q, k.transpose(1, 2)) * scale
     return scores.softmax(-1).to(v.dtype) @ v
 
 
-def _product(a: Tensor, b: Tensor) -> Tensor:
+def _matmul_float32(a: Tensor, b: Tensor) -> Tensor:
     """In float32, of factors in any precision."""
-    if HALF_FACTORS and a.is_cuda and a.dtype != torch.float32:
+    if HAS_FLOAT32_BMM_OUTPUT and a.is_cuda and a.dtype != torch.float32:
         return torch.bmm(a, b, out_dtype=torch.float32)
     return a.float() @ b.float()
 
@@ -85,4 +87,4 @@ def use_channels_last(network: nn.Module) -> None:
             if type(child) is nn.GroupNorm:
                 setattr(module, name, ChannelsLastGroupNorm.of(child))
         if getattr(module, "heads", 0) == 1:  # diffusers' Attention
-            cast(Any, module).set_processor(WideAttention())
+            cast(Any, module).set_processor(WideHeadAttnProcessor())

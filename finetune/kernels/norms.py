@@ -128,36 +128,38 @@ def _tables(x: Tensor, count: int) -> Tensor:
     return x.new_empty((*x.shape[:2], count, x.shape[-1]), dtype=torch.float32)
 
 
-def _keep_norm(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+def _setup_norm_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     x, _, scale = inputs
     ctx.save_for_backward(x, scale)
 
 
-def _norm_gradients(ctx: Any, d_normed: Tensor) -> tuple[Tensor, ...]:
+def _backward_norm(ctx: Any, d_normed: Tensor) -> tuple[Tensor, ...]:
     x, scale = ctx.saved_tensors
     d_x, tables = _norm_backward(d_normed, x, scale)
     d_shift, d_scale = tables.to(scale.dtype).unbind(2)
     return d_x, d_shift, d_scale
 
 
-def _keep_gated(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+def _setup_gated_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     _, branch, gate = inputs
     ctx.save_for_backward(branch, gate)
 
 
-def _gated_gradients(ctx: Any, d_added: Tensor) -> tuple[Tensor, ...]:
+def _backward_gated(ctx: Any, d_added: Tensor) -> tuple[Tensor, ...]:
     branch, gate = ctx.saved_tensors
     d_branch, tables = _gated_add_backward(d_added, branch, gate)
     return d_added, d_branch, tables[:, :, 0].to(gate.dtype)
 
 
-def _keep_add_norm(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+def _setup_add_norm_context(
+    ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
+) -> None:
     _, branch, gate, _, scale = inputs
     # without a gate its gradient needs no branch: do not keep it
     ctx.save_for_backward(output[0], None if gate is None else branch, gate, scale)
 
 
-def _add_norm_gradients(ctx: Any, d_added: Tensor, d_normed: Tensor) -> tuple[Tensor | None, ...]:
+def _backward_add_norm(ctx: Any, d_added: Tensor, d_normed: Tensor) -> tuple[Tensor | None, ...]:
     added, branch, gate, scale = ctx.saved_tensors
     d_x, d_branch, tables = _add_norm_backward(d_added, d_normed, added, branch, gate, scale)
     *d_gate, d_shift, d_scale = tables.to(scale.dtype).unbind(2)
@@ -166,6 +168,6 @@ def _add_norm_gradients(ctx: Any, d_added: Tensor, d_normed: Tensor) -> tuple[Te
     return d_x, d_branch, *d_gate, d_shift, d_scale
 
 
-norm_modulate.register_autograd(_norm_gradients, setup_context=_keep_norm)
-gated_add.register_autograd(_gated_gradients, setup_context=_keep_gated)
-_add_norm.register_autograd(_add_norm_gradients, setup_context=_keep_add_norm)
+norm_modulate.register_autograd(_backward_norm, setup_context=_setup_norm_context)
+gated_add.register_autograd(_backward_gated, setup_context=_setup_gated_context)
+_add_norm.register_autograd(_backward_add_norm, setup_context=_setup_add_norm_context)

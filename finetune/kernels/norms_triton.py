@@ -15,9 +15,9 @@ from torch import Tensor
 
 from finetune.kernels.reference import EPS
 
-PROGRAMS = 1056  # of a backward: eight for each of an H200's 132 multiprocessors
-WARPS = 2  # few, for a row is short: a sum across more of them waits longer
-AHEAD = 3  # rows on their way from memory in a backward
+NUM_PROGRAMS = 1056  # of a backward: eight for each of an H200's 132 multiprocessors
+NUM_WARPS = 2  # few, for a row is short: a sum across more of them waits longer
+NUM_STAGES = 3  # rows on their way from memory in a backward
 
 
 @triton.jit
@@ -78,7 +78,7 @@ def _norm_backward(
     gate_stride,
     scale_stride,
     ROWS: tl.constexpr,
-    AHEAD: tl.constexpr,
+    NUM_STAGES: tl.constexpr,
     D: tl.constexpr,
     BLOCK: tl.constexpr,
     EPS: tl.constexpr,
@@ -98,7 +98,7 @@ def _norm_backward(
     of_gate = tl.zeros([BLOCK], tl.float32)
     of_shift = tl.zeros([BLOCK], tl.float32)
     of_scale = tl.zeros([BLOCK], tl.float32)
-    for step in tl.range(0, ROWS, num_stages=AHEAD):
+    for step in tl.range(0, ROWS, num_stages=NUM_STAGES):
         row = tl.program_id(1) * ROWS + step
         at = (frame * S + row) * D + column
         there = inside & (row < S)
@@ -165,7 +165,7 @@ def forward(
         BRANCH=branch is not None,
         GATE=gate is not None,
         NORM=shift is not None,
-        num_warps=WARPS,
+        num_warps=NUM_WARPS,
     )
     return added, normed
 
@@ -184,7 +184,7 @@ def backward(
     """
     added = added.contiguous()
     batch, frames, places, width = added.shape
-    chunks = min(places, -(-PROGRAMS // (batch * frames)))
+    chunks = min(places, -(-NUM_PROGRAMS // (batch * frames)))
     d_x = torch.empty_like(added) if scale is not None else added
     d_branch = torch.empty_like(added) if gate is not None else added
     tables_asked = (gate is not None) + 2 * (scale is not None)
@@ -202,13 +202,13 @@ def backward(
         places,
         *(table.stride(1) for table in tables),
         ROWS=-(-places // chunks),
-        AHEAD=AHEAD,
+        NUM_STAGES=NUM_STAGES,
         D=width,
         BLOCK=triton.next_power_of_2(width),
         EPS=EPS,
         BRANCH=d_added is not None,
         GATE=gate is not None,
         NORM=scale is not None,
-        num_warps=WARPS,
+        num_warps=NUM_WARPS,
     )
     return d_x, d_branch, partial.sum(2)

@@ -19,7 +19,7 @@ class Ops(NamedTuple):
         reference.gated_add_norm_modulate
     )
     add_norm_modulate: Callable[..., tuple[Tensor, Tensor]] = reference.add_norm_modulate
-    space_attention: Callable[..., Tensor] = reference.space_attention
-    time_attention: Callable[..., Tensor] = reference.time_attention
+    spatial_attention: Callable[..., Tensor] = reference.spatial_attention
+    temporal_attention: Callable[..., Tensor] = reference.temporal_attention
     lay_out_text: Callable[[Tensor], Any] = reference.lay_out_text
     text_attention: Callable[..., Tensor] = reference.text_attention

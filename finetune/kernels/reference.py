@@ -58,7 +58,7 @@ def rms_norm(x: Tensor, weight: Tensor | None) -> Tensor:
     return normal.to(x.dtype) * weight
 
 
-def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+def apply_rotary(x: Tensor, rotation: Rotation) -> Tensor:
     """Rotary embedding of interleaved pairs; x [..., T, d], angles [T, d / 2], in float32."""
     even, odd = x.float().view(*x.shape[:-1], -1, 2).unbind(-1)
     turned = torch.stack(
@@ -71,14 +71,14 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     return turned.flatten(-2).to(x.dtype)
 
 
-def space_attention(qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None) -> Tensor:
+def spatial_attention(qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None) -> Tensor:
     """Within each frame. qkv [N, S, 3, H, d] -> [N, S, H * d]; q and k RMS-normed."""
     q, k, v = qkv.permute(2, 0, 3, 1, 4)
     out = F.scaled_dot_product_attention(rms_norm(q, q_weight), rms_norm(k, k_weight), v)
     return out.transpose(1, 2).flatten(2)
 
 
-def time_attention(
+def temporal_attention(
     qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None, rotation: Rotation
 ) -> Tensor:
     """At each place over time. qkv [B, T, S, 3, H, d] -> [B, T, S, H * d].
@@ -86,8 +86,8 @@ def time_attention(
     q and k are turned first and normed after: the published weights depend on that order.
     """
     q, k, v = qkv.permute(3, 0, 2, 4, 1, 5)  # [B, S, H, T, d]
-    q = rms_norm(rotate(q, rotation), q_weight)
-    k = rms_norm(rotate(k, rotation), k_weight)
+    q = rms_norm(apply_rotary(q, rotation), q_weight)
+    k = rms_norm(apply_rotary(k, rotation), k_weight)
     out = F.scaled_dot_product_attention(q, k, v)
     return out.permute(0, 3, 1, 2, 4).flatten(3)
 

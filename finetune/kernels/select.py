@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OLDEST = (8, 0)  # compute capability: bfloat16 and the fused attentions begin there
+MIN_COMPUTE_CAPABILITY = (8, 0)  # compute capability: bfloat16 and the fused attentions begin there
 
 
-def available(device: torch.device | str) -> bool:
+def kernels_available(device: torch.device | str) -> bool:
     """Whether the kernels run there: Triton, and a GPU young enough (or Triton's interpreter)."""
     device = torch.device(device)
     if importlib.util.find_spec("triton") is None:
         return False
     if device.type != "cuda":
         return os.environ.get("TRITON_INTERPRET") == "1"
-    return torch.cuda.get_device_capability(device) >= OLDEST
+    return torch.cuda.get_device_capability(device) >= MIN_COMPUTE_CAPABILITY
 
 
-def ops_for(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> Ops:
+def select_ops(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> Ops:
     """The fastest operations there in this precision; plain PyTorch, said once, elsewhere.
 
     The kernels are for half precisions: float32 is for exactness, and stays plain in silence.
@@ -42,13 +42,13 @@ def ops_for(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> 
     device = torch.device(device)
     if device.type == "cuda" and dtype == torch.float32:
         return Ops()
-    if device.type != "cuda" or not available(device):
-        _say_plain(device.type)
+    if device.type != "cuda" or not kernels_available(device):
+        _warn_no_kernels(device.type)
         return Ops()
-    return fast_ops()
+    return triton_ops()
 
 
-def fast_ops() -> Ops:
+def triton_ops() -> Ops:
     """All kernels of this package."""
     from finetune.kernels import norms, space, text, time
     from finetune.kernels.ops import Ops
@@ -58,13 +58,13 @@ def fast_ops() -> Ops:
         gated_add=norms.gated_add,
         gated_add_norm_modulate=norms.gated_add_norm_modulate,
         add_norm_modulate=norms.add_norm_modulate,
-        space_attention=space.space_attention,
-        time_attention=time.time_attention,
+        spatial_attention=space.spatial_attention,
+        temporal_attention=time.temporal_attention,
         lay_out_text=text.lay_out_text,
         text_attention=text.text_attention,
     )
 
 
 @cache
-def _say_plain(kind: str) -> None:
+def _warn_no_kernels(kind: str) -> None:
     log.warning("no Triton kernels on this %s: plain PyTorch, slower, the same answers", kind)

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from finetune.kernels import reference
 from finetune.kernels import space_triton as kernels
 
-PREFERRED = [
+SDPA_BACKENDS = [
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
     SDPBackend.EFFICIENT_ATTENTION,
@@ -24,12 +24,12 @@ PREFERRED = [
 ]
 
 
-def space_attention(qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None) -> Tensor:
+def spatial_attention(qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None) -> Tensor:
     """See `reference.space_attention`; a network without norms goes there."""
     if q_weight is None or k_weight is None:
-        return reference.space_attention(qkv, q_weight, k_weight)
+        return reference.spatial_attention(qkv, q_weight, k_weight)
     q, k, v = (part.transpose(1, 2) for part in _split(qkv, q_weight, k_weight))
-    with sdpa_kernel(PREFERRED, set_priority=True):
+    with sdpa_kernel(SDPA_BACKENDS, set_priority=True):
         out = F.scaled_dot_product_attention(q, k, v)
     return out.transpose(1, 2).flatten(2)
 
@@ -63,13 +63,13 @@ def _(
     return d_qkv, torch.empty_like(q_weight), torch.empty_like(k_weight)
 
 
-def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+def _setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _gradients(ctx: Any, d_q: Tensor, d_k: Tensor, d_v: Tensor) -> tuple[Tensor, ...]:
+def _backward(ctx: Any, d_q: Tensor, d_k: Tensor, d_v: Tensor) -> tuple[Tensor, ...]:
     gradients: tuple[Tensor, ...] = _split_backward(d_q, d_k, d_v, *ctx.saved_tensors)
     return gradients
 
 
-_split.register_autograd(_gradients, setup_context=_keep)
+_split.register_autograd(_backward, setup_context=_setup_context)

@@ -16,11 +16,11 @@ from torch import Tensor
 from finetune.kernels.reference import EPS
 
 ROWS = 32  # (token, head) pairs a program
-WARPS = 2
+NUM_WARPS = 2
 
 
 @triton.jit
-def _normed(x, d: tl.constexpr, EPS: tl.constexpr):
+def _rms_norm(x, d: tl.constexpr, EPS: tl.constexpr):
     """x [R, BLOCK] float32 at RMS one, and the factor that did it [R]."""
     sharpness = tl.rsqrt(tl.sum(x * x, 1) / d + EPS)
     return x * sharpness[:, None], sharpness
@@ -49,17 +49,17 @@ def _split_forward(
     kind = qkv.dtype.element_ty
     wq = tl.load(q_weight + column, mask=column < d, other=0).to(tl.float32)[None, :]
     wk = tl.load(k_weight + column, mask=column < d, other=0).to(tl.float32)[None, :]
-    normal, _ = _normed(tl.load(at, mask=there, other=0).to(tl.float32), d, EPS)
+    normal, _ = _rms_norm(tl.load(at, mask=there, other=0).to(tl.float32), d, EPS)
     tl.store(q + to, (normal * wq).to(kind), mask=there)
-    normal, _ = _normed(tl.load(at + H * d, mask=there, other=0).to(tl.float32), d, EPS)
+    normal, _ = _rms_norm(tl.load(at + H * d, mask=there, other=0).to(tl.float32), d, EPS)
     tl.store(k + to, (normal * wk).to(kind), mask=there)
     tl.store(v + to, tl.load(at + 2 * H * d, mask=there, other=0), mask=there)
 
 
 @triton.jit
-def _denormed(got, x, weight, d: tl.constexpr, EPS: tl.constexpr):
+def _rms_norm_backward(got, x, weight, d: tl.constexpr, EPS: tl.constexpr):
     """Gradients of x [R, BLOCK] and, summed over rows, of the weight [BLOCK]."""
-    normal, sharpness = _normed(x, d, EPS)
+    normal, sharpness = _rms_norm(x, d, EPS)
     of_weight = tl.sum(got * normal, 0)
     weighted = got * weight
     along = tl.sum(weighted * normal, 1) / d
@@ -95,12 +95,12 @@ def _split_backward(
     mine = partial + program * 2 * BLOCK + column
     x = tl.load(qkv + at, mask=there, other=0).to(tl.float32)
     got = tl.load(d_q + to, mask=there, other=0).to(tl.float32)
-    gradient, of_weight = _denormed(got, x, wq, d, EPS)
+    gradient, of_weight = _rms_norm_backward(got, x, wq, d, EPS)
     tl.store(d_qkv + at, gradient.to(kind), mask=there)
     tl.store(mine, of_weight)
     x = tl.load(qkv + at + H * d, mask=there, other=0).to(tl.float32)
     got = tl.load(d_k + to, mask=there, other=0).to(tl.float32)
-    gradient, of_weight = _denormed(got, x, wk, d, EPS)
+    gradient, of_weight = _rms_norm_backward(got, x, wk, d, EPS)
     tl.store(d_qkv + at + H * d, gradient.to(kind), mask=there)
     tl.store(mine + BLOCK, of_weight)
     tl.store(d_qkv + at + 2 * H * d, tl.load(d_v + to, mask=there, other=0), mask=there)
@@ -113,7 +113,14 @@ def forward(qkv: Tensor, q_weight: Tensor, k_weight: Tensor) -> tuple[Tensor, Te
     q, k, v = (qkv.new_empty(*lead, heads, dim) for _ in range(3))
     pairs = q.numel() // dim
     _split_forward[(triton.cdiv(pairs, ROWS),)](
-        qkv, q_weight.contiguous(), k_weight.contiguous(), q, k, v, pairs, **_tile(heads, dim)
+        qkv,
+        q_weight.contiguous(),
+        k_weight.contiguous(),
+        q,
+        k,
+        v,
+        pairs,
+        **_launch_options(heads, dim),
     )
     return q, k, v
 
@@ -127,7 +134,7 @@ def backward(
     d_qkv = torch.empty_like(qkv)
     pairs = d_q.numel() // dim
     programs = triton.cdiv(pairs, ROWS)
-    tile = _tile(heads, dim)
+    tile = _launch_options(heads, dim)
     partial = qkv.new_empty((programs, 2, tile["BLOCK"]), dtype=torch.float32)
     _split_backward[(programs,)](
         *(got.contiguous() for got in (d_q, d_k, d_v)),
@@ -143,12 +150,12 @@ def backward(
     return d_qkv, of_q.clone(), of_k.clone()
 
 
-def _tile(heads: int, dim: int) -> dict[str, Any]:
+def _launch_options(heads: int, dim: int) -> dict[str, Any]:
     return {
         "H": heads,
         "d": dim,
         "EPS": EPS,
         "ROWS": ROWS,
         "BLOCK": triton.next_power_of_2(dim),
-        "num_warps": WARPS,
+        "num_warps": NUM_WARPS,
     }

@@ -61,12 +61,12 @@ def _(_d_out: Tensor, q: Tensor, kv: Tensor, *_rest: Tensor) -> tuple[Tensor, Te
     return torch.empty_like(q, memory_format=alike), torch.empty_like(kv, memory_format=alike)
 
 
-def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+def _setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(*inputs, *output)
 
 
-def _gradients(ctx: Any, d_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, d_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     return *_attention_backward(d_out, *ctx.saved_tensors), None, None
 
 
-_attention.register_autograd(_gradients, setup_context=_keep)
+_attention.register_autograd(_backward, setup_context=_setup_context)

@@ -13,13 +13,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from finetune.kernels.tiles import load_rows, products, store_rows, widths
+from finetune.kernels.tiles import load_rows, row_dot_products, store_rows, tile_widths
 
 LOG2_E = 1.4426950408889634
-CHUNKED = 128  # programs that share the keys' gradients, for each block of keys
+KEY_GRAD_PROGRAMS = 128  # programs that share the keys' gradients, for each block of keys
 
 
-class Tiles(NamedTuple):
+class TileConfig(NamedTuple):
     """Queries and keys of one product, and how it is run."""
 
     QUERIES: int
@@ -28,13 +28,13 @@ class Tiles(NamedTuple):
     num_stages: int
 
 
-FORWARD = Tiles(64, 64, 4, 2)
-OF_QUERIES = Tiles(64, 64, 4, 3)
-OF_KEYS = Tiles(64, 64, 4, 3)
+FORWARD_TILES = TileConfig(64, 64, 4, 2)
+QUERY_GRAD_TILES = TileConfig(64, 64, 4, 3)
+KEY_GRAD_TILES = TileConfig(64, 64, 4, 3)
 
 
 @triton.jit
-def _keys(order, lengths, clip, first, L: tl.constexpr, KEYS: tl.constexpr):
+def _key_rows(order, lengths, clip, first, L: tl.constexpr, KEYS: tl.constexpr):
     """Rows of kv, over all clips, of a block of real tokens, and which of them are there."""
     key = first + tl.arange(0, KEYS)
     real = key < tl.load(lengths + clip)
@@ -69,10 +69,10 @@ def _text_forward(
     total = tl.zeros([QUERIES], tl.float32)
     out1, out2 = tl.zeros([QUERIES, MAIN], tl.float32), tl.zeros([QUERIES, REST], tl.float32)
     for first in range(0, tl.load(lengths + clip), KEYS):
-        row, real = _keys(order, lengths, clip, first, L, KEYS)
+        row, real = _key_rows(order, lengths, clip, first, L, KEYS)
         at = kv + (row * 2 * H + head) * d
         k1, k2 = load_rows(at, real, d, MAIN, REST)
-        score = tl.where(real[None, :], products(q1, q2, k1, k2) * scale, -float("inf"))
+        score = tl.where(real[None, :], row_dot_products(q1, q2, k1, k2) * scale, -float("inf"))
         higher = tl.maximum(most, tl.max(score, 1))
         weight, fade = tl.exp2(score - higher[:, None]), tl.exp2(most - higher)
         most, total = higher, total * fade + tl.sum(weight, 1)
@@ -86,7 +86,7 @@ def _text_forward(
 
 
 @triton.jit
-def _text_of_queries(
+def _text_backward_queries(
     d_out,
     q,
     kv,
@@ -122,12 +122,14 @@ def _text_of_queries(
     q1, q2 = load_rows(q + place, asked, d, MAIN, REST)
     d1, d2 = tl.zeros([QUERIES, MAIN], tl.float32), tl.zeros([QUERIES, REST], tl.float32)
     for first in range(0, tl.load(lengths + clip), KEYS):
-        row, real = _keys(order, lengths, clip, first, L, KEYS)
+        row, real = _key_rows(order, lengths, clip, first, L, KEYS)
         at = kv + (row * 2 * H + head) * d
         k1, k2 = load_rows(at, real, d, MAIN, REST)
         v1, v2 = load_rows(at + H * d, real, d, MAIN, REST)
-        weight = tl.exp2(products(q1, q2, k1, k2) * scale - sums[:, None])
-        slope = tl.where(real[None, :], weight * (products(g1, g2, v1, v2) - mine[:, None]), 0)
+        weight = tl.exp2(row_dot_products(q1, q2, k1, k2) * scale - sums[:, None])
+        slope = tl.where(
+            real[None, :], weight * (row_dot_products(g1, g2, v1, v2) - mine[:, None]), 0
+        )
         slope = slope.to(k1.dtype)
         d1 = tl.dot(slope, k1, d1, input_precision="ieee")
         d2 = tl.dot(slope, k2, d2, input_precision="ieee")
@@ -135,7 +137,7 @@ def _text_of_queries(
 
 
 @triton.jit
-def _text_of_keys(
+def _text_backward_keys(
     d_out,
     q,
     kv,
@@ -162,7 +164,7 @@ def _text_of_keys(
     first = tl.program_id(2) % blocks * KEYS
     if first >= tl.load(lengths + clip):
         return
-    row, real = _keys(order, lengths, clip, first, L, KEYS)
+    row, real = _key_rows(order, lengths, clip, first, L, KEYS)
     at = (row * 2 * H + head) * d
     k1, k2 = load_rows(kv + at, real, d, MAIN, REST)
     v1, v2 = load_rows(kv + at + H * d, real, d, MAIN, REST)
@@ -176,12 +178,12 @@ def _text_of_keys(
         beside = (clip * H + head) * M + query
         q1, q2 = load_rows(q + place, asked, d, MAIN, REST)
         sums = tl.load(log_sum + beside, mask=asked, other=float("inf"))
-        weight = tl.exp2(products(k1, k2, q1, q2) * scale - sums[None, :])
+        weight = tl.exp2(row_dot_products(k1, k2, q1, q2) * scale - sums[None, :])
         g1, g2 = load_rows(d_out + place, asked, d, MAIN, REST)
         dv1 = tl.dot(weight.to(g1.dtype), g1, dv1, input_precision="ieee")
         dv2 = tl.dot(weight.to(g1.dtype), g2, dv2, input_precision="ieee")
         mine = tl.load(along + beside, mask=asked, other=0)
-        slope = (weight * (products(v1, v2, g1, g2) - mine[None, :])).to(q1.dtype)
+        slope = (weight * (row_dot_products(v1, v2, g1, g2) - mine[None, :])).to(q1.dtype)
         dk1 = tl.dot(slope, q1, dk1, input_precision="ieee")
         dk2 = tl.dot(slope, q2, dk2, input_precision="ieee")
     to = partial + tl.program_id(0).to(tl.int64) * tl.num_programs(2) // blocks * L * 2 * H * d + at
@@ -195,9 +197,9 @@ def forward(q: Tensor, kv: Tensor, order: Tensor, lengths: Tensor) -> tuple[Tens
     batch, queries, heads, dim = q.shape
     out = torch.empty_like(q)
     log_sum = q.new_empty((batch, heads, queries), dtype=torch.float32)
-    grid = (triton.cdiv(queries, FORWARD.QUERIES), heads, batch)
+    grid = (triton.cdiv(queries, FORWARD_TILES.QUERIES), heads, batch)
     scale = dim**-0.5 * LOG2_E
-    tiles = FORWARD._asdict() | _widths(kv)
+    tiles = FORWARD_TILES._asdict() | _widths(kv)
     _text_forward[grid](q, kv, order, lengths, out, log_sum, queries, scale, **tiles)
     return out, log_sum
 
@@ -216,18 +218,20 @@ def backward(
     batch, queries, heads, dim = q.shape
     d_q, along = torch.empty_like(q), torch.empty_like(log_sum)
     scales = dim**-0.5 * LOG2_E, dim**-0.5
-    grid = (triton.cdiv(queries, OF_QUERIES.QUERIES), heads, batch)
-    tiles = OF_QUERIES._asdict() | _widths(kv)
+    grid = (triton.cdiv(queries, QUERY_GRAD_TILES.QUERIES), heads, batch)
+    tiles = QUERY_GRAD_TILES._asdict() | _widths(kv)
     text = kv, order, lengths
-    _text_of_queries[grid](d_out, q, *text, out, log_sum, d_q, along, queries, *scales, **tiles)
+    _text_backward_queries[grid](
+        d_out, q, *text, out, log_sum, d_q, along, queries, *scales, **tiles
+    )
 
-    blocks = triton.cdiv(kv.shape[1], OF_KEYS.KEYS)
-    most = triton.cdiv(queries, OF_KEYS.QUERIES)
-    chunks = min(most, max(1, CHUNKED // (batch * heads)))
-    each = triton.cdiv(most, chunks) * OF_KEYS.QUERIES
+    blocks = triton.cdiv(kv.shape[1], KEY_GRAD_TILES.KEYS)
+    most = triton.cdiv(queries, KEY_GRAD_TILES.QUERIES)
+    chunks = min(most, max(1, KEY_GRAD_PROGRAMS // (batch * heads)))
+    each = triton.cdiv(most, chunks) * KEY_GRAD_TILES.QUERIES
     partial = torch.zeros((chunks, *kv.shape), dtype=torch.float32, device=kv.device)
-    tiles = OF_KEYS._asdict() | _widths(kv)
-    _text_of_keys[(chunks, heads, batch * blocks)](
+    tiles = KEY_GRAD_TILES._asdict() | _widths(kv)
+    _text_backward_keys[(chunks, heads, batch * blocks)](
         d_out, q, *text, log_sum, along, partial, queries, *scales, each, **tiles
     )
     return d_q, partial.sum(0).to(kv.dtype)
@@ -235,4 +239,4 @@ def backward(
 
 def _widths(kv: Tensor) -> dict[str, Any]:
     _, length, _, heads, dim = kv.shape
-    return {"L": length, "H": heads, **widths(dim)}
+    return {"L": length, "H": heads, **tile_widths(dim)}

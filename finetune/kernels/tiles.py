@@ -9,12 +9,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-LEAST = 16  # columns that a matrix product takes
+MIN_DOT_SIZE = 16  # columns that a matrix product takes
 
 
-def widths(dim: int, rest: int = LEAST) -> dict[str, int]:
+def tile_widths(dim: int, rest: int = MIN_DOT_SIZE) -> dict[str, int]:
     """The tiles of a head of `dim` numbers, the second at least `rest`, as a kernel's constants."""
-    main = max(LEAST, 1 << (dim.bit_length() - 1))
+    main = max(MIN_DOT_SIZE, 1 << (dim.bit_length() - 1))
     rest = max(rest, triton.next_power_of_2(max(dim - main, 1)))
     return {"d": dim, "MAIN": main, "REST": rest}
 
@@ -42,14 +42,14 @@ def store_rows(at, one, two, there, d: tl.constexpr, MAIN: tl.constexpr, REST: t
 
 
 @triton.jit
-def products(a1, a2, b1, b2):
+def row_dot_products(a1, a2, b1, b2):
     """Of each row of a with each row of b, float32."""
     main = tl.dot(a1, tl.trans(b1), input_precision="ieee")
     return tl.dot(a2, tl.trans(b2), main, input_precision="ieee")
 
 
 @triton.jit
-def mixed(weight, a1, a2):
+def weighted_row_sums(weight, a1, a2):
     """Sums of a's rows by the weights [R, rows of a], float32."""
     one = tl.dot(weight, a1, input_precision="ieee")
     return one, tl.dot(weight, a2, input_precision="ieee")

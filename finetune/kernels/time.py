@@ -11,16 +11,16 @@ from finetune.kernels import reference
 from finetune.kernels import time_triton as kernels
 from finetune.kernels.reference import Rotation
 
-LONGEST = 128  # frames that one tile holds
+MAX_TILE_FRAMES = 128  # frames that one tile holds
 
 
-def time_attention(
+def temporal_attention(
     qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None, rotation: Rotation
 ) -> Tensor:
     """See `reference.time_attention`; clips too long for a tile, or without norms, go there."""
     frames = qkv.shape[1]
-    if q_weight is None or k_weight is None or frames > LONGEST:
-        return reference.time_attention(qkv, q_weight, k_weight, rotation)
+    if q_weight is None or k_weight is None or frames > MAX_TILE_FRAMES:
+        return reference.temporal_attention(qkv, q_weight, k_weight, rotation)
     if frames == 1:  # attention to oneself: v. The weights still get their gradient, zero
         return qkv[:, :, :, 2].flatten(3) + 0 * (q_weight.sum() + k_weight.sum())
     out: Tensor = _attention(qkv, q_weight, k_weight, *rotation)
@@ -55,12 +55,12 @@ def _(
     return d_qkv, torch.empty_like(q_weight), torch.empty_like(k_weight)
 
 
-def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+def _setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _gradients(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
     return *_attention_backward(d_out, *ctx.saved_tensors), None, None
 
 
-_attention.register_autograd(_gradients, setup_context=_keep)
+_attention.register_autograd(_backward, setup_context=_setup_context)

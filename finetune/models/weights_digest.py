@@ -9,12 +9,19 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-HISTORY = ("transformers_version", "torch_dtype", "dtype", "architectures")  # and all of "_..."
+IGNORED_CONFIG_KEYS = (
+    "transformers_version",
+    "torch_dtype",
+    "dtype",
+    "architectures",
+)  # and all of "_..."
 
 
 def weights_digest(network: nn.Module, config: Mapping[str, object], *extra: str) -> str:
     """sha256 over the configuration, every tensor with its name and dtype, and any extra text."""
-    known = {k: v for k, v in config.items() if k not in HISTORY and not k.startswith("_")}
+    known = {
+        k: v for k, v in config.items() if k not in IGNORED_CONFIG_KEYS and not k.startswith("_")
+    }
     digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

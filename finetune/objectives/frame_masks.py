@@ -19,7 +19,7 @@ MASK_KINDS = (
     "frame_head_tail",
 )
 
-RECIPE_PROBABILITIES: Mapping[str, float] = {
+MASK_PROBABILITIES: Mapping[str, float] = {
     "none": 0.75,
     "quarter_random": 0.025,
     "quarter_head": 0.025,
@@ -50,9 +50,9 @@ def frame_mask(kind: str, frames: int, generator: Generator) -> Tensor:
         return mask
     size, _, place = kind.partition("_")
     most = max(1, frames // 4) if size == "quarter" else 1
-    count = _integer(1, most, generator)
+    count = _randint(1, most, generator)
     if place == "random":
-        first = _integer(0, frames - count, generator)
+        first = _randint(0, frames - count, generator)
         mask[first : first + count] = False
     if place.startswith("head"):
         mask[:count] = False
@@ -67,6 +67,6 @@ def _draw_kind(probabilities: Mapping[str, float], generator: Generator) -> str:
     return kinds[int(torch.multinomial(weights, 1, generator=generator))]
 
 
-def _integer(low: int, high: int, generator: Generator) -> int:
+def _randint(low: int, high: int, generator: Generator) -> int:
     """Uniform over low..high, both included."""
     return int(torch.randint(low, high + 1, (), generator=generator))

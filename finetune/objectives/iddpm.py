@@ -12,13 +12,13 @@ from torch import Tensor
 
 from finetune.errors import ConfigError
 
-TRAINING_STEPS = 1000
-FIRST_BETA, LAST_BETA = 1e-4, 2e-2
-BIN = 1 / 255  # half width of a level of x0, in [-1, 1]
-TAIL = 0.999  # levels beyond it are open
+NUM_TIMESTEPS = 1000
+BETA_START, BETA_END = 1e-4, 2e-2
+HALF_BIN_WIDTH = 1 / 255  # half width of a level of x0, in [-1, 1]
+TAIL_THRESHOLD = 0.999  # levels beyond it are open
 
 
-class Denoise(Protocol):
+class Denoiser(Protocol):
     """A network with its text and scalars bound: noise and variance from a noised latent."""
 
     def __call__(self, x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
@@ -34,7 +34,7 @@ class Losses(NamedTuple):
     vb: Tensor  # bits
 
 
-class StepBack(NamedTuple):
+class PMeanVariance(NamedTuple):
     """The distribution of x_{t-1} given x_t, as the network sees it; [B, C, T, H, W] each."""
 
     mean: Tensor
@@ -72,9 +72,9 @@ class Diffusion:
         }
 
     @classmethod
-    def linear(cls, steps: int = TRAINING_STEPS) -> Self:
+    def linear(cls, steps: int = NUM_TIMESTEPS) -> Self:
         """The training process: linear betas from 1e-4 to 2e-2."""
-        return cls(np.linspace(FIRST_BETA, LAST_BETA, steps), list(range(steps)))
+        return cls(np.linspace(BETA_START, BETA_END, steps), list(range(steps)))
 
     def respaced(self, steps: int) -> Self:
         """The same process in fewer steps, spread evenly, ends included."""
@@ -115,7 +115,7 @@ class Diffusion:
         signal = self.coefficient("signal", t, x_start)
         return signal * x_start + self.coefficient("noise", t, x_start) * noise
 
-    def step_back(self, output: Tensor, x: Tensor, t: Tensor) -> StepBack:
+    def p_mean_variance(self, output: Tensor, x: Tensor, t: Tensor) -> PMeanVariance:
         """What the network's output [B, 2C, ...] says of the step before x at step t [B]."""
         noise, position = output.float().chunk(2, dim=1)
         low = self.coefficient("log_variance", t, x)
@@ -123,13 +123,13 @@ class Diffusion:
         share = (position + 1) / 2
         x_start = self.coefficient("x0_of_x", t, x) * x
         x_start = x_start - self.coefficient("x0_of_noise", t, x) * noise
-        return StepBack(
+        return PMeanVariance(
             self._posterior_mean(x_start, x, t), share * high + (1 - share) * low, x_start
         )
 
     def losses(
         self,
-        denoise: Denoise,
+        denoise: Denoiser,
         x_start: Tensor,
         t: Tensor,
         noise: Tensor,
@@ -143,19 +143,19 @@ class Diffusion:
         x = self.q_sample(x_start, t, noise, frame_mask)
         output = denoise(x, self.timesteps.to(t.device)[t], frame_mask).float()
         predicted, position = output.chunk(2, dim=1)
-        mse = mean_of_frames((noise - predicted).square(), frame_mask)
+        mse = masked_frame_mean((noise - predicted).square(), frame_mask)
         # the bound teaches the variance alone
         vb = self._bound(torch.cat([predicted.detach(), position], dim=1), x_start, x, t)
-        bits = mean_of_frames(vb, frame_mask) / math.log(2)
+        bits = masked_frame_mean(vb, frame_mask) / math.log(2)
         return Losses(mse + bits, mse, bits)
 
     def _bound(self, output: Tensor, x_start: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """The bound's term of each element, in nats."""
-        model = self.step_back(output, x, t)
+        model = self.p_mean_variance(output, x, t)
         true_mean = self._posterior_mean(x_start, x, t)
         true_log_variance = self.coefficient("log_variance", t, x)
         kl = normal_kl(true_mean, true_log_variance, model.mean, model.log_variance)
-        surprise = -discretised_log_likelihood(x_start, model.mean, model.log_variance / 2)
+        surprise = -discretized_gaussian_log_likelihood(x_start, model.mean, model.log_variance / 2)
         return torch.where((t == 0).view(-1, 1, 1, 1, 1), surprise, kl)
 
     def _posterior_mean(self, x_start: Tensor, x: Tensor, t: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ class Diffusion:
         return of_x0 * x_start + self.coefficient("mean_of_x", t, x) * x
 
 
-def mean_of_frames(values: Tensor, frame_mask: Tensor | None) -> Tensor:
+def masked_frame_mean(values: Tensor, frame_mask: Tensor | None) -> Tensor:
     """values [B, C, T, H, W] -> [B]: the mean over the frames where frame_mask [B, T] is True."""
     if frame_mask is None:
         return values.flatten(1).mean(1)
@@ -179,13 +179,13 @@ def normal_kl(mean1: Tensor, log_variance1: Tensor, mean2: Tensor, log_variance2
     return 0.5 * (spread - 1 + (mean1 - mean2).square() * torch.exp(-log_variance2))
 
 
-def discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+def discretized_gaussian_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """log P(x's level) under a normal, in nats; levels 1/255 either side, open at the ends."""
     centred, sharpness = x - mean, torch.exp(-log_scale)
-    above = _normal_cdf(sharpness * (centred + BIN))
-    below = _normal_cdf(sharpness * (centred - BIN))
-    inside = torch.where(x > TAIL, 1 - below, above - below)
-    return torch.where(x < -TAIL, above, inside).clamp(min=1e-12).log()
+    above = _normal_cdf(sharpness * (centred + HALF_BIN_WIDTH))
+    below = _normal_cdf(sharpness * (centred - HALF_BIN_WIDTH))
+    inside = torch.where(x > TAIL_THRESHOLD, 1 - below, above - below)
+    return torch.where(x < -TAIL_THRESHOLD, above, inside).clamp(min=1e-12).log()
 
 
 def _normal_cdf(z: Tensor) -> Tensor:

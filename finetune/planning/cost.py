@@ -21,7 +21,7 @@ CPU = "cpu"
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceSpec:
     """A GPU by its data sheet, or this machine's CPU as it was measured."""
 
     name: str
@@ -31,44 +31,46 @@ class Device:
 
 
 GPUS = {
-    "h200": Device("H200 SXM", 139, 989),
-    "h100": Device("H100 SXM", 79, 989),
-    "a100-80": Device("A100 80 GB", 79, 312),
-    "a100-40": Device("A100 40 GB", 39, 312),
-    "l40s": Device("L40S", 44, 362),
-    "4090": Device("RTX 4090", 23.5, 165),
+    "h200": DeviceSpec("H200 SXM", 139, 989),
+    "h100": DeviceSpec("H100 SXM", 79, 989),
+    "a100-80": DeviceSpec("A100 80 GB", 79, 312),
+    "a100-40": DeviceSpec("A100 40 GB", 39, 312),
+    "l40s": DeviceSpec("L40S", 44, 362),
+    "4090": DeviceSpec("RTX 4090", 23.5, 165),
 }
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSpeed:
     """XL/2 in bfloat16 on one H200, clips of 360p one by one, nothing recomputed."""
 
-    reached: float  # of the data sheet's rate
-    token_bytes: int  # activations a token
+    mfu: float  # of the data sheet's rate
+    activation_bytes_per_token: int  # activations a token
 
 
 # 3.08 clips/s of 32 frames and 1.54 of 64 on 2026-11-26: 51 % of the 785 TFLOP/s that a large
 # product reaches there, 41 % of the data sheet's; peaks of 71.1 and 126.7 GiB.
-WITH_KERNELS = Measured(0.41, 1_980_000)
-PLAIN = Measured(0.24, 2_260_000)  # PyTorch alone, its blocks compiled
+WITH_KERNELS = MeasuredSpeed(0.41, 1_980_000)
+WITHOUT_KERNELS = MeasuredSpeed(0.24, 2_260_000)  # PyTorch alone, its blocks compiled
 # tiny/cpu on two idle threads: 33 %; small products, and much between them
-ON_CPU = Measured(0.3, 2_260_000)
-RECOMPUTED = 0.3  # of a block's activations: the inputs that all recomputed ones keep, together
+ON_CPU = MeasuredSpeed(0.3, 2_260_000)
+CHECKPOINTED_SHARE = (
+    0.3  # of a block's activations: the inputs that all recomputed ones keep, together
+)
 ONLINE_GIB = 9.4  # T5 XXL and the VAE in the step: 80.5 of 71.1 GiB on 2026-11-26
 STATE_BYTES = 22  # a parameter: bf16 weights, float32 weights, gradients, two moments, average
 RESERVE_GIB = 3.0  # context, allocator, one clip's batch
 
 
 @dataclass(frozen=True)
-class Cost:
+class ClipCost:
     """One clip of a bucket."""
 
     tokens: int
     tflop: float  # forward and backward, recomputing counted
 
 
-def parameters(network: Network) -> int:
+def count_parameters(network: Network) -> int:
     """Trained parameters of a network of this shape; 767,452,064 for XL/2."""
     d, text = network.hidden_size, network.caption_channels
     block = 2 * (3 * d * d + 3 * d + d * d + d) + 4 * (
@@ -85,7 +87,7 @@ def parameters(network: Network) -> int:
 
 def forward_tflop(recipe: Recipe, frames: int, height: int, width: int) -> float:
     """Arithmetic of one pass of one clip; height and width in pixels."""
-    places = _places(height, width)
+    places = _patches_per_frame(height, width)
     tokens, d = frames * places, recipe.network.hidden_size
     linear = 2 * tokens * 18 * d * d  # qkv and out twice, to the text, MLP
     attention = 4 * tokens * d * (places + frames + recipe.text_tokens)
@@ -93,55 +95,55 @@ def forward_tflop(recipe: Recipe, frames: int, height: int, width: int) -> float
     return recipe.network.depth * (linear + attention + text) / 1e12
 
 
-def _places(height: int, width: int) -> int:
+def _patches_per_frame(height: int, width: int) -> int:
     """Patches of a frame of so many pixels."""
     return -(-(height // 8) // 2) * -(-(width // 8) // 2)
 
 
-def cost(bucket: Bucket, recipe: Recipe) -> Cost:
+def clip_cost(bucket: Bucket, recipe: Recipe) -> ClipCost:
     """Of one clip at the resolution's nominal size."""
     sizes = aspect_ratios()[bucket.resolution]
     height, width = sizes.get("0.56") or next(iter(sizes.values()))
-    passes = 3 + recipe.recomputed(bucket) / recipe.network.depth
+    passes = 3 + recipe.checkpointed_blocks(bucket) / recipe.network.depth
     tflop = passes * forward_tflop(recipe, bucket.frames, height, width)
-    return Cost(bucket.frames * _places(height, width), tflop)
+    return ClipCost(bucket.frames * _patches_per_frame(height, width), tflop)
 
 
 def memory_gib(bucket: Bucket, recipe: Recipe, gpus: int, micro: int) -> float:
     """Peak memory of a rank at this micro-batch."""
     network = recipe.network
     split = gpus if recipe.engine == "colossalai" or recipe.strategy == "fsdp2" else 1
-    states = parameters(network) * (6 + (STATE_BYTES - 6) / split)
+    states = count_parameters(network) * (6 + (STATE_BYTES - 6) / split)
     share = network.depth * network.hidden_size / (28 * 1152)
-    again = recipe.recomputed(bucket)
+    again = recipe.checkpointed_blocks(bucket)
     # the first ones are recomputed last, one at a time, when what the others kept is gone
-    blocks = max(network.depth - again, 1) + RECOMPUTED * again / network.depth
-    kept = on_gpu(recipe).token_bytes * share * blocks / network.depth
+    blocks = max(network.depth - again, 1) + CHECKPOINTED_SHARE * again / network.depth
+    kept = measured_speed(recipe).activation_bytes_per_token * share * blocks / network.depth
     online = recipe.source == "pixels" and recipe.text_encoder != "tiny-random"
     rest = RESERVE_GIB + online * ONLINE_GIB
-    return (states + micro * cost(bucket, recipe).tokens * kept) / GIB + rest
+    return (states + micro * clip_cost(bucket, recipe).tokens * kept) / GIB + rest
 
 
-def on_gpu(recipe: Recipe) -> Measured:
+def measured_speed(recipe: Recipe) -> MeasuredSpeed:
     """What was measured with the recipe's kernels, or without."""
-    return WITH_KERNELS if recipe.kernels and recipe.compile else PLAIN
+    return WITH_KERNELS if recipe.kernels and recipe.compile else WITHOUT_KERNELS
 
 
-def reached(recipe: Recipe, device: Device) -> float:
+def mfu(recipe: Recipe, device: DeviceSpec) -> float:
     """The share of its rate that training takes from a device."""
-    return ON_CPU.reached if device.is_cpu else on_gpu(recipe).reached
+    return ON_CPU.mfu if device.is_cpu else measured_speed(recipe).mfu
 
 
-def device_called(name: str, recipe: Recipe) -> Device:
+def find_device(name: str, recipe: Recipe) -> DeviceSpec:
     """A GPU of the table, or "cpu"; raises EngineError for what is neither."""
     if name == CPU:
-        return this_cpu(recipe.threads)
+        return measure_cpu(recipe.threads)
     if name not in GPUS:
         raise EngineError(f"no GPU {name!r} is known: choose one of {', '.join([*GPUS, CPU])}")
     return GPUS[name]
 
 
-def this_cpu(threads: int, side: int = 1024) -> Device:
+def measure_cpu(threads: int, side: int = 1024) -> DeviceSpec:
     """This machine's CPU with so many threads (0: all), as fast as it multiplies matrices now."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
@@ -150,4 +152,4 @@ def this_cpu(threads: int, side: int = 1024) -> Device:
     name = f"CPU with {torch.get_num_threads()} threads"
     torch.set_num_threads(before)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    return Device(name, round(memory, 1), round(2 * side**3 / seconds / 1e12, 3), is_cpu=True)
+    return DeviceSpec(name, round(memory, 1), round(2 * side**3 / seconds / 1e12, 3), is_cpu=True)

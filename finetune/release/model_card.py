@@ -14,69 +14,73 @@ from typing import Any
 from finetune.config import Recipe
 from finetune.data.cache_layout import index_folder
 from finetune.data.index import Index
-from finetune.sampling.examples import PROMPTS
-from finetune.sampling.measures import NAMES
-from finetune.validation.page import TRAINING, Checkpoint, facts
+from finetune.sampling.examples import EXAMPLE_PROMPTS
+from finetune.sampling.measures import METRIC_TITLES
+from finetune.validation.page import TRAINING_METRICS_FILE, ValidationResult, recipe_summary
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-RATIOS = ("flicker", "motion", "sharpness")
-FAR = 1.5  # times the training clips' number, or less than one over it: named as a fault
+COMPARED_MEASURES = ("flicker", "motion", "sharpness")
+DEVIATION_FACTOR = (
+    1.5  # times the training clips' number, or less than one over it: named as a fault
+)
 
 
-def card_text(
+def render_card(
     repo_id: str,
     manifest: Mapping[str, Any],
     recipe: Recipe,
-    grid: Sequence[Checkpoint],
+    validations: Sequence[ValidationResult],
     *,
     parameters: int,
     encoders: Mapping[str, str],
     licence: str | None,
 ) -> str:
-    """The card. `grid` is the first and the last validation, or nothing."""
+    """The card. `validations` is the first and the last validation, or nothing."""
     from huggingface_hub import ModelCard
 
     card = ModelCard.from_template(
-        card_data=_data(repo_id, recipe, licence),
-        template_str=template("model.md.jinja"),
+        card_data=_card_metadata(repo_id, recipe, licence),
+        template_str=read_template("model.md.jinja"),
         repo_id=repo_id,
         parameters=parameters,
         facts=_facts(manifest, recipe, encoders),
-        grid=grid,
-        rows=_rows(repo_id, grid),
-        losses=[c.about["values"]["validation/loss"] for c in grid],
+        validations=validations,
+        rows=_sample_rows(repo_id, validations),
+        losses=[c.about["values"]["validation/loss"] for c in validations],
         recipe=json.dumps(recipe.as_dict(), indent=2),
-        numbers=[(NAMES[n], *two) for n, two in numbers(grid[-1]).items()] if grid else [],
-        faults=faults(grid[-1]) if grid else [],
-        swept=bool(grid) and any(s["sweep"] for s in grid[-1].about["samples"]),
+        numbers=[(METRIC_TITLES[n], *two) for n, two in measure_means(validations[-1]).items()]
+        if validations
+        else [],
+        faults=find_deviations(validations[-1]) if validations else [],
+        swept=bool(validations) and any(s["sweep"] for s in validations[-1].about["samples"]),
     )
     return re.sub(r"\n{3,}", "\n\n", str(card))
 
 
-def numbers(newest: Checkpoint) -> dict[str, tuple[float, float]]:
+def measure_means(newest: ValidationResult) -> dict[str, tuple[float, float]]:
     """Of each measure the mean over training clips, and over the newest samples.
 
     Nothing if the run saw no clips, only pictures.
     """
-    clips = json.loads((newest.folder.parent / TRAINING).read_text())
+    clips = json.loads((newest.folder.parent / TRAINING_METRICS_FILE).read_text())
     samples = [s["measures"] for s in newest.about["samples"] if not s["sweep"]]
     if not clips:
         return {}
-    return {n: (fmean(c[n] for c in clips), fmean(s[n] for s in samples)) for n in NAMES}
+    return {n: (fmean(c[n] for c in clips), fmean(s[n] for s in samples)) for n in METRIC_TITLES}
 
 
-def faults(newest: Checkpoint) -> list[str]:
+def find_deviations(newest: ValidationResult) -> list[str]:
     """Where the newest samples are far from training clips."""
-    found = numbers(newest)
-    ratios = {n: found[n][1] / found[n][0] for n in RATIOS if n in found and found[n][0]}
+    found = measure_means(newest)
+    ratios = {n: found[n][1] / found[n][0] for n in COMPARED_MEASURES if n in found and found[n][0]}
     return [
-        f"Its samples have {ratio:.2g} times the {NAMES[name]} of training clips."
+        f"Its samples have {ratio:.2g} times the {METRIC_TITLES[name]} of training clips."
         for name, ratio in ratios.items()
-        if not 1 / FAR <= ratio <= FAR
+        if not 1 / DEVIATION_FACTOR <= ratio <= DEVIATION_FACTOR
     ]
 
 
-def template(name: str) -> str:
+def read_template(name: str) -> str:
     """A template of `cards/`: inside the installed package, or at the top of the clone."""
     packaged = resources.files("finetune") / "cards" / name
     if packaged.is_file():
@@ -84,7 +88,7 @@ def template(name: str) -> str:
     return (Path(__file__).parents[2] / "cards" / name).read_text(encoding="utf-8")
 
 
-def _data(repo_id: str, recipe: Recipe, licence: str | None) -> Any:
+def _card_metadata(repo_id: str, recipe: Recipe, licence: str | None) -> Any:
     """The YAML on top: what the Hub reads."""
     from huggingface_hub import ModelCardData
 
@@ -104,11 +108,11 @@ def _facts(
     manifest: Mapping[str, Any], recipe: Recipe, encoders: Mapping[str, str]
 ) -> dict[str, Any]:
     asked = recipe.validation
-    prompts = PROMPTS if asked.prompts == "eight" or not asked.prompts else asked.prompts
+    prompts = EXAMPLE_PROMPTS if asked.prompts == "eight" or not asked.prompts else asked.prompts
     prompt = _in_one_line(prompts[0])
     return {
         "init": recipe.init,
-        "told": facts(recipe),
+        "told": recipe_summary(recipe),
         "step": manifest["step"],
         "ema": recipe.optimizer.ema,
         "prompt": {"shell": shlex.quote(prompt), "python": json.dumps(prompt, ensure_ascii=False)},
@@ -135,20 +139,20 @@ def _clips(recipe: Recipe) -> int:
     return len(Index.open(folder)) if (folder / "index.json").is_file() else 0
 
 
-def _rows(repo_id: str, grid: Sequence[Checkpoint]) -> list[dict[str, Any]]:
+def _sample_rows(repo_id: str, validations: Sequence[ValidationResult]) -> list[dict[str, Any]]:
     """Each prompt with the addresses of its first and last video."""
     from huggingface_hub import constants
 
-    if not grid:
+    if not validations:
         return []
     base = f"{constants.ENDPOINT}/{repo_id}/resolve/main/samples"
     return [
         {
             "prompt": _in_one_line(sample["prompt"]).replace("|", r"\|"),  # it stands in a table
             "seed": sample["seed"],
-            "before": f"{base}/{grid[0].folder.name}/{sample['file']}",
-            "after": f"{base}/{grid[-1].folder.name}/{sample['file']}",
+            "before": f"{base}/{validations[0].folder.name}/{sample['file']}",
+            "after": f"{base}/{validations[-1].folder.name}/{sample['file']}",
         }
-        for sample in grid[-1].about["samples"]
+        for sample in validations[-1].about["samples"]
         if not sample["sweep"]
     ]

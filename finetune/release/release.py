@@ -12,24 +12,36 @@ from typing import Any
 import torch
 
 from finetune.config import Recipe, parse_recipe
-from finetune.data.encoders import TINY, load_text, load_vae
+from finetune.data.encoders import TINY_RANDOM, load_text_encoder, load_vae
 from finetune.errors import ReleaseError
 from finetune.models.stdit2.text_encoder import TextEncoder
 from finetune.models.stdit2.vae import VAE
 from finetune.models.stdit2.weights import read_tensors
-from finetune.release.model_card import HUB_ID, card_text
+from finetune.release.model_card import HUB_ID, render_card
 from finetune.sampling.bundle import add_encoders
-from finetune.sampling.pipeline import index_of
-from finetune.sampling.sources import Source, find_source, usual
-from finetune.training.checkpoint import all_of, check, newest
-from finetune.validation.page import PAGE, TRAINING, Checkpoint, checkpoints, render
+from finetune.sampling.pipeline import open_index
+from finetune.sampling.sources import ModelSource, default_settings, find_model
+from finetune.training.checkpoint import latest_checkpoint, list_checkpoints, verify_checkpoint
+from finetune.validation.page import (
+    PAGE_FILE,
+    TRAINING_METRICS_FILE,
+    ValidationResult,
+    render_page,
+    validation_results,
+)
 
-OURS = ["*.safetensors", "*.json", "vae/*", "text_encoder/*", "samples/*"]  # what a push replaces
+REPLACED_FILES = [
+    "*.safetensors",
+    "*.json",
+    "vae/*",
+    "text_encoder/*",
+    "samples/*",
+]  # what a push replaces
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Release:
+class ReleaseOptions:
     """What to publish, and how."""
 
     repo_id: str
@@ -42,28 +54,33 @@ class Release:
             raise ReleaseError(f"{self.repo_id!r} is no repository: name it 'user/model'")
 
 
-def build_release(run: Path, release: Release) -> Path:
+def build_release(run: Path, release: ReleaseOptions) -> Path:
     """Write the release of a run (or one of its checkpoints) into a folder; gives the folder.
 
     Every file of the checkpoint is compared with its manifest first.
     """
-    source = _finished(run)
-    manifest = check(source.weights.parent)
+    source = _find_checkpoint(run)
+    manifest = verify_checkpoint(source.weights.parent)
     recipe = parse_recipe(manifest["recipe"], origin=f"{source.weights.parent}/manifest.json")
     folder = source.weights.parent.parent / "release"
     try:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(source.weights, folder)
         encoders = _encoders(source, recipe, copy=release.copy_encoders)
-        add_encoders(folder, **encoders, precision=recipe.precision, defaults=_plain(usual(recipe)))
-        grid = _copy_samples(source.weights.parent.parent, recipe, manifest["step"], folder)
-        card = card_text(
+        add_encoders(
+            folder,
+            **encoders,
+            precision=recipe.precision,
+            defaults=_without_seed(default_settings(recipe)),
+        )
+        validations = _copy_samples(source.weights.parent.parent, recipe, manifest["step"], folder)
+        card = render_card(
             release.repo_id,
             manifest,
             recipe,
-            grid,
+            validations,
             parameters=sum(t.numel() for t in read_tensors(folder).values()),
-            encoders={name: _told(encoder) for name, encoder in encoders.items()},
+            encoders={name: _encoder_phrase(encoder) for name, encoder in encoders.items()},
             licence=release.licence,
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -74,7 +91,7 @@ def build_release(run: Path, release: Release) -> Path:
     return folder
 
 
-def push(folder: Path, release: Release) -> str:
+def push(folder: Path, release: ReleaseOptions) -> str:
     """Upload a built release as one commit; gives its address. Run again, only the rest is sent."""
     from huggingface_hub import HfApi
 
@@ -85,7 +102,7 @@ def push(folder: Path, release: Release) -> str:
             repo_id=release.repo_id,
             folder_path=folder,
             commit_message="Release with brickfilm",
-            delete_patterns=OURS,
+            delete_patterns=REPLACED_FILES,
         )
     return str(address)
 
@@ -112,19 +129,19 @@ def _remedy(status: int) -> str:
     }.get(status, "run the same command again, it sends only the rest")
 
 
-def _finished(run: Path) -> Source:
+def _find_checkpoint(run: Path) -> ModelSource:
     """The checkpoint that a run or a checkpoint's folder stands for."""
     if not run.is_dir():
         raise ReleaseError(f"{run} is no folder: name a run, or one of its checkpoints")
-    if all_of(run) and newest(run) is None:
+    if list_checkpoints(run) and latest_checkpoint(run) is None:
         raise ReleaseError(f"{run} has no finished checkpoint: one may still be being written")
-    source = find_source(str(run))
+    source = find_model(str(run))
     if source.recipe is None:
         raise ReleaseError(f"{run} is no run's: name a folder with checkpoints step-...")
     return source
 
 
-def _encoders(source: Source, recipe: Recipe, *, copy: bool) -> dict[str, Any]:
+def _encoders(source: ModelSource, recipe: Recipe, *, copy: bool) -> dict[str, Any]:
     """Each encoder itself, to be copied, or the name under which it is fetched."""
     named = {"vae": recipe.vae, "text": recipe.text_encoder}
     found: dict[str, Any] = {}
@@ -133,33 +150,35 @@ def _encoders(source: Source, recipe: Recipe, *, copy: bool) -> dict[str, Any]:
             found[kind] = name
         elif kind == "vae":
             found[kind] = load_vae(recipe, CPU)
-        elif name == TINY:
-            found[kind] = load_text(recipe, index_of(source), CPU)
+        elif name == TINY_RANDOM:
+            found[kind] = load_text_encoder(recipe, open_index(source), CPU)
         else:
             found[kind] = TextEncoder.from_pretrained(name, tokens=recipe.text_tokens)
     return found
 
 
-def _told(encoder: VAE | TextEncoder | str) -> str:
+def _encoder_phrase(encoder: VAE | TextEncoder | str) -> str:
     """An encoder in a card's sentence."""
     return f"`{encoder}`" if isinstance(encoder, str) else "in this repository"
 
 
-def _plain(defaults: dict[str, Any]) -> dict[str, Any]:
+def _without_seed(defaults: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in defaults.items() if name != "seed"}
 
 
-def _copy_samples(run: Path, recipe: Recipe, step: int, folder: Path) -> Sequence[Checkpoint]:
+def _copy_samples(run: Path, recipe: Recipe, step: int, folder: Path) -> Sequence[ValidationResult]:
     """Copy the first validation and the newest up to this step, with the page up to it.
 
     Gives the two; nothing if there are not two.
     """
-    found = checkpoints(run, until=step)
+    found = validation_results(run, until=step)
     if len(found) < 2:
         return []
-    grid = [found[0], found[-1]]
-    for checkpoint in grid:
+    validations = [found[0], found[-1]]
+    for checkpoint in validations:
         shutil.copytree(checkpoint.folder, folder / "samples" / checkpoint.folder.name)
-    shutil.copy(run / "samples" / TRAINING, folder / "samples" / TRAINING)
-    (folder / "samples" / PAGE).write_text(render(run, recipe, until=step), encoding="utf-8")
-    return grid
+    shutil.copy(run / "samples" / TRAINING_METRICS_FILE, folder / "samples" / TRAINING_METRICS_FILE)
+    (folder / "samples" / PAGE_FILE).write_text(
+        render_page(run, recipe, until=step), encoding="utf-8"
+    )
+    return validations

@@ -1,6 +1,6 @@
 """From a prompt to a video file: what is asked, the model that answers, what is written."""
 
-from finetune.sampling.pipeline import Pipeline
-from finetune.sampling.request import Request
+from finetune.sampling.pipeline import TextToVideoPipeline
+from finetune.sampling.request import SampleRequest
 
-__all__ = ["Pipeline", "Request"]
+__all__ = ["SampleRequest", "TextToVideoPipeline"]

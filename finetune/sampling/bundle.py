@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune.models.stdit2.text_encoder import TextEncoder
 from finetune.models.stdit2.vae import VAE
-from finetune.sampling.sources import ABOUT
+from finetune.sampling.sources import SAMPLING_FILE
 
 
 def add_encoders(
@@ -35,4 +35,4 @@ def add_encoders(
         "precision": precision,
         "defaults": dict(defaults),
     }
-    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+    (folder / SAMPLING_FILE).write_text(json.dumps(about, indent=1) + "\n")

@@ -19,14 +19,14 @@ from finetune.data.media import write_video
 from finetune.errors import SamplingError
 from finetune.sampling.gif import write_gif
 from finetune.sampling.images import file_digest
-from finetune.sampling.request import Request
+from finetune.sampling.request import SampleRequest
 
-LOCK = ".sampling.lock"
-SLUG = 48  # characters of a prompt in a file's name
+LOCK_FILE = ".sampling.lock"
+MAX_SLUG_LENGTH = 48  # characters of a prompt in a file's name
 
 
 def write_sample(
-    file: Path, frames: Tensor, request: Request, about: Mapping[str, Any]
+    file: Path, frames: Tensor, request: SampleRequest, about: Mapping[str, Any]
 ) -> list[Path]:
     """Write frames [T, 3, H, W] uint8 as the file's suffix says, then the sidecar; gives the files.
 
@@ -34,9 +34,9 @@ def write_sample(
     numbered.
     """
     write = WRITERS[file.suffix.removeprefix(".")]
-    names, sidecar = _names(file, len(frames)), file.with_suffix(".json")
+    names, sidecar = _file_names(file, len(frames)), file.with_suffix(".json")
     drafts = {name: name.with_name(f".{name.stem}.tmp{name.suffix}") for name in (*names, sidecar)}
-    told = {**_asked(request), **about}
+    told = {**_request_record(request), **about}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         for name, part in zip(names, torch.chunk(frames, len(names)), strict=True):
@@ -57,33 +57,35 @@ def write_sample(
     return names
 
 
-def _names(file: Path, frames: int) -> list[Path]:
+def _file_names(file: Path, frames: int) -> list[Path]:
     if file.suffix != ".png" or frames == 1:
         return [file]
     return [file.with_name(f"{file.stem}-{number:04d}.png") for number in range(frames)]
 
 
-def file_name(request: Request, kind: str, model: str) -> str:
+def sample_file_name(request: SampleRequest, kind: str, model: str) -> str:
     """A name that a person can read, and eight hex of all that decides the pixels.
 
     model: the digest of its weights.
     """
-    words = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:SLUG].strip("-") or "sample"
+    words = (
+        re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:MAX_SLUG_LENGTH].strip("-") or "sample"
+    )
     settings = f"{request.height}x{request.width}-{request.frames}f-{request.steps}s"
-    decides = request.as_dict() | _digests(request) | {"model": model}
+    decides = request.as_dict() | _image_digests(request) | {"model": model}
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
     return f"{words}-{settings}-g{request.guidance:g}-seed{request.seed}-{digest}.{kind}"
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Hold a folder of samples. Raises SamplingError if another sampler does, or it is no folder.
 
     The system lets the lock go when the process ends, however it ends.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("w")
+        lock = (folder / LOCK_FILE).open("w")
     except OSError as error:
         raise SamplingError(
             f"{folder} cannot be written to ({error.strerror}): name another --out"
@@ -98,30 +100,30 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def _request_record(request: SampleRequest) -> dict[str, Any]:
     """The request, its pictures by their whole paths, and their digests."""
-    digests, fields = _digests(request), request.as_dict()
+    digests, fields = _image_digests(request), request.as_dict()
     whole = {name: str(Path(fields[name]).resolve()) for name in digests}
     return {"request": {**fields, **whole}, "pictures": digests}
 
 
-def _digests(request: Request) -> dict[str, str]:
+def _image_digests(request: SampleRequest) -> dict[str, str]:
     given = {"image": request.image, "last_image": request.last_image}
     return {name: file_digest(path) for name, path in given.items() if path}
 
 
-def _png(file: Path, frames: Tensor, fps: float) -> None:
+def _write_png(file: Path, frames: Tensor, fps: float) -> None:
     from PIL import Image
 
-    Image.fromarray(_pictures_of(frames)[0]).save(file)
+    Image.fromarray(_to_hwc(frames)[0]).save(file)
 
 
-def _npy(file: Path, frames: Tensor, fps: float) -> None:
+def _write_npy(file: Path, frames: Tensor, fps: float) -> None:
     with file.open("wb") as opened:
-        np.save(opened, _pictures_of(frames))
+        np.save(opened, _to_hwc(frames))
 
 
-def _pictures_of(frames: Tensor) -> Any:
+def _to_hwc(frames: Tensor) -> Any:
     """[T, H, W, 3] uint8."""
     return np.ascontiguousarray(frames.permute(0, 2, 3, 1).numpy())
 
@@ -129,6 +131,6 @@ def _pictures_of(frames: Tensor) -> Any:
 WRITERS: Mapping[str, Callable[[Path, Tensor, float], None]] = {
     "mp4": write_video,
     "gif": write_gif,
-    "png": _png,
-    "npy": _npy,
+    "png": _write_png,
+    "npy": _write_npy,
 }

@@ -11,23 +11,29 @@ from finetune.data.conditioning import conditioning
 from finetune.data.windows import IMAGE_FPS
 from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.text_encoder import TextStates
-from finetune.models.stdit2.vae import CHANNELS, VAE
-from finetune.objectives import Denoise, Diffusion, edit_sample, guided, sample
-from finetune.sampling.request import Request
+from finetune.models.stdit2.vae import LATENT_CHANNELS, VAE
+from finetune.objectives import (
+    Denoiser,
+    Diffusion,
+    ancestral_edit_sample,
+    ancestral_sample,
+    classifier_free_guidance,
+)
+from finetune.sampling.request import SampleRequest
 from finetune.tensors import to_device_async
 
-OnStep = Callable[[], None]
+StepCallback = Callable[[], None]
 
 
 @torch.no_grad()
-def draw_latent(
+def generate_latent(
     network: STDiT2,
     text: TextStates,
-    request: Request,
+    request: SampleRequest,
     device: torch.device,
     *,
-    given: Mapping[int, Tensor] | None = None,
-    on_step: OnStep | None = None,
+    conditioning_frames: Mapping[int, Tensor] | None = None,
+    on_step: StepCallback | None = None,
 ) -> Tensor:
     """The latent [T, 4, h, w] of a request; its prompt is `text`, of one caption.
 
@@ -35,29 +41,31 @@ def draw_latent(
     the CPU from the request's seed, so it is the same on every device; torch's own generators are
     left as they were.
     """
-    noises = _noises(request, device)
+    noises = _noise_stream(request, device)
     x = next(noises)
     process = Diffusion.linear().respaced(request.steps).to(device)
-    denoise = _counted(_guided(network, text, request, device), on_step)
-    if not given:
-        return sample(process, denoise, x, noises)[0].transpose(0, 1)
+    denoise = _with_callback(_guided_denoiser(network, text, request, device), on_step)
+    if not conditioning_frames:
+        return ancestral_sample(process, denoise, x, noises)[0].transpose(0, 1)
     edit = torch.ones(1, request.frames, device=device)
-    for number, latent in given.items():
+    for number, latent in conditioning_frames.items():
         x[0, :, number], edit[0, number] = latent.to(x), 0
-    return edit_sample(process, denoise, x, edit, noises)[0].transpose(0, 1)
+    return ancestral_edit_sample(process, denoise, x, edit, noises)[0].transpose(0, 1)
 
 
-def _noises(request: Request, device: torch.device) -> Iterator[Tensor]:
+def _noise_stream(request: SampleRequest, device: torch.device) -> Iterator[Tensor]:
     size = VAE.latent_size(request.height, request.width)
     generator = torch.Generator().manual_seed(request.seed)
     while True:
-        drawn = torch.randn(1, CHANNELS, request.frames, *size, generator=generator)
+        drawn = torch.randn(1, LATENT_CHANNELS, request.frames, *size, generator=generator)
         yield to_device_async(drawn, device)
 
 
-def _guided(network: STDiT2, text: TextStates, request: Request, device: torch.device) -> Denoise:
+def _guided_denoiser(
+    network: STDiT2, text: TextStates, request: SampleRequest, device: torch.device
+) -> Denoiser:
     fps = IMAGE_FPS if request.frames == 1 else request.fps
-    return guided(
+    return classifier_free_guidance(
         network,
         text.states[:, None],
         network.y_embedder.y_embedding,
@@ -67,7 +75,7 @@ def _guided(network: STDiT2, text: TextStates, request: Request, device: torch.d
     )
 
 
-def _counted(denoise: Denoise, on_step: OnStep | None) -> Denoise:
+def _with_callback(denoise: Denoiser, on_step: StepCallback | None) -> Denoiser:
     """The same, telling of each step that was made."""
     if on_step is None:
         return denoise
@@ -80,6 +88,6 @@ def _counted(denoise: Denoise, on_step: OnStep | None) -> Denoise:
     return counted
 
 
-def to_pixels(vae: VAE, latent: Tensor) -> Tensor:
+def decode_latent(vae: VAE, latent: Tensor) -> Tensor:
     """Frames [T, 3, H, W] uint8 on the CPU of a latent [T, 4, h, w]."""
     return ((vae.decode(latent) + 1) * 127.5).round().to(torch.uint8).cpu()

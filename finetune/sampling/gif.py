@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from torch import Tensor
 
-SHORTEST = 20  # ms; viewers slow down what is faster
+MIN_FRAME_MS = 20  # ms; viewers slow down what is faster
 
 
 def write_gif(to: Path | BinaryIO, frames: Tensor, fps: float) -> None:
@@ -16,5 +16,5 @@ def write_gif(to: Path | BinaryIO, frames: Tensor, fps: float) -> None:
 
     pictures = frames.permute(0, 2, 3, 1).contiguous().numpy()
     first, *others = (Image.fromarray(picture) for picture in pictures)
-    duration = max(SHORTEST, round(1000 / fps))
+    duration = max(MIN_FRAME_MS, round(1000 / fps))
     first.save(to, format="GIF", save_all=True, append_images=others, duration=duration, loop=0)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finetune.data.windows import fill
+from finetune.data.windows import resize_and_crop
 from finetune.errors import SamplingError
 
 
@@ -23,7 +23,7 @@ def read_image(path: str | Path, height: int, width: int) -> Tensor:
     try:
         with Image.open(path) as opened:
             picture = ImageOps.exif_transpose(opened)
-            pixels = np.array(_rgb(picture))
+            pixels = np.array(_to_rgb(picture))
     except UnidentifiedImageError as error:
         raise SamplingError(
             f"image {str(path)!r} cannot be read as a picture: name a PNG, JPEG or WebP file"
@@ -33,10 +33,10 @@ def read_image(path: str | Path, height: int, width: int) -> Tensor:
         raise SamplingError(
             f"image {str(path)!r} cannot be read ({reason}): name a PNG, JPEG or WebP file"
         ) from error
-    return fill(torch.from_numpy(pixels).permute(2, 0, 1)[None], height, width)
+    return resize_and_crop(torch.from_numpy(pixels).permute(2, 0, 1)[None], height, width)
 
 
-def _rgb(picture: object) -> object:
+def _to_rgb(picture: object) -> object:
     from PIL import Image
 
     assert isinstance(picture, Image.Image)

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from finetune.errors import SamplingError
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-MOVING = 0.9  # quantile of the flow over the picture: what moves fills a tenth of it
-SMALLEST = 16  # pixels a side, below which there is no flow to see
-HELD = 0.5 / 255  # a mean change below half a level is a held frame
-EVEN = 0.5 / 255  # gradients below it are no edges that could blur
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601
+MOTION_QUANTILE = 0.9  # quantile of the flow over the picture: what moves fills a tenth of it
+MIN_FLOW_SIDE = 16  # pixels a side, below which there is no flow to see
+HELD_FRAME_THRESHOLD = 0.5 / 255  # a mean change below half a level is a held frame
+MIN_GRADIENT = 0.5 / 255  # gradients below it are no edges that could blur
 
 
-class Measures(NamedTuple):
+class VideoMetrics(NamedTuple):
     """Of one clip; brightness in [0, 1]."""
 
     flicker: float  # mean |x[t-1] - 2 x[t] + x[t+1]| / 2: what changes and changes back
@@ -33,7 +33,7 @@ class Measures(NamedTuple):
     colour_drift: float  # distance of the mean colours of first and last quarter
 
 
-NAMES = {
+METRIC_TITLES = {
     "flicker": "temporal flicker",
     "motion": "motion from frame to frame",
     "frozen": "share of held frames",
@@ -43,15 +43,15 @@ NAMES = {
 }
 
 
-def measure(frames: Tensor) -> Measures:
+def compute_metrics(frames: Tensor) -> VideoMetrics:
     """All of them, of frames [T, 3, H, W] uint8. A picture alone neither moves nor drifts.
 
     Raises SamplingError for what is no clip.
     """
-    _check(frames)
+    _check_frames(frames)
     colours = frames.float() / 255
     luma = brightness(colours)
-    return Measures(
+    return VideoMetrics(
         flicker=flicker(luma),
         motion=motion(luma),
         frozen=frozen(luma),
@@ -63,7 +63,7 @@ def measure(frames: Tensor) -> Measures:
 
 def brightness(colours: Tensor) -> Tensor:
     """[T, 3, H, W] -> [T, H, W]."""
-    return torch.einsum("tchw,c->thw", colours, torch.tensor(LUMA))
+    return torch.einsum("tchw,c->thw", colours, torch.tensor(LUMA_WEIGHTS))
 
 
 def flicker(luma: Tensor) -> float:
@@ -86,7 +86,7 @@ def motion(luma: Tensor) -> float:
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     pictures = (luma * 255).round().to(torch.uint8).numpy()
     fields = (flow.calc(one, two, None) for one, two in pairwise(pictures))
-    speeds = [np.quantile(np.linalg.norm(field, axis=2), MOVING) for field in fields]
+    speeds = [np.quantile(np.linalg.norm(field, axis=2), MOTION_QUANTILE) for field in fields]
     return float(np.mean(speeds)) / luma.shape[1]
 
 
@@ -94,7 +94,7 @@ def frozen(luma: Tensor) -> float:
     """Held frames over all that could hold."""
     if len(luma) < 2:
         return 0.0
-    return float((luma.diff(dim=0).abs().mean(dim=(1, 2)) < HELD).float().mean())
+    return float((luma.diff(dim=0).abs().mean(dim=(1, 2)) < HELD_FRAME_THRESHOLD).float().mean())
 
 
 def gradients(luma: Tensor) -> Tensor:
@@ -105,23 +105,25 @@ def gradients(luma: Tensor) -> Tensor:
 
 def sharpness_drift(luma: Tensor) -> float:
     """-0.5: the last quarter is half as sharp as the first."""
-    first, last = (part.mean().clamp(min=EVEN) for part in _ends(gradients(luma)))
+    first, last = (
+        part.mean().clamp(min=MIN_GRADIENT) for part in _first_and_last_quarter(gradients(luma))
+    )
     return float(last / first - 1)
 
 
 def colour_drift(colours: Tensor) -> float:
     """Distance in RGB, 0 to the square root of 3."""
-    first, last = _ends(colours.mean(dim=(2, 3)))
+    first, last = _first_and_last_quarter(colours.mean(dim=(2, 3)))
     return float((last.mean(0) - first.mean(0)).norm())
 
 
-def _ends(values: Tensor) -> tuple[Tensor, Tensor]:
+def _first_and_last_quarter(values: Tensor) -> tuple[Tensor, Tensor]:
     """First and last quarter of a clip."""
     quarter = max(1, len(values) // 4)
     return values[:quarter], values[-quarter:]
 
 
-def _check(frames: Tensor) -> None:
+def _check_frames(frames: Tensor) -> None:
     if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3:
         raise SamplingError(
             f"a clip of {frames.dtype} {list(frames.shape)} cannot be measured: "
@@ -129,8 +131,8 @@ def _check(frames: Tensor) -> None:
         )
     if not len(frames):
         raise SamplingError("a clip of 0 frames cannot be measured: give one at least")
-    if min(frames.shape[2:]) < SMALLEST:
+    if min(frames.shape[2:]) < MIN_FLOW_SIDE:
         raise SamplingError(
             f"frames of {frames.shape[2]}x{frames.shape[3]} cannot be measured: "
-            f"give {SMALLEST} pixels a side at least"
+            f"give {MIN_FLOW_SIDE} pixels a side at least"
         )

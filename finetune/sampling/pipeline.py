@@ -13,26 +13,26 @@ import torch
 from torch import Tensor
 
 from finetune.data.cache_layout import index_folder
-from finetune.data.encoders import TINY, load_text, load_vae
+from finetune.data.encoders import TINY_RANDOM, load_text_encoder, load_vae
 from finetune.data.index import Index
 from finetune.errors import SamplingError
-from finetune.kernels import ops_for
+from finetune.kernels import select_ops
 from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.text_encoder import TextEncoder, TextStates
 from finetune.models.stdit2.vae import VAE
 from finetune.models.weights_digest import weights_digest
-from finetune.sampling.generate import OnStep, draw_latent, to_pixels
+from finetune.sampling.generate import StepCallback, decode_latent, generate_latent
 from finetune.sampling.images import read_image
-from finetune.sampling.request import Request
-from finetune.sampling.sources import Source, find_source
+from finetune.sampling.request import SampleRequest
+from finetune.sampling.sources import ModelSource, find_model
 from finetune.tensors import DTYPES
 
 
 @dataclass
-class Pipeline:
+class TextToVideoPipeline:
     """Three networks on one device; `request` fills in what its model is usually asked."""
 
-    source: Source
+    source: ModelSource
     network: STDiT2
     vae: VAE
     text: TextEncoder
@@ -56,8 +56,8 @@ class Pipeline:
         precision: none is the model's own on a GPU, float32 on a CPU. compile: the blocks and the
         VAE, which takes a minute at first and pays over many steps.
         """
-        place = choose_device(device)
-        source = find_source(name, revision)
+        place = resolve_device(device)
+        source = find_model(name, revision)
         source = dataclasses.replace(
             source, vae=vae or source.vae, text=text_encoder or source.text
         )
@@ -65,56 +65,58 @@ class Pipeline:
         if chosen not in DTYPES:
             raise SamplingError(f"precision {chosen!r}: choose one of {', '.join(DTYPES)}")
         network = STDiT2.from_pretrained(source.weights, dtype=DTYPES[chosen], device=place)
-        network.eval().requires_grad_(False).use(ops_for(place, DTYPES[chosen]))
-        encoders = _encoders(source, place, chosen, network.config.model_max_length)
+        network.eval().requires_grad_(False).set_ops(select_ops(place, DTYPES[chosen]))
+        encoders = _load_encoders(source, place, chosen, network.config.model_max_length)
         made = cls(source, network, *encoders, place, chosen)
-        _check_fit(made)
+        _check_text_width(made)
         if compile:
             network.compile_blocks()
-            made.vae.accelerate()
+            made.vae.compile_network()
         return made
 
-    def request(self, **fields: Any) -> Request:
+    def request(self, **fields: Any) -> SampleRequest:
         """What is asked, with the model's own defaults where a field is missing or None."""
         asked = {name: value for name, value in fields.items() if value is not None}
-        return Request.made({**self.source.defaults, **asked})
+        return SampleRequest.from_dict({**self.source.defaults, **asked})
 
     @cached_property
     def digest(self) -> str:
         """sha256 over the denoiser's configuration and weights, in this precision."""
         return weights_digest(self.network, dataclasses.asdict(self.network.config))
 
-    def check(self, request: Request) -> TextStates:
+    def check(self, request: SampleRequest) -> TextStates:
         """The prompt's states; raises SamplingError for what cannot be sampled."""
         for file in filter(None, (request.image, request.last_image)):
             read_image(file, request.height, request.width)
         return encode_prompt(self.text, request.prompt)
 
-    def sample(self, request: Request, on_step: OnStep | None = None) -> Tensor:
+    def sample(self, request: SampleRequest, on_step: StepCallback | None = None) -> Tensor:
         """Frames [T, 3, H, W] uint8 on the CPU; `on_step` is called after each step."""
         text = self.check(request)
         try:
-            latent = draw_latent(
+            latent = generate_latent(
                 self.network,
                 text,
                 request,
                 self.device,
-                given=self._given(request),
+                conditioning_frames=self._conditioning_frames(request),
                 on_step=on_step,
             )
-            _check_numbers(latent, request)
-            return to_pixels(self.vae, latent)
+            _check_finite(latent, request)
+            return decode_latent(self.vae, latent)
         except torch.OutOfMemoryError as error:
             raise SamplingError(
                 f"{request.frames} frames of {request.height}x{request.width} do not fit into this "
                 "device's memory: ask for fewer frames or a smaller size"
             ) from error
 
-    def _given(self, request: Request) -> dict[int, Tensor]:
+    def _conditioning_frames(self, request: SampleRequest) -> dict[int, Tensor]:
         """Latents of the pictures that a request begins or ends with, by frame number."""
         files = {0: request.image, request.frames - 1: request.last_image}
         return {
-            number: self.vae.encode_moments(read_image(file, request.height, request.width)).mean[0]
+            number: self.vae.encode_distribution(
+                read_image(file, request.height, request.width)
+            ).mean[0]
             for number, file in files.items()
             if file is not None
         }
@@ -123,15 +125,15 @@ class Pipeline:
 def encode_prompt(encoder: TextEncoder, prompt: str) -> TextStates:
     """A prompt's states; raises SamplingError for one that would be cut."""
     text = encoder.encode([prompt])
-    if text.cut[0]:
+    if text.truncated_tokens[0]:
         raise SamplingError(
-            f"prompt {prompt[:40]!r}... is {encoder.tokens + text.cut[0]} tokens long, the network "
+            f"prompt {prompt[:40]!r}... is {encoder.tokens + text.truncated_tokens[0]} tokens long, the network "
             f"reads {encoder.tokens}: shorten it"
         )
     return text
 
 
-def choose_device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """'auto' is the GPU where there is one."""
     if name not in ("auto", "cpu", "cuda"):
         raise SamplingError(f"device {name!r}: choose auto, cpu or cuda")
@@ -140,8 +142,8 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _encoders(
-    source: Source, device: torch.device, precision: str, tokens: int
+def _load_encoders(
+    source: ModelSource, device: torch.device, precision: str, tokens: int
 ) -> tuple[VAE, TextEncoder]:
     missing = [n for n, v in (("--vae", source.vae), ("--text-encoder", source.text)) if not v]
     if missing:
@@ -151,18 +153,18 @@ def _encoders(
         )
     assert source.vae
     assert source.text
-    if source.recipe and TINY in (source.vae, source.text):
+    if source.recipe and TINY_RANDOM in (source.vae, source.text):
         recipe = dataclasses.replace(source.recipe, precision=cast(Any, precision))
-        return load_vae(recipe, device), load_text(recipe, index_of(source), device)
+        return load_vae(recipe, device), load_text_encoder(recipe, open_index(source), device)
     dtype = DTYPES[precision]
-    with _loading(source):
+    with _encoder_load_errors(source):
         vae = VAE.from_pretrained(source.vae, dtype=dtype, device=device)
         return vae, TextEncoder.from_pretrained(
             source.text, dtype=dtype, device=device, tokens=tokens
         )
 
 
-def index_of(source: Source) -> Index:
+def open_index(source: ModelSource) -> Index:
     """The dataset's index, from whose captions the tiny tokenizer was made."""
     assert source.recipe
     folder = index_folder(source.recipe)
@@ -176,7 +178,7 @@ def index_of(source: Source) -> Index:
 
 
 @contextmanager
-def _loading(source: Source) -> Iterator[None]:
+def _encoder_load_errors(source: ModelSource) -> Iterator[None]:
     """What the encoders' libraries raise, in one line that names the encoders."""
     try:
         yield
@@ -188,7 +190,7 @@ def _loading(source: Source) -> Iterator[None]:
         ) from error
 
 
-def _check_fit(made: Pipeline) -> None:
+def _check_text_width(made: TextToVideoPipeline) -> None:
     config = made.network.config
     if made.text.width != config.caption_channels:
         raise SamplingError(
@@ -197,7 +199,7 @@ def _check_fit(made: Pipeline) -> None:
         )
 
 
-def _check_numbers(latent: Tensor, request: Request) -> None:
+def _check_finite(latent: Tensor, request: SampleRequest) -> None:
     if not latent.isfinite().all():
         raise SamplingError(
             f"the network's answer to {request.prompt[:40]!r} is not a number: its weights have "

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from finetune.errors import SamplingError
-from finetune.sampling.request import Request
+from finetune.sampling.request import SampleRequest
 
 
-def read_prompts(file: Path, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+def read_prompts(file: Path, defaults: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each line's fields of a request. Empty lines and those that begin with # are passed over.
 
     A line of text is a prompt; in a .jsonl file it is an object such as
@@ -24,24 +24,26 @@ def read_prompts(file: Path, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
     except OSError as error:
         raise SamplingError(f"{file} cannot be read ({error.strerror}): name another") from error
     read = _json_line if file.suffix == ".jsonl" else _text_line
-    found = [_checked(read, line, f"{file}, line {n}", asked) for n, line in _said(lines)]
+    found = [
+        _parse_line(read, line, f"{file}, line {n}", defaults) for n, line in _prompt_lines(lines)
+    ]
     if not found:
         raise SamplingError(f"{file} has no prompt: write one a line")
     return found
 
 
-def _said(lines: list[str]) -> Iterator[tuple[int, str]]:
+def _prompt_lines(lines: list[str]) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, line.strip()
 
 
-def _checked(
-    read: Callable[[str], dict[str, Any]], line: str, where: str, asked: Mapping[str, Any]
+def _parse_line(
+    read: Callable[[str], dict[str, Any]], line: str, where: str, defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
     try:
-        fields = {**asked, **read(line)}
-        Request.made(fields)
+        fields = {**defaults, **read(line)}
+        SampleRequest.from_dict(fields)
     except SamplingError as error:
         raise SamplingError(f"{where}: {error}") from error
     return fields

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from finetune.errors import SamplingError
-from finetune.models.stdit2.vae import STRIDE
-from finetune.objectives.iddpm import TRAINING_STEPS
+from finetune.models.stdit2.vae import SPATIAL_STRIDE
+from finetune.objectives.iddpm import NUM_TIMESTEPS
 
-SMALLEST, LARGEST = 2 * STRIDE, 2048  # pixels a side
-MOST_FRAMES = 512  # eight times what the published weights saw; more is a slip of the hand
+MIN_SIDE, MAX_SIDE = 2 * SPATIAL_STRIDE, 2048  # pixels a side
+MAX_FRAMES = 512  # eight times what the published weights saw; more is a slip of the hand
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class SampleRequest:
     """One video, or (frames = 1) one picture. The same request gives the same pixels."""
 
     prompt: str
@@ -36,8 +36,8 @@ class Request:
         _check_frames(self)
         for name in ("height", "width"):
             _check_side(name, getattr(self, name))
-        if not 2 <= self.steps <= TRAINING_STEPS:
-            raise SamplingError(f"steps {self.steps}: choose from 2 to {TRAINING_STEPS}")
+        if not 2 <= self.steps <= NUM_TIMESTEPS:
+            raise SamplingError(f"steps {self.steps}: choose from 2 to {NUM_TIMESTEPS}")
         if not 0 < self.fps <= 240:
             raise SamplingError(f"fps {self.fps:g}: choose above 0 and up to 240")
         if not math.isfinite(self.guidance):
@@ -46,7 +46,7 @@ class Request:
             raise SamplingError(f"seed {self.seed}: choose from 0 to {2**63 - 1}")
 
     @classmethod
-    def made(cls, fields: Mapping[str, Any]) -> Self:
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """From a mapping, as files and forms have them; None stands for the default."""
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(fields) - known)
@@ -57,23 +57,23 @@ class Request:
         if not isinstance(fields.get("prompt"), str):
             raise SamplingError(f"prompt {fields.get('prompt')!r} is not text: write it in quotes")
         given = {name: value for name, value in fields.items() if value is not None}
-        _check_kinds(given)
+        _check_types(given)
         return cls(**given)
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
-KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+FIELD_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("frames", "height", "width", "steps", "seed"), ((int,), "a whole number")),
     **dict.fromkeys(("fps", "guidance"), ((int, float), "a number")),
     **dict.fromkeys(("image", "last_image"), ((str,), "the name of a file")),
 }
 
 
-def _check_kinds(fields: Mapping[str, Any]) -> None:
+def _check_types(fields: Mapping[str, Any]) -> None:
     """JSON and callers may say anything; True is no number here."""
-    for name, (kinds, wanted) in KINDS.items():
+    for name, (kinds, wanted) in FIELD_TYPES.items():
         value = fields.get(name)
         if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
             raise SamplingError(f"{name} {value!r}: write {wanted}")
@@ -100,9 +100,9 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def _check_frames(request: Request) -> None:
-    if not 1 <= request.frames <= MOST_FRAMES:
-        nearest = min(max(request.frames, 1), MOST_FRAMES)
+def _check_frames(request: SampleRequest) -> None:
+    if not 1 <= request.frames <= MAX_FRAMES:
+        nearest = min(max(request.frames, 1), MAX_FRAMES)
         raise SamplingError(
             f"{request.frames} frames cannot be sampled: the nearest number is {nearest}"
         )
@@ -115,9 +115,9 @@ def _check_frames(request: Request) -> None:
 
 
 def _check_side(name: str, side: int) -> None:
-    nearest = min(max(STRIDE * round(side / STRIDE), SMALLEST), LARGEST)
+    nearest = min(max(SPATIAL_STRIDE * round(side / SPATIAL_STRIDE), MIN_SIDE), MAX_SIDE)
     if side != nearest:
         raise SamplingError(
-            f"{name} {side}: the network takes multiples of {STRIDE} from {SMALLEST} to {LARGEST}; "
+            f"{name} {side}: the network takes multiples of {SPATIAL_STRIDE} from {MIN_SIDE} to {MAX_SIDE}; "
             f"the nearest is {nearest}"
         )

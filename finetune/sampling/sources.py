@@ -11,16 +11,16 @@ from typing import Any
 
 from finetune.config import Recipe, parse_recipe
 from finetune.errors import SamplingError
-from finetune.models.stdit2.weights import CONFIG
-from finetune.training.checkpoint import NAME, all_of, newest
+from finetune.models.stdit2.weights import CONFIG_FILE
+from finetune.training.checkpoint import STEP_FOLDER, latest_checkpoint, list_checkpoints
 
-ABOUT = "sampling.json"  # of a release: its encoders, and what it is usually asked
-FETCHED = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt"]
-ASKED = ("frames", "height", "width", "fps", "steps", "guidance", "seed")
+SAMPLING_FILE = "sampling.json"  # of a release: its encoders, and what it is usually asked
+HUB_FILE_PATTERNS = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt"]
+DEFAULT_FIELDS = ("frames", "height", "width", "fps", "steps", "guidance", "seed")
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Where a model's networks lie. `recipe` is there if it is a run's own checkpoint."""
 
     name: str
@@ -33,15 +33,15 @@ class Source:
     revision: str | None = None  # the Hub's commit, if it was fetched from there
 
 
-def find_source(name: str, revision: str | None = None) -> Source:
+def find_model(name: str, revision: str | None = None) -> ModelSource:
     """What is called so. Raises SamplingError for nothing, and for what is still being written."""
-    if is_here(name):
-        return _found(name, Path(name))
-    fetched = _fetched(name, revision)
-    return dataclasses.replace(_found(name, fetched), revision=fetched.name)
+    if exists_locally(name):
+        return _local_source(name, Path(name))
+    fetched = _download_from_hub(name, revision)
+    return dataclasses.replace(_local_source(name, fetched), revision=fetched.name)
 
 
-def is_here(name: str) -> bool:
+def exists_locally(name: str) -> bool:
     """Is there a file or folder of this name? There is none of one that is too long."""
     try:
         return Path(name).exists()
@@ -49,68 +49,68 @@ def is_here(name: str) -> bool:
         return False
 
 
-def _found(name: str, folder: Path) -> Source:
-    if (folder / ABOUT).is_file():
-        return _release(name, folder)
+def _local_source(name: str, folder: Path) -> ModelSource:
+    if (folder / SAMPLING_FILE).is_file():
+        return _release_source(name, folder)
     if folder.suffix == ".tmp":
         raise SamplingError(f"{name} is being written: wait until it is called {folder.stem!r}")
     if (folder / "manifest.json").is_file():
-        return _checkpoint(name, folder)
-    if NAME.search(folder.name):
+        return _checkpoint_source(name, folder)
+    if STEP_FOLDER.search(folder.name):
         raise SamplingError(f"{name} has no manifest: its writing never ended, name another")
-    if all_of(folder) or list(folder.glob("step-*.tmp")):
-        return _checkpoint(name, _newest(folder))
-    if (folder / CONFIG).is_file() or folder.is_file():
-        return Source(name, folder)
+    if list_checkpoints(folder) or list(folder.glob("step-*.tmp")):
+        return _checkpoint_source(name, _newest_checkpoint(folder))
+    if (folder / CONFIG_FILE).is_file() or folder.is_file():
+        return ModelSource(name, folder)
     raise SamplingError(
         f"{name} holds no model: name a release, a run's folder, one of its checkpoints, or a "
         "folder with config.json and weights"
     )
 
 
-def usual(recipe: Recipe) -> dict[str, Any]:
+def default_settings(recipe: Recipe) -> dict[str, Any]:
     """What samples of a recipe's model are asked by default: what its validation asks."""
-    return {name: getattr(recipe.validation, name) for name in ASKED}
+    return {name: getattr(recipe.validation, name) for name in DEFAULT_FIELDS}
 
 
-def _release(name: str, folder: Path) -> Source:
+def _release_source(name: str, folder: Path) -> ModelSource:
     try:
-        about = json.loads((folder / ABOUT).read_text())
-        return Source(
+        about = json.loads((folder / SAMPLING_FILE).read_text())
+        return ModelSource(
             name,
             folder,
-            vae=_inside(folder, about["vae"]),
-            text=_inside(folder, about["text_encoder"]),
+            vae=_resolve_encoder(folder, about["vae"]),
+            text=_resolve_encoder(folder, about["text_encoder"]),
             precision=about["precision"],
             defaults=about["defaults"],
         )
     except (ValueError, KeyError, TypeError) as error:
         raise SamplingError(
-            f"{folder / ABOUT} does not say what a release's must ({error}): fetch it again"
+            f"{folder / SAMPLING_FILE} does not say what a release's must ({error}): fetch it again"
         ) from error
 
 
-def _inside(folder: Path, named: str) -> str:
+def _resolve_encoder(folder: Path, named: str) -> str:
     """A folder of the release, or (a name with a slash) a Hub id."""
     if "/" in named:
         return named
     if not (folder / named).is_dir():
         raise SamplingError(
-            f"{folder} has no folder {named!r}, which its {ABOUT} names: fetch it again"
+            f"{folder} has no folder {named!r}, which its {SAMPLING_FILE} names: fetch it again"
         )
     return str(folder / named)
 
 
-def _checkpoint(name: str, folder: Path) -> Source:
+def _checkpoint_source(name: str, folder: Path) -> ModelSource:
     recipe = _recipe_of(folder / "manifest.json")
     kind = "ema" if (folder / "ema").is_dir() else "model"
-    return Source(
+    return ModelSource(
         name,
         folder / kind,
         vae=recipe.vae,
         text=recipe.text_encoder,
         precision=recipe.precision,
-        defaults=usual(recipe),
+        defaults=default_settings(recipe),
         recipe=recipe,
     )
 
@@ -125,14 +125,14 @@ def _recipe_of(manifest: Path) -> Recipe:
     return parse_recipe(recipe, origin=str(manifest))
 
 
-def _newest(run: Path) -> Path:
-    found = newest(run)
+def _newest_checkpoint(run: Path) -> Path:
+    found = latest_checkpoint(run)
     if found is None:
         raise SamplingError(f"{run}: its first checkpoint is still being written, wait for it")
     return found
 
 
-def _fetched(name: str, revision: str | None) -> Path:
+def _download_from_hub(name: str, revision: str | None) -> Path:
     """The Hub's snapshot of that name."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -140,7 +140,7 @@ def _fetched(name: str, revision: str | None) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/")):
         raise SamplingError(f"{name!r} is no folder here, nor a Hub id like 'name/model'")
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=FETCHED))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILE_PATTERNS))
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         first = str(error).splitlines()[0].rstrip(".")
         where = f"{name!r}{f' at revision {revision!r}' if revision else ''}"

@@ -9,17 +9,17 @@ from torch import Tensor
 
 from finetune.config import Recipe
 from finetune.data.conditioning import Conditioning, conditioning
-from finetune.data.encoders import load_text, load_vae
+from finetune.data.encoders import load_text_encoder, load_vae
 from finetune.data.index import Index
 from finetune.data.loader import Batch, Sample
 from finetune.errors import CacheError
 from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.vae import VAE
-from finetune.objectives import Denoise
+from finetune.objectives import Denoiser
 
 
 @dataclass(frozen=True)
-class Clips:
+class ModelInputs:
     """B clips on the device."""
 
     mean: Tensor  # [B, 4, T, h, w]: a latent is mean + std * noise
@@ -29,7 +29,7 @@ class Clips:
     conditioning: Conditioning
     recompute: int  # blocks that the backward runs again
 
-    def denoiser(self, model: STDiT2, drop: Tensor) -> Denoise:
+    def denoiser(self, model: STDiT2, drop: Tensor) -> Denoiser:
         """The network with this text and these scalars bound; `drop` [B] takes captions away."""
 
         def denoise(x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
@@ -48,47 +48,47 @@ class Clips:
         return denoise
 
 
-class Encode:
-    """Micro-batches to `Clips`; the encoders are loaded only if the recipe trains on pixels."""
+class BatchEncoder:
+    """Micro-batches to `ModelInputs`; the encoders are loaded only if the recipe trains on pixels."""
 
     def __init__(self, recipe: Recipe, index: Index, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         online = recipe.source == "pixels"
         self.vae = load_vae(recipe, device) if online else None
-        self.texts = load_text(recipe, index, device) if online else None
-        if self.vae and self.texts and recipe.compile:
-            self.vae.accelerate()
-            self.texts.accelerate()
+        self.text_encoder = load_text_encoder(recipe, index, device) if online else None
+        if self.vae and self.text_encoder and recipe.compile:
+            self.vae.compile_network()
+            self.text_encoder.compile_network()
 
     def read(self, batch: Batch) -> Batch:
         """With the captions' states: read together they take a fraction of the time."""
-        if self.texts is None or all(sample.states is not None for sample in batch.samples):
+        if self.text_encoder is None or all(sample.states is not None for sample in batch.samples):
             return batch
-        read = self.texts.encode([sample.caption for sample in batch.samples])
+        read = self.text_encoder.encode([sample.caption for sample in batch.samples])
         states = (one[:tokens] for one, tokens in zip(read.states, read.lengths, strict=True))
         pairs = zip(batch.samples, states, strict=True)
         return replace(batch, samples=tuple(sample._replace(states=one) for sample, one in pairs))
 
-    def __call__(self, micro: Batch) -> Clips:
+    def __call__(self, micro: Batch) -> ModelInputs:
         micro = self.read(micro)
-        mean, std = self._moments(micro)
+        mean, std = self._latent_mean_and_std(micro)
         text, mask = self._text(micro)
-        recompute = self.recipe.recomputed(micro.order.slot.bucket)
-        return Clips(mean, std, text, mask, self._conditioning(micro), recompute)
+        recompute = self.recipe.checkpointed_blocks(micro.spec.aspect_bucket.bucket)
+        return ModelInputs(mean, std, text, mask, self._conditioning(micro), recompute)
 
-    def _moments(self, micro: Batch) -> tuple[Tensor, Tensor]:
-        pairs = [self._of(sample, micro) for sample in micro.samples]
+    def _latent_mean_and_std(self, micro: Batch) -> tuple[Tensor, Tensor]:
+        pairs = [self._sample_mean_and_std(sample, micro) for sample in micro.samples]
         mean, std = (torch.stack(part).transpose(1, 2) for part in zip(*pairs, strict=True))
         return mean, std
 
-    def _of(self, sample: Sample, micro: Batch) -> tuple[Tensor, Tensor]:
+    def _sample_mean_and_std(self, sample: Sample, micro: Batch) -> tuple[Tensor, Tensor]:
         """mean and std [T, 4, h, w] of one sample."""
         if sample.mean is not None and sample.std is not None:
-            return self._here(sample.mean), self._here(sample.std)
+            return self._to_device(sample.mean), self._to_device(sample.std)
         if sample.pixels is not None and self.vae is not None:
-            return self.vae.encode_moments(self._here(sample.pixels))
-        size = VAE.latent_size(*micro.order.slot.size)
-        blank = torch.zeros(micro.order.slot.bucket.frames, 4, *size, device=self.device)
+            return self.vae.encode_distribution(self._to_device(sample.pixels))
+        size = VAE.latent_size(*micro.spec.aspect_bucket.size)
+        blank = torch.zeros(micro.spec.aspect_bucket.bucket.frames, 4, *size, device=self.device)
         return blank, blank
 
     def _text(self, micro: Batch) -> tuple[Tensor, Tensor]:
@@ -99,19 +99,21 @@ class Encode:
         for place, sample in enumerate(micro.samples):
             states = sample.states if sample.states is not None else torch.zeros(1, width)
             if states.shape[1] != width:
-                source = self.recipe.text_encoder if self.texts else f"cache {self.recipe.cache}"
+                source = (
+                    self.recipe.text_encoder if self.text_encoder else f"cache {self.recipe.cache}"
+                )
                 raise CacheError(
                     f"{source} has text states of width {states.shape[1]}, "
                     f"network.caption_channels is {width}: make them the same"
                 )
-            text[place, 0, : len(states)] = self._here(states)
+            text[place, 0, : len(states)] = self._to_device(states)
             mask[place, : len(states)] = True
         return text, mask
 
     def _conditioning(self, micro: Batch) -> Conditioning:
-        slot = micro.order.slot
+        aspect_bucket = micro.spec.aspect_bucket
         fps = [sample.fps for sample in micro.samples]
-        return conditioning(slot.bucket.frames, *slot.size, fps, self.device)
+        return conditioning(aspect_bucket.bucket.frames, *aspect_bucket.size, fps, self.device)
 
-    def _here(self, tensor: Tensor) -> Tensor:
+    def _to_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True).float()

@@ -28,17 +28,22 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from finetune.config import Checkpoints
-from finetune.engines.base import Engine, Shards
-from finetune.engines.distributed import rank_and_world
+from finetune.engines.base import Engine, ShardDict
+from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import CheckpointError
 
-FORMAT = 1
-NAME = re.compile(r"step-(\d{8})$")
-INDEX = "model.safetensors.index.json"
-SIZE = ("depth", "hidden_size", "num_heads", "caption_channels")  # what weights' shapes come from
+FORMAT_VERSION = 1
+STEP_FOLDER = re.compile(r"step-(\d{8})$")
+INDEX_FILE = "model.safetensors.index.json"
+NETWORK_SHAPE_FIELDS = (
+    "depth",
+    "hidden_size",
+    "num_heads",
+    "caption_channels",
+)  # what weights' shapes come from
 
 
-def folder_of(out: Path, step: int) -> Path:
+def checkpoint_folder(out: Path, step: int) -> Path:
     return out / f"step-{step:08d}"
 
 
@@ -50,57 +55,57 @@ def save(
     `about` is put into the manifest beside what this function adds. Every rank must call. Raises
     CheckpointError on all of them if one cannot write; what was there before is untouched.
     """
-    final = folder_of(out, step)
+    final = checkpoint_folder(out, step)
     unfinished = final.with_suffix(".tmp")
-    problems = _written(unfinished, final, engine, {"step": step, **about}, policy)
+    problems = _write_all_ranks(unfinished, final, engine, {"step": step, **about}, policy)
     if engine.rank == 0:
         shutil.rmtree(unfinished, ignore_errors=True)
     if problems:
         raise CheckpointError(
             f"checkpoint {final} could not be written ({problems[0]}): make room and start again "
-            f"with --resume auto; the last good one is {newest(out) or 'none'}"
+            f"with --resume auto; the last good one is {latest_checkpoint(out) or 'none'}"
         )
     if engine.rank == 0:
         prune(out, policy)
     return final
 
 
-def _written(
+def _write_all_ranks(
     unfinished: Path, final: Path, engine: Engine, about: Mapping[str, Any], policy: Checkpoints
 ) -> list[str]:
     """Every rank's files, then the manifest and the name; gives what kept any rank from it."""
-    troubles = Troubles(engine.rank)
+    write_errors = WriteErrors(engine.rank)
     if engine.rank == 0:
-        with troubles.noted():
-            _prepare(unfinished, engine)
-    _gathered(None)  # the folders are there, or rank 0 knows why not
-    files = _write_kinds(unfinished, engine, policy.shard_mib * 2**20, troubles)
-    theirs = _gathered((files, rng_state(), troubles.found))
+        with write_errors.capture():
+            _create_folders(unfinished, engine)
+    _all_gather(None)  # the folders are there, or rank 0 knows why not
+    files = _write_state(unfinished, engine, policy.shard_mib * 2**20, write_errors)
+    theirs = _all_gather((files, rng_state(), write_errors.found))
     problems = [text for _, _, found in theirs for text in found]
     if problems:
         return problems
     if engine.rank == 0:
-        with troubles.noted():
+        with write_errors.capture():
             _finish(unfinished, final, _manifest(engine, about, theirs))
-    kept_from: list[str] = _gathered(troubles.found)[0]
+    kept_from: list[str] = _all_gather(write_errors.found)[0]
     return kept_from
 
 
 def _manifest(engine: Engine, about: Mapping[str, Any], theirs: list[Any]) -> dict[str, Any]:
     """`about` and what every rank wrote: its files' sizes and digests, its random state."""
     return {
-        "format": FORMAT,
+        "format": FORMAT_VERSION,
         "updates": engine.updates,
         "loss_scale": engine.loss_scale.state(),
         **about,
         "code": code_version(),
-        "world": engine.world,
+        "world": engine.world_size,
         "rng": [rng for _, rng, _ in theirs],
         "files": {name: file for written, _, _ in theirs for name, file in written.items()},
     }
 
 
-class Troubles:
+class WriteErrors:
     """What kept this rank from writing: noted, since the others wait for it to go on."""
 
     def __init__(self, rank: int) -> None:
@@ -108,14 +113,14 @@ class Troubles:
         self.found: list[str] = []
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
+    def capture(self) -> Iterator[None]:
         try:
             yield
         except (OSError, SafetensorError) as error:
             self.found.append(f"rank {self.rank}: {error}")
 
 
-def _prepare(unfinished: Path, engine: Engine) -> None:
+def _create_folders(unfinished: Path, engine: Engine) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     for kind, shards in engine.shards().items():
         if shards:
@@ -126,35 +131,35 @@ def _finish(unfinished: Path, final: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest and give the folder its name."""
     file = unfinished / "manifest.json"
     file.write_text(json.dumps(manifest, indent=1))
-    _sync(file)
+    _fsync(file)
     shutil.rmtree(final, ignore_errors=True)
     unfinished.rename(final)
-    _sync(final.parent)
+    _fsync(final.parent)
 
 
-def _write_kinds(
-    folder: Path, engine: Engine, limit: int, troubles: Troubles
+def _write_state(
+    folder: Path, engine: Engine, limit: int, write_errors: WriteErrors
 ) -> dict[str, dict[str, Any]]:
     """This rank's files of every kind of tensor; gives each one's size and digest."""
     written: dict[str, dict[str, Any]] = {}
     for kind, shards in engine.shards().items():
-        groups = list(_groups(shards, engine, limit)) if shards else []
-        fixed = engine.fixed if kind in ("model", "ema") else {}
+        groups = list(_group_by_size(shards, engine, limit)) if shards else []
+        frozen = engine.frozen if kind in ("model", "ema") else {}
         for number, names in enumerate(groups):
-            tensors = {name: engine.whole(name, shards[name]) for name in names}
-            if number % engine.world == engine.rank and not troubles.found:
+            tensors = {name: engine.gather(name, shards[name]) for name in names}
+            if number % engine.world_size == engine.rank and not write_errors.found:
                 file = folder / kind / _shard_name(number, len(groups))
-                with troubles.noted():
+                with write_errors.capture():
                     written[f"{kind}/{file.name}"] = _write(
-                        file, {**tensors, **fixed} if number == 0 else tensors
+                        file, {**tensors, **frozen} if number == 0 else tensors
                     )
-        if engine.rank == 0 and groups and not troubles.found:
-            with troubles.noted():
-                written |= _describe(folder / kind, groups, fixed, engine)
+        if engine.rank == 0 and groups and not write_errors.found:
+            with write_errors.capture():
+                written |= _write_index_and_config(folder / kind, groups, frozen, engine)
     return written
 
 
-def _groups(shards: Shards, engine: Engine, limit: int) -> Iterator[list[str]]:
+def _group_by_size(shards: ShardDict, engine: Engine, limit: int) -> Iterator[list[str]]:
     """Names in order, in groups of up to `limit` bytes of full float32 tensors."""
     sizes = {name: 4 * p.numel() for name, p in engine.module.named_parameters()}
     names: list[str] = []
@@ -172,33 +177,36 @@ def _shard_name(number: int, count: int) -> str:
     return f"model-{number + 1:05d}-of-{count:05d}.safetensors"
 
 
-def _write(file: Path, tensors: Shards) -> dict[str, Any]:
+def _write(file: Path, tensors: ShardDict) -> dict[str, Any]:
     save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, file)
-    return _recorded(file)
+    return _sync_and_hash(file)
 
 
-def _recorded(file: Path) -> dict[str, Any]:
+def _sync_and_hash(file: Path) -> dict[str, Any]:
     """A file's size and digest, once it is on disk."""
-    _sync(file)
+    _fsync(file)
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"bytes": file.stat().st_size, "sha256": digest}
 
 
-def _describe(
-    folder: Path, groups: list[list[str]], fixed: Shards, engine: Engine
+def _write_index_and_config(
+    folder: Path, groups: list[list[str]], frozen: ShardDict, engine: Engine
 ) -> dict[str, dict[str, Any]]:
     """Write the index and config with which the folder is a network that loads by itself."""
     where = {n: _shard_name(i, len(groups)) for i, names in enumerate(groups) for n in names}
-    where |= dict.fromkeys(fixed, _shard_name(0, len(groups)))
-    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": where}, indent=1))
+    where |= dict.fromkeys(frozen, _shard_name(0, len(groups)))
+    (folder / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": where}, indent=1))
     config = dataclasses.asdict(engine.module.config)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    return {f"{folder.name}/{name}": _recorded(folder / name) for name in (INDEX, "config.json")}
+    return {
+        f"{folder.name}/{name}": _sync_and_hash(folder / name)
+        for name in (INDEX_FILE, "config.json")
+    }
 
 
 def load(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> None:
-    """Set weights, average and moments from a checkpoint, `manifest` being what `check` gave.
+    """Set weights, average and moments from a checkpoint, `manifest` being what `verify_checkpoint` gave.
 
     Raises CheckpointError for those of another network.
     """
@@ -206,11 +214,11 @@ def load(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> None:
     for kind, shards in engine.shards().items():
         if kind == "ema" and not (folder / kind).exists():
             kind = "model"  # the run before kept no average: it begins at the weights
-        for name, full in _read(folder / kind, list(shards)):
-            shards[name].copy_(engine.part(name, full))
+        for name, full in _read_tensors(folder / kind, list(shards)):
+            shards[name].copy_(engine.shard(name, full))
     engine.updates = int(manifest["updates"])
     engine.loss_scale.restore(manifest.get("loss_scale", {}))
-    engine.refresh()
+    engine.sync_compute_weights()
     if engine.rank < len(manifest["rng"]):
         set_rng_state(manifest["rng"][engine.rank])
 
@@ -220,7 +228,9 @@ def _check_network(folder: Path, engine: Engine) -> None:
     theirs = json.loads((folder / "model" / "config.json").read_text())
     ours = dataclasses.asdict(engine.module.config)
     other = [
-        f"{name} {theirs[name]}, not {ours[name]}" for name in SIZE if theirs[name] != ours[name]
+        f"{name} {theirs[name]}, not {ours[name]}"
+        for name in NETWORK_SHAPE_FIELDS
+        if theirs[name] != ours[name]
     ]
     if other:
         raise CheckpointError(
@@ -229,10 +239,10 @@ def _check_network(folder: Path, engine: Engine) -> None:
         )
 
 
-def _read(folder: Path, names: list[str]) -> Iterator[tuple[str, Tensor]]:
+def _read_tensors(folder: Path, names: list[str]) -> Iterator[tuple[str, Tensor]]:
     if not names:
         return
-    where = json.loads((folder / INDEX).read_text())["weight_map"]
+    where = json.loads((folder / INDEX_FILE).read_text())["weight_map"]
     missing = [name for name in names if name not in where]
     if missing:
         raise CheckpointError(f"{folder} lacks {missing[:3]}: it is of another network")
@@ -243,7 +253,7 @@ def _read(folder: Path, names: list[str]) -> Iterator[tuple[str, Tensor]]:
                     yield name, tensors.get_tensor(name)
 
 
-def check(folder: Path) -> dict[str, Any]:
+def verify_checkpoint(folder: Path) -> dict[str, Any]:
     """The manifest of a checkpoint whose files are all as they were written."""
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
@@ -256,22 +266,24 @@ def check(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def newest(out: Path) -> Path | None:
+def latest_checkpoint(out: Path) -> Path | None:
     """The newest finished checkpoint of a run, or none."""
-    found = [p for p in all_of(out) if (p / "manifest.json").exists()]
+    found = [p for p in list_checkpoints(out) if (p / "manifest.json").exists()]
     return found[-1] if found else None
 
 
-def all_of(out: Path) -> list[Path]:
+def list_checkpoints(out: Path) -> list[Path]:
     """A run's checkpoints, oldest first."""
-    return sorted(p for p in out.glob("step-*") if NAME.search(p.name)) if out.exists() else []
+    return (
+        sorted(p for p in out.glob("step-*") if STEP_FOLDER.search(p.name)) if out.exists() else []
+    )
 
 
 def prune(out: Path, policy: Checkpoints) -> None:
     """Delete all but the newest `keep` and the milestones."""
-    found = all_of(out)
+    found = list_checkpoints(out)
     for folder in found[: -policy.keep] if policy.keep else []:
-        match = NAME.search(folder.name)
+        match = STEP_FOLDER.search(folder.name)
         step = int(match[1]) if match else 0
         if not policy.milestone or step % policy.milestone:
             shutil.rmtree(folder)
@@ -279,17 +291,17 @@ def prune(out: Path, policy: Checkpoints) -> None:
 
 def rng_state() -> dict[str, str]:
     """This rank's torch generators, as text."""
-    state = {"cpu": _text(torch.get_rng_state())}
+    state = {"cpu": _rng_to_text(torch.get_rng_state())}
     if torch.cuda.is_available():
-        state["cuda"] = _text(torch.cuda.get_rng_state())
+        state["cuda"] = _rng_to_text(torch.cuda.get_rng_state())
     return state
 
 
 def set_rng_state(state: Mapping[str, str]) -> None:
     """Put back what `rng_state` gave."""
-    torch.set_rng_state(_bytes(state["cpu"]))
+    torch.set_rng_state(_rng_from_text(state["cpu"]))
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(_bytes(state["cuda"]))
+        torch.cuda.set_rng_state(_rng_from_text(state["cuda"]))
 
 
 def code_version() -> str:
@@ -300,15 +312,15 @@ def code_version() -> str:
         return "checkout"
 
 
-def _text(state: Tensor) -> str:
+def _rng_to_text(state: Tensor) -> str:
     return base64.b64encode(state.numpy().tobytes()).decode()
 
 
-def _bytes(text: str) -> Tensor:
+def _rng_from_text(text: str) -> Tensor:
     return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
 
 
-def _sync(path: Path) -> None:
+def _fsync(path: Path) -> None:
     """Have the system put a file or folder on disk now."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -317,11 +329,11 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _gathered(mine: Any) -> list[Any]:
+def _all_gather(mine: Any) -> list[Any]:
     """Every rank's, in order, on every rank."""
-    _, world = rank_and_world()
-    if world == 1:
+    _, world_size = rank_and_world_size()
+    if world_size == 1:
         return [mine]
-    theirs: list[Any] = [None] * world
+    theirs: list[Any] = [None] * world_size
     dist.all_gather_object(theirs, mine)
     return theirs

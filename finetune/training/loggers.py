@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from finetune.atomic import replacing
+from finetune.atomic import atomic_write
 from finetune.config import Recipe
 from finetune.errors import ConfigError
 from finetune.sampling.gif import write_gif
@@ -23,7 +23,7 @@ from finetune.sampling.gif import write_gif
 Values = Mapping[str, float]
 
 
-class Video(NamedTuple):
+class LoggedVideo(NamedTuple):
     """A sample: its file, and what the file shows."""
 
     file: Path
@@ -31,7 +31,7 @@ class Video(NamedTuple):
     fps: float
 
 
-Videos = Mapping[str, Video]
+Videos = Mapping[str, LoggedVideo]
 
 
 class Logger(Protocol):
@@ -52,7 +52,7 @@ class NoLogger:
         """Nothing."""
 
 
-def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+def read_metrics(file: Path) -> Iterator[dict[str, Any]]:
     """A run's lines, without those that were cut short; none if there is no file."""
     for line in file.read_text(errors="replace").splitlines() if file.exists() else ():
         with suppress(json.JSONDecodeError):
@@ -61,7 +61,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
                 yield found
 
 
-class JsonLines:
+class JsonLinesLogger:
     """One line a step, in `metrics.jsonl`; lines of steps that are run again are dropped first.
 
     So is a line that a kill or a full disk cut short.
@@ -70,8 +70,8 @@ class JsonLines:
     def __init__(self, out: Path, first: int) -> None:
         out.mkdir(parents=True, exist_ok=True)
         file = out / "metrics.jsonl"
-        kept = [json.dumps(line) for line in read_lines(file) if line["step"] <= first]
-        with replacing(file) as stream:
+        kept = [json.dumps(line) for line in read_metrics(file) if line["step"] <= first]
+        with atomic_write(file) as stream:
             stream.write("".join(f"{line}\n" for line in kept).encode())
         self._file = file.open("a")
 
@@ -84,7 +84,7 @@ class JsonLines:
         self._file.close()
 
 
-class TensorBoard:
+class TensorBoardLogger:
     """Event files under the run's folder. A video is an animated picture there: it knows no other.
 
     SummaryWriter's own `add_video` makes such a GIF too, but with a package of its own.
@@ -103,7 +103,7 @@ class TensorBoard:
         for name, video in (videos or {}).items():
             self._writer.file_writer.add_summary(self._animated(name, video), step)
 
-    def _animated(self, name: str, video: Video) -> Any:
+    def _animated(self, name: str, video: LoggedVideo) -> Any:
         encoded = BytesIO()
         write_gif(encoded, video.frames, video.fps)
         _, channels, height, width = video.frames.shape
@@ -119,7 +119,7 @@ class TensorBoard:
         self._writer.close()
 
 
-class WandbLike:
+class WandbLogger:
     """wandb, or trackio, which has the same verbs."""
 
     def __init__(self, module: Any, recipe: Recipe) -> None:
@@ -136,7 +136,7 @@ class WandbLike:
         self._module.finish()
 
 
-class Bar:
+class ProgressBarLogger:
     """A progress bar with the loss and the speed; only on a terminal."""
 
     def __init__(self, steps: int, first: int) -> None:
@@ -158,7 +158,7 @@ class Bar:
         self._progress.stop()
 
 
-class Several:
+class CompositeLogger:
     """Loggers as one."""
 
     def __init__(self, *loggers: Logger) -> None:
@@ -176,22 +176,26 @@ class Several:
 def open_logger(recipe: Recipe, first: int) -> Logger:
     """The recipe's loggers for a run that goes on after step `first`."""
     out = Path(recipe.out)
-    return Several(JsonLines(out, first), Bar(recipe.steps, first), _chosen(recipe, out))
+    return CompositeLogger(
+        JsonLinesLogger(out, first),
+        ProgressBarLogger(recipe.steps, first),
+        _configured_logger(recipe, out),
+    )
 
 
-def _chosen(recipe: Recipe, out: Path) -> Logger:
+def _configured_logger(recipe: Recipe, out: Path) -> Logger:
     """The logger that `log.to` names."""
     try:
         if recipe.log.to == "tensorboard":
-            return TensorBoard(out)
+            return TensorBoardLogger(out)
         if recipe.log.to == "wandb":
             import wandb
 
-            return WandbLike(wandb, recipe)
+            return WandbLogger(wandb, recipe)
         if recipe.log.to == "trackio":
             import trackio
 
-            return WandbLike(trackio, recipe)
+            return WandbLogger(trackio, recipe)
     except ImportError as error:
         raise ConfigError(
             f"log.to = {recipe.log.to!r}, but {error}: install it, or choose another logger"

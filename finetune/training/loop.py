@@ -7,13 +7,13 @@ from functools import partial
 import torch
 
 from finetune.config import Recipe
-from finetune.engines.distributed import choose_device, ranks, total
-from finetune.planning.plan import what_fits
+from finetune.engines.distributed import all_reduce_sum, choose_device, process_group
+from finetune.planning.plan import suggest_batch_sizes
 from finetune.tensors import to_device_async
-from finetune.training.noise import draw
-from finetune.training.run import Run, learning_rate, open_run
-from finetune.training.step_metrics import Tally
-from finetune.validation import Validate
+from finetune.training.noise import draw_noise
+from finetune.training.run import TrainingRun, learning_rate, open_run
+from finetune.training.step_metrics import MetricAccumulator
+from finetune.validation import Validator
 
 
 def train(
@@ -21,7 +21,7 @@ def train(
 ) -> dict[str, object]:
     """Train one stage to its last step, or until SIGTERM; gives the run's summary."""
     device = choose_device(recipe)
-    with ranks(recipe, device, remedy=partial(what_fits, recipe, device)):
+    with process_group(recipe, device, remedy=partial(suggest_batch_sizes, recipe, device)):
         return _run(recipe, device, resume=resume, new_data=new_data)
 
 
@@ -34,41 +34,45 @@ def _run(
         return run.summary()
 
 
-def loop(run: Run) -> None:
+def loop(run: TrainingRun) -> None:
     """Steps from where the run stands."""
-    recipe, engine, validate = run.recipe, run.engine, Validate(run)
-    if validate.owed():
+    recipe, engine, validate = run.recipe, run.engine, Validator(run)
+    if validate.is_pending():
         validate()
     for batch in run.batches():
         if run.step >= recipe.steps:
             break
-        run.clock.data()
-        run.leave_out(batch.skipped)
-        clips = float(total(torch.tensor([float(len(batch))]))[0])
-        tally = Tally()
+        run.timer.data()
+        run.warn_skipped(batch.skipped)
+        clips = float(all_reduce_sum(torch.tensor([float(len(batch))]))[0])
+        tally = MetricAccumulator()
 
-        for micro in run.encode.read(batch).micro():
-            seen = run.encode(micro)
-            drawn = draw(micro.seeds, seen.mean.shape[1:], recipe, run.device)
-            latents = seen.mean + seen.std * drawn.encoding
-            denoise = seen.denoiser(engine.module, drawn.drop)
+        for micro in run.batch_encoder.read(batch).micro_batches():
+            seen = run.batch_encoder(micro)
+            drawn = draw_noise(micro.seeds, seen.mean.shape[1:], recipe, run.device)
+            latents = seen.mean + seen.std * drawn.vae_noise
+            denoise = seen.denoiser(engine.module, drawn.drop_caption)
             losses = run.diffusion.losses(denoise, latents, drawn.t, drawn.noise, drawn.frame_mask)
             weights = to_device_async(torch.tensor(micro.weights), run.device)
-            engine.backward((losses.loss * weights).sum() * (engine.world / max(clips, 1)))
+            engine.backward((losses.loss * weights).sum() * (engine.world_size / max(clips, 1)))
             tally.add(losses, drawn.t, weights)
 
-        step = tally.shared(bad=len(batch.skipped), stop=run.stop)
+        step = tally.all_reduce(bad_samples=len(batch.skipped), stop_requested=run.stop_requested)
         lr = learning_rate(recipe.schedule, run.step)
-        norm, taken = engine.step(lr, partial(run.watch.allows, step.loss))
-        run.step, run.position, run.bad = run.step + 1, batch.order.position, run.bad + step.bad
-        run.report(step, lr, norm, taken=taken)
-        run.watch.record(step.loss, norm, taken=taken)
+        norm, taken = engine.step(lr, partial(run.spike_detector.allows, step.loss))
+        run.step, run.sampler_state, run.bad_samples = (
+            run.step + 1,
+            batch.spec.sampler_state,
+            run.bad_samples + step.bad_samples,
+        )
+        run.log_step(step, lr, norm, taken=taken)
+        run.spike_detector.record(step.loss, norm, taken=taken)
 
-        last = step.stop or run.step == recipe.steps
+        last = step.stop_requested or run.step == recipe.steps
         saved = last or run.step % recipe.checkpoints.every == 0
         if saved:
             run.save()
-        if validate.due(last=last) and not run.asked_to_stop():
+        if validate.is_due(last=last) and not run.any_rank_stop_requested():
             validate()
-        if last or (saved and run.asked_to_stop()):
+        if last or (saved and run.any_rank_stop_requested()):
             break

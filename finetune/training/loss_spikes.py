@@ -7,17 +7,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from finetune.config import Guard
+from finetune.config import LossSpikes
 from finetune.errors import TrainingStopped
 
-MEMORY = 0.98  # of the running means, a step
+RUNNING_MEAN_DECAY = 0.98  # of the running means, a step
 
 
 @dataclass
-class Watch:
+class SpikeDetector:
     """Running means of loss and gradient norm, and how many steps were skipped."""
 
-    settings: Guard
+    settings: LossSpikes
     steps: int = 0  # taken
     loss: float = 0.0
     norm: float = 0.0
@@ -36,7 +36,7 @@ class Watch:
     def record(self, loss: float, norm: float, *, taken: bool) -> None:
         """Learn from a step; raises TrainingStopped after too many skipped in a row."""
         if taken:
-            share = max(1 - MEMORY, 1 / (self.steps + 1))
+            share = max(1 - RUNNING_MEAN_DECAY, 1 / (self.steps + 1))
             self.loss += share * (loss - self.loss)
             self.norm += share * (norm - self.norm)
             self.steps += 1

@@ -12,7 +12,7 @@ def cosine_then_constant(step: int, *, start: float, peak: float, warmup: int) -
     """
     if warmup == 0:
         return peak
-    return _rise(start, peak, min(step + 1, warmup) / warmup)
+    return _cosine_between(start, peak, min(step + 1, warmup) / warmup)
 
 
 def one_cycle(
@@ -23,9 +23,9 @@ def one_cycle(
     The 32-frame recipe, both stages. `warmup` and `cooldown` are in steps; step 0 has `start`.
     """
     if step <= warmup:
-        return _rise(start, peak, step / warmup) if warmup else peak
+        return _cosine_between(start, peak, step / warmup) if warmup else peak
     done = min((step - warmup) / cooldown, 1.0) if cooldown else 1.0
-    return _rise(peak, final, done)
+    return _cosine_between(peak, final, done)
 
 
 def constant(_step: int, *, peak: float) -> float:
@@ -33,5 +33,5 @@ def constant(_step: int, *, peak: float) -> float:
     return peak
 
 
-def _rise(low: float, high: float, done: float) -> float:
+def _cosine_between(low: float, high: float, done: float) -> float:
     return low + (high - low) * (1 - cos(pi * done)) / 2

@@ -9,35 +9,37 @@ import torch
 from torch import Tensor
 
 from finetune.config import Recipe
-from finetune.objectives import RECIPE_PROBABILITIES, draw_frame_mask
-from finetune.objectives.iddpm import TRAINING_STEPS
+from finetune.objectives import MASK_PROBABILITIES, draw_frame_mask
+from finetune.objectives.iddpm import NUM_TIMESTEPS
 from finetune.tensors import to_device_async
 
 
-class Draws(NamedTuple):
+class SampleNoise(NamedTuple):
     """Of B samples of T frames."""
 
     t: Tensor  # [B] int64, 0..999
     noise: Tensor  # [B, 4, T, h, w]
-    encoding: Tensor  # [B, 4, T, h, w], the noise of the VAE's own distribution
+    vae_noise: Tensor  # [B, 4, T, h, w], the noise of the VAE's own distribution
     frame_mask: Tensor | None  # [B, T] bool, True = to denoise; none where all are
-    drop: Tensor  # [B] bool, captions to replace by the null text
+    drop_caption: Tensor  # [B] bool, captions to replace by the null text
 
 
-def draw(seeds: Sequence[int], shape: Sequence[int], recipe: Recipe, device: torch.device) -> Draws:
+def draw_noise(
+    seeds: Sequence[int], shape: Sequence[int], recipe: Recipe, device: torch.device
+) -> SampleNoise:
     """Draws for samples of one shape (4, T, h, w)."""
-    few = torch.Generator()  # small draws on the CPU, large ones where they are used
-    many = torch.Generator(device)
+    cpu_generator = torch.Generator()  # small draws on the CPU, large ones where they are used
+    device_generator = torch.Generator(device)
     times, masks, drops, noises = [], [], [], []
     for seed in seeds:
-        few.manual_seed(seed)
-        many.manual_seed(seed ^ 0x5EED)
-        times.append(torch.randint(TRAINING_STEPS, (), generator=few))
-        drops.append(torch.rand((), generator=few) < recipe.caption_dropout)
-        masks.append(draw_frame_mask(shape[1], RECIPE_PROBABILITIES, few))
-        noises.append(torch.randn(2, *shape, generator=many, device=device))
+        cpu_generator.manual_seed(seed)
+        device_generator.manual_seed(seed ^ 0x5EED)
+        times.append(torch.randint(NUM_TIMESTEPS, (), generator=cpu_generator))
+        drops.append(torch.rand((), generator=cpu_generator) < recipe.caption_dropout)
+        masks.append(draw_frame_mask(shape[1], MASK_PROBABILITIES, cpu_generator))
+        noises.append(torch.randn(2, *shape, generator=device_generator, device=device))
     noise, mask = torch.stack(noises), torch.stack(masks)
-    return Draws(
+    return SampleNoise(
         to_device_async(torch.stack(times), device),
         noise[:, 0],
         noise[:, 1],

@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 
 import torch.distributed as dist
 
-from finetune.engines.distributed import rank_and_world
+from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import CheckpointError, ConfigError
-from finetune.training.checkpoint import all_of, check, newest
+from finetune.training.checkpoint import latest_checkpoint, list_checkpoints, verify_checkpoint
 
 log = logging.getLogger(__name__)
 
-LOCK = ".lock"
+LOCK_FILE = ".lock"
 
 
-class Start(NamedTuple):
+class ResumePoint(NamedTuple):
     """A checkpoint that is as it was written."""
 
     folder: Path
@@ -31,16 +31,16 @@ class Start(NamedTuple):
 
 
 @contextmanager
-def owned(out: Path) -> Iterator[None]:
+def lock_run_folder(out: Path) -> Iterator[None]:
     """The folder is this run's alone, as long as its rank 0 lives; half a checkpoint is swept.
 
     Raises ConfigError if another run has it.
     """
-    if rank_and_world()[0] > 0:
+    if rank_and_world_size()[0] > 0:
         yield
         return
     out.mkdir(parents=True, exist_ok=True)
-    with (out / LOCK).open("a+") as file:
+    with (out / LOCK_FILE).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -58,38 +58,38 @@ def owned(out: Path) -> Iterator[None]:
         yield
 
 
-def start_of(out: Path, resume: str | None) -> Start | None:
+def find_resume_point(out: Path, resume: str | None) -> ResumePoint | None:
     """Where to go on, the same on every rank: rank 0 looks, since looking reads every file.
 
     resume: "auto" (the newest good checkpoint of `out`, if there is one), a folder, or none.
     """
-    rank, world = rank_and_world()
-    found = [_look(out, resume) if rank == 0 else None]
-    if world > 1:
+    rank, world_size = rank_and_world_size()
+    found = [_resolve_resume(out, resume) if rank == 0 else None]
+    if world_size > 1:
         dist.broadcast_object_list(found)
     return found[0]
 
 
-def _look(out: Path, resume: str | None) -> Start | None:
+def _resolve_resume(out: Path, resume: str | None) -> ResumePoint | None:
     if resume == "auto":
-        return _newest_good(out)
+        return _latest_intact(out)
     if resume:
         folder = Path(resume)
-        _refuse_newer(folder, out)
-        return Start(folder, check(folder))
-    if there := newest(out):
+        _refuse_older_than_latest(folder, out)
+        return ResumePoint(folder, verify_checkpoint(folder))
+    if there := latest_checkpoint(out):
         raise ConfigError(
             f"{out} already holds {there}: go on with --resume auto, or name another out"
         )
     return None
 
 
-def _newest_good(out: Path) -> Start | None:
+def _latest_intact(out: Path) -> ResumePoint | None:
     """Damaged checkpoints after it are set aside; if no other is left, the newest one's error."""
     damaged: dict[Path, CheckpointError] = {}
-    for folder in reversed(all_of(out)):
+    for folder in reversed(list_checkpoints(out)):
         try:
-            good = Start(folder, check(folder))
+            good = ResumePoint(folder, verify_checkpoint(folder))
         except CheckpointError as error:
             damaged[folder] = error
             continue
@@ -104,11 +104,11 @@ def _newest_good(out: Path) -> Start | None:
     return None
 
 
-def _refuse_newer(folder: Path, out: Path) -> None:
+def _refuse_older_than_latest(folder: Path, out: Path) -> None:
     """Raise ConfigError if the run has been further: old and new steps would mix in its folder."""
     if folder.resolve().parent != out.resolve():
         return
-    newer = [p.name for p in all_of(out) if p.name > folder.name]
+    newer = [p.name for p in list_checkpoints(out) if p.name > folder.name]
     if newer:
         raise ConfigError(
             f"{out} holds later checkpoints than {folder.name} ({', '.join(newer)}): delete them, "

@@ -9,35 +9,35 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from finetune.engines.distributed import total
+from finetune.engines.distributed import all_reduce_sum
 from finetune.objectives import Losses
-from finetune.objectives.iddpm import TRAINING_STEPS
+from finetune.objectives.iddpm import NUM_TIMESTEPS
 
 QUARTILES = 4
 
 
 @dataclass(frozen=True)
-class Seen:
+class StepMetrics:
     """Of one step, over all ranks."""
 
     clips: int
     loss: float
     mse: float
     vb: float
-    by_quartile: tuple[float, ...]  # of the timestep; NaN where none fell
-    bad: int
-    stop: bool  # some rank was asked to stop
+    loss_by_quartile: tuple[float, ...]  # of the timestep; NaN where none fell
+    bad_samples: int
+    stop_requested: bool  # some rank was asked to stop
 
     def values(self) -> dict[str, float]:
         quartiles = {
             f"loss/t{number + 1}": loss
-            for number, loss in enumerate(self.by_quartile)
+            for number, loss in enumerate(self.loss_by_quartile)
             if not math.isnan(loss)
         }
         return {"loss": self.loss, "mse": self.mse, "vb": self.vb, **quartiles}
 
 
-class Tally:
+class MetricAccumulator:
     """Adds up on the device; one exchange at the step's end."""
 
     def __init__(self) -> None:
@@ -49,30 +49,32 @@ class Tally:
         loss = torch.where(weights > 0, losses.loss.detach(), 0)
         part[0], part[1] = weights.sum(), (loss * weights).sum()
         part[2], part[3] = (losses.mse.detach() * weights).sum(), (losses.vb * weights).sum()
-        quartile = 4 + t * QUARTILES // TRAINING_STEPS
+        quartile = 4 + t * QUARTILES // NUM_TIMESTEPS
         part.index_add_(0, quartile, loss.double() * weights)
         part.index_add_(0, quartile + QUARTILES, weights.double())
         self._parts.append(part)
 
-    def shared(self, *, bad: int, stop: bool) -> Seen:
+    def all_reduce(self, *, bad_samples: int, stop_requested: bool) -> StepMetrics:
         """The step's figures over all ranks."""
         mine = torch.stack(self._parts).sum(0).cpu()
-        sums = total(torch.cat([mine, torch.tensor([bad, stop], dtype=torch.float64)])).tolist()
+        sums = all_reduce_sum(
+            torch.cat([mine, torch.tensor([bad_samples, stop_requested], dtype=torch.float64)])
+        ).tolist()
         clips = max(sums[0], 1)
         counts = sums[4 + QUARTILES : 4 + 2 * QUARTILES]
         quartiles = zip(sums[4 : 4 + QUARTILES], counts, strict=True)
-        return Seen(
+        return StepMetrics(
             clips=int(sums[0]),
             loss=sums[1] / clips if sums[0] else float("nan"),
             mse=sums[2] / clips,
             vb=sums[3] / clips,
-            by_quartile=tuple(s / n if n else float("nan") for s, n in quartiles),
-            bad=int(sums[-2]),
-            stop=sums[-1] > 0,
+            loss_by_quartile=tuple(s / n if n else float("nan") for s, n in quartiles),
+            bad_samples=int(sums[-2]),
+            stop_requested=sums[-1] > 0,
         )
 
 
-class Clock:
+class StepTimer:
     """Wall time of steps, and the part of it spent waiting for data."""
 
     def __init__(self, hours: float = 0.0) -> None:
@@ -83,12 +85,12 @@ class Clock:
         """The step's data is here."""
         self._arrived = time.perf_counter()
 
-    def step(self, clips: int, world: int) -> dict[str, float]:
+    def step(self, clips: int, world_size: int) -> dict[str, float]:
         """The step is over: its figures."""
         now = time.perf_counter()
         seconds, waited = now - self._last, self._arrived - self._last
         self._last = now
-        self.hours += world * seconds / 3600
+        self.hours += world_size * seconds / 3600
         return {
             "step_s": seconds,
             "clips_s": clips / seconds,

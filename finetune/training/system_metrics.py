@@ -25,7 +25,7 @@ class NoMonitor:
         return {}
 
 
-class Host:
+class HostMonitor:
     """CPU share, memory, disk and network traffic, by psutil."""
 
     def __init__(self, psutil: Any) -> None:
@@ -50,7 +50,7 @@ class Host:
         return (time.monotonic(), *moved, *sent)
 
 
-class Gpu:
+class GpuMonitor:
     """Utilisation, memory and power of one GPU, by NVML; what a GPU does not tell is left out."""
 
     def __init__(self, pynvml: Any, uuid: str) -> None:
@@ -70,7 +70,7 @@ class Gpu:
         return read
 
 
-class Both:
+class CompositeMonitor:
     """Several monitors as one."""
 
     def __init__(self, *monitors: Monitor) -> None:
@@ -80,20 +80,20 @@ class Both:
         return {name: value for m in self._monitors for name, value in m.read().items()}
 
 
-def monitor_for(device: torch.device) -> Monitor:
+def make_monitor(device: torch.device) -> Monitor:
     """What can be read of this device and its host."""
-    return Both(_host(), _gpu(device))
+    return CompositeMonitor(_host_monitor(), _gpu_monitor(device))
 
 
-def _host() -> Monitor:
+def _host_monitor() -> Monitor:
     try:
         import psutil  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         return NoMonitor()
-    return Host(psutil)
+    return HostMonitor(psutil)
 
 
-def _gpu(device: torch.device) -> Monitor:
+def _gpu_monitor(device: torch.device) -> Monitor:
     if device.type != "cuda":
         return NoMonitor()
     try:
@@ -103,6 +103,6 @@ def _gpu(device: torch.device) -> Monitor:
     try:
         pynvml.nvmlInit()
         # not by number: NVML counts GPUs that CUDA_VISIBLE_DEVICES hides
-        return Gpu(pynvml, str(torch.cuda.get_device_properties(device).uuid))
+        return GpuMonitor(pynvml, str(torch.cuda.get_device_properties(device).uuid))
     except pynvml.NVMLError:
         return NoMonitor()

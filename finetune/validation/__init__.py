@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from finetune.validation.validator import (
-    Validate,
+    Validator,
 )
 
-__all__ = [
-    "Validate",
-]
+__all__ = ["Validator"]

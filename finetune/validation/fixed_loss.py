@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from finetune.data.cache_layout import index_folder
-from finetune.data.loader import Batch, Loading, batches
-from finetune.data.sampler import Position, Sampler
-from finetune.engines.distributed import total
-from finetune.training.batch_encoder import Clips
-from finetune.training.noise import draw
+from finetune.data.loader import Batch, SampleLoader, batches
+from finetune.data.sampler import Sampler, SamplerState
+from finetune.engines.distributed import all_reduce_sum
+from finetune.training.batch_encoder import ModelInputs
+from finetune.training.noise import draw_noise
 
 if TYPE_CHECKING:
-    from finetune.training.run import Run
+    from finetune.training.run import TrainingRun
 
 TIMESTEPS = (100, 300, 500, 700, 900)
 
@@ -28,12 +28,14 @@ class FixedLoss:
     are training clips: this shows learning, not generalising.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         self.run, settings = run, run.recipe.validation
-        sampler = Sampler(run.index, run.recipe, run.table.usable, settings.seed)
-        load = Loading(index_folder(run.recipe), run.recipe, run.index)
+        sampler = Sampler(run.index, run.recipe, run.coverage.usable, settings.seed)
+        load = SampleLoader(index_folder(run.recipe), run.recipe, run.index)
         engine = run.engine
-        stream = batches(load, sampler, Position(), rank=engine.rank, world=engine.world, workers=0)
+        stream = batches(
+            load, sampler, SamplerState(), rank=engine.rank, world_size=engine.world_size, workers=0
+        )
         self._batches: list[Batch] = list(islice(stream, settings.loss_batches))
 
     @torch.no_grad()
@@ -41,15 +43,15 @@ class FixedLoss:
         """The mean over clips and timesteps of all ranks; every rank must call."""
         found = torch.zeros(2, dtype=torch.float64)
         for batch in self._batches:
-            for micro in batch.micro():
+            for micro in batch.micro_batches():
                 found += self._of(micro).cpu()
-        loss, clips = total(found).tolist()
+        loss, clips = all_reduce_sum(found).tolist()
         return float(loss / max(clips, 1))
 
     def _of(self, micro: Batch) -> Tensor:
         """Weighted sum of the losses, and the weights."""
-        run, seen = self.run, self.run.encode(micro)
-        noise = draw(micro.seeds, seen.mean.shape[1:], run.recipe, run.device).noise
+        run, seen = self.run, self.run.batch_encoder(micro)
+        noise = draw_noise(micro.seeds, seen.mean.shape[1:], run.recipe, run.device).noise
         denoise = seen.denoiser(
             run.engine.module, torch.zeros(len(noise), dtype=torch.bool, device=run.device)
         )
@@ -61,9 +63,11 @@ class FixedLoss:
             summed += torch.stack([(losses.loss * weights).sum(), weights.sum()]).double()
         return summed
 
-    def videos(self) -> list[Tensor]:
+    def latents(self) -> list[Tensor]:
         """Latents [T, 4, h, w] of the batches' clips of more than one frame."""
-        encoded: list[Clips] = [self.run.encode(m) for b in self._batches for m in b.micro()]
+        encoded: list[ModelInputs] = [
+            self.run.batch_encoder(m) for b in self._batches for m in b.micro_batches()
+        ]
         return [
             latent.transpose(0, 1)
             for clips in encoded

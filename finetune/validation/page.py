@@ -10,20 +10,20 @@ from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
 
-from finetune.atomic import replacing
+from finetune.atomic import atomic_write
 from finetune.config import Recipe
-from finetune.sampling.measures import NAMES
-from finetune.training.loggers import read_lines
-from finetune.validation.svg import curve, overlaid
+from finetune.sampling.measures import METRIC_TITLES
+from finetune.training.loggers import read_metrics
+from finetune.validation.svg import line_chart, overlaid_histograms
 
-ABOUT, TRAINING, PAGE = "about.json", "training.json", "index.html"
-MOST = 8  # checkpoints on the page: the first and the newest
-KINDS = 4  # of batches, named one by one
-WITHIN = {"frozen": (0.0, 1.0)}  # the ends of a chart's axis, where not those of the values
+VALIDATION_FILE, TRAINING_METRICS_FILE, PAGE_FILE = "about.json", "training.json", "index.html"
+MAX_CHECKPOINTS = 8  # checkpoints on the page: the first and the newest
+MAX_BUCKETS_LISTED = 4  # of batches, named one by one
+AXIS_LIMITS = {"frozen": (0.0, 1.0)}  # the ends of a chart's axis, where not those of the values
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class ValidationResult:
     """What one validation left behind."""
 
     folder: Path
@@ -53,32 +53,32 @@ class Checkpoint:
 
 def write_page(out: Path, recipe: Recipe, *, until: float = inf) -> Path:
     """Write `samples/index.html` of a run from what its validations left; gives it."""
-    page = out / "samples" / PAGE
-    with replacing(page) as stream:
-        stream.write(render(out, recipe, until=until).encode())
+    page = out / "samples" / PAGE_FILE
+    with atomic_write(page) as stream:
+        stream.write(render_page(out, recipe, until=until).encode())
     return page
 
 
-def checkpoints(out: Path, *, until: float = inf) -> list[Checkpoint]:
+def validation_results(out: Path, *, until: float = inf) -> list[ValidationResult]:
     """The validations of a run up to a step, oldest first."""
-    files = sorted((out / "samples").glob(f"step-*/{ABOUT}"))
-    found = [Checkpoint(file.parent, json.loads(file.read_text())) for file in files]
+    files = sorted((out / "samples").glob(f"step-*/{VALIDATION_FILE}"))
+    found = [ValidationResult(file.parent, json.loads(file.read_text())) for file in files]
     return [c for c in found if c.about["step"] <= until]
 
 
-def render(out: Path, recipe: Recipe, *, until: float = inf) -> str:
+def render_page(out: Path, recipe: Recipe, *, until: float = inf) -> str:
     """The page as text, of what was seen up to a step."""
     from jinja2 import Environment, PackageLoader
 
-    every = checkpoints(out, until=until)
-    rows = every[:1] + every[1:][-(MOST - 1) :]
+    every = validation_results(out, until=until)
+    rows = every[:1] + every[1:][-(MAX_CHECKPOINTS - 1) :]
     template = Environment(
         loader=PackageLoader("finetune.validation", "templates"), autoescape=True
     ).get_template("validation.html.jinja")
     return template.render(
         name="/".join(out.parts[-2:]),
         recipe=json.dumps(recipe.as_dict(), indent=2),
-        facts=facts(recipe),
+        facts=recipe_summary(recipe),
         init=recipe.init,
         averaged=bool(recipe.optimizer.ema),
         rows=rows,
@@ -90,11 +90,13 @@ def render(out: Path, recipe: Recipe, *, until: float = inf) -> str:
     )
 
 
-def facts(recipe: Recipe) -> dict[str, str]:
+def recipe_summary(recipe: Recipe) -> dict[str, str]:
     """What a reader asks of a recipe first."""
     asked, schedule, average = recipe.validation, recipe.schedule, recipe.optimizer.ema
     batches = [f"{b.batch} x {_frames(b.frames)} at {b.resolution}" for b in recipe.buckets]
-    batches[KINDS:] = [f"{len(batches[KINDS:])} kinds more"] if batches[KINDS:] else []
+    batches[MAX_BUCKETS_LISTED:] = (
+        [f"{len(batches[MAX_BUCKETS_LISTED:])} kinds more"] if batches[MAX_BUCKETS_LISTED:] else []
+    )
     return {
         "Data": recipe.dataset,
         "Starts from": "random weights" if recipe.init == "random" else recipe.init,
@@ -111,19 +113,21 @@ def _frames(count: int) -> str:
     return f"{count} frames" if count > 1 else "one frame"
 
 
-def _curves(out: Path, every: Sequence[Checkpoint], until: float) -> list[str]:
+def _curves(out: Path, every: Sequence[ValidationResult], until: float) -> list[str]:
     """The validation loss, and the training loss beside it."""
     trained = _training_loss(out / "metrics.jsonl", until=until)
     validated = _finite((float(c.about["step"]), c.loss) for c in every)
     return [
-        curve("validation loss", validated, note="fixed clips, noise and timesteps", dots=True),
-        curve("training loss", trained, note="clips, noise and timesteps of each step"),
+        line_chart(
+            "validation loss", validated, note="fixed clips, noise and timesteps", markers=True
+        ),
+        line_chart("training loss", trained, note="clips, noise and timesteps of each step"),
     ]
 
 
 def _training_loss(file: Path, *, until: float = inf) -> list[tuple[float, float]]:
     """(step, loss) of every step up to one."""
-    points = _finite((float(line["step"]), line.get("loss", nan)) for line in read_lines(file))
+    points = _finite((float(line["step"]), line.get("loss", nan)) for line in read_metrics(file))
     return [(step, loss) for step, loss in points if step <= until]
 
 
@@ -132,11 +136,13 @@ def _finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(step, float(loss)) for step, loss in points if isfinite(loss)]
 
 
-def _charts(out: Path, newest: Checkpoint) -> list[str]:
+def _charts(out: Path, newest: ValidationResult) -> list[str]:
     """Each number of the newest samples over that of training clips."""
-    clips = json.loads((out / "samples" / TRAINING).read_text())
+    clips = json.loads((out / "samples" / TRAINING_METRICS_FILE).read_text())
     ours = [sample["measures"] for sample in newest.about["samples"] if not sample["sweep"]]
     return [
-        overlaid(title, [c[name] for c in clips], [s[name] for s in ours], WITHIN.get(name))
-        for name, title in NAMES.items()
+        overlaid_histograms(
+            title, [c[name] for c in clips], [s[name] for s in ours], AXIS_LIMITS.get(name)
+        )
+        for name, title in METRIC_TITLES.items()
     ]

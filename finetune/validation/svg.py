@@ -8,31 +8,31 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 320, 100
-EDGE, FOOT = 4, 20  # around; below, where the ends of the axis are written
+MARGIN, AXIS_HEIGHT = 4, 20  # around; below, where the ends of the axis are written
 BINS = 12
-SIDES = ("clips", "samples")  # what lies behind, and what before
+SERIES_NAMES = ("clips", "samples")  # what lies behind, and what before
 Points = Sequence[tuple[float, float]]
 
 
-def curve(title: str, points: Points, *, note: str, dots: bool = False) -> str:
+def line_chart(title: str, points: Points, *, note: str, markers: bool = False) -> str:
     """A line through (x, y) points, its ends written below it."""
     if not points:
         return ""
     xs, ys = (np.array(values, dtype=float) for values in zip(*points, strict=True))
-    across = _scaled(xs, EDGE, WIDTH - EDGE)
-    up = _scaled(ys, HEIGHT - FOOT, EDGE)
+    across = _rescale(xs, MARGIN, WIDTH - MARGIN)
+    up = _rescale(ys, HEIGHT - AXIS_HEIGHT, MARGIN)
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
     marks = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in zip(across, up, strict=True)]
-    inner = f'<polyline points="{path}"/>' + ("".join(marks) if dots else "")
+    inner = f'<polyline points="{path}"/>' + ("".join(marks) if markers else "")
     first, last = (f"step {x:g}: {y:.4g}" for x, y in (points[0], points[-1]))
-    return _framed(title, inner, first, last if len(points) > 1 else "", note)
+    return _figure(title, inner, first, last if len(points) > 1 else "", note)
 
 
-def overlaid(
+def overlaid_histograms(
     title: str,
     back: Sequence[float],
     front: Sequence[float],
-    within: tuple[float, float] | None = None,
+    axis_limits: tuple[float, float] | None = None,
 ) -> str:
     """Two distributions over one axis, each as shares: back filled, front as an outline.
 
@@ -41,40 +41,42 @@ def overlaid(
     everything = [*back, *front]
     if not everything:
         return ""
-    low, high = within or (min(everything), max(everything))
+    low, high = axis_limits or (min(everything), max(everything))
     if high <= low:
         low, high = low - abs(low) / 2 - 1e-6, high + abs(high) / 2 + 1e-6
     inner = _bars(back, low, high, "back") + _bars(front, low, high, "front")
-    means = [f"{who} {np.mean(v):.3g}" for who, v in zip(SIDES, (back, front), strict=True) if v]
-    return _framed(title, inner, f"{low:.3g}", f"{high:.3g}", "; ".join(means))
+    means = [
+        f"{who} {np.mean(v):.3g}" for who, v in zip(SERIES_NAMES, (back, front), strict=True) if v
+    ]
+    return _figure(title, inner, f"{low:.3g}", f"{high:.3g}", "; ".join(means))
 
 
 def _bars(values: Sequence[float], low: float, high: float, kind: str) -> str:
     counts, _ = np.histogram(values, bins=BINS, range=(low, high))
     shares = counts / max(1, counts.max())
-    wide = (WIDTH - 2 * EDGE) / BINS
+    wide = (WIDTH - 2 * MARGIN) / BINS
     return "".join(
-        f'<rect class="{kind}" x="{EDGE + n * wide:.1f}" width="{wide:.1f}" '
-        f'y="{HEIGHT - FOOT - share * (HEIGHT - EDGE - FOOT):.1f}" '
-        f'height="{share * (HEIGHT - EDGE - FOOT):.1f}"/>'
+        f'<rect class="{kind}" x="{MARGIN + n * wide:.1f}" width="{wide:.1f}" '
+        f'y="{HEIGHT - AXIS_HEIGHT - share * (HEIGHT - MARGIN - AXIS_HEIGHT):.1f}" '
+        f'height="{share * (HEIGHT - MARGIN - AXIS_HEIGHT):.1f}"/>'
         for n, share in enumerate(shares)
         if share
     )
 
 
-def _scaled(values: np.ndarray, start: float, end: float) -> np.ndarray:
+def _rescale(values: np.ndarray, start: float, end: float) -> np.ndarray:
     span = float(values.max() - values.min()) or 1.0
     scaled: np.ndarray = start + (values - values.min()) / span * (end - start)
     return scaled
 
 
-def _framed(title: str, inner: str, left: str, right: str, note: str) -> str:
-    base = HEIGHT - FOOT
+def _figure(title: str, inner: str, left: str, right: str, note: str) -> str:
+    base = HEIGHT - AXIS_HEIGHT
     return (
         f"<figure><figcaption>{escape(title)}<small>{escape(note)}</small></figcaption>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{escape(title)}</title>'
-        f'<line x1="{EDGE}" x2="{WIDTH - EDGE}" y1="{base}" y2="{base}"/>{inner}'
-        f'<text x="{EDGE}" y="{HEIGHT - 6}">{escape(left)}</text>'
-        f'<text x="{WIDTH - EDGE}" y="{HEIGHT - 6}" text-anchor="end">{escape(right)}</text>'
+        f'<line x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{base}" y2="{base}"/>{inner}'
+        f'<text x="{MARGIN}" y="{HEIGHT - 6}">{escape(left)}</text>'
+        f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 6}" text-anchor="end">{escape(right)}</text>'
         "</svg></figure>"
     )

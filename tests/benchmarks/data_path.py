@@ -19,8 +19,8 @@ import numpy as np
 import typer
 
 from finetune.config import Bucket, Recipe
-from finetune.data.index import CLIP, Index
-from finetune.data.sampler import Position, Sampler
+from finetune.data.index import CLIP_DTYPE, Index
+from finetune.data.sampler import Sampler, SamplerState
 
 CAPTION = b"A small figure in a red jacket walks along a street of brick houses and waves."
 RECIPE = Recipe(
@@ -38,7 +38,7 @@ RECIPE = Recipe(
 def made_up(folder: Path, clips: int) -> Index:
     """An index on disk of clips of 80 to 300 frames, in three shapes."""
     random = np.random.default_rng(0)
-    rows = np.zeros(clips, dtype=CLIP)
+    rows = np.zeros(clips, dtype=CLIP_DTYPE)
     rows["sha256"] = random.integers(0, 256, (clips, 32))
     rows["frames"] = random.integers(80, 300, clips)
     rows["height"], rows["fps_num"], rows["fps_den"] = 720, 24, 1
@@ -58,11 +58,11 @@ def measured(clips: int, steps: int) -> tuple[float, float, float]:
         sampler = Sampler(index, RECIPE, np.ones(clips, dtype=bool), seed=0)
         began = time.perf_counter() - started
         taken = []
-        orders = sampler.orders(Position())
+        batch_specs = sampler.batch_specs(SamplerState())
         for _ in range(steps):
             started = time.perf_counter()
-            (order,) = islice(orders, 1)
-            for clip in order.clips:
+            (spec,) = islice(batch_specs, 1)
+            for clip in spec.clips:
                 index.row(clip)
             taken.append(time.perf_counter() - started)
         return began, float(np.median(taken)) * 1e6, float(np.mean(taken)) * 1e6

@@ -54,7 +54,7 @@ def longer(film: Path, times: int, path: Path) -> Path:
 
 def scan_all(films: list[Path]) -> dict[str, float]:
     """Scan films one after another in this process: seconds, frames, and MB over the imports."""
-    from brickfilm.engine.stage import Want
+    from brickfilm.engine.stage import WorkItem
     from brickfilm.records import Clip
     from brickfilm.stages import SceneSplitter
     from tests.benchmarks.shots import video_of
@@ -66,12 +66,12 @@ def scan_all(films: list[Path]) -> dict[str, float]:
     began, used = time.perf_counter(), cpu_seconds()
     frames = 0
     parts = frozenset(part.digest for part in splitter.parts())
-    with splitter.open(films[0].parent) as ask:
+    with splitter.open(films[0].parent) as compute:
         for film in films:
             video = video_of(film)
-            (landed,) = splitter.perform(ask, [Want(video, parts)])
-            assert isinstance(landed, dict), landed
-            clips = [r for r in splitter.resolve(video, landed) if isinstance(r, Clip)]
+            (results,) = splitter.run_batch(compute, [WorkItem(video, parts)])
+            assert isinstance(results, dict), results
+            clips = [r for r in splitter.apply_parts(video, results) if isinstance(r, Clip)]
             frames += clips[0].video.frames or 0
     return {
         "seconds": time.perf_counter() - began,

@@ -6,10 +6,10 @@ import statistics
 
 import torch
 
-from finetune.kernels import ops_for
+from finetune.kernels import select_ops
 from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.vae import VAE
-from finetune.objectives import Diffusion, guided, sample
+from finetune.objectives import Diffusion, ancestral_sample, classifier_free_guidance
 from tests.benchmarks import synthetic
 from tests.benchmarks.cost import seconds
 from tests.benchmarks.training import open_every_branch
@@ -22,8 +22,8 @@ def sampling() -> dict[str, float]:
     """Seconds of one guided video of 32 frames at 360x640, decoded; after a short one."""
     with CUDA:
         model = open_every_branch(STDiT2()).bfloat16().eval()
-    model.use(ops_for(CUDA)).compile_blocks()
-    vae = synthetic.large_vae(CUDA).accelerate()
+    model.set_ops(select_ops(CUDA)).compile_blocks()
+    vae = synthetic.large_vae(CUDA).compile_network()
     process = Diffusion.linear().to(CUDA)
     _video(model, vae, process.respaced(2))
     torch.cuda.reset_peak_memory_stats()
@@ -45,19 +45,19 @@ def _video(model: STDiT2, vae: VAE, process: Diffusion) -> torch.Tensor:
     text = torch.randn(1, 1, 200, model.config.caption_channels, device=CUDA)
     mask = torch.arange(200, device=CUDA)[None] < 120
     null = model.y_embedder.y_embedding
-    denoise = guided(model, text, null, mask, scale=GUIDANCE, **scalars)
-    latent = sample(process, denoise, torch.randn(1, 4, FRAMES, *size, device=CUDA))
+    denoise = classifier_free_guidance(model, text, null, mask, scale=GUIDANCE, **scalars)
+    latent = ancestral_sample(process, denoise, torch.randn(1, 4, FRAMES, *size, device=CUDA))
     return vae.decode(latent[0].transpose(0, 1).clamp(-3, 3))
 
 
 def vae() -> dict[str, float]:
     """Seconds to encode 32 frames of 360x640, the median of twenty."""
     frames = torch.rand(FRAMES, 3, synthetic.HEIGHT, synthetic.WIDTH, device=CUDA) * 2 - 1
-    encoder = synthetic.large_vae(CUDA).accelerate()
+    encoder = synthetic.large_vae(CUDA).compile_network()
     for _ in range(3):
-        encoder.encode_moments(frames)
+        encoder.encode_distribution(frames)
     torch.cuda.reset_peak_memory_stats()
-    spent = seconds(lambda: encoder.encode_moments(frames), 20)
+    spent = seconds(lambda: encoder.encode_distribution(frames), 20)
     return {
         "seconds": statistics.median(spent),
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30,

@@ -57,13 +57,13 @@ def operations() -> dict[str, tuple[Callable[..., object], Callable[..., object]
             [x, branch, *tables[:3]],
         ),
         "space_attention": (
-            reference.space_attention,
-            space.space_attention,
+            reference.spatial_attention,
+            space.spatial_attention,
             [random(T, S, 3, H, D), *weights],
         ),
         "time_attention": (
-            lambda *inputs: reference.time_attention(*inputs, rotation),
-            lambda *inputs: time.time_attention(*inputs, rotation),
+            lambda *inputs: reference.temporal_attention(*inputs, rotation),
+            lambda *inputs: time.temporal_attention(*inputs, rotation),
             [random(1, T, S, 3, H, D), *weights],
         ),
         "text_attention": (
@@ -102,7 +102,7 @@ def network(frames: int = T) -> tuple[STDiT2, dict[str, Tensor]]:
             "y": torch.randn(1, 1, 200, 4096),
             "mask": (torch.arange(200) < 120)[None],
         }
-    return model.use(kernels.ops_for("cuda")).compile_blocks(), given
+    return model.set_ops(kernels.ops_for("cuda")).compile_blocks(), given
 
 
 def kind_of(name: str) -> str:

@@ -17,17 +17,17 @@ import typer
 from brickfilm.engine.executors import LocalExecutor
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.pipeline import Pipeline
-from brickfilm.engine.run import Run
+from brickfilm.engine.run import PipelineRun
 from tests.kit.toy_stages import Cut, Names, Say
 
 
-def one_pass(work: Path, source: Names, *stages: object) -> tuple[float, Run]:
+def one_pass(work: Path, source: Names, *stages: object) -> tuple[float, PipelineRun]:
     """Seconds of a pass, and the pass."""
     executor = LocalExecutor()
     with Ledger(work) as ledger:
-        run = Run(Pipeline.of(source, stages), ledger, executor)
+        run = PipelineRun(Pipeline.from_stages(source, stages), ledger, executor)
         started = time.perf_counter()
-        run.go(source.items())
+        run.execute(source.items())
         seconds = time.perf_counter() - started
     executor.close()
     return seconds, run
@@ -39,7 +39,7 @@ def lookups(work: Path) -> float:
         rows = list(ledger._db.execute("SELECT part, key FROM answers"))
         started = time.perf_counter()
         for part, key in rows:
-            ledger.recall(part, key)
+            ledger.get(part, key)
         return time.perf_counter() - started
 
 

@@ -70,8 +70,8 @@ def video_of(path: Path) -> Video:
     """A film as the pipeline sees it."""
     stage = Probe()
     item = Listing(source_id=path.name, path=path)
-    with stage.open(path.parent) as ask:
-        (video,) = stage.apply(item, ask(item))
+    with stage.open(path.parent) as compute:
+        (video,) = stage.apply(item, compute(item))
     return video
 
 

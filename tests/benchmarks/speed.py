@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from brickfilm.detectors import HoldAware
-from brickfilm.engine.sinks import SpanPass
-from brickfilm.engine.stage import Stage, Want
+from brickfilm.engine.sinks import FusedSinks
+from brickfilm.engine.stage import Stage, WorkItem
 from brickfilm.measures import Cadence
 from brickfilm.media import opened
 from brickfilm.records import Clip, Video
@@ -75,7 +75,7 @@ def scan_and_stills(film: Path, work: Path) -> int:
 def whole(film: Path, work: Path) -> int:
     """Cuts, cadence, stills, and clips at 720 lines, verified at both ends."""
     clips = _clips(SceneSplitter(measures=(Cadence(),)), film, work)
-    sinks = SpanPass((ClipWriter(max_height=720), FrameSampler()))
+    sinks = FusedSinks((ClipWriter(max_height=720), FrameSampler()))
     return sum(isinstance(r, Clip) for r in _run(sinks, clips, work))
 
 
@@ -94,14 +94,14 @@ def _clips(splitter: SceneSplitter, film: Path, work: Path) -> list[Clip]:
 
 
 def _run(stage: Stage[Any, Any], items: Iterable[Video | Clip], work: Path) -> list[Any]:
-    wants = [Want(item, frozenset(p.digest for p in stage.parts())) for item in items]
-    with stage.open(work) as ask:
-        landed = stage.perform(ask, wants)
+    work_items = [WorkItem(item, frozenset(p.digest for p in stage.parts())) for item in items]
+    with stage.open(work) as compute:
+        landed = stage.run_batch(compute, work_items)
     assert all(isinstance(answers, dict) for answers in landed), landed
     return [
         record
-        for want, answers in zip(wants, landed, strict=True)
-        for record in stage.resolve(want.item, answers)  # type: ignore[arg-type]
+        for work_item, answers in zip(work_items, landed, strict=True)
+        for record in stage.apply_parts(work_item.item, answers)  # type: ignore[arg-type]
     ]
 
 

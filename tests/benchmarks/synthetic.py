@@ -12,12 +12,12 @@ import torch
 
 from finetune.config import Recipe
 from finetune.data.cache_layout import caption_key, index_folder
-from finetune.data.index import Index, write_index
-from finetune.data.loader import Loading, Sample
-from finetune.data.readers import Row
-from finetune.data.sampler import Order
+from finetune.data.index import Index, write_key_index
+from finetune.data.loader import Sample, SampleLoader
+from finetune.data.readers import DatasetRow
+from finetune.data.sampler import BatchSpec
 from finetune.data.shards import ShardWriter
-from finetune.data.shards import write_index as index_shards
+from finetune.data.shards import write_key_index as index_shards
 from finetune.models.stdit2.text_encoder import TextEncoder
 from finetune.models.stdit2.vae import VAE
 
@@ -31,7 +31,7 @@ ENCODER = "random"  # what the recipe calls both encoders
 def build(recipe: Recipe, frames: int) -> Index:
     """Clips of so many frames at 16:9, indexed, latents and states cached: float16, random."""
     rows = [_row(number, frames) for number in range(CLIPS)]
-    index = write_index(rows, index_folder(recipe))
+    index = write_key_index(rows, index_folder(recipe))
     cache = Path(recipe.cache)
     _latents(cache / "latents-random" / f"{HEIGHT}x{WIDTH}", rows)
     _states(cache / "text-random", rows, recipe.network.caption_channels)
@@ -44,8 +44,8 @@ def caption(number: int) -> str:
     return f"scene {number % CAPTIONS}: " + " ".join(WORDS[i % 4] for i in range(few))
 
 
-def _row(number: int, frames: int) -> Row:
-    return Row(
+def _row(number: int, frames: int) -> DatasetRow:
+    return DatasetRow(
         sha256=hashlib.sha256(str(number).encode()).digest(),
         caption=caption(number),
         frames=frames,
@@ -53,12 +53,12 @@ def _row(number: int, frames: int) -> Row:
         height=HEIGHT,
         width=WIDTH,
         file="none.parquet",
-        group=0,
-        place=number,
+        row_group=0,
+        row_in_group=number,
     )
 
 
-def _latents(folder: Path, rows: list[Row]) -> None:
+def _latents(folder: Path, rows: list[DatasetRow]) -> None:
     writer = ShardWriter(folder, "000")
     for row in rows:
         shape = (row.frames, 4, *VAE.latent_size(HEIGHT, WIDTH))
@@ -68,7 +68,7 @@ def _latents(folder: Path, rows: list[Row]) -> None:
     index_shards(folder, {"encoder": ENCODER})
 
 
-def _states(folder: Path, rows: list[Row], width: int) -> None:
+def _states(folder: Path, rows: list[DatasetRow], width: int) -> None:
     writer = ShardWriter(folder, "000")
     for text in sorted({row.caption for row in rows}):
         tokens = min(200, len(text.split()) * 5 // 4)
@@ -77,11 +77,11 @@ def _states(folder: Path, rows: list[Row], width: int) -> None:
     index_shards(folder, {"encoder": ENCODER})
 
 
-class NoisePixels(Loading):
+class NoisePixels(SampleLoader):
     """Pixels of noise in the place of decoded ones: the loader's traffic without a decoder."""
 
-    def _load(self, row: Row, order: Order, seed: int) -> Sample:
-        frames = order.slot.bucket.frames
+    def _load(self, row: DatasetRow, spec: BatchSpec, seed: int) -> Sample:
+        frames = spec.aspect_bucket.bucket.frames
         numbers = np.random.default_rng(seed).integers(0, 256, (1, 3, HEIGHT, WIDTH), np.uint8)
         pixels = torch.from_numpy(numbers).half().div_(127.5).sub_(1).expand(frames, -1, -1, -1)
         return Sample(None, None, pixels.contiguous(), None, row.caption, 24.0)

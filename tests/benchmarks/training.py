@@ -12,18 +12,18 @@ from pathlib import Path
 import torch
 
 from finetune.config import Bucket, Checkpoints, Recipe, Schedule
-from finetune.data.bucket_coverage import survival
+from finetune.data.bucket_coverage import bucket_coverage
 from finetune.data.cache_layout import index_folder
 from finetune.data.loader import Batch, batches
 from finetune.data.sampler import Sampler
-from finetune.engines.distributed import choose_device, rank_and_world, ranks
-from finetune.engines.factory import boost
+from finetune.engines.distributed import choose_device, process_group, rank_and_world_size
+from finetune.engines.factory import make_engine
 from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.stdit2.network import STDiT2
 from finetune.objectives import Diffusion
-from finetune.training.batch_encoder import Encode
+from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loop import loop
-from finetune.training.run import Run, new_model
+from finetune.training.run import TrainingRun, new_model
 from tests.benchmarks import synthetic
 
 ENDLESS = 10**9
@@ -69,15 +69,20 @@ class Recorder:
         return statistics.median(step[name] for step in self.steps[self.case.warmup :])
 
 
-class OnlineRun(Run):
+class OnlineRun(TrainingRun):
     """A run on pixels of noise."""
 
     def batches(self) -> Iterator[Batch]:
-        sampler = Sampler(self.index, self.recipe, self.table.usable, self.recipe.seed)
+        sampler = Sampler(self.index, self.recipe, self.coverage.usable, self.recipe.seed)
         load = synthetic.NoisePixels(index_folder(self.recipe), self.recipe, self.index)
-        rank, world = rank_and_world()
+        rank, world_size = rank_and_world_size()
         return batches(
-            load, sampler, self.position, rank=rank, world=world, workers=self.recipe.workers
+            load,
+            sampler,
+            self.sampler_state,
+            rank=rank,
+            world_size=world_size,
+            workers=self.recipe.workers,
         )
 
 
@@ -116,7 +121,7 @@ def run_case(case: Case, engine: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         recipe = recipe_of(case, engine, Path(name))
         device = choose_device(recipe)
-        with ranks(recipe, device):
+        with process_group(recipe, device):
             recorder = Recorder(case)
             run = _opened(case, recipe, device)
             run.log = recorder
@@ -128,30 +133,35 @@ def run_case(case: Case, engine: str) -> dict[str, float]:
                 "data_wait": recorder.median("data_wait"),
                 "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
                 "loss": recorder.median("loss"),
-                "world": float(rank_and_world()[1]),
+                "world": float(rank_and_world_size()[1]),
             }
 
 
-def _opened(case: Case, recipe: Recipe, device: torch.device) -> Run:
+def _opened(case: Case, recipe: Recipe, device: torch.device) -> TrainingRun:
     index = synthetic.build(recipe, frames=1 if case.frames == 1 else 2 * case.frames)
     with device:
         model = open_every_branch(new_model(recipe))
-    engine = boost(model, recipe, device)
+    engine = make_engine(model, recipe, device)
     if case.online:
-        encode = Encode(_cached(recipe), index, device)
-        encode.vae, encode.texts = synthetic.large_vae(device), synthetic.large_text(device)
+        batch_encoder = BatchEncoder(_cached(recipe), index, device)
+        batch_encoder.vae, batch_encoder.text_encoder = (
+            synthetic.large_vae(device),
+            synthetic.large_text(device),
+        )
         if case.fast:
-            encode.vae.accelerate()
-            encode.texts.accelerate()
+            batch_encoder.vae.compile_network()
+            batch_encoder.text_encoder.compile_network()
     else:
-        encode = Encode(recipe, index, device)
-    kind = OnlineRun if case.online else Run
-    table = survival(index, recipe)
-    return kind(recipe, device, index, table, engine, encode, Diffusion.linear().to(device))
+        batch_encoder = BatchEncoder(recipe, index, device)
+    kind = OnlineRun if case.online else TrainingRun
+    coverage = bucket_coverage(index, recipe)
+    return kind(
+        recipe, device, index, coverage, engine, batch_encoder, Diffusion.linear().to(device)
+    )
 
 
 def _cached(recipe: Recipe) -> Recipe:
-    """The same recipe from a cache: `Encode` then loads no encoder of its own."""
+    """The same recipe from a cache: `BatchEncoder` then loads no encoder of its own."""
     return replace(recipe, source="cache")
 
 

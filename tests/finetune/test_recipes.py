@@ -87,11 +87,11 @@ SETTINGS = {
     "`network`": config.Network,
     "`schedule`": config.Schedule,
     "`optimizer`": config.Optimizer,
-    "`guard`": config.Guard,
+    "`guard`": config.LossSpikes,
     "`checkpoints`": config.Checkpoints,
     "`validation`": config.Validation,
     "`log`": config.Log,
-    "`published`": config.Published,
+    "`published`": config.PublishedCost,
 }
 TABLES = {field.name for field in dataclasses.fields(config.Recipe)} & {
     "network", "schedule", "optimizer", "guard", "checkpoints", "validation", "log", "published"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from brickfilm.engine.stage import Stage, Want
+from brickfilm.engine.stage import Stage, WorkItem
 from brickfilm.errors import ItemError, Rejected
 from brickfilm.records import Clip, Image, Listing, Video
 from brickfilm.sources.folder import Probe
@@ -16,14 +16,16 @@ AnyStage = Stage[Any, Any]
 
 def ask(stage: AnyStage, items: Iterable[Any], work: Path) -> list[Any]:
     """What the stage makes of the items: records and Rejected; an item's error is raised."""
-    wants = [Want(item, frozenset(part.digest for part in stage.parts())) for item in items]
+    work_items = [
+        WorkItem(item, frozenset(part.digest for part in stage.parts())) for item in items
+    ]
     with stage.open(work) as asked:
-        landed = stage.perform(asked, wants)
+        landed = stage.run_batch(asked, work_items)
     outcomes: list[Any] = []
-    for want, answers in zip(wants, landed, strict=True):
+    for work_item, answers in zip(work_items, landed, strict=True):
         if isinstance(answers, ItemError):
             raise answers
-        outcomes += stage.resolve(want.item, answers)
+        outcomes += stage.apply_parts(work_item.item, answers)
     return outcomes
 
 

@@ -17,7 +17,7 @@ import PIL.Image
 from brickfilm.engine.executors import LocalExecutor
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.pipeline import Pipeline
-from brickfilm.engine.run import Run
+from brickfilm.engine.run import PipelineRun
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.records import Clip, Image, Listing, Span, Still, Video
 
@@ -54,9 +54,9 @@ class Open(Stage[Listing, Clip]):
     """A listing becomes a clip whose stills lie in the work folder."""
 
     work: str
-    takes = (Listing,)
-    makes = (Clip,)
-    gives = ("stills", "path")
+    input_types = (Listing,)
+    output_types = (Clip,)
+    provides = ("stills", "path")
 
     def apply(self, item: Listing, answer: Answer) -> Iterable[Clip]:
         yield clip(int(item.source_id.removeprefix("film")), Path(self.work))
@@ -66,8 +66,8 @@ class Open(Stage[Listing, Clip]):
 class WithImages(Stage[Clip, Clip | Image]):
     """Every clip, and its middle still as an image."""
 
-    takes = (Clip,)
-    makes = (Image,)
+    input_types = (Clip,)
+    output_types = (Image,)
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Image]:
         yield item
@@ -106,22 +106,22 @@ def still(number: int, at: float, work: Path) -> Still:
     return Still(frame=round(at * 39), at=at, path=path, sha256=sha256)
 
 
-def caption_build(work: Path, source: Any, *stages: Stage[Any, Any]) -> Run:
+def caption_build(work: Path, source: Any, *stages: Stage[Any, Any]) -> PipelineRun:
     """A build without a door."""
     executor = LocalExecutor()
     try:
         with Ledger(work) as ledger:
-            run = Run(Pipeline.of(source, stages), ledger, executor)
-            run.go(source.items())
+            run = PipelineRun(Pipeline.from_stages(source, stages), ledger, executor)
+            run.execute(source.items())
     finally:
         executor.close()
     return run
 
 
-def tally(run: Run, stage: str) -> Counter[str]:
+def tally(run: PipelineRun, stage: str) -> Counter[str]:
     """Outcomes of a stage, rejections and failures by reason."""
     return Counter(
-        o.outcome if o.outcome == "done" else f"{o.outcome}: {o.reason}"
-        for o in run.outcomes
+        o.status if o.status == "done" else f"{o.status}: {o.reason}"
+        for o in run.item_results
         if o.stage == stage
     )

@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 
 from finetune.config import load_recipe
 from finetune.data.cache_layout import caption_key, latent_folder, text_folder
-from finetune.data.shards import ShardWriter, write_index
+from finetune.data.shards import ShardWriter, write_key_index
 from finetune.training.run import new_model
 
 CLIPS, FRAMES = 12, 140
@@ -90,7 +90,7 @@ def make_cache(work: Path) -> None:
     latents.close()
     states.close()
     for folder in (shards, texts):
-        write_index(folder, {"encoder": "random", "digest": "0" * 64})
+        write_key_index(folder, {"encoder": "random", "digest": "0" * 64})
 
 
 def latent_folder_of(work: Path) -> Path:

@@ -16,10 +16,10 @@ from finetune.training.loop import train
 HELD = ("fsdp2", "gemini")  # torch and ColossalAI cache what holds their groups
 
 
-def work(rank: int, world: int, port: int, recipe: Recipe, options: dict[str, Any]) -> None:
+def work(rank: int, world_size: int, port: int, recipe: Recipe, options: dict[str, Any]) -> None:
     """One rank's whole life."""
     os.environ.update(
-        RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+        RANK=str(rank), WORLD_SIZE=str(world_size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
     torch.set_num_threads(1)
     if recipe.engine == "colossalai":
@@ -45,8 +45,8 @@ def free_port() -> int:
         return port
 
 
-def train_in_ranks(recipe: Recipe, world: int = 2, **options: Any) -> Path:
-    """Train with `world` ranks; gives the run's folder."""
-    arguments = (world, free_port(), recipe, options)
-    torch.multiprocessing.spawn(work, arguments, nprocs=world)
+def train_in_ranks(recipe: Recipe, world_size: int = 2, **options: Any) -> Path:
+    """Train with `world_size` ranks; gives the run's folder."""
+    arguments = (world_size, free_port(), recipe, options)
+    torch.multiprocessing.spawn(work, arguments, nprocs=world_size)
     return Path(recipe.out)

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image as Picture
 
 from brickfilm.dataset import finalize as door
-from brickfilm.engine.ledger import Ledger, Outcome
+from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.records import Caption, Clip, Image, Still, Video
 from brickfilm.report import Material
 from tests.kit.toy_stages import clip, video
@@ -50,15 +50,15 @@ def image_of(made: Clip) -> Image:
     )
 
 
-def ended(item: object, outcome: str, reason: str = "", **facts: object) -> Outcome:
+def ended(item: object, status: str, reason: str = "", **facts: object) -> ItemResult:
     """An outcome of a film, a clip or an image."""
     told = {"stage": "Keep", "position": 2, "message": f"{item.id}: {reason}", **facts}
     seconds = {Video: lambda i: i.duration, Clip: lambda i: i.end - i.start}
-    return Outcome(
+    return ItemResult(
         kind=type(item).__name__.lower(),
         item=item.id,
         source_id=getattr(item, "video", item).source_id,
-        outcome=outcome,
+        status=status,
         reason=reason,
         seconds=seconds.get(type(item), lambda i: 0.0)(item),
         **told,
@@ -68,9 +68,9 @@ def ended(item: object, outcome: str, reason: str = "", **facts: object) -> Outc
 def material(
     work: Path,
     finished: Sequence[object] = (),
-    outcomes: Sequence[Outcome] = (),
+    item_results: Sequence[ItemResult] = (),
     *,
-    left_out: Sequence[Clip] = (),
+    excluded_clips: Sequence[Clip] = (),
     remembered: Mapping[str, Mapping[str, object]] | None = None,
     test_fraction: float = 0.0,
 ) -> Material:
@@ -83,9 +83,9 @@ def material(
     return Material(
         work=work,
         finished=finished,
-        left_out={clip.id: clip for clip in left_out},
+        excluded_clips={clip.id: clip for clip in excluded_clips},
         clips=clips,
         images=images,
-        outcomes=outcomes,
+        item_results=item_results,
         split=split,
     )

@@ -41,7 +41,7 @@ def toy_dataset(
     dataset = dataset_of(rows if moving else [], images, of_film, work)
     dataset.save(work / "dataset")
     with Ledger(work) as ledger:
-        ledger.end_pass([])
+        ledger.save_results([])
     return dataset
 
 

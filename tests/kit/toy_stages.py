@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from brickfilm.engine.stage import Answer, Resources, Stage
-from brickfilm.errors import Failed, Lost, Rejected
+from brickfilm.errors import Failed, NoResponse, Rejected
 from brickfilm.records import Caption, Clip, Listing, Span, Video
 
 
@@ -49,9 +49,9 @@ class Names:
 
 @dataclass(frozen=True)
 class Fetch(Stage[Listing, Video]):
-    takes = (Listing,)
-    makes = (Video,)
-    rehearses = True
+    input_types = (Listing,)
+    output_types = (Video,)
+    runs_in_dry_run = True
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
@@ -69,18 +69,18 @@ class Cut(Stage[Video, Clip]):
     log: Path | None = field(default=None, compare=False)
     pool: str = field(default="thread", compare=False)
 
-    takes = (Video,)
-    makes = (Clip,)
-    gives = ("path",)  # nothing is to be written
-    rehearses = True
+    input_types = (Video,)
+    output_types = (Clip,)
+    provides = ("path",)  # nothing is to be written
+    runs_in_dry_run = True
 
     @property
     def resources(self) -> Resources:
-        return Resources(pool=self.pool, width=2)
+        return Resources(pool=self.pool, concurrency=2)
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Video], Answer]]:
-        def ask(film: Video) -> Answer:
+        def compute(film: Video) -> Answer:
             note(self.log, film.id)
             if film.source_id == "killer":
                 os._exit(9)
@@ -90,7 +90,7 @@ class Cut(Stage[Video, Clip]):
                 raise Rejected("unwanted is not wanted", reason="unwanted")
             return {"pieces": self.pieces}
 
-        yield ask
+        yield compute
 
     def apply(self, item: Video, answer: Answer) -> Iterable[Clip]:
         for n in range(answer["pieces"]):
@@ -108,30 +108,30 @@ class Say(Stage[Clip, Clip]):
     """The first so many requests bring no answer."""
     wait: float = field(default=0.0, compare=False)
 
-    takes = (Clip,)
-    gives = ("caption",)
+    input_types = (Clip,)
+    provides = ("caption",)
 
     @property
     def resources(self) -> Resources:
-        return Resources(width=3)
+        return Resources(concurrency=3)
 
     @property
     def budget(self) -> float | None:
         return self.max_cost_usd
 
-    def reserve(self, item: Clip) -> float:
+    def worst_case_cost(self, item: Clip) -> float:
         return 0.02
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Clip], Answer]]:
-        def ask(item: Clip) -> Answer:
+        def compute(item: Clip) -> Answer:
             note(self.log, item.id)
             time.sleep(self.wait)
             if self.log and len(self.log.read_text().splitlines()) <= self.lose:
-                raise Lost("the line is dead")
+                raise NoResponse("the line is dead")
             return {"text": f"{self.words} of {item.id}", "cost": 0.01, "model": "toy"}
 
-        yield ask
+        yield compute
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip]:
         yield replace(item, caption=Caption(text=answer["text"], cost=answer["cost"]))

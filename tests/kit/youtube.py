@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.engine.executors import LocalExecutor
-from brickfilm.engine.ledger import Ledger, Outcome
+from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.engine.pipeline import Pipeline
-from brickfilm.engine.run import Progress, Run
+from brickfilm.engine.run import PipelineRun, Progress
 from brickfilm.records import Video
 from brickfilm.sources import Access, Politeness, YouTubeSource
 
@@ -24,26 +24,26 @@ def tube(entries: Sequence[str], **settings: Any) -> YouTubeSource:
 
 
 def fetch(
-    work: Path, source: YouTubeSource, *, rehearse: bool = False, progress: Progress | None = None
-) -> Run:
+    work: Path, source: YouTubeSource, *, dry_run: bool = False, progress: Progress | None = None
+) -> PipelineRun:
     """One pass of listing and fetching; the films are `finished`."""
     executor = LocalExecutor(processes=1)
     with Ledger(work) as ledger:
-        pipeline = Pipeline.of(source, ())
-        once = Run(pipeline, ledger, executor, progress=progress, rehearse=rehearse)
+        pipeline = Pipeline.from_stages(source, ())
+        once = PipelineRun(pipeline, ledger, executor, progress=progress, dry_run=dry_run)
         try:
-            once.go(source.items())
+            once.execute(source.items())
         finally:
             executor.close()
-    source.finish(work, [o.source_id for o in once.outcomes if o.outcome == "done"])
+    source.finish(work, [o.source_id for o in once.item_results if o.status == "done"])
     return once
 
 
-def films(once: Run) -> list[Video]:
+def films(once: PipelineRun) -> list[Video]:
     """The films that came through, by name."""
     return sorted(once.finished, key=lambda film: film.source_id)
 
 
-def trouble(once: Run) -> dict[str, Outcome]:
+def trouble(once: PipelineRun) -> dict[str, ItemResult]:
     """What did not come through, by reason."""
-    return {o.reason: o for o in once.outcomes if o.outcome != "done"}
+    return {o.reason: o for o in once.item_results if o.status != "done"}

@@ -19,8 +19,8 @@ from brickfilm.captions.backends.openai import BLOCKED, Client
 from brickfilm.captions.completion import Captioner
 from brickfilm.captions.pricing import PriceList
 from brickfilm.captions.prompts import Subject
-from brickfilm.engine.stage import Answer, Pack
-from brickfilm.errors import Failed, ItemError, Spoilt
+from brickfilm.engine.stage import Answer, BatchRequestFile
+from brickfilm.errors import Failed, InvalidResponse, ItemError
 
 if TYPE_CHECKING:
     from openai.types import Batch
@@ -41,9 +41,9 @@ class CaptionJobs:
     work: Path
     prices: PriceList
 
-    def packs(
-        self, items: Mapping[str, Any], fail: Callable[[str, ItemError], None]
-    ) -> Iterator[Pack]:
+    def write_request_files(
+        self, items: Mapping[str, Any], on_error: Callable[[str, ItemError], None]
+    ) -> Iterator[BatchRequestFile]:
         """Request files within the service's limits on requests and bytes, one by one."""
         held: dict[str, Any] = {}
         lines: list[bytes] = []
@@ -52,7 +52,7 @@ class CaptionJobs:
             try:
                 line = self._line(key, item)
             except ItemError as error:
-                fail(key, error)
+                on_error(key, error)
                 continue
             full = size + len(line) > self.prices.batch_bytes
             if held and (full or len(held) == self.prices.batch_requests):
@@ -64,10 +64,10 @@ class CaptionJobs:
         if held:
             yield self._packed(held, lines)
 
-    def submit(self, job: str, pack: Pack) -> str:
+    def submit(self, job: str, request_file: BatchRequestFile) -> str:
         """Upload the file and start the job, marked with our key."""
         api = self.client.api
-        upload = partial(api.files.create, file=pack.file, purpose="batch")
+        upload = partial(api.files.create, file=request_file.file, purpose="batch")
         file = self.client.call(upload)
         start = partial(
             api.batches.create,
@@ -78,7 +78,7 @@ class CaptionJobs:
         )
         return self.client.call_once(start).id
 
-    def find(self, job: str) -> str | None:
+    def find_job(self, job: str) -> str | None:
         """The job that carries our key, among those that the service lists."""
         listed = self.client.call(lambda: list(self.client.api.batches.list(limit=100)))
         return next((b.id for b in listed if (b.metadata or {}).get(MARK) == job), None)
@@ -88,14 +88,14 @@ class CaptionJobs:
         self.client.call(partial(self.client.api.batches.cancel, id))
 
     def collect(
-        self, id: str, say: Callable[[str], None]
+        self, id: str, log: Callable[[str], None]
     ) -> Mapping[str, Landed] | ItemError | None:
         """Answers by key once the job has ended, complete or not."""
         batch = self.client.call(partial(self.client.api.batches.retrieve, id))
         if batch.status in RUNNING:
-            say(f"batch {id}: {_progress(batch)}")
+            log(f"batch {id}: {_progress(batch)}")
             return None
-        say(f"batch {id}: {batch.status}, {_progress(batch)}")
+        log(f"batch {id}: {batch.status}, {_progress(batch)}")
         if batch.status == "failed":
             return _turned_away(batch)
         files = (batch.output_file_id, batch.error_file_id)
@@ -111,12 +111,12 @@ class CaptionJobs:
         }
         return json.dumps(request, ensure_ascii=False).encode() + b"\n"
 
-    def _packed(self, items: dict[str, Any], lines: list[bytes]) -> Pack:
+    def _packed(self, items: dict[str, Any], lines: list[bytes]) -> BatchRequestFile:
         folder = self.work / "jobs"
         folder.mkdir(exist_ok=True)
         file = folder / f"{uuid.uuid4().hex}.jsonl"
         file.write_bytes(b"".join(lines))
-        return Pack(file, items)
+        return BatchRequestFile(file, items)
 
     def _lines(self, file: str) -> list[str]:
         content = self.client.call(lambda: self.client.api.files.content(file).read())
@@ -153,9 +153,9 @@ class CaptionJobs:
         if error.get("code") in BLOCKED:
             return blocked(self.captioner.service.model)
         if status is None:
-            raise Spoilt(words, reason="expired", bill={})
+            raise InvalidResponse(words, reason="expired", bill={})
         if status == 429 or status >= 500:
-            raise Spoilt(words, reason="busy", bill={})
+            raise InvalidResponse(words, reason="busy", bill={})
         raise Failed(words, reason="bad request")
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from brickfilm.captions.backends.retry import is_free, patiently
-from brickfilm.errors import BrickfilmError, Failed, Lost, MissingKey, ServiceRefused
+from brickfilm.errors import BrickfilmError, Failed, MissingApiKey, NoResponse, ServiceRefused
 
 if TYPE_CHECKING:
     import openai
@@ -61,7 +61,7 @@ class Service:
         """The key, read where it is used and kept nowhere else."""
         secret = os.environ.get(self.key_variable, "")
         if not secret and self.base_url is None:
-            raise MissingKey(
+            raise MissingApiKey(
                 f"no key for {self.model}: put it into the variable {self.key_variable}, or name a "
                 "server of your own with base_url"
             )
@@ -99,7 +99,7 @@ class Dialect:
 @dataclass
 class Client:
     """An open connection, for any number of threads. Its errors are ours: what was certainly free
-    is retried, what was perhaps charged is `Lost`, what nobody will answer is `ServiceRefused`."""
+    is retried, what was perhaps charged is `NoResponse`, what nobody will answer is `ServiceRefused`."""
 
     service: Service
     api: openai.OpenAI
@@ -167,8 +167,8 @@ class Client:
             case openai.APIConnectionError() if is_free(error):
                 raise Failed(f"{self._where} cannot be reached: {words}", reason="busy") from None
             case openai.APIConnectionError():
-                raise Lost(f"{self._where} gave no answer: {words}") from None
-        raise Lost(f"{self._where} gave an answer that cannot be read: {words}") from None
+                raise NoResponse(f"{self._where} gave no answer: {words}") from None
+        raise NoResponse(f"{self._where} gave an answer that cannot be read: {words}") from None
 
     def _bad_request(self, error: openai.APIStatusError, words: str) -> BrickfilmError:
         if error.code in ("model_not_found", "model_decommissioned", "model_deprecated"):

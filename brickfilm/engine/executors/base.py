@@ -11,32 +11,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from brickfilm.engine.stage import Landed, Stage, Want
+from brickfilm.engine.stage import Result, Stage, WorkItem
 from brickfilm.files import disk_errors
 
 
 @dataclass(frozen=True)
-class Delivery:
+class CallResult:
     """What a call brought back: one landing for each want, and the seconds it took."""
 
-    landed: Sequence[Landed]
+    results: Sequence[Result]
     seconds: float
 
 
 class Executor(Protocol):
     """Runs calls somewhere; the order of completion is any."""
 
-    def submit(self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> Future[Delivery]:
+    def submit(
+        self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
+    ) -> Future[CallResult]:
         """Start a call; the future raises what is not an item's error."""
 
-    def width(self, stage: Stage[Any, Any]) -> int:
+    def concurrency(self, stage: Stage[Any, Any]) -> int:
         """Calls of this stage that can run at the same time."""
 
     def close(self, *, now: bool = False) -> None:
         """Free every worker; `now` does not wait for calls in flight."""
 
 
-class Bench:
+class WorkerState:
     """The stages that are open in one worker: each opened once, at its first call.
 
     A stage is told from others by what its caller says, not by its digest: that is the same for
@@ -48,16 +50,18 @@ class Bench:
         self._exits = ExitStack()
         self._lock = threading.Lock()
 
-    def perform(
-        self, name: Hashable, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]
-    ) -> Delivery:
+    def run_batch(
+        self, name: Hashable, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
+    ) -> CallResult:
         """Ask the stage that goes by this name for each want."""
         started = time.perf_counter()
         with disk_errors(work):
-            landed = stage.perform(self._asker(name, stage, work), wants)
-        return Delivery(landed, time.perf_counter() - started)
+            results = stage.run_batch(self._compute_function(name, stage, work), work_items)
+        return CallResult(results, time.perf_counter() - started)
 
-    def _asker(self, name: Hashable, stage: Stage[Any, Any], work: Path) -> Callable[..., Any]:
+    def _compute_function(
+        self, name: Hashable, stage: Stage[Any, Any], work: Path
+    ) -> Callable[..., Any]:
         with self._lock:
             if (name, work) not in self._open:
                 self._open[name, work] = self._exits.enter_context(stage.open(work))

@@ -13,8 +13,8 @@ from typing import Any
 
 import cloudpickle
 
-from brickfilm.engine.executors.base import Bench, Delivery
-from brickfilm.engine.stage import Stage, Want
+from brickfilm.engine.executors.base import CallResult, WorkerState
+from brickfilm.engine.stage import Stage, WorkItem
 from brickfilm.engine.workers import WorkerContext, worker_pool
 from brickfilm.errors import WorkerDied
 
@@ -30,26 +30,28 @@ class LocalExecutor:
         self._context = WorkerContext()
         self._pool: ProcessPoolExecutor | None = None
         self._threads: dict[tuple[str, int], ThreadPoolExecutor] = {}
-        self._seen: dict[int, Stage[Any, Any]] = {}
-        self._packed: dict[int, bytes] = {}
+        self._stages: dict[int, Stage[Any, Any]] = {}
+        self._pickled_stages: dict[int, bytes] = {}
         self._quarantine = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
-        self._bench = Bench()
+        self._worker_state = WorkerState()
         self._lock = threading.Lock()
 
-    def width(self, stage: Stage[Any, Any]) -> int:
+    def concurrency(self, stage: Stage[Any, Any]) -> int:
         """Calls of this stage that can run at the same time."""
-        asked = stage.resources.width
+        asked = stage.resources.concurrency
         if stage.resources.pool == "thread":
             return asked or self._processes
         return min(asked or self._processes, self._processes)
 
-    def submit(self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> Future[Delivery]:
+    def submit(
+        self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
+    ) -> Future[CallResult]:
         """Start a call in a thread or a process, as the stage's resources say."""
-        self._seen[id(stage)] = stage  # kept, or another stage could get its id
+        self._stages[id(stage)] = stage  # kept, or another stage could get its id
         if stage.resources.pool == "thread":
-            perform = self._bench.perform
-            return self._thread_pool(stage).submit(perform, id(stage), stage, work, wants)
-        return self._submit_to_process(stage, work, wants)
+            run_batch = self._worker_state.run_batch
+            return self._thread_pool(stage).submit(run_batch, id(stage), stage, work, work_items)
+        return self._submit_to_process(stage, work, work_items)
 
     def close(self, *, now: bool = False) -> None:
         """Free every worker; `now` kills processes and does not wait for threads."""
@@ -59,66 +61,72 @@ class LocalExecutor:
             if pool:
                 pool.shutdown(wait=not now, cancel_futures=True)
         if not now:
-            self._bench.close()
+            self._worker_state.close()
 
     def _thread_pool(self, stage: Stage[Any, Any]) -> ThreadPoolExecutor:
-        width = self.width(stage)
-        if (stage.digest, width) not in self._threads:
-            pool = ThreadPoolExecutor(width, thread_name_prefix=stage.name)
-            self._threads[stage.digest, width] = pool
-        return self._threads[stage.digest, width]
+        concurrency = self.concurrency(stage)
+        if (stage.digest, concurrency) not in self._threads:
+            pool = ThreadPoolExecutor(concurrency, thread_name_prefix=stage.name)
+            self._threads[stage.digest, concurrency] = pool
+        return self._threads[stage.digest, concurrency]
 
     def _submit_to_process(
-        self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]
-    ) -> Future[Delivery]:
-        outer: Future[Delivery] = Future()
+        self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
+    ) -> Future[CallResult]:
+        outer: Future[CallResult] = Future()
         outer.set_running_or_notify_cancel()
 
-        def hand_over(inner: Future[bytes]) -> None:
+        def on_done(inner: Future[bytes]) -> None:
             error = inner.exception()
             if isinstance(error, BrokenProcessPool):
                 self._quarantine.submit(
-                    _settle, outer, lambda: self._one_by_one(stage, work, wants)
+                    _resolve_future, outer, lambda: self._retry_one_by_one(stage, work, work_items)
                 )
             else:
-                _settle(outer, lambda: cloudpickle.loads(inner.result()))
+                _resolve_future(outer, lambda: cloudpickle.loads(inner.result()))
 
-        self._send(self._payload(stage, work, wants)).add_done_callback(hand_over)
+        self._submit_payload(self._payload(stage, work, work_items)).add_done_callback(on_done)
         return outer
 
-    def _payload(self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> bytes:
+    def _payload(self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]) -> bytes:
         """A call as a worker gets it; a stage is the same bytes each time, and goes by them."""
-        if id(stage) not in self._packed:
-            self._packed[id(stage)] = cloudpickle.dumps(stage)
-        return cloudpickle.dumps((self._packed[id(stage)], work, wants))  # type: ignore[no-any-return]
+        if id(stage) not in self._pickled_stages:
+            self._pickled_stages[id(stage)] = cloudpickle.dumps(stage)
+        return cloudpickle.dumps((self._pickled_stages[id(stage)], work, work_items))  # type: ignore[no-any-return]
 
-    def _send(self, payload: bytes) -> Future[bytes]:
+    def _submit_payload(self, payload: bytes) -> Future[bytes]:
         """Submit to the pool; a pool that a dying worker broke is replaced."""
         with self._lock:
             for _ in range(2):
                 self._pool = self._pool or worker_pool(self._processes, self._context)
                 try:
-                    return self._pool.submit(_perform, payload)
+                    return self._pool.submit(_run_in_worker, payload)
                 except BrokenProcessPool:
                     self._pool.shutdown(wait=False)
                     self._pool = None
             raise BrokenProcessPool("worker processes die as they start: is memory left?")
 
-    def _one_by_one(self, stage: Stage[Any, Any], work: Path, wants: Sequence[Want]) -> Delivery:
+    def _retry_one_by_one(
+        self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
+    ) -> CallResult:
         """Retry a dead worker's wants, each alone in a process: who kills it is known."""
         started = time.perf_counter()
-        landed = []
-        for want in wants:
+        results = []
+        for work_item in work_items:
             with worker_pool(1, self._context) as pool:
                 try:
-                    answer = pool.submit(_perform, self._payload(stage, work, [want])).result()
-                    landed.extend(cloudpickle.loads(answer).landed)
+                    answer = pool.submit(
+                        _run_in_worker, self._payload(stage, work, [work_item])
+                    ).result()
+                    results.extend(cloudpickle.loads(answer).results)
                 except BrokenProcessPool:
-                    landed.append(WorkerDied(f"{want.item.id} kills the process of {stage.name}"))
-        return Delivery(landed, time.perf_counter() - started)
+                    results.append(
+                        WorkerDied(f"{work_item.item.id} kills the process of {stage.name}")
+                    )
+        return CallResult(results, time.perf_counter() - started)
 
 
-def _settle(outer: Future[Delivery], get: Any) -> None:
+def _resolve_future(outer: Future[CallResult], get: Any) -> None:
     """Pass a result or an error on; the executor's boundary, so every error is carried."""
     try:
         outer.set_result(get())
@@ -129,10 +137,12 @@ def _settle(outer: Future[Delivery], get: Any) -> None:
 # -- in a worker process ---------------------------------------------------------------------
 
 
-def _perform(payload: bytes) -> bytes:
-    packed, work, wants = cloudpickle.loads(payload)
-    delivery = _BENCH.perform(packed, cloudpickle.loads(packed), work, wants)
-    return cloudpickle.dumps(delivery)  # type: ignore[no-any-return]
+def _run_in_worker(payload: bytes) -> bytes:
+    pickled_stage, work, work_items = cloudpickle.loads(payload)
+    call_result = _WORKER_STATE.run_batch(
+        pickled_stage, cloudpickle.loads(pickled_stage), work, work_items
+    )
+    return cloudpickle.dumps(call_result)  # type: ignore[no-any-return]
 
 
-_BENCH = Bench()  # what a worker process keeps open between calls
+_WORKER_STATE = WorkerState()  # what a worker process keeps open between calls

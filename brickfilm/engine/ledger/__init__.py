@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from brickfilm.engine.ledger.ledger import (
-    Intent,
-    Job,
+    BatchJob,
+    ItemResult,
     Ledger,
-    Outcome,
+    Reservation,
     answers_frame,
     latest_answers,
     ledger_frame,
@@ -15,10 +15,10 @@ from brickfilm.engine.ledger.ledger import (
 )
 
 __all__ = [
-    "Intent",
-    "Job",
+    "BatchJob",
+    "ItemResult",
     "Ledger",
-    "Outcome",
+    "Reservation",
     "answers_frame",
     "latest_answers",
     "ledger_frame",

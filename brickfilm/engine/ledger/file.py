@@ -13,8 +13,8 @@ from typing import IO
 from brickfilm.errors import WorkdirBusy, WorkdirUnusable
 
 FILENAME = "ledger.sqlite"
-LOCKNAME = "ledger.lock"
-FILES = (FILENAME, f"{FILENAME}-wal", f"{FILENAME}-shm", LOCKNAME)
+LOCK_FILENAME = "ledger.lock"
+LEDGER_FILES = (FILENAME, f"{FILENAME}-wal", f"{FILENAME}-shm", LOCK_FILENAME)
 SCHEMA_VERSION = 2
 
 SCHEMA = """
@@ -42,15 +42,15 @@ CREATE TABLE IF NOT EXISTS outcomes (
     reason TEXT, message TEXT, seconds REAL
 );
 """
-WITHOUT_ITEMS = 1
+LAST_SCHEMA_WITHOUT_ITEMS = 1
 """The last schema whose answers did not say which item they were given about."""
 
 
-def lock(work: Path) -> IO[str]:
+def acquire_lock(work: Path) -> IO[str]:
     """Hold the work folder: the lock goes with the process, however it ends."""
     try:
         work.mkdir(parents=True, exist_ok=True)
-        handle = (work / LOCKNAME).open("a+")
+        handle = (work / LOCK_FILENAME).open("a+")
     except OSError as error:
         raise WorkdirUnusable(
             f"the work folder {str(work)!r} cannot be written ({error.strerror}): name another"
@@ -83,8 +83,8 @@ def connect(path: Path) -> sqlite3.Connection:
                 f"{SCHEMA_VERSION}): upgrade brickfilm"
             )
         db.executescript(SCHEMA)
-        if found == WITHOUT_ITEMS:
-            _name_items(db)
+        if found == LAST_SCHEMA_WITHOUT_ITEMS:
+            _add_item_columns(db)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except sqlite3.DatabaseError as error:
         raise WorkdirUnusable(
@@ -116,7 +116,7 @@ def transaction(db: sqlite3.Connection, work: Path) -> Iterator[None]:
         raise
 
 
-def _name_items(db: sqlite3.Connection) -> None:
+def _add_item_columns(db: sqlite3.Connection) -> None:
     for table in ("answers", "job_items"):
         held = db.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
         if ("item",) not in held:  # a kill may have come between the two

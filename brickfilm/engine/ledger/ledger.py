@@ -16,15 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from brickfilm.engine.ledger.file import FILENAME, connect, lock, transaction
-from brickfilm.engine.ledger.stale_files import sweep
+from brickfilm.engine.ledger.file import FILENAME, acquire_lock, connect, transaction
+from brickfilm.engine.ledger.stale_files import delete_stale_temp_files
 from brickfilm.engine.stage import Answer, Part
 from brickfilm.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NAMED = (
+NAME_COLUMNS = (
     ("answers", "item"),
     ("answers", "key"),
     ("job_items", "item"),
@@ -36,7 +36,7 @@ NAMED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ItemResult:
     """What became of one item at one stage in the last pass."""
 
     position: int
@@ -45,7 +45,7 @@ class Outcome:
     kind: str
     item: str
     source_id: str
-    outcome: str
+    status: str
     """done, rejected, failed or waiting."""
     reason: str = ""
     message: str = ""
@@ -54,7 +54,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Intent:
+class Reservation:
     """A paid request as written down before it was sent."""
 
     number: int
@@ -63,7 +63,7 @@ class Intent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class BatchJob:
     """Questions that were written down to be sent together."""
 
     key: str
@@ -78,9 +78,9 @@ class Ledger:
 
     def __init__(self, work: Path) -> None:
         self.work = work
-        self._lock = lock(work)
+        self._lock = acquire_lock(work)
         try:
-            sweep(work)
+            delete_stale_temp_files(work)
             self._db = connect(work / FILENAME)
         except BaseException:
             self._lock.close()
@@ -103,7 +103,7 @@ class Ledger:
         return transaction(self._db, self.work)
 
     @property
-    def is_blank(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing was ever answered, asked or paid for here."""
         query = "SELECT 1 FROM {} LIMIT 1"
         tables = ("answers", "intents", "jobs")
@@ -111,13 +111,13 @@ class Ledger:
 
     # -- answers ---------------------------------------------------------------------------
 
-    def introduce(self, parts: Iterable[Part]) -> None:
+    def register_parts(self, parts: Iterable[Part]) -> None:
         """Write down what a digest stands for, so that a person can read the ledger."""
         rows = [(p.digest, type(p).__name__, p.version, repr(p), time.time()) for p in parts]
         with self.transaction():
             self._db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)", rows)
 
-    def recall(self, part: str, key: str) -> Answer | None:
+    def get(self, part: str, key: str) -> Answer | None:
         """The answer, unless there is none or a file it names is gone."""
         row = self._db.execute(
             "SELECT answer FROM answers WHERE part = ? AND key = ?", (part, key)
@@ -127,7 +127,7 @@ class Ledger:
         answer: Answer = json.loads(row[0])
         return answer if self._files_are_there(answer) else None
 
-    def remember(
+    def put(
         self, part: str, key: str, answer: Answer, seconds: float = 0.0, *, item: str = ""
     ) -> None:
         """Keep an answer for ever, and which item it is about; call it inside a transaction."""
@@ -137,7 +137,7 @@ class Ledger:
             (part, key, _json(answer), seconds, time.time(), item),
         )
 
-    def drop(self, part: str, key: str) -> None:
+    def invalidate(self, part: str, key: str) -> None:
         """Drop an answer, so that its question is asked again."""
         self._db.execute("DELETE FROM answers WHERE part = ? AND key = ?", (part, key))
 
@@ -146,25 +146,25 @@ class Ledger:
 
     # -- money -----------------------------------------------------------------------------
 
-    def intend(
+    def reserve(
         self, stage: str, part: str, key: str, dollars: float, *, job: str | None = None
-    ) -> Intent:
+    ) -> Reservation:
         """Write down a paid request before it is sent."""
         cursor = self._db.execute(
             "INSERT INTO intents (stage, part, key, reserved, job, at) VALUES (?, ?, ?, ?, ?, ?)",
             (stage, part, key, dollars, job, time.time()),
         )
         assert cursor.lastrowid is not None
-        return Intent(cursor.lastrowid, dollars)
+        return Reservation(cursor.lastrowid, dollars)
 
-    def settle(self, intent: Intent, answer: Answer) -> None:
+    def settle(self, reservation: Reservation, answer: Answer) -> None:
         """Replace an intent's reserve by what the answer says that it cost."""
         names = ("cost", "model", "input_tokens", "output_tokens")
         cost, model, read, written = (answer.get(name) for name in names)
         self._db.execute(
             "UPDATE intents SET settled = ?, model = ?, input_tokens = ?, output_tokens = ? "
             "WHERE id = ?",
-            (cost or 0.0, model, read, written, intent.number),
+            (cost or 0.0, model, read, written, reservation.number),
         )
 
     def spent(self, stage: str) -> float:
@@ -172,7 +172,9 @@ class Ledger:
         query = "SELECT COALESCE(SUM(COALESCE(settled, reserved)), 0) FROM intents WHERE stage = ?"
         return float(self._db.execute(query, (stage,)).fetchone()[0])
 
-    def forget(self, about: Callable[[str], bool], ids: Iterable[str], texts: Iterable[str]) -> int:
+    def delete(
+        self, matches: Callable[[str], bool], ids: Iterable[str], texts: Iterable[str]
+    ) -> int:
         """Delete what is known of some items; gives how many rows that were.
 
         about: whether a name (an item, a key, a source, a film) is meant. Answers do not always say
@@ -182,21 +184,21 @@ class Ledger:
         held = [*ids, *(f": {_json(text)}" for text in texts)]
         inside = "DELETE FROM answers WHERE instr(key || answer, ?)"
         with self.transaction():
-            rows = sum(self._forget(table, column, about) for table, column in NAMED)
+            rows = sum(self._delete_rows(table, column, matches) for table, column in NAME_COLUMNS)
             rows += sum(self._db.execute(inside, (text,)).rowcount for text in held)
         self._db.execute("VACUUM")  # what was deleted is not left in free pages,
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # nor in the write-ahead log
         return rows
 
-    def _forget(self, table: str, column: str, about: Callable[[str], bool]) -> int:
+    def _delete_rows(self, table: str, column: str, matches: Callable[[str], bool]) -> int:
         query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} > ''"
-        named = [name for (name,) in self._db.execute(query) if about(name)]
+        named = [name for (name,) in self._db.execute(query) if matches(name)]
         delete = f"DELETE FROM {table} WHERE {column} = ?"
         return sum(self._db.execute(delete, (name,)).rowcount for name in named)
 
     # -- jobs --------------------------------------------------------------------------------
 
-    def open_job(self, job: Job, items: Mapping[str, str]) -> None:
+    def open_job(self, job: BatchJob, items: Mapping[str, str]) -> None:
         """Write down a job and its items, by key, before it is submitted; in a transaction."""
         values = (job.key, job.part, time.time())
         self._db.execute("INSERT INTO jobs (key, part, state, at) VALUES (?, ?, 'open', ?)", values)
@@ -205,54 +207,54 @@ class Ledger:
             "INSERT INTO job_items (part, key, job, item) VALUES (?, ?, ?, ?)", rows
         )
 
-    def submitted(self, job: Job, known_as: str) -> None:
+    def mark_submitted(self, job: BatchJob, service_id: str) -> None:
         """Write down the service's id of a job."""
-        self._db.execute("UPDATE jobs SET id = ? WHERE key = ?", (known_as, job.key))
+        self._db.execute("UPDATE jobs SET id = ? WHERE key = ?", (service_id, job.key))
 
-    def open_jobs(self) -> list[Job]:
+    def open_jobs(self) -> list[BatchJob]:
         """Jobs that were written down and not collected, the oldest first."""
         rows = self._db.execute("SELECT key, part, id FROM jobs WHERE state = 'open' ORDER BY at")
-        return [Job(key=key, part=part, id=known_as) for key, part, known_as in rows]
+        return [BatchJob(key=key, part=part, id=service_id) for key, part, service_id in rows]
 
     def in_open_job(self, part: str, key: str) -> bool:
         """Whether a question is in a job that was not collected."""
         query = "SELECT 1 FROM job_items WHERE part = ? AND key = ?"
         return self._db.execute(query, (part, key)).fetchone() is not None
 
-    def job_items(self, job: Job) -> dict[str, str]:
+    def job_items(self, job: BatchJob) -> dict[str, str]:
         """The questions of an open job, each with the item that it is about."""
         query = "SELECT key, COALESCE(item, '') FROM job_items WHERE job = ?"
         return dict(self._db.execute(query, (job.key,)).fetchall())
 
-    def settle_in_job(self, job: Job, key: str, answer: Answer) -> None:
+    def settle_in_job(self, job: BatchJob, key: str, answer: Answer) -> None:
         """`settle`, for the intent of one question of a job."""
         query = "SELECT id, reserved FROM intents WHERE job = ? AND key = ?"
         for number, reserved in self._db.execute(query, (job.key, key)).fetchall():
-            self.settle(Intent(number, reserved), answer)
+            self.settle(Reservation(number, reserved), answer)
 
-    def close_job(self, job: Job, state: str) -> None:
+    def close_job(self, job: BatchJob, state: str) -> None:
         """The job has ended: its questions without an answer may be asked again."""
         self._db.execute("UPDATE jobs SET state = ? WHERE key = ?", (state, job.key))
         self._db.execute("DELETE FROM job_items WHERE job = ?", (job.key,))
 
     # -- the end of a pass, and the door ---------------------------------------------------
 
-    def end_pass(self, outcomes: Sequence[Outcome]) -> None:
+    def save_results(self, item_results: Sequence[ItemResult]) -> None:
         """Replace the outcomes of the last pass by those of this one."""
         with self.transaction():
             self._db.execute("DELETE FROM outcomes")
             self._db.executemany(
                 "INSERT INTO outcomes VALUES (:position, :stage, :kind, :item, :source_id, "
-                ":outcome, :reason, :message, :seconds)",
-                [vars(outcome) for outcome in outcomes],
+                ":status, :reason, :message, :seconds)",
+                [vars(outcome) for outcome in item_results],
             )
 
-    def films(self) -> dict[str, dict[str, Any]]:
+    def video_facts(self) -> dict[str, dict[str, Any]]:
         """What the door remembers of each film, by the film's id."""
         rows = self._db.execute("SELECT id, facts FROM films")
         return {film: json.loads(facts) for film, facts in rows}
 
-    def remember_films(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    def save_video_facts(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep what the door decided of each film."""
         rows = [(film, json.dumps(fact)) for film, fact in facts.items()]
         with self.transaction():

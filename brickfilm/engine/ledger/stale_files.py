@@ -11,19 +11,19 @@ import re
 import shutil
 from pathlib import Path
 
-DRAFT = re.compile(r"\.(?P<pid>\d+)\.tmp$")
+TEMP_FILE_SUFFIX = re.compile(r"\.(?P<pid>\d+)\.tmp$")
 """Drafts are named after the process that writes them."""
-REQUESTS = "jobs/*.jsonl"
+BATCH_REQUEST_FILES = "jobs/*.jsonl"
 """Sent while they are written; a job that is open is looked up at the service, not here."""
 
 
-def sweep(work: Path) -> None:
+def delete_stale_temp_files(work: Path) -> None:
     """Delete the drafts of processes that are no more, in the folder and in those right below."""
     for path in [*work.glob("*.tmp"), *work.glob("*/*.tmp")]:
-        draft = DRAFT.search(path.name)
-        if draft and not _is_alive(int(draft["pid"])):
+        match = TEMP_FILE_SUFFIX.search(path.name)
+        if match and not _is_alive(int(match["pid"])):
             _delete(path)
-    for path in work.glob(REQUESTS):
+    for path in work.glob(BATCH_REQUEST_FILES):
         _delete(path)
 
 

@@ -171,7 +171,7 @@ def _facts_of_ledger(saved: SavedDataset) -> BuildFacts:
         unfinished={str(k): int(n) for k, n in unfinished.items()},
         spend=_records(spend_frame(saved.work).fillna(0)),
         audit=asdict(audit) if audit else None,
-        removed=Tombstones.of(saved.work).clips_removed,
+        removed=Tombstones.load(saved.work).clips_removed,
     )
 
 

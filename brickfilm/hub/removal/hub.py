@@ -66,7 +66,7 @@ class Branch:
     def media_of(self, mark: Tombstone) -> list[str]:
         """Media files of what is meant, those that a broken push left included."""
         lying = (path for path in self.held if path.startswith(f"{MEDIA}/"))
-        return [path for path in lying if mark.covers_place(path.rsplit("/", 1)[1])]
+        return [path for path in lying if mark.covers_id(path.rsplit("/", 1)[1])]
 
     @property
     def media(self) -> Media:

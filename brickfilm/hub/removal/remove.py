@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from brickfilm.engine.tombstones import PLACE, Tombstone
+from brickfilm.engine.tombstones import ID_PATTERN, Tombstone
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.hub.publish import pushed_to
 
@@ -34,7 +34,7 @@ class Request:
     @property
     def stone(self) -> Tombstone:
         """The mark of this request, as far as its words alone tell."""
-        place = PLACE.match(self.name) if self.kind == "clip" else None
+        place = ID_PATTERN.match(self.name) if self.kind == "clip" else None
         film, first, last = place.groups() if place else ("", None, None)
         return Tombstone(
             kind=self.kind,

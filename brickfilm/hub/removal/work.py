@@ -72,10 +72,10 @@ def _marked(work: Path, stone: Tombstone, *, is_known: bool) -> Tombstone | None
 
     A request that was interrupted left a mark: it has names that nothing else tells by now.
     """
-    earlier = Tombstones.of(work).of_request(stone.kind, stone.name)
+    earlier = Tombstones.load(work).for_request(stone.kind, stone.name)
     if not (is_known or earlier or stone.films or _knows(work, stone)):
         return None
-    whole = reduce(Tombstone.joined, earlier, stone)
+    whole = reduce(Tombstone.merged_with, earlier, stone)
     if not any(replace(whole, at=old.at) == old for old in earlier):
         write_tombstone(work, whole)
     return whole
@@ -124,7 +124,7 @@ def _delete_files(work: Path, stone: Tombstone) -> int:
     """Files that a build named after what is removed, downloads included; never own footage."""
     slugs = "|".join(re.escape(slug_of(source)) for source in stone.sources)
     fetched = re.compile(rf"\.?({slugs or '$^'})-[0-9a-f]{{8}}[.-]")
-    doomed = [p for p in work.rglob("*") if p.is_file() and stone.covers_place(p.name.lstrip("."))]
+    doomed = [p for p in work.rglob("*") if p.is_file() and stone.covers_id(p.name.lstrip("."))]
     doomed += [p for p in (work / FOLDER).glob("*") if fetched.match(p.name)]
     for path in doomed:
         path.unlink()
@@ -133,4 +133,4 @@ def _delete_files(work: Path, stone: Tombstone) -> int:
 
 def _forget(ledger: Ledger, stone: Tombstone, found: Found) -> int:
     """Rows of the ledger about what is removed: by item, by key, by captions they hold."""
-    return ledger.forget(stone.covers, found.ids, found.captions)
+    return ledger.delete(stone.covers, found.ids, found.captions)

@@ -23,4 +23,16 @@ SECTIONS: tuple[Builder, ...] = (
     contact_sheet,
 )
 
-__all__ = ["SECTIONS", "Builder", "Section"]
+__all__ = [
+    "Builder",
+    "Section",
+    "cadence",
+    "captions",
+    "contact_sheet",
+    "footage",
+    "money",
+    "moved_films",
+    "scores",
+    "stages",
+    "trouble",
+]

@@ -18,8 +18,8 @@ def captions(material: Material) -> Section | None:
     counts.update((row["caption_status"], "image") for row in material.images)
     counts.update(
         (outcome.reason, outcome.kind)
-        for outcome in material.outcomes
-        if outcome.outcome == "rejected" and _is_of_captions(outcome.reason)
+        for outcome in material.item_results
+        if outcome.status == "rejected" and _is_of_captions(outcome.reason)
     )
     statuses = sorted({status for status, _ in counts}, key=lambda s: (s != DESCRIBED, s))
     rows = [

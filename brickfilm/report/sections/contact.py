@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from brickfilm.dataset.finalize import Row
-from brickfilm.engine.ledger import Outcome
+from brickfilm.engine.ledger import ItemResult
 from brickfilm.records import Clip
 from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
@@ -101,11 +101,11 @@ def span_facts(row: Row) -> Card:
     }
 
 
-def left_out_card(clip: Clip, end: Outcome, work: Path, thumbed: bool) -> Card:
+def left_out_card(clip: Clip, end: ItemResult, work: Path, thumbed: bool) -> Card:
     """A clip that is in no split, with the reason."""
     return {
         "id": clip.id,
-        "fate": end.outcome,
+        "fate": end.status,
         "split": "",
         "caption": clip.caption.text if clip.caption else "",
         "status": end.reason,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from brickfilm.engine.ledger import Outcome
+from brickfilm.engine.ledger import ItemResult
 from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 
@@ -18,7 +18,7 @@ ROUNDING_SECONDS = 0.05
 class Share:
     """Seconds with the same fate, and what part of all the footage that is."""
 
-    outcome: str
+    status: str
     reason: str
     seconds: float
     percent: float
@@ -37,24 +37,26 @@ def footage(material: Material) -> Section | None:
 
 def names_again(material: Material) -> int:
     """Names under which a film came that had already come under another."""
-    return len({o.source_id for o in material.outcomes if o.kind == "video"}) - len(material.films)
+    return len({o.source_id for o in material.item_results if o.kind == "video"}) - len(
+        material.films
+    )
 
 
 def fates_of_seconds(material: Material) -> dict[tuple[str, str], float]:
-    """Seconds by (outcome, split or reason); a place that came under two names counts once."""
+    """Seconds by (status, split or reason); a place that came under two names counts once."""
     seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
     for row in sorted(material.clips, key=lambda row: material.split_of(row["id"]), reverse=True):
         seconds["kept", material.split_of(row["id"])] += row["duration"]
     ends = [*whole_films(material), *material.clip_fates.values()]
-    for end in sorted(ends, key=lambda end: (end.position, end.outcome, end.reason)):
-        seconds[end.outcome, f"{end.stage}: {end.reason}"] += end.seconds
+    for end in sorted(ends, key=lambda end: (end.position, end.status, end.reason)):
+        seconds[end.status, f"{end.stage}: {end.reason}"] += end.seconds
     rest = sum(material.films.values()) - sum(seconds.values())
     if rest > ROUNDING_SECONDS:
         seconds["cut", CUT_AWAY] = rest
     return dict(seconds)
 
 
-def whole_films(material: Material) -> list[Outcome]:
+def whole_films(material: Material) -> list[ItemResult]:
     """The outcomes that ended a whole film."""
-    ended = [o for o in material.outcomes if o.kind == "video" and o.outcome != "done"]
+    ended = [o for o in material.item_results if o.kind == "video" and o.status != "done"]
     return list({end.item: end for end in reversed(ended)}.values())

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from brickfilm.engine.ledger import Outcome
+from brickfilm.engine.ledger import ItemResult
 from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 
@@ -16,9 +16,9 @@ SINGULARS = {"video": "film"}
 
 @dataclass(frozen=True)
 class Count:
-    """Items of one stage with one outcome and reason."""
+    """Items of one stage with one status and reason."""
 
-    outcome: str
+    status: str
     reason: str
     kinds: str
     """How many of each kind of record."""
@@ -27,25 +27,27 @@ class Count:
 
 def stages(material: Material) -> Section | None:
     """A table: stage by stage, done, then rejected, failed and waiting by reason."""
-    by_stage: defaultdict[tuple[int, str], list[Outcome]] = defaultdict(list)
-    for outcome in material.outcomes:
-        by_stage[outcome.position, outcome.stage].append(outcome)
-    table = [(name, counts_of(outcomes)) for (_, name), outcomes in sorted(by_stage.items())]
+    by_stage: defaultdict[tuple[int, str], list[ItemResult]] = defaultdict(list)
+    for status in material.item_results:
+        by_stage[status.position, status.stage].append(status)
+    table = [
+        (name, counts_of(item_results)) for (_, name), item_results in sorted(by_stage.items())
+    ]
     return Section("stages", "Stage by stage", {"table": table}) if table else None
 
 
-def counts_of(outcomes: Iterable[Outcome]) -> list[Count]:
+def counts_of(item_results: Iterable[ItemResult]) -> list[Count]:
     """Outcomes of one stage, counted; what is done comes first."""
-    alike: defaultdict[tuple[bool, str, str], list[Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        alike[outcome.outcome != "done", outcome.outcome, outcome.reason].append(outcome)
+    alike: defaultdict[tuple[bool, str, str], list[ItemResult]] = defaultdict(list)
+    for status in item_results:
+        alike[status.status != "done", status.status, status.reason].append(status)
     return [
-        Count(outcome, reason, kinds_of(items), sum(item.seconds for item in items))
-        for (_, outcome, reason), items in sorted(alike.items())
+        Count(status, reason, kinds_of(items), sum(item.seconds for item in items))
+        for (_, status, reason), items in sorted(alike.items())
     ]
 
 
-def kinds_of(items: Iterable[Outcome]) -> str:
+def kinds_of(items: Iterable[ItemResult]) -> str:
     """`12 clips, 1 image`."""
     counts = Counter(item.kind for item in items)
     return ", ".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from brickfilm.engine.ledger import Outcome
+from brickfilm.engine.ledger import ItemResult
 from brickfilm.report.context import Material
 from brickfilm.report.sections.base import Section
 
@@ -30,28 +30,28 @@ class Trouble:
     """Items of a stage that did not get through, for one reason."""
 
     stage: str
-    outcome: str
+    status: str
     reason: str
     remedy: str
-    items: list[Outcome]
+    items: list[ItemResult]
     unlisted: int
 
 
 def trouble(material: Material) -> Section | None:
     """Failed first, then waiting; nothing where all is done."""
-    alike: defaultdict[tuple[str, int, str, str], list[Outcome]] = defaultdict(list)
-    for end in material.outcomes:
-        if end.outcome in OTHERWISE:
-            alike[end.outcome, end.position, end.stage, end.reason].append(end)
+    alike: defaultdict[tuple[str, int, str, str], list[ItemResult]] = defaultdict(list)
+    for end in material.item_results:
+        if end.status in OTHERWISE:
+            alike[end.status, end.position, end.stage, end.reason].append(end)
     groups = [
         Trouble(
             stage,
-            outcome,
+            status,
             reason,
-            REMEDIES.get(reason, OTHERWISE[outcome]),
+            REMEDIES.get(reason, OTHERWISE[status]),
             items[:MOST_LISTED],
             max(0, len(items) - MOST_LISTED),
         )
-        for (outcome, _, stage, reason), items in sorted(alike.items())
+        for (status, _, stage, reason), items in sorted(alike.items())
     ]
     return Section("trouble", "Not done yet", {"groups": groups}) if groups else None

@@ -34,8 +34,8 @@ class FetchFilm(Stage[Listing, Video]):
     """A listed film on disk, at `max_height` lines where the site has them."""
 
     version: ClassVar[int] = 1
-    takes = (Listing,)
-    makes = (Video,)
+    input_types = (Listing,)
+    output_types = (Video,)
 
     max_height: int
     on_low_resolution: OnLowResolution = "reject"
@@ -48,13 +48,13 @@ class FetchFilm(Stage[Listing, Video]):
     def check(self) -> None:
         ytdlp.check_access(self.access)
 
-    def under_way(self) -> list[str]:
+    def active_downloads(self) -> list[str]:
         """What flies this moment, for people."""
         return self.board.lines()
 
     @property
     def resources(self) -> Resources:
-        return Resources(pool="thread", width=self.politeness.concurrency)
+        return Resources(pool="thread", concurrency=self.politeness.concurrency)
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
@@ -151,12 +151,12 @@ class FetchFilm(Stage[Listing, Video]):
         formats.check_licence({"license": facts["licence"], **facts}, self.licence)
         formats.check_height(facts, self.max_height, self.on_low_resolution)
 
-    def release(self, item: Listing, work: Path) -> None:
+    def release_source(self, item: Listing, work: Path) -> None:
         if not self.keep_sources:
             Place.of(work, item, self.max_height).spend()
 
-    def recover(self, item: Listing, work: Path) -> bool:
-        Place.of(work, item, self.max_height).want_back()
+    def request_source_refetch(self, item: Listing, work: Path) -> bool:
+        Place.of(work, item, self.max_height).request_refetch()
         return True
 
     def answer(self, facts: Facts) -> Answer:
@@ -185,7 +185,7 @@ def named_by(listing: Listing, info: Info) -> dict[str, Any]:
 
 def facts_of(plan: Facts, seen: Any, max_height: int) -> dict[str, Any]:
     """What the site told of a film, and what its file shows (the file is right about sizes)."""
-    size = {"width": seen.width, "height": seen.height}
+    size = {"width": seen.concurrency, "height": seen.height}
     told = ("title", "uploader", "channel", "upload_date")
     return {
         "source_id": plan["source_id"],

@@ -97,7 +97,7 @@ class Place:
             self._write({**told, "spent": True})
         (self.work / told["film"]["path"]).unlink(missing_ok=True)
 
-    def want_back(self) -> None:
+    def request_refetch(self) -> None:
         """Forget that a deleted film was no longer needed: the next look fetches it again."""
         self._write({**self._read(), "spent": False})
 

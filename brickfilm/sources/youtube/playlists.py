@@ -26,9 +26,9 @@ class ListFilms(Stage[Listing, Listing]):
     """
 
     version: ClassVar[int] = 1
-    takes = (Listing,)
-    makes = (Listing,)
-    rehearses = True
+    input_types = (Listing,)
+    output_types = (Listing,)
+    runs_in_dry_run = True
 
     as_of: str = ""
     access: Access = field(default=Access(), compare=False)

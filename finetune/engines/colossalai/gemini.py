@@ -13,117 +13,135 @@ import torch.distributed as dist
 from torch import Tensor
 
 from finetune.config import Recipe
-from finetune.engines.base import Allow, Shards, Step, fixed_of, fresh_state, set_steps, trained
-from finetune.engines.colossalai.zero import Boost, Gate, loss_scale_of
-from finetune.engines.distributed import rank_and_world
-from finetune.engines.ema import Average
+from finetune.engines.base import (
+    AllowStep,
+    ShardDict,
+    StepResult,
+    frozen_tensors,
+    initial_adam_state,
+    set_adam_step,
+    trainable_parameters,
+)
+from finetune.engines.colossalai.zero import BoostFunction, StepInterceptor, find_loss_scale
+from finetune.engines.distributed import rank_and_world_size
+from finetune.engines.ema import EMA
 from finetune.models.stdit2.network import STDiT2
 
 
-class Place(NamedTuple):
+class ChunkSlice(NamedTuple):
     """Where a rank keeps its part of a parameter, if it has one."""
 
     chunk: Any  # of weights in half precision; `paired_chunk` holds the float32 ones
     span: slice  # of the chunk's payload on this rank
-    begin: int  # of the part within the flat parameter
+    offset: int  # of the part within the flat parameter
     key: Any  # what the optimizer calls the part; none if this rank has no part of it
 
 
-class Inner(torch.nn.Module):
+class ForwardWrapper(torch.nn.Module):
     """What Gemini wraps: the network's own forward, since the network's name leads to Gemini's."""
 
     def __init__(self, model: STDiT2) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, *arguments: Any, **told: Any) -> Tensor:
-        return STDiT2.forward(self.model, *arguments, **told)
+    def forward(self, *arguments: Any, **kwargs: Any) -> Tensor:
+        return STDiT2.forward(self.model, *arguments, **kwargs)
 
 
 class Gemini:
     """Booster with GeminiPlugin. A shard is this rank's flat slice of a parameter, often empty."""
 
     def __init__(
-        self, model: STDiT2, inner: Any, boost: Boost, recipe: Recipe, device: torch.device
+        self,
+        model: STDiT2,
+        base_optimizer: Any,
+        boost: BoostFunction,
+        recipe: Recipe,
+        device: torch.device,
     ) -> None:
-        self.rank, self.world = rank_and_world()
+        self.rank, self.world_size = rank_and_world_size()
         self.device, self.updates, self.module = device, 0, model
-        self.fixed = fixed_of(model)
-        self._params = dict(trained(model))
+        self.frozen = frozen_tensors(model)
+        self._params = dict(trainable_parameters(model))
         exact = {name: p.detach().float().clone() for name, p in self._params.items()}
-        boosted, self._optimizer = boost(Inner(model), inner)
-        model.forward = lambda *args, **told: boosted(*args, **told).as_subclass(Tensor)  # type: ignore[method-assign]
-        self._inner, self._gate = inner, Gate(inner, self._norm)
-        self.loss_scale = loss_scale_of(self._optimizer.mix_precision_mixin)
-        self._places = {name: self._place(number) for number, name in enumerate(self._params)}
+        boosted, self._optimizer = boost(ForwardWrapper(model), base_optimizer)
+        model.forward = lambda *args, **kwargs: boosted(*args, **kwargs).as_subclass(Tensor)  # type: ignore[method-assign]
+        self._base_optimizer, self._interceptor = (
+            base_optimizer,
+            StepInterceptor(base_optimizer, self._norm),
+        )
+        self.loss_scale = find_loss_scale(self._optimizer.mix_precision_mixin)
+        self._slices = {name: self._find_slice(number) for number, name in enumerate(self._params)}
         for name, master in self._masters().items():
-            master.copy_(self.part(name, exact[name]))
-            if (key := self._places[name].key) is not None:
-                inner.state[key] = fresh_state(master, inner)
-        self.average = Average(self._masters(), recipe.optimizer.ema)
-        self.refresh()
+            master.copy_(self.shard(name, exact[name]))
+            if (key := self._slices[name].key) is not None:
+                base_optimizer.state[key] = initial_adam_state(master, base_optimizer)
+        self.ema = EMA(self._masters(), recipe.optimizer.ema)
+        self.sync_compute_weights()
 
-    def _place(self, number: int) -> Place:
+    def _find_slice(self, number: int) -> ChunkSlice:
         """Of the parameter with this number in the optimizer's order."""
         plugin = self._optimizer
         chunk = plugin.chunk_manager.get_chunk(plugin.id_to_real_params[number])
-        span, begin, size = plugin.get_offsets(number)
+        span, offset, size = plugin.get_offsets(number)
         key = plugin.id_to_fake_params.get(number)
         if key is None:
-            return Place(chunk, slice(0, 0), 0, None)
-        return Place(chunk, slice(span, span + size), begin, key)
+            return ChunkSlice(chunk, slice(0, 0), 0, None)
+        return ChunkSlice(chunk, slice(span, span + size), offset, key)
 
     def backward(self, loss: Tensor) -> None:
         self._optimizer.backward(loss)
 
-    def step(self, lr: float, allow: Allow) -> Step:
-        found = self._gate.step(self._optimizer, lr, allow)
+    def step(self, lr: float, allow: AllowStep) -> StepResult:
+        found = self._interceptor.step(self._optimizer, lr, allow)
         self._optimizer.chunk_manager.accumulating_grads = False  # it forgets after an overflow
         if found.taken:
             self.updates += 1
-            self.average.update(self._masters())
+            self.ema.update(self._masters())
         return found
 
-    def shards(self) -> dict[str, Shards]:
+    def shards(self) -> dict[str, ShardDict]:
         return {
             "model": self._masters(),
-            "ema": self.average.shards,
+            "ema": self.ema.shards,
             "exp_avg": self._moments("exp_avg"),
             "exp_avg_sq": self._moments("exp_avg_sq"),
         }
 
-    def whole(self, name: str, shard: Tensor) -> Tensor:
-        like, place = self._params[name], self._places[name]
-        if place.chunk.keep_gathered:
+    def gather(self, name: str, shard: Tensor) -> Tensor:
+        like, chunk_slice = self._params[name], self._slices[name]
+        if chunk_slice.chunk.keep_gathered:
             return shard.view(like.shape)
         full = shard.new_zeros(like.numel())
-        full[place.begin : place.begin + len(shard)] = shard
+        full[chunk_slice.offset : chunk_slice.offset + len(shard)] = shard
         dist.all_reduce(full)  # the other ranks' parts, to zeros
         return full.view(like.shape)
 
-    def part(self, name: str, full: Tensor) -> Tensor:
-        place = self._places[name]
-        size = place.span.stop - place.span.start
-        return full.flatten()[place.begin : place.begin + size].to(self.device).clone()
+    def shard(self, name: str, full: Tensor) -> Tensor:
+        chunk_slice = self._slices[name]
+        size = chunk_slice.span.stop - chunk_slice.span.start
+        return (
+            full.flatten()[chunk_slice.offset : chunk_slice.offset + size].to(self.device).clone()
+        )
 
-    def refresh(self) -> None:
-        set_steps(self._inner, self.updates)
-        self.show(self._masters())
+    def sync_compute_weights(self) -> None:
+        set_adam_step(self._base_optimizer, self.updates)
+        self.swap_in(self._masters())
 
     @torch.no_grad()
-    def show(self, shards: Shards) -> None:
-        for name, place in self._places.items():
-            place.chunk.payload[place.span].copy_(shards[name])
+    def swap_in(self, shards: ShardDict) -> None:
+        for name, chunk_slice in self._slices.items():
+            chunk_slice.chunk.payload[chunk_slice.span].copy_(shards[name])
 
-    def _masters(self) -> Shards:
-        return {n: p.chunk.paired_chunk.payload[p.span] for n, p in self._places.items()}
+    def _masters(self) -> ShardDict:
+        return {n: p.chunk.paired_chunk.payload[p.span] for n, p in self._slices.items()}
 
-    def _moments(self, kind: str) -> Shards:
+    def _moments(self, kind: str) -> ShardDict:
         nothing = torch.empty(0, device=self.device)
-        state = self._inner.state
+        state = self._base_optimizer.state
         return {
-            name: nothing if place.key is None else state[place.key][kind]
-            for name, place in self._places.items()
+            name: nothing if chunk_slice.key is None else state[chunk_slice.key][kind]
+            for name, chunk_slice in self._slices.items()
         }
 
     def _norm(self) -> float:

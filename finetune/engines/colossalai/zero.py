@@ -11,46 +11,48 @@ from torch import Tensor
 
 from finetune.config import Recipe
 from finetune.engines.base import (
-    Allow,
+    AllowStep,
     LossScale,
-    Shards,
-    Step,
-    fixed_of,
-    fresh_state,
-    set_steps,
-    trained,
+    ShardDict,
+    StepResult,
+    frozen_tensors,
+    initial_adam_state,
+    set_adam_step,
+    trainable_parameters,
 )
-from finetune.engines.distributed import rank_and_world
-from finetune.engines.ema import Average
+from finetune.engines.distributed import rank_and_world_size
+from finetune.engines.ema import EMA
 from finetune.models.stdit2.network import STDiT2
 
-Boost = Callable[[torch.nn.Module, Any], tuple[Any, Any]]  # a module and its optimizer, wrapped
+BoostFunction = Callable[
+    [torch.nn.Module, Any], tuple[Any, Any]
+]  # a module and its optimizer, wrapped
 
 
-class Gate:
+class StepInterceptor:
     """Stands between a plugin and the optimizer inside: asks before each step that is taken."""
 
     def __init__(self, optimizer: Any, norm: Callable[[], float]) -> None:
         self._optimizer, self._norm = optimizer, norm
-        self._take, optimizer.step = optimizer.step, self._asked
-        self._found = Step(float("inf"), taken=False)
+        self._original_step, optimizer.step = optimizer.step, self._intercepted_step
+        self._found = StepResult(float("inf"), taken=False)
 
-    def step(self, plugin: Any, lr: float, allow: Allow) -> Step:
+    def step(self, plugin: Any, lr: float, allow: AllowStep) -> StepResult:
         """Have the plugin step at this rate; a loss scaler that finds an overflow takes none."""
-        self._found, self._allow = Step(float("inf"), taken=False), allow
+        self._found, self._allow = StepResult(float("inf"), taken=False), allow
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         plugin.step()
         return self._found
 
-    def _asked(self, *arguments: Any, **options: Any) -> None:
+    def _intercepted_step(self, *arguments: Any, **options: Any) -> None:
         norm = self._norm()
-        self._found = Step(norm, taken=self._allow(norm))
+        self._found = StepResult(norm, taken=self._allow(norm))
         if self._found.taken:
-            self._take(*arguments, **options)
+            self._original_step(*arguments, **options)
 
 
-def loss_scale_of(mixin: Any) -> LossScale:
+def find_loss_scale(mixin: Any) -> LossScale:
     """What a plugin multiplies the loss with: float16 has a scale, other precisions have none."""
     return LossScale(getattr(mixin, "grad_scaler", None))
 
@@ -63,21 +65,30 @@ class Zero:
     """
 
     def __init__(
-        self, model: STDiT2, inner: Any, boost: Boost, recipe: Recipe, device: torch.device
+        self,
+        model: STDiT2,
+        base_optimizer: Any,
+        boost: BoostFunction,
+        recipe: Recipe,
+        device: torch.device,
     ) -> None:
-        self.rank, self.world = rank_and_world()
+        self.rank, self.world_size = rank_and_world_size()
         self.device, self.updates = device, 0
-        self.fixed = fixed_of(model)
-        self._params = dict(trained(model))
+        self.frozen = frozen_tensors(model)
+        self._params = dict(trainable_parameters(model))
         exact = {name: p.detach().float().clone() for name, p in self._params.items()}
-        boosted, self._optimizer = boost(model, inner)
-        self.module, self._inner, self._gate = boosted.module, inner, Gate(inner, self._norm)
-        self.loss_scale = loss_scale_of(self._optimizer.mixed_precision_mixin)
+        boosted, self._optimizer = boost(model, base_optimizer)
+        self.module, self._base_optimizer, self._interceptor = (
+            boosted.module,
+            base_optimizer,
+            StepInterceptor(base_optimizer, self._norm),
+        )
+        self.loss_scale = find_loss_scale(self._optimizer.mixed_precision_mixin)
         for name, master in self._masters().items():
-            master.copy_(self.part(name, exact[name]))  # the plugin's are of rounded weights
-            inner.state[master] = fresh_state(master, inner)
-        self.average = Average(self._masters(), recipe.optimizer.ema)
-        self.refresh()
+            master.copy_(self.shard(name, exact[name]))  # the plugin's are of rounded weights
+            base_optimizer.state[master] = initial_adam_state(master, base_optimizer)
+        self.ema = EMA(self._masters(), recipe.optimizer.ema)
+        self.sync_compute_weights()
 
     def backward(self, loss: Tensor) -> None:
         self._optimizer.backward(loss)
@@ -86,44 +97,44 @@ class Zero:
                 for slices in grads.values():
                     slices[:] = [grad.float() for grad in slices]  # later ones add to these
 
-    def step(self, lr: float, allow: Allow) -> Step:
-        found = self._gate.step(self._optimizer, lr, allow)
+    def step(self, lr: float, allow: AllowStep) -> StepResult:
+        found = self._interceptor.step(self._optimizer, lr, allow)
         if found.taken:
             self.updates += 1
-            self.average.update(self._masters())
+            self.ema.update(self._masters())
         self._optimizer.zero_grad()
         return found
 
-    def shards(self) -> dict[str, Shards]:
-        masters, state = self._masters(), self._inner.state
+    def shards(self) -> dict[str, ShardDict]:
+        masters, state = self._masters(), self._base_optimizer.state
         return {
             "model": masters,
-            "ema": self.average.shards,
+            "ema": self.ema.shards,
             "exp_avg": {name: state[m]["exp_avg"] for name, m in masters.items()},
             "exp_avg_sq": {name: state[m]["exp_avg_sq"] for name, m in masters.items()},
         }
 
-    def whole(self, name: str, shard: Tensor) -> Tensor:
+    def gather(self, name: str, shard: Tensor) -> Tensor:
         like = self._params[name]
-        full = shard.new_empty(shard.numel() * self.world)
+        full = shard.new_empty(shard.numel() * self.world_size)
         dist.all_gather_into_tensor(full, shard.contiguous())
         return full[: like.numel()].view(like.shape)
 
-    def part(self, name: str, full: Tensor) -> Tensor:
+    def shard(self, name: str, full: Tensor) -> Tensor:
         flat = full.flatten()
-        padded = torch.nn.functional.pad(flat, (0, -len(flat) % self.world))
-        return padded.chunk(self.world)[self.rank].to(self.device).clone()
+        padded = torch.nn.functional.pad(flat, (0, -len(flat) % self.world_size))
+        return padded.chunk(self.world_size)[self.rank].to(self.device).clone()
 
-    def refresh(self) -> None:
-        set_steps(self._inner, self.updates)
-        self.show(self._masters())
+    def sync_compute_weights(self) -> None:
+        set_adam_step(self._base_optimizer, self.updates)
+        self.swap_in(self._masters())
 
     @torch.no_grad()
-    def show(self, shards: Shards) -> None:
+    def swap_in(self, shards: ShardDict) -> None:
         for name, parameter in self._params.items():
-            parameter.copy_(self.whole(name, shards[name]))
+            parameter.copy_(self.gather(name, shards[name]))
 
-    def _masters(self) -> Shards:
+    def _masters(self) -> ShardDict:
         masters = self._optimizer.working_to_master_param
         return {name: masters[id(parameter)] for name, parameter in self._params.items()}
 

@@ -20,7 +20,7 @@ from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.stdit2.embeddings import Mlp
 
 
-class Conditions(NamedTuple):
+class BlockConditioning(NamedTuple):
     """What every block is told, beside x."""
 
     space: Tensor  # [B, T, 6 * D]: shift, scale, gate of the attention in space, then of the MLP
@@ -85,43 +85,47 @@ class Block(nn.Module):
         self.cross_attn = CrossAttention(width, heads)
         self.mlp = Mlp(width, int(width * config.mlp_ratio), width)
 
-    def forward(self, x: Tensor, conditions: Conditions, *, recompute: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, conditions: BlockConditioning, *, recompute: bool = False
+    ) -> Tensor:
         """x [B, T, S, D] -> the same shape; `recompute` keeps only these for the backward."""
         if recompute:
-            again: Tensor = checkpoint(self._through, x, conditions, use_reentrant=False)
+            again: Tensor = checkpoint(self._forward, x, conditions, use_reentrant=False)
             return again
-        return self._through(x, conditions)
+        return self._forward(x, conditions)
 
-    def _through(self, x: Tensor, conditions: Conditions) -> Tensor:
+    def _forward(self, x: Tensor, conditions: BlockConditioning) -> Tensor:
         ops = self.ops
-        space = added(self.scale_shift_table, conditions.space)
+        space = modulation_vectors(self.scale_shift_table, conditions.space)
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = space
-        shift_t, scale_t, gate_t = added(self.scale_shift_table_temporal, conditions.time)
+        shift_t, scale_t, gate_t = modulation_vectors(
+            self.scale_shift_table_temporal, conditions.time
+        )
 
-        seen = self._in_space(ops.norm_modulate(x, shift, scale))
+        seen = self._spatial_attention(ops.norm_modulate(x, shift, scale))
         x, h = ops.gated_add_norm_modulate(x, seen, gate, shift_t, scale_t)
-        x = ops.gated_add(x, self._in_time(h, conditions.rotation), gate_t)
-        read = self._to_text(x, conditions.text, conditions.text_layout)
+        x = ops.gated_add(x, self._temporal_attention(h, conditions.rotation), gate_t)
+        read = self._cross_attention(x, conditions.text, conditions.text_layout)
         x, h = ops.add_norm_modulate(x, read, shift_mlp, scale_mlp)
         return ops.gated_add(x, self.mlp(h), gate_mlp)
 
-    def _in_space(self, h: Tensor) -> Tensor:
+    def _spatial_attention(self, h: Tensor) -> Tensor:
         attn = self.attn
-        out = self.ops.space_attention(attn.split(h.flatten(0, 1)), *attn.weights)
+        out = self.ops.spatial_attention(attn.split(h.flatten(0, 1)), *attn.weights)
         return attn.proj(out).view_as(h)
 
-    def _in_time(self, h: Tensor, rotation: Rotation) -> Tensor:
+    def _temporal_attention(self, h: Tensor, rotation: Rotation) -> Tensor:
         attn = self.attn_temp
-        return attn.proj(self.ops.time_attention(attn.split(h), *attn.weights, rotation))
+        return attn.proj(self.ops.temporal_attention(attn.split(h), *attn.weights, rotation))
 
-    def _to_text(self, x: Tensor, text: Tensor, layout: Any) -> Tensor:
+    def _cross_attention(self, x: Tensor, text: Tensor, layout: Any) -> Tensor:
         attn = self.cross_attn
         q = attn.q_linear(x).view(len(x), -1, attn.heads, x.shape[-1] // attn.heads)
         kv = attn.kv_linear(text).view(*text.shape[:2], 2, *q.shape[2:])
         return attn.proj(self.ops.text_attention(q, kv, layout)).view_as(x)
 
 
-def added(table: Tensor, embedded: Tensor) -> tuple[Tensor, ...]:
+def modulation_vectors(table: Tensor, embedded: Tensor) -> tuple[Tensor, ...]:
     """A block's own table [n, D] added to what it is told [B, T, n * D]: n tensors [B, T, D]."""
     return (table.flatten() + embedded).chunk(len(table), dim=-1)
 
@@ -148,7 +152,7 @@ class FinalLayer(nn.Module):
 
     def _modulated(self, x: Tensor, t: Tensor) -> Tensor:
         embedded = t[:, None].repeat(1, x.shape[1], 2)
-        return self.ops.norm_modulate(x, *added(self.scale_shift_table, embedded))
+        return self.ops.norm_modulate(x, *modulation_vectors(self.scale_shift_table, embedded))
 
 
 class PatchEmbedder(nn.Module):

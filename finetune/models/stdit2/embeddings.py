@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from finetune.kernels.reference import Rotation
+from finetune.kernels.reference import RotaryTable
 
-SINUSOIDS = 256  # of a scalar, half cosines and half sines
+FREQUENCY_EMBEDDING_SIZE = 256  # of a scalar, half cosines and half sines
 
 
-def sinusoids(values: Tensor, width: int = SINUSOIDS) -> Tensor:
+def sinusoidal_embedding(values: Tensor, width: int = FREQUENCY_EMBEDDING_SIZE) -> Tensor:
     """values [N] -> [N, width] float32: width/2 cosines, then as many sines (Vaswani, 2017)."""
     half = width // 2
     steps = torch.arange(half, device=values.device, dtype=torch.float32)
@@ -21,7 +21,7 @@ def sinusoids(values: Tensor, width: int = SINUSOIDS) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-def place_sinusoids(places: Tensor, width: int) -> Tensor:
+def position_sinusoids(places: Tensor, width: int) -> Tensor:
     """places [N] float64 -> [N, width] float32: width/2 sines, then as many cosines."""
     half = width // 2
     steps = torch.arange(half, device=places.device, dtype=torch.float64)
@@ -29,7 +29,7 @@ def place_sinusoids(places: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1).float()
 
 
-def space_position(
+def spatial_position_embedding(
     rows: int, columns: int, width: int, *, height: Tensor, width_px: Tensor, nominal: int
 ) -> Tensor:
     """The sin/cos code of a grid of patches: [rows * columns, width] float32.
@@ -43,8 +43,8 @@ def space_position(
     row = torch.arange(rows, device=height.device, dtype=torch.float64) / scale * (base / rows)
     column = torch.arange(columns, device=height.device, dtype=torch.float64)
     column = column / scale * (base / columns)
-    columns_code = place_sinusoids(column, width // 2)[None].expand(rows, -1, -1)
-    rows_code = place_sinusoids(row, width // 2)[:, None].expand(-1, columns, -1)
+    columns_code = position_sinusoids(column, width // 2)[None].expand(rows, -1, -1)
+    rows_code = position_sinusoids(row, width // 2)[:, None].expand(-1, columns, -1)
     return torch.cat([columns_code, rows_code], dim=-1).reshape(rows * columns, width)
 
 
@@ -63,10 +63,10 @@ class RotaryEmbedding(nn.Module):
         with torch.no_grad():
             self.freqs.copy_(torch.pow(10000.0, -steps / len(self.freqs)))
 
-    def forward(self, frames: int) -> Rotation:
+    def forward(self, frames: int) -> RotaryTable:
         places = torch.arange(frames, device=self.freqs.device, dtype=torch.float32)
         angles = places[:, None] * self.freqs.float()
-        return Rotation(angles.cos(), angles.sin())
+        return RotaryTable(angles.cos(), angles.sin())
 
 
 class ScalarEmbedder(nn.Module):
@@ -75,14 +75,14 @@ class ScalarEmbedder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.mlp = nn.Sequential(
-            nn.Linear(SINUSOIDS, width),
+            nn.Linear(FREQUENCY_EMBEDDING_SIZE, width),
             nn.SiLU(),
             nn.Linear(width, width),
         )
 
     def forward(self, values: Tensor) -> Tensor:
         dtype = next(self.mlp.parameters()).dtype
-        return self.mlp(sinusoids(values.flatten()).to(dtype)).view(len(values), -1)
+        return self.mlp(sinusoidal_embedding(values.flatten()).to(dtype)).view(len(values), -1)
 
 
 class Mlp(nn.Module):

@@ -12,23 +12,25 @@ from finetune.models.stdit2.blocks import Block
 if TYPE_CHECKING:
     from finetune.models.stdit2.network import STDiT2
 
-NARROW = 0.02  # of the embedders' weights, as diffusion transformers do (Peebles and Xie, 2023)
+EMBEDDER_STD = (
+    0.02  # of the embedders' weights, as diffusion transformers do (Peebles and Xie, 2023)
+)
 
 
-def initialise(model: STDiT2) -> None:
+def init_weights(model: STDiT2) -> None:
     """Xavier for linear maps, narrow normal for embedders; text and time projections closed."""
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.Linear | nn.Conv3d):
                 nn.init.xavier_uniform_(module.weight.view(module.weight.shape[0], -1))
                 nn.init.zeros_(_bias(module))
-        _narrow(model)
-        _tables(model)
-        _close(model)
+        _init_embedders(model)
+        _init_modulation_tables(model)
+        _zero_init_outputs(model)
     model.rope.reset_parameters()
 
 
-def _narrow(model: STDiT2) -> None:
+def _init_embedders(model: STDiT2) -> None:
     for part in (
         model.t_embedder,
         model.t_block,
@@ -41,10 +43,10 @@ def _narrow(model: STDiT2) -> None:
     ):
         for module in part.modules():
             if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=NARROW)
+                nn.init.normal_(module.weight, std=EMBEDDER_STD)
 
 
-def _tables(model: STDiT2) -> None:
+def _init_modulation_tables(model: STDiT2) -> None:
     width: float = model.config.hidden_size
     for name, parameter in model.named_parameters():
         if "scale_shift_table" in name:
@@ -53,7 +55,7 @@ def _tables(model: STDiT2) -> None:
     nn.init.normal_(tokens, std=tokens.shape[1] ** -0.5)
 
 
-def _close(model: STDiT2) -> None:
+def _zero_init_outputs(model: STDiT2) -> None:
     """Branches that begin as nothing, and an output that begins as zero."""
     for block in model.modules():
         if isinstance(block, Block):

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from finetune.kernels.ops import Ops
-from finetune.models.stdit2.blocks import Block, Conditions, FinalLayer, PatchEmbedder
+from finetune.models.stdit2.blocks import Block, BlockConditioning, FinalLayer, PatchEmbedder
 from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.stdit2.embeddings import (
     CaptionEmbedder,
     RotaryEmbedding,
     ScalarEmbedder,
-    space_position,
+    spatial_position_embedding,
 )
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["STDiT2", "STDiT2Config"]
 
-GRAPHS = 1024
+MAX_COMPILED_GRAPHS = 1024
 """Of a compiled block, at most: a bucket has 17 shapes or so, each three graphs."""
 
 
-class Scalars(NamedTuple):
+class ScalarInputs(NamedTuple):
     """What the network is told in numbers; [B] float32 each."""
 
     timestep: Tensor
@@ -41,7 +41,7 @@ class Scalars(NamedTuple):
     fps: Tensor
 
 
-class Embedded(NamedTuple):
+class ScalarEmbeddings(NamedTuple):
     """The scalars' embeddings, [B, D] each."""
 
     t: Tensor
@@ -74,15 +74,15 @@ class STDiT2(nn.Module):
 
     def reset_parameters(self) -> None:
         """Begin as the published training did: every branch but the text's closed at first."""
-        from finetune.models.stdit2.init_weights import initialise
+        from finetune.models.stdit2.init_weights import init_weights
 
-        initialise(self)
+        init_weights(self)
 
     @property
     def dtype(self) -> torch.dtype:
         return self.x_embedder.proj.weight.dtype
 
-    def use(self, ops: Ops) -> Self:
+    def set_ops(self, ops: Ops) -> Self:
         """Run on these operations from now on."""
         self.ops = ops
         for module in self.modules():
@@ -96,8 +96,10 @@ class STDiT2(nn.Module):
         There is one with gradients, one without, and one that recomputes, where they are needed.
         """
         limits = torch._dynamo.config  # eight as they come: fewer than a dataset has shapes
-        limits.cache_size_limit = max(GRAPHS, limits.cache_size_limit)
-        limits.accumulated_cache_size_limit = max(GRAPHS, limits.accumulated_cache_size_limit)
+        limits.cache_size_limit = max(MAX_COMPILED_GRAPHS, limits.cache_size_limit)
+        limits.accumulated_cache_size_limit = max(
+            MAX_COMPILED_GRAPHS, limits.accumulated_cache_size_limit
+        )
         for block in self.blocks:
             block.compile(fullgraph=True, dynamic=False)
         return self
@@ -126,17 +128,17 @@ class STDiT2(nn.Module):
         global generator where not given). recompute: blocks that keep nothing for the backward but
         their inputs, and run again there.
         """
-        scalars = self._scalars(Scalars(timestep, num_frames, height, width, ar, fps))
-        embedded = self._embedded(scalars)
+        scalars = self._round_scalars(ScalarInputs(timestep, num_frames, height, width, ar, fps))
+        embedded = self._embed_scalars(scalars)
         rows, columns = x.shape[-2:]
         h = self.x_embedder(x.to(self.dtype))
-        h = h + self._places(scalars, rows, columns).to(h.dtype)
-        given = Given(x_mask, h.shape[1])
-        conditions = Conditions(
-            space=given.table(
+        h = h + self._position_embedding(scalars, rows, columns).to(h.dtype)
+        frames_to_denoise = FrameMask(x_mask, h.shape[1])
+        conditions = BlockConditioning(
+            space=frames_to_denoise.table(
                 self.t_block, embedded.t + embedded.size, embedded.t0 + embedded.size
             ),
-            time=given.table(
+            time=frames_to_denoise.table(
                 self.t_block_temp, embedded.t + embedded.length, embedded.t0 + embedded.length
             ),
             rotation=self.rope(h.shape[1]),
@@ -148,24 +150,24 @@ class STDiT2(nn.Module):
         out = self.final_layer(h, embedded.t, embedded.t0 + embedded.size, x_mask)
         return self.x_embedder.unpatch(out, rows, columns).float()
 
-    def _scalars(self, scalars: Scalars) -> Scalars:
+    def _round_scalars(self, scalars: ScalarInputs) -> ScalarInputs:
         if not self.config.round_scalars:
             return scalars
-        return Scalars(*(value.to(self.dtype).float() for value in scalars))
+        return ScalarInputs(*(value.to(self.dtype).float() for value in scalars))
 
-    def _embedded(self, scalars: Scalars) -> Embedded:
+    def _embed_scalars(self, scalars: ScalarInputs) -> ScalarEmbeddings:
         size = self.csize_embedder(torch.stack([scalars.height, scalars.width], dim=1))
-        return Embedded(
+        return ScalarEmbeddings(
             t=self.t_embedder(scalars.timestep),
             t0=self.t_embedder(torch.zeros_like(scalars.timestep)),
             size=torch.cat([size, self.ar_embedder(scalars.ar)], dim=1),
             length=self.fl_embedder(scalars.num_frames) + self.fps_embedder(scalars.fps),
         )
 
-    def _places(self, scalars: Scalars, rows: int, columns: int) -> Tensor:
+    def _position_embedding(self, scalars: ScalarInputs, rows: int, columns: int) -> Tensor:
         """The code of every patch's place, [S, D] float32; the batch's first size serves all."""
         config = self.config
-        return space_position(
+        return spatial_position_embedding(
             *self.x_embedder.grid(rows, columns),
             config.hidden_size,
             height=scalars.height[0],
@@ -207,7 +209,7 @@ class STDiT2(nn.Module):
         save(self, Path(folder))
 
 
-class Given(NamedTuple):
+class FrameMask(NamedTuple):
     """Which of the frames are given (False in the mask), if any."""
 
     x_mask: Tensor | None

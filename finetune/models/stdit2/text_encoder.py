@@ -15,8 +15,8 @@ from finetune.models.weights_digest import weights_digest
 if TYPE_CHECKING:
     from os import PathLike
 
-TOKENS = 200
-PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"  # T5's own, and in its order
+MAX_TOKENS = 200
+PAD_TOKEN, EOS_TOKEN, UNK_TOKEN = "<pad>", "</s>", "<unk>"  # T5's own, and in its order
 
 
 class TextStates(NamedTuple):
@@ -24,7 +24,7 @@ class TextStates(NamedTuple):
 
     states: Tensor
     mask: Tensor
-    cut: list[int]
+    truncated_tokens: list[int]
 
     @property
     def lengths(self) -> list[int]:
@@ -36,12 +36,17 @@ class TextEncoder:
     """Captions to states; frozen."""
 
     def __init__(
-        self, network: nn.Module, tokenizer: Any, *, tokens: int = TOKENS, micro_batch: int = 8
+        self,
+        network: nn.Module,
+        tokenizer: Any,
+        *,
+        tokens: int = MAX_TOKENS,
+        micro_batch_size: int = 8,
     ) -> None:
         self.network: Any = network.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.tokens = tokens
-        self.micro_batch = micro_batch  # captions in memory at once
+        self.micro_batch_size = micro_batch_size  # captions in memory at once
         self._compiled = False
         self._digest: str | None = None
 
@@ -52,7 +57,7 @@ class TextEncoder:
         *,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
-        tokens: int = TOKENS,
+        tokens: int = MAX_TOKENS,
     ) -> Self:
         """From a Hub id or a folder in transformers' layout."""
         from transformers import AutoTokenizer, T5EncoderModel
@@ -62,7 +67,7 @@ class TextEncoder:
 
     @classmethod
     def tiny_random(
-        cls, captions: Sequence[str], seed: int, *, width: int = 32, tokens: int = TOKENS
+        cls, captions: Sequence[str], seed: int, *, width: int = 32, tokens: int = MAX_TOKENS
     ) -> Self:
         """The same class at toy size: weights from the seed, tokens learned from the captions.
 
@@ -70,7 +75,7 @@ class TextEncoder:
         """
         from transformers import T5Config, T5EncoderModel
 
-        tokenizer = _trained_tokenizer(captions)
+        tokenizer = _train_tokenizer(captions)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             config = T5Config(
@@ -103,7 +108,7 @@ class TextEncoder:
         self.network.to(device)
         return self
 
-    def accelerate(self) -> Self:
+    def compile_network(self) -> Self:
         """Compile the blocks, which share a graph: else launching them is what takes time."""
         for block in self.network.encoder.block:
             block.compile(dynamic=False)
@@ -122,39 +127,39 @@ class TextEncoder:
             return_tensors="pt",
         ).to(self.network.device)
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        cut = [max(0, len(caption) - self.tokens) for caption in whole]
-        return TextStates(self._states(ids, mask), mask.bool(), cut)
+        truncated_tokens = [max(0, len(caption) - self.tokens) for caption in whole]
+        return TextStates(self._states(ids, mask), mask.bool(), truncated_tokens)
 
     def _states(self, ids: Tensor, mask: Tensor) -> Tensor:
         """A micro-batch at a time; all of one size if compiled, the last filled with padding."""
         done = []
         for part, seen in zip(
-            *(torch.split(x, self.micro_batch) for x in (ids, mask)), strict=True
+            *(torch.split(x, self.micro_batch_size) for x in (ids, mask)), strict=True
         ):
-            missing = self.micro_batch - len(part) if self._compiled else 0
+            missing = self.micro_batch_size - len(part) if self._compiled else 0
             filled = (F.pad(x, (0, 0, 0, missing)) for x in (part, seen))
-            done.append(self._read(*filled)[: len(part)])
+            done.append(self._hidden_states(*filled)[: len(part)])
         return torch.cat(done)
 
-    def _read(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def _hidden_states(self, ids: Tensor, mask: Tensor) -> Tensor:
         states: Tensor = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
         return states.float()
 
 
-def _trained_tokenizer(captions: Sequence[str]) -> Any:
+def _train_tokenizer(captions: Sequence[str]) -> Any:
     """A small byte-pair tokenizer of these captions, ending each with T5's end token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    tokenizer = Tokenizer(models.BPE(unk_token=UNK_TOKEN))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    specials = [PAD, END, UNKNOWN]
+    specials = [PAD_TOKEN, EOS_TOKEN, UNK_TOKEN]
     trainer = trainers.BpeTrainer(vocab_size=512, special_tokens=specials, show_progress=False)
     tokenizer.train_from_iterator(captions, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"$A {END}", special_tokens=[(END, specials.index(END))]
+        single=f"$A {EOS_TOKEN}", special_tokens=[(EOS_TOKEN, specials.index(EOS_TOKEN))]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, unk_token=UNKNOWN
+        tokenizer_object=tokenizer, pad_token=PAD_TOKEN, eos_token=EOS_TOKEN, unk_token=UNK_TOKEN
     )

@@ -15,12 +15,12 @@ from finetune.models.weights_digest import weights_digest
 if TYPE_CHECKING:
     from os import PathLike
 
-SCALE = 0.18215  # latents of sd-vae-ft-ema have about unit variance after it
-STRIDE = 8
-CHANNELS = 4
+SCALING_FACTOR = 0.18215  # latents of sd-vae-ft-ema have about unit variance after it
+SPATIAL_STRIDE = 8
+LATENT_CHANNELS = 4
 
 
-class Moments(NamedTuple):
+class LatentDistribution(NamedTuple):
     """A frame's latent distribution, scaled: a latent is mean + std * noise. [N, 4, h, w]."""
 
     mean: Tensor
@@ -30,9 +30,9 @@ class Moments(NamedTuple):
 class VAE:
     """Frames to latents and back; frozen. Height and width shrink by 8, rounded down."""
 
-    def __init__(self, network: nn.Module, *, micro_batch: int = 8) -> None:
+    def __init__(self, network: nn.Module, *, micro_batch_size: int = 8) -> None:
         self.network: Any = network.eval().requires_grad_(False)
-        self.micro_batch = micro_batch  # frames in memory at once
+        self.micro_batch_size = micro_batch_size  # frames in memory at once
         self._digest: str | None = None
         self._compiled = False
 
@@ -43,13 +43,13 @@ class VAE:
         *,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
-        micro_batch: int = 8,
+        micro_batch_size: int = 8,
     ) -> Self:
         """From a Hub id or a folder in diffusers' layout."""
         from diffusers import AutoencoderKL
 
         network = AutoencoderKL.from_pretrained(source, torch_dtype=dtype)
-        return cls(network.to(device), micro_batch=micro_batch)
+        return cls(network.to(device), micro_batch_size=micro_batch_size)
 
     @classmethod
     def tiny_random(cls, seed: int) -> Self:
@@ -63,7 +63,7 @@ class VAE:
                 up_block_types=("UpDecoderBlock2D",) * 4,
                 block_out_channels=(8, 8, 8, 8),
                 norm_num_groups=4,
-                latent_channels=CHANNELS,
+                latent_channels=LATENT_CHANNELS,
             )
         return cls(network)
 
@@ -77,13 +77,13 @@ class VAE:
     @staticmethod
     def latent_size(height: int, width: int) -> tuple[int, int]:
         """Of a picture of this many pixels."""
-        return height // STRIDE, width // STRIDE
+        return height // SPATIAL_STRIDE, width // SPATIAL_STRIDE
 
     def to(self, device: torch.device | str) -> Self:
         self.network.to(device)
         return self
 
-    def accelerate(self, micro_batch: int = 32) -> Self:
+    def compile_network(self, micro_batch_size: int = 32) -> Self:
         """Compile both halves, with channels last in memory, for micro-batches of this size.
 
         Channels-last without compiling is slower than neither.
@@ -91,38 +91,40 @@ class VAE:
         use_channels_last(self.network)
         for half in (self.network.encoder, self.network.decoder):
             half.compile(dynamic=False)
-        self.micro_batch, self._compiled = micro_batch, True
+        self.micro_batch_size, self._compiled = micro_batch_size, True
         return self
 
     @torch.no_grad()
-    def encode_moments(self, frames: Tensor) -> Moments:
+    def encode_distribution(self, frames: Tensor) -> LatentDistribution:
         """frames [N, 3, H, W] in [-1, 1] -> mean and std [N, 4, h, w] float32, scaled."""
-        return Moments(*self._in_parts(frames, self._moments).chunk(2, dim=1))
+        return LatentDistribution(
+            *self._in_micro_batches(frames, self._latent_distribution).chunk(2, dim=1)
+        )
 
     def encode(self, frames: Tensor, generator: Generator | None = None) -> Tensor:
         """frames [N, 3, H, W] in [-1, 1] -> a latent drawn for each, [N, 4, h, w] float32."""
-        mean, std = self.encode_moments(frames)
+        mean, std = self.encode_distribution(frames)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         return mean + std * noise
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """latents [N, 4, h, w], scaled -> frames [N, 3, 8h, 8w] float32 in [-1, 1]."""
-        return self._in_parts(latents / SCALE, self._pixels).clamp(-1, 1)
+        return self._in_micro_batches(latents / SCALING_FACTOR, self._pixels).clamp(-1, 1)
 
-    def _in_parts(self, x: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
+    def _in_micro_batches(self, x: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
         """A micro-batch at a time; all of one size if compiled, the last filled with zeros."""
         done = []
         with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # off unless said
-            for part in torch.split(x, self.micro_batch):
-                missing = self.micro_batch - len(part) if self._compiled else 0
+            for part in torch.split(x, self.micro_batch_size):
+                missing = self.micro_batch_size - len(part) if self._compiled else 0
                 whole = F.pad(part, (0, 0, 0, 0, 0, 0, 0, missing))
                 done.append(work(self._cast(whole))[: len(part)])
         return torch.cat(done)
 
-    def _moments(self, frames: Tensor) -> Tensor:
+    def _latent_distribution(self, frames: Tensor) -> Tensor:
         found = self.network.encode(frames).latent_dist
-        return SCALE * torch.cat([found.mean.float(), found.std.float()], dim=1)
+        return SCALING_FACTOR * torch.cat([found.mean.float(), found.std.float()], dim=1)
 
     def _pixels(self, latents: Tensor) -> Tensor:
         pixels: Tensor = self.network.decode(latents).sample

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=STDiT2)
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-WHOLE = (WEIGHTS, "diffusion_pytorch_model.safetensors", "pytorch_model.bin")
-WRAPPERS = ("state_dict", "model", "ema")  # under which training scripts keep the tensors
-DERIVED = ("pos_embed", "pos_embed_temporal")  # tables in old files; computed here
-SHOWN = 5
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+SINGLE_FILES = (WEIGHTS_FILE, "diffusion_pytorch_model.safetensors", "pytorch_model.bin")
+WRAPPER_KEYS = ("state_dict", "model", "ema")  # under which training scripts keep the tensors
+COMPUTED_KEYS = ("pos_embed", "pos_embed_temporal")  # tables in old files; computed here
+MAX_KEYS_SHOWN = 5
 
 
 def load(
@@ -41,9 +41,9 @@ def load(
     config: STDiT2Config | None,
 ) -> M:
     """Build on no memory, then take every tensor from the source. See `STDiT2.from_pretrained`."""
-    path = _local(source, revision)
+    path = _resolve_source(source, revision)
     tensors = read_tensors(path)
-    config = config or _stored_config(path) or inferred_config(tensors)
+    config = config or _stored_config(path) or infer_config(tensors)
     with torch.device("meta"):
         model = cls(config)
     check_keys(model, tensors, path)
@@ -57,20 +57,20 @@ def save(model: STDiT2, folder: Path) -> None:
     """Write `config.json` and `model.safetensors`; a reader never sees half a file."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    unfinished = folder / f".{WEIGHTS}.tmp"
+    unfinished = folder / f".{WEIGHTS_FILE}.tmp"
     save_file(tensors, unfinished, metadata={"format": "pt"})
-    unfinished.replace(folder / WEIGHTS)
+    unfinished.replace(folder / WEIGHTS_FILE)
     text = json.dumps(dataclasses.asdict(model.config), indent=2)
-    (folder / CONFIG).write_text(text + "\n")
+    (folder / CONFIG_FILE).write_text(text + "\n")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The state dict of a file or a folder, under STDiT2's own names."""
     tensors: dict[str, Tensor] = {}
-    for file in _files(path):
-        tensors.update(_read(file))
+    for file in _weight_files(path):
+        tensors.update(_read_file(file))
     named = {key.removeprefix("module."): value for key, value in tensors.items()}
-    return {key: value for key, value in named.items() if key not in DERIVED}
+    return {key: value for key, value in named.items() if key not in COMPUTED_KEYS}
 
 
 def check_keys(model: STDiT2, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -85,7 +85,7 @@ def check_keys(model: STDiT2, tensors: Mapping[str, Tensor], path: Path) -> None
             if key in tensors and tuple(tensors[key].shape) != shape
         ],
     }
-    found = [f"{_some(keys)} {what}" for what, keys in problems.items() if keys]
+    found = [f"{_summarize_keys(keys)} {what}" for what, keys in problems.items() if keys]
     if found:
         raise WeightsError(
             f"{path} does not fit this STDiT2: {'; '.join(found)}. "
@@ -93,7 +93,7 @@ def check_keys(model: STDiT2, tensors: Mapping[str, Tensor], path: Path) -> None
         )
 
 
-def inferred_config(tensors: Mapping[str, Tensor]) -> STDiT2Config:
+def infer_config(tensors: Mapping[str, Tensor]) -> STDiT2Config:
     """The network's shape, read off a checkpoint that came without a config.
 
     Raises WeightsError where the tensors are not an STDiT2's at all.
@@ -121,18 +121,18 @@ def inferred_config(tensors: Mapping[str, Tensor]) -> STDiT2Config:
     )
 
 
-def config_from(stored: Mapping[str, Any]) -> STDiT2Config:
+def config_from_dict(stored: Mapping[str, Any]) -> STDiT2Config:
     """Our fields of a config.json; the published one's others do not change the network."""
     names = {field.name for field in dataclasses.fields(STDiT2Config)}
     return STDiT2Config(**{key: value for key, value in stored.items() if key in names})
 
 
 def _stored_config(path: Path) -> STDiT2Config | None:
-    file = path / CONFIG if path.is_dir() else path.with_name(CONFIG)
-    return config_from(json.loads(file.read_text())) if file.is_file() else None
+    file = path / CONFIG_FILE if path.is_dir() else path.with_name(CONFIG_FILE)
+    return config_from_dict(json.loads(file.read_text())) if file.is_file() else None
 
 
-def _local(source: str | PathLike[str], revision: str | None) -> Path:
+def _resolve_source(source: str | PathLike[str], revision: str | None) -> Path:
     """The folder or file itself, or the Hub's snapshot of that name."""
     path = Path(source)
     if path.exists():
@@ -140,10 +140,10 @@ def _local(source: str | PathLike[str], revision: str | None) -> Path:
     text = str(source)
     if text.count("/") != 1 or path.suffix in {".pth", ".pt", ".bin", ".safetensors"}:
         raise WeightsError(f"{text!r} is no file or folder, nor a Hub id like 'name/model'")
-    return _snapshot(text, revision)
+    return _download_snapshot(text, revision)
 
 
-def _snapshot(repo: str, revision: str | None) -> Path:
+def _download_snapshot(repo: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -160,23 +160,25 @@ def _snapshot(repo: str, revision: str | None) -> Path:
     return Path(folder)
 
 
-def _files(path: Path) -> list[Path]:
+def _weight_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    for name in INDEXES:
+    for name in INDEX_FILES:
         if (path / name).is_file():
             shards = json.loads((path / name).read_text())["weight_map"].values()
             return [path / shard for shard in sorted(set(shards))]
-    for name in WHOLE:
+    for name in SINGLE_FILES:
         if (path / name).is_file():
             return [path / name]
     single = sorted(path.glob("*.safetensors")) + sorted(path.glob("*.pth"))
     if len(single) == 1:
         return single
-    raise WeightsError(f"{path} holds no weights: expected {' or '.join(WHOLE)}, or an index")
+    raise WeightsError(
+        f"{path} holds no weights: expected {' or '.join(SINGLE_FILES)}, or an index"
+    )
 
 
-def _read(file: Path) -> dict[str, Tensor]:
+def _read_file(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
@@ -187,13 +189,13 @@ def _read(file: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{file} cannot be read as weights ({reason}): fetch it again, or name another"
         ) from error
-    for name in WRAPPERS:
+    for name in WRAPPER_KEYS:
         if isinstance(stored, dict) and isinstance(stored.get(name), dict):
             stored = stored[name]
     named = stored.items() if isinstance(stored, dict) else ()
     return {key: value for key, value in named if isinstance(value, Tensor)}
 
 
-def _some(keys: list[str]) -> str:
-    more = len(keys) - SHOWN
-    return ", ".join(keys[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+def _summarize_keys(keys: list[str]) -> str:
+    more = len(keys) - MAX_KEYS_SHOWN
+    return ", ".join(keys[:MAX_KEYS_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -16,7 +16,7 @@ import pytest
 from datasets import Video, get_dataset_config_names, load_dataset
 
 from brickfilm import BrickfilmDataset, FolderSource, FrameSampler, Keep, SceneSplitter
-from brickfilm.build.build_dataset import Built, build
+from brickfilm.build.build_dataset import BuildResult, build
 from brickfilm.engine.ledger import answers_frame, ledger_frame
 from brickfilm.errors import UsageError
 from brickfilm.stages import ClipWriter
@@ -33,17 +33,17 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def built(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built(film: Path, tmp_path_factory: pytest.TempPathFactory) -> BuildResult:
     work = tmp_path_factory.mktemp("work")
     return build(FolderSource(film), (SceneSplitter(), FrameSampler()), workdir=work)
 
 
 @pytest.fixture
-def again(film: Path, built: Built, tmp_path: Path) -> Callable[..., Built]:
+def again(film: Path, built: BuildResult, tmp_path: Path) -> Callable[..., BuildResult]:
     """Build again in a copy of the finished work folder, with other stages."""
     shutil.copytree(built.dataset.work, tmp_path / "work")
 
-    def build_again(*stages: object) -> Built:
+    def build_again(*stages: object) -> BuildResult:
         return build(FolderSource(film), stages, workdir=tmp_path / "work")
 
     return build_again
@@ -53,7 +53,7 @@ def rows(dataset: BrickfilmDataset, config: str) -> list[dict[str, object]]:
     return [row for split in dataset[config].values() for row in split]
 
 
-def test_every_shot_is_a_clip_with_its_image(built: Built) -> None:
+def test_every_shot_is_a_clip_with_its_image(built: BuildResult) -> None:
     assert built.exit_code == 0
     spans = [(row["start_frame"], row["end_frame"]) for row in rows(built.dataset, "clips")]
     assert spans == [(0, 30), (30, 54), (54, 94)]
@@ -64,7 +64,7 @@ def test_every_shot_is_a_clip_with_its_image(built: Built) -> None:
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_the_saved_folder_loads_with_exactly_the_planned_frames(
-    built: Built, streaming: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    built: BuildResult, streaming: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = str(built.dataset.work / "dataset")
     clips = load_dataset(folder, split="train", streaming=streaming, cache_dir=str(tmp_path))
@@ -78,7 +78,7 @@ def test_the_saved_folder_loads_with_exactly_the_planned_frames(
 
 
 def test_another_dataset_is_not_served_from_the_cache_of_the_first(
-    built: Built, again: Callable[..., Built], tmp_path: Path
+    built: BuildResult, again: Callable[..., BuildResult], tmp_path: Path
 ) -> None:
     fewer = again(SceneSplitter(min_frames=26), FrameSampler())
     for config in ("clips", "images"):
@@ -90,7 +90,7 @@ def test_another_dataset_is_not_served_from_the_cache_of_the_first(
 
 
 def test_a_second_run_does_nothing_and_gives_the_same_bytes(
-    built: Built, again: Callable[..., Built]
+    built: BuildResult, again: Callable[..., BuildResult]
 ) -> None:
     second = again(SceneSplitter(), FrameSampler())
     before, after = built.dataset.work, second.dataset.work
@@ -99,7 +99,7 @@ def test_a_second_run_does_nothing_and_gives_the_same_bytes(
         assert (after / saved.relative_to(before)).read_bytes() == saved.read_bytes()
 
 
-def test_a_threshold_on_the_shots_scans_nothing_again(again: Callable[..., Built]) -> None:
+def test_a_threshold_on_the_shots_scans_nothing_again(again: Callable[..., BuildResult]) -> None:
     changed = again(SceneSplitter(min_frames=26), FrameSampler())
     answers = answers_frame(changed.dataset.work)
     assert set(answers.answers) == {1, 3}  # one film scanned once, the three spans it had
@@ -109,7 +109,7 @@ def test_a_threshold_on_the_shots_scans_nothing_again(again: Callable[..., Built
     assert "all footage" in changed.dataset.report_path.read_text()
 
 
-def test_another_encoder_setting_takes_no_still_again(again: Callable[..., Built]) -> None:
+def test_another_encoder_setting_takes_no_still_again(again: Callable[..., BuildResult]) -> None:
     changed = again(SceneSplitter(), ClipWriter(crf=30), FrameSampler())
     answers = answers_frame(changed.dataset.work)
     assert sorted(answers[answers.name == "ClipWriter"].answers) == [3, 3]
@@ -117,7 +117,7 @@ def test_another_encoder_setting_takes_no_still_again(again: Callable[..., Built
 
 
 def test_whose_films_they_are_is_in_every_row_and_asks_nothing_again(
-    film: Path, built: Built, tmp_path: Path
+    film: Path, built: BuildResult, tmp_path: Path
 ) -> None:
     shutil.copytree(before := built.dataset.work, work := tmp_path / "work")
     source = FolderSource(film, licence="CC BY 4.0", uploader="the makers")

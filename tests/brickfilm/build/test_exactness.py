@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from brickfilm.engine.sinks import SpanPass
+from brickfilm.engine.sinks import FusedSinks
 from brickfilm.media import NotAsPlanned, opened
 from brickfilm.records import Clip
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
@@ -20,7 +20,7 @@ from tests.kit.ask_stage import clips_of, video_of, written
 
 SPLITTER = SceneSplitter(min_frames=2, max_frames=11)
 """Short enough to begin clips everywhere in a group of pictures."""
-SINKS = SpanPass((ClipWriter(verify="full"), FrameSampler()))
+SINKS = FusedSinks((ClipWriter(verify="full"), FrameSampler()))
 RATES = [Fraction(n) for n in (12, 15, 24, 25, 30, 60)]
 NTSC = [Fraction(24000, 1001), Fraction(30000, 1001)]
 

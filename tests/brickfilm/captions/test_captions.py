@@ -16,7 +16,7 @@ from brickfilm.captions.backends.retry import duration, told
 from brickfilm.captions.pricing import UnknownPrice, price_list
 from brickfilm.captions.stills import jpeg
 from brickfilm.engine.ledger import spend_frame
-from brickfilm.errors import MissingKey, ServiceRefused
+from brickfilm.errors import MissingApiKey, ServiceRefused
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
 from tests.kit.captions import Album, WithImages, caption_build, clip, image, tally
 from tests.kit.servers.openai import (
@@ -215,7 +215,7 @@ def test_a_timeout_is_perhaps_charged_and_stays_reserved(
     assert len(run.finished) == 1
     spend = spend_frame(tmp_path)
     assert spend.settled.sum() < server.bill <= spend.settled.sum() + spend.unsettled.sum()
-    assert spend.unsettled.sum() == pytest.approx(asks.reserve(clip(0, tmp_path)))
+    assert spend.unsettled.sum() == pytest.approx(asks.worst_case_cost(clip(0, tmp_path)))
 
 
 def test_headers_say_how_long_to_wait() -> None:
@@ -256,7 +256,7 @@ def test_without_a_key_the_variable_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(MissingKey, match="OPENAI_API_KEY"):
+    with pytest.raises(MissingApiKey, match="OPENAI_API_KEY"):
         caption_build(tmp_path, Album(1, tmp_path), GPT4oCaptioner())
 
 
@@ -345,7 +345,7 @@ def test_a_server_that_is_not_there_is_a_failure_of_the_items(tmp_path: Path) ->
 def test_a_budget_is_hard_and_what_was_paid_for_is_kept(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    one = captioner(server).reserve(clip(0, tmp_path))
+    one = captioner(server).worst_case_cost(clip(0, tmp_path))
     budget = 10 * one
     run = caption_build(
         tmp_path, Album(60, tmp_path), captioner(server, max_cost_usd=budget, concurrency=4)

@@ -12,7 +12,7 @@ import pytest
 from brickfilm.captions.audit import audit_rates
 from brickfilm.captions.lint import lint
 from brickfilm.engine.ledger import spend_frame
-from brickfilm.engine.run import Run
+from brickfilm.engine.run import PipelineRun
 from brickfilm.stages import CaptionAudit, GPT4oCaptioner, RefusalFilter
 from tests.kit.captions import Album, WithImages, caption_build, clip, tally
 from tests.kit.servers.openai import (
@@ -47,7 +47,7 @@ def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
     return GPT4oCaptioner(base_url=server.url, concurrency=8, timeout=10.0, **settings)
 
 
-def audited(work: Path, count: int, asks: GPT4oCaptioner) -> Run:
+def audited(work: Path, count: int, asks: GPT4oCaptioner) -> PipelineRun:
     return caption_build(
         work, Album(count, work), WithImages(), asks, RefusalFilter(), CaptionAudit(asks)
     )
@@ -83,7 +83,7 @@ def fault_test(server: CaptionServer, work: Path, count: int) -> None:
     lots = [share(a) for a in first]
     bad = sum(lot < sum(rate for rate, _ in FAULTS.values()) for lot in lots)
     counts = tally(run, "CaptionAudit")
-    rejected = sum(n for outcome, n in counts.items() if outcome.startswith("rejected: audit"))
+    rejected = sum(n for status, n in counts.items() if status.startswith("rejected: audit"))
     rules = asks.prompt_of(clip(0, work)).rules
     assert len(first) == 2 * count
     assert len(server.asked) - len(first) == bad  # each asked once more, and no other
@@ -161,13 +161,13 @@ def test_a_malformed_second_answer_is_paid_and_asked_again(
 
 def test_asking_again_is_on_the_captioners_budget(server: CaptionServer, tmp_path: Path) -> None:
     server.script = saying("The video shows a man.", CLEAN)
-    one = captioner(server).reserve(clip(0, tmp_path))
+    one = captioner(server).worst_case_cost(clip(0, tmp_path))
     budget = 8 * one
     asks = captioner(server, max_cost_usd=budget)
     run = caption_build(tmp_path, Album(30, tmp_path), asks, CaptionAudit(asks))
     assert server.bill <= budget
     assert any(a.is_correction for a in server.asked)
-    waiting = [o for o in run.outcomes if o.outcome == "waiting"]
+    waiting = [o for o in run.item_results if o.status == "waiting"]
     assert waiting and {o.reason for o in waiting} == {"budget"}
     richer = captioner(server, max_cost_usd=50.0)
     again = caption_build(tmp_path, Album(30, tmp_path), richer, CaptionAudit(richer))

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from brickfilm.captions.stills import jpeg
-from brickfilm.engine.batch_jobs import JobDesk
+from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.executors import LocalExecutor
 from brickfilm.engine.ledger import Ledger, spend_frame
 from brickfilm.engine.pipeline import Pipeline
-from brickfilm.engine.run import Run
+from brickfilm.engine.run import PipelineRun
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
 from tests.kit.captions import Album, WithImages, clip, tally
 from tests.kit.servers.openai import (
@@ -47,17 +47,17 @@ def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
     return GPT4oCaptioner(base_url=server.url, **ours | settings)
 
 
-def batch_build(work: Path, source: Any, *stages: Any, wait: bool = True) -> Run:
+def batch_build(work: Path, source: Any, *stages: Any, wait: bool = True) -> PipelineRun:
     """A build with jobs and without a door."""
-    pipeline = Pipeline.of(source, stages)
+    pipeline = Pipeline.from_stages(source, stages)
     executor = LocalExecutor()
     said: list[str] = []
-    with Ledger(work) as ledger, JobDesk(pipeline, ledger) as desk:
+    with Ledger(work) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
         more = True
         while more:
-            run = Run(pipeline, ledger, executor, failed=desk.troubles)
-            run.go(source.items())
-            more = desk.advance(run, wait=wait, say=said.append)
+            run = PipelineRun(pipeline, ledger, executor, failures=batch_jobs.failures)
+            run.execute(source.items())
+            more = batch_jobs.advance(run, wait=wait, log=said.append)
     executor.close()
     return run
 
@@ -72,7 +72,7 @@ def small_limits(folder: Path, **limits: int) -> str:
     return str(own)
 
 
-def everything_belongs(run: Run, work: Path) -> bool:
+def everything_belongs(run: PipelineRun, work: Path) -> bool:
     for item in run.finished:
         stills = item.stills if hasattr(item, "stills") else [item]
         digest = digest_of_stills([jpeg(work / s.path, size=512, quality=85) for s in stills])
@@ -125,7 +125,7 @@ def test_errors_and_expired_items_go_into_the_next_job(
     run = batch_build(tmp_path, Album(30, tmp_path), captioner(server))
     assert tally(run, "GPT4oCaptioner").total() == 30
     assert tally(run, "GPT4oCaptioner")["done"] >= 25
-    assert {o.reason for o in run.outcomes if o.outcome == "failed"} <= {
+    assert {o.reason for o in run.item_results if o.status == "failed"} <= {
         "busy",
         "expired",
         "malformed answer",
@@ -163,12 +163,12 @@ def test_an_answer_may_hold_any_line_break(server: CaptionServer, tmp_path: Path
 def test_a_wait_for_jobs_ends_when_it_is_told_to(server: CaptionServer, tmp_path: Path) -> None:
     server.batches.polls = 99
     asks = captioner(server, poll_seconds=3600.0)
-    pipeline, executor = Pipeline.of(Album(1, tmp_path), [asks]), LocalExecutor()
-    with Ledger(tmp_path) as ledger, JobDesk(pipeline, ledger) as desk:
-        run = Run(pipeline, ledger, executor)
-        run.go(Album(1, tmp_path).items())
+    pipeline, executor = Pipeline.from_stages(Album(1, tmp_path), [asks]), LocalExecutor()
+    with Ledger(tmp_path) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
+        run = PipelineRun(pipeline, ledger, executor)
+        run.execute(Album(1, tmp_path).items())
         threading.Timer(0.5, run.stop).start()
-        desk.advance(run, wait=True, say=lambda words: None)
+        batch_jobs.advance(run, wait=True, log=lambda words: None)
         assert len(ledger.open_jobs()) == 1
     executor.close()
 
@@ -183,7 +183,7 @@ def test_without_waiting_the_next_run_collects(server: CaptionServer, tmp_path: 
 
 
 def test_a_budget_is_hard_for_jobs_too(server: CaptionServer, tmp_path: Path) -> None:
-    one = captioner(server).reserve(clip(0, tmp_path))
+    one = captioner(server).worst_case_cost(clip(0, tmp_path))
     assert one is not None
     asks = captioner(server, max_cost_usd=5.5 * one)
     run = batch_build(tmp_path, Album(20, tmp_path), asks)
@@ -203,9 +203,9 @@ def test_an_unreadable_still_fails_its_clip_alone(server: CaptionServer, tmp_pat
 def test_cancelling_keeps_what_was_answered(server: CaptionServer, tmp_path: Path) -> None:
     asks = captioner(server)
     batch_build(tmp_path, Album(10, tmp_path), asks, wait=False)
-    pipeline = Pipeline.of(Album(10, tmp_path), [asks])
-    with Ledger(tmp_path) as ledger, JobDesk(pipeline, ledger) as desk:
-        desk.cancel(lambda words: None)
+    pipeline = Pipeline.from_stages(Album(10, tmp_path), [asks])
+    with Ledger(tmp_path) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
+        batch_jobs.cancel(lambda words: None)
         assert ledger.open_jobs() == []
     assert 0 < len(server.asked) < 10
     spend = spend_frame(tmp_path)

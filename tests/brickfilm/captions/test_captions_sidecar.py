@@ -37,7 +37,7 @@ class Beside(Stage[Clip, Clip]):
     """The clips' films lie in a folder."""
 
     folder: str
-    takes = (Clip,)
+    input_types = (Clip,)
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip]:
         path = Path(self.folder, item.video.path)
@@ -77,7 +77,7 @@ def test_a_clip_without_a_line_has_no_caption(tmp_path: Path) -> None:
         tmp_path / "w", Album(2, tmp_path / "w"), Beside(str(tmp_path)), SidecarCaptioner()
     )
     assert tally(run, "SidecarCaptioner") == {"rejected: no caption": 2}
-    assert {o.message.split(": ")[1] for o in run.outcomes if o.outcome == "rejected"} == {
+    assert {o.message.split(": ")[1] for o in run.item_results if o.status == "rejected"} == {
         "film0.vtt has no line there",
         "no file beside the film",
     }

@@ -17,7 +17,7 @@ import pytest
 from brickfilm.engine.executors import LocalExecutor
 from brickfilm.engine.ledger import Ledger, ledger_frame, spend_frame
 from brickfilm.engine.pipeline import Pipeline
-from brickfilm.engine.run import Run
+from brickfilm.engine.run import PipelineRun
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import ServiceRefused, WiringError
 from brickfilm.records import Clip
@@ -26,21 +26,21 @@ from tests.kit.toy_stages import Cut, Names, Say, lines, video
 
 
 def run(
-    work: Path, source: Names, *stages: Stage, rehearse: bool = False, stop_early: bool = False
-) -> Run:
+    work: Path, source: Names, *stages: Stage, dry_run: bool = False, stop_early: bool = False
+) -> PipelineRun:
     executor = LocalExecutor(processes=2)
     with Ledger(work) as ledger:
-        once = Run(Pipeline.of(source, stages), ledger, executor, rehearse=rehearse)
+        once = PipelineRun(Pipeline.from_stages(source, stages), ledger, executor, dry_run=dry_run)
         once.stopping = stop_early
         try:
-            once.go(source.items())
+            once.execute(source.items())
         finally:
             executor.close()
     return once
 
 
-def outcomes(once: Run) -> Counter[tuple[str, str]]:
-    return Counter((o.stage, o.outcome) for o in once.outcomes)
+def item_results(once: PipelineRun) -> Counter[tuple[str, str]]:
+    return Counter((o.stage, o.outcome) for o in once.item_results)
 
 
 def test_every_clip_comes_through_once(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_a_failure_is_tried_again_and_a_rejection_is_remembered(tmp_path: Path) 
     names = Names(["good", "broken", "unwanted"])
     for _ in range(2):
         once = run(tmp_path, names, cut)
-        assert outcomes(once)["Cut", "failed"] == 1
-        assert outcomes(once)["Cut", "rejected"] == 1
+        assert item_results(once)["Cut", "failed"] == 1
+        assert item_results(once)["Cut", "rejected"] == 1
         assert len(once.finished) == 3
     asked = Counter(lines(cut.log))
     assert [asked[video(name).id] for name in names.names] == [1, 2, 1]
@@ -114,7 +114,7 @@ def test_a_budget_is_never_passed_and_the_rest_waits(tmp_path: Path) -> None:
     spend = spend_frame(tmp_path).iloc[0]
     assert spend.settled + spend.unsettled <= 0.05
     assert len(lines(say.log)) == 4  # the fifth could cost two cents more than are left
-    assert outcomes(once)["Say", "waiting"] == 5
+    assert item_results(once)["Say", "waiting"] == 5
     again = run(tmp_path, Names("abc"), Cut(), Say(log=say.log, max_cost_usd=1.0))
     assert len(again.finished) == 9
     assert len(lines(say.log)) == 9
@@ -132,7 +132,7 @@ def test_a_request_without_an_answer_stays_reserved_and_is_asked_again(tmp_path:
 def test_after_three_requests_without_an_answer_the_item_failed(tmp_path: Path) -> None:
     say = Say(log=tmp_path / "say", lose=99)
     once = run(tmp_path, Names("a"), Cut(pieces=1), say)
-    assert outcomes(once)["Say", "failed"] == 1
+    assert item_results(once)["Say", "failed"] == 1
     assert len(lines(say.log)) == 3
 
 
@@ -145,21 +145,21 @@ def test_work_in_processes_gives_the_same(tmp_path: Path) -> None:
 def test_an_item_that_kills_its_worker_fails_alone(tmp_path: Path) -> None:
     once = run(tmp_path, Names(["good", "killer", "fine"]), Cut(pool="process"))
     assert len(once.finished) == 6
-    failed = [o for o in once.outcomes if o.outcome == "failed"]
+    failed = [o for o in once.item_results if o.outcome == "failed"]
     assert [o.reason for o in failed] == ["worker died"]
 
 
 @dataclass(frozen=True)
 class Refuse(Stage[Clip, Clip]):
     error: type[Exception] = field(default=ServiceRefused, compare=False)
-    takes = (Clip,)
+    input_types = (Clip,)
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Clip], Answer]]:
-        def ask(item: Clip) -> Answer:
+        def compute(item: Clip) -> Answer:
             raise self.error("no")
 
-        yield ask
+        yield compute
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip]:
         yield item
@@ -187,9 +187,9 @@ def test_a_stopped_run_leaves_everything_waiting(tmp_path: Path) -> None:
 
 def test_a_rehearsal_asks_nothing_that_costs(tmp_path: Path) -> None:
     say = Say(log=tmp_path / "say")
-    once = run(tmp_path, Names("abc"), Cut(), say, rehearse=True)
+    once = run(tmp_path, Names("abc"), Cut(), say, dry_run=True)
     assert lines(say.log) == []
-    assert [len(once.planned[n]) for n in range(3)] == [0, 0, 9]
+    assert [len(once.pending_items[n]) for n in range(3)] == [0, 0, 9]
 
 
 def test_downstream_starts_before_upstream_is_through(tmp_path: Path) -> None:
@@ -201,9 +201,9 @@ def test_downstream_starts_before_upstream_is_through(tmp_path: Path) -> None:
 
 def test_wiring_is_checked_before_anything_runs() -> None:
     with pytest.raises(WiringError, match=r"'motion'.*add what gives it"):
-        Pipeline.of(Names("a"), [Cut(), Keep("motion", at_least=1)])
+        Pipeline.from_stages(Names("a"), [Cut(), Keep("motion", at_least=1)])
     with pytest.raises(WiringError, match="takes Clip"):
-        Pipeline.of(Names("a"), [Say()])
+        Pipeline.from_stages(Names("a"), [Say()])
 
 
 def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image as Picture
 
 from brickfilm.engine import sinks as sink
-from brickfilm.engine.sinks import SpanPass
-from brickfilm.engine.stage import Want
+from brickfilm.engine.sinks import FusedSinks
+from brickfilm.engine.stage import WorkItem
 from brickfilm.errors import ItemError, MediaError
 from brickfilm.media import opened, sha256_of
 from brickfilm.records import Clip, Span
@@ -20,7 +20,7 @@ from tests.brickfilm.conftest import Drawn
 from tests.brickworld import read_barcode
 from tests.kit.ask_stage import clips_of, written
 
-BOTH = SpanPass((ClipWriter(), FrameSampler()))
+BOTH = FusedSinks((ClipWriter(), FrameSampler()))
 
 
 def numbers(path: Path) -> list[int]:
@@ -65,11 +65,11 @@ def test_clips_are_shared_out_in_the_films_order(frames: list[int], clips: list[
         Span(start_frame=s, end_frame=s + n, start_pts=s, end_pts=s + n)
         for s, n in zip(starts, frames, strict=True)
     ]
-    wants = [Want(replace(clips[0], span=span), frozenset()) for span in reversed(spans)]
-    stretches = sink._stretches(wants)
-    assert [wants[n].item.span for stretch in stretches for n in stretch] == spans
+    work_items = [WorkItem(replace(clips[0], span=span), frozenset()) for span in reversed(spans)]
+    stretches = sink._split_by_frames(work_items)
+    assert [work_items[n].item.span for stretch in stretches for n in stretch] == spans
     assert len(stretches) == min(2, len(frames))
-    shares = [sum(wants[n].item.span.frames for n in stretch) for stretch in stretches]
+    shares = [sum(work_items[n].item.span.frames for n in stretch) for stretch in stretches]
     assert max(shares) - min(shares) <= max(frames)
 
 
@@ -83,7 +83,7 @@ def test_artefacts_are_named_by_place_and_settings(clips: list[Clip], tmp_path: 
 
 def test_other_encoder_settings_keep_the_stills(clips: list[Clip], tmp_path: Path) -> None:
     _, images = written(BOTH, clips[:1], tmp_path)
-    _, again = written(SpanPass((ClipWriter(crf=30), FrameSampler())), clips[:1], tmp_path)
+    _, again = written(FusedSinks((ClipWriter(crf=30), FrameSampler())), clips[:1], tmp_path)
     assert [i.path for i in images] == [i.path for i in again]
     assert len(list((tmp_path / "clips").iterdir())) == 2
 
@@ -110,9 +110,9 @@ def test_without_images_none_come(clips: list[Clip], tmp_path: Path) -> None:
 
 def test_a_call_does_only_the_sinks_that_lack_an_answer(clips: list[Clip], tmp_path: Path) -> None:
     _, sampler = BOTH.sinks
-    wants = [Want(clips[0], frozenset([sampler.digest]))]
-    with BOTH.open(tmp_path) as ask:
-        (landed,) = BOTH.perform(ask, wants)
+    work_items = [WorkItem(clips[0], frozenset([sampler.digest]))]
+    with BOTH.open(tmp_path) as compute:
+        (landed,) = BOTH.run_batch(compute, work_items)
     assert isinstance(landed, dict)
     assert set(landed) == {sampler.digest}
     assert not (tmp_path / "clips").exists()
@@ -146,7 +146,7 @@ def test_a_film_that_changed_under_the_plan_is_refused(clips: list[Clip], tmp_pa
 def test_one_bad_clip_does_not_stop_the_others(clips: list[Clip], tmp_path: Path) -> None:
     good, bad = clips[1], replace(clips[0], span=replace(clips[0].span, end_frame=39))
     digests = frozenset(part.digest for part in BOTH.parts())
-    with BOTH.open(tmp_path) as ask:
-        landed = BOTH.perform(ask, [Want(good, digests), Want(bad, digests)])
+    with BOTH.open(tmp_path) as compute:
+        landed = BOTH.run_batch(compute, [WorkItem(good, digests), WorkItem(bad, digests)])
     assert isinstance(landed[0], dict)
     assert isinstance(landed[1], ItemError)

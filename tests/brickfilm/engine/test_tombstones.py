@@ -32,9 +32,9 @@ def image(frame: int) -> Image:
     return Image(clip=clip(200, 300), frame=frame, path=Path("x"), sha256="", width=64, height=48)
 
 
-def objects(stone: Tombstone, record: Record, tmp_path: Path) -> bool:
-    write_tombstone(tmp_path, stone)
-    return Tombstones.of(tmp_path).objection(record) is not None
+def objects(tombstone: Tombstone, record: Record, tmp_path: Path) -> bool:
+    write_tombstone(tmp_path, tombstone)
+    return Tombstones.load(tmp_path).rejection_for(record) is not None
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def objects(stone: Tombstone, record: Record, tmp_path: Path) -> bool:
 def test_a_source_stays_away_under_another_name_too(
     record: Record, gone: bool, tmp_path: Path
 ) -> None:
-    stone = Tombstone("source", "one", "2026-01-01", sources=("one",), films=(FILM.id,))
-    assert objects(stone, record, tmp_path) is gone
+    tombstone = Tombstone("source", "one", "2026-01-01", sources=("one",), films=(FILM.id,))
+    assert objects(tombstone, record, tmp_path) is gone
 
 
 @pytest.mark.parametrize(
@@ -71,24 +71,24 @@ def test_a_source_stays_away_under_another_name_too(
 def test_a_clip_stays_away_however_the_film_is_cut_next_time(
     record: Record, gone: bool, tmp_path: Path
 ) -> None:
-    stone = Tombstone("clip", "x", "2026-01-01", spans=((FILM.id, 20, 40),))
-    assert objects(stone, record, tmp_path) is gone
+    tombstone = Tombstone("clip", "x", "2026-01-01", spans=((FILM.id, 20, 40),))
+    assert objects(tombstone, record, tmp_path) is gone
 
 
 def test_an_uploader_stays_away_with_films_not_seen_before(tmp_path: Path) -> None:
-    stone = Tombstone("uploader", "ada", "2026-01-01", uploaders=("ada",))
+    tombstone = Tombstone("uploader", "ada", "2026-01-01", uploaders=("ada",))
     new = replace(FILM, sha256="ef" * 32, source_id="new")
-    assert objects(stone, new, tmp_path)
-    assert Tombstones.of(tmp_path).objection(replace(new, uploader="grace")) is None
+    assert objects(tombstone, new, tmp_path)
+    assert Tombstones.load(tmp_path).rejection_for(replace(new, uploader="grace")) is None
 
 
 def test_a_name_with_a_line_of_its_own_is_read_again(tmp_path: Path) -> None:
     name = "ada\u2028and\x85grace"
-    stone = Tombstone("uploader", name, "2026-01-01", uploaders=(name,))
-    write_tombstone(tmp_path, stone)
-    write_tombstone(tmp_path, stone)
-    assert Tombstones.of(tmp_path).stones == (stone, stone)
+    tombstone = Tombstone("uploader", name, "2026-01-01", uploaders=(name,))
+    write_tombstone(tmp_path, tombstone)
+    write_tombstone(tmp_path, tombstone)
+    assert Tombstones.load(tmp_path).entries == (tombstone, tombstone)
 
 
 def test_no_request_no_objection(tmp_path: Path) -> None:
-    assert Tombstones.of(tmp_path).objection(FILM) is None
+    assert Tombstones.load(tmp_path).rejection_for(FILM) is None

@@ -26,14 +26,14 @@ def test_every_second_of_footage_has_one_fate(tmp_path: Path) -> None:
     one, lost = film("one"), film("lost")
     kept = [shot(tmp_path, one, n) for n in range(4)]
     still = shot(tmp_path, one, 4)
-    outcomes = [
+    item_results = [
         ended(one, "done", position=0),
         ended(lost, "done", position=0),
         ended(lost, "failed", "unreadable", position=1, stage="SceneSplitter"),
         *(ended(k, "done") for k in kept),
         ended(still, "rejected", "motion below 0.02"),
     ]
-    fates = fates_of_seconds(material(tmp_path, kept, outcomes))
+    fates = fates_of_seconds(material(tmp_path, kept, item_results))
     assert fates == {
         ("kept", "train"): 4.0,
         ("failed", "SceneSplitter: unreadable"): 10.0,
@@ -62,14 +62,14 @@ def test_a_clip_that_one_stage_drops_and_another_name_keeps_is_kept(tmp_path: Pa
 
 def test_stages_count_items_by_kind_outcome_and_reason(tmp_path: Path) -> None:
     clips = [shot(tmp_path, film("one"), n) for n in range(3)]
-    outcomes = [
+    item_results = [
         ended(clips[0], "done"),
         ended(image_of(clips[0]), "done"),
         ended(clips[1], "rejected", "dark"),
         ended(clips[2], "rejected", "dark"),
         ended(clips[2], "waiting", "budget", stage="Say", position=3),
     ]
-    section = stages(material(tmp_path, outcomes=outcomes))
+    section = stages(material(tmp_path, item_results=item_results))
     assert section is not None
     (keep, of_keep), (say, of_say) = section.facts["table"]
     assert (keep, say) == ("Keep", "Say")
@@ -83,7 +83,7 @@ def test_stages_count_items_by_kind_outcome_and_reason(tmp_path: Path) -> None:
 def test_trouble_says_what_to_do_and_lists_no_more_than_can_be_read(tmp_path: Path) -> None:
     waiting = ended(shot(tmp_path, film("one"), 0), "waiting", "budget")
     failed = [ended(video(f"film {n}"), "failed", "odd") for n in range(MOST_LISTED + 5)]
-    section = trouble(material(tmp_path, outcomes=[waiting, *failed]))
+    section = trouble(material(tmp_path, item_results=[waiting, *failed]))
     assert section is not None
     first, second = section.facts["groups"]
     assert (len(first.items), first.unlisted) == (MOST_LISTED, 5)
@@ -101,8 +101,8 @@ def test_a_build_without_trouble_or_cost_says_nothing_of_them(tmp_path: Path) ->
 def test_cost_is_told_by_model(tmp_path: Path) -> None:
     built = material(tmp_path)
     with Ledger(tmp_path) as ledger:
-        ledger.settle(ledger.intend("Say", "p", "a", 0.02), {"cost": 0.01, "model": "toy"})
-        ledger.intend("Say", "p", "b", 0.02)
+        ledger.settle(ledger.reserve("Say", "p", "a", 0.02), {"cost": 0.01, "model": "toy"})
+        ledger.reserve("Say", "p", "b", 0.02)
     section = money(built)
     assert section is not None
     told = {row["model"]: (row["settled"], row["unsettled"]) for row in section.facts["rows"]}
@@ -118,7 +118,7 @@ def test_films_that_moved_are_named_with_both_splits(tmp_path: Path) -> None:
 
 
 def test_scores_are_spread_and_flat_ones_left_out(tmp_path: Path) -> None:
-    clips = [shot(tmp_path, film("one"), n).scored(motion=n, still=1.0) for n in range(5)]
+    clips = [shot(tmp_path, film("one"), n).with_scores(motion=n, still=1.0) for n in range(5)]
     section = scores(material(tmp_path, clips))
     assert section is not None
     (motion,) = section.facts["spreads"]
@@ -129,11 +129,13 @@ def test_scores_are_spread_and_flat_ones_left_out(tmp_path: Path) -> None:
 def test_a_clip_left_out_is_shown_as_far_as_it_came_with_its_reason(tmp_path: Path) -> None:
     kept, refused, still = (shot(tmp_path, film("one"), n) for n in range(3))
     still = replace(still, stills=(), caption=None)
-    outcomes = [
+    item_results = [
         ended(refused, "rejected", "no_movement", stage="RefusalFilter"),
         ended(still, "rejected", "motion below 0.02"),
     ]
-    built = material(tmp_path, [kept, image_of(refused)], outcomes, left_out=[refused, still])
+    built = material(
+        tmp_path, [kept, image_of(refused)], item_results, excluded_clips=[refused, still]
+    )
     cards = list(contact.clip_cards(built))
     assert [(card["fate"], len(card["stills"])) for card in cards] == [
         ("kept", 3),
@@ -158,7 +160,7 @@ def test_past_the_cap_cards_show_the_stills_of_the_work_folder(
 
 
 def test_cards_leave_out_scores_that_are_zero_for_every_clip(tmp_path: Path) -> None:
-    clips = [shot(tmp_path, film("one"), n).scored(motion=n, broke_leak=0.0) for n in range(2)]
+    clips = [shot(tmp_path, film("one"), n).with_scores(motion=n, broke_leak=0.0) for n in range(2)]
     cards = list(contact.clip_cards(material(tmp_path, clips)))
     assert [card["scores"] for card in cards] == [{"motion": 0.0}, {"motion": 1.0}]
 
@@ -171,8 +173,8 @@ def test_only_web_addresses_can_be_clicked() -> None:
 def test_captions_are_counted_by_status_with_those_left_out(tmp_path: Path) -> None:
     kept = shot(tmp_path, film("a"), 0)
     reasons = ("no_movement", "audit: medium", "too short")
-    outcomes = [ended(kept, "rejected", reason) for reason in reasons]
-    section = captions(material(tmp_path, [kept], outcomes))
+    item_results = [ended(kept, "rejected", reason) for reason in reasons]
+    section = captions(material(tmp_path, [kept], item_results))
     assert section is not None
     assert section.facts["rows"] == [
         {"status": "described", "clips": 1, "images": 0},
@@ -185,7 +187,7 @@ def animated(work: Path, number: int, hold: int, **scores: float) -> Clip:
     """A clip of 24 frames on so many."""
     known = {"hold": hold, "drawing_fps": 24 / hold, "hold_regularity": 1.0, "pulldown": 0.0}
     new = tuple(range(0, 24, hold))
-    return shot(work, film("one"), number, scores={**known, **scores}, new_drawings=new)
+    return shot(work, film("one"), number, scores={**known, **scores}, unique_frames=new)
 
 
 def test_cadence_counts_clips_by_their_hold_and_shows_examples(tmp_path: Path) -> None:

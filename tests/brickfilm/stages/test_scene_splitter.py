@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brickfilm.engine.stage import Want
+from brickfilm.engine.stage import WorkItem
 from brickfilm.errors import MediaError, UsageError
 from brickfilm.records import Clip
 from brickfilm.stages import SceneSplitter
@@ -43,8 +43,8 @@ def test_a_clip_knows_which_of_its_frames_are_new_drawings(tmp_path: Path) -> No
     shots = Shot(frames=30, hold=3, view=0), Shot(frames=20, hold=2, view=1)
     BrickFilm(seed=4, size=(320, 180), shots=shots, camera="static").render(tmp_path / "a.mp4")
     first, second = clips_of(SceneSplitter(), video_of(tmp_path / "a.mp4"), tmp_path)
-    assert first.new_drawings == tuple(range(0, 30, 3))
-    assert second.new_drawings == tuple(range(0, 20, 2))
+    assert first.unique_frames == tuple(range(0, 30, 3))
+    assert second.unique_frames == tuple(range(0, 20, 2))
 
 
 @pytest.mark.parametrize("size", [(320, 8), (14, 14)], ids=str)
@@ -54,8 +54,10 @@ def test_a_film_too_small_to_see_anything_in_fails_by_itself(
     path = written(tmp_path / "small.mkv", size)
     splitter = SceneSplitter()
     with splitter.open(tmp_path) as scan:
-        wants = [Want(item=video_of(path), parts=frozenset(o.digest for o in splitter.observers))]
-        (found,) = splitter.perform(scan, wants)
+        work_items = [
+            WorkItem(item=video_of(path), parts=frozenset(o.digest for o in splitter.observers))
+        ]
+        (found,) = splitter.run_batch(scan, work_items)
     assert isinstance(found, MediaError)
     assert f"{size[0]} x {size[1]} pixels: too few" in str(found)
 
@@ -131,7 +133,7 @@ def test_a_call_looks_only_for_what_is_missing(plain: Drawn, tmp_path: Path) -> 
     splitter = SceneSplitter()
     missing = splitter.parts()[-1].digest
     with splitter.open(tmp_path) as scan:
-        (answers,) = splitter.perform(scan, [Want(plain.video, frozenset([missing]))])
+        (answers,) = splitter.run_batch(scan, [WorkItem(plain.video, frozenset([missing]))])
     assert isinstance(answers, dict)
     assert set(answers) == {missing}
 
@@ -139,7 +141,7 @@ def test_a_call_looks_only_for_what_is_missing(plain: Drawn, tmp_path: Path) -> 
 def test_every_clip_has_every_score(plain: Drawn, tmp_path: Path) -> None:
     splitter = SceneSplitter()
     for clip in clips_of(splitter, plain.video, tmp_path):
-        assert tuple(clip.scores) == splitter.gives
+        assert tuple(clip.scores) == splitter.provides
 
 
 def test_impossible_lengths_are_refused() -> None:

@@ -15,39 +15,39 @@ from huggingface_hub import HfApi
 from finetune.config import Recipe
 from finetune.data import media
 from finetune.data.cache import build_cache, verify
-from finetune.data.cache_layout import held_clips, index_folder, open_store
-from finetune.data.encoders import load_text, load_vae
+from finetune.data.cache_layout import cached_clips, index_folder, open_store
+from finetune.data.encoders import load_text_encoder, load_vae
 from finetune.data.index import Index
-from finetune.data.loader import Loading
-from finetune.data.sampler import Order, Position, Sampler
-from finetune.data.shards import Shards, ShardWriter, stored_keys, write_index
+from finetune.data.loader import SampleLoader
+from finetune.data.sampler import BatchSpec, Sampler, SamplerState
+from finetune.data.shards import ShardReader, ShardWriter, stored_keys, write_key_index
 from finetune.errors import CacheError, ConfigError
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_clips import Toy, encoded, write_dataset
 
 
-def orders(recipe: Recipe, count: int) -> list[Order]:
+def batch_specs(recipe: Recipe, count: int) -> list[BatchSpec]:
     index = Index.open(index_folder(recipe))
     sampler = Sampler(index, recipe, np.ones(len(index), dtype=bool), recipe.seed)
-    return list(islice(sampler.orders(Position()), count))
+    return list(islice(sampler.batch_specs(SamplerState()), count))
 
 
-def loading(recipe: Recipe) -> Loading:
+def loading(recipe: Recipe) -> SampleLoader:
     folder = index_folder(recipe)
-    return Loading(folder, recipe, Index.open(folder))
+    return SampleLoader(folder, recipe, Index.open(folder))
 
 
 def test_cached_windows_are_those_of_the_pixels(make_recipe: MakeRecipe) -> None:
     cached, pixels = make_recipe(), make_recipe(source="pixels")
     made = build_cache(cached)
-    assert (made.clips, made.captions, made.bad) == (6, 6, [])
+    assert (made.clips, made.captions, made.failures) == (6, 6, [])
     index, cpu = Index.open(index_folder(cached)), torch.device("cpu")
-    vae, text = load_vae(cached, cpu), load_text(cached, index, cpu)
-    for order in orders(cached, 3):
-        ours, theirs = loading(cached)(order), loading(pixels)(order)
+    vae, text = load_vae(cached, cpu), load_text_encoder(cached, index, cpu)
+    for spec in batch_specs(cached, 3):
+        ours, theirs = loading(cached)(spec), loading(pixels)(spec)
         for mine, other in zip(ours.samples, theirs.samples, strict=True):
-            mean, std = vae.encode_moments(other.pixels)
+            mean, std = vae.encode_distribution(other.pixels)
             torch.testing.assert_close(mine.mean, mean, rtol=1e-5, atol=1e-6)
             torch.testing.assert_close(mine.std, std, rtol=1e-5, atol=1e-6)
             states, mask, _ = text.encode([other.caption])
@@ -71,8 +71,8 @@ def test_several_processes_make_the_same_cache(make_recipe: MakeRecipe, tmp_path
     one, two = make_recipe(), make_recipe(cache=str(tmp_path / "other"))
     build_cache(one)
     assert build_cache(two, processes=2).clips == 6
-    for order in orders(one, 3):
-        for a, b in zip(loading(one)(order).samples, loading(two)(order).samples, strict=True):
+    for spec in batch_specs(one, 3):
+        for a, b in zip(loading(one)(spec).samples, loading(two)(spec).samples, strict=True):
             # to float32's rounding: a worker may sum with another number of threads
             torch.testing.assert_close(a.mean, b.mean, rtol=0, atol=1e-6)
 
@@ -85,11 +85,11 @@ def test_a_clip_that_does_not_decode_is_skipped_and_counted(
     recipe = make_recipe(dataset=str(folder))
     made = build_cache(recipe)
     assert made.clips == 3
-    assert len(made.bad) == 1 and "does not decode" in made.bad[0]
+    assert len(made.failures) == 1 and "does not decode" in made.failures[0]
     index = Index.open(index_folder(recipe))
-    assert held_clips(index, recipe).tolist() == [True, False, True, True]
+    assert cached_clips(index, recipe).tolist() == [True, False, True, True]
     batch = loading(make_recipe(dataset=str(folder), source="pixels"))(
-        Order(orders(recipe, 1)[0].slot, (1, 2), (7, 8), Position())
+        BatchSpec(batch_specs(recipe, 1)[0].aspect_bucket, (1, 2), (7, 8), SamplerState())
     )
     assert (len(batch), batch.seeds, len(batch.skipped)) == (1, (8,), 1)
 
@@ -102,16 +102,16 @@ def test_media_that_are_not_there_are_skipped_and_named(
     recipe = make_recipe(dataset=str(folder))
     made = build_cache(recipe)
     assert made.clips == 2
-    (bad,) = made.bad
-    assert "cannot be read" in bad and "gone.mp4" in bad
-    order = Order(orders(recipe, 1)[0].slot, (1, 2), (7, 8), Position())
+    (failures,) = made.failures
+    assert "cannot be read" in failures and "gone.mp4" in failures
+    spec = BatchSpec(batch_specs(recipe, 1)[0].aspect_bucket, (1, 2), (7, 8), SamplerState())
     pixels = loading(make_recipe(dataset=str(folder), source="pixels"))
-    batch = pixels(order)
+    batch = pixels(spec)
     assert (len(batch), batch.seeds) == (1, (8,)) and "gone.mp4" in batch.skipped[0]
-    media._row_group.cache_clear()
+    media._read_row_group.cache_clear()
     table = folder / "clips" / "train-0.parquet"
     table.write_bytes(table.read_bytes()[:-9])
-    assert len(pixels(order).skipped) == 2
+    assert len(pixels(spec).skipped) == 2
 
 
 def test_media_on_the_hub_are_fetched_once(
@@ -125,7 +125,7 @@ def test_media_on_the_hub_are_fetched_once(
     recipe = make_recipe(dataset=str(write_dataset(tmp_path / "set", clips)))
     made = build_cache(recipe)
     assert made.clips == 2
-    assert ["1.mp4" in why for why in made.bad] == [True]
+    assert ["1.mp4" in why for why in made.failures] == [True]
     assert hub.count("GET /cdn/") == 1
 
 
@@ -138,7 +138,7 @@ def test_a_damaged_shard_is_named(make_recipe: MakeRecipe) -> None:
     shard.write_bytes(whole)
     with pytest.raises(CacheError, match=shard.name):
         verify(recipe)
-    skipped = [why for order in orders(recipe, 3) for why in loading(recipe)(order).skipped]
+    skipped = [why for spec in batch_specs(recipe, 3) for why in loading(recipe)(spec).skipped]
     assert all("damaged" in why for why in skipped)
     shard.write_bytes(whole[:5000])
     with pytest.raises(CacheError, match="is damaged"):
@@ -158,22 +158,24 @@ def test_a_caption_over_the_limit_is_cut_and_counted_or_refused(
     make_recipe: MakeRecipe,
 ) -> None:
     recipe = make_recipe(text_tokens=3)
-    assert build_cache(recipe).cut == 6
+    assert build_cache(recipe).truncated == 6
     with pytest.raises(ConfigError, match="tokens over 4"):
         build_cache(make_recipe(text_tokens=4, long_text="error"))
 
 
 def test_a_store_reads_the_rows_asked_for(tmp_path: Path) -> None:
-    writer = ShardWriter(tmp_path, "000", limit=1)
+    writer = ShardWriter(tmp_path, "000", max_bytes=1)
     values = {digit * 64: torch.randn(5, 2) for digit in "3f"}
     for key, tensor in values.items():
         writer.add(key, {"mean": tensor})
-    write_index(tmp_path, {"encoder": "e"})
+    write_key_index(tmp_path, {"encoder": "e"})
     for key, tensor in values.items():
         rows = np.array([0, 4, 4])
-        assert torch.equal(Shards(tmp_path).read(key, ["mean"], rows)["mean"], tensor[[0, 4, 4]])
+        assert torch.equal(
+            ShardReader(tmp_path).read(key, ["mean"], rows)["mean"], tensor[[0, 4, 4]]
+        )
     with pytest.raises(CacheError, match="has no 999999999999"):
-        Shards(tmp_path).read("9" * 64, ["mean"])
+        ShardReader(tmp_path).read("9" * 64, ["mean"])
 
 
 def test_an_index_holds_when_shards_come_and_go_after_it(
@@ -188,17 +190,17 @@ def test_an_index_holds_when_shards_come_and_go_after_it(
 
     write("3", "001")
     write("f", "001")
-    write_index(folder, {"encoder": "e"})
+    write_key_index(folder, {"encoder": "e"})
     write("5", "000")  # a build that is killed before it writes an index
-    held = Shards(folder)
+    held = ShardReader(folder)
     assert held.read("f" * 64, ["mean", "std"])["mean"].tolist() == [[1.0, 1.0]]
     assert verify(make_recipe()) == 3
-    assert Shards(folder).read("5" * 64, ["mean", "std"])["mean"].tolist() == [[1.0, 1.0]]
+    assert ShardReader(folder).read("5" * 64, ["mean", "std"])["mean"].tolist() == [[1.0, 1.0]]
     (gone,) = [shard for key, shard in stored_keys(folder) if key[0] == "f"]
     gone.unlink()
     write("7", "001")  # takes no name that the index knows
     with pytest.raises(CacheError, match=f"{gone.name} is damaged"):
-        Shards(folder).read("f" * 64, ["mean"])
+        ShardReader(folder).read("f" * 64, ["mean"])
 
 
 def test_two_writers_of_one_name_keep_what_both_wrote(tmp_path: Path) -> None:
@@ -229,4 +231,4 @@ def test_two_encodings_of_one_name_are_named(make_recipe: MakeRecipe) -> None:
     (one,) = Path(recipe.cache).glob("latents-*")
     shutil.copytree(one, one.with_name("latents-0123"))
     with pytest.raises(CacheError, match=r"144x256 of more than one 'tiny-random'.*latents-0123"):
-        held_clips(Index.open(index_folder(recipe)), recipe)
+        cached_clips(Index.open(index_folder(recipe)), recipe)

@@ -13,20 +13,20 @@ import pytest
 import torch
 
 from finetune.config import Bucket, Recipe
-from finetune.data.bucket_coverage import survival
-from finetune.data.buckets import assign
+from finetune.data.bucket_coverage import bucket_coverage
+from finetune.data.buckets import assign_buckets
 from finetune.data.index import Index, build_index, write_index
-from finetune.data.readers import Row, find_files, read_rows
-from finetune.data.sampler import Order, Position, Sampler
-from finetune.data.windows import fill, seen_fps, window
+from finetune.data.readers import DatasetRow, find_files, read_rows
+from finetune.data.sampler import BatchSpec, Sampler, SamplerState
+from finetune.data.windows import conditioning_fps, resize_and_crop, window_frame_indices
 from finetune.errors import DataError
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.toy_clips import Toy, encoded, write_dataset
 
 
-def rows(count: int, *, frames: int = 40, height: int = 144, width: int = 256) -> list[Row]:
+def rows(count: int, *, frames: int = 40, height: int = 144, width: int = 256) -> list[DatasetRow]:
     return [
-        Row(
+        DatasetRow(
             sha256=hashlib.sha256(str(n).encode()).digest(),
             caption=f"caption {n}",
             frames=frames,
@@ -34,8 +34,8 @@ def rows(count: int, *, frames: int = 40, height: int = 144, width: int = 256) -
             height=height,
             width=width,
             file="somewhere.parquet",
-            group=0,
-            place=n,
+            row_group=0,
+            row_in_group=n,
         )
         for n in range(count)
     ]
@@ -46,26 +46,26 @@ def sampler_of(index: Index, recipe: Recipe, seed: int = 0) -> Sampler:
 
 
 def test_a_window_spans_frames_times_interval_with_its_ends() -> None:
-    assert window(129, 32, 4, 0.0)[[0, -1]].tolist() == [0, 127]
-    assert window(129, 32, 4, 0.999)[[0, -1]].tolist() == [1, 128]
-    assert window(200, 4, 2, 0.0).tolist() == [0, 2, 4, 7]  # linspace 0..7, truncated
-    assert window(1, 1, 1, 0.7).tolist() == [0]
+    assert window_frame_indices(129, 32, 4, 0.0)[[0, -1]].tolist() == [0, 127]
+    assert window_frame_indices(129, 32, 4, 0.999)[[0, -1]].tolist() == [1, 128]
+    assert window_frame_indices(200, 4, 2, 0.0).tolist() == [0, 2, 4, 7]  # linspace 0..7, truncated
+    assert window_frame_indices(1, 1, 1, 0.7).tolist() == [0]
 
 
 def test_the_model_is_told_the_rate_of_the_frames_it_sees() -> None:
     fps = Fraction(24000, 1001)
-    assert seen_fps(fps, 4, frames=32, told="seen") == float(fps) / 4
-    assert seen_fps(fps, 4, frames=32, told="source") == float(fps)
-    assert seen_fps(fps, 4, frames=1, told="seen") == 120.0
+    assert conditioning_fps(fps, 4, frames=32, told="seen") == float(fps) / 4
+    assert conditioning_fps(fps, 4, frames=32, told="source") == float(fps)
+    assert conditioning_fps(fps, 4, frames=1, told="seen") == 120.0
 
 
 def test_filling_covers_the_size_and_crops_the_centre() -> None:
     frames = torch.zeros(1, 3, 10, 30, dtype=torch.uint8)
     frames[..., 10:20] = 255  # the middle third
-    filled = fill(frames, 10, 10)
+    filled = resize_and_crop(frames, 10, 10)
     assert filled.shape == (1, 3, 10, 10)
     assert filled.min() == 1.0
-    assert fill(frames, 20, 20).shape == (1, 3, 20, 20)
+    assert resize_and_crop(frames, 20, 20).shape == (1, 3, 20, 20)
 
 
 def test_keep_sends_a_clip_on_to_the_next_smaller_bucket() -> None:
@@ -74,8 +74,8 @@ def test_keep_sends_a_clip_on_to_the_next_smaller_bucket() -> None:
         Bucket(resolution="144p", frames=8, batch=1),
     )
     clips = (np.full(2, 100), np.full(2, 144), np.full(2, 256))
-    chance = np.array([[0.4, 0.6], [0.0, 0.0]])
-    found = assign(*clips, buckets, interval=1, chance=chance)
+    uniform = np.array([[0.4, 0.6], [0.0, 0.0]])
+    found = assign_buckets(*clips, buckets, interval=1, uniform=uniform)
     assert (found // 17).tolist() == [0, 1]
 
 
@@ -141,7 +141,7 @@ def test_a_row_that_cannot_be_read_is_left_out_named_and_counted(
     for told in ("gone.mp4, line 3 of", "a.mp4, line 4 of", "no.mp4, line 5 of"):
         assert told in caplog.text
     recipe = make_recipe(frame_interval=1)
-    assert survival(index, recipe).dropped == {"cannot be read": 4}
+    assert bucket_coverage(index, recipe).dropped == {"cannot be read": 4}
 
 
 def test_a_table_that_is_damaged_is_named(tmp_path: Path) -> None:
@@ -156,42 +156,44 @@ def test_every_clip_comes_once_a_pass(tmp_path: Path, make_recipe: MakeRecipe) -
     index = write_index(rows(10), tmp_path)
     drawn = [
         clip
-        for order in islice(sampler_of(index, make_recipe()).orders(Position()), 5)
-        for clip in order.clips
+        for spec in islice(sampler_of(index, make_recipe()).batch_specs(SamplerState()), 5)
+        for clip in spec.clips
     ]
     assert sorted(drawn) == list(range(10))
 
 
-def _drawn(orders: list[Order]) -> list[tuple[int, int]]:
-    return [pair for order in orders for pair in zip(order.clips, order.seeds, strict=True)]
+def _drawn(batch_specs: list[BatchSpec]) -> list[tuple[int, int]]:
+    return [pair for spec in batch_specs for pair in zip(spec.clips, spec.seeds, strict=True)]
 
 
 def test_position_counts_samples_so_ranks_may_change(
     tmp_path: Path, make_recipe: MakeRecipe
 ) -> None:
     sampler = sampler_of(write_index(rows(11), tmp_path), make_recipe())
-    alone = list(islice(sampler.orders(Position()), 6))
-    together = [list(islice(sampler.orders(Position(), rank=r, world=2), 1)) for r in (0, 1)]
+    alone = list(islice(sampler.batch_specs(SamplerState()), 6))
+    together = [
+        list(islice(sampler.batch_specs(SamplerState(), rank=r, world_size=2), 1)) for r in (0, 1)
+    ]
     assert _drawn(together[0] + together[1]) == _drawn(alone[:2])
-    assert together[0][0].position == alone[1].position
-    rest = list(islice(sampler.orders(together[0][0].position), 4))
+    assert together[0][0].sampler_state == alone[1].sampler_state
+    rest = list(islice(sampler.batch_specs(together[0][0].sampler_state), 4))
     assert _drawn(rest) == _drawn(alone[2:])
 
 
 def test_slots_take_turns_by_their_size(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     wide, tall = rows(30), rows(10, height=256, width=144)
     index = write_index(wide + tall, tmp_path)
-    orders = list(islice(sampler_of(index, make_recipe()).orders(Position()), 20))
-    assert sum(order.slot.ratio == "1.78" for order in orders) == 5
+    batch_specs = list(islice(sampler_of(index, make_recipe()).batch_specs(SamplerState()), 20))
+    assert sum(spec.aspect_bucket.ratio == "1.78" for spec in batch_specs) == 5
 
 
 def test_a_bucket_without_clips_is_refused_with_the_table(
     tmp_path: Path, make_recipe: MakeRecipe
 ) -> None:
     index = write_index(rows(3, frames=16) + rows(2, height=60, width=100), tmp_path)
-    kept = survival(index, make_recipe())
+    kept = bucket_coverage(index, make_recipe())
     assert kept.buckets == {"144p x 4": 3}
     assert kept.dropped == {"under 80 % of the bucket's pixels": 2}
     long = make_recipe(buckets=(Bucket(resolution="144p", frames=16, batch=1),))
     with pytest.raises(DataError, match=r"(?s)no clip for bucket 144p x 16.*too short"):
-        survival(index, long)
+        bucket_coverage(index, long)

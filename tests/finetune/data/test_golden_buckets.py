@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from finetune.config import Bucket, load_recipe
-from finetune.data.buckets import aspect_ratios, assign, slots
+from finetune.data.buckets import aspect_buckets, aspect_ratios, assign_buckets
 from tests.kit.golden_files import cases
 
 BUCKETS = {
@@ -35,14 +35,18 @@ def buckets_of(recipe: str, table: list[dict[str, Any]]) -> tuple[Bucket, ...]:
 def answer(case: dict[str, Any], buckets: tuple[Bucket, ...]) -> dict[str, Any]:
     """What our buckets say of the case, in the golden table's words."""
     clip = (np.array([case[key]]) for key in ("num_frames", "height", "width"))
-    found = int(assign(*clip, buckets, interval=case["frame_interval"])[0])
+    found = int(assign_buckets(*clip, buckets, interval=case["frame_interval"])[0])
     if found < 0:
         return {"bucket": None}
-    slot = slots(buckets)[found]
+    aspect_bucket = aspect_buckets(buckets)[found]
     return {
-        "bucket": [slot.bucket.resolution, slot.bucket.frames, slot.ratio],
-        "thw": [slot.bucket.frames, *slot.size],
-        "batch_size": slot.bucket.batch,
+        "bucket": [
+            aspect_bucket.bucket.resolution,
+            aspect_bucket.bucket.frames,
+            aspect_bucket.ratio,
+        ],
+        "thw": [aspect_bucket.bucket.frames, *aspect_bucket.size],
+        "batch_size": aspect_bucket.bucket.batch,
     }
 
 

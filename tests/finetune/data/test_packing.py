@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from finetune.data.packing import pack, unpack
+from finetune.data.packing import pack_tensors, unpack_tensors
 
 
 def test_tensors_of_any_shape_and_precision_come_back_in_order() -> None:
@@ -15,9 +15,9 @@ def test_tensors_of_any_shape_and_precision_come_back_in_order() -> None:
         torch.randn(0, 7),
         torch.randn(1, 2, 3).transpose(0, 2),
     ]
-    packed = pack(tensors)
+    packed = pack_tensors(tensors)
     assert len(packed.flat) == 2
-    for got, sent in zip(unpack(packed), tensors, strict=True):
+    for got, sent in zip(unpack_tensors(packed), tensors, strict=True):
         assert (got is None) == (sent is None)
         if got is not None and sent is not None:
             assert got.dtype == sent.dtype
@@ -25,5 +25,5 @@ def test_tensors_of_any_shape_and_precision_come_back_in_order() -> None:
 
 
 def test_nothing_is_packed_as_nothing() -> None:
-    assert unpack(pack([])) == []
-    assert unpack(pack([None, None])) == [None, None]
+    assert unpack_tensors(pack_tensors([])) == []
+    assert unpack_tensors(pack_tensors([None, None])) == [None, None]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from finetune.sampling import Request
+from finetune.sampling import SampleRequest
 from tests.kit import ROOT
 from tests.kit.browser import opened, wide
 from tests.kit.ranks import free_port
@@ -92,7 +92,7 @@ def test_an_emptied_field_is_as_the_model_has_it_and_a_bad_picture_is_named(
         generate(page, PROMPT)
         page.get_by_text("bad.png' cannot be read as a picture").first.wait_for(timeout=30_000)
     (sidecar,) = made.glob("*.json")
-    assert json.loads(sidecar.read_text())["request"]["seed"] == Request(prompt=PROMPT).seed
+    assert json.loads(sidecar.read_text())["request"]["seed"] == SampleRequest(prompt=PROMPT).seed
     assert not list(made.glob("*.png"))  # what cannot be used is not kept
 
 

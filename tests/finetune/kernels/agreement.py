@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from finetune.kernels import available
+from finetune.kernels import kernels_available
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-INTERPRETED = DEVICE == "cpu" and available(DEVICE)
+INTERPRETED = DEVICE == "cpu" and kernels_available(DEVICE)
 # Triton's interpreter cuts bfloat16 where a GPU rounds it: there, the other half precision
 HALF = torch.bfloat16 if DEVICE == "cuda" else torch.float16
 SLACK = 1.1
@@ -23,7 +23,7 @@ Operation = Callable[..., Tensor | tuple[Tensor, ...]]
 
 def need_kernels() -> None:
     """Skip the test where no kernel can run."""
-    if not available(DEVICE):
+    if not kernels_available(DEVICE):
         pytest.skip("needs a GPU, or Triton and TRITON_INTERPRET=1 (`make test-slow`)")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from finetune.kernels.accumulate import Total
+from finetune.kernels.accumulate import GradientAccumulator
 from tests.finetune.kernels.agreement import DEVICE, need_kernels
 
 SHAPES = {"aligned": [(5000,), (8, 3), (64, 100)], "odd": [(5,), (4097,), (3, 7)]}
@@ -26,7 +26,7 @@ def test_sums_are_of_float32(
     if launched:
         need_kernels()
     fresh = gradients(shapes, dtype)
-    total = Total(
+    total = GradientAccumulator(
         torch.ones(sum(g.numel() for g in fresh), device=DEVICE), [g.numel() for g in fresh]
     )
     if not launched:
@@ -39,6 +39,6 @@ def test_sums_are_of_float32(
 
 
 def test_no_gradient_at_all_adds_nothing() -> None:
-    total = Total(torch.ones(3, device=DEVICE), [1, 2])
+    total = GradientAccumulator(torch.ones(3, device=DEVICE), [1, 2])
     total.add([None, None])
     assert total.flat.tolist() == [1, 1, 1]

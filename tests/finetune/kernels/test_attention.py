@@ -38,8 +38,8 @@ def rotation(frames: int, dim: int) -> Rotation:
 def test_time_is_plain(clips: int, frames: int, places: int, heads: int, dim: int) -> None:
     turned = rotation(frames, dim)
     agree(
-        lambda *inputs: time.time_attention(*inputs, turned),
-        lambda *inputs: reference.time_attention(*inputs, turned),
+        lambda *inputs: time.temporal_attention(*inputs, turned),
+        lambda *inputs: reference.temporal_attention(*inputs, turned),
         qkv(clips, frames, places, 3, heads, dim),
         exact=EXACT,
     )
@@ -48,8 +48,8 @@ def test_time_is_plain(clips: int, frames: int, places: int, heads: int, dim: in
 def test_one_frame_attends_to_itself_and_teaches_no_norm() -> None:
     turned = rotation(1, 24)
     agree(
-        lambda *inputs: time.time_attention(*inputs, turned)[0],
-        lambda *inputs: reference.time_attention(*inputs, turned)[0] + 0 * inputs[1].sum(),
+        lambda *inputs: time.temporal_attention(*inputs, turned)[0],
+        lambda *inputs: reference.temporal_attention(*inputs, turned)[0] + 0 * inputs[1].sum(),
         qkv(3, 1, 5, 3, 2, 24),
     )
 
@@ -57,7 +57,7 @@ def test_one_frame_attends_to_itself_and_teaches_no_norm() -> None:
 @pytest.mark.parametrize(("frames", "tokens", "heads", "dim"), [(3, 15, 2, 24), (1, 20, 16, 72)])
 def test_space_is_plain(frames: int, tokens: int, heads: int, dim: int) -> None:
     inputs = qkv(frames, tokens, 3, heads, dim)
-    agree(space.space_attention, reference.space_attention, inputs)
+    agree(space.spatial_attention, reference.spatial_attention, inputs)
 
 
 TEXTS = {
@@ -91,7 +91,7 @@ def test_text_is_plain(text_mask: Tensor, heads: int, dim: int) -> None:
 
 def test_many_queries_share_the_keys_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     few = text.kernels.OF_KEYS._replace(QUERIES=16)
-    monkeypatch.setattr(text.kernels, "OF_KEYS", few)
+    monkeypatch.setattr(text.kernels, "KEY_GRAD_TILES", few)
     generator = torch.Generator().manual_seed(4)
     mask = torch.arange(6) < torch.tensor([[4], [6]])
     layout = text.lay_out_text(mask.to(DEVICE))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from finetune.kernels.channels_last import (
     ChannelsLastGroupNorm,
-    WideAttention,
+    WideHeadAttnProcessor,
     use_channels_last,
 )
 from tests.finetune.kernels.agreement import agree
@@ -39,7 +39,7 @@ def test_wide_attention_is_the_usual_one() -> None:
     usual = attention(64, heads=1, dim_head=64, norm_num_groups=4, residual_connection=True)
     x = torch.randn(3, 64, 5, 7)
     wanted = usual(x, temb=None)
-    usual.set_processor(WideAttention())
+    usual.set_processor(WideHeadAttnProcessor())
     torch.testing.assert_close(usual(x, temb=None), wanted)
 
 

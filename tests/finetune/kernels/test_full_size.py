@@ -71,12 +71,12 @@ def gradients(network: STDiT2, given: dict[str, Tensor]) -> dict[str, Tensor]:
     ("clips", "frames", "given"), [(1, 32, True), (2, 16, True), (1, 64, False)]
 )
 def test_compiled_kernels_are_no_further_from_float32(clips: int, frames: int, given: bool) -> None:
-    from finetune.kernels import fast_ops
+    from finetune.kernels import triton_ops
 
     inputs = conditioning(clips, frames, given=given)
     truth = gradients(model(torch.float32), inputs)
-    plain = gradients(model(torch.bfloat16).use(Ops()), inputs)
-    fast = gradients(model(torch.bfloat16).use(fast_ops()).compile_blocks(), inputs)
+    plain = gradients(model(torch.bfloat16).set_ops(Ops()), inputs)
+    fast = gradients(model(torch.bfloat16).set_ops(triton_ops()).compile_blocks(), inputs)
     assert truth.keys() == plain.keys() == fast.keys()
     worst = {name: far(fast[name], truth[name]) for name in truth}
     print({name: f"{worst[name]:.1e}" for name in sorted(worst, key=worst.get)[-5:]})

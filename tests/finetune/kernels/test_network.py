@@ -17,7 +17,7 @@ from tests.kit.networks import inputs, tiny_model
 
 def gradients(ops: Ops, dtype: torch.dtype, told: dict[str, Tensor]) -> dict[str, Tensor]:
     """The loss and every weight's gradient, float32."""
-    model: STDiT2 = tiny_model().to(DEVICE, dtype).use(ops)
+    model: STDiT2 = tiny_model().to(DEVICE, dtype).set_ops(ops)
     output = model(**told)
     weight = torch.randn(output.shape, generator=torch.Generator().manual_seed(3)).to(DEVICE)
     loss = (output * weight).mean()

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from finetune.models.stdit2.network import STDiT2, STDiT2Config
-from finetune.models.stdit2.weights import inferred_config
-from finetune.objectives import Diffusion, guided, sample
+from finetune.models.stdit2.weights import infer_config
+from finetune.objectives import Diffusion, ancestral_sample, classifier_free_guidance
 from finetune.training.lr_schedule import cosine_then_constant, one_cycle
 from tests.kit.golden_files import FOLDER, Golden, cases, files, network_of, read
 
@@ -119,7 +119,7 @@ def test_losses_are_the_published_ones(process: Process) -> None:
 @pytest.mark.parametrize("path", cases("diffusion"))
 def test_a_step_back_is_the_published_one(process: Process) -> None:
     x, t = process.given["noise"], process.given["t"]
-    back = process.diffusion.step_back(process.denoise(x, t, None), x, t)
+    back = process.diffusion.p_mean_variance(process.denoise(x, t, None), x, t)
     process.compare(p_mean=back.mean, p_log_variance=back.log_variance, p_xstart=back.x_start)
 
 
@@ -139,7 +139,7 @@ def test_the_guided_chain_ends_where_the_published_one_does(process: Process) ->
     if "cfg_sample" not in process.out:
         pytest.skip("this file holds no guided chain")
     noise, steps = process.given["noise"], process.given["cfg_step_noise"]
-    denoise = guided(
+    denoise = classifier_free_guidance(
         process.model,
         process.told["y"],
         process.model.y_embedder.y_embedding,
@@ -148,7 +148,9 @@ def test_the_guided_chain_ends_where_the_published_one_does(process: Process) ->
         channels=int(process.metadata["cfg_channel"]),
         **process.scalars,
     )
-    got = sample(process.diffusion.respaced(len(steps)), denoise, noise, steps[:, : len(noise)])
+    got = ancestral_sample(
+        process.diffusion.respaced(len(steps)), denoise, noise, steps[:, : len(noise)]
+    )
     wanted = process.out["cfg_sample"]
     assert largest_error(got, wanted) / float(wanted.abs().max()) <= CHAIN
 
@@ -177,7 +179,7 @@ def rate_called(name: str) -> Callable[[int], float]:
 def test_the_full_network_has_the_published_keys_on_no_memory(path: Path) -> None:
     published = json.loads(path.read_text())
     with torch.device("meta"):
-        config = inferred_config({key: torch.empty(shape) for key, shape in published.items()})
+        config = infer_config({key: torch.empty(shape) for key, shape in published.items()})
         model = STDiT2(config)
     shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
     assert shapes == published

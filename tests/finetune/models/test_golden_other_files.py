@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from finetune.models.stdit2.network import STDiT2, STDiT2Config
-from finetune.objectives import Diffusion, guided, sample
+from finetune.objectives import Diffusion, ancestral_sample, classifier_free_guidance
 from tests.kit.networks import TINY, inputs, tiny_model
 
 pytestmark = pytest.mark.slow
@@ -63,7 +63,9 @@ def diffusion_file(model: STDiT2, told: Tensors, steps: int) -> Tensors:
     losses = process.losses(denoise, x, t, noise)._asdict()
     masked = process.losses(denoise, x, t, noise, mask)._asdict()
     null = model.y_embedder.y_embedding
-    free = guided(model, text["y"], null, text["mask"], scale=4.0, channels=2, **scalars)
+    free = classifier_free_guidance(
+        model, text["y"], null, text["mask"], scale=4.0, channels=2, **scalars
+    )
     return {
         "in.x_start": x,
         "in.noise": noise,
@@ -72,8 +74,8 @@ def diffusion_file(model: STDiT2, told: Tensors, steps: int) -> Tensors:
         "in.cfg_step_noise": step_noise,
         **{f"out.{name}": value for name, value in losses.items()},
         **{f"out.masked_{name}": value for name, value in masked.items()},
-        "out.p_mean": process.step_back(denoise(noise, t, None), noise, t).mean,
-        "out.cfg_sample": sample(spaced, free, noise, step_noise[:, : len(x)]),
+        "out.p_mean": process.p_mean_variance(denoise(noise, t, None), noise, t).mean,
+        "out.cfg_sample": ancestral_sample(spaced, free, noise, step_noise[:, : len(x)]),
         f"timesteps_{steps}": spaced.timesteps,
         f"betas_{steps}": spaced.betas.double(),
     }

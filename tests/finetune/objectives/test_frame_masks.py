@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from finetune.objectives.frame_masks import (
     MASK_KINDS,
-    RECIPE_PROBABILITIES,
+    MASK_PROBABILITIES,
     draw_frame_mask,
     frame_mask,
 )
@@ -66,14 +66,14 @@ def test_every_place_and_count_can_be_drawn() -> None:
 
 def test_kinds_come_at_the_recipes_rates() -> None:
     draw = generator()
-    masks = [draw_frame_mask(32, RECIPE_PROBABILITIES, draw) for _ in range(4000)]
+    masks = [draw_frame_mask(32, MASK_PROBABILITIES, draw) for _ in range(4000)]
     untouched = sum(bool(mask.all()) for mask in masks) / len(masks)
     assert untouched == pytest.approx(0.75, abs=0.02)
-    assert set(RECIPE_PROBABILITIES) == set(MASK_KINDS)
-    assert sum(RECIPE_PROBABILITIES.values()) == pytest.approx(1)
+    assert set(MASK_PROBABILITIES) == set(MASK_KINDS)
+    assert sum(MASK_PROBABILITIES.values()) == pytest.approx(1)
 
 
 def test_the_generator_decides() -> None:
-    first = [draw_frame_mask(16, RECIPE_PROBABILITIES, generator(s)).tolist() for s in range(50)]
-    again = [draw_frame_mask(16, RECIPE_PROBABILITIES, generator(s)).tolist() for s in range(50)]
+    first = [draw_frame_mask(16, MASK_PROBABILITIES, generator(s)).tolist() for s in range(50)]
+    again = [draw_frame_mask(16, MASK_PROBABILITIES, generator(s)).tolist() for s in range(50)]
     assert first == again

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from finetune.objectives import Diffusion
-from finetune.objectives.iddpm import discretised_log_likelihood, mean_of_frames
+from finetune.objectives.iddpm import discretized_gaussian_log_likelihood, masked_frame_mean
 
 
 def network(weight: Tensor) -> object:
@@ -49,11 +49,11 @@ def test_given_frames_are_noised_at_step_zero_and_cost_nothing() -> None:
 
 def test_a_mean_over_frames_counts_only_those() -> None:
     values = torch.arange(4.0).view(1, 1, 4, 1, 1).expand(1, 4, 4, 2, 2)
-    assert mean_of_frames(values, torch.tensor([[False, True, False, True]])).item() == 2.0
+    assert masked_frame_mean(values, torch.tensor([[False, True, False, True]])).item() == 2.0
 
 
 def test_likelihoods_of_all_levels_sum_to_one() -> None:
     levels = torch.linspace(-1, 1, 256, dtype=torch.float64)
     mean, log_scale = torch.tensor(0.2, dtype=torch.float64), torch.tensor(-1.5)
-    total = discretised_log_likelihood(levels, mean, log_scale).exp().sum()
+    total = discretized_gaussian_log_likelihood(levels, mean, log_scale).exp().sum()
     torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64))

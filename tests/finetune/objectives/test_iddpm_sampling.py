@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from finetune.errors import ConfigError
-from finetune.objectives import Diffusion, edit_sample, sample
-from finetune.objectives.iddpm_sampling import drawn_noise, guided_noise
+from finetune.objectives import Diffusion, ancestral_edit_sample, ancestral_sample
+from finetune.objectives.iddpm_sampling import apply_guidance, noise_stream
 
 
 class Recorder:
@@ -37,22 +37,22 @@ def latent(seed: int = 0) -> Tensor:
 
 def test_the_network_hears_the_training_steps_from_the_last(process: Diffusion) -> None:
     network = Recorder()
-    sample(process, network, latent())
+    ancestral_sample(process, network, latent())
     assert network.timesteps == [999, 749, 500, 250, 0]
     assert network.masks == [None] * 5
 
 
 def test_a_generator_repeats_a_sample(process: Diffusion) -> None:
     def once() -> Tensor:
-        noise = drawn_noise(latent(), torch.Generator().manual_seed(3))
-        return sample(process, Recorder(), latent(), noise)
+        noise = noise_stream(latent(), torch.Generator().manual_seed(3))
+        return ancestral_sample(process, Recorder(), latent(), noise)
 
     assert torch.equal(once(), once())
 
 
 def test_a_given_frame_stays_and_a_free_one_is_sampled_as_ever(process: Diffusion) -> None:
     network, given = Recorder(), latent()
-    out = edit_sample(process, network, given, torch.tensor([[0.0, 1.0, 1.0]]))
+    out = ancestral_edit_sample(process, network, given, torch.tensor([[0.0, 1.0, 1.0]]))
     assert torch.equal(out[:, :, 0], given[:, :, 0])
     assert not torch.equal(out[:, :, 1], given[:, :, 1])
     assert network.masks == [[False, True, True]] * 5
@@ -60,7 +60,7 @@ def test_a_given_frame_stays_and_a_free_one_is_sampled_as_ever(process: Diffusio
 
 def test_an_edited_frame_waits_is_noised_and_is_then_denoised(process: Diffusion) -> None:
     network, given = Recorder(), latent()
-    edit_sample(process, network, given, torch.tensor([[0.6, 1.0, 0.0]]))
+    ancestral_edit_sample(process, network, given, torch.tensor([[0.6, 1.0, 0.0]]))
     # 0.6 * 5 = 3: kept at step 4, noised at step 3, denoised from step 2
     assert [mask[0] for mask in network.masks if mask] == [False, False, True, True, True]
     assert torch.equal(network.seen[0][:, :, 0], given[:, :, 0])
@@ -70,15 +70,15 @@ def test_an_edited_frame_waits_is_noised_and_is_then_denoised(process: Diffusion
 
 def test_all_free_is_plain_sampling(process: Diffusion) -> None:
     noises = [latent(seed) for seed in range(5)]
-    plain = sample(process, Recorder(), latent(9), noises)
+    plain = ancestral_sample(process, Recorder(), latent(9), noises)
     in_pairs = [noise for step in noises for noise in (torch.zeros_like(step), step)]
-    edited = edit_sample(process, Recorder(), latent(9), torch.ones(1, 3), in_pairs)
+    edited = ancestral_edit_sample(process, Recorder(), latent(9), torch.ones(1, 3), in_pairs)
     assert torch.equal(plain, edited)
 
 
 def test_guidance_leaves_the_last_channels_out() -> None:
     cond, null = torch.full((1, 8, 1, 1, 1), 2.0), torch.ones(1, 8, 1, 1, 1)
-    guided = guided_noise(cond, null, 7.0, channels=3)
+    guided = apply_guidance(cond, null, 7.0, channels=3)
     assert guided.flatten().tolist() == [8.0, 8.0, 8.0]
 
 

@@ -10,13 +10,20 @@ import torch
 
 from finetune.__main__ import main
 from finetune.config import Bucket, Network, load_recipe
-from finetune.data.bucket_coverage import Survival
-from finetune.engines.distributed import choose_device, ranks
+from finetune.data.bucket_coverage import BucketCoverage
+from finetune.engines.distributed import choose_device, process_group
 from finetune.errors import ConfigError, EngineError
 from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.stdit2.network import STDiT2
-from finetune.planning.cost import GPUS, WITH_KERNELS, cost, memory_gib, parameters, this_cpu
-from finetune.planning.plan import Data, plan, shares, what_fits
+from finetune.planning.cost import (
+    GPUS,
+    WITH_KERNELS,
+    clip_cost,
+    count_parameters,
+    measure_cpu,
+    memory_gib,
+)
+from finetune.planning.plan import UsableClips, plan, step_shares, suggest_batch_sizes
 from tests.finetune.conftest import MakeRecipe
 
 
@@ -25,12 +32,12 @@ def test_parameters_are_those_of_the_network(depth: int) -> None:
     with torch.device("meta"):
         model = STDiT2(STDiT2Config(depth=depth))
     counted = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert parameters(Network(depth=depth)) == counted
+    assert count_parameters(Network(depth=depth)) == counted
 
 
 def test_a_clip_costs_what_was_measured(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe(network=Network())
-    found = cost(Bucket(resolution="360p", frames=32, batch=8), recipe)
+    found = clip_cost(Bucket(resolution="360p", frames=32, batch=8), recipe)
     assert found.tokens == 32 * 23 * 40
     assert found.tflop == pytest.approx(130.4, rel=0.02)
 
@@ -60,7 +67,7 @@ def test_memory_and_speed_are_those_measured_on_an_h200(make_recipe: MakeRecipe)
     for frames, peak, speed in ((32, 71.1, 3.08), (64, 126.7, 1.54)):
         bucket = Bucket(resolution="360p", frames=frames, batch=8)
         assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.03)
-        rate = GPUS["h200"].tflops * WITH_KERNELS.reached / cost(bucket, recipe).tflop
+        rate = GPUS["h200"].tflops * WITH_KERNELS.mfu / clip_cost(bucket, recipe).tflop
         assert rate == pytest.approx(speed, rel=0.03)
     for blocks, peak in ((17, 61.9), (True, 23.8)):
         bucket = Bucket(resolution="360p", frames=64, batch=4, recompute=blocks)
@@ -70,9 +77,9 @@ def test_memory_and_speed_are_those_measured_on_an_h200(make_recipe: MakeRecipe)
 def test_buckets_take_turns_by_their_clips() -> None:
     video = Bucket(resolution="360p", frames=32, batch=8)
     image = Bucket(resolution="360p", frames=1, batch=256)
-    table = Survival({"360p x 32": 800, "360p x 1": 25_600}, {}, np.ones(1, dtype=bool))
-    assert shares((video, image), Data(table, 0)) == {video: 0.5, image: 0.5}
-    assert shares((video, image), None)[video] == pytest.approx(32 / 33)
+    coverage = BucketCoverage({"360p x 32": 800, "360p x 1": 25_600}, {}, np.ones(1, dtype=bool))
+    assert step_shares((video, image), UsableClips(coverage, 0)) == {video: 0.5, image: 0.5}
+    assert step_shares((video, image), None)[video] == pytest.approx(32 / 33)
 
 
 def test_a_dataset_that_is_here_is_counted(make_recipe: MakeRecipe) -> None:
@@ -90,7 +97,7 @@ def test_a_recipe_for_the_cpu_is_planned_for_this_one() -> None:
     assert "if it stays as busy as it is" in told
     assert "GPU" not in told
     assert "1 x H100 SXM" in plan(tiny, gpu="h100")
-    assert this_cpu(1).tflops > 0
+    assert measure_cpu(1).tflops > 0
 
 
 def test_samples_are_planned_as_they_are_drawn() -> None:
@@ -109,13 +116,13 @@ def test_want_of_memory_says_which_batch_fits(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 140 * 2**30))
     with (
         pytest.raises(EngineError, match=r"360p x 32: micro = 1 fits .*\(tried 9 GiB\)"),
-        ranks(recipe, cpu, partial(what_fits, recipe, cuda)),
+        process_group(recipe, cpu, partial(suggest_batch_sizes, recipe, cuda)),
     ):
         raise torch.OutOfMemoryError("tried 9 GiB")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 40 * 2**30))
-    assert "micro = 1 with recompute = 20 fits" in what_fits(recipe, cuda)
+    assert "micro = 1 with recompute = 20 fits" in suggest_batch_sizes(recipe, cuda)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 8 * 2**30))
-    assert "take a larger GPU" in what_fits(recipe, cuda)
+    assert "take a larger GPU" in suggest_batch_sizes(recipe, cuda)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

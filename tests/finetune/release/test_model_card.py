@@ -9,39 +9,39 @@ import shlex
 from pathlib import Path
 
 from finetune.config import Validation
-from finetune.release.model_card import card_text, faults, numbers
-from finetune.sampling.measures import Measures
-from finetune.validation.page import TRAINING, Checkpoint
+from finetune.release.model_card import find_deviations, measure_means, render_card
+from finetune.sampling.measures import VideoMetrics
+from finetune.validation.page import TRAINING_METRICS_FILE, ValidationResult
 from tests.finetune.conftest import MakeRecipe
 
-CLIP = Measures(0.01, 0.02, 0.0, 0.03, 0.0, 0.01)
+CLIP = VideoMetrics(0.01, 0.02, 0.0, 0.03, 0.0, 0.01)
 
 
-def checkpoint(folder: Path, clips: list[Measures], *samples: Measures) -> Checkpoint:
+def checkpoint(folder: Path, clips: list[VideoMetrics], *samples: VideoMetrics) -> ValidationResult:
     """A validation of these samples; one more, of the guidance sweep, is far off."""
-    (folder / TRAINING).write_text(json.dumps([clip._asdict() for clip in clips]))
+    (folder / TRAINING_METRICS_FILE).write_text(json.dumps([clip._asdict() for clip in clips]))
     told = [{"sweep": False, "measures": sample._asdict()} for sample in samples]
-    told.append({"sweep": True, "measures": Measures(9, 9, 9, 9, 9, 9)._asdict()})
-    return Checkpoint(folder / "step-00000010", {"step": 10, "samples": told})
+    told.append({"sweep": True, "measures": VideoMetrics(9, 9, 9, 9, 9, 9)._asdict()})
+    return ValidationResult(folder / "step-00000010", {"step": 10, "samples": told})
 
 
 def test_numbers_are_means_over_clips_and_over_samples_without_the_sweep(tmp_path: Path) -> None:
     found = checkpoint(tmp_path, [CLIP, CLIP], CLIP, CLIP._replace(flicker=0.03))
-    assert numbers(found)["flicker"] == (0.01, 0.02)
+    assert measure_means(found)["flicker"] == (0.01, 0.02)
 
 
 def test_samples_far_from_clips_are_a_fault_and_others_are_none(tmp_path: Path) -> None:
     far = CLIP._replace(flicker=0.02, motion=0.001, sharpness=0.031, colour_drift=0.9)
-    assert faults(checkpoint(tmp_path, [CLIP], far)) == [
+    assert find_deviations(checkpoint(tmp_path, [CLIP], far)) == [
         "Its samples have 2 times the temporal flicker of training clips.",
         "Its samples have 0.05 times the motion from frame to frame of training clips.",
     ]
-    assert faults(checkpoint(tmp_path, [CLIP], CLIP)) == []
+    assert find_deviations(checkpoint(tmp_path, [CLIP], CLIP)) == []
 
 
 def test_a_run_that_saw_only_pictures_has_nothing_to_compare(tmp_path: Path) -> None:
     found = checkpoint(tmp_path, [], CLIP)
-    assert (numbers(found), faults(found)) == ({}, [])
+    assert (measure_means(found), find_deviations(found)) == ({}, [])
 
 
 def test_any_prompt_can_be_copied_from_the_card(make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -50,12 +50,12 @@ def test_any_prompt_can_be_copied_from_the_card(make_recipe: MakeRecipe, tmp_pat
     told = {"prompt": prompt, "seed": 7, "file": "00.mp4", "sweep": False}
     about = {"step": 10, "values": {"validation/loss": 1.0}, "samples": []}
     about["samples"] = [{**told, "measures": CLIP._asdict()}]
-    (tmp_path / TRAINING).write_text("[]")
-    grid = [Checkpoint(tmp_path / f"step-{n:08d}", about) for n in (0, 10)]
+    (tmp_path / TRAINING_METRICS_FILE).write_text("[]")
+    grid = [ValidationResult(tmp_path / f"step-{n:08d}", about) for n in (0, 10)]
     names = ("step", "samples", "epoch", "gpu_hours", "world")
     manifest = {**dict.fromkeys(names, 1), "code": "1.0", "dataset": "0" * 64}
     encoders = {"vae": "here", "text": "here"}
-    card = card_text(
+    card = render_card(
         "me/bricks", manifest, recipe, grid, parameters=1, encoders=encoders, licence=None
     )
     line = " ".join(prompt.split())

@@ -29,9 +29,9 @@ from finetune.config import (
 from finetune.data.cache import build_cache
 from finetune.errors import CheckpointError, ReleaseError, SamplingError
 from finetune.models.stdit2.network import STDiT2
-from finetune.release.release import Release, build_release, push
-from finetune.sampling import Pipeline
-from finetune.sampling.examples import PROMPTS
+from finetune.release.release import ReleaseOptions, build_release, push
+from finetune.sampling import TextToVideoPipeline
+from finetune.sampling.examples import EXAMPLE_PROMPTS
 from finetune.sampling.sample import sample_all
 from finetune.training import checkpoint
 from finetune.training.loop import train
@@ -133,12 +133,15 @@ def test_validation_leaves_training_as_it_was(trained: Recipe, tmp_path: Path) -
     blind = replace(trained, out=str(tmp_path / "blind"), steps=EVERY, validation=Validation())
     train(blind)
     seen, unseen = (
-        STDiT2.from_pretrained(checkpoint.folder_of(Path(r.out), EVERY) / "model").state_dict()
+        STDiT2.from_pretrained(
+            checkpoint.checkpoint_folder(Path(r.out), EVERY) / "model"
+        ).state_dict()
         for r in (trained, blind)
     )
     assert all(torch.equal(seen[name], unseen[name]) for name in seen)
     rng = [
-        checkpoint.check(checkpoint.folder_of(Path(r.out), EVERY))["rng"] for r in (trained, blind)
+        checkpoint.verify_checkpoint(checkpoint.checkpoint_folder(Path(r.out), EVERY))["rng"]
+        for r in (trained, blind)
     ]
     assert rng[0] == rng[1]
 
@@ -163,9 +166,9 @@ def test_ranks_share_the_prompts_and_sample_the_same(
 ) -> None:
     from tests.kit.ranks import train_in_ranks
 
-    ask = replace(trained.validation, prompts=PROMPTS[:3])  # an odd share
+    ask = replace(trained.validation, prompts=EXAMPLE_PROMPTS[:3])  # an odd share
     two = replace(trained, out=str(tmp_path / "two"), steps=1, strategy=strategy, validation=ask)
-    out = train_in_ranks(two, world=2) / "samples" / "step-00000000"
+    out = train_in_ranks(two, world_size=2) / "samples" / "step-00000000"
     told = json.loads((out / "about.json").read_text())["samples"]
     alone = about(trained, 0)["samples"][:3]
     assert [s["measures"] for s in told] == [s["measures"] for s in alone]
@@ -183,7 +186,7 @@ def test_no_prompts_no_validation(trained: Recipe, tmp_path: Path) -> None:
 
 @pytest.fixture
 def published(trained: Recipe, hub: HubServer) -> Iterator[HubServer]:
-    release = Release(repo_id=REPO, licence="apache-2.0")
+    release = ReleaseOptions(repo_id=REPO, licence="apache-2.0")
     push(build_release(Path(trained.out), release), release)
     yield hub
 
@@ -191,8 +194,8 @@ def published(trained: Recipe, hub: HubServer) -> Iterator[HubServer]:
 def test_the_release_samples_bit_for_bit_what_the_run_sampled(
     trained: Recipe, published: HubServer, tmp_path: Path
 ) -> None:
-    pipeline = Pipeline.from_pretrained(REPO, device="cpu")
-    requests = [pipeline.request(prompt=p, seed=42 + n) for n, p in enumerate(PROMPTS[:2])]
+    pipeline = TextToVideoPipeline.from_pretrained(REPO, device="cpu")
+    requests = [pipeline.request(prompt=p, seed=42 + n) for n, p in enumerate(EXAMPLE_PROMPTS[:2])]
     for number, file in enumerate(sample_all(pipeline, requests, tmp_path)):
         theirs = Path(trained.out) / "samples" / f"step-{STEPS:08d}" / f"{number:02d}.mp4"
         assert file.read_bytes() == theirs.read_bytes()
@@ -200,7 +203,7 @@ def test_the_release_samples_bit_for_bit_what_the_run_sampled(
 
 def test_one_line_loads_the_averaged_weights(trained: Recipe, published: HubServer) -> None:
     loaded = STDiT2.from_pretrained(REPO).state_dict()
-    ema = STDiT2.from_pretrained(checkpoint.folder_of(Path(trained.out), STEPS) / "ema")
+    ema = STDiT2.from_pretrained(checkpoint.checkpoint_folder(Path(trained.out), STEPS) / "ema")
     assert all(torch.equal(loaded[name], value) for name, value in ema.state_dict().items())
 
 
@@ -208,7 +211,7 @@ def test_the_card_says_what_it_is(trained: Recipe, published: HubServer) -> None
     files = published.files(REPO, kind="model")
     card = ModelCard(files["README.md"].read_text())
     assert (card.data.license, card.data.pipeline_tag) == ("apache-2.0", "text-to-video")
-    assert f"finetune sample --model {REPO} --prompt '{PROMPTS[0]}'" in card.text
+    assert f"finetune sample --model {REPO} --prompt '{EXAMPLE_PROMPTS[0]}'" in card.text
     assert f"for {STEPS} steps" in card.text
     assert "1 x CPU" in card.text
     assert card.text.count("<video") == 16
@@ -222,7 +225,9 @@ def test_the_card_says_what_it_is(trained: Recipe, published: HubServer) -> None
 
 
 def test_an_earlier_checkpoint_is_released_as_if_the_later_were_not_there(trained: Recipe) -> None:
-    built = build_release(checkpoint.folder_of(Path(trained.out), 80), Release(repo_id=REPO))
+    built = build_release(
+        checkpoint.checkpoint_folder(Path(trained.out), 80), ReleaseOptions(repo_id=REPO)
+    )
     samples = built / "samples"
     assert {f.name for f in samples.glob("step-*")} == {"step-00000000", "step-00000080"}
     page = (samples / "index.html").read_text()
@@ -235,13 +240,13 @@ def test_an_earlier_checkpoint_is_released_as_if_the_later_were_not_there(traine
 
 
 def test_encoders_that_the_hub_has_are_named_not_copied(trained: Recipe, tmp_path: Path) -> None:
-    folder = checkpoint.folder_of(Path(trained.out), STEPS)
+    folder = checkpoint.checkpoint_folder(Path(trained.out), STEPS)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["recipe"]["vae"] = "stabilityai/sd-vae-ft-ema"
     copied = tmp_path / folder.name
     shutil.copytree(folder, copied)
     (copied / "manifest.json").write_text(json.dumps(manifest))
-    built = build_release(copied, Release(repo_id=REPO))
+    built = build_release(copied, ReleaseOptions(repo_id=REPO))
     assert json.loads((built / "sampling.json").read_text())["vae"] == "stabilityai/sd-vae-ft-ema"
     assert not (built / "vae").exists()
     assert (built / "text_encoder" / "model.safetensors").is_file()
@@ -255,9 +260,9 @@ def test_a_dry_run_sends_nothing(trained: Recipe, hub: HubServer) -> None:
 
 
 def test_what_cannot_be_released(trained: Recipe, hub: HubServer, tmp_path: Path) -> None:
-    release = Release(repo_id=REPO)
+    release = ReleaseOptions(repo_id=REPO)
     with pytest.raises(ReleaseError, match="name it 'user/model'"):
-        Release(repo_id="bricks")
+        ReleaseOptions(repo_id="bricks")
     with pytest.raises(ReleaseError, match="is no folder"):
         build_release(tmp_path / "none", release)
     (tmp_path / "run" / "step-00000010.tmp").mkdir(parents=True)
@@ -269,19 +274,19 @@ def test_what_cannot_be_released(trained: Recipe, hub: HubServer, tmp_path: Path
 
 
 def test_a_damaged_checkpoint_is_not_released(trained: Recipe, tmp_path: Path) -> None:
-    folder = checkpoint.folder_of(Path(trained.out), STEPS)
+    folder = checkpoint.checkpoint_folder(Path(trained.out), STEPS)
     copied = tmp_path / folder.name
     shutil.copytree(folder, copied)
     file = next((copied / "ema").glob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(CheckpointError, match="not as it was written"):
-        build_release(copied, Release(repo_id=REPO))
+        build_release(copied, ReleaseOptions(repo_id=REPO))
 
 
 def test_the_hub_s_refusals_are_one_line(
     trained: Recipe, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release = Release(repo_id=REPO)
+    release = ReleaseOptions(repo_id=REPO)
     folder = build_release(Path(trained.out), release)
     monkeypatch.setenv("HF_TOKEN", hub.token("hf_reader", "reader", role="read"))
     with pytest.raises(ReleaseError, match=r"403 from the Hub; your token may not write"):

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finetune.errors import SamplingError
-from finetune.sampling.measures import NAMES, Measures, measure
+from finetune.sampling.measures import METRIC_TITLES, VideoMetrics, compute_metrics
 
 HEIGHT, WIDTH, BLOCK = 72, 96, 32  # the block fills 15 % of the picture
 
@@ -40,12 +40,12 @@ def moving_block(speed: int, frames: int = 6) -> Tensor:
 @given(st.integers(0, 255), st.integers(2, 12))
 @settings(max_examples=10, deadline=None)
 def test_a_still_does_nothing(level: int, frames: int) -> None:
-    assert measure(grey([level] * frames)) == Measures(0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+    assert compute_metrics(grey([level] * frames)) == VideoMetrics(0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("speed", [1, 2, 4, 6])
 def test_motion_is_the_speed_of_what_moves(speed: int) -> None:
-    seen = measure(moving_block(speed))
+    seen = compute_metrics(moving_block(speed))
     assert seen.motion * HEIGHT == pytest.approx(speed, rel=0.05)
     assert seen.frozen == 0.0
 
@@ -54,23 +54,25 @@ def test_motion_is_the_speed_of_what_moves(speed: int) -> None:
 def test_a_pan_moves_as_fast_as_the_camera(speed: int) -> None:
     wide = texture(HEIGHT, WIDTH + 40)
     clip = torch.stack([wide[:, :, speed * n : speed * n + WIDTH] for n in range(6)])
-    assert measure(clip).motion * HEIGHT == pytest.approx(speed, rel=0.1)
+    assert compute_metrics(clip).motion * HEIGHT == pytest.approx(speed, rel=0.1)
 
 
 @pytest.mark.parametrize("held", [2, 3])
 def test_animation_on_twos_and_threes_is_held_for_the_rest(held: int) -> None:
     drawings = moving_block(3, frames=4)
-    seen = measure(drawings.repeat_interleave(held, dim=0))
+    seen = compute_metrics(drawings.repeat_interleave(held, dim=0))
     pairs = 4 * held - 1
     assert seen.frozen == pytest.approx((pairs - 3) / pairs)
-    assert seen.motion == pytest.approx(measure(drawings).motion * 3 / pairs, rel=1e-3)
+    assert seen.motion == pytest.approx(compute_metrics(drawings).motion * 3 / pairs, rel=1e-3)
 
 
 @given(st.integers(1, 60))
 @settings(max_examples=10, deadline=None)
 def test_flicker_is_the_jump_and_a_fade_has_none(jump: int) -> None:
-    assert measure(grey([100, 100 + jump] * 4)).flicker == pytest.approx(jump / 255, rel=1e-4)
-    fade = measure(grey([10 + 4 * n for n in range(8)]))
+    assert compute_metrics(grey([100, 100 + jump] * 4)).flicker == pytest.approx(
+        jump / 255, rel=1e-4
+    )
+    fade = compute_metrics(grey([10 + 4 * n for n in range(8)]))
     assert fade.flicker == pytest.approx(0.0, abs=1e-6)
     assert fade.frozen == 0.0
 
@@ -78,15 +80,17 @@ def test_flicker_is_the_jump_and_a_fade_has_none(jump: int) -> None:
 def test_sharpness_is_the_step_between_neighbours() -> None:
     board = torch.arange(HEIGHT)[:, None] + torch.arange(WIDTH)
     clip = (board % 2 * 51).to(torch.uint8).expand(4, 3, -1, -1)
-    assert measure(clip).sharpness == pytest.approx(51 / 255, rel=1e-4)
+    assert compute_metrics(clip).sharpness == pytest.approx(51 / 255, rel=1e-4)
 
 
 def test_a_clip_that_blurs_drifts_below_zero_and_reversed_above() -> None:
     contrast = torch.linspace(1, 0.5, 8)[:, None, None, None]
     clip = (texture(HEIGHT, WIDTH).float() * contrast).to(torch.uint8)
     first, last = (float(contrast[part].mean()) for part in (slice(0, 2), slice(-2, None)))
-    assert measure(clip).sharpness_drift == pytest.approx(last / first - 1, abs=0.01)
-    assert measure(clip.flip(0)).sharpness_drift == pytest.approx(first / last - 1, abs=0.02)
+    assert compute_metrics(clip).sharpness_drift == pytest.approx(last / first - 1, abs=0.01)
+    assert compute_metrics(clip.flip(0)).sharpness_drift == pytest.approx(
+        first / last - 1, abs=0.02
+    )
 
 
 @given(st.integers(1, 30))
@@ -96,9 +100,9 @@ def test_a_hue_ramp_drifts_by_its_length(step: int) -> None:
     clip = torch.zeros(8, 3, HEIGHT, WIDTH, dtype=torch.uint8)
     for number in range(8):
         clip[number, 0], clip[number, 2] = step * number, 255 - step * number
-    drifted = measure(clip).colour_drift
+    drifted = compute_metrics(clip).colour_drift
     assert drifted == pytest.approx(np.sqrt(2) * 6 * step / 255, rel=1e-4)
-    assert measure(clip.flip(0)).colour_drift == pytest.approx(drifted, rel=1e-4)
+    assert compute_metrics(clip.flip(0)).colour_drift == pytest.approx(drifted, rel=1e-4)
 
 
 @given(
@@ -113,19 +117,19 @@ def test_any_clip_has_six_numbers_in_their_ranges(
 ) -> None:
     noise = torch.Generator().manual_seed(seed)
     clip = torch.randint(0, 256, (frames, 3, height, width), dtype=torch.uint8, generator=noise)
-    seen = measure(clip)
-    assert set(NAMES) == set(Measures._fields)
+    seen = compute_metrics(clip)
+    assert set(METRIC_TITLES) == set(VideoMetrics._fields)
     assert all(isinstance(value, float) and np.isfinite(value) for value in seen)
     assert 0 <= seen.flicker <= 1 and 0 <= seen.frozen <= 1 and 0 <= seen.sharpness <= 1
     assert seen.motion >= 0 and seen.sharpness_drift >= -1
     assert 0 <= seen.colour_drift <= np.sqrt(3)
-    assert measure(clip) == seen  # nothing but the frames decides
+    assert compute_metrics(clip) == seen  # nothing but the frames decides
 
 
 def test_a_picture_alone_neither_moves_nor_drifts() -> None:
-    seen = measure(texture(HEIGHT, WIDTH)[None])
+    seen = compute_metrics(texture(HEIGHT, WIDTH)[None])
     assert seen.sharpness > 0
-    assert seen._replace(sharpness=0.0) == Measures(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert seen._replace(sharpness=0.0) == VideoMetrics(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -140,4 +144,4 @@ def test_a_picture_alone_neither_moves_nor_drifts() -> None:
 )
 def test_what_is_no_clip_is_refused(clip: Tensor, message: str) -> None:
     with pytest.raises(SamplingError, match=message):
-        measure(clip)
+        compute_metrics(clip)

@@ -23,8 +23,8 @@ from typer.testing import CliRunner
 from finetune.__main__ import app
 from finetune.errors import FinetuneError, SamplingError
 from finetune.models.stdit2.network import STDiT2
-from finetune.sampling import Pipeline, Request
-from finetune.sampling.files import alone_in, write_sample
+from finetune.sampling import SampleRequest, TextToVideoPipeline
+from finetune.sampling.files import lock_folder, write_sample
 from finetune.sampling.images import read_image
 from finetune.sampling.prompts import read_prompts
 from tests.kit import ROOT
@@ -32,8 +32,8 @@ from tests.kit.toy_model import PROMPT
 
 
 @pytest.fixture(scope="module")
-def pipeline(toy_model: Path) -> Pipeline:
-    return Pipeline.from_pretrained(str(toy_model), device="cpu")
+def pipeline(toy_model: Path) -> TextToVideoPipeline:
+    return TextToVideoPipeline.from_pretrained(str(toy_model), device="cpu")
 
 
 @pytest.fixture
@@ -91,7 +91,9 @@ def test_any_sample_can_be_made_again_from_its_sidecar(
         sample(toy_model, "--again", file.with_suffix(".json"), "--out", tmp_path / "b")
 
 
-def test_the_seed_decides_and_torch_generators_are_left_alone(pipeline: Pipeline) -> None:
+def test_the_seed_decides_and_torch_generators_are_left_alone(
+    pipeline: TextToVideoPipeline,
+) -> None:
     before = torch.get_rng_state()
     one, same, other = (
         pipeline.sample(pipeline.request(prompt=PROMPT, seed=seed)) for seed in (1, 1, 2)
@@ -101,7 +103,7 @@ def test_the_seed_decides_and_torch_generators_are_left_alone(pipeline: Pipeline
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_words_size_length_and_guidance_matter(pipeline: Pipeline) -> None:
+def test_words_size_length_and_guidance_matter(pipeline: TextToVideoPipeline) -> None:
     base = pipeline.sample(pipeline.request(prompt=PROMPT))
     assert not torch.equal(base, pipeline.sample(pipeline.request(prompt="a robot turns")))
     assert not torch.equal(base, pipeline.sample(pipeline.request(prompt=PROMPT, guidance=0.0)))
@@ -109,10 +111,10 @@ def test_words_size_length_and_guidance_matter(pipeline: Pipeline) -> None:
     assert small.shape == (1, 3, 24, 40)
 
 
-def test_given_frames_stay_as_they_are(pipeline: Pipeline, picture: Path) -> None:
+def test_given_frames_stay_as_they_are(pipeline: TextToVideoPipeline, picture: Path) -> None:
     request = pipeline.request(prompt=PROMPT, image=str(picture), last_image=str(picture))
     seen = pipeline.sample(request)
-    latent = pipeline.vae.encode_moments(read_image(picture, 32, 48)).mean
+    latent = pipeline.vae.encode_distribution(read_image(picture, 32, 48)).mean
     kept = ((pipeline.vae.decode(latent) + 1) * 127.5).round().to(torch.uint8)[0]
     assert torch.equal(seen[0], kept)
     assert torch.equal(seen[3], kept)
@@ -366,7 +368,7 @@ def test_a_bare_denoiser_takes_encoders_by_name(toy_model: Path, tmp_path: Path)
 
 
 def test_two_samplers_do_not_share_a_folder(toy_model: Path, tmp_path: Path) -> None:
-    with alone_in(tmp_path), pytest.raises(SamplingError, match="another sampler writes to"):
+    with lock_folder(tmp_path), pytest.raises(SamplingError, match="another sampler writes to"):
         sample(toy_model, "--prompt", PROMPT, "--out", tmp_path)
     assert sample(toy_model, "--prompt", PROMPT, "--out", tmp_path)
 
@@ -441,7 +443,9 @@ def test_a_full_disk_leaves_nothing_half_made(kind: str, toy_model: Path, tmp_pa
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".sampling.lock"]
 
 
-def test_of_frames_that_do_not_all_fit_none_is_left(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_of_frames_that_do_not_all_fit_none_is_left(
+    pipeline: TextToVideoPipeline, tmp_path: Path
+) -> None:
     """An even frame takes little room, one of noise takes more than there is."""
     noise = torch.randint(0, 256, (1, 3, 32, 48), dtype=torch.uint8)
     frames = torch.cat([torch.zeros_like(noise), noise])
@@ -453,6 +457,6 @@ def test_of_frames_that_do_not_all_fit_none_is_left(pipeline: Pipeline, tmp_path
 
 def test_a_request_is_checked_wherever_it_is_made() -> None:
     with pytest.raises(SamplingError, match="guidance nan"):
-        Request(prompt="x", guidance=float("nan"))
+        SampleRequest(prompt="x", guidance=float("nan"))
     with pytest.raises(SamplingError, match="fps 0"):
-        Request(prompt="x", fps=0)
+        SampleRequest(prompt="x", fps=0)

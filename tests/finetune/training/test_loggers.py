@@ -21,8 +21,8 @@ from finetune.config import Log, Recipe
 from finetune.data.media import write_video
 from finetune.errors import ConfigError
 from finetune.training import system_metrics as monitor
-from finetune.training.loggers import Video, open_logger
-from finetune.training.system_metrics import NoMonitor, monitor_for
+from finetune.training.loggers import LoggedVideo, open_logger
+from finetune.training.system_metrics import NoMonitor, make_monitor
 from finetune.validation.page import _training_loss
 from tests.finetune.conftest import MakeRecipe
 
@@ -35,7 +35,7 @@ def logged(recipe: Recipe) -> Path:
     logger = open_logger(recipe, 0)
     file = Path(recipe.out) / "moving.mp4"
     write_video(file, MOVING, 4)
-    logger.log(1, FIGURES, {"sample/0": Video(file, MOVING, 4)})
+    logger.log(1, FIGURES, {"sample/0": LoggedVideo(file, MOVING, 4)})
     logger.log(2, {**FIGURES, "loss": 0.25})
     logger.close()
     return Path(recipe.out)
@@ -138,14 +138,14 @@ def test_a_logger_that_is_not_installed_is_named(
 
 def test_a_machine_is_read_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psutil")
-    read = monitor_for(torch.device("cpu")).read()
+    read = make_monitor(torch.device("cpu")).read()
     assert {"cpu_percent", "disk_read_mib_s", "net_in_mib_s"} <= set(read)
     assert not [name for name in read if name.startswith("gpu")]
     monkeypatch.setattr(monitor, "_host", NoMonitor)
-    assert monitor_for(torch.device("cpu")).read() == {}
+    assert make_monitor(torch.device("cpu")).read() == {}
 
 
 def test_a_gpu_that_cannot_be_asked_says_nothing() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU that can be asked")
-    assert monitor._gpu(torch.device("cuda", 0)).read() == {}
+    assert monitor._gpu_monitor(torch.device("cuda", 0)).read() == {}

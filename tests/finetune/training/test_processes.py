@@ -57,20 +57,24 @@ def recipe(toy_dataset: Path, tmp_path: Path) -> Path:
 
 @contextmanager
 def ranks(
-    recipe: Path, world: int, *arguments: str, **options: Any
+    recipe: Path, world_size: int, *arguments: str, **options: Any
 ) -> Iterator[list[subprocess.Popen[str]]]:
     """`finetune train` in so many processes, as torchrun starts them; all end with the test."""
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world)}
+    place = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": str(world_size),
+    }
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "finetune", "train", str(recipe), *arguments],
-            env={**os.environ, **({**place, "RANK": str(rank)} if world > 1 else {})},
+            env={**os.environ, **({**place, "RANK": str(rank)} if world_size > 1 else {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             **options,
         )
-        for rank in range(world)
+        for rank in range(world_size)
     ]
     try:
         yield started
@@ -89,7 +93,7 @@ def await_steps(out: Path, steps: int) -> None:
 
 
 def final(out: Path) -> dict[str, torch.Tensor]:
-    files = sorted(checkpoint.folder_of(out, STEPS).rglob("*.safetensors"))
+    files = sorted(checkpoint.checkpoint_folder(out, STEPS).rglob("*.safetensors"))
     return {f"{f.parent.name}/{n}": t for f in files for n, t in load_file(f).items()}
 
 
@@ -113,9 +117,9 @@ def test_sigterm_to_one_rank_saves_and_ends_all_with_0(recipe: Path) -> None:
         for process in both:
             _, said = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, said
-    saved = checkpoint.newest(out)
+    saved = checkpoint.latest_checkpoint(out)
     assert saved is not None
-    assert checkpoint.check(saved)["step"] >= 3
+    assert checkpoint.verify_checkpoint(saved)["step"] >= 3
 
 
 def test_sigterm_to_every_process_of_a_job_saves_and_ends_with_0(recipe: Path) -> None:
@@ -126,7 +130,7 @@ def test_sigterm_to_every_process_of_a_job_saves_and_ends_with_0(recipe: Path) -
         os.killpg(process.pid, signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
-    assert checkpoint.newest(out) is not None
+    assert checkpoint.latest_checkpoint(out) is not None
 
 
 @contextmanager
@@ -189,9 +193,9 @@ def test_a_run_that_a_fresh_process_goes_on_with_is_the_uninterrupted_one(recipe
         await_steps(begun, 2)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
-    saved = checkpoint.newest(begun)
+    saved = checkpoint.latest_checkpoint(begun)
     assert saved is not None
-    assert checkpoint.check(saved)["step"] < STEPS
+    assert checkpoint.verify_checkpoint(saved)["step"] < STEPS
     with ranks(recipe, 1, "--resume", "auto") as (process,):
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from finetune.training.system_metrics import Gpu
+from finetune.training.system_metrics import GpuMonitor
 
 
 class Refused(Exception):
@@ -29,11 +29,13 @@ def nvml(**changed: Any) -> SimpleNamespace:
 
 def test_a_gpu_is_found_by_what_it_is_not_by_its_number() -> None:
     asked: list[str] = []
-    gpu = Gpu(nvml(nvmlDeviceGetHandleByUUID=asked.append), "1f0c")
+    gpu = GpuMonitor(nvml(nvmlDeviceGetHandleByUUID=asked.append), "1f0c")
     assert asked == ["GPU-1f0c"]
     assert gpu.read() == {"gpu_percent": 97, "gpu_memory_gib": 3.0, "gpu_watts": 650.0}
 
 
 def test_a_figure_that_a_gpu_does_not_tell_is_left_out() -> None:
-    gpu = Gpu(nvml(nvmlDeviceGetPowerUsage=refuse, nvmlDeviceGetUtilizationRates=refuse), "1f0c")
+    gpu = GpuMonitor(
+        nvml(nvmlDeviceGetPowerUsage=refuse, nvmlDeviceGetUtilizationRates=refuse), "1f0c"
+    )
     assert gpu.read() == {"gpu_memory_gib": 3.0}

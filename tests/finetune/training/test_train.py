@@ -16,19 +16,25 @@ import torch
 from safetensors.torch import load_file
 
 from finetune.__main__ import summary_lines
-from finetune.config import Bucket, Guard, Published, Recipe, Schedule, Validation
+from finetune.config import Bucket, LossSpikes, PublishedCost, Recipe, Schedule, Validation
 from finetune.data.cache import build_cache
-from finetune.data.loader import Loading
-from finetune.engines.base import Replicated
-from finetune.errors import CacheError, CheckpointError, ConfigError, TrainingStopped, in_one_line
-from finetune.models.stdit2.blocks import Block, Conditions
+from finetune.data.loader import SampleLoader
+from finetune.engines.base import DataParallel
+from finetune.errors import (
+    CacheError,
+    CheckpointError,
+    ConfigError,
+    TrainingStopped,
+    exit_with_one_line,
+)
+from finetune.models.stdit2.blocks import Block, BlockConditioning
 from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.text_encoder import TextEncoder, TextStates
-from finetune.sampling.generate import draw_latent
+from finetune.sampling.generate import generate_latent
 from finetune.training import checkpoint
 from finetune.training.loop import train
-from finetune.training.resume import owned
-from finetune.training.run import Run
+from finetune.training.resume import lock_run_folder
+from finetune.training.run import TrainingRun
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.toy_clips import Toy, captions, write_dataset
 
@@ -58,7 +64,7 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def final(recipe: Recipe) -> dict[str, torch.Tensor]:
-    return tensors(checkpoint.folder_of(Path(recipe.out), recipe.steps))
+    return tensors(checkpoint.checkpoint_folder(Path(recipe.out), recipe.steps))
 
 
 def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
@@ -89,13 +95,13 @@ def test_a_bucket_says_how_many_blocks_are_recomputed(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(recipe)
-    through, runs = Block._through, list[Block]()
+    through, runs = Block._forward, list[Block]()
 
-    def counted(block: Block, x: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+    def counted(block: Block, x: torch.Tensor, conditions: BlockConditioning) -> torch.Tensor:
         runs.append(block)
         return through(block, x, conditions)
 
-    monkeypatch.setattr(Block, "_through", counted)
+    monkeypatch.setattr(Block, "_forward", counted)
     (bucket,) = recipe.buckets
     again = replace(recipe, out=str(tmp_path / "a"), buckets=(replace(bucket, recompute=True),))
     train(again)
@@ -131,7 +137,7 @@ def test_all_captions_of_a_batch_are_encoded_at_once(
 
 def test_a_checkpoint_loads_as_a_model(recipe: Recipe) -> None:
     train(recipe)
-    folder = checkpoint.folder_of(Path(recipe.out), 4)
+    folder = checkpoint.checkpoint_folder(Path(recipe.out), 4)
     model, ema = (STDiT2.from_pretrained(folder / kind) for kind in ("model", "ema"))
     assert model.config.hidden_size == 48
     assert not torch.equal(model.final_layer.linear.weight, ema.final_layer.linear.weight)
@@ -142,7 +148,7 @@ def test_a_checkpoint_loads_as_a_model(recipe: Recipe) -> None:
 
 def test_a_recipe_trains_on_from_a_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
     train(recipe)
-    ema = checkpoint.folder_of(Path(recipe.out), 4) / "ema"
+    ema = checkpoint.checkpoint_folder(Path(recipe.out), 4) / "ema"
     second = replace(recipe, out=str(tmp_path / "second"), init=str(ema), steps=1)
     assert train(second)["steps"] == 1
 
@@ -155,7 +161,7 @@ def test_changed_data_are_an_error_unless_said_so(recipe: Recipe, tmp_path: Path
     with pytest.raises(CheckpointError, match="--new-data"):
         train(changed, resume="auto")
     train(changed, resume="auto", new_data=True)
-    folder = checkpoint.folder_of(Path(recipe.out), 4)
+    folder = checkpoint.checkpoint_folder(Path(recipe.out), 4)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["generation"], manifest["samples"]) == (1, 4)
 
@@ -167,17 +173,19 @@ def test_a_run_is_not_begun_over_another(recipe: Recipe) -> None:
 
 
 def test_sigterm_saves_and_ends(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = Run.report
+    log_step = TrainingRun.log_step
 
-    def asked(self: Run, *args: Any, **named: Any) -> None:
-        report(self, *args, **named)
+    def asked(self: TrainingRun, *args: Any, **named: Any) -> None:
+        log_step(self, *args, **named)
         if self.step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Run, "report", asked)
+    monkeypatch.setattr(TrainingRun, "log_step", asked)
     rare = replace(recipe, steps=50, checkpoints=replace(recipe.checkpoints, every=100))
     assert train(rare)["steps"] == 3  # asked in step 2: the third is its last
-    assert checkpoint.newest(Path(recipe.out)) == checkpoint.folder_of(Path(recipe.out), 3)
+    assert checkpoint.latest_checkpoint(Path(recipe.out)) == checkpoint.checkpoint_folder(
+        Path(recipe.out), 3
+    )
 
 
 def test_sigterm_while_saving_ends_with_what_is_saved(
@@ -191,7 +199,9 @@ def test_sigterm_while_saving_ends_with_what_is_saved(
 
     monkeypatch.setattr(checkpoint, "_finish", asked)
     assert train(replace(recipe, steps=50))["steps"] == 2
-    assert checkpoint.newest(Path(recipe.out)) == checkpoint.folder_of(Path(recipe.out), 2)
+    assert checkpoint.latest_checkpoint(Path(recipe.out)) == checkpoint.checkpoint_folder(
+        Path(recipe.out), 2
+    )
 
 
 def test_sigterm_ends_sampling_too(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,39 +210,41 @@ def test_sigterm_ends_sampling_too(recipe: Recipe, monkeypatch: pytest.MonkeyPat
     def asked(*arguments: Any) -> torch.Tensor:
         drawn.append(arguments)
         os.kill(os.getpid(), signal.SIGTERM)
-        return draw_latent(*arguments)
+        return generate_latent(*arguments)
 
-    monkeypatch.setattr("finetune.validation.draw_latent", asked)
+    monkeypatch.setattr("finetune.validation.validator.generate_latent", asked)
     size = {"frames": 4, "height": 144, "width": 256}
     ask = Validation(prompts=("a boat", "a car"), steps=3, **size)
     assert train(replace(recipe, steps=50, validation=ask))["steps"] == 1
     assert len(drawn) == 1
-    assert checkpoint.newest(Path(recipe.out)) == checkpoint.folder_of(Path(recipe.out), 1)
+    assert checkpoint.latest_checkpoint(Path(recipe.out)) == checkpoint.checkpoint_folder(
+        Path(recipe.out), 1
+    )
     assert not list(Path(recipe.out).rglob("*.mp4"))
 
 
 def test_a_step_of_nan_is_skipped_and_counted(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backward = Replicated.backward
+    backward = DataParallel.backward
     calls = 0
 
-    def poisoned(self: Replicated, loss: torch.Tensor) -> None:
+    def poisoned(self: DataParallel, loss: torch.Tensor) -> None:
         nonlocal calls
         calls += 1
         backward(self, loss * float("nan") if calls == 2 else loss)
 
-    monkeypatch.setattr(Replicated, "backward", poisoned)
+    monkeypatch.setattr(DataParallel, "backward", poisoned)
     summary = train(recipe)
     assert (summary["skipped_steps"], summary["steps"]) == (1, 4)
     assert all(value.isfinite().all() for value in final(recipe).values())
 
 
 def test_nan_without_end_stops_the_run(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    backward = Replicated.backward
-    monkeypatch.setattr(Replicated, "backward", lambda s, loss: backward(s, loss * float("nan")))
+    backward = DataParallel.backward
+    monkeypatch.setattr(DataParallel, "backward", lambda s, loss: backward(s, loss * float("nan")))
     with pytest.raises(TrainingStopped, match="3 steps in a row"):
-        train(replace(recipe, steps=50, guard=Guard(stop_after=3)))
+        train(replace(recipe, steps=50, guard=LossSpikes(stop_after=3)))
 
 
 def test_bad_samples_are_left_out_told_and_counted(
@@ -240,14 +252,14 @@ def test_bad_samples_are_left_out_told_and_counted(
 ) -> None:
     from finetune.errors import BadSample
 
-    load = Loading._load
+    load = SampleLoader._load
 
-    def flaky(self: Loading, row: Any, order: Any, seed: int) -> Any:
+    def flaky(self: SampleLoader, row: Any, spec: Any, seed: int) -> Any:
         if row.caption.endswith(("castle", "0 turns slowly on a green baseplate")):
             raise BadSample("does not decode")
-        return load(self, row, order, seed)
+        return load(self, row, spec, seed)
 
-    monkeypatch.setattr(Loading, "_load", flaky)
+    monkeypatch.setattr(SampleLoader, "_load", flaky)
     summary = train(replace(recipe, steps=3))
     assert summary["bad_samples"] == 1
     (told,) = [r.message for r in caplog.records if r.message.startswith("left out")]
@@ -261,7 +273,7 @@ def test_a_run_without_a_readable_sample_says_so(
     (shard,) = Path(recipe.cache).glob("latents-*/144x256/*.safetensors")
     shard.write_bytes(shard.read_bytes()[:-1000])
     with pytest.raises(TrainingStopped, match="none of their samples could be read"):
-        train(replace(recipe, steps=50, guard=Guard(stop_after=3)))
+        train(replace(recipe, steps=50, guard=LossSpikes(stop_after=3)))
     assert any(f"{shard} is damaged" in record.message for record in caplog.records)
 
 
@@ -273,7 +285,7 @@ def test_a_cache_of_another_width_is_named(recipe: Recipe) -> None:
 
 def test_weights_of_another_text_encoder_are_named(recipe: Recipe, tmp_path: Path) -> None:
     train(recipe)
-    init = str(checkpoint.folder_of(Path(recipe.out), 4) / "ema")
+    init = str(checkpoint.checkpoint_folder(Path(recipe.out), 4) / "ema")
     network = replace(recipe.network, caption_channels=24)
     other = replace(recipe, init=init, network=network, out=str(tmp_path / "other"))
     with pytest.raises(ConfigError, match=r"width 16, network\.caption_channels is 24: set it to"):
@@ -284,7 +296,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(
     recipe: Recipe, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (Path(recipe.cache) / "index-file").write_text("in the way")
-    with pytest.raises(SystemExit) as left, in_one_line():
+    with pytest.raises(SystemExit) as left, exit_with_one_line():
         train(replace(recipe, out=f"{recipe.cache}/index-file/run"))
     assert left.value.code == 1
     said = capsys.readouterr().err
@@ -298,7 +310,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
     import resource
 
     train(replace(recipe, steps=2))
-    good = tensors(checkpoint.folder_of(Path(recipe.out), 2))
+    good = tensors(checkpoint.checkpoint_folder(Path(recipe.out), 2))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
     try:
@@ -307,14 +319,14 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [p.name for p in Path(recipe.out).glob("step-*")] == ["step-00000002"]
-    assert same(tensors(checkpoint.folder_of(Path(recipe.out), 2)), good)
+    assert same(tensors(checkpoint.checkpoint_folder(Path(recipe.out), 2)), good)
     assert train(recipe, resume="auto")["steps"] == 4
 
 
 @pytest.mark.parametrize("part", ["exp_avg/*.safetensors", "model/*.index.json", "config.json"])
 def test_a_damaged_checkpoint_is_refused(recipe: Recipe, part: str) -> None:
     train(replace(recipe, steps=2))
-    file = next(checkpoint.folder_of(Path(recipe.out), 2).rglob(part))
+    file = next(checkpoint.checkpoint_folder(Path(recipe.out), 2).rglob(part))
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
@@ -329,7 +341,7 @@ def test_a_damaged_newest_checkpoint_is_set_aside(
     train(whole)
     train(recipe)
     out = Path(recipe.out)
-    file = next(checkpoint.folder_of(out, 4).rglob("model/*.safetensors"))
+    file = next(checkpoint.checkpoint_folder(out, 4).rglob("model/*.safetensors"))
     file.write_bytes(file.read_bytes()[:-1])
     (out / "step-00000005.tmp").mkdir()
     train(replace(recipe, steps=6), resume="auto")
@@ -341,14 +353,17 @@ def test_a_damaged_newest_checkpoint_is_set_aside(
 
 
 def test_a_folder_is_one_runs_at_a_time(recipe: Recipe) -> None:
-    with owned(Path(recipe.out)), pytest.raises(ConfigError, match=r"in use by .*process \d+ on"):
+    with (
+        lock_run_folder(Path(recipe.out)),
+        pytest.raises(ConfigError, match=r"in use by .*process \d+ on"),
+    ):
         train(recipe)
     assert train(recipe)["steps"] == 4
 
 
 def test_steps_are_not_taken_again_among_later_ones(recipe: Recipe, tmp_path: Path) -> None:
     train(recipe)
-    early = str(checkpoint.folder_of(Path(recipe.out), 2))
+    early = str(checkpoint.checkpoint_folder(Path(recipe.out), 2))
     with pytest.raises(ConfigError, match=r"later checkpoints than step-00000002 \(step-00000004"):
         train(recipe, resume=early)
     other = replace(recipe, out=str(tmp_path / "other"))
@@ -366,7 +381,7 @@ def test_a_checkpoint_of_another_network_is_refused(recipe: Recipe) -> None:
 def test_old_checkpoints_go_by_the_policy(recipe: Recipe) -> None:
     policy = replace(recipe.checkpoints, every=1, keep=2, milestone=3)
     train(replace(recipe, steps=6, checkpoints=policy))
-    kept = [p.name for p in checkpoint.all_of(Path(recipe.out))]
+    kept = [p.name for p in checkpoint.list_checkpoints(Path(recipe.out))]
     assert kept == ["step-00000003", "step-00000005", "step-00000006"]
 
 
@@ -394,10 +409,10 @@ def test_images_train_beside_videos(make_recipe: MakeRecipe, tmp_path: Path) -> 
 def test_the_summary_gives_hours_by_stage_beside_the_published_ones(
     recipe: Recipe, tmp_path: Path
 ) -> None:
-    one = replace(recipe, steps=1, published=Published(gpu_hours=67.84, stage="one"))
+    one = replace(recipe, steps=1, published=PublishedCost(gpu_hours=67.84, stage="one"))
     train(one)
-    begin = checkpoint.folder_of(Path(one.out), 1) / "model"
-    published = Published(gpu_hours=101.76, stage="two")
+    begin = checkpoint.checkpoint_folder(Path(one.out), 1) / "model"
+    published = PublishedCost(gpu_hours=101.76, stage="two")
     two = replace(one, init=str(begin), out=str(tmp_path / "two"), published=published)
     train(two)
     stages = json.loads((Path(two.out) / "summary.json").read_text())["stages"]

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from finetune.config import Recipe
 from finetune.data.media import write_video
-from finetune.sampling.measures import measure
-from finetune.sampling.request import Request
-from finetune.validation.page import MOST, TRAINING, render
+from finetune.sampling.measures import compute_metrics
+from finetune.sampling.request import SampleRequest
+from finetune.validation.page import MAX_CHECKPOINTS, TRAINING_METRICS_FILE, render_page
 from tests.finetune.conftest import MakeRecipe
 
 PROMPT = "a red & a <blue> brick"
@@ -34,13 +34,13 @@ def seen(recipe: Recipe, step: int, loss: float, *, clip: Tensor = CLIP) -> None
     folder = samples / f"step-{step:08d}"
     folder.mkdir(parents=True)
     write_video(folder / "00.mp4", clip, 6.0)
-    told = Request(prompt=PROMPT, frames=len(clip), height=32, width=48).as_dict()
-    told |= {"file": "00.mp4", "sweep": False, "measures": measure(clip)._asdict()}
+    told = SampleRequest(prompt=PROMPT, frames=len(clip), height=32, width=48).as_dict()
+    told |= {"file": "00.mp4", "sweep": False, "measures": compute_metrics(clip)._asdict()}
     values = {"validation/loss": loss}
     (folder / "about.json").write_text(
         json.dumps({"step": step, "values": values, "samples": [told]})
     )
-    (samples / TRAINING).write_text(json.dumps([measure(NOISE)._asdict()] * 2))
+    (samples / TRAINING_METRICS_FILE).write_text(json.dumps([compute_metrics(NOISE)._asdict()] * 2))
 
 
 def charts(page: str) -> list[str]:
@@ -50,7 +50,7 @@ def charts(page: str) -> list[str]:
 def test_a_loss_of_nan_leaves_the_curve_its_other_points(recipe: Recipe) -> None:
     for step, loss in enumerate([2.0, nan, 1.0]):
         seen(recipe, step, loss)
-    curve = charts(render(Path(recipe.out), recipe))[0]
+    curve = charts(render_page(Path(recipe.out), recipe))[0]
     assert curve.count("<circle") == 2
     assert "step 0: 2" in curve and "step 2: 1" in curve
     assert "nan" not in curve
@@ -59,31 +59,31 @@ def test_a_loss_of_nan_leaves_the_curve_its_other_points(recipe: Recipe) -> None
 @pytest.mark.parametrize("frames", [1, 2, 4])
 def test_stills_and_constant_clips_have_numbers_on_the_page(frames: int, recipe: Recipe) -> None:
     seen(recipe, 0, 1.0, clip=CLIP[:frames])
-    drawn = charts(render(Path(recipe.out), recipe))
+    drawn = charts(render_page(Path(recipe.out), recipe))
     assert len(drawn) == 1 + 6  # no step was trained, so there is no curve of its loss
     assert not re.search(r"\b(nan|inf)\b", "".join(drawn))
 
 
 def test_a_run_that_saw_only_pictures_has_no_clips_to_lay_behind(recipe: Recipe) -> None:
     seen(recipe, 0, 1.0, clip=CLIP[:1])
-    (Path(recipe.out) / "samples" / TRAINING).write_text("[]")
-    page = render(Path(recipe.out), recipe)
+    (Path(recipe.out) / "samples" / TRAINING_METRICS_FILE).write_text("[]")
+    page = render_page(Path(recipe.out), recipe)
     assert 'class="front"' in page and 'class="back"' not in page
 
 
 def test_between_the_first_and_the_newest_checkpoints_are_left_out(recipe: Recipe) -> None:
-    for step in range(MOST + 2):
+    for step in range(MAX_CHECKPOINTS + 2):
         seen(recipe, step, 1.0)
-    page = render(Path(recipe.out), recipe)
-    assert re.findall(r"<b>step (\d+)</b>", page) == ["0", *map(str, range(3, MOST + 2))]
-    assert charts(page)[0].count("<circle") == MOST + 2
+    page = render_page(Path(recipe.out), recipe)
+    assert re.findall(r"<b>step (\d+)</b>", page) == ["0", *map(str, range(3, MAX_CHECKPOINTS + 2))]
+    assert charts(page)[0].count("<circle") == MAX_CHECKPOINTS + 2
     assert "2 checkpoints between" in page
-    earlier = render(Path(recipe.out), recipe, until=4)
+    earlier = render_page(Path(recipe.out), recipe, until=4)
     assert re.findall(r"<b>step (\d+)</b>", earlier) == ["0", "1", "2", "3", "4"]
     assert "between the first" not in earlier
 
 
 def test_a_prompt_is_text_and_no_markup(recipe: Recipe) -> None:
     seen(recipe, 0, 1.0)
-    page = render(Path(recipe.out), recipe)
+    page = render_page(Path(recipe.out), recipe)
     assert "a red &amp; a &lt;blue&gt; brick" in page and "<blue>" not in page

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from brickfilm.engine.executors import LocalExecutor
-from brickfilm.engine.stage import Answer, Resources, Stage, Want
+from brickfilm.engine.stage import Answer, Resources, Stage, WorkItem
 from brickfilm.records import Listing
 from tests.kit.toy_stages import lines, note
 
@@ -22,32 +22,32 @@ from tests.kit.toy_stages import lines, note
 class Asks(Stage[Listing, Listing]):
     """Asks at an address, which says how and not what; each opening is written down."""
 
-    takes = (Listing,)
+    input_types = (Listing,)
     log: Path = field(compare=False)
     address: str = field(default="first", compare=False)
     pool: str = field(default="thread", compare=False)
-    width: int = field(default=1, compare=False)
+    concurrency: int = field(default=1, compare=False)
     meeting: threading.Barrier | None = field(default=None, compare=False)
 
     @property
     def resources(self) -> Resources:
-        return Resources(pool=self.pool, width=self.width)
+        return Resources(pool=self.pool, concurrency=self.concurrency)
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
         note(self.log, self.address)
 
-        def ask(item: Listing) -> Answer:
+        def compute(item: Listing) -> Answer:
             if self.meeting:
                 self.meeting.wait()
             return {"from": self.address}
 
-        yield ask
+        yield compute
 
 
 def asked(executor: LocalExecutor, stage: Asks, work: Path) -> object:
-    want = Want(Listing(source_id="film"), frozenset([stage.digest]))
-    (landed,) = executor.submit(stage, work, [want]).result(60).landed
+    work_item = WorkItem(Listing(source_id="film"), frozenset([stage.digest]))
+    (landed,) = executor.submit(stage, work, [work_item]).result(60).landed
     return landed[stage.digest]["from"]
 
 
@@ -82,9 +82,9 @@ def test_workers_keep_open_what_an_equal_stage_of_the_next_build_asks(
 def test_another_width_is_kept_to(executor: LocalExecutor, tmp_path: Path) -> None:
     narrow = Asks(log=tmp_path / "opened")
     asked(executor, narrow, tmp_path)
-    wide = replace(narrow, width=3, meeting=threading.Barrier(3, timeout=30))
-    want = Want(Listing(source_id="film"), frozenset([wide.digest]))
-    calls = [executor.submit(wide, tmp_path, [want]) for _ in range(3)]
+    wide = replace(narrow, concurrency=3, meeting=threading.Barrier(3, timeout=30))
+    work_item = WorkItem(Listing(source_id="film"), frozenset([wide.digest]))
+    calls = [executor.submit(wide, tmp_path, [work_item]) for _ in range(3)]
     assert all(call.result(60).landed for call in calls)  # a broken barrier raises
 
 

@@ -16,28 +16,28 @@ from brickfilm.errors import UsageError, WorkdirBusy, WorkdirUnusable
 
 def test_an_answer_outlives_the_process(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger, ledger.transaction():
-        ledger.remember("part", "key", {"text": "ein Dach, 屋根"})
+        ledger.put("part", "key", {"text": "ein Dach, 屋根"})
     with Ledger(tmp_path) as ledger:
-        assert ledger.recall("part", "key") == {"text": "ein Dach, 屋根"}
-        assert ledger.recall("part", "other") is None
+        assert ledger.get("part", "key") == {"text": "ein Dach, 屋根"}
+        assert ledger.get("part", "other") is None
 
 
 def test_an_answer_whose_file_is_gone_is_none(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         (tmp_path / "a.mp4").write_bytes(b"clip")
         with ledger.transaction():
-            ledger.remember("part", "key", {"files": [{"path": "a.mp4", "sha256": "00"}]})
-        assert ledger.recall("part", "key") is not None
+            ledger.put("part", "key", {"files": [{"path": "a.mp4", "sha256": "00"}]})
+        assert ledger.get("part", "key") is not None
         (tmp_path / "a.mp4").unlink()
-        assert ledger.recall("part", "key") is None
+        assert ledger.get("part", "key") is None
 
 
 def test_a_broken_transaction_leaves_nothing(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         with pytest.raises(ZeroDivisionError), ledger.transaction():
-            ledger.remember("part", "key", {})
+            ledger.put("part", "key", {})
             _ = 1 / 0
-        assert ledger.recall("part", "key") is None
+        assert ledger.get("part", "key") is None
 
 
 def test_a_second_build_says_who_holds_the_folder(tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_a_dead_build_holds_nothing(tmp_path: Path) -> None:
 def test_money_counts_what_may_have_been_spent(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         with ledger.transaction():
-            ledger.intend("Say", "part", "a", 0.5)
-            answered = ledger.intend("Say", "part", "b", 0.5)
+            ledger.reserve("Say", "part", "a", 0.5)
+            answered = ledger.reserve("Say", "part", "b", 0.5)
             ledger.settle(answered, {"cost": 0.1})
         assert ledger.spent("Say") == pytest.approx(0.6)
         assert ledger.spent("Other") == 0
@@ -107,21 +107,21 @@ def test_a_caption_is_forgotten_where_it_is_the_whole_text(tmp_path: Path) -> No
     with Ledger(tmp_path) as ledger:
         with ledger.transaction():
             for text in captions:
-                ledger.remember("part", text, {"text": text, "model": "toy"})
-            ledger.remember("scan", "film", {"rows": "A man/text"})
-        assert ledger.forget(lambda name: False, (), ["A man"]) == 1
-        assert ledger.forget(lambda name: False, (), ["text"]) == 1
-        assert ledger.forget(lambda name: False, (), [captions[2], captions[3]]) == 2
-        assert ledger.recall("part", "A man rides a horse")
-        assert ledger.recall("scan", "film")
+                ledger.put("part", text, {"text": text, "model": "toy"})
+            ledger.put("scan", "film", {"rows": "A man/text"})
+        assert ledger.delete(lambda name: False, (), ["A man"]) == 1
+        assert ledger.delete(lambda name: False, (), ["text"]) == 1
+        assert ledger.delete(lambda name: False, (), [captions[2], captions[3]]) == 2
+        assert ledger.get("part", "A man rides a horse")
+        assert ledger.get("scan", "film")
 
 
 def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         ledger._db.execute("PRAGMA max_page_count = 30")
         with pytest.raises(WorkdirUnusable, match="full: make room"), ledger.transaction():
-            ledger.remember("part", "key", {"text": "x" * 1_000_000})
-        assert ledger.recall("part", "key") is None
+            ledger.put("part", "key", {"text": "x" * 1_000_000})
+        assert ledger.get("part", "key") is None
 
 
 def test_a_ledger_of_before_answers_named_their_items_is_taken_on(tmp_path: Path) -> None:
@@ -138,9 +138,9 @@ def test_a_ledger_of_before_answers_named_their_items_is_taken_on(tmp_path: Path
     old.close()
     for _ in range(2):
         with Ledger(tmp_path) as ledger, ledger.transaction():
-            ledger.remember("part", "new", {"text": "a wall"}, item="clip")
-            assert ledger.recall("part", "old") == {}
+            ledger.put("part", "new", {"text": "a wall"}, item="clip")
+            assert ledger.get("part", "old") == {}
     with Ledger(tmp_path) as ledger:
-        assert ledger.forget("clip".__eq__, (), ()) == 1
-        assert ledger.recall("part", "old") == {}
-        assert ledger.recall("part", "new") is None
+        assert ledger.delete("clip".__eq__, (), ()) == 1
+        assert ledger.get("part", "old") == {}
+        assert ledger.get("part", "new") is None

@@ -14,7 +14,7 @@ from huggingface_hub import DatasetCard
 from brickfilm import GPT4oCaptioner
 from brickfilm.build.plan_file import Plan
 from brickfilm.dataset.reader import SavedDataset, find_dataset
-from brickfilm.engine.ledger import Ledger, Outcome
+from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.hub.publish.card import dataset_card, render_card, size_category, template
 from brickfilm.hub.publish.facts import BuildFacts, Facts, build_facts, facts_of
 from brickfilm.stages import ClipWriter
@@ -26,15 +26,15 @@ from tests.kit.toy_dataset import toy_dataset
 def saved(tmp_path_factory: pytest.TempPathFactory) -> SavedDataset:
     work = tmp_path_factory.mktemp("work")
     toy_dataset(work, films=3, clips=2)
-    rejected = Outcome(
-        position=1, stage="Keep", kind="clip", item="x", source_id="src0", outcome="rejected",
+    rejected = ItemResult(
+        position=1, stage="Keep", kind="clip", item="x", source_id="src0", status="rejected",
         reason="motion", seconds=12.5,
     )  # fmt: skip
-    waiting = replace(rejected, outcome="waiting", reason="budget", item="y")
+    waiting = replace(rejected, status="waiting", reason="budget", item="y")
     with Ledger(work) as ledger:
-        ledger.end_pass([rejected, replace(rejected, item="z"), waiting])
-        ledger.settle(ledger.intend("Captioner", "p", "k", 0.5), {"cost": 0.25, "model": "gpt-4o"})
-    Plan.of([ClipWriter(crf=21)]).write(work)
+        ledger.save_results([rejected, replace(rejected, item="z"), waiting])
+        ledger.settle(ledger.reserve("Captioner", "p", "k", 0.5), {"cost": 0.25, "model": "gpt-4o"})
+    Plan.from_stages([ClipWriter(crf=21)]).write(work)
     return find_dataset(work)
 
 
@@ -163,7 +163,7 @@ def test_the_template_is_found() -> None:
 
 def test_a_card_tells_settings_that_matter_and_no_secrets() -> None:
     captioner = GPT4oCaptioner(proxy="http://me:secret@proxy", base_url="http://10.0.0.1/v1")
-    (stage,) = Plan.of([captioner]).stages
+    (stage,) = Plan.from_stages([captioner]).stages
     assert "model='gpt-4o'" in stage.shown
     assert not {"secret", "10.0.0.1"} & set(
         f"{stage.shown}{stage.settings}".replace("@", "/").split("/")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from brickfilm.build.build_dataset import Built, build
+from brickfilm.build.build_dataset import BuildResult, build
 from brickfilm.hub.removal import Request, remove
 from brickfilm.sources import YouTubeSource
 from brickfilm.sources.youtube.lock import FILENAME
@@ -31,7 +31,7 @@ def site() -> Iterator[FilmSite]:
         yield site
 
 
-def built(work: Path, source: YouTubeSource, **splitting: Any) -> Built:
+def built(work: Path, source: YouTubeSource, **splitting: Any) -> BuildResult:
     return build(source, [SceneSplitter(min_frames=5, **splitting)], workdir=work)
 
 
@@ -39,7 +39,7 @@ def sources(work: Path) -> list[Path]:
     return sorted(path for path in (work / "sources").iterdir() if path.suffix != ".json")
 
 
-def rows(made: Built) -> list[dict[str, Any]]:
+def rows(made: BuildResult) -> list[dict[str, Any]]:
     return [row for split in made.dataset["clips"].values() for row in split]
 
 
@@ -130,7 +130,7 @@ def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: Film
     site.films["dog"] = replace(site.films["dog"], content_type="video/webm")  # another format
     strict = built(tmp_path / "b", locked)
     assert strict.exit_code == 1
-    assert {o.reason for o in strict.outcomes if o.outcome == "failed"} == {
+    assert {o.reason for o in strict.item_results if o.status == "failed"} == {
         "other bytes",
         "format gone",
         "video gone",
@@ -144,7 +144,7 @@ def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: Film
         site.file(name) for name in ("ant", "bee", "dog")
     }
     assert len(site.asked("bee")) == 4  # a look and the film in each folder: never a third time
-    assert {o.reason for o in loose.outcomes if o.outcome == "failed"} == {"video gone"}
+    assert {o.reason for o in loose.item_results if o.status == "failed"} == {"video gone"}
 
 
 def test_a_film_that_was_removed_is_not_fetched_again(tmp_path: Path, site: FilmSite) -> None:

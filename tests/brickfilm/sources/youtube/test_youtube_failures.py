@@ -157,7 +157,7 @@ def test_bad_cookies_stop_before_anybody_is_bothered(access: Access, tmp_path: P
         access = Access(cookies_file=bad)
     source = YouTubeSource(["abc-EFG_123"], access=access)
     with pytest.raises(UsageError, match="the cookies cannot be read"):
-        Pipeline.of(source, ()).check()
+        Pipeline.from_stages(source, ()).check()
 
 
 def test_a_file_of_cookies_is_sent_and_left_as_it_is(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_file_of_cookies_is_sent_and_left_as_it_is(tmp_path: Path) -> None:
 def test_a_missing_file_of_cookies_is_named(tmp_path: Path) -> None:
     source = YouTubeSource(["@handle"], access=Access(cookies_file=tmp_path / "none.txt"))
     with pytest.raises(UsageError, match=r"none\.txt"):
-        Pipeline.of(source, ()).check()
+        Pipeline.from_stages(source, ()).check()
 
 
 def test_what_may_hold_a_password_is_never_shown() -> None:

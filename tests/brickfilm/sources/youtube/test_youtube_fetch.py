@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.engine.ledger import Outcome
+from brickfilm.engine.ledger import ItemResult
 from brickfilm.engine.queue import StageQueue
 from brickfilm.sources.youtube.ytdlp import BLOCK_BYTES
 from tests.kit.footage import film_bytes
@@ -179,7 +179,7 @@ def test_endless_refusals_leave_films_waiting_and_are_not_hammered(
 ) -> None:
     pages = [site.add(name, ONE, refusals=[429] * 99) for name in "abcdef"]
     once = fetch(tmp_path, tube(pages))
-    assert [o.outcome for o in once.outcomes if o.reason == "rate limit"] == ["waiting"] * 6
+    assert [o.outcome for o in once.item_results if o.reason == "rate limit"] == ["waiting"] * 6
     assert sum(hit.status == 429 for hit in site.hits) <= len(QUICK.pauses) + QUICK.concurrency
 
 
@@ -195,7 +195,7 @@ def test_a_refusal_has_a_word(
     tmp_path: Path, site: FilmSite, path: str, outcome: str, reason: str
 ) -> None:
     once = fetch(tmp_path, tube([site.at(path)]))
-    assert {o.reason: o.outcome for o in once.outcomes} == {reason: outcome}
+    assert {o.reason: o.outcome for o in once.item_results} == {reason: outcome}
 
 
 def test_forbidden_media_is_tried_again_next_run(tmp_path: Path, site: FilmSite) -> None:
@@ -251,10 +251,12 @@ def test_a_dry_run_lists_and_fetches_nothing(tmp_path: Path, site: FilmSite) -> 
     site.add("one", ONE)
     site.add("two", TWO)
     source = tube([site.at("/list")])
-    once = fetch(tmp_path, source, rehearse=True)
-    planned = once.planned[1]
-    assert [listing.source_id for listing in planned] == [site.file("one"), site.file("two")]
-    assert str(source.forecast(planned)).startswith("2 films to fetch: about 0.2 h of footage")
+    once = fetch(tmp_path, source, dry_run=True)
+    pending_items = once.pending_items[1]
+    assert [listing.source_id for listing in pending_items] == [site.file("one"), site.file("two")]
+    assert str(source.forecast(pending_items)).startswith(
+        "2 films to fetch: about 0.2 h of footage"
+    )
     assert site.asked("one") == []
 
 
@@ -264,8 +266,8 @@ class Watcher:
     def __init__(self) -> None:
         self.seen: set[str] = set()
 
-    def update(self, queues: Sequence[StageQueue], outcomes: Sequence[Outcome]) -> None:
-        self.seen |= {line for queue in queues for line in queue.stage.under_way()}
+    def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
+        self.seen |= {line for queue in queues for line in queue.stage.active_downloads()}
 
 
 def test_a_film_on_its_way_is_shown_and_gone_when_it_is_there(
@@ -276,4 +278,4 @@ def test_a_film_on_its_way_is_shown_and_gone_when_it_is_there(
     once = fetch(tmp_path, tube([page], max_height=144), progress=watcher)
     assert len(once.finished) == 1
     assert any(re.search(r"\d+% of 1.0 MB at \d.\d MB/s", line) for line in watcher.seen)
-    assert once.queues[1].stage.under_way() == []
+    assert once.queues[1].stage.active_downloads() == []

@@ -10,7 +10,7 @@ from torch._dynamo.testing import CompileCounter
 
 from finetune.errors import ConfigError
 from finetune.kernels.ops import Ops
-from finetune.models.stdit2.blocks import Block, Conditions
+from finetune.models.stdit2.blocks import Block, BlockConditioning
 from finetune.models.stdit2.network import STDiT2, STDiT2Config
 from tests.kit.networks import TINY, inputs, tiny_model
 
@@ -100,9 +100,9 @@ def test_every_weight_but_the_rotary_one_gets_a_gradient() -> None:
 def test_recomputed_blocks_run_twice_and_give_the_same_gradients(
     recompute: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    through, runs = Block._through, list[Block]()
+    through, runs = Block._forward, list[Block]()
 
-    def counted(block: Block, x: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+    def counted(block: Block, x: torch.Tensor, conditions: BlockConditioning) -> torch.Tensor:
         runs.append(block)
         return through(block, x, conditions)
 
@@ -111,7 +111,7 @@ def test_recomputed_blocks_run_twice_and_give_the_same_gradients(
         return [p.grad for p in model.parameters() if p.grad is not None]
 
     kept = gradients(tiny_model().eval(), 0)
-    monkeypatch.setattr(Block, "_through", counted)
+    monkeypatch.setattr(Block, "_forward", counted)
     model = tiny_model().eval()
     again = gradients(model, recompute)
     blocks = list(model.blocks)  # the first ones run again, when what the others kept is gone
@@ -157,7 +157,7 @@ def test_blocks_run_on_the_operations_they_are_given() -> None:
         calls.append(args[0].shape)
         return plain.norm_modulate(*args)
 
-    model.use(plain._replace(norm_modulate=counted))(**inputs())
+    model.set_ops(plain._replace(norm_modulate=counted))(**inputs())
     assert calls == [(2, 4, 15, 48)] * 3  # two blocks and the final layer
 
 

@@ -20,10 +20,10 @@ def encoder() -> TextEncoder:
 
 
 def test_states_have_the_width_and_length_asked_for(encoder: TextEncoder) -> None:
-    states, mask, cut = encoder.encode(CAPTIONS)
+    states, mask, truncated_tokens = encoder.encode(CAPTIONS)
     assert states.shape == (2, 24, 32)
     assert mask.shape == (2, 24)
-    assert cut == [0, 0]
+    assert truncated_tokens == [0, 0]
     assert encoder.width == 32
 
 
@@ -46,30 +46,30 @@ def test_micro_batches_change_nothing_and_compiled_ones_are_of_one_size(
 ) -> None:
     captions = [f"{CAPTIONS[n % 2]} {n}" for n in range(5)]
     wanted = encoder.encode(captions).states
-    parts = TextEncoder(encoder.network, encoder.tokenizer, tokens=24, micro_batch=2)
+    parts = TextEncoder(encoder.network, encoder.tokenizer, tokens=24, micro_batch_size=2)
     torch.testing.assert_close(parts.encode(captions).states, wanted)
 
-    sizes, read = list[int](), TextEncoder._read
+    sizes, read = list[int](), TextEncoder._hidden_states
 
     def counted(self: TextEncoder, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         sizes.append(len(ids))
         return read(self, ids, mask)
 
-    monkeypatch.setattr(TextEncoder, "_read", counted)
+    monkeypatch.setattr(TextEncoder, "_hidden_states", counted)
     compiled = list[object]()
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: compiled.append(self))
-    parts.accelerate()
+    parts.compile_network()
     torch.testing.assert_close(parts.encode(captions).states, wanted)
     assert sizes == [2, 2, 2]
     assert compiled == list(encoder.network.encoder.block)
 
 
 def test_what_is_cut_off_is_counted(encoder: TextEncoder) -> None:
-    states, mask, cut = encoder.encode([" ".join(CAPTIONS * 20), ""])
+    states, mask, truncated_tokens = encoder.encode([" ".join(CAPTIONS * 20), ""])
     assert states.shape[1] == 24
     assert mask[0].all()
-    assert cut[0] > 0
-    assert cut[1] == 0
+    assert truncated_tokens[0] > 0
+    assert truncated_tokens[1] == 0
 
 
 def test_the_digest_names_weights_tokenizer_and_length(encoder: TextEncoder) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from finetune.kernels.channels_last import WideAttention
-from finetune.models.stdit2.vae import SCALE, VAE
+from finetune.kernels.channels_last import WideHeadAttnProcessor
+from finetune.models.stdit2.vae import SCALING_FACTOR, VAE
 
 pytest.importorskip("diffusers")
 
@@ -21,21 +21,23 @@ def frames(count: int = 3, height: int = 32, width: int = 48) -> torch.Tensor:
 
 
 def test_moments_are_the_diffusers_ones_scaled(vae: VAE) -> None:
-    mean, std = vae.encode_moments(frames())
+    mean, std = vae.encode_distribution(frames())
     with torch.no_grad():
         wanted = vae.network.encode(frames()).latent_dist
     assert mean.shape == (3, 4, 4, 6)
-    torch.testing.assert_close(mean, wanted.mean * SCALE)
-    torch.testing.assert_close(std, wanted.std * SCALE)
+    torch.testing.assert_close(mean, wanted.mean * SCALING_FACTOR)
+    torch.testing.assert_close(std, wanted.std * SCALING_FACTOR)
 
 
 def test_micro_batches_change_nothing(vae: VAE) -> None:
-    one_by_one = VAE(vae.network, micro_batch=1)
-    torch.testing.assert_close(vae.encode_moments(frames()), one_by_one.encode_moments(frames()))
+    one_by_one = VAE(vae.network, micro_batch_size=1)
+    torch.testing.assert_close(
+        vae.encode_distribution(frames()), one_by_one.encode_distribution(frames())
+    )
 
 
 def test_a_latent_is_mean_and_std_times_noise(vae: VAE) -> None:
-    mean, std = vae.encode_moments(frames())
+    mean, std = vae.encode_distribution(frames())
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(2))
     latent = vae.encode(frames(), torch.Generator().manual_seed(2))
     torch.testing.assert_close(latent, mean + std * noise)
@@ -44,19 +46,19 @@ def test_a_latent_is_mean_and_std_times_noise(vae: VAE) -> None:
 def test_the_accelerated_vae_is_the_same_one(vae: VAE) -> None:
     fast = VAE.tiny_random(seed=0)
     fast.network.encoder.compile = fast.network.decoder.compile = lambda **_: None  # a minute here
-    fast.accelerate(micro_batch=2)
+    fast.compile_network(micro_batch_size=2)
     torch.testing.assert_close(
-        fast.encode_moments(frames()), vae.encode_moments(frames()), rtol=1e-4, atol=1e-6
+        fast.encode_distribution(frames()), vae.encode_distribution(frames()), rtol=1e-4, atol=1e-6
     )
     assert fast.digest == vae.digest
     kinds = [type(module) for module in fast.network.modules()]
     assert torch.nn.GroupNorm not in kinds
     processors = fast.network.attn_processors.values()
-    assert {type(processor) for processor in processors} == {WideAttention}
+    assert {type(processor) for processor in processors} == {WideHeadAttnProcessor}
 
 
 def test_odd_sizes_round_down(vae: VAE) -> None:
-    mean, _ = vae.encode_moments(frames(1, 44, 58))
+    mean, _ = vae.encode_distribution(frames(1, 44, 58))
     assert mean.shape[2:] == VAE.latent_size(44, 58) == (5, 7)
 
 
