@@ -20,7 +20,7 @@ import typer.main
 import brickfilm
 from brickfilm import errors
 from brickfilm.cli import app
-from brickfilm.dataset import features_of
+from brickfilm.dataset import config_features
 from brickfilm.engine.ledger import answers_frame
 from tests.brickworld import BrickFilm, Shot
 from tests.kit import ROOT
@@ -273,7 +273,7 @@ def table(config: str) -> dict[str, str]:
 @pytest.mark.parametrize("config", ["clips", "images"])
 def test_the_schema_page_has_every_column_in_order(config: str) -> None:
     told = {name: kind for name, kind in table(config).items() if not name.startswith("score_")}
-    features = features_of(config, [])
+    features = config_features(config, [])
     assert list(told) == list(features)
     assert told == {name: kind_of(feature) for name, feature in features.items()}
 

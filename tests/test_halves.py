@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brickfilm.export.bucket_coverage import Bucket, Size, TrainingRecipe
-from finetune.config import Bucket as TrainerBucket
+from brickfilm.export.bucket_coverage import RecipeBucket, ClipShape, TrainingRecipe
+from finetune.config import RecipeBucket as TrainerBucket
 from finetune.data.buckets import aspect_buckets, aspect_ratios, assign_buckets
 
 ENDS = 20  # steps at either end, whose mean losses are compared
 
 buckets = st.lists(
     st.builds(
-        Bucket,
+        RecipeBucket,
         resolution=st.sampled_from(sorted(aspect_ratios())),
         frames=st.sampled_from([1, 4, 16, 32, 64]),
         batch=st.just(1),
@@ -30,7 +30,7 @@ buckets = st.lists(
     unique_by=lambda bucket: (bucket.resolution, bucket.frames),
 )
 sizes = st.builds(
-    Size,
+    ClipShape,
     frames=st.integers(1, 300),
     height=st.integers(90, 2200),
     width=st.integers(90, 4000),
@@ -39,7 +39,7 @@ sizes = st.builds(
 
 @given(buckets, st.integers(1, 6), st.lists(sizes, min_size=1, max_size=20))
 def test_both_halves_put_a_clip_into_the_same_bucket(
-    asked: list[Bucket], interval: int, clips: list[Size]
+    asked: list[RecipeBucket], interval: int, clips: list[ClipShape]
 ) -> None:
     recipe = TrainingRecipe("any", asked, interval)
     theirs = [TrainerBucket(resolution=b.resolution, frames=b.frames, batch=1) for b in asked]
@@ -47,8 +47,8 @@ def test_both_halves_put_a_clip_into_the_same_bucket(
     numbers = assign_buckets(frames, height, width, theirs, interval=interval)
     places = [aspect_buckets(theirs)[n].bucket if n >= 0 else None for n in numbers]
     for clip, place in zip(clips, places, strict=True):
-        fate = recipe.fate(clip)
-        ours = (fate.resolution, fate.frames) if isinstance(fate, Bucket) else None
+        fate = recipe.bucket_for(clip)
+        ours = (fate.resolution, fate.frames) if isinstance(fate, RecipeBucket) else None
         assert ours == (place and (place.resolution, place.frames)), clip
 
 

@@ -15,7 +15,7 @@ from types import FrameType
 
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
-from brickfilm.dataset import BrickfilmDataset, dataset_of
+from brickfilm.dataset import BrickfilmDataset, dataset_from_rows
 from brickfilm.dataset import finalize as door
 from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.executors import Executor, LocalExecutor
@@ -28,7 +28,7 @@ from brickfilm.engine.run import PipelineRun, Progress
 from brickfilm.errors import Interrupted, ItemError, UsageError
 from brickfilm.files import disk_errors
 from brickfilm.records import Clip, Image, Video
-from brickfilm.report import Material, write_report
+from brickfilm.report import ReportContext, write_report
 from brickfilm.stages import ClipWriter, FrameSampler
 
 BUILD_FILES = {*LEDGER_FILES, PLAN}
@@ -45,7 +45,7 @@ class BuildResult:
     @property
     def exit_code(self) -> int:
         """0 all done, 1 some failed, 3 some only wait."""
-        counts = Counter(outcome.outcome for outcome in self.item_results)
+        counts = Counter(result.status for result in self.item_results)
         return 1 if counts["failed"] else 3 if counts["waiting"] else 0
 
 
@@ -158,19 +158,24 @@ def with_default_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:
 
 
 def _finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> BrickfilmDataset:
-    clips = door.one_a_place(door.clip_row(c) for c in run.finished if isinstance(c, Clip))
-    images = door.one_a_place(door.image_row(i) for i in run.finished if isinstance(i, Image))
+    clips = door.dedupe_by_id(door.clip_row(c) for c in run.finished if isinstance(c, Clip))
+    images = door.dedupe_by_id(door.image_row(i) for i in run.finished if isinstance(i, Image))
     door.group_near_duplicates(clips)
     door.mark_repeated_captions(clips)
-    split = door.split_films(clips + images, ledger.video_facts(), test_fraction)
+    split = door.assign_splits(clips + images, ledger.video_facts(), test_fraction)
     incomplete = any(o.status in ("failed", "waiting") for o in run.item_results)
-    dataset = dataset_of(
-        clips, images, split.of_film, ledger.work, incomplete=incomplete, moved=split.moved
+    dataset = dataset_from_rows(
+        clips,
+        images,
+        split.split_by_video,
+        ledger.work,
+        incomplete=incomplete,
+        moved_videos=split.moved_videos,
     )
     with disk_errors(ledger.work):
         dataset.save(ledger.work / "dataset")
     write_report(
-        Material(
+        ReportContext(
             work=ledger.work,
             finished=run.finished,
             excluded_clips=run.excluded_clips,
@@ -180,7 +185,7 @@ def _finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> Brickfi
             split=split,
         )
     )
-    ledger.save_video_facts(split.memory)
+    ledger.save_video_facts(split.history)
     return dataset
 
 
@@ -242,8 +247,8 @@ def _print_status(words: str) -> None:
 
 
 def _resume_hint(run: PipelineRun, work: Path) -> str:
-    counts = Counter(outcome.outcome for outcome in run.item_results)
-    done = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+    counts = Counter(result.status for result in run.item_results)
+    done = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     return (
         f"interrupted; {done or 'nothing done yet'}. What was answered is kept in {str(work)!r}: "
         "run the same command to go on"

@@ -26,21 +26,21 @@ app.add_typer(hub_commands)
 app.add_typer(caption_commands)
 console = Console()
 
-INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 
-Out = Annotated[Path, typer.Option("--out", help="work folder: dataset, report, ledger")]
-DryRun = Annotated[
+OutOption = Annotated[Path, typer.Option("--out", help="work folder: dataset, report, ledger")]
+DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="say what would be done, and do none of it")
 ]
-Locked = Annotated[
+LockedOption = Annotated[
     bool, typer.Option("--locked", help="fetch exactly what OUT/sources.lock.json names")
 ]
-AllowDrift = Annotated[
+AllowDriftOption = Annotated[
     bool, typer.Option("--allow-drift", help="locked, but take other bytes where a site changed")
 ]
 
 
-def _say_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from brickfilm.build.plan_file import version_of
 
@@ -49,11 +49,11 @@ def _say_version(wanted: bool) -> None:
 
 
 @app.callback()
-def everywhere(
+def global_options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=_say_version, help="show the version and exit"
+            "--version", is_eager=True, callback=_print_version, help="show the version and exit"
         ),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="show where an error came from")] = False,
@@ -62,7 +62,7 @@ def everywhere(
 
 
 @app.command()
-def demo(out: Out = Path("work/demo")) -> None:
+def demo(out: OutOption = Path("work/demo")) -> None:
     """Render a small brick film and build a captioned dataset from it: no key, no network."""
     from brickfilm.cli.build import run_build
     from brickfilm.cli.demo import demo_recipe
@@ -73,7 +73,7 @@ def demo(out: Out = Path("work/demo")) -> None:
 @app.command()
 def build(
     footage: Annotated[Path, typer.Argument(help="a film, a folder of films, or a recipe .py")],
-    out: Out,
+    out: OutOption,
     captions: Annotated[
         str, typer.Option(help="gpt-4o, sidecar (.vtt/.srt/.json beside the films) or none")
     ] = "gpt-4o",
@@ -85,15 +85,15 @@ def build(
         str, typer.Option(help="of the films in a folder, such as 'CC BY 4.0'; `push` asks for it")
     ] = "",
     uploader: Annotated[str, typer.Option(help="who made the films in a folder")] = "",
-    dry_run: DryRun = False,
-    recipe_for: Annotated[
+    dry_run: DryRunOption = False,
+    training_recipe: Annotated[
         str | None,
         typer.Option(
             "--for", help="with --dry-run: how many clips a training recipe (path, name) would use"
         ),
     ] = None,
-    locked: Locked = False,
-    allow_drift: AllowDrift = False,
+    locked: LockedOption = False,
+    allow_drift: AllowDriftOption = False,
     wait: Annotated[
         bool,
         typer.Option(
@@ -102,14 +102,14 @@ def build(
     ] = True,
 ) -> None:
     """Build a captioned dataset; run it again to go on where it stopped."""
-    from brickfilm.cli.build import lock_recipe, recipe_of, rehearse_build, run_build
+    from brickfilm.cli.build import lock_recipe, resolve_recipe, dry_run_build, run_build
 
-    recipe = recipe_of(footage, captions, sound=sound, licence=licence, uploader=uploader)
+    recipe = resolve_recipe(footage, captions, sound=sound, licence=licence, uploader=uploader)
     if locked or allow_drift:
         recipe = lock_recipe(recipe, out, allow_drift=allow_drift)
     if dry_run:
-        rehearse_build(recipe, out, recipe_for)
-    elif recipe_for:
+        dry_run_build(recipe, out, training_recipe)
+    elif training_recipe:
         raise UsageError("--for goes with --dry-run; of a built dataset ask `brickfilm export`")
     else:
         run_build(recipe, out, wait=wait)
@@ -132,10 +132,10 @@ def main() -> None:
     try:
         app()
     except SystemExit as leave:
-        if leave.code != INTERRUPTED:
+        if leave.code != EXIT_INTERRUPTED:
             raise
         sys.stdout.flush()
-        os._exit(INTERRUPTED)  # threads that wait for the network would hold a plain exit back
+        os._exit(EXIT_INTERRUPTED)  # threads that wait for the network would hold a plain exit back
     except BrickfilmError as error:
         if debug:
             raise

@@ -25,12 +25,12 @@ from brickfilm.records import Listing, Video
 from brickfilm.sources import FolderSource
 
 console = Console()
-NAMED = 10
+MAX_FAILURES_PRINTED = 10
 """Failures that a build names itself."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DatasetRecipe:
     """What a recipe file says: where footage comes from, and what is done with it."""
 
     source: Source
@@ -54,9 +54,9 @@ class Forecaster(Protocol):
         """In words, by `str`."""
 
 
-def recipe_of(
+def resolve_recipe(
     footage: Path, captions: str, *, sound: bool = False, licence: str = "", uploader: str = ""
-) -> Recipe:
+) -> DatasetRecipe:
     """A recipe from a `.py` file, or the default stages over films."""
     if footage.suffix != ".py":
         source = FolderSource(footage, licence=licence, uploader=uploader)
@@ -71,7 +71,7 @@ def recipe_of(
     return load_recipe(footage)
 
 
-def load_recipe(path: Path) -> Recipe:
+def load_recipe(path: Path) -> DatasetRecipe:
     """Read the names `source` and `stages` (and `test_fraction`) of a Python file."""
     if not path.is_file():
         raise UsageError(f"there is no recipe {str(path)!r}")
@@ -86,19 +86,21 @@ def load_recipe(path: Path) -> Recipe:
     except BrickfilmError:
         raise
     except Exception as error:  # a recipe is anybody's code
-        raise UsageError(f"the recipe {str(path)!r} fails {_where(path, error)}") from error
+        raise UsageError(
+            f"the recipe {str(path)!r} fails {_error_location(path, error)}"
+        ) from error
     cloudpickle.register_pickle_by_value(module)  # workers cannot import it: its stages travel
     if missing := [name for name in ("source", "stages") if not hasattr(module, name)]:
         raise UsageError(
             f"the recipe {str(path)!r} defines no {' and no '.join(missing)}: it needs "
             "source = ... and stages = (...) at its top level"
         )
-    return Recipe(
-        module.source, _checked_stages(path, module.stages), getattr(module, "test_fraction", 0.05)
+    return DatasetRecipe(
+        module.source, _check_stages(path, module.stages), getattr(module, "test_fraction", 0.05)
     )
 
 
-def _where(path: Path, error: Exception) -> str:
+def _error_location(path: Path, error: Exception) -> str:
     """The last line of the recipe that ran, and what went wrong there."""
     frames = traceback.extract_tb(error.__traceback__)
     here = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
@@ -106,7 +108,7 @@ def _where(path: Path, error: Exception) -> str:
     return f"{line}: {type(error).__name__}: {error}"
 
 
-def _checked_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:
+def _check_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:
     odd = (
         [s for s in stages if not isinstance(s, Stage)]
         if isinstance(stages, Sequence)
@@ -120,18 +122,18 @@ def _checked_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:
     return tuple(stages)  # type: ignore[arg-type]  # just looked at
 
 
-def default_recipe(source: Source, captions: str, *, sound: bool = False) -> Recipe:
+def default_recipe(source: Source, captions: str, *, sound: bool = False) -> DatasetRecipe:
     """Shots of 15-200 frames, three stills, and captions from where `captions` says."""
     from brickfilm import ClipWriter, FrameSampler, SceneSplitter
 
     writers = [ClipWriter(sound=True)] if sound else []
-    return Recipe(
+    return DatasetRecipe(
         source,
-        (SceneSplitter(), *writers, FrameSampler(), *_captioners(captions)),
+        (SceneSplitter(), *writers, FrameSampler(), *_caption_stages(captions)),
     )
 
 
-def run_build(recipe: Recipe, out: Path, *, wait: bool = True) -> None:
+def run_build(recipe: DatasetRecipe, out: Path, *, wait: bool = True) -> None:
     """Build, say where things lie, and exit with the build's code."""
     try:
         built = build(
@@ -150,7 +152,7 @@ def run_build(recipe: Recipe, out: Path, *, wait: bool = True) -> None:
     console.print(
         f"dataset: {out / 'dataset'}\nreport:  {built.dataset.report_path}", soft_wrap=True
     )
-    _name_failures(built.item_results)
+    _print_failures(built.item_results)
     status = f"brickfilm status {quote(str(out))}"
     if not any(rows for splits in built.dataset.values() for rows in splits.values()):
         console.print(f"nothing came through: {status} says why", soft_wrap=True)
@@ -159,12 +161,12 @@ def run_build(recipe: Recipe, out: Path, *, wait: bool = True) -> None:
     raise typer.Exit(built.exit_code)
 
 
-def rehearse_build(recipe: Recipe, out: Path, recipe_for: str | None = None) -> None:
+def dry_run_build(recipe: DatasetRecipe, out: Path, training_recipe: str | None = None) -> None:
     """Print the plan, what each stage would be asked for, and what a training would use.
 
     Exits with 1 if a film failed: the build itself would.
     """
-    training = TrainingRecipe.named(recipe_for) if recipe_for else None
+    training = TrainingRecipe.from_name(training_recipe) if training_recipe else None
     pipeline, run = dry_run(recipe.source, recipe.stages, workdir=out)
     console.print(pipeline.describe(), highlight=False, soft_wrap=True)
     for queue in run.queues:
@@ -182,27 +184,27 @@ def rehearse_build(recipe: Recipe, out: Path, recipe_for: str | None = None) -> 
                 str(recipe.source.forecast(pending_items)), highlight=False, soft_wrap=True
             )
     if training:
-        from brickfilm.cli.hub import planned_survival_table
+        from brickfilm.cli.hub import planned_coverage_table
 
-        console.print(planned_survival_table(pipeline, run, training))
-    _name_failures(run.item_results)
+        console.print(planned_coverage_table(pipeline, run, training))
+    _print_failures(run.item_results)
     raise typer.Exit(1 if any(o.status == "failed" for o in run.item_results) else 0)
 
 
-def _name_failures(item_results: Sequence[ItemResult]) -> None:
+def _print_failures(item_results: Sequence[ItemResult]) -> None:
     """What failed, and which footage was turned away, each once; the rest is for `status`."""
     messages = dict.fromkeys(
         f"{o.status}: {o.message}"
         for o in item_results
         if o.status == "failed" or (o.kind, o.status) == ("listing", "rejected")
     )
-    for message in list(messages)[:NAMED]:
+    for message in list(messages)[:MAX_FAILURES_PRINTED]:
         console.print(message, highlight=False, markup=False, soft_wrap=True)
-    if len(messages) > NAMED:
-        console.print(f"... and {len(messages) - NAMED} more")
+    if len(messages) > MAX_FAILURES_PRINTED:
+        console.print(f"... and {len(messages) - MAX_FAILURES_PRINTED} more")
 
 
-def lock_recipe(recipe: Recipe, out: Path, *, allow_drift: bool) -> Recipe:
+def lock_recipe(recipe: DatasetRecipe, out: Path, *, allow_drift: bool) -> DatasetRecipe:
     """The recipe, bound to the lock file in `out`."""
     if not isinstance(recipe.source, Lockable):
         raise UsageError(
@@ -211,7 +213,7 @@ def lock_recipe(recipe: Recipe, out: Path, *, allow_drift: bool) -> Recipe:
     return replace(recipe, source=recipe.source.locked(out, allow_drift=allow_drift))
 
 
-def _captioners(captions: str) -> tuple[AnyStage, ...]:
+def _caption_stages(captions: str) -> tuple[AnyStage, ...]:
     from brickfilm import GPT4oCaptioner, RefusalFilter, SidecarCaptioner
 
     match captions:

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 caption_commands = typer.Typer()
-prompts = typer.Typer(help="The words that go to the captioning model.", no_args_is_help=True)
-caption_commands.add_typer(prompts, name="prompt")
+prompt_commands = typer.Typer(
+    help="The words that go to the captioning model.", no_args_is_help=True
+)
+caption_commands.add_typer(prompt_commands, name="prompt")
 
 
 @caption_commands.command()
@@ -29,7 +31,7 @@ def lint(
     raise typer.Exit(lint_file(file, column=column, prompt=prompt, as_json=as_json))
 
 
-@prompts.command("show")
+@prompt_commands.command("show")
 def show_prompt(
     prompt: Annotated[str, typer.Argument(help="a prompt's name, or a Markdown file")] = "bricks",
     images: Annotated[bool, typer.Option("--images", help="the one for single images")] = False,
@@ -48,7 +50,7 @@ def cancel(
 ) -> None:
     """End the open batch jobs of a build; what they answered until then is kept."""
     from brickfilm.build.build_dataset import cancel_jobs
-    from brickfilm.cli.build import recipe_of
+    from brickfilm.cli.build import resolve_recipe
 
-    recipe = recipe_of(footage, "gpt-4o")
+    recipe = resolve_recipe(footage, "gpt-4o")
     cancel_jobs(recipe.source, recipe.stages, workdir=out)

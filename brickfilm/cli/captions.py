@@ -16,7 +16,7 @@ from brickfilm.captions.reply_format import schema
 from brickfilm.captions.request import opening
 from brickfilm.errors import UsageError
 
-EXAMPLES = 10
+MAX_EXAMPLES = 10
 
 
 def lint_file(file: Path, *, column: str | None, prompt: str, as_json: bool) -> int:
@@ -75,8 +75,10 @@ def _print_tables(captions: Sequence[str], found: Sequence[list[Finding]]) -> No
         table.add_row(rule, str(count), f"{count / len(captions):.1%}")
     console.print(table)
     wrong = [(row, findings) for row, findings in enumerate(found) if findings]
-    for row, findings in wrong[:EXAMPLES]:
+    for row, findings in wrong[:MAX_EXAMPLES]:
         words = ", ".join(f"{f.rule}: {f.words!r}" for f in findings)
         console.print(f"row {row}: {words}", highlight=False, markup=False)
-    if len(wrong) > EXAMPLES:
-        console.print(f"... and {len(wrong) - EXAMPLES} more: --json shows all", highlight=False)
+    if len(wrong) > MAX_EXAMPLES:
+        console.print(
+            f"... and {len(wrong) - MAX_EXAMPLES} more: --json shows all", highlight=False
+        )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from brickfilm.cli.build import Recipe
+from brickfilm.cli.build import DatasetRecipe
 
 
-def demo_recipe(out: Path) -> Recipe:
+def demo_recipe(out: Path) -> DatasetRecipe:
     """Render the film and its captions into `out`/film, and build from there."""
     from brickfilm import (
         CaptionAudit,
@@ -20,7 +20,7 @@ def demo_recipe(out: Path) -> Recipe:
     from tests.brickworld import write_demo
 
     film = write_demo(out / "film")
-    return Recipe(
+    return DatasetRecipe(
         FolderSource(film),
         (SceneSplitter(), FrameSampler(), SidecarCaptioner(), RefusalFilter(), CaptionAudit()),
     )

@@ -11,9 +11,13 @@ from brickfilm.errors import UsageError
 
 hub_commands = typer.Typer()
 
-Folder = Annotated[Path, typer.Argument(help="the --out folder of a build, or a saved dataset")]
-Where = Annotated[str, typer.Argument(help="a folder, or a repository user/name on the Hub")]
-Recipe = Annotated[
+FolderArgument = Annotated[
+    Path, typer.Argument(help="the --out folder of a build, or a saved dataset")
+]
+DatasetArgument = Annotated[
+    str, typer.Argument(help="a folder, or a repository user/name on the Hub")
+]
+TrainingRecipeOption = Annotated[
     str | None,
     typer.Option("--for", help="a training recipe, by path or name: how many clips it would use"),
 ]
@@ -21,7 +25,7 @@ Recipe = Annotated[
 
 @hub_commands.command()
 def push(
-    folder: Folder,
+    folder: FolderArgument,
     repo: Annotated[str, typer.Argument(help="where to: user/name")],
     media: Annotated[
         str, typer.Option(help="embed (in the tables), files (beside them) or none (references)")
@@ -42,10 +46,10 @@ def push(
     ] = False,
 ) -> None:
     """Publish a dataset on the Hub; run it again after a broken upload."""
-    from brickfilm.cli.hub import show_plan, show_published
-    from brickfilm.hub.publish import Push, plan_push, push_to_hub
+    from brickfilm.cli.hub import print_push_plan, print_push_result
+    from brickfilm.hub.publish import PushOptions, plan_push, push_to_hub
 
-    order = Push(
+    options = PushOptions(
         repo_id=repo,
         media=media,  # type: ignore[arg-type]  # Push itself checks the words
         private=private,
@@ -55,14 +59,14 @@ def push(
         i_have_the_rights=i_have_the_rights,
     )
     if dry_run:
-        show_plan(plan_push(folder, order), order)
+        print_push_plan(plan_push(folder, options), options)
     else:
-        show_published(push_to_hub(folder, order))
+        print_push_result(push_to_hub(folder, options))
 
 
 @hub_commands.command()
 def remove(
-    where: Where,
+    where: DatasetArgument,
     source: Annotated[str | None, typer.Option(help="a source_id or source_url")] = None,
     clip: Annotated[str | None, typer.Option(help="a clip's id")] = None,
     uploader: Annotated[str | None, typer.Option(help="an uploader's name")] = None,
@@ -76,60 +80,60 @@ def remove(
 ) -> None:
     """Take clips out for good, here and where they were published; prints a reply to who asked."""
     from brickfilm.cli.hub import run_remove
-    from brickfilm.hub.removal import Request
+    from brickfilm.hub.removal import RemovalRequest
 
     asked = {"source": source, "clip": clip, "uploader": uploader}
     given = [(kind, name) for kind, name in asked.items() if name]
     if len(given) != 1:
         raise UsageError("say what to remove: one of --source, --clip and --uploader")
     kind, name = given[0]
-    request = Request(kind, name)  # type: ignore[arg-type]
-    run_remove(where, request, forget_history=forget_history, published=not only_here)
+    request = RemovalRequest(kind, name)  # type: ignore[arg-type]
+    run_remove(where, request, forget_history=forget_history, include_hub=not only_here)
 
 
 @hub_commands.command()
 def validate(
-    where: Where,
+    where: DatasetArgument,
     workers: Annotated[int | None, typer.Option(min=1, help="processes that decode")] = None,
 ) -> None:
     """Decode every row and check every promise; exit code 1 if one is broken."""
-    from brickfilm.cli.hub import console, verdict_table
+    from brickfilm.cli.hub import console, validation_table
     from brickfilm.dataset.reader import find_dataset
     from brickfilm.dataset.validate import validate
 
-    verdict = validate(find_dataset(where), workers=workers)
-    console.print(verdict_table(verdict))
-    raise typer.Exit(0 if verdict.is_good else 1)
+    report = validate(find_dataset(where), workers=workers)
+    console.print(validation_table(report))
+    raise typer.Exit(0 if report.is_valid else 1)
 
 
 @hub_commands.command()
 def export(
-    where: Where,
+    where: DatasetArgument,
     to: Annotated[str | None, typer.Option(help="a trainer's format: opensora")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder to write into")] = None,
-    recipe: Recipe = None,
+    recipe: TrainingRecipeOption = None,
 ) -> None:
     """Write a dataset in a trainer's format, or say what a training recipe would use of it."""
-    from brickfilm.cli.hub import console, run_export, survival_table
+    from brickfilm.cli.hub import console, run_export, coverage_table
     from brickfilm.dataset.reader import find_dataset
-    from brickfilm.dataset.required_columns import must_have_columns, must_have_rows
+    from brickfilm.dataset.required_columns import require_columns, require_rows
     from brickfilm.export.bucket_coverage import TrainingRecipe
 
     if not (to or recipe):
         raise UsageError("say what for: --to FORMAT, --for RECIPE, or both")
-    training = TrainingRecipe.named(recipe) if recipe else None
-    saved = find_dataset(where)
-    must_have_columns(saved)
-    must_have_rows(saved)
+    training = TrainingRecipe.from_name(recipe) if recipe else None
+    dataset = find_dataset(where)
+    require_columns(dataset)
+    require_rows(dataset)
     if training:
-        console.print(survival_table(saved, training))
+        console.print(coverage_table(dataset, training))
     if to:
-        run_export(saved, to, out)
+        run_export(dataset, to, out)
 
 
 @hub_commands.command()
 def materialize(
-    where: Where,
+    where: DatasetArgument,
     out: Annotated[Path, typer.Option("--out", help="folder for sources and clips")],
     sources: Annotated[
         Path | None, typer.Option(help="a folder of films that are here already")

@@ -14,7 +14,7 @@ from brickfilm.engine.ledger import answers_frame, ledger_frame, spend_frame
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_FAILURES = 20
+MAX_FAILURES = 20
 """Failed items listed on the terminal."""
 
 
@@ -43,11 +43,11 @@ def _outcome_table(outcomes: pd.DataFrame) -> Table:
 
 def _failure_table(failed: pd.DataFrame) -> Table:
     table = Table("stage", "item", "what is wrong", title="failed: the next run tries again")
-    for row in failed.head(MOST_FAILURES).to_dict("records"):
+    for row in failed.head(MAX_FAILURES).to_dict("records"):
         name = row["source_id"] if row["kind"] in ("listing", "video") else row["item"]
         table.add_row(row["stage"], *(escape(text) for text in (name, row["message"])))
-    if len(failed) > MOST_FAILURES:
-        table.add_row("", f"and {len(failed) - MOST_FAILURES} more", "the report lists them")
+    if len(failed) > MAX_FAILURES:
+        table.add_row("", f"and {len(failed) - MAX_FAILURES} more", "the report lists them")
     return table
 
 

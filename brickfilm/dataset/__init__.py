@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from brickfilm.dataset.dataset import (
-    FINGERPRINT,
+    FINGERPRINT_FILENAME,
     FORMAT_VERSION,
     BrickfilmDataset,
-    config_facts,
-    dataset_of,
-    features_of,
-    saved_card,
-    write_columns,
+    config_yaml_entry,
+    dataset_from_rows,
+    config_features,
+    render_saved_card,
+    write_empty_parquet,
     write_shards,
 )
 
 __all__ = [
-    "FINGERPRINT",
-    "FORMAT_VERSION",
     "BrickfilmDataset",
-    "config_facts",
-    "dataset_of",
-    "features_of",
-    "saved_card",
-    "write_columns",
+    "FINGERPRINT_FILENAME",
+    "FORMAT_VERSION",
+    "config_features",
+    "config_yaml_entry",
+    "dataset_from_rows",
+    "render_saved_card",
+    "write_empty_parquet",
     "write_shards",
 ]

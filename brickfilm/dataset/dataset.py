@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.dataset import finalize as door
-from brickfilm.dataset.parquet import ROW_GROUP_BYTES, SHARD_BYTES, fill, parquet_writer
+from brickfilm.dataset.parquet import ROW_GROUP_BYTES, SHARD_BYTES, write_until_full, parquet_writer
 from brickfilm.dataset.reader import MEDIA_COLUMN
 from brickfilm.engine.stage import digest_of
 from brickfilm.errors import UsageError
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset, DatasetDict, Features
 
-    from brickfilm.hub.publish import Published
+    from brickfilm.hub.publish import PushResult
 
-FINGERPRINT = ".fingerprint.json"
+FINGERPRINT_FILENAME = ".fingerprint.json"
 FORMAT_VERSION = 2
 CONFIGS = ("clips", "images")
 
@@ -35,7 +35,7 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
     work: Path
     incomplete: bool = False
     """Whether items failed or wait: the next build may add rows."""
-    moved: Mapping[str, str] = field(default_factory=dict)
+    moved_videos: Mapping[str, str] = field(default_factory=dict)
     """Films whose split had to change since the last build, with the split they were in."""
 
     def __getitem__(self, config: str) -> DatasetDict:
@@ -51,15 +51,15 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
     def report_path(self) -> Path:
         return self.work / "report.html"
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> Published:
+    def push_to_hub(self, repo_id: str, **options: Any) -> PushResult:
         """Publish on the Hub; `options` are the fields of `brickfilm.hub.publish.Push`.
 
         media="embed" | "files" | "none", private, gated, revision, shard_bytes,
         i_have_the_rights. Run it again after a broken upload.
         """
-        from brickfilm.hub.publish import Push, push_to_hub
+        from brickfilm.hub.publish import PushOptions, push_to_hub
 
-        push = Push(repo_id=repo_id, **options)
+        push = PushOptions(repo_id=repo_id, **options)
         self.save(self.work / "dataset")
         return push_to_hub(self.work, push)
 
@@ -70,18 +70,18 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
         """
         target = Path(folder)
         mark = {"fingerprint": self._fingerprint(), "format": FORMAT_VERSION}
-        if _read_mark(target) == mark:
+        if _read_fingerprint(target) == mark:
             return target
-        if target.exists() and any(target.iterdir()) and _read_mark(target) is None:
+        if target.exists() and any(target.iterdir()) and _read_fingerprint(target) is None:
             raise UsageError(f"{str(target)!r} is not empty and no saved dataset: name another")
         draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
-        for config, splits in self.with_rows.items():
+        for config, splits in self.nonempty_configs.items():
             for split, rows in splits.items():
                 write_shards(rows, draft / config, split, MEDIA_COLUMN[config])
         (draft / "README.md").write_text(self.card(), encoding="utf-8")
-        (draft / FINGERPRINT).write_text(json.dumps(mark))
+        (draft / FINGERPRINT_FILENAME).write_text(json.dumps(mark))
         shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
         return target
@@ -89,11 +89,11 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
     def card(self) -> str:
         """The card of a saved dataset: which files are which split of which config."""
         rows = sum(len(split) for split in self.configs["clips"].values())
-        splits = {config: list(splits) for config, splits in self.with_rows.items()}
-        return saved_card(splits, rows, self._edition())
+        splits = {config: list(splits) for config, splits in self.nonempty_configs.items()}
+        return render_saved_card(splits, rows, self._content_digest())
 
     @property
-    def with_rows(self) -> dict[str, DatasetDict]:
+    def nonempty_configs(self) -> dict[str, DatasetDict]:
         """The configs that are saved: those with rows, since `load_dataset` refuses a split
         without any. Of nothing at all the columns of `clips` are kept."""
         full = {config: splits for config, splits in self.items() if any(splits.values())}
@@ -102,12 +102,12 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
     def _fingerprint(self) -> str:
         return digest_of(self.card(), length=64)
 
-    def _edition(self) -> str:
+    def _content_digest(self) -> str:
         rows = {c: {s: list(_without_media(d, c)) for s, d in self[c].items()} for c in self}
         return digest_of(rows)
 
 
-def saved_card(splits: Mapping[str, Sequence[str]], rows: int, edition: str) -> str:
+def render_saved_card(splits: Mapping[str, Sequence[str]], rows: int, content_digest: str) -> str:
     """The card beside saved parquet files: what `load_dataset(folder)` needs, and a line of words.
 
     edition: a digest of the rows. `load_dataset` finds its cache by the card's configs alone,
@@ -116,38 +116,41 @@ def saved_card(splits: Mapping[str, Sequence[str]], rows: int, edition: str) -> 
     """
     from huggingface_hub import DatasetCard, DatasetCardData
 
-    told = {"description": f"rows {edition}"}
+    told = {"description": f"rows {content_digest}"}
     data = DatasetCardData(
-        configs=[config_facts(config, names) | told for config, names in splits.items()],
+        configs=[config_yaml_entry(config, names) | told for config, names in splits.items()],
         task_categories=["text-to-video"],
     )
     return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n\n# Captioned clips\n\n{rows} clips.\n"))
 
 
-def config_facts(config: str, splits: Sequence[str]) -> dict[str, Any]:
+def config_yaml_entry(config: str, splits: Sequence[str]) -> dict[str, Any]:
     """A config's entry in the YAML of a card."""
     files = [{"split": split, "path": f"{config}/{split}-*.parquet"} for split in splits]
     default = {"default": True} if config == CONFIGS[0] else {}
     return {"config_name": config, "data_files": files, **default}
 
 
-def dataset_of(
-    clips: Sequence[door.Row],
-    images: Sequence[door.Row],
-    of_film: Mapping[str, str],
+def dataset_from_rows(
+    clips: Sequence[door.DatasetRow],
+    images: Sequence[door.DatasetRow],
+    split_by_video: Mapping[str, str],
     work: Path,
     **facts: Any,
 ) -> BrickfilmDataset:
     """Split the rows of both configs by film."""
     tables = {"clips": clips, "images": images}
     return BrickfilmDataset(
-        {c: _split_rows(rows, features_of(c, clips), of_film, work) for c, rows in tables.items()},
+        {
+            c: _split_rows(rows, config_features(c, clips), split_by_video, work)
+            for c, rows in tables.items()
+        },
         work,
         **facts,
     )
 
 
-def features_of(config: str, clips: Sequence[door.Row]) -> Features:
+def config_features(config: str, clips: Sequence[door.DatasetRow]) -> Features:
     """The columns of a config as `datasets` features (docs/dataset-schema.md)."""
     from datasets import Features, Image, List, Value, Video
 
@@ -176,20 +179,20 @@ def write_shards(
     """Write a split as parquet files with the media embedded; memory holds one row group."""
     folder.mkdir(parents=True, exist_ok=True)
     drafts: list[Path] = []
-    groups = row_groups(rows, media)
+    groups = iter_embedded_row_groups(rows, media)
     table = next(groups, None)
     if table is None:
         empty = folder / f"{split}-00000.tmp"
-        drafts.append(write_columns(empty, rows.with_format("arrow")[:].schema))
+        drafts.append(write_empty_parquet(empty, rows.with_format("arrow")[:].schema))
     while table is not None:
         drafts.append(folder / f"{split}-{len(drafts):05d}.tmp")
         with parquet_writer(drafts[-1], table.schema, media) as writer:
-            _, table = fill(writer, table, groups, shard_bytes)
+            _, table = write_until_full(writer, table, groups, shard_bytes)
     names = [folder / f"{split}-{n:05d}-of-{len(drafts):05d}.parquet" for n in range(len(drafts))]
     return [draft.rename(name) for draft, name in zip(drafts, names, strict=True)]
 
 
-def write_columns(path: Path, schema: pa.Schema) -> Path:
+def write_empty_parquet(path: Path, schema: pa.Schema) -> Path:
     """A parquet file that has columns and no row."""
     import pyarrow.parquet as pq
 
@@ -197,7 +200,7 @@ def write_columns(path: Path, schema: pa.Schema) -> Path:
     return path
 
 
-def row_groups(rows: Dataset, media: str) -> Iterator[pa.Table]:
+def iter_embedded_row_groups(rows: Dataset, media: str) -> Iterator[pa.Table]:
     """The rows as Arrow tables with media bytes inside: at most ROW_GROUP_BYTES, or a row, each."""
     from datasets.table import embed_table_storage
 
@@ -214,15 +217,18 @@ def row_groups(rows: Dataset, media: str) -> Iterator[pa.Table]:
 
 
 def _split_rows(
-    rows: Sequence[door.Row], features: Features, of_film: Mapping[str, str], work: Path
+    rows: Sequence[door.DatasetRow],
+    features: Features,
+    split_by_video: Mapping[str, str],
+    work: Path,
 ) -> DatasetDict:
     from datasets import Dataset, DatasetDict
 
     media = "video" if "video" in features else "image"
-    splits: dict[str, list[door.Row]] = {"train": [], "test": []}
+    splits: dict[str, list[door.DatasetRow]] = {"train": [], "test": []}
     for row in rows:
         located = {**dict.fromkeys(features), **row, media: str(work.resolve() / row[media])}
-        splits[of_film[door.film_of(row["id"])]].append(located)
+        splits[split_by_video[door.video_id_of(row["id"])]].append(located)
     full = {name: part for name, part in splits.items() if part} or {"train": []}
     columns = {n: {name: [row[name] for row in p] for name in features} for n, p in full.items()}
     return DatasetDict({n: Dataset.from_dict(c, features=features) for n, c in columns.items()})
@@ -232,9 +238,9 @@ def _without_media(rows: Dataset, config: str) -> Iterator[Any]:
     return iter(rows.remove_columns(MEDIA_COLUMN[config]))
 
 
-def _read_mark(folder: Path) -> dict[str, Any] | None:
+def _read_fingerprint(folder: Path) -> dict[str, Any] | None:
     try:
-        mark: dict[str, Any] = json.loads((folder / FINGERPRINT).read_text())
+        mark: dict[str, Any] = json.loads((folder / FINGERPRINT_FILENAME).read_text())
     except (OSError, ValueError):
         return None
     return mark

@@ -16,7 +16,7 @@ import numpy as np
 
 from brickfilm.records import Caption, Clip, Image, Video
 
-Row = dict[str, Any]
+DatasetRow = dict[str, Any]
 
 NEAR_DUPLICATE_BITS = 8
 """Bits of 64 in which each of a clip's three perceptual hashes may differ from its twin's.
@@ -29,17 +29,17 @@ FLAT_HASH_BITS = 8
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitAssignment:
     """Which split each film is in, and the films that had to move since the last build."""
 
-    of_film: Mapping[str, str]
-    moved: Mapping[str, str]
+    split_by_video: Mapping[str, str]
+    moved_videos: Mapping[str, str]
     """Film id to the split it was in before."""
-    memory: Mapping[str, Mapping[str, Any]]
+    history: Mapping[str, Mapping[str, Any]]
     """What to remember: the order in which films were first seen, and their split."""
 
 
-def clip_row(clip: Clip) -> Row:
+def clip_row(clip: Clip) -> DatasetRow:
     """A row of the config `clips`, in the order of docs/dataset-schema.md; no scores yet."""
     fps = clip.fps
     return {
@@ -65,7 +65,7 @@ def clip_row(clip: Clip) -> Row:
     }
 
 
-def image_row(image: Image) -> Row:
+def image_row(image: Image) -> DatasetRow:
     """A row of the config `images`."""
     return {
         "id": image.id,
@@ -78,31 +78,31 @@ def image_row(image: Image) -> Row:
     }
 
 
-def one_a_place(rows: Iterable[Row]) -> list[Row]:
+def dedupe_by_id(rows: Iterable[DatasetRow]) -> list[DatasetRow]:
     """Sorted rows, one an id: where a film came under two names, the least name wins."""
     ordered = sorted(rows, key=lambda row: (row["id"], row["source_id"]))
     return list({row["id"]: row for row in reversed(ordered)}.values())[::-1]
 
 
-def group_near_duplicates(rows: Sequence[Row]) -> None:
+def group_near_duplicates(rows: Sequence[DatasetRow]) -> None:
     """Fill `near_duplicate_group`: the least id among the clips that look alike."""
-    groups = _Groups(row["id"] for row in rows)
-    for a, b in near_duplicates([row["frame_hashes"] for row in rows]):
-        groups.join(rows[a]["id"], rows[b]["id"])
+    groups = _UnionFind(row["id"] for row in rows)
+    for a, b in near_duplicate_pairs([row["frame_hashes"] for row in rows]):
+        groups.union(rows[a]["id"], rows[b]["id"])
     for row in rows:
-        row["near_duplicate_group"] = groups.of(row["id"])
+        row["near_duplicate_group"] = groups.find(row["id"])
 
 
-def mark_repeated_captions(rows: Sequence[Row]) -> None:
+def mark_repeated_captions(rows: Sequence[DatasetRow]) -> None:
     """Fill `score_caption_repeats`: how many other rows have the same words, if any."""
     counts = Counter(row["caption"] for row in rows)
     for row in rows:
         row["score_caption_repeats"] = float(counts[row["caption"]] - 1) if row["caption"] else 0.0
 
 
-def near_duplicates(hashes: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
+def near_duplicate_pairs(hashes: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
     """Pairs of clips whose first, middle and last frames look alike, each by its 64-bit hash."""
-    index = [n for n, of_clip in enumerate(hashes) if _tells(of_clip)]
+    index = [n for n, of_clip in enumerate(hashes) if _is_informative(of_clip)]
     if not index:
         return
     table = np.array([[int(h, 16) for h in hashes[n]] for n in index], dtype=np.uint64)
@@ -112,36 +112,38 @@ def near_duplicates(hashes: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]
             yield index[i], index[i + 1 + int(j)]
 
 
-def split_films(
-    rows: Sequence[Row], remembered: Mapping[str, Mapping[str, Any]], test_fraction: float
-) -> Split:
+def assign_splits(
+    rows: Sequence[DatasetRow],
+    previous_history: Mapping[str, Mapping[str, Any]],
+    test_fraction: float,
+) -> SplitAssignment:
     """Assign whole components of films that share near-duplicates: a leak is impossible.
 
     A component is in `test` if the hash of its oldest film falls below `test_fraction`.
     """
-    films = _film_groups(rows)
-    seen = _first_seen(films, remembered)
+    films = _connected_components(rows)
+    seen = _first_seen_order(films, previous_history)
     oldest = {group: min(members, key=seen.__getitem__) for group, members in films.items()}
-    tested = {g for g, film in oldest.items() if _share(film) < test_fraction}
+    tested = {g for g, film in oldest.items() if _hash_fraction(film) < test_fraction}
     if tested and tested == set(films):  # train always exists
-        tested.remove(max(tested, key=lambda group: _share(oldest[group])))
-    of_film = {
+        tested.remove(max(tested, key=lambda group: _hash_fraction(oldest[group])))
+    split_by_video = {
         film: "test" if group in tested else "train"
         for group, members in films.items()
         for film in members
     }
-    before = {film: fact["split"] for film, fact in remembered.items() if "split" in fact}
-    moved = {f: before[f] for f, now in of_film.items() if before.get(f, now) != now}
-    memory = {f: {"seen": seen[f], "split": split} for f, split in of_film.items()}
-    return Split(of_film, moved, memory)
+    before = {film: fact["split"] for film, fact in previous_history.items() if "split" in fact}
+    moved_videos = {f: before[f] for f, now in split_by_video.items() if before.get(f, now) != now}
+    history = {f: {"seen": seen[f], "split": split} for f, split in split_by_video.items()}
+    return SplitAssignment(split_by_video, moved_videos, history)
 
 
-def film_of(row_id: str) -> str:
+def video_id_of(row_id: str) -> str:
     """The film's id, which opens the id of every clip and image cut from it."""
     return row_id.split("-", 1)[0]
 
 
-def _caption_columns(caption: Caption | None) -> Row:
+def _caption_columns(caption: Caption | None) -> DatasetRow:
     said = caption or Caption(text="", status="not captioned")
     return {
         "caption": said.text,
@@ -151,7 +153,7 @@ def _caption_columns(caption: Caption | None) -> Row:
     }
 
 
-def _size_columns(width: int, height: int) -> Row:
+def _size_columns(width: int, height: int) -> DatasetRow:
     return {
         "height": height,
         "width": width,
@@ -160,7 +162,7 @@ def _size_columns(width: int, height: int) -> Row:
     }
 
 
-def _source_columns(video: Video) -> Row:
+def _source_columns(video: Video) -> DatasetRow:
     return {
         "source_id": video.source_id,
         "source_url": video.url,
@@ -170,49 +172,51 @@ def _source_columns(video: Video) -> Row:
     }
 
 
-def _tells(hashes: Sequence[str]) -> bool:
+def _is_informative(hashes: Sequence[str]) -> bool:
     """Whether the hashes are evidence: flat frames look like each other whatever they show."""
     bits = [int(h, 16).bit_count() for h in hashes]
     return bool(bits) and all(FLAT_HASH_BITS <= b <= 64 - FLAT_HASH_BITS for b in bits)
 
 
-def _film_groups(rows: Sequence[Row]) -> dict[str, list[str]]:
-    groups = _Groups(film_of(row["id"]) for row in rows)
+def _connected_components(rows: Sequence[DatasetRow]) -> dict[str, list[str]]:
+    groups = _UnionFind(video_id_of(row["id"]) for row in rows)
     for row in rows:
-        groups.join(film_of(row["id"]), film_of(row.get("near_duplicate_group") or row["id"]))
+        groups.union(
+            video_id_of(row["id"]), video_id_of(row.get("near_duplicate_group") or row["id"])
+        )
     films: dict[str, list[str]] = {}
-    for film in sorted({film_of(row["id"]) for row in rows}):
-        films.setdefault(groups.of(film), []).append(film)
+    for film in sorted({video_id_of(row["id"]) for row in rows}):
+        films.setdefault(groups.find(film), []).append(film)
     return films
 
 
-def _first_seen(
-    films: Mapping[str, Sequence[str]], remembered: Mapping[str, Mapping[str, Any]]
+def _first_seen_order(
+    films: Mapping[str, Sequence[str]], previous_history: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, int]:
     """The order in which films came; those of one build by their id, so that builds repeat."""
-    seen = {film: int(fact["seen"]) for film, fact in remembered.items()}
+    seen = {film: int(fact["seen"]) for film, fact in previous_history.items()}
     new = sorted(f for members in films.values() for f in members if f not in seen)
     start = max(seen.values(), default=-1) + 1
     return seen | {film: start + n for n, film in enumerate(new)}
 
 
-def _share(film: str) -> float:
+def _hash_fraction(film: str) -> float:
     """A film's own point in [0, 1)."""
     return int(hashlib.sha256(film.encode()).hexdigest()[:8], 16) / 2**32
 
 
-class _Groups:
+class _UnionFind:
     """Disjoint sets of names; a set is called by its least member."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._parent = {name: name for name in names}
 
-    def of(self, name: str) -> str:
+    def find(self, name: str) -> str:
         while self._parent[name] != name:
             self._parent[name] = self._parent[self._parent[name]]
             name = self._parent[name]
         return name
 
-    def join(self, a: str, b: str) -> None:
-        least, other = sorted((self.of(a), self.of(b)))
+    def union(self, a: str, b: str) -> None:
+        least, other = sorted((self.find(a), self.find(b)))
         self._parent[other] = least

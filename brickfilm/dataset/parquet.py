@@ -34,7 +34,7 @@ class Shard:
     bytes: int
 
 
-def shards(
+def iter_shards(
     tables: Iterable[pa.Table], config: str, split: str, *, shard_bytes: int = SHARD_BYTES
 ) -> Iterator[Shard]:
     """Write a split as parquet and hand out each file; it is gone when the next one is asked for.
@@ -43,7 +43,7 @@ def shards(
     """
     import pyarrow as pa
 
-    waiting = row_groups(tables)
+    waiting = concat_to_row_groups(tables)
     number, first = 0, next(waiting, None)
     with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder:
         while first is not None:
@@ -52,7 +52,7 @@ def shards(
                 disk_errors(Path(folder), "make room, or set TMPDIR to a larger place,"),
                 parquet_writer(path, first.schema, MEDIA_COLUMN[config]) as writer,
             ):
-                rows, first = fill(writer, first, waiting, shard_bytes)
+                rows, first = write_until_full(writer, first, waiting, shard_bytes)
             name = f"{config}/{split}-{number:05d}.parquet"
             yield Shard(path, name, rows, path.stat().st_size)
             path.unlink()
@@ -65,7 +65,7 @@ def parquet_writer(path: Path, schema: pa.Schema, media: str) -> Iterator[pq.Par
     """Media as they are (they are compressed already), all else compressed, with a page index."""
     import pyarrow.parquet as pq
 
-    squeeze = {name: "zstd" for name in _leaves(schema) if not name.startswith(f"{media}.")}
+    squeeze = {name: "zstd" for name in _leaf_columns(schema) if not name.startswith(f"{media}.")}
     with pq.ParquetWriter(
         path,
         schema,
@@ -76,7 +76,7 @@ def parquet_writer(path: Path, schema: pa.Schema, media: str) -> Iterator[pq.Par
         yield writer
 
 
-def fill(
+def write_until_full(
     writer: pq.ParquetWriter,
     table: pa.Table | None,
     more: Iterator[pa.Table],
@@ -92,7 +92,7 @@ def fill(
     return rows, table
 
 
-def row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def concat_to_row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Small tables joined to row groups of about ROW_GROUP_BYTES."""
     import pyarrow as pa
 
@@ -106,7 +106,7 @@ def row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def without_column(table: pa.Table, name: str) -> pa.Table:
+def drop_column(table: pa.Table, name: str) -> pa.Table:
     """The table without a column, in its data and in the `datasets` features it carries."""
     kept = table.drop_columns([name])
     features = hf_features(table.schema)
@@ -127,7 +127,7 @@ def with_features(table: pa.Table, features: dict[str, object]) -> pa.Table:
     return table.replace_schema_metadata({"huggingface": info})
 
 
-def _leaves(schema: pa.Schema) -> Iterator[str]:
+def _leaf_columns(schema: pa.Schema) -> Iterator[str]:
     """Column paths as parquet knows them: `video.bytes`, `frame_hashes.list.element`."""
     import pyarrow as pa
 

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 MEDIA_COLUMN = {"clips": "video", "images": "image"}
-SUFFIX = {"clips": ".mp4", "images": ".jpg"}
+MEDIA_SUFFIX = {"clips": ".mp4", "images": ".jpg"}
 BATCH_ROWS = 16
-Place = tuple[str, str]
+SplitKey = tuple[str, str]
 """(config, split)"""
 
 
-class NoDataset(UsageError):
+class DatasetNotFoundError(UsageError):
     """Nothing that we can read as a dataset is there."""
 
 
-class DamagedDataset(BrickfilmError):
+class CorruptDatasetError(BrickfilmError):
     """A file of a dataset is no parquet, or only a part of one."""
 
 
@@ -41,9 +41,9 @@ class SavedDataset:
 
     fs: AbstractFileSystem
     root: str
-    files: Mapping[Place, Sequence[str]]
+    files: Mapping[SplitKey, Sequence[str]]
     """Parquet files by config and split, relative to the root."""
-    missing: Sequence[Place] = ()
+    missing_splits: Sequence[SplitKey] = ()
     """Splits that the card names and of which there is no file."""
     work: Path | None = None
     """The work folder of the build, where this is one."""
@@ -66,7 +66,7 @@ class SavedDataset:
         with self.open_parquet(path) as file:
             return list(file.schema_arrow.names)
 
-    def rows(self, config: str) -> int:
+    def num_rows(self, config: str) -> int:
         """How many rows a config has."""
         count = 0
         for path in (path for split in self.splits(config) for path in self.files[config, split]):
@@ -91,11 +91,11 @@ class SavedDataset:
             ):
                 yield file
         except pa.ArrowInvalid as error:
-            raise DamagedDataset(
+            raise CorruptDatasetError(
                 f"{path} of {self.name!r} cannot be read ({error}): build, save or fetch it again"
             ) from error
 
-    def tables(
+    def iter_tables(
         self, config: str, split: str, columns: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
         """A split's rows in their order, a few at a time: media are heavy."""
@@ -106,7 +106,7 @@ class SavedDataset:
                 for batch in file.iter_batches(BATCH_ROWS, columns=columns):
                     yield pa.Table.from_batches([batch])
 
-    def frame(self, config: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    def to_pandas(self, config: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows of a config without their media, with columns `split` and `file`."""
         import pandas as pd
 
@@ -121,11 +121,11 @@ class SavedDataset:
         frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
         return frame
 
-    def frames(self) -> dict[str, pd.DataFrame]:
+    def to_pandas_by_config(self) -> dict[str, pd.DataFrame]:
         """Every config's rows without their media."""
-        return {config: self.frame(config) for config in self.configs}
+        return {config: self.to_pandas(config) for config in self.configs}
 
-    def media(self, cell: Mapping[str, Any] | None) -> bytes | None:
+    def read_media(self, cell: Mapping[str, Any] | None) -> bytes | None:
         """The bytes behind a cell of a media column: embedded, or in a file that it names."""
         if not cell:
             return None
@@ -133,12 +133,12 @@ class SavedDataset:
             return bytes(cell["bytes"])
         path = str(cell.get("path") or "")
         with self._hub_errors():
-            return open_media(path) if path else None
+            return read_media_file(path) if path else None
 
     def _hub_errors(self) -> AbstractContextManager[None]:
         return hub_errors(self.repo_id) if self.repo_id else nullcontext()
 
-    def text(self, path: str) -> str | None:
+    def read_text(self, path: str) -> str | None:
         """A text file beside the data, if it is there."""
         try:
             return str(self.fs.read_text(f"{self.root}/{path}", encoding="utf-8"))
@@ -146,7 +146,7 @@ class SavedDataset:
             return None
 
 
-def open_media(path: str) -> bytes:
+def read_media_file(path: str) -> bytes:
     """Bytes of a media file, on disk or on the Hub (`hf://...`)."""
     import fsspec
 
@@ -158,13 +158,15 @@ def find_dataset(where: str | Path, *, revision: str | None = None) -> SavedData
     """The dataset in a folder (a build's, or a saved one), or in a repository `user/name`."""
     folder = Path(where)
     if folder.is_dir():
-        return _in_folder(folder)
+        return _find_local_dataset(folder)
     if folder.is_absolute() or str(where).count("/") != 1:
-        raise NoDataset(f"{str(where)!r} is neither a folder nor a repository named 'user/name'")
-    return on_the_hub(str(where), revision=revision)
+        raise DatasetNotFoundError(
+            f"{str(where)!r} is neither a folder nor a repository named 'user/name'"
+        )
+    return find_hub_dataset(str(where), revision=revision)
 
 
-def on_the_hub(repo_id: str, *, revision: str | None = None) -> SavedDataset:
+def find_hub_dataset(repo_id: str, *, revision: str | None = None) -> SavedDataset:
     """The dataset in a repository of the Hub, as it is now."""
     from huggingface_hub import HfFileSystem
     from huggingface_hub.errors import GatedRepoError
@@ -173,16 +175,16 @@ def on_the_hub(repo_id: str, *, revision: str | None = None) -> SavedDataset:
     root = f"datasets/{repo_id}" + (f"@{revision}" if revision else "")
     try:
         with hub_errors(repo_id):
-            return SavedDataset(fs, root, **_listed(fs, root), repo_id=repo_id)
+            return SavedDataset(fs, root, **_list_data_files(fs, root), repo_id=repo_id)
     except (FileNotFoundError, GatedRepoError) as error:
         at = f" at revision {revision!r}" if revision else ""
-        raise NoDataset(
+        raise DatasetNotFoundError(
             f"no dataset {repo_id!r}{at} that you may read: check the name, and for a private or "
             "gated one log in with `hf auth login` or set HF_TOKEN"
         ) from error
 
 
-def _in_folder(folder: Path) -> SavedDataset:
+def _find_local_dataset(folder: Path) -> SavedDataset:
     from fsspec.implementations.local import LocalFileSystem
 
     saved = folder / "dataset" if (folder / "dataset").is_dir() else folder
@@ -190,28 +192,28 @@ def _in_folder(folder: Path) -> SavedDataset:
     root = str(saved.resolve())
     fs = LocalFileSystem()
     try:
-        return SavedDataset(fs, root, **_listed(fs, root), work=work)
+        return SavedDataset(fs, root, **_list_data_files(fs, root), work=work)
     except FileNotFoundError as error:
-        raise NoDataset(
+        raise DatasetNotFoundError(
             f"{str(folder)!r} holds no saved dataset (no README.md with configs): name the work "
             "folder of a build, or what `dataset.save(folder)` wrote"
         ) from error
 
 
-def _listed(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
-    """`files` and `missing` from the card's YAML; FileNotFoundError if no card names any file."""
+def _list_data_files(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
+    """`files` and `missing_splits` from the card's YAML; FileNotFoundError if no card names any file."""
     from huggingface_hub import DatasetCard
 
     card = DatasetCard(fs.read_text(f"{root}/README.md", encoding="utf-8"))
-    files: dict[Place, list[str]] = {}
+    files: dict[SplitKey, list[str]] = {}
     configs = card.data.get("configs") or []
     for config in (c for c in configs if c["config_name"] in MEDIA_COLUMN):
         for entry in config.get("data_files") or []:
-            found = _inside(fs, root, str(entry["path"]))
+            found = _glob_relative(fs, root, str(entry["path"]))
             files[config["config_name"], entry["split"]] = found
     if configs and not files:
         names = ", ".join(repr(config["config_name"]) for config in configs)
-        raise NoDataset(
+        raise DatasetNotFoundError(
             f"{root!r} is not a dataset of brickfilm: its configs are {names}, "
             "where 'clips' and 'images' were looked for"
         )
@@ -221,7 +223,7 @@ def _listed(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
     return {"files": there, "missing": [place for place in files if place not in there]}
 
 
-def _inside(fs: AbstractFileSystem, root: str, pattern: str) -> list[str]:
+def _glob_relative(fs: AbstractFileSystem, root: str, pattern: str) -> list[str]:
     """Files that fit a pattern below the root, relative to it."""
     depth = pattern.count("/") + 1
     found = sorted(str(path) for path in fs.glob(f"{root}/{pattern}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from brickfilm.dataset.reader import MEDIA_COLUMN, NoDataset, SavedDataset
+from brickfilm.dataset.reader import MEDIA_COLUMN, DatasetNotFoundError, SavedDataset
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,14 +32,14 @@ def missing_columns(names: Iterable[str], config: str) -> list[str]:
     return sorted(set(COLUMNS[config]) - set(names) - {MEDIA_COLUMN[config]})
 
 
-def wrong_columns(schema: pa.Schema, config: str) -> Iterator[str]:
+def column_problems(schema: pa.Schema, config: str) -> Iterator[str]:
     """What a file's columns lack of docs/dataset-schema.md: themselves, or their type."""
     import pyarrow as pa
 
-    from brickfilm.dataset import features_of
+    from brickfilm.dataset import config_features
 
     yield from (f"no column {name!r}" for name in missing_columns(schema.names, config))
-    promised = features_of(config, []).arrow_schema
+    promised = config_features(config, []).arrow_schema
     types = dict(zip(promised.names, promised.types, strict=True))
     scores = dict.fromkeys((n for n in schema.names if n.startswith("score_")), pa.float64())
     for name, wanted in (types | scores).items():
@@ -47,17 +47,19 @@ def wrong_columns(schema: pa.Schema, config: str) -> Iterator[str]:
             yield f"column {name!r} is {schema.field(name).type}, {wanted} was promised"
 
 
-def must_have_rows(saved: SavedDataset) -> None:
+def require_rows(dataset: SavedDataset) -> None:
     """Raises NoDataset for the columns alone: what is saved of a build that kept nothing."""
-    if not any(saved.rows(config) for config in saved.configs):
-        raise NoDataset(f"{saved.name!r} has no row: nothing came through, or all was removed")
+    if not any(dataset.num_rows(config) for config in dataset.configs):
+        raise DatasetNotFoundError(
+            f"{dataset.name!r} has no row: nothing came through, or all was removed"
+        )
 
 
-def must_have_columns(saved: SavedDataset) -> None:
+def require_columns(dataset: SavedDataset) -> None:
     """Raises NoDataset where a config is called like one of ours, and is none."""
-    for config in saved.configs:
-        if missing := missing_columns(saved.columns(config), config):
-            raise NoDataset(
-                f"{saved.name!r} is not a dataset of brickfilm, or a damaged one: its config "
+    for config in dataset.configs:
+        if missing := missing_columns(dataset.columns(config), config):
+            raise DatasetNotFoundError(
+                f"{dataset.name!r} is not a dataset of brickfilm, or a damaged one: its config "
                 f"{config!r} has no {', '.join(missing)}"
             )

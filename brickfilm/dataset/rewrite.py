@@ -6,13 +6,18 @@ import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from brickfilm.dataset import FINGERPRINT, FORMAT_VERSION, saved_card, write_columns
+from brickfilm.dataset import (
+    FINGERPRINT_FILENAME,
+    FORMAT_VERSION,
+    render_saved_card,
+    write_empty_parquet,
+)
 from brickfilm.dataset.parquet import parquet_writer
 from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset, find_dataset
 from brickfilm.engine.stage import digest_of
 
 
-def without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -> int:
+def copy_without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -> int:
     """Copy a parquet file without some rows, a row group at a time; gives how many are left.
 
     With none left there is no target.
@@ -35,40 +40,42 @@ def without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -
     return left
 
 
-def rewrite_saved(saved: SavedDataset, touched: Mapping[str, str], ids: Collection[str]) -> None:
+def delete_rows_in_folder(
+    dataset: SavedDataset, affected_files: Mapping[str, str], ids: Collection[str]
+) -> None:
     """Take rows out of a saved folder: each file is replaced by a rename, or deleted if empty.
 
     touched: the files that hold such rows, with their config. Of the last row the columns stay.
     """
     import pyarrow.parquet as pq
 
-    root = Path(saved.root)
-    last = root / next(iter(saved.files.values()))[0]
+    root = Path(dataset.root)
+    last = root / next(iter(dataset.files.values()))[0]
     schema = pq.read_schema(last)
-    for name, config in touched.items():
+    for name, config in affected_files.items():
         path = root / name
         draft = path.with_suffix(".tmp")
-        if without_rows(path, draft, MEDIA_COLUMN[config], ids):
+        if copy_without_rows(path, draft, MEDIA_COLUMN[config], ids):
             draft.replace(path)
         else:
             path.unlink()
-    if not any((root / name).exists() for names in saved.files.values() for name in names):
-        write_columns(last, schema)
-    _write_card(root, saved)
+    if not any((root / name).exists() for names in dataset.files.values() for name in names):
+        write_empty_parquet(last, schema)
+    _write_card(root, dataset)
 
 
-def _write_card(root: Path, saved: SavedDataset) -> None:
+def _write_card(root: Path, dataset: SavedDataset) -> None:
     """The card for the files that are left; the next build sees that the folder was changed."""
     places = [
-        p for p, paths in saved.files.items() if any((root / name).exists() for name in paths)
+        p for p, paths in dataset.files.items() if any((root / name).exists() for name in paths)
     ]
     splits = {
         c: [s for named, s in places if named == c] for c in dict.fromkeys(c for c, _ in places)
     }
     mark = {"fingerprint": "rows were removed", "format": FORMAT_VERSION}
-    (root / FINGERPRINT).write_text(json.dumps(mark))
-    (root / "README.md").write_text(saved_card(splits, 0, ""), encoding="utf-8")
+    (root / FINGERPRINT_FILENAME).write_text(json.dumps(mark))
+    (root / "README.md").write_text(render_saved_card(splits, 0, ""), encoding="utf-8")
     left = find_dataset(root)
-    ids = {config: list(left.frame(config, ["id"])["id"]) for config in splits}
-    card = saved_card(splits, len(ids.get("clips", ())), digest_of(ids))
+    ids = {config: list(left.to_pandas(config, ["id"])["id"]) for config in splits}
+    card = render_saved_card(splits, len(ids.get("clips", ())), digest_of(ids))
     (root / "README.md").write_text(card, encoding="utf-8")

@@ -12,127 +12,133 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from brickfilm.dataset.reader import MEDIA_COLUMN, DamagedDataset, Place, SavedDataset
-from brickfilm.dataset.required_columns import COLUMNS, wrong_columns
+from brickfilm.dataset.reader import MEDIA_COLUMN, CorruptDatasetError, SplitKey, SavedDataset
+from brickfilm.dataset.required_columns import COLUMNS, column_problems
 from brickfilm.engine.workers import worker_pool
 from brickfilm.errors import MediaError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WORTH_PROCESSES = 32 << 20
+MIN_BYTES_FOR_POOL = 32 << 20
 """Bytes of media from which on starting processes (seconds) is the shorter way."""
-EXAMPLES = 5
+EXAMPLES_PER_PROBLEM = 5
 """Ids that the table shows of each complaint."""
-SAME_RATE = 1e-6
+FPS_TOLERANCE = 1e-6
 """Frames a second by which a float may miss its fraction."""
-Complaint = tuple[str, str]
+Problem = tuple[str, str]
 """(what is wrong, the id of the row)"""
 
 
 @dataclass
-class Verdict:
+class ValidationReport:
     """What was looked at, and every complaint with some ids."""
 
     rows: int = 0
-    references: int = 0
+    reference_rows: int = 0
     """Rows among them that have no media column: they are compared, not decoded."""
     seconds: float = 0.0
-    complaints: Counter[str] = field(default_factory=Counter)
+    problems: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     @property
-    def is_good(self) -> bool:
-        return not self.complaints
+    def is_valid(self) -> bool:
+        return not self.problems
 
     @property
     def rows_per_second(self) -> float:
         return self.rows / max(1e-9, self.seconds)
 
-    def add(self, found: Sequence[Complaint]) -> None:
+    def add(self, found: Sequence[Problem]) -> None:
         for what, row in found:
-            self.complaints[what] += 1
+            self.problems[what] += 1
             shown = self.examples.setdefault(what, [])
-            if len(shown) < EXAMPLES:
+            if len(shown) < EXAMPLES_PER_PROBLEM:
                 shown.append(row)
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowGroupTask:
     """A row group of one split: what a worker checks in one go."""
 
-    saved: SavedDataset
-    place: Place
+    dataset: SavedDataset
+    split_key: SplitKey
     path: str
     row_group: int
     bytes: int
 
 
-def validate(saved: SavedDataset, *, workers: int | None = None) -> Verdict:
+def validate(dataset: SavedDataset, *, workers: int | None = None) -> ValidationReport:
     """Check every row of a dataset; `workers` processes decode (default: one for each CPU)."""
     begun = time.monotonic()
-    verdict = Verdict()
-    verdict.add([(f"{config}: split {split} has no file", "") for config, split in saved.missing])
+    report = ValidationReport()
+    report.add(
+        [(f"{config}: split {split} has no file", "") for config, split in dataset.missing_splits]
+    )
     frames = {}
-    for config in saved.configs:
-        wrong = list(dict.fromkeys(schema_complaints(saved, config)))
-        verdict.add(wrong)
+    for config in dataset.configs:
+        wrong = list(dict.fromkeys(schema_problems(dataset, config)))
+        report.add(wrong)
         if not wrong:  # what is not even a table of ours is not looked into
-            frames[config] = saved.frame(config)
-            if MEDIA_COLUMN[config] not in saved.columns(config):
-                verdict.references += len(frames[config])
-    verdict.add(list(table_complaints(frames)))
-    if len(frames) == len(saved.configs) and not any(len(rows) for rows in frames.values()):
-        verdict.add([("no row: nothing came through, or all was removed", "")])
-    verdict.rows = verdict.references
-    batches = list(_batches(saved, frames))
-    for rows, complaints in _checked(batches, workers or len(os.sched_getaffinity(0))):
-        verdict.rows += rows
-        verdict.add(complaints)
-    verdict.seconds = time.monotonic() - begun
-    return verdict
+            frames[config] = dataset.to_pandas(config)
+            if MEDIA_COLUMN[config] not in dataset.columns(config):
+                report.reference_rows += len(frames[config])
+    report.add(list(table_problems(frames)))
+    if len(frames) == len(dataset.configs) and not any(len(rows) for rows in frames.values()):
+        report.add([("no row: nothing came through, or all was removed", "")])
+    report.rows = report.reference_rows
+    batches = list(_row_group_tasks(dataset, frames))
+    for rows, problems in _check_row_groups(batches, workers or len(os.sched_getaffinity(0))):
+        report.rows += rows
+        report.add(problems)
+    report.seconds = time.monotonic() - begun
+    return report
 
 
-def schema_complaints(saved: SavedDataset, config: str) -> Iterator[Complaint]:
+def schema_problems(dataset: SavedDataset, config: str) -> Iterator[Problem]:
     """Files of a config that cannot be read, columns that are missing or of another type."""
-    for path in (path for split in saved.splits(config) for path in saved.files[config, split]):
+    for path in (path for split in dataset.splits(config) for path in dataset.files[config, split]):
         try:
-            with saved.open_parquet(path) as file:
-                wrong = list(wrong_columns(file.schema_arrow, config))
-        except DamagedDataset:
+            with dataset.open_parquet(path) as file:
+                wrong = list(column_problems(file.schema_arrow, config))
+        except CorruptDatasetError:
             wrong = [f"{path} cannot be read"]
         yield from ((f"{config}: {what}", "") for what in wrong)
 
 
-def table_complaints(frames: Mapping[str, pd.DataFrame]) -> Iterator[Complaint]:
+def table_problems(frames: Mapping[str, pd.DataFrame]) -> Iterator[Problem]:
     """What can be said without looking at media: ids, captions, spans, leaks between splits."""
     for config, rows in frames.items():
         for name in (name for name in COLUMNS[config] if name in rows):
-            yield from _named(f"{config}: no value in {name!r}", rows[rows[name].isna()])
+            yield from _problem_for_each(f"{config}: no value in {name!r}", rows[rows[name].isna()])
         twice = rows.id.duplicated() & rows.id.notna()
-        yield from _named(f"{config}: id appears twice", rows[twice])
+        yield from _problem_for_each(f"{config}: id appears twice", rows[twice])
         empty = (rows.caption.fillna("") == "") & (rows.caption_status == "described")
-        yield from _named(f"{config}: empty caption", rows[empty])
-        yield from _named(f"{config}: wrong aspect_ratio or resolution", rows[_misshaped(rows)])
+        yield from _problem_for_each(f"{config}: empty caption", rows[empty])
+        yield from _problem_for_each(
+            f"{config}: wrong aspect_ratio or resolution", rows[_has_wrong_size_columns(rows)]
+        )
     if "clips" in frames:
         clips = frames["clips"]
-        yield from _leaks(clips)
+        yield from _split_leaks(clips)
         rate = clips.fps_num / clips.fps_den.where(clips.fps_den != 0)
-        unlike = (clips.fps - rate).abs() > SAME_RATE
+        unlike = (clips.fps - rate).abs() > FPS_TOLERANCE
         unlike |= rate.isna() & clips.fps_num.notna() & clips.fps_den.notna()
-        yield from _named("clips: fps is not fps_num / fps_den", clips[unlike])
+        yield from _problem_for_each("clips: fps is not fps_num / fps_den", clips[unlike])
         counted = clips.end_frame - clips.start_frame != clips.num_frames
-        yield from _named("clips: num_frames is not end_frame - start_frame", clips[counted])
+        yield from _problem_for_each(
+            "clips: num_frames is not end_frame - start_frame", clips[counted]
+        )
     if set(frames) >= {"clips", "images"}:
         images = frames["images"]
         where = dict(zip(frames["clips"].id, frames["clips"].split, strict=True))
         apart = images[
             [where.get(c, s) != s for c, s in zip(images.clip_id, images.split, strict=True)]
         ]
-        yield from _named("images: in another split than its clip", apart)
+        yield from _problem_for_each("images: in another split than its clip", apart)
 
 
-def _leaks(clips: pd.DataFrame) -> Iterator[Complaint]:
+def _split_leaks(clips: pd.DataFrame) -> Iterator[Problem]:
     """Films, and groups of clips that look alike, belong to one split."""
     film = clips.id.str.split("-").str[0]
     group = clips.near_duplicate_group.where(clips.near_duplicate_group.fillna("") != "", clips.id)
@@ -142,54 +148,56 @@ def _leaks(clips: pd.DataFrame) -> Iterator[Complaint]:
             yield f"clips: {what} in more than one split", str(name)
 
 
-def _misshaped(rows: pd.DataFrame) -> pd.Series[bool]:
+def _has_wrong_size_columns(rows: pd.DataFrame) -> pd.Series[bool]:
     ratio = (rows.aspect_ratio - rows.height / rows.width).abs() > 1e-6
     return ratio | (rows.resolution != rows.height * rows.width)
 
 
-def _named(what: str, rows: pd.DataFrame) -> Iterator[Complaint]:
+def _problem_for_each(what: str, rows: pd.DataFrame) -> Iterator[Problem]:
     yield from ((what, str(row)) for row in rows.id)
 
 
-def _batches(saved: SavedDataset, configs: Container[str]) -> Iterator[Batch]:
+def _row_group_tasks(dataset: SavedDataset, configs: Container[str]) -> Iterator[RowGroupTask]:
     """Every row group with media of these configs; references have nothing to decode."""
-    for place, paths in saved.files.items():
+    for place, paths in dataset.files.items():
         if place[0] not in configs:
             continue
         for path in paths:
-            with saved.open_parquet(path) as file:
+            with dataset.open_parquet(path) as file:
                 if MEDIA_COLUMN[place[0]] not in file.schema_arrow.names:
                     continue
                 for n in range(file.num_row_groups):
                     size = file.metadata.row_group(n).total_byte_size
-                    yield Batch(saved, place, path, n, size)
+                    yield RowGroupTask(dataset, place, path, n, size)
 
 
-def _checked(batches: Sequence[Batch], workers: int) -> Iterator[tuple[int, list[Complaint]]]:
+def _check_row_groups(
+    batches: Sequence[RowGroupTask], workers: int
+) -> Iterator[tuple[int, list[Problem]]]:
     """Rows and complaints of each batch, decoded in worker processes where that is worth it."""
-    if workers == 1 or sum(batch.bytes for batch in batches) < WORTH_PROCESSES:
-        yield from map(check_batch, batches)
+    if workers == 1 or sum(batch.bytes for batch in batches) < MIN_BYTES_FOR_POOL:
+        yield from map(check_row_group, batches)
         return
     with worker_pool(min(workers, len(batches))) as pool:
-        yield from pool.map(check_batch, batches)
+        yield from pool.map(check_row_group, batches)
 
 
-def check_batch(batch: Batch) -> tuple[int, list[Complaint]]:
+def check_row_group(batch: RowGroupTask) -> tuple[int, list[Problem]]:
     """Decode the media of one row group and compare them with their rows."""
-    config = batch.place[0]
-    check = _clip_complaints if config == "clips" else _image_complaints
-    with batch.saved.open_parquet(batch.path) as file:
+    config = batch.split_key[0]
+    check = _clip_problems if config == "clips" else _image_problems
+    with batch.dataset.open_parquet(batch.path) as file:
         rows = file.read_row_group(batch.row_group).to_pylist()
-    whole = (row for row in rows if _is_whole(config, row))
+    whole = (row for row in rows if _is_complete(config, row))
     found = [(f"{config}: {what}", str(row["id"])) for row in whole for what in check(batch, row)]
     return len(rows), found
 
 
-def _clip_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
+def _clip_problems(batch: RowGroupTask, row: Mapping[str, Any]) -> Iterator[str]:
     """Bytes as promised; frames, size and rate as the row says."""
     from brickfilm.media.decode_stats import counted
 
-    content = _content(batch, row["video"])
+    content = _read_media(batch, row["video"])
     if content is None:
         yield "no video"
         return
@@ -209,10 +217,10 @@ def _clip_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
         yield "another duration than num_frames / fps"
 
 
-def _image_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
+def _image_problems(batch: RowGroupTask, row: Mapping[str, Any]) -> Iterator[str]:
     from PIL import Image, UnidentifiedImageError
 
-    content = _content(batch, row["image"])
+    content = _read_media(batch, row["image"])
     if content is None:
         yield "no image"
         return
@@ -229,15 +237,15 @@ def _image_complaints(batch: Batch, row: Mapping[str, Any]) -> Iterator[str]:
         yield "another size than width x height"
 
 
-def _is_whole(config: str, row: Mapping[str, Any]) -> bool:
+def _is_complete(config: str, row: Mapping[str, Any]) -> bool:
     """Whether a row has every value to compare its media with; what lacks one is named already."""
     told = (row[name] for name in COLUMNS[config] if name != MEDIA_COLUMN[config])
     return all(value is not None for value in told) and row.get("fps_den") != 0
 
 
-def _content(batch: Batch, cell: Mapping[str, Any] | None) -> bytes | None:
+def _read_media(batch: RowGroupTask, cell: Mapping[str, Any] | None) -> bytes | None:
     try:
-        return batch.saved.media(cell)
+        return batch.dataset.read_media(cell)
     except FileNotFoundError:
         return None
 

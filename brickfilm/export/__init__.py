@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from brickfilm.export.base import Exported, Exporter
+from brickfilm.export.base import ExportResult, Exporter
 from brickfilm.export.opensora import export_opensora
 
 FORMATS: Mapping[str, Exporter] = {"opensora": export_opensora}
 
 __all__ = [
-    "Exported",
+    "ExportResult",
     "Exporter",
     "Mapping",
     "export_opensora",

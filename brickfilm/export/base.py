@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from brickfilm.dataset.reader import MEDIA_COLUMN, SUFFIX, SavedDataset
-from brickfilm.dataset.required_columns import must_have_rows
+from brickfilm.dataset.reader import MEDIA_COLUMN, MEDIA_SUFFIX, SavedDataset
+from brickfilm.dataset.required_columns import require_rows
 from brickfilm.errors import UsageError
 from brickfilm.files import disk_errors, make_folder
 
-_REFERENCES = (
+_NO_MEDIA_ERROR = (
     "{} holds references, not pictures: `brickfilm materialize` cuts the clips "
     "from their sources first"
 )
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What an exporter wrote."""
 
-    index: Path
+    index_path: Path
     """The file that a trainer is given."""
     clips: int
     images: int
@@ -34,11 +34,11 @@ class Exported:
 class Exporter(Protocol):
     """Writes a dataset into a folder, in one trainer's format."""
 
-    def __call__(self, saved: SavedDataset, out: Path) -> Exported: ...
+    def __call__(self, dataset: SavedDataset, out: Path) -> ExportResult: ...
 
 
-def written_rows(
-    saved: SavedDataset, config: str, folder: Path
+def write_captioned_media(
+    dataset: SavedDataset, config: str, folder: Path
 ) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """The rows of a config that have a caption, each with its media written into a folder.
 
@@ -46,16 +46,16 @@ def written_rows(
     """
     make_folder(folder)
     column = MEDIA_COLUMN[config]
-    for split in saved.splits(config):
-        for table in saved.tables(config, split):
+    for split in dataset.splits(config):
+        for table in dataset.iter_tables(config, split):
             for row in (row for row in table.to_pylist() if row["caption"]):
-                path = folder / f"{row['id']}-{row['sha256'][:8]}{SUFFIX[config]}"
+                path = folder / f"{row['id']}-{row['sha256'][:8]}{MEDIA_SUFFIX[config]}"
                 if not path.exists():
-                    write_whole(path, _content(saved, row, column))
+                    write_atomic(path, _read_media(dataset, row, column))
                 yield path, {**row, "split": split}
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path.parent):
@@ -66,28 +66,30 @@ def write_whole(path: Path, content: bytes) -> None:
             draft.unlink(missing_ok=True)
 
 
-def must_have_media(saved: SavedDataset) -> None:
+def require_media(dataset: SavedDataset) -> None:
     """Raises UsageError for references, before anything is written."""
-    for config in saved.configs:
-        if MEDIA_COLUMN[config] not in saved.columns(config):
-            raise UsageError(_REFERENCES.format(saved.name))
+    for config in dataset.configs:
+        if MEDIA_COLUMN[config] not in dataset.columns(config):
+            raise UsageError(_NO_MEDIA_ERROR.format(dataset.name))
 
 
-def rows_without_caption(saved: SavedDataset) -> int:
+def count_rows_without_caption(dataset: SavedDataset) -> int:
     """How many there are; raises UsageError where that is all, before anything is written."""
-    must_have_rows(saved)
-    captions = [text for c in saved.configs for text in saved.frame(c, ["caption"])["caption"]]
+    require_rows(dataset)
+    captions = [
+        text for c in dataset.configs for text in dataset.to_pandas(c, ["caption"])["caption"]
+    ]
     captioned = sum(isinstance(text, str) and text != "" for text in captions)
     if not captioned:
         raise UsageError(
-            f"none of the {len(captions)} rows of {saved.name!r} has a caption, and a trainer "
+            f"none of the {len(captions)} rows of {dataset.name!r} has a caption, and a trainer "
             "would learn an empty text: caption them first (`brickfilm build --captions`)"
         )
     return len(captions) - captioned
 
 
-def _content(saved: SavedDataset, row: Mapping[str, Any], column: str) -> bytes:
-    content = saved.media(row[column])
+def _read_media(dataset: SavedDataset, row: Mapping[str, Any], column: str) -> bytes:
+    content = dataset.read_media(row[column])
     if content is None:
-        raise UsageError(_REFERENCES.format(saved.name))
+        raise UsageError(_NO_MEDIA_ERROR.format(dataset.name))
     return content

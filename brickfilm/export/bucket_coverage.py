@@ -30,14 +30,14 @@ NOMINAL_PIXELS = {
     "4k": 8_294_400,
 }
 """Pixels of each resolution at 16:9, or square where it has no 16:9."""
-TOO_SMALL = 0.8
+MIN_PIXEL_FRACTION = 0.8
 """Share of the nominal pixels below which a clip is not used."""
-SMALL = "smaller than 80 % of the pixels"
+TOO_FEW_PIXELS = "smaller than 80 % of the pixels"
 NO_IMAGES = "an image, and the recipe has no image bucket"
 NO_VIDEO = "a clip, and the recipe has image buckets only"
 
 
-class Size(NamedTuple):
+class ClipShape(NamedTuple):
     """What decides about a clip: an image is a clip of one frame."""
 
     frames: int
@@ -46,7 +46,7 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Bucket:
+class RecipeBucket:
     """Clips of one resolution and length that are trained on together."""
 
     resolution: str
@@ -68,16 +68,16 @@ class TrainingRecipe:
     """What a recipe says about the clips it wants."""
 
     name: str
-    buckets: Sequence[Bucket]
+    buckets: Sequence[RecipeBucket]
     frame_interval: int
 
     @classmethod
-    def named(cls, named: str) -> TrainingRecipe:
+    def from_name(cls, named: str) -> TrainingRecipe:
         """A recipe by its path or its name (`find_recipe`)."""
-        return cls.read(find_recipe(named))
+        return cls.from_file(find_recipe(named))
 
     @classmethod
-    def read(cls, path: Path) -> TrainingRecipe:
+    def from_file(cls, path: Path) -> TrainingRecipe:
         """From a recipe's TOML; its other keys are not our business."""
         try:
             told = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -89,11 +89,11 @@ class TrainingRecipe:
                 f"the recipe {str(path)!r} has no buckets: it wants a line like "
                 'buckets = [{ resolution = "360p", frames = 32, batch = 8 }]'
             )
-        if not _counts(interval):
+        if not _is_positive_int(interval):
             raise UsageError(f"the recipe {str(path)!r} has frame_interval = {interval}: 1 or more")
-        return cls(path.stem, [_bucket(path, entry) for entry in entries], interval)
+        return cls(path.stem, [_parse_bucket(path, entry) for entry in entries], interval)
 
-    def fate(self, size: Size) -> Bucket | str:
+    def bucket_for(self, size: ClipShape) -> RecipeBucket | str:
         """The bucket that a clip falls into when all are kept, or why there is none."""
         if size.frames == 1 and all(bucket.frames > 1 for bucket in self.buckets):
             return NO_IMAGES
@@ -101,46 +101,46 @@ class TrainingRecipe:
             return NO_VIDEO
         fitting = [b for b in self.buckets if self._is_long_enough(size, b)]
         if not fitting:
-            return f"{self.shortest - 1} frames or fewer"
-        big = [b for b in fitting if size.height * size.width >= TOO_SMALL * b.pixels]
-        return max(big, key=lambda b: (b.pixels, b.frames)) if big else SMALL
+            return f"{self.min_frames - 1} frames or fewer"
+        big = [b for b in fitting if size.height * size.width >= MIN_PIXEL_FRACTION * b.pixels]
+        return max(big, key=lambda b: (b.pixels, b.frames)) if big else TOO_FEW_PIXELS
 
-    def needs(self, bucket: Bucket) -> str:
+    def describe_length(self, bucket: RecipeBucket) -> str:
         """The lengths a bucket takes, in words."""
         return "images" if bucket.frames == 1 else f"> {bucket.frames * self.frame_interval} frames"
 
     @property
-    def shortest(self) -> int:
+    def min_frames(self) -> int:
         """Frames of the shortest clip that any bucket takes."""
         return min(b.frames for b in self.buckets if b.frames > 1) * self.frame_interval + 1
 
-    def _is_long_enough(self, size: Size, bucket: Bucket) -> bool:
+    def _is_long_enough(self, size: ClipShape, bucket: RecipeBucket) -> bool:
         if size.frames == 1 or bucket.frames == 1:
             return size.frames == bucket.frames
         return size.frames > bucket.frames * self.frame_interval
 
 
 @dataclass(frozen=True)
-class Survival:
+class RecipeCoverage:
     """How many clips each bucket would get, and why the others fall out."""
 
     recipe: TrainingRecipe
     total: int
-    used: Counter[Bucket]
-    lost: Counter[str]
+    used: Counter[RecipeBucket]
+    unused: Counter[str]
 
     @classmethod
-    def of(cls, recipe: TrainingRecipe, sizes: Iterable[Size]) -> Survival:
-        fates = Counter(recipe.fate(size) for size in sizes)
-        used = Counter({fate: n for fate, n in fates.items() if isinstance(fate, Bucket)})
-        lost = Counter({fate: n for fate, n in fates.items() if isinstance(fate, str)})
-        return cls(recipe, sum(fates.values()), used, lost)
+    def from_sizes(cls, recipe: TrainingRecipe, sizes: Iterable[ClipShape]) -> RecipeCoverage:
+        fates = Counter(recipe.bucket_for(size) for size in sizes)
+        used = Counter({fate: n for fate, n in fates.items() if isinstance(fate, RecipeBucket)})
+        unused = Counter({fate: n for fate, n in fates.items() if isinstance(fate, str)})
+        return cls(recipe, sum(fates.values()), used, unused)
 
-    def rows(self) -> list[tuple[str, str, int, float]]:
+    def to_rows(self) -> list[tuple[str, str, int, float]]:
         """(bucket or 'not used', needs or why, clips, share of all), the order of trying."""
         ordered = sorted(self.recipe.buckets, key=lambda b: (-b.pixels, -b.frames))
-        counts = [(str(b), self.recipe.needs(b), self.used[b]) for b in ordered]
-        counts += [("not used", why, n) for why, n in self.lost.most_common()]
+        counts = [(str(b), self.recipe.describe_length(b), self.used[b]) for b in ordered]
+        counts += [("not used", why, n) for why, n in self.unused.most_common()]
         return [(where, what, n, n / max(1, self.total)) for where, what, n in counts]
 
 
@@ -168,17 +168,19 @@ def _recipe_folders() -> list[Path]:
     return [home / "recipes" for home in homes]
 
 
-def _bucket(path: Path, entry: object) -> Bucket:
+def _parse_bucket(path: Path, entry: object) -> RecipeBucket:
     told = entry if isinstance(entry, Mapping) else {}
-    if told.get("resolution") not in list(NOMINAL_PIXELS) or not _counts(told.get("frames")):
+    if told.get("resolution") not in list(NOMINAL_PIXELS) or not _is_positive_int(
+        told.get("frames")
+    ):
         raise UsageError(
             f"the recipe {str(path)!r} has a bucket {entry!r}: it needs frames, and a resolution "
             f"among {', '.join(NOMINAL_PIXELS)}"
         )
     rest = {name: told[name] for name in ("batch", "keep") if name in told}
-    return Bucket(told["resolution"], told["frames"], **{"batch": 1, **rest})
+    return RecipeBucket(told["resolution"], told["frames"], **{"batch": 1, **rest})
 
 
-def _counts(value: object) -> bool:
+def _is_positive_int(value: object) -> bool:
     """Whether it is a whole number from 1 on."""
     return isinstance(value, int) and value >= 1

@@ -10,33 +10,33 @@ from typing import Any
 
 from brickfilm.dataset.reader import SavedDataset
 from brickfilm.export.base import (
-    Exported,
-    must_have_media,
-    rows_without_caption,
-    write_whole,
-    written_rows,
+    ExportResult,
+    require_media,
+    count_rows_without_caption,
+    write_atomic,
+    write_captioned_media,
 )
 from brickfilm.files import make_folder
 
-COLUMNS = ("path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution")
+CSV_COLUMNS = ("path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution")
 IMAGE_FPS = 120
 """What Open-Sora tells its network of a picture that does not move."""
 
 
-def export_opensora(saved: SavedDataset, out: Path) -> Exported:
+def export_opensora(dataset: SavedDataset, out: Path) -> ExportResult:
     """Write `clips/`, `images/` and `opensora.csv`, whose paths are absolute."""
-    must_have_media(saved)
-    without_caption = rows_without_caption(saved)
+    require_media(dataset)
+    without_caption = count_rows_without_caption(dataset)
     index, counts = make_folder(out) / "opensora.csv", {"clips": 0, "images": 0}
     text = io.StringIO(newline="")
-    table = csv.DictWriter(text, COLUMNS)
+    table = csv.DictWriter(text, CSV_COLUMNS)
     table.writeheader()
-    for config in saved.configs:
-        for path, row in written_rows(saved, config, out / config):
+    for config in dataset.configs:
+        for path, row in write_captioned_media(dataset, config, out / config):
             table.writerow(_csv_row(path, row))
             counts[config] += 1
-    write_whole(index, text.getvalue().encode())
-    return Exported(index, counts["clips"], counts["images"], without_caption)
+    write_atomic(index, text.getvalue().encode())
+    return ExportResult(index, counts["clips"], counts["images"], without_caption)
 
 
 def _csv_row(path: Path, row: Mapping[str, Any]) -> dict[str, object]:

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from brickfilm.dataset import dataset_of
-from brickfilm.dataset.finalize import NEAR_DUPLICATE_BITS, film_of
+from brickfilm.dataset import dataset_from_rows
+from brickfilm.dataset.finalize import NEAR_DUPLICATE_BITS, video_id_of
 from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset
-from brickfilm.dataset.required_columns import must_have_columns, must_have_rows
+from brickfilm.dataset.required_columns import require_columns, require_rows
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.engine.sinks import write_spans
 from brickfilm.engine.stage import Answer, Stage, WorkItem
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
 from brickfilm.files import disk_errors, make_folder
-from brickfilm.hub.publish.facts import build_facts
+from brickfilm.hub.publish.facts import load_provenance
 from brickfilm.media import opened
 from brickfilm.records import Clip, Image, Listing, Span, Video
 from brickfilm.sources import FolderSource, Politeness
@@ -38,26 +38,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-Row = dict[str, Any]
-Verdict = Literal["same bytes", "same pictures", "differs", "gone"]
-WHOLE: tuple[Verdict, ...] = ("same bytes", "same pictures")
-COLUMNS = ("config", "id", "verdict", "note", "source_id", "source_url")
+DatasetRow = dict[str, Any]
+MatchStatus = Literal["same bytes", "same pictures", "differs", "gone"]
+MATCHING: tuple[MatchStatus, ...] = ("same bytes", "same pictures")
+CSV_COLUMNS = ("config", "id", "verdict", "note", "source_id", "source_url")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RowResult:
     """What became of one row."""
 
     config: str
-    row: Row
-    verdict: Verdict
+    row: DatasetRow
+    status: MatchStatus
     note: str = ""
     record: Clip | Image | None = None
     """What was cut, if anything was."""
 
 
 @dataclass(frozen=True)
-class Materialized:
+class MaterializeResult:
     """What could be cut again."""
 
     dataset: Path
@@ -67,52 +67,52 @@ class Materialized:
     counts: Counter[str]
 
     @property
-    def is_whole(self) -> bool:
-        return not set(self.counts) - set(WHOLE)
+    def all_match(self) -> bool:
+        return not set(self.counts) - set(MATCHING)
 
 
 def materialize(
-    saved: SavedDataset,
+    dataset: SavedDataset,
     out: Path,
     *,
     sources: Path | None = None,
     politeness: Politeness | None = None,
-) -> Materialized:
+) -> MaterializeResult:
     """Fetch the sources of a dataset into `out` (or find them in the folder `sources`) and cut.
 
     Rows that come out the same, to the byte or to the eye, become a saved dataset in `out`.
     """
-    must_have_columns(saved)
-    must_have_rows(saved)
+    require_columns(dataset)
+    require_rows(dataset)
     if (out / LEDGER).is_file():
         raise UsageError(
             f"{str(out)!r} is the work folder of a build, whose dataset would be replaced: name "
             "another --out"
         )
-    frames = saved.frames()
-    films = _films_in(sources, out, politeness)
+    frames = dataset.to_pandas_by_config()
+    films = _index_local_videos(sources, out, politeness)
     with disk_errors(make_folder(out)):
-        return _materialized(saved, frames, films, out)
+        return _materialize_all(dataset, frames, films, out)
 
 
-def _materialized(
-    saved: SavedDataset, frames: Mapping[str, pd.DataFrame], films: Films, out: Path
-) -> Materialized:
-    cutter = Cutter.as_published(saved, out)
-    outcomes: list[Outcome] = []
+def _materialize_all(
+    dataset: SavedDataset, frames: Mapping[str, pd.DataFrame], films: VideoLocator, out: Path
+) -> MaterializeResult:
+    cutter = ClipCutter.from_dataset(dataset, out)
+    outcomes: list[RowResult] = []
     for source_id in dict.fromkeys(s for frame in frames.values() for s in frame.source_id):
-        rows = {c: _rows(frame[frame.source_id == source_id]) for c, frame in frames.items()}
-        outcomes += _of_one_film(films, cutter, rows.get("clips", []), rows.get("images", []))
-    counts = Counter(outcome.verdict for outcome in outcomes)
+        rows = {c: _to_rows(frame[frame.source_id == source_id]) for c, frame in frames.items()}
+        outcomes += _materialize_video(films, cutter, rows.get("clips", []), rows.get("images", []))
+    counts = Counter(outcome.status for outcome in outcomes)
     table = _write_table(outcomes, out / "materialized.csv")
-    if not any(outcome.verdict in WHOLE for outcome in outcomes):
-        told = ", ".join(f"{rows} {verdict}" for verdict, rows in counts.items())
-        raise NothingCameBack(f"not one row could be cut again ({told}): {table} says why")
-    return Materialized(_save(outcomes, out), table, Counter(counts))
+    if not any(outcome.status in MATCHING for outcome in outcomes):
+        told = ", ".join(f"{rows} {status}" for status, rows in counts.items())
+        raise NothingMaterializedError(f"not one row could be cut again ({told}): {table} says why")
+    return MaterializeResult(_save(outcomes, out), table, Counter(counts))
 
 
 @dataclass(frozen=True)
-class Cutter:
+class ClipCutter:
     """Cuts spans with the settings that the published clips were cut with."""
 
     work: Path
@@ -120,9 +120,11 @@ class Cutter:
     sampler: FrameSampler
 
     @classmethod
-    def as_published(cls, saved: SavedDataset, work: Path) -> Cutter:
+    def from_dataset(cls, dataset: SavedDataset, work: Path) -> ClipCutter:
         """The settings from the facts beside the dataset; the defaults where there are none."""
-        stages = {stage["name"]: stage["settings"] for stage in build_facts(saved).stages or ()}
+        stages = {
+            stage["name"]: stage["settings"] for stage in load_provenance(dataset).stages or ()
+        }
         known = {field.name for field in fields(ClipWriter)}
         told = {k: v for k, v in stages.get("ClipWriter", {}).items() if k in known}
         if "keyframes" in told:
@@ -146,31 +148,31 @@ class Cutter:
         return sampled, image
 
 
-class Films:
+class VideoLocator:
     """Where the films of rows are: in a folder, by their bytes, else wherever their URL leads."""
 
     def __init__(
         self, local: Sequence[Video], work: Path, politeness: Politeness | None = None
     ) -> None:
         self.by_id = {video.id: video for video in local}
-        self.by_name = {video.source_id: video for video in local}
+        self.by_source_id = {video.source_id: video for video in local}
         self.work = work
         self.politeness = politeness or Politeness()
         self.pace = Pace(self.politeness)
         """One for all films, or they would not keep their distance."""
 
-    def film(self, row: Row) -> Video:
+    def find(self, row: DatasetRow) -> Video:
         """The film that a row was cut from; ItemError if it is not to be had."""
-        here = self.by_id.get(film_of(row["id"])) or self.by_name.get(row["source_id"])
+        here = self.by_id.get(video_id_of(row["id"])) or self.by_source_id.get(row["source_id"])
         if here is not None:
             return here
         if not row["source_url"]:
             raise UsageError(
                 f"{row['source_id']!r} has no address: put the film into a folder, --sources FOLDER"
             )
-        return self._fetched(Listing(source_id=row["source_id"], url=row["source_url"]), row)
+        return self._fetch(Listing(source_id=row["source_id"], url=row["source_url"]), row)
 
-    def _fetched(self, listing: Listing, row: Row) -> Video:
+    def _fetch(self, listing: Listing, row: DatasetRow) -> Video:
         stage = FetchFilm(
             max_height=max(144, int(row["height"])),
             on_low_resolution="keep",
@@ -181,18 +183,20 @@ class Films:
         return video
 
 
-def _films_in(sources: Path | None, work: Path, politeness: Politeness | None) -> Films:
+def _index_local_videos(
+    sources: Path | None, work: Path, politeness: Politeness | None
+) -> VideoLocator:
     """The films of a folder, opened and digested."""
     if sources is None:
-        return Films([], work, politeness)
+        return VideoLocator([], work, politeness)
     folder = FolderSource(sources)
     (probe,) = folder.stages()
     with probe.open(work) as compute:
-        found = [video for item in folder.items() for video in _probed(probe, compute, item)]
-    return Films(found, work, politeness)
+        found = [video for item in folder.items() for video in _probe_video(probe, compute, item)]
+    return VideoLocator(found, work, politeness)
 
 
-def _probed(
+def _probe_video(
     probe: Stage[Any, Any], compute: Callable[[Listing], Answer], item: Listing
 ) -> Iterator[Video]:
     """The film of a file; nothing of one that is none: the rows that want it will be gone."""
@@ -200,73 +204,75 @@ def _probed(
         yield from (v for v in probe.apply(item, compute(item)) if isinstance(v, Video))
 
 
-def _of_one_film(
-    films: Films, cutter: Cutter, clips: list[Row], images: list[Row]
-) -> list[Outcome]:
+def _materialize_video(
+    films: VideoLocator, cutter: ClipCutter, clips: list[DatasetRow], images: list[DatasetRow]
+) -> list[RowResult]:
     stills = {row["clip_id"]: row for row in images}
     shown = {row["id"] for row in clips}
-    alone = [_place(row) for row in images if row["clip_id"] not in shown]
+    alone = [_clip_row_of_image(row) for row in images if row["clip_id"] not in shown]
     try:
-        video = films.film([*clips, *alone][0])
-        spans = Clock.of(cutter.work / video.path)
+        video = films.find([*clips, *alone][0])
+        spans = FrameTimes.from_file(cutter.work / video.path)
     except (ItemError, UsageError) as error:
         every = [("clips", row) for row in clips] + [("images", row) for row in images]
-        return [Outcome(config, row, "gone", str(error)) for config, row in every]
-    video = replace(video, non_monotonic_pts=spans.jumps)
+        return [RowResult(config, row, "gone", str(error)) for config, row in every]
+    video = replace(video, non_monotonic_pts=spans.has_jumps)
     # frame numbers say nothing of another copy
-    places = clips + [row for row in alone if film_of(row["id"]) == video.id]
-    wanted = [Clip(video=video, span=spans.of_row(row, video)) for row in places]
+    places = clips + [row for row in alone if video_id_of(row["id"]) == video.id]
+    wanted = [Clip(video=video, span=spans.span_of_row(row, video)) for row in places]
     cut = cutter.cut(wanted) if wanted else []
     make_folder = {row["id"]: one for row, one in zip(places, cut, strict=True)}
-    outcomes: list[Outcome] = []
+    outcomes: list[RowResult] = []
     for row in clips:
-        outcomes += _compared(row, stills.get(row["id"]), make_folder[row["id"]])
+        outcomes += _compare_clip(row, stills.get(row["id"]), make_folder[row["id"]])
     return outcomes + [
-        _compared_alone(stills[row["id"]], make_folder.get(row["id"])) for row in alone
+        _compare_image(stills[row["id"]], make_folder.get(row["id"])) for row in alone
     ]
 
 
-def _place(image: Row) -> Row:
+def _clip_row_of_image(image: DatasetRow) -> DatasetRow:
     """An image whose clip was not published, as the clip's row: its id says which frames it has."""
     _, first, last = image["clip_id"].rsplit("-", 2)
     return {**image, "id": image["clip_id"], "start_frame": int(first), "end_frame": int(last)}
 
 
-def _rows(frame: pd.DataFrame) -> list[Row]:
+def _to_rows(frame: pd.DataFrame) -> list[DatasetRow]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _compared(
-    row: Row, still: Row | None, make_folder: tuple[Clip, Image] | ItemError
-) -> Iterator[Outcome]:
+def _compare_clip(
+    row: DatasetRow, still: DatasetRow | None, make_folder: tuple[Clip, Image] | ItemError
+) -> Iterator[RowResult]:
     """How a clip and its still came out."""
     if isinstance(make_folder, ItemError):
-        yield Outcome("clips", row, "differs", str(make_folder))
+        yield RowResult("clips", row, "differs", str(make_folder))
         if still:
-            yield Outcome("images", still, "differs", str(make_folder))
+            yield RowResult("images", still, "differs", str(make_folder))
         return
     clip, image = make_folder
-    verdict, note = _clip_verdict(row, clip)
-    yield Outcome("clips", row, verdict, note, clip)
+    status, note = _clip_status(row, clip)
+    yield RowResult("clips", row, status, note, clip)
     if still:
         same = image.sha256 == still["sha256"]
-        looks: Verdict = "same pictures" if verdict in WHOLE else "differs"
-        yield Outcome("images", still, "same bytes" if same else looks, note, image)
+        looks: MatchStatus = "same pictures" if status in MATCHING else "differs"
+        yield RowResult("images", still, "same bytes" if same else looks, note, image)
 
 
-def _compared_alone(still: Row, make_folder: tuple[Clip, Image] | ItemError | None) -> Outcome:
+def _compare_image(
+    still: DatasetRow, make_folder: tuple[Clip, Image] | ItemError | None
+) -> RowResult:
     """How an image came out whose clip was not published: nothing but its bytes can tell."""
     if make_folder is None:
-        return Outcome("images", still, "differs", "another copy, and its clip was not published")
+        return RowResult("images", still, "differs", "another copy, and its clip was not published")
     if isinstance(make_folder, ItemError):
-        return Outcome("images", still, "differs", str(make_folder))
+        return RowResult("images", still, "differs", str(make_folder))
     _, image = make_folder
     if image.sha256 == still["sha256"]:
-        return Outcome("images", still, "same bytes", "", image)
-    return Outcome("images", still, "differs", "other bytes, and its clip was not published")
+        return RowResult("images", still, "same bytes", "", image)
+    return RowResult("images", still, "differs", "other bytes, and its clip was not published")
 
 
-def _clip_verdict(row: Row, clip: Clip) -> tuple[Verdict, str]:
+def _clip_status(row: DatasetRow, clip: Clip) -> tuple[MatchStatus, str]:
     if clip.sha256 == row["sha256"]:
         return "same bytes", ""
     bits = max(
@@ -281,55 +287,57 @@ def _clip_verdict(row: Row, clip: Clip) -> tuple[Verdict, str]:
 
 
 @dataclass(frozen=True)
-class Clock:
+class FrameTimes:
     """When each frame of a film is shown: ticks, one a frame, and the end of the last."""
 
-    ticks: Sequence[int]
-    end: int
-    jumps: bool
+    frame_pts: Sequence[int]
+    end_pts: int
+    has_jumps: bool
 
     @classmethod
-    def of(cls, path: Path) -> Clock:
+    def from_file(cls, path: Path) -> FrameTimes:
         with opened(path) as film:
             seen = [(frame.pts, frame.duration) for frame in film.frames()]
-        ticks = [pts for pts, _ in seen]
-        jumps = any(b <= a for a, b in itertools.pairwise(ticks))
-        return cls(ticks, ticks[-1] + (seen[-1][1] or 1), jumps)
+        frame_pts = [pts for pts, _ in seen]
+        has_jumps = any(b <= a for a, b in itertools.pairwise(frame_pts))
+        return cls(frame_pts, frame_pts[-1] + (seen[-1][1] or 1), has_jumps)
 
-    def of_row(self, row: Row, video: Video) -> Span:
+    def span_of_row(self, row: DatasetRow, video: Video) -> Span:
         """The span of a row: by frame numbers in the same film, by seconds in another copy."""
-        if film_of(row["id"]) == video.id:
+        if video_id_of(row["id"]) == video.id:
             first, last = int(row["start_frame"]), int(row["end_frame"])
         else:
             first, last = (self._frame_at(row[name], video) for name in ("start", "end"))
-        first = min(first, len(self.ticks) - 1)
-        last = min(max(last, first + 1), len(self.ticks))
-        end = self.ticks[last] if last < len(self.ticks) else self.end
-        return Span(start_frame=first, end_frame=last, start_pts=self.ticks[first], end_pts=end)
+        first = min(first, len(self.frame_pts) - 1)
+        last = min(max(last, first + 1), len(self.frame_pts))
+        end_pts = self.frame_pts[last] if last < len(self.frame_pts) else self.end_pts
+        return Span(
+            start_frame=first, end_frame=last, start_pts=self.frame_pts[first], end_pts=end_pts
+        )
 
     def _frame_at(self, seconds: float, video: Video) -> int:
         """The frame nearest to a time; one past the last for the film's end."""
-        times = np.array([*self.ticks, self.end], dtype=float) * float(video.time_base)
+        times = np.array([*self.frame_pts, self.end_pts], dtype=float) * float(video.time_base)
         return int(np.abs(times - seconds).argmin())
 
 
-def _save(outcomes: Sequence[Outcome], out: Path) -> Path:
+def _save(outcomes: Sequence[RowResult], out: Path) -> Path:
     """A saved dataset of the rows that came out the same."""
-    tables: dict[str, list[Row]] = {"clips": [], "images": []}
+    tables: dict[str, list[DatasetRow]] = {"clips": [], "images": []}
     splits: dict[str, str] = {}
     for outcome in outcomes:
-        if outcome.verdict in WHOLE and outcome.record is not None:
-            tables[outcome.config].append(_row_again(outcome))
-            splits[film_of(outcome.row["id"])] = outcome.row["split"]
-    dataset = dataset_of(tables["clips"], tables["images"], splits, out)
+        if outcome.status in MATCHING and outcome.record is not None:
+            tables[outcome.config].append(_updated_row(outcome))
+            splits[video_id_of(outcome.row["id"])] = outcome.row["split"]
+    dataset = dataset_from_rows(tables["clips"], tables["images"], splits, out)
     return dataset.save(out / "dataset")
 
 
-class NothingCameBack(BrickfilmError):
+class NothingMaterializedError(BrickfilmError):
     """No row of a dataset of references could be materialized."""
 
 
-def _row_again(outcome: Outcome) -> Row:
+def _updated_row(outcome: RowResult) -> DatasetRow:
     """The published row with the media that was cut now: same place, perhaps other bytes."""
     record = outcome.record
     assert record is not None
@@ -345,11 +353,11 @@ def _row_again(outcome: Outcome) -> Row:
     return {**kept, **size, **shape, **media}
 
 
-def _write_table(outcomes: Sequence[Outcome], path: Path) -> Path:
+def _write_table(outcomes: Sequence[RowResult], path: Path) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(COLUMNS)
+        table.writerow(CSV_COLUMNS)
         for o in outcomes:
             source = (o.row["source_id"], o.row["source_url"])
-            table.writerow([o.config, o.row["id"], o.verdict, o.note, *source])
+            table.writerow([o.config, o.row["id"], o.status, o.note, *source])
     return path

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from brickfilm.dataset.finalize import Row, Split, film_of
+from brickfilm.dataset.finalize import DatasetRow, SplitAssignment, video_id_of
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.records import Clip
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class ReportContext:
     """One build, as its end saw it."""
 
     work: Path
@@ -23,11 +23,11 @@ class Material:
     """The records that came through every stage."""
     excluded_clips: Mapping[str, Clip]
     """The clips that did not, by id."""
-    clips: Sequence[Row]
-    images: Sequence[Row]
+    clips: Sequence[DatasetRow]
+    images: Sequence[DatasetRow]
     """The rows of the dataset."""
     item_results: Sequence[ItemResult]
-    split: Split
+    split: SplitAssignment
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -46,14 +46,14 @@ class Material:
         return {**self.excluded_clips, **through}
 
     @cached_property
-    def clip_fates(self) -> Mapping[str, ItemResult]:
+    def left_out_results(self) -> Mapping[str, ItemResult]:
         """Of every clip that is no row of the dataset: the outcome that ended its way."""
         kept = {row["id"] for row in self.clips}
         ends = [o for o in self.item_results if o.kind == "clip" and o.status != "done"]
         return {end.item: end for end in reversed(ends) if end.item not in kept}
 
     @cached_property
-    def films(self) -> Mapping[str, float]:
+    def video_seconds(self) -> Mapping[str, float]:
         """Seconds of every film that could be opened, by its id; two names count once."""
         return {o.item: o.seconds for o in self.item_results if o.kind == "video"}
 
@@ -61,8 +61,8 @@ class Material:
     def titles(self) -> Mapping[str, str]:
         """What people call a film, by its id."""
         rows = (*self.clips, *self.images)
-        return {film_of(row["id"]): row["source_title"] or row["source_id"] for row in rows}
+        return {video_id_of(row["id"]): row["source_title"] or row["source_id"] for row in rows}
 
     def split_of(self, row_id: str) -> str:
         """The split in which a clip or an image lies."""
-        return self.split.of_film.get(film_of(row_id), "")
+        return self.split.split_by_video.get(video_id_of(row_id), "")

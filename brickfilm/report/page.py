@@ -8,13 +8,13 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from brickfilm.report.context import Material
-from brickfilm.report.sections import SECTIONS, Builder, Section
+from brickfilm.report.context import ReportContext
+from brickfilm.report.sections import SECTIONS, SectionBuilder, Section
 
 FILENAME = "report.html"
 
 
-def write_report(material: Material, builders: Sequence[Builder] = SECTIONS) -> Path:
+def write_report(material: ReportContext, builders: Sequence[SectionBuilder] = SECTIONS) -> Path:
     """Write `report.html` into the work folder: it needs no network and no other file."""
     html = render_report(material, [section for b in builders if (section := b(material))])
     target = material.work / FILENAME
@@ -24,7 +24,7 @@ def write_report(material: Material, builders: Sequence[Builder] = SECTIONS) -> 
     return target
 
 
-def render_report(material: Material, sections: Sequence[Section]) -> str:
+def render_report(material: ReportContext, sections: Sequence[Section]) -> str:
     """The page as text."""
     environment = Environment(
         loader=PackageLoader("brickfilm.report"),
@@ -33,20 +33,20 @@ def render_report(material: Material, sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["clock"] = clock
+    environment.filters["clock"] = format_duration
     return environment.get_template("report.html.jinja").render(
         name=material.work.resolve().name,
         counts=material.counts,
         incomplete=material.incomplete,
         clips=len(material.clips),
         images=len(material.images),
-        films=len(material.films),
+        films=len(material.video_seconds),
         seconds=sum(row["duration"] for row in material.clips),
         sections=sections,
     )
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Footage for people: 7.4 s, 3 min 20 s, 5 h 12 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"

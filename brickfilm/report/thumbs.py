@@ -14,7 +14,7 @@ THUMB_PIXELS = 160
 JPEG_QUALITY = 72
 
 
-def thumb(path: Path) -> str:
+def thumbnail_data_url(path: Path) -> str:
     """A still as a `data:` address, or nothing where the file is gone or is no picture."""
     try:
         with Image.open(path) as still:
@@ -28,8 +28,8 @@ def thumb(path: Path) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
 
 
-def evenly(names: Sequence[str], most: int) -> frozenset[str]:
-    """At most `most` of the names, spread over all of them."""
-    if len(names) <= most:
+def evenly_spaced(names: Sequence[str], max_count: int) -> frozenset[str]:
+    """At most `max_count` of the names, spread over all of them."""
+    if len(names) <= max_count:
         return frozenset(names)
-    return frozenset(names[n * len(names) // most] for n in range(most))
+    return frozenset(names[n * len(names) // max_count] for n in range(max_count))

@@ -10,18 +10,18 @@ from typing import Any
 
 from brickfilm.errors import BrickfilmError, UsageError
 
-AGAIN = "run the same command again: what was done is kept"
+RETRY_HINT = "run the same command again: what was done is kept"
 
 
-class HubRefused(BrickfilmError):
+class HubError(BrickfilmError):
     """The Hub does not let us do this."""
 
 
-class RepoMoved(BrickfilmError):
+class CommitConflictError(BrickfilmError):
     """Somebody else committed while we uploaded."""
 
 
-def check_name(repo_id: str) -> None:
+def check_repo_id(repo_id: str) -> None:
     """The Hub's own rules for names, before anything is written or sent."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
@@ -42,21 +42,21 @@ def hub_errors(repo_id: str) -> Iterator[None]:
     try:
         yield
     except LocalTokenNotFoundError as error:
-        raise HubRefused("no token: log in with `hf auth login`, or set HF_TOKEN") from error
+        raise HubError("no token: log in with `hf auth login`, or set HF_TOKEN") from error
     except GatedRepoError:  # of reading, whose remedy the reader knows
         raise
     except HfHubHTTPError as error:
-        raise _named(error, repo_id) from error
+        raise _translate(error, repo_id) from error
     except RuntimeError as error:  # how uploads in threads report theirs
         if isinstance(error.__cause__, HfHubHTTPError):
-            raise _named(error.__cause__, repo_id) from error
+            raise _translate(error.__cause__, repo_id) from error
         raise
     except ValueError as error:  # how the client reports a card that the Hub does not take
         if isinstance(error.__cause__, HfHubHTTPError):
-            raise HubRefused(f"{repo_id}: {' '.join(str(error).split())}") from error
+            raise HubError(f"{repo_id}: {' '.join(str(error).split())}") from error
         raise
     except _network_errors() as error:
-        raise HubRefused(f"{repo_id}: the connection broke ({error}); {AGAIN}") from error
+        raise HubError(f"{repo_id}: the connection broke ({error}); {RETRY_HINT}") from error
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
@@ -65,7 +65,7 @@ def _network_errors() -> tuple[type[Exception], ...]:
     return tuple(import_module(name).TransportError for name in found)
 
 
-def _named(error: Any, repo_id: str) -> BrickfilmError:
+def _translate(error: Any, repo_id: str) -> BrickfilmError:
     status = error.response.status_code if error.response is not None else 0
     match status:
         case 401:
@@ -75,13 +75,13 @@ def _named(error: Any, repo_id: str) -> BrickfilmError:
         case 404:
             remedy = "it does not exist, or is not shown to you: check the name and your token"
         case 412:
-            return RepoMoved(
+            return CommitConflictError(
                 f"{repo_id}: somebody committed while this ran. Nothing was changed, and what was "
                 "uploaded is kept: run the same command again"
             )
         case 400 | 409 | 422:
             said = error.server_message or "it does not take this request"
-            remedy = f"{said}; {AGAIN}"
+            remedy = f"{said}; {RETRY_HINT}"
         case _:
-            remedy = AGAIN
-    return HubRefused(f"{repo_id}: {status} from the Hub; {remedy}")
+            remedy = RETRY_HINT
+    return HubError(f"{repo_id}: {status} from the Hub; {remedy}")

@@ -16,7 +16,7 @@ from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import UsageError
 from brickfilm.media import probe, sha256_of
 from brickfilm.records import Listing, Video
-from brickfilm.schema.licences import known_licence
+from brickfilm.schema.licences import check_licence_is_known
 
 SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
@@ -36,7 +36,7 @@ class FolderSource:
         if not paths:
             raise UsageError("FolderSource() needs a path: a folder, a file or a glob of films")
         self.paths = tuple(str(path) for path in paths)
-        self.licence = known_licence(licence)
+        self.licence = check_licence_is_known(licence)
         self.uploader = uploader
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 EPS = 1e-6  # of layer norm and RMS norm alike
 
 
-class Rotation(NamedTuple):
+class RotaryTable(NamedTuple):
     """Cosines and sines of the rotary angles, each [T, head_dim / 2] in float32."""
 
     cos: Tensor
@@ -58,7 +58,7 @@ def rms_norm(x: Tensor, weight: Tensor | None) -> Tensor:
     return normal.to(x.dtype) * weight
 
 
-def apply_rotary(x: Tensor, rotation: Rotation) -> Tensor:
+def apply_rotary(x: Tensor, rotation: RotaryTable) -> Tensor:
     """Rotary embedding of interleaved pairs; x [..., T, d], angles [T, d / 2], in float32."""
     even, odd = x.float().view(*x.shape[:-1], -1, 2).unbind(-1)
     turned = torch.stack(
@@ -79,7 +79,7 @@ def spatial_attention(qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | N
 
 
 def temporal_attention(
-    qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None, rotation: Rotation
+    qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None, rotation: RotaryTable
 ) -> Tensor:
     """At each place over time. qkv [B, T, S, 3, H, d] -> [B, T, S, H * d].
 

@@ -11,7 +11,7 @@ from PIL import Image as Picture
 from brickfilm.dataset import finalize as door
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.records import Caption, Clip, Image, Still, Video
-from brickfilm.report import Material
+from brickfilm.report import ReportContext
 from tests.kit.toy_stages import clip, video
 
 SHAPES = ("far", "near", "side")
@@ -73,14 +73,14 @@ def material(
     excluded_clips: Sequence[Clip] = (),
     remembered: Mapping[str, Mapping[str, object]] | None = None,
     test_fraction: float = 0.0,
-) -> Material:
+) -> ReportContext:
     """What the door would hand to the report."""
     Ledger(work).__exit__(None, None, None)
-    clips = door.one_a_place(door.clip_row(c) for c in finished if isinstance(c, Clip))
-    images = door.one_a_place(door.image_row(i) for i in finished if isinstance(i, Image))
+    clips = door.dedupe_by_id(door.clip_row(c) for c in finished if isinstance(c, Clip))
+    images = door.dedupe_by_id(door.image_row(i) for i in finished if isinstance(i, Image))
     door.group_near_duplicates(clips)
-    split = door.split_films(clips + images, remembered or {}, test_fraction)
-    return Material(
+    split = door.assign_splits(clips + images, remembered or {}, test_fraction)
+    return ReportContext(
         work=work,
         finished=finished,
         excluded_clips={clip.id: clip for clip in excluded_clips},

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from PIL import Image as Picture
 
-from brickfilm.dataset import BrickfilmDataset, dataset_of
+from brickfilm.dataset import BrickfilmDataset, dataset_from_rows
 from brickfilm.dataset import finalize as door
 from brickfilm.engine.ledger import Ledger
 from brickfilm.records import Caption, Clip, Image, Span, Video
@@ -36,9 +36,9 @@ def toy_dataset(
     images = [door.image_row(_image(work, clip)) for clip in records] if stills else []
     door.group_near_duplicates(rows)
     door.mark_repeated_captions(rows)
-    names = sorted({door.film_of(row["id"]) for row in rows + images})
-    of_film = dict.fromkeys(names, "train") | ({names[-1]: "test"} if films > 1 else {})
-    dataset = dataset_of(rows if moving else [], images, of_film, work)
+    names = sorted({door.video_id_of(row["id"]) for row in rows + images})
+    split_by_video = dict.fromkeys(names, "train") | ({names[-1]: "test"} if films > 1 else {})
+    dataset = dataset_from_rows(rows if moving else [], images, split_by_video, work)
     dataset.save(work / "dataset")
     with Ledger(work) as ledger:
         ledger.save_results([])

@@ -11,8 +11,8 @@ from brickfilm.captions.lint.rules import (
 )
 
 __all__ = [
-    "RULES",
     "Finding",
+    "RULES",
     "complaint",
     "count_rules",
     "lint",

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from brickfilm.hub.publish.publish import (
-    CARD,
-    MEDIA,
-    OURS,
-    Media,
-    Published,
-    Push,
+    CARD_FILENAME,
+    MEDIA_FOLDER,
+    MANAGED_PATHS,
+    MediaMode,
+    PushResult,
+    PushOptions,
     plan_push,
     push_to_hub,
-    pushed_to,
+    pushed_repos,
 )
 
 __all__ = [
-    "CARD",
-    "MEDIA",
-    "OURS",
-    "Media",
-    "Published",
-    "Push",
+    "CARD_FILENAME",
+    "MANAGED_PATHS",
+    "MEDIA_FOLDER",
+    "MediaMode",
+    "PushOptions",
+    "PushResult",
     "plan_push",
     "push_to_hub",
-    "pushed_to",
+    "pushed_repos",
 ]

@@ -9,20 +9,30 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from brickfilm.dataset import config_facts
+from brickfilm.dataset import config_yaml_entry
 from brickfilm.dataset.parquet import hf_features
-from brickfilm.dataset.reader import MEDIA_COLUMN, Place, SavedDataset
-from brickfilm.hub.publish.facts import BUILD_FACTS, Facts, build_facts, facts_of
+from brickfilm.dataset.reader import MEDIA_COLUMN, SplitKey, SavedDataset
+from brickfilm.hub.publish.facts import (
+    PROVENANCE_FILENAME,
+    DatasetStats,
+    load_provenance,
+    compute_stats,
+)
 from brickfilm.hub.publish.histograms import histogram_png
 from brickfilm.schema.licences import common_licence
 
 NOT_MEASURED = "not measured"
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+SIZE_CATEGORIES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+)
 """The Hub's size categories."""
 
 
 @dataclass(frozen=True)
-class CardPage:
+class RenderedCard:
     """A card and the pictures it shows, as files of a repository."""
 
     files: Mapping[str, bytes]
@@ -33,19 +43,19 @@ class CardPage:
 
 
 def dataset_card(
-    saved: SavedDataset, repo_id: str, *, media: str, sizes: Mapping[Place, int]
-) -> CardPage:
+    dataset: SavedDataset, repo_id: str, *, media: str, sizes: Mapping[SplitKey, int]
+) -> RenderedCard:
     """The card of a dataset that is about to be published, its splits having these sizes."""
-    held = saved.frames()
+    held = dataset.to_pandas_by_config()
     frames = {config: rows for config, rows in held.items() if len(rows)}
-    features = {config: _features(saved, config, media) for config in frames}
-    facts = facts_of(frames, build_facts(saved), sizes)
+    features = {config: _published_features(dataset, config, media) for config in frames}
+    facts = compute_stats(frames, load_provenance(dataset), sizes)
     return render_card(facts, repo_id, media=media, features=features)
 
 
 def render_card(
-    facts: Facts, repo_id: str, *, media: str, features: Mapping[str, Mapping[str, Any]]
-) -> CardPage:
+    facts: DatasetStats, repo_id: str, *, media: str, features: Mapping[str, Mapping[str, Any]]
+) -> RenderedCard:
     """The card for these facts; `features` are each config's columns as `datasets` has them."""
     from huggingface_hub import DatasetCard
 
@@ -53,26 +63,26 @@ def render_card(
     pictures = {f"figures/{h.name}.png": h for h in shown}
     card = DatasetCard.from_template(
         card_data=card_data(facts, repo_id, features),
-        template_str=template("dataset.md.jinja"),
+        template_str=load_template("dataset.md.jinja"),
         repo_id=repo_id,
         media=media,
         facts=facts,
-        build=facts.build,
+        build=facts.provenance,
         pictures=pictures,
         constants=[h for h in facts.histograms if h.constant is not None],
         not_measured=NOT_MEASURED,
     )
     text = re.sub(r"\n{3,}", "\n\n", str(card))
     files = {name: histogram_png(h.values, h.title, h.unit) for name, h in pictures.items()}
-    carried = facts.build.to_json().encode()
-    return CardPage({"README.md": text.encode(), BUILD_FACTS: carried, **files})
+    carried = facts.provenance.to_json().encode()
+    return RenderedCard({"README.md": text.encode(), PROVENANCE_FILENAME: carried, **files})
 
 
-def card_data(facts: Facts, repo_id: str, features: Mapping[str, Mapping[str, Any]]) -> Any:
+def card_data(facts: DatasetStats, repo_id: str, features: Mapping[str, Mapping[str, Any]]) -> Any:
     """The YAML on top of the card: what the Hub and `datasets` read."""
     from huggingface_hub import DatasetCardData
 
-    licences = [share.written for share in facts.licences]
+    licences = [share.source_text for share in facts.licences]
     licence = common_licence(licences)
     return DatasetCardData(
         license=licence,
@@ -82,17 +92,19 @@ def card_data(facts: Facts, repo_id: str, features: Mapping[str, Mapping[str, An
         size_categories=[size_category(facts.clips)],
         pretty_name=repo_id.split("/")[1],
         tags=["video", "captions", "brickfilm"],
-        configs=[config_facts(config, facts.split_names(config)) for config in features],
-        dataset_info=[_info(facts, config, columns) for config, columns in features.items()],
+        configs=[config_yaml_entry(config, facts.split_names(config)) for config in features],
+        dataset_info=[
+            _dataset_info(facts, config, columns) for config, columns in features.items()
+        ],
     )
 
 
 def size_category(rows: int) -> str:
     """The Hub's word for so many rows."""
-    return next((word for limit, word in SIZES if rows < limit), "1M<n<10M")
+    return next((word for limit, word in SIZE_CATEGORIES if rows < limit), "1M<n<10M")
 
 
-def template(name: str) -> str:
+def load_template(name: str) -> str:
     """A template of `cards/`: inside the installed package, or at the top of the clone."""
     packaged = resources.files("brickfilm") / "cards" / name
     if packaged.is_file():
@@ -100,7 +112,7 @@ def template(name: str) -> str:
     return (Path(__file__).parents[3] / "cards" / name).read_text(encoding="utf-8")
 
 
-def _info(facts: Facts, config: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+def _dataset_info(facts: DatasetStats, config: str, columns: Mapping[str, Any]) -> dict[str, Any]:
     """Columns and rows of a config; `datasets` checks what it loads against the row counts."""
     from datasets import Features
 
@@ -115,10 +127,10 @@ def _info(facts: Facts, config: str, columns: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def _features(saved: SavedDataset, config: str, media: str) -> dict[str, Any]:
+def _published_features(dataset: SavedDataset, config: str, media: str) -> dict[str, Any]:
     """The columns that a push writes: the media column goes where only references do."""
-    split = saved.splits(config)[0]
-    with saved.open_parquet(saved.files[config, split][0]) as file:
+    split = dataset.splits(config)[0]
+    with dataset.open_parquet(dataset.files[config, split][0]) as file:
         columns = hf_features(file.schema_arrow)
     if media == "none":
         columns.pop(MEDIA_COLUMN[config], None)

@@ -11,20 +11,20 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.build.plan_file import Plan
-from brickfilm.schema.licences import LicenceShare
+from brickfilm.schema.licences import LicenceUsage
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from brickfilm.dataset.reader import Place, SavedDataset
+    from brickfilm.dataset.reader import SplitKey, SavedDataset
 
-BUILD_FACTS = "brickfilm.json"
+PROVENANCE_FILENAME = "brickfilm.json"
 """Lies beside a published dataset, so that its card can be written again without the ledger."""
-MOST = 0.5
+MAJORITY = 0.5
 
 
 @dataclass(frozen=True)
-class BuildFacts:
+class BuildProvenance:
     """How the rows came to be: known to the ledger of the build, carried along afterwards."""
 
     stages: Sequence[Mapping[str, Any]] | None = None
@@ -62,7 +62,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class SplitFacts:
+class SplitStats:
     """One split of one config."""
 
     config: str
@@ -75,11 +75,11 @@ class SplitFacts:
 
 
 @dataclass(frozen=True)
-class Facts:
+class DatasetStats:
     """All that the card of a dataset is written from."""
 
-    splits: Sequence[SplitFacts]
-    licences: Sequence[LicenceShare]
+    splits: Sequence[SplitStats]
+    licences: Sequence[LicenceUsage]
     histograms: Sequence[Histogram]
     caption_status: Mapping[str, int]
     caption_words: float | None
@@ -91,8 +91,8 @@ class Facts:
     """Shares of clips by what their captions do against the rules."""
     near_duplicates: int | None
     """Clips that look like another clip."""
-    films: int
-    build: BuildFacts = field(default_factory=BuildFacts)
+    videos: int
+    provenance: BuildProvenance = field(default_factory=BuildProvenance)
 
     def split_names(self, config: str) -> list[str]:
         return [s.split for s in self.splits if s.config == config]
@@ -103,7 +103,7 @@ class Facts:
         from brickfilm.captions.lint import RULES
 
         foreign = self.caption_audit[RULES["language"].remedy]
-        return foreign is not None and foreign < MOST
+        return foreign is not None and foreign < MAJORITY
 
     @property
     def clips(self) -> int:
@@ -118,14 +118,14 @@ class Facts:
         return sum(s.hours or 0.0 for s in self.splits)
 
 
-def facts_of(
-    frames: Mapping[str, pd.DataFrame], build: BuildFacts, sizes: Mapping[Place, int]
-) -> Facts:
+def compute_stats(
+    frames: Mapping[str, pd.DataFrame], provenance: BuildProvenance, sizes: Mapping[SplitKey, int]
+) -> DatasetStats:
     """The facts of tables without media (`SavedDataset.frame`), one a config."""
     clips = frames["clips"]
     described = clips[clips.caption.fillna("") != ""].caption
-    return Facts(
-        splits=[s for config, frame in frames.items() for s in _split_facts(config, frame, sizes)],
+    return DatasetStats(
+        splits=[s for config, frame in frames.items() for s in _split_stats(config, frame, sizes)],
         licences=list(_licence_shares(frames)),
         histograms=list(_histograms(clips)),
         caption_status={str(k): int(n) for k, n in clips.caption_status.value_counts().items()},
@@ -136,68 +136,68 @@ def facts_of(
         if len(described)
         else None,
         captioners=list(_captioners(clips)),
-        caption_audit=_audit(described.tolist()),
-        near_duplicates=_near_duplicates(clips),
-        films=len({source for rows in frames.values() for source in rows.source_id}),
-        build=build,
+        caption_audit=_rule_violation_rates(described.tolist()),
+        near_duplicates=_count_near_duplicates(clips),
+        videos=len({source for rows in frames.values() for source in rows.source_id}),
+        provenance=provenance,
     )
 
 
-def build_facts(saved: SavedDataset) -> BuildFacts:
+def load_provenance(dataset: SavedDataset) -> BuildProvenance:
     """From the ledger of the build, else from what an earlier publication carried along."""
-    if saved.work is not None:
-        return _facts_of_ledger(saved)
-    carried = saved.text(BUILD_FACTS)
-    return BuildFacts(**json.loads(carried)) if carried else BuildFacts()
+    if dataset.work is not None:
+        return _provenance_from_ledger(dataset)
+    carried = dataset.read_text(PROVENANCE_FILENAME)
+    return BuildProvenance(**json.loads(carried)) if carried else BuildProvenance()
 
 
-def _facts_of_ledger(saved: SavedDataset) -> BuildFacts:
+def _provenance_from_ledger(dataset: SavedDataset) -> BuildProvenance:
     from brickfilm.captions.audit import audit_rates
     from brickfilm.engine.ledger import ledger_frame, spend_frame
     from brickfilm.engine.tombstones import Tombstones
 
-    assert saved.work is not None
-    outcomes = ledger_frame(saved.work)
+    assert dataset.work is not None
+    outcomes = ledger_frame(dataset.work)
     rejected = outcomes[outcomes.outcome == "rejected"]
     reasons = rejected.groupby(["position", "stage", "reason"]).seconds.agg(["size", "sum"])
     rejections = reasons.reset_index().rename(columns={"size": "items", "sum": "seconds"})
     unfinished = outcomes[outcomes.outcome.isin(["failed", "waiting"])].outcome.value_counts()
-    plan = Plan.read(saved.work)
-    audit = audit_rates(saved.work)
-    return BuildFacts(
+    plan = Plan.read(dataset.work)
+    audit = audit_rates(dataset.work)
+    return BuildProvenance(
         stages=[vars(stage) for stage in plan.stages] if plan else None,
         tools=plan.tools if plan else None,
-        rejections=_records(rejections.drop(columns="position")),
+        rejections=_to_records(rejections.drop(columns="position")),
         unfinished={str(k): int(n) for k, n in unfinished.items()},
-        spend=_records(spend_frame(saved.work).fillna(0)),
+        spend=_to_records(spend_frame(dataset.work).fillna(0)),
         audit=asdict(audit) if audit else None,
-        removed=Tombstones.load(saved.work).clips_removed,
+        removed=Tombstones.load(dataset.work).clips_removed,
     )
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """A table as plain Python, fit for JSON."""
     return list(json.loads(frame.to_json(orient="records")))
 
 
-def _split_facts(
-    config: str, frame: pd.DataFrame, sizes: Mapping[Place, int]
-) -> Iterator[SplitFacts]:
+def _split_stats(
+    config: str, frame: pd.DataFrame, sizes: Mapping[SplitKey, int]
+) -> Iterator[SplitStats]:
     for split, rows in frame.groupby("split", sort=False):
         hours = float(rows.duration.sum()) / 3600 if "duration" in rows else None
         size = sizes.get((config, str(split)), 0)
-        yield SplitFacts(config, str(split), len(rows), hours, size)
+        yield SplitStats(config, str(split), len(rows), hours, size)
 
 
-def _licence_shares(frames: Mapping[str, pd.DataFrame]) -> Iterator[LicenceShare]:
+def _licence_shares(frames: Mapping[str, pd.DataFrame]) -> Iterator[LicenceUsage]:
     """Of clips and stills: a still may be all that is left of a film."""
     clips = frames["clips"]
     stills = frames.get("images", clips[:0])
     for written in sorted({*clips.licence.fillna(""), *stills.licence.fillna("")}):
         moving, still = (rows[rows.licence.fillna("") == written] for rows in (clips, stills))
-        yield LicenceShare(
+        yield LicenceUsage(
             written,
-            films=len({*moving.source_id, *still.source_id}),
+            videos=len({*moving.source_id, *still.source_id}),
             clips=len(moving),
             stills=len(still),
             hours=float(moving.duration.sum()) / 3600,
@@ -219,7 +219,7 @@ def _captioners(clips: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
         yield str(model), str(digest), len(rows)
 
 
-def _audit(captions: Sequence[str]) -> dict[str, float | None]:
+def _rule_violation_rates(captions: Sequence[str]) -> dict[str, float | None]:
     """Shares of captions that break each rule, in the rule's own words."""
     from brickfilm.captions.lint import RULES, count_rules, lint
 
@@ -228,7 +228,7 @@ def _audit(captions: Sequence[str]) -> dict[str, float | None]:
     return {RULES[rule].remedy: value for rule, value in share.items()}
 
 
-def _near_duplicates(clips: pd.DataFrame) -> int | None:
+def _count_near_duplicates(clips: pd.DataFrame) -> int | None:
     groups = clips.near_duplicate_group.fillna("")
     if not (groups != "").any():
         return None

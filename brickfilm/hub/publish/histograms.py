@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 WIDTH, HEIGHT = 480, 240
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 40, 44
-INK, FAINT, BAR, MEDIAN, PAPER = "#24292f", "#d0d7de", "#3b7dd8", "#c2410c", "#ffffff"
+MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 56, 16, 40, 44
+TEXT_COLOR, GRID_COLOR, BAR_COLOR, MEDIAN_COLOR, BACKGROUND_COLOR = (
+    "#24292f",
+    "#d0d7de",
+    "#3b7dd8",
+    "#c2410c",
+    "#ffffff",
+)
 BINS, TICKS = 30, 5
-ROUNDING = 1e-9
+FLOAT_TOLERANCE = 1e-9
 
 
 def histogram_png(values: Sequence[float], title: str, unit: str = "") -> bytes:
@@ -25,12 +31,12 @@ def histogram_png(values: Sequence[float], title: str, unit: str = "") -> bytes:
 
     data = np.asarray(values, dtype=float)
     counts, edges = np.histogram(data[np.isfinite(data)], bins=_bins(data))
-    image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
+    image = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND_COLOR)
     draw = ImageDraw.Draw(image)
-    draw.text((LEFT, 10), title, fill=INK, font=_font(18))
-    _draw_counts(draw, counts)
+    draw.text((MARGIN_LEFT, 10), title, fill=TEXT_COLOR, font=_font(18))
+    _draw_grid(draw, counts)
     _draw_bars(draw, counts)
-    _draw_values(draw, edges, unit)
+    _draw_x_axis(draw, edges, unit)
     _draw_median(draw, float(np.median(data[np.isfinite(data)])), edges)
     out = io.BytesIO()
     image.save(out, "PNG")
@@ -53,54 +59,62 @@ def _ticks(edges: np.ndarray) -> list[float]:
     step = next(power * n for n in (1, 2, 5, 10) if (high - low) / (power * n) <= TICKS)
     if np.all(edges + 0.5 == np.round(edges + 0.5)):
         step = max(step, 1.0)
-    first, last = np.ceil(low / step - ROUNDING), np.floor(high / step + ROUNDING)
+    first, last = np.ceil(low / step - FLOAT_TOLERANCE), np.floor(high / step + FLOAT_TOLERANCE)
     return [float(n * step) for n in range(int(first), int(last) + 1)]
 
 
-def _draw_counts(draw: ImageDraw, counts: np.ndarray) -> None:
+def _draw_grid(draw: ImageDraw, counts: np.ndarray) -> None:
     """Lines at a half and at the whole of the tallest bar."""
     highest = int(counts.max())
     for share in (0.0, 0.5, 1.0) if highest % 2 == 0 else (0.0, 1.0):
         y = _y(share)
-        draw.line((LEFT, y, WIDTH - RIGHT, y), fill=FAINT)
+        draw.line((MARGIN_LEFT, y, WIDTH - MARGIN_RIGHT, y), fill=GRID_COLOR)
         label = f"{round(share * highest):,}"
-        draw.text((LEFT - 8, y), label, fill=INK, font=_font(13), anchor="rm")
+        draw.text((MARGIN_LEFT - 8, y), label, fill=TEXT_COLOR, font=_font(13), anchor="rm")
 
 
 def _draw_bars(draw: ImageDraw, counts: np.ndarray) -> None:
-    step = (WIDTH - LEFT - RIGHT) / len(counts)
+    step = (WIDTH - MARGIN_LEFT - MARGIN_RIGHT) / len(counts)
     for n, count in enumerate(counts):
         if count:
-            left, top = LEFT + n * step, _y(count / counts.max())
-            draw.rectangle((left + 1, min(top, _y(0) - 1), left + step - 1, _y(0)), fill=BAR)
+            left, top = MARGIN_LEFT + n * step, _y(count / counts.max())
+            draw.rectangle((left + 1, min(top, _y(0) - 1), left + step - 1, _y(0)), fill=BAR_COLOR)
 
 
-def _draw_values(draw: ImageDraw, edges: np.ndarray, unit: str) -> None:
+def _draw_x_axis(draw: ImageDraw, edges: np.ndarray, unit: str) -> None:
     for value in _ticks(edges):
         x = _x(value, edges)
-        anchor = "la" if x < LEFT + 8 else "ra" if x > WIDTH - RIGHT - 8 else "ma"
-        draw.text((x, _y(0) + 8), f"{value:.3g}", fill=INK, font=_font(13), anchor=anchor)
-    draw.text((WIDTH - RIGHT, HEIGHT - 18), unit, fill=INK, font=_font(13), anchor="ra")
+        anchor = "la" if x < MARGIN_LEFT + 8 else "ra" if x > WIDTH - MARGIN_RIGHT - 8 else "ma"
+        draw.text((x, _y(0) + 8), f"{value:.3g}", fill=TEXT_COLOR, font=_font(13), anchor=anchor)
+    draw.text(
+        (WIDTH - MARGIN_RIGHT, HEIGHT - 18), unit, fill=TEXT_COLOR, font=_font(13), anchor="ra"
+    )
 
 
 def _draw_median(draw: ImageDraw, median: float, edges: np.ndarray) -> None:
     x = _x(median, edges)
-    draw.line((x, TOP, x, _y(0)), fill=MEDIAN, width=2)
+    draw.line((x, MARGIN_TOP, x, _y(0)), fill=MEDIAN_COLOR, width=2)
     anchor = "la" if x < WIDTH / 2 else "ra"
     shift = 6 if anchor == "la" else -6
     draw.text(
-        (x + shift, TOP - 4), f"median {median:.3g}", fill=MEDIAN, font=_font(13), anchor=anchor
+        (x + shift, MARGIN_TOP - 4),
+        f"median {median:.3g}",
+        fill=MEDIAN_COLOR,
+        font=_font(13),
+        anchor=anchor,
     )
 
 
 def _x(value: float, edges: np.ndarray) -> float:
     """The column of a value."""
-    return LEFT + float((value - edges[0]) / (edges[-1] - edges[0])) * (WIDTH - LEFT - RIGHT)
+    return MARGIN_LEFT + float((value - edges[0]) / (edges[-1] - edges[0])) * (
+        WIDTH - MARGIN_LEFT - MARGIN_RIGHT
+    )
 
 
 def _y(share: float) -> float:
     """The line of a share of the tallest bar."""
-    return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM - 14)
+    return HEIGHT - MARGIN_BOTTOM - share * (HEIGHT - MARGIN_TOP - MARGIN_BOTTOM - 14)
 
 
 def _font(size: int) -> FreeTypeFont | ImageFont:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from brickfilm.hub.removal.remove import (
-    Found,
-    NothingToRemove,
-    Removal,
-    Request,
-    StillPublished,
+    MatchedRows,
+    NothingToRemoveError,
+    RemovalReport,
+    RemovalRequest,
+    PartialRemovalError,
     find_rows,
-    many,
-    note_removed,
+    pluralize,
+    record_removed_rows,
     remove,
 )
 
 __all__ = [
-    "Found",
-    "NothingToRemove",
-    "Removal",
-    "Request",
-    "StillPublished",
+    "MatchedRows",
+    "NothingToRemoveError",
+    "PartialRemovalError",
+    "RemovalReport",
+    "RemovalRequest",
     "find_rows",
-    "many",
-    "note_removed",
+    "pluralize",
+    "record_removed_rows",
     "remove",
 ]

@@ -10,103 +10,112 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from brickfilm.dataset.reader import NoDataset, SavedDataset, find_dataset
-from brickfilm.dataset.required_columns import must_have_columns
-from brickfilm.dataset.rewrite import rewrite_saved
+from brickfilm.dataset.reader import DatasetNotFoundError, SavedDataset, find_dataset
+from brickfilm.dataset.required_columns import require_columns
+from brickfilm.dataset.rewrite import delete_rows_in_folder
 from brickfilm.engine.ledger import Ledger, ledger_frame
 from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.engine.tombstones import Tombstone, Tombstones, write_tombstone
 from brickfilm.files import disk_errors
-from brickfilm.hub.removal import Found, Removal, Request, find_rows, many, note_removed
+from brickfilm.hub.removal import (
+    MatchedRows,
+    RemovalReport,
+    RemovalRequest,
+    find_rows,
+    pluralize,
+    record_removed_rows,
+)
 from brickfilm.sources.youtube.media_files import FOLDER, all_facts, slug_of
 
 
-def remove_from_work(folder: Path, removal: Removal) -> Path:
+def remove_from_work(folder: Path, removal: RemovalReport) -> Path:
     """The mark first; then rows, files and what the ledger remembers. Killed, run it again.
 
     Gives the work folder, which may be above the folder that was named.
     """
-    saved = _saved_in(folder)
-    work = (saved and saved.work) or folder
+    dataset = _find_saved_dataset(folder)
+    work = (dataset and dataset.work) or folder
     with Ledger(work) if (work / FILENAME).is_file() else nullcontext() as ledger:
-        _remove(work, saved, ledger, removal)
+        _remove(work, dataset, ledger, removal)
     return work
 
 
 def _remove(
-    work: Path, saved: SavedDataset | None, ledger: Ledger | None, removal: Removal
+    work: Path, dataset: SavedDataset | None, ledger: Ledger | None, removal: RemovalReport
 ) -> None:
     """All of it, while the ledger's lock keeps builds out of the folder."""
-    found = find_rows(saved.frames() if saved else {}, removal.request)
-    stone = _marked(work, _tombstone(work, removal, found), is_known=bool(found))
-    if stone is None:
+    found = find_rows(dataset.to_pandas_by_config() if dataset else {}, removal.request)
+    tombstone = _ensure_tombstone(
+        work, _build_tombstone(work, removal, found), is_known=bool(found)
+    )
+    if tombstone is None:
         return
-    removal.mark = stone
-    note_removed(removal, found)
-    if saved:
+    removal.tombstone = tombstone
+    record_removed_rows(removal, found)
+    if dataset:
         with disk_errors(work):
-            rewrite_saved(saved, found.files, found.ids)
-    files = _delete_files(work, stone)
-    records = _forget(ledger, stone, found) if ledger else 0
+            delete_rows_in_folder(dataset, found.files, found.ids)
+    files = _delete_files(work, tombstone)
+    records = _delete_ledger_rows(ledger, tombstone, found) if ledger else 0
     (work / "report.html").unlink(missing_ok=True)
-    removal.is_marked = True
+    removal.has_tombstone = True
     if found or files or records:
-        made = f"{many(files, 'file')} and {many(records, 'record')} made from them"
-        removal.places.append(f"our working copy: {found.words}; {made}")
+        made = f"{pluralize(files, 'file')} and {pluralize(records, 'record')} made from them"
+        removal.actions.append(f"our working copy: {found.summary}; {made}")
 
 
-def _saved_in(folder: Path) -> SavedDataset | None:
+def _find_saved_dataset(folder: Path) -> SavedDataset | None:
     """The saved dataset, or None where a build has not come so far."""
     try:
-        saved = find_dataset(folder)
-    except NoDataset:
+        dataset = find_dataset(folder)
+    except DatasetNotFoundError:
         if not (folder / FILENAME).is_file():
             raise
         return None
-    must_have_columns(saved)
-    return saved
+    require_columns(dataset)
+    return dataset
 
 
-def _marked(work: Path, stone: Tombstone, *, is_known: bool) -> Tombstone | None:
+def _ensure_tombstone(work: Path, tombstone: Tombstone, *, is_known: bool) -> Tombstone | None:
     """The mark, on disk; None if nothing that this folder ever knew is meant.
 
     A request that was interrupted left a mark: it has names that nothing else tells by now.
     """
-    earlier = Tombstones.load(work).for_request(stone.kind, stone.name)
-    if not (is_known or earlier or stone.films or _knows(work, stone)):
+    earlier = Tombstones.load(work).for_request(tombstone.kind, tombstone.name)
+    if not (is_known or earlier or tombstone.films or _covers_last_run(work, tombstone)):
         return None
-    whole = reduce(Tombstone.merged_with, earlier, stone)
+    whole = reduce(Tombstone.merged_with, earlier, tombstone)
     if not any(replace(whole, at=old.at) == old for old in earlier):
         write_tombstone(work, whole)
     return whole
 
 
-def _tombstone(work: Path, removal: Removal, found: Found) -> Tombstone:
+def _build_tombstone(work: Path, removal: RemovalReport, found: MatchedRows) -> Tombstone:
     """A clip's place is marked; a source or an uploader by every name and film they have here."""
     request = removal.request
     clips = tuple(sorted(found.clips.id))
     if request.kind == "clip":
-        return replace(request.stone, at=removal.at, clips=clips)
-    fetched = [facts for facts in all_facts(work) if _is_meant(facts, request)]
+        return replace(request.tombstone, at=removal.date, clips=clips)
+    fetched = [facts for facts in all_facts(work) if _matches_request(facts, request)]
     asked = {request.name} if request.kind == "source" else set()
-    sources = {*found.sources, *(str(facts["source_id"]) for facts in fetched)} | asked
-    films = {*found.films, *(str(facts["sha256"])[:16] for facts in fetched)}
+    sources = {*found.source_ids, *(str(facts["source_id"]) for facts in fetched)} | asked
+    films = {*found.video_ids, *(str(facts["sha256"])[:16] for facts in fetched)}
     return replace(
-        request.stone,
-        at=removal.at,
+        request.tombstone,
+        at=removal.date,
         clips=clips,
         sources=tuple(sorted(sources)),
-        films=tuple(sorted(films | _films_of(work, sources))),
+        films=tuple(sorted(films | _videos_of_sources(work, sources))),
     )
 
 
-def _is_meant(facts: Mapping[str, Any], request: Request) -> bool:
+def _matches_request(facts: Mapping[str, Any], request: RemovalRequest) -> bool:
     """Whether a film that was fetched is one of those asked for, whatever came of it."""
     names = ("uploader",) if request.kind == "uploader" else ("source_id", "url")
     return request.name in (facts[name] for name in names)
 
 
-def _films_of(work: Path, sources: set[str]) -> set[str]:
+def _videos_of_sources(work: Path, sources: set[str]) -> set[str]:
     """Films of these sources that a build has opened, also those of which nothing came through."""
     if not (work / FILENAME).is_file():
         return set()
@@ -115,22 +124,22 @@ def _films_of(work: Path, sources: set[str]) -> set[str]:
     return set(outcomes[known].item.str.split("-").str[0])
 
 
-def _knows(work: Path, stone: Tombstone) -> bool:
+def _covers_last_run(work: Path, tombstone: Tombstone) -> bool:
     """Whether the last pass met something that a mark covers."""
-    return (work / FILENAME).is_file() and any(map(stone.covers, ledger_frame(work).item))
+    return (work / FILENAME).is_file() and any(map(tombstone.covers, ledger_frame(work).item))
 
 
-def _delete_files(work: Path, stone: Tombstone) -> int:
+def _delete_files(work: Path, tombstone: Tombstone) -> int:
     """Files that a build named after what is removed, downloads included; never own footage."""
-    slugs = "|".join(re.escape(slug_of(source)) for source in stone.sources)
+    slugs = "|".join(re.escape(slug_of(source)) for source in tombstone.sources)
     fetched = re.compile(rf"\.?({slugs or '$^'})-[0-9a-f]{{8}}[.-]")
-    doomed = [p for p in work.rglob("*") if p.is_file() and stone.covers_id(p.name.lstrip("."))]
+    doomed = [p for p in work.rglob("*") if p.is_file() and tombstone.covers_id(p.name.lstrip("."))]
     doomed += [p for p in (work / FOLDER).glob("*") if fetched.match(p.name)]
     for path in doomed:
         path.unlink()
     return len(doomed)
 
 
-def _forget(ledger: Ledger, stone: Tombstone, found: Found) -> int:
+def _delete_ledger_rows(ledger: Ledger, tombstone: Tombstone, found: MatchedRows) -> int:
     """Rows of the ledger about what is removed: by item, by key, by captions they hold."""
-    return ledger.delete(stone.covers, found.ids, found.captions)
+    return ledger.delete(tombstone.covers, found.ids, found.captions)

@@ -1,38 +1,38 @@
 """The sections of the report, in the order of the page. A new one is a file, and a line here."""
 
-from brickfilm.report.sections.base import Builder, Section
+from brickfilm.report.sections.base import SectionBuilder, Section
 from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
 from brickfilm.report.sections.contact import contact_sheet
 from brickfilm.report.sections.footage import footage
 from brickfilm.report.sections.money import money
-from brickfilm.report.sections.moved import moved_films
+from brickfilm.report.sections.moved import moved_videos
 from brickfilm.report.sections.scores import scores
 from brickfilm.report.sections.stages import stages
-from brickfilm.report.sections.trouble import trouble
+from brickfilm.report.sections.trouble import unfinished
 
-SECTIONS: tuple[Builder, ...] = (
-    trouble,
+SECTIONS: tuple[SectionBuilder, ...] = (
+    unfinished,
     footage,
     stages,
     captions,
     money,
-    moved_films,
+    moved_videos,
     cadence,
     scores,
     contact_sheet,
 )
 
 __all__ = [
-    "Builder",
     "Section",
+    "SectionBuilder",
     "cadence",
     "captions",
     "contact_sheet",
     "footage",
     "money",
-    "moved_films",
+    "moved_videos",
     "scores",
     "stages",
-    "trouble",
+    "unfinished",
 ]

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from brickfilm.report.context import Material
+from brickfilm.report.context import ReportContext
 
 
 @dataclass(frozen=True)
 class Section:
-    """A stretch of the page: `templates/<name>.html.jinja`, filled with `facts`."""
+    """A stretch of the page: `templates/<name>.html.jinja`, filled with `data`."""
 
     name: str
     title: str
-    facts: Mapping[str, Any]
+    data: Mapping[str, Any]
 
 
-Builder = Callable[[Material], Section | None]
+SectionBuilder = Callable[[ReportContext], Section | None]
 """None where there is nothing to say."""

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brickfilm.dataset.finalize import Row
-from brickfilm.report.context import Material
+from brickfilm.dataset.finalize import DatasetRow
+from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
-NAMES = {0: "nothing moves", 1: "on ones", 2: "on twos", 3: "on threes", 4: "on fours"}
+HOLD_NAMES = {0: "nothing moves", 1: "on ones", 2: "on twos", 3: "on threes", 4: "on fours"}
 EXAMPLES = 2
-STRIP = 36
+STRIP_FRAMES = 36
 """Frames of an example that are drawn: 1.5 seconds at 24 frames a second."""
-REGULAR = 0.8
+MIN_REGULARITY = 0.8
 """Share of holds like the prevailing one from which a clip counts as regular."""
 
 
 @dataclass(frozen=True)
-class Example:
+class CadenceExample:
     """A clip to look at, and the beginning of its frames: true is a new drawing, false is held."""
 
     id: str
@@ -30,7 +30,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Group:
+class HoldGroup:
     """The clips that share a prevailing hold."""
 
     name: str
@@ -42,12 +42,12 @@ class Group:
     regularity: float
     """Medians."""
     pulldown: int
-    examples: list[Example]
+    examples: list[CadenceExample]
 
 
-def cadence(material: Material) -> Section | None:
+def cadence(material: ReportContext) -> Section | None:
     """A bar for every hold, with its rate and regularity, and clips that show it."""
-    by_hold: defaultdict[int, list[Row]] = defaultdict(list)
+    by_hold: defaultdict[int, list[DatasetRow]] = defaultdict(list)
     for row in material.clips:
         if row.get("score_hold") is not None:
             by_hold[int(row["score_hold"])].append(row)
@@ -55,20 +55,20 @@ def cadence(material: Material) -> Section | None:
         return None
     most = max(map(len, by_hold.values()))
     moving = [row for hold, rows in by_hold.items() if hold for row in rows]
-    facts = {
+    data = {
         "groups": [_group(hold, rows, most) for hold, rows in sorted(by_hold.items())],
-        "strip": STRIP,
+        "strip": STRIP_FRAMES,
         "moving": len(moving),
-        "regular": sum(row["score_hold_regularity"] >= REGULAR for row in moving),
+        "regular": sum(row["score_hold_regularity"] >= MIN_REGULARITY for row in moving),
         "pulldown": sum(row["score_pulldown"] > 0 for row in moving),
     }
-    return Section("cadence", "Cadence", facts)
+    return Section("cadence", "Cadence", data)
 
 
-def _group(hold: int, rows: Sequence[Row], most: int) -> Group:
+def _group(hold: int, rows: Sequence[DatasetRow], most: int) -> HoldGroup:
     regular_first = sorted(rows, key=lambda row: (-row["score_hold_regularity"], row["id"]))
-    return Group(
-        name=NAMES.get(hold, f"held for {hold} frames"),
+    return HoldGroup(
+        name=HOLD_NAMES.get(hold, f"held for {hold} frames"),
         clips=len(rows),
         seconds=sum(row["duration"] for row in rows),
         percent=100 * len(rows) / most,
@@ -79,12 +79,12 @@ def _group(hold: int, rows: Sequence[Row], most: int) -> Group:
     )
 
 
-def _example(row: Row) -> Example:
+def _example(row: DatasetRow) -> CadenceExample:
     new = set(row.get("new_drawings") or ())
-    frames = [n in new for n in range(min(STRIP, row["num_frames"]))] if new else []
+    frames = [n in new for n in range(min(STRIP_FRAMES, row["num_frames"]))] if new else []
     title = row["source_title"] or row["source_id"]
-    return Example(row["id"], f"{title}, {row['start']:.1f} s", frames)
+    return CadenceExample(row["id"], f"{title}, {row['start']:.1f} s", frames)
 
 
-def _median(rows: Sequence[Row], name: str) -> float:
+def _median(rows: Sequence[DatasetRow], name: str) -> float:
     return float(np.median([row[name] for row in rows]))

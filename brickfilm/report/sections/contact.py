@@ -14,68 +14,68 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from brickfilm.dataset.finalize import Row
+from brickfilm.dataset.finalize import DatasetRow
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.records import Clip
-from brickfilm.report.context import Material
+from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
-from brickfilm.report.thumbs import evenly, thumb
+from brickfilm.report.thumbs import evenly_spaced, thumbnail_data_url
 
-MOST_THUMBED = 600
+MAX_THUMBNAILS = 600
 """Clips, and images, whose thumbs are inside the page: about 8 MB and 3 MB."""
 
-Card = dict[str, Any]
+ContactCard = dict[str, Any]
 
 
-def contact_sheet(material: Material) -> Section | None:
+def contact_sheet(material: ReportContext) -> Section | None:
     """Cards of clips, those left out with the reason, and of images."""
     clips, images = list(clip_cards(material)), list(image_cards(material))
     if not clips and not images:
         return None
-    facts = {
+    data = {
         "cards": {"clips": clips, "images": images},
-        "thumbed": MOST_THUMBED,
-        "capped": max(len(clips), len(images)) > MOST_THUMBED,
+        "thumbed": MAX_THUMBNAILS,
+        "capped": max(len(clips), len(images)) > MAX_THUMBNAILS,
     }
-    return Section("contact", "Contact sheet", facts)
+    return Section("contact", "Contact sheet", data)
 
 
-def clip_cards(material: Material) -> Iterator[Card]:
+def clip_cards(material: ReportContext) -> Iterator[ContactCard]:
     """Rows of the dataset first, then the clips that were left out."""
-    rows, fates, records = material.clips, material.clip_fates, material.clip_records
+    rows, fates, records = material.clips, material.left_out_results, material.clip_records
     left_out = sorted(name for name in fates if name in records)
-    thumbed = evenly([*(row["id"] for row in rows), *left_out], MOST_THUMBED)
+    embed = evenly_spaced([*(row["id"] for row in rows), *left_out], MAX_THUMBNAILS)
     groups = Counter(row["near_duplicate_group"] for row in rows)
-    telling = {name for row in rows for name, v in scores_of(row).items() if v}  # not all zero
+    telling = {name for row in rows for name, v in row_scores(row).items() if v}  # not all zero
     for row in rows:
         yield {
-            **row_facts(row, material),
-            **stills_of(records.get(row["id"]), material.work, row["id"] in thumbed),
-            **span_facts(row),
+            **row_fields(row, material),
+            **still_fields(records.get(row["id"]), material.work, row["id"] in embed),
+            **span_fields(row),
             "file": quote(row["video"]),
             "alike": groups[row["near_duplicate_group"]],
             "group": row["near_duplicate_group"],
-            "scores": {name: v for name, v in scores_of(row).items() if name in telling},
+            "scores": {name: v for name, v in row_scores(row).items() if name in telling},
         }
     for name in left_out:
-        yield left_out_card(records[name], fates[name], material.work, name in thumbed)
+        yield left_out_card(records[name], fates[name], material.work, name in embed)
 
 
-def image_cards(material: Material) -> Iterator[Card]:
+def image_cards(material: ReportContext) -> Iterator[ContactCard]:
     """Rows of the config `images`."""
-    thumbed = evenly([row["id"] for row in material.images], MOST_THUMBED)
+    embed = evenly_spaced([row["id"] for row in material.images], MAX_THUMBNAILS)
     for row in material.images:
         path = Path(row["image"])
         yield {
-            **row_facts(row, material),
-            "stills": [shown(path, material.work, row["id"] in thumbed)],
+            **row_fields(row, material),
+            "stills": [still_src(path, material.work, row["id"] in embed)],
             "file": quote(row["image"]),
             "size": f"{row['width']} x {row['height']}",
             "scores": {},
         }
 
 
-def row_facts(row: Row, material: Material) -> Card:
+def row_fields(row: DatasetRow, material: ReportContext) -> ContactCard:
     """What clips and images have in common."""
     return {
         "id": row["id"],
@@ -90,7 +90,7 @@ def row_facts(row: Row, material: Material) -> Card:
     }
 
 
-def span_facts(row: Row) -> Card:
+def span_fields(row: DatasetRow) -> ContactCard:
     """When, how long, how large."""
     return {
         "seconds": row["duration"],
@@ -101,7 +101,7 @@ def span_facts(row: Row) -> Card:
     }
 
 
-def left_out_card(clip: Clip, end: ItemResult, work: Path, thumbed: bool) -> Card:
+def left_out_card(clip: Clip, end: ItemResult, work: Path, embed: bool) -> ContactCard:
     """A clip that is in no split, with the reason."""
     return {
         "id": clip.id,
@@ -119,29 +119,29 @@ def left_out_card(clip: Clip, end: ItemResult, work: Path, thumbed: bool) -> Car
         "end": clip.end,
         "length": f"{clip.span.frames} frames, {float(clip.fps):.5g} fps",
         "size": f"{clip.width or clip.video.width} x {clip.height or clip.video.height}",
-        "scores": numbers(clip.scores),
-        **stills_of(clip, work, thumbed),
+        "scores": json_scores(clip.scores),
+        **still_fields(clip, work, embed),
     }
 
 
-def stills_of(clip: Clip | None, work: Path, thumbed: bool) -> Card:
+def still_fields(clip: Clip | None, work: Path, embed: bool) -> ContactCard:
     """The addresses of a clip's stills; none where no stage took any."""
     stills: Sequence[Any] = clip.stills if clip else ()
-    return {"stills": [shown(still.path, work, thumbed) for still in stills]}
+    return {"stills": [still_src(still.path, work, embed) for still in stills]}
 
 
-def shown(path: Path, work: Path, thumbed: bool) -> str:
+def still_src(path: Path, work: Path, embed: bool) -> str:
     """A thumb inside the page, or the address of the still beside it."""
-    return thumb(work / path) if thumbed else quote(path.as_posix())
+    return thumbnail_data_url(work / path) if embed else quote(path.as_posix())
 
 
-def scores_of(row: Row) -> Mapping[str, float]:
+def row_scores(row: DatasetRow) -> Mapping[str, float]:
     """The row's scores under their short names."""
     found = {n: v for n, v in row.items() if n.startswith("score_") and v is not None}
-    return numbers({name.removeprefix("score_"): value for name, value in found.items()})
+    return json_scores({name.removeprefix("score_"): value for name, value in found.items()})
 
 
-def numbers(scores: Mapping[str, float]) -> Mapping[str, float]:
+def json_scores(scores: Mapping[str, float]) -> Mapping[str, float]:
     """Scores that JSON can hold, to four digits."""
     return {n: float(f"{v:.4g}") for n, v in sorted(scores.items()) if math.isfinite(v)}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from brickfilm.engine.ledger import ItemResult
-from brickfilm.report.context import Material
+from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
 PLURALS = {"listing": "listings", "video": "films", "clip": "clips", "image": "images"}
@@ -15,7 +15,7 @@ SINGULARS = {"video": "film"}
 
 
 @dataclass(frozen=True)
-class Count:
+class ResultCount:
     """Items of one stage with one status and reason."""
 
     status: str
@@ -25,29 +25,29 @@ class Count:
     seconds: float
 
 
-def stages(material: Material) -> Section | None:
+def stages(material: ReportContext) -> Section | None:
     """A table: stage by stage, done, then rejected, failed and waiting by reason."""
     by_stage: defaultdict[tuple[int, str], list[ItemResult]] = defaultdict(list)
     for status in material.item_results:
         by_stage[status.position, status.stage].append(status)
     table = [
-        (name, counts_of(item_results)) for (_, name), item_results in sorted(by_stage.items())
+        (name, count_results(item_results)) for (_, name), item_results in sorted(by_stage.items())
     ]
     return Section("stages", "Stage by stage", {"table": table}) if table else None
 
 
-def counts_of(item_results: Iterable[ItemResult]) -> list[Count]:
+def count_results(item_results: Iterable[ItemResult]) -> list[ResultCount]:
     """Outcomes of one stage, counted; what is done comes first."""
     alike: defaultdict[tuple[bool, str, str], list[ItemResult]] = defaultdict(list)
     for status in item_results:
         alike[status.status != "done", status.status, status.reason].append(status)
     return [
-        Count(status, reason, kinds_of(items), sum(item.seconds for item in items))
+        ResultCount(status, reason, format_kinds(items), sum(item.seconds for item in items))
         for (_, status, reason), items in sorted(alike.items())
     ]
 
 
-def kinds_of(items: Iterable[ItemResult]) -> str:
+def format_kinds(items: Iterable[ItemResult]) -> str:
     """`12 clips, 1 image`."""
     counts = Counter(item.kind for item in items)
     return ", ".join(

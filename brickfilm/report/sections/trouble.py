@@ -6,10 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from brickfilm.engine.ledger import ItemResult
-from brickfilm.report.context import Material
+from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
-MOST_LISTED = 200
+MAX_LISTED = 200
 """Items listed of one kind of trouble; the ledger has them all."""
 
 REMEDIES = {
@@ -19,14 +19,14 @@ REMEDIES = {
     "no answer": "The next run asks again. The lost requests may have been charged.",
     "worker died": "Often memory: try fewer processes, or leave this film out.",
 }
-OTHERWISE = {
+DEFAULT_REMEDIES = {
     "failed": "The next run tries it again. If it fails again, the message says why.",
     "waiting": "Nothing is wrong: the next run goes on with it.",
 }
 
 
 @dataclass(frozen=True)
-class Trouble:
+class UnfinishedGroup:
     """Items of a stage that did not get through, for one reason."""
 
     stage: str
@@ -37,20 +37,20 @@ class Trouble:
     unlisted: int
 
 
-def trouble(material: Material) -> Section | None:
+def unfinished(material: ReportContext) -> Section | None:
     """Failed first, then waiting; nothing where all is done."""
     alike: defaultdict[tuple[str, int, str, str], list[ItemResult]] = defaultdict(list)
     for end in material.item_results:
-        if end.status in OTHERWISE:
+        if end.status in DEFAULT_REMEDIES:
             alike[end.status, end.position, end.stage, end.reason].append(end)
     groups = [
-        Trouble(
+        UnfinishedGroup(
             stage,
             status,
             reason,
-            REMEDIES.get(reason, OTHERWISE[status]),
-            items[:MOST_LISTED],
-            max(0, len(items) - MOST_LISTED),
+            REMEDIES.get(reason, DEFAULT_REMEDIES[status]),
+            items[:MAX_LISTED],
+            max(0, len(items) - MAX_LISTED),
         )
         for (status, _, stage, reason), items in sorted(alike.items())
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from brickfilm.errors import Rejected, Waiting
-from brickfilm.schema.licences import hub_licence
+from brickfilm.schema.licences import hub_licence_id
 
 OnLowResolution = Literal["reject", "keep"]
 Licence = Literal["any", "cc"]
@@ -79,7 +79,7 @@ def check_is_over(info: Info) -> None:
 def check_licence(info: Info, asked: Licence) -> None:
     """Raise NotOpenlyLicensed where only open licences were asked for and this is none."""
     licence = licence_of(info)
-    if asked == "cc" and hub_licence(licence) is None:
+    if asked == "cc" and hub_licence_id(licence) is None:
         raise NotOpenlyLicensed(
             f"{info.get('title')!r} has the licence {licence or 'unknown'!r}: licence='cc' keeps "
             "open ones only; licence='any' keeps it, if you have the right to use it"

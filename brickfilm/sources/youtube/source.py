@@ -11,7 +11,7 @@ from typing import Any, Self, get_args
 from brickfilm.engine.stage import Stage
 from brickfilm.errors import UsageError
 from brickfilm.records import Listing
-from brickfilm.schema.licences import hub_licence
+from brickfilm.schema.licences import hub_licence_id
 from brickfilm.sources.youtube.addresses import listing_of, read_entries
 from brickfilm.sources.youtube.fetch import FetchFilm
 from brickfilm.sources.youtube.forecast import Forecast, forecast
@@ -109,7 +109,7 @@ class YouTubeSource:
         known = [film for film in films if film is not None]
         if self.lock is None or self.allow_drift:
             lock_of(known).write(work)
-        if closed := sum(hub_licence(film["licence"]) is None for film in known):
+        if closed := sum(hub_licence_id(film["licence"]) is None for film in known):
             log.warning(
                 "%d of %d films are not openly licensed: whether you may use and publish them is "
                 "yours to check (docs/youtube.md)",

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from brickfilm.cli import app
-from brickfilm.cli.build import load_recipe, recipe_of, rehearse_build, run_build
+from brickfilm.cli.build import load_recipe, resolve_recipe, dry_run_build, run_build
 from brickfilm.errors import UsageError
 
 IMPORTS = "from brickfilm import FolderSource, SceneSplitter\nsource = FolderSource('films')\n"
@@ -39,8 +39,8 @@ def test_a_recipe_that_cannot_be_read_says_why(
 
 def test_a_wrong_call_leaves_no_folder_behind(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    recipe = recipe_of(tmp_path / "none", "none")
-    for attempt in (run_build, rehearse_build):
+    recipe = resolve_recipe(tmp_path / "none", "none")
+    for attempt in (run_build, dry_run_build):
         with pytest.raises(UsageError, match="no film below"):
             attempt(recipe, tmp_path / "out")
         assert not (tmp_path / "out").exists()

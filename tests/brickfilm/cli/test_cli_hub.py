@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 from brickfilm.cli import app, main
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import UsageError
-from brickfilm.hub.materialize import NothingCameBack
-from brickfilm.schema.hub_errors import HubRefused
+from brickfilm.hub.materialize import NothingMaterializedError
+from brickfilm.schema.hub_errors import HubError
 from tests.brickworld import BrickFilm
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import toy_dataset
@@ -87,7 +87,7 @@ def test_a_push_to_a_branch_says_how_that_branch_is_loaded(hub: HubServer, work:
 
 def test_the_letter_names_no_place_of_this_machine(hub: HubServer, work: Path) -> None:
     brickfilm("push", work, REPO)
-    clip = find_dataset(work).frame("clips", ["id"]).id[0]
+    clip = find_dataset(work).to_pandas("clips", ["id"]).id[0]
     result = brickfilm("remove", work, "--clip", clip)
     assert str(work) not in result.stdout
     assert "/" not in result.stdout.replace(REPO, "").replace("https://films.example/", "")
@@ -116,8 +116,8 @@ def test_references_are_validated_as_references(hub: HubServer, work: Path) -> N
 def test_only_here_leaves_what_was_published(hub: HubServer, work: Path) -> None:
     brickfilm("push", work, REPO)
     brickfilm("remove", work, "--source", "src0", "--only-here")
-    assert len(find_dataset(work).frame("clips", ["id"])) == 2
-    assert len(find_dataset(REPO).frame("clips", ["id"])) == 4
+    assert len(find_dataset(work).to_pandas("clips", ["id"])) == 2
+    assert len(find_dataset(REPO).to_pandas("clips", ["id"])) == 4
 
 
 def test_validate_exits_with_1_and_names_the_rows(work: Path) -> None:
@@ -172,7 +172,7 @@ def test_own_films_with_their_licence_go_up_without_a_question(
     brickfilm("build", tmp_path / "film.mp4", "--out", tmp_path / "work", *words)
     assert "license: cc-by-sa-4.0" in brickfilm("push", tmp_path / "work", REPO, "--dry-run").output
     brickfilm("push", tmp_path / "work", REPO)
-    assert set(find_dataset(REPO).frame("images", ["uploader"]).uploader) == {"the makers"}
+    assert set(find_dataset(REPO).to_pandas("images", ["uploader"]).uploader) == {"the makers"}
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_stills_without_any_clip_are_counted_exported_and_checked(tmp_path: Path
     words = ("--to", "opensora", "--out", tmp_path / "out")
     assert "0 clips and 2 images" in brickfilm("export", tmp_path / "work", *words).output
     assert "2 rows" in brickfilm("validate", tmp_path / "work").output
-    with pytest.raises(NothingCameBack, match=r"not one row .*2 gone"):
+    with pytest.raises(NothingMaterializedError, match=r"not one row .*2 gone"):
         brickfilm("materialize", tmp_path / "work", "--out", tmp_path / "again")
 
 
@@ -261,7 +261,7 @@ def test_a_hub_that_refuses_in_the_middle_is_one_line(
     monkeypatch.chdir(work)
     brickfilm("push", work, REPO, "--media", media)
     hub.fail(f"GET /datasets/{REPO}/resolve/main/{path}", status=status, times=9)
-    with pytest.raises(HubRefused, match=f"{REPO}: {says}"):
+    with pytest.raises(HubError, match=f"{REPO}: {says}"):
         brickfilm(words[0], REPO, *words[1:])
 
 

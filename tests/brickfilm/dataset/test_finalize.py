@@ -10,7 +10,7 @@ from brickfilm.dataset import finalize as door
 HEX = [f"{0x0F0F0F0F0F0F0F0F ^ (n * 0x0123456789ABCDEF) & (2**64 - 1):016x}" for n in range(9)]
 
 
-def row(film: str, start: int, hashes: tuple[str, ...] = (), **more: object) -> door.Row:
+def row(film: str, start: int, hashes: tuple[str, ...] = (), **more: object) -> door.DatasetRow:
     clip = f"{film}-{start:06d}-{start + 20:06d}"
     return {
         "id": clip,
@@ -28,12 +28,12 @@ def flipped(digits: str, bits: int) -> str:
 
 def test_one_place_is_one_row_and_the_least_name_wins() -> None:
     rows = [row("f", 0, source_id=name) for name in ("b.mp4", "a.mp4", "c.mp4")]
-    assert [r["source_id"] for r in door.one_a_place(rows)] == ["a.mp4"]
+    assert [r["source_id"] for r in door.dedupe_by_id(rows)] == ["a.mp4"]
 
 
 def test_rows_are_sorted_by_place() -> None:
     rows = [row("g", 0), row("f", 200), row("f", 30)]
-    assert [r["id"][:8] for r in door.one_a_place(rows)] == ["f-000030", "f-000200", "g-000000"]
+    assert [r["id"][:8] for r in door.dedupe_by_id(rows)] == ["f-000030", "f-000200", "g-000000"]
 
 
 def test_clips_that_look_alike_share_a_group() -> None:
@@ -76,35 +76,35 @@ def test_no_film_leaks_and_train_always_exists(
     for r in rows:
         other = data.draw(st.sampled_from(rows))
         r["near_duplicate_group"] = min(r["id"], other["id"])
-    split = door.split_films(rows, {}, test_fraction)
-    assert "train" in split.of_film.values()
-    assert set(split.of_film) == set(names)
+    split = door.assign_splits(rows, {}, test_fraction)
+    assert "train" in split.split_by_video.values()
+    assert set(split.split_by_video) == set(names)
     for r in rows:
         assert (
-            split.of_film[door.film_of(r["id"])]
-            == split.of_film[door.film_of(r["near_duplicate_group"])]
+            split.split_by_video[door.video_id_of(r["id"])]
+            == split.split_by_video[door.video_id_of(r["near_duplicate_group"])]
         )
 
 
 @given(films, films)
 def test_films_keep_their_split_when_others_come(old: list[str], new: list[str]) -> None:
-    before = door.split_films([row(f, 0) for f in old], {}, 0.3)
+    before = door.assign_splits([row(f, 0) for f in old], {}, 0.3)
     together = [row(f, 0) for f in sorted({*old, *new})]
-    after = door.split_films(together, before.memory, 0.3)
-    kept = {f: s for f, s in after.of_film.items() if f in before.of_film}
-    assert set(after.moved) == {f for f in old if kept[f] != before.of_film[f]}
-    assert len(after.moved) <= 1  # only the one that had to be train when all were test
+    after = door.assign_splits(together, before.history, 0.3)
+    kept = {f: s for f, s in after.split_by_video.items() if f in before.split_by_video}
+    assert set(after.moved_videos) == {f for f in old if kept[f] != before.split_by_video[f]}
+    assert len(after.moved_videos) <= 1  # only the one that had to be train when all were test
 
 
 def test_a_film_that_must_move_is_named() -> None:
     names = [f"{n:016x}" for n in range(40)]
-    alone = door.split_films([row(f, 0) for f in names], {}, 0.5)
-    tested = [f for f, s in alone.of_film.items() if s == "test"]
-    trained = [f for f, s in alone.of_film.items() if s == "train"]
+    alone = door.assign_splits([row(f, 0) for f in names], {}, 0.5)
+    tested = [f for f, s in alone.split_by_video.items() if s == "test"]
+    trained = [f for f, s in alone.split_by_video.items() if s == "train"]
     rows = [row(f, 0) for f in names]
     first, second = sorted((tested[0], trained[0]))
     for r in rows:
         if r["id"].startswith(second):
             r["near_duplicate_group"] = row(first, 0)["id"]
-    joined = door.split_films(rows, alone.memory, 0.5)
-    assert set(joined.moved) == {second}
+    joined = door.assign_splits(rows, alone.history, 0.5)
+    assert set(joined.moved_videos) == {second}

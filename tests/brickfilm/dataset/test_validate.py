@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Video, load_dataset
 
-from brickfilm.dataset import features_of
-from brickfilm.dataset.reader import DamagedDataset, find_dataset
+from brickfilm.dataset import config_features
+from brickfilm.dataset.reader import CorruptDatasetError, find_dataset
 from brickfilm.dataset.validate import validate
-from brickfilm.hub.publish import Push, push_to_hub
-from brickfilm.hub.removal import Request, remove
+from brickfilm.hub.publish import PushOptions, push_to_hub
+from brickfilm.hub.removal import RemovalRequest, remove
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import toy_dataset, write_clip
 
@@ -41,8 +41,8 @@ def first(**values: object) -> Callable[[Rows], Rows]:
     return lambda rows: [{**rows[0], **values}, *rows[1:]]
 
 
-def complaints(work: Path) -> dict[str, int]:
-    return dict(validate(find_dataset(work), workers=1).complaints)
+def problems(work: Path) -> dict[str, int]:
+    return dict(validate(find_dataset(work), workers=1).problems)
 
 
 def test_a_good_dataset_has_nothing_to_complain_of(
@@ -50,7 +50,7 @@ def test_a_good_dataset_has_nothing_to_complain_of(
 ) -> None:
     monkeypatch.setattr("brickfilm.dataset.validate.WORTH_PROCESSES", 0)
     verdict = validate(find_dataset(work), workers=2)
-    assert verdict.is_good, verdict.complaints
+    assert verdict.is_valid, verdict.problems
     assert verdict.rows == 12
     assert verdict.rows_per_second > 0
 
@@ -72,8 +72,8 @@ def test_what_was_published_is_checked_where_it_is(
     hub: HubServer, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("brickfilm.dataset.validate.WORTH_PROCESSES", 0)
-    push_to_hub(work, Push(repo_id="maker/x"))
-    assert validate(find_dataset("maker/x"), workers=2).is_good
+    push_to_hub(work, PushOptions(repo_id="maker/x"))
+    assert validate(find_dataset("maker/x"), workers=2).is_valid
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,14 @@ def test_every_kind_of_damage_is_named(
     work: Path, change: Callable[[Rows], Rows], complaint: str
 ) -> None:
     damage(work, change)
-    found = complaints(work)
+    found = problems(work)
     assert [n for what, n in found.items() if what.startswith(complaint)] == [1], found
 
 
 def test_a_clip_cut_short_is_found(work: Path, tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "long.mp4", seed="x", frames=90)
     damage(work, first(video={"bytes": whole[: len(whole) * 2 // 3], "path": "x.mp4"}))
-    found = complaints(work)
+    found = problems(work)
     assert "clips: bytes differ from sha256" in found
     assert found.keys() & {
         "clips: video does not decode",
@@ -117,16 +117,16 @@ def test_a_clip_cut_short_is_found(work: Path, tmp_path: Path) -> None:
 
 
 def test_a_leak_between_splits_is_found(work: Path) -> None:
-    test_id = find_dataset(work).frame("clips").query("split == 'test'").id.iloc[0]
+    test_id = find_dataset(work).to_pandas("clips").query("split == 'test'").id.iloc[0]
     damage(work, first(id=f"{test_id.split('-')[0]}-000777-000797"))
-    assert complaints(work)["clips: film in more than one split"] == 1
+    assert problems(work)["clips: film in more than one split"] == 1
     damage(work, first(near_duplicate_group=test_id))
-    assert complaints(work)["clips: near-duplicate group in more than one split"] == 1
+    assert problems(work)["clips: near-duplicate group in more than one split"] == 1
 
 
 def test_a_still_that_is_none_is_found(work: Path) -> None:
     damage(work, first(image={"bytes": b"no picture", "path": None}), "images")
-    assert complaints(work) == {
+    assert problems(work) == {
         "images: bytes differ from sha256": 1,
         "images: image does not decode": 1,
     }
@@ -147,21 +147,21 @@ def test_a_column_of_another_type_is_named(
     table = pq.read_table(path)
     place = table.schema.get_field_index(column)
     pq.write_table(table.set_column(place, column, table[column].cast(kind)), path)
-    assert complaints(work) == {f"clips: column {column!r} {complaint}": 1}
+    assert problems(work) == {f"clips: column {column!r} {complaint}": 1}
 
 
 def test_a_file_that_was_cut_short_is_named(work: Path) -> None:
     path = next((work / "dataset/clips").glob("test-*.parquet"))
     path.write_bytes(path.read_bytes()[:3000])
-    assert complaints(work) == {f"clips: clips/{path.name} cannot be read": 1}
-    with pytest.raises(DamagedDataset, match=f"{path.name} .*cannot be read"):
-        push_to_hub(work, Push(repo_id="maker/x"))
+    assert problems(work) == {f"clips: clips/{path.name} cannot be read": 1}
+    with pytest.raises(CorruptDatasetError, match=f"{path.name} .*cannot be read"):
+        push_to_hub(work, PushOptions(repo_id="maker/x"))
 
 
 def test_a_missing_column_is_named(work: Path) -> None:
     path = next((work / "dataset/clips").glob("train-*.parquet"))
     pq.write_table(pq.read_table(path).drop_columns(["licence"]), path)
-    assert complaints(work)["clips: no column 'licence'"] == 1
+    assert problems(work)["clips: no column 'licence'"] == 1
 
 
 @pytest.mark.parametrize("removed", [False, True])
@@ -171,11 +171,11 @@ def test_a_dataset_of_nothing_keeps_its_columns_and_is_said_to_be_empty(
     toy_dataset(tmp_path, films=1 + removed, clips=int(removed))
     if removed:
         for uploader in ("ada", "grace"):
-            remove(tmp_path, Request("uploader", uploader))
-    assert complaints(tmp_path) == {"no row: nothing came through, or all was removed": 1}
+            remove(tmp_path, RemovalRequest("uploader", uploader))
+    assert problems(tmp_path) == {"no row: nothing came through, or all was removed": 1}
     streamed = load_dataset(str(tmp_path / "dataset"), split="train", streaming=True)
     assert list(streamed) == []
-    assert set(features_of("clips", [])) <= set(streamed.features)
+    assert set(config_features("clips", [])) <= set(streamed.features)
     assert isinstance(streamed.features["video"], Video)
     # `datasets` makes no table of a split without rows, whatever is done about it
     with pytest.raises(ValueError, match="no data"):

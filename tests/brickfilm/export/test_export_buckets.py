@@ -11,10 +11,10 @@ import pytest
 from brickfilm.errors import UsageError
 from brickfilm.export.bucket_coverage import (
     NO_IMAGES,
-    SMALL,
-    Bucket,
-    Size,
-    Survival,
+    TOO_FEW_PIXELS,
+    RecipeBucket,
+    ClipShape,
+    RecipeCoverage,
     TrainingRecipe,
     find_recipe,
 )
@@ -22,9 +22,11 @@ from tests.kit import ROOT
 
 GOLDEN = ROOT / "tests/kit/golden/buckets_360p.json"
 RECIPES = {
-    "text2bricks-360p-32f": TrainingRecipe("32f", [Bucket("360p", 32, 8)], 4),
+    "text2bricks-360p-32f": TrainingRecipe("32f", [RecipeBucket("360p", 32, 8)], 4),
     "text2bricks-360p-64f": TrainingRecipe(
-        "64f", [Bucket("360p", 64, 4), Bucket("360p", 32, 8), Bucket("360p", 1, 256)], 2
+        "64f",
+        [RecipeBucket("360p", 64, 4), RecipeBucket("360p", 32, 8), RecipeBucket("360p", 1, 256)],
+        2,
     ),
 }
 
@@ -37,18 +39,23 @@ def test_clips_fall_where_they_fell_in_the_published_training() -> None:
 
 
 def bucket_of(case: dict[str, Any]) -> list[object] | None:
-    size = Size(case["num_frames"], case["height"], case["width"])
-    fate = RECIPES[case["recipe"]].fate(size)
-    return [fate.resolution, fate.frames] if isinstance(fate, Bucket) else None
+    size = ClipShape(case["num_frames"], case["height"], case["width"])
+    fate = RECIPES[case["recipe"]].bucket_for(size)
+    return [fate.resolution, fate.frames] if isinstance(fate, RecipeBucket) else None
 
 
 def test_the_table_says_why_clips_fall_out() -> None:
-    sizes = [Size(200, 720, 1280), Size(128, 720, 1280), Size(129, 240, 426), Size(1, 720, 1280)]
-    survival = Survival.of(RECIPES["text2bricks-360p-32f"], sizes)
-    assert survival.rows() == [
+    sizes = [
+        ClipShape(200, 720, 1280),
+        ClipShape(128, 720, 1280),
+        ClipShape(129, 240, 426),
+        ClipShape(1, 720, 1280),
+    ]
+    survival = RecipeCoverage.from_sizes(RECIPES["text2bricks-360p-32f"], sizes)
+    assert survival.to_rows() == [
         ("360p x 32", "> 128 frames", 1, 0.25),
         ("not used", "128 frames or fewer", 1, 0.25),
-        ("not used", SMALL, 1, 0.25),
+        ("not used", TOO_FEW_PIXELS, 1, 0.25),
         ("not used", NO_IMAGES, 1, 0.25),
     ]
 
@@ -59,7 +66,7 @@ def test_a_recipe_is_read_from_its_toml(tmp_path: Path) -> None:
         'init = "x"\nbuckets = [{ resolution = "360p", frames = 32, batch = 8 }]\n'
         "frame_interval = 4\n[schedule]\nkind = 'one_cycle'\n"
     )
-    assert TrainingRecipe.read(path) == TrainingRecipe("r", [Bucket("360p", 32, 8)], 4)
+    assert TrainingRecipe.from_file(path) == TrainingRecipe("r", [RecipeBucket("360p", 32, 8)], 4)
 
 
 @pytest.mark.parametrize("named", ["text2bricks/32f-stage1", "text2bricks/32f-stage1.toml"])
@@ -67,7 +74,7 @@ def test_a_recipe_of_the_trainer_goes_by_its_name(
     named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the name is no path here
-    recipe = TrainingRecipe.read(find_recipe(named))
+    recipe = TrainingRecipe.from_file(find_recipe(named))
     assert (recipe.name, recipe.frame_interval) == ("32f-stage1", 4)
 
 
@@ -103,4 +110,4 @@ def test_a_recipe_that_will_not_do_is_said(tmp_path: Path, text: str, says: str)
     path = tmp_path / "r.toml"
     path.write_text(text, errors="surrogateescape")
     with pytest.raises(UsageError, match=says):
-        TrainingRecipe.read(path)
+        TrainingRecipe.from_file(path)

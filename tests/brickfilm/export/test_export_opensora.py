@@ -12,7 +12,7 @@ import pytest
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import UsageError
 from brickfilm.export import FORMATS
-from brickfilm.hub.publish import Push, push_to_hub
+from brickfilm.hub.publish import PushOptions, push_to_hub
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import FRAMES, toy_dataset
 
@@ -22,7 +22,7 @@ COLUMNS = ["path", "text", "num_frames", "height", "width", "aspect_ratio", "fps
 def test_the_csv_has_its_exact_columns_and_names_files_that_decode(tmp_path: Path) -> None:
     toy_dataset(tmp_path / "work", films=2, clips=2)
     done = FORMATS["opensora"](find_dataset(tmp_path / "work"), tmp_path / "out")
-    table = pd.read_csv(done.index)
+    table = pd.read_csv(done.index_path)
     assert list(table.columns) == COLUMNS
     assert (done.clips, done.images, len(table)) == (4, 4, 8)
     clip, image = table.iloc[0], table.iloc[-1]
@@ -65,9 +65,9 @@ def silence(work: Path, split: str) -> None:
 
 def test_it_exports_what_was_published_but_no_references(hub: HubServer, tmp_path: Path) -> None:
     toy_dataset(tmp_path / "work", films=1, clips=1)
-    push_to_hub(tmp_path / "work", Push(repo_id="maker/x", media="files"))
+    push_to_hub(tmp_path / "work", PushOptions(repo_id="maker/x", media="files"))
     done = FORMATS["opensora"](find_dataset("maker/x"), tmp_path / "out")
     assert (done.clips, done.images) == (1, 1)
-    push_to_hub(tmp_path / "work", Push(repo_id="maker/y", media="none"))
+    push_to_hub(tmp_path / "work", PushOptions(repo_id="maker/y", media="none"))
     with pytest.raises(UsageError, match="holds references"):
         FORMATS["opensora"](find_dataset("maker/y"), tmp_path / "elsewhere")

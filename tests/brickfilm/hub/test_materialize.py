@@ -19,10 +19,10 @@ from brickfilm import (
     build_dataset,
 )
 from brickfilm.dataset.reader import find_dataset
-from brickfilm.dataset.rewrite import without_rows
+from brickfilm.dataset.rewrite import copy_without_rows
 from brickfilm.errors import UsageError
-from brickfilm.hub.materialize import NothingCameBack, materialize
-from brickfilm.hub.publish import Push, push_to_hub
+from brickfilm.hub.materialize import NothingMaterializedError, materialize
+from brickfilm.hub.publish import PushOptions, push_to_hub
 from tests.brickworld import BrickFilm
 from tests.brickworld.encode import Encoding
 from tests.kit.servers.films import film_site
@@ -50,7 +50,7 @@ def built(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def published(hub: HubServer, built: Path) -> str:
-    push_to_hub(built, Push(repo_id=REPO, media="none"))
+    push_to_hub(built, PushOptions(repo_id=REPO, media="none"))
     return REPO
 
 
@@ -61,7 +61,7 @@ def test_the_same_films_give_the_same_bytes(
     shutil.copytree(films, folder)
     (folder / "empty.mp4").touch()  # which no row wants
     done = materialize(find_dataset(published), tmp_path / "again", sources=folder)
-    assert done.is_whole
+    assert done.all_match
     assert set(done.counts) == {"same bytes"}
     again, first = (load_dataset(str(w / "dataset")) for w in (tmp_path / "again", built))
     assert contents(again) == contents(first)
@@ -78,10 +78,10 @@ def test_images_whose_clips_were_not_published_come_back_too(
     shutil.copytree(built / "dataset", rest)
     clips, images = (pd.read_parquet(rest / config) for config in ("clips", "images"))
     for file in sorted((rest / "clips").glob("*.parquet")):
-        without_rows(file, file.with_suffix(".less"), "video", {clips.id[0]})
+        copy_without_rows(file, file.with_suffix(".less"), "video", {clips.id[0]})
         file.with_suffix(".less").replace(file)
     done = materialize(find_dataset(rest), tmp_path / "out", sources=films)
-    assert done.is_whole
+    assert done.all_match
     assert done.counts.total() == len(clips) - 1 + len(images)
     again = pd.read_parquet(tmp_path / "out" / "dataset" / "images")
     assert sorted(again.id) == sorted(images.id)
@@ -98,7 +98,7 @@ def test_an_image_alone_is_told_nothing_of_by_another_copy(
         film.render(others / f"{seed}.mp4")
     clips = pd.read_parquet(rest / "clips")
     for file in sorted((rest / "clips").glob("*.parquet")):
-        without_rows(file, file.with_suffix(".less"), "video", {clips.id[0]})
+        copy_without_rows(file, file.with_suffix(".less"), "video", {clips.id[0]})
         file.with_suffix(".less").replace(file)
     done = materialize(find_dataset(rest), tmp_path / "out", sources=others)
     table = pd.read_csv(done.table)
@@ -116,11 +116,13 @@ def test_the_dataset_of_a_build_is_not_replaced(
 
 
 def test_films_that_are_nowhere_are_gone_row_by_row(published: str, tmp_path: Path) -> None:
-    with pytest.raises(NothingCameBack, match=r"\d+ gone.*materialized\.csv says why"):
+    with pytest.raises(NothingMaterializedError, match=r"\d+ gone.*materialized\.csv says why"):
         materialize(find_dataset(published), tmp_path)
     table = pd.read_csv(tmp_path / "materialized.csv")
     assert set(table.verdict) == {"gone"}
-    assert len(table) == sum(len(rows) for rows in find_dataset(published).frames().values())
+    assert len(table) == sum(
+        len(rows) for rows in find_dataset(published).to_pandas_by_config().values()
+    )
     assert table.note.str.contains("--sources FOLDER").all()
 
 
@@ -134,10 +136,10 @@ def test_a_copy_encoded_anew_gives_the_same_pictures(
         worse = BrickFilm(seed=seed, length=5, size=(128, 72), encoding=Encoding(crf=30))
         worse.render(copies / f"{seed}.mp4")
     done = materialize(find_dataset(published), tmp_path / "again", sources=copies)
-    assert done.is_whole, done.counts
+    assert done.all_match, done.counts
     assert done.counts["same pictures"] > done.counts["same bytes"] == 0
-    places = find_dataset(tmp_path / "again").frame("clips").id
-    assert set(places) == set(find_dataset(published).frame("clips").id)
+    places = find_dataset(tmp_path / "again").to_pandas("clips").id
+    assert set(places) == set(find_dataset(published).to_pandas("clips").id)
 
 
 @pytest.mark.slow
@@ -147,12 +149,12 @@ def test_another_film_differs_and_a_missing_one_is_gone(
     some = tmp_path / "some"
     some.mkdir()
     BrickFilm(seed=77, length=5, size=(128, 72)).render(some / "1.mp4")
-    with pytest.raises(NothingCameBack):
+    with pytest.raises(NothingMaterializedError):
         materialize(find_dataset(published), tmp_path / "again", sources=some)
     shutil.copy(films / "2.mp4", some / "renamed.mp4")
     done = materialize(find_dataset(published), tmp_path / "again", sources=some)
     table = pd.read_csv(done.table)
-    assert not done.is_whole
+    assert not done.all_match
     assert set(table[table.source_id == "1.mp4"].verdict) == {"differs"}
     assert set(table[table.source_id == "2.mp4"].verdict) == {"same bytes"}
     (some / "1.mp4").unlink()
@@ -172,7 +174,7 @@ def test_films_are_fetched_from_their_addresses_and_a_film_taken_down_is_gone(
         pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]
         source = YouTubeSource(pages, on_low_resolution="keep", politeness=polite)
         build_dataset(source, SceneSplitter(), FrameSampler(), workdir=tmp_path / "built")
-        push_to_hub(tmp_path / "built", Push(repo_id=REPO, media="none"))
+        push_to_hub(tmp_path / "built", PushOptions(repo_id=REPO, media="none"))
         del site.films["film2"]
         done = materialize(find_dataset(REPO), tmp_path / "again", politeness=polite)
     table = pd.read_csv(done.table)

@@ -13,7 +13,7 @@ import pytest
 
 from brickfilm.records import Caption
 from brickfilm.report import write_report
-from brickfilm.report.page import clock
+from brickfilm.report.page import format_duration
 from tests.kit.report_builds import ended, film, image_of, material, shot
 
 EVIL = "<script>document.title = 'owned'</script>"
@@ -75,7 +75,7 @@ def test_the_same_build_gives_the_same_page(tmp_path: Path) -> None:
     ("seconds", "told"), [(7.44, "7.4 s"), (200, "3 min 20 s"), (18720, "5 h 12 min")]
 )
 def test_footage_is_told_in_hours_minutes_seconds(seconds: float, told: str) -> None:
-    assert clock(seconds) == told
+    assert format_duration(seconds) == told
 
 
 @pytest.mark.slow

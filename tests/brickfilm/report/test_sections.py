@@ -12,12 +12,16 @@ from brickfilm.records import Clip
 from brickfilm.report.sections import contact
 from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
-from brickfilm.report.sections.footage import CUT_AWAY, fates_of_seconds, names_again
+from brickfilm.report.sections.footage import (
+    BETWEEN_CLIPS,
+    seconds_by_status,
+    count_duplicate_names,
+)
 from brickfilm.report.sections.money import money
-from brickfilm.report.sections.moved import moved_films
+from brickfilm.report.sections.moved import moved_videos
 from brickfilm.report.sections.scores import scores
 from brickfilm.report.sections.stages import stages
-from brickfilm.report.sections.trouble import MOST_LISTED, trouble
+from brickfilm.report.sections.trouble import MAX_LISTED, unfinished
 from tests.kit.report_builds import ended, film, image_of, material, shot
 from tests.kit.toy_stages import video
 
@@ -33,12 +37,12 @@ def test_every_second_of_footage_has_one_fate(tmp_path: Path) -> None:
         *(ended(k, "done") for k in kept),
         ended(still, "rejected", "motion below 0.02"),
     ]
-    fates = fates_of_seconds(material(tmp_path, kept, item_results))
+    fates = seconds_by_status(material(tmp_path, kept, item_results))
     assert fates == {
         ("kept", "train"): 4.0,
         ("failed", "SceneSplitter: unreadable"): 10.0,
         ("rejected", "Keep: motion below 0.02"): 1.0,
-        ("cut", CUT_AWAY): 5.0,
+        ("cut", BETWEEN_CLIPS): 5.0,
     }
     assert sum(fates.values()) == one.duration + lost.duration
 
@@ -49,15 +53,15 @@ def test_a_film_under_two_names_is_counted_once(tmp_path: Path) -> None:
     twice = [ended(one, "done"), ended(one, "done"), ended(kept, "done"), ended(kept, "done")]
     twice[1] = replace(twice[1], source_id="the same one")
     built = material(tmp_path, [kept, kept], twice)
-    fates = fates_of_seconds(built)
-    assert names_again(built) == 1
-    assert fates == {("kept", "train"): 1.0, ("cut", CUT_AWAY): 9.0}
+    fates = seconds_by_status(built)
+    assert count_duplicate_names(built) == 1
+    assert fates == {("kept", "train"): 1.0, ("cut", BETWEEN_CLIPS): 9.0}
 
 
 def test_a_clip_that_one_stage_drops_and_another_name_keeps_is_kept(tmp_path: Path) -> None:
     kept = shot(tmp_path, film("one"), 0)
     built = material(tmp_path, [kept], [ended(kept, "rejected", "dark")])
-    assert built.clip_fates == {}
+    assert built.left_out_results == {}
 
 
 def test_stages_count_items_by_kind_outcome_and_reason(tmp_path: Path) -> None:
@@ -71,7 +75,7 @@ def test_stages_count_items_by_kind_outcome_and_reason(tmp_path: Path) -> None:
     ]
     section = stages(material(tmp_path, item_results=item_results))
     assert section is not None
-    (keep, of_keep), (say, of_say) = section.facts["table"]
+    (keep, of_keep), (say, of_say) = section.data["table"]
     assert (keep, say) == ("Keep", "Say")
     assert [(c.outcome, c.kinds, c.seconds) for c in of_keep] == [
         ("done", "1 clip, 1 image", 1.0),
@@ -82,20 +86,20 @@ def test_stages_count_items_by_kind_outcome_and_reason(tmp_path: Path) -> None:
 
 def test_trouble_says_what_to_do_and_lists_no_more_than_can_be_read(tmp_path: Path) -> None:
     waiting = ended(shot(tmp_path, film("one"), 0), "waiting", "budget")
-    failed = [ended(video(f"film {n}"), "failed", "odd") for n in range(MOST_LISTED + 5)]
-    section = trouble(material(tmp_path, item_results=[waiting, *failed]))
+    failed = [ended(video(f"film {n}"), "failed", "odd") for n in range(MAX_LISTED + 5)]
+    section = unfinished(material(tmp_path, item_results=[waiting, *failed]))
     assert section is not None
-    first, second = section.facts["groups"]
-    assert (len(first.items), first.unlisted) == (MOST_LISTED, 5)
+    first, second = section.data["groups"]
+    assert (len(first.items), first.unlisted) == (MAX_LISTED, 5)
     assert "tries it again" in first.remedy
     assert "max_cost_usd" in second.remedy
 
 
 def test_a_build_without_trouble_or_cost_says_nothing_of_them(tmp_path: Path) -> None:
     built = material(tmp_path, [shot(tmp_path, film("one"), 0)])
-    assert trouble(built) is None
+    assert unfinished(built) is None
     assert money(built) is None
-    assert moved_films(built) is None
+    assert moved_videos(built) is None
 
 
 def test_cost_is_told_by_model(tmp_path: Path) -> None:
@@ -105,23 +109,23 @@ def test_cost_is_told_by_model(tmp_path: Path) -> None:
         ledger.reserve("Say", "p", "b", 0.02)
     section = money(built)
     assert section is not None
-    told = {row["model"]: (row["settled"], row["unsettled"]) for row in section.facts["rows"]}
+    told = {row["model"]: (row["settled"], row["unsettled"]) for row in section.data["rows"]}
     assert told == {"toy": (0.01, 0.0), "no answer": (0.0, 0.02)}
 
 
 def test_films_that_moved_are_named_with_both_splits(tmp_path: Path) -> None:
     one = film("one")
     before = {one.id: {"seen": 0, "split": "test"}}
-    section = moved_films(material(tmp_path, [shot(tmp_path, one, 0)], remembered=before))
+    section = moved_videos(material(tmp_path, [shot(tmp_path, one, 0)], remembered=before))
     assert section is not None
-    assert section.facts["films"] == [("one", "test", "train")]
+    assert section.data["films"] == [("one", "test", "train")]
 
 
 def test_scores_are_spread_and_flat_ones_left_out(tmp_path: Path) -> None:
     clips = [shot(tmp_path, film("one"), n).with_scores(motion=n, still=1.0) for n in range(5)]
     section = scores(material(tmp_path, clips))
     assert section is not None
-    (motion,) = section.facts["spreads"]
+    (motion,) = section.data["spreads"]
     assert (motion.least, motion.median, motion.most) == (0.0, 2.0, 4.0)
     assert sorted(set(motion.bars)) == [0, 100]
 
@@ -176,7 +180,7 @@ def test_captions_are_counted_by_status_with_those_left_out(tmp_path: Path) -> N
     item_results = [ended(kept, "rejected", reason) for reason in reasons]
     section = captions(material(tmp_path, [kept], item_results))
     assert section is not None
-    assert section.facts["rows"] == [
+    assert section.data["rows"] == [
         {"status": "described", "clips": 1, "images": 0},
         {"status": "audit: medium", "clips": 1, "images": 0},
         {"status": "no_movement", "clips": 1, "images": 0},
@@ -195,12 +199,12 @@ def test_cadence_counts_clips_by_their_hold_and_shows_examples(tmp_path: Path) -
     clips.append(animated(tmp_path, 4, 2, hold_regularity=0.4, pulldown=1.0))
     section = cadence(material(tmp_path, clips))
     assert section is not None
-    twos, threes = section.facts["groups"]
+    twos, threes = section.data["groups"]
     assert (twos.name, twos.clips, twos.drawing_fps, twos.pulldown) == ("on twos", 4, 12, 1)
     assert (threes.name, threes.clips, threes.percent) == ("on threes", 1, 25)
     assert threes.examples[0].id == clips[3].id
     assert threes.examples[0].frames[:7] == [True, False, False, True, False, False, True]
-    assert (section.facts["regular"], section.facts["pulldown"]) == (4, 1)
+    assert (section.data["regular"], section.data["pulldown"]) == (4, 1)
 
 
 def test_without_a_cadence_nothing_is_said_of_it(tmp_path: Path) -> None:

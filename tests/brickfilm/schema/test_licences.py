@@ -6,13 +6,13 @@ import pytest
 
 from brickfilm.errors import UsageError
 from brickfilm.schema.licences import (
-    OPEN,
-    VERSIONS,
-    NotYoursToShare,
+    OPEN_PATTERNS,
+    HUB_VERSIONS,
+    LicenceError,
     common_licence,
-    guard_pixels,
-    hub_licence,
-    known_licence,
+    check_redistribution,
+    hub_licence_id,
+    check_licence_is_known,
 )
 from tests.kit.servers.hub_card import card_errors
 
@@ -51,12 +51,12 @@ from tests.kit.servers.hub_card import card_errors
     ],
 )
 def test_only_plainly_open_licences_are_open(written: str, hub: str | None) -> None:
-    assert hub_licence(written) == hub
+    assert hub_licence_id(written) == hub
 
 
 def test_the_hub_knows_every_name_that_a_card_can_have() -> None:
-    versions = [f"{name}-{number}" for name, held in VERSIONS.items() for number in held]
-    for name in ("cc", *versions, *(OPEN.keys() - VERSIONS.keys())):
+    versions = [f"{name}-{number}" for name, held in HUB_VERSIONS.items() for number in held]
+    for name in ("cc", *versions, *(OPEN_PATTERNS.keys() - HUB_VERSIONS.keys())):
         assert card_errors(f"---\nlicense: {name}\n---\n") == []
 
 
@@ -67,16 +67,16 @@ def test_a_card_has_one_licence_or_other() -> None:
 
 
 def test_one_closed_clip_stops_a_push_and_is_counted() -> None:
-    guard_pixels({"CC0": 10})
-    with pytest.raises(NotYoursToShare, match=r"3 of 13 clips and stills .*'no stated licence'"):
-        guard_pixels({"CC0": 10, "": 3})
+    check_redistribution({"CC0": 10})
+    with pytest.raises(LicenceError, match=r"3 of 13 clips and stills .*'no stated licence'"):
+        check_redistribution({"CC0": 10, "": 3})
 
 
 @pytest.mark.parametrize("written", ["", "CC BY 4.0", "cc-by-nc-4.0", "All rights reserved"])
 def test_a_licence_that_somebody_states_is_kept_in_their_words(written: str) -> None:
-    assert known_licence(written) == written
+    assert check_licence_is_known(written) == written
 
 
 def test_a_licence_that_would_be_taken_for_none_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"'CC BX 4.0' .*cc-by-4.0.*'all rights reserved'"):
-        known_licence("CC BX 4.0")
+        check_licence_is_known("CC BX 4.0")

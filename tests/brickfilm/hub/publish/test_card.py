@@ -15,8 +15,13 @@ from brickfilm import GPT4oCaptioner
 from brickfilm.build.plan_file import Plan
 from brickfilm.dataset.reader import SavedDataset, find_dataset
 from brickfilm.engine.ledger import ItemResult, Ledger
-from brickfilm.hub.publish.card import dataset_card, render_card, size_category, template
-from brickfilm.hub.publish.facts import BuildFacts, Facts, build_facts, facts_of
+from brickfilm.hub.publish.card import dataset_card, render_card, size_category, load_template
+from brickfilm.hub.publish.facts import (
+    BuildProvenance,
+    DatasetStats,
+    load_provenance,
+    compute_stats,
+)
 from brickfilm.stages import ClipWriter
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import toy_dataset
@@ -38,12 +43,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> SavedDataset:
     return find_dataset(work)
 
 
-def facts(saved: SavedDataset) -> Facts:
-    frames = {config: saved.frame(config) for config in saved.configs}
-    return facts_of(frames, build_facts(saved), {})
+def facts(saved: SavedDataset) -> DatasetStats:
+    frames = {config: saved.to_pandas(config) for config in saved.configs}
+    return compute_stats(frames, load_provenance(saved), {})
 
 
-def text(facts: Facts, media: str = "embed") -> str:
+def text(facts: DatasetStats, media: str = "embed") -> str:
     return render_card(facts, "maker/films", media=media, features={"clips": {}}).text
 
 
@@ -73,10 +78,10 @@ def test_every_picture_it_shows_comes_with_it(saved: SavedDataset) -> None:
 def test_a_measure_that_is_the_same_for_every_clip_is_a_line_and_no_picture(
     saved: SavedDataset,
 ) -> None:
-    frames = saved.frames()
+    frames = saved.to_pandas_by_config()
     frames["clips"]["num_frames"] = range(20, 26)
     page = render_card(
-        facts_of(frames, BuildFacts(), {}), "a/b", media="embed", features={"clips": {}}
+        compute_stats(frames, BuildProvenance(), {}), "a/b", media="embed", features={"clips": {}}
     )
     shown = {name for name in page.files if name.startswith("figures/")}
     assert shown == {"figures/num_frames.png", "figures/score_motion.png"}
@@ -96,7 +101,11 @@ def test_it_tells_stages_rejections_cost_and_what_is_unfinished(saved: SavedData
 
 
 def test_what_nobody_measured_is_said_to_be_so(saved: SavedDataset) -> None:
-    said = text(replace(facts(saved), build=BuildFacts(), near_duplicates=None, caption_words=None))
+    said = text(
+        replace(
+            facts(saved), provenance=BuildProvenance(), near_duplicates=None, caption_words=None
+        )
+    )
     assert "Stages and settings: not measured." in said
     assert "Tools: not measured." in said
     assert said.count("Not measured.") == 2  # rejections and cost
@@ -110,9 +119,9 @@ def test_references_are_called_references(saved: SavedDataset) -> None:
 
 
 def test_captions_are_held_to_their_rules(saved: SavedDataset) -> None:
-    frames = {config: saved.frame(config) for config in saved.configs}
+    frames = {config: saved.to_pandas(config) for config in saved.configs}
     frames["clips"].loc[:2, "caption"] = "The video shows a man."
-    audit = facts_of(frames, BuildFacts(), {}).caption_audit
+    audit = compute_stats(frames, BuildProvenance(), {}).caption_audit
     assert [share for rule, share in audit.items() if "do not mention the video" in rule] == [0.5]
 
 
@@ -127,23 +136,23 @@ def test_captions_are_held_to_their_rules(saved: SavedDataset) -> None:
 def test_it_is_called_english_where_the_captions_are(
     saved: SavedDataset, caption: str, language: list[str] | None
 ) -> None:
-    frames = {config: saved.frame(config).assign(caption=caption) for config in saved.configs}
-    said = text(facts_of(frames, BuildFacts(), {}))
+    frames = {config: saved.to_pandas(config).assign(caption=caption) for config in saved.configs}
+    said = text(compute_stats(frames, BuildProvenance(), {}))
     assert yaml.safe_load(said.split("---")[1]).get("language") == language
 
 
 def test_the_facts_travel_so_that_a_card_can_be_written_again(saved: SavedDataset) -> None:
     page = dataset_card(saved, "maker/films", media="embed", sizes={})
-    assert BuildFacts(**json.loads(page.files["brickfilm.json"])) == build_facts(saved)
+    assert BuildProvenance(**json.loads(page.files["brickfilm.json"])) == load_provenance(saved)
 
 
 def test_several_licences_are_other_and_told_one_by_one(tmp_path: Path) -> None:
     toy_dataset(tmp_path, films=1, clips=1)
-    frames = {"clips": find_dataset(tmp_path).frame("clips")}
+    frames = {"clips": find_dataset(tmp_path).to_pandas("clips")}
     more = frames["clips"].assign(licence="all rights reserved", id="x-1-2")
     import pandas as pd
 
-    both = facts_of({"clips": pd.concat([frames["clips"], more])}, BuildFacts(), {})
+    both = compute_stats({"clips": pd.concat([frames["clips"], more])}, BuildProvenance(), {})
     said = text(both)
     assert "license: other" in said
     assert "| all rights reserved | no | 1 | 1 | 0 |" in said
@@ -158,7 +167,7 @@ def test_size_categories_are_the_hubs_words(rows: int, word: str) -> None:
 
 
 def test_the_template_is_found() -> None:
-    assert "{{ card_data }}" in template("dataset.md.jinja")
+    assert "{{ card_data }}" in load_template("dataset.md.jinja")
 
 
 def test_a_card_tells_settings_that_matter_and_no_secrets() -> None:

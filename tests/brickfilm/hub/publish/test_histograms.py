@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from brickfilm.hub.publish.histograms import BAR, HEIGHT, WIDTH, _ticks, histogram_png
+from brickfilm.hub.publish.histograms import BAR_COLOR, HEIGHT, WIDTH, _ticks, histogram_png
 
 
 def bar_columns(png: bytes) -> int:
     """How many columns of the picture have a bar in them."""
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-    return int((pixels == ImageColor.getrgb(BAR)).all(axis=2).any(axis=0).sum())
+    return int((pixels == ImageColor.getrgb(BAR_COLOR)).all(axis=2).any(axis=0).sum())
 
 
 def test_a_histogram_is_a_png_of_known_size_and_the_same_twice() -> None:

@@ -11,13 +11,13 @@ import pytest
 from datasets import Dataset, IterableDataset, load_dataset
 from huggingface_hub import HfApi
 
-from brickfilm.dataset.reader import NoDataset, find_dataset, open_media
-from brickfilm.dataset.required_columns import must_have_columns
+from brickfilm.dataset.reader import DatasetNotFoundError, find_dataset, read_media_file
+from brickfilm.dataset.required_columns import require_columns
 from brickfilm.errors import UsageError
 from brickfilm.hub import publish
-from brickfilm.hub.publish import Push, plan_push, push_to_hub
-from brickfilm.schema.hub_errors import HubRefused, RepoMoved
-from brickfilm.schema.licences import NotYoursToShare
+from brickfilm.hub.publish import PushOptions, plan_push, push_to_hub
+from brickfilm.schema.hub_errors import HubError, CommitConflictError
+from brickfilm.schema.licences import LicenceError
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import FRAMES, toy_dataset
 
@@ -37,7 +37,7 @@ def load(config: str = "clips", split: str = "train", **more: object) -> Dataset
 
 
 def frames_of(cell: dict[str, object]) -> int:
-    content = cell["bytes"] or open_media(str(cell["path"]))
+    content = cell["bytes"] or read_media_file(str(cell["path"]))
     with av.open(io.BytesIO(content)) as container:
         return sum(1 for _ in container.decode(video=0))
 
@@ -46,7 +46,7 @@ def frames_of(cell: dict[str, object]) -> int:
 def test_one_line_loads_clips_and_images_plain_and_streaming(
     hub: HubServer, built: Path, media: str
 ) -> None:
-    push_to_hub(built, Push(repo_id=REPO, media=media))
+    push_to_hub(built, PushOptions(repo_id=REPO, media=media))
     clips, streamed = load_dataset(REPO, split="train"), load(streaming=True)
     assert (len(clips), len(load(split="test"))) == (6, 2)
     assert clips["id"] == [row["id"] for row in streamed]
@@ -59,7 +59,7 @@ def test_one_line_loads_clips_and_images_plain_and_streaming(
 
 def test_references_hold_no_pixel(hub: HubServer, tmp_path: Path) -> None:
     toy_dataset(tmp_path, films=2, clips=1, licence="all rights reserved")
-    push_to_hub(tmp_path, Push(repo_id=REPO, media="none"))
+    push_to_hub(tmp_path, PushOptions(repo_id=REPO, media="none"))
     rows = load()
     assert "video" not in rows.column_names
     assert {"source_url", "start_frame", "sha256", "frame_hashes", "caption"} <= set(
@@ -72,10 +72,10 @@ def test_pixels_without_an_open_licence_stay_here_unless_you_say_so(
     hub: HubServer, tmp_path: Path
 ) -> None:
     toy_dataset(tmp_path, films=1, clips=2, licence="Standard YouTube License")
-    with pytest.raises(NotYoursToShare, match=r"4 of 4 .*'Standard YouTube License'.*--media none"):
-        push_to_hub(tmp_path, Push(repo_id=REPO))
+    with pytest.raises(LicenceError, match=r"4 of 4 .*'Standard YouTube License'.*--media none"):
+        push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     assert not hub.requests
-    push_to_hub(tmp_path, Push(repo_id=REPO, i_have_the_rights=True))
+    push_to_hub(tmp_path, PushOptions(repo_id=REPO, i_have_the_rights=True))
     assert len(load()) == 2
 
 
@@ -87,17 +87,17 @@ def test_a_still_whose_clip_was_left_out_needs_a_licence_too(
     table = pq.read_table(stills)
     place = table.schema.get_field_index("licence")
     pq.write_table(table.set_column(place, "licence", [["all rights reserved"]]), stills)
-    with pytest.raises(NotYoursToShare, match=r"1 of 2 .*'all rights reserved'"):
-        push_to_hub(tmp_path, Push(repo_id=REPO))
+    with pytest.raises(LicenceError, match=r"1 of 2 .*'all rights reserved'"):
+        push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     assert not hub.requests
-    card = plan_push(tmp_path, Push(repo_id=REPO)).card.text
+    card = plan_push(tmp_path, PushOptions(repo_id=REPO)).card.text
     assert "license: other" in card
     assert "| all rights reserved | no | 1 | 0 | 1 | 0.0 s |" in card
 
 
 def test_a_dry_run_sends_nothing_and_tells_the_truth(hub: HubServer, built: Path) -> None:
     for media in ("embed", "files", "none"):
-        push = Push(repo_id=REPO, media=media)  # type: ignore[arg-type]
+        push = PushOptions(repo_id=REPO, media=media)  # type: ignore[arg-type]
         planned = plan_push(built, push)
         assert not hub.requests
         done = push_to_hub(built, push)
@@ -116,9 +116,9 @@ def test_a_dry_run_sends_nothing_and_tells_the_truth(hub: HubServer, built: Path
 @pytest.mark.slow
 def test_a_broken_upload_goes_on_where_it_broke(hub: HubServer, tmp_path: Path) -> None:
     toy_dataset(tmp_path, films=6, clips=1)
-    push = Push(repo_id=REPO, media="files")
+    push = PushOptions(repo_id=REPO, media="files")
     hub.fail("PUT /lfs/", status=400, skip=4, times=99)
-    with pytest.raises(HubRefused, match="what was done is kept"):
+    with pytest.raises(HubError, match="what was done is kept"):
         push_to_hub(tmp_path, push)
     assert "README.md" not in hub.files(REPO)
     arrived = [blob.name for blob in hub.store.folder.iterdir()]
@@ -141,18 +141,18 @@ def test_the_dataset_of_a_build_pushes_itself(hub: HubServer, tmp_path: Path) ->
 
 
 def test_a_second_push_sends_nothing_twice(hub: HubServer, built: Path) -> None:
-    push_to_hub(built, Push(repo_id=REPO))
+    push_to_hub(built, PushOptions(repo_id=REPO))
     hub.requests.clear()
-    push_to_hub(built, Push(repo_id=REPO))
+    push_to_hub(built, PushOptions(repo_id=REPO))
     assert hub.count("PUT /lfs/") == 0
 
 
 def test_another_kind_of_push_leaves_nothing_of_the_first(hub: HubServer, built: Path) -> None:
-    push_to_hub(built, Push(repo_id=REPO, media="files"))
+    push_to_hub(built, PushOptions(repo_id=REPO, media="files"))
     HfApi().upload_file(
         path_or_fileobj=b"mine", path_in_repo="notes.txt", repo_id=REPO, repo_type="dataset"
     )
-    push_to_hub(built, Push(repo_id=REPO, media="none"))
+    push_to_hub(built, PushOptions(repo_id=REPO, media="none"))
     held = hub.files(REPO)
     assert "notes.txt" in held
     assert not [path for path in held if path.startswith("media/")]
@@ -161,36 +161,36 @@ def test_another_kind_of_push_leaves_nothing_of_the_first(hub: HubServer, built:
 def test_somebody_elses_commit_in_between_is_not_overwritten(
     hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    push_to_hub(built, Push(repo_id=REPO))
-    send = publish.Upload.send
+    push_to_hub(built, PushOptions(repo_id=REPO))
+    preupload = publish.Upload.preupload
 
     def meanwhile(upload: publish.Upload) -> None:
         HfApi().upload_file(
             path_or_fileobj=b"!", path_in_repo="late.txt", repo_id=REPO, repo_type="dataset"
         )
-        send(upload)
+        preupload(upload)
 
     monkeypatch.setattr(publish.Upload, "send", meanwhile)
-    with pytest.raises(RepoMoved, match="run the same command again"):
-        push_to_hub(built, Push(repo_id=REPO, media="none"))
+    with pytest.raises(CommitConflictError, match="run the same command again"):
+        push_to_hub(built, PushOptions(repo_id=REPO, media="none"))
     assert "late.txt" in hub.files(REPO)
 
 
 def test_private_gated_and_on_a_branch(
     hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    push_to_hub(built, Push(repo_id=REPO, private=True, gated="manual", revision="v2"))
+    push_to_hub(built, PushOptions(repo_id=REPO, private=True, gated="manual", revision="v2"))
     repo = hub.repo(REPO)
     assert (repo.private, repo.gated) == (True, "manual")
     assert "README.md" not in hub.files(REPO, "main")
     assert len(load(revision="v2")) == 6
     monkeypatch.setenv("HF_TOKEN", hub.token("hf_other", "visitor"))
-    with pytest.raises(NoDataset, match="hf auth login"):
+    with pytest.raises(DatasetNotFoundError, match="hf auth login"):
         find_dataset(REPO, revision="v2")
 
 
 def test_media_files_on_a_branch_are_named_on_that_branch(hub: HubServer, built: Path) -> None:
-    push_to_hub(built, Push(repo_id=REPO, media="files", revision="v2"))
+    push_to_hub(built, PushOptions(repo_id=REPO, media="files", revision="v2"))
     assert frames_of(load(revision="v2")[0]["video"]) == FRAMES
 
 
@@ -207,8 +207,8 @@ def test_a_token_that_will_not_do_is_said_in_one_line(
 ) -> None:
     hub.token("hf_reader", "maker", "read")
     monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(HubRefused, match=says):
-        push_to_hub(built, Push(repo_id=REPO))
+    with pytest.raises(HubError, match=says):
+        push_to_hub(built, PushOptions(repo_id=REPO))
     assert not hub.store.repos
 
 
@@ -217,14 +217,14 @@ def test_a_hub_with_hiccups_is_waited_for(hub: HubServer, built: Path) -> None:
     hub.fail("PUT /lfs/", status=503)
     hub.cut("PUT /lfs/", after=500)
     hub.fail("POST /api/datasets/maker/brickfilm/preupload", status=429, retry_after=1)
-    push_to_hub(built, Push(repo_id=REPO))
+    push_to_hub(built, PushOptions(repo_id=REPO))
     assert len(load()) == 6
 
 
 def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NoDataset, match="holds no saved dataset"):
+    with pytest.raises(DatasetNotFoundError, match="holds no saved dataset"):
         find_dataset(tmp_path)
-    with pytest.raises(NoDataset, match="neither a folder"):
+    with pytest.raises(DatasetNotFoundError, match="neither a folder"):
         find_dataset(tmp_path / "nowhere")
 
 
@@ -233,7 +233,7 @@ def test_a_dataset_without_stills_is_published_without_their_config(
 ) -> None:
     toy_dataset(tmp_path, films=1, clips=1, stills=False)
     assert len(load_dataset(str(tmp_path / "dataset"))["train"]) == 1
-    push_to_hub(tmp_path, Push(repo_id=REPO))
+    push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     assert len(load()) == 1
     assert not [name for name in hub.files(REPO) if name.startswith("images/")]
 
@@ -241,7 +241,7 @@ def test_a_dataset_without_stills_is_published_without_their_config(
 def test_nothing_is_not_published(hub: HubServer, tmp_path: Path) -> None:
     toy_dataset(tmp_path, films=1, clips=0)
     with pytest.raises(UsageError, match="has no clip"):
-        push_to_hub(tmp_path, Push(repo_id=REPO))
+        push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     assert not hub.requests
 
 
@@ -250,27 +250,27 @@ def test_nothing_is_not_published(hub: HubServer, tmp_path: Path) -> None:
 )
 def test_a_name_that_the_hub_would_not_take_is_refused_before_anything_is_done(name: str) -> None:
     with pytest.raises(UsageError, match="repo_id="):
-        Push(repo_id=name)
+        PushOptions(repo_id=name)
 
 
 def test_an_unknown_gate_is_refused_before_anything_is_done() -> None:
     with pytest.raises(UsageError, match="'maybe': choose auto, manual or False"):
-        Push(repo_id=REPO, gated="maybe")  # type: ignore[arg-type]
+        PushOptions(repo_id=REPO, gated="maybe")  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
 def test_a_gate_is_put_up_left_alone_and_taken_down(hub: HubServer, built: Path) -> None:
     for asked, is_then in (("auto", "auto"), (None, "auto"), (False, False)):
-        push_to_hub(built, Push(repo_id=REPO, gated=asked))  # type: ignore[arg-type]
+        push_to_hub(built, PushOptions(repo_id=REPO, gated=asked))  # type: ignore[arg-type]
         assert hub.repo(REPO).gated == is_then
 
 
 def test_a_gate_keeps_out_who_was_not_let_in(
     hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    push_to_hub(built, Push(repo_id=REPO, gated="manual"))
+    push_to_hub(built, PushOptions(repo_id=REPO, gated="manual"))
     monkeypatch.setenv("HF_TOKEN", hub.token("hf_other", "visitor"))
-    with pytest.raises(NoDataset, match="gated"):
+    with pytest.raises(DatasetNotFoundError, match="gated"):
         find_dataset(REPO)
 
 
@@ -278,30 +278,30 @@ def test_a_refusal_without_a_remedy_of_ours_is_told_in_the_hubs_words(
     hub: HubServer, built: Path
 ) -> None:
     hub.fail("POST /api/datasets/maker/brickfilm/branch/odd", status=400)
-    with pytest.raises(HubRefused, match="400 from the Hub; scripted fault"):
-        push_to_hub(built, Push(repo_id=REPO, revision="odd"))
+    with pytest.raises(HubError, match="400 from the Hub; scripted fault"):
+        push_to_hub(built, PushOptions(repo_id=REPO, revision="odd"))
 
 
 def test_a_card_that_the_hub_does_not_take_is_said_in_one_line(
     hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("brickfilm.hub.publish.card.common_licence", lambda written: "mine")
-    with pytest.raises(HubRefused, match=f'{REPO}: .*"license" must be one of') as told:
-        push_to_hub(built, Push(repo_id=REPO))
+    with pytest.raises(HubError, match=f'{REPO}: .*"license" must be one of') as told:
+        push_to_hub(built, PushOptions(repo_id=REPO))
     assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("config", ["default", "clips"])
 def test_a_dataset_of_another_kind_is_said_to_be_one(hub: HubServer, config: str) -> None:
     Dataset.from_dict({"text": ["a"]}).push_to_hub("maker/texts", config)
-    with pytest.raises(NoDataset, match="not a dataset of brickfilm"):
-        must_have_columns(find_dataset("maker/texts"))
+    with pytest.raises(DatasetNotFoundError, match="not a dataset of brickfilm"):
+        require_columns(find_dataset("maker/texts"))
     HfApi().create_repo("maker/net")
-    with pytest.raises(NoDataset, match="no dataset 'maker/net'"):
+    with pytest.raises(DatasetNotFoundError, match="no dataset 'maker/net'"):
         find_dataset("maker/net")
 
 
 def test_configs_that_somebody_added_are_left_alone(hub: HubServer, built: Path) -> None:
-    push_to_hub(built, Push(repo_id=REPO))
+    push_to_hub(built, PushOptions(repo_id=REPO))
     Dataset.from_dict({"text": ["a"]}).push_to_hub(REPO, "notes")
     assert find_dataset(REPO).configs == ["clips", "images"]

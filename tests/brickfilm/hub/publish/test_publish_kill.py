@@ -12,7 +12,7 @@ from datasets import load_dataset
 
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.dataset.validate import validate
-from brickfilm.hub.publish import Push, push_to_hub
+from brickfilm.hub.publish import PushOptions, push_to_hub
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import toy_dataset
 
@@ -65,15 +65,15 @@ def test_a_push_that_was_killed_is_finished_by_the_next(
     killed_push(hub, built, media, held, nth)
     arrived = {blob.name for blob in hub.store.folder.iterdir() if len(blob.name) == 64}
     hub.requests.clear()
-    push_to_hub(built, Push(repo_id=REPO, media=media))  # type: ignore[arg-type]
+    push_to_hub(built, PushOptions(repo_id=REPO, media=media))  # type: ignore[arg-type]
     sent = [r.removeprefix("PUT /lfs/") for r in hub.requests if r.startswith("PUT /lfs/")]
     assert len(sent) == len(set(sent))
     assert not arrived & set(sent)
-    ids = set(find_dataset(built).frame("clips", ["id"]).id)
+    ids = set(find_dataset(built).to_pandas("clips", ["id"]).id)
     for config in ("clips", "images"):
         for streaming in (False, True):
             splits = load_dataset(REPO, config, streaming=streaming)
             rows = [row for part in splits.values() for row in part]
             assert len(rows) == CLIPS
             assert {row.get("clip_id", row["id"]) for row in rows} == ids
-    assert validate(find_dataset(REPO), workers=1).is_good
+    assert validate(find_dataset(REPO), workers=1).is_valid

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.dataset import dataset_of
+from brickfilm.dataset import dataset_from_rows
 from brickfilm.dataset import finalize as door
 from brickfilm.records import Clip, Span
 from tests.kit.servers.hub import HubServer
@@ -40,7 +40,7 @@ def bulky_dataset(work: Path, clips: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(CLIP_BYTES))
         rows.append(door.clip_row(replace(clip, sha256=f"{n:064x}")))
-    dataset_of(rows, [], {film.id: "train"}, work).save(work / "dataset")
+    dataset_from_rows(rows, [], {film.id: "train"}, work).save(work / "dataset")
     shutil.rmtree(work / "clips")
 
 

@@ -22,7 +22,7 @@ from brickfilm import (
 )
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.engine.ledger.file import FILENAME
-from brickfilm.hub.removal import Request, remove
+from brickfilm.hub.removal import RemovalRequest, remove
 from tests.brickworld import BrickFilm, Shot
 from tests.kit.servers.openai import Asked, CaptionServer, Reply, answer
 
@@ -86,7 +86,7 @@ def test_answers_refusals_and_second_tries_go_and_do_not_come_back(
     films: Path, tmp_path: Path, server: CaptionServer, kind: str
 ) -> None:
     build(films, tmp_path, server)
-    rows = find_dataset(tmp_path).frame("clips")
+    rows = find_dataset(tmp_path).to_pandas("clips")
     first = rows.iloc[0]
     gone = [first.id] if kind == "clip" else list(rows[rows.source_id == first.source_id].id)
     said = {clip: words_of(clip, tmp_path, server) for clip in rows.id}
@@ -94,7 +94,7 @@ def test_answers_refusals_and_second_tries_go_and_do_not_come_back(
     assert all(FILENAME in holders(word, tmp_path) for words in said.values() for word in words)
     reader = sqlite3.connect(tmp_path / FILENAME)
     reader.execute("SELECT COUNT(*) FROM answers").fetchone()
-    remove(tmp_path, Request(kind, first.id if kind == "clip" else first.source_id))
+    remove(tmp_path, RemovalRequest(kind, first.id if kind == "clip" else first.source_id))
     for clip, words in said.items():
         for word in words:
             assert bool(holders(word, tmp_path)) == (clip not in gone), (clip, word)
@@ -102,5 +102,5 @@ def test_answers_refusals_and_second_tries_go_and_do_not_come_back(
     build(films, tmp_path, server, min_frames=16)
     assert len(server.asked) == asked
     assert not [h for clip in gone for word in said[clip] for h in holders(word, tmp_path)]
-    assert set(find_dataset(tmp_path).frame("clips").id) == set(rows.id) - set(gone)
+    assert set(find_dataset(tmp_path).to_pandas("clips").id) == set(rows.id) - set(gone)
     reader.close()

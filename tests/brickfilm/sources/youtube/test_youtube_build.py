@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from brickfilm.build.build_dataset import BuildResult, build
-from brickfilm.hub.removal import Request, remove
+from brickfilm.hub.removal import RemovalRequest, remove
 from brickfilm.sources import YouTubeSource
 from brickfilm.sources.youtube.lock import FILENAME
 from brickfilm.stages import SceneSplitter
@@ -151,7 +151,7 @@ def test_a_film_that_was_removed_is_not_fetched_again(tmp_path: Path, site: Film
     long = f"{site.address}/films/ant.mp4?{'long' * 30}"  # file names hold only its end
     source = tube([long, site.file("bee")])
     built(tmp_path, source)
-    remove(tmp_path, Request("source", long))
+    remove(tmp_path, RemovalRequest("source", long))
     assert [path.name.count("bee") for path in sources(tmp_path)] == [1]
     site.hits.clear()
     assert {row["source_id"] for row in rows(built(tmp_path, source))} == {site.file("bee")}
