@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from brickfilm.build.build_dataset import build_dataset
     from brickfilm.dataset import BrickfilmDataset
     from brickfilm.engine.ledger import ledger_frame
-    from brickfilm.sources import Access, FolderSource, Politeness, YouTubeSource
+    from brickfilm.sources import Connection, FolderSource, RateLimits, YouTubeSource
     from brickfilm.stages import (
         CaptionAudit,
         ClipWriter,
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "Access": "brickfilm.sources",
     "BrickfilmDataset": "brickfilm.dataset",
     "CaptionAudit": "brickfilm.stages",
     "ClipWriter": "brickfilm.stages",
+    "Connection": "brickfilm.sources",
     "FolderSource": "brickfilm.sources",
     "FrameSampler": "brickfilm.stages",
     "GPT4oCaptioner": "brickfilm.stages",
     "Keep": "brickfilm.stages",
-    "Politeness": "brickfilm.sources",
+    "RateLimits": "brickfilm.sources",
     "RefusalFilter": "brickfilm.stages",
     "SceneSplitter": "brickfilm.stages",
     "SidecarCaptioner": "brickfilm.stages",
@@ -43,15 +43,15 @@ _HOME = {
 }
 
 __all__ = [
-    "Access",
     "BrickfilmDataset",
     "CaptionAudit",
     "ClipWriter",
+    "Connection",
     "FolderSource",
     "FrameSampler",
     "GPT4oCaptioner",
     "Keep",
-    "Politeness",
+    "RateLimits",
     "RefusalFilter",
     "SceneSplitter",
     "SidecarCaptioner",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brickfilm.export.bucket_coverage import RecipeBucket, ClipShape, TrainingRecipe
+from brickfilm.export.bucket_coverage import ClipShape, RecipeBucket, TrainingRecipe
 from finetune.config import RecipeBucket as TrainerBucket
 from finetune.data.buckets import aspect_buckets, aspect_ratios, assign_buckets
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from brickfilm.captions.pricing import Price
-from brickfilm.captions.prompts import Subject
+from brickfilm.captions.prompts import ItemKind
 from brickfilm.captions.reply_format import (
     DESCRIBED,
     FILTERED,
     REFUSAL,
     TRUNCATED,
-    Malformed,
-    Said,
-    read,
+    MalformedReply,
+    ParsedReply,
+    parse_reply,
 )
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import InvalidResponse
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
 
-def answer_of(
-    reply: ChatCompletion, *, subject: Subject, price: Price | None, discount: float = 1.0
+def answer_from_completion(
+    reply: ChatCompletion, *, item_kind: ItemKind, price: Price | None, discount: float = 1.0
 ) -> Answer:
     """Status, text and bill. What is no answer raises Spoilt: charged, and asked again."""
-    bill = _bill(reply, price, discount)
+    bill = _usage_and_cost(reply, price, discount)
     try:
-        said = _said(reply, subject)
-    except Malformed as error:
+        said = _parse_choice(reply, item_kind)
+    except MalformedReply as error:
         raise InvalidResponse(str(error), reason="malformed answer", bill=bill) from error
     return {"status": said.status, "text": said.caption, **bill}
 
 
-def blocked(model: str) -> Answer:
+def filtered_answer(model: str) -> Answer:
     """The answer to a request that the service would not look at."""
     return {"status": FILTERED, "text": "", "model": model, "cost": 0.0}
 
 
-def caption_of(answer: Answer, prompt_digest: str) -> Caption:
+def caption_from_answer(answer: Answer, prompt_digest: str) -> Caption:
     """An answer as a record: its text is a caption only if its status is 'described'."""
     return Caption(
         text=answer["text"] if answer["status"] == DESCRIBED else "",
@@ -53,22 +53,24 @@ def caption_of(answer: Answer, prompt_digest: str) -> Caption:
     )
 
 
-def _said(reply: ChatCompletion, subject: Subject) -> Said:
+def _parse_choice(reply: ChatCompletion, item_kind: ItemKind) -> ParsedReply:
     if not reply.choices:
-        raise Malformed("an answer without choices")
+        raise MalformedReply("an answer without choices")
     choice = reply.choices[0]
     if choice.finish_reason == "content_filter":
-        return Said(FILTERED)
+        return ParsedReply(FILTERED)
     if choice.finish_reason == "length":
-        return Said(TRUNCATED)
+        return ParsedReply(TRUNCATED)
     if choice.message.refusal:
-        return Said(REFUSAL)
+        return ParsedReply(REFUSAL)
     if not choice.message.content:
-        raise Malformed("an answer without content")
-    return read(choice.message.content, subject)
+        raise MalformedReply("an answer without content")
+    return parse_reply(choice.message.content, item_kind)
 
 
-def _bill(reply: ChatCompletion, price: Price | None, discount: float) -> dict[str, object]:
+def _usage_and_cost(
+    reply: ChatCompletion, price: Price | None, discount: float
+) -> dict[str, object]:
     """Tokens and US dollars; without a price the dollars are 0 and `priced` says why."""
     usage = reply.usage
     sent, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)

@@ -10,7 +10,7 @@ from brickfilm.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("caption", "text")
+CAPTION_COLUMNS = ("caption", "text")
 
 
 def read_captions(file: Path, column: str | None = None) -> list[str]:
@@ -38,7 +38,7 @@ def _table(file: Path) -> pd.DataFrame:
 
 
 def _column(table: pd.DataFrame, asked: str | None, file: Path) -> str:
-    names = [asked] if asked else COLUMNS
+    names = [asked] if asked else CAPTION_COLUMNS
     found = next((name for name in names if name in table.columns), None)
     if found is None:
         there = ", ".join(map(str, table.columns))

@@ -14,7 +14,7 @@ from typing import Any
 
 from brickfilm.errors import UsageError
 
-TILE, PATCH, MOST_PATCHES = 512, 32, 1536
+TILE_SIZE, PATCH_SIZE, MAX_PATCHES = 512, 32, 1536
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
@@ -43,11 +43,11 @@ class Price:
     def image_tokens(self, width: int, height: int, detail: str = "high") -> int:
         """Tokens of one picture: patches, or a base and tiles, as the model counts."""
         if self.patch:
-            patches = math.ceil(width / PATCH) * math.ceil(height / PATCH)
-            return math.ceil(min(patches, MOST_PATCHES) * self.patch)
+            patches = math.ceil(width / PATCH_SIZE) * math.ceil(height / PATCH_SIZE)
+            return math.ceil(min(patches, MAX_PATCHES) * self.patch)
         if detail == "low":
             return self.base
-        return self.base + self.tile * _tiles(width, height)
+        return self.base + self.tile * _tile_count(width, height)
 
 
 @dataclass(frozen=True)
@@ -60,32 +60,32 @@ class PriceList:
     batch_bytes: int = 200_000_000
     batch_discount: float = 0.5
 
-    def of(self, model: str) -> Price | None:
+    def price_of(self, model: str) -> Price | None:
         """The price of a model, or of its family if the name is dated; None is unknown."""
         return self.models.get(model) or self.models.get(_DATED.sub("", model))
 
 
 def price_list(own: str | Path | None = None) -> PriceList:
     """The list that comes with the package, or the user's own file of the same form."""
-    return _shipped() if own is None else _own(Path(own))
+    return _load_builtin() if own is None else _load_file(Path(own))
 
 
 @lru_cache(maxsize=16)
-def _own(path: Path) -> PriceList:
+def _load_file(path: Path) -> PriceList:
     """Read once: a list does not change under a running build."""
     try:
-        return _parsed(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return _parse(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"prices={str(path)!r} cannot be read: {error}") from error
 
 
 @lru_cache(maxsize=1)
-def _shipped() -> PriceList:
+def _load_builtin() -> PriceList:
     source = resources.files("brickfilm.captions") / "prices.toml"
-    return _parsed(tomllib.loads(source.read_text(encoding="utf-8")), source.name)
+    return _parse(tomllib.loads(source.read_text(encoding="utf-8")), source.name)
 
 
-def _parsed(data: dict[str, Any], origin: str) -> PriceList:
+def _parse(data: dict[str, Any], origin: str) -> PriceList:
     known = {f.name for f in fields(Price)}
     try:
         models = {
@@ -100,8 +100,8 @@ def _parsed(data: dict[str, Any], origin: str) -> PriceList:
         ) from error
 
 
-def _tiles(width: int, height: int) -> int:
+def _tile_count(width: int, height: int) -> int:
     """512 px squares after the service's shrinking: to 2048 px, then 768 px on the short side."""
     shrink = min(1.0, 2048 / max(width, height))
     shrink = min(shrink, 768 / min(width, height))
-    return math.ceil(width * shrink / TILE) * math.ceil(height * shrink / TILE)
+    return math.ceil(width * shrink / TILE_SIZE) * math.ceil(height * shrink / TILE_SIZE)

@@ -15,8 +15,8 @@ import yaml
 from brickfilm.engine.stage import digest_of
 from brickfilm.errors import UsageError
 
-Subject = Literal["clips", "images"]
-_SUFFIX: dict[Subject, str] = {"clips": ".md", "images": ".image.md"}
+ItemKind = Literal["clips", "images"]
+_SUFFIX: dict[ItemKind, str] = {"clips": ".md", "images": ".image.md"}
 
 
 class BadPrompt(UsageError):
@@ -32,19 +32,19 @@ class Prompt:
 
     name: str
     version: int
-    subject: Subject
+    item_kind: ItemKind
     rules: tuple[str, ...]
     """Lint rules that this prompt's captions have to keep."""
     text: str
 
     @cached_property
     def digest(self) -> str:
-        return digest_of([self.subject, self.text])
+        return digest_of([self.item_kind, self.text])
 
     def render(self, at: Sequence[float]) -> str:
         """The words as sent, for stills at these positions (0..1) of the shot."""
         try:
-            return _filled(self.text, tuple(at))
+            return _render(self.text, tuple(at))
         except jinja2.TemplateError as error:
             raise BadPrompt(
                 f"prompt {self.name!r}: {error}; it may use {{{{ count }}}} and "
@@ -52,36 +52,36 @@ class Prompt:
             ) from error
 
 
-def percentages(at: Sequence[float]) -> str:
+def format_percentages(at: Sequence[float]) -> str:
     """'20 %, 50 % and 80 %'."""
     words = [f"{100 * p:.3g} %" for p in at]
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 @lru_cache(maxsize=1)
-def builtin() -> tuple[str, ...]:
+def builtin_prompts() -> tuple[str, ...]:
     """Names of the prompts that come with the package."""
-    names = (entry.name for entry in _shipped().iterdir())
+    names = (entry.name for entry in _prompt_folder().iterdir())
     return tuple(sorted(n[:-3] for n in names if n.endswith(".md") and ".image" not in n))
 
 
-def load(name: str | Path, subject: Subject = "clips") -> Prompt:
+def load_prompt(name: str | Path, item_kind: ItemKind = "clips") -> Prompt:
     """A prompt by its name, or by the path of a Markdown file.
 
     The prompt for images of `x.md` is `x.image.md` beside it.
     """
-    if str(name) in builtin():
-        return _built_in(str(name), subject)
+    if str(name) in builtin_prompts():
+        return _load_builtin(str(name), item_kind)
     path = Path(name)
-    if subject == "images" and not path.name.endswith(_SUFFIX["images"]):
+    if item_kind == "images" and not path.name.endswith(_SUFFIX["images"]):
         path = path.with_suffix(_SUFFIX["images"])
-    prompt = _read(path, _stamp(path))
-    if prompt.subject != subject:
-        raise BadPrompt(f"{path} is a prompt for {prompt.subject}, {subject} were asked")
+    prompt = _load_file(path, _mtime_ns(path))
+    if prompt.item_kind != item_kind:
+        raise BadPrompt(f"{path} is a prompt for {prompt.item_kind}, {item_kind} were asked")
     return prompt
 
 
-def parse(text: str, origin: str) -> Prompt:
+def parse_prompt(text: str, origin: str) -> Prompt:
     """A prompt from its Markdown; `origin` names it in errors."""
     _, fence, rest = text.partition("---\n")
     head, closing, body = rest.partition("\n---\n")
@@ -91,13 +91,13 @@ def parse(text: str, origin: str) -> Prompt:
         )
     try:
         facts = yaml.safe_load(head)
-        subject = facts["for"]
-        if subject not in _SUFFIX:
-            raise BadPrompt(f"{origin}: for: {subject!r}, expected 'clips' or 'images'")
+        item_kind = facts["for"]
+        if item_kind not in _SUFFIX:
+            raise BadPrompt(f"{origin}: for: {item_kind!r}, expected 'clips' or 'images'")
         return Prompt(
             name=str(facts["name"]),
             version=int(facts["version"]),
-            subject=subject,
+            item_kind=item_kind,
             rules=tuple(facts.get("rules", ())),
             text=body.strip(),
         )
@@ -105,32 +105,32 @@ def parse(text: str, origin: str) -> Prompt:
         raise BadPrompt(f"{origin}: front matter must hold name, version, for ({error})") from error
 
 
-def _shipped() -> resources.abc.Traversable:
+def _prompt_folder() -> resources.abc.Traversable:
     return resources.files("brickfilm.captions") / "prompts"
 
 
-def _stamp(path: Path) -> int:
+def _mtime_ns(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except OSError as error:
-        known = ", ".join(builtin())
+        known = ", ".join(builtin_prompts())
         raise BadPrompt(f"no prompt {str(path)!r}: a name ({known}) or a Markdown file") from error
 
 
 @lru_cache(maxsize=16)
-def _built_in(name: str, subject: Subject) -> Prompt:
-    source = _shipped() / f"{name}{_SUFFIX[subject]}"
-    return parse(source.read_text(encoding="utf-8"), source.name)
+def _load_builtin(name: str, item_kind: ItemKind) -> Prompt:
+    source = _prompt_folder() / f"{name}{_SUFFIX[item_kind]}"
+    return parse_prompt(source.read_text(encoding="utf-8"), source.name)
 
 
 @lru_cache(maxsize=256)
-def _filled(text: str, at: tuple[float, ...]) -> str:
+def _render(text: str, at: tuple[float, ...]) -> str:
     """Rendered once for each prompt and sampler, not once for each clip."""
     template = jinja2.Template(text, undefined=jinja2.StrictUndefined)
-    return str(template.render(count=len(at), percentages=percentages(at))).strip()
+    return str(template.render(count=len(at), percentages=format_percentages(at))).strip()
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, stamp: int) -> Prompt:
+def _load_file(path: Path, stamp: int) -> Prompt:
     """Read once for each version of the file, not once for each clip."""
-    return parse(path.read_text(encoding="utf-8"), str(path))
+    return parse_prompt(path.read_text(encoding="utf-8"), str(path))

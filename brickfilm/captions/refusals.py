@@ -14,7 +14,7 @@ _WORKS = (
 )
 _STILLS = r"(?:stills?|images?|frames?|pictures?)"
 _GIVEN = r"(?:were|was|are|is|have been) (?:provided|attached|given|uploaded)"
-LEXICON = tuple(
+REFUSAL_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"\b(?:I|we) ?{_CANNOT}(?: to)?(?: \w+){{0,3}}? {_WORKS}\b",
@@ -32,7 +32,7 @@ LEXICON = tuple(
 )
 
 
-def refuses(text: str) -> str | None:
+def find_refusal(text: str) -> str | None:
     """The words by which a text refuses instead of describing; None if it describes."""
-    found = (pattern.search(text.strip()) for pattern in LEXICON)
+    found = (pattern.search(text.strip()) for pattern in REFUSAL_PATTERNS)
     return next((match.group(0) for match in found if match), None)

@@ -11,7 +11,7 @@ import PIL.Image
 from brickfilm.errors import Failed
 
 
-def jpeg(path: Path, *, size: int, quality: int) -> bytes:
+def encode_jpeg(path: Path, *, size: int, quality: int) -> bytes:
     """The still, its long edge at most `size` pixels, encoded anew: the same bytes every time."""
     try:
         with PIL.Image.open(path) as still:

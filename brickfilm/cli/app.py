@@ -102,7 +102,7 @@ def build(
     ] = True,
 ) -> None:
     """Build a captioned dataset; run it again to go on where it stopped."""
-    from brickfilm.cli.build import lock_recipe, resolve_recipe, dry_run_build, run_build
+    from brickfilm.cli.build import dry_run_build, lock_recipe, resolve_recipe, run_build
 
     recipe = resolve_recipe(footage, captions, sound=sound, licence=licence, uploader=uploader)
     if locked or allow_drift:

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from brickfilm.captions.caption_files import read_captions
 from brickfilm.captions.lint import Finding, count_rules, lint
-from brickfilm.captions.prompts import load
-from brickfilm.captions.reply_format import schema
-from brickfilm.captions.request import opening
+from brickfilm.captions.prompts import load_prompt
+from brickfilm.captions.reply_format import reply_schema
+from brickfilm.captions.request import user_text
 from brickfilm.errors import UsageError
 
 MAX_EXAMPLES = 10
@@ -21,7 +21,7 @@ MAX_EXAMPLES = 10
 
 def lint_file(file: Path, *, column: str | None, prompt: str, as_json: bool) -> int:
     """Print what is wrong with a file's captions; gives the exit code."""
-    rules = load(prompt)
+    rules = load_prompt(prompt)
     captions = read_captions(file, column)
     found = [lint(caption, rules.rules, rules.text) for caption in captions]
     if as_json:
@@ -33,13 +33,13 @@ def lint_file(file: Path, *, column: str | None, prompt: str, as_json: bool) -> 
 
 def prompt_text(name: str, *, images: bool, at: str) -> str:
     """The system message, what stands before the stills, and the shape of the answer."""
-    prompt = load(name, "images" if images else "clips")
+    prompt = load_prompt(name, "images" if images else "clips")
     positions = [0.5] if images else _positions(at)
-    shape = json.dumps(schema(prompt.subject), indent=2)
+    shape = json.dumps(reply_schema(prompt.item_kind), indent=2)
     return (
-        f"# {prompt.name} version {prompt.version}, for {prompt.subject}, {prompt.digest}\n\n"
+        f"# {prompt.name} version {prompt.version}, for {prompt.item_kind}, {prompt.digest}\n\n"
         f"## system\n\n{prompt.render(positions)}\n\n"
-        f"## user\n\n{opening(prompt.subject, positions)}\n"
+        f"## user\n\n{user_text(prompt.item_kind, positions)}\n"
         f"[{len(positions)} JPEG]\n\n"
         f"## the answer's JSON schema, strict\n\n{shape}"
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from brickfilm.engine.pipeline import Pipeline
     from brickfilm.engine.run import PipelineRun
     from brickfilm.export.bucket_coverage import ClipShape, TrainingRecipe
-    from brickfilm.hub.publish import PushResult, PushOptions
+    from brickfilm.hub.publish import PushOptions, PushResult
     from brickfilm.hub.removal import RemovalRequest
 
 console = Console()

@@ -114,7 +114,7 @@ def export(
     recipe: TrainingRecipeOption = None,
 ) -> None:
     """Write a dataset in a trainer's format, or say what a training recipe would use of it."""
-    from brickfilm.cli.hub import console, run_export, coverage_table
+    from brickfilm.cli.hub import console, coverage_table, run_export
     from brickfilm.dataset.reader import find_dataset
     from brickfilm.dataset.required_columns import require_columns, require_rows
     from brickfilm.export.bucket_coverage import TrainingRecipe

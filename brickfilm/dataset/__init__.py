@@ -6,18 +6,18 @@ from brickfilm.dataset.dataset import (
     FINGERPRINT_FILENAME,
     FORMAT_VERSION,
     BrickfilmDataset,
+    config_features,
     config_yaml_entry,
     dataset_from_rows,
-    config_features,
     render_saved_card,
     write_empty_parquet,
     write_shards,
 )
 
 __all__ = [
-    "BrickfilmDataset",
     "FINGERPRINT_FILENAME",
     "FORMAT_VERSION",
+    "BrickfilmDataset",
     "config_features",
     "config_yaml_entry",
     "dataset_from_rows",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.dataset import finalize as door
-from brickfilm.dataset.parquet import ROW_GROUP_BYTES, SHARD_BYTES, write_until_full, parquet_writer
+from brickfilm.dataset.parquet import ROW_GROUP_BYTES, SHARD_BYTES, parquet_writer, write_until_full
 from brickfilm.dataset.reader import MEDIA_COLUMN
 from brickfilm.engine.stage import digest_of
 from brickfilm.errors import UsageError

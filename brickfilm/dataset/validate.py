@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from brickfilm.dataset.reader import MEDIA_COLUMN, CorruptDatasetError, SplitKey, SavedDataset
+from brickfilm.dataset.reader import MEDIA_COLUMN, CorruptDatasetError, SavedDataset, SplitKey
 from brickfilm.dataset.required_columns import COLUMNS, column_problems
 from brickfilm.engine.workers import worker_pool
 from brickfilm.errors import MediaError

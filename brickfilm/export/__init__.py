@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from brickfilm.export.base import ExportResult, Exporter
+from brickfilm.export.base import Exporter, ExportResult
 from brickfilm.export.opensora import export_opensora
 
 FORMATS: Mapping[str, Exporter] = {"opensora": export_opensora}

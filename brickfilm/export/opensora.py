@@ -11,8 +11,8 @@ from typing import Any
 from brickfilm.dataset.reader import SavedDataset
 from brickfilm.export.base import (
     ExportResult,
-    require_media,
     count_rows_without_caption,
+    require_media,
     write_atomic,
     write_captioned_media,
 )

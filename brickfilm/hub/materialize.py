@@ -29,9 +29,9 @@ from brickfilm.files import disk_errors, make_folder
 from brickfilm.hub.publish.facts import load_provenance
 from brickfilm.media import opened
 from brickfilm.records import Clip, Image, Listing, Span, Video
-from brickfilm.sources import FolderSource, Politeness
+from brickfilm.sources import FolderSource, RateLimits
 from brickfilm.sources.youtube.fetch import FetchFilm
-from brickfilm.sources.youtube.throttle import Pace
+from brickfilm.sources.youtube.throttle import Throttle
 from brickfilm.stages import ClipWriter, FrameSampler
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def materialize(
     out: Path,
     *,
     sources: Path | None = None,
-    politeness: Politeness | None = None,
+    rate_limits: RateLimits | None = None,
 ) -> MaterializeResult:
     """Fetch the sources of a dataset into `out` (or find them in the folder `sources`) and cut.
 
@@ -90,7 +90,7 @@ def materialize(
             "another --out"
         )
     frames = dataset.to_pandas_by_config()
-    films = _index_local_videos(sources, out, politeness)
+    films = _index_local_videos(sources, out, rate_limits)
     with disk_errors(make_folder(out)):
         return _materialize_all(dataset, frames, films, out)
 
@@ -152,13 +152,13 @@ class VideoLocator:
     """Where the films of rows are: in a folder, by their bytes, else wherever their URL leads."""
 
     def __init__(
-        self, local: Sequence[Video], work: Path, politeness: Politeness | None = None
+        self, local: Sequence[Video], work: Path, rate_limits: RateLimits | None = None
     ) -> None:
         self.by_id = {video.id: video for video in local}
         self.by_source_id = {video.source_id: video for video in local}
         self.work = work
-        self.politeness = politeness or Politeness()
-        self.pace = Pace(self.politeness)
+        self.rate_limits = rate_limits or RateLimits()
+        self.pace = Throttle(self.rate_limits)
         """One for all films, or they would not keep their distance."""
 
     def find(self, row: DatasetRow) -> Video:
@@ -176,7 +176,7 @@ class VideoLocator:
         stage = FetchFilm(
             max_height=max(144, int(row["height"])),
             on_low_resolution="keep",
-            politeness=self.politeness,
+            rate_limits=self.rate_limits,
         )
         facts = stage.film(listing, self.work, self.pace)
         (video,) = stage.apply(listing, stage.answer(facts))
@@ -184,16 +184,16 @@ class VideoLocator:
 
 
 def _index_local_videos(
-    sources: Path | None, work: Path, politeness: Politeness | None
+    sources: Path | None, work: Path, rate_limits: RateLimits | None
 ) -> VideoLocator:
     """The films of a folder, opened and digested."""
     if sources is None:
-        return VideoLocator([], work, politeness)
+        return VideoLocator([], work, rate_limits)
     folder = FolderSource(sources)
     (probe,) = folder.stages()
     with probe.open(work) as compute:
         found = [video for item in folder.items() for video in _probe_video(probe, compute, item)]
-    return VideoLocator(found, work, politeness)
+    return VideoLocator(found, work, rate_limits)
 
 
 def _probe_video(

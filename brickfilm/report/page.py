@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from brickfilm.report.context import ReportContext
-from brickfilm.report.sections import SECTIONS, SectionBuilder, Section
+from brickfilm.report.sections import SECTIONS, Section, SectionBuilder
 
 FILENAME = "report.html"
 

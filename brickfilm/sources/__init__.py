@@ -1,11 +1,11 @@
 """Where footage comes from. A new source is one new file, and a line here."""
 
 from brickfilm.sources.folder import FolderSource
-from brickfilm.sources.youtube import Access, Politeness, YouTubeSource
+from brickfilm.sources.youtube import Connection, RateLimits, YouTubeSource
 
 __all__ = [
-    "Access",
+    "Connection",
     "FolderSource",
-    "Politeness",
+    "RateLimits",
     "YouTubeSource",
 ]

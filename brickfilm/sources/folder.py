@@ -18,7 +18,7 @@ from brickfilm.media import probe, sha256_of
 from brickfilm.records import Listing, Video
 from brickfilm.schema.licences import check_licence_is_known
 
-SUFFIXES = (
+VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
     *(".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
@@ -44,18 +44,18 @@ class FolderSource:
 
     def items(self) -> Iterator[Listing]:
         """Every film once, sorted by name, without opening any."""
-        films = sorted({film.absolute() for path in self.paths for film in _films(path)})
+        films = sorted({film.absolute() for path in self.paths for film in _find_videos(path)})
         if not films:
             raise UsageError(
-                f"no film below {', '.join(map(repr, self.paths))}: looked for {' '.join(SUFFIXES)}"
+                f"no film below {', '.join(map(repr, self.paths))}: looked for {' '.join(VIDEO_SUFFIXES)}"
             )
         root = self._root(films)
         for film in films:
             name = film.relative_to(root).as_posix()
             yield Listing(
-                source_id=_text(name),
+                source_id=_printable(name),
                 path=film,
-                title=_text(film.stem),
+                title=_printable(film.stem),
                 uploader=self.uploader,
                 licence=self.licence,
             )
@@ -71,11 +71,11 @@ class FolderSource:
         return Path(os.path.commonpath([film.parent for film in films]))
 
 
-def _films(path: str) -> Iterable[Path]:
+def _find_videos(path: str) -> Iterable[Path]:
     place = Path(path)
     if place.is_dir():
-        films = (p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        return (film for film in films if not _is_cut_here(film))
+        films = (p for p in place.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+        return (film for film in films if not _is_built_clip(film))
     if place.exists():
         return (place,)
     if has_magic(path):
@@ -84,7 +84,7 @@ def _films(path: str) -> Iterable[Path]:
     raise UsageError(f"there is no {path!r}: give a folder, a file or a glob of films")
 
 
-def _is_cut_here(film: Path) -> bool:
+def _is_built_clip(film: Path) -> bool:
     """Whether it is a clip of a build whose work folder lies among the films: no footage."""
     return film.parent.name == "clips" and (film.parent.parent / LEDGER).is_file()
 
@@ -108,12 +108,12 @@ class Probe(Stage[Listing, Video]):
         try:
             stat = path.stat()
         except OSError:
-            return f"{_text(str(path))}:missing"
-        return f"{_text(str(path))}:{stat.st_size}:{stat.st_mtime_ns}"
+            return f"{_printable(str(path))}:missing"
+        return f"{_printable(str(path))}:{stat.st_size}:{stat.st_mtime_ns}"
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
-        yield lambda item: _looked_at(_path(item))
+        yield lambda item: _probe_answer(_path(item))
 
     def apply(self, item: Listing, answer: Answer) -> Iterable[Video]:
         yield Video(
@@ -133,7 +133,7 @@ class Probe(Stage[Listing, Video]):
         )
 
 
-def _text(name: str) -> str:
+def _printable(name: str) -> str:
     """A name as text that any table takes: bytes that are no UTF-8 are written as \\xff."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
@@ -144,7 +144,7 @@ def _path(item: Listing) -> Path:
     return item.path
 
 
-def _looked_at(path: Path) -> Answer:
+def _probe_answer(path: Path) -> Answer:
     facts = probe(path)
     return {
         "sha256": sha256_of(path),

@@ -8,23 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from brickfilm.captions.answers import caption_of
-from brickfilm.captions.completion import Captioner, ask_once, most_dollars
+from brickfilm.captions.answers import caption_from_answer
+from brickfilm.captions.completion import CaptionStage, max_request_cost, request_caption
 from brickfilm.captions.lint import rules as lint
-from brickfilm.captions.prompts import load
-from brickfilm.captions.refusals import refuses
-from brickfilm.captions.reply_format import DESCRIBED, REFUSAL, as_answer
-from brickfilm.captions.request import Question
+from brickfilm.captions.prompts import load_prompt
+from brickfilm.captions.refusals import find_refusal
+from brickfilm.captions.reply_format import DESCRIBED, REFUSAL, format_reply
+from brickfilm.captions.request import CaptionRequest
 from brickfilm.engine.stage import Answer, Resources, Stage, digest_of
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
 
-Captioned = Clip | Image
+ClipOrImage = Clip | Image
 DEFAULT_PROMPT = "general"
 
 
 @dataclass(frozen=True)
-class CaptionAudit(Stage[Captioned, Captioned]):
+class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
     """Captions that break a rule are asked for once more, told what was wrong; then rejected.
 
     captioner: who wrote the captions, and is asked again, on the same budget. Without one, captions
@@ -38,7 +38,7 @@ class CaptionAudit(Stage[Captioned, Captioned]):
     input_types = (Clip, Image)
     requires = ("caption",)
 
-    captioner: Captioner | None = None
+    captioner: CaptionStage | None = None
     rules: tuple[str, ...] = ()
 
     @property
@@ -55,90 +55,90 @@ class CaptionAudit(Stage[Captioned, Captioned]):
     def budget_group(self) -> tuple[str, ...]:
         return self.captioner.budget_group if self.captioner else (self.name,)
 
-    def key(self, item: Captioned) -> str:
+    def key(self, item: ClipOrImage) -> str:
         """The caption, and whatever a second one would depend on."""
-        asked = self.captioner.question(item).key if self.captioner else []
+        asked = self.captioner.caption_request(item).key if self.captioner else []
         return digest_of([_words(item), self.rules_for(item), asked], 32)
 
-    def worst_case_cost(self, item: Captioned) -> float | None:
+    def worst_case_cost(self, item: ClipOrImage) -> float | None:
         again = self.again(item)
         if self.captioner is None or again is None:
             return None
-        return most_dollars(again, self.captioner.price, limited=self.budget is not None)
+        return max_request_cost(again, self.captioner.price, has_budget=self.budget is not None)
 
     @contextmanager
-    def open(self, work: Path) -> Iterator[Callable[[Captioned], Answer]]:
+    def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
         if self.captioner is None:
             yield lambda item: {"broke": self.broken(item, _words(item))}
             return
         with self.captioner.service.connect() as client:
 
-            def compute(item: Captioned) -> Answer:
+            def compute(item: ClipOrImage) -> Answer:
                 broke = self.broken(item, _words(item))
                 again = self.again(item)
                 if again is None or self.captioner is None:
                     return {"broke": broke}
-                second = ask_once(client, again, work, self.captioner.price)
+                second = request_caption(client, again, work, self.captioner.price)
                 return {**second, "broke": broke, "still": self.broken(item, second["text"])}
 
             yield compute
 
-    def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
+    def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         if "status" not in answer:
             yield from self._first(item, answer)
         elif answer["status"] != DESCRIBED:
             yield Rejected(f"{item.id}: asked again, {answer['status']}", reason=answer["status"])
-        elif words := refuses(answer["text"]):
+        elif words := find_refusal(answer["text"]):
             yield Rejected(f"{item.id}: asked again, refused ({words!r})", reason=REFUSAL)
         elif answer["still"]:
             yield _broken(item, answer["still"], "asked again, it still breaks")
         else:
-            said = caption_of(answer, item.caption.prompt_digest if item.caption else "")
+            said = caption_from_answer(answer, item.caption.prompt_digest if item.caption else "")
             yield self._scored(replace(item, caption=said), answer["broke"], reasked=True)
 
-    def _first(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
+    def _first(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         if answer["broke"]:
             yield _broken(item, answer["broke"], "breaks")
         else:
             yield self._scored(item, [], reasked=False)
 
-    def _scored(self, item: Captioned, broke: Iterable[str], *, reasked: bool) -> Captioned:
+    def _scored(self, item: ClipOrImage, broke: Iterable[str], *, reasked: bool) -> ClipOrImage:
         if isinstance(item, Image):
             return item
         marks = {f"broke_{rule}": float(rule in broke) for rule in self.rules_for(item)}
         return item.with_scores(**marks, reasked=float(reasked))
 
-    def broken(self, item: Captioned, words: str) -> list[str]:
+    def broken(self, item: ClipOrImage, words: str) -> list[str]:
         """Names of the rules that a caption of this item breaks."""
         return sorted({f.rule for f in self.findings(item, words)})
 
-    def findings(self, item: Captioned, words: str) -> list[lint.Finding]:
+    def findings(self, item: ClipOrImage, words: str) -> list[lint.Finding]:
         if not _described(item):
             return []  # no caption: RefusalFilter's to drop
         prompt = self.captioner.prompt_of(item).text if self.captioner else ""
         return lint.lint(words, self.rules_for(item), prompt)
 
-    def again(self, item: Captioned) -> Question | None:
+    def again(self, item: ClipOrImage) -> CaptionRequest | None:
         """The question to ask once more; None where nothing is wrong, or nobody can be asked."""
         findings = self.findings(item, _words(item))
         if self.captioner is None or not findings:
             return None
-        told = lint.complaint(findings)
-        return self.captioner.question(item).corrected(as_answer(_words(item)), told)
+        told = lint.revision_prompt(findings)
+        return self.captioner.caption_request(item).with_revision(format_reply(_words(item)), told)
 
-    def rules_for(self, item: Captioned) -> tuple[str, ...]:
+    def rules_for(self, item: ClipOrImage) -> tuple[str, ...]:
         if self.rules:
             return self.rules
         if self.captioner:
             return self.captioner.prompt_of(item).rules
-        return load(DEFAULT_PROMPT, "images" if isinstance(item, Image) else "clips").rules
+        return load_prompt(DEFAULT_PROMPT, "images" if isinstance(item, Image) else "clips").rules
 
 
-def _described(item: Captioned) -> bool:
+def _described(item: ClipOrImage) -> bool:
     return item.caption is not None and item.caption.status == DESCRIBED
 
 
-def _words(item: Captioned) -> str:
+def _words(item: ClipOrImage) -> str:
     return item.caption.text if item.caption else ""
 
 

@@ -8,21 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from brickfilm.captions.answers import caption_of
-from brickfilm.captions.backends.batch import CaptionJobs
+from brickfilm.captions.answers import caption_from_answer
+from brickfilm.captions.backends.batch import CaptionBatchJobs
 from brickfilm.captions.backends.openai import Service
-from brickfilm.captions.completion import ask_once, most_dollars
-from brickfilm.captions.forecast import forecast, measured_usage
+from brickfilm.captions.completion import max_request_cost, request_caption
+from brickfilm.captions.forecast import forecast_cost, measured_usage
 from brickfilm.captions.pricing import Price, PriceList, price_list
-from brickfilm.captions.prompts import Prompt, load
-from brickfilm.captions.request import Captioned, Detail, Look, Question
+from brickfilm.captions.prompts import Prompt, load_prompt
+from brickfilm.captions.request import CaptionRequest, ClipOrImage, Detail, RequestParams
 from brickfilm.engine.stage import Answer, Resources, Stage, digest_of
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
 
 
 @dataclass(frozen=True, kw_only=True)
-class GPT4oCaptioner(Stage[Captioned, Captioned]):
+class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
     """Captions from a vision model behind any service that speaks Chat Completions.
 
     Every answer is kept under the stills' bytes, the prompt's words, the model and its parameters,
@@ -50,11 +50,11 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
     prices: str | None = field(default=None, compare=False)
     """A price list of your own; the one that comes with the package is dated."""
     base_url: str | None = field(default=None, compare=False)
-    key_variable: str = field(default="OPENAI_API_KEY", compare=False)
+    api_key_env: str = field(default="OPENAI_API_KEY", compare=False)
     proxy: str | None = field(default=None, compare=False, repr=False)
     concurrency: int = field(default=8, compare=False)
     timeout: float = field(default=60.0, compare=False)
-    patience: float = field(default=180.0, compare=False)
+    total_timeout: float = field(default=180.0, compare=False)
 
     mode: Literal["sync", "batch"] = field(default="sync", compare=False)
     """One by one, or in jobs of the Batch API: half the price, an answer within a day."""
@@ -64,8 +64,8 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
     def resources(self) -> Resources:
         return Resources(pool="thread", concurrency=self.concurrency)
 
-    def key(self, item: Captioned) -> str:
-        return digest_of(self.question(item).key, 32)
+    def key(self, item: ClipOrImage) -> str:
+        return digest_of(self.caption_request(item).key, 32)
 
     @property
     def budget(self) -> float | None:
@@ -75,48 +75,50 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
     def budget_group(self) -> tuple[str, ...]:
         return (self.name, "CaptionAudit")
 
-    def worst_case_cost(self, item: Captioned) -> float:
-        most = most_dollars(self.question(item), self.price, limited=self.budget is not None)
+    def worst_case_cost(self, item: ClipOrImage) -> float:
+        most = max_request_cost(
+            self.caption_request(item), self.price, has_budget=self.budget is not None
+        )
         return most * (self.known_prices.batch_discount if self.uses_batch_jobs else 1.0)
 
     def check(self) -> None:
-        self.service.secret()
-        load(self.prompt, "clips")
-        load(self.image_prompt or self.prompt, "images")
+        self.service.api_key()
+        load_prompt(self.prompt, "clips")
+        load_prompt(self.image_prompt or self.prompt, "images")
 
     @property
     def uses_batch_jobs(self) -> bool:
         return self.mode == "batch"
 
     @contextmanager
-    def open_batch_service(self, work: Path) -> Iterator[CaptionJobs]:
+    def open_batch_service(self, work: Path) -> Iterator[CaptionBatchJobs]:
         with self.service.connect() as client:
-            yield CaptionJobs(client, self, work, self.known_prices)
+            yield CaptionBatchJobs(client, self, work, self.known_prices)
 
     @contextmanager
-    def open(self, work: Path) -> Iterator[Callable[[Captioned], Answer]]:
+    def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
         with self.service.connect() as client:
-            yield lambda item: ask_once(client, self.question(item), work, self.price)
+            yield lambda item: request_caption(client, self.caption_request(item), work, self.price)
 
-    def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
-        yield replace(item, caption=caption_of(answer, self.prompt_of(item).digest))
+    def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
+        yield replace(item, caption=caption_from_answer(answer, self.prompt_of(item).digest))
 
-    def forecast(self, items: Sequence[Captioned], work: Path) -> str:
+    def forecast_cost(self, items: Sequence[ClipOrImage], work: Path) -> str:
         usage = measured_usage(work, self.digest)
-        return str(forecast(self, items, usage, in_jobs=self.uses_batch_jobs))
+        return str(forecast_cost(self, items, usage, use_batch=self.uses_batch_jobs))
 
-    def question(self, item: Captioned) -> Question:
+    def caption_request(self, item: ClipOrImage) -> CaptionRequest:
         """What is asked about an item."""
-        return Question.about(item, self.prompt_of(item), self.look)
+        return CaptionRequest.for_item(item, self.prompt_of(item), self.request_params)
 
-    def prompt_of(self, item: Captioned) -> Prompt:
+    def prompt_of(self, item: ClipOrImage) -> Prompt:
         if isinstance(item, Image):
-            return load(self.image_prompt or self.prompt, "images")
-        return load(self.prompt, "clips")
+            return load_prompt(self.image_prompt or self.prompt, "images")
+        return load_prompt(self.prompt, "clips")
 
     @property
-    def look(self) -> Look:
-        return Look(
+    def request_params(self) -> RequestParams:
+        return RequestParams(
             model=self.model,
             image_size=self.image_size,
             image_quality=self.image_quality,
@@ -131,10 +133,10 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
         return Service(
             model=self.model,
             base_url=self.base_url,
-            key_variable=self.key_variable,
+            api_key_env=self.api_key_env,
             proxy=self.proxy,
             timeout=self.timeout,
-            patience=self.patience,
+            total_timeout=self.total_timeout,
             concurrency=self.concurrency,
         )
 
@@ -144,4 +146,4 @@ class GPT4oCaptioner(Stage[Captioned, Captioned]):
 
     @property
     def price(self) -> Price | None:
-        return self.known_prices.of(self.model)
+        return self.known_prices.price_of(self.model)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from brickfilm.captions.refusals import refuses
+from brickfilm.captions.refusals import find_refusal
 from brickfilm.captions.reply_format import DESCRIBED, REFUSAL
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
 
-Captioned = Clip | Image
+ClipOrImage = Clip | Image
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefusalFilter(Stage[Captioned, Captioned]):
+class RefusalFilter(Stage[ClipOrImage, ClipOrImage]):
     """Drop what has no caption: by the model's own status first, then by a lexicon of refusals.
 
     The reason it is counted under is the status: 'no_movement', 'refusal', 'truncated' and so on.
@@ -24,13 +24,13 @@ class RefusalFilter(Stage[Captioned, Captioned]):
     input_types = (Clip, Image)
     requires = ("caption",)
 
-    def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
+    def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         caption = item.caption
         if caption is None:
             yield Rejected(f"{item.id} has no caption", reason="no caption")
         elif caption.status != DESCRIBED:
             yield Rejected(f"{item.id}: the model answered {caption.status}", reason=caption.status)
-        elif words := refuses(caption.text):
+        elif words := find_refusal(caption.text):
             yield Rejected(f"{item.id}: refused in prose ({words!r})", reason=REFUSAL)
         else:
             yield item

@@ -7,16 +7,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from brickfilm.captions.timed_text import Line, at, overlapping, read, sidecar_of, stamp
+from brickfilm.captions.timed_text import (
+    Cue,
+    cue_at,
+    cues_in_span,
+    find_sidecar,
+    read_cues,
+    sidecar_digest,
+)
 from brickfilm.engine.stage import Answer, Resources, Stage, digest_of
 from brickfilm.errors import Rejected
 from brickfilm.records import Caption, Clip, Image
 
-Captioned = Clip | Image
+ClipOrImage = Clip | Image
 
 
 @dataclass(frozen=True, kw_only=True)
-class SidecarCaptioner(Stage[Captioned, Captioned]):
+class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
     """Captions from a file beside the film that has its name: film.mp4, film.vtt.
 
     A clip gets the line that overlaps it most, and the lines that lie within it; an image gets the
@@ -33,20 +40,20 @@ class SidecarCaptioner(Stage[Captioned, Captioned]):
     def resources(self) -> Resources:
         return Resources(pool="thread", concurrency=4)
 
-    def key(self, item: Captioned) -> str:
+    def key(self, item: ClipOrImage) -> str:
         """The item's place, and the file's words: an edited file is read again."""
-        return digest_of([item.id, stamp(item.video.path, self.suffixes)])
+        return digest_of([item.id, sidecar_digest(item.video.path, self.suffixes)])
 
     @contextmanager
-    def open(self, work: Path) -> Iterator[Callable[[Captioned], Answer]]:
-        def compute(item: Captioned) -> Answer:
-            beside = sidecar_of(work / item.video.path, self.suffixes)
-            lines = read(beside) if beside else ()
+    def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
+        def compute(item: ClipOrImage) -> Answer:
+            beside = find_sidecar(work / item.video.path, self.suffixes)
+            lines = read_cues(beside) if beside else ()
             return {"text": " ".join(_words(item, lines)), "file": beside.name if beside else ""}
 
         yield compute
 
-    def apply(self, item: Captioned, answer: Answer) -> Iterable[Captioned | Rejected]:
+    def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         if not answer["text"]:
             where = (
                 f"{answer['file']} has no line there"
@@ -58,8 +65,8 @@ class SidecarCaptioner(Stage[Captioned, Captioned]):
             yield replace(item, caption=Caption(text=answer["text"], model="sidecar"))
 
 
-def _words(item: Captioned, lines: tuple[Line, ...]) -> list[str]:
+def _words(item: ClipOrImage, lines: tuple[Cue, ...]) -> list[str]:
     if isinstance(item, Image):
-        own = at(lines, item.time)
+        own = cue_at(lines, item.time)
         return [own.text] if own else _words(item.clip, lines)
-    return [line.text for line in overlapping(lines, item.start, item.end)]
+    return [line.text for line in cues_in_span(lines, item.start, item.end)]

@@ -18,8 +18,8 @@ from torch.distributed.tensor import DTensor
 from finetune.config import Optimizer, Recipe
 from finetune.engines.distributed import all_reduce_sum, rank_and_world_size
 from finetune.engines.ema import EMA
-from finetune.kernels import kernels_available
 from finetune.kernels import adamw as adamw_kernel
+from finetune.kernels import kernels_available
 from finetune.kernels.accumulate import GradientAccumulator
 from finetune.models.stdit2.network import STDiT2
 from finetune.tensors import DTYPES

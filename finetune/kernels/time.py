@@ -9,13 +9,13 @@ from torch import Tensor
 
 from finetune.kernels import reference
 from finetune.kernels import time_triton as kernels
-from finetune.kernels.reference import Rotation
+from finetune.kernels.reference import RotaryTable
 
 MAX_TILE_FRAMES = 128  # frames that one tile holds
 
 
 def temporal_attention(
-    qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None, rotation: Rotation
+    qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None, rotation: RotaryTable
 ) -> Tensor:
     """See `reference.time_attention`; clips too long for a tile, or without norms, go there."""
     frames = qkv.shape[1]

@@ -9,11 +9,11 @@ from finetune.objectives.iddpm_sampling import (
 )
 
 __all__ = [
+    "MASK_KINDS",
+    "MASK_PROBABILITIES",
     "Denoiser",
     "Diffusion",
     "Losses",
-    "MASK_KINDS",
-    "MASK_PROBABILITIES",
     "ancestral_edit_sample",
     "ancestral_sample",
     "classifier_free_guidance",

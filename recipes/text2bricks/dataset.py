@@ -17,7 +17,7 @@ from brickfilm import (
     FrameSampler,
     GPT4oCaptioner,
     Keep,
-    Politeness,
+    RateLimits,
     RefusalFilter,
     SceneSplitter,
     YouTubeSource,
@@ -27,7 +27,7 @@ from brickfilm import (
 source = YouTubeSource.from_file(
     Path(__file__).with_name("channels.txt"),
     max_height=720,
-    politeness=Politeness(daily_cap=400),
+    rate_limits=RateLimits(daily_cap=400),
 )
 
 stages = (

@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from finetune import kernels
 from finetune.kernels import norms, reference, space, text, time
-from finetune.kernels.reference import Rotation
+from finetune.kernels.reference import RotaryTable
 from finetune.models.stdit2.network import STDiT2
 from tests.benchmarks.cost import seconds
 from tests.benchmarks.training import open_every_branch
@@ -44,7 +44,7 @@ def operations() -> dict[str, tuple[Callable[..., object], Callable[..., object]
     tables = list(random(1, T, 6 * H * D).chunk(6, -1))
     weights = [random(D), random(D)]
     angles = torch.rand(T, D // 2, device="cuda")
-    rotation = Rotation(angles.cos(), angles.sin())
+    rotation = RotaryTable(angles.cos(), angles.sin())
     mask = torch.arange(200, device="cuda")[None] < 120
     layout = text.lay_out_text(mask)
     q, kv = random(1, T * S, H, D), random(1, 200, 2, H, D)

@@ -15,16 +15,16 @@ from tests.brickworld.script import Shot
 from tests.brickworld.truth import ShotTruth, Truth
 
 __all__ = [
-    "BrickFilm",
     "CAMERAS",
     "LIGHTINGS",
     "PALETTES",
     "SCENES",
     "SPEEDS",
+    "VFR",
+    "BrickFilm",
     "Shot",
     "ShotTruth",
     "Truth",
-    "VFR",
     "demo_film",
     "read_barcode",
     "write_demo",

@@ -11,10 +11,10 @@ from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.run import PipelineRun, Progress
 from brickfilm.records import Video
-from brickfilm.sources import Access, Politeness, YouTubeSource
+from brickfilm.sources import Connection, RateLimits, YouTubeSource
 
-QUICK = Politeness(between_films=(0, 0), between_requests=0, pauses=(0.05, 0.05))
-IMPATIENT = Access(timeout=5, retries=3)
+QUICK = RateLimits(between_films=(0, 0), between_requests=0, pauses=(0.05, 0.05))
+IMPATIENT = Connection(timeout=5, retries=3)
 
 
 def tube(entries: Sequence[str], **settings: Any) -> YouTubeSource:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from brickfilm.captions.backends.retry import is_free, patiently
+from brickfilm.captions.backends.retry import call_with_retry, is_safe_to_retry
 from brickfilm.errors import BrickfilmError, Failed, MissingApiKey, NoResponse, ServiceRefused
 
 if TYPE_CHECKING:
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger("brickfilm.captions")
-BLOCKED = ("content_filter", "content_policy_violation", "responsible_ai_policy_violation")
+CONTENT_FILTER_CODES = (
+    "content_filter",
+    "content_policy_violation",
+    "responsible_ai_policy_violation",
+)
 
 
-class Blocked(Exception):
+class ContentFiltered(Exception):
     """The service will not look at this: an answer of its kind, and it costs nothing."""
 
 
@@ -33,11 +37,11 @@ class Service:
 
     model: str
     base_url: str | None = None
-    key_variable: str = "OPENAI_API_KEY"
+    api_key_env: str = "OPENAI_API_KEY"
     proxy: str | None = field(default=None, repr=False)
     timeout: float = 60.0
     """Seconds for one request."""
-    patience: float = 180.0
+    total_timeout: float = 180.0
     """Seconds in all, retries included."""
     concurrency: int = 8
 
@@ -46,53 +50,56 @@ class Service:
         """An open client that any number of threads may use."""
         import openai  # half a second to import, and only those who ask need it
 
-        secret = self.secret()
+        api_key = self.api_key()
         limits = openai.DefaultHttpxClient(proxy=self.proxy, timeout=self.timeout)
         with openai.OpenAI(
-            api_key=secret,
+            api_key=api_key,
             base_url=self.base_url,
             timeout=self.timeout,
-            max_retries=0,  # `patiently` retries, and it alone
+            max_retries=0,  # `call_with_retry` retries, and it alone
             http_client=limits,
         ) as api:
-            yield Client(self, api, secret)
+            yield Client(self, api, api_key)
 
-    def secret(self) -> str:
+    def api_key(self) -> str:
         """The key, read where it is used and kept nowhere else."""
-        secret = os.environ.get(self.key_variable, "")
-        if not secret and self.base_url is None:
+        api_key = os.environ.get(self.api_key_env, "")
+        if not api_key and self.base_url is None:
             raise MissingApiKey(
-                f"no key for {self.model}: put it into the variable {self.key_variable}, or name a "
+                f"no key for {self.model}: put it into the variable {self.api_key_env}, or name a "
                 "server of your own with base_url"
             )
-        return secret or "none"
+        return api_key or "none"
 
 
 @dataclass(frozen=True)
 class Dialect:
     """What a server understands, as far as its complaints have taught us."""
 
-    formats: tuple[str, ...] = ("json_schema", "json_object", "text")
-    limit: str = "max_completion_tokens"
+    response_formats: tuple[str, ...] = ("json_schema", "json_object", "text")
+    max_tokens_field: str = "max_completion_tokens"
 
-    def spoken(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def adapt(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The request in this dialect."""
         said = dict(body)
-        said[self.limit] = said.pop("max_completion_tokens")
-        if self.formats[0] != "json_schema":
+        said[self.max_tokens_field] = said.pop("max_completion_tokens")
+        if self.response_formats[0] != "json_schema":
             shape = said.pop("response_format")["json_schema"]["schema"]
-            said["messages"] = [*said["messages"], _shape_in_words(shape)]
-        if self.formats[0] == "json_object":
+            said["messages"] = [*said["messages"], _schema_instruction(shape)]
+        if self.response_formats[0] == "json_object":
             said["response_format"] = {"type": "json_object"}
         return said
 
-    def after(self, complaint: str) -> Dialect | None:
+    def fallback(self, error_message: str) -> Dialect | None:
         """How to say a refused request in another way; None if it was not the way."""
         shapes = ("response_format", "json_schema", "json_object")
-        if len(self.formats) > 1 and any(name in complaint for name in shapes):
-            return replace(self, formats=self.formats[1:])
-        if self.limit == "max_completion_tokens" and self.limit in complaint:
-            return replace(self, limit="max_tokens")
+        if len(self.response_formats) > 1 and any(name in error_message for name in shapes):
+            return replace(self, response_formats=self.response_formats[1:])
+        if (
+            self.max_tokens_field == "max_completion_tokens"
+            and self.max_tokens_field in error_message
+        ):
+            return replace(self, max_tokens_field="max_tokens")
         return None
 
 
@@ -103,90 +110,90 @@ class Client:
 
     service: Service
     api: openai.OpenAI
-    secret: str = field(repr=False)
+    api_key: str = field(repr=False)
     dialect: Dialect = field(default_factory=Dialect)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def ask(self, body: Mapping[str, Any]) -> ChatCompletion:
+    def complete(self, body: Mapping[str, Any]) -> ChatCompletion:
         """One answer to one request body."""
         while True:
             dialect = self.dialect
-            said = dialect.spoken(body)
+            said = dialect.adapt(body)
             try:
                 return self.call(partial(self.api.chat.completions.create, **said))
             except Failed as error:
-                if error.reason != "bad request" or not self._learned(dialect, str(error)):
+                if error.reason != "bad request" or not self._switch_dialect(dialect, str(error)):
                     raise
 
-    def _learned(self, dialect: Dialect, complaint: str) -> bool:
+    def _switch_dialect(self, dialect: Dialect, error_message: str) -> bool:
         """Whether a complaint taught us, or another thread meanwhile, to ask in another way."""
         with self._lock:
-            if self.dialect == dialect and (other := dialect.after(complaint)):
-                log.warning("%s cannot do %s; asking with %s", self._where, dialect, other)
+            if self.dialect == dialect and (other := dialect.fallback(error_message)):
+                log.warning("%s cannot do %s; asking with %s", self._host, dialect, other)
                 self.dialect = other
             return self.dialect != dialect
 
     def call_once(self, request: Callable[[], T]) -> T:
         """A request that must not arrive twice: never retried."""
-        return self._call(request, patience=0.0)
+        return self._call(request, total_timeout=0.0)
 
     def call(self, request: Callable[[], T]) -> T:
         """Any request, patiently."""
-        return self._call(request, patience=self.service.patience)
+        return self._call(request, total_timeout=self.service.total_timeout)
 
-    def _call(self, request: Callable[[], T], *, patience: float) -> T:
+    def _call(self, request: Callable[[], T], *, total_timeout: float) -> T:
         """Errors come out in our words, without the key."""
         import openai
 
         try:
-            return patiently(request, patience=patience)
+            return call_with_retry(request, total_timeout=total_timeout)
         except openai.APIError as error:
             self._translate(error)
 
     def _translate(self, error: openai.APIError) -> NoReturn:
         import openai
 
-        words = self._clean(str(error))
+        words = self._redact(str(error))
         match error:
             case openai.AuthenticationError() | openai.PermissionDeniedError():
                 raise ServiceRefused(
-                    f"{self._where} refuses the key in {self.service.key_variable}: {words}"
+                    f"{self._host} refuses the key in {self.service.api_key_env}: {words}"
                 ) from None
             case openai.NotFoundError():
                 raise ServiceRefused(
-                    f"{self._where} has no model={self.service.model!r}, or has retired it: {words}"
+                    f"{self._host} has no model={self.service.model!r}, or has retired it: {words}"
                 ) from None
             case openai.RateLimitError() if error.code == "insufficient_quota":
-                raise ServiceRefused(f"{self._where}: the account is empty ({words})") from None
-            case openai.APIStatusError() if error.code in BLOCKED:
-                raise Blocked(words) from None
+                raise ServiceRefused(f"{self._host}: the account is empty ({words})") from None
+            case openai.APIStatusError() if error.code in CONTENT_FILTER_CODES:
+                raise ContentFiltered(words) from None
             case openai.RateLimitError() | openai.InternalServerError():
-                raise Failed(f"{self._where} stayed busy: {words}", reason="busy") from None
+                raise Failed(f"{self._host} stayed busy: {words}", reason="busy") from None
             case openai.APIStatusError():
                 raise self._bad_request(error, words) from None
-            case openai.APIConnectionError() if is_free(error):
-                raise Failed(f"{self._where} cannot be reached: {words}", reason="busy") from None
+            case openai.APIConnectionError() if is_safe_to_retry(error):
+                raise Failed(f"{self._host} cannot be reached: {words}", reason="busy") from None
             case openai.APIConnectionError():
-                raise NoResponse(f"{self._where} gave no answer: {words}") from None
-        raise NoResponse(f"{self._where} gave an answer that cannot be read: {words}") from None
+                raise NoResponse(f"{self._host} gave no answer: {words}") from None
+        raise NoResponse(f"{self._host} gave an answer that cannot be read: {words}") from None
 
     def _bad_request(self, error: openai.APIStatusError, words: str) -> BrickfilmError:
         if error.code in ("model_not_found", "model_decommissioned", "model_deprecated"):
             return ServiceRefused(
-                f"{self._where} has no model={self.service.model!r}, or has retired it: {words}"
+                f"{self._host} has no model={self.service.model!r}, or has retired it: {words}"
             )
-        return Failed(f"{self._where} cannot use the request: {words}", reason="bad request")
+        return Failed(f"{self._host} cannot use the request: {words}", reason="bad request")
 
     @property
-    def _where(self) -> str:
+    def _host(self) -> str:
         return self.api.base_url.host
 
-    def _clean(self, words: str) -> str:
+    def _redact(self, words: str) -> str:
         """A server may echo the key it was given."""
-        return words.replace(self.secret, "[key]") if len(self.secret) > 8 else words
+        return words.replace(self.api_key, "[key]") if len(self.api_key) > 8 else words
 
 
-def _shape_in_words(shape: Mapping[str, Any]) -> dict[str, str]:
+def _schema_instruction(shape: Mapping[str, Any]) -> dict[str, str]:
     statuses = ", ".join(f'"{s}"' for s in shape["properties"]["status"]["enum"])
     words = f'Answer with JSON alone: {{"status": one of {statuses}, "caption": "..."}}'
     return {"role": "system", "content": words}

@@ -5,15 +5,15 @@ from __future__ import annotations
 from brickfilm.captions.lint.rules import (
     RULES,
     Finding,
-    complaint,
     count_rules,
     lint,
+    revision_prompt,
 )
 
 __all__ = [
-    "Finding",
     "RULES",
-    "complaint",
+    "Finding",
     "count_rules",
     "lint",
+    "revision_prompt",
 ]

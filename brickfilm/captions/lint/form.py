@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-Match = tuple[str, int]
+TextMatch = tuple[str, int]
 
-MOST_SENTENCES = 5
+MAX_SENTENCES = 5
 _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|st|no|vs|mt|jr|sr|e\.g|i\.e|etc)|\b[A-Z])\.$", re.IGNORECASE
 )
 _STOP = re.compile(r"[.!?…]+[\"”’')\]]*(?=\s+[\"“‘'(\[]*[A-Z0-9]|\s*$)")
 _ORDINAL = r"(?:first|second|third|fourth|next|last|final|middle|opening|closing|initial)"
 _STILL = r"(?:stills?|frames?|images?|pictures?|photos?|panels?|screenshots?)"
-_STEPS = re.compile(
+_STILL_BY_STILL = re.compile(
     rf"\b{_ORDINAL} (?:\w+ )?{_STILL}\b(?! (?:on|of) (?:the|a) (?:wall|saved|book))"
     rf"|\b{_STILL} (?:1|2|3|one|two|three)\b|\bat \d{{1,2}} ?%"
     rf"|\b(?:across|between|over|in all) (?:the |all )?(?:two|three|four|\d) {_STILL}\b"
@@ -31,7 +31,7 @@ _ENGLISH = frozenset(
     )
 )
 """The little words of English prose: a third of it, and hardly a word of any other language."""
-LEAST_WORDS, LEAST_ENGLISH = 6, 0.15
+MIN_WORDS, MIN_ENGLISH_SHARE = 6, 0.15
 
 
 def count_sentences(text: str) -> int:
@@ -41,23 +41,23 @@ def count_sentences(text: str) -> int:
     return len(ends) + bool(rest.strip())
 
 
-def sentences(text: str) -> Iterator[Match]:
+def sentences(text: str) -> Iterator[TextMatch]:
     """One finding where there are more than five."""
     count = count_sentences(text)
-    if count > MOST_SENTENCES:
+    if count > MAX_SENTENCES:
         yield f"{count} sentences", 0
 
 
-def stills(text: str) -> Iterator[Match]:
+def stills(text: str) -> Iterator[TextMatch]:
     """Stills told one after the other."""
-    return ((m.group(0), m.start()) for m in _STEPS.finditer(text))
+    return ((m.group(0), m.start()) for m in _STILL_BY_STILL.finditer(text))
 
 
-def language(text: str) -> Iterator[Match]:
+def language(text: str) -> Iterator[TextMatch]:
     """One finding where a caption of some length holds too few of English's little words."""
     words = re.findall(r"[^\W\d_]+(?:['’]\w+)?", text.lower())
-    if len(words) >= LEAST_WORDS:
-        foreign = sum(word in _ENGLISH for word in words) < LEAST_ENGLISH * len(words)
+    if len(words) >= MIN_WORDS:
+        foreign = sum(word in _ENGLISH for word in words) < MIN_ENGLISH_SHARE * len(words)
     else:
         foreign = any(ord(letter) > 0x24F for word in words for letter in word)
     if foreign:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-Match = tuple[str, int]
+TextMatch = tuple[str, int]
 
 _NOUN = (
     r"(?:videos?|clips?|footage|images?|pictures?|photos?|photographs?|screenshots?|frames?|stills)"
@@ -62,17 +62,17 @@ _FRAMED = re.compile(
 )
 
 
-def medium(text: str) -> Iterator[Match]:
+def medium(text: str) -> Iterator[TextMatch]:
     """Every place where the medium, and no thing in the scene, is meant."""
     taken: set[int] = set()
     for pattern in (_OPENING, _SUBJECT, _PLACE, _BARE):
         for match in pattern.finditer(text):
-            if match.end() not in taken and not _innocent(text, match):
+            if match.end() not in taken and not _is_scene_object(text, match):
                 taken.add(match.end())
                 yield match.group(0), match.start()
 
 
-def _innocent(text: str, match: re.Match[str]) -> bool:
+def _is_scene_object(text: str, match: re.Match[str]) -> bool:
     """Whether the noun was introduced as a thing, hangs somewhere, or frames something."""
     noun = match.groupdict().get("noun")
     if noun is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from brickfilm.captions.lint.form import language, sentences, stills
 from brickfilm.captions.lint.medium import medium
-from brickfilm.captions.lint.wording import Match, hedging, leak, repeated, toy
+from brickfilm.captions.lint.wording import TextMatch, hedging, leak, repeated, toy
 from brickfilm.errors import UsageError
 
 
@@ -29,7 +29,7 @@ class Finding:
 class Rule:
     """How to find a fault, and what to say to whoever wrote it."""
 
-    find: Callable[[str], Iterator[Match]]
+    find: Callable[[str], Iterator[TextMatch]]
     remedy: str
 
 
@@ -57,7 +57,7 @@ def lint(text: str, rules: Iterable[str] = tuple(RULES), prompt: str = "") -> li
     return sorted(found, key=lambda f: (f.start, f.rule))
 
 
-def complaint(findings: Iterable[Finding]) -> str:
+def revision_prompt(findings: Iterable[Finding]) -> str:
     """What to tell the model that wrote a caption, so that it writes a better one."""
     words: dict[str, list[str]] = {}
     for finding in findings:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-Match = tuple[str, int]
+TextMatch = tuple[str, int]
 
 _HEDGES = re.compile(
     r"\b(?:appear(?:s|ed|ing)? to (?!(?:the|an?|his|her|their|its|one|him|them|us|every)\b)"
@@ -51,38 +51,38 @@ _LEAKS = re.compile(
     r"|\*\*|^#+ |(?m:^(?:[-*•]|\d+[.)]) )|[{}]|```|</?\w+>",
     re.IGNORECASE,
 )
-RUN = 8
+LEAK_RUN_WORDS = 8
 """Words in a row that a caption may not share with its prompt."""
 
 
-def hedging(text: str) -> Iterator[Match]:
+def hedging(text: str) -> Iterator[TextMatch]:
     """Guesses, where a statement belongs."""
     return _matches(_HEDGES, text)
 
 
-def toy(text: str) -> Iterator[Match]:
+def toy(text: str) -> Iterator[TextMatch]:
     """The toy's brand, stop motion, blockiness; not brick walls, stone blocks or toy trains."""
     return _matches(_TOY, text)
 
 
-def leak(text: str) -> Iterator[Match]:
+def leak(text: str) -> Iterator[TextMatch]:
     """The prompt's machinery: statuses, labels, headings, opening phrases."""
     return _matches(_LEAKS, text)
 
 
-def repeated(text: str, prompt: str) -> Iterator[Match]:
+def repeated(text: str, prompt: str) -> Iterator[TextMatch]:
     """Runs of the prompt's own words, its examples among them: the first of each caption."""
-    known = _runs(prompt)
+    known = _ngrams(prompt)
     words = _words(text)
-    for n in range(len(words) - RUN + 1):
-        if tuple(word for word, _ in words[n : n + RUN]) in known:
+    for n in range(len(words) - LEAK_RUN_WORDS + 1):
+        if tuple(word for word, _ in words[n : n + LEAK_RUN_WORDS]) in known:
             start = words[n][1]
-            end = words[n + RUN - 1][1] + len(words[n + RUN - 1][0])
+            end = words[n + LEAK_RUN_WORDS - 1][1] + len(words[n + LEAK_RUN_WORDS - 1][0])
             yield text[start:end], start
             return
 
 
-def _matches(pattern: re.Pattern[str], text: str) -> Iterator[Match]:
+def _matches(pattern: re.Pattern[str], text: str) -> Iterator[TextMatch]:
     return ((m.group(0).strip(), m.start()) for m in pattern.finditer(text))
 
 
@@ -91,6 +91,8 @@ def _words(text: str) -> list[tuple[str, int]]:
 
 
 @lru_cache(maxsize=16)
-def _runs(prompt: str) -> frozenset[tuple[str, ...]]:
+def _ngrams(prompt: str) -> frozenset[tuple[str, ...]]:
     words = [word for word, _ in _words(prompt)]
-    return frozenset(tuple(words[n : n + RUN]) for n in range(len(words) - RUN + 1))
+    return frozenset(
+        tuple(words[n : n + LEAK_RUN_WORDS]) for n in range(len(words) - LEAK_RUN_WORDS + 1)
+    )

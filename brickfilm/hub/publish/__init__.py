@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from brickfilm.hub.publish.publish import (
     CARD_FILENAME,
-    MEDIA_FOLDER,
     MANAGED_PATHS,
+    MEDIA_FOLDER,
     MediaMode,
-    PushResult,
     PushOptions,
+    PushResult,
     plan_push,
     push_to_hub,
     pushed_repos,

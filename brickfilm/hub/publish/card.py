@@ -11,12 +11,12 @@ from typing import Any
 
 from brickfilm.dataset import config_yaml_entry
 from brickfilm.dataset.parquet import hf_features
-from brickfilm.dataset.reader import MEDIA_COLUMN, SplitKey, SavedDataset
+from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset, SplitKey
 from brickfilm.hub.publish.facts import (
     PROVENANCE_FILENAME,
     DatasetStats,
-    load_provenance,
     compute_stats,
+    load_provenance,
 )
 from brickfilm.hub.publish.histograms import histogram_png
 from brickfilm.schema.licences import common_licence

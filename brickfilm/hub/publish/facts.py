@@ -16,7 +16,7 @@ from brickfilm.schema.licences import LicenceUsage
 if TYPE_CHECKING:
     import pandas as pd
 
-    from brickfilm.dataset.reader import SplitKey, SavedDataset
+    from brickfilm.dataset.reader import SavedDataset, SplitKey
 
 PROVENANCE_FILENAME = "brickfilm.json"
 """Lies beside a published dataset, so that its card can be written again without the ledger."""

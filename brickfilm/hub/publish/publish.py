@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from brickfilm.dataset.parquet import SHARD_BYTES, Shard, iter_shards, drop_column
+from brickfilm.dataset.parquet import SHARD_BYTES, Shard, drop_column, iter_shards
 from brickfilm.dataset.reader import (
     MEDIA_COLUMN,
     MEDIA_SUFFIX,
-    SplitKey,
     SavedDataset,
+    SplitKey,
     find_dataset,
 )
 from brickfilm.dataset.required_columns import require_columns

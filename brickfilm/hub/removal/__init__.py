@@ -5,9 +5,9 @@ from __future__ import annotations
 from brickfilm.hub.removal.remove import (
     MatchedRows,
     NothingToRemoveError,
+    PartialRemovalError,
     RemovalReport,
     RemovalRequest,
-    PartialRemovalError,
     find_rows,
     pluralize,
     record_removed_rows,

@@ -16,17 +16,17 @@ from brickfilm.dataset.parquet import hf_features
 from brickfilm.dataset.reader import (
     MEDIA_COLUMN,
     DatasetNotFoundError,
-    SplitKey,
     SavedDataset,
+    SplitKey,
     find_hub_dataset,
 )
 from brickfilm.dataset.required_columns import require_columns
 from brickfilm.dataset.rewrite import copy_without_rows
 from brickfilm.engine.tombstones import Tombstone
 from brickfilm.files import disk_errors
-from brickfilm.hub.publish import CARD_FILENAME, MEDIA_FOLDER, MANAGED_PATHS, MediaMode
+from brickfilm.hub.publish import CARD_FILENAME, MANAGED_PATHS, MEDIA_FOLDER, MediaMode
 from brickfilm.hub.publish.card import RenderedCard, render_card
-from brickfilm.hub.publish.facts import load_provenance, compute_stats
+from brickfilm.hub.publish.facts import compute_stats, load_provenance
 from brickfilm.hub.removal import (
     MatchedRows,
     RemovalReport,

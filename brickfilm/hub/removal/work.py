@@ -25,7 +25,7 @@ from brickfilm.hub.removal import (
     pluralize,
     record_removed_rows,
 )
-from brickfilm.sources.youtube.media_files import FOLDER, all_facts, slug_of
+from brickfilm.sources.youtube.media_files import SOURCES_FOLDER, all_source_metadata, slug_of
 
 
 def remove_from_work(folder: Path, removal: RemovalReport) -> Path:
@@ -96,7 +96,7 @@ def _build_tombstone(work: Path, removal: RemovalReport, found: MatchedRows) -> 
     clips = tuple(sorted(found.clips.id))
     if request.kind == "clip":
         return replace(request.tombstone, at=removal.date, clips=clips)
-    fetched = [facts for facts in all_facts(work) if _matches_request(facts, request)]
+    fetched = [facts for facts in all_source_metadata(work) if _matches_request(facts, request)]
     asked = {request.name} if request.kind == "source" else set()
     sources = {*found.source_ids, *(str(facts["source_id"]) for facts in fetched)} | asked
     films = {*found.video_ids, *(str(facts["sha256"])[:16] for facts in fetched)}
@@ -134,7 +134,7 @@ def _delete_files(work: Path, tombstone: Tombstone) -> int:
     slugs = "|".join(re.escape(slug_of(source)) for source in tombstone.sources)
     fetched = re.compile(rf"\.?({slugs or '$^'})-[0-9a-f]{{8}}[.-]")
     doomed = [p for p in work.rglob("*") if p.is_file() and tombstone.covers_id(p.name.lstrip("."))]
-    doomed += [p for p in (work / FOLDER).glob("*") if fetched.match(p.name)]
+    doomed += [p for p in (work / SOURCES_FOLDER).glob("*") if fetched.match(p.name)]
     for path in doomed:
         path.unlink()
     return len(doomed)

@@ -1,6 +1,6 @@
 """The sections of the report, in the order of the page. A new one is a file, and a line here."""
 
-from brickfilm.report.sections.base import SectionBuilder, Section
+from brickfilm.report.sections.base import Section, SectionBuilder
 from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
 from brickfilm.report.sections.contact import contact_sheet

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 from brickfilm.captions.audit import audit_rates
-from brickfilm.captions.reply_format import DESCRIBED, ESCAPES, FILTERED, REFUSAL, TRUNCATED
+from brickfilm.captions.reply_format import DESCRIBED, ESCAPE_STATUSES, FILTERED, REFUSAL, TRUNCATED
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
-STATUSES = (*ESCAPES["clips"], REFUSAL, FILTERED, TRUNCATED, "no caption")
+STATUSES = (*ESCAPE_STATUSES["clips"], REFUSAL, FILTERED, TRUNCATED, "no caption")
 
 
 def captions(material: ReportContext) -> Section | None:

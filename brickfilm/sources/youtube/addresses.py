@@ -10,13 +10,13 @@ from urllib.parse import parse_qs, urlsplit
 from brickfilm.errors import UsageError
 from brickfilm.records import Listing
 
-SITE = "https://www.youtube.com"
-FILM_ID = re.compile(r"[\w-]{11}")
+YOUTUBE_URL = "https://www.youtube.com"
+VIDEO_ID = re.compile(r"[\w-]{11}")
 CHANNEL_ID = re.compile(r"UC[\w-]{22}")
 PLAYLIST_ID = re.compile(r"(PL|UU|FL|OLAK5uy_)[\w-]{10,}")
 HANDLE = re.compile(r"@[\w.·-]{3,}")
 COMMENT = re.compile(r"(^|\s)#.*")
-FILM_PATHS = ("shorts", "embed", "live", "v")
+VIDEO_PATHS = ("shorts", "embed", "live", "v")
 CHANNEL_PATHS = ("channel", "c", "user")
 
 
@@ -30,13 +30,13 @@ def listing_of(entry: str) -> Listing:
     if "://" in entry:
         return _of_url(entry)
     if HANDLE.fullmatch(entry):
-        return _plain(f"{SITE}/{entry}/videos")
+        return _url_listing(f"{YOUTUBE_URL}/{entry}/videos")
     if CHANNEL_ID.fullmatch(entry):
-        return _plain(f"{SITE}/channel/{entry}/videos")
-    if FILM_ID.fullmatch(entry):
-        return _film(entry)
+        return _url_listing(f"{YOUTUBE_URL}/channel/{entry}/videos")
+    if VIDEO_ID.fullmatch(entry):
+        return _video_listing(entry)
     if PLAYLIST_ID.fullmatch(entry):
-        return _plain(f"{SITE}/playlist?list={entry}")
+        return _url_listing(f"{YOUTUBE_URL}/playlist?list={entry}")
     if re.match(r"(www\.|m\.)?(youtube\.com|youtu\.be)/", entry):
         return _of_url(f"https://{entry}")
     raise UsageError(
@@ -45,7 +45,7 @@ def listing_of(entry: str) -> Listing:
     )
 
 
-def film_id(url: str) -> str | None:
+def video_id(url: str) -> str | None:
     """The id of the one YouTube film that a URL names, if it does."""
     parts = urlsplit(url)
     steps = [step for step in parts.path.split("/") if step]
@@ -56,8 +56,8 @@ def film_id(url: str) -> str | None:
     elif steps[:1] == ["watch"]:
         found = parse_qs(parts.query).get("v", [""])[0]
     else:
-        found = steps[1] if len(steps) > 1 and steps[0] in FILM_PATHS else ""
-    return found if FILM_ID.fullmatch(found) else None
+        found = steps[1] if len(steps) > 1 and steps[0] in VIDEO_PATHS else ""
+    return found if VIDEO_ID.fullmatch(found) else None
 
 
 def read_entries(path: str | Path) -> Iterator[str]:
@@ -81,9 +81,9 @@ def read_entries(path: str | Path) -> Iterator[str]:
 def _of_url(url: str) -> Listing:
     if not urlsplit(url).hostname or urlsplit(url).scheme not in ("http", "https"):
         raise UsageError(f"{url!r} is no web address: it must start with http:// or https://")
-    if found := film_id(url):
-        return _film(found)
-    return _plain(_uploads(url) if _is_youtube(url) else url)
+    if found := video_id(url):
+        return _video_listing(found)
+    return _url_listing(_uploads(url) if _is_youtube(url) else url)
 
 
 def _uploads(url: str) -> str:
@@ -92,7 +92,7 @@ def _uploads(url: str) -> str:
     bare = (len(steps) == 1 and steps[0].startswith("@")) or (
         len(steps) == 2 and steps[0] in CHANNEL_PATHS
     )
-    return f"{SITE}/{'/'.join(steps)}/videos" if bare else url
+    return f"{YOUTUBE_URL}/{'/'.join(steps)}/videos" if bare else url
 
 
 def _is_youtube(url: str) -> bool:
@@ -100,9 +100,9 @@ def _is_youtube(url: str) -> bool:
     return any(host == site or host.endswith(f".{site}") for site in ("youtube.com", "youtu.be"))
 
 
-def _film(found: str) -> Listing:
-    return Listing(source_id=found, url=f"{SITE}/watch?v={found}")
+def _video_listing(found: str) -> Listing:
+    return Listing(source_id=found, url=f"{YOUTUBE_URL}/watch?v={found}")
 
 
-def _plain(url: str) -> Listing:
+def _url_listing(url: str) -> Listing:
     return Listing(source_id=url, url=url)

@@ -8,21 +8,21 @@ from typing import Any
 
 from brickfilm.records import Listing
 
-TITLE_LENGTH = 32
+MAX_TITLE_LENGTH = 32
 
 
-class Downloads:
+class ActiveDownloads:
     """Threads write it as bytes come; whoever shows progress reads it."""
 
     def __init__(self) -> None:
         self._lines: dict[str, str] = {}
-        self.told: set[str] = set()
+        self.shown_warnings: set[str] = set()
         """Warnings that people have had; once is enough."""
 
     @contextmanager
-    def watching(self, listing: Listing) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    def track(self, listing: Listing) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         """A progress hook for one film; its line goes when the block ends, however it ends."""
-        title = (listing.title or listing.source_id)[-TITLE_LENGTH:]
+        title = (listing.title or listing.source_id)[-MAX_TITLE_LENGTH:]
 
         def on_bytes(status: Mapping[str, Any]) -> None:
             self._lines[listing.source_id] = f"{title} {_progress(status)}"

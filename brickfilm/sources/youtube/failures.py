@@ -5,78 +5,78 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brickfilm.errors import Failed, ItemError, Rejected, UsageError, Waiting
-from brickfilm.sources.youtube.throttle import Shut, TooManyRequests
+from brickfilm.sources.youtube.throttle import BlockedBySite, TooManyRequests
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
+class YtdlpFailure:
     """One failure as yt-dlp tells it."""
 
     text: str
-    kinds: frozenset[str] = frozenset()
+    exception_names: frozenset[str] = frozenset()
     """Names of the exception's classes, and of those that caused it."""
-    status: int | None = None
+    http_status: int | None = None
     """HTTP status, where one was the cause."""
     retry_after: float = 0.0
     """Seconds that the server asked us to stay away."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """A failure with a name and a remedy. `signs`: any of them, in small letters, tells it."""
+class FailureRule:
+    """A failure with a name and a remedy. `patterns`: any of them, in small letters, tells it."""
 
     reason: str
     error: type[ItemError]
     remedy: str
-    signs: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    statuses: tuple[int, ...] = ()
+    patterns: tuple[str, ...] = ()
+    exception_names: tuple[str, ...] = ()
+    http_statuses: tuple[int, ...] = ()
 
-    def fits(self, trouble: Trouble) -> bool:
+    def matches(self, failure: YtdlpFailure) -> bool:
         return (
-            trouble.status in self.statuses
-            or not trouble.kinds.isdisjoint(self.kinds)
-            or self.is_in(trouble.text)
+            failure.http_status in self.http_statuses
+            or not failure.exception_names.isdisjoint(self.exception_names)
+            or self.matches_text(failure.text)
         )
 
-    def is_in(self, text: str) -> bool:
+    def matches_text(self, text: str) -> bool:
         """Whether any of the signs is."""
-        return any(sign in text.lower() for sign in self.signs)
+        return any(sign in text.lower() for sign in self.patterns)
 
 
-NO_RUNTIME = Known(
+NO_JS_RUNTIME = FailureRule(
     reason="no JavaScript runtime",
     error=Failed,
-    signs=("challenge solving failed", "no supported javascript runtime"),
+    patterns=("challenge solving failed", "no supported javascript runtime"),
     remedy="YouTube's formats are hidden behind a JavaScript challenge: "
     "pip install 'brickfilm[youtube]' brings deno, or Access(js_runtime='node')",
 )
 
-KNOWN = (
-    Known(
+FAILURE_RULES = (
+    FailureRule(
         reason="rate limit",
         error=TooManyRequests,
-        signs=("rate-limited by youtube", "isn't available, try again later", "http error 429"),
-        statuses=(429,),
+        patterns=("rate-limited by youtube", "isn't available, try again later", "http error 429"),
+        http_statuses=(429,),
         remedy="too many requests: raise between_films, or set daily_cap, and go on tomorrow",
     ),
-    Known(
+    FailureRule(
         reason="bot check",
-        error=Shut,
-        signs=("not a bot", "captcha"),
+        error=BlockedBySite,
+        patterns=("not a bot", "captcha"),
         remedy="the site takes us for a robot: give it cookies (Access(cookies_browser='firefox') "
         "or cookies_file=), wait some hours, and ask more slowly (Politeness(between_films=))",
     ),
-    Known(
+    FailureRule(
         reason="age gate",
         error=Failed,
-        signs=("confirm your age", "age-restricted", "age restricted", "inappropriate for some"),
+        patterns=("confirm your age", "age-restricted", "age restricted", "inappropriate for some"),
         remedy="only a signed-in adult may see it: give cookies of one (Access(cookies_browser=))",
     ),
-    Known(
+    FailureRule(
         reason="members only",
         error=Rejected,
-        signs=(
+        patterns=(
             "members-only",
             "members only",
             "join this channel",
@@ -85,17 +85,17 @@ KNOWN = (
         ),
         remedy="only paying members may see it, so it is left out",
     ),
-    Known(
+    FailureRule(
         reason="private",
         error=Rejected,
-        signs=("private video", "video is private", "playlist is private"),
+        patterns=("private video", "video is private", "playlist is private"),
         remedy="its owner shares it with chosen people, so it is left out",
     ),
-    Known(
+    FailureRule(
         reason="geo block",
         error=Failed,
-        kinds=("GeoRestrictedError",),
-        signs=(
+        exception_names=("GeoRestrictedError",),
+        patterns=(
             "available in your country",
             "blocked it in your country",
             "geo restrict",
@@ -103,24 +103,24 @@ KNOWN = (
         ),
         remedy="it is not shown in this country: Access(proxy=) of a country where it is",
     ),
-    Known(
+    FailureRule(
         reason="live stream",
         error=Waiting,
-        kinds=("UserNotLive",),
-        signs=("live event will begin", "premieres in", "premiere will begin"),
+        exception_names=("UserNotLive",),
+        patterns=("live event will begin", "premieres in", "premiere will begin"),
         remedy="it can be fetched once it is over: run again later",
     ),
-    Known(
+    FailureRule(
         reason="media gone",
         error=Failed,
-        signs=("video data: http error 404", "video data: http error 410"),
+        patterns=("video data: http error 404", "video data: http error 410"),
         remedy="its page is there but its bytes are not: addresses of media expire, the next run "
         "asks for a new one",
     ),
-    Known(
+    FailureRule(
         reason="removed",
         error=Rejected,
-        signs=(
+        patterns=(
             "video has been removed",
             "video unavailable",
             "video is not available",
@@ -131,65 +131,65 @@ KNOWN = (
             "does not exist",
             "copyright claim",
         ),
-        statuses=(404, 410),
+        http_statuses=(404, 410),
         remedy="it is gone, so it is left out",
     ),
-    NO_RUNTIME,
-    Known(
+    NO_JS_RUNTIME,
+    FailureRule(
         reason="format gone",
         error=Failed,
-        signs=("requested format is not available", "no video formats found"),
+        patterns=("requested format is not available", "no video formats found"),
         remedy="no picture is offered: upgrade yt-dlp (pip install -U 'yt-dlp[default]'), and see "
         "whether a JavaScript runtime is installed",
     ),
-    Known(
+    FailureRule(
         reason="forbidden",
         error=Failed,
-        signs=("http error 403",),
-        statuses=(401, 403),
+        patterns=("http error 403",),
+        http_statuses=(401, 403),
         remedy="the server refuses it (403): upgrade yt-dlp (pip install -U 'yt-dlp[default]'), "
         "or give cookies (Access(cookies_browser=)); the next run tries again",
     ),
-    Known(
+    FailureRule(
         reason="no film there",
         error=Failed,
-        kinds=("UnsupportedError",),
-        signs=("is not a valid url",),
+        exception_names=("UnsupportedError",),
+        patterns=("is not a valid url",),
         remedy="yt-dlp finds no film at this address: look at it in a browser",
     ),
-    Known(
+    FailureRule(
         reason="protected",
         error=Rejected,
-        signs=("drm protected",),
+        patterns=("drm protected",),
         remedy="it is protected against copying, so it is left out",
     ),
 )
 
 
-def error_of(trouble: Trouble, title: str) -> ItemError:
+def item_error_for(failure: YtdlpFailure, title: str) -> ItemError:
     """The item's error for a failure; one that nobody knows yet is tried again next run."""
-    told = plain(trouble.text)
-    known = next((known for known in KNOWN if known.fits(trouble)), None)
-    if known is None:
+    told = clean_message(failure.text)
+    rule = next((rule for rule in FAILURE_RULES if rule.matches(failure)), None)
+    if rule is None:
         return Failed(
             f"{title}: {told} (the next run tries again; if it stays, upgrade yt-dlp)",
             reason="not fetched",
         )
-    error = known.error(f"{title}: {told}: {known.remedy}", reason=known.reason)
+    error = rule.error(f"{title}: {told}: {rule.remedy}", reason=rule.reason)
     if isinstance(error, TooManyRequests):
-        error.after = trouble.retry_after
+        error.retry_after = failure.retry_after
     return error
 
 
-def unreadable_cookies(trouble: Trouble) -> UsageError:
+def cookies_error(failure: YtdlpFailure) -> UsageError:
     """Cookies concern every item, so they stop the build before it bothers anybody."""
     return UsageError(
-        f"the cookies cannot be read ({plain(trouble.text)}): cookies_file must be in Netscape "
+        f"the cookies cannot be read ({clean_message(failure.text)}): cookies_file must be in Netscape "
         "format, cookies_browser must name an installed browser"
     )
 
 
-def plain(text: str) -> str:
+def clean_message(text: str) -> str:
     """A report without its prefix and without the advice for yt-dlp's own command line."""
     for end in ("; please report", ". Use --", "\nYou might want", " (caused by", ". See  "):
         text = text.partition(end)[0]

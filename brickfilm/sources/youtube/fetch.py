@@ -17,15 +17,15 @@ from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import MediaError, Rejected
 from brickfilm.records import Listing, Video
 from brickfilm.sources.youtube import formats, ytdlp
-from brickfilm.sources.youtube.downloads import Downloads
-from brickfilm.sources.youtube.formats import Info, Licence, OnLowResolution
-from brickfilm.sources.youtube.media_files import Facts, Place, fetched_lately
-from brickfilm.sources.youtube.settings import Access, Politeness
-from brickfilm.sources.youtube.throttle import Pace, patiently
+from brickfilm.sources.youtube.downloads import ActiveDownloads
+from brickfilm.sources.youtube.formats import InfoDict, LicenceFilter, OnLowResolution
+from brickfilm.sources.youtube.media_files import SourceFile, SourceMetadata, count_fetched_last_day
+from brickfilm.sources.youtube.settings import Connection, RateLimits
+from brickfilm.sources.youtube.throttle import Throttle, call_throttled
 
 log = logging.getLogger(__name__)
 
-PLAN_SECONDS = 3600.0
+PLAN_MAX_AGE_SECONDS = 3600.0
 """A plan older than this is made anew: addresses of media expire."""
 
 
@@ -39,130 +39,140 @@ class FetchFilm(Stage[Listing, Video]):
 
     max_height: int
     on_low_resolution: OnLowResolution = "reject"
-    licence: Licence = "any"
+    licence: LicenceFilter = "any"
     keep_sources: bool = field(default=True, compare=False)
-    access: Access = field(default=Access(), compare=False)
-    politeness: Politeness = field(default=Politeness(), compare=False)
-    board: Downloads = field(default_factory=Downloads, compare=False, repr=False)
+    connection: Connection = field(default=Connection(), compare=False)
+    rate_limits: RateLimits = field(default=RateLimits(), compare=False)
+    downloads: ActiveDownloads = field(default_factory=ActiveDownloads, compare=False, repr=False)
 
     def check(self) -> None:
-        ytdlp.check_access(self.access)
+        ytdlp.check_connection(self.connection)
 
     def active_downloads(self) -> list[str]:
         """What flies this moment, for people."""
-        return self.board.lines()
+        return self.downloads.lines()
 
     @property
     def resources(self) -> Resources:
-        return Resources(pool="thread", concurrency=self.politeness.concurrency)
+        return Resources(pool="thread", concurrency=self.rate_limits.concurrency)
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
-        if warning := ytdlp.staleness(ytdlp.tool(), datetime.now(UTC).date()):
+        if warning := ytdlp.staleness_warning(ytdlp.ytdlp_version(), datetime.now(UTC).date()):
             log.warning("%s", warning)
-        pace = Pace(self.politeness, fetched_lately(work) if self.politeness.daily_cap else 0)
+        pace = Throttle(
+            self.rate_limits, count_fetched_last_day(work) if self.rate_limits.daily_cap else 0
+        )
         yield lambda listing: self.answer(self.film(listing, work, pace))
 
-    def film(self, listing: Listing, work: Path, pace: Pace) -> Facts:
+    def film(self, listing: Listing, work: Path, pace: Throttle) -> SourceMetadata:
         """From the sidecar if the film is there, else from the site."""
-        place = Place.of(work, listing, self.max_height)
-        known = place.facts() or self.finished(place)
+        source_file = SourceFile.of(work, listing, self.max_height)
+        known = source_file.metadata() or self.finish_interrupted(source_file)
         if known is None:
-            known = patiently(lambda: self.fetched(listing, place), pace)
+            known = call_throttled(lambda: self.download(listing, source_file), pace)
         try:
-            self.judge(known)
+            self.check_filters(known)
         except Rejected:
             if not self.keep_sources:
-                place.spend()
+                source_file.delete_media()
             raise
         return known
 
-    def finished(self, place: Place) -> Facts | None:
+    def finish_interrupted(self, source_file: SourceFile) -> SourceMetadata | None:
         """The facts of a film that was whole on disk when a run was killed."""
-        plan = place.plan()
+        plan = source_file.plan()
         if plan is None:
             return None
-        draft = place.draft(plan["format_id"], plan["ext"])
-        return self._settled(place, plan, draft) if draft.is_file() else None
+        draft = source_file.draft(plan["format_id"], plan["ext"])
+        return self._finalize(source_file, plan, draft) if draft.is_file() else None
 
-    def fetched(self, listing: Listing, place: Place, **wanted: Any) -> Facts:
+    def download(self, listing: Listing, source_file: SourceFile, **wanted: Any) -> SourceMetadata:
         """Look, judge, download, judge again.
 
         wanted: `wanted` and `strict`, for the format (see `formats.selector`).
         """
         options: dict[str, Any] = {
-            "format": formats.selector(**wanted),
-            "format_sort": formats.preference(self.max_height),
-            "told": self.board.told,
+            "format": formats.format_selector(**wanted),
+            "format_sort": formats.format_sort(self.max_height),
+            "told": self.downloads.shown_warnings,
         }
-        watching = self.board.watching(listing)
-        session = partial(ytdlp.session, listing, self.access, self.politeness, **options)
-        with watching as watch, session(watch=watch) as tube:
-            info = self._resumable(place, **wanted) or self._looked_at(tube, listing)
-            plan = ytdlp.planned(info) | named_by(listing, info)
-            place.keep_plan(plan)
-            draft = place.draft(info["format_id"], info["ext"])
-            tube.fetch(info, draft)
-        return self._settled(place, plan, draft)
+        track = self.downloads.track(listing)
+        session = partial(ytdlp.open_session, listing, self.connection, self.rate_limits, **options)
+        with track as progress_hook, session(progress_hook=progress_hook) as ytdlp_session:
+            info = self._resumable(source_file, **wanted) or self._extract_info(
+                ytdlp_session, listing
+            )
+            plan = ytdlp.plan_from_info(info) | listing_fields(listing, info)
+            source_file.write_plan(plan)
+            draft = source_file.draft(info["format_id"], info["ext"])
+            ytdlp_session.download(info, draft)
+        return self._finalize(source_file, plan, draft)
 
-    def _looked_at(self, tube: ytdlp.Session, listing: Listing) -> Info:
-        info = tube.look(listing.url, listing.source_id.removeprefix(f"{listing.url}#"))
-        formats.check_is_over(info)
+    def _extract_info(self, ytdlp_session: ytdlp.YtdlpSession, listing: Listing) -> InfoDict:
+        info = ytdlp_session.extract_info(
+            listing.url, listing.source_id.removeprefix(f"{listing.url}#")
+        )
+        formats.check_not_live(info)
         formats.check_licence(info, self.licence)
         formats.check_height(info, self.max_height, self.on_low_resolution)
-        formats.check_range(info)
+        formats.check_dynamic_range(info)
         return info
 
-    def _resumable(self, place: Place, wanted: str | None = None, **_: Any) -> Info | None:
+    def _resumable(
+        self, source_file: SourceFile, wanted: str | None = None, **_: Any
+    ) -> InfoDict | None:
         """The plan of an interrupted download, where its address still leads to the same file."""
-        plan = place.plan()
+        plan = source_file.plan()
         if (
             plan is None
             or plan.get("extractor_key") == "Youtube"  # its addresses belong to one session
             or plan.get("protocol") not in ("http", "https")
             or wanted not in (None, plan["format_id"])
-            or time.time() - plan["planned_at"] > PLAN_SECONDS
+            or time.time() - plan["planned_at"] > PLAN_MAX_AGE_SECONDS
         ):
             return None
-        part = place.draft(plan["format_id"], plan["ext"])
+        part = source_file.draft(plan["format_id"], plan["ext"])
         return plan if part.with_name(f"{part.name}.part").is_file() else None
 
-    def _settled(self, place: Place, plan: Facts, draft: Path) -> Facts:
+    def _finalize(
+        self, source_file: SourceFile, plan: SourceMetadata, draft: Path
+    ) -> SourceMetadata:
         """Probe a film that has arrived, write its facts down, and give it its name."""
         from brickfilm.media import probe, sha256_of
 
         try:
             seen = probe(draft)
         except MediaError:
-            place.discard()  # an error page, or a body cut short: the next run starts over
+            source_file.delete_all()  # an error page, or a body cut short: the next run starts over
             raise
-        facts = facts_of(plan, seen, self.max_height) | {
-            "path": str(place.named(digest := sha256_of(draft), plan["ext"])),
+        metadata = build_metadata(plan, seen, self.max_height) | {
+            "path": str(source_file.named(digest := sha256_of(draft), plan["ext"])),
             "sha256": digest,
             "bytes": draft.stat().st_size,
-            "tool": ytdlp.tool(),
+            "tool": ytdlp.ytdlp_version(),
             "fetched_at": time.time(),
         }
-        place.keep(draft, facts)
-        return facts
+        source_file.finalize(draft, metadata)
+        return metadata
 
-    def judge(self, facts: Facts) -> None:
+    def check_filters(self, metadata: SourceMetadata) -> None:
         """Judge a film on disk by today's settings: they may not be those it was fetched with."""
-        formats.check_licence({"license": facts["licence"], **facts}, self.licence)
-        formats.check_height(facts, self.max_height, self.on_low_resolution)
+        formats.check_licence({"license": metadata["licence"], **metadata}, self.licence)
+        formats.check_height(metadata, self.max_height, self.on_low_resolution)
 
     def release_source(self, item: Listing, work: Path) -> None:
         if not self.keep_sources:
-            Place.of(work, item, self.max_height).spend()
+            SourceFile.of(work, item, self.max_height).delete_media()
 
     def request_source_refetch(self, item: Listing, work: Path) -> bool:
-        Place.of(work, item, self.max_height).request_refetch()
+        SourceFile.of(work, item, self.max_height).request_refetch()
         return True
 
-    def answer(self, facts: Facts) -> Answer:
+    def answer(self, metadata: SourceMetadata) -> Answer:
         """The facts; the file itself is part of the answer only where it is meant to stay."""
-        file = {"path": facts["path"], "sha256": facts["sha256"]}
-        return {"film": dict(facts), "files": [file] if self.keep_sources else []}
+        file = {"path": metadata["path"], "sha256": metadata["sha256"]}
+        return {"film": dict(metadata), "files": [file] if self.keep_sources else []}
 
     def apply(self, item: Listing, answer: Answer) -> Iterable[Video]:
         film = answer["film"]
@@ -177,13 +187,13 @@ class FetchFilm(Stage[Listing, Video]):
         )
 
 
-def named_by(listing: Listing, info: Info) -> dict[str, Any]:
+def listing_fields(listing: Listing, info: InfoDict) -> dict[str, Any]:
     """The names under which a film was listed; a list's title says more than a file's name."""
     title = listing.title or info.get("title") or ""
     return {"source_id": listing.source_id, "source_url": listing.url, "title": title}
 
 
-def facts_of(plan: Facts, seen: Any, max_height: int) -> dict[str, Any]:
+def build_metadata(plan: SourceMetadata, seen: Any, max_height: int) -> dict[str, Any]:
     """What the site told of a film, and what its file shows (the file is right about sizes)."""
     size = {"width": seen.concurrency, "height": seen.height}
     told = ("title", "uploader", "channel", "upload_date")
@@ -193,7 +203,7 @@ def facts_of(plan: Facts, seen: Any, max_height: int) -> dict[str, Any]:
         **{name: plan.get(name) or "" for name in told},
         "licence": formats.licence_of(plan),
         "format_id": plan["format_id"],
-        "format": formats.named({**plan, **size}, max_height),
+        "format": formats.describe_format({**plan, **size}, max_height),
         "fps": str(seen.fps),
         "time_base": str(seen.time_base),
         "duration": seen.duration,

@@ -9,11 +9,11 @@ from brickfilm.errors import Rejected, Waiting
 from brickfilm.schema.licences import hub_licence_id
 
 OnLowResolution = Literal["reject", "keep"]
-Licence = Literal["any", "cc"]
-Info = Mapping[str, Any]
+LicenceFilter = Literal["any", "cc"]
+InfoDict = Mapping[str, Any]
 """yt-dlp's information dictionary of one film, a format chosen."""
 
-STANDARD = "Standard YouTube License"
+YOUTUBE_STANDARD_LICENCE = "Standard YouTube License"
 """What YouTube's terms call a film with no other licence; its pages then name none."""
 
 
@@ -32,7 +32,7 @@ class NotOpenlyLicensed(Rejected):
     default_reason = "not openly licensed"
 
 
-def selector(wanted: str | None = None, *, strict: bool = False) -> str:
+def format_selector(wanted: str | None = None, *, strict: bool = False) -> str:
     """A format expression: standard dynamic range where there is one, else whatever has a picture.
 
     wanted: the id of a format to take where it still exists; `strict` takes no other.
@@ -44,7 +44,7 @@ def selector(wanted: str | None = None, *, strict: bool = False) -> str:
     return exact if strict else f"{exact}/{usual}"
 
 
-def preference(max_height: int) -> list[str]:
+def format_sort(max_height: int) -> list[str]:
     """What to prefer among formats, first things first.
 
     The height comes first (the greatest up to the asked one, else the least above it), so a codec
@@ -53,20 +53,22 @@ def preference(max_height: int) -> list[str]:
     return [f"height:{max_height}", "+hdr", "fps", "proto", "vcodec:h264", "+hasaud"]
 
 
-def licence_of(info: Info) -> str:
+def licence_of(info: InfoDict) -> str:
     """The licence as the site tells it; empty where it tells none."""
-    named = str(info.get("license") or "")
-    return named or (STANDARD if info.get("extractor_key") == "Youtube" else "")
+    describe_format = str(info.get("license") or "")
+    return describe_format or (
+        YOUTUBE_STANDARD_LICENCE if info.get("extractor_key") == "Youtube" else ""
+    )
 
 
-def named(info: Info, max_height: int) -> str:
+def describe_format(info: InfoDict, max_height: int) -> str:
     """A format for people: '136: avc1.4d401f 1280x720'; one below the asked height says so."""
     size = f"{info.get('width') or '?'}x{info.get('height') or '?'}"
     below = f" (below {max_height})" if (info.get("height") or max_height) < max_height else ""
     return f"{info.get('format_id')}: {info.get('vcodec') or 'unknown codec'} {size}{below}"
 
 
-def check_is_over(info: Info) -> None:
+def check_not_live(info: InfoDict) -> None:
     """Raise Waiting for a stream that is still running or has not begun."""
     if (info.get("live_status") or "") in ("is_live", "is_upcoming", "post_live"):
         raise Waiting(
@@ -76,7 +78,7 @@ def check_is_over(info: Info) -> None:
         )
 
 
-def check_licence(info: Info, asked: Licence) -> None:
+def check_licence(info: InfoDict, asked: LicenceFilter) -> None:
     """Raise NotOpenlyLicensed where only open licences were asked for and this is none."""
     licence = licence_of(info)
     if asked == "cc" and hub_licence_id(licence) is None:
@@ -86,7 +88,7 @@ def check_licence(info: Info, asked: Licence) -> None:
         )
 
 
-def check_height(info: Info, max_height: int, on_low_resolution: OnLowResolution) -> None:
+def check_height(info: InfoDict, max_height: int, on_low_resolution: OnLowResolution) -> None:
     """Raise SourceTooSmall for a film with fewer lines than were asked; unknown lines pass."""
     lines = info.get("height")
     if lines and lines < max_height and on_low_resolution == "reject":
@@ -96,7 +98,7 @@ def check_height(info: Info, max_height: int, on_low_resolution: OnLowResolution
         )
 
 
-def check_range(info: Info) -> None:
+def check_dynamic_range(info: InfoDict) -> None:
     """Raise Rejected for a film that exists in high dynamic range only.
 
     Written as it is it would look washed out, and mapping its tones is a choice no pipeline should

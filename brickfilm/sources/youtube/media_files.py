@@ -20,30 +20,30 @@ from typing import Any
 from brickfilm.engine.stage import digest_of
 from brickfilm.records import Listing
 
-FOLDER = "sources"
+SOURCES_FOLDER = "sources"
 DAY_SECONDS = 86_400.0
-SLUG_LENGTH = 60
-LEFTOVERS = (".part", ".ytdl")
+MAX_SLUG_LENGTH = 60
+PARTIAL_SUFFIXES = (".part", ".ytdl")
 
-Facts = Mapping[str, Any]
+SourceMetadata = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Place:
+class SourceFile:
     """Where one film lies in a work folder."""
 
     work: Path
     stem: str
 
     @classmethod
-    def of(cls, work: Path, listing: Listing, max_height: int) -> Place:
+    def of(cls, work: Path, listing: Listing, max_height: int) -> SourceFile:
         """A film of another height is another file; every other setting shares this one."""
         digest = digest_of([listing.source_id, max_height], 8)
         return cls(work, f"{slug_of(listing.source_id)}-{digest}")
 
     @property
     def folder(self) -> Path:
-        return self.work / FOLDER
+        return self.work / SOURCES_FOLDER
 
     @property
     def sidecar(self) -> Path:
@@ -51,44 +51,44 @@ class Place:
 
     def named(self, sha256: str, ext: str) -> Path:
         """The finished film, relative to the work folder."""
-        return Path(FOLDER) / f"{self.stem}-{sha256[:8]}.{ext}"
+        return Path(SOURCES_FOLDER) / f"{self.stem}-{sha256[:8]}.{ext}"
 
     def draft(self, format_id: str, ext: str) -> Path:
         """The film on its way. The format is in the name: bytes of two formats never mix."""
         slug = re.sub(r"[^\w-]+", "-", format_id)
         return self.folder / f"{self.stem}.{slug}.{ext}"
 
-    def facts(self) -> Facts | None:
+    def metadata(self) -> SourceMetadata | None:
         """What is known of the finished film; None where it is not finished, or its file is gone.
 
         A film that was deleted because it was no longer needed keeps its facts.
         """
         told = self._read()
-        film: Facts | None = told.get("film")
+        film: SourceMetadata | None = told.get("film")
         if film is None or not (told.get("spent") or (self.work / film["path"]).is_file()):
             return None
         return film
 
-    def plan(self) -> Facts | None:
+    def plan(self) -> SourceMetadata | None:
         """What was going to be fetched when the last attempt began, with "planned_at"."""
         return self._read().get("plan")
 
-    def keep_plan(self, plan: Facts) -> None:
+    def write_plan(self, plan: SourceMetadata) -> None:
         """Say what is about to be fetched."""
         self._write({"plan": {**plan, "planned_at": time.time()}})
 
-    def keep(self, draft: Path, facts: Facts) -> None:
+    def finalize(self, draft: Path, metadata: SourceMetadata) -> None:
         """Say that the film is whole, name it for good, and tidy up what other attempts left.
 
         The facts come first: killed in between, the draft is still there to be judged again.
         """
-        self._write({**self._read(), "film": dict(facts), "spent": False})
-        draft.replace(self.work / facts["path"])
+        self._write({**self._read(), "film": dict(metadata), "spent": False})
+        draft.replace(self.work / metadata["path"])
         for leftover in self.folder.glob(f"{self.stem}.*"):
-            if leftover.suffix in LEFTOVERS:
+            if leftover.suffix in PARTIAL_SUFFIXES:
                 leftover.unlink(missing_ok=True)
 
-    def spend(self) -> None:
+    def delete_media(self) -> None:
         """Delete the film and remember it: its clips are written."""
         told = self._read()
         if "film" not in told:
@@ -101,7 +101,7 @@ class Place:
         """Forget that a deleted film was no longer needed: the next look fetches it again."""
         self._write({**self._read(), "spent": False})
 
-    def discard(self) -> None:
+    def delete_all(self) -> None:
         """Delete a film that is broken or not what it should be; its plan goes with it."""
         for path in self.folder.glob(f"{self.stem}[.-]*"):
             path.unlink(missing_ok=True)
@@ -113,7 +113,7 @@ class Place:
             return {}
         return told
 
-    def _write(self, told: Facts) -> None:
+    def _write(self, told: SourceMetadata) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.sidecar.with_name(f".{self.sidecar.name}.{os.getpid()}.tmp")
         draft.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -122,17 +122,17 @@ class Place:
 
 def slug_of(source_id: str) -> str:
     """A source's name for a film as the first part of a file's name: the end of a long one."""
-    return re.sub(r"[^\w-]+", "-", source_id).strip("-")[-SLUG_LENGTH:]
+    return re.sub(r"[^\w-]+", "-", source_id).strip("-")[-MAX_SLUG_LENGTH:]
 
 
-def all_facts(work: Path) -> Iterator[Facts]:
+def all_source_metadata(work: Path) -> Iterator[SourceMetadata]:
     """The facts of every film that this work folder has ever finished."""
-    for sidecar in sorted((work / FOLDER).glob("*.json")):
+    for sidecar in sorted((work / SOURCES_FOLDER).glob("*.json")):
         if film := json.loads(sidecar.read_text(encoding="utf-8")).get("film"):
             yield film
 
 
-def fetched_lately(work: Path) -> int:
+def count_fetched_last_day(work: Path) -> int:
     """Films finished in the last 24 hours, by whichever run."""
     since = time.time() - DAY_SECONDS
-    return sum(film["fetched_at"] > since for film in all_facts(work))
+    return sum(film["fetched_at"] > since for film in all_source_metadata(work))

@@ -12,9 +12,9 @@ from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Listing
 from brickfilm.sources.youtube import ytdlp
-from brickfilm.sources.youtube.addresses import film_id
-from brickfilm.sources.youtube.settings import Access, Politeness
-from brickfilm.sources.youtube.throttle import Pace, patiently
+from brickfilm.sources.youtube.addresses import video_id
+from brickfilm.sources.youtube.settings import Connection, RateLimits
+from brickfilm.sources.youtube.throttle import Throttle, call_throttled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,24 +31,26 @@ class ListFilms(Stage[Listing, Listing]):
     runs_in_dry_run = True
 
     as_of: str = ""
-    access: Access = field(default=Access(), compare=False)
-    politeness: Politeness = field(default=Politeness(), compare=False)
+    connection: Connection = field(default=Connection(), compare=False)
+    rate_limits: RateLimits = field(default=RateLimits(), compare=False)
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
-        pace = Pace(Politeness(between_films=(self.politeness.between_requests,) * 2))
+        pace = Throttle(RateLimits(between_films=(self.rate_limits.between_requests,) * 2))
         yield lambda listing: {"films": self._films(listing, pace)}
 
-    def _films(self, listing: Listing, pace: Pace) -> list[dict[str, Any]]:
-        if film_id(listing.url):
+    def _films(self, listing: Listing, pace: Throttle) -> list[dict[str, Any]]:
+        if video_id(listing.url):
             return [{"source_id": listing.source_id, "url": listing.url}]
 
         def listed() -> list[dict[str, Any]]:
             settings: dict[str, Any] = {"ignore_no_formats_error": True}
-            with ytdlp.session(listing, self.access, self.politeness, **settings) as tube:
-                return list(tube.films(listing.url))
+            with ytdlp.open_session(
+                listing, self.connection, self.rate_limits, **settings
+            ) as ytdlp_session:
+                return list(ytdlp_session.list_videos(listing.url))
 
-        return patiently(listed, pace)
+        return call_throttled(listed, pace)
 
     def apply(self, item: Listing, answer: Answer) -> Iterable[Listing | Rejected]:
         if not answer["films"]:

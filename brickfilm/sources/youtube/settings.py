@@ -10,7 +10,7 @@ from brickfilm.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class Connection:
     """What is passed through to yt-dlp so that it gets in."""
 
     cookies_file: str | Path | None = None
@@ -30,7 +30,7 @@ class Access:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Politeness:
+class RateLimits:
     """How fast films are asked for. The defaults are slow on purpose: a week is a long time."""
 
     between_films: tuple[float, float] = (10.0, 20.0)
@@ -39,7 +39,7 @@ class Politeness:
     """Seconds between the requests that read one page."""
     concurrency: int = 2
     """Films at the same time."""
-    rate_limit: float | None = None
+    bytes_per_second: float | None = None
     """Bytes a second, for each film under way."""
     daily_cap: int | None = None
     """Films in any 24 hours; the rest waits for another run."""

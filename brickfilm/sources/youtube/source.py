@@ -14,13 +14,13 @@ from brickfilm.records import Listing
 from brickfilm.schema.licences import hub_licence_id
 from brickfilm.sources.youtube.addresses import listing_of, read_entries
 from brickfilm.sources.youtube.fetch import FetchFilm
-from brickfilm.sources.youtube.forecast import Forecast, forecast
-from brickfilm.sources.youtube.formats import Licence, OnLowResolution
-from brickfilm.sources.youtube.lock import Lock, lock_of
-from brickfilm.sources.youtube.media_files import Place
+from brickfilm.sources.youtube.forecast import DownloadForecast, forecast_download
+from brickfilm.sources.youtube.formats import LicenceFilter, OnLowResolution
+from brickfilm.sources.youtube.lock import SourcesLock, build_lock
+from brickfilm.sources.youtube.media_files import SourceFile
 from brickfilm.sources.youtube.playlists import ListFilms
 from brickfilm.sources.youtube.refetch import RefetchFilm
-from brickfilm.sources.youtube.settings import Access, Politeness
+from brickfilm.sources.youtube.settings import Connection, RateLimits
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +41,15 @@ class YouTubeSource:
     """Lines to ask for. A film with fewer is left out; none is ever upscaled."""
     on_low_resolution: OnLowResolution = "reject"
     """"keep" takes a film with fewer lines too, and its format says so."""
-    licence: Licence = "any"
+    licence: LicenceFilter = "any"
     """"cc" keeps Creative Commons that lets one cut and pass on (no NC, no ND)."""
     keep_sources: bool = True
     """False deletes a film as soon as its clips are written and verified."""
     as_of: str = ""
     """Any word, a date for instance. Lists are asked once and remembered: a new word asks again."""
-    access: Access = field(default_factory=Access)
-    politeness: Politeness = field(default_factory=Politeness)
-    lock: Lock | None = None
+    connection: Connection = field(default_factory=Connection)
+    rate_limits: RateLimits = field(default_factory=RateLimits)
+    lock: SourcesLock | None = None
     """Fetch exactly these films instead of what the entries list."""
     allow_drift: bool = False
 
@@ -61,8 +61,8 @@ class YouTubeSource:
             listing_of(entry)
         if self.max_height < 1:
             raise UsageError(f"max_height={self.max_height} must be a number of lines, as 720")
-        _one_of("on_low_resolution", self.on_low_resolution, get_args(OnLowResolution))
-        _one_of("licence", self.licence, get_args(Licence))
+        _check_choice("on_low_resolution", self.on_low_resolution, get_args(OnLowResolution))
+        _check_choice("licence", self.licence, get_args(LicenceFilter))
 
     @classmethod
     def from_file(cls, path: str | Path, **settings: Any) -> Self:
@@ -80,7 +80,7 @@ class YouTubeSource:
 
     def stages(self) -> tuple[Stage[Any, Any], ...]:
         """List, then fetch; or fetch again, where a lock says what."""
-        passing: dict[str, Any] = {"access": self.access, "politeness": self.politeness}
+        passing: dict[str, Any] = {"access": self.connection, "politeness": self.rate_limits}
         fetching: dict[str, Any] = {
             **passing,
             "max_height": self.max_height,
@@ -94,21 +94,21 @@ class YouTubeSource:
 
     def locked(self, folder: Path, *, allow_drift: bool = False) -> Self:
         """This source, bound to the lock file of a folder."""
-        return replace(self, lock=Lock.read(folder), allow_drift=allow_drift)
+        return replace(self, lock=SourcesLock.read(folder), allow_drift=allow_drift)
 
-    def forecast(self, films: Sequence[Listing]) -> Forecast:
+    def forecast_download(self, films: Sequence[Listing]) -> DownloadForecast:
         """What fetching these films will take."""
-        return forecast(films, self.politeness, self.max_height)
+        return forecast_download(films, self.rate_limits, self.max_height)
 
     def finish(self, work: Path, done: Sequence[str]) -> None:
         """After a pass: write the lock file of the films that are there, and count licences.
 
         done: the source ids of every film that was fetched, in this pass or before.
         """
-        films = [self._place(work, source_id).facts() for source_id in sorted(set(done))]
+        films = [self._source_file(work, source_id).metadata() for source_id in sorted(set(done))]
         known = [film for film in films if film is not None]
         if self.lock is None or self.allow_drift:
-            lock_of(known).write(work)
+            build_lock(known).write(work)
         if closed := sum(hub_licence_id(film["licence"]) is None for film in known):
             log.warning(
                 "%d of %d films are not openly licensed: whether you may use and publish them is "
@@ -117,10 +117,10 @@ class YouTubeSource:
                 len(known),
             )
 
-    def _place(self, work: Path, source_id: str) -> Place:
-        return Place.of(work, Listing(source_id=source_id), self.max_height)
+    def _source_file(self, work: Path, source_id: str) -> SourceFile:
+        return SourceFile.of(work, Listing(source_id=source_id), self.max_height)
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"{name}={value!r} is not known: {' or '.join(map(repr, known))}")

@@ -10,24 +10,24 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from brickfilm.errors import Waiting
-from brickfilm.sources.youtube.settings import Politeness
+from brickfilm.sources.youtube.settings import RateLimits
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-class Shut(Waiting):
+class BlockedBySite(Waiting):
     """The site turns away all that we ask (not this film alone): nothing more is asked this run."""
 
 
-class TooManyRequests(Shut):
-    """The site asks for a pause. `after`: the seconds it named, or 0."""
+class TooManyRequests(BlockedBySite):
+    """The site asks for a pause. `retry_after`: the seconds it named, or 0."""
 
-    after: float = 0.0
+    retry_after: float = 0.0
 
 
-class Pace:
+class Throttle:
     """Who may ask next, and when.
 
     fetched: films of the last 24 hours, which count towards the daily cap.
@@ -35,56 +35,56 @@ class Pace:
 
     def __init__(
         self,
-        politeness: Politeness,
+        rate_limits: RateLimits,
         fetched: int = 0,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._politeness = politeness
+        self._politeness = rate_limits
         self._fetched = fetched
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
         self._next = 0.0
-        self._strikes = 0
-        self._shut: Shut | None = None
+        self._consecutive_refusals = 0
+        self._blocked_by: BlockedBySite | None = None
 
-    def turn(self) -> None:
+    def acquire(self) -> None:
         """Return when it is this thread's turn; raises Waiting where none will come this run."""
         while (delay := self._claim()) > 0:
             self._sleep(delay)
 
-    def went_well(self) -> None:
+    def reset_backoff(self) -> None:
         """The site let us through: the next pause is a short one again."""
         with self._lock:
-            self._strikes = 0
+            self._consecutive_refusals = 0
 
-    def slow_down(self, refusal: TooManyRequests) -> None:
+    def back_off(self, refusal: TooManyRequests) -> None:
         """Stay away for a while; raises the refusal once every pause has been tried."""
         with self._lock:
             pauses = self._politeness.pauses
-            if self._strikes >= len(pauses):
-                self._shut = refusal
+            if self._consecutive_refusals >= len(pauses):
+                self._blocked_by = refusal
                 raise refusal
-            pause = max(pauses[self._strikes], refusal.after)
-            self._strikes += 1
+            pause = max(pauses[self._consecutive_refusals], refusal.retry_after)
+            self._consecutive_refusals += 1
             self._fetched -= 1  # that turn brought nothing
             self._next = max(self._next, self._clock() + pause)
         log.warning("%s; pausing for %.0f s, then going on", refusal, pause)
 
-    def shut(self, refusal: Shut) -> None:
+    def block(self, refusal: BlockedBySite) -> None:
         """Ask for nothing more in this run: who is turned away does not keep knocking."""
         with self._lock:
-            if self._shut is None:
+            if self._blocked_by is None:
                 log.warning("%s", refusal)
-            self._shut = refusal
+            self._blocked_by = refusal
 
     def _claim(self) -> float:
         """0 and the turn is taken, or the seconds to wait before trying again."""
         with self._lock:
-            if self._shut is not None:
-                raise Waiting(str(self._shut), reason=self._shut.reason)
+            if self._blocked_by is not None:
+                raise Waiting(str(self._blocked_by), reason=self._blocked_by.reason)
             cap = self._politeness.daily_cap
             if cap is not None and self._fetched >= cap:
                 raise Waiting(
@@ -99,17 +99,17 @@ class Pace:
             return 0.0
 
 
-def patiently(ask: Callable[[], T], pace: Pace) -> T:
+def call_throttled(request: Callable[[], T], pace: Throttle) -> T:
     """Ask in turn; wait and go on where the site wants a pause, give up where it shuts us out."""
     while True:
-        pace.turn()
+        pace.acquire()
         try:
-            answer = ask()
+            answer = request()
         except TooManyRequests as refusal:
-            pace.slow_down(refusal)
-        except Shut as refusal:
-            pace.shut(refusal)
+            pace.back_off(refusal)
+        except BlockedBySite as refusal:
+            pace.block(refusal)
             raise
         else:
-            pace.went_well()
+            pace.reset_backoff()
             return answer

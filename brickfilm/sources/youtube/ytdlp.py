@@ -13,11 +13,15 @@ from typing import Any
 
 from brickfilm.errors import Failed, UsageError
 from brickfilm.records import Listing
-from brickfilm.sources.youtube.addresses import film_id
-from brickfilm.sources.youtube.failures import Trouble, unreadable_cookies
-from brickfilm.sources.youtube.formats import Info
-from brickfilm.sources.youtube.settings import Access, Politeness
-from brickfilm.sources.youtube.ytdlp_errors import Words, in_words, trouble_of
+from brickfilm.sources.youtube.addresses import video_id
+from brickfilm.sources.youtube.failures import YtdlpFailure, cookies_error
+from brickfilm.sources.youtube.formats import InfoDict
+from brickfilm.sources.youtube.settings import Connection, RateLimits
+from brickfilm.sources.youtube.ytdlp_errors import (
+    YtdlpLogger,
+    failure_from_exception,
+    translate_errors,
+)
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +29,9 @@ STALE_DAYS = 60
 """YouTube changes every few weeks; a yt-dlp older than this usually misses a change."""
 BLOCK_BYTES = 64 << 10
 """What a kill or a broken connection costs at most; yt-dlp's own blocks grow to 4 MiB."""
-DEEPEST_LIST = 2
+MAX_LIST_DEPTH = 2
 """A channel's page of playlists is a list of lists; nothing useful is deeper."""
-PLANNED = (
+PLAN_FIELDS = (
     *("id", "title", "uploader", "channel", "upload_date", "license", "webpage_url", "extractor"),
     *("extractor_key", "duration", "live_status", "format_id", "ext", "vcodec", "acodec", "fps"),
     *("width", "height", "dynamic_range", "filesize", "url", "protocol", "http_headers"),
@@ -36,13 +40,13 @@ PLANNED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
+class YtdlpSession:
     """yt-dlp with its options, open for one film or one list."""
 
     ydl: Any
     title: str
 
-    def look(self, url: str, pick: str = "") -> Info:
+    def extract_info(self, url: str, entry_id: str = "") -> InfoDict:
         """One film's information with a format chosen, nothing of it fetched.
 
         pick: the id to take where the page holds several films.
@@ -51,7 +55,7 @@ class Session:
         entries = _entries(info)
         if entries is None:
             return info
-        chosen = [entry for entry in entries if not pick or entry.get("id") == pick]
+        chosen = [entry for entry in entries if not entry_id or entry.get("id") == entry_id]
         if len(chosen) != 1:
             raise Failed(
                 f"{self.title}: its page holds {len(entries)} films now, and none can be told from "
@@ -60,41 +64,41 @@ class Session:
             )
         return self._extract(chosen[0]["url"]) if _is_link(chosen[0]) else chosen[0]
 
-    def choose(self, film: Info) -> Info:
+    def select_format(self, film: InfoDict) -> InfoDict:
         """What an extractor tells of a film, with a format chosen."""
-        with in_words(self.ydl, self.title):
+        with translate_errors(self.ydl, self.title):
             info = self.ydl.process_ie_result(dict(film), download=False)
         return self.ydl.sanitize_info(info)  # type: ignore[no-any-return]
 
-    def fetch(self, info: Info, draft: Path) -> None:
+    def download(self, info: InfoDict, draft: Path) -> None:
         """Download the chosen format to `draft`, going on where its `.part` file ends."""
         self.ydl.params["outtmpl"]["default"] = str(draft).replace("%", "%%")
-        with in_words(self.ydl, self.title):
+        with translate_errors(self.ydl, self.title):
             self.ydl.process_info(dict(info))
         if not draft.is_file():
             raise Failed(f"{self.title}: yt-dlp fetched nothing and said nothing, try again")
 
-    def films(self, url: str, depth: int = DEEPEST_LIST) -> Iterator[dict[str, Any]]:
+    def list_videos(self, url: str, depth: int = MAX_LIST_DEPTH) -> Iterator[dict[str, Any]]:
         """Every film that an address lists, in its order, without opening any of them."""
         info = self._extract(url)
         entries = _entries(info)
         if entries is None:
-            yield _found(info, url, url)
+            yield _listing_fields(info, url, url)
             return
         for entry in entries:
             if _is_link(entry) and _is_list(entry):
                 if depth > 1:
-                    yield from self.films(entry["url"], depth - 1)
+                    yield from self.list_videos(entry["url"], depth - 1)
             elif _is_link(entry):
                 address = entry["url"].split("#__youtubedl_smuggle")[0]
-                yield _found(entry, address, address)
+                yield _listing_fields(entry, address, address)
             elif "?" not in (entry.get("url") or "?"):  # a plain file, wherever it is embedded
-                yield _found(entry, entry["url"], entry["url"])
+                yield _listing_fields(entry, entry["url"], entry["url"])
             else:  # a film without an address of its own
-                yield _found(entry, f"{url}#{entry['id']}", url)
+                yield _listing_fields(entry, f"{url}#{entry['id']}", url)
 
     def _extract(self, url: str) -> dict[str, Any]:
-        with in_words(self.ydl, self.title):
+        with translate_errors(self.ydl, self.title):
             info = self.ydl.extract_info(url, download=False)
         if not info:
             raise Failed(f"{self.title}: yt-dlp found nothing at {url}", reason="no film there")
@@ -102,45 +106,49 @@ class Session:
 
 
 @contextmanager
-def session(
+def open_session(
     listing: Listing,
-    access: Access,
-    politeness: Politeness,
+    connection: Connection,
+    rate_limits: RateLimits,
     *,
-    watch: Callable[[Mapping[str, Any]], None] | None = None,
-    told: set[str] | None = None,
+    progress_hook: Callable[[Mapping[str, Any]], None] | None = None,
+    shown_warnings: set[str] | None = None,
     **more: Any,
-) -> Iterator[Session]:
+) -> Iterator[YtdlpSession]:
     """yt-dlp, opened for one item.
 
     watch: is told of bytes as they come. told: warnings that people have had; added to.
     """
     import yt_dlp
 
-    options = options_of(access, politeness) | {"progress_hooks": [watch] if watch else []} | more
-    with yt_dlp.YoutubeDL(options | {"logger": Words(told)}) as ydl:
-        yield Session(ydl=ydl, title=listing.title or listing.url)
+    options = (
+        ytdlp_options(connection, rate_limits)
+        | {"progress_hooks": [progress_hook] if progress_hook else []}
+        | more
+    )
+    with yt_dlp.YoutubeDL(options | {"logger": YtdlpLogger(shown_warnings)}) as ydl:
+        yield YtdlpSession(ydl=ydl, title=listing.title or listing.url)
 
 
-def check_access(access: Access) -> None:
+def check_connection(connection: Connection) -> None:
     """Raise UsageError for what concerns every film: cookies that cannot be read, odd words."""
     import yt_dlp
     from yt_dlp.utils import YoutubeDLError
 
-    options = options_of(access, Politeness()) | {"logger": Words()}
+    options = ytdlp_options(connection, RateLimits()) | {"logger": YtdlpLogger()}
     try:
         jar = yt_dlp.YoutubeDL(options).cookiejar
     except ValueError as error:
         raise UsageError(f"yt-dlp does not understand Access(...): {error}") from error
     except YoutubeDLError as error:
-        raise unreadable_cookies(trouble_of(error, [])) from error
+        raise cookies_error(failure_from_exception(error, [])) from error
     log.debug("%d cookies", len(jar))
 
 
-def options_of(access: Access, politeness: Politeness) -> dict[str, Any]:
+def ytdlp_options(connection: Connection, rate_limits: RateLimits) -> dict[str, Any]:
     """Our settings in yt-dlp's words."""
-    browser, _, profile = access.cookies_browser.partition(":")
-    runtime, _, path = access.js_runtime.partition(":")
+    browser, _, profile = connection.cookies_browser.partition(":")
+    runtime, _, path = connection.js_runtime.partition(":")
     return {
         "outtmpl": {"default": "%(id)s.%(ext)s"},
         "quiet": True,
@@ -152,35 +160,35 @@ def options_of(access: Access, politeness: Politeness) -> dict[str, Any]:
         "updatetime": False,
         "buffersize": BLOCK_BYTES,
         "noresizebuffer": True,
-        "socket_timeout": access.timeout,
-        "retries": access.retries,
-        "fragment_retries": access.retries,
-        "sleep_interval_requests": politeness.between_requests,
-        "ratelimit": politeness.rate_limit,
-        "proxy": access.proxy or None,
-        "cookiefile": _cookies(access.cookies_file) if access.cookies_file else None,
+        "socket_timeout": connection.timeout,
+        "retries": connection.retries,
+        "fragment_retries": connection.retries,
+        "sleep_interval_requests": rate_limits.between_requests,
+        "ratelimit": rate_limits.bytes_per_second,
+        "proxy": connection.proxy or None,
+        "cookiefile": _cookie_stream(connection.cookies_file) if connection.cookies_file else None,
         "cookiesfrombrowser": (browser, profile or None, None, None) if browser else None,
-        "extractor_args": {ie: dict(args) for ie, args in access.extractor_args.items()},
+        "extractor_args": {ie: dict(args) for ie, args in connection.extractor_args.items()},
         "js_runtimes": {runtime: {"path": path} if path else {}},
     }
 
 
-def _cookies(path: str | Path) -> StringIO:
+def _cookie_stream(path: str | Path) -> StringIO:
     """A file of cookies as a stream: yt-dlp rewrites files as it ends, in every thread at once."""
     try:
         return StringIO(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise unreadable_cookies(Trouble(text=str(error))) from error
+        raise cookies_error(YtdlpFailure(text=str(error))) from error
 
 
-def tool() -> str:
+def ytdlp_version() -> str:
     """What fetched: 'yt-dlp 2026.10.26'."""
     from yt_dlp.version import __version__
 
     return f"yt-dlp {__version__}"
 
 
-def staleness(version: str, today: date) -> str:
+def staleness_warning(version: str, today: date) -> str:
     """A warning where this yt-dlp is too old to be trusted, else nothing."""
     numbers = version.removeprefix("yt-dlp ").split(".")
     days = (today - date(*map(int, numbers[:3]))).days
@@ -192,29 +200,29 @@ def staleness(version: str, today: date) -> str:
     )
 
 
-def planned(info: Info) -> dict[str, Any]:
+def plan_from_info(info: InfoDict) -> dict[str, Any]:
     """What to write down of a film before its first byte is fetched."""
-    return {name: info[name] for name in PLANNED if info.get(name) is not None}
+    return {name: info[name] for name in PLAN_FIELDS if info.get(name) is not None}
 
 
-def _entries(info: Info) -> list[dict[str, Any]] | None:
+def _entries(info: InfoDict) -> list[dict[str, Any]] | None:
     """The films of a list, or None where the information is of one film."""
     if info.get("_type", "video") not in ("playlist", "multi_video"):
         return None
     return [entry for entry in info.get("entries") or () if entry]
 
 
-def _is_link(entry: Info) -> bool:
+def _is_link(entry: InfoDict) -> bool:
     return entry.get("_type") in ("url", "url_transparent")
 
 
-def _is_list(entry: Info) -> bool:
+def _is_list(entry: InfoDict) -> bool:
     return str(entry.get("ie_key") or "").endswith(("Tab", "Playlist"))
 
 
-def _found(info: Info, source_id: str, url: str) -> dict[str, Any]:
+def _listing_fields(info: InfoDict, source_id: str, url: str) -> dict[str, Any]:
     """One film of a list: YouTube's under its id, others under their address."""
-    found = film_id(url)
+    found = video_id(url)
     return {
         "source_id": found or source_id,
         "url": url,

@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from brickfilm.sources.youtube.failures import NO_RUNTIME, Trouble, error_of, plain
+from brickfilm.sources.youtube.failures import (
+    NO_JS_RUNTIME,
+    YtdlpFailure,
+    clean_message,
+    item_error_for,
+)
 
 log = logging.getLogger(__name__)
 
 
-class Words:
+class YtdlpLogger:
     """yt-dlp's log in ours: chatter is for debugging, what a person must act on is a warning."""
 
     def __init__(self, told: set[str] | None = None) -> None:
@@ -28,39 +33,41 @@ class Words:
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)
-        if not NO_RUNTIME.is_in(text):
+        if not NO_JS_RUNTIME.matches_text(text):
             log.debug("%s", text)
         elif text not in self._told:
             self._told.add(text)
-            log.warning("%s: %s", plain(text), NO_RUNTIME.remedy)
+            log.warning("%s: %s", clean_message(text), NO_JS_RUNTIME.remedy)
 
     def error(self, text: str) -> None:
         log.debug("%s", text)
 
 
 @contextmanager
-def in_words(ydl: Any, title: str) -> Iterator[None]:
+def translate_errors(ydl: Any, title: str) -> Iterator[None]:
     """yt-dlp's errors as ours."""
     from yt_dlp.utils import YoutubeDLError
 
     try:
         yield
     except YoutubeDLError as error:
-        raise error_of(trouble_of(error, ydl.params["logger"].warnings), title) from error
+        raise item_error_for(
+            failure_from_exception(error, ydl.params["logger"].warnings), title
+        ) from error
 
 
-def trouble_of(error: BaseException, warnings: list[str]) -> Trouble:
+def failure_from_exception(error: BaseException, warnings: list[str]) -> YtdlpFailure:
     """What a failure says, all its causes considered; a full disk is raised as itself."""
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             raise cause
-    helpful = [text for text in warnings if NO_RUNTIME.is_in(text)]
+    helpful = [text for text in warnings if NO_JS_RUNTIME.matches_text(text)]
     refused = next((cause for cause in chain if hasattr(cause, "status")), None)
-    return Trouble(
+    return YtdlpFailure(
         text=": ".join([str(error), *helpful]),
-        kinds=frozenset(kind.__name__ for cause in chain for kind in type(cause).__mro__),
-        status=getattr(refused, "status", None),
+        exception_names=frozenset(kind.__name__ for cause in chain for kind in type(cause).__mro__),
+        http_status=getattr(refused, "status", None),
         retry_after=_retry_after(refused),
     )
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from finetune.kernels.ops import Ops
-from finetune.kernels.reference import Rotation
+from finetune.kernels.reference import RotaryTable
 from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.stdit2.embeddings import Mlp
 
@@ -25,7 +25,7 @@ class BlockConditioning(NamedTuple):
 
     space: Tensor  # [B, T, 6 * D]: shift, scale, gate of the attention in space, then of the MLP
     time: Tensor  # [B, T, 3 * D]: shift, scale, gate
-    rotation: Rotation
+    rotation: RotaryTable
     text: Tensor  # [B, L, D]
     text_layout: Any  # what `Ops.lay_out_text` makes of the mask [B, L]
 
@@ -114,7 +114,7 @@ class Block(nn.Module):
         out = self.ops.spatial_attention(attn.split(h.flatten(0, 1)), *attn.weights)
         return attn.proj(out).view_as(h)
 
-    def _temporal_attention(self, h: Tensor, rotation: Rotation) -> Tensor:
+    def _temporal_attention(self, h: Tensor, rotation: RotaryTable) -> Tensor:
         attn = self.attn_temp
         return attn.proj(self.ops.temporal_attention(attn.split(h), *attn.weights, rotation))
 

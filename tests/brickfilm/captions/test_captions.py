@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from brickfilm.captions.backends.retry import duration, told
+from brickfilm.captions.backends.retry import parse_duration, retry_after_seconds
 from brickfilm.captions.pricing import UnknownPrice, price_list
-from brickfilm.captions.stills import jpeg
+from brickfilm.captions.stills import encode_jpeg
 from brickfilm.engine.ledger import spend_frame
 from brickfilm.errors import MissingApiKey, ServiceRefused
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
@@ -68,7 +68,7 @@ def test_a_clip_is_three_stills_in_order_and_an_image_is_one(
     assert server.invalid == []
     of_image, of_clip = sorted(server.asked, key=lambda a: len(a.stills))
     of_item = clip(0, tmp_path)
-    sent = [jpeg(tmp_path / s.path, size=512, quality=85) for s in of_item.stills]
+    sent = [encode_jpeg(tmp_path / s.path, size=512, quality=85) for s in of_item.stills]
     assert of_clip.stills == sent
     assert of_image.stills == [sent[1]]
     assert "3 stills" in of_clip.text and "20 %, 50 % and 80 %" in of_clip.text
@@ -78,10 +78,10 @@ def test_a_clip_is_three_stills_in_order_and_an_image_is_one(
 
 
 def test_the_percentages_are_those_of_the_stills(tmp_path: Path) -> None:
-    question = GPT4oCaptioner().question(clip(0, tmp_path, at=(0.1, 0.625)))
-    assert "2 stills" in question.words
-    assert "10 % and 62.5 %" in question.words
-    assert question.opening == "The stills, at 10 % and 62.5 %:"
+    caption_request = GPT4oCaptioner().caption_request(clip(0, tmp_path, at=(0.1, 0.625)))
+    assert "2 stills" in caption_request.words
+    assert "10 % and 62.5 %" in caption_request.words
+    assert caption_request.user_text == "The stills, at 10 % and 62.5 %:"
 
 
 def test_every_caption_belongs_to_its_stills(server: CaptionServer, tmp_path: Path) -> None:
@@ -89,7 +89,9 @@ def test_every_caption_belongs_to_its_stills(server: CaptionServer, tmp_path: Pa
     assert len(run.finished) == 80
     for item in run.finished:
         stills = item.stills if hasattr(item, "stills") else [item]
-        digest = digest_of_stills([jpeg(tmp_path / s.path, size=512, quality=85) for s in stills])
+        digest = digest_of_stills(
+            [encode_jpeg(tmp_path / s.path, size=512, quality=85) for s in stills]
+        )
         assert f"house {digest} " in item.caption.text
 
 
@@ -111,7 +113,7 @@ def test_stills_are_shrunk_on_our_side(tmp_path: Path) -> None:
 
     path = tmp_path / "big.jpg"
     PIL.Image.effect_noise((1280, 720), 60).save(path, quality=95)
-    small = jpeg(path, size=512, quality=85)
+    small = encode_jpeg(path, size=512, quality=85)
     assert len(small) < path.stat().st_size / 4
     (tmp_path / "small.jpg").write_bytes(small)
     with PIL.Image.open(tmp_path / "small.jpg") as still:
@@ -201,7 +203,7 @@ def test_a_service_that_stays_busy_costs_patience_only(
     server: CaptionServer, tmp_path: Path
 ) -> None:
     server.script = lambda asked: RATE_LIMITED
-    run = caption_build(tmp_path, Album(1, tmp_path), captioner(server, patience=0.5))
+    run = caption_build(tmp_path, Album(1, tmp_path), captioner(server, total_timeout=0.5))
     assert tally(run, "GPT4oCaptioner") == {"failed: busy": 1}
     assert spend_frame(tmp_path).settled.sum() == 0
 
@@ -219,15 +221,25 @@ def test_a_timeout_is_perhaps_charged_and_stays_reserved(
 
 
 def test_headers_say_how_long_to_wait() -> None:
-    assert told({"retry-after": "2.5"}) == 2.5
-    assert told({"retry-after-ms": "40", "retry-after": "9"}) == 0.04
-    assert told({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}) == 0
-    assert told({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}) == 360
-    assert told({"x-ratelimit-remaining-tokens": "7", "x-ratelimit-reset-tokens": "6m0s"}) is None
-    assert told({"retry-after": "soon"}) is None
-    assert duration("1h2m3.5s") == 3723.5
-    assert duration("20ms") == 0.02
-    assert duration("later") is None
+    assert retry_after_seconds({"retry-after": "2.5"}) == 2.5
+    assert retry_after_seconds({"retry-after-ms": "40", "retry-after": "9"}) == 0.04
+    assert retry_after_seconds({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}) == 0
+    assert (
+        retry_after_seconds(
+            {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}
+        )
+        == 360
+    )
+    assert (
+        retry_after_seconds(
+            {"x-ratelimit-remaining-tokens": "7", "x-ratelimit-reset-tokens": "6m0s"}
+        )
+        is None
+    )
+    assert retry_after_seconds({"retry-after": "soon"}) is None
+    assert parse_duration("1h2m3.5s") == 3723.5
+    assert parse_duration("20ms") == 0.02
+    assert parse_duration("later") is None
 
 
 @pytest.mark.parametrize(
@@ -334,7 +346,7 @@ def test_a_request_that_a_server_cannot_use_fails_alone(
 def test_a_server_that_is_not_there_is_a_failure_of_the_items(tmp_path: Path) -> None:
     with CaptionServer() as gone:
         pass
-    run = caption_build(tmp_path, Album(2, tmp_path), captioner(gone, patience=0.5))
+    run = caption_build(tmp_path, Album(2, tmp_path), captioner(gone, total_timeout=0.5))
     assert tally(run, "GPT4oCaptioner") == {"failed: busy": 2}
     assert spend_frame(tmp_path).unsettled.sum() == 0
 
@@ -367,7 +379,7 @@ def test_prompt_model_and_stills_make_the_key_and_nothing_else_does(
         return len(server.asked) - before
 
     assert requests() == 4
-    assert requests(timeout=9.0, concurrency=2, max_cost_usd=9.0, patience=3.0) == 0
+    assert requests(timeout=9.0, concurrency=2, max_cost_usd=9.0, total_timeout=3.0) == 0
     assert requests(model="gpt-4.1") == 4
     assert requests(image_size=256) == 4
     assert requests(image_prompt="general") == 2

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from brickfilm.captions.stills import jpeg
+from brickfilm.captions.stills import encode_jpeg
 from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.executors import LocalExecutor
 from brickfilm.engine.ledger import Ledger, spend_frame
@@ -75,7 +75,9 @@ def small_limits(folder: Path, **limits: int) -> str:
 def everything_belongs(run: PipelineRun, work: Path) -> bool:
     for item in run.finished:
         stills = item.stills if hasattr(item, "stills") else [item]
-        digest = digest_of_stills([jpeg(work / s.path, size=512, quality=85) for s in stills])
+        digest = digest_of_stills(
+            [encode_jpeg(work / s.path, size=512, quality=85) for s in stills]
+        )
         if f"house {digest} " not in item.caption.text:
             return False
     return True
@@ -245,7 +247,7 @@ MOMENTS = ("written down", "uploaded", "submitted", "collected")
 
 def die_at(moment: str) -> None:
     """End this process, as kill -9 would, just after one step of a job."""
-    from brickfilm.captions.backends.batch import CaptionJobs
+    from brickfilm.captions.backends.batch import CaptionBatchJobs
 
     def killing(after: Any, *, before: bool = False) -> Any:
         def replaced(*args: Any, **kwargs: Any) -> Any:
@@ -257,15 +259,15 @@ def die_at(moment: str) -> None:
 
     match moment:
         case "written down":
-            CaptionJobs.submit = killing(CaptionJobs.submit, before=True)  # type: ignore[method-assign]
+            CaptionBatchJobs.submit = killing(CaptionBatchJobs.submit, before=True)  # type: ignore[method-assign]
         case "uploaded":
             import openai
 
             openai.resources.Batches.create = killing(None, before=True)  # type: ignore[method-assign]
         case "submitted":
-            CaptionJobs.submit = killing(CaptionJobs.submit)  # type: ignore[method-assign]
+            CaptionBatchJobs.submit = killing(CaptionBatchJobs.submit)  # type: ignore[method-assign]
         case "collected":
-            CaptionJobs._lines = killing(CaptionJobs._lines)  # type: ignore[method-assign]
+            CaptionBatchJobs._lines = killing(CaptionBatchJobs._lines)  # type: ignore[method-assign]
 
 
 @pytest.mark.slow
@@ -314,7 +316,7 @@ def test_ten_thousand_clips_in_one_job_keep_their_captions(
 
 def test_ten_thousand_answers_out_of_order_land_where_they_belong(tmp_path: Path) -> None:
     """Without pictures: the keys and the ledger alone."""
-    from brickfilm.captions.backends.batch import CaptionJobs
+    from brickfilm.captions.backends.batch import CaptionBatchJobs
     from brickfilm.captions.pricing import price_list
 
     asks = GPT4oCaptioner()
@@ -322,8 +324,8 @@ def test_ten_thousand_answers_out_of_order_land_where_they_belong(tmp_path: Path
     assert len(set(keys)) == 50
     lines = [json.dumps(_line(n)) for n in range(10_000)]
     lines.reverse()
-    jobs = CaptionJobs(None, asks, tmp_path, price_list())  # type: ignore[arg-type]
-    landed = dict(jobs._landed(line) for line in lines)
+    jobs = CaptionBatchJobs(None, asks, tmp_path, price_list())  # type: ignore[arg-type]
+    landed = dict(jobs._parse_result(line) for line in lines)
     assert len(landed) == 10_000
     for n in range(10_000):
         said = landed[f"{n:032x}"]

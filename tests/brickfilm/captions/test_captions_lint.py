@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.captions.lint import RULES, complaint, count_rules, lint
+from brickfilm.captions.lint import RULES, count_rules, lint, revision_prompt
 from brickfilm.captions.lint.form import count_sentences
-from brickfilm.captions.prompts import builtin, load
+from brickfilm.captions.prompts import builtin_prompts, load_prompt
 from brickfilm.errors import UsageError
 
 CASES = tomllib.loads((Path(__file__).parent / "lint_cases.toml").read_text())["caption"]
@@ -30,10 +30,10 @@ def test_every_rule_is_broken_by_some_labelled_caption(rule: str) -> None:
     assert any(rule in case["breaks"] for case in CASES)
 
 
-@pytest.mark.parametrize("name", builtin())
+@pytest.mark.parametrize("name", builtin_prompts())
 def test_the_prompts_own_examples_keep_its_rules(name: str) -> None:
-    for subject in ("clips", "images"):
-        prompt = load(name, subject)
+    for item_kind in ("clips", "images"):
+        prompt = load_prompt(name, item_kind)
         assert set(prompt.rules) <= set(RULES)
         examples = [
             " ".join(line.removeprefix("> ") for line in block.splitlines())
@@ -60,7 +60,7 @@ def test_sentences_are_counted(text: str, count: int) -> None:
 
 
 def test_words_of_the_prompt_are_a_leak() -> None:
-    prompt = load("bricks").text
+    prompt = load_prompt("bricks").text
     stolen = "A courier in a yellow rain cape pedals a red cargo bicycle through a narrow night."
     assert [f.rule for f in lint(stolen, ("leak",), prompt)] == ["leak"]
     assert lint("A courier in a red cape rides.", ("leak",), prompt) == []
@@ -81,7 +81,7 @@ def test_other_languages_are_known(text: str) -> None:
 
 def test_a_complaint_names_the_words_and_the_remedy() -> None:
     findings = lint("The video shows a man who seems sad.")
-    words = complaint(findings)
+    words = revision_prompt(findings)
     assert "'The video shows'" in words and RULES["medium"].remedy in words
     assert "'seems'" in words and RULES["hedging"].remedy in words
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.captions.refusals import refuses
-from brickfilm.captions.timed_text import Line, at, overlapping, read
+from brickfilm.captions.refusals import find_refusal
+from brickfilm.captions.timed_text import Cue, cue_at, cues_in_span, read_cues
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Failed
 from brickfilm.records import Caption, Clip, Image
@@ -103,15 +103,15 @@ def test_binary_rubbish_is_no_subtitle_file(tmp_path: Path) -> None:
     rubbish = tmp_path / "film.vtt"
     rubbish.write_bytes(bytes(range(128, 256)) * 9)
     with pytest.raises(Failed, match=r"film\.vtt cannot be read"):
-        read(rubbish)
+        read_cues(rubbish)
 
 
 def test_overlaps() -> None:
-    a, b, c = Line(0, 10, "a"), Line(10, 11, "b"), Line(11, 30, "c")
-    assert overlapping((a, b, c), 8, 12) == [a, b]  # a the most, b whole, c hardly
-    assert overlapping((a, b, c), 40, 50) == []
-    assert at((a, b, c), 10.0) == b
-    assert at((a, b, c), 30.0) is None
+    a, b, c = Cue(0, 10, "a"), Cue(10, 11, "b"), Cue(11, 30, "c")
+    assert cues_in_span((a, b, c), 8, 12) == [a, b]  # a the most, b whole, c hardly
+    assert cues_in_span((a, b, c), 40, 50) == []
+    assert cue_at((a, b, c), 10.0) == b
+    assert cue_at((a, b, c), 30.0) is None
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_overlaps() -> None:
     ],
 )
 def test_refusals_in_prose_are_known(text: str) -> None:
-    assert refuses(text)
+    assert find_refusal(text)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_refusals_in_prose_are_known(text: str) -> None:
     ],
 )
 def test_captions_about_sorry_people_are_captions(text: str) -> None:
-    assert refuses(text) is None
+    assert find_refusal(text) is None
 
 
 def test_the_filter_goes_by_status_first(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.captions.stills import jpeg
+from brickfilm.captions.stills import encode_jpeg
 from brickfilm.engine.ledger import ledger_frame, spend_frame
 from tests.kit.captions import clip
 from tests.kit.servers.openai import (
@@ -133,7 +133,7 @@ def assert_every_clip_is_accounted_for(work: Path, captions: dict[str, str]) -> 
     assert len(captions) == ends["done"] >= CLIPS * 0.99
     for number in range(0, CLIPS, 7):
         of = clip(number, work)
-        stills = [jpeg(work / s.path, size=512, quality=85) for s in of.stills]
+        stills = [encode_jpeg(work / s.path, size=512, quality=85) for s in of.stills]
         if of.id in captions:
             assert f"house {digest_of_stills(stills)} " in captions[of.id]
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from brickfilm.cli import app
-from brickfilm.cli.build import load_recipe, resolve_recipe, dry_run_build, run_build
+from brickfilm.cli.build import dry_run_build, load_recipe, resolve_recipe, run_build
 from brickfilm.errors import UsageError
 
 IMPORTS = "from brickfilm import FolderSource, SceneSplitter\nsource = FolderSource('films')\n"

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from brickfilm.captions.prompts import BadPrompt, load, parse
+from brickfilm.captions.prompts import BadPrompt, load_prompt, parse_prompt
 from brickfilm.cli import app
 from brickfilm.errors import UsageError
 from brickfilm.stages import GPT4oCaptioner
@@ -87,7 +87,7 @@ def test_prompt_show_prints_exactly_what_is_sent(server: CaptionServer, tmp_path
     assert system["content"] in shown
     assert user["content"][0]["text"] in shown
     of_images = brickfilm("prompt", "show", "general", "--images").stdout
-    assert load("general", "images").text in of_images
+    assert load_prompt("general", "images").text in of_images
     assert "10 % and 90 %" in brickfilm("prompt", "show", "--at", "0.1,0.9").stdout
 
 
@@ -116,18 +116,18 @@ def test_cancel_wants_a_build_and_makes_none(tmp_path: Path) -> None:
 )
 def test_a_prompt_that_is_written_wrong_says_how(text: str, words: str) -> None:
     with pytest.raises(BadPrompt, match=words):
-        parse(text, "own.md")
+        parse_prompt(text, "own.md")
 
 
 def test_holes_that_nobody_fills_are_an_error(tmp_path: Path) -> None:
     own = tmp_path / "own.md"
     own.write_text("---\nname: own\nversion: 1\nfor: clips\n---\nSay {{ nothing }}.\n")
     with pytest.raises(BadPrompt, match="'nothing' is undefined; it may use"):
-        GPT4oCaptioner(prompt=str(own)).question(clip(0, tmp_path))
+        GPT4oCaptioner(prompt=str(own)).caption_request(clip(0, tmp_path))
     with pytest.raises(BadPrompt, match="no prompt"):
-        load("missing.md")
+        load_prompt("missing.md")
     with pytest.raises(BadPrompt, match=r"own\.image\.md"):
-        load(own, "images")
+        load_prompt(own, "images")
 
 
 # -- what it will cost -----------------------------------------------------------------------------
@@ -161,9 +161,12 @@ def test_after_real_answers_the_forecast_is_the_bill(server: CaptionServer, tmp_
 
 def test_the_estimate_is_below_what_is_set_aside(tmp_path: Path) -> None:
     asks = GPT4oCaptioner()
-    question = asks.question(clip(0, tmp_path))
+    caption_request = asks.caption_request(clip(0, tmp_path))
     price = asks.price
     assert price is not None
-    likely, most = question.likely_tokens(price), question.most_tokens(price)
+    likely, most = (
+        caption_request.estimated_token_counts(price),
+        caption_request.max_token_counts(price),
+    )
     assert likely[0] < most[0] and likely[1] < most[1]
     assert most[0] < 6 * likely[0]

@@ -12,8 +12,8 @@ from brickfilm.errors import UsageError
 from brickfilm.export.bucket_coverage import (
     NO_IMAGES,
     TOO_FEW_PIXELS,
-    RecipeBucket,
     ClipShape,
+    RecipeBucket,
     RecipeCoverage,
     TrainingRecipe,
     find_recipe,

@@ -13,7 +13,7 @@ from brickfilm import (
     ClipWriter,
     FolderSource,
     FrameSampler,
-    Politeness,
+    RateLimits,
     SceneSplitter,
     YouTubeSource,
     build_dataset,
@@ -169,14 +169,14 @@ def test_another_film_differs_and_a_missing_one_is_gone(
 def test_films_are_fetched_from_their_addresses_and_a_film_taken_down_is_gone(
     hub: HubServer, films: Path, tmp_path: Path
 ) -> None:
-    polite = Politeness(between_films=(0, 0), between_requests=0)
+    polite = RateLimits(between_films=(0, 0), between_requests=0)
     with film_site() as site:
         pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]
-        source = YouTubeSource(pages, on_low_resolution="keep", politeness=polite)
+        source = YouTubeSource(pages, on_low_resolution="keep", rate_limits=polite)
         build_dataset(source, SceneSplitter(), FrameSampler(), workdir=tmp_path / "built")
         push_to_hub(tmp_path / "built", PushOptions(repo_id=REPO, media="none"))
         del site.films["film2"]
-        done = materialize(find_dataset(REPO), tmp_path / "again", politeness=polite)
+        done = materialize(find_dataset(REPO), tmp_path / "again", rate_limits=polite)
     table = pd.read_csv(done.table)
     assert set(table[table.source_url == pages[0]].verdict) == {"same bytes"}
     assert set(table[table.source_url == pages[1]].verdict) == {"gone"}

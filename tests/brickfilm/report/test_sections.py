@@ -14,8 +14,8 @@ from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
 from brickfilm.report.sections.footage import (
     BETWEEN_CLIPS,
-    seconds_by_status,
     count_duplicate_names,
+    seconds_by_status,
 )
 from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_videos

@@ -6,13 +6,13 @@ import pytest
 
 from brickfilm.errors import UsageError
 from brickfilm.schema.licences import (
-    OPEN_PATTERNS,
     HUB_VERSIONS,
+    OPEN_PATTERNS,
     LicenceError,
-    common_licence,
-    check_redistribution,
-    hub_licence_id,
     check_licence_is_known,
+    check_redistribution,
+    common_licence,
+    hub_licence_id,
 )
 from tests.kit.servers.hub_card import card_errors
 

@@ -9,7 +9,7 @@ from torch import Tensor
 pytest.importorskip("triton", reason="no Triton on this machine: the kernels are not tested")
 
 from finetune.kernels import reference, space, text, time
-from finetune.kernels.reference import Rotation
+from finetune.kernels.reference import RotaryTable
 from tests.finetune.kernels.agreement import DEVICE, agree
 
 pytestmark = pytest.mark.usefixtures("kernels")
@@ -25,10 +25,10 @@ def qkv(*shape: int) -> list[Tensor]:
     return [torch.randn(shape, generator=generator), *weights]
 
 
-def rotation(frames: int, dim: int) -> Rotation:
+def rotation(frames: int, dim: int) -> RotaryTable:
     frequencies = torch.rand(dim // 2, generator=torch.Generator().manual_seed(1))
     angles = torch.arange(frames)[:, None] * frequencies
-    return Rotation(angles.cos().to(DEVICE), angles.sin().to(DEVICE))
+    return RotaryTable(angles.cos().to(DEVICE), angles.sin().to(DEVICE))
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from brickfilm import GPT4oCaptioner
 from brickfilm.build.plan_file import Plan
 from brickfilm.dataset.reader import SavedDataset, find_dataset
 from brickfilm.engine.ledger import ItemResult, Ledger
-from brickfilm.hub.publish.card import dataset_card, render_card, size_category, load_template
+from brickfilm.hub.publish.card import dataset_card, load_template, render_card, size_category
 from brickfilm.hub.publish.facts import (
     BuildProvenance,
     DatasetStats,
-    load_provenance,
     compute_stats,
+    load_provenance,
 )
 from brickfilm.stages import ClipWriter
 from tests.kit.servers.hub import HubServer

@@ -16,7 +16,7 @@ from brickfilm.dataset.required_columns import require_columns
 from brickfilm.errors import UsageError
 from brickfilm.hub import publish
 from brickfilm.hub.publish import PushOptions, plan_push, push_to_hub
-from brickfilm.schema.hub_errors import HubError, CommitConflictError
+from brickfilm.schema.hub_errors import CommitConflictError, HubError
 from brickfilm.schema.licences import LicenceError
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import FRAMES, toy_dataset

@@ -19,8 +19,8 @@ from brickfilm.hub import publish
 from brickfilm.hub.publish import PushOptions, push_to_hub
 from brickfilm.hub.removal import (
     NothingToRemoveError,
-    RemovalRequest,
     PartialRemovalError,
+    RemovalRequest,
     find_rows,
     remove,
 )

@@ -14,7 +14,7 @@ import pytest
 from brickfilm.build.build_dataset import BuildResult, build
 from brickfilm.hub.removal import RemovalRequest, remove
 from brickfilm.sources import YouTubeSource
-from brickfilm.sources.youtube.lock import FILENAME
+from brickfilm.sources.youtube.lock import LOCK_FILENAME
 from brickfilm.stages import SceneSplitter
 from tests.kit.footage import film_bytes
 from tests.kit.servers.films import FilmSite, film_site
@@ -89,7 +89,7 @@ def test_a_film_whose_clips_failed_is_kept(tmp_path: Path, site: FilmSite) -> No
 @pytest.mark.slow
 def test_the_first_film_is_split_while_the_second_downloads(tmp_path: Path, site: FilmSite) -> None:
     site.add("slow", film_bytes(9, width=256, height=144, frames=48, crf=1), speed=150_000)
-    source = tube([site.file("ant"), site.file("slow")], politeness=replace(QUICK, concurrency=1))
+    source = tube([site.file("ant"), site.file("slow")], rate_limits=replace(QUICK, concurrency=1))
     built(tmp_path, source)
     clips = sorted((tmp_path / "clips").iterdir(), key=lambda path: path.stat().st_mtime)
     slow = next(path for path in sources(tmp_path) if "slow" in path.name)
@@ -103,7 +103,7 @@ def test_the_lock_file_says_what_was_fetched(
     with caplog.at_level(logging.WARNING):
         made = built(tmp_path, tube([site.at("/list")]))
     assert len(rows(made)) == 3  # a film under two names is one film
-    films = json.loads((tmp_path / FILENAME).read_text())["films"]
+    films = json.loads((tmp_path / LOCK_FILENAME).read_text())["films"]
     assert [film["url"] for film in films] == [
         site.file(name) for name in ("ant", "bee", "copy", "cow")
     ]
@@ -111,9 +111,9 @@ def test_the_lock_file_says_what_was_fetched(
     assert {film["format_id"] for film in films} == {"mp4"}
     assert all(film["tool"].startswith("yt-dlp") for film in films)
     assert "4 of 4 films are not openly licensed" in caplog.text
-    written = (tmp_path / FILENAME).stat().st_mtime_ns
+    written = (tmp_path / LOCK_FILENAME).stat().st_mtime_ns
     built(tmp_path, tube([site.at("/list")]))
-    assert (tmp_path / FILENAME).stat().st_mtime_ns == written
+    assert (tmp_path / LOCK_FILENAME).stat().st_mtime_ns == written
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: Film
     source = tube([site.at("/list")])
     first = rows(built(tmp_path / "a", source))
     (tmp_path / "b").mkdir()
-    (tmp_path / "b" / FILENAME).write_bytes((tmp_path / "a" / FILENAME).read_bytes())
+    (tmp_path / "b" / LOCK_FILENAME).write_bytes((tmp_path / "a" / LOCK_FILENAME).read_bytes())
     locked = source.locked(tmp_path / "b")
     site.add("new", film_bytes(7))
     site.films["bee"] = replace(site.films["bee"], body=film_bytes(8))
@@ -156,5 +156,5 @@ def test_a_film_that_was_removed_is_not_fetched_again(tmp_path: Path, site: Film
     site.hits.clear()
     assert {row["source_id"] for row in rows(built(tmp_path, source))} == {site.file("bee")}
     assert site.hits == []
-    films = json.loads((tmp_path / FILENAME).read_text())["films"]
+    films = json.loads((tmp_path / LOCK_FILENAME).read_text())["films"]
     assert [film["source_id"] for film in films] == [site.file("bee")]

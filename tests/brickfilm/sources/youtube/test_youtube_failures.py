@@ -13,10 +13,10 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError
 
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.errors import Failed, ItemError, Rejected, UsageError, Waiting
-from brickfilm.sources import Access, Politeness, YouTubeSource
+from brickfilm.sources import Connection, RateLimits, YouTubeSource
 from brickfilm.sources.youtube import ytdlp, ytdlp_errors
-from brickfilm.sources.youtube.failures import KNOWN, Trouble, error_of
-from brickfilm.sources.youtube.throttle import Shut, TooManyRequests
+from brickfilm.sources.youtube.failures import FAILURE_RULES, YtdlpFailure, item_error_for
+from brickfilm.sources.youtube.throttle import BlockedBySite, TooManyRequests
 from tests.kit import ROOT
 from tests.kit.footage import film_bytes
 from tests.kit.servers.films import film_site
@@ -30,7 +30,7 @@ SOURCE = Path(yt_dlp.__file__).parent
 @pytest.mark.parametrize(
     ("said", "reason", "kind", "remedy"),
     [
-        ("Sign in to confirm you’re not a bot.", "bot check", Shut, "cookies_browser"),
+        ("Sign in to confirm you’re not a bot.", "bot check", BlockedBySite, "cookies_browser"),
         ("Sign in to confirm your age", "age gate", Failed, "adult"),
         ("HTTP Error 429: Too Many Requests", "rate limit", TooManyRequests, "daily_cap"),
         (LIMIT, "rate limit", TooManyRequests, "between_films"),
@@ -73,7 +73,7 @@ SOURCE = Path(yt_dlp.__file__).parent
 def test_a_failure_has_a_word_and_a_remedy(
     said: str, reason: str, kind: type[ItemError], remedy: str
 ) -> None:
-    error = error_of(Trouble(text=f"ERROR: [youtube] abc: {said}"), "A film")
+    error = item_error_for(YtdlpFailure(text=f"ERROR: [youtube] abc: {said}"), "A film")
     assert (error.reason, type(error)) == (reason, kind)
     assert remedy in str(error)
     assert str(error).startswith("A film: [youtube] abc: ")
@@ -98,26 +98,30 @@ def test_ytdlp_still_says_what_we_listen_for(phrase: str, file: str) -> None:
 
 
 def test_every_word_is_told_from_the_others() -> None:
-    assert len({known.reason for known in KNOWN}) == len(KNOWN)
+    assert len({known.reason for known in FAILURE_RULES}) == len(FAILURE_RULES)
 
 
 def test_causes_are_considered() -> None:
     geo = GeoRestrictedError("not for you", countries=["SE"])
     told = DownloadError("ERROR: not for you", (type(geo), geo, None))
-    assert error_of(ytdlp_errors.trouble_of(told, []), "A film").reason == "geo block"
+    assert (
+        item_error_for(ytdlp_errors.failure_from_exception(told, []), "A film").reason
+        == "geo block"
+    )
 
 
 def test_a_warning_about_the_runtime_explains_missing_formats() -> None:
     told = DownloadError("ERROR: Requested format is not available")
     assert (
-        error_of(ytdlp_errors.trouble_of(told, [NO_RUNTIME]), "F").reason == "no JavaScript runtime"
+        item_error_for(ytdlp_errors.failure_from_exception(told, [NO_RUNTIME]), "F").reason
+        == "no JavaScript runtime"
     )
 
 
 def test_a_warning_is_told_once_over_all_films(caplog: pytest.LogCaptureFixture) -> None:
     told: set[str] = set()
     for _ in range(3):
-        words = ytdlp_errors.Words(told)
+        words = ytdlp_errors.YtdlpLogger(told)
         words.warning(f"WARNING: {NO_RUNTIME}")
         assert words.warnings  # each film's failure is explained all the same
     assert [r.levelname for r in caplog.records] == ["WARNING"]
@@ -126,19 +130,25 @@ def test_a_warning_is_told_once_over_all_films(caplog: pytest.LogCaptureFixture)
 def test_a_full_disk_is_no_fault_of_the_film() -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left"):
-        ytdlp_errors.trouble_of(DownloadError("unable to write data", (OSError, full, None)), [])
+        ytdlp_errors.failure_from_exception(
+            DownloadError("unable to write data", (OSError, full, None)), []
+        )
 
 
 def test_advice_for_the_command_line_of_ytdlp_is_left_out() -> None:
     said = "Requested format is not available. Use --list-formats for a list of available formats"
-    error = error_of(ytdlp_errors.trouble_of(ExtractorError(said, expected=True), []), "A film")
+    error = item_error_for(
+        ytdlp_errors.failure_from_exception(ExtractorError(said, expected=True), []), "A film"
+    )
     assert "--list-formats" not in str(error)
 
 
 def test_old_tools_are_told_to_be_old() -> None:
-    assert ytdlp.staleness("yt-dlp 2026.10.26", date(2026, 11, 22)) == ""
-    assert ytdlp.staleness("yt-dlp 2026.08.19", date(2026, 10, 18)) == ""  # 60 days to the day
-    warning = ytdlp.staleness("yt-dlp 2026.08.19", date(2026, 10, 19))
+    assert ytdlp.staleness_warning("yt-dlp 2026.10.26", date(2026, 11, 22)) == ""
+    assert (
+        ytdlp.staleness_warning("yt-dlp 2026.08.19", date(2026, 10, 18)) == ""
+    )  # 60 days to the day
+    warning = ytdlp.staleness_warning("yt-dlp 2026.08.19", date(2026, 10, 19))
     assert "61 days old" in warning
     assert "pip install -U" in warning
 
@@ -146,16 +156,18 @@ def test_old_tools_are_told_to_be_old() -> None:
 @pytest.mark.parametrize(
     "access",
     [
-        Access(cookies_file="no-cookies-at-all.bin"),
-        Access(cookies_browser="no-such-browser"),
+        Connection(cookies_file="no-cookies-at-all.bin"),
+        Connection(cookies_browser="no-such-browser"),
     ],
 )
-def test_bad_cookies_stop_before_anybody_is_bothered(access: Access, tmp_path: Path) -> None:
-    if access.cookies_file:
+def test_bad_cookies_stop_before_anybody_is_bothered(
+    connection: Connection, tmp_path: Path
+) -> None:
+    if connection.cookies_file:
         bad = tmp_path / "cookies.txt"
         bad.write_bytes(b"\x00\x01 these are no cookies")
-        access = Access(cookies_file=bad)
-    source = YouTubeSource(["abc-EFG_123"], access=access)
+        connection = Connection(cookies_file=bad)
+    source = YouTubeSource(["abc-EFG_123"], connection=connection)
     with pytest.raises(UsageError, match="the cookies cannot be read"):
         Pipeline.from_stages(source, ()).check()
 
@@ -165,32 +177,36 @@ def test_a_file_of_cookies_is_sent_and_left_as_it_is(tmp_path: Path) -> None:
     jar.write_text("# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\tname\tvalue\n")
     before = jar.read_bytes()
     with film_site() as site:
-        source = tube([site.add("one", film_bytes())], access=Access(cookies_file=jar))
+        source = tube([site.add("one", film_bytes())], connection=Connection(cookies_file=jar))
         assert len(fetch(tmp_path / "w", source).finished) == 1
         assert set(site.cookies) == {"name=value"}
     assert jar.read_bytes() == before
 
 
 def test_a_missing_file_of_cookies_is_named(tmp_path: Path) -> None:
-    source = YouTubeSource(["@handle"], access=Access(cookies_file=tmp_path / "none.txt"))
+    source = YouTubeSource(["@handle"], connection=Connection(cookies_file=tmp_path / "none.txt"))
     with pytest.raises(UsageError, match=r"none\.txt"):
         Pipeline.from_stages(source, ()).check()
 
 
 def test_what_may_hold_a_password_is_never_shown() -> None:
-    access = Access(proxy="http://me:secret@proxy", extractor_args={"youtube": {"token": ["x"]}})
-    assert not re.search("secret|token", repr(YouTubeSource(["@handle"], access=access).stages()))
+    connection = Connection(
+        proxy="http://me:secret@proxy", extractor_args={"youtube": {"token": ["x"]}}
+    )
+    assert not re.search(
+        "secret|token", repr(YouTubeSource(["@handle"], connection=connection).stages())
+    )
 
 
 def test_settings_reach_ytdlp_in_its_words() -> None:
-    options = ytdlp.options_of(
-        Access(
+    options = ytdlp.ytdlp_options(
+        Connection(
             cookies_browser="chrome:Profile 1",
             js_runtime="node:/opt/node",
             proxy="socks5://localhost:9",
             extractor_args={"youtube": {"player_client": ["mweb"]}},
         ),
-        Politeness(rate_limit=1e6, between_requests=2),
+        RateLimits(bytes_per_second=1e6, between_requests=2),
     )
     assert options["cookiesfrombrowser"] == ("chrome", "Profile 1", None, None)
     assert options["js_runtimes"] == {"node": {"path": "/opt/node"}}
@@ -204,4 +220,4 @@ def test_settings_reach_ytdlp_in_its_words() -> None:
 def test_the_page_explains_every_word() -> None:
     page = (ROOT / "docs/youtube.md").read_text(encoding="utf-8")
     table = page.partition("## Failures")[2].partition("##")[0]
-    assert not [known.reason for known in KNOWN if known.reason not in table]
+    assert not [known.reason for known in FAILURE_RULES if known.reason not in table]

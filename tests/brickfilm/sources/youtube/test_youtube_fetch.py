@@ -239,7 +239,7 @@ def test_only_open_licences_where_only_they_are_asked(tmp_path: Path, site: Film
 def test_a_daily_cap_leaves_the_rest_for_tomorrow(tmp_path: Path, site: FilmSite) -> None:
     pages = [site.add(name, film_bytes(n)) for n, name in enumerate("abc")]
     capped = {"between_films": (0, 0), "between_requests": 0, "daily_cap": 2}
-    source = tube(pages, politeness=type(QUICK)(**capped))
+    source = tube(pages, rate_limits=type(QUICK)(**capped))
     once = fetch(tmp_path, source)
     assert len(once.finished) == 2
     assert trouble(once)["daily cap"].outcome == "waiting"

@@ -8,7 +8,7 @@ import pytest
 
 from brickfilm.errors import Failed, Rejected, Waiting
 from brickfilm.records import Listing
-from brickfilm.sources import Access, Politeness
+from brickfilm.sources import Connection, RateLimits
 from brickfilm.sources.youtube import formats, ytdlp
 
 H264, VP9, AV1, HDR = "avc1.4d401f", "vp9", "av01.0.05M.08", "vp9.2"
@@ -37,7 +37,10 @@ def picture(format_id: str, height: int, vcodec: str = H264, **more: Any) -> dic
 
 def chosen(*offered: dict[str, Any], height: int = 720, **wanted: Any) -> dict[str, Any]:
     listing = Listing(source_id="abc-EFG_123", url="https://www.youtube.com/watch?v=abc-EFG_123")
-    options = {"format": formats.selector(**wanted), "format_sort": formats.preference(height)}
+    options = {
+        "format": formats.format_selector(**wanted),
+        "format_sort": formats.format_sort(height),
+    }
     film = {
         "id": "abc-EFG_123",
         "title": "A film",
@@ -45,8 +48,8 @@ def chosen(*offered: dict[str, Any], height: int = 720, **wanted: Any) -> dict[s
         "extractor_key": "Youtube",
         "formats": [STORYBOARD, SOUND, *offered],
     }
-    with ytdlp.session(listing, Access(), Politeness(), **options) as tube:
-        return tube.choose(film)
+    with ytdlp.open_session(listing, Connection(), RateLimits(), **options) as ytdlp_session:
+        return ytdlp_session.select_format(film)
 
 
 @pytest.mark.parametrize(
@@ -91,24 +94,24 @@ def test_too_few_lines_name_the_remedy() -> None:
     with pytest.raises(formats.SourceTooSmall, match=r"480 lines \(853x480\), 720.*'keep'"):
         formats.check_height(info, 720, "reject")
     formats.check_height(info, 720, "keep")
-    assert formats.named(info, 720) == "135: avc1.4d401f 853x480 (below 720)"
+    assert formats.describe_format(info, 720) == "135: avc1.4d401f 853x480 (below 720)"
 
 
 def test_high_dynamic_range_alone_is_left_out() -> None:
     info = chosen(picture("334", 720, HDR, dynamic_range="HDR10"))
     with pytest.raises(Rejected, match="HDR10"):
-        formats.check_range(info)
+        formats.check_dynamic_range(info)
 
 
 @pytest.mark.parametrize("status", ["is_live", "is_upcoming", "post_live"])
 def test_a_stream_that_is_not_over_waits(status: str) -> None:
     with pytest.raises(Waiting, match="once it is over"):
-        formats.check_is_over({"title": "A film", "live_status": status})
+        formats.check_not_live({"title": "A film", "live_status": status})
 
 
 @pytest.mark.parametrize("status", ["was_live", "not_live", None])
 def test_a_stream_that_is_over_is_a_film(status: str | None) -> None:
-    formats.check_is_over({"title": "A film", "live_status": status})
+    formats.check_not_live({"title": "A film", "live_status": status})
 
 
 def test_licences() -> None:

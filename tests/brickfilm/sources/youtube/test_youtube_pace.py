@@ -6,9 +6,9 @@ import pytest
 
 from brickfilm.errors import UsageError, Waiting
 from brickfilm.records import Listing
-from brickfilm.sources import Politeness, YouTubeSource
-from brickfilm.sources.youtube.forecast import forecast
-from brickfilm.sources.youtube.throttle import Pace, Shut, TooManyRequests
+from brickfilm.sources import RateLimits, YouTubeSource
+from brickfilm.sources.youtube.forecast import forecast_download
+from brickfilm.sources.youtube.throttle import BlockedBySite, Throttle, TooManyRequests
 
 
 class Clock:
@@ -24,15 +24,15 @@ class Clock:
         self.now += seconds
 
 
-def paced(clock: Clock, fetched: int = 0, **manners: object) -> Pace:
-    return Pace(Politeness(**manners), fetched, clock=clock, sleep=clock.sleep)
+def paced(clock: Clock, fetched: int = 0, **manners: object) -> Throttle:
+    return Throttle(RateLimits(**manners), fetched, clock=clock, sleep=clock.sleep)
 
 
 def test_films_start_no_closer_than_asked() -> None:
     clock = Clock()
     pace = paced(clock, between_films=(10, 20))
     for _ in range(5):
-        pace.turn()
+        pace.acquire()
     assert len(clock.slept) == 4  # the first one starts at once
     assert all(10 <= seconds <= 20 for seconds in clock.slept)
     assert len(set(clock.slept)) == 4
@@ -41,18 +41,18 @@ def test_films_start_no_closer_than_asked() -> None:
 def test_time_spent_fetching_counts_towards_the_gap() -> None:
     clock = Clock()
     pace = paced(clock, between_films=(10, 10))
-    pace.turn()
+    pace.acquire()
     clock.now += 7
-    pace.turn()
+    pace.acquire()
     assert clock.slept == [3]
 
 
 def test_a_daily_cap_counts_what_earlier_runs_fetched() -> None:
     pace = paced(Clock(), fetched=3, between_films=(0, 0), daily_cap=5)
-    pace.turn()
-    pace.turn()
+    pace.acquire()
+    pace.acquire()
     with pytest.raises(Waiting, match="daily_cap=5") as capped:
-        pace.turn()
+        pace.acquire()
     assert capped.value.reason == "daily cap"
 
 
@@ -60,12 +60,12 @@ def test_pauses_grow_until_something_goes_well() -> None:
     clock = Clock()
     pace = paced(clock, between_films=(0, 0), pauses=(60, 120))
     for _ in range(2):
-        pace.turn()
-        pace.slow_down(TooManyRequests("too many", reason="rate limit"))
-    pace.turn()
-    pace.went_well()
-    pace.slow_down(TooManyRequests("too many", reason="rate limit"))
-    pace.turn()
+        pace.acquire()
+        pace.back_off(TooManyRequests("too many", reason="rate limit"))
+    pace.acquire()
+    pace.reset_backoff()
+    pace.back_off(TooManyRequests("too many", reason="rate limit"))
+    pace.acquire()
     assert clock.slept == [60, 120, 60]
 
 
@@ -73,34 +73,34 @@ def test_the_site_may_ask_for_a_longer_pause() -> None:
     clock = Clock()
     pace = paced(clock, between_films=(0, 0), pauses=(60,))
     refusal = TooManyRequests("too many", reason="rate limit")
-    refusal.after = 600
-    pace.slow_down(refusal)
-    pace.turn()
+    refusal.retry_after = 600
+    pace.back_off(refusal)
+    pace.acquire()
     assert clock.slept == [600]
 
 
 def test_when_every_pause_was_tried_the_rest_waits_for_another_run() -> None:
     pace = paced(Clock(), pauses=(1,))
     refusal = TooManyRequests("too many", reason="rate limit")
-    pace.slow_down(refusal)
+    pace.back_off(refusal)
     with pytest.raises(TooManyRequests):
-        pace.slow_down(refusal)
+        pace.back_off(refusal)
     with pytest.raises(Waiting) as waiting:
-        pace.turn()
+        pace.acquire()
     assert waiting.value.reason == "rate limit"
 
 
 def test_who_is_taken_for_a_robot_stops_knocking() -> None:
     pace = paced(Clock())
-    pace.turn()
-    pace.shut(Shut("not a bot?", reason="bot check"))
+    pace.acquire()
+    pace.block(BlockedBySite("not a bot?", reason="bot check"))
     with pytest.raises(Waiting) as waiting:
-        pace.turn()
+        pace.acquire()
     assert waiting.value.reason == "bot check"
 
 
 def test_the_usual_pauses_last_as_long_as_the_limit_of_the_site() -> None:
-    assert sum(Politeness().pauses) >= 3600
+    assert sum(RateLimits().pauses) >= 3600
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_the_usual_pauses_last_as_long_as_the_limit_of_the_site() -> None:
 )
 def test_manners_that_mean_nothing_are_refused(manners: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=next(iter(manners))):
-        Politeness(**manners)
+        RateLimits(**manners)
 
 
 def test_manners_enter_no_digest() -> None:
-    quick = YouTubeSource(["@handle"], politeness=Politeness(concurrency=9))
+    quick = YouTubeSource(["@handle"], rate_limits=RateLimits(concurrency=9))
     usual = YouTubeSource(["@handle"])
     pairs = zip(quick.stages(), usual.stages(), strict=True)
     assert all(one.digest == other.digest for one, other in pairs)
@@ -125,8 +125,8 @@ def test_a_forecast_adds_up() -> None:
     known = Listing(source_id="a", seconds=3600, bytes=900_000_000)
     told = Listing(source_id="b", seconds=1800)
     blank = Listing(source_id="c")
-    polite = Politeness(between_films=(10, 20), concurrency=1, rate_limit=1e6)
-    total = forecast([known, told, blank], polite, 720)
+    polite = RateLimits(between_films=(10, 20), concurrency=1, bytes_per_second=1e6)
+    total = forecast_download([known, told, blank], polite, 720)
     assert total.seconds == 3600 + 1800 + 300
     assert total.bytes == 900_000_000 + (1800 + 300) * 250_000
     assert total.wall_seconds == total.bytes / 1e6
@@ -138,6 +138,6 @@ def test_a_forecast_adds_up() -> None:
 
 def test_a_daily_cap_makes_days() -> None:
     films = [Listing(source_id=str(n), seconds=60) for n in range(1000)]
-    total = forecast(films, Politeness(daily_cap=400), 720)
+    total = forecast_download(films, RateLimits(daily_cap=400), 720)
     assert total.wall_seconds == 2 * 86_400  # on the third day
-    assert forecast([], Politeness(daily_cap=400), 720).wall_seconds == 0
+    assert forecast_download([], RateLimits(daily_cap=400), 720).wall_seconds == 0
