@@ -12,7 +12,7 @@ from typing import Literal
 import jinja2
 import yaml
 
-from brickfilm.engine.stage import digest_of
+from brickfilm.digest import digest_of
 from brickfilm.errors import UsageError
 
 ItemKind = Literal["clips", "images"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from brickfilm.dataset import finalize as door
 from brickfilm.dataset.parquet import ROW_GROUP_BYTES, SHARD_BYTES, parquet_writer, write_until_full
 from brickfilm.dataset.reader import MEDIA_COLUMN
-from brickfilm.engine.stage import digest_of
+from brickfilm.digest import digest_of
 from brickfilm.errors import UsageError
 
 if TYPE_CHECKING:

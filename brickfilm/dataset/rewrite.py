@@ -14,7 +14,7 @@ from brickfilm.dataset import (
 )
 from brickfilm.dataset.parquet import parquet_writer
 from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset, find_dataset
-from brickfilm.engine.stage import digest_of
+from brickfilm.digest import digest_of
 
 
 def copy_without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -> int:

@@ -125,9 +125,9 @@ def table_problems(frames: Mapping[str, pd.DataFrame]) -> Iterator[Problem]:
         unlike = (clips.fps - rate).abs() > FPS_TOLERANCE
         unlike |= rate.isna() & clips.fps_num.notna() & clips.fps_den.notna()
         yield from _problem_for_each("clips: fps is not fps_num / fps_den", clips[unlike])
-        counted = clips.end_frame - clips.start_frame != clips.num_frames
+        decode_stats = clips.end_frame - clips.start_frame != clips.num_frames
         yield from _problem_for_each(
-            "clips: num_frames is not end_frame - start_frame", clips[counted]
+            "clips: num_frames is not end_frame - start_frame", clips[decode_stats]
         )
     if set(frames) >= {"clips", "images"}:
         images = frames["images"]
@@ -195,7 +195,7 @@ def check_row_group(batch: RowGroupTask) -> tuple[int, list[Problem]]:
 
 def _clip_problems(batch: RowGroupTask, row: Mapping[str, Any]) -> Iterator[str]:
     """Bytes as promised; frames, size and rate as the row says."""
-    from brickfilm.media.decode_stats import counted
+    from brickfilm.media.decode_stats import decode_stats
 
     content = _read_media(batch, row["video"])
     if content is None:
@@ -204,7 +204,7 @@ def _clip_problems(batch: RowGroupTask, row: Mapping[str, Any]) -> Iterator[str]
     if _sha256(content) != row["sha256"]:
         yield "bytes differ from sha256"
     try:
-        seen = counted(content)
+        seen = decode_stats(content)
     except MediaError:
         yield "video does not decode"
         return

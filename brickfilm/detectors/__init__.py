@@ -1,6 +1,6 @@
 """Where a film's shots begin and end."""
 
-from brickfilm.detectors.base import Detector, shots_between
+from brickfilm.detectors.base import Detector, shots_from_cuts
 from brickfilm.detectors.holds import HoldAware
 from brickfilm.detectors.pyscenedetect import Adaptive, Content
 
@@ -9,5 +9,5 @@ __all__ = [
     "Content",
     "Detector",
     "HoldAware",
-    "shots_between",
+    "shots_from_cuts",
 ]

@@ -17,22 +17,22 @@ import numpy as np
 from brickfilm.detectors.base import Detector
 from brickfilm.media import ReducedFrame
 from brickfilm.records import Video
-from brickfilm.scan.analyzer import Floats, Observe, Rows
+from brickfilm.scan.analyzer import FloatArray, FrameFunction, FrameMetrics
 
 if TYPE_CHECKING:
     from scenedetect import FrameTimecode
 
-WINDOW = 2
+ADAPTIVE_WINDOW_RADIUS = 2
 """Frames to either side that the adaptive detector averages: PySceneDetect's default."""
 
 
-class _Scored(Detector):
+class _ContentScoreDetector(Detector):
     """Rows of PySceneDetect's content score: how far a frame is from the one before, in HSV."""
 
     columns: ClassVar[tuple[str, ...]] = ("score",)
-    colours: ClassVar[bool] = True
+    with_chroma: ClassVar[bool] = True
 
-    def begin(self, video: Video) -> Observe:
+    def begin(self, video: Video) -> FrameFunction:
         from scenedetect import ContentDetector, FrameTimecode
 
         class Scorer(ContentDetector):  # type: ignore[misc]
@@ -46,14 +46,14 @@ class _Scored(Detector):
         rate = Fraction(video.fps) if video.fps > 0 else Fraction(25)
         number = count()
 
-        def look(frame: ReducedFrame) -> Sequence[float]:
+        def analyze(frame: ReducedFrame) -> Sequence[float]:
             return (scorer.score(FrameTimecode(next(number), rate), frame.bgr),)
 
-        return look
+        return analyze
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adaptive(_Scored):
+class Adaptive(_ContentScoreDetector):
     """Cuts where a frame's score stands out from its neighbours' (AdaptiveDetector)."""
 
     threshold: float = field(default=3.0, compare=False)
@@ -61,43 +61,43 @@ class Adaptive(_Scored):
     min_frames: int = field(default=15, compare=False)
     """From one cut to the next; what comes sooner is no cut to this detector."""
 
-    def cuts(self, rows: Rows) -> list[int]:
-        scores = rows.values[:, 0]
-        around = _around(scores)
-        ratio = np.where(around > 1e-5, scores / np.maximum(around, 1e-5), 255.0)
+    def cuts(self, metrics: FrameMetrics) -> list[int]:
+        scores = metrics.values[:, 0]
+        baseline = _neighbour_mean(scores)
+        ratio = np.where(baseline > 1e-5, scores / np.maximum(baseline, 1e-5), 255.0)
         high = (ratio >= self.threshold) & (scores >= self.min_score)
-        high[:WINDOW] = high[len(high) - WINDOW :] = False
-        return _spaced(np.flatnonzero(high), self.min_frames)
+        high[:ADAPTIVE_WINDOW_RADIUS] = high[len(high) - ADAPTIVE_WINDOW_RADIUS :] = False
+        return _enforce_min_gap(np.flatnonzero(high), self.min_frames)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content(_Scored):
+class Content(_ContentScoreDetector):
     """Cuts where a frame's score is high (ContentDetector)."""
 
     threshold: float = field(default=27.0, compare=False)
     min_frames: int = field(default=15, compare=False)
     """Cuts nearer to one another are merged into the last of them."""
 
-    def cuts(self, rows: Rows) -> list[int]:
+    def cuts(self, metrics: FrameMetrics) -> list[int]:
         from scenedetect import FrameTimecode
         from scenedetect.detector import FlashFilter
 
         merged = FlashFilter(FlashFilter.Mode.MERGE, self.min_frames)
         cuts: list[FrameTimecode] = []
-        for number, score in enumerate(rows.values[:, 0]):
+        for number, score in enumerate(metrics.values[:, 0]):
             time = FrameTimecode(number, 25.0)
             cuts += merged.filter(timecode=time, above_threshold=bool(score >= self.threshold))
         return [cut.frame_num for cut in cuts]
 
 
-def _around(scores: Floats) -> Floats:
-    """The mean score of `WINDOW` neighbours to either side, the frame itself left out."""
-    width = 2 * WINDOW + 1
+def _neighbour_mean(scores: FloatArray) -> FloatArray:
+    """The mean score of `ADAPTIVE_WINDOW_RADIUS` neighbours to either side, the frame itself left out."""
+    width = 2 * ADAPTIVE_WINDOW_RADIUS + 1
     sums = np.convolve(scores, np.ones(width), mode="same")
-    return np.asarray((sums - scores) / (2 * WINDOW), np.float32)
+    return np.asarray((sums - scores) / (2 * ADAPTIVE_WINDOW_RADIUS), np.float32)
 
 
-def _spaced(numbers: Iterable[int], apart: int) -> list[int]:
+def _enforce_min_gap(numbers: Iterable[int], apart: int) -> list[int]:
     """Those numbers that follow the last one kept (first: frame 0) by at least so many."""
     kept: list[int] = []
     last = 0

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
 from brickfilm.errors import ItemError
-from brickfilm.media import Film, Frame, opened
+from brickfilm.media import Frame, VideoReader, open_video
 from brickfilm.records import Clip
 
 SPANS_PER_CALL = 64
@@ -164,21 +164,21 @@ def _write_segment(
 ) -> dict[int, Result]:
     results: dict[int, Result] = {}
     try:
-        with opened(work / work_items[order[0]].item.video.path, threads=threads) as film:
+        with open_video(work / work_items[order[0]].item.video.path, threads=threads) as reader:
             for n in order:
-                results[n] = _write(work, film, sinks, work_items[n])
+                results[n] = _write(work, reader, sinks, work_items[n])
     except ItemError as error:
         results = {n: results.get(n, error) for n in order}
     return results
 
 
-def _write(work: Path, film: Film, sinks: Sequence[Sink], work_item: WorkItem) -> Result:
+def _write(work: Path, reader: VideoReader, sinks: Sequence[Sink], work_item: WorkItem) -> Result:
     clip = work_item.item
     wanted = [sink for sink in sinks if sink.digest in work_item.parts]
     sessions: list[SinkSession] = []
     try:
         sessions += [sink.open_session(clip, work) for sink in wanted]
-        for frame in film.span(clip.span, by_count=clip.video.non_monotonic_pts):
+        for frame in reader.span(clip.span, by_count=clip.video.non_monotonic_pts):
             for session in sessions:
                 session.add(frame.number, frame)
         return {s.digest: session.close() for s, session in zip(wanted, sessions, strict=True)}

@@ -6,17 +6,14 @@ A stage asks (`open`, in a worker, once for every answer that the ledger lacks) 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields, is_dataclass
-from enum import Enum
-from fractions import Fraction
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
+from brickfilm.digest import digest_fields, digest_name, digest_of
 from brickfilm.errors import ItemError, Rejected
 
 Answer = Mapping[str, Any]
@@ -51,7 +48,7 @@ class Part:
 
         Fields that say how, not what (budget, timeouts, address), are `field(compare=False)`.
         """
-        return digest_of([type(self).__name__, self.version, _digest_fields(self)])
+        return digest_of([digest_name(type(self)), self.version, digest_fields(self)])
 
     def key(self, item: Any) -> str:
         """What the answer depends on, from the record alone."""
@@ -209,47 +206,3 @@ class Stage(Part, Generic[In, Out]):
     def worst_case_cost(self, item: In) -> float | None:
         """US dollars that asking for this item can cost at most; None asks nobody who charges."""
         return None
-
-
-def digest_of(value: Any, length: int = 16) -> str:
-    """The first hex digits of the sha256 of a value's canonical JSON."""
-    text = json.dumps(
-        _to_json_value(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def field_added_later(default: Any) -> Any:
-    """A setting that came after the first release of its stage.
-
-    At its default it enters no digest, so what older versions answered still holds.
-    """
-    return field(default=default, metadata={"added": True})
-
-
-def _digest_fields(part: object) -> dict[str, Any]:
-    compared = [f for f in fields(part) if f.compare] if is_dataclass(part) else []
-    values = {f.name: (f, getattr(part, f.name)) for f in compared}
-    return {n: v for n, (f, v) in values.items() if not ("added" in f.metadata and v == f.default)}
-
-
-def _to_json_value(value: Any) -> Any:
-    """A value as JSON: a part by its digest, a dataclass by its compared fields."""
-    match value:
-        case Part():
-            return value.digest
-        case Enum():
-            return value.value
-        case Fraction() | Path():
-            return str(value)
-        case Mapping():
-            return {str(k): _to_json_value(v) for k, v in value.items()}
-        case frozenset() | set():
-            return sorted(_to_json_value(v) for v in value)
-        case list() | tuple():
-            return [_to_json_value(v) for v in value]
-        case str() | int() | float() | bool() | None:
-            return value
-    if is_dataclass(value):
-        return [type(value).__name__, _to_json_value(_digest_fields(value))]
-    raise TypeError(f"{value!r} cannot be a setting: a stage's fields must be plain values")

@@ -27,7 +27,7 @@ from brickfilm.engine.stage import Answer, Stage, WorkItem
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
 from brickfilm.files import disk_errors, make_folder
 from brickfilm.hub.publish.facts import load_provenance
-from brickfilm.media import opened
+from brickfilm.media import open_video
 from brickfilm.records import Clip, Image, Listing, Span, Video
 from brickfilm.sources import FolderSource, RateLimits
 from brickfilm.sources.youtube.fetch import FetchFilm
@@ -296,7 +296,7 @@ class FrameTimes:
 
     @classmethod
     def from_file(cls, path: Path) -> FrameTimes:
-        with opened(path) as film:
+        with open_video(path) as film:
             seen = [(frame.pts, frame.duration) for frame in film.frames()]
         frame_pts = [pts for pts, _ in seen]
         has_jumps = any(b <= a for a, b in itertools.pairwise(frame_pts))

@@ -8,13 +8,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.scan.analyzer import Measure, Rows, Scores
+from brickfilm.scan.analyzer import FrameMetrics, Measure, Scores
 
-LONGEST_HOLD = 0.5
+MAX_HOLD_SECONDS = 0.5
 """Seconds. What stands longer is a pause, not a hold."""
-CONVERTED = (1.25, 2.5, 3.75)
+PULLDOWN_MEAN_HOLDS = (1.25, 2.5, 3.75)
 """Frames a drawing stays, on average, when ones, twos or threes at 24 fps were made into 30."""
-NEAR = 0.12
+PULLDOWN_TOLERANCE = 0.12
 """Frames by which the average may miss one of these."""
 
 
@@ -30,11 +30,11 @@ class Cadence(Measure):
     version: ClassVar[int] = 1
     provides: ClassVar[tuple[str, ...]] = ("hold", "drawing_fps", "hold_regularity", "pulldown")
 
-    def summarise(self, rows: Rows) -> Scores:
-        starts = np.flatnonzero(rows.new)
+    def summarise(self, metrics: FrameMetrics) -> Scores:
+        starts = np.flatnonzero(metrics.is_unique)
         holds = np.diff(starts)
-        seconds = np.diff(rows.times[starts])
-        moving = seconds <= LONGEST_HOLD
+        seconds = np.diff(metrics.times[starts])
+        moving = seconds <= MAX_HOLD_SECONDS
         holds, seconds = holds[moving], seconds[moving]
         if not len(holds):
             return {"hold": 0.0, "drawing_fps": 0.0, "hold_regularity": 0.0, "pulldown": 0.0}
@@ -43,18 +43,18 @@ class Cadence(Measure):
             "hold": float(prevailing),
             "drawing_fps": round(len(holds) / float(seconds.sum()), 3),
             "hold_regularity": round(float(np.mean(holds == prevailing)), 3),
-            "pulldown": float(was_converted(holds)),
+            "pulldown": float(has_pulldown(holds)),
         }
 
 
-def was_converted(holds: NDArray[np.int64]) -> bool:
+def has_pulldown(holds: NDArray[np.int64]) -> bool:
     """Whether holds alternate as a conversion leaves them: always within a frame of even steps."""
     if len(holds) < 4:
         return False
     average = float(holds.mean())
-    for step in CONVERTED:
+    for step in PULLDOWN_MEAN_HOLDS:
         drift = np.cumsum(holds - step)
         even = float(drift.max() - drift.min()) <= 1.0
-        if abs(average - step) < NEAR and even and len(set(holds.tolist())) == 2:
+        if abs(average - step) < PULLDOWN_TOLERANCE and even and len(set(holds.tolist())) == 2:
             return True
     return False

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from brickfilm.scan.analyzer import Measure, Rows, Scores
+from brickfilm.scan.analyzer import FrameMetrics, Measure, Scores
 
-FROZEN = 0.5
+MIN_FREEZE_SECONDS = 0.5
 """Seconds a picture must stand before it counts: longer than any hold of an animation on fours."""
 
 
@@ -23,9 +23,9 @@ class Freeze(Measure):
     version: ClassVar[int] = 1
     provides: ClassVar[tuple[str, ...]] = ("freeze_share",)
 
-    def summarise(self, rows: Rows) -> Scores:
-        edges = np.append(np.flatnonzero(rows.new), len(rows) - 1)
-        stood = np.diff(rows.times[edges])
-        whole = float(rows.times[-1] - rows.times[0])
-        frozen = float(stood[stood >= FROZEN].sum())
+    def summarise(self, metrics: FrameMetrics) -> Scores:
+        edges = np.append(np.flatnonzero(metrics.is_unique), len(metrics) - 1)
+        stood = np.diff(metrics.times[edges])
+        whole = float(metrics.times[-1] - metrics.times[0])
+        frozen = float(stood[stood >= MIN_FREEZE_SECONDS].sum())
         return {"freeze_share": round(frozen / whole, 4) if whole > 0 else 1.0}

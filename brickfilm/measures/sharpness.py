@@ -10,7 +10,7 @@ import numpy as np
 
 from brickfilm.media import ReducedFrame
 from brickfilm.records import Video
-from brickfilm.scan.analyzer import Measure, Observe, Rows, Scores
+from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +24,15 @@ class Sharpness(Measure):
     columns: ClassVar[tuple[str, ...]] = ("edges",)
     provides: ClassVar[tuple[str, ...]] = ("sharpness",)
 
-    def begin(self, video: Video) -> Observe:
+    def begin(self, video: Video) -> FrameFunction:
         import cv2
 
-        def look(frame: ReducedFrame) -> Sequence[float]:
+        def analyze(frame: ReducedFrame) -> Sequence[float]:
             _, contrast = cv2.meanStdDev(frame.luma)
             _, edges = cv2.meanStdDev(cv2.Laplacian(frame.luma, cv2.CV_16S))
             return (float(edges[0, 0] / max(contrast[0, 0], 1.0)),)
 
-        return look
+        return analyze
 
-    def summarise(self, rows: Rows) -> Scores:
-        return {"sharpness": round(float(np.median(rows.values[rows.new, 0])), 4)}
+    def summarise(self, metrics: FrameMetrics) -> Scores:
+        return {"sharpness": round(float(np.median(metrics.values[metrics.is_unique, 0])), 4)}

@@ -4,30 +4,30 @@ Time is the stream's own presentation time, in ticks of its time base: never a f
 average rate. Frames are numbered as they are shown, from 0.
 """
 
-from brickfilm.media.decode import Film, Frame, opened, plane
-from brickfilm.media.decode_stats import Counted, counted
-from brickfilm.media.encode import ClipEncoder, Encoding
-from brickfilm.media.probe import Facts, probe, sha256_of
-from brickfilm.media.reduce import ReducedFrame, halved, reduced
+from brickfilm.media.decode import Frame, VideoReader, open_video, plane_view
+from brickfilm.media.decode_stats import DecodeStats, decode_stats
+from brickfilm.media.encode import ClipEncoder, EncoderSettings
+from brickfilm.media.probe import VideoInfo, probe, sha256_of
+from brickfilm.media.reduce import ReducedFrame, downscale_by_2, reduced_frames
 from brickfilm.media.sound import Sound
-from brickfilm.media.verify import NotAsPlanned, verify_clip, verify_sound
+from brickfilm.media.verify import VerificationError, verify_clip, verify_sound
 
 __all__ = [
     "ClipEncoder",
-    "Counted",
-    "Encoding",
-    "Facts",
-    "Film",
+    "DecodeStats",
+    "EncoderSettings",
     "Frame",
-    "NotAsPlanned",
     "ReducedFrame",
     "Sound",
-    "counted",
-    "halved",
-    "opened",
-    "plane",
+    "VerificationError",
+    "VideoInfo",
+    "VideoReader",
+    "decode_stats",
+    "downscale_by_2",
+    "open_video",
+    "plane_view",
     "probe",
-    "reduced",
+    "reduced_frames",
     "sha256_of",
     "verify_clip",
     "verify_sound",

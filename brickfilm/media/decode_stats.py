@@ -11,11 +11,11 @@ from typing import Any
 import av
 
 from brickfilm.errors import MediaError
-from brickfilm.media.decode import reason
+from brickfilm.media.decode import ffmpeg_error_text
 
 
 @dataclass(frozen=True)
-class Counted:
+class DecodeStats:
     """A clip as it decodes."""
 
     frames: int
@@ -25,22 +25,22 @@ class Counted:
     """From the first frame's time to the end of the last one's."""
 
 
-def counted(content: bytes) -> Counted:
+def decode_stats(content: bytes) -> DecodeStats:
     """Decode a clip held in memory, on one thread; MediaError if anything in it is broken."""
     try:
         with av.open(io.BytesIO(content)) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
-            return _counted(container.decode(stream), Fraction(stream.time_base or 1))
+            return _collect_stats(container.decode(stream), Fraction(stream.time_base or 1))
     except (av.FFmpegError, OSError, IndexError) as error:
-        raise MediaError(f"the clip cannot be decoded: {reason(error)}") from error
+        raise MediaError(f"the clip cannot be decoded: {ffmpeg_error_text(error)}") from error
 
 
-def _counted(frames: Iterator[Any], time_base: Fraction) -> Counted:
+def _collect_stats(frames: Iterator[Any], time_base: Fraction) -> DecodeStats:
     count, first, end, size = 0, 0, 0, (0, 0)
     for frame in frames:
         first = frame.pts if count == 0 else first
         end = frame.pts + (frame.duration or 0)
         size = (frame.width, frame.height)
         count += 1
-    return Counted(count, *size, float((end - first) * time_base))
+    return DecodeStats(count, *size, float((end - first) * time_base))

@@ -9,11 +9,11 @@ from typing import Any
 from av.filter import Graph
 from av.video.reformatter import ColorRange
 
-TURNS = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}
+ROTATION_FILTERS = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}
 """Filters by the display matrix's angle, counter-clockwise."""
 
 
-class Upright:
+class DisplayTransform:
     """Turns stored frames into shown ones; a frame that is already right passes untouched."""
 
     def __init__(self, pixel_aspect: Fraction, max_height: int | None = None) -> None:
@@ -22,50 +22,52 @@ class Upright:
         self._sizes: dict[tuple[int, int, int], tuple[int, int]] = {}
         self._graphs: dict[tuple[Any, ...], Any] = {}
 
-    def size_of(self, raw: Any) -> tuple[int, int]:
+    def display_size(self, raw: Any) -> tuple[int, int]:
         """Width and height shown: stretched along one side to square pixels, then even.
 
         Never more than is stored, but for the stretch; an odd line or column is cut off.
         """
-        stored = (raw.width, raw.height, self._angle(raw))
+        stored = (raw.width, raw.height, self._rotation(raw))
         if stored not in self._sizes:
             self._sizes[stored] = self._size(raw)
         return self._sizes[stored]
 
     def _size(self, raw: Any) -> tuple[int, int]:
-        width, height = self._square(raw)
+        width, height = self._square_pixel_size(raw)
         if self.max_height is not None and height > self.max_height:
             width, height = round(width * self.max_height / height), self.max_height
-        return _even(width), _even(height)
+        return _round_down_to_even(width), _round_down_to_even(height)
 
     def __call__(self, raw: Any) -> Any:
-        if self._is_right(raw):
+        if self._is_identity(raw):
             return raw
         graph = self._graph(raw)
         graph.push(raw)
-        shown = graph.pull()
-        shown.pts, shown.time_base = raw.pts, raw.time_base
-        return shown
+        display_frame = graph.pull()
+        display_frame.pts, display_frame.time_base = raw.pts, raw.time_base
+        return display_frame
 
-    def _is_right(self, raw: Any) -> bool:
+    def _is_identity(self, raw: Any) -> bool:
         stored = (raw.width, raw.height)
         return (
-            raw.format.name == "yuv420p" and self._angle(raw) == 0 and stored == self.size_of(raw)
+            raw.format.name == "yuv420p"
+            and self._rotation(raw) == 0
+            and stored == self.display_size(raw)
         )
 
-    def _square(self, raw: Any) -> tuple[int, int]:
+    def _square_pixel_size(self, raw: Any) -> tuple[int, int]:
         width, height = raw.width, raw.height
         if self.pixel_aspect > 1:
             width = round(width * self.pixel_aspect)
         elif self.pixel_aspect < 1:
             height = round(height / self.pixel_aspect)
-        return (height, width) if self._angle(raw) in (90, 270) else (width, height)
+        return (height, width) if self._rotation(raw) in (90, 270) else (width, height)
 
-    def _angle(self, raw: Any) -> int:
+    def _rotation(self, raw: Any) -> int:
         return int(raw.rotation) % 360
 
     def _graph(self, raw: Any) -> Any:
-        key = (raw.width, raw.height, raw.format.name, self._angle(raw), raw.color_range)
+        key = (raw.width, raw.height, raw.format.name, self._rotation(raw), raw.color_range)
         if key not in self._graphs:
             self._graphs[key] = self._build(raw)
         return self._graphs[key]
@@ -82,10 +84,17 @@ class Upright:
         return graph
 
     def _steps(self, raw: Any) -> list[tuple[str, str]]:
-        width, height = self.size_of(raw)
-        square = self._square(raw)
-        turned = [_filter(turn) for turn in TURNS.get(self._angle(raw), "").split(",") if turn]
-        if (_even(square[0]), _even(square[1])) == (width, height) and self.pixel_aspect == 1:
+        width, height = self.display_size(raw)
+        square = self._square_pixel_size(raw)
+        turned = [
+            _parse_filter(turn)
+            for turn in ROTATION_FILTERS.get(self._rotation(raw), "").split(",")
+            if turn
+        ]
+        if (_round_down_to_even(square[0]), _round_down_to_even(square[1])) == (
+            width,
+            height,
+        ) and self.pixel_aspect == 1:
             fitted = [("crop", f"{width}:{height}:0:0:exact=1")]
         else:
             fitted = [("scale", f"{width}:{height}:flags=bicubic+accurate_rnd")]
@@ -94,7 +103,7 @@ class Upright:
         return [*turned, *fitted, ("setsar", "1"), ("format", "yuv420p")]
 
 
-def _filter(text: str) -> tuple[str, str]:
+def _parse_filter(text: str) -> tuple[str, str]:
     name, _, arguments = text.partition("=")
     return name, arguments
 
@@ -104,5 +113,5 @@ def _is_full_range(raw: Any) -> bool:
     return bool(raw.color_range == ColorRange.JPEG) or raw.format.name.startswith("yuvj")
 
 
-def _even(value: int) -> int:
+def _round_down_to_even(value: int) -> int:
     return max(2, value - value % 2)

@@ -12,15 +12,15 @@ import av
 from av.video.frame import PictureType
 
 from brickfilm.errors import MediaError
-from brickfilm.media.decode import Frame, reason
-from brickfilm.media.display_transform import Upright
+from brickfilm.media.decode import Frame, ffmpeg_error_text
+from brickfilm.media.display_transform import DisplayTransform
 from brickfilm.media.sound import Sound
 
 COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoding:
+class EncoderSettings:
     """How x264 is asked. Its bytes depend on the thread count, so that is a setting too."""
 
     crf: int = 18
@@ -50,7 +50,7 @@ class ClipEncoder:
     def __init__(
         self,
         path: Path,
-        encoding: Encoding,
+        encoder_settings: EncoderSettings,
         *,
         time_base: Fraction,
         end_pts: int,
@@ -59,7 +59,7 @@ class ClipEncoder:
     ) -> None:
         """`keyframes`: positions in the clip that must be keyframes. `end_pts`: in film time."""
         self.path = path
-        self.encoding = encoding
+        self.encoder_settings = encoder_settings
         self.time_base = time_base
         self.end_pts = end_pts
         self.keyframes = keyframes | {0}
@@ -67,43 +67,43 @@ class ClipEncoder:
         self.has_sound = False
         self.pts: list[int] = []
         self.size = (0, 0)
-        self._shown_for: dict[int, int] = {}
+        self._durations: dict[int, int] = {}
         self._container: Any = None
         self._stream: Any = None
-        self._fit: Upright | None = None
+        self._transform: DisplayTransform | None = None
 
     @property
-    def planned(self) -> list[int]:
+    def relative_pts(self) -> list[int]:
         """The timestamp of every frame written, in ticks from the clip's own zero."""
         return [pts - self.pts[0] for pts in self.pts]
 
     def add(self, frame: Frame) -> Any:
         """Encode one frame; returns it as it was given to the encoder."""
-        shown = self._fitted(frame)
+        display_frame = self._transformed(frame)
         if self._container is None:
-            self._open(shown)
+            self._open(display_frame)
         position = len(self.pts)
-        self._last_until(frame.pts)
+        self._set_last_duration(frame.pts)
         self.pts.append(frame.pts)
-        shown.pts, shown.time_base = frame.pts - self.pts[0], self.time_base
+        display_frame.pts, display_frame.time_base = frame.pts - self.pts[0], self.time_base
         forced = position in self.keyframes
-        shown.pict_type = PictureType.I if forced else PictureType.NONE
-        self._mux(self._stream.encode(shown))
-        return shown
+        display_frame.pict_type = PictureType.I if forced else PictureType.NONE
+        self._mux(self._stream.encode(display_frame))
+        return display_frame
 
     def close(self) -> None:
         """Flush the encoder and finish the file."""
         if self._container is None:
             raise MediaError(f"{self.path.name!r} has no frame to write")
-        self._last_until(self.end_pts)
+        self._set_last_duration(self.end_pts)
         self._mux(self._stream.encode(None))
         self._container.close()
         self._container = None
 
-    def _last_until(self, pts: int) -> None:
+    def _set_last_duration(self, pts: int) -> None:
         """The last frame added is shown until then."""
         if self.pts:
-            self._shown_for[self.pts[-1] - self.pts[0]] = pts - self.pts[-1]
+            self._durations[self.pts[-1] - self.pts[0]] = pts - self.pts[-1]
 
     def abort(self) -> None:
         """Leave nothing behind."""
@@ -112,29 +112,37 @@ class ClipEncoder:
             self._container = None
         self.path.unlink(missing_ok=True)
 
-    def _fitted(self, frame: Frame) -> Any:
-        if self._fit is None:
-            self._fit = Upright(frame.upright.pixel_aspect, self.encoding.max_height)
-        shown = frame.shown if self._fit.size_of(frame.raw) == frame.size else self._fit(frame.raw)
-        size = (shown.width, shown.height)
+    def _transformed(self, frame: Frame) -> Any:
+        if self._transform is None:
+            self._transform = DisplayTransform(
+                frame.display_transform.pixel_aspect, self.encoder_settings.max_height
+            )
+        display_frame = (
+            frame.display_frame
+            if self._transform.display_size(frame.raw) == frame.size
+            else self._transform(frame.raw)
+        )
+        size = (display_frame.width, display_frame.height)
         if self.size not in ((0, 0), size):
             raise MediaError(f"the picture changes from {self.size} to {size} inside a clip")
         self.size = size
-        return shown
+        return display_frame
 
-    def _open(self, shown: Any) -> None:
+    def _open(self, display_frame: Any) -> None:
         self._container = av.open(
             str(self.path), "w", format="mp4", options={"movflags": "+faststart"}
         )
-        stream = self._container.add_stream("libx264", rate=None, options=self.encoding.options())
+        stream = self._container.add_stream(
+            "libx264", rate=None, options=self.encoder_settings.options()
+        )
         context = stream.codec_context
         stream.width, stream.height = self.size
         stream.pix_fmt = "yuv420p"
-        context.thread_count = self.encoding.threads
+        context.thread_count = self.encoder_settings.threads
         context.time_base = stream.time_base = self.time_base
         for tag in COLOUR_TAGS:
-            setattr(context, tag, getattr(shown, tag))
-        context.color_range = shown.color_range
+            setattr(context, tag, getattr(display_frame, tag))
+        context.color_range = display_frame.color_range
         self._stream = stream
         if self.sound:
             self._add_sound(self.sound)
@@ -148,11 +156,13 @@ class ClipEncoder:
 
     def _mux(self, packets: Sequence[Any]) -> None:
         for packet in packets:
-            packet.duration = self._shown_for.get(packet.pts, packet.duration)
+            packet.duration = self._durations.get(packet.pts, packet.duration)
             self._write(packet)
 
     def _write(self, packet: Any) -> None:
         try:
             self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
-            raise MediaError(f"{self.path.name!r} cannot be written: {reason(error)}") from error
+            raise MediaError(
+                f"{self.path.name!r} cannot be written: {ffmpeg_error_text(error)}"
+            ) from error

@@ -10,22 +10,22 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-IDR, PARAMETERS = 5, (7, 8)
+NAL_IDR_SLICE, NAL_PARAMETER_SETS = 5, (7, 8)
 """Kinds of NAL units (H.264, table 7-1): of an instant refresh, and sequence and picture sets."""
-SHORTEST = 24
+MIN_GROUP_PACKETS = 24
 """Packets in a group at least: to begin one costs what decoding a frame does."""
-LONGEST = 300
+MAX_GROUP_PACKETS = 300
 """Packets in a part at most; x264 puts a keyframe every 250 frames or sooner, unless asked."""
 
-BeginsAnew = Callable[[Any], bool]
+GroupStartPredicate = Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
-class Part:
+class PacketGroup:
     """Packets of one group: all of them, or as many as were to be held at once."""
 
     packets: list[Any]
-    is_last: bool
+    ends_group: bool
     """Whether the next part is of another group."""
 
     @property
@@ -34,12 +34,14 @@ class Part:
         return sum(packet.size for packet in self.packets)
 
 
-def has_groups(packets: Iterable[Any], stream: Any) -> bool:
+def has_multiple_groups(packets: Iterable[Any], stream: Any) -> bool:
     """Whether a stream, of which these are the first packets, has more than one group there."""
-    return sum(part.is_last for part in in_parts(packets, begins_anew(stream))) > 1
+    return (
+        sum(group.ends_group for group in packet_groups(packets, group_start_predicate(stream))) > 1
+    )
 
 
-def begins_anew(stream: Any) -> BeginsAnew:
+def group_start_predicate(stream: Any) -> GroupStartPredicate:
     """A function that says of each packet of a stream, in order, whether a group begins with it.
 
     It says no where that cannot be told. A stream that changes its parameters on the way has no
@@ -52,15 +54,19 @@ def begins_anew(stream: Any) -> BeginsAnew:
 
     def begins(packet: Any) -> bool:
         nonlocal steady
-        units = list(_units(memoryview(packet), length))
-        foreign = any(unit[0] & 31 in PARAMETERS and bytes(unit) not in known for unit in units)
+        units = list(_nal_units(memoryview(packet), length))
+        foreign = any(
+            unit[0] & 31 in NAL_PARAMETER_SETS and bytes(unit) not in known for unit in units
+        )
         steady = steady and not foreign and not packet.has_sidedata("new_extradata")
-        return steady and packet.is_keyframe and any(unit[0] & 31 == IDR for unit in units)
+        return (
+            steady and packet.is_keyframe and any(unit[0] & 31 == NAL_IDR_SLICE for unit in units)
+        )
 
     return begins
 
 
-def _units(data: memoryview, length: int) -> Iterator[memoryview]:
+def _nal_units(data: memoryview, length: int) -> Iterator[memoryview]:
     """The NAL units of a packet, each behind its own length of so many bytes."""
     at = 0
     while at + length < len(data):
@@ -69,16 +75,16 @@ def _units(data: memoryview, length: int) -> Iterator[memoryview]:
         yield data[start : max(at, start + 1)]
 
 
-def in_parts(packets: Iterable[Any], begins: BeginsAnew) -> Iterator[Part]:
+def packet_groups(packets: Iterable[Any], begins: GroupStartPredicate) -> Iterator[PacketGroup]:
     """A stream's packets, group by group, without the empty one at its end."""
     held: list[Any] = []
     for packet in packets:
         if not packet.size:
             continue
         anew = begins(packet)
-        if (anew and len(held) >= SHORTEST) or len(held) == LONGEST:
-            yield Part(held, is_last=anew)
+        if (anew and len(held) >= MIN_GROUP_PACKETS) or len(held) == MAX_GROUP_PACKETS:
+            yield PacketGroup(held, ends_group=anew)
             held = []
         held.append(packet)
     if held:
-        yield Part(held, is_last=True)
+        yield PacketGroup(held, ends_group=True)

@@ -14,55 +14,65 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from brickfilm.media.decode import Film, opened
-from brickfilm.media.packet_groups import Part
+from brickfilm.media.decode import VideoReader, open_video
+from brickfilm.media.packet_groups import PacketGroup
 
-Made = TypeVar("Made")
-Make = Callable[[Film, Any], Made]
+FrameResult = TypeVar("FrameResult")
+FrameConverter = Callable[[VideoReader, Any], FrameResult]
 """Turns a decoded frame into what is kept of it; the decoder uses the frame's memory again."""
 
 
-def side_by_side(
-    path: Path, parts: Iterable[Part], make: Make[Made], *, lanes: int, room: int, each: int
-) -> Iterator[Made]:
-    """What `make` gives for every frame, in the film's order.
+def decode_parallel(
+    path: Path,
+    groups: Iterable[PacketGroup],
+    convert: FrameConverter[FrameResult],
+    *,
+    threads: int,
+    max_buffered_bytes: int,
+    bytes_per_frame: int,
+) -> Iterator[FrameResult]:
+    """What `convert` gives for every frame, in the film's order.
 
-    `room`, in bytes, is for packets that wait and for what was made of them, `each` a frame; one
+    `max_buffered_bytes`, in bytes, is for packets that wait and for what was made of them, `bytes_per_frame` a frame; one
     part has room always.
     """
-    with _opened_lanes(path, make, lanes) as open_lanes:
-        flying: deque[tuple[int, Future[list[Made]]]] = deque()
-        lane, anew = open_lanes[0], True
-        for part in parts:
-            size = part.size + each * len(part.packets)
-            while flying and size + sum(held for held, _ in flying) > room:
-                yield from flying[0][1].result()
-                flying.popleft()  # only now: whoever looks at its frames holds them
+    with _open_decode_threads(path, convert, threads) as decode_threads:
+        in_flight: deque[tuple[int, Future[list[FrameResult]]]] = deque()
+        decode_thread, anew = decode_threads[0], True
+        for group in groups:
+            size = group.size + bytes_per_frame * len(group.packets)
+            while in_flight and size + sum(held for held, _ in in_flight) > max_buffered_bytes:
+                yield from in_flight[0][1].result()
+                in_flight.popleft()  # only now: whoever looks at its frames holds them
             if anew:
-                lane = min(open_lanes, key=lambda lane: lane.backlog)
-            anew = part.is_last
-            flying.append((size, lane.send(part)))
-        while flying:
-            yield from flying.popleft()[1].result()
+                decode_thread = min(decode_threads, key=lambda decode_thread: decode_thread.backlog)
+            anew = group.ends_group
+            in_flight.append((size, decode_thread.submit(group)))
+        while in_flight:
+            yield from in_flight.popleft()[1].result()
 
 
 @contextmanager
-def _opened_lanes(path: Path, make: Make[Made], count: int) -> Iterator[list[_Lane[Made]]]:
+def _open_decode_threads(
+    path: Path, convert: FrameConverter[FrameResult], count: int
+) -> Iterator[list[_DecodeThread[FrameResult]]]:
     with ExitStack() as stack:
-        lanes = []
+        threads = []
         for _ in range(count):
-            film = stack.enter_context(opened(path, threads=1))
+            reader = stack.enter_context(open_video(path, threads=1))
             thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
             stack.callback(thread.shutdown, cancel_futures=True)
-            lanes.append(_Lane(film, thread, make))
-        yield lanes
+            threads.append(_DecodeThread(reader, thread, convert))
+        yield threads
 
 
-class _Lane(Generic[Made]):
+class _DecodeThread(Generic[FrameResult]):
     """A decoder on a thread of its own: parts are decoded in the order they are sent."""
 
-    def __init__(self, film: Film, thread: ThreadPoolExecutor, make: Make[Made]) -> None:
-        self.film, self.thread, self.make = film, thread, make
+    def __init__(
+        self, reader: VideoReader, thread: ThreadPoolExecutor, convert: FrameConverter[FrameResult]
+    ) -> None:
+        self.reader, self.thread, self.convert = reader, thread, convert
         self._sent = 0
         self._decoded = 0
 
@@ -71,13 +81,15 @@ class _Lane(Generic[Made]):
         """Packets that wait, or are being decoded."""
         return self._sent - self._decoded
 
-    def send(self, part: Part) -> Future[list[Made]]:
-        self._sent += len(part.packets)
-        return self.thread.submit(self._made, part)
+    def submit(self, group: PacketGroup) -> Future[list[FrameResult]]:
+        self._sent += len(group.packets)
+        return self.thread.submit(self._decode_group, group)
 
-    def _made(self, part: Part) -> list[Made]:
-        made = [self.make(self.film, raw) for p in part.packets for raw in self.film.decode(p)]
-        if part.is_last:
-            made += [self.make(self.film, raw) for raw in self.film.drain()]
-        self._decoded += len(part.packets)
+    def _decode_group(self, group: PacketGroup) -> list[FrameResult]:
+        made = [
+            self.convert(self.reader, raw) for p in group.packets for raw in self.reader.decode(p)
+        ]
+        if group.ends_group:
+            made += [self.convert(self.reader, raw) for raw in self.reader.flush()]
+        self._decoded += len(group.packets)
         return made

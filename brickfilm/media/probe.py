@@ -8,14 +8,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from brickfilm.errors import MediaError
-from brickfilm.media.decode import Film, opened
+from brickfilm.media.decode import VideoReader, open_video
 
 AV_TIME_BASE = 1_000_000
 """Ticks a second of a container's own duration."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class VideoInfo:
     """A film's picture stream in numbers."""
 
     fps: Fraction
@@ -30,23 +30,23 @@ class Facts:
     container: str
 
 
-def probe(path: Path) -> Facts:
+def probe(path: Path) -> VideoInfo:
     """Open a film and decode its first frame. MediaError says what is wrong with it."""
-    _not_empty(path)
-    with opened(path) as film:
-        _all_there(film, path)
-        first = next(film.frames(), None)
+    _check_not_empty(path)
+    with open_video(path) as reader:
+        _check_not_truncated(reader, path)
+        first = next(reader.frames(), None)
         if first is None:
             raise MediaError(f"{path.name!r} has a picture stream without a single frame")
-        stream = film.stream
-        return Facts(
+        stream = reader.stream
+        return VideoInfo(
             fps=Fraction(stream.average_rate or stream.guessed_rate or 0),
             time_base=Fraction(stream.time_base),
             width=first.size[0],
             height=first.size[1],
-            duration=_seconds(film),
+            duration=_duration_seconds(reader),
             codec=str(stream.codec_context.name),
-            container=str(film.container.format.name),
+            container=str(reader.container.format.name),
         )
 
 
@@ -59,7 +59,7 @@ def sha256_of(path: Path) -> str:
         raise MediaError(f"{path.name!r} cannot be read: {error.strerror}") from error
 
 
-def _not_empty(path: Path) -> None:
+def _check_not_empty(path: Path) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -68,9 +68,9 @@ def _not_empty(path: Path) -> None:
         raise MediaError(f"{path.name!r} is empty (0 bytes): fetch it again")
 
 
-def _all_there(film: Film, path: Path) -> None:
+def _check_not_truncated(reader: VideoReader, path: Path) -> None:
     """An index that points behind the end of the file belongs to a film cut short in copying."""
-    entries = film.stream.index_entries
+    entries = reader.stream.index_entries
     end = max((entry.pos + entry.size for entry in entries), default=0)
     size = path.stat().st_size
     if end > size:
@@ -79,8 +79,8 @@ def _all_there(film: Film, path: Path) -> None:
         )
 
 
-def _seconds(film: Film) -> float:
-    stream = film.stream
+def _duration_seconds(reader: VideoReader) -> float:
+    stream = reader.stream
     if stream.duration:
         return float(stream.duration * stream.time_base)
-    return (film.container.duration or 0) / AV_TIME_BASE
+    return (reader.container.duration or 0) / AV_TIME_BASE

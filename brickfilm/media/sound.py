@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError
-from brickfilm.media.decode import reason
+from brickfilm.media.decode import ffmpeg_error_text
 
-Samples = NDArray[np.float32]
+AudioSamples = NDArray[np.float32]
 """[channels, n], -1 to 1."""
 
-BIT_RATE = 128_000
-RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+AAC_BIT_RATE = 128_000
+SAMPLE_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """Samples a second that are kept; others become the last of these."""
-EARLIER = 0.5
+PREROLL_SECONDS = 0.5
 """Seconds that are decoded before a span: a decoder's first frame after seeking may be wrong."""
-ROUNDING = Fraction(1, 100)
+TIMESTAMP_TOLERANCE_SECONDS = Fraction(1, 100)
 """Seconds by which timestamps may stray before a gap is taken for one."""
-AAC_FRAME = 1024
+AAC_FRAME_SAMPLES = 1024
 """Samples."""
 
 
@@ -44,19 +44,19 @@ class Sound:
                 return [] if source is None else self._encoded(container, source, target)
         except (av.FFmpegError, OSError) as error:
             raise MediaError(
-                f"the sound of {self.path.name!r} cannot be read: {reason(error)}: "
+                f"the sound of {self.path.name!r} cannot be read: {ffmpeg_error_text(error)}: "
                 "write its clips with sound=False"
             ) from error
 
     def _encoded(self, container: Any, source: Any, target: Any) -> list[Any]:
-        rate = source.rate if source.rate in RATES else RATES[-1]
+        rate = source.rate if source.rate in SAMPLE_RATES else SAMPLE_RATES[-1]
         layout = "mono" if source.codec_context.channels == 1 else "stereo"
         stream = target.add_stream("aac", rate=rate, layout=layout)
-        stream.bit_rate = BIT_RATE
+        stream.bit_rate = AAC_BIT_RATE
         decoded = self._decoded(container, source, rate, layout)
         packets: list[Any] = []
         done = 0
-        for samples in filled(decoded, round((self.end - self.start) * rate), rate):
+        for samples in fill_gaps(decoded, round((self.end - self.start) * rate), rate):
             frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
             frame.sample_rate, frame.pts, frame.time_base = rate, done, Fraction(1, rate)
             packets += stream.encode(frame)
@@ -65,10 +65,12 @@ class Sound:
 
     def _decoded(
         self, container: Any, source: Any, rate: int, layout: str
-    ) -> Iterator[tuple[int, Samples]]:
+    ) -> Iterator[tuple[int, AudioSamples]]:
         """Stretches of samples as they come, with their place counted from `start`."""
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-        container.seek(round((self.start - Fraction(EARLIER)) / source.time_base), stream=source)
+        container.seek(
+            round((self.start - Fraction(PREROLL_SECONDS)) / source.time_base), stream=source
+        )
         for raw in container.decode(source):
             for frame in resampler.resample(raw):
                 if frame.pts is not None:
@@ -76,13 +78,15 @@ class Sound:
                     yield at, np.atleast_2d(frame.to_ndarray())
 
 
-def filled(found: Iterator[tuple[int, Samples]], whole: int, rate: int) -> Iterator[Samples]:
+def fill_gaps(
+    found: Iterator[tuple[int, AudioSamples]], whole: int, rate: int
+) -> Iterator[AudioSamples]:
     """Exactly `whole` samples from place 0 on: what is outside is cut off, gaps are silent."""
     done, channels = 0, 1
     due: int | None = None
     for at, samples in found:
         channels, count = samples.shape
-        begins = at if due is None or abs(at - due) > ROUNDING * rate else due
+        begins = at if due is None or abs(at - due) > TIMESTAMP_TOLERANCE_SECONDS * rate else due
         due = begins + count
         if begins >= whole:
             break

@@ -13,47 +13,47 @@ from numpy.typing import NDArray
 from brickfilm.engine.stage import Answer
 from brickfilm.media import ReducedFrame
 from brickfilm.records import Span, Video
-from brickfilm.scan.analyzer import Observe, Observer, unpacked
+from brickfilm.scan.analyzer import FrameAnalyzer, FrameFunction, unpack_array
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timeline(Observer):
+class TimestampAnalyzer(FrameAnalyzer):
     """Writes down timestamps and sizes; everything else is counted from them."""
 
     columns = ("step", "duration", "width", "height")
-    precision = "d"
+    dtype = "d"
 
-    def begin(self, video: Video) -> Observe:
+    def begin(self, video: Video) -> FrameFunction:
         before = 0
 
-        def look(frame: ReducedFrame) -> Sequence[float]:
+        def analyze(frame: ReducedFrame) -> Sequence[float]:
             nonlocal before
             step, before = frame.pts - before, frame.pts
             return step, frame.duration, *frame.size
 
-        return look
+        return analyze
 
 
 @dataclass(frozen=True)
-class Times:
+class FrameTimestamps:
     """The timestamps of a film's frames."""
 
     pts: NDArray[np.int64]
     """[n], in ticks."""
-    last: int
+    last_duration: int
     """Ticks the last frame is shown."""
     sizes: NDArray[np.int64]
     """[n, 2], width and height shown."""
     time_base: Fraction
 
     @classmethod
-    def of(cls, answer: Answer, time_base: Fraction) -> Times:
-        rows = unpacked(answer).astype(np.int64)
+    def from_answer(cls, answer: Answer, time_base: Fraction) -> FrameTimestamps:
+        rows = unpack_array(answer).astype(np.int64)
         pts = np.cumsum(rows[:, 0])
         steps = np.diff(pts)
         usual = int(np.median(steps[steps > 0])) if (steps > 0).any() else 1
-        last = int(rows[-1, 1]) if len(rows) else 0
-        return cls(pts, last or usual, rows[:, 2:], time_base)
+        last_duration = int(rows[-1, 1]) if len(rows) else 0
+        return cls(pts, last_duration or usual, rows[:, 2:], time_base)
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -64,23 +64,23 @@ class Times:
         return np.asarray(self.pts * float(self.time_base), np.float64)
 
     @cached_property
-    def jumps(self) -> list[int]:
+    def discontinuities(self) -> list[int]:
         """Frames whose timestamp is not after the one before: there the clock jumps."""
         return [int(n) for n in np.flatnonzero(np.diff(self.pts) <= 0) + 1]
 
     @cached_property
-    def breaks(self) -> list[int]:
+    def forced_cuts(self) -> list[int]:
         """Frames that can follow no other in one clip: the clock jumps, or the size changes."""
         resized = np.flatnonzero(np.any(np.diff(self.sizes, axis=0) != 0, axis=1)) + 1
-        return sorted({*self.jumps, *(int(n) for n in resized)})
+        return sorted({*self.discontinuities, *(int(n) for n in resized)})
 
     def span(self, start: int, end: int) -> Span:
         """Frames [start, end) with their ticks; a shot's last frame lasts until the next begins."""
-        after = int(self.pts[end]) if end < len(self) else int(self.pts[-1]) + self.last
+        after = int(self.pts[end]) if end < len(self) else int(self.pts[-1]) + self.last_duration
         if after <= self.pts[end - 1]:
-            after = int(self.pts[end - 1]) + self._usual(start, end)
+            after = int(self.pts[end - 1]) + self._median_step(start, end)
         return Span(start_frame=start, end_frame=end, start_pts=int(self.pts[start]), end_pts=after)
 
-    def _usual(self, start: int, end: int) -> int:
+    def _median_step(self, start: int, end: int) -> int:
         steps = np.diff(self.pts[start:end])
-        return int(np.median(steps)) if len(steps) else self.last
+        return int(np.median(steps)) if len(steps) else self.last_duration

@@ -15,7 +15,8 @@ from brickfilm.captions.prompts import load_prompt
 from brickfilm.captions.refusals import find_refusal
 from brickfilm.captions.reply_format import DESCRIBED, REFUSAL, format_reply
 from brickfilm.captions.request import CaptionRequest
-from brickfilm.engine.stage import Answer, Resources, Stage, digest_of
+from brickfilm.digest import digest_of
+from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
 
@@ -58,28 +59,30 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
     def key(self, item: ClipOrImage) -> str:
         """The caption, and whatever a second one would depend on."""
         asked = self.captioner.caption_request(item).key if self.captioner else []
-        return digest_of([_words(item), self.rules_for(item), asked], 32)
+        return digest_of([_caption_text(item), self.rules_for(item), asked], 32)
 
     def worst_case_cost(self, item: ClipOrImage) -> float | None:
-        again = self.again(item)
-        if self.captioner is None or again is None:
+        revision_request = self.revision_request(item)
+        if self.captioner is None or revision_request is None:
             return None
-        return max_request_cost(again, self.captioner.price, has_budget=self.budget is not None)
+        return max_request_cost(
+            revision_request, self.captioner.price, has_budget=self.budget is not None
+        )
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
         if self.captioner is None:
-            yield lambda item: {"broke": self.broken(item, _words(item))}
+            yield lambda item: {"broke": self.broken_rules(item, _caption_text(item))}
             return
         with self.captioner.service.connect() as client:
 
             def compute(item: ClipOrImage) -> Answer:
-                broke = self.broken(item, _words(item))
-                again = self.again(item)
-                if again is None or self.captioner is None:
+                broke = self.broken_rules(item, _caption_text(item))
+                revision_request = self.revision_request(item)
+                if revision_request is None or self.captioner is None:
                     return {"broke": broke}
-                second = request_caption(client, again, work, self.captioner.price)
-                return {**second, "broke": broke, "still": self.broken(item, second["text"])}
+                second = request_caption(client, revision_request, work, self.captioner.price)
+                return {**second, "broke": broke, "still": self.broken_rules(item, second["text"])}
 
             yield compute
 
@@ -91,14 +94,14 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
         elif words := find_refusal(answer["text"]):
             yield Rejected(f"{item.id}: asked again, refused ({words!r})", reason=REFUSAL)
         elif answer["still"]:
-            yield _broken(item, answer["still"], "asked again, it still breaks")
+            yield _rejection(item, answer["still"], "asked again, it still breaks")
         else:
             said = caption_from_answer(answer, item.caption.prompt_digest if item.caption else "")
             yield self._scored(replace(item, caption=said), answer["broke"], reasked=True)
 
     def _first(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         if answer["broke"]:
-            yield _broken(item, answer["broke"], "breaks")
+            yield _rejection(item, answer["broke"], "breaks")
         else:
             yield self._scored(item, [], reasked=False)
 
@@ -108,23 +111,25 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
         marks = {f"broke_{rule}": float(rule in broke) for rule in self.rules_for(item)}
         return item.with_scores(**marks, reasked=float(reasked))
 
-    def broken(self, item: ClipOrImage, words: str) -> list[str]:
+    def broken_rules(self, item: ClipOrImage, words: str) -> list[str]:
         """Names of the rules that a caption of this item breaks."""
         return sorted({f.rule for f in self.findings(item, words)})
 
     def findings(self, item: ClipOrImage, words: str) -> list[lint.Finding]:
-        if not _described(item):
+        if not _is_described(item):
             return []  # no caption: RefusalFilter's to drop
         prompt = self.captioner.prompt_of(item).text if self.captioner else ""
         return lint.lint(words, self.rules_for(item), prompt)
 
-    def again(self, item: ClipOrImage) -> CaptionRequest | None:
+    def revision_request(self, item: ClipOrImage) -> CaptionRequest | None:
         """The question to ask once more; None where nothing is wrong, or nobody can be asked."""
-        findings = self.findings(item, _words(item))
+        findings = self.findings(item, _caption_text(item))
         if self.captioner is None or not findings:
             return None
         told = lint.revision_prompt(findings)
-        return self.captioner.caption_request(item).with_revision(format_reply(_words(item)), told)
+        return self.captioner.caption_request(item).with_revision(
+            format_reply(_caption_text(item)), told
+        )
 
     def rules_for(self, item: ClipOrImage) -> tuple[str, ...]:
         if self.rules:
@@ -134,14 +139,14 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
         return load_prompt(DEFAULT_PROMPT, "images" if isinstance(item, Image) else "clips").rules
 
 
-def _described(item: ClipOrImage) -> bool:
+def _is_described(item: ClipOrImage) -> bool:
     return item.caption is not None and item.caption.status == DESCRIBED
 
 
-def _words(item: ClipOrImage) -> str:
+def _caption_text(item: ClipOrImage) -> str:
     return item.caption.text if item.caption else ""
 
 
-def _broken(item: Any, rules: list[str], what: str) -> Rejected:
+def _rejection(item: Any, rules: list[str], what: str) -> Rejected:
     """Counted under the first rule, so that reasons stay few."""
     return Rejected(f"{item.id}: {what} {', '.join(rules)}", reason=f"audit: {rules[0]}")

@@ -11,22 +11,23 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.digest import field_added_later
 from brickfilm.engine.sinks import Sink, SinkSession
-from brickfilm.engine.stage import Answer, field_added_later
+from brickfilm.engine.stage import Answer
 from brickfilm.media import (
     ClipEncoder,
-    Encoding,
+    EncoderSettings,
     Frame,
-    NotAsPlanned,
     Sound,
-    plane,
+    VerificationError,
+    plane_view,
     sha256_of,
     verify_clip,
     verify_sound,
 )
 from brickfilm.records import Clip
 
-EDGE = 2
+VERIFIED_EDGE_FRAMES = 2
 """Frames kept from either end for checking: the end's own, and its neighbour."""
 
 
@@ -51,18 +52,18 @@ class ClipWriter(Sink):
     """Whether a clip has its film's sound, cut to its span (AAC). A film without any, or whose
     clock jumps back, gives clips without."""
     verify: Literal["ends", "full"] = field(default="ends", compare=False)
-    at_least_db: float = field(default=30.0, compare=False)
+    min_psnr_db: float = field(default=30.0, compare=False)
     """PSNR below which a written frame is not accepted as its source's."""
 
     @property
-    def encoding(self) -> Encoding:
-        return Encoding(
+    def encoder_settings(self) -> EncoderSettings:
+        return EncoderSettings(
             crf=self.crf, preset=self.preset, threads=self.threads, max_height=self.max_height
         )
 
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
         path = Path("clips") / f"{clip.id}-{self.digest[:8]}.mp4"
-        return _Writing(self, clip, work, path)
+        return _ClipWriteSession(self, clip, work, path)
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip]:
         written = answer["files"][0]
@@ -75,7 +76,7 @@ class ClipWriter(Sink):
         )
 
 
-class _Writing:
+class _ClipWriteSession:
     """One clip on its way to the disk."""
 
     def __init__(self, writer: ClipWriter, clip: Clip, work: Path, path: Path) -> None:
@@ -87,10 +88,10 @@ class _Writing:
         span = clip.span
         self.source = f"{clip.video.path.name!r}, frames {span.start_frame}-{span.end_frame}"
         self.count = span.frames
-        self.looks: dict[int, NDArray[np.uint8]] = {}
+        self.reference_frames: dict[int, NDArray[np.uint8]] = {}
         self.encoder = ClipEncoder(
             self.temporary,
-            writer.encoding,
+            writer.encoder_settings,
             time_base=clip.video.time_base,
             end_pts=span.end_pts,
             keyframes={round(p * (self.count - 1)) for p in writer.keyframes},
@@ -100,19 +101,21 @@ class _Writing:
         self.written = 0
 
     def add(self, n: int, frame: Frame) -> None:
-        shown = self.encoder.add(frame)
-        at_an_end = self.written < EDGE or self.written >= self.count - EDGE
+        display_frame = self.encoder.add(frame)
+        at_an_end = (
+            self.written < VERIFIED_EDGE_FRAMES or self.written >= self.count - VERIFIED_EDGE_FRAMES
+        )
         if at_an_end or self.writer.verify == "full":
-            self.looks[self.written] = plane(shown, 0).copy()
+            self.reference_frames[self.written] = plane_view(display_frame, 0).copy()
         self.written += 1
 
     def close(self) -> Answer:
         try:
             self.encoder.close()
             worst = self._verified()
-        except NotAsPlanned as error:
+        except VerificationError as error:
             self.encoder.abort()
-            raise NotAsPlanned(f"{self.source}: {error}") from error
+            raise VerificationError(f"{self.source}: {error}") from error
         self.temporary.replace(self.final)
         width, height = self.encoder.size
         return {
@@ -130,10 +133,10 @@ class _Writing:
             verify_sound(self.temporary, self.seconds)
         return verify_clip(
             self.temporary,
-            self.encoder.planned,
-            self.looks,
+            self.encoder.relative_pts,
+            self.reference_frames,
             full=self.writer.verify == "full",
-            at_least_db=self.writer.at_least_db,
+            min_psnr_db=self.writer.min_psnr_db,
         )
 
 

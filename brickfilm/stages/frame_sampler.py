@@ -44,7 +44,7 @@ class FrameSampler(Sink):
         return [clip.span.start_frame + round(p * (clip.span.frames - 1)) for p in self.at]
 
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
-        return _Sampling(self, clip, work)
+        return _StillsSession(self, clip, work)
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Image]:
         stills = {still["frame"]: still for still in answer["stills"]}
@@ -56,17 +56,17 @@ class FrameSampler(Sink):
             frame_hashes=tuple(answer["frame_hashes"]),
         )
         if self.images:
-            yield _image(item, stills[_middle(item)])
+            yield _image(item, stills[_middle_frame(item)])
 
     def simulate(self, item: Clip) -> Iterable[Clip | Image]:
         """The stills' places, without pictures."""
         nowhere = {"path": "", "sha256": "", "width": item.width, "height": item.height}
-        places = {n: {"frame": n, **nowhere} for n in (*self.frames(item), _middle(item))}
+        places = {n: {"frame": n, **nowhere} for n in (*self.frames(item), _middle_frame(item))}
         hashes = [""] * 3
         return self.apply(item, {"stills": list(places.values()), "frame_hashes": hashes})
 
 
-def _middle(clip: Clip) -> int:
+def _middle_frame(clip: Clip) -> int:
     return clip.span.start_frame + (clip.span.frames - 1) // 2
 
 
@@ -87,14 +87,14 @@ def _image(clip: Clip, written: Mapping[str, Any]) -> Image:
     )
 
 
-class _Sampling:
+class _StillsSession:
     """One clip's stills on their way to the disk."""
 
     def __init__(self, sampler: FrameSampler, clip: Clip, work: Path) -> None:
         self.work = work
         self.stem = f"stills/{clip.id}-f"
         self.suffix = f"-{sampler.digest[:8]}.jpg"
-        middle = _middle(clip)
+        middle = _middle_frame(clip)
         self.stills = {*sampler.frames(clip), *([middle] if sampler.images else [])}
         self.hashed = dict.fromkeys((clip.span.start_frame, middle, clip.span.end_frame - 1), "")
         self.ends = [clip.span.start_frame, middle, clip.span.end_frame - 1]

@@ -16,7 +16,8 @@ from brickfilm.captions.forecast import forecast_cost, measured_usage
 from brickfilm.captions.pricing import Price, PriceList, price_list
 from brickfilm.captions.prompts import Prompt, load_prompt
 from brickfilm.captions.request import CaptionRequest, ClipOrImage, Detail, RequestParams
-from brickfilm.engine.stage import Answer, Resources, Stage, digest_of
+from brickfilm.digest import digest_of
+from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
 

@@ -9,7 +9,7 @@ from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import Clip
 
-FACTS: Mapping[str, Callable[[Clip], float]] = {
+CLIP_PROPERTIES: Mapping[str, Callable[[Clip], float]] = {
     "height": lambda clip: clip.height or clip.video.height,
     "width": lambda clip: clip.width or clip.video.width,
     "aspect_ratio": lambda clip: clip.video.height / clip.video.width,
@@ -40,11 +40,15 @@ class Keep(Stage[Clip, Clip]):
 
     @property
     def requires(self) -> tuple[str, ...]:  # type: ignore[override]
-        return () if self.score in FACTS else (self.score,)
+        return () if self.score in CLIP_PROPERTIES else (self.score,)
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Rejected]:
         """The clip, or why it is dropped."""
-        value = FACTS[self.score](item) if self.score in FACTS else item.scores[self.score]
+        value = (
+            CLIP_PROPERTIES[self.score](item)
+            if self.score in CLIP_PROPERTIES
+            else item.scores[self.score]
+        )
         if self.at_least is not None and value < self.at_least:
             yield self._drop(value, f"below {self.at_least}")
         elif self.at_most is not None and value > self.at_most:

@@ -15,17 +15,24 @@ from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
 from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
 from brickfilm.errors import ItemError, Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
-from brickfilm.media import opened
+from brickfilm.media import open_video
 from brickfilm.records import Clip, Span, Video
-from brickfilm.scan.analyzer import Floats, Measure, Observer, Rows, observe, unpacked
-from brickfilm.scan.held_frames import Drawings, new_drawings
-from brickfilm.scan.timestamps import Timeline, Times
+from brickfilm.scan.analyzer import (
+    FloatArray,
+    FrameAnalyzer,
+    FrameMetrics,
+    Measure,
+    analyze_frames,
+    unpack_array,
+)
+from brickfilm.scan.held_frames import FrameDifference, find_unique_frames
+from brickfilm.scan.timestamps import FrameTimestamps, TimestampAnalyzer
 
-Scan = Callable[[Video, Sequence[Observer]], dict[str, Answer]]
-Stretch = tuple[int, int]
+ScanFunction = Callable[[Video, Sequence[FrameAnalyzer]], dict[str, Answer]]
+FrameRange = tuple[int, int]
 """Frames [start, end)."""
 
-BY_NAME: dict[str, Callable[[], Detector]] = {
+DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
     "holds": HoldAware,
     "adaptive": Adaptive,
     "content": Content,
@@ -70,113 +77,123 @@ class SceneSplitter(Stage[Video, Clip]):
         return Resources(pool="process", concurrency=0)
 
     @property
-    def observers(self) -> tuple[Observer, ...]:
+    def analyzers(self) -> tuple[FrameAnalyzer, ...]:
         """All that look at frames; measures without columns only reckon."""
         assert isinstance(self.detector, Detector)
-        every = (Timeline(), Drawings(), self.detector, *self.measures)
-        return tuple({observer.digest: observer for observer in every if observer.columns}.values())
+        every = (TimestampAnalyzer(), FrameDifference(), self.detector, *self.measures)
+        return tuple({analyzer.digest: analyzer for analyzer in every if analyzer.columns}.values())
 
     def parts(self) -> tuple[Part, ...]:
-        return self.observers
+        return self.analyzers
 
     @contextmanager
-    def open(self, work: Path) -> Iterator[Scan]:  # type: ignore[override]
-        def scan(video: Video, observers: Sequence[Observer]) -> dict[str, Answer]:
-            with opened(work / video.path, threads=self.threads) as film:
-                return observe(film, video, observers)
+    def open(self, work: Path) -> Iterator[ScanFunction]:  # type: ignore[override]
+        def scan(video: Video, analyzers: Sequence[FrameAnalyzer]) -> dict[str, Answer]:
+            with open_video(work / video.path, threads=self.threads) as reader:
+                return analyze_frames(reader, video, analyzers)
 
         with _one_opencv_thread():
             yield scan
 
-    def run_batch(self, compute: Scan, work_items: Sequence[WorkItem]) -> list[Result]:
+    def run_batch(self, compute: ScanFunction, work_items: Sequence[WorkItem]) -> list[Result]:
         return [self._scanned(compute, work_item) for work_item in work_items]
 
-    def _scanned(self, compute: Scan, work_item: WorkItem) -> Result:
+    def _scanned(self, compute: ScanFunction, work_item: WorkItem) -> Result:
         try:
             return compute(
-                work_item.item, [o for o in self.observers if o.digest in work_item.parts]
+                work_item.item, [o for o in self.analyzers if o.digest in work_item.parts]
             )
         except ItemError as error:
             return error
 
     def apply_parts(self, item: Video, answers: Mapping[str, Answer]) -> Iterable[Clip | Rejected]:
-        seen = Seen.of(item, answers)
-        video = replace(item, frames=len(seen.times), non_monotonic_pts=bool(seen.times.jumps))
+        seen = ScanResult.from_answers(item, answers)
+        video = replace(
+            item, frames=len(seen.times), non_monotonic_pts=bool(seen.times.discontinuities)
+        )
         assert isinstance(self.detector, Detector)
-        shots = self.detector.shots(seen.rows(self.detector))
-        for start, end in apart(between(shots, len(seen.times)), seen.times.breaks):
+        shots = self.detector.shots(seen.metrics(self.detector))
+        for start, end in split_at_forced_cuts(
+            ranges_outside(shots, len(seen.times)), seen.times.forced_cuts
+        ):
             told = f"frames {start}-{end}: {end - start} of a fade"
-            yield Rejected(told, reason="fade", record=seen.stretch(video, start, end))
-        for start, end in apart(shots, seen.times.breaks):
+            yield Rejected(told, reason="fade", record=seen.excluded_clip(video, start, end))
+        for start, end in split_at_forced_cuts(shots, seen.times.forced_cuts):
             if end - start < self.min_frames:
                 yield Rejected(
                     f"frames {start}-{end}: a shot of {end - start}, "
                     f"at least {self.min_frames} were asked",
                     reason="too short",
-                    record=seen.stretch(video, start, end),
+                    record=seen.excluded_clip(video, start, end),
                 )
                 continue
-            for part in equal_parts(start, end, self.max_frames):
+            for part in split_evenly(start, end, self.max_frames):
                 yield self._clip(video, seen, part)
 
-    def _clip(self, video: Video, seen: Seen, part: Stretch) -> Clip:
+    def _clip(self, video: Video, seen: ScanResult, part: FrameRange) -> Clip:
         span = seen.times.span(*part)
         scores: dict[str, float] = {}
         for measure in self.measures:
-            scores.update(measure.summarise(seen.rows(measure).of(span)))
-        new = seen.new_in(span)
-        return Clip(video=video, span=span, scores=scores, unique_frames=new)
+            scores.update(measure.summarise(seen.metrics(measure).in_span(span)))
+        unique_frames = seen.unique_frames_in(span)
+        return Clip(video=video, span=span, scores=scores, unique_frames=unique_frames)
 
 
 @dataclass(frozen=True)
-class Seen:
+class ScanResult:
     """One film's answers, ready to reckon with."""
 
-    times: Times
-    new: np.ndarray[Any, np.dtype[np.bool_]]
+    times: FrameTimestamps
+    is_unique: np.ndarray[Any, np.dtype[np.bool_]]
     answers: Mapping[str, Answer]
-    unpacked: dict[str, Floats] = field(default_factory=dict)
+    values_by_digest: dict[str, FloatArray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, video: Video, answers: Mapping[str, Answer]) -> Seen:
-        times = Times.of(answers[Timeline().digest], video.time_base)
-        return cls(times, new_drawings(unpacked(answers[Drawings().digest])), answers)
+    def from_answers(cls, video: Video, answers: Mapping[str, Answer]) -> ScanResult:
+        times = FrameTimestamps.from_answer(answers[TimestampAnalyzer().digest], video.time_base)
+        return cls(
+            times, find_unique_frames(unpack_array(answers[FrameDifference().digest])), answers
+        )
 
-    def stretch(self, video: Video, start: int, end: int) -> Clip:
+    def excluded_clip(self, video: Video, start: int, end: int) -> Clip:
         """Frames that will be no clip, so that what is left out is counted by its own seconds."""
         return Clip(video=video, span=self.times.span(start, end))
 
-    def new_in(self, span: Span) -> tuple[int, ...]:
+    def unique_frames_in(self, span: Span) -> tuple[int, ...]:
         """Positions in a span that show a new drawing; the first does."""
-        later = np.flatnonzero(self.new[span.start_frame + 1 : span.end_frame]) + 1
+        later = np.flatnonzero(self.is_unique[span.start_frame + 1 : span.end_frame]) + 1
         return (0, *(int(n) for n in later))
 
-    def rows(self, observer: Observer) -> Rows:
+    def metrics(self, analyzer: FrameAnalyzer) -> FrameMetrics:
         """What an observer saw of the whole film: unpacked once, asked for every clip."""
-        if observer.digest not in self.unpacked:
-            self.unpacked[observer.digest] = self._values(observer)
-        return Rows(self.unpacked[observer.digest], self.times.seconds, self.new)
+        if analyzer.digest not in self.values_by_digest:
+            self.values_by_digest[analyzer.digest] = self._values(analyzer)
+        return FrameMetrics(
+            self.values_by_digest[analyzer.digest], self.times.seconds, self.is_unique
+        )
 
-    def _values(self, observer: Observer) -> Floats:
-        if observer.columns:
-            return unpacked(self.answers[observer.digest])
+    def _values(self, analyzer: FrameAnalyzer) -> FloatArray:
+        if analyzer.columns:
+            return unpack_array(self.answers[analyzer.digest])
         return np.empty((len(self.times), 0), np.float32)
 
 
-def between(shots: Sequence[Stretch], frames: int) -> Iterator[Stretch]:
+def ranges_outside(shots: Sequence[FrameRange], frames: int) -> Iterator[FrameRange]:
     """The frames that belong to no shot."""
     starts, ends = [0, *(end for _, end in shots)], [*(start for start, _ in shots), frames]
     return ((start, end) for start, end in zip(starts, ends, strict=True) if end > start)
 
 
-def apart(shots: Iterable[Stretch], breaks: Sequence[int]) -> Iterator[Stretch]:
+def split_at_forced_cuts(
+    shots: Iterable[FrameRange], forced_cuts: Sequence[int]
+) -> Iterator[FrameRange]:
     """Shots divided wherever the film's clock or size breaks inside them."""
     for start, end in shots:
-        edges = [start, *(n for n in breaks if start < n < end), end]
+        edges = [start, *(n for n in forced_cuts if start < n < end), end]
         yield from pairwise(edges)
 
 
-def equal_parts(start: int, end: int, longest: int) -> Iterator[Stretch]:
+def split_evenly(start: int, end: int, longest: int) -> Iterator[FrameRange]:
     """As few parts as none is longer than `longest`; their lengths differ by one at most."""
     count = -(-(end - start) // longest)
     edges = [start + (end - start) * k // count for k in range(count + 1)]
@@ -197,8 +214,8 @@ def _one_opencv_thread() -> Iterator[None]:
 
 
 def _detector(name: str) -> Detector:
-    if name not in BY_NAME:
+    if name not in DETECTORS_BY_NAME:
         raise UsageError(
-            f"SceneSplitter(detector={name!r}): known are {', '.join(BY_NAME)}, or give a Detector"
+            f"SceneSplitter(detector={name!r}): known are {', '.join(DETECTORS_BY_NAME)}, or give a Detector"
         )
-    return BY_NAME[name]()
+    return DETECTORS_BY_NAME[name]()

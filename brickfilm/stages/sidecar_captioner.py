@@ -15,7 +15,8 @@ from brickfilm.captions.timed_text import (
     read_cues,
     sidecar_digest,
 )
-from brickfilm.engine.stage import Answer, Resources, Stage, digest_of
+from brickfilm.digest import digest_of
+from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Caption, Clip, Image
 
@@ -49,7 +50,10 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
         def compute(item: ClipOrImage) -> Answer:
             beside = find_sidecar(work / item.video.path, self.suffixes)
             lines = read_cues(beside) if beside else ()
-            return {"text": " ".join(_words(item, lines)), "file": beside.name if beside else ""}
+            return {
+                "text": " ".join(_caption_lines(item, lines)),
+                "file": beside.name if beside else "",
+            }
 
         yield compute
 
@@ -65,8 +69,8 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
             yield replace(item, caption=Caption(text=answer["text"], model="sidecar"))
 
 
-def _words(item: ClipOrImage, lines: tuple[Cue, ...]) -> list[str]:
+def _caption_lines(item: ClipOrImage, lines: tuple[Cue, ...]) -> list[str]:
     if isinstance(item, Image):
         own = cue_at(lines, item.time)
-        return [own.text] if own else _words(item.clip, lines)
+        return [own.text] if own else _caption_lines(item.clip, lines)
     return [line.text for line in cues_in_span(lines, item.start, item.end)]

@@ -25,8 +25,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from brickfilm.detectors.holds.fades import without
-from brickfilm.media import opened
+from brickfilm.detectors.holds.fades import shots_without_transitions
+from brickfilm.media import open_video
 from tests.benchmarks import treatments
 from tests.benchmarks.corpus import Split
 from tests.benchmarks.hardships import NTSC, SIZE, compress
@@ -74,12 +74,12 @@ PARTS = [(0.0, 0.0, 1.0)] * 4 + [(x, y, 0.5) for x in (0.0, 0.5) for y in (0.0, 
 
 def places(film: Film) -> list[Place]:
     """All shots of a film that are long enough, seen from afar and from near."""
-    with opened(film.path) as opening:
+    with open_video(film.path) as opening:
         frames = sum(1 for _ in opening.frames())
     gone = [(n, n + 1) for n in film.ignore]
     return [
         Place(film.path, start, end, part)
-        for start, end in without(gone, film.cuts, frames)
+        for start, end in shots_without_transitions(gone, film.cuts, frames)
         for part in PARTS
         if end - start >= LEAST
     ]
@@ -119,7 +119,7 @@ def drawn(take: Take) -> Iterator[Array]:
     """The take's drawings, [H, W, 3] RGB, in order."""
     wanted = set(take.frames)
     pictures: dict[int, Array] = {}
-    with opened(take.place.film) as film:
+    with open_video(take.place.film) as film:
         for frame in film.frames():
             if frame.number in wanted:
                 pictures[frame.number] = framed(np.asarray(frame.image()), take.place.part)

@@ -23,13 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
-from brickfilm.media import opened
+from brickfilm.media import open_video
 from brickfilm.records import Listing, Video
-from brickfilm.scan.analyzer import observe
-from brickfilm.scan.held_frames import Drawings
-from brickfilm.scan.timestamps import Timeline
+from brickfilm.scan.analyzer import analyze_frames
+from brickfilm.scan.held_frames import FrameDifference
+from brickfilm.scan.timestamps import TimestampAnalyzer
 from brickfilm.sources.folder import Probe
-from brickfilm.stages.scene_splitter import Seen
+from brickfilm.stages.scene_splitter import ScanResult
 from tests.benchmarks.corpus import corpus
 from tests.benchmarks.figure import bars_svg
 from tests.benchmarks.hardships import hardships
@@ -78,17 +78,19 @@ def video_of(path: Path) -> Video:
 def judge(film: Film) -> dict[str, Judged]:
     """One decode for all detectors."""
     video = video_of(film.path)
-    with opened(film.path) as opening:
-        answers = observe(opening, video, [Timeline(), Drawings(), *DETECTORS.values()])
-    seen = Seen.of(video, answers)
+    with open_video(film.path) as opening:
+        answers = analyze_frames(
+            opening, video, [TimestampAnalyzer(), FrameDifference(), *DETECTORS.values()]
+        )
+    seen = ScanResult.from_answers(video, answers)
     return {name: _judged(film, d, seen) for name, d in DETECTORS.items()}
 
 
-def _judged(film: Film, detector: Detector, seen: Seen) -> Judged:
-    rows = seen.rows(detector)
-    shots = detector.shots(rows)
+def _judged(film: Film, detector: Detector, seen: ScanResult) -> Judged:
+    metrics = seen.metrics(detector)
+    shots = detector.shots(metrics)
     inner = sum(any(start + 1 < cut < end - 1 for cut in film.cuts) for start, end in shots)
-    return Judged(film, detector.cuts(rows), inner, len(shots))
+    return Judged(film, detector.cuts(metrics), inner, len(shots))
 
 
 def rendered(folder: Path, split: str, films: int, only: str, troubles: bool) -> Iterator[Film]:

@@ -30,7 +30,7 @@ from brickfilm.detectors import HoldAware
 from brickfilm.engine.sinks import FusedSinks
 from brickfilm.engine.stage import Stage, WorkItem
 from brickfilm.measures import Cadence
-from brickfilm.media import opened
+from brickfilm.media import open_video
 from brickfilm.records import Clip, Video
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
 from tests.benchmarks.shots import video_of
@@ -42,7 +42,7 @@ StageQueue = Callable[[Path, Path], int]
 
 def bare_decode(film: Path, work: Path) -> int:
     """Every frame, with two threads, and nothing done with it."""
-    with opened(film, threads=2) as opening:
+    with open_video(film, threads=2) as opening:
         for _ in opening.container.decode(opening.stream):
             pass
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brickfilm.media import opened
+from brickfilm.media import open_video
 from tests.benchmarks.retimed import Place, places, write
 from tests.benchmarks.shots import Film
 from tests.brickfilm.conftest import Drawn, plain
@@ -18,7 +18,7 @@ __all__ = ["plain"]
 
 def differences(path: Path) -> list[float]:
     """From each frame to the one before."""
-    with opened(path) as film:
+    with open_video(path) as film:
         lumas = [frame.luma().astype(np.float32) for frame in film.frames()]
     return [0.0, *(float(np.abs(a - b).mean()) for a, b in pairwise(lumas))]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from brickfilm.engine.stage import digest_of
+from brickfilm.digest import digest_of
 from tests.brickworld.captions import webvtt
 from tests.brickworld.film import BrickFilm
 from tests.brickworld.script import Shot

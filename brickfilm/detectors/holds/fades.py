@@ -8,42 +8,44 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.detectors.base import Stretch
-from brickfilm.scan.analyzer import Floats
+from brickfilm.detectors.base import FrameRange
+from brickfilm.scan.analyzer import FloatArray
 
-GONE = 0.25
+FADED_CONTRAST_RATIO = 0.25
 """Share of the contrast nearby below which the picture is called gone."""
-WHOLE = 0.95
+FULL_CONTRAST_RATIO = 0.95
 """Share from which it is called whole again."""
-LONGEST = 2.0
+MAX_FADE_SECONDS = 2.0
 """Seconds that one side of a fade may take."""
-FEWEST = 3
+MIN_FADE_FRAMES = 3
 """Frames a picture takes at least to fade: what goes in fewer was cut."""
-STEP = 0.4
+MAX_CONTRAST_STEP_RATIO = 0.4
 """Share of the whole that contrast may change by from one frame of a fade to the next."""
 
 
-def fades(contrast: Floats, times: NDArray[np.float64]) -> list[Stretch]:
+def find_fades(contrast: FloatArray, times: NDArray[np.float64]) -> list[FrameRange]:
     """Stretches in which the picture's contrast sinks to nothing, or rises from it."""
-    if len(contrast) < FEWEST:
+    if len(contrast) < MIN_FADE_FRAMES:
         return []
-    reach = _frames(times)
-    found: list[Stretch] = []
-    for start, end in _runs(contrast < GONE * _highest_near(contrast, reach)):
-        before = _rise(contrast[: start + 1][::-1][: reach + 1])
-        after = _rise(contrast[end - 1 :][: reach + 1])
+    reach = _max_fade_frames(times)
+    found: list[FrameRange] = []
+    for start, end in _true_runs(
+        contrast < FADED_CONTRAST_RATIO * _local_max_contrast(contrast, reach)
+    ):
+        before = _fade_length(contrast[: start + 1][::-1][: reach + 1])
+        after = _fade_length(contrast[end - 1 :][: reach + 1])
         if before or after:
             found.append((start - before, end + after))
     return found
 
 
-def _frames(times: NDArray[np.float64]) -> int:
+def _max_fade_frames(times: NDArray[np.float64]) -> int:
     """Frames that the longest side of a fade may take."""
     step = float(np.median(np.abs(np.diff(times))))
-    return max(FEWEST, round(LONGEST / step)) if step > 0 else FEWEST
+    return max(MIN_FADE_FRAMES, round(MAX_FADE_SECONDS / step)) if step > 0 else MIN_FADE_FRAMES
 
 
-def _highest_near(contrast: Floats, reach: int) -> Floats:
+def _local_max_contrast(contrast: FloatArray, reach: int) -> FloatArray:
     """The highest contrast within `reach` frames of each."""
     import cv2
 
@@ -51,23 +53,31 @@ def _highest_near(contrast: Floats, reach: int) -> Floats:
     return np.asarray(cv2.dilate(contrast[None], kernel)[0], np.float32)
 
 
-def _rise(side: Floats) -> int:
+def _fade_length(side: FloatArray) -> int:
     """Frames in which contrast climbs from the first to whole, or 0 if it does not, or jumps."""
-    whole = WHOLE * float(np.median(side[side >= 2 * GONE * side.max()]))
+    whole = FULL_CONTRAST_RATIO * float(
+        np.median(side[side >= 2 * FADED_CONTRAST_RATIO * side.max()])
+    )
     top = int(np.argmax(side >= whole))
     climb = side[: top + 1]
     steps = np.diff(climb)
-    gradual = top >= FEWEST and steps.max() < STEP * whole and steps.min() > -0.05 * whole
+    gradual = (
+        top >= MIN_FADE_FRAMES
+        and steps.max() < MAX_CONTRAST_STEP_RATIO * whole
+        and steps.min() > -0.05 * whole
+    )
     return top - 1 if gradual else 0
 
 
-def _runs(flags: NDArray[np.bool_]) -> Iterator[Stretch]:
+def _true_runs(flags: NDArray[np.bool_]) -> Iterator[FrameRange]:
     """Stretches of true."""
     edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(np.int8)))
     return ((int(a), int(b)) for a, b in edges.reshape(-1, 2))
 
 
-def without(gone: Sequence[Stretch], cuts: Sequence[int], frames: int) -> list[Stretch]:
+def shots_without_transitions(
+    gone: Sequence[FrameRange], cuts: Sequence[int], frames: int
+) -> list[FrameRange]:
     """The shots between cuts, less the stretches that belong to none."""
     belongs = np.ones(frames, bool)
     for start, end in gone:
@@ -76,5 +86,5 @@ def without(gone: Sequence[Stretch], cuts: Sequence[int], frames: int) -> list[S
     return [
         (start + a, start + b)
         for start, end in pairwise(edges)
-        for a, b in _runs(belongs[start:end])
+        for a, b in _true_runs(belongs[start:end])
     ]

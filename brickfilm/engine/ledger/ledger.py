@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from brickfilm.digest import digest_name
 from brickfilm.engine.ledger.file import FILENAME, acquire_lock, connect, transaction
 from brickfilm.engine.ledger.stale_files import delete_stale_temp_files
 from brickfilm.engine.stage import Answer, Part
@@ -113,7 +114,7 @@ class Ledger:
 
     def register_parts(self, parts: Iterable[Part]) -> None:
         """Write down what a digest stands for, so that a person can read the ledger."""
-        rows = [(p.digest, type(p).__name__, p.version, repr(p), time.time()) for p in parts]
+        rows = [(p.digest, digest_name(type(p)), p.version, repr(p), time.time()) for p in parts]
         with self.transaction():
             self._db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)", rows)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brickfilm.engine.stage import digest_of
+from brickfilm.digest import digest_of
 from brickfilm.records import Listing
 
 SOURCES_FOLDER = "sources"

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from brickfilm.engine.sinks import FusedSinks
-from brickfilm.media import NotAsPlanned, opened
+from brickfilm.media import VerificationError, open_video
 from brickfilm.records import Clip
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
 from tests.brickworld import BrickFilm, Shot, Truth, read_barcode
@@ -33,7 +33,7 @@ def film(**settings: object) -> BrickFilm:
 
 def shown(path: Path) -> tuple[list[int], list[Fraction]]:
     """A clip's barcodes, and when each frame is shown in seconds."""
-    with opened(path) as clip:
+    with open_video(path) as clip:
         frames = [(read_barcode(np.asarray(f.image())), f.pts) for f in clip.frames()]
         base = Fraction(clip.stream.time_base)
     return [number for number, _ in frames], [pts * base for _, pts in frames]
@@ -112,15 +112,15 @@ def test_a_film_without_a_picture(kind: str, tmp_path: Path) -> None:
     assert sum(clip.span.frames for clip in clips) == 30
     for clip in clips:
         assert clip.path is not None
-        with opened(tmp_path / clip.path) as written_clip:
+        with open_video(tmp_path / clip.path) as written_clip:
             assert sum(1 for _ in written_clip.frames()) == clip.span.frames
 
 
 def test_a_clip_that_is_refused_names_its_film(tmp_path: Path) -> None:
     film().render(tmp_path / "film.mp4")
     clips = clips_of(SPLITTER, video_of(tmp_path / "film.mp4"), tmp_path)
-    with pytest.raises(NotAsPlanned, match=r"'film.mp4', frames 0-\d+: .*lower crf"):
-        written(ClipWriter(at_least_db=90), clips[:1], tmp_path)
+    with pytest.raises(VerificationError, match=r"'film.mp4', frames 0-\d+: .*lower crf"):
+        written(ClipWriter(min_psnr_db=90), clips[:1], tmp_path)
     assert not list((tmp_path / "clips").iterdir())
 
 

@@ -12,31 +12,31 @@ import pytest
 from numpy.typing import NDArray
 
 from brickfilm.detectors import HoldAware
-from brickfilm.detectors.holds.fades import fades, without
+from brickfilm.detectors.holds.fades import find_fades, shots_without_transitions
 from brickfilm.detectors.holds.similarity import (
-    LEAST_CORRELATION,
-    LEAST_FAR_CORRELATION,
-    Look,
-    unlikeness,
-    whole_shift,
+    CORRELATION_THRESHOLD,
+    FAR_CORRELATION_THRESHOLD,
+    FrameFeatures,
+    dissimilarity,
+    phase_correlation,
 )
-from brickfilm.media import opened
-from brickfilm.scan.analyzer import Rows, observe, unpacked
+from brickfilm.media import open_video
+from brickfilm.scan.analyzer import FrameMetrics, analyze_frames, unpack_array
 from tests.brickworld import BrickFilm, Shot, Truth
 from tests.kit.ask_stage import video_of
 
 Plane = NDArray[np.uint8]
 
 
-def rows_of(path: Path) -> Rows:
+def rows_of(path: Path) -> FrameMetrics:
     detector = HoldAware()
-    with opened(path) as film:
-        values = unpacked(observe(film, video_of(path), [detector])[detector.digest])
+    with open_video(path) as film:
+        values = unpack_array(analyze_frames(film, video_of(path), [detector])[detector.digest])
     times = np.arange(len(values)) / 24
-    return Rows(values, times, np.ones(len(values), bool))
+    return FrameMetrics(values, times, np.ones(len(values), bool))
 
 
-def drawn(path: Path, *shots: Shot, **film: object) -> tuple[Truth, Rows]:
+def drawn(path: Path, *shots: Shot, **film: object) -> tuple[Truth, FrameMetrics]:
     """A film on threes, and what the detector saw of it."""
     settings: dict[str, object] = {"seed": 6, "size": (320, 180), "holds": (3,), **film}
     truth = BrickFilm(shots=shots, **settings).render(path)  # type: ignore[arg-type]
@@ -53,39 +53,39 @@ def shot(frames: int, view: int, **more: object) -> Shot:
     ids=str,
 )
 def test_poses_jump_and_shots_do_not_break(hardship: dict[str, object], tmp_path: Path) -> None:
-    truth, rows = drawn(tmp_path / "film.mp4", shot(36, 0), shot(33, 1), **hardship)
-    assert HoldAware().cuts(rows) == [36] == list(truth.cuts)
+    truth, metrics = drawn(tmp_path / "film.mp4", shot(36, 0), shot(33, 1), **hardship)
+    assert HoldAware().cuts(metrics) == [36] == list(truth.cuts)
 
 
 def test_a_flash_is_no_cut(tmp_path: Path) -> None:
-    _, rows = drawn(tmp_path / "film.mp4", shot(48, 0, flash=True), shot(30, 1))
-    assert HoldAware().cuts(rows) == [48]
+    _, metrics = drawn(tmp_path / "film.mp4", shot(48, 0, flash=True), shot(30, 1))
+    assert HoldAware().cuts(metrics) == [48]
 
 
 @pytest.mark.parametrize("how", ["fade", "crossfade"])
 def test_frames_of_a_fade_belong_to_no_shot(how: str, tmp_path: Path) -> None:
     shots = shot(48, 0), shot(60, 1, transition=how)
-    truth, rows = drawn(tmp_path / "film.mp4", *shots, camera="static")
-    (_, end), (start, _) = HoldAware().shots(rows)
+    truth, metrics = drawn(tmp_path / "film.mp4", *shots, camera="static")
+    (_, end), (start, _) = HoldAware().shots(metrics)
     assert abs(end - min(truth.ignore)) <= 2
     assert abs(start - max(truth.ignore) - 1) <= 2
 
 
 def test_a_black_film_is_one_shot() -> None:
-    rows = Rows(
+    metrics = FrameMetrics(
         np.zeros((90, len(HoldAware.columns)), np.float32), np.arange(90) / 24, np.ones(90, bool)
     )
-    assert HoldAware().shots(rows) == [(0, 90)]
+    assert HoldAware().shots(metrics) == [(0, 90)]
 
 
 def test_noise_is_one_shot(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    looks = [Look(rng.integers(0, 256, (180, 320), np.uint8)) for _ in range(3)]
-    unlike = [unlikeness(a, b) for a, b in pairwise(looks)]
+    looks = [FrameFeatures(rng.integers(0, 256, (180, 320), np.uint8)) for _ in range(3)]
+    unlike = [dissimilarity(a, b) for a, b in pairwise(looks)]
     values = np.zeros((60, len(HoldAware.columns)), np.float32)
     values[1:, 0] = np.resize(unlike, 59)
-    rows = Rows(values, np.arange(60) / 24, np.ones(60, bool))
-    assert HoldAware().shots(rows) == [(0, 60)]
+    metrics = FrameMetrics(values, np.arange(60) / 24, np.ones(60, bool))
+    assert HoldAware().shots(metrics) == [(0, 60)]
 
 
 def picture(seed: int) -> Plane:
@@ -99,36 +99,40 @@ def picture(seed: int) -> Plane:
 
 def test_a_shifted_picture_is_alike_and_another_is_not() -> None:
     wide, other = picture(1), picture(2)
-    here, moved = Look(wide[:, :320].copy()), Look(wide[:, 120:440].copy())
-    assert unlikeness(here, here) < 0.02
-    assert unlikeness(here, moved) < 0.3
-    assert unlikeness(here, Look(other[:, :320].copy())) > 0.6
+    here, moved = FrameFeatures(wide[:, :320].copy()), FrameFeatures(wide[:, 120:440].copy())
+    assert dissimilarity(here, here) < 0.02
+    assert dissimilarity(here, moved) < 0.3
+    assert dissimilarity(here, FrameFeatures(other[:, :320].copy())) > 0.6
 
 
 def test_a_picture_in_another_light_is_alike() -> None:
     here = picture(1)[:, :320]
     darker = (here * 0.6 + 10).astype(np.uint8)
-    assert unlikeness(Look(here.copy()), Look(darker)) < 0.15
+    assert dissimilarity(FrameFeatures(here.copy()), FrameFeatures(darker)) < 0.15
 
 
 def test_a_hard_cut_to_black_is_no_fade() -> None:
     contrast = np.r_[np.full(40, 50.0), np.full(20, 1.0), np.full(40, 45.0)].astype(np.float32)
-    assert fades(contrast, np.arange(100) / 24) == []
+    assert find_fades(contrast, np.arange(100) / 24) == []
 
 
 def test_a_fade_through_black_is_one_stretch() -> None:
     down, up = np.linspace(50, 2, 12), np.linspace(2, 40, 12)
     contrast = np.r_[np.full(40, 50.0), down, up, np.full(40, 40.0)].astype(np.float32)
-    ((start, end),) = fades(contrast, np.arange(len(contrast)) / 24)
+    ((start, end),) = find_fades(contrast, np.arange(len(contrast)) / 24)
     assert abs(start - 40) <= 1
     assert abs(end - 64) <= 1
 
 
 def test_shots_are_what_cuts_and_fades_leave() -> None:
-    assert without([(10, 14), (28, 40)], [20], 40) == [(0, 10), (14, 20), (20, 28)]
+    assert shots_without_transitions([(10, 14), (28, 40)], [20], 40) == [
+        (0, 10),
+        (14, 20),
+        (20, 28),
+    ]
 
 
-def written(path: Path, planes: Iterable[Plane]) -> Rows:
+def written(path: Path, planes: Iterable[Plane]) -> FrameMetrics:
     """What the detector sees of grey pictures at 25 frames a second."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": "18"})
@@ -151,8 +155,8 @@ ONE, OTHER = picture(1)[:, :320], picture(2)[:, :320]
 @pytest.mark.parametrize("frames", [8, 25, 50])
 def test_a_crossfade_short_or_long_belongs_to_no_shot(frames: int, tmp_path: Path) -> None:
     film = [*[ONE] * 60, *crossfade(ONE, OTHER, frames), *[OTHER] * 60]
-    rows = written(tmp_path / "film.mp4", film)
-    (_, end), (start, _) = HoldAware().shots(rows)
+    metrics = written(tmp_path / "film.mp4", film)
+    (_, end), (start, _) = HoldAware().shots(metrics)
     assert 60 - 0.4 * frames - 4 <= end <= 62
     assert 60 + frames - 2 <= start <= 64 + 1.4 * frames
 
@@ -160,9 +164,9 @@ def test_a_crossfade_short_or_long_belongs_to_no_shot(frames: int, tmp_path: Pat
 @pytest.mark.parametrize("blended", [1, 2])
 def test_a_cut_that_a_change_of_rate_blended_is_one_cut(blended: int, tmp_path: Path) -> None:
     film = [*[ONE] * 30, *crossfade(ONE, OTHER, blended), *[OTHER] * 30]
-    rows = written(tmp_path / "film.mp4", film)
-    assert HoldAware().cuts(rows) == [30 + blended]
-    assert HoldAware().shots(rows) == [(0, 30), (30 + blended, 60 + blended)]
+    metrics = written(tmp_path / "film.mp4", film)
+    assert HoldAware().cuts(metrics) == [30 + blended]
+    assert HoldAware().shots(metrics) == [(0, 30), (30 + blended, 60 + blended)]
 
 
 @pytest.mark.parametrize("level", [0, 250])
@@ -173,70 +177,76 @@ def test_a_strobe_is_no_cut_and_hides_none(level: int, tmp_path: Path) -> None:
     assert 30 <= cut <= 32
 
 
-def before_a_wall(pose: int, tint: tuple[int, int]) -> Look:
+def before_a_wall(pose: int, tint: tuple[int, int]) -> FrameFeatures:
     """A figure that has turned round, elsewhere in each pose, before a bare wall of some colour."""
     wall = np.full((180, 320), 120, np.uint8)
     left = 40 + 160 * pose
     wall[60:, left : left + 60] = OTHER[:120, left : left + 60]
-    return Look(wall, np.full((11, 20, 2), tint, np.uint8))
+    return FrameFeatures(wall, np.full((11, 20, 2), tint, np.uint8))
 
 
 def test_a_wall_of_one_colour_is_what_poses_before_it_share() -> None:
     here = before_a_wall(0, (110, 150))
-    grey = unlikeness(Look(here.luma), Look(before_a_wall(1, (110, 150)).luma))
-    assert unlikeness(here, before_a_wall(1, (110, 150))) < grey - 0.15
-    assert unlikeness(here, before_a_wall(1, (150, 110))) > grey + 0.01
+    grey = dissimilarity(FrameFeatures(here.luma), FrameFeatures(before_a_wall(1, (110, 150)).luma))
+    assert dissimilarity(here, before_a_wall(1, (110, 150))) < grey - 0.15
+    assert dissimilarity(here, before_a_wall(1, (150, 110))) > grey + 0.01
 
 
 def test_colours_of_grey_pictures_say_nothing() -> None:
-    grey = [Look(before_a_wall(pose, (0, 0)).luma) for pose in (0, 1)]
+    grey = [FrameFeatures(before_a_wall(pose, (0, 0)).luma) for pose in (0, 1)]
     nearly = [before_a_wall(0, (128, 129)), before_a_wall(1, (129, 128))]
-    assert unlikeness(*nearly) == pytest.approx(unlikeness(*grey), abs=0.03)
+    assert dissimilarity(*nearly) == pytest.approx(dissimilarity(*grey), abs=0.03)
 
 
 def test_bars_of_a_letterbox_hide_no_cut() -> None:
     a, b = ONE.copy(), OTHER.copy()
     for boxed in (a, b):
         boxed[:30], boxed[-30:], boxed[:, :50], boxed[:, -50:] = 16, 16, 16, 16
-    assert unlikeness(Look(a), Look(b)) > 0.6
-    assert unlikeness(Look(a), Look(a.copy())) < 0.02
+    assert dissimilarity(FrameFeatures(a), FrameFeatures(b)) > 0.6
+    assert dissimilarity(FrameFeatures(a), FrameFeatures(a.copy())) < 0.02
 
 
 def test_who_walks_in_hides_half_of_a_picture_and_leaves_the_rest() -> None:
     entered = ONE.copy()
     entered[20:, 80:240] = OTHER[20:, 80:240]
-    assert unlikeness(Look(ONE.copy()), Look(entered)) < HoldAware().threshold
-    assert unlikeness(Look(ONE.copy()), Look(OTHER.copy())) > HoldAware().threshold + 0.1
+    assert dissimilarity(FrameFeatures(ONE.copy()), FrameFeatures(entered)) < HoldAware().threshold
+    assert (
+        dissimilarity(FrameFeatures(ONE.copy()), FrameFeatures(OTHER.copy()))
+        > HoldAware().threshold + 0.1
+    )
 
 
 def test_a_blaze_hides_most_of_a_picture_and_is_no_cut() -> None:
     import cv2
 
     blaze = cv2.circle(ONE.copy(), (190, 90), 120, 255, -1)
-    assert unlikeness(Look(ONE.copy()), Look(blaze)) < 0.4
-    assert unlikeness(Look(OTHER.copy()), Look(blaze)) > HoldAware().threshold + 0.1
+    assert dissimilarity(FrameFeatures(ONE.copy()), FrameFeatures(blaze)) < 0.4
+    assert (
+        dissimilarity(FrameFeatures(OTHER.copy()), FrameFeatures(blaze))
+        > HoldAware().threshold + 0.1
+    )
 
 
-def blurred(seed: int, sigma: float) -> Look:
+def blurred(seed: int, sigma: float) -> FrameFeatures:
     """Noise out of focus, in full contrast."""
     import cv2
 
     noise = np.random.default_rng(seed).integers(0, 256, (180, 320), np.uint8)
     soft = cv2.GaussianBlur(noise, (0, 0), sigma)
-    return Look(np.asarray(cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX)))
+    return FrameFeatures(np.asarray(cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX)))
 
 
 def test_pictures_out_of_focus_must_share_more() -> None:
     one, other = blurred(0, 6), blurred(1, 6)
     assert min(one.blur, other.blur) > 0.8
-    assert unlikeness(one, other) > 0.78  # 0.84; 0.69 if blur counted for nothing
-    assert unlikeness(one, Look(one.luma.copy())) < 0.02
+    assert dissimilarity(one, other) > 0.78  # 0.84; 0.69 if blur counted for nothing
+    assert dissimilarity(one, FrameFeatures(one.luma.copy())) < 0.02
 
 
 def test_sharp_pictures_and_plain_ones_are_not_out_of_focus() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (180, 320), np.uint8)
-    assert Look(noise).blur == 0.0
-    assert Look(np.full((180, 320), 90, np.uint8)).blur == 0.0
+    assert FrameFeatures(noise).blur == 0.0
+    assert FrameFeatures(np.full((180, 320), 90, np.uint8)).blur == 0.0
 
 
 def blotches(seed: int) -> Plane:
@@ -249,17 +259,19 @@ def blotches(seed: int) -> Plane:
 
 @pytest.mark.parametrize("seed", [14, 116])
 def test_a_corner_that_chance_finds_far_away_is_no_likeness(seed: int) -> None:
-    one, other = Look(blotches(seed)), Look(blotches(seed + 1))
-    shift, correlation = whole_shift(one, other)
+    one, other = FrameFeatures(blotches(seed)), FrameFeatures(blotches(seed + 1))
+    shift, correlation = phase_correlation(one, other)
     assert max(map(abs, shift)) > 60  # less than half of the picture in sight
-    assert LEAST_CORRELATION < correlation < LEAST_FAR_CORRELATION  # what a near shift may have
-    assert unlikeness(one, other) > HoldAware().threshold + 0.1
+    assert (
+        CORRELATION_THRESHOLD < correlation < FAR_CORRELATION_THRESHOLD
+    )  # what a near shift may have
+    assert dissimilarity(one, other) > HoldAware().threshold + 0.1
 
 
 def test_a_whip_that_leaves_two_fifths_in_sight_finds_them_again() -> None:
     here, whipped = ONE.copy(), OTHER.copy()
     whipped[:, :140] = here[:, 180:]
-    assert unlikeness(Look(here), Look(whipped)) < 0.1
+    assert dissimilarity(FrameFeatures(here), FrameFeatures(whipped)) < 0.1
 
 
 @pytest.mark.parametrize("same", [36, 18], ids=["a table", "a subtitle"])
@@ -267,11 +279,14 @@ def test_a_cut_to_a_white_wall_is_no_blaze_though_something_stays(same: int) -> 
     dark, white = (ONE * 0.4).astype(np.uint8), np.full_like(ONE, 240)
     dark[-same:] = white[-same:] = OTHER[-same:]
     for a, b in ((dark, white), (white, dark)):
-        assert unlikeness(Look(a), Look(b)) > HoldAware().threshold
+        assert dissimilarity(FrameFeatures(a), FrameFeatures(b)) > HoldAware().threshold
 
 
 def test_a_cast_of_light_over_all_is_no_change_of_colour() -> None:
     rng = np.random.default_rng(0)
     tint = rng.integers(90, 170, (11, 20, 2)).astype(np.uint8)
-    here, warmer = Look(ONE, tint), Look(ONE, tint + np.array([-6, 6], np.int16).astype(np.uint8))
-    assert unlikeness(here, warmer) < 0.02
+    here, warmer = (
+        FrameFeatures(ONE, tint),
+        FrameFeatures(ONE, tint + np.array([-6, 6], np.int16).astype(np.uint8)),
+    )
+    assert dissimilarity(here, warmer) < 0.02

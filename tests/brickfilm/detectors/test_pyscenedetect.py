@@ -9,7 +9,7 @@ import pytest
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
 from brickfilm.detectors import Adaptive, Content, Detector
-from brickfilm.media import opened, reduced
+from brickfilm.media import open_video, reduced_frames
 from brickfilm.stages import SceneSplitter
 from tests.brickworld import BrickFilm
 from tests.kit.ask_stage import clips_of, video_of
@@ -26,8 +26,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def original(film: Path, detector: ContentDetector) -> list[int]:
     """The cuts of a PySceneDetect detector, shown the same small frames."""
     cuts: list[int] = []
-    with opened(film) as opening:
-        for number, frame in enumerate(reduced(opening, colours=True)):
+    with open_video(film) as opening:
+        for number, frame in enumerate(reduced_frames(opening, with_chroma=True)):
             time = FrameTimecode(number, Fraction(24))
             cuts += [cut.frame_num for cut in detector.process_frame(time, frame.bgr)]
     return cuts

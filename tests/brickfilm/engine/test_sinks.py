@@ -13,7 +13,7 @@ from brickfilm.engine import sinks as sink
 from brickfilm.engine.sinks import FusedSinks
 from brickfilm.engine.stage import WorkItem
 from brickfilm.errors import ItemError, MediaError
-from brickfilm.media import opened, sha256_of
+from brickfilm.media import open_video, sha256_of
 from brickfilm.records import Clip, Span
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
 from tests.brickfilm.conftest import Drawn
@@ -25,8 +25,8 @@ BOTH = FusedSinks((ClipWriter(), FrameSampler()))
 
 def numbers(path: Path) -> list[int]:
     """The barcodes of a clip's frames."""
-    with opened(path) as film:
-        return [read_barcode(np.asarray(frame.image())) for frame in film.frames()]
+    with open_video(path) as reader:
+        return [read_barcode(np.asarray(frame.image())) for frame in reader.frames()]
 
 
 @pytest.fixture(scope="session")
@@ -130,8 +130,8 @@ def test_a_taller_film_is_scaled_down(clips: list[Clip], tmp_path: Path) -> None
 
 def test_stills_are_keyframes_of_the_clip(clips: list[Clip], tmp_path: Path) -> None:
     (clip,), _ = written(BOTH, clips[:1], tmp_path)
-    with opened(tmp_path / clip.path) as film:  # type: ignore[operator]
-        keys = [frame.number for frame in film.frames() if frame.raw.key_frame]
+    with open_video(tmp_path / clip.path) as reader:  # type: ignore[operator]
+        keys = [frame.number for frame in reader.frames() if frame.raw.key_frame]
     assert {still.frame for still in clip.stills} <= set(keys)
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from brickfilm.measures import Cadence, Freeze
-from brickfilm.scan.analyzer import Rows
+from brickfilm.scan.analyzer import FrameMetrics
 
 
-def rows(holds: list[int], fps: float = 24.0) -> Rows:
+def rows(holds: list[int], fps: float = 24.0) -> FrameMetrics:
     """A clip whose drawings stay for so many frames each."""
     new = np.concatenate([np.r_[True, np.zeros(hold - 1, bool)] for hold in holds])
     times = np.arange(len(new)) / fps
-    return Rows(np.empty((len(new), 0), np.float32), times, new)
+    return FrameMetrics(np.empty((len(new), 0), np.float32), times, new)
 
 
 @pytest.mark.parametrize("hold", [1, 2, 3, 4])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import Colorspace
 
-from brickfilm.media import Frame, opened, probe, reduced
+from brickfilm.media import Frame, open_video, probe, reduced_frames
 from brickfilm.records import Clip
 from brickfilm.stages import ClipWriter, SceneSplitter
 from tests.kit.ask_stage import clips_of, video_of, written
@@ -52,7 +52,7 @@ def film(
 
 
 def first(path: Path) -> Frame:
-    with opened(path) as opening:
+    with open_video(path) as opening:
         return next(opening.frames())
 
 
@@ -90,9 +90,9 @@ def test_a_turned_film_is_turned_back(turned: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("turned", [0, 90, 180, 270])
 def test_small_frames_are_upright_too(turned: int, pix_fmt: str, tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4", size=(640, 360), turned=turned, pix_fmt=pix_fmt)
-    with opened(path) as opening:
-        small = next(reduced(opening))
-    with opened(path) as opening:
+    with open_video(path) as opening:
+        small = next(reduced_frames(opening))
+    with open_video(path) as opening:
         large = next(opening.frames()).luma()
     height, width = small.luma.shape
     assert (width, height) == (large.shape[1] // 2, large.shape[0] // 2)

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brickfilm.errors import MediaError
-from brickfilm.media import opened, reduce, reduced
+from brickfilm.media import open_video, reduce, reduced_frames
 from brickfilm.media import packet_groups as gops
-from brickfilm.media.packet_groups import begins_anew, in_parts
+from brickfilm.media.packet_groups import group_start_predicate, packet_groups
 
 FRAMES = 90
 WIDTH, HEIGHT = 208, 120
@@ -53,18 +53,25 @@ def encode(path: Path, frames: int = FRAMES, ticks: int = 1, **x264: object) -> 
 
 def seen(path: Path, threads: int) -> list[tuple[object, ...]]:
     """All that a film's reduced frames hold."""
-    with opened(path, threads=threads) as film:
+    with open_video(path, threads=threads) as film:
         return [
-            (f.pts, f.duration, f.size, f.luma.tobytes(), f.tint.tobytes(), f.bgr.tobytes())
-            for f in reduced(film, colours=True)
+            (
+                f.pts,
+                f.duration,
+                f.size,
+                f.luma.tobytes(),
+                f.chroma_thumbnail.tobytes(),
+                f.bgr.tobytes(),
+            )
+            for f in reduced_frames(film, with_chroma=True)
         ]
 
 
 def parts(path: Path) -> list[tuple[int, bool]]:
     """The packets of each part of a film, and whether its group ends there."""
-    with opened(path) as film:
-        found = in_parts(film.packets(), begins_anew(film.stream))
-        return [(len(part.packets), part.is_last) for part in found]
+    with open_video(path) as film:
+        found = packet_groups(film.packets(), group_start_predicate(film.stream))
+        return [(len(part.packets), part.ends_group) for part in found]
 
 
 @given(
@@ -120,7 +127,7 @@ def test_groups_begin_where_decoding_can(tmp_path: Path) -> None:
 @pytest.mark.parametrize("x264", [{"open_gop": 1}, {"intra_refresh": 1}, {"keyint": 1000}], ids=str)
 def test_a_film_without_groups_is_one(x264: dict[str, int], tmp_path: Path) -> None:
     found = parts(encode(tmp_path / "film.mp4", **x264))
-    assert [is_last for _, is_last in found] == [False] * 5 + [True]
+    assert [ends_group for _, ends_group in found] == [False] * 5 + [True]
 
 
 def test_a_stream_whose_parameters_change_has_no_groups_after(tmp_path: Path) -> None:
@@ -136,7 +143,7 @@ def test_a_stream_whose_parameters_change_has_no_groups_after(tmp_path: Path) ->
             packet.pts = packet.dts = n
             packet.stream = stream
             copy.mux(packet)
-    assert [count for count, is_last in parts(path) if is_last][:-1] == [12] * 7
+    assert [count for count, ends_group in parts(path) if ends_group][:-1] == [12] * 7
     assert seen(path, 2) == seen(path, 1)
 
 
@@ -145,8 +152,8 @@ def decoders() -> list[str]:
 
 
 def test_who_stops_looking_leaves_no_thread(tmp_path: Path) -> None:
-    with opened(encode(tmp_path / "film.mp4")) as film:
-        frames = reduced(film)
+    with open_video(encode(tmp_path / "film.mp4")) as film:
+        frames = reduced_frames(film)
         next(frames)
         assert decoders()
         frames.close()  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from brickfilm.errors import UsageError
-from brickfilm.media import ReducedFrame, opened, reduced
+from brickfilm.media import ReducedFrame, open_video, reduced_frames
 
 
 def first_of(path: Path, size: tuple[int, int], pixels: str, angle: int) -> ReducedFrame:
@@ -26,8 +26,8 @@ def first_of(path: Path, size: tuple[int, int], pixels: str, angle: int) -> Redu
         frame = av.VideoFrame.from_ndarray(soft, format="rgb24")
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    with opened(path) as film:
-        return next(reduced(film, colours=True))
+    with open_video(path) as reader:
+        return next(reduced_frames(reader, with_chroma=True))
 
 
 @pytest.mark.parametrize("size", [(320, 180), (1282, 722), (238, 134)], ids=str)
@@ -38,15 +38,15 @@ def test_the_tint_is_the_mean_colour_of_each_cell(
 ) -> None:
     frame = first_of(tmp_path / "film.mp4", size, pixels, angle)
     high, wide = (side // 16 for side in frame.luma.shape)
-    assert frame.tint.shape == (high, wide, 2)
-    for seen, whole in zip(np.moveaxis(frame.tint, 2, 0), frame.chroma, strict=True):
+    assert frame.chroma_thumbnail.shape == (high, wide, 2)
+    for seen, whole in zip(np.moveaxis(frame.chroma_thumbnail, 2, 0), frame.chroma, strict=True):
         cells = whole[: 8 * high, : 8 * wide].reshape(high, 8, wide, 8).mean(axis=(1, 3))
         assert np.abs(seen - cells).max() < 6
 
 
 def test_chroma_is_for_those_who_ask(tmp_path: Path) -> None:
     first_of(path := tmp_path / "film.mp4", (320, 180), "yuv420p", 0)
-    with opened(path) as film:
-        frame = next(reduced(film))
+    with open_video(path) as reader:
+        frame = next(reduced_frames(reader))
     with pytest.raises(UsageError, match="colours = True"):
         frame.bgr  # noqa: B018

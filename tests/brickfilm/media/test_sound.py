@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from brickfilm.engine.stage import digest_of
+from brickfilm.digest import digest_of
 from brickfilm.errors import MediaError
-from brickfilm.media import NotAsPlanned, opened, verify_sound
-from brickfilm.media.sound import AAC_FRAME, filled
+from brickfilm.media import VerificationError, open_video, verify_sound
+from brickfilm.media.sound import AAC_FRAME_SAMPLES, fill_gaps
 from brickfilm.records import Clip
 from brickfilm.stages import ClipWriter, SceneSplitter
 from tests.brickworld import BrickFilm, Shot
@@ -67,13 +67,13 @@ def heard(path: Path) -> tuple[Samples, int]:
     """A clip's sound as a player gives it, and its rate."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
-        assert abs(frames[0].pts) <= AAC_FRAME
+        assert abs(frames[0].pts) <= AAC_FRAME_SAMPLES
         return np.concatenate([f.to_ndarray() for f in frames], axis=1), frames[0].sample_rate
 
 
 def lag(piece: Samples, spoken: Samples, at: int) -> int:
     """Samples by which a piece is late against its place in the whole."""
-    around = AAC_FRAME
+    around = AAC_FRAME_SAMPLES
     padded = np.pad(spoken.mean(axis=0), (around, piece.shape[1] + around))
     there = padded[at : at + piece.shape[1] + 2 * around]
     fit = np.correlate(there, piece.mean(axis=0), "valid")
@@ -110,7 +110,7 @@ def test_each_clip_has_its_own_span_of_the_sound(
     for clip in clips:
         piece, kept = heard(tmp_path / clip.path)  # type: ignore[operator]
         assert kept == min(rate, 48_000)
-        assert abs(piece.shape[1] - (clip.end - clip.start) * kept) <= AAC_FRAME
+        assert abs(piece.shape[1] - (clip.end - clip.start) * kept) <= AAC_FRAME_SAMPLES
         assert piece.shape[0] == channels
         whole = spoken[:, :: rate // kept]
         assert abs(lag(piece, whole, round(clip.start * kept))) <= 0.002 * kept
@@ -128,7 +128,7 @@ def test_the_picture_is_the_same_with_sound(tmp_path: Path) -> None:
 
 
 def pictures(path: Path) -> list[tuple[int, bytes]]:
-    with opened(path) as film:
+    with open_video(path) as film:
         return [(f.pts, f.luma().tobytes()) for f in film.frames()]
 
 
@@ -163,7 +163,7 @@ def test_without_sound_a_writer_is_the_one_it_was() -> None:
 def test_sound_of_another_length_is_refused(tmp_path: Path) -> None:
     with_sound(tmp_path / "a.mp4", "aac", 44_100)
     clip = cut(tmp_path / "a.mp4", tmp_path)[0]
-    with pytest.raises(NotAsPlanned, match="planned"):
+    with pytest.raises(VerificationError, match="planned"):
         verify_sound(tmp_path / clip.path, clip.end - clip.start + 0.1)  # type: ignore[operator]
 
 
@@ -178,14 +178,14 @@ def test_sound_that_cannot_be_read_says_the_remedy(tmp_path: Path) -> None:
 
 def test_small_errors_of_the_clock_are_no_gaps() -> None:
     ones = [(n * 1024 + n % 3, np.ones((1, 1024), np.float32)) for n in range(20)]
-    got = np.concatenate(list(filled(iter(ones), 20_000, 48_000)), axis=1)
+    got = np.concatenate(list(fill_gaps(iter(ones), 20_000, 48_000)), axis=1)
     assert got.shape == (1, 20_000)
     assert got.min() == 1
 
 
 def test_a_gap_is_silent() -> None:
     ones = [(at, np.ones((2, 1000), np.float32)) for at in (-500, 500, 4000)]
-    got = np.concatenate(list(filled(iter(ones), 6_000, 10_000)), axis=1)
+    got = np.concatenate(list(fill_gaps(iter(ones), 6_000, 10_000)), axis=1)
     assert got.shape == (2, 6_000)
     assert got[0, :1500].min() == 1 and got[0, 1500:4000].max() == 0
     assert got[0, 4000:5000].min() == 1 and got[0, 5000:].max() == 0

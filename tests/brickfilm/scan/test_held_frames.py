@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brickfilm.media import opened
-from brickfilm.scan.analyzer import observe, unpacked
-from brickfilm.scan.held_frames import Drawings, border, new_drawings
+from brickfilm.media import open_video
+from brickfilm.scan.analyzer import analyze_frames, unpack_array
+from brickfilm.scan.held_frames import FrameDifference, find_unique_frames, held_frame_threshold
 from tests.brickfilm.conftest import Drawn
 from tests.brickworld import BrickFilm
 from tests.kit.ask_stage import video_of
 
 
 def found(path: Path) -> list[bool]:
-    with opened(path) as film:
-        answers = observe(film, video_of(path), [Drawings()])
-    return list(new_drawings(unpacked(answers[Drawings().digest])))
+    with open_video(path) as film:
+        answers = analyze_frames(film, video_of(path), [FrameDifference()])
+    return list(find_unique_frames(unpack_array(answers[FrameDifference().digest])))
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,10 @@ def test_on_ones_every_frame_is_new(plain: Drawn) -> None:
 def test_the_border_lies_between_noise_and_movement() -> None:
     rng = np.random.default_rng(1)
     noise, moved = rng.uniform(2, 6, 200), rng.uniform(14, 90, 100)
-    assert 6 < border(np.concatenate([noise, moved]).astype(np.float32)) < 14
+    assert 6 < held_frame_threshold(np.concatenate([noise, moved]).astype(np.float32)) < 14
 
 
 def test_without_two_kinds_of_difference_nothing_is_held() -> None:
     rng = np.random.default_rng(1)
-    assert border(rng.uniform(3, 90, 400).astype(np.float32)) < 1
-    assert border(np.zeros(0, np.float32)) < 1
+    assert held_frame_threshold(rng.uniform(3, 90, 400).astype(np.float32)) < 1
+    assert held_frame_threshold(np.zeros(0, np.float32)) < 1

@@ -15,7 +15,7 @@ from brickfilm.engine.stage import WorkItem
 from brickfilm.errors import MediaError, UsageError
 from brickfilm.records import Clip
 from brickfilm.stages import SceneSplitter
-from brickfilm.stages.scene_splitter import apart, equal_parts
+from brickfilm.stages.scene_splitter import split_at_forced_cuts, split_evenly
 from tests.brickfilm.conftest import Drawn
 from tests.brickworld import BrickFilm, Shot
 from tests.kit.ask_stage import ask, clips_of, rejected_of, video_of
@@ -55,7 +55,7 @@ def test_a_film_too_small_to_see_anything_in_fails_by_itself(
     splitter = SceneSplitter()
     with splitter.open(tmp_path) as scan:
         work_items = [
-            WorkItem(item=video_of(path), parts=frozenset(o.digest for o in splitter.observers))
+            WorkItem(item=video_of(path), parts=frozenset(o.digest for o in splitter.analyzers))
         ]
         (found,) = splitter.run_batch(scan, work_items)
     assert isinstance(found, MediaError)
@@ -105,7 +105,7 @@ def test_a_long_shot_is_split_into_equal_parts(plain: Drawn, tmp_path: Path) -> 
 def test_parts_cover_a_shot_and_differ_by_one_frame_at_most(
     start: int, frames: int, longest: int
 ) -> None:
-    parts = list(equal_parts(start, start + frames, longest))
+    parts = list(split_evenly(start, start + frames, longest))
     lengths = [b - a for a, b in parts]
     assert sum(lengths) == frames
     assert max(lengths) <= longest
@@ -114,7 +114,11 @@ def test_parts_cover_a_shot_and_differ_by_one_frame_at_most(
 
 
 def test_a_break_of_the_clock_divides_a_shot() -> None:
-    assert list(apart([(0, 10), (12, 20)], [5, 11, 12])) == [(0, 5), (5, 10), (12, 20)]
+    assert list(split_at_forced_cuts([(0, 10), (12, 20)], [5, 11, 12])) == [
+        (0, 5),
+        (5, 10),
+        (12, 20),
+    ]
 
 
 def test_other_lengths_scan_nothing_again(plain: Drawn) -> None:

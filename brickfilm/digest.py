@@ -1,0 +1,75 @@
+"""Digests of settings: canonical JSON, then sha256. A cache key must not change when code is renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import field, fields, is_dataclass
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+NAMES_IN_DIGESTS: Mapping[str, str] = {
+    "FrameDifference": "Drawings",
+    "TimestampAnalyzer": "Timeline",
+}
+"""Class to the name it had when its first answers were stored.
+
+A renamed class or field (`Class.field`) gets a line here, so that stored answers stay valid.
+"""
+
+
+def digest_of(value: Any, length: int = 16) -> str:
+    """Return the first hex digits of the sha256 of a value's canonical JSON."""
+    text = json.dumps(
+        _to_json_value(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def digest_name(cls: type) -> str:
+    """Return the name of a class under which its answers are stored."""
+    return NAMES_IN_DIGESTS.get(cls.__name__, cls.__name__)
+
+
+def field_added_later(default: Any) -> Any:
+    """Declare a setting that was added after the first release of its stage.
+
+    At its default it enters no digest, so answers stored by older versions stay valid.
+    """
+    return field(default=default, metadata={"added": True})
+
+
+def digest_fields(owner: object) -> dict[str, Any]:
+    """Return the fields that enter a digest: those that compare, by the name they were stored under."""
+    compared = [f for f in fields(owner) if f.compare] if is_dataclass(owner) else []
+    values = {f.name: (f, getattr(owner, f.name)) for f in compared}
+    return {
+        NAMES_IN_DIGESTS.get(f"{type(owner).__name__}.{name}", name): value
+        for name, (f, value) in values.items()
+        if not ("added" in f.metadata and value == f.default)
+    }
+
+
+def _to_json_value(value: Any) -> Any:
+    """Convert a value to JSON: what has a digest by that, a dataclass by its compared fields."""
+    match value:
+        case Enum():
+            return value.value
+        case Fraction() | Path():
+            return str(value)
+        case Mapping():
+            return {str(k): _to_json_value(v) for k, v in value.items()}
+        case frozenset() | set():
+            return sorted(_to_json_value(v) for v in value)
+        case list() | tuple():
+            return [_to_json_value(v) for v in value]
+        case str() | int() | float() | bool() | None:
+            return value
+    if isinstance(digest := getattr(value, "digest", None), str):
+        return digest
+    if is_dataclass(value):
+        return [digest_name(type(value)), _to_json_value(digest_fields(value))]
+    raise TypeError(f"{value!r} cannot be a setting: a stage's fields must be plain values")
