@@ -220,7 +220,7 @@ def _list_data_files(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
     if not any(files.values()):
         raise FileNotFoundError(root)
     there = {place: found for place, found in files.items() if found}
-    return {"files": there, "missing": [place for place in files if place not in there]}
+    return {"files": there, "missing_splits": [place for place in files if place not in there]}
 
 
 def _glob_relative(fs: AbstractFileSystem, root: str, pattern: str) -> list[str]:
