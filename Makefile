@@ -4,20 +4,25 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo tiny test test-slow soak lint clean
+PARALLEL := -n 2 --dist worksteal
 
-demo: $(VENV)/.core ## build a captioned dataset from a film that brickfilm draws
+.PHONY: demo tiny check test test-slow soak lint clean
+
+demo: $(VENV)/.core ## build a captioned dataset from the demo video
 	$(BIN)/brickfilm demo --out work/demo
 
 tiny: demo $(VENV)/.dev ## train a toy network on the demo's dataset, on the CPU
 	$(BIN)/finetune cache tiny/cpu
 	$(BIN)/finetune train tiny/cpu --resume auto
 
+check: $(VENV)/.dev lint ## the inner loop: lint, types, architecture, fast unit tests
+	$(BIN)/python -m pytest $(PARALLEL) -m "unit and not slow and not soak and not gpu"
+
 test: $(VENV)/.dev lint ## unit and integration tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: $(VENV)/.slow ## kill, storm, browser, multi-process and tiny-training tests
-	$(BIN)/python -m pytest -m "slow and not soak" --timeout 900
+	$(BIN)/python -m pytest -m "slow and not soak" --timeout 900 --durations 15
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/finetune/kernels  # the GPU's kernels, on a CPU
 
 soak: $(VENV)/.slow ## more kills, more seeds, long runs

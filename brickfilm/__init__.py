@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         SidecarCaptioner,
     )
 
-_HOME = {
+HOMES = {
     "BrickfilmDataset": "brickfilm.dataset",
     "CaptionAudit": "brickfilm.stages",
     "ClipWriter": "brickfilm.stages",
@@ -62,9 +62,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in HOMES:
         raise AttributeError(f"module 'brickfilm' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,7 @@
-"""The floors of the house, read from the imports; a broken floor is a broken build.
+"""Check the order of units, the doors of outside libraries, and the sizes of files and functions.
 
-docs/architecture.md draws the picture. A file that stands on no floor here is an error: say where
-it belongs before it is written.
+A unit is a folder or a file. Units stand in one list, and each imports only units above its line.
+docs/architecture.md shows the list; a file that belongs to no unit fails.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,99 +24,54 @@ from tests.kit import ROOT
 
 FACADE = "brickfilm"
 
-FLOORS: Mapping[int, tuple[str, ...]] = {
-    0: (
-        "brickfilm.errors",
-        "brickfilm.records",
-        "finetune.config",
-        "finetune.errors",
-        "finetune.limits",
-        "finetune.training.lr_schedule",
-    ),
-    1: (
-        "brickfilm.files",
-        "brickfilm.scan.held_frames",
-        "brickfilm.engine.source_refs",
-        "brickfilm.engine.ledger",
-        "brickfilm.engine.ledger.stale_files",
-        "brickfilm.schema.licences",
-        "brickfilm.media",
-        "brickfilm.scan.analyzer",
-        "brickfilm.engine.workers",
-        "tests.brickworld",
-        "brickfilm.engine.sinks",
-        "brickfilm.engine.stage",
-        "brickfilm.scan.timestamps",
-        "brickfilm.engine.tombstones",
-        "finetune.atomic",
-        "finetune.objectives",
-        "finetune.sampling.gif",
-        "finetune.kernels",
-        "finetune.models",
-        "finetune.precision",
-        "finetune.models.device_transfer",
-    ),
-    2: (
-        "brickfilm.engine.executors",
-        "brickfilm.engine.batch_jobs",
-        "brickfilm.engine.pipeline",
-        "brickfilm.engine.progress",
-        "brickfilm.engine.run",
-        "brickfilm.engine.queue",
-        "finetune.training.resume",
-        "finetune.training.checkpoint",
-        "finetune.training.noise",
-        "finetune.engines.ema",
-        "finetune.engines",
-        "finetune.training.loss_spikes",
-        "finetune.training.loggers",
-        "finetune.training.system_metrics",
-        "finetune.engines.distributed",
-        "finetune.training.step_metrics",
-    ),
-    3: (
-        "brickfilm.captions",
-        "brickfilm.detectors",
-        "brickfilm.measures",
-        "brickfilm.sources",
-        "brickfilm.stages",
-        "finetune.engines.factory",
-        "finetune.data.cache",
-        "finetune.training.batch_encoder",
-        "finetune.planning.cost",
-        "finetune.data",
-        "finetune.data.encoders",
-        "finetune.sampling",
-    ),
-    4: (
-        "brickfilm.build.build_dataset",
-        "brickfilm.build.plan_file",
-        "brickfilm.dataset",
-        "brickfilm.export",
-        "brickfilm.schema.hub_errors",
-        "brickfilm.hub.materialize",
-        "brickfilm.hub.publish",
-        "brickfilm.hub.removal",
-        "brickfilm.report",
-        "finetune.demo.app",
-        "finetune.release.model_card",
-        "finetune.planning.plan",
-        "finetune.release.release",
-        "finetune.training.run",
-        "finetune.sampling.sample",
-        "finetune.demo.space",
-        "finetune.training.loop",
-        "finetune.validation",
-    ),
-    5: (
-        "brickfilm.cli",
-        "brickfilm.commands",
-        "finetune.__main__",
-    ),
-}
-"""Modules and packages by floor; a file within a package stands where the package stands."""
+UNITS = (
+    "brickfilm.errors",
+    "brickfilm.records",
+    "brickfilm.digest",
+    "brickfilm.files",
+    "brickfilm.schema",
+    "brickfilm.media",
+    "brickfilm.engine",
+    "brickfilm.scan",
+    "brickfilm.detectors",
+    "brickfilm.measures",
+    "brickfilm.captions",
+    "brickfilm.sources",
+    "brickfilm.stages",
+    "brickfilm.build.plan_file",
+    "brickfilm.dataset",
+    "brickfilm.export",
+    "brickfilm.report",
+    "brickfilm.hub",
+    "brickfilm.demo",
+    "brickfilm.build",
+    "brickfilm.cli",
+    "brickfilm.__main__",
+    "finetune.errors",
+    "finetune.limits",
+    "finetune.config",
+    "finetune.tensors",
+    "finetune.kernels",
+    "finetune.models",
+    "finetune.objectives",
+    "finetune.data",
+    "finetune.engines",
+    "finetune.training",
+    "finetune.planning",
+    "finetune.sampling",
+    "finetune.validation",
+    "finetune.training.loop",
+    "finetune.release",
+    "finetune.demo",
+    "finetune.__main__",
+)
+"""From the lowest to the highest; a module belongs to the longest entry that holds it."""
+
+SHARED = ("brickfilm.digest", "brickfilm.errors", "brickfilm.files", "brickfilm.schema")
+"""The units of `brickfilm` that `finetune` may import: standard library only, at import time."""
 
 PLUGINS = (
+    "brickfilm.captions.backends",
     "brickfilm.detectors",
     "brickfilm.engine.executors",
     "brickfilm.export",
@@ -124,12 +80,13 @@ PLUGINS = (
     "brickfilm.sources",
     "brickfilm.stages",
 )
-"""Packages whose files do not know their neighbours: only `base`, and `__init__` knows them all."""
+"""Folders whose files import no neighbour: only `base`, and `__init__` imports them all."""
 
 DOORS: Mapping[str, tuple[str, ...]] = {
-    "av": ("brickfilm.media", "tests.brickworld.encode", "finetune.data.media"),
-    "colossalai": ("finetune.engines.factory",),
-    "openai": ("brickfilm.captions",),
+    "av": ("brickfilm.media", "finetune.data.media"),
+    "colossalai": ("finetune.engines.colossalai", "finetune.engines.factory"),
+    "diffusers": ("finetune.models",),
+    "openai": ("brickfilm.captions.backends",),
     "scenedetect": ("brickfilm.detectors",),
     "sqlite3": ("brickfilm.engine.ledger",),
     "tensorboard": ("finetune.training.loggers",),
@@ -137,20 +94,18 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "wandb": ("finetune.training.loggers",),
     "yt_dlp": ("brickfilm.sources.youtube",),
 }
-"""Where an outside library may be imported. The demo film, being the truth for tests of
-`brickfilm.media`, is not encoded by it; finetune never imports brickfilm, so it decodes for itself.
-"""
+"""The only places that may import an outside library."""
 
 PUBLIC = [
-    "Access",
     "BrickfilmDataset",
     "CaptionAudit",
     "ClipWriter",
+    "Connection",
     "FolderSource",
     "FrameSampler",
     "GPT4oCaptioner",
     "Keep",
-    "Politeness",
+    "RateLimits",
     "RefusalFilter",
     "SceneSplitter",
     "SidecarCaptioner",
@@ -164,13 +119,16 @@ HEAVY = ("torch", "cv2", "openai", "yt_dlp", "datasets", "pandas", "av", "scened
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
+MOST_LOOSE_MODULES = 4
 LOOPS_READ_TOP_TO_BOTTOM = {"finetune.training.loop"}
 """The training loop reads like a page, and may be as long as one."""
+RIDDLE = re.compile(r"(What|Which|Whether|How|Where|Who|When)\b")
+MOST_RIDDLES = 0.02
 
 
 @dataclass(frozen=True)
 class Module:
-    """A source file, parsed."""
+    """A parsed source file."""
 
     name: str
     path: Path
@@ -179,23 +137,29 @@ class Module:
     def tree(self) -> ast.Module:
         return parsed(self.path)
 
+    @property
+    def is_package(self) -> bool:
+        return self.path.name == "__init__.py"
+
     def imports(self) -> Iterator[str]:
-        """Every module that this one imports, wherever in the file, type checking included."""
-        for node in ast.walk(self.tree):
+        """Yield every module that this one imports, lazily or not; not for type checking only."""
+        for node in walk_without_type_checking(self.tree):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
-                base = self.absolute(node)
+                base = node.module or ""
                 yield from (imported(base, alias.name) for alias in node.names)
 
-    def absolute(self, node: ast.ImportFrom) -> str:
-        if not node.level:
-            return node.module or ""
-        package = self.name.split(".")
-        if self.path.name != "__init__.py":
-            package = package[:-1]
-        package = package[: len(package) - node.level + 1]
-        return ".".join([*package, *([node.module] if node.module else [])])
+
+def walk_without_type_checking(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not is_checking(child):
+            yield child
+            yield from walk_without_type_checking(child)
+
+
+def is_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 @cache
@@ -204,9 +168,9 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imported(base: str, name: str) -> str:
-    """`from base import name`: a module of that name, where a façade's name lives, or the base."""
-    if base == FACADE and name in brickfilm._HOME:
-        return brickfilm._HOME[name]
+    """Resolve `from base import name`: a module, the home of a public name, or the base."""
+    if base == FACADE and name in brickfilm.HOMES:
+        return brickfilm.HOMES[name]
     whole = f"{base}.{name}"
     return whole if whole in NAMES else base
 
@@ -218,11 +182,9 @@ def modules() -> Iterator[Module]:
             yield Module(".".join(p for p in parts if p != "__init__"), path)
 
 
-def floor_of(name: str) -> int | None:
-    """The floor of the longest entry that holds the module; the two roots stand on the roof."""
-    if name in ("brickfilm", "finetune"):
-        return 6
-    found = [(len(e), n) for n, entries in FLOORS.items() for e in entries if within(name, e)]
+def unit_of(name: str) -> int | None:
+    """Return the place in UNITS of the longest entry that holds a module."""
+    found = [(len(unit), n) for n, unit in enumerate(UNITS) if within(name, unit)]
     return max(found)[1] if found else None
 
 
@@ -232,54 +194,107 @@ def within(name: str, package: str) -> bool:
 
 NAMES = {path_module.name for path_module in modules()}
 EVERY = list(modules())
+ROOTS = ("brickfilm", "finetune")
 
 
 def own_imports(module: Module) -> list[str]:
-    """Imports of this project's own modules."""
-    return [n for n in module.imports() if n.split(".")[0] in ("brickfilm", "finetune")]
+    """Return this project's own modules that a module imports."""
+    return [n for n in module.imports() if n.split(".")[0] in ROOTS and n in NAMES]
 
 
-def test_every_file_stands_on_a_floor() -> None:
-    assert not [m.name for m in EVERY if floor_of(m.name) is None], "place them in FLOORS"
+# -- units ---------------------------------------------------------------------------------------
 
 
-def test_a_floor_names_only_what_exists() -> None:
-    missing = sorted(e for entries in FLOORS.values() for e in entries if e not in NAMES)
-    assert not missing, f"take them out of FLOORS: {', '.join(missing)}"
+def test_every_file_belongs_to_a_unit() -> None:
+    assert not [m.name for m in EVERY if m.name not in ROOTS and unit_of(m.name) is None]
 
 
-def test_the_page_puts_files_on_the_floors_where_they_stand() -> None:
+def test_a_unit_names_only_what_exists() -> None:
+    assert not [unit for unit in UNITS if unit not in NAMES]
+
+
+def test_the_page_lists_the_units_in_their_order() -> None:
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    told = {
-        f"{half}.{name}": int(floor)
-        for floor, *cells in re.findall(r"^\| (\d) \| (.*) \| (.*) \|$", page, re.MULTILINE)
-        for half, cell in zip(("brickfilm", "finetune"), cells, strict=True)
-        for name in re.findall(r"`(\w+)`", cell)
-    }
-    built = {e: floor for floor, entries in FLOORS.items() for e in entries if e in NAMES}
-    assert told == built
+    told = re.findall(r"^\| `([\w./]+)` \|", page, re.MULTILINE)
+    assert [name.removesuffix(".py").rstrip("/").replace("/", ".") for name in told] == list(UNITS)
 
 
-def test_imports_only_point_down() -> None:
+def test_imports_go_only_downward() -> None:
+    """Lazy imports included."""
     assert not [
-        f"{module.name} (floor {floor_of(module.name)}) imports {name} (floor {floor_of(name)})"
+        f"{module.name} imports {name}, which stands above it"
         for module in EVERY
+        if module.name not in ROOTS
         for name in own_imports(module)
-        if module.name != FACADE  # names everything, and imports it when asked
-        and (floor_of(name) or 0) > (floor_of(module.name) or 0)
+        if name in ROOTS or (unit_of(name) or 0) > (unit_of(module.name) or 0)
     ]
 
 
-def test_the_two_halves_never_import_each_other() -> None:
+def test_finetune_imports_only_what_both_halves_share() -> None:
     assert not [
         f"{module.name} imports {name}"
         for module in EVERY
         for name in own_imports(module)
-        if name.split(".")[0] != module.name.split(".")[0]
-    ], "they meet only at the dataset's columns"
+        if module.name.split(".")[0] != name.split(".")[0]
+        if not any(within(name, unit) for unit in SHARED)
+    ]
+    assert not [m.name for m in EVERY if within(m.name, "brickfilm") and takes_finetune(m)]
 
 
-def test_plugins_do_not_know_their_neighbours() -> None:
+def takes_finetune(module: Module) -> bool:
+    return any(within(name, "finetune") for name in module.imports())
+
+
+def test_shared_units_import_the_standard_library_only() -> None:
+    names = [m.name for m in EVERY if any(within(m.name, unit) for unit in SHARED)]
+    code = (
+        "import importlib, sys; "
+        f"[importlib.import_module(name) for name in {names}]; "
+        "print(*{n.split('.')[0] for n in sys.modules} - set(sys.stdlib_module_names))"
+    )
+    brought = {n for n in run_python(code).split() if not n.startswith("_")}
+    assert brought <= {"brickfilm"} | without_imports(), brought
+
+
+def without_imports() -> set[str]:
+    """Return what a bare interpreter of this environment has already imported (from .pth files)."""
+    return set(run_python("import sys; print(*{n.split('.')[0] for n in sys.modules})").split())
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    """Lazy imports included; a package's `__init__` hands names on, and is no link of a chain."""
+    graph = {m.name: set(own_imports(m)) - {m.name} for m in EVERY if not m.is_package}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, f"a circle: {' > '.join((*path, name))}"
+        if name not in done:
+            for other in sorted(graph.get(name, ())):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_an_init_only_hands_names_on() -> None:
+    """The two roots aside, which import their names when they are first used."""
+    assert not [
+        f"{module.name} defines {node.name}"
+        for module in EVERY
+        if module.is_package and module.name not in ROOTS
+        for node in module.tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    ]
+
+
+@pytest.mark.parametrize("package", ROOTS)
+def test_few_modules_lie_loose(package: str) -> None:
+    loose = [p.stem for p in (ROOT / package).glob("*.py") if not p.stem.startswith("__")]
+    assert len(loose) <= MOST_LOOSE_MODULES, loose
+
+
+def test_plugins_do_not_import_their_neighbours() -> None:
     assert not [
         f"{module.name} imports its neighbour {name}"
         for package in PLUGINS
@@ -291,7 +306,7 @@ def test_plugins_do_not_know_their_neighbours() -> None:
 
 
 def is_neighbour(module: str, name: str, package: str) -> bool:
-    """Whether `name` is another plugin of the package, `base` and the package itself aside."""
+    """Tell if `name` is another plugin of the package; `base` and the package itself are not."""
     depth = package.count(".") + 2
     me, other = (".".join(n.split(".")[:depth]) for n in (module, name))
     return within(name, package) and other not in {me, package, f"{package}.base"}
@@ -307,32 +322,32 @@ def test_an_outside_library_has_one_door() -> None:
     ]
 
 
-def test_nothing_imports_in_a_circle() -> None:
-    """At import time: what stands at the top of the files, type checking aside."""
-    graph = {m.name: top_level_imports(m) & NAMES for m in EVERY if m.name != FACADE}
-    done: set[str] = set()
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, f"a circle: {' > '.join((*path, name))}"
-        if name not in done:
-            for other in sorted(graph.get(name, ())):
-                visit(other, (*path, name))
-            done.add(name)
-
-    for name in graph:
-        visit(name, ())
+# -- words -----------------------------------------------------------------------------------------
 
 
-def top_level_imports(module: Module) -> set[str]:
-    """Own modules; of a package's `__init__` only where a name is taken from it."""
-    found: set[str] = set()
-    for node in module.tree.body:
-        if isinstance(node, ast.ImportFrom):
-            base = module.absolute(node)
-            found |= {imported(base, alias.name) for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found - {module.name}
+def test_docstrings_begin_with_a_verb() -> None:
+    docs = [
+        (f"{module.name}:{getattr(node, 'lineno', 1)}", doc)
+        for module in EVERY
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module)
+        if (doc := ast.get_docstring(node))
+    ]
+    riddles = [f"{where} {doc[:50]}" for where, doc in docs if RIDDLE.match(doc)]
+    assert len(riddles) <= MOST_RIDDLES * len(docs), "\n".join(riddles)
+
+
+def test_a_public_class_name_stands_for_one_thing() -> None:
+    names = Counter(
+        node.name
+        for module in EVERY
+        for node in module.tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert not [name for name, count in names.items() if count > 1]
+
+
+# -- sizes -----------------------------------------------------------------------------------------
 
 
 def test_files_fit_a_reader() -> None:
@@ -357,7 +372,7 @@ def test_the_median_function_is_short() -> None:
 
 
 def functions(module: Module) -> Iterator[tuple[str, int]]:
-    """Functions with their lines; of a GPU kernel, whose signature is half a page, its body's."""
+    """Yield functions with their lines; of a GPU kernel, whose signature is long, its body's."""
     for node in ast.walk(module.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             kernel = any(ast.unparse(d).startswith("triton.") for d in node.decorator_list)
@@ -365,8 +380,8 @@ def functions(module: Module) -> Iterator[tuple[str, int]]:
             yield node.name, (node.end_lineno or first) - first + 1
 
 
-def test_what_the_house_does_without() -> None:
-    assert not [m.name for m in EVERY if m.path.stem in NAMELESS], "what has no home has no name"
+def test_what_the_code_does_without() -> None:
+    assert not [m.name for m in EVERY if m.path.stem in NAMELESS], "name it for what it does"
     assert not [m.name for m in EVERY if "argparse" in set(m.imports())]
     assert not [
         f"{module.name}:{node.lineno}: {ast.unparse(node)}"
@@ -400,7 +415,7 @@ def is_broad(handler: ast.ExceptHandler) -> bool:
 
 def test_public_names_are_one_list() -> None:
     assert sorted(brickfilm.__all__) == PUBLIC
-    assert sorted(brickfilm._HOME) == PUBLIC
+    assert sorted(brickfilm.HOMES) == PUBLIC
     assert sorted(names_for_type_checkers()) == PUBLIC
     for name in PUBLIC:
         assert getattr(brickfilm, name).__doc__, f"{name} says nothing of itself"
@@ -411,10 +426,6 @@ def names_for_type_checkers() -> Iterator[str]:
     for node in ast.walk(block):
         if isinstance(node, ast.ImportFrom):
             yield from (alias.name for alias in node.names)
-
-
-def is_checking(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def test_import_brickfilm_is_light(record_property: pytest.RecordProperty) -> None:
