@@ -26,7 +26,7 @@ from brickfilm.engine.sinks import write_spans
 from brickfilm.engine.stage import Answer, Stage, WorkItem
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
 from brickfilm.files import disk_errors, make_folder
-from brickfilm.hub.publish.facts import load_provenance
+from brickfilm.hub.publish.provenance import load_provenance
 from brickfilm.media import open_video
 from brickfilm.records import Clip, Image, Listing, Span, Video
 from brickfilm.sources import FolderSource, RateLimits

@@ -1,18 +1,15 @@
-"""Put a saved dataset on the Hub: with its media, with media as files, or as references only."""
+"""Publish a saved dataset on the Hub: media in the tables, media as files, or references only."""
 
-from __future__ import annotations
-
-from brickfilm.hub.publish.publish import (
-    CARD_FILENAME,
+from brickfilm.hub.publish.card import CARD_FILENAME
+from brickfilm.hub.publish.options import (
     MANAGED_PATHS,
     MEDIA_FOLDER,
     MediaMode,
     PushOptions,
     PushResult,
-    plan_push,
-    push_to_hub,
-    pushed_repos,
 )
+from brickfilm.hub.publish.push import plan_push, push_to_hub
+from brickfilm.hub.publish.pushed_repos import pushed_repos
 
 __all__ = [
     "CARD_FILENAME",

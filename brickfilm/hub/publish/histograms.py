@@ -1,4 +1,4 @@
-"""Histograms as small PNG files, for cards: Pillow only, the same bytes for the same numbers."""
+"""Draw histograms as small PNG files for cards: the same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,18 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 480, 240
 MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 56, 16, 40, 44
-TEXT_COLOR, GRID_COLOR, BAR_COLOR, MEDIAN_COLOR, BACKGROUND_COLOR = (
-    "#24292f",
-    "#d0d7de",
-    "#3b7dd8",
-    "#c2410c",
-    "#ffffff",
-)
+TEXT_COLOR, GRID_COLOR, BAR_COLOR = "#24292f", "#d0d7de", "#3b7dd8"
+MEDIAN_COLOR, BACKGROUND_COLOR = "#c2410c", "#ffffff"
 BINS, TICKS = 30, 5
 FLOAT_TOLERANCE = 1e-9
 
 
 def histogram_png(values: Sequence[float], title: str, unit: str = "") -> bytes:
-    """A histogram of finite values with its median marked, 480 x 240 pixels."""
+    """Draw a histogram of the finite values, 480 x 240 pixels, with the median marked."""
     from PIL import Image, ImageDraw
 
     data = np.asarray(values, dtype=float)
-    counts, edges = np.histogram(data[np.isfinite(data)], bins=_bins(data))
+    counts, edges = np.histogram(data[np.isfinite(data)], bins=_bin_edges(data))
     image = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND_COLOR)
     draw = ImageDraw.Draw(image)
     draw.text((MARGIN_LEFT, 10), title, fill=TEXT_COLOR, font=_font(18))
@@ -43,8 +38,8 @@ def histogram_png(values: Sequence[float], title: str, unit: str = "") -> bytes:
     return out.getvalue()
 
 
-def _bins(data: np.ndarray) -> np.ndarray:
-    """Edges: one bin a whole number where there are few of them, else BINS equal ones."""
+def _bin_edges(data: np.ndarray) -> np.ndarray:
+    """Return bin edges: one bin for each integer if there are few of them, else BINS equal ones."""
     finite = data[np.isfinite(data)]
     low, high = float(finite.min()), float(finite.max())
     if np.all(finite == np.round(finite)) and high - low < BINS:
@@ -52,8 +47,8 @@ def _bins(data: np.ndarray) -> np.ndarray:
     return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
 
 
-def _ticks(edges: np.ndarray) -> list[float]:
-    """Round values below the bars: multiples of 1, 2 or 5 of some power of ten, five or so."""
+def axis_ticks(edges: np.ndarray) -> list[float]:
+    """Return about five round tick values: multiples of 1, 2 or 5 times a power of ten."""
     low, high = float(edges[0]), float(edges[-1])
     power = 10.0 ** np.floor(np.log10((high - low) / TICKS))
     step = next(power * n for n in (1, 2, 5, 10) if (high - low) / (power * n) <= TICKS)
@@ -64,12 +59,12 @@ def _ticks(edges: np.ndarray) -> list[float]:
 
 
 def _draw_grid(draw: ImageDraw, counts: np.ndarray) -> None:
-    """Lines at a half and at the whole of the tallest bar."""
+    """Draw horizontal lines at half and full height of the tallest bar."""
     highest = int(counts.max())
-    for share in (0.0, 0.5, 1.0) if highest % 2 == 0 else (0.0, 1.0):
-        y = _y(share)
+    for fraction in (0.0, 0.5, 1.0) if highest % 2 == 0 else (0.0, 1.0):
+        y = _y(fraction)
         draw.line((MARGIN_LEFT, y, WIDTH - MARGIN_RIGHT, y), fill=GRID_COLOR)
-        label = f"{round(share * highest):,}"
+        label = f"{round(fraction * highest):,}"
         draw.text((MARGIN_LEFT - 8, y), label, fill=TEXT_COLOR, font=_font(13), anchor="rm")
 
 
@@ -82,13 +77,12 @@ def _draw_bars(draw: ImageDraw, counts: np.ndarray) -> None:
 
 
 def _draw_x_axis(draw: ImageDraw, edges: np.ndarray, unit: str) -> None:
-    for value in _ticks(edges):
+    for value in axis_ticks(edges):
         x = _x(value, edges)
         anchor = "la" if x < MARGIN_LEFT + 8 else "ra" if x > WIDTH - MARGIN_RIGHT - 8 else "ma"
         draw.text((x, _y(0) + 8), f"{value:.3g}", fill=TEXT_COLOR, font=_font(13), anchor=anchor)
-    draw.text(
-        (WIDTH - MARGIN_RIGHT, HEIGHT - 18), unit, fill=TEXT_COLOR, font=_font(13), anchor="ra"
-    )
+    corner = (WIDTH - MARGIN_RIGHT, HEIGHT - 18)
+    draw.text(corner, unit, fill=TEXT_COLOR, font=_font(13), anchor="ra")
 
 
 def _draw_median(draw: ImageDraw, median: float, edges: np.ndarray) -> None:
@@ -96,25 +90,20 @@ def _draw_median(draw: ImageDraw, median: float, edges: np.ndarray) -> None:
     draw.line((x, MARGIN_TOP, x, _y(0)), fill=MEDIAN_COLOR, width=2)
     anchor = "la" if x < WIDTH / 2 else "ra"
     shift = 6 if anchor == "la" else -6
-    draw.text(
-        (x + shift, MARGIN_TOP - 4),
-        f"median {median:.3g}",
-        fill=MEDIAN_COLOR,
-        font=_font(13),
-        anchor=anchor,
-    )
+    position, label = (x + shift, MARGIN_TOP - 4), f"median {median:.3g}"
+    draw.text(position, label, fill=MEDIAN_COLOR, font=_font(13), anchor=anchor)
 
 
 def _x(value: float, edges: np.ndarray) -> float:
-    """The column of a value."""
+    """Return the x coordinate of a value."""
     return MARGIN_LEFT + float((value - edges[0]) / (edges[-1] - edges[0])) * (
         WIDTH - MARGIN_LEFT - MARGIN_RIGHT
     )
 
 
-def _y(share: float) -> float:
-    """The line of a share of the tallest bar."""
-    return HEIGHT - MARGIN_BOTTOM - share * (HEIGHT - MARGIN_TOP - MARGIN_BOTTOM - 14)
+def _y(fraction: float) -> float:
+    """Return the y coordinate of a fraction of the tallest bar."""
+    return HEIGHT - MARGIN_BOTTOM - fraction * (HEIGHT - MARGIN_TOP - MARGIN_BOTTOM - 14)
 
 
 def _font(size: int) -> FreeTypeFont | ImageFont:

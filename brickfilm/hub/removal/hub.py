@@ -26,7 +26,8 @@ from brickfilm.engine.tombstones import Tombstone
 from brickfilm.files import disk_errors
 from brickfilm.hub.publish import CARD_FILENAME, MANAGED_PATHS, MEDIA_FOLDER, MediaMode
 from brickfilm.hub.publish.card import RenderedCard, render_card
-from brickfilm.hub.publish.facts import compute_stats, load_provenance
+from brickfilm.hub.publish.provenance import load_provenance
+from brickfilm.hub.publish.stats import compute_stats
 from brickfilm.hub.removal import (
     MatchedRows,
     RemovalReport,

@@ -77,11 +77,11 @@ def test_stages_count_items_by_kind_outcome_and_reason(tmp_path: Path) -> None:
     assert section is not None
     (keep, of_keep), (say, of_say) = section.data["table"]
     assert (keep, say) == ("Keep", "Say")
-    assert [(c.outcome, c.kinds, c.seconds) for c in of_keep] == [
+    assert [(c.status, c.kinds, c.seconds) for c in of_keep] == [
         ("done", "1 clip, 1 image", 1.0),
         ("rejected", "2 clips", 2.0),
     ]
-    assert [(c.outcome, c.reason) for c in of_say] == [("waiting", "budget")]
+    assert [(c.status, c.reason) for c in of_say] == [("waiting", "budget")]
 
 
 def test_trouble_says_what_to_do_and_lists_no_more_than_can_be_read(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_scores_are_spread_and_flat_ones_left_out(tmp_path: Path) -> None:
     section = scores(material(tmp_path, clips))
     assert section is not None
     (motion,) = section.data["spreads"]
-    assert (motion.least, motion.median, motion.most) == (0.0, 2.0, 4.0)
+    assert (motion.minimum, motion.median, motion.maximum) == (0.0, 2.0, 4.0)
     assert sorted(set(motion.bars)) == [0, 100]
 
 
@@ -154,7 +154,7 @@ def test_a_clip_left_out_is_shown_as_far_as_it_came_with_its_reason(tmp_path: Pa
 def test_past_the_cap_cards_show_the_stills_of_the_work_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contact, "MOST_THUMBED", 2)
+    monkeypatch.setattr(contact, "MAX_THUMBNAILS", 2)
     clips = [shot(tmp_path, film("one"), n) for n in range(4)]
     inside = [
         card["stills"][0].startswith("data:image/jpeg;base64,")

@@ -16,12 +16,8 @@ from brickfilm.build.plan_file import Plan
 from brickfilm.dataset.reader import SavedDataset, find_dataset
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.hub.publish.card import dataset_card, load_template, render_card, size_category
-from brickfilm.hub.publish.facts import (
-    BuildProvenance,
-    DatasetStats,
-    compute_stats,
-    load_provenance,
-)
+from brickfilm.hub.publish.provenance import BuildProvenance, load_provenance
+from brickfilm.hub.publish.stats import DatasetStats, compute_stats
 from brickfilm.stages import ClipWriter
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import toy_dataset
@@ -109,7 +105,7 @@ def test_what_nobody_measured_is_said_to_be_so(saved: SavedDataset) -> None:
     assert "Stages and settings: not measured." in said
     assert "Tools: not measured." in said
     assert said.count("Not measured.") == 2  # rejections and cost
-    assert "| mean words a caption | not measured |" in said
+    assert "| mean number of words | not measured |" in said
     assert "None" not in said
 
 

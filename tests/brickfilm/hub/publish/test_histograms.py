@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from brickfilm.hub.publish.histograms import BAR_COLOR, HEIGHT, WIDTH, _ticks, histogram_png
+from brickfilm.hub.publish.histograms import BAR_COLOR, HEIGHT, WIDTH, axis_ticks, histogram_png
 
 
 def bar_columns(png: bytes) -> int:
@@ -46,4 +46,4 @@ def test_odd_data_still_make_a_picture(values: list[float]) -> None:
     ],
 )
 def test_values_below_the_bars_are_round(edges: np.ndarray, ticks: list[float]) -> None:
-    assert _ticks(edges) == pytest.approx(ticks)
+    assert axis_ticks(edges) == pytest.approx(ticks)

@@ -14,8 +14,8 @@ from huggingface_hub import HfApi
 from brickfilm.dataset.reader import DatasetNotFoundError, find_dataset, read_media_file
 from brickfilm.dataset.required_columns import require_columns
 from brickfilm.errors import UsageError
-from brickfilm.hub import publish
 from brickfilm.hub.publish import PushOptions, plan_push, push_to_hub
+from brickfilm.hub.publish.upload import Upload
 from brickfilm.schema.hub_errors import CommitConflictError, HubError
 from brickfilm.schema.licences import LicenceError
 from tests.kit.servers.hub import HubServer
@@ -162,15 +162,15 @@ def test_somebody_elses_commit_in_between_is_not_overwritten(
     hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push_to_hub(built, PushOptions(repo_id=REPO))
-    preupload = publish.Upload.preupload
+    preupload = Upload.preupload
 
-    def meanwhile(upload: publish.Upload) -> None:
+    def meanwhile(upload: Upload) -> None:
         HfApi().upload_file(
             path_or_fileobj=b"!", path_in_repo="late.txt", repo_id=REPO, repo_type="dataset"
         )
         preupload(upload)
 
-    monkeypatch.setattr(publish.Upload, "send", meanwhile)
+    monkeypatch.setattr(Upload, "preupload", meanwhile)
     with pytest.raises(CommitConflictError, match="run the same command again"):
         push_to_hub(built, PushOptions(repo_id=REPO, media="none"))
     assert "late.txt" in hub.files(REPO)

@@ -22,9 +22,9 @@ REPO = "maker/brickfilm"
 CLIPS = 8
 PUSH = """
 import sys
-from brickfilm import publish
-publish.FILES_A_COMMIT = 5  # so that a kill can fall between two commits of media
-publish.push_to_hub(sys.argv[1], publish.Push(repo_id=sys.argv[2], media=sys.argv[3]))
+from brickfilm.hub.publish import PushOptions, push_to_hub, upload
+upload.FILES_PER_COMMIT = 5  # so that a kill can fall between two commits of media
+push_to_hub(sys.argv[1], PushOptions(repo_id=sys.argv[2], media=sys.argv[3]))
 """
 
 

@@ -22,8 +22,9 @@ SHARD_MB = 64
 PUSH = r"""
 import re, sys
 from pathlib import Path
-from brickfilm.hub.publish import Push, push_to_hub
-done = push_to_hub(sys.argv[1], Push(repo_id=sys.argv[2], shard_bytes=int(sys.argv[3]) << 20))
+from brickfilm.hub.publish import PushOptions, push_to_hub
+options = PushOptions(repo_id=sys.argv[2], shard_bytes=int(sys.argv[3]) << 20)
+done = push_to_hub(sys.argv[1], options)
 shards = sum(file.name.startswith("clips/") for file in done.files)
 print(shards, re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 """

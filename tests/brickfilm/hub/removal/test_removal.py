@@ -15,8 +15,7 @@ from brickfilm.dataset import BrickfilmDataset
 from brickfilm.dataset.reader import DatasetNotFoundError, find_dataset
 from brickfilm.engine.ledger import Ledger, ledger_frame
 from brickfilm.errors import WorkdirBusy
-from brickfilm.hub import publish
-from brickfilm.hub.publish import PushOptions, push_to_hub
+from brickfilm.hub.publish import PushOptions, push_to_hub, upload
 from brickfilm.hub.removal import (
     NothingToRemoveError,
     PartialRemovalError,
@@ -147,7 +146,7 @@ def test_media_that_a_broken_push_left_behind_go_too(
     toy_dataset(tmp_path, films=2, clips=2)
     if earlier:
         push_to_hub(tmp_path, PushOptions(repo_id=REPO))
-    monkeypatch.setattr(publish, "FILES_A_COMMIT", 3)
+    monkeypatch.setattr(upload, "FILES_PER_COMMIT", 3)
     hub.fail("POST /api/datasets/maker/brickfilm/commit", status=403, skip=1)
     with pytest.raises(HubError):
         push_to_hub(tmp_path, PushOptions(repo_id=REPO, media="files"))
