@@ -1,7 +1,7 @@
-"""The report: one page that shows what a build made, and what became of all the rest.
+"""Write the report of a build: one HTML page of what it made, rejected and left unfinished.
 
-A section is a function of the `ReportContext` and a template; a new one is a file in `sections/`, a
-template beside the others, and a line in `sections/__init__.py`.
+A section is a function of the `ReportContext`, and a template of the same name. To add one, write a
+file in `sections/` and its template, and add a line to `sections/__init__.py`.
 """
 
 from brickfilm.report.context import ReportContext

@@ -1,4 +1,4 @@
-"""What the sections of a report are made from."""
+"""The data that report sections are made from."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ from brickfilm.records import Clip
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContext:
-    """One build, as its end saw it."""
+    """Records, rows and results of a build at its end."""
 
     work: Path
     finished: Sequence[Any]
-    """The records that came through every stage."""
+    """Records that passed every stage."""
     excluded_clips: Mapping[str, Clip]
-    """The clips that did not, by id."""
+    """Clips that did not, by id."""
     clips: Sequence[DatasetRow]
     images: Sequence[DatasetRow]
-    """The rows of the dataset."""
+    """Rows of the dataset."""
     item_results: Sequence[ItemResult]
     split: SplitAssignment
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """Items by outcome; those done count once for every stage that they passed."""
-        return Counter(outcome.status for outcome in self.item_results)
+        """Count items by status; an item that is done counts once for each stage it passed."""
+        return Counter(result.status for result in self.item_results)
 
     @property
     def incomplete(self) -> bool:
-        """Whether the next run may add rows."""
+        """Return whether items failed or wait, so that the next run may add rows."""
         return bool(self.counts["failed"] or self.counts["waiting"])
 
     @cached_property
     def clip_records(self) -> Mapping[str, Clip]:
-        """Every clip by its id, as far as it came."""
-        through = {item.id: item for item in self.finished if isinstance(item, Clip)}
-        return {**self.excluded_clips, **through}
+        """Return every clip by its id, as its last stage left it."""
+        finished = {item.id: item for item in self.finished if isinstance(item, Clip)}
+        return {**self.excluded_clips, **finished}
 
     @cached_property
     def left_out_results(self) -> Mapping[str, ItemResult]:
-        """Of every clip that is no row of the dataset: the outcome that ended its way."""
+        """Return the final result of every clip that is not in the dataset, by its id."""
         kept = {row["id"] for row in self.clips}
-        ends = [o for o in self.item_results if o.kind == "clip" and o.status != "done"]
-        return {end.item: end for end in reversed(ends) if end.item not in kept}
+        results = [r for r in self.item_results if r.kind == "clip" and r.status != "done"]
+        return {r.item: r for r in reversed(results) if r.item not in kept}
 
     @cached_property
     def video_seconds(self) -> Mapping[str, float]:
-        """Seconds of every film that could be opened, by its id; two names count once."""
-        return {o.item: o.seconds for o in self.item_results if o.kind == "video"}
+        """Return the duration in seconds of every video that could be opened, by its id."""
+        return {r.item: r.seconds for r in self.item_results if r.kind == "video"}
 
     @cached_property
     def titles(self) -> Mapping[str, str]:
-        """What people call a film, by its id."""
+        """Return the title of every video in the dataset, by its id."""
         rows = (*self.clips, *self.images)
         return {video_id_of(row["id"]): row["source_title"] or row["source_id"] for row in rows}
 
     def split_of(self, row_id: str) -> str:
-        """The split in which a clip or an image lies."""
+        """Return the split of a clip or an image."""
         return self.split.split_by_video.get(video_id_of(row_id), "")

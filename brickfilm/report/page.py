@@ -1,4 +1,4 @@
-"""The page around the sections: templates in, one HTML file out."""
+"""Render the report page: sections and templates in, one HTML file out."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from brickfilm.report.sections import SECTIONS, Section, SectionBuilder
 FILENAME = "report.html"
 
 
-def write_report(material: ReportContext, builders: Sequence[SectionBuilder] = SECTIONS) -> Path:
-    """Write `report.html` into the work folder: it needs no network and no other file."""
-    html = render_report(material, [section for b in builders if (section := b(material))])
-    target = material.work / FILENAME
-    draft = material.work / f".{FILENAME}.{os.getpid()}.tmp"
+def write_report(context: ReportContext, builders: Sequence[SectionBuilder] = SECTIONS) -> Path:
+    """Write `report.html` into the work folder; it loads nothing from the network."""
+    html = render_report(context, [section for b in builders if (section := b(context))])
+    target = context.work / FILENAME
+    draft = context.work / f".{FILENAME}.{os.getpid()}.tmp"
     draft.write_text(html, encoding="utf-8", errors="replace")  # names need not be Unicode
     draft.replace(target)
     return target
 
 
-def render_report(material: ReportContext, sections: Sequence[Section]) -> str:
-    """The page as text."""
+def render_report(context: ReportContext, sections: Sequence[Section]) -> str:
+    """Render the page as HTML."""
     environment = Environment(
         loader=PackageLoader("brickfilm.report"),
         autoescape=True,
@@ -33,21 +33,21 @@ def render_report(material: ReportContext, sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["clock"] = format_duration
+    environment.filters["duration"] = format_duration
     return environment.get_template("report.html.jinja").render(
-        name=material.work.resolve().name,
-        counts=material.counts,
-        incomplete=material.incomplete,
-        clips=len(material.clips),
-        images=len(material.images),
-        films=len(material.video_seconds),
-        seconds=sum(row["duration"] for row in material.clips),
+        name=context.work.resolve().name,
+        counts=context.counts,
+        incomplete=context.incomplete,
+        clips=len(context.clips),
+        images=len(context.images),
+        videos=len(context.video_seconds),
+        seconds=sum(row["duration"] for row in context.clips),
         sections=sections,
     )
 
 
 def format_duration(seconds: float) -> str:
-    """Footage for people: 7.4 s, 3 min 20 s, 5 h 12 min."""
+    """Format seconds of footage as `7.4 s`, `3 min 20 s` or `5 h 12 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

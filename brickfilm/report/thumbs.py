@@ -1,4 +1,4 @@
-"""Stills as thumbnails inside the page."""
+"""Embed stills as thumbnails in the page."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 THUMB_PIXELS = 160
-"""The longer side: about 4 kB each, so a thousand clips of three stills are about 15 MB."""
+"""Longer side. One is about 4 kB: a thousand clips of three stills are about 15 MB."""
 JPEG_QUALITY = 72
 
 
 def thumbnail_data_url(path: Path) -> str:
-    """A still as a `data:` address, or nothing where the file is gone or is no picture."""
+    """Return a still as a `data:` URL, or an empty string if the file is missing or no image."""
     try:
         with Image.open(path) as still:
-            # a JPEG is decoded at a fraction of its size: 1 ms a thumb
+            # decodes a JPEG at a fraction of its size: 1 ms a thumbnail
             still.thumbnail((THUMB_PIXELS, THUMB_PIXELS), reducing_gap=1.2)
             small = still.convert("RGB")
     except (OSError, UnidentifiedImageError):
@@ -29,7 +29,7 @@ def thumbnail_data_url(path: Path) -> str:
 
 
 def evenly_spaced(names: Sequence[str], max_count: int) -> frozenset[str]:
-    """At most `max_count` of the names, spread over all of them."""
+    """Return at most `max_count` of the names, evenly spaced."""
     if len(names) <= max_count:
         return frozenset(names)
     return frozenset(names[n * len(names) // max_count] for n in range(max_count))

@@ -1,4 +1,4 @@
-"""Builds that never ran: records, rows and outcomes as the end of a build would see them."""
+"""Make the records, rows and results of a build without running one, to test the report."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from pathlib import Path
 
 from PIL import Image as Picture
 
-from brickfilm.dataset import finalize as door
+from brickfilm.dataset import finalize
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.records import Caption, Clip, Image, Still, Video
 from brickfilm.report import ReportContext
 from tests.kit.toy_stages import clip, video
 
-SHAPES = ("far", "near", "side")
 
-
-def film(name: str, **facts: object) -> Video:
+def source_video(name: str, **facts: object) -> Video:
     return replace(video(name), title=name, **facts)
 
 
 def shot(work: Path, source: Video, number: int, **facts: object) -> Clip:
-    """One second of a film, with three stills on disk."""
+    """Return a one-second clip of a video, with three stills on disk."""
     made = clip(source, 24 * number, 24 * number + 24)
     stills = tuple(still(work, f"{made.id}-{n}", (40 * n, 90, 20 * number)) for n in range(3))
     described = Caption(text=f"a brick figure, shot {number}", model="toy")
@@ -50,9 +48,9 @@ def image_of(made: Clip) -> Image:
     )
 
 
-def ended(item: object, status: str, reason: str = "", **facts: object) -> ItemResult:
-    """An outcome of a film, a clip or an image."""
-    told = {"stage": "Keep", "position": 2, "message": f"{item.id}: {reason}", **facts}
+def result_of(item: object, status: str, reason: str = "", **facts: object) -> ItemResult:
+    """Return the result of a video, a clip or an image."""
+    known = {"stage": "Keep", "position": 2, "message": f"{item.id}: {reason}", **facts}
     seconds = {Video: lambda i: i.duration, Clip: lambda i: i.end - i.start}
     return ItemResult(
         kind=type(item).__name__.lower(),
@@ -61,25 +59,25 @@ def ended(item: object, status: str, reason: str = "", **facts: object) -> ItemR
         status=status,
         reason=reason,
         seconds=seconds.get(type(item), lambda i: 0.0)(item),
-        **told,
+        **known,
     )
 
 
-def material(
+def report_context(
     work: Path,
     finished: Sequence[object] = (),
     item_results: Sequence[ItemResult] = (),
     *,
     excluded_clips: Sequence[Clip] = (),
-    remembered: Mapping[str, Mapping[str, object]] | None = None,
+    split_history: Mapping[str, Mapping[str, object]] | None = None,
     test_fraction: float = 0.0,
 ) -> ReportContext:
-    """What the door would hand to the report."""
+    """Return the context that the final pass passes to the report."""
     Ledger(work).__exit__(None, None, None)
-    clips = door.dedupe_by_id(door.clip_row(c) for c in finished if isinstance(c, Clip))
-    images = door.dedupe_by_id(door.image_row(i) for i in finished if isinstance(i, Image))
-    door.group_near_duplicates(clips)
-    split = door.assign_splits(clips + images, remembered or {}, test_fraction)
+    clips = finalize.dedupe_by_id(finalize.clip_row(c) for c in finished if isinstance(c, Clip))
+    images = finalize.dedupe_by_id(finalize.image_row(i) for i in finished if isinstance(i, Image))
+    finalize.group_near_duplicates(clips)
+    split = finalize.assign_splits(clips + images, split_history or {}, test_fraction)
     return ReportContext(
         work=work,
         finished=finished,

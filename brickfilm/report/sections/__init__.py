@@ -1,4 +1,4 @@
-"""The sections of the report, in the order of the page. A new one is a file, and a line here."""
+"""The sections of the report, in the order of the page. To add one, add a file and a line here."""
 
 from brickfilm.report.sections.base import Section, SectionBuilder
 from brickfilm.report.sections.cadence import cadence
@@ -9,7 +9,7 @@ from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_videos
 from brickfilm.report.sections.scores import scores
 from brickfilm.report.sections.stages import stages
-from brickfilm.report.sections.trouble import unfinished
+from brickfilm.report.sections.unfinished import unfinished
 
 SECTIONS: tuple[SectionBuilder, ...] = (
     unfinished,

@@ -1,4 +1,4 @@
-"""What a section is."""
+"""The types of a report section."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from brickfilm.report.context import ReportContext
 
 @dataclass(frozen=True)
 class Section:
-    """A stretch of the page: `templates/<name>.html.jinja`, filled with `data`."""
+    """A section of the page: `templates/<name>.html.jinja`, rendered with `data`."""
 
     name: str
     title: str
@@ -19,4 +19,4 @@ class Section:
 
 
 SectionBuilder = Callable[[ReportContext], Section | None]
-"""None where there is nothing to say."""
+"""Returns None if the build has no data for the section."""

@@ -1,4 +1,4 @@
-"""How the clips were animated: on ones, twos, threes or fours, and how regularly."""
+"""Animation cadence of the clips: on ones, twos, threes or fours, and its regularity."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from brickfilm.dataset.finalize import DatasetRow
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
-HOLD_NAMES = {0: "nothing moves", 1: "on ones", 2: "on twos", 3: "on threes", 4: "on fours"}
+HOLD_NAMES = {0: "no motion", 1: "on ones", 2: "on twos", 3: "on threes", 4: "on fours"}
 EXAMPLES = 2
 STRIP_FRAMES = 36
-"""Frames of an example that are drawn: 1.5 seconds at 24 frames a second."""
+"""Frames shown of an example: 1.5 seconds at 24 fps."""
 MIN_REGULARITY = 0.8
-"""Share of holds like the prevailing one from which a clip counts as regular."""
+"""Minimum `score_hold_regularity` of a clip that counts as regular."""
 
 
 @dataclass(frozen=True)
 class CadenceExample:
-    """A clip to look at, and the beginning of its frames: true is a new drawing, false is held."""
+    """An example clip, and its first frames: True is a new picture, False a held one."""
 
     id: str
     label: str
@@ -31,24 +31,24 @@ class CadenceExample:
 
 @dataclass(frozen=True)
 class HoldGroup:
-    """The clips that share a prevailing hold."""
+    """Clips with the same prevailing hold."""
 
     name: str
     clips: int
     seconds: float
     percent: float
-    """Of the largest group."""
+    """Number of clips, in percent of the largest group."""
     drawing_fps: float
     regularity: float
-    """Medians."""
+    """Medians over the clips."""
     pulldown: int
     examples: list[CadenceExample]
 
 
-def cadence(material: ReportContext) -> Section | None:
-    """A bar for every hold, with its rate and regularity, and clips that show it."""
+def cadence(context: ReportContext) -> Section | None:
+    """Return a row for each hold: number of clips, rate, regularity and example clips."""
     by_hold: defaultdict[int, list[DatasetRow]] = defaultdict(list)
-    for row in material.clips:
+    for row in context.clips:
         if row.get("score_hold") is not None:
             by_hold[int(row["score_hold"])].append(row)
     if not by_hold:

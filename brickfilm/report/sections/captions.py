@@ -1,4 +1,4 @@
-"""What the captioner answered, and what the audit found."""
+"""Captions by status, and the results of the audit."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from brickfilm.report.sections.base import Section
 STATUSES = (*ESCAPE_STATUSES["clips"], REFUSAL, FILTERED, TRUNCATED, "no caption")
 
 
-def captions(material: ReportContext) -> Section | None:
-    """Captions by status, for clips and images; the audit's rates where there was one."""
-    counts = Counter((row["caption_status"], "clip") for row in material.clips)
-    counts.update((row["caption_status"], "image") for row in material.images)
+def captions(context: ReportContext) -> Section | None:
+    """Return counts of captions by status, and the audit's rates if there was an audit."""
+    counts = Counter((row["caption_status"], "clip") for row in context.clips)
+    counts.update((row["caption_status"], "image") for row in context.images)
     counts.update(
-        (outcome.reason, outcome.kind)
-        for outcome in material.item_results
-        if outcome.status == "rejected" and _is_caption_reason(outcome.reason)
+        (result.reason, result.kind)
+        for result in context.item_results
+        if result.status == "rejected" and _is_caption_reason(result.reason)
     )
     statuses = sorted({status for status, _ in counts}, key=lambda s: (s != DESCRIBED, s))
     rows = [
         {"status": s, "clips": counts[s, "clip"], "images": counts[s, "image"]} for s in statuses
     ]
-    audit = audit_rates(material.work)
+    audit = audit_rates(context.work)
     if not rows and audit is None:
         return None
     return Section("captions", "Captions", {"rows": rows, "audit": audit})

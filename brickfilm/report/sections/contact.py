@@ -1,8 +1,8 @@
-"""The contact sheet: every clip and every image with its stills, words and numbers.
+"""The contact sheet: every clip and every image with its stills, caption and scores.
 
-The page draws a handful of cards at a time from data, so that it opens as fast with 24,000 clips
-as with ten. Thumbs are inside the page for MOST_THUMBED of each, spread over all of them; the
-others show their stills from the work folder, beside which the page lies.
+The page draws a few cards at a time from JSON, so that it opens as fast with 24,000 clips as with
+ten. MAX_THUMBNAILS clips and images have their stills embedded; the page loads those of the others
+from the work folder.
 """
 
 from __future__ import annotations
@@ -22,65 +22,65 @@ from brickfilm.report.sections.base import Section
 from brickfilm.report.thumbs import evenly_spaced, thumbnail_data_url
 
 MAX_THUMBNAILS = 600
-"""Clips, and images, whose thumbs are inside the page: about 8 MB and 3 MB."""
+"""Clips, and images, with embedded stills: about 8 MB and 3 MB."""
 
 ContactCard = dict[str, Any]
 
 
-def contact_sheet(material: ReportContext) -> Section | None:
-    """Cards of clips, those left out with the reason, and of images."""
-    clips, images = list(clip_cards(material)), list(image_cards(material))
+def contact_sheet(context: ReportContext) -> Section | None:
+    """Return the cards of clips (rejected ones with the reason) and of images."""
+    clips, images = list(clip_cards(context)), list(image_cards(context))
     if not clips and not images:
         return None
     data = {
         "cards": {"clips": clips, "images": images},
-        "thumbed": MAX_THUMBNAILS,
+        "max_thumbnails": MAX_THUMBNAILS,
         "capped": max(len(clips), len(images)) > MAX_THUMBNAILS,
     }
     return Section("contact", "Contact sheet", data)
 
 
-def clip_cards(material: ReportContext) -> Iterator[ContactCard]:
-    """Rows of the dataset first, then the clips that were left out."""
-    rows, fates, records = material.clips, material.left_out_results, material.clip_records
-    left_out = sorted(name for name in fates if name in records)
+def clip_cards(context: ReportContext) -> Iterator[ContactCard]:
+    """Yield cards of the dataset's clips, then of the clips that are not in it."""
+    rows, results, records = context.clips, context.left_out_results, context.clip_records
+    left_out = sorted(name for name in results if name in records)
     embed = evenly_spaced([*(row["id"] for row in rows), *left_out], MAX_THUMBNAILS)
     groups = Counter(row["near_duplicate_group"] for row in rows)
-    telling = {name for row in rows for name, v in row_scores(row).items() if v}  # not all zero
+    nonzero = {name for row in rows for name, v in row_scores(row).items() if v}
     for row in rows:
         yield {
-            **row_fields(row, material),
-            **still_fields(records.get(row["id"]), material.work, row["id"] in embed),
+            **row_fields(row, context),
+            **still_fields(records.get(row["id"]), context.work, row["id"] in embed),
             **span_fields(row),
             "file": quote(row["video"]),
-            "alike": groups[row["near_duplicate_group"]],
+            "similar": groups[row["near_duplicate_group"]],
             "group": row["near_duplicate_group"],
-            "scores": {name: v for name, v in row_scores(row).items() if name in telling},
+            "scores": {name: v for name, v in row_scores(row).items() if name in nonzero},
         }
     for name in left_out:
-        yield left_out_card(records[name], fates[name], material.work, name in embed)
+        yield left_out_card(records[name], results[name], context.work, name in embed)
 
 
-def image_cards(material: ReportContext) -> Iterator[ContactCard]:
-    """Rows of the config `images`."""
-    embed = evenly_spaced([row["id"] for row in material.images], MAX_THUMBNAILS)
-    for row in material.images:
+def image_cards(context: ReportContext) -> Iterator[ContactCard]:
+    """Yield cards of the config `images`."""
+    embed = evenly_spaced([row["id"] for row in context.images], MAX_THUMBNAILS)
+    for row in context.images:
         path = Path(row["image"])
         yield {
-            **row_fields(row, material),
-            "stills": [still_src(path, material.work, row["id"] in embed)],
+            **row_fields(row, context),
+            "stills": [still_src(path, context.work, row["id"] in embed)],
             "file": quote(row["image"]),
             "size": f"{row['width']} x {row['height']}",
             "scores": {},
         }
 
 
-def row_fields(row: DatasetRow, material: ReportContext) -> ContactCard:
-    """What clips and images have in common."""
+def row_fields(row: DatasetRow, context: ReportContext) -> ContactCard:
+    """Return the fields that clips and images share."""
     return {
         "id": row["id"],
-        "fate": "kept",
-        "split": material.split_of(row["id"]),
+        "outcome": "kept",
+        "split": context.split_of(row["id"]),
         "caption": row["caption"],
         "status": row["caption_status"],
         "model": row["caption_model"],
@@ -91,7 +91,7 @@ def row_fields(row: DatasetRow, material: ReportContext) -> ContactCard:
 
 
 def span_fields(row: DatasetRow) -> ContactCard:
-    """When, how long, how large."""
+    """Return time, length and size of a clip."""
     return {
         "seconds": row["duration"],
         "start": row["start"],
@@ -101,16 +101,16 @@ def span_fields(row: DatasetRow) -> ContactCard:
     }
 
 
-def left_out_card(clip: Clip, end: ItemResult, work: Path, embed: bool) -> ContactCard:
-    """A clip that is in no split, with the reason."""
+def left_out_card(clip: Clip, result: ItemResult, work: Path, embed: bool) -> ContactCard:
+    """Return the card of a clip that is not in the dataset, with the reason."""
     return {
         "id": clip.id,
-        "fate": end.status,
+        "outcome": result.status,
         "split": "",
         "caption": clip.caption.text if clip.caption else "",
-        "status": end.reason,
+        "status": result.reason,
         "model": clip.caption.model if clip.caption else "",
-        "why": f"{end.stage}: {end.message or end.reason}",
+        "why": f"{result.stage}: {result.message or result.reason}",
         "title": clip.video.title or clip.video.source_id,
         "source": clip.video.source_id,
         "url": safe_url(clip.video.url),
@@ -125,27 +125,27 @@ def left_out_card(clip: Clip, end: ItemResult, work: Path, embed: bool) -> Conta
 
 
 def still_fields(clip: Clip | None, work: Path, embed: bool) -> ContactCard:
-    """The addresses of a clip's stills; none where no stage took any."""
+    """Return the addresses of a clip's stills."""
     stills: Sequence[Any] = clip.stills if clip else ()
     return {"stills": [still_src(still.path, work, embed) for still in stills]}
 
 
 def still_src(path: Path, work: Path, embed: bool) -> str:
-    """A thumb inside the page, or the address of the still beside it."""
+    """Return an embedded thumbnail, or the relative address of the still."""
     return thumbnail_data_url(work / path) if embed else quote(path.as_posix())
 
 
 def row_scores(row: DatasetRow) -> Mapping[str, float]:
-    """The row's scores under their short names."""
-    found = {n: v for n, v in row.items() if n.startswith("score_") and v is not None}
-    return json_scores({name.removeprefix("score_"): value for name, value in found.items()})
+    """Return the scores of a row without the prefix `score_`."""
+    scores = {n: v for n, v in row.items() if n.startswith("score_") and v is not None}
+    return json_scores({name.removeprefix("score_"): value for name, value in scores.items()})
 
 
 def json_scores(scores: Mapping[str, float]) -> Mapping[str, float]:
-    """Scores that JSON can hold, to four digits."""
+    """Return the finite scores, sorted by name, to four digits."""
     return {n: float(f"{v:.4g}") for n, v in sorted(scores.items()) if math.isfinite(v)}
 
 
 def safe_url(url: str) -> str:
-    """An address that a click may follow."""
+    """Return the URL if it is a web address, else an empty string."""
     return url if url.startswith(("https://", "http://")) else ""

@@ -1,4 +1,4 @@
-"""What became of every second of footage."""
+"""All footage by outcome, in seconds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
 BETWEEN_CLIPS = "between the clips"
-"""In no clip and in no rejected shot: transitions, and what rounding leaves."""
+"""Footage in no clip and no rejected shot: transitions and rounding."""
 ROUNDING_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class FootageShare:
-    """Seconds with the same fate, and what part of all the footage that is."""
+    """Seconds of footage with one status and reason, and their percentage of all footage."""
 
     status: str
     reason: str
@@ -24,42 +24,41 @@ class FootageShare:
     percent: float
 
 
-def footage(material: ReportContext) -> Section | None:
-    """A bar of all footage: kept by split, then everything else by reason."""
-    seconds_of_status = seconds_by_status(material)
+def footage(context: ReportContext) -> Section | None:
+    """Return footage by outcome: kept by split, then the rest by status and reason."""
+    seconds_of_status = seconds_by_status(context)
     total = sum(seconds_of_status.values())
     if not total:
         return None
     shares = [
-        FootageShare(*fate, seconds, 100 * seconds / total)
-        for fate, seconds in seconds_of_status.items()
+        FootageShare(status, reason, seconds, 100 * seconds / total)
+        for (status, reason), seconds in seconds_of_status.items()
     ]
-    data = {"shares": shares, "total": total, "again": count_duplicate_names(material)}
-    return Section("footage", "Every second of footage", data)
+    data = {"shares": shares, "total": total, "duplicate_names": count_duplicate_names(context)}
+    return Section("footage", "Footage by outcome", data)
 
 
-def count_duplicate_names(material: ReportContext) -> int:
-    """Names under which a film came that had already come under another."""
-    return len({o.source_id for o in material.item_results if o.kind == "video"}) - len(
-        material.video_seconds
-    )
+def count_duplicate_names(context: ReportContext) -> int:
+    """Count source ids whose video another source id has, too."""
+    names = {result.source_id for result in context.item_results if result.kind == "video"}
+    return len(names) - len(context.video_seconds)
 
 
-def seconds_by_status(material: ReportContext) -> dict[tuple[str, str], float]:
-    """Seconds by (status, split or reason); a place that came under two names counts once."""
+def seconds_by_status(context: ReportContext) -> dict[tuple[str, str], float]:
+    """Return seconds by (status, split or reason); a video with two names counts once."""
     seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
-    for row in sorted(material.clips, key=lambda row: material.split_of(row["id"]), reverse=True):
-        seconds["kept", material.split_of(row["id"])] += row["duration"]
-    ends = [*dropped_videos(material), *material.left_out_results.values()]
-    for end in sorted(ends, key=lambda end: (end.position, end.status, end.reason)):
-        seconds[end.status, f"{end.stage}: {end.reason}"] += end.seconds
-    rest = sum(material.video_seconds.values()) - sum(seconds.values())
+    for row in sorted(context.clips, key=lambda row: context.split_of(row["id"]), reverse=True):
+        seconds["kept", context.split_of(row["id"])] += row["duration"]
+    results = [*dropped_videos(context), *context.left_out_results.values()]
+    for result in sorted(results, key=lambda r: (r.position, r.status, r.reason)):
+        seconds[result.status, f"{result.stage}: {result.reason}"] += result.seconds
+    rest = sum(context.video_seconds.values()) - sum(seconds.values())
     if rest > ROUNDING_SECONDS:
         seconds["cut", BETWEEN_CLIPS] = rest
     return dict(seconds)
 
 
-def dropped_videos(material: ReportContext) -> list[ItemResult]:
-    """The outcomes that ended a whole film."""
-    ended = [o for o in material.item_results if o.kind == "video" and o.status != "done"]
-    return list({end.item: end for end in reversed(ended)}.values())
+def dropped_videos(context: ReportContext) -> list[ItemResult]:
+    """Return the final results of videos that were rejected, failed or wait as a whole."""
+    results = [r for r in context.item_results if r.kind == "video" and r.status != "done"]
+    return list({result.item: result for result in reversed(results)}.values())

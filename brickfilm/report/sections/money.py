@@ -1,4 +1,4 @@
-"""What models were paid."""
+"""Cost of model requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
 
-def money(material: ReportContext) -> Section | None:
-    """Requests, tokens and US dollars by stage and model, over the life of the work folder."""
-    rows = spend_frame(material.work).fillna(0).to_dict("records")
+def money(context: ReportContext) -> Section | None:
+    """Return requests, tokens and US dollars by stage and model, over all runs."""
+    rows = spend_frame(context.work).fillna(0).to_dict("records")
     return Section("money", "Cost", {"rows": rows}) if rows else None

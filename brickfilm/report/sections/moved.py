@@ -1,4 +1,4 @@
-"""Films that changed their split since the last build."""
+"""Videos that changed their split since the last build."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
 
-def moved_videos(material: ReportContext) -> Section | None:
-    """Each film with the split it was in, and the one it is in now."""
-    films = [
-        (material.titles.get(film, film), before, material.split.split_by_video[film])
-        for film, before in sorted(material.split.moved_videos.items())
+def moved_videos(context: ReportContext) -> Section | None:
+    """Return each video with its previous and its current split."""
+    videos = [
+        (context.titles.get(video, video), before, context.split.split_by_video[video])
+        for video, before in sorted(context.split.moved_videos.items())
     ]
-    return Section("moved", "Films that changed their split", {"films": films}) if films else None
+    return Section("moved", "Videos that changed split", {"videos": videos}) if videos else None

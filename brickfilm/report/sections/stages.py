@@ -1,4 +1,4 @@
-"""How many items each stage passed on, and what it left out, by reason."""
+"""Items of each stage by status and reason."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from brickfilm.engine.ledger import ItemResult
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
-PLURALS = {"listing": "listings", "video": "films", "clip": "clips", "image": "images"}
-SINGULARS = {"video": "film"}
-
 
 @dataclass(frozen=True)
 class ResultCount:
@@ -21,36 +18,31 @@ class ResultCount:
     status: str
     reason: str
     kinds: str
-    """How many of each kind of record."""
+    """Number of items by kind of record, as text."""
     seconds: float
 
 
-def stages(material: ReportContext) -> Section | None:
-    """A table: stage by stage, done, then rejected, failed and waiting by reason."""
+def stages(context: ReportContext) -> Section | None:
+    """Return counts by stage: done, then rejected, failed and waiting by reason."""
     by_stage: defaultdict[tuple[int, str], list[ItemResult]] = defaultdict(list)
-    for status in material.item_results:
-        by_stage[status.position, status.stage].append(status)
-    table = [
-        (name, count_results(item_results)) for (_, name), item_results in sorted(by_stage.items())
-    ]
-    return Section("stages", "Stage by stage", {"table": table}) if table else None
+    for result in context.item_results:
+        by_stage[result.position, result.stage].append(result)
+    table = [(name, count_results(results)) for (_, name), results in sorted(by_stage.items())]
+    return Section("stages", "Results by stage", {"table": table}) if table else None
 
 
 def count_results(item_results: Iterable[ItemResult]) -> list[ResultCount]:
-    """Outcomes of one stage, counted; what is done comes first."""
-    alike: defaultdict[tuple[bool, str, str], list[ItemResult]] = defaultdict(list)
-    for status in item_results:
-        alike[status.status != "done", status.status, status.reason].append(status)
+    """Count the results of one stage by status and reason; done comes first."""
+    groups: defaultdict[tuple[bool, str, str], list[ItemResult]] = defaultdict(list)
+    for result in item_results:
+        groups[result.status != "done", result.status, result.reason].append(result)
     return [
         ResultCount(status, reason, format_kinds(items), sum(item.seconds for item in items))
-        for (_, status, reason), items in sorted(alike.items())
+        for (_, status, reason), items in sorted(groups.items())
     ]
 
 
 def format_kinds(items: Iterable[ItemResult]) -> str:
-    """`12 clips, 1 image`."""
+    """Format the number of items by kind, as `12 clips, 1 image`."""
     counts = Counter(item.kind for item in items)
-    return ", ".join(
-        f"{n:,} {SINGULARS.get(kind, kind) if n == 1 else PLURALS[kind]}"
-        for kind, n in sorted(counts.items())
-    )
+    return ", ".join(f"{n:,} {kind}{'' if n == 1 else 's'}" for kind, n in sorted(counts.items()))

@@ -5,10 +5,10 @@ const form = document.querySelector(".tools");
 const sheet = document.querySelector(".cards");
 const more = document.querySelector(".more button");
 let kind = CARDS.clips.length ? "clips" : "images";
-let found = [];
+let matches = [];
 let drawn = 0;
 
-// Text is only ever set as text: a title may hold what it likes.
+// Set all text as textContent: titles and captions are untrusted.
 function el(tag, name, text, ...children) {
   const node = document.createElement(tag);
   if (name) node.className = name;
@@ -26,7 +26,7 @@ function link(address, name, ...children) {
 }
 
 function picture(address, card) {
-  if (!address) return el("span", "still empty", "still is gone");
+  if (!address) return el("span", "still empty", "still is missing");
   const image = el("img");
   image.loading = "lazy";
   image.alt = "";
@@ -46,40 +46,40 @@ function facts(card) {
   return list;
 }
 
-function alike(card) {
-  const button = el("button", "pill alike", `${card.alike} look alike`);
+function similar(card) {
+  const button = el("button", "pill similar", `${card.similar} near-duplicates`);
   button.type = "button";
   button.onclick = () => { form.words.value = card.group; filter(); };
   return button;
 }
 
 function drawCard(card) {
-  const top = el("p", "pills", undefined, el("span", `pill ${card.fate}`, card.split || card.fate));
+  const top = el("p", "pills", undefined, el("span", `pill ${card.outcome}`, card.split || card.outcome));
   if (card.status && card.status !== "described") top.append(el("span", "pill", card.status));
-  if (card.alike > 1) top.append(alike(card));
+  if (card.similar > 1) top.append(similar(card));
   if (card.seconds) top.append(el("span", "seconds", `${card.seconds.toFixed(2)} s`));
   const stills = el("div", "stills", undefined, ...card.stills.map((s) => picture(s, card)));
-  if (!card.stills.length) stills.append(el("span", "empty", "no stills were taken"));
+  if (!card.stills.length) stills.append(el("span", "empty", "no stills"));
   const title = card.url ? link(card.url, "title", card.title) : el("span", "title", card.title);
   if (card.source !== card.title) title.title = card.source;
   const words = el("div", "words");
   if (card.why) words.append(el("p", "caption quiet", card.why));
   if (card.caption) words.append(el("p", "caption", card.caption));
   if (!card.why && !card.caption) words.append(el("p", "caption empty", "no caption"));
-  return el("article", `card ${card.fate} ${kind}`, undefined, stills, top, words,
+  return el("article", `card ${card.outcome} ${kind}`, undefined, stills, top, words,
     facts(card), el("footer", "", undefined, title, el("code", "", card.id)));
 }
 
 function draw() {
-  sheet.append(...found.slice(drawn, drawn + PAGE).map(drawCard));
-  drawn = Math.min(found.length, drawn + PAGE);
-  more.hidden = drawn === found.length;
-  more.textContent = `Show more (${(found.length - drawn).toLocaleString("en")} left)`;
+  sheet.append(...matches.slice(drawn, drawn + PAGE).map(drawCard));
+  drawn = Math.min(matches.length, drawn + PAGE);
+  more.hidden = drawn === matches.length;
+  more.textContent = `Show more (${(matches.length - drawn).toLocaleString("en")} left)`;
 }
 
 function fits(card, words) {
-  return ["fate", "status", "split"].every((n) => !form[n].value || card[n] === form[n].value)
-    && (!form.alike.checked || card.alike > 1)
+  return ["outcome", "status", "split"].every((n) => !form[n].value || card[n] === form[n].value)
+    && (!form.similar.checked || card.similar > 1)
     && words.every((word) => card.text.includes(word));
 }
 
@@ -88,10 +88,10 @@ const value = (card, by) => (by === "seconds" ? card.seconds : card.scores[by]) 
 function filter() {
   const words = form.words.value.toLowerCase().split(/\s+/).filter(Boolean);
   const [by, way] = form.sort.value.split("/");
-  found = CARDS[kind].filter((card) => fits(card, words));
-  if (by) found.sort((a, b) => (value(a, by) - value(b, by)) * way || 0);
-  form.querySelector(".found").textContent =
-    `${found.length.toLocaleString("en")} of ${CARDS[kind].length.toLocaleString("en")}`;
+  matches = CARDS[kind].filter((card) => fits(card, words));
+  if (by) matches.sort((a, b) => (value(a, by) - value(b, by)) * way || 0);
+  form.querySelector(".matches").textContent =
+    `${matches.length.toLocaleString("en")} of ${CARDS[kind].length.toLocaleString("en")}`;
   sheet.replaceChildren();
   drawn = 0;
   draw();
@@ -106,7 +106,7 @@ function choices(name, every) {
 function orders() {
   const names = new Set(CARDS[kind].flatMap((card) => Object.keys(card.scores)));
   if (kind === "clips") names.add("seconds");
-  form.sort.replaceChildren(new Option("in order of the films", ""));
+  form.sort.replaceChildren(new Option("in order of the videos", ""));
   for (const name of [...names].sort()) {
     form.sort.append(new Option(`${name}, low first`, `${name}/1`));
     form.sort.append(new Option(`${name}, high first`, `${name}/-1`));
@@ -119,12 +119,12 @@ function show(chosen) {
   for (const tab of form.querySelectorAll("[data-kind]")) {
     tab.setAttribute("aria-pressed", tab.dataset.kind === kind);
   }
-  choices("fate", "every outcome");
+  choices("outcome", "every outcome");
   choices("status", "every status");
   choices("split", "every split");
   orders();
-  form.querySelector(".check").hidden = !CARDS[kind].some((card) => card.alike > 1);
-  form.alike.checked = false;
+  form.querySelector(".check").hidden = !CARDS[kind].some((card) => card.similar > 1);
+  form.similar.checked = false;
   filter();
 }
 
@@ -133,8 +133,8 @@ for (const card of [...CARDS.clips, ...CARDS.images]) {
     .join(" ").toLowerCase();
 }
 for (const tab of form.querySelectorAll("[data-kind]")) tab.onclick = () => show(tab.dataset.kind);
-for (const example of document.querySelectorAll("[data-find]")) {
-  example.onclick = () => { form.words.value = example.dataset.find; show("clips"); };
+for (const example of document.querySelectorAll("[data-clip]")) {
+  example.onclick = () => { form.words.value = example.dataset.clip; show("clips"); };
 }
 form.oninput = filter;
 more.onclick = draw;

@@ -21,23 +21,23 @@ from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_videos
 from brickfilm.report.sections.scores import scores
 from brickfilm.report.sections.stages import stages
-from brickfilm.report.sections.trouble import MAX_LISTED, unfinished
-from tests.kit.report_builds import ended, film, image_of, material, shot
+from brickfilm.report.sections.unfinished import MAX_LISTED, unfinished
+from tests.kit.report_builds import image_of, report_context, result_of, shot, source_video
 from tests.kit.toy_stages import video
 
 
 def test_every_second_of_footage_has_one_fate(tmp_path: Path) -> None:
-    one, lost = film("one"), film("lost")
+    one, lost = source_video("one"), source_video("lost")
     kept = [shot(tmp_path, one, n) for n in range(4)]
     still = shot(tmp_path, one, 4)
     item_results = [
-        ended(one, "done", position=0),
-        ended(lost, "done", position=0),
-        ended(lost, "failed", "unreadable", position=1, stage="SceneSplitter"),
-        *(ended(k, "done") for k in kept),
-        ended(still, "rejected", "motion below 0.02"),
+        result_of(one, "done", position=0),
+        result_of(lost, "done", position=0),
+        result_of(lost, "failed", "unreadable", position=1, stage="SceneSplitter"),
+        *(result_of(k, "done") for k in kept),
+        result_of(still, "rejected", "motion below 0.02"),
     ]
-    fates = seconds_by_status(material(tmp_path, kept, item_results))
+    fates = seconds_by_status(report_context(tmp_path, kept, item_results))
     assert fates == {
         ("kept", "train"): 4.0,
         ("failed", "SceneSplitter: unreadable"): 10.0,
@@ -48,32 +48,37 @@ def test_every_second_of_footage_has_one_fate(tmp_path: Path) -> None:
 
 
 def test_a_film_under_two_names_is_counted_once(tmp_path: Path) -> None:
-    one = film("one")
+    one = source_video("one")
     kept = shot(tmp_path, one, 0)
-    twice = [ended(one, "done"), ended(one, "done"), ended(kept, "done"), ended(kept, "done")]
+    twice = [
+        result_of(one, "done"),
+        result_of(one, "done"),
+        result_of(kept, "done"),
+        result_of(kept, "done"),
+    ]
     twice[1] = replace(twice[1], source_id="the same one")
-    built = material(tmp_path, [kept, kept], twice)
+    built = report_context(tmp_path, [kept, kept], twice)
     fates = seconds_by_status(built)
     assert count_duplicate_names(built) == 1
     assert fates == {("kept", "train"): 1.0, ("cut", BETWEEN_CLIPS): 9.0}
 
 
 def test_a_clip_that_one_stage_drops_and_another_name_keeps_is_kept(tmp_path: Path) -> None:
-    kept = shot(tmp_path, film("one"), 0)
-    built = material(tmp_path, [kept], [ended(kept, "rejected", "dark")])
+    kept = shot(tmp_path, source_video("one"), 0)
+    built = report_context(tmp_path, [kept], [result_of(kept, "rejected", "dark")])
     assert built.left_out_results == {}
 
 
 def test_stages_count_items_by_kind_outcome_and_reason(tmp_path: Path) -> None:
-    clips = [shot(tmp_path, film("one"), n) for n in range(3)]
+    clips = [shot(tmp_path, source_video("one"), n) for n in range(3)]
     item_results = [
-        ended(clips[0], "done"),
-        ended(image_of(clips[0]), "done"),
-        ended(clips[1], "rejected", "dark"),
-        ended(clips[2], "rejected", "dark"),
-        ended(clips[2], "waiting", "budget", stage="Say", position=3),
+        result_of(clips[0], "done"),
+        result_of(image_of(clips[0]), "done"),
+        result_of(clips[1], "rejected", "dark"),
+        result_of(clips[2], "rejected", "dark"),
+        result_of(clips[2], "waiting", "budget", stage="Say", position=3),
     ]
-    section = stages(material(tmp_path, item_results=item_results))
+    section = stages(report_context(tmp_path, item_results=item_results))
     assert section is not None
     (keep, of_keep), (say, of_say) = section.data["table"]
     assert (keep, say) == ("Keep", "Say")
@@ -85,9 +90,9 @@ def test_stages_count_items_by_kind_outcome_and_reason(tmp_path: Path) -> None:
 
 
 def test_trouble_says_what_to_do_and_lists_no_more_than_can_be_read(tmp_path: Path) -> None:
-    waiting = ended(shot(tmp_path, film("one"), 0), "waiting", "budget")
-    failed = [ended(video(f"film {n}"), "failed", "odd") for n in range(MAX_LISTED + 5)]
-    section = unfinished(material(tmp_path, item_results=[waiting, *failed]))
+    waiting = result_of(shot(tmp_path, source_video("one"), 0), "waiting", "budget")
+    failed = [result_of(video(f"film {n}"), "failed", "odd") for n in range(MAX_LISTED + 5)]
+    section = unfinished(report_context(tmp_path, item_results=[waiting, *failed]))
     assert section is not None
     first, second = section.data["groups"]
     assert (len(first.items), first.unlisted) == (MAX_LISTED, 5)
@@ -96,52 +101,54 @@ def test_trouble_says_what_to_do_and_lists_no_more_than_can_be_read(tmp_path: Pa
 
 
 def test_a_build_without_trouble_or_cost_says_nothing_of_them(tmp_path: Path) -> None:
-    built = material(tmp_path, [shot(tmp_path, film("one"), 0)])
+    built = report_context(tmp_path, [shot(tmp_path, source_video("one"), 0)])
     assert unfinished(built) is None
     assert money(built) is None
     assert moved_videos(built) is None
 
 
 def test_cost_is_told_by_model(tmp_path: Path) -> None:
-    built = material(tmp_path)
+    built = report_context(tmp_path)
     with Ledger(tmp_path) as ledger:
         ledger.settle(ledger.reserve("Say", "p", "a", 0.02), {"cost": 0.01, "model": "toy"})
         ledger.reserve("Say", "p", "b", 0.02)
     section = money(built)
     assert section is not None
-    told = {row["model"]: (row["settled"], row["unsettled"]) for row in section.data["rows"]}
-    assert told == {"toy": (0.01, 0.0), "no answer": (0.0, 0.02)}
+    cost = {row["model"]: (row["settled"], row["unsettled"]) for row in section.data["rows"]}
+    assert cost == {"toy": (0.01, 0.0), "no answer": (0.0, 0.02)}
 
 
 def test_films_that_moved_are_named_with_both_splits(tmp_path: Path) -> None:
-    one = film("one")
+    one = source_video("one")
     before = {one.id: {"seen": 0, "split": "test"}}
-    section = moved_videos(material(tmp_path, [shot(tmp_path, one, 0)], remembered=before))
+    section = moved_videos(report_context(tmp_path, [shot(tmp_path, one, 0)], split_history=before))
     assert section is not None
-    assert section.data["films"] == [("one", "test", "train")]
+    assert section.data["videos"] == [("one", "test", "train")]
 
 
 def test_scores_are_spread_and_flat_ones_left_out(tmp_path: Path) -> None:
-    clips = [shot(tmp_path, film("one"), n).with_scores(motion=n, still=1.0) for n in range(5)]
-    section = scores(material(tmp_path, clips))
+    clips = [
+        shot(tmp_path, source_video("one"), n).with_scores(motion=n, still=1.0) for n in range(5)
+    ]
+    section = scores(report_context(tmp_path, clips))
     assert section is not None
-    (motion,) = section.data["spreads"]
+    (motion,) = section.data["histograms"]
     assert (motion.minimum, motion.median, motion.maximum) == (0.0, 2.0, 4.0)
     assert sorted(set(motion.bars)) == [0, 100]
 
 
 def test_a_clip_left_out_is_shown_as_far_as_it_came_with_its_reason(tmp_path: Path) -> None:
-    kept, refused, still = (shot(tmp_path, film("one"), n) for n in range(3))
+    kept, refused, still = (shot(tmp_path, source_video("one"), n) for n in range(3))
     still = replace(still, stills=(), caption=None)
     item_results = [
-        ended(refused, "rejected", "no_movement", stage="RefusalFilter"),
-        ended(still, "rejected", "motion below 0.02"),
+        result_of(refused, "rejected", "no_movement", stage="RefusalFilter"),
+        result_of(still, "rejected", "motion below 0.02"),
     ]
-    built = material(
+    built = report_context(
         tmp_path, [kept, image_of(refused)], item_results, excluded_clips=[refused, still]
     )
     cards = list(contact.clip_cards(built))
-    assert [(card["fate"], len(card["stills"])) for card in cards] == [
+    assert [(card["outcome"], len(card["stills"])) for card in cards] == [
         ("kept", 3),
         ("rejected", 3),
         ("rejected", 0),
@@ -155,17 +162,20 @@ def test_past_the_cap_cards_show_the_stills_of_the_work_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contact, "MAX_THUMBNAILS", 2)
-    clips = [shot(tmp_path, film("one"), n) for n in range(4)]
+    clips = [shot(tmp_path, source_video("one"), n) for n in range(4)]
     inside = [
         card["stills"][0].startswith("data:image/jpeg;base64,")
-        for card in contact.clip_cards(material(tmp_path, clips))
+        for card in contact.clip_cards(report_context(tmp_path, clips))
     ]
     assert inside == [True, False, True, False]  # spread over all of them
 
 
 def test_cards_leave_out_scores_that_are_zero_for_every_clip(tmp_path: Path) -> None:
-    clips = [shot(tmp_path, film("one"), n).with_scores(motion=n, broke_leak=0.0) for n in range(2)]
-    cards = list(contact.clip_cards(material(tmp_path, clips)))
+    clips = [
+        shot(tmp_path, source_video("one"), n).with_scores(motion=n, broke_leak=0.0)
+        for n in range(2)
+    ]
+    cards = list(contact.clip_cards(report_context(tmp_path, clips)))
     assert [card["scores"] for card in cards] == [{"motion": 0.0}, {"motion": 1.0}]
 
 
@@ -175,10 +185,10 @@ def test_only_web_addresses_can_be_clicked() -> None:
 
 
 def test_captions_are_counted_by_status_with_those_left_out(tmp_path: Path) -> None:
-    kept = shot(tmp_path, film("a"), 0)
+    kept = shot(tmp_path, source_video("a"), 0)
     reasons = ("no_movement", "audit: medium", "too short")
-    item_results = [ended(kept, "rejected", reason) for reason in reasons]
-    section = captions(material(tmp_path, [kept], item_results))
+    item_results = [result_of(kept, "rejected", reason) for reason in reasons]
+    section = captions(report_context(tmp_path, [kept], item_results))
     assert section is not None
     assert section.data["rows"] == [
         {"status": "described", "clips": 1, "images": 0},
@@ -191,13 +201,13 @@ def animated(work: Path, number: int, hold: int, **scores: float) -> Clip:
     """A clip of 24 frames on so many."""
     known = {"hold": hold, "drawing_fps": 24 / hold, "hold_regularity": 1.0, "pulldown": 0.0}
     new = tuple(range(0, 24, hold))
-    return shot(work, film("one"), number, scores={**known, **scores}, unique_frames=new)
+    return shot(work, source_video("one"), number, scores={**known, **scores}, unique_frames=new)
 
 
 def test_cadence_counts_clips_by_their_hold_and_shows_examples(tmp_path: Path) -> None:
     clips = [animated(tmp_path, n, hold) for n, hold in enumerate((2, 2, 2, 3))]
     clips.append(animated(tmp_path, 4, 2, hold_regularity=0.4, pulldown=1.0))
-    section = cadence(material(tmp_path, clips))
+    section = cadence(report_context(tmp_path, clips))
     assert section is not None
     twos, threes = section.data["groups"]
     assert (twos.name, twos.clips, twos.drawing_fps, twos.pulldown) == ("on twos", 4, 12, 1)
@@ -208,4 +218,4 @@ def test_cadence_counts_clips_by_their_hold_and_shows_examples(tmp_path: Path) -
 
 
 def test_without_a_cadence_nothing_is_said_of_it(tmp_path: Path) -> None:
-    assert cadence(material(tmp_path, [shot(tmp_path, film("one"), 0)])) is None
+    assert cadence(report_context(tmp_path, [shot(tmp_path, source_video("one"), 0)])) is None
