@@ -104,7 +104,7 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
     def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         yield replace(item, caption=caption_from_answer(answer, self.prompt_of(item).digest))
 
-    def forecast_cost(self, items: Sequence[ClipOrImage], work: Path) -> str:
+    def forecast(self, items: Sequence[ClipOrImage], work: Path) -> str:
         usage = measured_usage(work, self.digest)
         return str(forecast_cost(self, items, usage, use_batch=self.uses_batch_jobs))
 

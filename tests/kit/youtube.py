@@ -19,7 +19,7 @@ IMPATIENT = Connection(timeout=5, retries=3)
 
 def tube(entries: Sequence[str], **settings: Any) -> YouTubeSource:
     """A source in a hurry, for films of 72 lines."""
-    defaults: dict[str, Any] = {"max_height": 72, "politeness": QUICK, "access": IMPATIENT}
+    defaults: dict[str, Any] = {"max_height": 72, "rate_limits": QUICK, "connection": IMPATIENT}
     return YouTubeSource(entries, **(defaults | settings))
 
 

@@ -95,7 +95,7 @@ class FetchFilm(Stage[Listing, Video]):
         options: dict[str, Any] = {
             "format": formats.format_selector(**wanted),
             "format_sort": formats.format_sort(self.max_height),
-            "told": self.downloads.shown_warnings,
+            "shown_warnings": self.downloads.shown_warnings,
         }
         track = self.downloads.track(listing)
         session = partial(ytdlp.open_session, listing, self.connection, self.rate_limits, **options)
@@ -195,7 +195,7 @@ def listing_fields(listing: Listing, info: InfoDict) -> dict[str, Any]:
 
 def build_metadata(plan: SourceMetadata, seen: Any, max_height: int) -> dict[str, Any]:
     """What the site told of a film, and what its file shows (the file is right about sizes)."""
-    size = {"width": seen.concurrency, "height": seen.height}
+    size = {"width": seen.width, "height": seen.height}
     told = ("title", "uploader", "channel", "upload_date")
     return {
         "source_id": plan["source_id"],

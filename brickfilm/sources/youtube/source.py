@@ -80,7 +80,7 @@ class YouTubeSource:
 
     def stages(self) -> tuple[Stage[Any, Any], ...]:
         """List, then fetch; or fetch again, where a lock says what."""
-        passing: dict[str, Any] = {"access": self.connection, "politeness": self.rate_limits}
+        passing: dict[str, Any] = {"connection": self.connection, "rate_limits": self.rate_limits}
         fetching: dict[str, Any] = {
             **passing,
             "max_height": self.max_height,
@@ -96,7 +96,7 @@ class YouTubeSource:
         """This source, bound to the lock file of a folder."""
         return replace(self, lock=SourcesLock.read(folder), allow_drift=allow_drift)
 
-    def forecast_download(self, films: Sequence[Listing]) -> DownloadForecast:
+    def forecast(self, films: Sequence[Listing]) -> DownloadForecast:
         """What fetching these films will take."""
         return forecast_download(films, self.rate_limits, self.max_height)
 

@@ -49,7 +49,7 @@ def server() -> Iterator[CaptionServer]:
 
 
 def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
-    return GPT4oCaptioner(base_url=server.url, **{"timeout": 5.0, "patience": 10.0} | settings)
+    return GPT4oCaptioner(base_url=server.url, **{"timeout": 5.0, "total_timeout": 10.0} | settings)
 
 
 def once(*replies: Reply) -> Any:
@@ -118,7 +118,7 @@ def test_stills_are_shrunk_on_our_side(tmp_path: Path) -> None:
     (tmp_path / "small.jpg").write_bytes(small)
     with PIL.Image.open(tmp_path / "small.jpg") as still:
         assert still.size == (512, 288)
-    gpt4o = price_list().of("gpt-4o")
+    gpt4o = price_list().price_of("gpt-4o")
     assert gpt4o is not None
     assert (gpt4o.image_tokens(1280, 720), gpt4o.image_tokens(512, 288)) == (1105, 255)
 
@@ -416,9 +416,9 @@ def test_a_price_list_of_ones_own(server: CaptionServer, tmp_path: Path) -> None
 
 def test_dated_names_have_their_familys_price() -> None:
     prices = price_list()
-    assert prices.of("gpt-4o-2024-08-06") == prices.of("gpt-4o")
-    assert prices.of("gpt-4o-mini-2024-07-18") == prices.of("gpt-4o-mini")
-    assert prices.of("gpt-4o-audio") is None
+    assert prices.price_of("gpt-4o-2024-08-06") == prices.price_of("gpt-4o")
+    assert prices.price_of("gpt-4o-mini-2024-07-18") == prices.price_of("gpt-4o-mini")
+    assert prices.price_of("gpt-4o-audio") is None
 
 
 def test_importing_brickfilm_imports_no_client() -> None:

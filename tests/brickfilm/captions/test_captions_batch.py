@@ -43,7 +43,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
 
 
 def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
-    ours = {"mode": "batch", "poll_seconds": 0.02, "timeout": 10.0, "patience": 10.0}
+    ours = {"mode": "batch", "poll_seconds": 0.02, "timeout": 10.0, "total_timeout": 10.0}
     return GPT4oCaptioner(base_url=server.url, **ours | settings)
 
 

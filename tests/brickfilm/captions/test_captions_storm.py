@@ -50,7 +50,7 @@ from tests.kit.captions import Album, caption_build
 
 work, url, count, timeout, width, budget = sys.argv[1:]
 asks = GPT4oCaptioner(base_url=url, concurrency=int(width), timeout=float(timeout),
-                      patience=60.0, max_cost_usd=float(budget))
+                      total_timeout=60.0, max_cost_usd=float(budget))
 album = Album(int(count), Path(work))
 status = Path("/proc/self/status")  # its peak is this process's own, getrusage's is inherited
 memory = lambda: int(status.read_text().split("VmHWM:")[1].split()[0]) // 1024

@@ -154,7 +154,7 @@ def test_old_tools_are_told_to_be_old() -> None:
 
 
 @pytest.mark.parametrize(
-    "access",
+    "connection",
     [
         Connection(cookies_file="no-cookies-at-all.bin"),
         Connection(cookies_browser="no-such-browser"),

@@ -125,7 +125,7 @@ def test_a_film_broken_off_in_one_run_is_finished_by_the_next(
     page = site.add("big", BIG, cuts=[third, third, third, third])
     source = tube([page], max_height=144)
     first = fetch(tmp_path, source)
-    assert trouble(first)["not fetched"].outcome == "failed"
+    assert trouble(first)["not fetched"].status == "failed"
     (part,) = (tmp_path / "sources").glob("*.part")
     size = part.stat().st_size
     assert size > third - BLOCK_BYTES
@@ -179,7 +179,7 @@ def test_endless_refusals_leave_films_waiting_and_are_not_hammered(
 ) -> None:
     pages = [site.add(name, ONE, refusals=[429] * 99) for name in "abcdef"]
     once = fetch(tmp_path, tube(pages))
-    assert [o.outcome for o in once.item_results if o.reason == "rate limit"] == ["waiting"] * 6
+    assert [o.status for o in once.item_results if o.reason == "rate limit"] == ["waiting"] * 6
     assert sum(hit.status == 429 for hit in site.hits) <= len(QUICK.pauses) + QUICK.concurrency
 
 
@@ -195,19 +195,19 @@ def test_a_refusal_has_a_word(
     tmp_path: Path, site: FilmSite, path: str, outcome: str, reason: str
 ) -> None:
     once = fetch(tmp_path, tube([site.at(path)]))
-    assert {o.reason: o.outcome for o in once.item_results} == {reason: outcome}
+    assert {o.reason: o.status for o in once.item_results} == {reason: outcome}
 
 
 def test_forbidden_media_is_tried_again_next_run(tmp_path: Path, site: FilmSite) -> None:
     source = tube([site.add("one", ONE, refusals=[403])])
-    assert trouble(fetch(tmp_path, source))["forbidden"].outcome == "failed"
+    assert trouble(fetch(tmp_path, source))["forbidden"].status == "failed"
     assert len(fetch(tmp_path, source).finished) == 1
 
 
 def test_a_page_of_words_instead_of_a_film_is_thrown_away(tmp_path: Path, site: FilmSite) -> None:
     page = site.add("one", b"<html>Please sign in.</html>" * 99, content_type="text/html")
     once = fetch(tmp_path, tube([page]))
-    assert trouble(once)["unreadable"].outcome == "failed"
+    assert trouble(once)["unreadable"].status == "failed"
     assert list((tmp_path / "sources").iterdir()) == []
     site.add("one", ONE)
     assert len(fetch(tmp_path, tube([page])).finished) == 1
@@ -223,7 +223,7 @@ def test_too_few_lines_are_rejected_or_marked_and_never_fetched_twice(
 ) -> None:
     page = site.add("one", ONE)
     once = fetch(tmp_path, tube([page], max_height=720))
-    assert trouble(once)["low resolution"].outcome == "rejected"
+    assert trouble(once)["low resolution"].status == "rejected"
     assert "72 lines (128x72), 720 were asked" in trouble(once)["low resolution"].message
     kept = fetch(tmp_path, tube([page], max_height=720, on_low_resolution="keep"))
     assert kept.finished[0].format.endswith("128x72 (below 720)")
@@ -232,7 +232,7 @@ def test_too_few_lines_are_rejected_or_marked_and_never_fetched_twice(
 
 def test_only_open_licences_where_only_they_are_asked(tmp_path: Path, site: FilmSite) -> None:
     once = fetch(tmp_path, tube([site.add("one", ONE)], licence="cc"))
-    assert trouble(once)["not openly licensed"].outcome == "rejected"
+    assert trouble(once)["not openly licensed"].status == "rejected"
     assert site.asked("one") == []
 
 
@@ -242,7 +242,7 @@ def test_a_daily_cap_leaves_the_rest_for_tomorrow(tmp_path: Path, site: FilmSite
     source = tube(pages, rate_limits=type(QUICK)(**capped))
     once = fetch(tmp_path, source)
     assert len(once.finished) == 2
-    assert trouble(once)["daily cap"].outcome == "waiting"
+    assert trouble(once)["daily cap"].status == "waiting"
     assert len(fetch(tmp_path, source).finished) == 2  # another run of the same day
     assert len(fetch(tmp_path, tube(pages)).finished) == 3
 
