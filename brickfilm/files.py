@@ -1,20 +1,172 @@
-"""What a disk refuses, in one line with the remedy."""
+"""Write files and folders atomically, lock them, and end with the parent process.
+
+Standard library only: both packages stand on it, also where no third-party package is installed.
+"""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import fcntl
+import logging
+import multiprocessing
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from brickfilm.errors import UsageError, WorkdirUnusable
 
+log = logging.getLogger(__name__)
+
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TEMP_SUFFIX = ".tmp"
+REPLACED_SUFFIX = ".replaced"
+ORPHAN_CHECK_SECONDS = 0.5
+
+# -- writing ---------------------------------------------------------------------------------
+
+
+def temp_path(target: Path) -> Path:
+    """Return the name of a file or folder while this process writes it, beside `target`."""
+    return target.with_name(f".{target.name}.{os.getpid()}{TEMP_SUFFIX}")
+
+
+def commit_file(temporary: Path, target: Path) -> None:
+    """Flush a complete file to disk, then rename it to `target`."""
+    sync_path(temporary)
+    temporary.replace(target)
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary name to write; it becomes `target` at the end of the block.
+
+    After an error the temporary file is deleted and `target` is as before. A process that has the
+    old file mapped continues to read the old content.
+    """
+    temporary = temp_path(target)
+    try:
+        yield temporary
+        commit_file(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(target: Path) -> Iterator[BinaryIO]:
+    """Yield a binary stream whose content becomes `target` at the end of the block."""
+    with atomic_path(target) as temporary, temporary.open("wb") as stream:
+        yield stream
+
+
+def sync_path(path: Path) -> None:
+    """Flush a file or a folder's entries to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# -- replacing a folder ----------------------------------------------------------------------
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put the folder `new` in the place of `target`, with or without an older one there.
+
+    The old folder is renamed aside, the new one renamed in, and the old one deleted last, so that
+    a kill at any moment leaves one of the two complete; `recover_folder` finds it.
+    """
+    recover_folder(target)
+    old = _replaced_path(target)
+    shutil.rmtree(old, ignore_errors=True)
+    for path in (*new.rglob("*"), new):
+        sync_path(path)
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    sync_path(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(target: Path) -> None:
+    """Rename the old folder back if `replace_folder` was killed between its two renames."""
+    old = _replaced_path(target)
+    if old.is_dir() and not target.exists():
+        old.rename(target)
+
+
+def recover_folders(parent: Path) -> None:
+    """Recover every folder of `parent`, and delete old ones whose replacement is complete.
+
+    Call it only where no other process replaces folders in `parent`.
+    """
+    for old in parent.glob(f".*{REPLACED_SUFFIX}"):
+        recover_folder(old.with_name(old.name[1:].removesuffix(REPLACED_SUFFIX)))
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _replaced_path(target: Path) -> Path:
+    return target.with_name(f".{target.name}{REPLACED_SUFFIX}")
+
+
+# -- locks and processes ---------------------------------------------------------------------
+
+
+@contextmanager
+def lock_file(
+    path: Path,
+    *,
+    busy: Callable[[str], Exception],
+    unwritable: Callable[[OSError], Exception],
+) -> Iterator[None]:
+    """Lock a file for one process; the system releases the lock when that process ends.
+
+    Raise `busy(holder)` if another process has the lock, and `unwritable(error)` if the file or its
+    folder cannot be created. On a file system without locks, log a warning and continue.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise unwritable(error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise busy(file.read().strip() or "another process") from None
+        except OSError:
+            log.warning("%s cannot be locked: see that no other process writes there", path)
+        file.truncate(0)
+        print(f"process {os.getpid()} on {socket.gethostname()}", file=file, flush=True)
+        yield
+
+
+def exit_with_parent() -> None:
+    """Watch the parent of this worker process in a thread, and end this process when it is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None and parent.pid is not None, "call it in a worker process"
+    threading.Thread(target=_exit_when_orphaned, args=(parent.pid,), daemon=True).start()
+
+
+def _exit_when_orphaned(parent_pid: int) -> None:
+    while os.getppid() == parent_pid:
+        time.sleep(ORPHAN_CHECK_SECONDS)
+    os._exit(1)
+
+
+# -- errors ----------------------------------------------------------------------------------
 
 
 @contextmanager
 def disk_errors(folder: Path, remedy: str = "make room") -> Iterator[None]:
-    """A disk that is full is said in words; raises WorkdirUnusable."""
+    """Raise WorkdirUnusable with the remedy if the disk of `folder` is full."""
     try:
         yield
     except OSError as error:
@@ -26,7 +178,7 @@ def disk_errors(folder: Path, remedy: str = "make room") -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> Path:
-    """A folder to write into; raises UsageError where there can be none."""
+    """Create a folder to write into; raise UsageError if it cannot be created."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from brickfilm.dataset.parquet import ROW_GROUP_BYTES, SHARD_BYTES, parquet_writ
 from brickfilm.dataset.reader import MEDIA_COLUMN
 from brickfilm.digest import digest_of
 from brickfilm.errors import UsageError
+from brickfilm.files import recover_folder, replace_folder, temp_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,12 +69,13 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
         The folder is replaced whole, by a rename, and only if anything changed.
         """
         target = Path(folder)
+        recover_folder(target)
         mark = {"fingerprint": self._fingerprint(), "format": FORMAT_VERSION}
         if _read_fingerprint(target) == mark:
             return target
         if target.exists() and any(target.iterdir()) and _read_fingerprint(target) is None:
             raise UsageError(f"{str(target)!r} is not empty and no saved dataset: name another")
-        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        draft = temp_path(target)
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         for config, splits in self.nonempty_configs.items():
@@ -82,8 +83,7 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
                 write_shards(rows, draft / config, split, MEDIA_COLUMN[config])
         (draft / "README.md").write_text(self.card(), encoding="utf-8")
         (draft / FINGERPRINT_FILENAME).write_text(json.dumps(mark))
-        shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
+        replace_folder(draft, target)
         return target
 
     def card(self) -> str:
@@ -182,10 +182,10 @@ def write_shards(
     groups = iter_embedded_row_groups(rows, media)
     table = next(groups, None)
     if table is None:
-        empty = folder / f"{split}-00000.tmp"
+        empty = folder / f"{split}-00000.parquet"
         drafts.append(write_empty_parquet(empty, rows.with_format("arrow")[:].schema))
     while table is not None:
-        drafts.append(folder / f"{split}-{len(drafts):05d}.tmp")
+        drafts.append(folder / f"{split}-{len(drafts):05d}.parquet")
         with parquet_writer(drafts[-1], table.schema, media) as writer:
             _, table = write_until_full(writer, table, groups, shard_bytes)
     names = [folder / f"{split}-{n:05d}-of-{len(drafts):05d}.parquet" for n in range(len(drafts))]

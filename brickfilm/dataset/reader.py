@@ -6,12 +6,13 @@ Read a few rows at a time, so that a dataset larger than memory is walked in lit
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.files import recover_folder
 from brickfilm.schema.hub_errors import hub_errors
 
 if TYPE_CHECKING:
@@ -157,6 +158,9 @@ def read_media_file(path: str) -> bytes:
 def find_dataset(where: str | Path, *, revision: str | None = None) -> SavedDataset:
     """The dataset in a folder (a build's, or a saved one), or in a repository `user/name`."""
     folder = Path(where)
+    for replaced in (folder, folder / "dataset"):
+        with suppress(OSError):  # a folder that cannot be written
+            recover_folder(replaced)
     if folder.is_dir():
         return _find_local_dataset(folder)
     if folder.is_absolute() or str(where).count("/") != 1:

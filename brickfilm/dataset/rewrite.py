@@ -15,6 +15,7 @@ from brickfilm.dataset import (
 from brickfilm.dataset.parquet import parquet_writer
 from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset, find_dataset
 from brickfilm.digest import digest_of
+from brickfilm.files import commit_file, temp_path
 
 
 def copy_without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -> int:
@@ -54,9 +55,9 @@ def delete_rows_in_folder(
     schema = pq.read_schema(last)
     for name, config in affected_files.items():
         path = root / name
-        draft = path.with_suffix(".tmp")
+        draft = temp_path(path)
         if copy_without_rows(path, draft, MEDIA_COLUMN[config], ids):
-            draft.replace(path)
+            commit_file(draft, path)
         else:
             path.unlink()
     if not any((root / name).exists() for names in dataset.files.values() for name in names):

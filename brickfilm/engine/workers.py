@@ -1,12 +1,9 @@
-"""Worker processes: spawned without `__main__`, deaf to Ctrl-C, gone with their driver."""
+"""Spawn worker processes that ignore SIGINT, exit with their parent, and need no main guard."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import threading
-import time
 import types
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +11,7 @@ from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
-ORPHAN_CHECK_SECONDS = 0.5
+from brickfilm.files import exit_with_parent
 
 
 class WorkerContext(SpawnContext):
@@ -42,7 +39,6 @@ def worker_pool(processes: int, context: WorkerContext | None = None) -> Process
         processes,
         mp_context=context or WorkerContext(),
         initializer=_init_worker,
-        initargs=(os.getpid(),),
     )
 
 
@@ -65,13 +61,7 @@ def _hidden_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _init_worker(parent_pid: int) -> None:
-    """A worker leaves Ctrl-C to the driver, and leaves when the driver is gone."""
+def _init_worker() -> None:
+    """Ignore SIGINT, which is the driver's to handle, and exit when the driver dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, args=(parent_pid,), daemon=True).start()
-
-
-def _exit_with_parent(parent_pid: int) -> None:
-    while os.getppid() == parent_pid:
-        time.sleep(ORPHAN_CHECK_SECONDS)
-    os._exit(1)
+    exit_with_parent()

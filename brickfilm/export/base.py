@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Protocol
 from brickfilm.dataset.reader import MEDIA_COLUMN, MEDIA_SUFFIX, SavedDataset
 from brickfilm.dataset.required_columns import require_rows
 from brickfilm.errors import UsageError
-from brickfilm.files import disk_errors, make_folder
+from brickfilm.files import atomic_write, disk_errors, make_folder
 
 _NO_MEDIA_ERROR = (
     "{} holds references, not pictures: `brickfilm materialize` cuts the clips "
@@ -51,19 +50,14 @@ def write_captioned_media(
             for row in (row for row in table.to_pylist() if row["caption"]):
                 path = folder / f"{row['id']}-{row['sha256'][:8]}{MEDIA_SUFFIX[config]}"
                 if not path.exists():
-                    write_atomic(path, _read_media(dataset, row, column))
+                    write_file(path, _read_media(dataset, row, column))
                 yield path, {**row, "split": split}
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with disk_errors(path.parent):
-        try:
-            draft.write_bytes(content)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file atomically; raise WorkdirUnusable if the disk is full."""
+    with disk_errors(path.parent), atomic_write(path) as stream:
+        stream.write(content)
 
 
 def require_media(dataset: SavedDataset) -> None:

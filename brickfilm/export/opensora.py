@@ -13,8 +13,8 @@ from brickfilm.export.base import (
     ExportResult,
     count_rows_without_caption,
     require_media,
-    write_atomic,
     write_captioned_media,
+    write_file,
 )
 from brickfilm.files import make_folder
 
@@ -35,7 +35,7 @@ def export_opensora(dataset: SavedDataset, out: Path) -> ExportResult:
         for path, row in write_captioned_media(dataset, config, out / config):
             table.writerow(_csv_row(path, row))
             counts[config] += 1
-    write_atomic(index, text.getvalue().encode())
+    write_file(index, text.getvalue().encode())
     return ExportResult(index, counts["clips"], counts["images"], without_caption)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from brickfilm.files import atomic_write
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections import SECTIONS, Section, SectionBuilder
 
@@ -18,9 +18,8 @@ def write_report(context: ReportContext, builders: Sequence[SectionBuilder] = SE
     """Write `report.html` into the work folder; it loads nothing from the network."""
     html = render_report(context, [section for b in builders if (section := b(context))])
     target = context.work / FILENAME
-    draft = context.work / f".{FILENAME}.{os.getpid()}.tmp"
-    draft.write_text(html, encoding="utf-8", errors="replace")  # names need not be Unicode
-    draft.replace(target)
+    with atomic_write(target) as stream:
+        stream.write(html.encode(errors="replace"))  # names need not be Unicode
     return target
 
 

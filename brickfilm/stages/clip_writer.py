@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from brickfilm.digest import field_added_later
 from brickfilm.engine.sinks import Sink, SinkSession
 from brickfilm.engine.stage import Answer
+from brickfilm.files import commit_file, temp_path
 from brickfilm.media import (
     ClipEncoder,
     EncoderSettings,
@@ -84,7 +84,7 @@ class _ClipWriteSession:
         self.path = path
         self.final = work / path
         self.final.parent.mkdir(parents=True, exist_ok=True)
-        self.temporary = self.final.with_name(f"{self.final.name}.{os.getpid()}.tmp")
+        self.temporary = temp_path(self.final)
         span = clip.span
         self.source = f"{clip.video.path.name!r}, frames {span.start_frame}-{span.end_frame}"
         self.count = span.frames
@@ -116,7 +116,7 @@ class _ClipWriteSession:
         except VerificationError as error:
             self.encoder.abort()
             raise VerificationError(f"{self.source}: {error}") from error
-        self.temporary.replace(self.final)
+        commit_file(self.temporary, self.final)
         width, height = self.encoder.size
         return {
             "files": [{"path": str(self.path), "sha256": sha256_of(self.final)}],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image as Picture
 from brickfilm.engine.sinks import Sink, SinkSession
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
+from brickfilm.files import atomic_path
 from brickfilm.media import Frame, sha256_of
 from brickfilm.records import Clip, Image, Still
 
@@ -121,9 +121,8 @@ class _StillsSession:
     def _write(self, n: int, picture: Picture.Image) -> dict[str, Any]:
         path = f"{self.stem}{n:06d}{self.suffix}"
         final = self.work / path
-        temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
-        picture.save(temporary, "JPEG", quality=JPEG_QUALITY)
-        temporary.replace(final)
+        with atomic_path(final) as temporary:
+            picture.save(temporary, "JPEG", quality=JPEG_QUALITY)
         return {
             "path": path,
             "sha256": sha256_of(final),

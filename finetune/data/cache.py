@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brickfilm.files import exit_with_parent
 from finetune.config import Recipe
 from finetune.data.cache_layout import (
     caption_key,
@@ -97,7 +96,7 @@ def build_cache(recipe: Recipe, processes: int = 1) -> CacheStats:
 def _run_in_processes(jobs: Sequence[EncodeJob]) -> Iterator[CacheStats]:
     """What each job's own process made; raises CacheError if one of them is killed."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(jobs), mp_context=spawn, initializer=_exit_with_parent) as pool:
+    with ProcessPoolExecutor(len(jobs), mp_context=spawn, initializer=exit_with_parent) as pool:
         try:
             yield from pool.map(run_encode_job, jobs)
         except BrokenProcessPool as error:
@@ -105,18 +104,6 @@ def _run_in_processes(jobs: Sequence[EncodeJob]) -> Iterator[CacheStats]:
                 "a process was killed, perhaps for want of memory: run the same command again, "
                 f"which goes on from here, with fewer than --processes {len(jobs)}"
             ) from error
-
-
-def _exit_with_parent() -> None:
-    """End this process when its parent has gone: nobody waits for what it makes."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_encode_job(job: EncodeJob) -> CacheStats:

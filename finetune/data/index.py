@@ -18,7 +18,7 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.atomic import atomic_write
+from brickfilm.files import atomic_write
 from finetune.data.readers import DatasetRow, find_files, read_rows
 from finetune.errors import BadSample, DataError
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from brickfilm.files import exit_with_parent
 from finetune.config import Recipe
 from finetune.data.cache_layout import caption_key, open_store
 from finetune.data.encoders import text_encoder_name
@@ -189,17 +190,19 @@ def batches(
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_identity_collate,
-        worker_init_fn=_ignore_signals,
+        worker_init_fn=_init_worker,
         pin_memory=torch.cuda.is_available(),  # so that copies to the GPU do not wait
     )
     return (_unpack_batch(*travelled) for travelled in loader)
 
 
-def _ignore_signals(_worker: int) -> None:
-    """Signals are for the training process, which wants batches until its last step is saved.
+def _init_worker(_worker: int) -> None:
+    """Ignore SIGTERM and SIGINT, and exit with the training process.
 
-    Schedulers send SIGTERM, and terminals SIGINT, to every process of a job.
+    Schedulers and terminals signal every process of a job, but the training process needs batches
+    until its last step is saved.
     """
+    exit_with_parent()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 

@@ -8,7 +8,6 @@ has which key. Each row of a tensor has a checksum, so a flipped bit is seen by 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import time
 import zlib
@@ -25,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from finetune.atomic import atomic_write
+from brickfilm.files import atomic_path, atomic_write
 from finetune.errors import CacheError
 
 KEYS_FILE = "keys.npy"
@@ -68,16 +67,14 @@ class ShardWriter:
             return
         # a name that no other command takes, nor any index still knows
         name = f"{self.writer}-{secrets.token_hex(4)}.safetensors"
-        unfinished = self.folder / f"{name}.{os.getpid()}.tmp"
         try:
-            save_file(self._waiting, unfinished)
+            with atomic_path(self.folder / name) as temporary:
+                save_file(self._waiting, temporary)
         except (OSError, SafetensorError) as error:
-            unfinished.unlink(missing_ok=True)
             raise CacheError(
                 f"{self.folder / name} could not be written ({error}): make room, then run the "
                 "same command again, which goes on from here"
             ) from error
-        unfinished.replace(self.folder / name)
         self._waiting, self._bytes = {}, 0
 
 

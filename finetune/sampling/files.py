@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brickfilm.files import commit_file, lock_file, temp_path
 from finetune.data.media import write_video
 from finetune.errors import SamplingError
 from finetune.sampling.gif import write_gif
@@ -35,25 +36,23 @@ def write_sample(
     """
     write = WRITERS[file.suffix.removeprefix(".")]
     names, sidecar = _file_names(file, len(frames)), file.with_suffix(".json")
-    drafts = {name: name.with_name(f".{name.stem}.tmp{name.suffix}") for name in (*names, sidecar)}
     told = {**_request_record(request), **about}
+    drafts = temp_path(file)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        drafts.mkdir(parents=True, exist_ok=True)
         for name, part in zip(names, torch.chunk(frames, len(names)), strict=True):
-            write(drafts[name], part, request.fps)
-        told["files"] = {name.name: file_digest(drafts[name]) for name in names}
-        drafts[sidecar].write_text(json.dumps(told, indent=1) + "\n")
-        for name, draft in drafts.items():
-            draft.replace(name)
+            write(drafts / name.name, part, request.fps)
+        told["files"] = {name.name: file_digest(drafts / name.name) for name in names}
+        (drafts / sidecar.name).write_text(json.dumps(told, indent=1) + "\n")
+        for name in (*names, sidecar):
+            commit_file(drafts / name.name, name)
     except OSError as error:
         raise SamplingError(
             f"{file} cannot be written ({error.strerror or error}): "
             "make room, or name another --out"
         ) from error
     finally:
-        for draft in drafts.values():
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
+        shutil.rmtree(drafts, ignore_errors=True)
     return names
 
 
@@ -77,27 +76,17 @@ def sample_file_name(request: SampleRequest, kind: str, model: str) -> str:
     return f"{words}-{settings}-g{request.guidance:g}-seed{request.seed}-{digest}.{kind}"
 
 
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a folder of samples. Raises SamplingError if another sampler does, or it is no folder.
-
-    The system lets the lock go when the process ends, however it ends.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK_FILE).open("w")
-    except OSError as error:
-        raise SamplingError(
+def lock_folder(folder: Path) -> AbstractContextManager[None]:
+    """Lock a folder of samples; raise SamplingError if it is in use or no folder."""
+    return lock_file(
+        folder / LOCK_FILE,
+        busy=lambda holder: SamplingError(
+            f"another sampler writes to {folder} ({holder}): wait for it, or name another --out"
+        ),
+        unwritable=lambda error: SamplingError(
             f"{folder} cannot be written to ({error.strerror}): name another --out"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SamplingError(
-                f"another sampler writes to {folder}: wait for it, or name another --out"
-            ) from error
-        yield
+        ),
+    )
 
 
 def _request_record(request: SampleRequest) -> dict[str, Any]:

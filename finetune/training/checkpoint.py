@@ -12,7 +12,6 @@ import base64
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from brickfilm.files import replace_folder, sync_path
 from finetune.config import Checkpoints
 from finetune.engines.base import Engine, ShardDict
 from finetune.engines.distributed import rank_and_world_size
@@ -131,10 +131,7 @@ def _finish(unfinished: Path, final: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest and give the folder its name."""
     file = unfinished / "manifest.json"
     file.write_text(json.dumps(manifest, indent=1))
-    _fsync(file)
-    shutil.rmtree(final, ignore_errors=True)
-    unfinished.rename(final)
-    _fsync(final.parent)
+    replace_folder(unfinished, final)
 
 
 def _write_state(
@@ -184,7 +181,7 @@ def _write(file: Path, tensors: ShardDict) -> dict[str, Any]:
 
 def _sync_and_hash(file: Path) -> dict[str, Any]:
     """A file's size and digest, once it is on disk."""
-    _fsync(file)
+    sync_path(file)
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"bytes": file.stat().st_size, "sha256": digest}
@@ -318,15 +315,6 @@ def _rng_to_text(state: Tensor) -> str:
 
 def _rng_from_text(text: str) -> Tensor:
     return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
-
-
-def _fsync(path: Path) -> None:
-    """Have the system put a file or folder on disk now."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _all_gather(mine: Any) -> list[Any]:

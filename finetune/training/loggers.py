@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from finetune.atomic import atomic_write
+from brickfilm.files import atomic_write
 from finetune.config import Recipe
 from finetune.errors import ConfigError
 from finetune.sampling.gif import write_gif

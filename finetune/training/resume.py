@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch.distributed as dist
 
+from brickfilm.files import lock_file, recover_folders
 from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import CheckpointError, ConfigError
 from finetune.training.checkpoint import latest_checkpoint, list_checkpoints, verify_checkpoint
@@ -39,20 +37,16 @@ def lock_run_folder(out: Path) -> Iterator[None]:
     if rank_and_world_size()[0] > 0:
         yield
         return
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / LOCK_FILE).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise ConfigError(
-                f"{out} is in use by another run ({file.read().strip()}): wait for its end, or "
-                "name another out"
-            ) from error
-        except OSError:  # a file system that knows no locks
-            log.warning("%s cannot be locked: see that no other run has the same out", out)
-        file.truncate(0)
-        print(f"process {os.getpid()} on {socket.gethostname()}", file=file, flush=True)
+    with lock_file(
+        out / LOCK_FILE,
+        busy=lambda holder: ConfigError(
+            f"{out} is in use by another run ({holder}): wait for its end, or name another out"
+        ),
+        unwritable=lambda error: ConfigError(
+            f"{out} cannot be written ({error.strerror}): name another out"
+        ),
+    ):
+        recover_folders(out)
         for unfinished in out.glob("step-*.tmp"):
             shutil.rmtree(unfinished, ignore_errors=True)
         yield

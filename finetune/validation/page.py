@@ -10,7 +10,7 @@ from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
 
-from finetune.atomic import atomic_write
+from brickfilm.files import atomic_write
 from finetune.config import Recipe
 from finetune.sampling.measures import METRIC_TITLES
 from finetune.training.loggers import read_metrics

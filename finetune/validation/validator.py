@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from finetune.atomic import atomic_write
+from brickfilm.files import atomic_write
 from finetune.data.encoders import load_text_encoder, load_vae
 from finetune.data.media import write_video
 from finetune.engines.base import Engine

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO
 
 from brickfilm.errors import WorkdirBusy, WorkdirUnusable
+from brickfilm.files import lock_file
 
 FILENAME = "ledger.sqlite"
 LOCK_FILENAME = "ledger.lock"
@@ -46,28 +44,17 @@ LAST_SCHEMA_WITHOUT_ITEMS = 1
 """The last schema whose answers did not say which item they were given about."""
 
 
-def acquire_lock(work: Path) -> IO[str]:
-    """Hold the work folder: the lock goes with the process, however it ends."""
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        handle = (work / LOCK_FILENAME).open("a+")
-    except OSError as error:
-        raise WorkdirUnusable(
-            f"the work folder {str(work)!r} cannot be written ({error.strerror}): name another"
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.seek(0)
-        holder = handle.read().strip() or "another process"
-        handle.close()
-        raise WorkdirBusy(
+def lock_work_folder(work: Path) -> AbstractContextManager[None]:
+    """Lock the work folder, created if missing; raise WorkdirBusy or WorkdirUnusable."""
+    return lock_file(
+        work / LOCK_FILENAME,
+        busy=lambda holder: WorkdirBusy(
             f"{str(work)!r} is being built by {holder}: wait for it, or name another folder"
-        ) from None
-    handle.truncate(0)
-    handle.write(f"process {os.getpid()}")
-    handle.flush()
-    return handle
+        ),
+        unwritable=lambda error: WorkdirUnusable(
+            f"the work folder {str(work)!r} cannot be written ({error.strerror}): name another"
+        ),
+    )
 
 
 def connect(path: Path) -> sqlite3.Connection:

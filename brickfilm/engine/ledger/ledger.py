@@ -10,14 +10,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from brickfilm.digest import digest_name
-from brickfilm.engine.ledger.file import FILENAME, acquire_lock, connect, transaction
+from brickfilm.engine.ledger.file import FILENAME, connect, lock_work_folder, transaction
 from brickfilm.engine.ledger.stale_files import delete_stale_temp_files
 from brickfilm.engine.stage import Answer, Part
 from brickfilm.errors import UsageError
@@ -79,13 +79,11 @@ class Ledger:
 
     def __init__(self, work: Path) -> None:
         self.work = work
-        self._lock = acquire_lock(work)
-        try:
+        with ExitStack() as exits:
+            exits.enter_context(lock_work_folder(work))
             delete_stale_temp_files(work)
-            self._db = connect(work / FILENAME)
-        except BaseException:
-            self._lock.close()
-            raise
+            self._db = exits.enter_context(closing(connect(work / FILENAME)))
+            self._exits = exits.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -96,8 +94,7 @@ class Ledger:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._db.close()
-        self._lock.close()
+        self._exits.__exit__(kind, error, trace)
 
     def transaction(self) -> AbstractContextManager[object]:
         """All or nothing: what is written inside is committed together."""

@@ -11,6 +11,8 @@ import re
 import shutil
 from pathlib import Path
 
+from brickfilm.files import recover_folders
+
 TEMP_FILE_SUFFIX = re.compile(r"\.(?P<pid>\d+)\.tmp$")
 """Drafts are named after the process that writes them."""
 BATCH_REQUEST_FILES = "jobs/*.jsonl"
@@ -19,7 +21,8 @@ BATCH_REQUEST_FILES = "jobs/*.jsonl"
 
 def delete_stale_temp_files(work: Path) -> None:
     """Delete the drafts of processes that are no more, in the folder and in those right below."""
-    for path in [*work.glob("*.tmp"), *work.glob("*/*.tmp")]:
+    recover_folders(work)
+    for path in [path for depth in ("*", "*/*", "*/*/*") for path in work.glob(f"{depth}.tmp")]:
         match = TEMP_FILE_SUFFIX.search(path.name)
         if match and not _is_alive(int(match["pid"])):
             _delete(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.errors import Failed, UsageError
+from brickfilm.files import atomic_write
 
 LOCK_FILENAME = "sources.lock.json"
 LOCK_VERSION = 1
@@ -71,9 +71,8 @@ class SourcesLock:
         )
         path = folder / LOCK_FILENAME
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
+            with atomic_write(path) as stream:
+                stream.write(text.encode())
 
     def film(self, source_id: str) -> LockedVideo:
         """The film of a name."""

@@ -9,7 +9,6 @@ leaves what the next run needs, and the ledger may be lost without a film being 
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.digest import digest_of
+from brickfilm.files import atomic_write, commit_file
 from brickfilm.records import Listing
 
 SOURCES_FOLDER = "sources"
@@ -83,7 +83,7 @@ class SourceFile:
         The facts come first: killed in between, the draft is still there to be judged again.
         """
         self._write({**self._read(), "film": dict(metadata), "spent": False})
-        draft.replace(self.work / metadata["path"])
+        commit_file(draft, self.work / metadata["path"])
         for leftover in self.folder.glob(f"{self.stem}.*"):
             if leftover.suffix in PARTIAL_SUFFIXES:
                 leftover.unlink(missing_ok=True)
@@ -115,9 +115,8 @@ class SourceFile:
 
     def _write(self, told: SourceMetadata) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.sidecar.with_name(f".{self.sidecar.name}.{os.getpid()}.tmp")
-        draft.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
-        draft.replace(self.sidecar)
+        with atomic_write(self.sidecar) as stream:
+            stream.write(json.dumps(told, ensure_ascii=False, indent=1).encode())
 
 
 def slug_of(source_id: str) -> str:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from brickfilm.files import atomic_path
 from finetune.errors import WeightsError
 from finetune.models.stdit2.network import STDiT2, STDiT2Config
 
@@ -57,9 +58,8 @@ def save(model: STDiT2, folder: Path) -> None:
     """Write `config.json` and `model.safetensors`; a reader never sees half a file."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    unfinished = folder / f".{WEIGHTS_FILE}.tmp"
-    save_file(tensors, unfinished, metadata={"format": "pt"})
-    unfinished.replace(folder / WEIGHTS_FILE)
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
     text = json.dumps(dataclasses.asdict(model.config), indent=2)
     (folder / CONFIG_FILE).write_text(text + "\n")
 
