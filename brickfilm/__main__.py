@@ -1,5 +1,6 @@
-"""`python -m brickfilm.cli`."""
+"""Run the command line as `python -m brickfilm`."""
 
 from brickfilm.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,6 @@
-"""The command line: a skin over the library. Errors become one line and an exit code."""
+"""The command line: each group of commands in its file. Errors become one line and an exit code."""
 
-from __future__ import annotations
+from brickfilm.cli import demo, build, status, hub, captions  # noqa: I001  # the order of --help
+from brickfilm.cli.app import app, main
 
-from brickfilm.cli.app import (
-    app,
-    main,
-)
-
-__all__ = ["app", "main"]
+__all__ = ["app", "build", "captions", "demo", "hub", "main", "status"]

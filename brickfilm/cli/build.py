@@ -1,142 +1,92 @@
-"""`brickfilm build`: a recipe, or a folder with the default stages."""
+"""`brickfilm build`, `brickfilm cancel`: build a dataset, or end its open batch jobs."""
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated
 
-import cloudpickle
 import typer
-from rich.console import Console
 
-from brickfilm.build.build_dataset import build, dry_run
-from brickfilm.engine.ledger import ItemResult
-from brickfilm.engine.pipeline import AnyStage, Source
-from brickfilm.engine.stage import Stage
-from brickfilm.errors import BrickfilmError, Interrupted, UsageError
-from brickfilm.export.bucket_coverage import TrainingRecipe
-from brickfilm.records import Listing, Video
-from brickfilm.sources import FolderSource
+from brickfilm.cli.app import OutOption, app, console
+from brickfilm.errors import Interrupted, UsageError
 
-console = Console()
+if TYPE_CHECKING:
+    from brickfilm.build.recipe import DatasetRecipe
+    from brickfilm.engine.ledger import ItemResult
+
 MAX_FAILURES_PRINTED = 10
-"""Failures that a build names itself."""
 
 
-@dataclass(frozen=True)
-class DatasetRecipe:
-    """What a recipe file says: where footage comes from, and what is done with it."""
+@app.command()
+def build(
+    footage: Annotated[Path, typer.Argument(help="a video, a folder of videos, or a recipe .py")],
+    out: OutOption,
+    captions: Annotated[
+        str, typer.Option(help="gpt-4o, sidecar (.vtt/.srt/.json beside the videos) or none")
+    ] = "gpt-4o",
+    sound: Annotated[bool, typer.Option("--sound", help="write clips with sound")] = False,
+    licence: Annotated[
+        str,
+        typer.Option(
+            "--licence", "--license", help="of videos in a folder, as 'CC BY 4.0'; for `push`"
+        ),
+    ] = "",
+    uploader: Annotated[str, typer.Option(help="author of the videos in a folder")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the plan; write, download and pay nothing")
+    ] = False,
+    training_recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--for", help="with --dry-run: count the clips that a training recipe would use"
+        ),
+    ] = None,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="fetch exactly the videos of OUT/sources.lock.json")
+    ] = False,
+    allow_drift: Annotated[
+        bool, typer.Option("--allow-drift", help="as --locked, but accept videos that changed")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="wait for batch jobs, or exit with 3")
+    ] = True,
+) -> None:
+    """Build a captioned dataset. Run it again to continue or to apply new settings."""
+    from brickfilm.build.recipe import resolve_recipe
 
-    source: Source
-    stages: Sequence[AnyStage]
-    test_fraction: float = 0.05
-
-
-@runtime_checkable
-class Lockable(Protocol):
-    """A source that can fetch exactly what a lock file names."""
-
-    def locked(self, folder: Path, *, allow_drift: bool = False) -> Source:
-        """This source, bound to the lock file of a folder."""
-
-
-@runtime_checkable
-class Forecaster(Protocol):
-    """A source that knows what fetching will take."""
-
-    def forecast(self, films: Sequence[Listing]) -> object:
-        """In words, by `str`."""
-
-
-def resolve_recipe(
-    footage: Path, captions: str, *, sound: bool = False, licence: str = "", uploader: str = ""
-) -> DatasetRecipe:
-    """A recipe from a `.py` file, or the default stages over films."""
-    if footage.suffix != ".py":
-        source = FolderSource(footage, licence=licence, uploader=uploader)
-        return default_recipe(source, captions, sound=sound)
-    instead = {
-        "--sound: write ClipWriter(sound=True)": sound,
-        f"--licence: write FolderSource(..., licence={licence!r})": licence,
-        f"--uploader: write FolderSource(..., uploader={uploader!r})": uploader,
-    }
-    for words in (words for words, given in instead.items() if given):
-        raise UsageError(f"{words} into the recipe {str(footage)!r}")
-    return load_recipe(footage)
-
-
-def load_recipe(path: Path) -> DatasetRecipe:
-    """Read the names `source` and `stages` (and `test_fraction`) of a Python file."""
-    if not path.is_file():
-        raise UsageError(f"there is no recipe {str(path)!r}")
-    spec = importlib.util.spec_from_file_location("brickfilm_recipe", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise UsageError(f"the recipe {str(path)!r} is no Python: {error}") from error
-    except BrickfilmError:
-        raise
-    except Exception as error:  # a recipe is anybody's code
-        raise UsageError(
-            f"the recipe {str(path)!r} fails {_error_location(path, error)}"
-        ) from error
-    cloudpickle.register_pickle_by_value(module)  # workers cannot import it: its stages travel
-    if missing := [name for name in ("source", "stages") if not hasattr(module, name)]:
-        raise UsageError(
-            f"the recipe {str(path)!r} defines no {' and no '.join(missing)}: it needs "
-            "source = ... and stages = (...) at its top level"
-        )
-    return DatasetRecipe(
-        module.source, _check_stages(path, module.stages), getattr(module, "test_fraction", 0.05)
-    )
+    recipe = resolve_recipe(footage, captions, sound=sound, licence=licence, uploader=uploader)
+    if locked or allow_drift:
+        recipe = recipe.locked(out, allow_drift=allow_drift)
+    if dry_run:
+        dry_run_build(recipe, out, training_recipe)
+    elif training_recipe:
+        raise UsageError("--for needs --dry-run; for a built dataset use `brickfilm export --for`")
+    else:
+        run_build(recipe, out, wait=wait)
 
 
-def _error_location(path: Path, error: Exception) -> str:
-    """The last line of the recipe that ran, and what went wrong there."""
-    frames = traceback.extract_tb(error.__traceback__)
-    here = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
-    line = f"in line {here[-1]}" if here else "to load"
-    return f"{line}: {type(error).__name__}: {error}"
+@app.command()
+def cancel(
+    footage: Annotated[Path, typer.Argument(help="the video, folder or recipe of the build")],
+    out: OutOption,
+) -> None:
+    """Cancel the open batch jobs of a build, and keep the answers they have given."""
+    from brickfilm.build.build_dataset import cancel_jobs
+    from brickfilm.build.recipe import resolve_recipe
 
-
-def _check_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:
-    odd = (
-        [s for s in stages if not isinstance(s, Stage)]
-        if isinstance(stages, Sequence)
-        else [stages]
-    )
-    if odd:
-        raise UsageError(
-            f"the recipe {str(path)!r} has stages with {odd[0]!r} in the place of a stage: "
-            "it needs stages = (SceneSplitter(), ...), a tuple, with a comma after a single one"
-        )
-    return tuple(stages)  # type: ignore[arg-type]  # just looked at
-
-
-def default_recipe(source: Source, captions: str, *, sound: bool = False) -> DatasetRecipe:
-    """Shots of 15-200 frames, three stills, and captions from where `captions` says."""
-    from brickfilm import ClipWriter, FrameSampler, SceneSplitter
-
-    writers = [ClipWriter(sound=True)] if sound else []
-    return DatasetRecipe(
-        source,
-        (SceneSplitter(), *writers, FrameSampler(), *_caption_stages(captions)),
-    )
+    recipe = resolve_recipe(footage, "gpt-4o")
+    cancel_jobs(recipe.source, recipe.stages, workdir=out)
 
 
 def run_build(recipe: DatasetRecipe, out: Path, *, wait: bool = True) -> None:
-    """Build, say where things lie, and exit with the build's code."""
+    """Build, print the sizes, paths and failures, and exit with the build's exit code."""
+    from brickfilm.build.build_dataset import build
+
     try:
-        built = build(
+        result = build(
             recipe.source,
             recipe.stages,
             workdir=out,
@@ -146,81 +96,50 @@ def run_build(recipe: DatasetRecipe, out: Path, *, wait: bool = True) -> None:
     except Interrupted as stop:
         print(f"\n{stop}", file=sys.stderr)
         raise
-    for config, splits in built.dataset.items():
+    for config, splits in result.dataset.items():
         sizes = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items())
-        console.print(f"{config}: {sizes}", highlight=False)
-    console.print(
-        f"dataset: {out / 'dataset'}\nreport:  {built.dataset.report_path}", soft_wrap=True
-    )
-    _print_failures(built.item_results)
-    status = f"brickfilm status {quote(str(out))}"
-    if not any(rows for splits in built.dataset.values() for rows in splits.values()):
-        console.print(f"nothing came through: {status} says why", soft_wrap=True)
-    if built.exit_code:
-        console.print(f"not everything is done: {status}", soft_wrap=True)
-    raise typer.Exit(built.exit_code)
+        _print(f"{config}: {sizes}")
+    _print(f"dataset: {out / 'dataset'}\nreport:  {result.dataset.report_path}")
+    _print_failures(result.item_results)
+    status = f"`brickfilm status {quote(str(out))}` lists the reasons"
+    if not any(rows for splits in result.dataset.values() for rows in splits.values()):
+        _print(f"no clips were produced; {status}")
+    if result.exit_code:
+        _print(f"not all items are done; {status}")
+    raise typer.Exit(result.exit_code)
 
 
 def dry_run_build(recipe: DatasetRecipe, out: Path, training_recipe: str | None = None) -> None:
-    """Print the plan, what each stage would be asked for, and what a training would use.
+    """Print the plan and its forecast; exit with 1 if an item failed, as the build would."""
+    from brickfilm.build.build_dataset import dry_run
+    from brickfilm.build.forecast import forecast_lines, planned_clip_shapes
+    from brickfilm.cli.hub import coverage_table
+    from brickfilm.export.bucket_coverage import TrainingRecipe
 
-    Exits with 1 if a film failed: the build itself would.
-    """
     training = TrainingRecipe.from_name(training_recipe) if training_recipe else None
     pipeline, run = dry_run(recipe.source, recipe.stages, workdir=out)
-    console.print(pipeline.describe(), highlight=False, soft_wrap=True)
-    for queue in run.queues:
-        if pending_items := run.pending_items[queue.position]:
-            words = queue.stage.forecast(pending_items, out)
-            console.print(f"{queue.stage.name}: {words}", highlight=False, soft_wrap=True)
-        if (
-            pending_items
-            and Video in queue.stage.output_types
-            and isinstance(recipe.source, Forecaster)
-        ):
-            for film in pending_items:
-                console.print(f"  {film.source_id}  {film.title}", highlight=False, markup=False)
-            console.print(
-                str(recipe.source.forecast(pending_items)), highlight=False, soft_wrap=True
-            )
+    _print(pipeline.describe())
+    for line in forecast_lines(recipe.source, run, out):
+        _print(line)
     if training:
-        from brickfilm.cli.hub import planned_coverage_table
-
-        console.print(planned_coverage_table(pipeline, run, training))
+        console.print(coverage_table(training, planned_clip_shapes(pipeline, run)))
     _print_failures(run.item_results)
     raise typer.Exit(1 if any(o.status == "failed" for o in run.item_results) else 0)
 
 
 def _print_failures(item_results: Sequence[ItemResult]) -> None:
-    """What failed, and which footage was turned away, each once; the rest is for `status`."""
+    """Print each failure and each rejected listing once, at most MAX_FAILURES_PRINTED."""
     messages = dict.fromkeys(
         f"{o.status}: {o.message}"
         for o in item_results
         if o.status == "failed" or (o.kind, o.status) == ("listing", "rejected")
     )
     for message in list(messages)[:MAX_FAILURES_PRINTED]:
-        console.print(message, highlight=False, markup=False, soft_wrap=True)
+        _print(message)
     if len(messages) > MAX_FAILURES_PRINTED:
-        console.print(f"... and {len(messages) - MAX_FAILURES_PRINTED} more")
+        _print(f"... and {len(messages) - MAX_FAILURES_PRINTED} more")
 
 
-def lock_recipe(recipe: DatasetRecipe, out: Path, *, allow_drift: bool) -> DatasetRecipe:
-    """The recipe, bound to the lock file in `out`."""
-    if not isinstance(recipe.source, Lockable):
-        raise UsageError(
-            f"--locked: {type(recipe.source).__name__} writes no lock file, its films are at hand"
-        )
-    return replace(recipe, source=recipe.source.locked(out, allow_drift=allow_drift))
-
-
-def _caption_stages(captions: str) -> tuple[AnyStage, ...]:
-    from brickfilm import GPT4oCaptioner, RefusalFilter, SidecarCaptioner
-
-    match captions:
-        case "gpt-4o":
-            return (GPT4oCaptioner(), RefusalFilter())
-        case "sidecar":
-            return (SidecarCaptioner(), RefusalFilter())
-        case "none":
-            return ()
-    raise UsageError(f"--captions {captions!r} is not known: gpt-4o, sidecar or none")
+def _print(text: str) -> None:
+    """Print text as it is: titles and paths may look like markup."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

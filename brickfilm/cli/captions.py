@@ -1,84 +1,121 @@
-"""`brickfilm lint` and `brickfilm prompt show`."""
+"""`brickfilm lint` and `brickfilm prompt show`: check captions, print a prompt."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
+import typer
 from rich.table import Table
 
-from brickfilm.captions.caption_files import read_captions
-from brickfilm.captions.lint import Finding, count_rules, lint
-from brickfilm.captions.prompts import load_prompt
-from brickfilm.captions.reply_format import reply_schema
-from brickfilm.captions.request import user_text
+from brickfilm.cli.app import app, console
 from brickfilm.errors import UsageError
+
+if TYPE_CHECKING:
+    from brickfilm.captions.lint import Finding
 
 MAX_EXAMPLES = 10
 
+prompt_commands = typer.Typer(help="Prompts of the captioning model.", no_args_is_help=True)
 
-def lint_file(file: Path, *, column: str | None, prompt: str, as_json: bool) -> int:
-    """Print what is wrong with a file's captions; gives the exit code."""
+
+@app.command()
+def lint(
+    file: Annotated[Path, typer.Argument(help=".csv, .jsonl, .parquet or .txt, a caption a row")],
+    column: Annotated[
+        str | None, typer.Option(help="column of the captions; default: 'caption' or 'text'")
+    ] = None,
+    prompt: Annotated[
+        str, typer.Option(help="prompt whose rules apply: a name or a Markdown file")
+    ] = "bricks",
+    as_json: Annotated[bool, typer.Option("--json", help="print findings as JSON")] = False,
+) -> None:
+    """Check captions of any origin against a prompt's rules; exit with 1 if any breaks one."""
+    from brickfilm.captions.caption_files import read_captions
+    from brickfilm.captions.lint import lint
+    from brickfilm.captions.prompts import load_prompt
+
     rules = load_prompt(prompt)
     captions = read_captions(file, column)
-    found = [lint(caption, rules.rules, rules.text) for caption in captions]
+    findings = [lint(caption, rules.rules, rules.text) for caption in captions]
     if as_json:
-        print(json.dumps(_as_json(captions, found), ensure_ascii=False, indent=2))
+        print(json.dumps(_findings_json(captions, findings), ensure_ascii=False, indent=2))
     else:
-        _print_tables(captions, found)
-    return int(any(found))
+        _print_findings(findings)
+    raise typer.Exit(int(any(findings)))
+
+
+@prompt_commands.command("show")
+def show_prompt(
+    prompt: Annotated[str, typer.Argument(help="a prompt's name, or a Markdown file")] = "bricks",
+    images: Annotated[bool, typer.Option("--images", help="the prompt for images")] = False,
+    at: Annotated[str, typer.Option(help="positions of the stills in a clip, 0 to 1")] = (
+        "0.2,0.5,0.8"
+    ),
+) -> None:
+    """Print exactly what is sent with the stills."""
+    typer.echo(prompt_text(prompt, images=images, at=at))
+
+
+app.add_typer(prompt_commands, name="prompt")
 
 
 def prompt_text(name: str, *, images: bool, at: str) -> str:
-    """The system message, what stands before the stills, and the shape of the answer."""
+    """Return the system message, the user message and the JSON schema of a caption request."""
+    from brickfilm.captions.prompts import load_prompt
+    from brickfilm.captions.reply_format import reply_schema
+    from brickfilm.captions.request import user_text
+
     prompt = load_prompt(name, "images" if images else "clips")
-    positions = [0.5] if images else _positions(at)
-    shape = json.dumps(reply_schema(prompt.item_kind), indent=2)
+    positions = [0.5] if images else _parse_positions(at)
+    schema = json.dumps(reply_schema(prompt.item_kind), indent=2)
     return (
         f"# {prompt.name} version {prompt.version}, for {prompt.item_kind}, {prompt.digest}\n\n"
         f"## system\n\n{prompt.render(positions)}\n\n"
         f"## user\n\n{user_text(prompt.item_kind, positions)}\n"
         f"[{len(positions)} JPEG]\n\n"
-        f"## the answer's JSON schema, strict\n\n{shape}"
+        f"## JSON schema of the reply, strict\n\n{schema}"
     )
 
 
-def _positions(at: str) -> list[float]:
-    complaint = UsageError(f"--at {at!r}: give shares of a clip from 0 to 1, as 0.2,0.5,0.8")
+def _parse_positions(at: str) -> list[float]:
+    error = UsageError(f"--at {at!r}: give fractions of a clip from 0 to 1, as 0.2,0.5,0.8")
     try:
-        shares = [float(share) for share in at.split(",")]
-    except ValueError as error:
-        raise complaint from error
-    if not all(0 <= share <= 1 for share in shares):
-        raise complaint
-    return shares
+        positions = [float(position) for position in at.split(",")]
+    except ValueError:
+        raise error from None
+    if not all(0 <= position <= 1 for position in positions):
+        raise error
+    return positions
 
 
-def _as_json(captions: Sequence[str], found: Sequence[list[Finding]]) -> dict[str, object]:
+def _findings_json(captions: Sequence[str], findings: Sequence[list[Finding]]) -> dict[str, object]:
+    from brickfilm.captions.lint import count_rules
+
     return {
         "captions": len(captions),
-        "rules": dict(count_rules(found)),
+        "rules": dict(count_rules(findings)),
         "findings": [
-            {"row": row, "caption": caption, "broken": [vars(f) for f in findings]}
-            for row, (caption, findings) in enumerate(zip(captions, found, strict=True))
-            if findings
+            {"row": row, "caption": caption, "broken": [vars(finding) for finding in of_caption]}
+            for row, (caption, of_caption) in enumerate(zip(captions, findings, strict=True))
+            if of_caption
         ],
     }
 
 
-def _print_tables(captions: Sequence[str], found: Sequence[list[Finding]]) -> None:
-    console = Console()
-    table = Table("rule", "captions", "share", title=f"{len(captions)} captions")
-    for rule, count in count_rules(found).most_common():
-        table.add_row(rule, str(count), f"{count / len(captions):.1%}")
+def _print_findings(findings: Sequence[list[Finding]]) -> None:
+    """Print how many captions break each rule, and the first MAX_EXAMPLES captions that do."""
+    from brickfilm.captions.lint import count_rules
+
+    table = Table("rule", "captions", "fraction", title=f"{len(findings)} captions")
+    for rule, count in count_rules(findings).most_common():
+        table.add_row(rule, str(count), f"{count / len(findings):.1%}")
     console.print(table)
-    wrong = [(row, findings) for row, findings in enumerate(found) if findings]
-    for row, findings in wrong[:MAX_EXAMPLES]:
-        words = ", ".join(f"{f.rule}: {f.words!r}" for f in findings)
-        console.print(f"row {row}: {words}", highlight=False, markup=False)
-    if len(wrong) > MAX_EXAMPLES:
-        console.print(
-            f"... and {len(wrong) - MAX_EXAMPLES} more: --json shows all", highlight=False
-        )
+    rows = [(row, of_caption) for row, of_caption in enumerate(findings) if of_caption]
+    for row, of_caption in rows[:MAX_EXAMPLES]:
+        text = ", ".join(f"{f.rule}: {f.words!r}" for f in of_caption)
+        console.print(f"row {row}: {text}", highlight=False, markup=False)
+    if len(rows) > MAX_EXAMPLES:
+        console.print(f"... and {len(rows) - MAX_EXAMPLES} more: --json lists all", highlight=False)

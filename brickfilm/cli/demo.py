@@ -1,14 +1,26 @@
-"""`brickfilm demo`: the main job on a film that brickfilm draws itself."""
+"""`brickfilm demo`: build a dataset from the demo video."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from brickfilm.cli.build import DatasetRecipe
+from brickfilm.cli.app import OutOption, app
+
+if TYPE_CHECKING:
+    from brickfilm.build.recipe import DatasetRecipe
+
+
+@app.command()
+def demo(out: OutOption = Path("work/demo")) -> None:
+    """Build a captioned dataset from a small brick film: no key, no network."""
+    from brickfilm.cli.build import run_build
+
+    run_build(demo_recipe(out), out)
 
 
 def demo_recipe(out: Path) -> DatasetRecipe:
-    """Render the film and its captions into `out`/film, and build from there."""
+    """Write the demo video and its captions to `out`/film, and return a recipe for them."""
     from brickfilm import (
         CaptionAudit,
         FolderSource,
@@ -17,10 +29,11 @@ def demo_recipe(out: Path) -> DatasetRecipe:
         SceneSplitter,
         SidecarCaptioner,
     )
+    from brickfilm.build.recipe import DatasetRecipe
     from tests.brickworld import write_demo
 
-    film = write_demo(out / "film")
+    video = write_demo(out / "film")
     return DatasetRecipe(
-        FolderSource(film),
+        FolderSource(video),
         (SceneSplitter(), FrameSampler(), SidecarCaptioner(), RefusalFilter(), CaptionAudit()),
     )

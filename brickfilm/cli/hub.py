@@ -1,176 +1,231 @@
-"""What the commands of `cli_hub` print."""
+"""Commands for a built dataset: push, remove, validate, export, materialize."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from brickfilm.cli.app import DatasetArgument, FolderArgument, app, console
 from brickfilm.errors import UsageError
 from brickfilm.schema.licences import LicenceError
 
 if TYPE_CHECKING:
     from brickfilm.dataset.reader import SavedDataset
     from brickfilm.dataset.validate import ValidationReport
-    from brickfilm.engine.pipeline import Pipeline
-    from brickfilm.engine.run import PipelineRun
     from brickfilm.export.bucket_coverage import ClipShape, TrainingRecipe
     from brickfilm.hub.publish import PushOptions, PushResult
-    from brickfilm.hub.removal import RemovalRequest
 
-console = Console()
 MAX_FILES_LISTED = 40
-"""Files that a table lists one by one; of more it tells the sum."""
 
 
-def print_push_plan(plan: PushResult, options: PushOptions) -> None:
-    """The files of a push that did not happen, and the card; then raises what would stop it."""
-    table = Table("file", "rows", "bytes", title=f"would go to {plan.url}")
+@app.command()
+def push(
+    folder: FolderArgument,
+    repo: Annotated[str, typer.Argument(help="repository on the Hub, user/name")],
+    media: Annotated[
+        str, typer.Option(help="embed (in the tables), files (beside them) or none (references)")
+    ] = "embed",
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="visibility of the repository")
+    ] = None,
+    gated: Annotated[
+        str | None, typer.Option(help="access requests: auto or manual approval, or no gate")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="branch; created if it is missing")] = None,
+    shard_mb: Annotated[int, typer.Option(min=1, help="size of a parquet file, in MB")] = 500,
+    i_have_the_rights: Annotated[
+        bool, typer.Option("--i-have-the-rights", help="publish media without an open licence")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="show files, sizes and the card; send nothing")
+    ] = False,
+) -> None:
+    """Publish a dataset on the Hub. Run it again after a broken upload."""
+    from brickfilm.hub.publish import PushOptions, plan_push, push_to_hub
+
+    options = PushOptions(
+        repo_id=repo,
+        media=media,  # type: ignore[arg-type]  # PushOptions checks the value
+        private=private,
+        gated=False if gated == "no" else gated,  # type: ignore[arg-type]
+        revision=revision,
+        shard_bytes=shard_mb << 20,
+        i_have_the_rights=i_have_the_rights,
+    )
+    if dry_run:
+        _print_push_plan(plan_push(folder, options), options)
+    else:
+        _print_push_result(push_to_hub(folder, options))
+
+
+@app.command()
+def remove(
+    where: DatasetArgument,
+    source: Annotated[str | None, typer.Option(help="a source_id or source_url")] = None,
+    clip: Annotated[str | None, typer.Option(help="a clip's id")] = None,
+    uploader: Annotated[str | None, typer.Option(help="an uploader's name")] = None,
+    forget_history: Annotated[
+        bool,
+        typer.Option("--forget-history", help="delete older versions on the Hub too, permanently"),
+    ] = False,
+    only_here: Annotated[
+        bool, typer.Option("--only-here", help="change the work folder only, no repository")
+    ] = False,
+) -> None:
+    """Remove clips permanently, here and where they were published; print a reply to send."""
+    from brickfilm.hub.removal import PartialRemovalError, RemovalRequest, remove
+
+    options = {"source": source, "clip": clip, "uploader": uploader}
+    given = [(kind, name) for kind, name in options.items() if name]
+    if len(given) != 1:
+        raise UsageError("name one of --source, --clip and --uploader to remove")
+    request = RemovalRequest(*given[0])  # type: ignore[arg-type]
+    try:
+        report = remove(where, request, forget_history=forget_history, include_hub=not only_here)
+    except PartialRemovalError as error:
+        if error.removal.actions:
+            typer.echo(error.removal.reply_text())
+        raise
+    typer.echo(report.reply_text())
+    for step in report.next_steps:
+        typer.echo(f"note: {step}", err=True)
+
+
+@app.command()
+def validate(
+    where: DatasetArgument,
+    workers: Annotated[int | None, typer.Option(min=1, help="number of decoding processes")] = None,
+) -> None:
+    """Decode every row and check it against its columns; exit with 1 if there is a problem."""
+    from brickfilm.dataset.reader import find_dataset
+    from brickfilm.dataset.validate import validate
+
+    report = validate(find_dataset(where), workers=workers)
+    console.print(validation_table(report))
+    raise typer.Exit(0 if report.is_valid else 1)
+
+
+@app.command()
+def export(
+    where: DatasetArgument,
+    to: Annotated[str | None, typer.Option(help="a trainer's format: opensora")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder to write into")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--for", help="count the clips that a training recipe (path, name) would use"),
+    ] = None,
+) -> None:
+    """Write a dataset in a trainer's format, or count the clips that a recipe would use."""
+    from brickfilm.dataset.reader import find_dataset
+    from brickfilm.dataset.required_columns import require_columns, require_rows
+    from brickfilm.export.bucket_coverage import TrainingRecipe, dataset_clip_shapes
+
+    if not (to or recipe):
+        raise UsageError("name a target: --to FORMAT, --for RECIPE, or both")
+    training = TrainingRecipe.from_name(recipe) if recipe else None
+    dataset = find_dataset(where)
+    require_columns(dataset)
+    require_rows(dataset)
+    if training:
+        console.print(coverage_table(training, dataset_clip_shapes(dataset)))
+    if to:
+        _export_files(dataset, to, out)
+
+
+@app.command()
+def materialize(
+    where: DatasetArgument,
+    out: Annotated[Path, typer.Option("--out", help="folder for source videos and clips")],
+    sources: Annotated[Path | None, typer.Option(help="a folder of local source videos")] = None,
+    revision: Annotated[str | None, typer.Option(help="a branch, tag or commit")] = None,
+) -> None:
+    """Cut the clips of a reference dataset from their sources; exit with 1 if some differ."""
+    from brickfilm.dataset.reader import find_dataset
+    from brickfilm.hub.materialize import materialize
+
+    result = materialize(find_dataset(where, revision=revision), out, sources=sources)
+    table = Table("verdict", "rows", title=f"clips and stills of {where}")
+    for status, count in result.counts.items():
+        table.add_row(status, str(count))
+    console.print(table)
+    console.print(f"row by row: {result.table}\ndataset:    {result.dataset}", soft_wrap=True)
+    raise typer.Exit(0 if result.all_match else 1)
+
+
+def coverage_table(recipe: TrainingRecipe, shapes: Iterable[ClipShape]) -> Table:
+    """Return the number of clips for each bucket of a training recipe, and the unused ones."""
+    from brickfilm.export.bucket_coverage import RecipeCoverage
+
+    coverage = RecipeCoverage.from_sizes(recipe, shapes)
+    title = f"{coverage.total} clips and images for {recipe.name}"
+    table = Table("bucket", "requirement or reason", "number", "fraction", title=title)
+    for bucket, text, count, fraction in coverage.to_rows():
+        table.add_row(bucket, text, str(count), f"{fraction:.1%}")
+    return table
+
+
+def validation_table(report: ValidationReport) -> Table:
+    """Return the problems with their number of rows and some ids, and the speed of the check."""
+    speed = f"{report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s"
+    if report.reference_rows:
+        speed += f"; {report.reference_rows} of them references, with nothing to decode"
+    table = Table("problem", "rows", "examples", title=speed)
+    for problem, count in report.problems.most_common():
+        table.add_row(problem, str(count), ", ".join(report.examples[problem]))
+    if report.is_valid:
+        table.add_row("none: all checks passed", "", "")
+    return table
+
+
+def _print_push_plan(plan: PushResult, options: PushOptions) -> None:
+    """Print files and card of a dry run; raise LicenceError if the push would."""
+    table = Table("file", "rows", "bytes", title=f"files to push to {plan.url}")
     for file in plan.files[:MAX_FILES_LISTED]:
         table.add_row(file.name, str(file.rows or ""), f"{file.bytes:,}")
     if len(plan.files) > MAX_FILES_LISTED:
         table.add_row(f"... and {len(plan.files) - MAX_FILES_LISTED} more", "", "")
     table.add_row(f"{len(plan.files)} files", "", f"{plan.bytes:,}", style="bold")
     console.print(table)
-    typer.echo(f"{', '.join(_visibility(options))}; the card is:\n\n{plan.card.text}")
+    typer.echo(f"{', '.join(_describe_target(options))}; the card is:\n\n{plan.card.text}")
     if plan.licence_error:
-        raise LicenceError(f"the push itself would be refused: {plan.licence_error}")
+        raise LicenceError(f"the push would be refused: {plan.licence_error}")
 
 
-def _visibility(options: PushOptions) -> Iterator[str]:
-    """Who will see it, and where."""
-    seen = {True: "private", False: "public", None: "public if it is new, else as it is"}
+def _describe_target(options: PushOptions) -> Iterator[str]:
+    """Yield branch, visibility and gate of a push."""
+    visibility = {True: "private", False: "public", None: "public if new, else unchanged"}
     yield f"branch {options.target_revision}"
-    yield seen[options.private]
+    yield visibility[options.private]
     if options.gated is not None:
         yield f"gate {options.gated or 'none'}"
 
 
-def print_push_result(done: PushResult) -> None:
+def _print_push_result(result: PushResult) -> None:
+    revision = f', revision="{result.revision}"' if result.revision else ""
     console.print(
-        f"{len(done.files)} files, {done.bytes:,} bytes, are at {done.url} (commit {done.commit})\n"
-        f"load_dataset({', '.join(_load_dataset_arguments(done))})",
+        f"pushed {len(result.files)} files, {result.bytes:,} bytes, to {result.url} "
+        f'(commit {result.commit})\nload_dataset("{result.repo_id}"{revision})',
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _load_dataset_arguments(done: PushResult) -> Iterator[str]:
-    yield f'"{done.repo_id}"'
-    if done.revision:
-        yield f'revision="{done.revision}"'
-
-
-def run_remove(
-    where: str, request: RemovalRequest, *, forget_history: bool, include_hub: bool
-) -> None:
-    """Remove, print the letter to send, and on stderr what is left to do."""
-    from brickfilm.hub.removal import PartialRemovalError, remove
-
-    try:
-        done = remove(where, request, forget_history=forget_history, include_hub=include_hub)
-    except PartialRemovalError as error:
-        if error.removal.actions:
-            typer.echo(error.removal.reply_text())
-        raise
-    typer.echo(done.reply_text())
-    for advice in done.next_steps:
-        typer.echo(f"note: {advice}", err=True)
-
-
-def validation_table(verdict: ValidationReport) -> Table:
-    """Complaints with some ids, or the good news; how many rows a second."""
-    speed = f"{verdict.rows} rows in {verdict.seconds:.1f} s, {verdict.rows_per_second:.0f} rows/s"
-    if verdict.reference_rows:
-        speed += f"; {verdict.reference_rows} of them references, with nothing to decode"
-    table = Table("complaint", "rows", "for example", title=speed)
-    for what, count in verdict.problems.most_common():
-        table.add_row(what, str(count), ", ".join(verdict.examples[what]))
-    if verdict.is_valid:
-        table.add_row("none: everything is as promised", "", "")
-    return table
-
-
-def run_export(dataset: SavedDataset, to: str, out: Path | None) -> None:
-    """Write the dataset in a format, and say where."""
+def _export_files(dataset: SavedDataset, to: str, out: Path | None) -> None:
+    """Write the dataset in a format, and print the path of its index."""
     from brickfilm.export import FORMATS
 
     if to not in FORMATS:
         raise UsageError(f"--to {to!r} is not known: {', '.join(FORMATS)}")
     if out is None:
         raise UsageError(f"--to {to} needs --out FOLDER")
-    done = FORMATS[to](dataset, out)
+    result = FORMATS[to](dataset, out)
     console.print(
-        f"{done.clips} clips and {done.images} images are in {done.index_path}", soft_wrap=True
+        f"{result.clips} clips and {result.images} images are in {result.index_path}",
+        soft_wrap=True,
     )
-    if done.without_caption:
-        console.print(f"{done.without_caption} rows without a caption were left out")
-
-
-def coverage_table(dataset: SavedDataset, recipe: TrainingRecipe) -> Table:
-    """How much of a built dataset a training recipe would use."""
-    from brickfilm.export.bucket_coverage import ClipShape
-
-    shape = ["height", "width"]
-    columns = {"clips": ["num_frames", *shape], "images": shape}
-    frames = {config: dataset.to_pandas(config, columns[config]) for config in dataset.configs}
-    sizes = [
-        ClipShape(int(row.get("num_frames", 1)), row["height"], row["width"])
-        for frame in frames.values()
-        for row in frame.to_dict("records")
-    ]
-    return _coverage_table(recipe, sizes)
-
-
-def planned_coverage_table(pipeline: Pipeline, run: PipelineRun, recipe: TrainingRecipe) -> Table:
-    """The same after a scan, before anything is written or paid for."""
-    return _coverage_table(recipe, list(_planned_sizes(pipeline, run)))
-
-
-def _planned_sizes(pipeline: Pipeline, run: PipelineRun) -> Iterator[ClipShape]:
-    """Clips that came through or wait for a stage that a dry run does not ask, and their images."""
-    from brickfilm.export.bucket_coverage import ClipShape
-    from brickfilm.records import Clip
-    from brickfilm.stages import ClipWriter, FrameSampler
-
-    waiting = [item for items in run.pending_items.values() for item in items]
-    clips = {item.id: item for item in [*run.finished, *waiting] if isinstance(item, Clip)}
-    limits = [
-        s.max_height for s in pipeline.original_stages if isinstance(s, ClipWriter) and s.max_height
-    ]
-    samplers = [s for s in pipeline.original_stages if isinstance(s, FrameSampler)]
-    for clip in clips.values():
-        width, height = clip.width or clip.video.width, clip.height or clip.video.height
-        scale = min([1.0, *(limit / height for limit in limits)])
-        yield ClipShape(clip.span.frames, round(height * scale), round(width * scale))
-        if any(sampler.images for sampler in samplers):
-            yield ClipShape(1, height, width)
-
-
-def _coverage_table(recipe: TrainingRecipe, sizes: list[ClipShape]) -> Table:
-    from brickfilm.export.bucket_coverage import RecipeCoverage
-
-    survival = RecipeCoverage.from_sizes(recipe, sizes)
-    title = f"{survival.total} clips and images for {recipe.name}"
-    table = Table("bucket", "takes, or why not", "number", "share", title=title)
-    for where, what, count, share in survival.to_rows():
-        table.add_row(where, what, str(count), f"{share:.1%}")
-    return table
-
-
-def run_materialize(where: str, out: Path, sources: Path | None, revision: str | None) -> None:
-    """Cut clips again, say what became of each row, exit 1 if any is not what it was."""
-    from brickfilm.dataset.reader import find_dataset
-    from brickfilm.hub.materialize import materialize
-
-    done = materialize(find_dataset(where, revision=revision), out, sources=sources)
-    table = Table("verdict", "rows", title=f"clips and stills of {where}")
-    for verdict, count in done.counts.items():
-        table.add_row(verdict, str(count))
-    console.print(table)
-    console.print(f"row by row: {done.table}\ndataset:    {done.dataset}", soft_wrap=True)
-    raise typer.Exit(0 if done.all_match else 1)
+    if result.without_caption:
+        console.print(f"{result.without_caption} rows without a caption were left out")

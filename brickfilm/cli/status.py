@@ -1,40 +1,48 @@
-"""`brickfilm status`: what became of every item, by stage, and what it cost."""
+"""`brickfilm status`: results by stage, failures, stored answers and cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
-from brickfilm.engine.ledger import answers_frame, ledger_frame, spend_frame
+from brickfilm.cli.app import app, console
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_FAILURES = 20
-"""Failed items listed on the terminal."""
+
+
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(help="the --out folder of a build")]) -> None:
+    """Print results by stage, failures, stored answers and cost of a build."""
+    console.print(*status_tables(folder))
 
 
 def status_tables(folder: Path) -> Iterator[Table]:
-    """Outcomes by stage, what failed, answers by part, and money where any was asked for."""
-    outcomes = ledger_frame(folder)
-    yield _outcome_table(outcomes)
-    failed = outcomes[outcomes.outcome == "failed"]
+    """Yield tables of results, failures if any, stored answers, and cost if any."""
+    from brickfilm.engine.ledger import answers_frame, ledger_frame, spend_frame
+
+    results = ledger_frame(folder)
+    yield _result_table(results)
+    failed = results[results.outcome == "failed"]
     if len(failed):
         yield _failure_table(failed)
     yield _answer_table(answers_frame(folder))
     spend = spend_frame(folder)
     if len(spend):
-        yield _spend_table(spend)
+        yield _cost_table(spend)
 
 
-def _outcome_table(outcomes: pd.DataFrame) -> Table:
-    table = Table("stage", "outcome", "reason", "items", "footage", title="the last pass")
+def _result_table(results: pd.DataFrame) -> Table:
+    table = Table("stage", "outcome", "reason", "items", "footage", title="results of the last run")
     keys = ["position", "stage", "outcome", "reason"]
-    sums = outcomes.groupby(keys).seconds.agg(["size", "sum"]).reset_index()
+    sums = results.groupby(keys).seconds.agg(["size", "sum"]).reset_index()
     for row in sums.to_dict("records"):
         footage = f"{row['sum']:.1f} s"
         table.add_row(row["stage"], row["outcome"], row["reason"], str(row["size"]), footage)
@@ -42,7 +50,7 @@ def _outcome_table(outcomes: pd.DataFrame) -> Table:
 
 
 def _failure_table(failed: pd.DataFrame) -> Table:
-    table = Table("stage", "item", "what is wrong", title="failed: the next run tries again")
+    table = Table("stage", "item", "error", title="failed items: the next run tries them again")
     for row in failed.head(MAX_FAILURES).to_dict("records"):
         name = row["source_id"] if row["kind"] in ("listing", "video") else row["item"]
         table.add_row(row["stage"], *(escape(text) for text in (name, row["message"])))
@@ -52,18 +60,18 @@ def _failure_table(failed: pd.DataFrame) -> Table:
 
 
 def _answer_table(answers: pd.DataFrame) -> Table:
-    table = Table("part", "digest", "answers", "seconds of work", title="kept answers")
+    table = Table("stage", "digest", "answers", "seconds of work", title="stored answers")
     for row in answers.to_dict("records"):
         work = f"{row['seconds']:.1f}"
         table.add_row(row["name"], row["part"], str(row["answers"]), work)
     return table
 
 
-def _spend_table(spend: pd.DataFrame) -> Table:
-    columns = ("stage", "model", "requests", "tokens in", "tokens out", "spent", "perhaps spent")
-    table = Table(*columns, title="money")
+def _cost_table(spend: pd.DataFrame) -> Table:
+    columns = ("stage", "model", "requests", "tokens in", "tokens out", "spent", "possibly spent")
+    table = Table(*columns, title="cost")
     for row in spend.fillna(0).to_dict("records"):
         tokens = (f"{row['input_tokens']:.0f}", f"{row['output_tokens']:.0f}")
-        money = (f"${row['settled']:.4f}", f"${row['unsettled']:.4f}")
-        table.add_row(row["stage"], row["model"], str(row["requests"]), *tokens, *money)
+        dollars = (f"${row['settled']:.4f}", f"${row['unsettled']:.4f}")
+        table.add_row(row["stage"], row["model"], str(row["requests"]), *tokens, *dollars)
     return table

@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from brickfilm.dataset.reader import SavedDataset
 from brickfilm.errors import UsageError
 
 NOMINAL_PIXELS = {
@@ -142,6 +143,14 @@ class RecipeCoverage:
         counts = [(str(b), self.recipe.describe_length(b), self.used[b]) for b in ordered]
         counts += [("not used", why, n) for why, n in self.unused.most_common()]
         return [(where, what, n, n / max(1, self.total)) for where, what, n in counts]
+
+
+def dataset_clip_shapes(dataset: SavedDataset) -> Iterator[ClipShape]:
+    """Yield the shapes of all clips and images of a dataset; an image has one frame."""
+    columns = {"clips": ["num_frames", "height", "width"], "images": ["height", "width"]}
+    for config in dataset.configs:
+        for row in dataset.to_pandas(config, columns[config]).to_dict("records"):
+            yield ClipShape(int(row.get("num_frames", 1)), row["height"], row["width"])
 
 
 def find_recipe(named: str) -> Path:

@@ -191,7 +191,7 @@ def test_the_command_line_builds_says_where_and_exits_with_the_outcome(
     film: Path, tmp_path: Path
 ) -> None:
     def brickfilm(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "brickfilm.cli", *words]
+        command = [sys.executable, "-m", "brickfilm", *words]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     out = tmp_path / "out"

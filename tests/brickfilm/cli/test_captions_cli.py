@@ -95,7 +95,7 @@ def test_prompt_show_prints_exactly_what_is_sent(server: CaptionServer, tmp_path
 def test_a_still_outside_its_clip_is_no_prompt(at: str) -> None:
     said = brickfilm("prompt", "show", f"--at={at}")
     assert isinstance(said.exception, UsageError)
-    assert "give shares of a clip" in str(said.exception)
+    assert "give fractions of a clip" in str(said.exception)
 
 
 def test_cancel_wants_a_build_and_makes_none(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def brickfilm(*words: object, code: int = 0) -> Result:
 def test_push_dry_run_shows_files_sizes_and_the_card(hub: HubServer, work: Path) -> None:
     shown = brickfilm("push", work, REPO, "--dry-run").output
     assert "clips/train-00000.parquet" in shown
-    assert "branch main, public if it is new, else as it is" in shown
+    assert "branch main, public if new, else unchanged" in shown
     words = ("--private", "--gated", "manual", "--revision", "v2")
     told = brickfilm("push", work, REPO, "--dry-run", *words).output
     assert "branch v2, private, gate manual" in told
@@ -74,7 +74,7 @@ def test_a_dry_run_of_pixels_that_are_not_open_shows_the_plan_and_ends_as_the_pu
         assert "--media none" in told.err
         assert ("clips/train-00000.parquet" in told.out) == bool(more)
         assert ("license: other" in told.out) == bool(more)
-        assert told.err.startswith("error: the push itself would be refused: 2 of 2") == bool(more)
+        assert told.err.startswith("error: the push would be refused: 2 of 2") == bool(more)
     assert not hub.requests
     shown = brickfilm("push", tmp_path, REPO, "--dry-run", "--i-have-the-rights").output
     assert "clips/train-00000.parquet" in shown
@@ -182,11 +182,11 @@ def test_own_films_with_their_licence_go_up_without_a_question(
         (("build", ".", "--out", "w", "--licence", "CC BX"), "'CC BX' is not known"),
         (("remove", "."), "one of --source, --clip and --uploader"),
         (("remove", ".", "--clip", "a", "--source", "b"), "one of --source"),
-        (("export", "."), "say what for"),
+        (("export", "."), "name a target"),
         (("push", ".", "no-slash"), "user/dataset"),
         (("push", ".", "a/b", "--media", "tape"), "embed, files or none"),
         (("validate", "nowhere"), "neither a folder nor a repository"),
-        (("build", ".", "--out", "w", "--for", "r.toml"), "goes with --dry-run"),
+        (("build", ".", "--out", "w", "--for", "r.toml"), "--for needs --dry-run"),
     ],
 )
 def test_a_wrong_call_is_said(words: tuple[str, ...], says: str) -> None:
@@ -225,7 +225,7 @@ def test_a_full_disk_is_one_line(
         [
             sys.executable,
             "-m",
-            "brickfilm.cli",
+            "brickfilm",
             *(str(work) if word == "WORK" else word for word in words),
         ],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),

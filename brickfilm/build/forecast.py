@@ -1,0 +1,47 @@
+"""Forecast of a build after a dry run: requests, downloads and clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from brickfilm.engine.pipeline import Pipeline, Source
+from brickfilm.engine.run import PipelineRun
+from brickfilm.export.bucket_coverage import ClipShape
+from brickfilm.records import Clip, Listing, Video
+from brickfilm.stages import ClipWriter, FrameSampler
+
+
+@runtime_checkable
+class DownloadForecaster(Protocol):
+    """A source that can estimate a download."""
+
+    def forecast(self, listings: Sequence[Listing]) -> object:
+        """Return an estimate whose `str` describes it."""
+
+
+def forecast_lines(source: Source, run: PipelineRun, work: Path) -> Iterator[str]:
+    """Describe the pending items of each stage, and the videos to download."""
+    for queue in run.queues:
+        if not (items := run.pending_items[queue.position]):
+            continue
+        yield f"{queue.stage.name}: {queue.stage.forecast(items, work)}"
+        if Video in queue.stage.output_types and isinstance(source, DownloadForecaster):
+            yield from (f"  {listing.source_id}  {listing.title}" for listing in items)
+            yield str(source.forecast(items))
+
+
+def planned_clip_shapes(pipeline: Pipeline, run: PipelineRun) -> Iterator[ClipShape]:
+    """Yield the shapes of all finished and pending clips, and of their images."""
+    pending = [item for items in run.pending_items.values() for item in items]
+    clips = {item.id: item for item in [*run.finished, *pending] if isinstance(item, Clip)}
+    stages = pipeline.original_stages
+    limits = [s.max_height for s in stages if isinstance(s, ClipWriter) and s.max_height]
+    has_images = any(s.images for s in stages if isinstance(s, FrameSampler))
+    for clip in clips.values():
+        width, height = clip.width or clip.video.width, clip.height or clip.video.height
+        scale = min([1.0, *(limit / height for limit in limits)])
+        yield ClipShape(clip.span.frames, round(height * scale), round(width * scale))
+        if has_images:
+            yield ClipShape(1, height, width)

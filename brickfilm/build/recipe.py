@@ -1,0 +1,138 @@
+"""Dataset recipes: Python files that name a source and its stages, and the default recipe."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol, runtime_checkable
+
+import cloudpickle
+
+from brickfilm.engine.pipeline import AnyStage, Source
+from brickfilm.engine.stage import Stage
+from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.sources import FolderSource
+from brickfilm.stages import (
+    ClipWriter,
+    FrameSampler,
+    GPT4oCaptioner,
+    RefusalFilter,
+    SceneSplitter,
+    SidecarCaptioner,
+)
+
+
+@runtime_checkable
+class Lockable(Protocol):
+    """A source that can fetch exactly the videos of a lock file."""
+
+    def locked(self, folder: Path, *, allow_drift: bool = False) -> Source:
+        """Return this source, bound to the lock file of a folder."""
+
+
+@dataclass(frozen=True)
+class DatasetRecipe:
+    """A source, its stages, and the fraction of videos in the test split."""
+
+    source: Source
+    stages: Sequence[AnyStage]
+    test_fraction: float = 0.05
+
+    def locked(self, out: Path, *, allow_drift: bool) -> DatasetRecipe:
+        """Return the recipe bound to the lock file in `out`."""
+        if not isinstance(self.source, Lockable):
+            raise UsageError(
+                f"--locked: {type(self.source).__name__} writes no lock file, its videos are local"
+            )
+        return replace(self, source=self.source.locked(out, allow_drift=allow_drift))
+
+
+def resolve_recipe(
+    footage: Path, captions: str, *, sound: bool = False, licence: str = "", uploader: str = ""
+) -> DatasetRecipe:
+    """Load a recipe from a `.py` file, or return the default recipe for videos."""
+    if footage.suffix != ".py":
+        source = FolderSource(footage, licence=licence, uploader=uploader)
+        return default_recipe(source, captions, sound=sound)
+    options = {
+        "--sound: write ClipWriter(sound=True)": sound,
+        f"--licence: write FolderSource(..., licence={licence!r})": licence,
+        f"--uploader: write FolderSource(..., uploader={uploader!r})": uploader,
+    }
+    for remedy in (remedy for remedy, value in options.items() if value):
+        raise UsageError(f"{remedy} into the recipe {str(footage)!r}")
+    return load_recipe(footage)
+
+
+def default_recipe(source: Source, captions: str, *, sound: bool = False) -> DatasetRecipe:
+    """Return shots of 15-200 frames, three stills, and captions: gpt-4o, sidecar or none."""
+    captioners = {
+        "gpt-4o": (GPT4oCaptioner, RefusalFilter),
+        "sidecar": (SidecarCaptioner, RefusalFilter),
+        "none": (),
+    }
+    if captions not in captioners:
+        raise UsageError(f"--captions {captions!r} is not known: {', '.join(captioners)}")
+    writers = [ClipWriter(sound=True)] if sound else []
+    stages = (SceneSplitter(), *writers, FrameSampler(), *(c() for c in captioners[captions]))
+    return DatasetRecipe(source, stages)
+
+
+def load_recipe(path: Path) -> DatasetRecipe:
+    """Read the names `source` and `stages` (and `test_fraction`) of a Python file."""
+    if not path.is_file():
+        raise UsageError(f"there is no recipe {str(path)!r}")
+    module = _run_recipe(path)
+    cloudpickle.register_pickle_by_value(module)  # workers cannot import it: its stages travel
+    if missing := [name for name in ("source", "stages") if not hasattr(module, name)]:
+        raise UsageError(
+            f"the recipe {str(path)!r} defines no {' and no '.join(missing)}: it needs "
+            "source = ... and stages = (...) at its top level"
+        )
+    return DatasetRecipe(
+        module.source, _check_stages(path, module.stages), getattr(module, "test_fraction", 0.05)
+    )
+
+
+def _run_recipe(path: Path) -> ModuleType:
+    """Import a recipe file; raise UsageError with the line that fails."""
+    spec = importlib.util.spec_from_file_location("brickfilm_recipe", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UsageError(f"the recipe {str(path)!r} is not valid Python: {error}") from error
+    except BrickfilmError:
+        raise
+    except Exception as error:  # a recipe is anybody's code
+        raise UsageError(
+            f"the recipe {str(path)!r} fails {_error_location(path, error)}"
+        ) from error
+    return module
+
+
+def _error_location(path: Path, error: Exception) -> str:
+    """Return the last line of the recipe that ran, and the error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
+    location = f"in line {lines[-1]}" if lines else "to load"
+    return f"{location}: {type(error).__name__}: {error}"
+
+
+def _check_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:
+    """Return the stages of a recipe; raise UsageError for anything that is not a stage."""
+    items = tuple(stages) if isinstance(stages, Sequence) else (stages,)
+    for item in items:
+        if not isinstance(stages, Sequence) or not isinstance(item, Stage):
+            raise UsageError(
+                f"the recipe {str(path)!r} has stages with {item!r} in the place of a stage: "
+                "it needs stages = (SceneSplitter(), ...), a tuple, with a comma after a single one"
+            )
+    return items
