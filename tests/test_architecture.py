@@ -48,7 +48,6 @@ UNITS = (
     "brickfilm.cli",
     "brickfilm.__main__",
     "finetune.errors",
-    "finetune.limits",
     "finetune.config",
     "finetune.tensors",
     "finetune.kernels",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brickfilm.export.bucket_coverage import ClipShape, RecipeBucket, TrainingRecipe
-from finetune.config import RecipeBucket as TrainerBucket
+from finetune.config import Bucket
 from finetune.data.buckets import aspect_buckets, aspect_ratios, assign_buckets
 
 ENDS = 20  # steps at either end, whose mean losses are compared
@@ -23,7 +23,6 @@ buckets = st.lists(
         RecipeBucket,
         resolution=st.sampled_from(sorted(aspect_ratios())),
         frames=st.sampled_from([1, 4, 16, 32, 64]),
-        batch=st.just(1),
     ),
     min_size=1,
     max_size=4,
@@ -42,7 +41,7 @@ def test_both_halves_put_a_clip_into_the_same_bucket(
     asked: list[RecipeBucket], interval: int, clips: list[ClipShape]
 ) -> None:
     recipe = TrainingRecipe("any", asked, interval)
-    theirs = [TrainerBucket(resolution=b.resolution, frames=b.frames, batch=1) for b in asked]
+    theirs = [Bucket(resolution=b.resolution, frames=b.frames, batch_size=1) for b in asked]
     frames, height, width = (np.array(column) for column in zip(*clips, strict=True))
     numbers = assign_buckets(frames, height, width, theirs, interval=interval)
     places = [aspect_buckets(theirs)[n].bucket if n >= 0 else None for n in numbers]

@@ -69,15 +69,11 @@ dataset = "dataset"
 out = "run"
 cache = "cache"
 steps = 8
-buckets = [
-  { resolution = "144p", frames = 3, batch = 2, micro = 1, recompute = 1 },
-  { resolution = "144p", frames = 1, batch = 2 },
-]
 frame_interval = 2
 vae = "tiny-random"
 text_encoder = "tiny-random"
 text_tokens = 16
-source = "cache"
+latents = "cached"
 cache_dtype = "float16"
 workers = 0
 threads = 1
@@ -88,10 +84,20 @@ precision = "float32"
 network = { depth = 1, hidden_size = 12, num_heads = 2, caption_channels = 16 }
 schedule = { kind = "cosine_then_constant", peak = 1e-2, warmup = 6 }
 optimizer = { ema = 0.9 }
-guard = { after = 2 }
-checkpoints = { every = 2, keep = 0 }
+loss_spikes = { warmup_steps = 2 }
+checkpoints = { every = 2, keep_last = 0 }
 validation = { every = 100, loss_batches = 0 }
 log = { to = "none" }
+[[buckets]]
+resolution = "144p"
+frames = 3
+batch_size = 2
+micro_batch_size = 1
+activation_checkpointing = 1
+[[buckets]]
+resolution = "144p"
+frames = 1
+batch_size = 2
 """
 """The recipe of the training, in today's keys; the checkpoint holds the keys of its day."""
 

@@ -91,7 +91,7 @@ def test_a_dataset_is_built_from_the_wheel_alone(python: Path, tmp_path: Path) -
         "from brickfilm.captions.prompts import load; print(load('bricks', 'images').text)",
         "from brickfilm.hub.publish.card import template; print(template('dataset.md.jinja'))",
         "from finetune.release.model_card import template; print(template('model.md.jinja'))",
-        "from brickfilm.export.bucket_coverage import find_recipe; print(find_recipe('tiny/cpu'))",
+        "from brickfilm.schema.recipes import find_recipe; print(find_recipe('tiny/cpu'))",
         "from brickfilm import GPT4oCaptioner; print(GPT4oCaptioner().price)",
     ],
 )

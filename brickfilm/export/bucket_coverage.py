@@ -6,17 +6,16 @@ this half of the house does not import the other.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from brickfilm.dataset.reader import SavedDataset
 from brickfilm.errors import UsageError
+from brickfilm.schema.recipes import find_recipe
 
 NOMINAL_PIXELS = {
     "144p": 36_864,
@@ -52,9 +51,6 @@ class RecipeBucket:
 
     resolution: str
     frames: int
-    batch: int
-    keep: float = 1.0
-    """Share of the fitting clips that stay; the others go to the next smaller bucket."""
 
     @property
     def pixels(self) -> int:
@@ -88,7 +84,7 @@ class TrainingRecipe:
         if not entries or not isinstance(entries, list):
             raise UsageError(
                 f"the recipe {str(path)!r} has no buckets: it wants a line like "
-                'buckets = [{ resolution = "360p", frames = 32, batch = 8 }]'
+                'buckets = [{ resolution = "360p", frames = 32, batch_size = 8 }]'
             )
         if not _is_positive_int(interval):
             raise UsageError(f"the recipe {str(path)!r} has frame_interval = {interval}: 1 or more")
@@ -153,30 +149,6 @@ def dataset_clip_shapes(dataset: SavedDataset) -> Iterator[ClipShape]:
             yield ClipShape(int(row.get("num_frames", 1)), row["height"], row["width"])
 
 
-def find_recipe(named: str) -> Path:
-    """A recipe's file, by its path or by its name among those that the trainer brings."""
-    known = {
-        path.relative_to(root).with_suffix("").as_posix(): path
-        for root in _recipe_folders()
-        for path in root.glob("*/*.toml")
-    }
-    if Path(named).is_file():
-        return Path(named)
-    if found := known.get(named.removesuffix(".toml")):
-        return found
-    near = difflib.get_close_matches(named, known, n=1, cutoff=0)
-    hint = f"did you mean {near[0]!r}?" if near else "give the path of a .toml file"
-    raise UsageError(f"there is no recipe {named!r}: {hint}")
-
-
-def _recipe_folders() -> list[Path]:
-    """Inside the trainer of a wheel, or beside the one of a clone; found without importing it."""
-    trainer = find_spec("finetune")
-    places = (trainer and trainer.submodule_search_locations) or ()
-    homes = [home for place in map(Path, places) for home in (place.parent, place)]
-    return [home / "recipes" for home in homes]
-
-
 def _parse_bucket(path: Path, entry: object) -> RecipeBucket:
     told = entry if isinstance(entry, Mapping) else {}
     if told.get("resolution") not in list(NOMINAL_PIXELS) or not _is_positive_int(
@@ -186,8 +158,7 @@ def _parse_bucket(path: Path, entry: object) -> RecipeBucket:
             f"the recipe {str(path)!r} has a bucket {entry!r}: it needs frames, and a resolution "
             f"among {', '.join(NOMINAL_PIXELS)}"
         )
-    rest = {name: told[name] for name in ("batch", "keep") if name in told}
-    return RecipeBucket(told["resolution"], told["frames"], **{"batch": 1, **rest})
+    return RecipeBucket(told["resolution"], told["frames"])
 
 
 def _is_positive_int(value: object) -> bool:

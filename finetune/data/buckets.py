@@ -67,7 +67,7 @@ DROP_REASONS = {
     TOO_FEW_PIXELS: "under 80 % of the bucket's pixels",
     TOO_FEW_FRAMES: "too short for every bucket",
     NO_IMAGE_BUCKET: "an image, and no image bucket",
-    NOT_SAMPLED: "not kept (keep < 1)",
+    NOT_SAMPLED: "not kept (keep_prob < 1)",
 }
 
 
@@ -83,8 +83,8 @@ def assign_buckets(
     """The slot of each clip (an index into `slots(buckets)`), or a negative reason.
 
     A clip of one frame goes to an image bucket only, others to the largest T > 1 with
-    frames > T * interval. `uniform` [len(buckets), N] in [0, 1) decides about keep < 1 (none: all
-    are kept); a clip that is not kept tries the next smaller bucket.
+    frames > T * interval. `uniform` [len(buckets), N] in [0, 1) decides about keep_prob < 1 (none:
+    keep all); a clip that is not kept tries the next smaller bucket.
     """
     every_aspect_bucket = aspect_buckets(buckets)
     found = np.full(len(frames), TOO_FEW_FRAMES, dtype=np.int16)
@@ -98,7 +98,7 @@ def assign_buckets(
         fits &= (frames == 1) == (bucket.frames == 1)
         found[fits & ~big & (found < 0)] = TOO_FEW_PIXELS
         fits &= big & (found < 0)
-        kept = fits if uniform is None else fits & (uniform[number] < bucket.keep)
+        kept = fits if uniform is None else fits & (uniform[number] < bucket.keep_prob)
         found[fits] = NOT_SAMPLED
         found[kept] = first + _nearest_ratio(height[kept] / width[kept], bucket.resolution)
         first += len(aspect_ratios()[bucket.resolution])

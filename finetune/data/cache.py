@@ -124,10 +124,10 @@ def _encode_captions(job: EncodeJob, index: Index, made: CacheStats) -> None:
         if caption_key(caption) in held:
             continue
         states, mask, lost = encoder.encode([caption])
-        if lost[0] and recipe.long_text == "error":
+        if lost[0] and recipe.long_captions == "error":
             raise ConfigError(
                 f"a caption is {lost[0]} tokens over {recipe.text_tokens}: {caption[:60]!r}...; "
-                "shorten it, or set long_text = 'cut'"
+                "shorten it, or set long_captions = 'truncate'"
             )
         kept = states[0][mask[0]].to("cpu", DTYPES[recipe.cache_dtype])
         writer.add(caption_key(caption), {"states": kept[None]})

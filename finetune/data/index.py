@@ -159,7 +159,7 @@ def _clip_record(
     record = np.zeros(1, dtype=CLIP_DTYPE)
     record["sha256"] = np.frombuffer(row.sha256, dtype=np.uint8)
     record["caption"], record["file"] = caption, file
-    for name in ("frames", "height", "width", "group", "place"):
-        record[name] = getattr(row, name)
+    record["frames"], record["height"], record["width"] = row.frames, row.height, row.width
+    record["group"], record["place"] = row.row_group, row.row_in_group
     record["fps_num"], record["fps_den"] = row.fps.numerator, row.fps.denominator
     return record

@@ -59,15 +59,15 @@ class Batch:
         return len(self.samples)
 
     def micro_batches(self) -> Iterator[Batch]:
-        """In parts of the bucket's `micro` clips."""
+        """In parts of the bucket's `micro_batch_size` clips."""
         bucket = self.spec.aspect_bucket.bucket
-        missing = bucket.batch - len(self)
+        missing = bucket.batch_size - len(self)
         blank = [self.samples[0]] if self.samples else [blank_sample(self.spec)]
         samples = self.samples + tuple(blank * missing)
         seeds = self.seeds + (0,) * missing
         weights = (1.0,) * len(self) + (0.0,) * missing
-        for i in range(0, bucket.batch, bucket.micro or bucket.batch):
-            part = slice(i, i + (bucket.micro or bucket.batch))
+        for i in range(0, bucket.batch_size, bucket.micro_batch_size or bucket.batch_size):
+            part = slice(i, i + (bucket.micro_batch_size or bucket.batch_size))
             yield Batch(self.spec, samples[part], seeds[part], (), weights[part])
 
 
@@ -85,7 +85,7 @@ class SampleLoader:
         self._index: Index | None = None
         self._text_store: ShardReader | None = None
         self._latents: dict[tuple[int, int], ShardReader] = {}
-        if recipe.source == "cache":
+        if recipe.latents == "cached":
             name = text_encoder_name(recipe, index)
             self._text_store = open_store(Path(recipe.cache), "text", name)
 

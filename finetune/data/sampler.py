@@ -71,13 +71,14 @@ class Sampler:
             number = self._next(sampler_state)
             aspect_bucket = self._aspect_buckets[number]
             first = (
-                sampler_state.drawn.get(aspect_bucket.name, 0) + rank * aspect_bucket.bucket.batch
+                sampler_state.drawn.get(aspect_bucket.name, 0)
+                + rank * aspect_bucket.bucket.batch_size
             )
             drawn = [
-                self._draw_sample(number, first + i) for i in range(aspect_bucket.bucket.batch)
+                self._draw_sample(number, first + i) for i in range(aspect_bucket.bucket.batch_size)
             ]
             sampler_state = sampler_state.advanced_by(
-                aspect_bucket, world_size * aspect_bucket.bucket.batch
+                aspect_bucket, world_size * aspect_bucket.bucket.batch_size
             )
             clips, seeds = zip(*drawn, strict=True)
             yield BatchSpec(aspect_bucket, clips, seeds, sampler_state)
@@ -88,7 +89,10 @@ class Sampler:
             len(self._aspect_buckets)
         )
         progress = [
-            (sampler_state.drawn.get(aspect_bucket.name, 0) + uniform * aspect_bucket.bucket.batch)
+            (
+                sampler_state.drawn.get(aspect_bucket.name, 0)
+                + uniform * aspect_bucket.bucket.batch_size
+            )
             / size
             if size
             else np.inf
@@ -110,16 +114,16 @@ class Sampler:
         if (number, epoch) not in self._shuffled:
             self._shuffled.pop((number, epoch - 2), None)
             members = self._clips_by_bucket(epoch)[number]
-            if not len(members) and epoch:  # keep < 1 left none this time
+            if not len(members) and epoch:  # keep_prob < 1 left none this time
                 return self._epoch_clips(number, epoch - 1)
             order = np.random.default_rng([self.seed, number, epoch]).permutation(len(members))
             self._shuffled[number, epoch] = members[order]
         return self._shuffled[number, epoch]
 
     def _clips_by_bucket(self, epoch: int) -> list[NDArray[np.int64]]:
-        """The clips of each slot in this pass; drawn anew each pass where keep < 1."""
+        """The clips of each slot in this pass; drawn anew each pass where keep_prob < 1."""
         buckets, interval = self.recipe.buckets, self.recipe.frame_interval
-        if all(bucket.keep == 1 for bucket in buckets):
+        if all(bucket.keep_prob == 1 for bucket in buckets):
             epoch = 0
         if epoch not in self._assignments:
             uniform = np.random.default_rng([self.seed, epoch]).random(

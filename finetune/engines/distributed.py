@@ -41,7 +41,9 @@ def choose_device(recipe: Recipe) -> torch.device:
 
 @contextmanager
 def process_group(
-    recipe: Recipe, device: torch.device, remedy: Callable[[], str] = lambda: "lower its micro"
+    recipe: Recipe,
+    device: torch.device,
+    remedy: Callable[[], str] = lambda: "lower its micro_batch_size",
 ) -> Iterator[None]:
     """Join the ranks that torchrun has started, and part from them at the end.
 

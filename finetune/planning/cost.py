@@ -119,7 +119,7 @@ def memory_gib(bucket: Bucket, recipe: Recipe, gpus: int, micro: int) -> float:
     # the first ones are recomputed last, one at a time, when what the others kept is gone
     blocks = max(network.depth - again, 1) + CHECKPOINTED_SHARE * again / network.depth
     kept = measured_speed(recipe).activation_bytes_per_token * share * blocks / network.depth
-    online = recipe.source == "pixels" and recipe.text_encoder != "tiny-random"
+    online = recipe.latents == "online" and recipe.text_encoder != "tiny-random"
     rest = RESERVE_GIB + online * ONLINE_GIB
     return (states + micro * clip_cost(bucket, recipe).tokens * kept) / GIB + rest
 

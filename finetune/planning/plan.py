@@ -51,7 +51,7 @@ def plan(recipe: Recipe, *, gpu: str | None = None, gpus: int = 1) -> str:
     STDiT2Config.of(recipe.network, text_tokens=recipe.text_tokens)  # raises, if it is none
     device_spec = find_device(gpu or (CPU if recipe.device == "cpu" else "h100"), recipe)
     data = _count_usable_clips(recipe)
-    clips = sum(s * bucket.batch for bucket, s in step_shares(recipe.buckets, data).items())
+    clips = sum(s * bucket.batch_size for bucket, s in step_shares(recipe.buckets, data).items())
     lines = [
         f"network          {count_parameters(recipe.network):,} parameters",
         f"steps            {recipe.steps:,}",
@@ -71,7 +71,7 @@ def _time_lines(
     share = mfu(recipe, device_spec)
     rate = device_spec.tflops * share * 3600  # TFLOP an hour
     turns = step_shares(recipe.buckets, data).items()
-    step = sum(part * bucket.batch * clip_cost(bucket, recipe).tflop for bucket, part in turns)
+    step = sum(part * bucket.batch_size * clip_cost(bucket, recipe).tflop for bucket, part in turns)
     hours = recipe.steps * step / rate
     yield f"hardware         {gpus} x {device_spec.name}, at {share:.0%} of {device_spec.tflops:g} TFLOP/s"
     if device_spec.is_cpu:
@@ -88,7 +88,7 @@ def _time_lines(
 def _count_samples(recipe: Recipe, gpus: int) -> int:
     """How often every GPU draws a sample: before the first step, while training, at the end."""
     ask = recipe.validation
-    prompts = len(EXAMPLE_PROMPTS) if ask.prompts == "eight" else len(ask.prompts)
+    prompts = len(EXAMPLE_PROMPTS) if ask.prompts == "default" else len(ask.prompts)
     times = 1 + math.ceil(recipe.steps / (ask.every or recipe.checkpoints.every))
     last = math.ceil((prompts + len(ask.sweep)) / gpus)
     return (times - 1) * math.ceil(prompts / gpus) + last if prompts else 0
@@ -105,7 +105,7 @@ def step_shares(buckets: tuple[Bucket, ...], data: UsableClips | None) -> dict[B
     Where the dataset is not here, all buckets are taken to have equally many.
     """
     clips: Mapping[str, int] = data.coverage.buckets if data else {}
-    steps = {b: clips.get(f"{b.resolution} x {b.frames}", 1) / b.batch for b in buckets}
+    steps = {b: clips.get(f"{b.resolution} x {b.frames}", 1) / b.batch_size for b in buckets}
     return {bucket: count / sum(steps.values()) for bucket, count in steps.items()}
 
 
@@ -126,18 +126,18 @@ def _epochs_text(recipe: Recipe, data: UsableClips | None) -> str:
 
 def _bucket_line(bucket: Bucket, recipe: Recipe, device_spec: DeviceSpec, gpus: int) -> str:
     """Memory of a bucket, or the error that says what would fit."""
-    micro = bucket.micro or bucket.batch
+    micro = bucket.micro_batch_size or bucket.batch_size
     need = memory_gib(bucket, recipe, gpus, micro)
     name = f"{bucket.resolution} x {bucket.frames}"
     if need > device_spec.memory_gib:
         raise EngineError(
-            f"bucket {name} with micro {micro} needs {need:.0f} GiB, a {device_spec.name} has "
+            f"bucket {name} with micro_batch_size {micro} needs {need:.0f} GiB, a {device_spec.name} has "
             f"{device_spec.memory_gib:g}: {_suggest_for_bucket(bucket, recipe, device_spec.memory_gib, gpus)}"
         )
     clip = clip_cost(bucket, recipe)
     return (
         f"{name:<16} {clip.tokens:,} tokens and {_format_number(clip.tflop)} TFLOP a clip; "
-        f"micro {micro}: {need:.0f} of {device_spec.memory_gib:g} GiB"
+        f"micro_batch_size {micro}: {need:.0f} of {device_spec.memory_gib:g} GiB"
     )
 
 
@@ -157,19 +157,19 @@ def suggest_batch_sizes(recipe: Recipe, device: torch.device) -> str:
 
 def _suggest_for_bucket(bucket: Bucket, recipe: Recipe, memory: float, gpus: int) -> str:
     """The largest micro-batch that fits into so many GiB, or what else to do."""
-    micro = bucket.micro or bucket.batch
+    micro = bucket.micro_batch_size or bucket.batch_size
     fits = [n for n in range(1, micro) if memory_gib(bucket, recipe, gpus, n) <= memory]
     if fits:
-        return f"micro = {max(fits)} fits"
+        return f"micro_batch_size = {max(fits)} fits"
     for blocks in range(recipe.checkpointed_blocks(bucket) + 1, recipe.network.depth + 1):
-        if memory_gib(replace(bucket, recompute=blocks), recipe, gpus, 1) <= memory:
-            return f"micro = 1 with recompute = {blocks} fits"
+        if memory_gib(replace(bucket, activation_checkpointing=blocks), recipe, gpus, 1) <= memory:
+            return f"micro_batch_size = 1 with activation_checkpointing = {blocks} fits"
     return "no batch fits; take a larger GPU, or more of them with strategy fsdp2 or zero2"
 
 
 def _disk_lines(recipe: Recipe, data: UsableClips | None) -> list[str]:
     """Checkpoints and cache."""
-    kept = recipe.checkpoints.keep or recipe.steps // recipe.checkpoints.every
+    kept = recipe.checkpoints.keep_last or recipe.steps // recipe.checkpoints.every
     frames, clips = (data.frames, data.clips) if data else (200, 1)
     places = max(nominal_pixels(b.resolution) for b in recipe.buckets) // 64
     text = recipe.text_tokens * recipe.network.caption_channels

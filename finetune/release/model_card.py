@@ -108,7 +108,7 @@ def _facts(
     manifest: Mapping[str, Any], recipe: Recipe, encoders: Mapping[str, str]
 ) -> dict[str, Any]:
     asked = recipe.validation
-    prompts = EXAMPLE_PROMPTS if asked.prompts == "eight" or not asked.prompts else asked.prompts
+    prompts = EXAMPLE_PROMPTS if asked.prompts == "default" or not asked.prompts else asked.prompts
     prompt = _in_one_line(prompts[0])
     return {
         "init": recipe.init,

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from finetune.config import Recipe, parse_recipe
+from finetune.config import Recipe, recipe_from_manifest
 from finetune.data.encoders import TINY_RANDOM, load_text_encoder, load_vae
 from finetune.errors import ReleaseError
 from finetune.models.stdit2.text_encoder import TextEncoder
@@ -61,7 +61,9 @@ def build_release(run: Path, release: ReleaseOptions) -> Path:
     """
     source = _find_checkpoint(run)
     manifest = verify_checkpoint(source.weights.parent)
-    recipe = parse_recipe(manifest["recipe"], origin=f"{source.weights.parent}/manifest.json")
+    recipe = recipe_from_manifest(
+        manifest["recipe"], origin=f"{source.weights.parent}/manifest.json"
+    )
     folder = source.weights.parent.parent / "release"
     try:
         shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finetune.config import Recipe, parse_recipe
+from finetune.config import Recipe, recipe_from_manifest
 from finetune.errors import SamplingError
 from finetune.models.stdit2.weights import CONFIG_FILE
 from finetune.training.checkpoint import STEP_FOLDER, latest_checkpoint, list_checkpoints
@@ -122,7 +122,7 @@ def _recipe_of(manifest: Path) -> Recipe:
         raise SamplingError(
             f"{manifest} does not say what a checkpoint's must ({error}): name another"
         ) from error
-    return parse_recipe(recipe, origin=str(manifest))
+    return recipe_from_manifest(recipe, origin=str(manifest))
 
 
 def _newest_checkpoint(run: Path) -> Path:

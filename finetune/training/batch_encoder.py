@@ -27,7 +27,7 @@ class ModelInputs:
     text: Tensor  # [B, 1, L, C]
     mask: Tensor  # [B, L] bool
     conditioning: Conditioning
-    recompute: int  # blocks that the backward runs again
+    activation_checkpointing: int  # blocks that the backward runs again
 
     def denoiser(self, model: STDiT2, drop: Tensor) -> Denoiser:
         """The network with this text and these scalars bound; `drop` [B] takes captions away."""
@@ -40,7 +40,7 @@ class ModelInputs:
                 self.mask,
                 frame_mask,
                 drop=drop,
-                recompute=self.recompute,
+                activation_checkpointing=self.activation_checkpointing,
                 **self.conditioning,
             )
             return output
@@ -53,7 +53,7 @@ class BatchEncoder:
 
     def __init__(self, recipe: Recipe, index: Index, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        online = recipe.source == "pixels"
+        online = recipe.latents == "online"
         self.vae = load_vae(recipe, device) if online else None
         self.text_encoder = load_text_encoder(recipe, index, device) if online else None
         if self.vae and self.text_encoder and recipe.compile:
@@ -73,8 +73,10 @@ class BatchEncoder:
         micro = self.read(micro)
         mean, std = self._latent_mean_and_std(micro)
         text, mask = self._text(micro)
-        recompute = self.recipe.checkpointed_blocks(micro.spec.aspect_bucket.bucket)
-        return ModelInputs(mean, std, text, mask, self._conditioning(micro), recompute)
+        activation_checkpointing = self.recipe.checkpointed_blocks(micro.spec.aspect_bucket.bucket)
+        return ModelInputs(
+            mean, std, text, mask, self._conditioning(micro), activation_checkpointing
+        )
 
     def _latent_mean_and_std(self, micro: Batch) -> tuple[Tensor, Tensor]:
         pairs = [self._sample_mean_and_std(sample, micro) for sample in micro.samples]

@@ -279,10 +279,10 @@ def list_checkpoints(out: Path) -> list[Path]:
 def prune(out: Path, policy: Checkpoints) -> None:
     """Delete all but the newest `keep` and the milestones."""
     found = list_checkpoints(out)
-    for folder in found[: -policy.keep] if policy.keep else []:
+    for folder in found[: -policy.keep_last] if policy.keep_last else []:
         match = STEP_FOLDER.search(folder.name)
         step = int(match[1]) if match else 0
-        if not policy.milestone or step % policy.milestone:
+        if not policy.keep_every or step % policy.keep_every:
             shutil.rmtree(folder)
 
 

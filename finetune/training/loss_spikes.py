@@ -28,9 +28,9 @@ class SpikeDetector:
         """May a step with this loss and gradient norm be taken?"""
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return False
-        if self.steps < self.settings.after or not self.settings.spike:
+        if self.steps < self.settings.warmup_steps or not self.settings.threshold:
             return True
-        most = self.settings.spike
+        most = self.settings.threshold
         return loss <= most * self.loss and norm <= most * self.norm
 
     def record(self, loss: float, norm: float, *, taken: bool) -> None:
@@ -44,7 +44,7 @@ class SpikeDetector:
             return
         self.skipped += 1
         self.in_a_row += 1
-        if self.in_a_row >= self.settings.stop_after:
+        if self.in_a_row >= self.settings.max_consecutive_skips:
             raise TrainingStopped(
                 f"{self.in_a_row} steps in a row were skipped (loss {loss:.4g}, gradient norm "
                 f"{norm:.4g}; usual {self.loss:.4g}, {self.norm:.4g}): {remedy(loss, norm)}"
@@ -64,4 +64,4 @@ def remedy(loss: float, norm: float) -> str:
     """What to do about steps like this one."""
     if math.isnan(loss) and norm == 0:
         return "none of their samples could be read, for the reasons said above"
-    return "lower schedule.peak, or raise guard.spike if these are no accidents"
+    return "lower schedule.peak, or raise loss_spikes.threshold if these are no accidents"

@@ -43,6 +43,6 @@ def draw_noise(
         to_device_async(torch.stack(times), device),
         noise[:, 0],
         noise[:, 1],
-        to_device_async(mask, device) if recipe.masks and not mask.all() else None,
+        to_device_async(mask, device) if recipe.frame_masks and not mask.all() else None,
         to_device_async(torch.stack(drops), device),
     )

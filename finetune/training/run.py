@@ -67,7 +67,7 @@ class TrainingRun:
     def __post_init__(self) -> None:
         self.monitor, self.spike_detector = (
             make_monitor(self.device),
-            SpikeDetector(self.recipe.guard),
+            SpikeDetector(self.recipe.loss_spikes),
         )
 
     @property
@@ -223,7 +223,7 @@ def _open(
     torch.manual_seed(recipe.seed)
     start = find_resume_point(Path(recipe.out), resume)
     index = _build_index(recipe)
-    held = cached_clips(index, recipe) if recipe.source == "cache" else None
+    held = cached_clips(index, recipe) if recipe.latents == "cached" else None
     coverage = bucket_coverage(index, recipe, held)
     engine = make_engine(new_model(recipe), recipe, device)
     batch_encoder, diffusion = BatchEncoder(recipe, index, device), Diffusion.linear().to(device)

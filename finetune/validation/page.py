@@ -93,7 +93,7 @@ def render_page(out: Path, recipe: Recipe, *, until: float = inf) -> str:
 def recipe_summary(recipe: Recipe) -> dict[str, str]:
     """What a reader asks of a recipe first."""
     asked, schedule, average = recipe.validation, recipe.schedule, recipe.optimizer.ema
-    batches = [f"{b.batch} x {_frames(b.frames)} at {b.resolution}" for b in recipe.buckets]
+    batches = [f"{b.batch_size} x {_frames(b.frames)} at {b.resolution}" for b in recipe.buckets]
     batches[MAX_BUCKETS_LISTED:] = (
         [f"{len(batches[MAX_BUCKETS_LISTED:])} kinds more"] if batches[MAX_BUCKETS_LISTED:] else []
     )

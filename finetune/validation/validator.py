@@ -43,7 +43,7 @@ class Validator:
     def __init__(self, run: TrainingRun) -> None:
         self.run, self.settings = run, run.recipe.validation
         prompts = self.settings.prompts
-        self.prompts = EXAMPLE_PROMPTS if prompts == "eight" else tuple(prompts)
+        self.prompts = EXAMPLE_PROMPTS if prompts == "default" else tuple(prompts)
         self._texts: list[TextStates] = []
         self._vae: VAE | None = None
         self._loss: FixedLoss | None = None

@@ -29,8 +29,8 @@ RECIPE = Recipe(
     steps=1,
     frame_interval=2,
     buckets=(
-        Bucket(resolution="360p", frames=64, batch=4),
-        Bucket(resolution="360p", frames=32, batch=8),
+        Bucket(resolution="360p", frames=64, batch_size=4),
+        Bucket(resolution="360p", frames=32, batch_size=8),
     ),
 )
 

@@ -24,10 +24,10 @@ TRAINING = {
     "cached-32": Case(),
     "online-32": Case(online=True),
     "cached-64": Case(frames=64, batch=4),
-    "cached-64-80": Case(frames=64, batch=4, recompute=17),  # of 28 blocks: fits 80 GB
+    "cached-64-80": Case(frames=64, batch=4, checkpointing=17),  # of 28 blocks: fits 80 GB
     "images": Case(frames=1, batch=256, micro=32),
     "dp2": Case(),
-    "baseline": Case(online=True, fast=False, recompute=True, micro=8, steps=5, warmup=1),
+    "baseline": Case(online=True, fast=False, checkpointing=True, micro=8, steps=5, warmup=1),
 }
 OTHERS = ("sampling", "vae")
 LATENT = (45, 80)  # 360 x 640

@@ -38,7 +38,7 @@ class Case:
     micro: int = 1  # clips a backward pass
     online: bool = False  # VAE and T5 in the step
     fast: bool = True  # kernels, compiled blocks
-    recompute: bool | int = False  # blocks whose activations are made again in the backward
+    checkpointing: bool | int = False  # blocks whose activations the backward recomputes
     steps: int = 30
     warmup: int = 4  # compilation among them
 
@@ -97,14 +97,14 @@ def recipe_of(case: Case, engine: str, folder: Path) -> Recipe:
             Bucket(
                 resolution="360p",
                 frames=case.frames,
-                batch=case.batch,
-                micro=case.micro,
-                recompute=case.recompute,
+                batch_size=case.batch,
+                micro_batch_size=case.micro,
+                activation_checkpointing=case.checkpointing,
             ),
         ),
         vae=synthetic.ENCODER,
         text_encoder=synthetic.ENCODER,
-        source="pixels" if case.online else "cache",
+        latents="online" if case.online else "cached",
         workers=4,
         engine=engine,
         precision="bfloat16",
@@ -162,7 +162,7 @@ def _opened(case: Case, recipe: Recipe, device: torch.device) -> TrainingRun:
 
 def _cached(recipe: Recipe) -> Recipe:
     """The same recipe from a cache: `BatchEncoder` then loads no encoder of its own."""
-    return replace(recipe, source="cache")
+    return replace(recipe, latents="cached")
 
 
 def open_every_branch(model: STDiT2) -> STDiT2:

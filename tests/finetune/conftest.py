@@ -38,7 +38,7 @@ def make_recipe(toy_dataset: Path, tmp_path: Path) -> MakeRecipe:
         out=str(tmp_path / "run"),
         cache=str(tmp_path / "cache"),
         steps=4,
-        buckets=(Bucket(resolution="144p", frames=4, batch=2),),
+        buckets=(Bucket(resolution="144p", frames=4, batch_size=2),),
         frame_interval=2,
         vae="tiny-random",
         text_encoder="tiny-random",
@@ -48,7 +48,7 @@ def make_recipe(toy_dataset: Path, tmp_path: Path) -> MakeRecipe:
         device="cpu",
         precision="float32",
         network=Network(depth=1, hidden_size=48, num_heads=2, caption_channels=16),
-        checkpoints=Checkpoints(every=2, keep=0),
+        checkpoints=Checkpoints(every=2, keep_last=0),
         log=Log(to="none"),
     )
 

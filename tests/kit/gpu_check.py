@@ -37,17 +37,20 @@ out = "{work}/run"
 cache = "{work}/cache"
 init = "{work}/init"
 steps = 20
-buckets = [
-  {{ resolution = "360p", frames = 32, batch = {batch}, micro = 1, recompute = {recompute} }},
-]
 frame_interval = 4
 vae = "random"
 text_encoder = "random"
 precision = "bfloat16"
 compile = {compile}
 log = {{ to = "none" }}
-checkpoints = {{ every = 20, keep = 1 }}
+checkpoints = {{ every = 20, keep_last = 1 }}
 schedule = {{ kind = "constant", peak = 1e-5 }}
+[[buckets]]
+resolution = "360p"
+frames = 32
+batch_size = {batch}
+micro_batch_size = 1
+activation_checkpointing = {checkpointing}
 """
 COLOSSAL = "engine=colossalai"
 HYBRID = "optimizer.kind=hybrid_adam"
@@ -141,7 +144,7 @@ def worst(one: list[float], two: list[float]) -> float:
 def main(
     work: Annotated[Path, typer.Option(help="a folder with 40 GB free")] = Path("/tmp/check"),
     batch: int = 4,
-    recompute: Annotated[bool, typer.Option(help="less memory, a third longer")] = True,
+    checkpointing: Annotated[bool, typer.Option(help="less memory, a third longer")] = True,
     compile_: Annotated[bool, typer.Option("--compile")] = False,
     engines: Annotated[str, typer.Option(help=", ".join(ENGINES))] = "torch,colossalai",
     resume: Annotated[bool, typer.Option(help="two steps more from the checkpoint")] = True,
@@ -152,7 +155,7 @@ def main(
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     more, settings = list(setting or ()), {"work": work, "batch": batch}
-    flags = {"recompute": str(recompute).lower(), "compile": str(compile_).lower()}
+    flags = {"checkpointing": str(checkpointing).lower(), "compile": str(compile_).lower()}
     (work / "recipe.toml").write_text(RECIPE.format(**settings, **flags))
     make_cache(work)
     make_weights(work, more)

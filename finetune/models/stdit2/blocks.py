@@ -86,10 +86,10 @@ class Block(nn.Module):
         self.mlp = Mlp(width, int(width * config.mlp_ratio), width)
 
     def forward(
-        self, x: Tensor, conditions: BlockConditioning, *, recompute: bool = False
+        self, x: Tensor, conditions: BlockConditioning, *, activation_checkpointing: bool = False
     ) -> Tensor:
-        """x [B, T, S, D] -> the same shape; `recompute` keeps only these for the backward."""
-        if recompute:
+        """Return [B, T, S, D] for x [B, T, S, D]; checkpointing keeps only x for the backward."""
+        if activation_checkpointing:
             again: Tensor = checkpoint(self._forward, x, conditions, use_reentrant=False)
             return again
         return self._forward(x, conditions)

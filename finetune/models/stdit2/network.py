@@ -118,15 +118,15 @@ class STDiT2(nn.Module):
         ar: Tensor,
         fps: Tensor,
         drop: Tensor | None = None,
-        recompute: int = 0,
+        activation_checkpointing: int = 0,
     ) -> Tensor:
         """x [B, C, T, H, W] -> [B, 2C, T, H, W] float32: noise, then variance interpolation.
 
         timestep, num_frames, height, width (pixels), ar (height / width), fps: [B]. y [B, 1, L,
         caption_channels], mask [B, L], non-zero = a token. x_mask [B, T] bool, False = a given
         frame. drop [B] bool: captions to replace by the null text (in training drawn from torch's
-        global generator where not given). recompute: blocks that keep nothing for the backward but
-        their inputs, and run again there.
+        global generator where not given). activation_checkpointing: number of blocks that keep only
+        their inputs for the backward, and run again there.
         """
         scalars = self._round_scalars(ScalarInputs(timestep, num_frames, height, width, ar, fps))
         embedded = self._embed_scalars(scalars)
@@ -146,7 +146,7 @@ class STDiT2(nn.Module):
             text_layout=self.ops.lay_out_text(token_mask(mask, y)),
         )
         for number, block in enumerate(self.blocks):
-            h = block(h, conditions, recompute=number < recompute)
+            h = block(h, conditions, activation_checkpointing=number < activation_checkpointing)
         out = self.final_layer(h, embedded.t, embedded.t0 + embedded.size, x_mask)
         return self.x_embedder.unpatch(out, rows, columns).float()
 

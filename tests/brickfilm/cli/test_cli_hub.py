@@ -22,7 +22,7 @@ from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import toy_dataset
 
 REPO = "maker/brickfilm"
-RECIPE = 'buckets = [{ resolution = "144p", frames = 8, batch = 8 }]\nframe_interval = 2\n'
+RECIPE = 'buckets = [{ resolution = "144p", frames = 8, batch_size = 8 }]\nframe_interval = 2\n'
 
 
 @pytest.fixture(scope="module")

@@ -16,16 +16,15 @@ from brickfilm.export.bucket_coverage import (
     RecipeBucket,
     RecipeCoverage,
     TrainingRecipe,
-    find_recipe,
 )
 from tests.kit import ROOT
 
 GOLDEN = ROOT / "tests/kit/golden/buckets_360p.json"
 RECIPES = {
-    "text2bricks-360p-32f": TrainingRecipe("32f", [RecipeBucket("360p", 32, 8)], 4),
+    "text2bricks-360p-32f": TrainingRecipe("32f", [RecipeBucket("360p", 32)], 4),
     "text2bricks-360p-64f": TrainingRecipe(
         "64f",
-        [RecipeBucket("360p", 64, 4), RecipeBucket("360p", 32, 8), RecipeBucket("360p", 1, 256)],
+        [RecipeBucket("360p", 64), RecipeBucket("360p", 32), RecipeBucket("360p", 1)],
         2,
     ),
 }
@@ -63,31 +62,10 @@ def test_the_table_says_why_clips_fall_out() -> None:
 def test_a_recipe_is_read_from_its_toml(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text(
-        'init = "x"\nbuckets = [{ resolution = "360p", frames = 32, batch = 8 }]\n'
+        'init = "x"\nbuckets = [{ resolution = "360p", frames = 32, batch_size = 8 }]\n'
         "frame_interval = 4\n[schedule]\nkind = 'one_cycle'\n"
     )
-    assert TrainingRecipe.from_file(path) == TrainingRecipe("r", [RecipeBucket("360p", 32, 8)], 4)
-
-
-@pytest.mark.parametrize("named", ["text2bricks/32f-stage1", "text2bricks/32f-stage1.toml"])
-def test_a_recipe_of_the_trainer_goes_by_its_name(
-    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)  # the name is no path here
-    recipe = TrainingRecipe.from_file(find_recipe(named))
-    assert (recipe.name, recipe.frame_interval) == ("32f-stage1", 4)
-
-
-def test_a_file_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "tiny").mkdir()
-    (tmp_path / "tiny/cpu").touch()
-    monkeypatch.chdir(tmp_path)
-    assert find_recipe("tiny/cpu") == Path("tiny/cpu")
-
-
-def test_an_unknown_recipe_is_said_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match="did you mean 'text2bricks/64f-stage2'"):
-        find_recipe("text2brick/64-stage2")
+    assert TrainingRecipe.from_file(path) == TrainingRecipe("r", [RecipeBucket("360p", 32)], 4)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def loading(recipe: Recipe) -> SampleLoader:
 
 
 def test_cached_windows_are_those_of_the_pixels(make_recipe: MakeRecipe) -> None:
-    cached, pixels = make_recipe(), make_recipe(source="pixels")
+    cached, pixels = make_recipe(), make_recipe(latents="online")
     made = build_cache(cached)
     assert (made.clips, made.captions, made.failures) == (6, 6, [])
     index, cpu = Index.open(index_folder(cached)), torch.device("cpu")
@@ -88,7 +88,7 @@ def test_a_clip_that_does_not_decode_is_skipped_and_counted(
     assert len(made.failures) == 1 and "does not decode" in made.failures[0]
     index = Index.open(index_folder(recipe))
     assert cached_clips(index, recipe).tolist() == [True, False, True, True]
-    batch = loading(make_recipe(dataset=str(folder), source="pixels"))(
+    batch = loading(make_recipe(dataset=str(folder), latents="online"))(
         BatchSpec(batch_specs(recipe, 1)[0].aspect_bucket, (1, 2), (7, 8), SamplerState())
     )
     assert (len(batch), batch.seeds, len(batch.skipped)) == (1, (8,), 1)
@@ -105,7 +105,7 @@ def test_media_that_are_not_there_are_skipped_and_named(
     (failures,) = made.failures
     assert "cannot be read" in failures and "gone.mp4" in failures
     spec = BatchSpec(batch_specs(recipe, 1)[0].aspect_bucket, (1, 2), (7, 8), SamplerState())
-    pixels = loading(make_recipe(dataset=str(folder), source="pixels"))
+    pixels = loading(make_recipe(dataset=str(folder), latents="online"))
     batch = pixels(spec)
     assert (len(batch), batch.seeds) == (1, (8,)) and "gone.mp4" in batch.skipped[0]
     media._read_row_group.cache_clear()
@@ -160,7 +160,7 @@ def test_a_caption_over_the_limit_is_cut_and_counted_or_refused(
     recipe = make_recipe(text_tokens=3)
     assert build_cache(recipe).truncated == 6
     with pytest.raises(ConfigError, match="tokens over 4"):
-        build_cache(make_recipe(text_tokens=4, long_text="error"))
+        build_cache(make_recipe(text_tokens=4, long_captions="error"))
 
 
 def test_a_store_reads_the_rows_asked_for(tmp_path: Path) -> None:

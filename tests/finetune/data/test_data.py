@@ -54,9 +54,9 @@ def test_a_window_spans_frames_times_interval_with_its_ends() -> None:
 
 def test_the_model_is_told_the_rate_of_the_frames_it_sees() -> None:
     fps = Fraction(24000, 1001)
-    assert conditioning_fps(fps, 4, frames=32, told="seen") == float(fps) / 4
-    assert conditioning_fps(fps, 4, frames=32, told="source") == float(fps)
-    assert conditioning_fps(fps, 4, frames=1, told="seen") == 120.0
+    assert conditioning_fps(fps, 4, frames=32, fps_source="sampled") == float(fps) / 4
+    assert conditioning_fps(fps, 4, frames=32, fps_source="source") == float(fps)
+    assert conditioning_fps(fps, 4, frames=1, fps_source="sampled") == 120.0
 
 
 def test_filling_covers_the_size_and_crops_the_centre() -> None:
@@ -70,8 +70,8 @@ def test_filling_covers_the_size_and_crops_the_centre() -> None:
 
 def test_keep_sends_a_clip_on_to_the_next_smaller_bucket() -> None:
     buckets = (
-        Bucket(resolution="144p", frames=16, batch=1, keep=0.5),
-        Bucket(resolution="144p", frames=8, batch=1),
+        Bucket(resolution="144p", frames=16, batch_size=1, keep_prob=0.5),
+        Bucket(resolution="144p", frames=8, batch_size=1),
     )
     clips = (np.full(2, 100), np.full(2, 144), np.full(2, 256))
     uniform = np.array([[0.4, 0.6], [0.0, 0.0]])
@@ -194,6 +194,6 @@ def test_a_bucket_without_clips_is_refused_with_the_table(
     kept = bucket_coverage(index, make_recipe())
     assert kept.buckets == {"144p x 4": 3}
     assert kept.dropped == {"under 80 % of the bucket's pixels": 2}
-    long = make_recipe(buckets=(Bucket(resolution="144p", frames=16, batch=1),))
+    long = make_recipe(buckets=(Bucket(resolution="144p", frames=16, batch_size=1),))
     with pytest.raises(DataError, match=r"(?s)no clip for bucket 144p x 16.*too short"):
         bucket_coverage(index, long)

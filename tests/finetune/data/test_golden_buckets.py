@@ -27,7 +27,7 @@ def buckets_of(recipe: str, table: list[dict[str, Any]]) -> tuple[Bucket, ...]:
         if case["recipe"] == recipe and case["bucket"]
     }
     return BUCKETS.get(recipe) or tuple(
-        Bucket(resolution=resolution, frames=frames, batch=batch)
+        Bucket(resolution=resolution, frames=frames, batch_size=batch)
         for resolution, frames, batch in sorted(shown)
     )
 
@@ -46,7 +46,7 @@ def answer(case: dict[str, Any], buckets: tuple[Bucket, ...]) -> dict[str, Any]:
             aspect_bucket.ratio,
         ],
         "thw": [aspect_bucket.bucket.frames, *aspect_bucket.size],
-        "batch_size": aspect_bucket.bucket.batch,
+        "batch_size": aspect_bucket.bucket.batch_size,
     }
 
 

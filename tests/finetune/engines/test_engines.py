@@ -51,7 +51,7 @@ def recipe(make_recipe: MakeRecipe, tmp_path: Path) -> Recipe:
     """20 steps in float32 of batches of two, from weights on disk whose every branch is open."""
     made = make_recipe(
         steps=STEPS,
-        buckets=(Bucket(resolution="144p", frames=4, batch=2, micro=1),),
+        buckets=(Bucket(resolution="144p", frames=4, batch_size=2, micro_batch_size=1),),
         schedule=Schedule(kind="constant", peak=3e-4),
     )
     made = replace(made, checkpoints=replace(made.checkpoints, every=10))
@@ -75,9 +75,9 @@ def test_two_ranks_of_any_engine_lose_what_one_device_loses(
     recipe: Recipe, engine: str, strategy: str, tmp_path: Path
 ) -> None:
     (bucket,) = recipe.buckets
-    alone = replace(recipe, out=str(tmp_path / "alone"), buckets=(replace(bucket, batch=4),))
+    alone = replace(recipe, out=str(tmp_path / "alone"), buckets=(replace(bucket, batch_size=4),))
     train(alone)
-    again = replace(bucket, recompute=True)  # and what is computed twice is the same
+    again = replace(bucket, activation_checkpointing=True)  # and what is computed twice is the same
     two = replace(recipe, engine=engine, strategy=strategy, buckets=(again,))
     out = train_in_ranks(replace(two, out=str(tmp_path / strategy)))
     expected, found = (figures(Path(o), "loss") for o in (alone.out, out))
@@ -93,7 +93,7 @@ def test_a_run_goes_on_with_another_engine_and_number_of_ranks(
     recipe: Recipe, engine: str, strategy: str, tmp_path: Path
 ) -> None:
     (bucket,) = recipe.buckets
-    one = replace(recipe, buckets=(replace(bucket, batch=4),))
+    one = replace(recipe, buckets=(replace(bucket, batch_size=4),))
     whole = replace(one, out=str(tmp_path / "whole"), steps=8)
     train(whole)
     train(replace(one, steps=3))
@@ -119,8 +119,8 @@ def test_half_precisions_lose_what_torch_loses(
     one = replace(
         recipe,
         precision="bfloat16",
-        buckets=(replace(bucket, batch=4),),
-        checkpoints=replace(recipe.checkpoints, every=2, keep=0),
+        buckets=(replace(bucket, batch_size=4),),
+        checkpoints=replace(recipe.checkpoints, every=2, keep_last=0),
     )
     whole = replace(one, out=str(tmp_path / "whole"), steps=6)
     train(whole)

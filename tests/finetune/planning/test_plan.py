@@ -37,7 +37,7 @@ def test_parameters_are_those_of_the_network(depth: int) -> None:
 
 def test_a_clip_costs_what_was_measured(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe(network=Network())
-    found = clip_cost(Bucket(resolution="360p", frames=32, batch=8), recipe)
+    found = clip_cost(Bucket(resolution="360p", frames=32, batch_size=8), recipe)
     assert found.tokens == 32 * 23 * 40
     assert found.tflop == pytest.approx(130.4, rel=0.02)
 
@@ -47,11 +47,13 @@ def test_the_plan_names_what_fits(make_recipe: MakeRecipe) -> None:
         dataset="not/here",
         network=Network(),
         compile=True,
-        buckets=(Bucket(resolution="360p", frames=32, batch=8, micro=4),),
+        buckets=(Bucket(resolution="360p", frames=32, batch_size=8, micro_batch_size=4),),
     )
-    with pytest.raises(EngineError, match="micro = 2 fits"):
+    with pytest.raises(EngineError, match="micro_batch_size = 2 fits"):
         plan(big, gpu="h200", gpus=1)
-    with pytest.raises(EngineError, match="micro = 1 with recompute = 18 fits"):
+    with pytest.raises(
+        EngineError, match="micro_batch_size = 1 with activation_checkpointing = 18 fits"
+    ):
         plan(big, gpu="a100-40", gpus=1)
     with pytest.raises(EngineError, match="no GPU 'h1000'"):
         plan(big, gpu="h1000", gpus=1)
@@ -65,18 +67,18 @@ def test_a_network_that_cannot_be_is_refused(make_recipe: MakeRecipe) -> None:
 def test_memory_and_speed_are_those_measured_on_an_h200(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe(network=Network(), compile=True)
     for frames, peak, speed in ((32, 71.1, 3.08), (64, 126.7, 1.54)):
-        bucket = Bucket(resolution="360p", frames=frames, batch=8)
+        bucket = Bucket(resolution="360p", frames=frames, batch_size=8)
         assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.03)
         rate = GPUS["h200"].tflops * WITH_KERNELS.mfu / clip_cost(bucket, recipe).tflop
         assert rate == pytest.approx(speed, rel=0.03)
     for blocks, peak in ((17, 61.9), (True, 23.8)):
-        bucket = Bucket(resolution="360p", frames=64, batch=4, recompute=blocks)
+        bucket = Bucket(resolution="360p", frames=64, batch_size=4, activation_checkpointing=blocks)
         assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.01)
 
 
 def test_buckets_take_turns_by_their_clips() -> None:
-    video = Bucket(resolution="360p", frames=32, batch=8)
-    image = Bucket(resolution="360p", frames=1, batch=256)
+    video = Bucket(resolution="360p", frames=32, batch_size=8)
+    image = Bucket(resolution="360p", frames=1, batch_size=256)
     coverage = BucketCoverage({"360p x 32": 800, "360p x 1": 25_600}, {}, np.ones(1, dtype=bool))
     assert step_shares((video, image), UsableClips(coverage, 0)) == {video: 0.5, image: 0.5}
     assert step_shares((video, image), None)[video] == pytest.approx(32 / 33)
@@ -110,17 +112,19 @@ def test_samples_are_planned_as_they_are_drawn() -> None:
 def test_want_of_memory_says_which_batch_fits(
     make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket = Bucket(resolution="360p", frames=32, batch=8, micro=4)
+    bucket = Bucket(resolution="360p", frames=32, batch_size=8, micro_batch_size=4)
     recipe = make_recipe(network=Network(), compile=True, buckets=(bucket,))
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 140 * 2**30))
     with (
-        pytest.raises(EngineError, match=r"360p x 32: micro = 1 fits .*\(tried 9 GiB\)"),
+        pytest.raises(EngineError, match=r"360p x 32: micro_batch_size = 1 fits .*\(tried 9 GiB\)"),
         process_group(recipe, cpu, partial(suggest_batch_sizes, recipe, cuda)),
     ):
         raise torch.OutOfMemoryError("tried 9 GiB")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 40 * 2**30))
-    assert "micro = 1 with recompute = 20 fits" in suggest_batch_sizes(recipe, cuda)
+    assert "micro_batch_size = 1 with activation_checkpointing = 20 fits" in suggest_batch_sizes(
+        recipe, cuda
+    )
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 8 * 2**30))
     assert "take a larger GPU" in suggest_batch_sizes(recipe, cuda)
 
@@ -136,7 +140,7 @@ def test_the_command_prints_a_plan_and_one_line_for_an_error(
     tmp_path: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
-        main(["nowhere.toml"])
+        main(["plan", "nowhere.toml"])
     assert left.value.code == 1
     assert capsys.readouterr().err.startswith("error: no recipe 'nowhere.toml'")
 
@@ -149,6 +153,6 @@ def test_the_help_names_every_gpu_that_is_known(capsys: pytest.CaptureFixture[st
 
 
 def test_encoders_in_the_step_count_in_memory(make_recipe: MakeRecipe) -> None:
-    bucket = Bucket(resolution="360p", frames=32, batch=8)
-    recipe = make_recipe(network=Network(), compile=True, source="pixels", text_encoder="t5")
+    bucket = Bucket(resolution="360p", frames=32, batch_size=8)
+    recipe = make_recipe(network=Network(), compile=True, latents="online", text_encoder="t5")
     assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(80.5, rel=0.03)

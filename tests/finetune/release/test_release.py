@@ -53,7 +53,7 @@ def trained(toy_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Reci
         out=str(folder / "run"),
         cache=str(folder / "cache"),
         steps=STEPS,
-        buckets=(Bucket(resolution="144p", frames=4, batch=2),),
+        buckets=(Bucket(resolution="144p", frames=4, batch_size=2),),
         frame_interval=2,
         vae="tiny-random",
         text_encoder="tiny-random",
@@ -65,9 +65,9 @@ def trained(toy_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Reci
         network=Network(depth=1, hidden_size=48, num_heads=2, caption_channels=16),
         schedule=Schedule(kind="constant", peak=2e-3),
         optimizer=Optimizer(ema=0.9),
-        checkpoints=Checkpoints(every=EVERY, keep=0),
+        checkpoints=Checkpoints(every=EVERY, keep_last=0),
         validation=Validation(
-            prompts="eight", frames=4, height=64, width=96, steps=4, sweep=(0.0, 1.0)
+            prompts="default", frames=4, height=64, width=96, steps=4, sweep=(0.0, 1.0)
         ),
         log=Log(to="none"),
     )

@@ -25,7 +25,7 @@ def recipe(make_recipe: MakeRecipe) -> Recipe:
     """As `recipes/tiny/cpu.toml`, on smaller clips and for fewer steps."""
     made = make_recipe(
         steps=50,
-        buckets=(Bucket(resolution="144p", frames=4, batch=4),),
+        buckets=(Bucket(resolution="144p", frames=4, batch_size=4),),
         network=Network(depth=2, hidden_size=96, num_heads=4, caption_channels=16),
         schedule=Schedule(kind="cosine_then_constant", peak=2e-3, warmup=20),
     )

@@ -29,7 +29,7 @@ dataset = "{dataset}"
 out = "{folder}/run"
 cache = "{folder}/cache"
 steps = {steps}
-buckets = [{{ resolution = "144p", frames = 4, batch = 2 }}]
+buckets = [{{ resolution = "144p", frames = 4, batch_size = 2 }}]
 frame_interval = 2
 vae = "tiny-random"
 text_encoder = "tiny-random"

@@ -84,7 +84,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(recipe: Recipe, tmp_
 def test_micro_batches_add_up_to_the_full_batch(recipe: Recipe, tmp_path: Path) -> None:
     train(recipe)
     (bucket,) = recipe.buckets
-    micro = replace(recipe, out=str(tmp_path / "m"), buckets=(replace(bucket, micro=1),))
+    micro = replace(recipe, out=str(tmp_path / "m"), buckets=(replace(bucket, micro_batch_size=1),))
     train(micro)
     assert losses(micro) == pytest.approx(losses(recipe), rel=1e-5)
     for name, value in final(recipe).items():
@@ -103,7 +103,9 @@ def test_a_bucket_says_how_many_blocks_are_recomputed(
 
     monkeypatch.setattr(Block, "_forward", counted)
     (bucket,) = recipe.buckets
-    again = replace(recipe, out=str(tmp_path / "a"), buckets=(replace(bucket, recompute=True),))
+    again = replace(
+        recipe, out=str(tmp_path / "a"), buckets=(replace(bucket, activation_checkpointing=True),)
+    )
     train(again)
     assert len(runs) == 2 * recipe.network.depth * recipe.steps
     assert losses(again) == losses(recipe)
@@ -111,7 +113,7 @@ def test_a_bucket_says_how_many_blocks_are_recomputed(
 
 def test_pixels_and_cache_train_the_same(recipe: Recipe, tmp_path: Path) -> None:
     train(recipe)
-    online = replace(recipe, out=str(tmp_path / "online"), source="pixels")
+    online = replace(recipe, out=str(tmp_path / "online"), latents="online")
     train(online)
     assert losses(online) == pytest.approx(losses(recipe), rel=1e-4)
 
@@ -128,10 +130,10 @@ def test_all_captions_of_a_batch_are_encoded_at_once(
 
     monkeypatch.setattr(TextEncoder, "encode", counted)
     (bucket,) = recipe.buckets
-    one_by_one = (replace(bucket, micro=1),)
-    online = replace(recipe, out=str(tmp_path / "o"), source="pixels", buckets=one_by_one)
+    one_by_one = (replace(bucket, micro_batch_size=1),)
+    online = replace(recipe, out=str(tmp_path / "o"), latents="online", buckets=one_by_one)
     train(online)
-    assert read == [bucket.batch] * recipe.steps
+    assert read == [bucket.batch_size] * recipe.steps
     assert losses(online) == pytest.approx(losses(recipe), rel=1e-4)
 
 
@@ -244,7 +246,7 @@ def test_nan_without_end_stops_the_run(recipe: Recipe, monkeypatch: pytest.Monke
     backward = DataParallel.backward
     monkeypatch.setattr(DataParallel, "backward", lambda s, loss: backward(s, loss * float("nan")))
     with pytest.raises(TrainingStopped, match="3 steps in a row"):
-        train(replace(recipe, steps=50, guard=LossSpikes(stop_after=3)))
+        train(replace(recipe, steps=50, loss_spikes=LossSpikes(max_consecutive_skips=3)))
 
 
 def test_bad_samples_are_left_out_told_and_counted(
@@ -273,7 +275,7 @@ def test_a_run_without_a_readable_sample_says_so(
     (shard,) = Path(recipe.cache).glob("latents-*/144x256/*.safetensors")
     shard.write_bytes(shard.read_bytes()[:-1000])
     with pytest.raises(TrainingStopped, match="none of their samples could be read"):
-        train(replace(recipe, steps=50, guard=LossSpikes(stop_after=3)))
+        train(replace(recipe, steps=50, loss_spikes=LossSpikes(max_consecutive_skips=3)))
     assert any(f"{shard} is damaged" in record.message for record in caplog.records)
 
 
@@ -379,7 +381,7 @@ def test_a_checkpoint_of_another_network_is_refused(recipe: Recipe) -> None:
 
 
 def test_old_checkpoints_go_by_the_policy(recipe: Recipe) -> None:
-    policy = replace(recipe.checkpoints, every=1, keep=2, milestone=3)
+    policy = replace(recipe.checkpoints, every=1, keep_last=2, keep_every=3)
     train(replace(recipe, steps=6, checkpoints=policy))
     kept = [p.name for p in checkpoint.list_checkpoints(Path(recipe.out))]
     assert kept == ["step-00000003", "step-00000005", "step-00000006"]
@@ -398,8 +400,8 @@ def test_images_train_beside_videos(make_recipe: MakeRecipe, tmp_path: Path) -> 
     recipe = make_recipe(
         dataset=str(write_dataset(tmp_path / "set", clips)),
         buckets=(
-            Bucket(resolution="144p", frames=4, batch=1),
-            Bucket(resolution="144p", frames=1, batch=2),
+            Bucket(resolution="144p", frames=4, batch_size=1),
+            Bucket(resolution="144p", frames=1, batch_size=2),
         ),
     )
     build_cache(recipe)

@@ -96,9 +96,9 @@ def test_every_weight_but_the_rotary_one_gets_a_gradient() -> None:
     assert silent == ["rope.freqs"]
 
 
-@pytest.mark.parametrize("recompute", [1, TINY.depth])
+@pytest.mark.parametrize("activation_checkpointing", [1, TINY.depth])
 def test_recomputed_blocks_run_twice_and_give_the_same_gradients(
-    recompute: int, monkeypatch: pytest.MonkeyPatch
+    activation_checkpointing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     through, runs = Block._forward, list[Block]()
 
@@ -106,16 +106,18 @@ def test_recomputed_blocks_run_twice_and_give_the_same_gradients(
         runs.append(block)
         return through(block, x, conditions)
 
-    def gradients(model: STDiT2, recompute: int) -> list[torch.Tensor]:
-        model(**inputs(), recompute=recompute).square().mean().backward()
+    def gradients(model: STDiT2, activation_checkpointing: int) -> list[torch.Tensor]:
+        model(
+            **inputs(), activation_checkpointing=activation_checkpointing
+        ).square().mean().backward()
         return [p.grad for p in model.parameters() if p.grad is not None]
 
     kept = gradients(tiny_model().eval(), 0)
     monkeypatch.setattr(Block, "_forward", counted)
     model = tiny_model().eval()
-    again = gradients(model, recompute)
+    again = gradients(model, activation_checkpointing)
     blocks = list(model.blocks)  # the first ones run again, when what the others kept is gone
-    assert runs == blocks + blocks[:recompute][::-1]
+    assert runs == blocks + blocks[:activation_checkpointing][::-1]
     assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
 
 
@@ -146,7 +148,7 @@ def test_a_compiled_network_takes_more_shapes_than_dynamos_eight(
     for width in range(2, 14, 2):  # two graphs each: one block is recomputed, one is not
         given = inputs()
         given["x"] = torch.randn(*given["x"].shape[:-1], width)
-        assert model(**given, recompute=1).isfinite().all()
+        assert model(**given, activation_checkpointing=1).isfinite().all()
 
 
 def test_blocks_run_on_the_operations_they_are_given() -> None:

@@ -1,4 +1,4 @@
-"""What the settings of a recipe may be, alone and together: each refusal names what would do."""
+"""Check the values of a recipe, alone and together; each error names a value that would do."""
 
 from __future__ import annotations
 
@@ -12,43 +12,41 @@ from typing import TYPE_CHECKING
 from finetune.errors import ConfigError
 
 if TYPE_CHECKING:
-    from finetune.config import Bucket, Recipe
+    from finetune.config.recipe import Bucket, Recipe
 
 AT_LEAST_ONE = """steps frame_interval text_tokens checkpoints.every checkpoints.shard_mib log.every
-network.depth network.num_heads network.hidden_size network.caption_channels guard.stop_after
-validation.frames validation.height validation.width validation.steps validation.fps"""
-AT_LEAST_ZERO = """seed workers threads checkpoints.keep checkpoints.milestone guard.spike guard.after
-optimizer.eps optimizer.weight_decay optimizer.grad_clip schedule.start schedule.peak schedule.final
-schedule.warmup schedule.cooldown schedule.offset validation.every validation.guidance
-validation.seed validation.loss_batches"""
+network.depth network.num_heads network.hidden_size network.caption_channels
+loss_spikes.max_consecutive_skips validation.frames validation.height validation.width
+validation.steps validation.fps"""
+AT_LEAST_ZERO = """seed workers threads checkpoints.keep_last checkpoints.keep_every
+loss_spikes.threshold loss_spikes.warmup_steps optimizer.eps optimizer.weight_decay
+optimizer.grad_clip schedule.start schedule.peak schedule.final schedule.warmup schedule.cooldown
+schedule.offset validation.every validation.guidance validation.seed validation.loss_batches"""
 MINIMUM = dict.fromkeys(AT_LEAST_ONE.split(), 1) | dict.fromkeys(AT_LEAST_ZERO.split(), 0)
-"""Settings that count or weigh something, and the least that they take."""
+"""The least value of each numeric setting."""
 NON_EMPTY = ("dataset", "out", "init", "vae", "text_encoder", "cache")
-"""Settings that name something."""
+"""Settings that name a folder or a model."""
+STRATEGIES = {"torch": ("auto", "ddp", "fsdp2"), "colossalai": ("auto", "zero1", "zero2", "gemini")}
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raise ConfigError for the first setting that cannot be."""
+    """Raise ConfigError for the first value that is out of range or contradicts another."""
     if not recipe.buckets:
-        raise ConfigError("buckets is empty: name at least one of resolution, frames, batch")
+        raise ConfigError("buckets is empty: name at least one of resolution, frames, batch_size")
     for number, bucket in enumerate(recipe.buckets):
         _check_bucket(bucket)
-        kinds = [(other.resolution, other.frames) for other in recipe.buckets[:number]]
-        if (bucket.resolution, bucket.frames) in kinds:
-            raise ConfigError(
-                f"bucket {bucket.resolution} x {bucket.frames} is named twice: a clip is in one of "
-                "them, take the other out"
-            )
+        if str(bucket) in map(str, recipe.buckets[:number]):
+            raise ConfigError(f"bucket {bucket} is named twice: take one of the two out")
     _check_numbers(recipe)
     for bucket in recipe.buckets:
         if not 0 <= recipe.checkpointed_blocks(bucket) <= recipe.network.depth:
             raise ConfigError(
-                f"bucket {bucket.resolution} x {bucket.frames} has recompute {bucket.recompute}: "
+                f"bucket {bucket} has activation_checkpointing {bucket.activation_checkpointing}: "
                 f"choose 0 to {recipe.network.depth}, the network's blocks, or true for all"
             )
     for name in NON_EMPTY:
         if not getattr(recipe, name).strip():
-            raise ConfigError(f"{name} is empty: name a folder, or what else it takes")
+            raise ConfigError(f"{name} is empty: name a folder, or another value it takes")
     _check_engine(recipe)
 
 
@@ -60,35 +58,38 @@ def _check_numbers(recipe: Recipe) -> None:
     decays = {"optimizer.ema": (recipe.optimizer.ema,), "optimizer.betas": recipe.optimizer.betas}
     for name, values in decays.items():
         if not all(0 <= value < 1 for value in values):
-            told = ", ".join(map(str, values))
-            raise ConfigError(f"{name} is {told}: choose 0 or more and less than 1")
+            text = ", ".join(map(str, values))
+            raise ConfigError(f"{name} is {text}: choose 0 or more and less than 1")
     if not 0 <= recipe.caption_dropout <= 1:
         raise ConfigError(f"caption_dropout is {recipe.caption_dropout}: choose a share, 0 to 1")
 
 
 @cache
 def resolutions() -> tuple[str, ...]:
-    """The names of resolutions that a bucket may have."""
-    return tuple(
-        sorted(json.loads((Path(__file__).parent / "data/aspect_ratios.json").read_text()))
-    )
+    """Return the names of resolutions that a bucket may have."""
+    table = Path(__file__).parents[1] / "data/aspect_ratios.json"
+    return tuple(sorted(json.loads(table.read_text())))
 
 
 def _check_bucket(bucket: Bucket) -> None:
-    name = f"bucket {bucket.resolution} x {bucket.frames}"
     if bucket.resolution not in resolutions():
         raise ConfigError(
             f"no resolution {bucket.resolution!r}: choose one of {', '.join(resolutions())}"
         )
-    if bucket.batch < 1 or bucket.frames < 1:
-        raise ConfigError(f"{name} has batch {bucket.batch}: batch and frames must be at least 1")
-    if bucket.micro < 0 or bucket.micro > bucket.batch:
-        raise ConfigError(f"{name} has micro {bucket.micro}: choose 1 to batch ({bucket.batch})")
-    if not 0 < bucket.keep <= 1:
-        raise ConfigError(f"{name} has keep {bucket.keep}: choose a share above 0 and up to 1")
-
-
-STRATEGIES = {"torch": ("auto", "ddp", "fsdp2"), "colossalai": ("auto", "zero1", "zero2", "gemini")}
+    batch_size, micro_batch_size = bucket.batch_size, bucket.micro_batch_size
+    if batch_size < 1 or bucket.frames < 1:
+        raise ConfigError(
+            f"bucket {bucket} has batch_size {batch_size}: batch_size and frames must be at least 1"
+        )
+    if not 0 <= micro_batch_size <= batch_size:
+        raise ConfigError(
+            f"bucket {bucket} has micro_batch_size {micro_batch_size}: choose 1 to batch_size "
+            f"({batch_size})"
+        )
+    if not 0 < bucket.keep_prob <= 1:
+        raise ConfigError(
+            f"bucket {bucket} has keep_prob {bucket.keep_prob}: choose a share above 0 and up to 1"
+        )
 
 
 def _check_engine(recipe: Recipe) -> None:
@@ -122,6 +123,6 @@ def _check_gemini(recipe: Recipe) -> None:
         )
     if recipe.compile:
         raise ConfigError(
-            "strategy 'gemini' moves weights about between operations, which a compiled block "
-            "does not let it: set compile = false, or strategy = 'zero2'"
+            "strategy 'gemini' moves weights between operations, which a compiled block does not "
+            "allow: set compile = false, or strategy = 'zero2'"
         )

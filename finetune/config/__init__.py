@@ -1,0 +1,31 @@
+"""Training recipes: typed settings, their limits, and the TOML that they are read from."""
+
+from finetune.config.load import load_recipe, parse_recipe, recipe_from_manifest
+from finetune.config.recipe import (
+    Bucket,
+    Checkpoints,
+    Log,
+    LossSpikes,
+    Network,
+    Optimizer,
+    PublishedCost,
+    Recipe,
+    Schedule,
+    Validation,
+)
+
+__all__ = [
+    "Bucket",
+    "Checkpoints",
+    "Log",
+    "LossSpikes",
+    "Network",
+    "Optimizer",
+    "PublishedCost",
+    "Recipe",
+    "Schedule",
+    "Validation",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_from_manifest",
+]

@@ -1,0 +1,121 @@
+"""Read a recipe: strict, typed TOML with `key=value` overrides.
+
+An unknown key is an error that names the nearest known one; a wrong type is one that names what was
+expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from brickfilm.errors import UsageError
+from brickfilm.schema.recipes import find_recipe
+from finetune.config.old_keys import OLD_KEYS, rename_old_keys
+from finetune.config.recipe import Bucket, Recipe
+from finetune.errors import ConfigError
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by path or by name (`tiny/cpu`), and apply `key=value` overrides.
+
+    Raise ConfigError for a file that is missing, is not TOML, or does not fit `Recipe`.
+    """
+    try:
+        file = find_recipe(path)
+        data = tomllib.loads(file.read_text("utf-8"))
+    except UsageError as error:
+        raise ConfigError(str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not TOML: {error}") from error
+    for override in overrides:
+        _apply_override(data, override)
+    return parse_recipe(data, origin=str(file))
+
+
+def parse_recipe(data: Mapping[str, Any], *, origin: str) -> Recipe:
+    """Check parsed TOML against `Recipe`; raise ConfigError, which names `origin`."""
+    _, messages = rename_old_keys(data)
+    if messages:
+        raise ConfigError(f"{origin}: {'; '.join(messages)}")
+    return _validate(data, origin)
+
+
+def recipe_from_manifest(data: Mapping[str, Any], *, origin: str) -> Recipe:
+    """Return the recipe in a checkpoint's manifest, which may be of an earlier version."""
+    return _validate(rename_old_keys(data)[0], origin)
+
+
+def _validate(data: Mapping[str, Any], origin: str) -> Recipe:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Recipe).validate_json(json.dumps(data))  # JSON: lists may be tuples
+    except ValidationError as error:
+        lines = dict.fromkeys(_describe(problem) for problem in error.errors())
+        raise ConfigError(f"{origin}: " + "; ".join(lines)) from error
+
+
+def _describe(problem: Any) -> str:
+    """Return a validation problem as a sentence: the key, the value, the remedy."""
+    path = [part for part in problem["loc"] if f"{part}".isalnum() or f"{part}".isidentifier()]
+    *parents, last = path or ["recipe"]  # the rest of `loc` names one type of a union
+    dotted = ".".join(map(str, path))
+    if problem["type"] == "unexpected_keyword_argument":
+        return _describe_unknown_key(parents, str(last))
+    if last in ("bool", "int"):  # types of a union
+        parent = ".".join(map(str, parents))
+        return f"{parent} = {problem['input']!r}: true, false or a whole number"
+    if problem["type"] == "missing":
+        return f"key {dotted!r} is missing"
+    return f"{dotted} = {problem['input']!r}: {problem['msg'].lower()}"
+
+
+def _describe_unknown_key(parents: Sequence[str | int], key: str) -> str:
+    name = OLD_KEYS[f"buckets.{key}"].name if f"buckets.{key}" in OLD_KEYS else key
+    if not parents and name in (f.name for f in dataclasses.fields(Bucket)):
+        return f"{key!r} is a setting of a bucket: write 'buckets.0.{name}'"
+    near = difflib.get_close_matches(key, _keys_at(parents), n=1, cutoff=0)
+    return f"unknown key {'.'.join(map(str, (*parents, key)))!r}: did you mean {near[0]!r}?"
+
+
+def _keys_at(parents: Sequence[str | int]) -> list[str]:
+    """Return the names of the settings of the dataclass that this path leads to."""
+    kind: Any = Recipe
+    for part in parents:
+        if isinstance(part, str):
+            hint = typing.get_type_hints(kind)[part]
+            kind = next((a for a in (*typing.get_args(hint), hint) if _is_settings(a)), kind)
+    return [f.name for f in dataclasses.fields(kind)]
+
+
+def _is_settings(kind: Any) -> bool:
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    """Set `a.b.0.c=value` in nested TOML data; a value that is not TOML is a string."""
+    dotted, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigError(f"override {override!r} has no '=': write key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = dotted.strip().split(".")
+    table: Any = data
+    try:
+        for part in parents:
+            table = table[int(part)] if isinstance(table, list) else table.setdefault(part, {})
+        table[int(last) if isinstance(table, list) else last] = value
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"override {override!r} matches nothing in this recipe ({error}): write the names of "
+            "tables and the numbers of a list's items, from 0, with dots between"
+        ) from error
