@@ -1,7 +1,7 @@
-"""The only door to FFmpeg (PyAV): probe, decode, reduce, encode, verify.
+"""Probe, decode, reduce, encode and verify video through FFmpeg (PyAV).
 
-Time is the stream's own presentation time, in ticks of its time base: never a frame number over an
-average rate. Frames are numbered as they are shown, from 0.
+Times are presentation timestamps in ticks of the stream's time base, never frame numbers divided by
+an average rate. Frames are numbered from 0 in presentation order.
 """
 
 from brickfilm.media.decode import Frame, VideoReader, open_video, plane_view

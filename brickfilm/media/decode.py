@@ -1,4 +1,4 @@
-"""Frames of a film, exactly those asked for."""
+"""Decode the frames of a video: all of them, or exactly one span."""
 
 from __future__ import annotations
 
@@ -13,61 +13,62 @@ import av
 import numpy as np
 from av.stream import Disposition
 from numpy.typing import NDArray
-from PIL import Image as Picture
+from PIL import Image
 
 from brickfilm.errors import MediaError
 from brickfilm.media.display_transform import DisplayTransform
 from brickfilm.records import Span
 
 SEEK_MARGIN_SECONDS = (0.0, 2.0, 10.0)
-"""Seconds to seek before a span, one after another, until a keyframe lies at or before its start.
+"""Seconds to seek before a span, tried in order until a keyframe at or before its start turns up.
 
 Containers index by decoding time, so with reordered frames the first try can land too late."""
 
 MAX_FORWARD_DECODE_SECONDS = 10
-"""Seconds to the next span up to which going on is cheaper than seeking: keyframes are as rare."""
+"""Seconds to the next span up to which decoding on is cheaper than seeking: a keyframe interval."""
 
 
 @dataclass
 class Frame:
-    """One decoded frame, upright and square only when asked."""
+    """One decoded frame. Rotation and pixel aspect are applied on first use."""
 
     number: int
     pts: int
     """Ticks of the stream's time base."""
     raw: Any
+    """The `av.VideoFrame` as stored."""
     display_transform: DisplayTransform = field(repr=False)
     _display_frame: Any = field(default=None, repr=False)
 
     @property
     def duration(self) -> int:
-        """Ticks, as the container says; 0 where it does not."""
+        """Return the container's duration in ticks, 0 where it gives none."""
         return int(self.raw.duration or 0)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height as a viewer sees them: upright, square pixels, even."""
+        """Return the displayed width and height: upright, square pixels, even."""
         return self.display_transform.display_size(self.raw)
 
     @property
     def display_frame(self) -> Any:
-        """The frame as yuv420p, upright, in square pixels: made once, shared by all who ask."""
+        """Return the frame as yuv420p, upright, in square pixels; computed once and cached."""
         if self._display_frame is None:
             self._display_frame = self.display_transform(self.raw)
         return self._display_frame
 
-    def image(self) -> Picture.Image:
-        """The shown frame in RGB."""
-        picture: Picture.Image = self.display_frame.to_image()
-        return picture
+    def image(self) -> Image.Image:
+        """Return the displayed frame in RGB."""
+        image: Image.Image = self.display_frame.to_image()
+        return image
 
     def luma(self) -> NDArray[np.uint8]:
-        """A copy of the shown frame's brightness, [H, W]."""
+        """Return a copy of the displayed frame's luma plane, [H, W]."""
         return plane_view(self.display_frame, 0).copy()
 
 
 def plane_view(raw: Any, index: int) -> NDArray[np.uint8]:
-    """A view of one plane of an 8-bit planar frame, [H, W], padding cut off."""
+    """Return a view of one plane of an 8-bit planar frame, [H, W], without line padding."""
     source = raw.planes[index]
     lines = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)
     return lines[: source.height, : source.width]
@@ -75,25 +76,25 @@ def plane_view(raw: Any, index: int) -> NDArray[np.uint8]:
 
 @contextmanager
 def open_video(path: Path, *, threads: int = 2) -> Iterator[VideoReader]:
-    """A film, closed again whatever happens. Containers left to the collector hang workers."""
+    """Open a video and close it on exit: containers left to the garbage collector hang workers."""
     try:
         container = av.open(str(path), metadata_errors="ignore")
     except (av.FFmpegError, OSError) as error:
         raise MediaError(
-            f"{path.name!r} is no film that FFmpeg can open ({ffmpeg_error_text(error)}): "
-            "a broken or unfinished download, or not a video at all"
+            f"{path.name!r} is no video that FFmpeg can open ({ffmpeg_error_text(error)}): "
+            "a broken or unfinished download, or another kind of file"
         ) from error
     with container:
         yield VideoReader(path, container, _video_stream(container, path), threads)
 
 
 def ffmpeg_error_text(error: Exception) -> str:
-    """FFmpeg's own words for an error, without its number."""
+    """Return FFmpeg's message for an error, without its number."""
     return str(getattr(error, "strerror", None) or error)
 
 
 def _video_stream(container: Any, path: Path) -> Any:
-    """The stream a player would show; cover art is no film."""
+    """Return the stream that a player shows; raise MediaError for none or cover art."""
     stream = container.streams.best("video")
     if stream is None or stream.disposition & Disposition.attached_pic:
         raise MediaError(f"{path.name!r} has no video stream: is it sound only?")
@@ -101,7 +102,7 @@ def _video_stream(container: Any, path: Path) -> Any:
 
 
 class VideoReader:
-    """An open film: numbered frames from its start, or spans of it."""
+    """An open video: its numbered frames from the start, or spans of it."""
 
     def __init__(self, path: Path, container: Any, stream: Any, threads: int) -> None:
         self.path = path
@@ -115,44 +116,44 @@ class VideoReader:
         stream.codec_context.thread_count = threads
 
     def frames(self) -> Iterator[Frame]:
-        """Every frame from the start, in the order shown."""
+        """Yield every frame from the start, in presentation order."""
         for number, raw in enumerate(self._decode()):
             yield Frame(number, self.pts_of(raw), raw, self.display_transform)
 
     def packets(self) -> Iterator[Any]:
-        """What the stream is made of from here on; the last one is empty."""
+        """Yield the stream's remaining packets; the last one is empty."""
         with self._wrap_ffmpeg_errors():
             yield from self.container.demux(self.stream)
 
     def decode(self, packet: Any) -> list[Any]:
-        """The raw frames that a packet brings to light: of an empty one, all that are left."""
+        """Return the raw frames that a packet completes; an empty packet drains the decoder."""
         with self._wrap_ffmpeg_errors():
             return list(self.stream.codec_context.decode(packet))
 
     def flush(self) -> list[Any]:
-        """The raw frames that are left, after which the decoder may begin with another keyframe."""
-        left = self.decode(None)
+        """Return the decoder's remaining raw frames and reset it for another keyframe."""
+        remaining = self.decode(None)
         self.stream.codec_context.flush_buffers()
-        return left
+        return remaining
 
     def span(self, span: Span, *, by_count: bool = False) -> Iterator[Frame]:
-        """The frames of one span, or MediaError: never one too many, too few or of elsewhere.
+        """Yield exactly the frames of one span; raise MediaError if they differ from the scan's.
 
-        `by_count` counts frames from the film's start instead of seeking: slower, and the only
-        way where the film's clock jumps back, since a timestamp is then no place.
+        `by_count` counts frames from the start of the video instead of seeking. It is slower, and
+        needed where timestamps jump back, since a timestamp is then ambiguous.
         """
-        found = self._frames_by_count(span) if by_count else self._frames_by_seek(span)
+        frames = self._frames_by_count(span) if by_count else self._frames_by_seek(span)
         count = 0
-        for frame in found:
+        for frame in frames:
             if count == 0 and frame.pts != span.start_pts:
                 raise self._changed_since_scan(span, f"its first frame is at {frame.pts}")
             count += 1
             yield frame
         if count != span.frames:
-            raise self._changed_since_scan(span, f"{count} frames were found there")
+            raise self._changed_since_scan(span, f"it has {count} frames")
 
     def _frames_by_seek(self, span: Span) -> Iterator[Frame]:
-        """By timestamp, going on from where the last span ended if that is near."""
+        """Yield frames by timestamp, decoding on from the previous span where that is near."""
         if not self._is_near(span.start_pts):
             self._seek(span.start_pts)
         number = span.start_frame
@@ -163,7 +164,7 @@ class VideoReader:
                 number += 1
 
     def _frames_by_count(self, span: Span) -> Iterator[Frame]:
-        """By number, from the film's start."""
+        """Yield frames by number, decoding from the start of the video."""
         self.container.seek(0)
         self._next = None
         for frame in self.frames():
@@ -179,7 +180,7 @@ class VideoReader:
         return bool(0 <= gap * self.stream.time_base <= MAX_FORWARD_DECODE_SECONDS)
 
     def _seek(self, pts: int) -> None:
-        """To a keyframe shown at or before `pts`: what follows it is whole."""
+        """Seek to a keyframe presented at or before `pts`."""
         for margin in SEEK_MARGIN_SECONDS:
             target = pts - int(margin / self.stream.time_base)
             self.container.seek(target, stream=self.stream, backward=True)
@@ -191,7 +192,7 @@ class VideoReader:
         self._frame_iterator, self._next = self._decode(), None
 
     def _peek(self) -> Any:
-        """The next frame of the running decode, left in place; None at the end."""
+        """Return the next frame without consuming it; None at the end."""
         if self._next is None:
             self._next = next(self._frame_iterator, None)
         return self._next
@@ -205,19 +206,20 @@ class VideoReader:
             yield
         except (av.FFmpegError, OSError) as error:
             raise MediaError(
-                f"{self.path.name!r} cannot be decoded to its end: {ffmpeg_error_text(error)}"
+                f"{self.path.name!r} cannot be decoded to its end: "
+                f"{ffmpeg_error_text(error)}: fetch it again"
             ) from error
 
     def pts_of(self, raw: Any) -> int:
-        """Ticks of the stream's time base."""
+        """Return a raw frame's timestamp in ticks; raise MediaError if it has none."""
         if raw.pts is None:
             raise MediaError(
                 f"{self.path.name!r} has a frame without a timestamp: remux it into mp4 or mkv"
             )
         return int(raw.pts)
 
-    def _changed_since_scan(self, span: Span, found: str) -> MediaError:
+    def _changed_since_scan(self, span: Span, difference: str) -> MediaError:
         return MediaError(
-            f"{self.path.name!r} decodes otherwise than when it was scanned: frames "
-            f"{span.start_frame}-{span.end_frame} from tick {span.start_pts}, but {found}"
+            f"{self.path.name!r} no longer decodes as it was scanned: frames "
+            f"{span.start_frame}-{span.end_frame} start at tick {span.start_pts}, but {difference}"
         )

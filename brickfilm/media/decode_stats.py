@@ -1,4 +1,4 @@
-"""Decode all of a written clip and say what it holds: the proof that it is whole."""
+"""Decode a written clip completely and count its frames, to prove that it is intact."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from brickfilm.media.decode import ffmpeg_error_text
 
 @dataclass(frozen=True)
 class DecodeStats:
-    """A clip as it decodes."""
+    """The frame count, size and duration of a decoded clip."""
 
     frames: int
     width: int
     height: int
     seconds: float
-    """From the first frame's time to the end of the last one's."""
+    """From the start of the first frame to the end of the last."""
 
 
 def decode_stats(content: bytes) -> DecodeStats:
-    """Decode a clip held in memory, on one thread; MediaError if anything in it is broken."""
+    """Decode an encoded clip on one thread; raise MediaError if any part of it is broken."""
     try:
         with av.open(io.BytesIO(content)) as container:
             stream = container.streams.video[0]

@@ -1,4 +1,4 @@
-"""Frames as a viewer sees them: upright, in square pixels, of even size, 8-bit yuv420p."""
+"""Convert stored frames for display: upright, square pixels, even size, 8-bit yuv420p."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from av.filter import Graph
 from av.video.reformatter import ColorRange
 
 ROTATION_FILTERS = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}
-"""Filters by the display matrix's angle, counter-clockwise."""
+"""FFmpeg filters by the display matrix's angle in degrees, counter-clockwise."""
 
 
 class DisplayTransform:
-    """Turns stored frames into shown ones; a frame that is already right passes untouched."""
+    """Convert stored frames for display; frames that need no conversion are returned unchanged.
+
+    pixel_aspect: the stream's sample aspect ratio. max_height: lines to scale down to, if higher.
+    """
 
     def __init__(self, pixel_aspect: Fraction, max_height: int | None = None) -> None:
         self.pixel_aspect = pixel_aspect
@@ -23,14 +26,14 @@ class DisplayTransform:
         self._graphs: dict[tuple[Any, ...], Any] = {}
 
     def display_size(self, raw: Any) -> tuple[int, int]:
-        """Width and height shown: stretched along one side to square pixels, then even.
+        """Return the displayed width and height of a stored frame.
 
-        Never more than is stored, but for the stretch; an odd line or column is cut off.
+        One side is stretched to make pixels square; an odd line or column is cut off.
         """
-        stored = (raw.width, raw.height, self._rotation(raw))
-        if stored not in self._sizes:
-            self._sizes[stored] = self._size(raw)
-        return self._sizes[stored]
+        key = (raw.width, raw.height, self._rotation(raw))
+        if key not in self._sizes:
+            self._sizes[key] = self._size(raw)
+        return self._sizes[key]
 
     def _size(self, raw: Any) -> tuple[int, int]:
         width, height = self._square_pixel_size(raw)
@@ -48,11 +51,10 @@ class DisplayTransform:
         return display_frame
 
     def _is_identity(self, raw: Any) -> bool:
-        stored = (raw.width, raw.height)
         return (
             raw.format.name == "yuv420p"
             and self._rotation(raw) == 0
-            and stored == self.display_size(raw)
+            and (raw.width, raw.height) == self.display_size(raw)
         )
 
     def _square_pixel_size(self, raw: Any) -> tuple[int, int]:
@@ -85,22 +87,16 @@ class DisplayTransform:
 
     def _steps(self, raw: Any) -> list[tuple[str, str]]:
         width, height = self.display_size(raw)
-        square = self._square_pixel_size(raw)
-        turned = [
-            _parse_filter(turn)
-            for turn in ROTATION_FILTERS.get(self._rotation(raw), "").split(",")
-            if turn
-        ]
-        if (_round_down_to_even(square[0]), _round_down_to_even(square[1])) == (
-            width,
-            height,
-        ) and self.pixel_aspect == 1:
-            fitted = [("crop", f"{width}:{height}:0:0:exact=1")]
+        filters = ROTATION_FILTERS.get(self._rotation(raw), "").split(",")
+        rotate = [_parse_filter(text) for text in filters if text]
+        square = tuple(map(_round_down_to_even, self._square_pixel_size(raw)))
+        if square == (width, height) and self.pixel_aspect == 1:
+            resize = [("crop", f"{width}:{height}:0:0:exact=1")]
         else:
-            fitted = [("scale", f"{width}:{height}:flags=bicubic+accurate_rnd")]
+            resize = [("scale", f"{width}:{height}:flags=bicubic+accurate_rnd")]
         if _is_full_range(raw):
-            fitted.append(("scale", "out_range=limited"))
-        return [*turned, *fitted, ("setsar", "1"), ("format", "yuv420p")]
+            resize.append(("scale", "out_range=limited"))
+        return [*rotate, *resize, ("setsar", "1"), ("format", "yuv420p")]
 
 
 def _parse_filter(text: str) -> tuple[str, str]:
@@ -109,7 +105,7 @@ def _parse_filter(text: str) -> tuple[str, str]:
 
 
 def _is_full_range(raw: Any) -> bool:
-    """Whether black is 0 and white 255: players expect 16 and 235 of yuv420p."""
+    """Return True for luma of 0 to 255: players expect 16 to 235 of yuv420p."""
     return bool(raw.color_range == ColorRange.JPEG) or raw.format.name.startswith("yuvj")
 
 

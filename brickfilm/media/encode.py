@@ -1,4 +1,4 @@
-"""Write a clip: H.264 in mp4, at the source's own timestamps."""
+"""Encode clips: H.264 in mp4, at the source's own timestamps."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace")
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:
-    """How x264 is asked. Its bytes depend on the thread count, so that is a setting too."""
+    """Settings of x264. `threads` is one of them, since x264's output depends on it."""
 
     crf: int = 18
-    """Constant quality, 0 (lossless) to 51; 18 is hard to tell from the source."""
+    """Constant rate factor, 0 (lossless) to 51; 18 is visually close to the source."""
     preset: str = "veryfast"
     threads: int = 2
     max_height: int | None = None
-    """Lines; a taller film is scaled down, a lower one never up."""
+    """Lines. Higher video is scaled down; lower video is never scaled up."""
 
     def options(self) -> dict[str, str]:
-        """For the encoder: a closed GOP, and forced keyframes that reset it.
+        """Return the encoder's options: closed GOPs, forced keyframes as IDR frames.
 
-        No macroblock tree: its fast code reads memory that nobody wrote, and the bytes of a clip
-        then change from one process to the next (glibc's MALLOC_PERTURB_ shows it).
+        Macroblock tree is off: its SIMD code reads uninitialised memory, so a clip's bytes would
+        differ between processes (glibc's MALLOC_PERTURB_ shows it).
         """
         return {
             "crf": str(self.crf),
@@ -45,7 +45,7 @@ class EncoderSettings:
 
 
 class ClipEncoder:
-    """One clip being written. Frames must come in order, each with a later timestamp."""
+    """Encode the frames of one clip, in order, with rising timestamps."""
 
     def __init__(
         self,
@@ -57,7 +57,11 @@ class ClipEncoder:
         keyframes: set[int],
         sound: Sound | None = None,
     ) -> None:
-        """`keyframes`: positions in the clip that must be keyframes. `end_pts`: in film time."""
+        """Set up an encoder; the file is opened with the first frame.
+
+        time_base: of every timestamp, in seconds a tick. end_pts: end of the clip on the source's
+        clock. keyframes: positions in the clip that must be keyframes, beside the first.
+        """
         self.path = path
         self.encoder_settings = encoder_settings
         self.time_base = time_base
@@ -74,11 +78,11 @@ class ClipEncoder:
 
     @property
     def relative_pts(self) -> list[int]:
-        """The timestamp of every frame written, in ticks from the clip's own zero."""
+        """Return the timestamp of every frame written, in ticks from the clip's start."""
         return [pts - self.pts[0] for pts in self.pts]
 
     def add(self, frame: Frame) -> Any:
-        """Encode one frame; returns it as it was given to the encoder."""
+        """Encode one frame; return the frame that the encoder received."""
         display_frame = self._transformed(frame)
         if self._container is None:
             self._open(display_frame)
@@ -101,12 +105,12 @@ class ClipEncoder:
         self._container = None
 
     def _set_last_duration(self, pts: int) -> None:
-        """The last frame added is shown until then."""
+        """Show the frame that was added last until `pts`."""
         if self.pts:
             self._durations[self.pts[-1] - self.pts[0]] = pts - self.pts[-1]
 
     def abort(self) -> None:
-        """Leave nothing behind."""
+        """Close the file and delete it."""
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -124,7 +128,7 @@ class ClipEncoder:
         )
         size = (display_frame.width, display_frame.height)
         if self.size not in ((0, 0), size):
-            raise MediaError(f"the picture changes from {self.size} to {size} inside a clip")
+            raise MediaError(f"the frame size changes from {self.size} to {size} inside a clip")
         self.size = size
         return display_frame
 
@@ -148,7 +152,7 @@ class ClipEncoder:
             self._add_sound(self.sound)
 
     def _add_sound(self, sound: Sound) -> None:
-        """All of it before the first picture: a clip's sound is small, and the muxer sorts."""
+        """Write the whole sound before the first frame: it is small, and the muxer interleaves."""
         packets = sound.add_to(self._container)
         self.has_sound = bool(packets)
         for packet in packets:

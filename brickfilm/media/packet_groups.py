@@ -1,7 +1,7 @@
-"""Groups of pictures that decode by themselves, found in a film's packets.
+"""Find groups of pictures (GOPs) that decode independently, in a stream's packets.
 
-Only H.264 as mp4 and mkv hold it is looked into. There every packet says what it is made of, and
-what follows an IDR picture refers to nothing before it, which other keyframes do not promise.
+Only length-prefixed H.264 (mp4, mkv) is parsed. Frames after an IDR picture never refer to frames
+before it, which other keyframes do not guarantee.
 """
 
 from __future__ import annotations
@@ -11,80 +11,80 @@ from dataclasses import dataclass
 from typing import Any
 
 NAL_IDR_SLICE, NAL_PARAMETER_SETS = 5, (7, 8)
-"""Kinds of NAL units (H.264, table 7-1): of an instant refresh, and sequence and picture sets."""
+"""NAL unit types (H.264, table 7-1): IDR slice; sequence and picture parameter sets."""
 MIN_GROUP_PACKETS = 24
-"""Packets in a group at least: to begin one costs what decoding a frame does."""
+"""Minimum packets of a group: starting one costs as much as decoding a frame."""
 MAX_GROUP_PACKETS = 300
-"""Packets in a part at most; x264 puts a keyframe every 250 frames or sooner, unless asked."""
+"""Packets after which a group is divided; x264's default keyframe interval is 250."""
 
 GroupStartPredicate = Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
 class PacketGroup:
-    """Packets of one group: all of them, or as many as were to be held at once."""
+    """Consecutive packets of one group; a long group is divided into several of these."""
 
     packets: list[Any]
     ends_group: bool
-    """Whether the next part is of another group."""
+    """Whether these are the last packets of their group."""
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Return the packets' size in bytes."""
         return sum(packet.size for packet in self.packets)
 
 
 def has_multiple_groups(packets: Iterable[Any], stream: Any) -> bool:
-    """Whether a stream, of which these are the first packets, has more than one group there."""
-    return (
-        sum(group.ends_group for group in packet_groups(packets, group_start_predicate(stream))) > 1
-    )
+    """Return True if a stream's first packets hold more than one group."""
+    groups = packet_groups(packets, group_start_predicate(stream))
+    return sum(group.ends_group for group in groups) > 1
 
 
 def group_start_predicate(stream: Any) -> GroupStartPredicate:
-    """A function that says of each packet of a stream, in order, whether a group begins with it.
+    """Return a function that takes a stream's packets in order and returns True at a group's start.
 
-    It says no where that cannot be told. A stream that changes its parameters on the way has no
-    groups from there on: other decoders would not know of it.
+    It returns False where that is unknown, and from the packet on that changes the stream's
+    parameters: the decoders of other groups would not receive them.
     """
-    known = stream.codec_context.extradata or b""
-    if stream.codec_context.name != "h264" or len(known) < 7 or known[0] != 1:
+    extradata = stream.codec_context.extradata or b""
+    if stream.codec_context.name != "h264" or len(extradata) < 7 or extradata[0] != 1:
         return lambda packet: False
-    length, steady = (known[4] & 3) + 1, True
+    length_size, unchanged = (extradata[4] & 3) + 1, True
 
-    def begins(packet: Any) -> bool:
-        nonlocal steady
-        units = list(_nal_units(memoryview(packet), length))
-        foreign = any(
-            unit[0] & 31 in NAL_PARAMETER_SETS and bytes(unit) not in known for unit in units
+    def starts_group(packet: Any) -> bool:
+        nonlocal unchanged
+        units = list(_nal_units(memoryview(packet), length_size))
+        new_parameters = any(
+            unit[0] & 31 in NAL_PARAMETER_SETS and bytes(unit) not in extradata for unit in units
         )
-        steady = steady and not foreign and not packet.has_sidedata("new_extradata")
-        return (
-            steady and packet.is_keyframe and any(unit[0] & 31 == NAL_IDR_SLICE for unit in units)
-        )
+        unchanged = unchanged and not new_parameters and not packet.has_sidedata("new_extradata")
+        is_idr = any(unit[0] & 31 == NAL_IDR_SLICE for unit in units)
+        return unchanged and packet.is_keyframe and is_idr
 
-    return begins
-
-
-def _nal_units(data: memoryview, length: int) -> Iterator[memoryview]:
-    """The NAL units of a packet, each behind its own length of so many bytes."""
-    at = 0
-    while at + length < len(data):
-        start = at + length
-        at = start + int.from_bytes(data[at:start])
-        yield data[start : max(at, start + 1)]
+    return starts_group
 
 
-def packet_groups(packets: Iterable[Any], begins: GroupStartPredicate) -> Iterator[PacketGroup]:
-    """A stream's packets, group by group, without the empty one at its end."""
-    held: list[Any] = []
+def _nal_units(data: memoryview, length_size: int) -> Iterator[memoryview]:
+    """Yield the NAL units of a packet; each follows its length, stored in `length_size` bytes."""
+    offset = 0
+    while offset + length_size < len(data):
+        start = offset + length_size
+        offset = start + int.from_bytes(data[offset:start])
+        yield data[start : max(offset, start + 1)]
+
+
+def packet_groups(
+    packets: Iterable[Any], starts_group: GroupStartPredicate
+) -> Iterator[PacketGroup]:
+    """Yield a stream's packets by group, without the empty packet at its end."""
+    pending: list[Any] = []
     for packet in packets:
         if not packet.size:
             continue
-        anew = begins(packet)
-        if (anew and len(held) >= MIN_GROUP_PACKETS) or len(held) == MAX_GROUP_PACKETS:
-            yield PacketGroup(held, ends_group=anew)
-            held = []
-        held.append(packet)
-    if held:
-        yield PacketGroup(held, ends_group=True)
+        is_start = starts_group(packet)
+        if (is_start and len(pending) >= MIN_GROUP_PACKETS) or len(pending) == MAX_GROUP_PACKETS:
+            yield PacketGroup(pending, ends_group=is_start)
+            pending = []
+        pending.append(packet)
+    if pending:
+        yield PacketGroup(pending, ends_group=True)

@@ -1,8 +1,7 @@
-"""A film decoded on several threads of which none waits for another.
+"""Decode a video on several threads, each with a decoder and groups of pictures of its own.
 
-FFmpeg's own threads share pictures and wait for each other's lines: two of them are 1.4 times as
-fast as one. Groups of pictures share nothing, so two threads are twice as fast, and take no more
-CPU time than one.
+FFmpeg's frame threads wait for each other's lines: two are 1.4 times as fast as one. Groups of
+pictures are independent: two threads are twice as fast, in the same CPU time.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from brickfilm.media.packet_groups import PacketGroup
 
 FrameResult = TypeVar("FrameResult")
 FrameConverter = Callable[[VideoReader, Any], FrameResult]
-"""Turns a decoded frame into what is kept of it; the decoder uses the frame's memory again."""
+"""Converts a decoded frame to a result that shares no memory with it: decoders reuse frames."""
 
 
 def decode_parallel(
@@ -31,22 +30,22 @@ def decode_parallel(
     max_buffered_bytes: int,
     bytes_per_frame: int,
 ) -> Iterator[FrameResult]:
-    """What `convert` gives for every frame, in the film's order.
+    """Yield `convert(reader, frame)` for every frame, in presentation order.
 
-    `max_buffered_bytes`, in bytes, is for packets that wait and for what was made of them, `bytes_per_frame` a frame; one
-    part has room always.
+    max_buffered_bytes: bound on waiting packets and results (`bytes_per_frame` each); a single
+    PacketGroup may exceed it.
     """
     with _open_decode_threads(path, convert, threads) as decode_threads:
         in_flight: deque[tuple[int, Future[list[FrameResult]]]] = deque()
-        decode_thread, anew = decode_threads[0], True
+        decode_thread, starts_group = decode_threads[0], True
         for group in groups:
             size = group.size + bytes_per_frame * len(group.packets)
-            while in_flight and size + sum(held for held, _ in in_flight) > max_buffered_bytes:
+            while in_flight and size + sum(used for used, _ in in_flight) > max_buffered_bytes:
                 yield from in_flight[0][1].result()
-                in_flight.popleft()  # only now: whoever looks at its frames holds them
-            if anew:
-                decode_thread = min(decode_threads, key=lambda decode_thread: decode_thread.backlog)
-            anew = group.ends_group
+                in_flight.popleft()  # not before: the consumer still holds its frames
+            if starts_group:
+                decode_thread = min(decode_threads, key=lambda thread: thread.backlog)
+            starts_group = group.ends_group
             in_flight.append((size, decode_thread.submit(group)))
         while in_flight:
             yield from in_flight.popleft()[1].result()
@@ -67,29 +66,29 @@ def _open_decode_threads(
 
 
 class _DecodeThread(Generic[FrameResult]):
-    """A decoder on a thread of its own: parts are decoded in the order they are sent."""
+    """A decoder on a thread of its own; groups are decoded in the order of submission."""
 
     def __init__(
         self, reader: VideoReader, thread: ThreadPoolExecutor, convert: FrameConverter[FrameResult]
     ) -> None:
         self.reader, self.thread, self.convert = reader, thread, convert
-        self._sent = 0
+        self._submitted = 0
         self._decoded = 0
 
     @property
     def backlog(self) -> int:
-        """Packets that wait, or are being decoded."""
-        return self._sent - self._decoded
+        """Return the number of packets that are not decoded yet."""
+        return self._submitted - self._decoded
 
     def submit(self, group: PacketGroup) -> Future[list[FrameResult]]:
-        self._sent += len(group.packets)
+        self._submitted += len(group.packets)
         return self.thread.submit(self._decode_group, group)
 
     def _decode_group(self, group: PacketGroup) -> list[FrameResult]:
-        made = [
+        results = [
             self.convert(self.reader, raw) for p in group.packets for raw in self.reader.decode(p)
         ]
         if group.ends_group:
-            made += [self.convert(self.reader, raw) for raw in self.reader.flush()]
+            results += [self.convert(self.reader, raw) for raw in self.reader.flush()]
         self._decoded += len(group.packets)
-        return made
+        return results

@@ -1,4 +1,4 @@
-"""What a film says of itself, and whether it is all there."""
+"""Read a video's properties from its container, and check that the file is complete."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from brickfilm.errors import MediaError
 from brickfilm.media.decode import VideoReader, open_video
 
 AV_TIME_BASE = 1_000_000
-"""Ticks a second of a container's own duration."""
+"""Ticks a second of a container's duration (libavutil)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """A film's picture stream in numbers."""
+    """Properties of a video stream."""
 
     fps: Fraction
-    """Average over the stream, as the container tells it."""
+    """Average over the stream, from the container."""
     time_base: Fraction
     width: int
     height: int
@@ -31,13 +31,13 @@ class VideoInfo:
 
 
 def probe(path: Path) -> VideoInfo:
-    """Open a film and decode its first frame. MediaError says what is wrong with it."""
+    """Open a video and decode its first frame; raise MediaError if it is truncated or broken."""
     _check_not_empty(path)
     with open_video(path) as reader:
         _check_not_truncated(reader, path)
         first = next(reader.frames(), None)
         if first is None:
-            raise MediaError(f"{path.name!r} has a picture stream without a single frame")
+            raise MediaError(f"{path.name!r} has a video stream without a frame: fetch it again")
         stream = reader.stream
         return VideoInfo(
             fps=Fraction(stream.average_rate or stream.guessed_rate or 0),
@@ -51,7 +51,7 @@ def probe(path: Path) -> VideoInfo:
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file's bytes, in hex."""
+    """Return the sha256 of a file's bytes in hex; raise MediaError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -69,7 +69,7 @@ def _check_not_empty(path: Path) -> None:
 
 
 def _check_not_truncated(reader: VideoReader, path: Path) -> None:
-    """An index that points behind the end of the file belongs to a film cut short in copying."""
+    """Raise MediaError if the container's index points past the end of the file."""
     entries = reader.stream.index_entries
     end = max((entry.pos + entry.size for entry in entries), default=0)
     size = path.stat().st_size

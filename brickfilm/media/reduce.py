@@ -1,4 +1,4 @@
-"""Small frames for looking, not for showing: what detectors and measures see."""
+"""Reduce decoded frames by powers of two, for detectors and measures."""
 
 from __future__ import annotations
 
@@ -22,49 +22,51 @@ from brickfilm.media.packet_groups import (
 from brickfilm.media.parallel_decode import decode_parallel
 
 MIN_REDUCED_WIDTH = 200
-"""Frames are halved while they stay at least this wide: 200 to 399 pixels, 320 for 720p.
+"""Pixels. Frames are halved while they stay at least this wide: to 200-399, 320 for 720p.
 
-Halving is exact averaging of two by two and costs 0.07 ms at 720p; other factors cost five times
-as much, which is a quarter of decoding."""
+Halving averages 2 x 2 pixels exactly in 0.07 ms at 720p; other factors cost five times as much,
+a quarter of the time of decoding."""
 
 MIN_REDUCED_SIDE = 16
-"""Pixels of the small frame's shorter side, below which nothing can be told from it."""
+"""Pixels of the reduced frame's shorter side: a block of the shot detector, which halves again."""
 
 CHROMA_CELL_SIZE = 16
-"""Pixels of the small frame along the side of a cell of `chroma_thumbnail`."""
+"""Pixels of the reduced frame along the side of a cell of `chroma_thumbnail`."""
 
 MAX_BUFFERED_BYTES = 48 << 20
-"""Bytes of packets and small frames that may wait: some 700 frames of a film at 720p."""
+"""Bound on buffered packets and reduced frames: about 700 frames of 720p video."""
 
 Uint8Array = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class ReducedFrame:
-    """One frame, averaged down by a power of two; chroma at half the size of luma."""
+    """One frame, averaged down by a power of two, upright; pixels are not made square."""
 
     pts: int
+    """Ticks of the stream's time base."""
     duration: int
-    """Ticks, as the container says; 0 where it does not."""
+    """Ticks, from the container; 0 where it gives none."""
     size: tuple[int, int]
-    """Width and height of the shown frame."""
+    """Displayed width and height of the full frame."""
     luma: Uint8Array
     """[H, W]"""
     chroma_thumbnail: Uint8Array
-    """Blue and red by cells, [H/16, W/16, 2], 128 is grey: colours at a glance, a hundredth of what
-    `chroma` costs."""
+    """Cb and Cr averaged by cell, [H/16, W/16, 2], 128 is grey; costs a hundredth of `chroma`."""
     planes: tuple[Uint8Array, Uint8Array] | None = field(repr=False)
 
     @property
     def chroma(self) -> tuple[Uint8Array, Uint8Array]:
-        """Blue and red, [H/2, W/2], 128 is grey: for observers with `with_chroma`."""
+        """Return Cb and Cr, [H/2, W/2] each, 128 is grey; only for analyzers with `with_chroma`."""
         if self.planes is None:
-            raise UsageError("no observer has `with_chroma = True`, so frames come without chroma")
+            raise UsageError(
+                "frames have no chroma: set `with_chroma = True` in the analyzer's class"
+            )
         return self.planes
 
     @cached_property
     def bgr(self) -> Uint8Array:
-        """[H, W, 3], for those who want colours as OpenCV has them."""
+        """Return the frame in BGR as OpenCV expects it, [H, W, 3]; needs `with_chroma`."""
         import cv2
 
         height, width = self.luma.shape[0] // 2 * 2, self.luma.shape[1] // 2 * 2
@@ -77,14 +79,14 @@ class ReducedFrame:
 
 
 def reduced_frames(reader: VideoReader, *, with_chroma: bool = False) -> Iterator[ReducedFrame]:
-    """Every frame of a film from its start, small; with chroma if asked.
+    """Yield every frame from the start of a video, reduced.
 
-    Groups of pictures are decoded side by side, `film.threads` of them, in a film that has any.
+    Video with several groups of pictures is decoded on `reader.threads` threads in parallel.
     """
     packets = reader.packets()
-    start = list(islice(packets, MAX_GROUP_PACKETS))
-    packets = chain(start, packets)
-    if reader.threads == 1 or not has_multiple_groups(start, reader.stream):
+    first = list(islice(packets, MAX_GROUP_PACKETS))
+    packets = chain(first, packets)
+    if reader.threads == 1 or not has_multiple_groups(first, reader.stream):
         return (
             reduce_frame(reader, raw, with_chroma)
             for packet in packets
@@ -100,69 +102,68 @@ def reduced_frames(reader: VideoReader, *, with_chroma: bool = False) -> Iterato
     )
 
 
-def _reduced_frame_bytes(stored: Any) -> int:
-    """Bytes of a frame made small."""
-    halvings = _downscale_steps(stored.width)
-    return int(stored.width >> halvings) * int(stored.height >> halvings)
+def _reduced_frame_bytes(codec_context: Any) -> int:
+    """Return the size of a reduced frame's luma in bytes."""
+    steps = _downscale_steps(codec_context.width)
+    return int(codec_context.width >> steps) * int(codec_context.height >> steps)
 
 
 def reduce_frame(reader: VideoReader, raw: Any, with_chroma: bool) -> ReducedFrame:
-    """Average a stored frame down, and turn it upright."""
+    """Average a decoded frame down and rotate it upright; raise MediaError if it is too small."""
     import cv2
 
-    told = reader.pts_of(raw), int(raw.duration or 0), reader.display_transform.display_size(raw)
-    turns, halvings = int(raw.rotation) % 360 // 90, _downscale_steps(raw.width)
+    pts, size = reader.pts_of(raw), reader.display_transform.display_size(raw)
+    duration = int(raw.duration or 0)
+    quarter_turns, steps = int(raw.rotation) % 360 // 90, _downscale_steps(raw.width)
     if raw.format.name not in ("yuv420p", "yuvj420p"):
-        raw, halvings = _convert_to_yuv420p(raw, halvings), 0
+        raw, steps = _convert_to_yuv420p(raw, steps), 0
 
-    def small(index: int) -> Uint8Array:
-        return turned(downscale_by_2(plane_view(raw, index), halvings))
+    def reduced_plane(index: int) -> Uint8Array:
+        return rotated(downscale_by_2(plane_view(raw, index), steps))
 
-    def glanced(index: int) -> Uint8Array:
-        return _cell_means(turned(plane_view(raw, index)), CHROMA_CELL_SIZE // 2 << halvings)
+    def thumbnail(index: int) -> Uint8Array:
+        return _cell_means(rotated(plane_view(raw, index)), CHROMA_CELL_SIZE // 2 << steps)
 
-    def turned(image: Uint8Array) -> Uint8Array:
-        return np.rot90(image, turns) if turns else image
+    def rotated(image: Uint8Array) -> Uint8Array:
+        return np.rot90(image, quarter_turns) if quarter_turns else image
 
-    luma = small(0)
+    luma = reduced_plane(0)
     if min(luma.shape) < MIN_REDUCED_SIDE:
-        width, height = told[2]
         raise MediaError(
-            f"{reader.path.name!r} is {width} x {height} pixels: too few, or too long and thin, "
-            "to find shots in; scale or crop the film first"
+            f"{reader.path.name!r} is {size[0]} x {size[1]} pixels: too few, or too long and thin, "
+            "to find shots in; scale or crop the video first"
         )
-    chroma_thumbnail = cv2.merge((glanced(1), glanced(2)))
-    return ReducedFrame(
-        *told, luma, chroma_thumbnail, (small(1), small(2)) if with_chroma else None
-    )
+    chroma = (reduced_plane(1), reduced_plane(2)) if with_chroma else None
+    return ReducedFrame(pts, duration, size, luma, cv2.merge((thumbnail(1), thumbnail(2))), chroma)
 
 
 def _cell_means(image: Uint8Array, side: int) -> Uint8Array:
-    """The mean of each square of so many pixels, from two lines of it."""
+    """Return the mean of each square of `side` pixels, estimated from two of its lines."""
     import cv2
 
-    high, wide = max(1, image.shape[0] // side), max(1, image.shape[1] // side)
-    lines = image[side // 4 :: side // 2, : wide * side][: 2 * high]
-    means: Uint8Array = cv2.resize(lines, (wide, high), interpolation=cv2.INTER_AREA)
+    rows, columns = max(1, image.shape[0] // side), max(1, image.shape[1] // side)
+    lines = image[side // 4 :: side // 2, : columns * side][: 2 * rows]
+    means: Uint8Array = cv2.resize(lines, (columns, rows), interpolation=cv2.INTER_AREA)
     return means
 
 
-def _convert_to_yuv420p(raw: Any, halvings: int) -> Any:
-    """A frame of any other format as 8-bit yuv420p, already small."""
+def _convert_to_yuv420p(raw: Any, steps: int) -> Any:
+    """Convert a frame of another format to 8-bit yuv420p, halved `steps` times."""
     return raw.reformat(
-        raw.width >> halvings, raw.height >> halvings, format="yuv420p", interpolation="AREA"
+        raw.width >> steps, raw.height >> steps, format="yuv420p", interpolation="AREA"
     )
 
 
 def _downscale_steps(width: int) -> int:
-    count = 0
-    while width >> (count + 1) >= MIN_REDUCED_WIDTH:
-        count += 1
-    return count
+    """Return how often a width is halved while it stays at least MIN_REDUCED_WIDTH."""
+    steps = 0
+    while width >> (steps + 1) >= MIN_REDUCED_WIDTH:
+        steps += 1
+    return steps
 
 
 def downscale_by_2(image: Uint8Array, times: int) -> Uint8Array:
-    """Averaged two by two, so many times. A copy: decoders use their buffers again."""
+    """Average 2 x 2 pixels, `times` times; always a copy, since decoders reuse their buffers."""
     import cv2
 
     for _ in range(times):

@@ -1,4 +1,4 @@
-"""A clip's sound: cut to the clip's span to the sample, silence where the film has none, AAC."""
+"""Encode a clip's sound: AAC, cut to the clip's span to the sample, silent where there is none."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ AudioSamples = NDArray[np.float32]
 
 AAC_BIT_RATE = 128_000
 SAMPLE_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""Samples a second that are kept; others become the last of these."""
+"""Sample rates that are kept, in Hz; others are resampled to the last of these."""
 PREROLL_SECONDS = 0.5
-"""Seconds that are decoded before a span: a decoder's first frame after seeking may be wrong."""
+"""Seconds decoded before a span: a decoder's first frame after a seek may be wrong."""
 TIMESTAMP_TOLERANCE_SECONDS = Fraction(1, 100)
-"""Seconds by which timestamps may stray before a gap is taken for one."""
+"""Seconds by which a timestamp may be off before it counts as a gap."""
 AAC_FRAME_SAMPLES = 1024
-"""Samples."""
+"""Samples in a frame of AAC-LC."""
 
 
 class Sound:
-    """The sound of one stretch of a film, `start` to `end` in seconds of the film's clock."""
+    """The sound of a video from `start` to `end`, in seconds on its own clock."""
 
     def __init__(self, path: Path, start: Fraction, end: Fraction) -> None:
         self.path = path
@@ -37,7 +37,7 @@ class Sound:
         self.end = end
 
     def add_to(self, target: Any) -> list[Any]:
-        """Give an open container a stream of this sound: its packets, or none if there is none."""
+        """Add this sound to an open container; return its packets, [] without an audio stream."""
         try:
             with av.open(str(self.path), metadata_errors="ignore") as container:
                 source = container.streams.best("audio")
@@ -66,7 +66,7 @@ class Sound:
     def _decoded(
         self, container: Any, source: Any, rate: int, layout: str
     ) -> Iterator[tuple[int, AudioSamples]]:
-        """Stretches of samples as they come, with their place counted from `start`."""
+        """Yield decoded samples with their position, counted in samples from `start`."""
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
         container.seek(
             round((self.start - Fraction(PREROLL_SECONDS)) / source.time_base), stream=source
@@ -74,26 +74,27 @@ class Sound:
         for raw in container.decode(source):
             for frame in resampler.resample(raw):
                 if frame.pts is not None:
-                    at = round((frame.pts * frame.time_base - self.start) * rate)
-                    yield at, np.atleast_2d(frame.to_ndarray())
+                    position = round((frame.pts * frame.time_base - self.start) * rate)
+                    yield position, np.atleast_2d(frame.to_ndarray())
 
 
 def fill_gaps(
-    found: Iterator[tuple[int, AudioSamples]], whole: int, rate: int
+    decoded: Iterator[tuple[int, AudioSamples]], total: int, rate: int
 ) -> Iterator[AudioSamples]:
-    """Exactly `whole` samples from place 0 on: what is outside is cut off, gaps are silent."""
+    """Yield exactly `total` samples from position 0 on, trimmed and with silence in the gaps."""
+    tolerance = TIMESTAMP_TOLERANCE_SECONDS * rate
     done, channels = 0, 1
-    due: int | None = None
-    for at, samples in found:
+    expected: int | None = None
+    for position, samples in decoded:
         channels, count = samples.shape
-        begins = at if due is None or abs(at - due) > TIMESTAMP_TOLERANCE_SECONDS * rate else due
-        due = begins + count
-        if begins >= whole:
+        start = position if expected is None or abs(position - expected) > tolerance else expected
+        expected = start + count
+        if start >= total:
             break
-        if due > done:
-            if begins > done:
-                yield np.zeros((channels, begins - done), np.float32)
-            yield np.ascontiguousarray(samples[:, max(0, done - begins) : whole - begins])
-            done = min(due, whole)
-    if done < whole:
-        yield np.zeros((channels, whole - done), np.float32)
+        if expected > done:
+            if start > done:
+                yield np.zeros((channels, start - done), np.float32)
+            yield np.ascontiguousarray(samples[:, max(0, done - start) : total - start])
+            done = min(expected, total)
+    if done < total:
+        yield np.zeros((channels, total - done), np.float32)

@@ -1,4 +1,4 @@
-"""What was planned is what was written: read it back and compare."""
+"""Verify a written clip: read it back and compare it with its source."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from brickfilm.media.sound import AAC_FRAME_SAMPLES
 Luma = NDArray[np.uint8]
 
 HELD_FRAME_MARGIN_DB = 3.0
-"""dB. A neighbour that fits better by less is the same picture, held, and the encoder copied it;
-a frame written in another's place fits that other one with less than half the error."""
+"""dB by which a neighbour may match better than the frame's own source.
+
+Held frames match equally well but for coding noise; a misplaced frame matches with less than half
+the error."""
 
 
 class VerificationError(MediaError):
-    """A written clip is not the frames or the timestamps that were planned."""
+    """A written clip has other frames or timestamps than planned."""
 
     default_reason = "not as planned"
 
@@ -34,71 +36,69 @@ def verify_clip(
     full: bool,
     min_psnr_db: float,
 ) -> float:
-    """Compare a clip with its plan; the worst PSNR seen, in dB.
+    """Compare a clip with its source; return the lowest PSNR in dB or raise VerificationError.
 
-    pts: ticks from the clip's zero, one a frame. looks: brightness of the source's frames by
-    position in the clip; where two neighbours are given too, a frame must be like its own.
-    `full` decodes every frame, otherwise the first and the last.
+    pts: ticks from the clip's start, one a frame. reference_frames: luma of the source's frames by
+    position in the clip; a frame must not match a given neighbour better than its own. full:
+    compare every frame, not only the first and the last.
     """
     with open_video(path) as reader:
         _check_timestamps(reader, pts)
         positions = range(len(pts)) if full else sorted({0, len(pts) - 1})
-        seen = _decode_luma(reader, pts, set(positions), full=full)
-        return min(_check_frame(path, n, seen[n], reference_frames, min_psnr_db) for n in positions)
+        luma = _decode_luma(reader, set(positions), full=full)
+        return min(_check_frame(path, n, luma[n], reference_frames, min_psnr_db) for n in positions)
 
 
 def verify_sound(path: Path, seconds: float) -> None:
-    """A clip's sound begins with its first frame and ends with its last, to one frame of AAC."""
+    """Raise VerificationError unless a clip's sound lasts from 0 to `seconds`, to one AAC frame."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         packets = [p for p in container.demux(stream) if p.pts is not None]
-        begins = float(packets[0].pts * stream.time_base)
-        ends = float((packets[-1].pts + packets[-1].duration) * stream.time_base)
-        off = max(abs(begins), abs(ends - seconds))
-        if off > (AAC_FRAME_SAMPLES + 1) / stream.rate:
+        start = float(packets[0].pts * stream.time_base)
+        end = float((packets[-1].pts + packets[-1].duration) * stream.time_base)
+        error = max(abs(start), abs(end - seconds))
+        if error > (AAC_FRAME_SAMPLES + 1) / stream.rate:
             raise VerificationError(
-                f"the sound of {path.name!r} lasts from {begins:.3f} to {ends:.3f} s, "
-                f"0 to {seconds:.3f} were planned"
+                f"the sound of {path.name!r} lasts from {start:.3f} to {end:.3f} s "
+                f"instead of 0 to {seconds:.3f} s"
             )
 
 
 def _check_timestamps(reader: VideoReader, pts: Sequence[int]) -> None:
-    """Packets without decoding: as many as planned, at the times planned."""
+    """Compare the packets' timestamps with the planned ones, without decoding."""
     packets = [p.pts for p in reader.container.demux(reader.stream) if p.pts is not None]
     ticks = sorted(packets)
-    scale = _tick_ratio(reader, ticks, pts)
+    scale = _tick_ratio(ticks, pts)
     if ticks != [scale * t for t in pts]:
         raise VerificationError(
-            f"{reader.path.name!r} holds {len(ticks)} frames, {len(pts)} were planned, "
-            "or their timestamps are others"
+            f"{reader.path.name!r} has {len(ticks)} frames, {len(pts)} were planned, "
+            "or their timestamps differ"
         )
 
 
-def _tick_ratio(reader: VideoReader, ticks: Sequence[int], pts: Sequence[int]) -> int:
-    """mp4 may count in a finer unit than the source: a whole multiple of its ticks."""
+def _tick_ratio(ticks: Sequence[int], pts: Sequence[int]) -> int:
+    """Return the clip's ticks in one of the source's: mp4 may use a finer time base."""
     if len(ticks) < 2 or len(pts) < 2 or pts[-1] == 0:
         return 1
     return max(1, round(ticks[-1] / pts[-1]))
 
 
-def _decode_luma(
-    reader: VideoReader, pts: Sequence[int], wanted: set[int], *, full: bool
-) -> dict[int, Luma]:
-    """Brightness of the wanted frames, decoding from the keyframe before each."""
-    found: dict[int, Luma] = {}
+def _decode_luma(reader: VideoReader, numbers: set[int], *, full: bool) -> dict[int, Luma]:
+    """Return the luma of frames by number; unless `full`, only the first and last are decoded."""
+    luma: dict[int, Luma] = {}
     reader.container.seek(0)
     for frame in reader.frames():
-        if frame.number in wanted:
-            found[frame.number] = plane_view(frame.raw, 0).copy()
+        if frame.number in numbers:
+            luma[frame.number] = plane_view(frame.raw, 0).copy()
         if not full and frame.number == 0:
             break
-    if missing := wanted - set(found):
-        found |= _decode_last_frame(reader, max(missing))
-    return found
+    if missing := numbers - set(luma):
+        luma |= _decode_last_frame(reader, max(missing))
+    return luma
 
 
 def _decode_last_frame(reader: VideoReader, number: int) -> dict[int, Luma]:
-    """The last frame of the stream, from the last keyframe on."""
+    """Return the luma of the stream's last frame under `number`; {} if it cannot be decoded."""
     end = reader.stream.duration or 0
     reader.container.seek(end, stream=reader.stream, backward=True)
     last: Luma | None = None
@@ -108,25 +108,25 @@ def _decode_last_frame(reader: VideoReader, number: int) -> dict[int, Luma]:
 
 
 def _check_frame(
-    path: Path, n: int, seen: Luma, reference_frames: Mapping[int, Luma], min_psnr_db: float
+    path: Path, n: int, luma: Luma, reference_frames: Mapping[int, Luma], min_psnr_db: float
 ) -> float:
-    own = psnr(seen, reference_frames[n])
+    """Return frame `n`'s PSNR in dB; raise VerificationError if it is low or a neighbour's."""
+    own = psnr(luma, reference_frames[n])
     if own < min_psnr_db:
         raise VerificationError(
-            f"frame {n} of {path.name!r} is {own:.1f} dB from its source, "
-            f"{min_psnr_db:.0f} were asked: lower crf, or at_least_db where a film is noise"
+            f"frame {n} of {path.name!r} has a PSNR of {own:.1f} dB, at least {min_psnr_db:.0f} is "
+            "required: lower crf, or lower min_psnr_db for noisy video"
         )
-    for neighbour in (n - 1, n + 1):
-        if (
-            neighbour in reference_frames
-            and psnr(seen, reference_frames[neighbour]) > own + HELD_FRAME_MARGIN_DB
-        ):
-            raise VerificationError(f"frame {n} of {path.name!r} is like the source's {neighbour}")
+    for neighbour in sorted({n - 1, n + 1} & set(reference_frames)):
+        if psnr(luma, reference_frames[neighbour]) > own + HELD_FRAME_MARGIN_DB:
+            raise VerificationError(
+                f"frame {n} of {path.name!r} matches frame {neighbour} of its source"
+            )
     return own
 
 
 def psnr(a: Luma, b: Luma) -> float:
-    """Peak signal to noise ratio of two pictures in dB; 100 where they are equal."""
+    """Return the peak signal-to-noise ratio of two frames in dB, 100 if they are equal."""
     if a.shape != b.shape:
         return 0.0
     error = float(np.mean(np.square(a.astype(np.float32) - b)))

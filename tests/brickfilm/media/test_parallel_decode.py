@@ -1,4 +1,4 @@
-"""Groups of pictures decoded side by side give what one decoder gives, frame for frame."""
+"""Groups of pictures decoded in parallel give the frames of a single decoder."""
 
 from __future__ import annotations
 
@@ -14,30 +14,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brickfilm.errors import MediaError
-from brickfilm.media import open_video, reduce, reduced_frames
-from brickfilm.media import packet_groups as gops
-from brickfilm.media.packet_groups import group_start_predicate, packet_groups
+from brickfilm.media import open_video, packet_groups, reduce, reduced_frames
 
 FRAMES = 90
 WIDTH, HEIGHT = 208, 120
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_parts() -> object:
-    """So that short films have many groups, groups of many parts, and more than may wait."""
+def small_groups() -> object:
+    """Make short videos have many groups, divided groups, and more bytes than may be buffered."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gops, "SHORTEST", 4)
-        patch.setattr(gops, "LONGEST", 16)
-        patch.setattr(reduce, "AHEAD", 30 * WIDTH * HEIGHT)
+        patch.setattr(packet_groups, "MIN_GROUP_PACKETS", 4)
+        patch.setattr(packet_groups, "MAX_GROUP_PACKETS", 16)
+        patch.setattr(reduce, "MAX_BUFFERED_BYTES", 30 * WIDTH * HEIGHT)
         yield
 
 
 def encode(path: Path, frames: int = FRAMES, ticks: int = 1, **x264: object) -> Path:
-    """A texture that drifts, every frame another picture; `ticks` of 1/25 s apart."""
+    """Encode a drifting texture, every frame different; `ticks` of 1/25 s apart."""
     rng = np.random.default_rng(1)
     texture = cv2.resize(rng.integers(0, 256, (30, 60, 3), np.uint8), (2 * WIDTH, HEIGHT))
-    told = {"scenecut": 0, "keyint": 12, "bframes": 3, "threads": 2} | x264
-    params = ":".join(f"{name.replace('_', '-')}={value}" for name, value in told.items())
+    x264_params = {"scenecut": 0, "keyint": 12, "bframes": 3, "threads": 2} | x264
+    params = ":".join(f"{name.replace('_', '-')}={value}" for name, value in x264_params.items())
     with av.open(str(path), "w") as container:
         options = {"preset": "veryfast", "x264-params": params}
         stream = container.add_stream("libx264", rate=25, options=options)
@@ -51,9 +49,9 @@ def encode(path: Path, frames: int = FRAMES, ticks: int = 1, **x264: object) -> 
     return path
 
 
-def seen(path: Path, threads: int) -> list[tuple[object, ...]]:
-    """All that a film's reduced frames hold."""
-    with open_video(path, threads=threads) as film:
+def decoded(path: Path, threads: int) -> list[tuple[object, ...]]:
+    """Return everything that a video's reduced frames hold."""
+    with open_video(path, threads=threads) as video:
         return [
             (
                 f.pts,
@@ -63,15 +61,16 @@ def seen(path: Path, threads: int) -> list[tuple[object, ...]]:
                 f.chroma_thumbnail.tobytes(),
                 f.bgr.tobytes(),
             )
-            for f in reduced_frames(film, with_chroma=True)
+            for f in reduced_frames(video, with_chroma=True)
         ]
 
 
-def parts(path: Path) -> list[tuple[int, bool]]:
-    """The packets of each part of a film, and whether its group ends there."""
-    with open_video(path) as film:
-        found = packet_groups(film.packets(), group_start_predicate(film.stream))
-        return [(len(part.packets), part.ends_group) for part in found]
+def group_sizes(path: Path) -> list[tuple[int, bool]]:
+    """Return the packets of each part of a group, and whether the group ends there."""
+    with open_video(path) as video:
+        starts_group = packet_groups.group_start_predicate(video.stream)
+        groups = packet_groups.packet_groups(video.packets(), starts_group)
+        return [(len(group.packets), group.ends_group) for group in groups]
 
 
 @given(
@@ -87,7 +86,7 @@ def parts(path: Path) -> list[tuple[int, bool]]:
     threads=st.integers(2, 4),
 )
 @settings(max_examples=25, deadline=None)
-def test_any_film_is_seen_the_same(
+def test_any_video_decodes_the_same(
     tmp_path_factory: pytest.TempPathFactory,
     suffix: str,
     keyint: int,
@@ -111,27 +110,27 @@ def test_any_film_is_seen_the_same(
         intra_refresh=int(intra_refresh),
         tff=int(interlaced),
     )
-    found = seen(path, threads)
+    found = decoded(path, threads)
     assert len(found) == FRAMES
-    assert found == seen(path, 1)
+    assert found == decoded(path, 1)
 
 
 def test_groups_begin_where_decoding_can(tmp_path: Path) -> None:
-    assert parts(encode(tmp_path / "film.mp4")) == [(12, True)] * 7 + [(6, True)]
+    assert group_sizes(encode(tmp_path / "film.mp4")) == [(12, True)] * 7 + [(6, True)]
     short = encode(tmp_path / "short.mp4", keyint=1)
-    assert parts(short) == [(4, True)] * 22 + [(2, True)]
+    assert group_sizes(short) == [(4, True)] * 22 + [(2, True)]
     long = encode(tmp_path / "long.mp4", keyint=40)
-    assert parts(long) == [(16, False), (16, False), (8, True)] * 2 + [(10, True)]
+    assert group_sizes(long) == [(16, False), (16, False), (8, True)] * 2 + [(10, True)]
 
 
 @pytest.mark.parametrize("x264", [{"open_gop": 1}, {"intra_refresh": 1}, {"keyint": 1000}], ids=str)
-def test_a_film_without_groups_is_one(x264: dict[str, int], tmp_path: Path) -> None:
-    found = parts(encode(tmp_path / "film.mp4", **x264))
+def test_a_video_without_groups_is_one_group(x264: dict[str, int], tmp_path: Path) -> None:
+    found = group_sizes(encode(tmp_path / "film.mp4", **x264))
     assert [ends_group for _, ends_group in found] == [False] * 5 + [True]
 
 
 def test_a_stream_whose_parameters_change_has_no_groups_after(tmp_path: Path) -> None:
-    """Of two films in one, the second brings its own set in its first packet."""
+    """Join two streams; the second brings parameter sets of its own in its first packet."""
     films = [encode(tmp_path / f"{refs}.h264", ref=refs, bframes=0) for refs in (2, 5)]
     joint = tmp_path / "joint.h264"
     joint.write_bytes(b"".join(film.read_bytes() for film in films))
@@ -143,17 +142,17 @@ def test_a_stream_whose_parameters_change_has_no_groups_after(tmp_path: Path) ->
             packet.pts = packet.dts = n
             packet.stream = stream
             copy.mux(packet)
-    assert [count for count, ends_group in parts(path) if ends_group][:-1] == [12] * 7
-    assert seen(path, 2) == seen(path, 1)
+    assert [count for count, ends_group in group_sizes(path) if ends_group][:-1] == [12] * 7
+    assert decoded(path, 2) == decoded(path, 1)
 
 
 def decoders() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("decode")]
 
 
-def test_who_stops_looking_leaves_no_thread(tmp_path: Path) -> None:
-    with open_video(encode(tmp_path / "film.mp4")) as film:
-        frames = reduced_frames(film)
+def test_a_closed_iterator_leaves_no_thread(tmp_path: Path) -> None:
+    with open_video(encode(tmp_path / "film.mp4")) as video:
+        frames = reduced_frames(video)
         next(frames)
         assert decoders()
         frames.close()  # type: ignore[attr-defined]
@@ -161,7 +160,7 @@ def test_who_stops_looking_leaves_no_thread(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda n: 0, lambda n: 255 - n], ids=["zeros", "inverse"])
-def test_a_damaged_film_fails_or_is_seen_as_by_one_decoder(
+def test_a_damaged_video_fails_or_decodes_as_on_one_thread(
     damage: Callable[[int], int], tmp_path: Path
 ) -> None:
     whole = encode(tmp_path / "film.mp4")
@@ -173,7 +172,7 @@ def test_a_damaged_film_fails_or_is_seen_as_by_one_decoder(
         results = []
         for threads in (1, 2):
             try:
-                results.append([frame[:3] for frame in seen(tmp_path / "hurt.mp4", threads)])
+                results.append([frame[:3] for frame in decoded(tmp_path / "hurt.mp4", threads)])
             except MediaError as error:
                 results.append(str(error))
         assert results[0] == results[1]

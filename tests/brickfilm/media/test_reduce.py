@@ -1,4 +1,4 @@
-"""Small frames show what large ones do, whatever way these are stored."""
+"""Reduced frames match the full ones, in every pixel format and rotation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from brickfilm.media import ReducedFrame, open_video, reduced_frames
 
 
 def first_of(path: Path, size: tuple[int, int], pixels: str, angle: int) -> ReducedFrame:
-    """The frame of a film of soft colours, stored in a format and shown turned."""
+    """Return the reduced frame of a smooth picture, in a pixel format and rotation."""
     rng = np.random.default_rng(4)
     soft = cv2.resize(rng.integers(0, 256, (4, 6, 3), np.uint8), size)
     with av.open(str(path), "w") as container:
@@ -33,7 +33,7 @@ def first_of(path: Path, size: tuple[int, int], pixels: str, angle: int) -> Redu
 @pytest.mark.parametrize("size", [(320, 180), (1282, 722), (238, 134)], ids=str)
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p10le"])
 @pytest.mark.parametrize("angle", [0, 90])
-def test_the_tint_is_the_mean_colour_of_each_cell(
+def test_the_chroma_thumbnail_is_the_mean_of_each_cell(
     size: tuple[int, int], pixels: str, angle: int, tmp_path: Path
 ) -> None:
     frame = first_of(tmp_path / "film.mp4", size, pixels, angle)
@@ -44,9 +44,9 @@ def test_the_tint_is_the_mean_colour_of_each_cell(
         assert np.abs(seen - cells).max() < 6
 
 
-def test_chroma_is_for_those_who_ask(tmp_path: Path) -> None:
+def test_chroma_needs_with_chroma(tmp_path: Path) -> None:
     first_of(path := tmp_path / "film.mp4", (320, 180), "yuv420p", 0)
     with open_video(path) as reader:
         frame = next(reduced_frames(reader))
-    with pytest.raises(UsageError, match="colours = True"):
+    with pytest.raises(UsageError, match="with_chroma = True"):
         frame.bgr  # noqa: B018

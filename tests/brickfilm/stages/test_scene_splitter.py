@@ -92,8 +92,8 @@ def test_a_short_shot_is_left_out_and_said_so(plain: Drawn, tmp_path: Path) -> N
     (short,) = rejected_of(splitter, plain.video, tmp_path)
     assert short.reason == "too short"
     assert "70-78" in str(short)
-    assert short.of.span.frames == 8
-    assert short.of.end - short.of.start == pytest.approx(8 / 24)
+    assert short.record.span.frames == 8
+    assert short.record.end - short.record.start == pytest.approx(8 / 24)
 
 
 def test_a_long_shot_is_split_into_equal_parts(plain: Drawn, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_frames_of_a_fade_are_counted_as_such(tmp_path: Path) -> None:
     film.render(tmp_path / "film.mp4")
     (fade,) = rejected_of(SceneSplitter(), video_of(tmp_path / "film.mp4"), tmp_path)
     assert fade.reason == "fade"
-    assert fade.of.span.frames < 40
+    assert fade.record.span.frames < 40
 
 
 def test_a_scan_leaves_opencv_one_thread_and_gives_the_others_back(tmp_path: Path) -> None:
