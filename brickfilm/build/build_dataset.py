@@ -22,9 +22,9 @@ from brickfilm.engine.executors import Executor, LocalExecutor
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.engine.ledger.file import FILENAME, LEDGER_FILES
 from brickfilm.engine.pipeline import AnyStage, Pipeline, Recorder, Source
-from brickfilm.engine.progress import show_progress
+from brickfilm.engine.progress import Progress, show_progress
 from brickfilm.engine.queue import AnswerKey
-from brickfilm.engine.run import PipelineRun, Progress
+from brickfilm.engine.run import PipelineRun
 from brickfilm.errors import Interrupted, ItemError, UsageError
 from brickfilm.files import disk_errors
 from brickfilm.records import Clip, Image, Video

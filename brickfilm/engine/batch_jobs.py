@@ -1,7 +1,7 @@
-"""Questions that go out in jobs: many at once, answered within a day, at a lower price.
+"""BatchJobManager: requests sent as batch jobs, answered within a day at a lower price.
 
-A job's random key and its questions are committed before it is submitted. After a kill the service
-is asked whether it knows that key: so nothing is submitted twice, and nothing is forgotten.
+A job's random key and its items are committed before it is submitted. After a kill the service is
+asked for the job of that key, so that nothing is submitted twice or lost.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from brickfilm.engine.stage import Answer, BatchRequestFile, BatchService
 from brickfilm.errors import InvalidResponse, ItemError, NoResponse, Waiting
 
 MISSING_FROM_BATCH = InvalidResponse(
-    "the job ended without this item", reason="not answered", bill={}
+    "the batch job ended without this item", reason="not answered", bill={}
 )
 
 
 class BatchJobManager:
-    """Sends, watches and collects the jobs of a build, between its passes."""
+    """Submit, poll and collect the batch jobs of a build, between its passes."""
 
     def __init__(self, pipeline: Pipeline, ledger: Ledger) -> None:
         self.ledger = ledger
         self.failures: dict[AnswerKey, ItemError] = {}
-        """Questions that no further job will answer in this build."""
+        """Errors of answers that no further job will bring in this build."""
         self._stages = {n: s for n, s in enumerate(pipeline.stages) if s.uses_batch_jobs}
         self._services: dict[int, BatchService] = {}
         self._attempts: Counter[AnswerKey] = Counter()
@@ -40,10 +40,10 @@ class BatchJobManager:
 
     def __enter__(self) -> Self:
         for position, stage in self._stages.items():
-            opened: AbstractContextManager[BatchService] = stage.open_batch_service(
+            connection: AbstractContextManager[BatchService] = stage.open_batch_service(
                 self.ledger.work
             )
-            self._services[position] = self._exits.enter_context(opened)
+            self._services[position] = self._exits.enter_context(connection)
         for job, service in self._open_batch_jobs():
             self._find_service_id(job, service)
         return self
@@ -57,7 +57,10 @@ class BatchJobManager:
         self._exits.__exit__(kind, error, trace)
 
     def advance(self, run: PipelineRun, *, wait: bool, log: Callable[[str], None]) -> bool:
-        """Submit what a pass left for jobs, collect what has ended; True asks for another pass."""
+        """Submit the pending items of a pass and collect ended jobs; True if a pass should follow.
+
+        wait: poll until a job has ended or the run is stopped.
+        """
         self.failures.update(run.failures)
         known = len(self.failures)
         for position, stage in self._stages.items():
@@ -72,13 +75,13 @@ class BatchJobManager:
         return collected or len(self.failures) > known
 
     def _sleep_until_poll(self, run: PipelineRun) -> None:
-        """Until it is time to look again, in short sleeps: a long one outlasts a Ctrl-C."""
+        """Sleep in short intervals, so that Ctrl-C is handled at once."""
         until = time.monotonic() + self._poll_seconds
         while not run.stopping and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, CHECK_INTERVAL_SECONDS))
 
     def cancel(self, log: Callable[[str], None]) -> None:
-        """Ask for the end of every open job, and keep what was answered until then."""
+        """Cancel every open job, and collect what was answered until then."""
         for job, service in self._open_batch_jobs():
             if job.id is not None:
                 service.cancel(job.id)
@@ -94,7 +97,7 @@ class BatchJobManager:
         by_part = {stage.digest: self._services[n] for n, stage in self._stages.items()}
         return [(j, by_part[j.part]) for j in self.ledger.open_jobs() if j.part in by_part]
 
-    # -- sending -----------------------------------------------------------------------------
+    # -- submit ------------------------------------------------------------------------------
 
     def _submit(self, position: int, stage: AnyStage, items: list[Any]) -> None:
         service = self._services[position]
@@ -102,36 +105,35 @@ class BatchJobManager:
         def on_error(key: str, error: ItemError) -> None:
             self.failures[stage.digest, key] = error
 
-        for request_file in service.write_request_files(
-            self._within_budget(stage, items), on_error
-        ):
+        affordable = self._within_budget(stage, items)
+        for request_file in service.write_request_files(affordable, on_error):
             job = self._record_job(stage, request_file)
             try:
                 self.ledger.mark_submitted(job, service.submit(job.key, request_file))
-            except ItemError:  # no answer is no proof that nothing arrived
+            except ItemError:  # the job may have arrived all the same
                 self._find_service_id(job, service)
             finally:
                 request_file.file.unlink(missing_ok=True)
 
     def _within_budget(self, stage: AnyStage, items: list[Any]) -> dict[str, Any]:
-        """The items to ask about, by key: each once, none that is in a job, within the budget."""
+        """Return the items to submit by key: each once, none in an open job, within the budget."""
         spent = sum(self.ledger.spent(name) for name in stage.budget_group)
-        wanted: dict[str, Any] = {}
+        affordable: dict[str, Any] = {}
         for item in items:
             key = stage.key(item)
-            if key in wanted or self.ledger.in_open_job(stage.digest, key):
+            if key in affordable or self.ledger.in_open_job(stage.digest, key):
                 continue
-            spent += stage.worst_case_cost(item) or 0.0
-            if stage.budget is not None and spent > stage.budget:
-                spent -= stage.worst_case_cost(item) or 0.0
-                words = f"max_cost_usd={stage.budget} reached: raise it and run again"
-                self.failures[stage.digest, key] = Waiting(words, reason="budget")
+            cost = stage.worst_case_cost(item) or 0.0
+            if stage.budget is not None and spent + cost > stage.budget:
+                message = f"max_cost_usd={stage.budget} reached: raise it and run again"
+                self.failures[stage.digest, key] = Waiting(message, reason="budget")
             else:
-                wanted[key] = item
-        return wanted
+                spent += cost
+                affordable[key] = item
+        return affordable
 
     def _record_job(self, stage: AnyStage, request_file: BatchRequestFile) -> BatchJob:
-        """Commit the job's key, its questions and their price, before anything is sent."""
+        """Commit the job's key, its items and their worst-case cost, before it is submitted."""
         job = BatchJob(key=uuid.uuid4().hex, part=stage.digest)
         with self.ledger.transaction():
             self.ledger.open_job(job, {key: item.id for key, item in request_file.items.items()})
@@ -142,44 +144,43 @@ class BatchJobManager:
         return job
 
     def _find_service_id(self, job: BatchJob, service: BatchService) -> None:
-        """Of a job without an id: the service knows its key, or it was never submitted."""
+        """Look a job without an id up by its key; close it if the service never received it."""
         if job.id is not None:
             return
         try:
-            known = service.find_job(job.key)
+            service_id = service.find_job(job.key)
         except NoResponse:
             return  # still unknown: the next run asks again
-        if known is not None:
-            self.ledger.mark_submitted(job, known)
+        if service_id is not None:
+            self.ledger.mark_submitted(job, service_id)
         else:
-            self._close_job(
-                job, dict.fromkeys(self.ledger.job_items(job), MISSING_FROM_BATCH), "never sent"
-            )
+            errors = dict.fromkeys(self.ledger.job_items(job), MISSING_FROM_BATCH)
+            self._close_job(job, errors, "never sent")
 
-    # -- collecting --------------------------------------------------------------------------
+    # -- collect -----------------------------------------------------------------------------
 
     def _collect(self, log: Callable[[str], None]) -> bool:
-        """Keep the answers of every job that has ended."""
+        """Store the answers of every job that has ended; return True if one has."""
         ended = False
         for job, service in self._open_batch_jobs():
             if job.id is None:
                 self._find_service_id(job, service)
                 continue
-            landed = _collect_job(service, job.id, log)
-            if isinstance(landed, ItemError):
-                landed = dict.fromkeys(self.ledger.job_items(job), landed)
-            if landed is not None:
-                self._close_job(job, landed, "collected")
+            answers = _collect_job(service, job.id, log)
+            if isinstance(answers, ItemError):
+                answers = dict.fromkeys(self.ledger.job_items(job), answers)
+            if answers is not None:
+                self._close_job(job, answers, "collected")
                 ended = True
         return ended
 
     def _close_job(
-        self, job: BatchJob, landed: Mapping[str, Answer | ItemError], state: str
+        self, job: BatchJob, answers: Mapping[str, Answer | ItemError], state: str
     ) -> None:
-        """One transaction: every answer, every bill, and the job's end."""
+        """Commit every answer, every cost and the end of the job in one transaction."""
         with self.ledger.transaction():
             for key, item in self.ledger.job_items(job).items():
-                answer = landed.get(key, MISSING_FROM_BATCH)
+                answer = answers.get(key, MISSING_FROM_BATCH)
                 if isinstance(answer, ItemError):
                     self._record_failed_attempt((job.part, key), answer)
                     answer = answer.bill if isinstance(answer, InvalidResponse) else {}
@@ -189,12 +190,10 @@ class BatchJobManager:
             self.ledger.close_job(job, state)
 
     def _record_failed_attempt(self, answer_key: AnswerKey, error: ItemError) -> None:
-        """What was spoilt goes into the next job, a few times; what failed does not."""
+        """Let an invalid response be repeated in the next job, a few times; nothing else is."""
         self._attempts[answer_key] += 1
-        if (
-            not isinstance(error, NoResponse)
-            or self._attempts[answer_key] >= MAX_ATTEMPTS_WITHOUT_RESPONSE
-        ):
+        repeatable = isinstance(error, NoResponse)
+        if not repeatable or self._attempts[answer_key] >= MAX_ATTEMPTS_WITHOUT_RESPONSE:
             self.failures[answer_key] = error
 
 
@@ -203,6 +202,6 @@ def _collect_job(
 ) -> Mapping[str, Answer | ItemError] | ItemError | None:
     try:
         return service.collect(id, log)
-    except ItemError as error:  # of the line, not of the job: look again later
+    except ItemError as error:  # of the connection, not of the job: poll again later
         log(f"batch {id}: {error}")
         return None

@@ -1,4 +1,4 @@
-"""A list of stages, checked before a byte is read."""
+"""Pipeline: the stages of a build, checked and fused before anything is read."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ AnyStage = Stage[Any, Any]
 
 
 class Source(Protocol):
-    """Where footage comes from: lists cheaply, and brings the stages that fetch."""
+    """A list of footage, with the stages that turn an entry into a `Video`."""
 
     def items(self) -> Iterator[Any]:
-        """What there is, without opening any of it."""
+        """Yield the entries, without opening any."""
 
     def stages(self) -> tuple[AnyStage, ...]:
-        """What turns a listed item into a `Video`."""
+        """Return the stages that make a `Video` from an entry."""
 
 
 @runtime_checkable
 class Recorder(Protocol):
-    """A source that also writes down, after a pass, what it has fetched."""
+    """A source that records after a pass what it has fetched."""
 
     def finish(self, work: Path, done: Sequence[str]) -> None:
-        """`done`: the source ids of every film that is there, from this pass or before."""
+        """Record the source ids of all fetched videos, from this pass or earlier ones."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The stages of a build in order, neighbours fused where one decode can serve both."""
+    """The stages of a build in order; neighbours that can share one decode are fused."""
 
     stages: tuple[AnyStage, ...]
     original_stages: tuple[AnyStage, ...]
-    """Before fusing, for people."""
+    """The stages before fusing, for people."""
 
     @classmethod
     def from_stages(cls, source: Source, stages: Sequence[AnyStage]) -> Pipeline:
-        """Check the wiring, then fuse."""
-        whole = (*source.stages(), *stages)
-        check_wiring(whole)
-        return cls(tuple(_fused(whole)), whole)
+        """Check that the stages fit together, then fuse them; raise WiringError if they do not."""
+        original = (*source.stages(), *stages)
+        check_wiring(original)
+        return cls(tuple(_fuse_neighbours(original)), original)
 
     def parts(self) -> list[Part]:
-        """Everything that has rows in the ledger."""
+        """Return everything that has answers in the ledger."""
         return [part for stage in self.stages for part in stage.parts()]
 
     def check(self) -> None:
-        """Raise UsageError where a stage could not be asked: a missing key, a missing extra."""
+        """Raise UsageError if a stage cannot run: a missing key, a missing extra."""
         for stage in self.original_stages:
             stage.check()
 
     def describe(self) -> str:
-        """The plan, a line a stage."""
+        """Return the plan, one stage per line."""
         return "\n".join(f"{n}. {stage!r}" for n, stage in enumerate(self.original_stages, start=1))
 
 
 def check_wiring(stages: Sequence[AnyStage]) -> None:
-    """Raise WiringError where a stage needs what nothing before it gives."""
+    """Raise WiringError if a stage requires something that no stage before it provides."""
     names: set[str] = set()
     types: set[type] = {Listing}
     for stage in stages:
@@ -71,21 +71,21 @@ def check_wiring(stages: Sequence[AnyStage]) -> None:
         if stage.input_types and not types & set(stage.input_types):
             kinds = " or ".join(kind.__name__ for kind in stage.input_types)
             raise WiringError(
-                f"{stage.name} takes {kinds}, and nothing before it makes one: "
-                f"put the stage that does ahead of it"
+                f"{stage.name} needs a {kinds}, and no stage before it outputs one: "
+                "move it behind the stage that does"
             )
         names |= set(stage.provides)
         types |= set(stage.output_types)
 
 
 def _missing_message(stage: AnyStage, missing: list[str], stages: Sequence[AnyStage]) -> str:
-    givers = [other.name for other in stages if set(missing) & set(other.provides)]
+    providers = [other.name for other in stages if set(missing) & set(other.provides)]
     names = ", ".join(map(repr, missing))
-    remedy = f"move it behind {' or '.join(givers)}" if givers else "add what gives it"
-    return f"{stage.name} needs {names}, which nothing before it gives: {remedy}"
+    remedy = f"move it behind {' or '.join(providers)}" if providers else "add one that does"
+    return f"{stage.name} requires {names}, which no stage before it provides: {remedy}"
 
 
-def _fused(stages: Sequence[AnyStage]) -> list[AnyStage]:
+def _fuse_neighbours(stages: Sequence[AnyStage]) -> list[AnyStage]:
     fused: list[AnyStage] = []
     for stage in stages:
         both = fused[-1].fuse(stage) if fused else None

@@ -1,4 +1,4 @@
-"""Show a run to people: bars on a terminal, plain lines elsewhere. Always on standard error."""
+"""Show the progress of a run on standard error: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.engine.queue import StageQueue
-from brickfilm.engine.run import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -21,9 +20,23 @@ PLAIN_LINE_SECONDS = 10.0
 BAR_SECONDS = 0.1
 
 
+class Progress(Protocol):
+    """An observer of a run."""
+
+    def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
+        """Look at the run; called after every change, so it must be quick."""
+
+
+class NoProgress:
+    """Show nothing."""
+
+    def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
+        pass
+
+
 @contextmanager
 def show_progress() -> Iterator[Progress]:
-    """Bars where standard error is a terminal, a line every few seconds where it is not."""
+    """Yield bars if standard error is a terminal, else a line every few seconds."""
     if not sys.stderr.isatty():
         yield PlainLines()
         return
@@ -43,26 +56,28 @@ def show_progress() -> Iterator[Progress]:
 
 
 class StatusCounter:
-    """Counts the outcomes of each stage, reading each of them once."""
+    """Counts of item results by stage and status; each result is read once."""
 
     def __init__(self) -> None:
         self.counts: dict[int, Counter[str]] = {}
         self._read = 0
 
     def read(self, item_results: Sequence[ItemResult]) -> None:
-        """Count what is new."""
-        for outcome in item_results[self._read :]:
-            self.counts.setdefault(outcome.position, Counter())[outcome.status] += 1
+        """Count the results since the last call."""
+        for result in item_results[self._read :]:
+            self.counts.setdefault(result.position, Counter())[result.status] += 1
         self._read = len(item_results)
 
     def note(self, position: int) -> str:
-        """What became of a stage's items, where not all were done."""
+        """Return the counts of a stage's items that are not done, for people."""
         counts = self.counts.get(position, Counter())
-        return ", ".join(f"{n} {what}" for what, n in sorted(counts.items()) if what != "done")
+        return ", ".join(
+            f"{n} {status}" for status, n in sorted(counts.items()) if status != "done"
+        )
 
 
 class RichBars:
-    """A bar a stage: items answered for, of those that have arrived."""
+    """One bar per stage: items with a result, of those that have arrived."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -71,7 +86,7 @@ class RichBars:
         self._next = 0.0
 
     def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
-        """Redraw, ten times a second at most."""
+        """Redraw, at most ten times a second."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + BAR_SECONDS
@@ -93,14 +108,14 @@ class RichBars:
 
 
 class PlainLines:
-    """A line every ten seconds, for logs."""
+    """One line every ten seconds, for logs."""
 
     def __init__(self) -> None:
         self._counter = StatusCounter()
         self._next = time.monotonic() + PLAIN_LINE_SECONDS
 
     def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
-        """Print where every stage stands, if it is time."""
+        """Print the counts of every stage, if it is time."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + PLAIN_LINE_SECONDS
@@ -114,7 +129,6 @@ class PlainLines:
 
 
 def status_notes(queue: StageQueue, counter: StatusCounter) -> list[str]:
-    """What was not done, and what is being done: a film on its way, for one."""
-    return [
-        note for note in (counter.note(queue.position), *queue.stage.active_downloads()) if note
-    ]
+    """Return notes about items that are not done and about downloads in progress."""
+    notes = (counter.note(queue.position), *queue.stage.active_downloads())
+    return [note for note in notes if note]

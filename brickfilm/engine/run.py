@@ -1,7 +1,7 @@
-"""One pass over a source: the loop that keeps every stage busy and forgets nothing.
+"""PipelineRun: one pass over a source, in one loop in the driver.
 
-Resuming is replaying: items run through the stages as far as the ledger's answers reach, and wait
-in a queue's inbox where one is missing. The driver alone touches the ledger.
+Items move through the stages as far as the ledger has answers, and wait in a stage's inbox where
+one is missing. Resuming replays stored answers. Only the driver writes the ledger.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
+from brickfilm.engine.budget import Budgets
 from brickfilm.engine.executors import CallResult, Executor
 from brickfilm.engine.ledger import ItemResult, Ledger, Reservation
-from brickfilm.engine.pipeline import AnyStage, Pipeline
+from brickfilm.engine.pipeline import Pipeline
+from brickfilm.engine.progress import NoProgress, Progress
 from brickfilm.engine.queue import AnswerKey, InFlightCall, StageQueue
 from brickfilm.engine.source_refs import SourceOrigin, SourceRefCounter
 from brickfilm.engine.stage import Answer, Result, WorkItem
@@ -31,25 +33,11 @@ from brickfilm.records import Clip, Video
 REJECTED_KEY = "__rejected__"
 MAX_ATTEMPTS_WITHOUT_RESPONSE = 3
 CHECK_INTERVAL_SECONDS = 0.5
-"""How often a wait looks at progress, and at whether it was told to stop."""
-
-
-class Progress(Protocol):
-    """Somebody who watches a run."""
-
-    def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
-        """Called after every change, often: look, and be quick."""
-
-
-class NoProgress:
-    """Nobody watches."""
-
-    def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
-        """Nothing to show."""
+"""Interval at which a wait updates the progress display and checks for a stop."""
 
 
 class PipelineRun:
-    """One pass. `finished` are the records that came through; `item_results` says all of the rest."""
+    """One pass: `finished` holds the records that passed every stage, `item_results` every item."""
 
     def __init__(
         self,
@@ -71,38 +59,37 @@ class PipelineRun:
         self.finished: list[Any] = []
         self.item_results: list[ItemResult] = []
         self.excluded_clips: dict[str, Clip] = {}
-        """Clips that did not come through, by id, as far as they came."""
+        """Clips that were rejected, failed or wait, by id, as the last stage saw them."""
         self.pending_items: dict[int, list[Any]] = {queue.position: [] for queue in self.queues}
-        """What each stage would be asked, in a rehearsal or by a job."""
+        """Items by stage that a dry run would compute, or that a batch job must answer."""
         self.stopping = False
         self.source_refs = SourceRefCounter(pipeline.stages)
         self.failures: dict[AnswerKey, ItemError] = dict(failures or {})
-        """Questions not to be asked again in this build, and why."""
+        """Errors of answers that are not tried again in this build."""
         self._in_flight: dict[Future[CallResult], InFlightCall] = {}
-        budget_groups = {n for s in pipeline.stages if s.budget is not None for n in s.budget_group}
-        self._spent = {name: ledger.spent(name) for name in budget_groups}
+        self._budgets = Budgets(pipeline.stages, ledger)
         self._tombstones = Tombstones.load(ledger.work)
         ledger.register_parts(pipeline.parts())
 
     def stop(self) -> None:
-        """Dispatch nothing more; what flies lands and is kept."""
+        """Stop dispatching; calls in flight complete and their answers are saved."""
         self.stopping = True
 
     def execute(self, source: Iterator[Any]) -> None:
-        """Run until nothing is left to do. A bug drains what flies before it is raised."""
+        """Run until nothing is left to do. After a bug, save calls in flight, then raise it."""
         try:
             self._loop(source)
-        except Exception:  # a second Ctrl-C is none: it leaves at once
+        except Exception:  # KeyboardInterrupt is no Exception: a second Ctrl-C exits immediately
             self._drain()
             raise
         finally:
-            with suppress(WorkdirUnusable):  # already on its way up
+            with suppress(WorkdirUnusable):  # the same error is already being raised
                 self.ledger.save_results(self.item_results)
 
     def _loop(self, source: Iterator[Any]) -> None:
         more = True
         while True:
-            for queue in reversed(self.queues):  # downstream first: nothing deadlocks
+            for queue in reversed(self.queues):  # downstream first: no deadlock
                 if self._can_dispatch(queue):
                     self._dispatch(queue)
             while more and not self.stopping and self._has_room_downstream(-1):
@@ -112,58 +99,56 @@ class PipelineRun:
                     self._push(0, item)
             self.progress.update(self.queues, self.item_results)
             if self._in_flight:
-                flown = wait(self._in_flight, CHECK_INTERVAL_SECONDS, return_when=FIRST_COMPLETED)
-                self._handle_completed(flown.done)
+                waited = wait(self._in_flight, CHECK_INTERVAL_SECONDS, return_when=FIRST_COMPLETED)
+                self._handle_completed(waited.done)
             elif self.stopping or not (more or any(queue.inbox for queue in self.queues)):
                 return self._mark_rest_waiting()
 
-    # -- forward -----------------------------------------------------------------------------
+    # -- push: move an item forward ----------------------------------------------------------
 
     def _push(self, position: int, item: Any) -> None:
-        """Carry an item as far as the ledger's answers reach."""
-        if gone := self._tombstones.rejection_for(item):
-            queue = self.queues[min(position, len(self.queues) - 1)]
-            self._record(queue, item, "rejected", gone)
-            return
-        while position < len(self.queues) and not _accepts(self.queues[position].stage, item):
-            position += 1
-        if position == len(self.queues):
-            self.finished.append(item)
-            return
-        queue = self.queues[position]
+        """Move an item through the stages as far as the ledger has answers."""
+        if rejection := self._tombstones.rejection_for(item):
+            last = len(self.queues) - 1
+            return self._record(self.queues[min(position, last)], item, "rejected", rejection)
+        queue = next((queue for queue in self.queues[position:] if queue.accepts(item)), None)
+        if queue is None:
+            return self.finished.append(item)
         answer_keys = [(part.digest, part.key(item)) for part in queue.stage.parts()]
-        answers = {answer_key: self.ledger.get(*answer_key) for answer_key in answer_keys}
-        missing = [answer_key for answer_key, answer in answers.items() if answer is None]
+        answers = {key: self.ledger.get(*key) for key in answer_keys}
+        missing = [key for key, answer in answers.items() if answer is None]
         if not missing:
-            self._resolve(queue, item, {d: a for (d, _), a in answers.items() if a is not None})
-        elif failures := next(
-            (self.failures[answer_key] for answer_key in missing if answer_key in self.failures),
-            None,
-        ):
-            self._record(
-                queue, item, "waiting" if isinstance(failures, Waiting) else "failed", failures
-            )
-        elif self.dry_run and not queue.stage.runs_in_dry_run:
-            self.pending_items[position].append(item)
-            self._record(queue, item, "waiting", reason="dry run")
-            for out in queue.stage.simulate(item):
-                self._push(position + 1, out)
-        elif queue.stage.needs_source_file and self._request_refetch(item):
-            self._record(queue, item, "waiting", reason="film deleted", message="fetched again")
-        elif queue.stage.uses_batch_jobs:
-            self.pending_items[position].append(item)
-            self._record(queue, item, "waiting", reason="batch")
-        elif twin := next(
-            (answer_key for answer_key in missing if answer_key in queue.in_progress), None
-        ):
-            self.source_refs.add_ref(position, item)
-            queue.in_progress[twin].append(item)  # the same question is asked once
-        else:
-            self.source_refs.add_ref(position, item)
-            queue.in_progress.update({answer_key: [] for answer_key in missing})
-            queue.inbox.append(WorkItem(item, frozenset(digest for digest, _ in missing)))
+            self._apply(queue, item, {d: a for (d, _), a in answers.items() if a is not None})
+        elif not self._set_aside(queue, item, missing):
+            self.source_refs.add_ref(queue.position, item)
+            queue.enqueue(item, missing)
+        return None
 
-    def _resolve(self, queue: StageQueue, item: Any, answers: dict[str, Answer]) -> None:
+    def _set_aside(self, queue: StageQueue, item: Any, missing: Sequence[AnswerKey]) -> bool:
+        """Record an item that this pass cannot compute; return False if it can."""
+        failure = next((self.failures[key] for key in missing if key in self.failures), None)
+        if failure:
+            status = "waiting" if isinstance(failure, Waiting) else "failed"
+            self._record(queue, item, status, failure)
+        elif self.dry_run and not queue.stage.runs_in_dry_run:
+            self.pending_items[queue.position].append(item)
+            self._record(queue, item, "waiting", reason="dry run")
+            for record in queue.stage.simulate(item):
+                self._push(queue.position + 1, record)
+        elif queue.stage.needs_source_file and self.source_refs.request_refetch(
+            item, self.ledger, dry_run=self.dry_run
+        ):
+            message = "the next pass fetches it again"
+            self._record(queue, item, "waiting", reason="video deleted", message=message)
+        elif queue.stage.uses_batch_jobs:
+            self.pending_items[queue.position].append(item)
+            self._record(queue, item, "waiting", reason="batch")
+        else:
+            return False
+        return True
+
+    def _apply(self, queue: StageQueue, item: Any, answers: dict[str, Answer]) -> None:
+        """Apply the stage to stored answers, and push the records that come out."""
         for answer in answers.values():
             if REJECTED_KEY in answer:
                 return self._record(queue, item, "rejected", Rejected(**answer[REJECTED_KEY]))
@@ -174,23 +159,19 @@ class PipelineRun:
         for result in results:
             if isinstance(result, Rejected):
                 self._record(queue, result.record or item, "rejected", result)
-            else:
-                if isinstance(result, Video):
-                    self.source_refs.register(result, SourceOrigin(queue.stage, item))
-                self._push(queue.position + 1, result)
-        self._release_sources(result for result in results if isinstance(result, Video))
-        return None
-
-    def _request_refetch(self, item: Any) -> bool:
-        return self.source_refs.request_refetch(item, self.ledger, dry_run=self.dry_run)
+                continue
+            if isinstance(result, Video):
+                self.source_refs.register(result, SourceOrigin(queue.stage, item))
+            self._push(queue.position + 1, result)
+        return self._release_sources(result for result in results if isinstance(result, Video))
 
     def _release_sources(self, items: Iterable[Any]) -> None:
-        """Tell those that brought these items' films which of them nobody needs any more."""
+        """Let the stages that fetched these items' videos delete those no stage will read again."""
         if not self.dry_run:
             for origin in self.source_refs.unreferenced_origins(items):
                 origin.stage.release_source(origin.item, self.ledger.work)
 
-    # -- dispatch ----------------------------------------------------------------------------
+    # -- dispatch: start calls ---------------------------------------------------------------
 
     def _can_dispatch(self, queue: StageQueue) -> bool:
         return (
@@ -204,13 +185,13 @@ class PipelineRun:
         return all(queue.has_room for queue in self.queues[position + 1 :])
 
     def _dispatch(self, queue: StageQueue) -> None:
-        """Start every call that may start; all their intents are committed first, in one go."""
+        """Start every call that may start, after committing all their reservations at once."""
         calls: list[InFlightCall] = []
         with self.ledger.transaction():
             while self._can_dispatch(queue):
                 work_items = queue.next_batch()
-                if self._within_budget(queue, work_items):
-                    reservations = [self._reserve(queue, work_item) for work_item in work_items]
+                if self._budgets.allow(queue.stage, work_items):
+                    reservations = [self._budgets.reserve(queue, item) for item in work_items]
                     calls.append(InFlightCall(queue, work_items, reservations))
                     queue.calls_in_flight += 1
                 elif self._reservations_may_settle(queue):
@@ -223,43 +204,20 @@ class PipelineRun:
             self._in_flight[future] = call
 
     def _reservations_may_settle(self, queue: StageQueue) -> bool:
-        """Whether a landing can still free some of what was set aside."""
-        return any(
-            other.calls_in_flight
-            for other in self.queues
-            if other.stage.name in queue.stage.budget_group
-        )
-
-    def _within_budget(self, queue: StageQueue, work_items: Sequence[WorkItem]) -> bool:
-        asked = sum(queue.stage.worst_case_cost(work_item.item) or 0.0 for work_item in work_items)
-        if queue.stage.budget is None or not asked:
-            return True
-        return (
-            sum(self._spent[name] for name in queue.stage.budget_group) + asked
-            <= queue.stage.budget
-        )
-
-    def _reserve(self, queue: StageQueue, work_item: WorkItem) -> Reservation | None:
-        dollars = queue.stage.worst_case_cost(work_item.item)
-        if dollars is None:
-            return None
-        self._add_spending(queue, dollars)
-        return self.ledger.reserve(queue.stage.name, *queue.answer_keys(work_item)[0], dollars)
-
-    def _add_spending(self, queue: StageQueue, dollars: float) -> None:
-        if queue.stage.name in self._spent:
-            self._spent[queue.stage.name] += dollars
+        """Return True if a call in flight may still cost less than was reserved for it."""
+        group = queue.stage.budget_group
+        return any(other.calls_in_flight for other in self.queues if other.stage.name in group)
 
     def _mark_over_budget(self, queue: StageQueue, work_items: Sequence[WorkItem]) -> None:
-        reason = f"max_cost_usd={queue.stage.budget} reached: raise it and run again"
+        message = f"max_cost_usd={queue.stage.budget} reached: raise it and run again"
         for work_item in work_items:
             for item in self._pop_waiters(queue, work_item):
-                self._record(queue, item, "waiting", reason="budget", message=reason)
+                self._record(queue, item, "waiting", reason="budget", message=message)
 
-    # -- landing -----------------------------------------------------------------------------
+    # -- completion: store answers -----------------------------------------------------------
 
     def _handle_completed(self, done: Iterable[Future[CallResult]]) -> None:
-        """Commit what arrived, in one go, before any of it moves on; then raise what went wrong."""
+        """Commit all results at once, push their items forward, then raise the first bug."""
         calls = {future: self._in_flight.pop(future) for future in done}
         good = [future for future in calls if future.exception() is None]
         if good:
@@ -274,93 +232,77 @@ class PipelineRun:
             future.result()
 
     def _advance(self, call: InFlightCall) -> None:
-        landed = [
-            item
-            for work_item in call.work_items
-            for item in self._pop_waiters(call.queue, work_item)
+        items = [
+            i for work_item in call.work_items for i in self._pop_waiters(call.queue, work_item)
         ]
-        for item in landed:
-            self._push(call.queue.position, item)  # finds its answers now
-        self._release_sources(landed)
+        for item in items:
+            self._push(call.queue.position, item)  # its answers are in the ledger now
+        self._release_sources(items)
 
     def _commit(self, call: InFlightCall, call_result: CallResult) -> None:
         seconds = call_result.seconds / len(call.work_items)
         with self.ledger.transaction():
-            for work_item, reservation, landed in zip(
+            for work_item, reservation, result in zip(
                 call.work_items, call.reservations, call_result.results, strict=True
             ):
-                self._store_result(call.queue, work_item, reservation, landed, seconds)
+                self._store_result(call.queue, work_item, reservation, result, seconds)
 
     def _store_result(
         self,
         queue: StageQueue,
         work_item: WorkItem,
         reservation: Reservation | None,
-        landed: Result,
+        result: Result,
         seconds: float,
     ) -> None:
-        """Write down what a want brought: answers, a rejection, or nothing but a failure."""
-        answer_keys = dict(queue.answer_keys(work_item))
-        match landed:
-            case NoResponse():
-                self._count_no_response(queue, list(answer_keys.items()), landed)
-                if isinstance(landed, InvalidResponse):
-                    self._settle_reservation(queue, reservation, landed.bill)
+        """Store the answers or the rejection of a work item; note its failure."""
+        keys = dict(queue.answer_keys(work_item))
+        match result:
+            case NoResponse():  # stays reserved: it may have been charged
+                self._count_no_response(queue, list(keys.items()), result)
+                if isinstance(result, InvalidResponse):
+                    self._budgets.settle(queue.stage, reservation, result.bill)
                 return
             case Rejected():
-                told = {"message": str(landed), "reason": landed.reason}
-                answers: dict[str, Answer] = {
-                    digest: {REJECTED_KEY: told} for digest in answer_keys
-                }
+                rejection = {"message": str(result), "reason": result.reason}
+                answers: dict[str, Answer] = {digest: {REJECTED_KEY: rejection} for digest in keys}
             case ItemError():
-                self.failures.update(dict.fromkeys(answer_keys.items(), landed))
+                self.failures.update(dict.fromkeys(keys.items(), result))
                 answers = {}
             case _:
-                answers = dict(landed)
+                answers = dict(result)
         for digest, answer in answers.items():
             share = seconds / len(answers)
-            self.ledger.put(digest, answer_keys[digest], answer, share, item=work_item.item.id)
-        self._settle_reservation(queue, reservation, next(iter(answers.values()), {}))
-
-    def _settle_reservation(
-        self, queue: StageQueue, reservation: Reservation | None, bill: Answer
-    ) -> None:
-        """Replace what was set aside by what it came to."""
-        if reservation is not None:
-            self._add_spending(queue, (bill.get("cost") or 0.0) - reservation.reserved)
-            self.ledger.settle(reservation, bill)
+            self.ledger.put(digest, keys[digest], answer, share, item=work_item.item.id)
+        self._budgets.settle(queue.stage, reservation, next(iter(answers.values()), {}))
 
     def _count_no_response(
         self, queue: StageQueue, answer_keys: Sequence[AnswerKey], error: NoResponse
     ) -> None:
-        """A request without an answer stays reserved; it is asked again a few times."""
+        """Let the request be repeated until MAX_ATTEMPTS_WITHOUT_RESPONSE is reached."""
         for answer_key in answer_keys:
             queue.attempts[answer_key] += 1
             if queue.attempts[answer_key] >= MAX_ATTEMPTS_WITHOUT_RESPONSE:
                 self.failures[answer_key] = error
 
     def _pop_waiters(self, queue: StageQueue, work_item: WorkItem) -> list[Any]:
-        """The want's item and those that waited for the same answer."""
-        followers = [
-            item
-            for answer_key in queue.answer_keys(work_item)
-            for item in queue.in_progress.pop(answer_key, [])
-        ]
-        for item in (work_item.item, *followers):
+        """Return the items that waited for a work item, no longer counted as readers."""
+        items = queue.pop_waiters(work_item)
+        for item in items:
             self.source_refs.drop_ref(queue.position, item)
-        return [work_item.item, *followers]
+        return items
 
-    # -- the end -----------------------------------------------------------------------------
+    # -- end of the pass ---------------------------------------------------------------------
 
     def _mark_rest_waiting(self) -> None:
-        """Say of everything still in an inbox that the next run goes on with it."""
+        """Record every item that is still in an inbox as waiting for the next run."""
         for queue in self.queues:
             while queue.inbox:
                 for item in self._pop_waiters(queue, queue.inbox.popleft()):
                     self._record(queue, item, "waiting", reason="interrupted")
 
     def _drain(self) -> None:
-        """After a bug or a refusal: keep what flies, follow nothing."""
+        """Save the results of calls in flight, and push nothing."""
         for future in wait(self._in_flight).done:
             if future.exception() is None:
                 with suppress(WorkdirUnusable):
@@ -378,38 +320,11 @@ class PipelineRun:
         reason: str = "",
         message: str = "",
     ) -> None:
+        """Append an item's result at a stage."""
         if status != "done" and isinstance(item, Clip):
             self.excluded_clips[item.id] = item
         if status in ("failed", "waiting"):
             self.source_refs.pin(queue.position, item)
-        self.item_results.append(
-            ItemResult(
-                position=queue.position,
-                stage=queue.stage.name,
-                kind=type(item).__name__.lower(),
-                item=item.id,
-                source_id=_source_id_of(item),
-                status=status,
-                reason=error.reason if error else reason,
-                message=str(error) if error else message,
-                seconds=_seconds_of(item),
-            )
-        )
-
-
-def _accepts(stage: AnyStage, item: Any) -> bool:
-    return not stage.input_types or isinstance(item, stage.input_types)
-
-
-def _source_id_of(item: Any) -> str:
-    film = item if hasattr(item, "source_id") else item.video
-    return str(film.source_id)
-
-
-def _seconds_of(item: Any) -> float:
-    match item:
-        case Video():
-            return item.duration
-        case Clip():
-            return item.end - item.start
-    return 0.0
+        if error:
+            reason, message = error.reason, str(error)
+        self.item_results.append(queue.item_result(item, status, reason, message))

@@ -1,7 +1,7 @@
-"""Sinks take the frames of clips; neighbours among them share one decode of a clip.
+"""Sinks: stages that consume the frames of clips; adjacent sinks share one decode.
 
-A sink is a stage that also has `begin(clip, work)`: a session that is handed the clip's frames in
-order and closes with the answer. `FusedSinks` runs any number of them over a chunk of one film.
+A sink also has `open_session(clip, work)`: the session receives the clip's frames in order and
+returns the answer when closed. `FusedSinks` runs any number of sinks over clips of one video.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from brickfilm.media import Frame, VideoReader, open_video
 from brickfilm.records import Clip
 
 SPANS_PER_CALL = 64
-"""Spans of one film in one call: memory stays bounded, and captions start early."""
+"""Spans of one video in one call: bounds memory, and lets captions start early."""
 DECODER_THREADS = 2
-"""That decode a film while its clips are written."""
+"""Decoder threads per video while its clips are written."""
 
 
 class SinkSession(Protocol):
-    """One clip's passage through one sink; other clips pass through others at the same time."""
+    """One sink's work on one clip; sessions of other clips run at the same time."""
 
     def add(self, n: int, frame: Frame) -> None:
-        """Frame number n of the film, in order."""
+        """Consume frame number n of the video; frames come in order."""
 
     def close(self) -> Answer:
-        """All frames were given: finish, and say what came of it."""
+        """Finish after the last frame, and return the answer."""
 
     def abort(self) -> None:
-        """Something failed: leave nothing behind."""
+        """Delete what was written, after an error."""
 
 
 WriteSpans = Callable[[Sequence["Sink"], Sequence[WorkItem]], list[Result]]
 
 
 class Sink(Stage[Clip, Any]):
-    """A stage that takes a clip's frames."""
+    """A stage that consumes a clip's frames."""
 
     input_types = (Clip,)
     needs_source_file = True
@@ -53,7 +53,7 @@ class Sink(Stage[Clip, Any]):
         return Resources(pool="process", concurrency=0)
 
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
-        """Start on a clip; files go below the work folder."""
+        """Start a session for a clip; files go below the work folder."""
         raise NotImplementedError
 
     def group(self, item: Clip) -> str:
@@ -75,7 +75,7 @@ class Sink(Stage[Clip, Any]):
 
 @dataclass(frozen=True)
 class FusedSinks(Stage[Clip, Any]):
-    """Neighbouring sinks as one stage: one decode serves all, each keeps rows of its own."""
+    """Adjacent sinks as one stage: one decode serves all, each has answers of its own."""
 
     sinks: tuple[Sink, ...]
 
@@ -113,46 +113,46 @@ class FusedSinks(Stage[Clip, Any]):
         return compute(self.sinks, work_items)
 
     def apply_parts(self, item: Clip, answers: Mapping[str, Answer]) -> Iterable[Any]:
-        """Each sink's outcome in turn: clips go on to the next sink, other records past it."""
-        return self._through(item, lambda sink, clip: sink.apply_parts(clip, answers))
+        """Apply each sink in turn: clips go to the next sink, other records bypass it."""
+        return self._chain(item, lambda sink, clip: sink.apply_parts(clip, answers))
 
-    def _through(self, item: Clip, work: Callable[[Sink, Clip], Iterable[Any]]) -> list[Any]:
-        flowing: list[Any] = [item]
+    def _chain(self, item: Clip, step: Callable[[Sink, Clip], Iterable[Any]]) -> list[Any]:
+        records: list[Any] = [item]
         for sink in self.sinks:
-            flowing = [
+            records = [
                 out
-                for record in flowing
-                for out in (work(sink, record) if isinstance(record, Clip) else (record,))
+                for record in records
+                for out in (step(sink, record) if isinstance(record, Clip) else (record,))
             ]
-        return flowing
+        return records
 
     def simulate(self, item: Clip) -> Iterable[Any]:
-        return self._through(item, lambda sink, clip: sink.simulate(clip))
+        return self._chain(item, lambda sink, clip: sink.simulate(clip))
 
 
 def write_spans(work: Path, sinks: Sequence[Sink], work_items: Sequence[WorkItem]) -> list[Result]:
-    """One film's clips through the sinks that lack an answer.
+    """Run one video's clips through the sinks that lack an answer.
 
-    Two stretches of the film are written side by side, each decoded once, in the film's order: an
-    encoder waits for itself too often to keep two cores busy.
+    Two segments of the video are written in parallel, each decoded once and in order: one encoder
+    alone waits too often to keep two cores busy.
     """
-    stretches = _split_by_frames(work_items)
-    threads = DECODER_THREADS // len(stretches)
+    segments = split_by_frames(work_items)
+    threads = DECODER_THREADS // len(segments)
     results: dict[int, Result] = {}
-    with ThreadPoolExecutor(len(stretches), thread_name_prefix="write") as pool:
+    with ThreadPoolExecutor(len(segments), thread_name_prefix="write") as pool:
         for part in pool.map(
-            lambda s: _write_segment(work, sinks, work_items, s, threads), stretches
+            lambda s: _write_segment(work, sinks, work_items, s, threads), segments
         ):
             results |= part
     return [results[n] for n in range(len(work_items))]
 
 
-def _split_by_frames(work_items: Sequence[WorkItem]) -> list[list[int]]:
-    """Positions of a film's clips in its order, in one or two lists of about as many frames."""
+def split_by_frames(work_items: Sequence[WorkItem]) -> list[list[int]]:
+    """Return positions of clips in the video's order, in one or two lists of similar length."""
     order = sorted(range(len(work_items)), key=lambda n: work_items[n].item.span)
-    done = list(itertools.accumulate(work_items[n].item.span.frames for n in order))
-    half = min(range(1, len(order)), key=lambda n: abs(2 * done[n - 1] - done[-1]), default=1)
-    return [stretch for stretch in (order[:half], order[half:]) if stretch]
+    totals = list(itertools.accumulate(work_items[n].item.span.frames for n in order))
+    half = min(range(1, len(order)), key=lambda n: abs(2 * totals[n - 1] - totals[-1]), default=1)
+    return [segment for segment in (order[:half], order[half:]) if segment]
 
 
 def _write_segment(
@@ -174,14 +174,14 @@ def _write_segment(
 
 def _write(work: Path, reader: VideoReader, sinks: Sequence[Sink], work_item: WorkItem) -> Result:
     clip = work_item.item
-    wanted = [sink for sink in sinks if sink.digest in work_item.parts]
+    missing = [sink for sink in sinks if sink.digest in work_item.parts]
     sessions: list[SinkSession] = []
     try:
-        sessions += [sink.open_session(clip, work) for sink in wanted]
+        sessions += [sink.open_session(clip, work) for sink in missing]
         for frame in reader.span(clip.span, by_count=clip.video.non_monotonic_pts):
             for session in sessions:
                 session.add(frame.number, frame)
-        return {s.digest: session.close() for s, session in zip(wanted, sessions, strict=True)}
+        return {s.digest: session.close() for s, session in zip(missing, sessions, strict=True)}
     except ItemError as error:
         for session in sessions:
             session.abort()

@@ -1,4 +1,4 @@
-"""Which films a run will still read: so that one can go as soon as nobody needs it."""
+"""SourceRefCounter: count the items that still need a source video, so that it can be deleted."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from brickfilm.records import Video
 
 @dataclass(frozen=True)
 class SourceOrigin:
-    """The stage that brought a film, and the item it was."""
+    """The stage that fetched a video, and the item that it was made from."""
 
     stage: Stage[Any, Any]
     item: Any
 
 
 class SourceRefCounter:
-    """Counts a film's items at or above the last stage that reads films."""
+    """References to each video from items at or before the last stage that reads source files."""
 
     def __init__(self, stages: Sequence[Stage[Any, Any]]) -> None:
         self.refetch_needed = False
-        """Deleted films are needed again: another pass fetches them."""
+        """True if deleted videos are needed again: another pass fetches them."""
         self._last_reader = max(
             (n for n, s in enumerate(stages) if s.needs_source_file), default=-1
         )
@@ -35,11 +35,11 @@ class SourceRefCounter:
         self._pinned: set[Path] = set()
 
     def register(self, video: Video, origin: SourceOrigin) -> None:
-        """A film has arrived."""
+        """Remember the origin of a video."""
         self._origins[video.path] = origin
 
     def request_refetch(self, item: Any, ledger: Ledger, *, dry_run: bool) -> bool:
-        """Whether an item's film was deleted and another pass will bring it back."""
+        """Return True if an item's video was deleted and another pass will fetch it again."""
         video = _video_of(item)
         if video is None or (ledger.work / video.path).is_file():
             return False
@@ -54,21 +54,21 @@ class SourceRefCounter:
         return True
 
     def add_ref(self, position: int, item: Any) -> None:
-        """An item begins to wait for a stage."""
+        """Count an item that begins to wait for the stage at `position`."""
         self._add_to_count(position, item, 1)
 
     def drop_ref(self, position: int, item: Any) -> None:
-        """An item has its answer, or will have none in this run."""
+        """Discount an item that has its answer, or gets none in this run."""
         self._add_to_count(position, item, -1)
 
     def pin(self, position: int, item: Any) -> None:
-        """Another run will go on with an item, and may then read its film."""
+        """Keep an item's video in this run, because the next run may read it."""
         video = _video_of(item)
         if video and position <= self._last_reader:
             self._pinned.add(video.path)
 
     def unreferenced_origins(self, items: Iterable[Any]) -> list[SourceOrigin]:
-        """The makers of those items' films that nothing will read again."""
+        """Return the origins of those items' videos that no stage will read again."""
         paths = {video.path for item in items if (video := _video_of(item))}
         return [
             self._origins[path]
@@ -83,5 +83,5 @@ class SourceRefCounter:
 
 
 def _video_of(item: Any) -> Video | None:
-    """The film of a clip or an image, or the film itself; a listing has none yet."""
+    """Return the video of a clip or an image, or the item itself; a listing has none yet."""
     return item if isinstance(item, Video) else getattr(item, "video", None)

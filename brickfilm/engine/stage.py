@@ -1,7 +1,7 @@
-"""What a stage is: a frozen dataclass whose fields are its whole configuration.
+"""Stage, the base class of a pipeline step: a frozen dataclass whose fields are its configuration.
 
-A stage asks (`open`, in a worker, once for every answer that the ledger lacks) and it tells
-(`apply`, in the driver, on every run): so resuming is nothing but replaying.
+`compute` runs in a worker and its answer is stored; `apply` runs in the driver on every run.
+Resuming replays `apply` over stored answers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from brickfilm.digest import digest_fields, digest_name, digest_of
 from brickfilm.errors import ItemError, Rejected
 
 Answer = Mapping[str, Any]
-"""What the ledger keeps: JSON. Files it names are `{"path": relative to the work folder, "sha256"}`
-under the key "files"; an answer whose files are gone counts as no answer."""
+"""JSON, as the ledger stores it. Files are listed under the key "files" as `{"path": relative to
+the work folder, "sha256"}`; an answer whose files are missing counts as no answer."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -26,32 +26,30 @@ Out = TypeVar("Out")
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one call of a stage takes, so that an executor can decide where it runs."""
+    """The kind of worker that a stage runs in, and how many."""
 
     pool: Literal["thread", "process"] = "thread"
-    """Waiting work (network) runs in threads, computing work in processes."""
+    """Threads for calls that wait (network), processes for calls that compute."""
     concurrency: int = 1
-    """Calls at the same time, at most; 0 means one for each CPU."""
-    cpus: float = 1.0
-    gpus: float = 0.0
+    """Maximum number of calls at the same time; 0 means one per CPU."""
 
 
 class Part:
-    """Something with rows in the ledger: a stage, or a part of one with a digest of its own."""
+    """Owner of answers in the ledger: a stage, or a part of one with its own digest."""
 
     version: ClassVar[int] = 1
-    """Raised whenever the same question gets another answer."""
+    """Increase it whenever the same item gets another answer."""
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits of class, version and the fields that compare.
+        """Return 16 hex digits of class name, version and compared fields.
 
         Fields that say how, not what (budget, timeouts, address), are `field(compare=False)`.
         """
         return digest_of([digest_name(type(self)), self.version, digest_fields(self)])
 
     def key(self, item: Any) -> str:
-        """What the answer depends on, from the record alone."""
+        """Return what the answer depends on, from the record alone."""
         return str(item.id)
 
 
@@ -64,56 +62,56 @@ class WorkItem:
 
 
 Result = Mapping[str, Answer] | ItemError
-"""What came of one want: answers by part digest, or the item's error."""
+"""Result of one work item: answers by part digest, or the item's error."""
 
 
 @dataclass(frozen=True)
 class BatchRequestFile:
-    """Questions that fit into one job: a request file, and the items in it by their key."""
+    """A request file for one batch job, and the items in it by key."""
 
     file: Path
     items: Mapping[str, Any]
 
 
 class BatchService(Protocol):
-    """A service that takes many questions in one job and answers them within a day."""
+    """A service that answers the requests of a whole file within a day."""
 
     def write_request_files(
         self, items: Mapping[str, Any], on_error: Callable[[str, ItemError], None]
     ) -> Iterator[BatchRequestFile]:
-        """Write request files within the service's limits, one by one; `on_error` what cannot be."""
+        """Yield request files within the service's limits; call `on_error` for unusable items."""
 
     def submit(self, job: str, request_file: BatchRequestFile) -> str:
-        """Hand a pack over under our own random key; gives the service's id of the job."""
+        """Submit a file under our own random key `job`; return the service's id of the job."""
 
     def find_job(self, job: str) -> str | None:
-        """The id of the job that was submitted under this key, if it arrived."""
+        """Return the id of the job submitted under this key, or None if it never arrived."""
 
     def collect(
         self, id: str, log: Callable[[str], None]
     ) -> Mapping[str, Answer | ItemError] | ItemError | None:
-        """Answers by key, or the whole job's error, once it has ended; before, None and a word."""
+        """Return answers by key or the job's error once it has ended; before that, log and None."""
 
     def cancel(self, id: str) -> None:
-        """Ask for the job's end; what is answered until then can be collected."""
+        """Ask the service to end the job; answers made until then can be collected."""
 
 
 class Stage(Part, Generic[In, Out]):
-    """One step of a pipeline. Simple ones write `open` and `apply`, rules only `apply`."""
+    """One step of a pipeline. Most stages define `open` and `apply`, filters only `apply`."""
 
     input_types: tuple[type, ...] = ()
-    """Record types it works on; items of other types pass by unchanged."""
+    """Record types it processes; items of other types pass unchanged. Empty means all types."""
     output_types: tuple[type, ...] = ()
-    """Record types it emits where they differ from what it takes."""
+    """Record types it emits, where they differ from `input_types`."""
     requires: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
-    """Names of what it reads from records and adds to them: checked before anything runs."""
+    """Names of what it reads from records and adds to them, checked before anything runs."""
     max_items_per_call: int = 1
-    """Items of one group that a call may take together."""
+    """Maximum number of items of one group in a call."""
     needs_source_file: bool = False
-    """Whether it opens the film that its items come from."""
+    """True if it opens the video file that its items come from."""
     runs_in_dry_run: bool = False
-    """Whether a dry run asks it: true where asking fetches, writes and costs nothing."""
+    """True if computing downloads, writes and costs nothing, so that a dry run may do it."""
 
     @property
     def name(self) -> str:
@@ -124,40 +122,40 @@ class Stage(Part, Generic[In, Out]):
         return Resources()
 
     def parts(self) -> tuple[Part, ...]:
-        """The parts that have rows: itself, unless it never asks."""
+        """Return the parts with answers in the ledger: itself, unless it only has `apply`."""
         return (self,) if type(self).open is not Stage.open else ()
 
     def group(self, item: In) -> str:
-        """Items of one group may share a call."""
+        """Return the group of an item; items of one group may share a call."""
         return str(item.id)  # type: ignore[attr-defined]  # every record has an id
 
     def fuse(self, following: Stage[Any, Any]) -> Stage[Any, Any] | None:
-        """One stage that does this and the following one in one call, where that pays."""
+        """Return one stage that does this and the following one in one call, or None."""
         return None
 
     def check(self) -> None:
-        """Raise UsageError where `open` could not work (no key, no extra), before a build."""
+        """Raise UsageError if `open` cannot work (no key, no extra); called before a build."""
 
     @property
     def uses_batch_jobs(self) -> bool:
-        """Whether its questions go out in jobs between passes, not one by one."""
+        """Return True if its requests are sent in batch jobs between passes."""
         return False
 
     poll_seconds: float = 30.0
-    """Between two looks at a job that has not ended."""
+    """Interval between two status requests for an open batch job."""
 
     def open_batch_service(self, work: Path) -> AbstractContextManager[BatchService]:
-        """Connect to the service that takes jobs, once a build."""
-        raise NotImplementedError(f"{self.name} has no jobs")
+        """Connect to the batch service, once per build."""
+        raise NotImplementedError(f"{self.name} has no batch jobs")
 
     def open(self, work: Path) -> AbstractContextManager[Callable[[In], Answer]]:
-        """Once a worker: load models, connect clients; gives the function that asks."""
-        raise NotImplementedError(f"{self.name} never asks")
+        """Load models and connect clients, once per worker; yield the compute function."""
+        raise NotImplementedError(f"{self.name} computes nothing")
 
     def run_batch(
         self, compute: Callable[..., Any], work_items: Sequence[WorkItem]
     ) -> list[Result]:
-        """Answer each want, in a worker; an item's error stands in its place."""
+        """Compute the result of each work item, in a worker; an item's error is its result."""
         return [self._compute_one(compute, work_item) for work_item in work_items]
 
     def _compute_one(self, compute: Callable[[In], Answer], work_item: WorkItem) -> Result:
@@ -167,35 +165,35 @@ class Stage(Part, Generic[In, Out]):
             return error
 
     def active_downloads(self) -> Sequence[str]:
-        """What is being done this moment, for people: a few words for each long call."""
+        """Return a few words about each long call in progress, for the progress display."""
         return ()
 
     def release_source(self, item: In, work: Path) -> None:
-        """Nothing will read the film again that came of this item: it may be deleted."""
+        """Delete the video made from this item, if it may go: no stage will read it again."""
 
     def request_source_refetch(self, item: In, work: Path) -> bool:
-        """A film is wanted whose file is gone: whether asking anew would bring it back."""
+        """Arrange that a deleted video is fetched again; return False if that is impossible."""
         return False
 
     def apply(self, item: In, answer: Answer) -> Iterable[Out | Rejected]:
-        """What follows from the answer: pure and cheap, called by the driver on every run."""
+        """Yield the records that follow from the answer: pure and cheap, run on every run."""
         raise NotImplementedError
 
     def simulate(self, item: In) -> Iterable[Out]:
-        """What a dry run may take as coming out of an item that is not asked about."""
+        """Yield the records that a dry run assumes for an item that is not computed."""
         return ()
 
     def forecast(self, items: Sequence[In], work: Path) -> str:
-        """What asking about these items will take, in words."""
+        """Describe the work and cost of computing these items."""
         return f"{len(items)} to do"
 
     def apply_parts(self, item: In, answers: Mapping[str, Answer]) -> Iterable[Out | Rejected]:
-        """`apply` for a stage of any number of parts."""
+        """Apply the answers of all parts, by digest."""
         return self.apply(item, answers.get(self.digest, {}))
 
     @property
     def budget(self) -> float | None:
-        """US dollars this kind of stage may spend in one work folder, all settings together."""
+        """US dollars that all settings of this stage together may spend in one work folder."""
         return None
 
     @property
@@ -204,5 +202,5 @@ class Stage(Part, Generic[In, Out]):
         return (self.name,)
 
     def worst_case_cost(self, item: In) -> float | None:
-        """US dollars that asking for this item can cost at most; None asks nobody who charges."""
+        """Return the most US dollars that this item can cost; None if the stage is free."""
         return None

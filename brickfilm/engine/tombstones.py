@@ -1,6 +1,6 @@
-"""What was removed on request stays removed: marks in the work folder that every build honours.
+"""Tombstones: records of removal requests, which every build in the work folder honours.
 
-One line of JSON a request, in `tombstones.jsonl`: readable, and easy to carry to another folder.
+One line of JSON per request in `tombstones.jsonl`, easy to read and to copy to another folder.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from brickfilm.records import Clip, Image, Listing, Video
 
 FILENAME = "tombstones.jsonl"
 ID_PATTERN = re.compile(r"([0-9a-f]{16})(?:-(\d{6,})-(\d{6,}))?(?![0-9a-zA-Z])")
-"""How the ids of films, clips and stills begin, and the names of the files made from them."""
+"""Prefix of the ids of videos, clips and stills, and of the files made from them."""
 
 
 @dataclass(frozen=True)
 class Tombstone:
-    """One request: what was asked, and every name by which it could come back."""
+    """One removal request, with every id under which the content could come back."""
 
     kind: str
     """source, clip or uploader"""
@@ -33,31 +33,32 @@ class Tombstone:
     """Date of the removal, ISO 8601."""
     sources: tuple[str, ...] = ()
     films: tuple[str, ...] = ()
-    """Film ids (from their bytes): a film that returns under another name is known."""
+    """Video ids, which come from the bytes: they match a video under any other name."""
     uploaders: tuple[str, ...] = ()
     spans: tuple[tuple[str, int, int], ...] = ()
-    """(film id, start frame, end frame) of single clips."""
+    """(video id, start frame, end frame) of single clips; the end is exclusive."""
     clips: tuple[str, ...] = ()
-    """Ids of the clips that were taken out."""
+    """Ids of the clips that were removed."""
 
     def covers(self, name: str) -> bool:
-        """Whether a source, or the id of a film, a clip or a still is meant."""
+        """Return True if the request covers this source or id (of a video, a clip or a still)."""
         return name in self.sources or self.covers_id(name)
 
     def covers_id(self, name: str) -> bool:
-        """Whether an id is meant, or a file that is named after one; a clip by its seconds."""
-        place = ID_PATTERN.match(name)
-        if place is None:
+        """Return True if the request covers this id or file; clips match by overlap of spans."""
+        match = ID_PATTERN.match(name)
+        if match is None:
             return False
-        film, start, end = place.groups()
-        if film in self.films or start is None:
-            return film in self.films
+        video, start, end = match.groups()
+        if video in self.films or start is None:
+            return video in self.films
         return any(
-            film == of and int(start) < last and first < int(end) for of, first, last in self.spans
+            video == removed and int(start) < last and first < int(end)
+            for removed, first, last in self.spans
         )
 
     def merged_with(self, other: Tombstone) -> Tombstone:
-        """This mark with what another mark of the same request knows."""
+        """Return the union of this tombstone and another one of the same request."""
         return replace(
             self,
             sources=tuple(sorted({*self.sources, *other.sources})),
@@ -70,7 +71,7 @@ class Tombstone:
 
 @dataclass(frozen=True)
 class Tombstones:
-    """All requests of a work folder; asks nothing where there were none."""
+    """All tombstones of a work folder."""
 
     entries: Sequence[Tombstone] = field(default_factory=tuple)
 
@@ -85,7 +86,7 @@ class Tombstones:
         return len({clip for tombstone in self.entries for clip in tombstone.clips})
 
     def for_request(self, kind: str, name: str) -> list[Tombstone]:
-        """The marks that one request left, when it was first made and when it was repeated."""
+        """Return the tombstones of one request, which may have been repeated."""
         return [
             tombstone
             for tombstone in self.entries
@@ -93,7 +94,7 @@ class Tombstones:
         ]
 
     def rejection_for(self, record: Any) -> Rejected | None:
-        """Why a record must not come back, or None."""
+        """Return the rejection of a record that was removed, or None."""
         if not self.entries or not self._covers(record):
             return None
         return Rejected(f"{record.id} was removed on request", reason="removed on request")
@@ -105,17 +106,17 @@ class Tombstones:
             case Video():
                 return bool(
                     record.source_id in self._sources
-                    or record.id in self._films
+                    or record.id in self._videos
                     or (record.uploader and record.uploader in self._uploaders)
                 )
             case Clip():
                 first, last = record.span.start_frame, record.span.end_frame
-                taken = self._spans.get(record.video.id, ())
-                overlaps = any(start < last and first < end for start, end in taken)
+                removed = self._spans.get(record.video.id, ())
+                overlaps = any(start < last and first < end for start, end in removed)
                 return overlaps or self._covers(record.video)
             case Image():
-                taken = self._spans.get(record.video.id, ())
-                inside = any(start <= record.frame < end for start, end in taken)
+                removed = self._spans.get(record.video.id, ())
+                inside = any(start <= record.frame < end for start, end in removed)
                 return inside or self._covers(record.clip)
         return False
 
@@ -124,8 +125,8 @@ class Tombstones:
         return frozenset(name for tombstone in self.entries for name in tombstone.sources)
 
     @cached_property
-    def _films(self) -> frozenset[str]:
-        return frozenset(film for tombstone in self.entries for film in tombstone.films)
+    def _videos(self) -> frozenset[str]:
+        return frozenset(video for tombstone in self.entries for video in tombstone.films)
 
     @cached_property
     def _uploaders(self) -> frozenset[str]:
@@ -135,20 +136,20 @@ class Tombstones:
     def _spans(self) -> dict[str, list[tuple[int, int]]]:
         spans: dict[str, list[tuple[int, int]]] = {}
         for tombstone in self.entries:
-            for film, start, end in tombstone.spans:
-                spans.setdefault(film, []).append((start, end))
+            for video, start, end in tombstone.spans:
+                spans.setdefault(video, []).append((start, end))
         return spans
 
 
 def write_tombstone(work: Path, tombstone: Tombstone) -> None:
-    """Add a mark, safely on disk before anything is deleted."""
+    """Append a tombstone and flush it to disk, before anything is deleted."""
     with (work / FILENAME).open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(tombstone), ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def _parse_tombstone(held: dict[str, Any]) -> Tombstone:
+def _parse_tombstone(stored: dict[str, Any]) -> Tombstone:
     lists = ("sources", "films", "uploaders", "clips")
-    spans = tuple((film, start, end) for film, start, end in held["spans"])
-    return Tombstone(**{**held, **{name: tuple(held[name]) for name in lists}, "spans": spans})
+    spans = tuple((video, start, end) for video, start, end in stored["spans"])
+    return Tombstone(**{**stored, **{name: tuple(stored[name]) for name in lists}, "spans": spans})

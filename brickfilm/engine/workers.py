@@ -15,7 +15,7 @@ from brickfilm.files import exit_with_parent
 
 
 class WorkerContext(SpawnContext):
-    """Starts worker processes, and knows them: a program may have others."""
+    """Spawn worker processes and remember them: a program may have others of its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,14 +27,14 @@ class WorkerContext(SpawnContext):
         return process
 
     def kill(self) -> None:
-        """End every process that this context started."""
+        """Kill every process that this context started."""
         for process in self._started:
             if process.is_alive():
                 process.kill()
 
 
 def worker_pool(processes: int, context: WorkerContext | None = None) -> ProcessPoolExecutor:
-    """Always spawn, never fork: a forked orphan keeps the ledger's lock and the threads' mess."""
+    """Return a pool of spawned processes; a forked orphan would keep the ledger's lock."""
     return ProcessPoolExecutor(
         processes,
         mp_context=context or WorkerContext(),
@@ -43,7 +43,7 @@ def worker_pool(processes: int, context: WorkerContext | None = None) -> Process
 
 
 class _HiddenMainProcess(SpawnProcess):
-    """Spawned without importing the user's `__main__`: so scripts need no guard."""
+    """A process spawned without importing the user's `__main__`, so that scripts need no guard."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802  multiprocessing's own name

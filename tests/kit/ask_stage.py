@@ -1,4 +1,4 @@
-"""Run one stage by hand, as a pipeline would."""
+"""Run one stage without a pipeline."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ AnyStage = Stage[Any, Any]
 
 
 def ask(stage: AnyStage, items: Iterable[Any], work: Path) -> list[Any]:
-    """What the stage makes of the items: records and Rejected; an item's error is raised."""
+    """Return the records and rejections of a stage for these items; raise an item's error."""
     work_items = [
         WorkItem(item, frozenset(part.digest for part in stage.parts())) for item in items
     ]
-    with stage.open(work) as asked:
-        landed = stage.run_batch(asked, work_items)
-    outcomes: list[Any] = []
-    for work_item, answers in zip(work_items, landed, strict=True):
+    with stage.open(work) as compute:
+        results = stage.run_batch(compute, work_items)
+    records: list[Any] = []
+    for work_item, answers in zip(work_items, results, strict=True):
         if isinstance(answers, ItemError):
             raise answers
-        outcomes += stage.apply_parts(work_item.item, answers)
-    return outcomes
+        records += stage.apply_parts(work_item.item, answers)
+    return records
 
 
 def video_of(path: Path) -> Video:
-    """A film, probed."""
+    """Probe a video file."""
     listing = Listing(source_id=path.name, path=path, title=path.stem)
     (video,) = ask(Probe(), [listing], path.parent)
     return video
@@ -45,9 +45,9 @@ def rejected_of(splitter: AnyStage, video: Video, work: Path) -> list[Rejected]:
 
 
 def written(sink: AnyStage, clips: Iterable[Clip], work: Path) -> tuple[list[Clip], list[Image]]:
-    """Clips and images that come out of a sink, or of several fused."""
-    outcomes = ask(sink, clips, work)
+    """Return the clips and images of a sink, or of several fused."""
+    records = ask(sink, clips, work)
     return (
-        [out for out in outcomes if isinstance(out, Clip)],
-        [out for out in outcomes if isinstance(out, Image)],
+        [record for record in records if isinstance(record, Clip)],
+        [record for record in records if isinstance(record, Image)],
     )

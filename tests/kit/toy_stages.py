@@ -1,4 +1,4 @@
-"""Small stages and sources that ask nothing of the outside: for tests of the loop itself."""
+"""Small stages and sources without outside services, for tests of the loop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def clip(film: Video, start: int = 0, end: int = 24, **facts: object) -> Clip:
 
 @dataclass(frozen=True)
 class Names:
-    """A source of films that are nothing but names."""
+    """A source of videos that are only names."""
 
     names: Sequence[str]
 
@@ -63,7 +63,7 @@ class Fetch(Stage[Listing, Video]):
 
 @dataclass(frozen=True)
 class Cut(Stage[Video, Clip]):
-    """A film is cut in `pieces`; written down in a file each time it is asked."""
+    """Cut a video into `pieces`; each computation is logged by the video's id."""
 
     pieces: int = 3
     log: Path | None = field(default=None, compare=False)
@@ -71,7 +71,7 @@ class Cut(Stage[Video, Clip]):
 
     input_types = (Video,)
     output_types = (Clip,)
-    provides = ("path",)  # nothing is to be written
+    provides = ("path",)  # so that no ClipWriter is added
     runs_in_dry_run = True
 
     @property
@@ -80,13 +80,13 @@ class Cut(Stage[Video, Clip]):
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Video], Answer]]:
-        def compute(film: Video) -> Answer:
-            note(self.log, film.id)
-            if film.source_id == "killer":
+        def compute(video: Video) -> Answer:
+            note(self.log, video.id)
+            if video.source_id == "killer":
                 os._exit(9)
-            if film.source_id == "broken":
+            if video.source_id == "broken":
                 raise Failed("broken cannot be cut")
-            if film.source_id == "unwanted":
+            if video.source_id == "unwanted":
                 raise Rejected("unwanted is not wanted", reason="unwanted")
             return {"pieces": self.pieces}
 
@@ -105,7 +105,7 @@ class Say(Stage[Clip, Clip]):
     log: Path | None = field(default=None, compare=False)
     max_cost_usd: float | None = field(default=None, compare=False)
     lose: int = field(default=0, compare=False)
-    """The first so many requests bring no answer."""
+    """Number of first requests that bring no answer."""
     wait: float = field(default=0.0, compare=False)
 
     input_types = (Clip,)

@@ -9,7 +9,8 @@ from typing import Any
 from brickfilm.engine.executors import LocalExecutor
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.engine.pipeline import Pipeline
-from brickfilm.engine.run import PipelineRun, Progress
+from brickfilm.engine.progress import Progress
+from brickfilm.engine.run import PipelineRun
 from brickfilm.records import Video
 from brickfilm.sources import Connection, RateLimits, YouTubeSource
 

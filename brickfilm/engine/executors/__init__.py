@@ -1,4 +1,4 @@
-"""Where the calls of stages run. A new place is one new file."""
+"""Executors run the calls of stages; each one is a file of its own."""
 
 from brickfilm.engine.executors.base import CallResult, Executor, WorkerState
 from brickfilm.engine.executors.local import LocalExecutor

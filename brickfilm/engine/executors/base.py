@@ -1,4 +1,4 @@
-"""What an executor is, and what it runs in a worker."""
+"""The Executor protocol, and the state that a worker keeps between calls."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from brickfilm.files import disk_errors
 
 @dataclass(frozen=True)
 class CallResult:
-    """What a call brought back: one landing for each want, and the seconds it took."""
+    """The results of a call, one for each work item, and the seconds it took."""
 
     results: Sequence[Result]
     seconds: float
 
 
 class Executor(Protocol):
-    """Runs calls somewhere; the order of completion is any."""
+    """Runs calls in workers; they complete in any order."""
 
     def submit(
         self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
     ) -> Future[CallResult]:
-        """Start a call; the future raises what is not an item's error."""
+        """Start a call; the future raises every error that is not an ItemError."""
 
     def concurrency(self, stage: Stage[Any, Any]) -> int:
-        """Calls of this stage that can run at the same time."""
+        """Return the number of calls of this stage that can run at the same time."""
 
     def close(self, *, now: bool = False) -> None:
-        """Free every worker; `now` does not wait for calls in flight."""
+        """Stop every worker; with `now`, without waiting for calls in flight."""
 
 
 class WorkerState:
-    """The stages that are open in one worker: each opened once, at its first call.
+    """The stages that are open in one worker; each is opened at its first call.
 
-    A stage is told from others by what its caller says, not by its digest: that is the same for
-    another address, key or time limit.
+    Stages are identified by the caller's `name`, not by digest, which ignores address, API key and
+    timeouts.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class WorkerState:
     def run_batch(
         self, name: Hashable, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
     ) -> CallResult:
-        """Ask the stage that goes by this name for each want."""
+        """Run a call of the stage identified by `name`."""
         started = time.perf_counter()
         with disk_errors(work):
             results = stage.run_batch(self._compute_function(name, stage, work), work_items)

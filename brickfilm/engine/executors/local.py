@@ -1,4 +1,4 @@
-"""Run calls on this machine: waiting work in threads, computing work in processes."""
+"""Run calls on this machine: in threads if they wait, in processes if they compute."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from brickfilm.errors import WorkerDied
 
 
 class LocalExecutor:
-    """Threads and spawned processes of this machine.
+    """Run calls in threads and spawned processes of this machine.
 
-    processes: computing calls at the same time; the CPUs this process may use, unless given.
+    processes: number of worker processes, by default the CPUs that this process may use.
     """
 
     def __init__(self, processes: int | None = None) -> None:
@@ -37,24 +37,24 @@ class LocalExecutor:
         self._lock = threading.Lock()
 
     def concurrency(self, stage: Stage[Any, Any]) -> int:
-        """Calls of this stage that can run at the same time."""
-        asked = stage.resources.concurrency
+        """Return the number of calls of this stage that can run at the same time."""
+        concurrency = stage.resources.concurrency or self._processes
         if stage.resources.pool == "thread":
-            return asked or self._processes
-        return min(asked or self._processes, self._processes)
+            return concurrency
+        return min(concurrency, self._processes)
 
     def submit(
         self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
     ) -> Future[CallResult]:
-        """Start a call in a thread or a process, as the stage's resources say."""
-        self._stages[id(stage)] = stage  # kept, or another stage could get its id
+        """Start a call in a thread or a process, as the stage's resources require."""
+        self._stages[id(stage)] = stage  # keep it alive, or another stage could get its id
         if stage.resources.pool == "thread":
             run_batch = self._worker_state.run_batch
             return self._thread_pool(stage).submit(run_batch, id(stage), stage, work, work_items)
         return self._submit_to_process(stage, work, work_items)
 
     def close(self, *, now: bool = False) -> None:
-        """Free every worker; `now` kills processes and does not wait for threads."""
+        """Stop every worker; with `now`, kill processes and do not wait for threads."""
         if now:
             self._context.kill()
         for pool in (self._pool, self._quarantine, *self._threads.values()):
@@ -89,13 +89,13 @@ class LocalExecutor:
         return outer
 
     def _payload(self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]) -> bytes:
-        """A call as a worker gets it; a stage is the same bytes each time, and goes by them."""
+        """Pickle a call; a stage gives the same bytes each time, which identify it in a worker."""
         if id(stage) not in self._pickled_stages:
             self._pickled_stages[id(stage)] = cloudpickle.dumps(stage)
         return cloudpickle.dumps((self._pickled_stages[id(stage)], work, work_items))  # type: ignore[no-any-return]
 
     def _submit_payload(self, payload: bytes) -> Future[bytes]:
-        """Submit to the pool; a pool that a dying worker broke is replaced."""
+        """Submit to the pool, replacing a pool that a dying worker broke."""
         with self._lock:
             for _ in range(2):
                 self._pool = self._pool or worker_pool(self._processes, self._context)
@@ -104,12 +104,12 @@ class LocalExecutor:
                 except BrokenProcessPool:
                     self._pool.shutdown(wait=False)
                     self._pool = None
-            raise BrokenProcessPool("worker processes die as they start: is memory left?")
+            raise BrokenProcessPool("worker processes die as they start: is there enough memory?")
 
     def _retry_one_by_one(
         self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
     ) -> CallResult:
-        """Retry a dead worker's wants, each alone in a process: who kills it is known."""
+        """Retry a dead worker's items, each in a process of its own, to find the one at fault."""
         started = time.perf_counter()
         results = []
         for work_item in work_items:
@@ -127,7 +127,7 @@ class LocalExecutor:
 
 
 def _resolve_future(outer: Future[CallResult], get: Any) -> None:
-    """Pass a result or an error on; the executor's boundary, so every error is carried."""
+    """Set the future's result, or any error: this is the executor's boundary."""
     try:
         outer.set_result(get())
     except BaseException as error:  # noqa: BLE001  raised again where the future is read
@@ -145,4 +145,4 @@ def _run_in_worker(payload: bytes) -> bytes:
     return cloudpickle.dumps(call_result)  # type: ignore[no-any-return]
 
 
-_WORKER_STATE = WorkerState()  # what a worker process keeps open between calls
+_WORKER_STATE = WorkerState()  # of a worker process, kept between calls

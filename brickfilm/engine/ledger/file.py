@@ -1,4 +1,4 @@
-"""The file behind a ledger: its tables, its lock, and how it is opened."""
+"""The ledger's SQLite file: tables, lock, connection and transactions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS outcomes (
 );
 """
 LAST_SCHEMA_WITHOUT_ITEMS = 1
-"""The last schema whose answers did not say which item they were given about."""
+"""The last schema without the id of the item in answers and job_items."""
 
 
 def lock_work_folder(work: Path) -> AbstractContextManager[None]:
@@ -58,19 +58,19 @@ def lock_work_folder(work: Path) -> AbstractContextManager[None]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """The open database, its tables made or brought up to date."""
+    """Open the database, and create or upgrade its tables."""
     try:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")  # an intent outlives a power cut
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found > SCHEMA_VERSION:
+        db.execute("PRAGMA synchronous = FULL")  # a reservation survives a power cut
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
             raise WorkdirUnusable(
-                f"{str(path)!r} was written by a newer brickfilm (schema {found}, this one knows "
+                f"{str(path)!r} was written by a newer brickfilm (schema {version}, this one has "
                 f"{SCHEMA_VERSION}): upgrade brickfilm"
             )
         db.executescript(SCHEMA)
-        if found == LAST_SCHEMA_WITHOUT_ITEMS:
+        if version == LAST_SCHEMA_WITHOUT_ITEMS:
             _add_item_columns(db)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except sqlite3.DatabaseError as error:
@@ -82,8 +82,8 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(db: sqlite3.Connection, work: Path) -> Iterator[None]:
-    """All or nothing; a full disk is said in words."""
-    if db.in_transaction:  # a transaction within one is part of it
+    """Commit the block or roll it back; raise WorkdirUnusable if the disk is full."""
+    if db.in_transaction:  # a nested transaction is part of the outer one
         yield
         return
     db.execute("BEGIN IMMEDIATE")
@@ -95,7 +95,7 @@ def transaction(db: sqlite3.Connection, work: Path) -> Iterator[None]:
         if "full" in str(error):
             raise WorkdirUnusable(
                 f"the disk of {str(work)!r} is full: make room and run the same command again, "
-                "nothing that was answered is lost"
+                "no answer is lost"
             ) from error
         raise
     except BaseException:
@@ -105,8 +105,8 @@ def transaction(db: sqlite3.Connection, work: Path) -> Iterator[None]:
 
 def _add_item_columns(db: sqlite3.Connection) -> None:
     for table in ("answers", "job_items"):
-        held = db.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
-        if ("item",) not in held:  # a kill may have come between the two
+        columns = db.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
+        if ("item",) not in columns:  # a kill may have come between the two tables
             db.execute(f"ALTER TABLE {table} ADD COLUMN item TEXT")
 
 

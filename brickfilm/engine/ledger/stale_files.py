@@ -1,7 +1,6 @@
-"""What a process that was killed had begun to write: clips, stills, tables, questions to be sent.
+"""Delete temporary files of killed processes: clips, stills, tables and batch requests.
 
-Whoever holds the work folder's lock may take it away. Unswept it would outlast a removal, and every
-kill would cost the disk a dataset.
+Left alone they would outlast a removal request, and every kill would cost disk space.
 """
 
 from __future__ import annotations
@@ -14,15 +13,19 @@ from pathlib import Path
 from brickfilm.files import recover_folders
 
 TEMP_FILE_SUFFIX = re.compile(r"\.(?P<pid>\d+)\.tmp$")
-"""Drafts are named after the process that writes them."""
+"""Temporary files are named after the process that writes them."""
+TEMP_FILES = ("*.tmp", "*/*.tmp", "*/*/*.tmp")
 BATCH_REQUEST_FILES = "jobs/*.jsonl"
-"""Sent while they are written; a job that is open is looked up at the service, not here."""
+"""Uploaded while they are written; an open job is looked up at the service, not here."""
 
 
 def delete_stale_temp_files(work: Path) -> None:
-    """Delete the drafts of processes that are no more, in the folder and in those right below."""
+    """Delete temporary files of dead processes, and recover a folder whose replacement was killed.
+
+    Call it only with the work folder locked.
+    """
     recover_folders(work)
-    for path in [path for depth in ("*", "*/*", "*/*/*") for path in work.glob(f"{depth}.tmp")]:
+    for path in [path for pattern in TEMP_FILES for path in work.glob(pattern)]:
         match = TEMP_FILE_SUFFIX.search(path.name)
         if match and not _is_alive(int(match["pid"])):
             _delete(path)

@@ -1,4 +1,4 @@
-"""The loop: what it asks, how often, and what is left after trouble."""
+"""The loop: the calls it makes, their number, and the results after failures and stops."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(
 
 
 def item_results(once: PipelineRun) -> Counter[tuple[str, str]]:
-    return Counter((o.stage, o.outcome) for o in once.item_results)
+    return Counter((o.stage, o.status) for o in once.item_results)
 
 
 def test_every_clip_comes_through_once(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_work_in_processes_gives_the_same(tmp_path: Path) -> None:
 def test_an_item_that_kills_its_worker_fails_alone(tmp_path: Path) -> None:
     once = run(tmp_path, Names(["good", "killer", "fine"]), Cut(pool="process"))
     assert len(once.finished) == 6
-    failed = [o for o in once.item_results if o.outcome == "failed"]
+    failed = [o for o in once.item_results if o.status == "failed"]
     assert [o.reason for o in failed] == ["worker died"]
 
 
@@ -185,7 +185,7 @@ def test_a_stopped_run_leaves_everything_waiting(tmp_path: Path) -> None:
     assert len(run(tmp_path, Names("abc"), Cut()).finished) == 9
 
 
-def test_a_rehearsal_asks_nothing_that_costs(tmp_path: Path) -> None:
+def test_a_dry_run_computes_nothing_that_costs(tmp_path: Path) -> None:
     say = Say(log=tmp_path / "say")
     once = run(tmp_path, Names("abc"), Cut(), say, dry_run=True)
     assert lines(say.log) == []
@@ -200,9 +200,9 @@ def test_downstream_starts_before_upstream_is_through(tmp_path: Path) -> None:
 
 
 def test_wiring_is_checked_before_anything_runs() -> None:
-    with pytest.raises(WiringError, match=r"'motion'.*add what gives it"):
+    with pytest.raises(WiringError, match=r"'motion'.*add one that does"):
         Pipeline.from_stages(Names("a"), [Cut(), Keep("motion", at_least=1)])
-    with pytest.raises(WiringError, match="takes Clip"):
+    with pytest.raises(WiringError, match="needs a Clip"):
         Pipeline.from_stages(Names("a"), [Say()])
 
 
@@ -224,7 +224,7 @@ def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
     assert done.stdout.split() == ["6"], done.stderr
 
 
-def test_ctrl_c_keeps_what_flies_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_saves_calls_in_flight_and_says_how_to_continue(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path; from brickfilm.build.build_dataset import build_dataset; "
         "from tests.kit.toy_stages import *; "
@@ -238,7 +238,7 @@ def test_ctrl_c_keeps_what_flies_and_says_how_to_go_on(tmp_path: Path) -> None:
         assert child.poll() is None
     child.send_signal(signal.SIGINT)
     stderr = child.communicate(timeout=20)[1]
-    assert "run the same command to go on" in stderr
+    assert "run the same command" in stderr
     assert spend_frame(tmp_path).unsettled.sum() == 0
     asked = len(lines(tmp_path / "say"))
     assert 4 <= asked < 18

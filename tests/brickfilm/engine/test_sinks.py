@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from brickfilm.engine import sinks as sink
-from brickfilm.engine.sinks import FusedSinks
+from brickfilm.engine.sinks import FusedSinks, split_by_frames
 from brickfilm.engine.stage import WorkItem
 from brickfilm.errors import ItemError, MediaError
 from brickfilm.media import open_video, sha256_of
@@ -66,10 +65,10 @@ def test_clips_are_shared_out_in_the_films_order(frames: list[int], clips: list[
         for s, n in zip(starts, frames, strict=True)
     ]
     work_items = [WorkItem(replace(clips[0], span=span), frozenset()) for span in reversed(spans)]
-    stretches = sink._split_by_frames(work_items)
-    assert [work_items[n].item.span for stretch in stretches for n in stretch] == spans
-    assert len(stretches) == min(2, len(frames))
-    shares = [sum(work_items[n].item.span.frames for n in stretch) for stretch in stretches]
+    segments = split_by_frames(work_items)
+    assert [work_items[n].item.span for segment in segments for n in segment] == spans
+    assert len(segments) == min(2, len(frames))
+    shares = [sum(work_items[n].item.span.frames for n in segment) for segment in segments]
     assert max(shares) - min(shares) <= max(frames)
 
 
@@ -112,9 +111,9 @@ def test_a_call_does_only_the_sinks_that_lack_an_answer(clips: list[Clip], tmp_p
     _, sampler = BOTH.sinks
     work_items = [WorkItem(clips[0], frozenset([sampler.digest]))]
     with BOTH.open(tmp_path) as compute:
-        (landed,) = BOTH.run_batch(compute, work_items)
-    assert isinstance(landed, dict)
-    assert set(landed) == {sampler.digest}
+        (result,) = BOTH.run_batch(compute, work_items)
+    assert isinstance(result, dict)
+    assert set(result) == {sampler.digest}
     assert not (tmp_path / "clips").exists()
 
 
@@ -147,6 +146,6 @@ def test_one_bad_clip_does_not_stop_the_others(clips: list[Clip], tmp_path: Path
     good, bad = clips[1], replace(clips[0], span=replace(clips[0].span, end_frame=39))
     digests = frozenset(part.digest for part in BOTH.parts())
     with BOTH.open(tmp_path) as compute:
-        landed = BOTH.run_batch(compute, [WorkItem(good, digests), WorkItem(bad, digests)])
-    assert isinstance(landed[0], dict)
-    assert isinstance(landed[1], ItemError)
+        results = BOTH.run_batch(compute, [WorkItem(good, digests), WorkItem(bad, digests)])
+    assert isinstance(results[0], dict)
+    assert isinstance(results[1], ItemError)

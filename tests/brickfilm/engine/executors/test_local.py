@@ -47,8 +47,8 @@ class Asks(Stage[Listing, Listing]):
 
 def asked(executor: LocalExecutor, stage: Asks, work: Path) -> object:
     work_item = WorkItem(Listing(source_id="film"), frozenset([stage.digest]))
-    (landed,) = executor.submit(stage, work, [work_item]).result(60).landed
-    return landed[stage.digest]["from"]
+    (result,) = executor.submit(stage, work, [work_item]).result(60).results
+    return result[stage.digest]["from"]
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_another_width_is_kept_to(executor: LocalExecutor, tmp_path: Path) -> No
     wide = replace(narrow, concurrency=3, meeting=threading.Barrier(3, timeout=30))
     work_item = WorkItem(Listing(source_id="film"), frozenset([wide.digest]))
     calls = [executor.submit(wide, tmp_path, [work_item]) for _ in range(3)]
-    assert all(call.result(60).landed for call in calls)  # a broken barrier raises
+    assert all(call.result(60).results for call in calls)  # a broken barrier raises
 
 
 def test_closing_at_once_ends_no_process_of_anybody_else(

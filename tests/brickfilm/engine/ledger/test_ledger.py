@@ -1,4 +1,4 @@
-"""What the ledger keeps, and whom it lets in."""
+"""Stored answers and money, the lock, and damaged or full folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from brickfilm.engine.ledger import Ledger, ledger_frame
-from brickfilm.engine.ledger.file import FILENAME
+from brickfilm.engine.ledger.file import FILENAME, connect, transaction
 from brickfilm.errors import UsageError, WorkdirBusy, WorkdirUnusable
 
 
@@ -116,12 +116,13 @@ def test_a_caption_is_forgotten_where_it_is_the_whole_text(tmp_path: Path) -> No
         assert ledger.get("scan", "film")
 
 
-def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
-        ledger._db.execute("PRAGMA max_page_count = 30")
-        with pytest.raises(WorkdirUnusable, match="full: make room"), ledger.transaction():
-            ledger.put("part", "key", {"text": "x" * 1_000_000})
-        assert ledger.get("part", "key") is None
+def test_a_full_disk_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
+    db = connect(tmp_path / FILENAME)
+    db.execute("PRAGMA max_page_count = 30")
+    with pytest.raises(WorkdirUnusable, match="full: make room"), transaction(db, tmp_path):
+        db.execute("INSERT INTO films VALUES ('id', ?)", ("x" * 1_000_000,))
+    assert db.execute("SELECT COUNT(*) FROM films").fetchone() == (0,)
+    db.close()
 
 
 def test_a_ledger_of_before_answers_named_their_items_is_taken_on(tmp_path: Path) -> None:

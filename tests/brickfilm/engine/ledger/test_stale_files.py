@@ -1,4 +1,4 @@
-"""What killed processes leave is swept by the next holder of the lock."""
+"""Temporary files of killed processes are deleted by the next process that locks the folder."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def test_drafts_of_the_dead_are_swept_and_nothing_else(tmp_path: Path) -> None:
     gone = [
         put(tmp_path / f"clips/a.mp4.{dead}.tmp"),
         put(tmp_path / f".dataset.{dead}.tmp/clips/train-00000.tmp"),
+        put(tmp_path / f"dataset/clips/.train-00000-of-00001.parquet.{dead}.tmp"),  # of a removal
         put(tmp_path / "jobs/0123.jsonl"),
     ]
     kept = [
@@ -49,3 +50,12 @@ def test_a_link_is_removed_and_not_what_it_names(tmp_path: Path) -> None:
     with Ledger(work):
         assert list(work.glob("*.tmp")) == []
     assert elsewhere.exists()
+
+
+def test_a_folder_whose_replacement_was_killed_is_recovered(tmp_path: Path) -> None:
+    put(tmp_path / ".dataset.replaced" / "clips")
+    put(tmp_path / ".other.replaced" / "clips")
+    put(tmp_path / "other" / "clips")
+    with Ledger(tmp_path):
+        assert (tmp_path / "dataset" / "clips").is_file()
+        assert not (tmp_path / ".other.replaced").exists()

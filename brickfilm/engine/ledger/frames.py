@@ -1,0 +1,83 @@
+"""Views of a ledger as pandas tables; they may be read while a build is running."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brickfilm.engine.ledger.file import FILENAME
+from brickfilm.engine.stage import Answer
+from brickfilm.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def ledger_frame(folder: str | Path) -> pd.DataFrame:
+    """Return the results of the last pass: one row per item and stage."""
+    return _read(folder, "SELECT * FROM outcomes ORDER BY position, item")
+
+
+def answers_frame(folder: str | Path) -> pd.DataFrame:
+    """Return the number of answers of each part, and the seconds of work they took."""
+    return _read(
+        folder,
+        "SELECT name, part, COUNT(*) AS answers, SUM(seconds) AS seconds FROM answers "
+        "JOIN parts ON parts.digest = answers.part GROUP BY part ORDER BY MIN(at)",
+    )
+
+
+def latest_answers(folder: str | Path, name: str) -> list[Answer]:
+    """Return all answers of a part, by stored class name, under its last used settings."""
+    rows = _read(
+        folder,
+        "SELECT answer FROM answers WHERE part = (SELECT part FROM answers JOIN parts "
+        "ON parts.digest = answers.part WHERE parts.name = ? ORDER BY at DESC LIMIT 1)",
+        (name,),
+    )
+    return [json.loads(answer) for answer in rows.answer]
+
+
+def usage_frame(folder: str | Path, part: str) -> pd.DataFrame:
+    """Return the mean tokens of a part's paid answers by number of stills."""
+    return _read(
+        folder,
+        "SELECT json_extract(answer, '$.stills') AS stills, COUNT(*) AS answers, "
+        "AVG(json_extract(answer, '$.input_tokens')) AS input_tokens, "
+        "AVG(json_extract(answer, '$.output_tokens')) AS output_tokens FROM answers "
+        "WHERE part = ? AND json_extract(answer, '$.input_tokens') > 0 "
+        "AND json_extract(answer, '$.stills') IS NOT NULL GROUP BY stills",
+        (part,),
+    )
+
+
+def spend_frame(folder: str | Path) -> pd.DataFrame:
+    """Return requests, tokens, settled and reserved US dollars by stage and model."""
+    return _read(
+        folder,
+        "SELECT stage, COALESCE(model, 'no answer') AS model, COUNT(*) AS requests, "
+        "SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens, "
+        "COALESCE(SUM(settled), 0) AS settled, "
+        "COALESCE(SUM(CASE WHEN settled IS NULL THEN reserved END), 0) AS unsettled "
+        "FROM intents GROUP BY stage, model",
+    )
+
+
+def _read(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> pd.DataFrame:
+    import pandas as pd
+
+    path = Path(folder) / FILENAME
+    if not path.is_file():
+        raise UsageError(f"{str(folder)!r} holds no {FILENAME}: name the --out folder of a build")
+    # SQLite creates an index beside the file, which fails in a read-only folder
+    mode = "mode=ro" if os.access(path.parent, os.W_OK) else "immutable=1"
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
+    try:
+        return pd.read_sql_query(query, db, params=values)
+    except pd.errors.DatabaseError as error:
+        raise UsageError(f"{str(path)!r} cannot be read as a ledger: {error}") from error
+    finally:
+        db.close()
