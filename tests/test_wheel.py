@@ -87,8 +87,8 @@ def test_a_dataset_is_built_from_the_wheel_alone(python: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     "code",
     [
-        "from brickfilm.captions.prompts import load; print(load('bricks', 'clips').text)",
-        "from brickfilm.captions.prompts import load; print(load('bricks', 'images').text)",
+        "from brickfilm.captions.prompts import load_prompt; print(load_prompt('bricks', 'clips').text)",
+        "from brickfilm.captions.prompts import load_prompt; print(load_prompt('bricks', 'images').text)",
         "from brickfilm.hub.publish.card import template; print(template('dataset.md.jinja'))",
         "from finetune.release.model_card import template; print(template('model.md.jinja'))",
         "from brickfilm.schema.recipes import find_recipe; print(find_recipe('tiny/cpu'))",

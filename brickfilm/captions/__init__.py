@@ -1,1 +1,1 @@
-"""Asking a vision model for captions: prompts, requests, answers, prices, rules."""
+"""Caption clips and images with a vision model: prompts, requests, replies, prices, lint rules."""

@@ -1,4 +1,4 @@
-"""From what a service sends back to what the ledger keeps."""
+"""Turn a service's reply into the answer that the ledger stores, and that into a caption."""
 
 from __future__ import annotations
 
@@ -24,24 +24,27 @@ if TYPE_CHECKING:
 
 
 def answer_from_completion(
-    reply: ChatCompletion, *, item_kind: ItemKind, price: Price | None, discount: float = 1.0
+    completion: ChatCompletion, *, item_kind: ItemKind, price: Price | None, discount: float = 1.0
 ) -> Answer:
-    """Status, text and bill. What is no answer raises Spoilt: charged, and asked again."""
-    bill = _usage_and_cost(reply, price, discount)
+    """Return status, text, model, tokens and cost (US dollars) of a completion.
+
+    Raises InvalidResponse, with the bill, if it cannot be parsed; the item is then sent again.
+    """
+    bill = _usage_and_cost(completion, price, discount)
     try:
-        said = _parse_choice(reply, item_kind)
+        reply = _parse_choice(completion, item_kind)
     except MalformedReply as error:
         raise InvalidResponse(str(error), reason="malformed answer", bill=bill) from error
-    return {"status": said.status, "text": said.caption, **bill}
+    return {"status": reply.status, "text": reply.caption, **bill}
 
 
 def filtered_answer(model: str) -> Answer:
-    """The answer to a request that the service would not look at."""
+    """Return the answer to a request that the service's content filter rejected."""
     return {"status": FILTERED, "text": "", "model": model, "cost": 0.0}
 
 
 def caption_from_answer(answer: Answer, prompt_digest: str) -> Caption:
-    """An answer as a record: its text is a caption only if its status is 'described'."""
+    """Make a caption record; its text is empty unless the status is 'described'."""
     return Caption(
         text=answer["text"] if answer["status"] == DESCRIBED else "",
         status=answer["status"],
@@ -53,10 +56,10 @@ def caption_from_answer(answer: Answer, prompt_digest: str) -> Caption:
     )
 
 
-def _parse_choice(reply: ChatCompletion, item_kind: ItemKind) -> ParsedReply:
-    if not reply.choices:
-        raise MalformedReply("an answer without choices")
-    choice = reply.choices[0]
+def _parse_choice(completion: ChatCompletion, item_kind: ItemKind) -> ParsedReply:
+    if not completion.choices:
+        raise MalformedReply("the reply has no choices")
+    choice = completion.choices[0]
     if choice.finish_reason == "content_filter":
         return ParsedReply(FILTERED)
     if choice.finish_reason == "length":
@@ -64,22 +67,24 @@ def _parse_choice(reply: ChatCompletion, item_kind: ItemKind) -> ParsedReply:
     if choice.message.refusal:
         return ParsedReply(REFUSAL)
     if not choice.message.content:
-        raise MalformedReply("an answer without content")
+        raise MalformedReply("the reply has no content")
     return parse_reply(choice.message.content, item_kind)
 
 
 def _usage_and_cost(
-    reply: ChatCompletion, price: Price | None, discount: float
+    completion: ChatCompletion, price: Price | None, discount: float
 ) -> dict[str, object]:
-    """Tokens and US dollars; without a price the dollars are 0 and `priced` says why."""
-    usage = reply.usage
-    sent, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+    """Return model, tokens and cost; without a price the cost is 0 and `priced` is False."""
+    usage = completion.usage
+    prompt_tokens, output_tokens = (
+        (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+    )
     details = usage.prompt_tokens_details if usage else None
     cached = (details.cached_tokens or 0) if details else 0
     return {
-        "model": reply.model,
-        "input_tokens": sent,
-        "output_tokens": written,
-        "cost": price.cost(sent, written, cached) * discount if price else 0.0,
+        "model": completion.model,
+        "input_tokens": prompt_tokens,
+        "output_tokens": output_tokens,
+        "cost": price.cost(prompt_tokens, output_tokens, cached) * discount if price else 0.0,
         **({} if price else {"priced": False}),
     }

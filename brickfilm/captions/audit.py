@@ -1,4 +1,4 @@
-"""What an audit found, as rates: for the report and the card."""
+"""Count how often captions broke the audit's rules, for the report and the dataset card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from brickfilm.engine.ledger import latest_answers
 
 @dataclass(frozen=True)
 class RuleRate:
-    """How many captions broke a rule: as first written, and in what was kept."""
+    """Captions that broke a rule: as first written, and among those that were kept."""
 
     rule: str
     first: int
@@ -22,7 +22,7 @@ class RuleRate:
 
 @dataclass(frozen=True)
 class AuditRates:
-    """Totals over every caption that the audit has seen in a work folder."""
+    """Totals over every caption that the audit of a work folder has checked."""
 
     captions: int
     asked_again: int
@@ -31,17 +31,17 @@ class AuditRates:
 
 
 def audit_rates(work: Path) -> AuditRates | None:
-    """Of the last audit that ran in a work folder; None where none did."""
+    """Return the rates of the last audit in a work folder; None if there was none."""
     answers = latest_answers(work, "CaptionAudit")
     if not answers:
         return None
     first = Counter(rule for answer in answers for rule in answer["broke"])
-    again = [answer for answer in answers if "status" in answer]
-    mended = [a for a in again if a["status"] == DESCRIBED and not a["still"]]
-    kept = Counter(rule for answer in mended for rule in answer["still"])
+    revised = [answer for answer in answers if "status" in answer]
+    accepted = [a for a in revised if a["status"] == DESCRIBED and not a["still"]]
+    kept = Counter(rule for answer in accepted for rule in answer["still"])
     return AuditRates(
         captions=len(answers),
-        asked_again=len(again),
-        rejected=sum(bool(answer["broke"]) for answer in answers) - len(mended),
+        asked_again=len(revised),
+        rejected=sum(bool(answer["broke"]) for answer in answers) - len(accepted),
         rules=[RuleRate(rule, count, kept[rule]) for rule, count in first.most_common()],
     )

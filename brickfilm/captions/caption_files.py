@@ -1,4 +1,4 @@
-"""Captions from the files in which people keep them."""
+"""Read captions from .csv, .jsonl, .parquet and .txt files."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ CAPTION_COLUMNS = ("caption", "text")
 
 
 def read_captions(file: Path, column: str | None = None) -> list[str]:
-    """The captions of a .csv, .jsonl, .parquet or .txt file, in its order; empty ones are none."""
+    """Return the captions of a file in its order, without empty ones; UsageError if unreadable."""
     try:
         if file.suffix == ".txt":
             return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line]
-        table = _table(file)
+        table = _read_table(file)
     except (OSError, ValueError) as error:
         raise UsageError(f"{str(file)!r} cannot be read: {error}") from error
-    return [str(caption) for caption in table[_column(table, column, file)].dropna()]
+    return [str(caption) for caption in table[_caption_column(table, column, file)].dropna()]
 
 
-def _table(file: Path) -> pd.DataFrame:
+def _read_table(file: Path) -> pd.DataFrame:
     import pandas as pd
 
     match file.suffix:
@@ -37,10 +37,10 @@ def _table(file: Path) -> pd.DataFrame:
     raise UsageError(f"{str(file)!r}: give a .csv, .jsonl, .parquet or .txt file")
 
 
-def _column(table: pd.DataFrame, asked: str | None, file: Path) -> str:
-    names = [asked] if asked else CAPTION_COLUMNS
-    found = next((name for name in names if name in table.columns), None)
-    if found is None:
-        there = ", ".join(map(str, table.columns))
-        raise UsageError(f"{str(file)!r} has no column {names[0]!r}; --column names one of {there}")
-    return found
+def _caption_column(table: pd.DataFrame, column: str | None, file: Path) -> str:
+    names = [column] if column else CAPTION_COLUMNS
+    for name in names:
+        if name in table.columns:
+            return name
+    columns = ", ".join(map(str, table.columns))
+    raise UsageError(f"{str(file)!r} has no column {names[0]!r}: pass --column, one of {columns}")

@@ -1,4 +1,4 @@
-"""One question, asked: what it can cost at most, and its answer."""
+"""Send one caption request, and bound its cost beforehand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from brickfilm.engine.stage import Answer, Resources
 
 
 class CaptionStage(Protocol):
-    """A stage that asks a service for captions, as those see it that ask it again."""
+    """The parts of a captioning stage that the audit, the forecast and batch jobs use."""
 
     @property
     def resources(self) -> Resources: ...
@@ -35,25 +35,28 @@ class CaptionStage(Protocol):
 def request_caption(
     client: Client, caption_request: CaptionRequest, work: Path, price: Price | None
 ) -> Answer:
-    """Send a question and read its answer."""
+    """Send a request and return its answer; a filtered request is answered, not raised."""
     try:
-        reply = client.complete(caption_request.body(work))
+        completion = client.complete(caption_request.body(work))
     except ContentFiltered:
         return filtered_answer(caption_request.request_params.model)
-    answer = answer_from_completion(reply, item_kind=caption_request.item_kind, price=price)
+    answer = answer_from_completion(completion, item_kind=caption_request.item_kind, price=price)
     return {**answer, "stills": len(caption_request.stills)}
 
 
 def max_request_cost(
     caption_request: CaptionRequest, price: Price | None, *, has_budget: bool
 ) -> float:
-    """US dollars that one request can cost at most; where no price is known, no limit can hold."""
+    """Return the most that one request can cost, in US dollars; 0 if its price is unknown.
+
+    Raises UnknownPrice if there is a budget, which no unknown price can be checked against.
+    """
     if price is not None:
         return price.cost(*caption_request.max_token_counts(price))
     if has_budget:
         model = caption_request.request_params.model
         raise UnknownPrice(
-            f"max_cost_usd cannot hold for model={model!r}, whose price is not known: name a price "
-            "list with prices='FILE.toml', or leave max_cost_usd out"
+            f"max_cost_usd cannot be enforced for model={model!r}, whose price is unknown: pass "
+            "a price list with prices='FILE.toml', or leave max_cost_usd out"
         )
     return 0.0

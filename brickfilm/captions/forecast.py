@@ -1,4 +1,4 @@
-"""What captions will cost, before anything is sent; better known after the first real answers."""
+"""Forecast tokens and cost of captions; usage measured in the work folder replaces estimates."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.records import Clip
 
 TokenUsage = Mapping[int, tuple[float, float]]
-"""Tokens (in, out) of a real answer on average, by the number of stills it was about."""
+"""Mean (input, output) tokens of stored answers, by the number of stills in the request."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostForecast:
-    """What is still to be asked, and what that takes."""
+    """Requests still to be sent, with their tokens and cost."""
 
     model: str
     clips: int
@@ -28,11 +28,11 @@ class CostForecast:
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
-    """None where the model's price is not known."""
+    """None if the model's price is unknown."""
     max_cost_usd: float | None
-    """If every answer were as long as it may be."""
+    """If every reply had `max_tokens` tokens."""
     measured: bool
-    """Whether tokens are those of real answers in this work folder."""
+    """True if tokens are those of answers stored in this work folder."""
     use_batch: bool
     priced_on: str
 
@@ -41,8 +41,8 @@ class CostForecast:
         return self.clips + self.images
 
     def __str__(self) -> str:
-        basis = "as measured here" if self.measured else "estimated"
-        jobs = ", in jobs at the batch price" if self.use_batch else ""
+        basis = "measured here" if self.measured else "estimated"
+        jobs = ", in batch jobs at the batch price" if self.use_batch else ""
         return (
             f"{self.clips} clips and {self.images} images: {self.requests:,} requests to "
             f"{self.model}{jobs}\n  {self.input_tokens:,} tokens in, {self.output_tokens:,} out "
@@ -51,7 +51,7 @@ class CostForecast:
 
     def _money(self) -> str:
         if self.cost_usd is None or self.max_cost_usd is None:
-            return f"price of {self.model} unknown: name a price list with prices='FILE.toml'"
+            return f"price of {self.model} unknown: pass a price list with prices='FILE.toml'"
         return (
             f"${self.cost_usd:,.2f}, at most ${self.max_cost_usd:,.2f} (prices of {self.priced_on})"
         )
@@ -64,25 +64,29 @@ def forecast_cost(
     *,
     use_batch: bool = False,
 ) -> CostForecast:
-    """Add up what these items will take."""
+    """Add up requests, tokens and cost of these items."""
     prices, price = captioner.known_prices, captioner.price
-    questions = [captioner.caption_request(item) for item in items]
-    tokens = [expected_token_counts(caption_request, price, usage) for caption_request in questions]
-    read, written = (sum(side) for side in zip(*tokens, strict=True)) if tokens else (0.0, 0.0)
-    kinds = Counter(isinstance(item, Clip) for item in items)
-    share = prices.batch_discount if use_batch else 1.0
-    most = sum(
-        max_request_cost(caption_request, price, has_budget=False) for caption_request in questions
+    requests = [captioner.caption_request(item) for item in items]
+    tokens = [expected_token_counts(caption_request, price, usage) for caption_request in requests]
+    input_tokens, output_tokens = (
+        (sum(side) for side in zip(*tokens, strict=True)) if tokens else (0.0, 0.0)
+    )
+    is_clip = Counter(isinstance(item, Clip) for item in items)
+    discount = prices.batch_discount if use_batch else 1.0
+    max_cost = sum(
+        max_request_cost(caption_request, price, has_budget=False) for caption_request in requests
     )
     return CostForecast(
-        model=questions[0].request_params.model if questions else captioner.service.model,
-        clips=kinds[True],
-        images=kinds[False],
-        input_tokens=round(read),
-        output_tokens=round(written),
-        cost_usd=price.cost(round(read), round(written)) * share if price else None,
-        max_cost_usd=most * share if price else None,
-        measured=all(len(caption_request.stills) in usage for caption_request in questions),
+        model=requests[0].request_params.model if requests else captioner.service.model,
+        clips=is_clip[True],
+        images=is_clip[False],
+        input_tokens=round(input_tokens),
+        output_tokens=round(output_tokens),
+        cost_usd=price.cost(round(input_tokens), round(output_tokens)) * discount
+        if price
+        else None,
+        max_cost_usd=max_cost * discount if price else None,
+        measured=all(len(caption_request.stills) in usage for caption_request in requests),
         use_batch=use_batch,
         priced_on=priced_on(prices),
     )
@@ -91,13 +95,15 @@ def forecast_cost(
 def expected_token_counts(
     caption_request: CaptionRequest, price: Price | None, usage: TokenUsage
 ) -> tuple[float, float]:
-    """Of one question: what such a one has taken, or what is likely."""
-    counted = price or Price(input=0.0, output=0.0)
-    return usage.get(len(caption_request.stills)) or caption_request.estimated_token_counts(counted)
+    """Return mean measured (input, output) tokens of such requests, else an estimate."""
+    image_price = price or Price(input=0.0, output=0.0)
+    return usage.get(len(caption_request.stills)) or caption_request.estimated_token_counts(
+        image_price
+    )
 
 
 def measured_usage(work: Path, part: str) -> TokenUsage:
-    """From the answers that a work folder holds."""
+    """Return the mean token usage of the answers stored in a work folder."""
     if not (work / FILENAME).is_file():
         return {}
     rows = usage_frame(work, part).to_dict("records")

@@ -1,4 +1,4 @@
-"""What a request costs: from a dated data file, never from a guess."""
+"""Compute the cost of requests from a dated price list; unknown prices are never guessed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 class UnknownPrice(UsageError):
-    """A limit in dollars was asked for a model whose price nobody told us."""
+    """`max_cost_usd` is set for a model that is not in the price list."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """US dollars per million tokens of one model, and the tokens it counts for a picture."""
+    """US dollars per million tokens of one model, and the tokens that it counts for an image."""
 
     input: float
     output: float
@@ -35,13 +35,13 @@ class Price:
     retires: date | None = None
 
     def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
-        """US dollars of one answer."""
+        """Return the US dollars of one reply."""
         cached = self.input if self.cached is None else self.cached
-        fresh = input_tokens - cached_tokens
-        return (fresh * self.input + cached_tokens * cached + output_tokens * self.output) / 1e6
+        uncached = input_tokens - cached_tokens
+        return (uncached * self.input + cached_tokens * cached + output_tokens * self.output) / 1e6
 
     def image_tokens(self, width: int, height: int, detail: str = "high") -> int:
-        """Tokens of one picture: patches, or a base and tiles, as the model counts."""
+        """Return the tokens of one image, counted in patches, or as a base and tiles."""
         if self.patch:
             patches = math.ceil(width / PATCH_SIZE) * math.ceil(height / PATCH_SIZE)
             return math.ceil(min(patches, MAX_PATCHES) * self.patch)
@@ -52,7 +52,7 @@ class Price:
 
 @dataclass(frozen=True)
 class PriceList:
-    """A dated list of prices, and the limits of the batch service."""
+    """A dated list of prices, and the limits of the Batch API."""
 
     date: date
     models: dict[str, Price]
@@ -61,18 +61,18 @@ class PriceList:
     batch_discount: float = 0.5
 
     def price_of(self, model: str) -> Price | None:
-        """The price of a model, or of its family if the name is dated; None is unknown."""
+        """Return the price of a model, a dated name's by its family; None if unknown."""
         return self.models.get(model) or self.models.get(_DATED.sub("", model))
 
 
-def price_list(own: str | Path | None = None) -> PriceList:
-    """The list that comes with the package, or the user's own file of the same form."""
-    return _load_builtin() if own is None else _load_file(Path(own))
+def price_list(path: str | Path | None = None) -> PriceList:
+    """Load the built-in price list, or a file of the same form."""
+    return _load_builtin() if path is None else _load_file(Path(path))
 
 
 @lru_cache(maxsize=16)
 def _load_file(path: Path) -> PriceList:
-    """Read once: a list does not change under a running build."""
+    """Load a file once: prices do not change during a build."""
     try:
         return _parse(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -95,13 +95,13 @@ def _parse(data: dict[str, Any], origin: str) -> PriceList:
         return PriceList(data["date"], models, **data.get("limits", {}))
     except (KeyError, TypeError) as error:
         raise UsageError(
-            f"{origin} is no price list ({error}): it needs date = 2026-01-31 and tables "
+            f"{origin} is not a price list ({error}): it needs date = 2026-01-31 and tables "
             "[models.NAME] with input and output, in dollars per million tokens"
         ) from error
 
 
 def _tile_count(width: int, height: int) -> int:
-    """512 px squares after the service's shrinking: to 2048 px, then 768 px on the short side."""
-    shrink = min(1.0, 2048 / max(width, height))
-    shrink = min(shrink, 768 / min(width, height))
-    return math.ceil(width * shrink / TILE_SIZE) * math.ceil(height * shrink / TILE_SIZE)
+    """Count 512 px tiles after a downscale to 2048 px, then to 768 px on the short side."""
+    scale = min(1.0, 2048 / max(width, height))
+    scale = min(scale, 768 / min(width, height))
+    return math.ceil(width * scale / TILE_SIZE) * math.ceil(height * scale / TILE_SIZE)

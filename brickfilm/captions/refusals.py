@@ -1,4 +1,4 @@
-"""How models refuse in prose: for services that have no field for it."""
+"""Detect refusals in prose, for services whose replies have no refusal field."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ REFUSAL_PATTERNS = tuple(
 
 
 def find_refusal(text: str) -> str | None:
-    """The words by which a text refuses instead of describing; None if it describes."""
-    found = (pattern.search(text.strip()) for pattern in REFUSAL_PATTERNS)
-    return next((match.group(0) for match in found if match), None)
+    """Return the words by which a text refuses; None if it is a description."""
+    matches = (pattern.search(text.strip()) for pattern in REFUSAL_PATTERNS)
+    return next((match.group(0) for match in matches if match), None)

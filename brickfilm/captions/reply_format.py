@@ -1,4 +1,4 @@
-"""What a model may answer, and reading it: a status and a caption, nothing else."""
+"""Define and parse the JSON reply of the model: a status and a caption."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ TRUNCATED: Final = "truncated"
 
 
 class MalformedReply(Exception):
-    """Text that is not the asked JSON."""
+    """The reply does not follow the JSON schema."""
 
 
 @dataclass(frozen=True)
 class ParsedReply:
-    """A model's answer, read. `caption` is empty unless `status` is 'described'."""
+    """Status and caption of a reply; `caption` is empty unless `status` is 'described'."""
 
     status: str
     caption: str = ""
 
 
 def reply_schema(item_kind: ItemKind) -> dict[str, Any]:
-    """The strict JSON schema of an answer about a clip or an image."""
+    """Return the strict JSON schema of a reply about a clip or an image."""
     return {
         "type": "object",
         "properties": {
@@ -44,26 +44,31 @@ def reply_schema(item_kind: ItemKind) -> dict[str, Any]:
 
 
 def parse_reply(text: str, item_kind: ItemKind) -> ParsedReply:
-    """Parse an answer; a Markdown fence is forgiven, as servers without schemas add one."""
+    """Parse a reply; servers without JSON schemas may wrap it in a Markdown code fence.
+
+    Raises MalformedReply if it does not follow the schema.
+    """
     try:
-        answer = json.loads(_strip_code_fence(text))
-        status, caption = answer["status"], answer["caption"]
+        reply = json.loads(_strip_code_fence(text))
+        status, caption = reply["status"], reply["caption"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise MalformedReply(f"not the asked JSON: {text[:80]!r}") from error
-    if status not in (DESCRIBED, *ESCAPE_STATUSES[item_kind]) or not isinstance(
-        caption, str | None
-    ):
-        raise MalformedReply(f"not an answer we offered: {text[:80]!r}")
+        raise MalformedReply(
+            f"the reply is no JSON object with status and caption: {text[:80]!r}"
+        ) from error
+    if status not in (DESCRIBED, *ESCAPE_STATUSES[item_kind]):
+        raise MalformedReply(f"the model returned a status outside the schema: {status!r:.80}")
+    if not isinstance(caption, str | None):
+        raise MalformedReply(f"the model returned a caption that is no text: {text[:80]!r}")
     if status != DESCRIBED:
         return ParsedReply(status)
-    words = " ".join((caption or "").split())
-    if not words:
-        raise MalformedReply("described, but the caption is empty")
-    return ParsedReply(status, words)
+    one_line = " ".join((caption or "").split())
+    if not one_line:
+        raise MalformedReply("the status is 'described' but the caption is empty")
+    return ParsedReply(status, one_line)
 
 
 def format_reply(caption: str) -> str:
-    """A caption in the form in which a model gave it."""
+    """Format a caption as the JSON reply of the model."""
     return json.dumps({"status": DESCRIBED, "caption": caption}, ensure_ascii=False)
 
 

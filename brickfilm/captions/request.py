@@ -1,4 +1,4 @@
-"""One question about one clip or image, as the body of a Chat Completions request."""
+"""Build the Chat Completions request for one clip or image."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from brickfilm.records import Clip, Image, Still
 ClipOrImage = Clip | Image
 Detail = Literal["low", "high", "auto"]
 OVERHEAD_TOKENS = 200
-"""Tokens for the schema, roles and separators: generous, as no reservation may be too small."""
+"""Tokens for the schema, roles and separators: an upper bound, as reservations must be one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestParams:
-    """How stills are sent and how the model is to answer: everything besides words and pictures."""
+    """Model and parameters of a request: everything except its text and stills."""
 
     model: str = "gpt-4o"
     image_size: int = 512
@@ -29,55 +29,60 @@ class RequestParams:
     image_quality: int = 85
     detail: Detail = "high"
     max_tokens: int = 400
-    """Of the answer, thinking included."""
+    """Of the reply, reasoning included."""
     temperature: float | None = None
     reasoning_effort: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionRequest:
-    """A prompt, rendered, and its stills; with what was wrong with a first answer, if any."""
+    """A rendered prompt and its stills; for a second attempt, also the first caption's faults."""
 
     item_kind: ItemKind
-    words: str
+    system_prompt: str
     stills: tuple[Still, ...]
     request_params: RequestParams
     revision: tuple[str, str] | None = None
-    """(the first caption, what was wrong with it)."""
+    """(first reply, revision prompt)."""
 
     @classmethod
     def for_item(cls, item: ClipOrImage, prompt: Prompt, request_params: RequestParams) -> Self:
+        """Render the prompt for an item's stills."""
         stills = stills_of(item)
-        words = prompt.render([s.at for s in stills])
         return cls(
-            item_kind=prompt.item_kind, words=words, stills=stills, request_params=request_params
+            item_kind=prompt.item_kind,
+            system_prompt=prompt.render([s.at for s in stills]),
+            stills=stills,
+            request_params=request_params,
         )
 
-    def with_revision(self, caption: str, revision_prompt: str) -> Self:
-        return replace(self, revision=(caption, revision_prompt))
+    def with_revision(self, reply: str, revision_prompt: str) -> Self:
+        """Add the first reply, and a prompt that asks for a better one."""
+        return replace(self, revision=(reply, revision_prompt))
 
     @property
     def key(self) -> list[str]:
-        """What the answer depends on, besides the look: the words and the pictures' bytes."""
-        return [self.words, *(self.revision or ()), *(s.sha256 for s in self.stills)]
+        """Text and still digests, which with the request parameters determine the answer."""
+        return [self.system_prompt, *(self.revision or ()), *(s.sha256 for s in self.stills)]
 
     def messages(self, work: Path) -> list[dict[str, Any]]:
-        asked: list[dict[str, Any]] = [
-            {"role": "system", "content": self.words},
+        """Return the chat messages, with the stills read below `work`."""
+        messages: list[dict[str, Any]] = [
+            {"role": "system", "content": self.system_prompt},
             {"role": "user", "content": [_text_part(self.user_text), *self._image_parts(work)]},
         ]
         if self.revision is not None:
-            caption, revision_prompt = self.revision
-            asked.append({"role": "assistant", "content": caption})
-            asked.append({"role": "user", "content": revision_prompt})
-        return asked
+            reply, revision_prompt = self.revision
+            messages.append({"role": "assistant", "content": reply})
+            messages.append({"role": "user", "content": revision_prompt})
+        return messages
 
     @property
     def user_text(self) -> str:
         return user_text(self.item_kind, [s.at for s in self.stills])
 
     def body(self, work: Path) -> dict[str, Any]:
-        """The request's JSON, in the newest words; a client may have to use older ones."""
+        """Return the request's JSON in the newest dialect; a client may adapt it."""
         optional = {
             "temperature": self.request_params.temperature,
             "reasoning_effort": self.request_params.reasoning_effort,
@@ -98,23 +103,24 @@ class CaptionRequest:
         }
 
     def max_token_counts(self, price: Price) -> tuple[int, int]:
-        """(input, output) tokens it can take at most: a token is never less than a byte."""
-        text = "".join((self.words, self.user_text, *(self.revision or ())))
-        return len(text.encode()) + OVERHEAD_TOKENS + self._image_tokens(
-            price
-        ), self.request_params.max_tokens
+        """Return an upper bound of (input, output) tokens: a token has at least one byte."""
+        text_tokens = len(self._text.encode()) + OVERHEAD_TOKENS
+        return text_tokens + self._image_tokens(price), self.request_params.max_tokens
 
-    def estimated_token_counts(self, price: Price, answer: int = 130) -> tuple[int, int]:
-        """(input, output) tokens to expect until a real usage is known: 4.2 letters a token."""
-        text = "".join((self.words, self.user_text, *(self.revision or ())))
-        return round(len(text) / 4.2) + 60 + self._image_tokens(price), answer
+    def estimated_token_counts(self, price: Price, reply_tokens: int = 130) -> tuple[int, int]:
+        """Estimate (input, output) tokens, at 4.2 characters of English a token."""
+        return round(len(self._text) / 4.2) + 60 + self._image_tokens(price), reply_tokens
+
+    @property
+    def _text(self) -> str:
+        return "".join((self.system_prompt, self.user_text, *(self.revision or ())))
 
     def _image_tokens(self, price: Price) -> int:
         edge = self.request_params.image_size
         return len(self.stills) * price.image_tokens(edge, edge, self.request_params.detail)
 
     def _image_parts(self, work: Path) -> Sequence[Mapping[str, Any]]:
-        sent = (
+        jpegs = (
             encode_jpeg(
                 work / s.path,
                 size=self.request_params.image_size,
@@ -125,23 +131,23 @@ class CaptionRequest:
         return [
             {
                 "type": "image_url",
-                "image_url": {"url": data_url(s), "detail": self.request_params.detail},
+                "image_url": {"url": data_url(jpeg), "detail": self.request_params.detail},
             }
-            for s in sent
+            for jpeg in jpegs
         ]
 
 
 def user_text(item_kind: ItemKind, at: Sequence[float]) -> str:
-    """The words before the stills."""
+    """Return the text that precedes the stills."""
     return "The still:" if item_kind == "images" else f"The stills, at {format_percentages(at)}:"
 
 
 def stills_of(item: ClipOrImage) -> tuple[Still, ...]:
-    """A clip's stills in the order of time; an image is its own still, in the middle."""
+    """Return a clip's stills in temporal order; an image is its own still, at 0.5."""
     if isinstance(item, Image):
         return (Still(frame=item.frame, at=0.5, path=item.path, sha256=item.sha256),)
     return tuple(sorted(item.stills, key=lambda s: s.frame))
 
 
-def _text_part(words: str) -> dict[str, str]:
-    return {"type": "text", "text": words}
+def _text_part(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}

@@ -1,4 +1,4 @@
-"""Stills as they are sent: shrunk on our side, as base64 JPEG."""
+"""Downscale and encode stills for a request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from brickfilm.errors import Failed
 
 
 def encode_jpeg(path: Path, *, size: int, quality: int) -> bytes:
-    """The still, its long edge at most `size` pixels, encoded anew: the same bytes every time."""
+    """Return a still as JPEG bytes, its long edge at most `size` pixels; deterministic.
+
+    Raises Failed if the file cannot be read.
+    """
     try:
         with PIL.Image.open(path) as still:
             small = still.convert("RGB")
@@ -25,4 +28,5 @@ def encode_jpeg(path: Path, *, size: int, quality: int) -> bytes:
 
 
 def data_url(content: bytes) -> str:
+    """Return a JPEG as a base64 data URL."""
     return "data:image/jpeg;base64," + base64.b64encode(content).decode()

@@ -1,4 +1,4 @@
-"""Check every caption by its prompt's own rules; ask once more about those that break one."""
+"""Check every caption against lint rules; request a second one if a rule is broken."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ from typing import Any, ClassVar
 
 from brickfilm.captions.answers import caption_from_answer
 from brickfilm.captions.completion import CaptionStage, max_request_cost, request_caption
-from brickfilm.captions.lint import rules as lint
+from brickfilm.captions.lint import RULES_VERSION, Finding, lint, revision_prompt
 from brickfilm.captions.prompts import load_prompt
 from brickfilm.captions.refusals import find_refusal
 from brickfilm.captions.reply_format import DESCRIBED, REFUSAL, format_reply
-from brickfilm.captions.request import CaptionRequest
+from brickfilm.captions.request import CaptionRequest, ClipOrImage
 from brickfilm.digest import digest_of
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
 
-ClipOrImage = Clip | Image
 DEFAULT_PROMPT = "general"
 
 
 @dataclass(frozen=True)
 class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
-    """Captions that break a rule are asked for once more, told what was wrong; then rejected.
+    """Request a second caption if the first breaks a rule; reject the item if it does so again.
 
-    captioner: who wrote the captions, and is asked again, on the same budget. Without one, captions
-    that break a rule are rejected at once.
-    rules: names of lint rules; those of the captioner's prompts, unless given.
+    captioner: the stage that wrote the captions and writes the second ones, on the same budget.
+    Without one, items whose caption breaks a rule are rejected at once.
+    rules: names of lint rules; by default those of the captioner's prompts.
 
-    A clip gets the scores `broke_<rule>` (whether its first caption broke it) and `reasked`.
+    A clip gets the scores `broke_<rule>` (1 if its first caption broke it) and `reasked`.
     """
 
-    version: ClassVar[int] = lint.VERSION
+    version: ClassVar[int] = RULES_VERSION
     input_types = (Clip, Image)
     requires = ("caption",)
 
@@ -57,9 +56,9 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
         return self.captioner.budget_group if self.captioner else (self.name,)
 
     def key(self, item: ClipOrImage) -> str:
-        """The caption, and whatever a second one would depend on."""
-        asked = self.captioner.caption_request(item).key if self.captioner else []
-        return digest_of([_caption_text(item), self.rules_for(item), asked], 32)
+        """Digest the caption, the rules, and the request for a second caption."""
+        request_key = self.captioner.caption_request(item).key if self.captioner else []
+        return digest_of([_caption_text(item), self.rules_for(item), request_key], 32)
 
     def worst_case_cost(self, item: ClipOrImage) -> float | None:
         revision_request = self.revision_request(item)
@@ -81,57 +80,61 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
                 revision_request = self.revision_request(item)
                 if revision_request is None or self.captioner is None:
                     return {"broke": broke}
-                second = request_caption(client, revision_request, work, self.captioner.price)
-                return {**second, "broke": broke, "still": self.broken_rules(item, second["text"])}
+                answer = request_caption(client, revision_request, work, self.captioner.price)
+                return {**answer, "broke": broke, "still": self.broken_rules(item, answer["text"])}
 
             yield compute
 
     def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         if "status" not in answer:
-            yield from self._first(item, answer)
+            yield from self._apply_first(item, answer)
         elif answer["status"] != DESCRIBED:
-            yield Rejected(f"{item.id}: asked again, {answer['status']}", reason=answer["status"])
-        elif words := find_refusal(answer["text"]):
-            yield Rejected(f"{item.id}: asked again, refused ({words!r})", reason=REFUSAL)
+            yield Rejected(
+                f"{item.id}: second caption: {answer['status']}", reason=answer["status"]
+            )
+        elif refusal := find_refusal(answer["text"]):
+            yield Rejected(f"{item.id}: second caption: refused ({refusal!r})", reason=REFUSAL)
         elif answer["still"]:
-            yield _rejection(item, answer["still"], "asked again, it still breaks")
+            yield _rejection(item, answer["still"], "second caption breaks")
         else:
-            said = caption_from_answer(answer, item.caption.prompt_digest if item.caption else "")
-            yield self._scored(replace(item, caption=said), answer["broke"], reasked=True)
+            prompt_digest = item.caption.prompt_digest if item.caption else ""
+            revised = replace(item, caption=caption_from_answer(answer, prompt_digest))
+            yield self._scored(revised, answer["broke"], reasked=True)
 
-    def _first(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
+    def _apply_first(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         if answer["broke"]:
-            yield _rejection(item, answer["broke"], "breaks")
+            yield _rejection(item, answer["broke"], "caption breaks")
         else:
             yield self._scored(item, [], reasked=False)
 
     def _scored(self, item: ClipOrImage, broke: Iterable[str], *, reasked: bool) -> ClipOrImage:
         if isinstance(item, Image):
             return item
-        marks = {f"broke_{rule}": float(rule in broke) for rule in self.rules_for(item)}
-        return item.with_scores(**marks, reasked=float(reasked))
+        scores = {f"broke_{rule}": float(rule in broke) for rule in self.rules_for(item)}
+        return item.with_scores(**scores, reasked=float(reasked))
 
-    def broken_rules(self, item: ClipOrImage, words: str) -> list[str]:
-        """Names of the rules that a caption of this item breaks."""
-        return sorted({f.rule for f in self.findings(item, words)})
+    def broken_rules(self, item: ClipOrImage, caption: str) -> list[str]:
+        """Return the names of the rules that a caption of this item breaks."""
+        return sorted({f.rule for f in self.findings(item, caption)})
 
-    def findings(self, item: ClipOrImage, words: str) -> list[lint.Finding]:
+    def findings(self, item: ClipOrImage, caption: str) -> list[Finding]:
+        """Lint a caption of this item; items without a caption are left to RefusalFilter."""
         if not _is_described(item):
-            return []  # no caption: RefusalFilter's to drop
+            return []
         prompt = self.captioner.prompt_of(item).text if self.captioner else ""
-        return lint.lint(words, self.rules_for(item), prompt)
+        return lint(caption, self.rules_for(item), prompt)
 
     def revision_request(self, item: ClipOrImage) -> CaptionRequest | None:
-        """The question to ask once more; None where nothing is wrong, or nobody can be asked."""
+        """Return the request for a second caption; None if not needed, or without a captioner."""
         findings = self.findings(item, _caption_text(item))
         if self.captioner is None or not findings:
             return None
-        told = lint.revision_prompt(findings)
         return self.captioner.caption_request(item).with_revision(
-            format_reply(_caption_text(item)), told
+            format_reply(_caption_text(item)), revision_prompt(findings)
         )
 
     def rules_for(self, item: ClipOrImage) -> tuple[str, ...]:
+        """Return the rules for an item: our own, else its prompt's."""
         if self.rules:
             return self.rules
         if self.captioner:
@@ -148,5 +151,5 @@ def _caption_text(item: ClipOrImage) -> str:
 
 
 def _rejection(item: Any, rules: list[str], what: str) -> Rejected:
-    """Counted under the first rule, so that reasons stay few."""
+    """Reject with the first rule as the reason, so that there are few reasons."""
     return Rejected(f"{item.id}: {what} {', '.join(rules)}", reason=f"audit: {rules[0]}")

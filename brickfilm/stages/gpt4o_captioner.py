@@ -1,4 +1,4 @@
-"""Ask a vision model, GPT-4o unless told otherwise, what happens in a clip."""
+"""Caption clips and images with a vision model, by default GPT-4o."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from brickfilm.captions.answers import caption_from_answer
-from brickfilm.captions.backends.batch import CaptionBatchJobs
 from brickfilm.captions.backends.openai import Service
+from brickfilm.captions.backends.openai.batch import CaptionBatchService
 from brickfilm.captions.completion import max_request_cost, request_caption
 from brickfilm.captions.forecast import forecast_cost, measured_usage
 from brickfilm.captions.pricing import Price, PriceList, price_list
@@ -24,11 +24,11 @@ from brickfilm.records import Clip, Image
 
 @dataclass(frozen=True, kw_only=True)
 class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
-    """Captions from a vision model behind any service that speaks Chat Completions.
+    """Add captions from a vision model behind any Chat Completions service.
 
-    Every answer is kept under the stills' bytes, the prompt's words, the model and its parameters,
-    and never paid for twice. `max_cost_usd` is hard: each request's highest price is set aside
-    before it is sent. An answer that is no caption keeps its status; `RefusalFilter` drops it.
+    Answers are stored by the stills' bytes, the prompt's text, the model and its parameters, and
+    never paid for twice. `max_cost_usd` is never exceeded: the highest cost of each request is
+    reserved before it is sent. An item without a caption keeps its status for `RefusalFilter`.
     """
 
     input_types = (Clip, Image)
@@ -37,9 +37,9 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
 
     model: str = "gpt-4o"
     prompt: str = field(default="bricks", compare=False)
-    """A prompt's name or the path of a Markdown file. Its words, not its name, are in every key."""
+    """Name or Markdown file of the prompt. Its text, not its name, is part of every key."""
     image_prompt: str | None = field(default=None, compare=False)
-    """For images; unless given, the prompt of the same name."""
+    """Prompt for images; by default the one of the same name."""
     image_size: int = 512
     image_quality: int = 85
     detail: Detail = "high"
@@ -49,7 +49,7 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
 
     max_cost_usd: float | None = field(default=None, compare=False)
     prices: str | None = field(default=None, compare=False)
-    """A price list of your own; the one that comes with the package is dated."""
+    """Path of a price list; by default the built-in one, which has a date."""
     base_url: str | None = field(default=None, compare=False)
     api_key_env: str = field(default="OPENAI_API_KEY", compare=False)
     proxy: str | None = field(default=None, compare=False, repr=False)
@@ -58,7 +58,7 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
     total_timeout: float = field(default=180.0, compare=False)
 
     mode: Literal["sync", "batch"] = field(default="sync", compare=False)
-    """One by one, or in jobs of the Batch API: half the price, an answer within a day."""
+    """One request at a time, or in jobs of the Batch API: half the price, within a day."""
     poll_seconds: float = field(default=30.0, compare=False)
 
     @property
@@ -77,12 +77,13 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
         return (self.name, "CaptionAudit")
 
     def worst_case_cost(self, item: ClipOrImage) -> float:
-        most = max_request_cost(
+        max_cost = max_request_cost(
             self.caption_request(item), self.price, has_budget=self.budget is not None
         )
-        return most * (self.known_prices.batch_discount if self.uses_batch_jobs else 1.0)
+        return max_cost * (self.known_prices.batch_discount if self.uses_batch_jobs else 1.0)
 
     def check(self) -> None:
+        """Raise UsageError without an API key or a prompt."""
         self.service.api_key()
         load_prompt(self.prompt, "clips")
         load_prompt(self.image_prompt or self.prompt, "images")
@@ -92,9 +93,9 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
         return self.mode == "batch"
 
     @contextmanager
-    def open_batch_service(self, work: Path) -> Iterator[CaptionBatchJobs]:
+    def open_batch_service(self, work: Path) -> Iterator[CaptionBatchService]:
         with self.service.connect() as client:
-            yield CaptionBatchJobs(client, self, work, self.known_prices)
+            yield CaptionBatchService(client, self, work, self.known_prices)
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
@@ -109,7 +110,7 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
         return str(forecast_cost(self, items, usage, use_batch=self.uses_batch_jobs))
 
     def caption_request(self, item: ClipOrImage) -> CaptionRequest:
-        """What is asked about an item."""
+        """Return the request for an item."""
         return CaptionRequest.for_item(item, self.prompt_of(item), self.request_params)
 
     def prompt_of(self, item: ClipOrImage) -> Prompt:

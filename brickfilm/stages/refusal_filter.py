@@ -1,4 +1,4 @@
-"""Only captions pass: escape answers, refusals and cut answers are counted and left out."""
+"""Reject items without a caption: escape statuses, refusals and truncated replies."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 from brickfilm.captions.refusals import find_refusal
 from brickfilm.captions.reply_format import DESCRIBED, REFUSAL
+from brickfilm.captions.request import ClipOrImage
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
 
-ClipOrImage = Clip | Image
-
 
 @dataclass(frozen=True, kw_only=True)
 class RefusalFilter(Stage[ClipOrImage, ClipOrImage]):
-    """Drop what has no caption: by the model's own status first, then by a lexicon of refusals.
+    """Reject items by the model's own status, then by a lexicon of refusals in prose.
 
-    The reason it is counted under is the status: 'no_movement', 'refusal', 'truncated' and so on.
+    The reason is the status: 'no_movement', 'refusal', 'truncated' and so on.
     """
 
     input_types = (Clip, Image)
@@ -30,7 +29,7 @@ class RefusalFilter(Stage[ClipOrImage, ClipOrImage]):
             yield Rejected(f"{item.id} has no caption", reason="no caption")
         elif caption.status != DESCRIBED:
             yield Rejected(f"{item.id}: the model answered {caption.status}", reason=caption.status)
-        elif words := find_refusal(caption.text):
-            yield Rejected(f"{item.id}: refused in prose ({words!r})", reason=REFUSAL)
+        elif refusal := find_refusal(caption.text):
+            yield Rejected(f"{item.id}: refused in prose ({refusal!r})", reason=REFUSAL)
         else:
             yield item

@@ -1,1 +1,1 @@
-"""Clients of captioning services, one file each."""
+"""Clients of captioning services: one file or folder for each."""

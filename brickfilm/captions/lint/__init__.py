@@ -1,9 +1,12 @@
-"""The rules of a caption, checked: for captions of any origin."""
+"""Check captions of any origin against lint rules.
 
-from __future__ import annotations
+from brickfilm.captions.lint import lint
+lint("The video shows a man.")        # [Finding(rule='medium', words='The video', start=0)]
+"""
 
 from brickfilm.captions.lint.rules import (
     RULES,
+    RULES_VERSION,
     Finding,
     count_rules,
     lint,
@@ -12,6 +15,7 @@ from brickfilm.captions.lint.rules import (
 
 __all__ = [
     "RULES",
+    "RULES_VERSION",
     "Finding",
     "count_rules",
     "lint",

@@ -1,11 +1,11 @@
-"""The form of a caption: how long, in what language, and not still by still."""
+"""Lint rules for the form of a caption: its length, its language, no still-by-still account."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-TextMatch = tuple[str, int]
+from brickfilm.captions.lint.text_match import TextMatch, find_matches
 
 MAX_SENTENCES = 5
 _ABBREVIATION = re.compile(
@@ -30,31 +30,31 @@ _ENGLISH = frozenset(
         he she they up down out off one two three between above below toward towards along""",
     )
 )
-"""The little words of English prose: a third of it, and hardly a word of any other language."""
+"""English function words: a third of English prose, and rare in any other language."""
 MIN_WORDS, MIN_ENGLISH_SHARE = 6, 0.15
 
 
 def count_sentences(text: str) -> int:
-    """Sentences of prose; abbreviations, initials and decimals end none."""
+    """Count sentences; abbreviations, initials and decimals do not end one."""
     ends = [m for m in _STOP.finditer(text) if not _ABBREVIATION.search(text[: m.start() + 1])]
     rest = text[ends[-1].end() :] if ends else text
     return len(ends) + bool(rest.strip())
 
 
 def sentences(text: str) -> Iterator[TextMatch]:
-    """One finding where there are more than five."""
+    """Yield one finding if there are more than five sentences."""
     count = count_sentences(text)
     if count > MAX_SENTENCES:
         yield f"{count} sentences", 0
 
 
 def stills(text: str) -> Iterator[TextMatch]:
-    """Stills told one after the other."""
-    return ((m.group(0), m.start()) for m in _STILL_BY_STILL.finditer(text))
+    """Yield passages that describe the stills one by one."""
+    return find_matches(_STILL_BY_STILL, text)
 
 
 def language(text: str) -> Iterator[TextMatch]:
-    """One finding where a caption of some length holds too few of English's little words."""
+    """Yield one finding for a caption with too few English function words."""
     words = re.findall(r"[^\W\d_]+(?:['’]\w+)?", text.lower())
     if len(words) >= MIN_WORDS:
         foreign = sum(word in _ENGLISH for word in words) < MIN_ENGLISH_SHARE * len(words)

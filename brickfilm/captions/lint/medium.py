@@ -1,7 +1,7 @@
-"""A caption that speaks of the video or picture instead of what it shows.
+"""Lint rule for captions that mention the video or image instead of its content.
 
-The words themselves are innocent: windows have frames, walls have pictures, a video camera is a
-thing. So each is looked at where it stands.
+"Frame", "picture" and "video" may also name things in the scene (window frames, pictures on walls,
+video cameras), so every match is checked in its context.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-TextMatch = tuple[str, int]
+from brickfilm.captions.lint.text_match import TextMatch
 
 _NOUN = (
     r"(?:videos?|clips?|footage|images?|pictures?|photos?|photographs?|screenshots?|frames?|stills)"
@@ -63,17 +63,17 @@ _FRAMED = re.compile(
 
 
 def medium(text: str) -> Iterator[TextMatch]:
-    """Every place where the medium, and no thing in the scene, is meant."""
-    taken: set[int] = set()
+    """Yield passages that mean the medium and not a thing in the scene."""
+    match_ends: set[int] = set()
     for pattern in (_OPENING, _SUBJECT, _PLACE, _BARE):
         for match in pattern.finditer(text):
-            if match.end() not in taken and not _is_scene_object(text, match):
-                taken.add(match.end())
+            if match.end() not in match_ends and not _is_scene_object(text, match):
+                match_ends.add(match.end())
                 yield match.group(0), match.start()
 
 
 def _is_scene_object(text: str, match: re.Match[str]) -> bool:
-    """Whether the noun was introduced as a thing, hangs somewhere, or frames something."""
+    """Return True if the noun was introduced as a thing, hangs somewhere, or frames something."""
     noun = match.groupdict().get("noun")
     if noun is None:
         return bool(_MADE.match(text[match.end() :]))

@@ -1,8 +1,4 @@
-"""The rules of a caption, checked: for captions of any origin.
-
-from brickfilm.captions.lint import lint
-lint("The video shows a man.")        # [Finding(rule='medium', words='The video', start=0)]
-"""
+"""The table of lint rules, and the functions that apply them to a caption."""
 
 from __future__ import annotations
 
@@ -12,13 +8,14 @@ from dataclasses import dataclass
 
 from brickfilm.captions.lint.form import language, sentences, stills
 from brickfilm.captions.lint.medium import medium
-from brickfilm.captions.lint.wording import TextMatch, hedging, leak, repeated, toy
+from brickfilm.captions.lint.text_match import TextMatch
+from brickfilm.captions.lint.wording import hedging, leak, repeated, toy
 from brickfilm.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule that a caption breaks, and the words that break it."""
+    """A rule that a caption breaks, the words that break it, and the position of their start."""
 
     rule: str
     words: str
@@ -26,39 +23,47 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How to find a fault, and what to say to whoever wrote it."""
+class LintRule:
+    """A function that finds faults, and the instruction that avoids them."""
 
     find: Callable[[str], Iterator[TextMatch]]
     remedy: str
 
 
-RULES: Mapping[str, Rule] = {
-    "medium": Rule(medium, "do not mention the video, clip, image, picture, still or frame itself"),
-    "stills": Rule(stills, "describe one continuous happening, not the stills one by one"),
-    "toy": Rule(toy, "name no toy brand, no stop motion, and nothing as blocky or made of bricks"),
-    "sentences": Rule(sentences, "use fewer than six sentences"),
-    "hedging": Rule(hedging, "state what is there, without guessing"),
-    "leak": Rule(leak, "write the caption alone: no instructions, headings, lists or labels"),
-    "language": Rule(language, "write in English"),
+RULES: Mapping[str, LintRule] = {
+    "medium": LintRule(
+        medium, "do not mention the video, clip, image, picture, still or frame itself"
+    ),
+    "stills": LintRule(stills, "describe one continuous happening, not the stills one by one"),
+    "toy": LintRule(
+        toy, "name no toy brand, no stop motion, and nothing as blocky or made of bricks"
+    ),
+    "sentences": LintRule(sentences, "use fewer than six sentences"),
+    "hedging": LintRule(hedging, "state what is there, without guessing"),
+    "leak": LintRule(leak, "write the caption alone: no instructions, headings, lists or labels"),
+    "language": LintRule(language, "write in English"),
 }
-VERSION = 1
-"""Raised whenever a rule finds something else than before."""
+RULES_VERSION = 1
+"""Increased whenever a rule's findings change."""
 
 
 def lint(text: str, rules: Iterable[str] = tuple(RULES), prompt: str = "") -> list[Finding]:
-    """What is wrong with a caption, by these rules; runs of a prompt's own words count as leaks."""
-    chosen = tuple(rules)
-    if unknown := sorted(set(chosen) - set(RULES)):
+    """Return the findings of these rules in a caption, by position.
+
+    With a prompt, the rule 'leak' also finds runs of the prompt's own words. Raises UsageError for
+    an unknown rule.
+    """
+    names = tuple(rules)
+    if unknown := sorted(set(names) - set(RULES)):
         raise UsageError(f"no such lint rule: {', '.join(unknown)}; there are {', '.join(RULES)}")
-    found = [Finding(name, *match) for name in chosen for match in RULES[name].find(text)]
-    if prompt and "leak" in chosen:
-        found += [Finding("leak", *match) for match in repeated(text, prompt)]
-    return sorted(found, key=lambda f: (f.start, f.rule))
+    findings = [Finding(name, *match) for name in names for match in RULES[name].find(text)]
+    if prompt and "leak" in names:
+        findings += [Finding("leak", *match) for match in repeated(text, prompt)]
+    return sorted(findings, key=lambda f: (f.start, f.rule))
 
 
 def revision_prompt(findings: Iterable[Finding]) -> str:
-    """What to tell the model that wrote a caption, so that it writes a better one."""
+    """Return the message that asks the model for a caption without these faults."""
     words: dict[str, list[str]] = {}
     for finding in findings:
         words.setdefault(finding.rule, []).append(repr(finding.words))
@@ -70,5 +75,5 @@ def revision_prompt(findings: Iterable[Finding]) -> str:
 
 
 def count_rules(findings: Iterable[Iterable[Finding]]) -> Counter[str]:
-    """How many captions break each rule."""
-    return Counter(rule for one in findings for rule in {f.rule for f in one})
+    """Count the captions that break each rule, given the findings of each caption."""
+    return Counter(rule for of_caption in findings for rule in {f.rule for f in of_caption})

@@ -1,4 +1,4 @@
-"""Words that a caption should not hold: guesses, the toy behind the scene, instructions."""
+"""Lint rules for wording: hedging, toy and stop-motion vocabulary, leaked instructions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-TextMatch = tuple[str, int]
+from brickfilm.captions.lint.text_match import TextMatch, find_matches
 
 _HEDGES = re.compile(
     r"\b(?:appear(?:s|ed|ing)? to (?!(?:the|an?|his|her|their|its|one|him|them|us|every)\b)"
@@ -52,38 +52,34 @@ _LEAKS = re.compile(
     re.IGNORECASE,
 )
 LEAK_RUN_WORDS = 8
-"""Words in a row that a caption may not share with its prompt."""
+"""Length of a run of words that a caption may not share with its prompt."""
 
 
 def hedging(text: str) -> Iterator[TextMatch]:
-    """Guesses, where a statement belongs."""
-    return _matches(_HEDGES, text)
+    """Yield guesses such as 'appears to' and 'possibly'."""
+    return find_matches(_HEDGES, text)
 
 
 def toy(text: str) -> Iterator[TextMatch]:
-    """The toy's brand, stop motion, blockiness; not brick walls, stone blocks or toy trains."""
-    return _matches(_TOY, text)
+    """Yield the toy's brand, stop motion and blockiness; not brick walls or toy trains."""
+    return find_matches(_TOY, text)
 
 
 def leak(text: str) -> Iterator[TextMatch]:
-    """The prompt's machinery: statuses, labels, headings, opening phrases."""
-    return _matches(_LEAKS, text)
+    """Yield statuses, labels, headings and opening phrases of the prompt."""
+    return find_matches(_LEAKS, text)
 
 
 def repeated(text: str, prompt: str) -> Iterator[TextMatch]:
-    """Runs of the prompt's own words, its examples among them: the first of each caption."""
-    known = _ngrams(prompt)
+    """Yield the first run of words that a caption shares with its prompt."""
+    prompt_runs = _ngrams(prompt)
     words = _words(text)
     for n in range(len(words) - LEAK_RUN_WORDS + 1):
-        if tuple(word for word, _ in words[n : n + LEAK_RUN_WORDS]) in known:
+        if tuple(word for word, _ in words[n : n + LEAK_RUN_WORDS]) in prompt_runs:
             start = words[n][1]
             end = words[n + LEAK_RUN_WORDS - 1][1] + len(words[n + LEAK_RUN_WORDS - 1][0])
             yield text[start:end], start
             return
-
-
-def _matches(pattern: re.Pattern[str], text: str) -> Iterator[TextMatch]:
-    return ((m.group(0).strip(), m.start()) for m in pattern.finditer(text))
 
 
 def _words(text: str) -> list[tuple[str, int]]:

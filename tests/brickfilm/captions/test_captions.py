@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from brickfilm.captions.backends.retry import parse_duration, retry_after_seconds
+from brickfilm.captions.backends.openai.retry import parse_duration, retry_after_seconds
 from brickfilm.captions.pricing import UnknownPrice, price_list
 from brickfilm.captions.stills import encode_jpeg
 from brickfilm.engine.ledger import spend_frame
@@ -79,8 +79,8 @@ def test_a_clip_is_three_stills_in_order_and_an_image_is_one(
 
 def test_the_percentages_are_those_of_the_stills(tmp_path: Path) -> None:
     caption_request = GPT4oCaptioner().caption_request(clip(0, tmp_path, at=(0.1, 0.625)))
-    assert "2 stills" in caption_request.words
-    assert "10 % and 62.5 %" in caption_request.words
+    assert "2 stills" in caption_request.system_prompt
+    assert "10 % and 62.5 %" in caption_request.system_prompt
     assert caption_request.user_text == "The stills, at 10 % and 62.5 %:"
 
 
@@ -245,8 +245,8 @@ def test_headers_say_how_long_to_wait() -> None:
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (Errs(429, "insufficient_quota"), "account is empty"),
-        (Errs(403, None, "region"), "refuses the key in OPENAI_API_KEY"),
+        (Errs(429, "insufficient_quota"), "quota is used up"),
+        (Errs(403, None, "region"), "rejects the API key in OPENAI_API_KEY"),
         (Errs(404, "model_not_found", "retired"), "model='gpt-4o', or has retired it"),
         (Errs(400, "model_decommissioned", "gone"), "model='gpt-4o', or has retired it"),
     ],
@@ -331,7 +331,7 @@ def test_servers_without_schemas_are_asked_for_json_and_it_is_said(
     last = server.asked[-1]
     assert last.body["max_tokens"] == 400
     assert "Answer with JSON alone" in last.text
-    assert len([line for line in caplog.messages if "asking with" in line]) == 3  # each once
+    assert len([line for line in caplog.messages if "; using" in line]) == 3  # each once
     assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
 
 

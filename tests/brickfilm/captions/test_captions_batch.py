@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -247,7 +246,7 @@ MOMENTS = ("written down", "uploaded", "submitted", "collected")
 
 def die_at(moment: str) -> None:
     """End this process, as kill -9 would, just after one step of a job."""
-    from brickfilm.captions.backends.batch import CaptionBatchJobs
+    from brickfilm.captions.backends.openai.batch import CaptionBatchService
 
     def killing(after: Any, *, before: bool = False) -> Any:
         def replaced(*args: Any, **kwargs: Any) -> Any:
@@ -259,15 +258,15 @@ def die_at(moment: str) -> None:
 
     match moment:
         case "written down":
-            CaptionBatchJobs.submit = killing(CaptionBatchJobs.submit, before=True)  # type: ignore[method-assign]
+            CaptionBatchService.submit = killing(CaptionBatchService.submit, before=True)  # type: ignore[method-assign]
         case "uploaded":
             import openai
 
             openai.resources.Batches.create = killing(None, before=True)  # type: ignore[method-assign]
         case "submitted":
-            CaptionBatchJobs.submit = killing(CaptionBatchJobs.submit)  # type: ignore[method-assign]
+            CaptionBatchService.submit = killing(CaptionBatchService.submit)  # type: ignore[method-assign]
         case "collected":
-            CaptionBatchJobs._lines = killing(CaptionBatchJobs._lines)  # type: ignore[method-assign]
+            CaptionBatchService.result_lines = killing(CaptionBatchService.result_lines)  # type: ignore[method-assign]
 
 
 @pytest.mark.slow
@@ -290,15 +289,9 @@ def test_nothing_is_submitted_twice_whenever_it_is_killed(
 
 
 def test_a_job_whose_answer_was_lost_is_found(server: CaptionServer, tmp_path: Path) -> None:
-    create = server.batches._create
-
-    def slow(wanted: dict[str, Any]) -> tuple[int, Any]:
-        reply = create(wanted)
-        time.sleep(0.6)
-        return reply
-
-    server.batches._create = slow  # type: ignore[method-assign]
-    run = batch_build(tmp_path, Album(3, tmp_path), captioner(server, timeout=0.3))
+    server.batches.lost_replies = 1
+    run = batch_build(tmp_path, Album(3, tmp_path), captioner(server))
+    assert server.batches.lost_replies == 0
     assert len(run.finished) == 3
     assert len(server.batches.jobs) == 1
 
@@ -316,7 +309,7 @@ def test_ten_thousand_clips_in_one_job_keep_their_captions(
 
 def test_ten_thousand_answers_out_of_order_land_where_they_belong(tmp_path: Path) -> None:
     """Without pictures: the keys and the ledger alone."""
-    from brickfilm.captions.backends.batch import CaptionBatchJobs
+    from brickfilm.captions.backends.openai.batch import CaptionBatchService
     from brickfilm.captions.pricing import price_list
 
     asks = GPT4oCaptioner()
@@ -324,8 +317,8 @@ def test_ten_thousand_answers_out_of_order_land_where_they_belong(tmp_path: Path
     assert len(set(keys)) == 50
     lines = [json.dumps(_line(n)) for n in range(10_000)]
     lines.reverse()
-    jobs = CaptionBatchJobs(None, asks, tmp_path, price_list())  # type: ignore[arg-type]
-    landed = dict(jobs._parse_result(line) for line in lines)
+    jobs = CaptionBatchService(None, asks, tmp_path, price_list())  # type: ignore[arg-type]
+    landed = dict(jobs.parse_result(line) for line in lines)
     assert len(landed) == 10_000
     for n in range(10_000):
         said = landed[f"{n:032x}"]

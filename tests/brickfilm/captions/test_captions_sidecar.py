@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from brickfilm.captions.refusals import find_refusal
-from brickfilm.captions.timed_text import Cue, cue_at, cues_in_span, read_cues
+from brickfilm.captions.subtitles import Cue, cue_at, cues_in_span, read_cues
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Failed
 from brickfilm.records import Caption, Clip, Image
@@ -78,8 +78,8 @@ def test_a_clip_without_a_line_has_no_caption(tmp_path: Path) -> None:
     )
     assert tally(run, "SidecarCaptioner") == {"rejected: no caption": 2}
     assert {o.message.split(": ")[1] for o in run.item_results if o.status == "rejected"} == {
-        "film0.vtt has no line there",
-        "no file beside the film",
+        "film0.vtt has no cue there",
+        "no subtitle file beside the video",
     }
 
 

@@ -348,7 +348,10 @@ def _handler(server: CaptionServer) -> type[BaseHTTPRequestHandler]:
             status, reply = server.batches.answer(
                 method, self.path, content, self.headers.get("content-type", "")
             )
-            self._send(status, reply)
+            if status:
+                self._send(status, reply)
+            else:
+                self.close_connection = True
 
         def _error(self, error: Errs) -> None:
             words = {

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.kit.servers.openai import CaptionServer
 
 Reply = tuple[int, Any]
+LOST: Reply = (0, None)
+"""No reply: the connection is closed."""
 
 
 @dataclass
@@ -38,11 +40,16 @@ class Batch:
 
 @dataclass
 class Batches:
-    """Uploaded files and jobs. `expires` is the share of a job's items that its window cuts off."""
+    """Uploaded files and jobs.
+
+    expires: share of a job's items that its window cuts off. lost_replies: how many of the next
+    jobs are accepted without a reply: the connection is closed instead.
+    """
 
     server: CaptionServer
     polls: int = 1
     expires: float = 0.0
+    lost_replies: int = 0
     most_requests: int = 50_000
     most_bytes: int = 200_000_000
     files: dict[str, bytes] = field(default_factory=dict)
@@ -111,6 +118,9 @@ class Batches:
                 total=len(lines),
             )
             self.jobs[job.id] = job
+            if self.lost_replies:
+                self.lost_replies -= 1
+                return LOST
         return 200, self._shown(job)
 
     def _list(self, query: str) -> Reply:

@@ -1,7 +1,7 @@
-"""The Batch API: request files, half the price, an answer within a day.
+"""Caption through the Batch API: request files, half the price, results within a day.
 
-A request's `custom_id` says what it is about (c3: a clip, three stills) and the item's key in the
-ledger: so answers may come back in any order, and mean the same in another process.
+A request's `custom_id` holds the item's kind, its number of stills and its ledger key (`c3-<key>`
+is a clip with three stills), so results may arrive in any order and in another process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from brickfilm.captions.answers import answer_from_completion, filtered_answer
-from brickfilm.captions.backends.openai import CONTENT_FILTER_CODES, Client
+from brickfilm.captions.backends.openai.client import CONTENT_FILTER_CODES, Client
 from brickfilm.captions.completion import CaptionStage
 from brickfilm.captions.pricing import PriceList
 from brickfilm.captions.prompts import ItemKind
@@ -33,8 +33,8 @@ AnswerOrError = Answer | ItemError
 
 
 @dataclass(frozen=True)
-class CaptionBatchJobs:
-    """Captions asked for in jobs: brickfilm.engine.stage.Jobs, spoken to the Batch API."""
+class CaptionBatchService:
+    """Caption jobs of the Batch API, as a `brickfilm.engine.stage.BatchService`."""
 
     client: Client
     captioner: CaptionStage
@@ -44,28 +44,31 @@ class CaptionBatchJobs:
     def write_request_files(
         self, items: Mapping[str, Any], on_error: Callable[[str, ItemError], None]
     ) -> Iterator[BatchRequestFile]:
-        """Request files within the service's limits on requests and bytes, one by one."""
-        held: dict[str, Any] = {}
+        """Write request files one by one, within the service's limits on requests and bytes.
+
+        An item whose request cannot be made is passed to `on_error`.
+        """
+        batch: dict[str, Any] = {}
         lines: list[bytes] = []
         size = 0
         for key, item in items.items():
             try:
-                line = self._line(key, item)
+                line = self._request_line(key, item)
             except ItemError as error:
                 on_error(key, error)
                 continue
             full = size + len(line) > self.prices.batch_bytes
-            if held and (full or len(held) == self.prices.batch_requests):
-                yield self._packed(held, lines)
-                held, lines, size = {}, [], 0
-            held[key] = item
+            if batch and (full or len(batch) == self.prices.batch_requests):
+                yield self._write_file(batch, lines)
+                batch, lines, size = {}, [], 0
+            batch[key] = item
             lines.append(line)
             size += len(line)
-        if held:
-            yield self._packed(held, lines)
+        if batch:
+            yield self._write_file(batch, lines)
 
     def submit(self, job: str, request_file: BatchRequestFile) -> str:
-        """Upload the file and start the job, marked with our key."""
+        """Upload the file and start a job whose metadata holds our key; return the service's id."""
         api = self.client.api
         upload = partial(api.files.create, file=request_file.file, purpose="batch")
         file = self.client.call(upload)
@@ -79,18 +82,18 @@ class CaptionBatchJobs:
         return self.client.call_once(start).id
 
     def find_job(self, job: str) -> str | None:
-        """The job that carries our key, among those that the service lists."""
+        """Return the service's id of the job whose metadata holds our key, if it exists."""
         listed = self.client.call(lambda: list(self.client.api.batches.list(limit=100)))
         return next((b.id for b in listed if (b.metadata or {}).get(JOB_METADATA_KEY) == job), None)
 
     def cancel(self, id: str) -> None:
-        """What was answered until then can be collected."""
+        """Cancel a job; results that exist by then can still be collected."""
         self.client.call(partial(self.client.api.batches.cancel, id))
 
     def collect(
         self, id: str, log: Callable[[str], None]
     ) -> Mapping[str, AnswerOrError] | ItemError | None:
-        """Answers by key once the job has ended, complete or not."""
+        """Return answers by key once the job has ended, complete or not; None before."""
         batch = self.client.call(partial(self.client.api.batches.retrieve, id))
         if batch.status in RUNNING_STATUSES:
             log(f"batch {id}: {_progress(batch)}")
@@ -100,10 +103,10 @@ class CaptionBatchJobs:
             return _batch_failure(batch)
         files = (batch.output_file_id, batch.error_file_id)
         return dict(
-            self._parse_result(line) for file in files if file for line in self._lines(file)
+            self.parse_result(line) for file in files if file for line in self.result_lines(file)
         )
 
-    def _line(self, key: str, item: Any) -> bytes:
+    def _request_line(self, key: str, item: Any) -> bytes:
         caption_request = self.captioner.caption_request(item)
         request = {
             "custom_id": f"{caption_request.item_kind[0]}{len(caption_request.stills)}-{key}",
@@ -113,24 +116,25 @@ class CaptionBatchJobs:
         }
         return json.dumps(request, ensure_ascii=False).encode() + b"\n"
 
-    def _packed(self, items: dict[str, Any], lines: list[bytes]) -> BatchRequestFile:
+    def _write_file(self, items: dict[str, Any], lines: list[bytes]) -> BatchRequestFile:
         folder = self.work / "jobs"
         folder.mkdir(exist_ok=True)
         file = folder / f"{uuid.uuid4().hex}.jsonl"
         file.write_bytes(b"".join(lines))
         return BatchRequestFile(file, items)
 
-    def _lines(self, file: str) -> list[str]:
-        content = self.client.call(lambda: self.client.api.files.content(file).read())
+    def result_lines(self, file_id: str) -> list[str]:
+        """Download the lines of a result file."""
+        content = self.client.call(lambda: self.client.api.files.content(file_id).read())
         return [line for line in content.decode().split("\n") if line.strip()]
 
-    def _parse_result(self, line: str) -> tuple[str, AnswerOrError]:
-        """The key and answer of one line; an item's error stands in its place."""
+    def parse_result(self, line: str) -> tuple[str, AnswerOrError]:
+        """Return the ledger key of a result line, and its answer or the item's error."""
         result = json.loads(line)
-        about, _, key = result["custom_id"].partition("-")
+        kind_and_stills, _, key = result["custom_id"].partition("-")
         try:
-            answer = self._answer(result, _KIND_BY_LETTER[about[0]])
-            return key, {**answer, "stills": int(about[1:])}
+            answer = self._answer(result, _KIND_BY_LETTER[kind_and_stills[0]])
+            return key, {**answer, "stills": int(kind_and_stills[1:])}
         except ItemError as error:
             return key, error
 
@@ -148,27 +152,27 @@ class CaptionBatchJobs:
         )
 
     def _error_answer(self, result: Mapping[str, Any], response: Mapping[str, Any]) -> Answer:
-        """Not charged: a filter's answer, an item to ask about again, or a wrong request."""
+        """Return the answer of the content filter, or raise the item's error; none is charged."""
         status = response.get("status_code")
         error = (response.get("body") or {}).get("error") or result.get("error") or {}
-        words = f"{error.get('code')}: {error.get('message')}"
+        message = f"{error.get('code')}: {error.get('message')}"
         if error.get("code") in CONTENT_FILTER_CODES:
             return filtered_answer(self.captioner.service.model)
         if status is None:
-            raise InvalidResponse(words, reason="expired", bill={})
+            raise InvalidResponse(message, reason="expired", bill={})
         if status == 429 or status >= 500:
-            raise InvalidResponse(words, reason="busy", bill={})
-        raise Failed(words, reason="bad request")
+            raise InvalidResponse(message, reason="busy", bill={})
+        raise Failed(message, reason="bad request")
 
 
 def _progress(batch: Batch) -> str:
     counts = batch.request_counts
     if counts is None:
         return batch.status
-    return f"{counts.completed} of {counts.total} answered, {counts.failed} failed"
+    return f"{counts.completed} of {counts.total} requests done, {counts.failed} failed"
 
 
 def _batch_failure(batch: Batch) -> Failed:
     errors = batch.errors.data if batch.errors and batch.errors.data else []
-    words = "; ".join(str(error.message) for error in errors) or "no reason given"
-    return Failed(f"the service turned batch {batch.id} away: {words}", reason="batch failed")
+    message = "; ".join(str(error.message) for error in errors) or "no reason given"
+    return Failed(f"the service rejected batch {batch.id}: {message}", reason="batch failed")

@@ -1,4 +1,4 @@
-"""The one retry policy: only what was certainly not charged, and only for so long."""
+"""Retry only requests that were certainly not charged, for a bounded time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNIT_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def call_with_retry(request: Callable[[], T], *, total_timeout: float) -> T:
-    """Ask until an answer, an error that no waiting mends, or `total_timeout` seconds are over."""
+    """Call until success, an error that is not safe to retry, or `total_timeout` seconds."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_safe_to_retry),
         wait=retry_delay,
@@ -29,7 +29,7 @@ def call_with_retry(request: Callable[[], T], *, total_timeout: float) -> T:
 
 
 def is_safe_to_retry(error: BaseException) -> bool:
-    """Whether a failed request was certainly not charged, and may succeed when asked again."""
+    """Return True if a failed request was certainly not charged and a retry may succeed."""
     import openai
 
     match error:
@@ -43,24 +43,24 @@ def is_safe_to_retry(error: BaseException) -> bool:
 
 
 def retry_delay(state: tenacity.RetryCallState) -> float:
-    """Seconds before the next try: what the service asks for, else exponential; never in step."""
+    """Return seconds until the next attempt: the server's, else exponential; both with jitter."""
     import openai
 
     error = state.outcome.exception() if state.outcome else None
-    asked = (
+    delay = (
         retry_after_seconds(error.response.headers)
         if isinstance(error, openai.APIStatusError)
         else None
     )
-    return (_backoff(state) if asked is None else asked) + _jitter(state)
+    return (_backoff(state) if delay is None else delay) + _jitter(state)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a service asks us to wait, by Retry-After or by its rate limits' resets."""
-    if (exact := headers.get("retry-after-ms")) and exact.isdecimal():
-        return int(exact) / 1000
-    if asked := headers.get("retry-after"):
-        return _parse_retry_after(asked)
+    """Return the wait that Retry-After or the x-ratelimit-reset headers name, in seconds."""
+    if (milliseconds := headers.get("retry-after-ms")) and milliseconds.isdecimal():
+        return int(milliseconds) / 1000
+    if retry_after := headers.get("retry-after"):
+        return _parse_retry_after(retry_after)
     resets = [
         parse_duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
         for kind in ("requests", "tokens")
@@ -69,21 +69,21 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     return max((seconds for seconds in resets if seconds is not None), default=None)
 
 
-def parse_duration(words: str) -> float | None:
-    """Seconds of '6m0s', '1.5s', '20ms'; None for anything else."""
-    parts = re.findall(r"([\d.]+)(ms|[smhd])", words)
-    if not parts or "".join(n + unit for n, unit in parts) != words:
+def parse_duration(text: str) -> float | None:
+    """Return the seconds of '6m0s', '1.5s' or '20ms'; None for anything else."""
+    parts = re.findall(r"([\d.]+)(ms|[smhd])", text)
+    if not parts or "".join(n + unit for n, unit in parts) != text:
         return None
     return sum(float(n) * _UNIT_SECONDS[unit] for n, unit in parts)
 
 
-def _parse_retry_after(words: str) -> float | None:
-    """Seconds, or an HTTP date."""
+def _parse_retry_after(value: str) -> float | None:
+    """Return the seconds of a Retry-After value: a number, or an HTTP date."""
     try:
-        return max(0.0, float(words))
+        return max(0.0, float(value))
     except ValueError:
         pass
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(words).timestamp() - time.time())
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:
         return None

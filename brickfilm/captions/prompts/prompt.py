@@ -1,4 +1,4 @@
-"""Prompts: Markdown with a front matter, the stills' own percentages filled in."""
+"""Load prompts (Markdown with front matter) and render them for an item's stills."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ _SUFFIX: dict[ItemKind, str] = {"clips": ".md", "images": ".image.md"}
 
 
 class BadPrompt(UsageError):
-    """A prompt that is not there, or is not written as docs/captions.md says."""
+    """The prompt does not exist, or its file is not written as docs/captions.md says."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What the model is told, with holes for what the sampler decides.
+    """A prompt template and the lint rules for its captions.
 
-    `{{ count }}` and `{{ percentages }}` are filled from the stills that are really sent.
+    `{{ count }}` and `{{ percentages }}` are filled in from the stills that are sent.
     """
 
     name: str
     version: int
     item_kind: ItemKind
     rules: tuple[str, ...]
-    """Lint rules that this prompt's captions have to keep."""
+    """Lint rules that the audit checks captions against."""
     text: str
 
     @cached_property
     def digest(self) -> str:
+        """16 hex digits of the item kind and the template; name, version and rules do not count."""
         return digest_of([self.item_kind, self.text])
 
     def render(self, at: Sequence[float]) -> str:
-        """The words as sent, for stills at these positions (0..1) of the shot."""
+        """Render the text for stills at these positions (0..1) of the shot."""
         try:
             return _render(self.text, tuple(at))
         except jinja2.TemplateError as error:
@@ -53,20 +54,20 @@ class Prompt:
 
 
 def format_percentages(at: Sequence[float]) -> str:
-    """'20 %, 50 % and 80 %'."""
-    words = [f"{100 * p:.3g} %" for p in at]
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    """Format positions (0..1) as '20 %, 50 % and 80 %'."""
+    parts = [f"{100 * p:.3g} %" for p in at]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 @lru_cache(maxsize=1)
 def builtin_prompts() -> tuple[str, ...]:
-    """Names of the prompts that come with the package."""
+    """Return the names of the prompts that come with the package."""
     names = (entry.name for entry in _prompt_folder().iterdir())
     return tuple(sorted(n[:-3] for n in names if n.endswith(".md") and ".image" not in n))
 
 
 def load_prompt(name: str | Path, item_kind: ItemKind = "clips") -> Prompt:
-    """A prompt by its name, or by the path of a Markdown file.
+    """Load a prompt by its name, or from a Markdown file.
 
     The prompt for images of `x.md` is `x.image.md` beside it.
     """
@@ -77,12 +78,12 @@ def load_prompt(name: str | Path, item_kind: ItemKind = "clips") -> Prompt:
         path = path.with_suffix(_SUFFIX["images"])
     prompt = _load_file(path, _mtime_ns(path))
     if prompt.item_kind != item_kind:
-        raise BadPrompt(f"{path} is a prompt for {prompt.item_kind}, {item_kind} were asked")
+        raise BadPrompt(f"{path} is a prompt for {prompt.item_kind}, not for {item_kind}")
     return prompt
 
 
 def parse_prompt(text: str, origin: str) -> Prompt:
-    """A prompt from its Markdown; `origin` names it in errors."""
+    """Parse a prompt's Markdown; errors call it `origin`."""
     _, fence, rest = text.partition("---\n")
     head, closing, body = rest.partition("\n---\n")
     if not fence or not closing:
@@ -90,15 +91,15 @@ def parse_prompt(text: str, origin: str) -> Prompt:
             f"{origin} has no front matter: begin it with '---', name, version, for, '---'"
         )
     try:
-        facts = yaml.safe_load(head)
-        item_kind = facts["for"]
+        header = yaml.safe_load(head)
+        item_kind = header["for"]
         if item_kind not in _SUFFIX:
             raise BadPrompt(f"{origin}: for: {item_kind!r}, expected 'clips' or 'images'")
         return Prompt(
-            name=str(facts["name"]),
-            version=int(facts["version"]),
+            name=str(header["name"]),
+            version=int(header["version"]),
             item_kind=item_kind,
-            rules=tuple(facts.get("rules", ())),
+            rules=tuple(header.get("rules", ())),
             text=body.strip(),
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
@@ -113,8 +114,10 @@ def _mtime_ns(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except OSError as error:
-        known = ", ".join(builtin_prompts())
-        raise BadPrompt(f"no prompt {str(path)!r}: a name ({known}) or a Markdown file") from error
+        names = ", ".join(builtin_prompts())
+        raise BadPrompt(
+            f"no prompt {str(path)!r}: give a name ({names}) or a Markdown file"
+        ) from error
 
 
 @lru_cache(maxsize=16)
@@ -125,12 +128,12 @@ def _load_builtin(name: str, item_kind: ItemKind) -> Prompt:
 
 @lru_cache(maxsize=256)
 def _render(text: str, at: tuple[float, ...]) -> str:
-    """Rendered once for each prompt and sampler, not once for each clip."""
+    """Render once for each prompt and sampler, not once for each clip."""
     template = jinja2.Template(text, undefined=jinja2.StrictUndefined)
     return str(template.render(count=len(at), percentages=format_percentages(at))).strip()
 
 
 @lru_cache(maxsize=64)
-def _load_file(path: Path, stamp: int) -> Prompt:
-    """Read once for each version of the file, not once for each clip."""
+def _load_file(path: Path, mtime_ns: int) -> Prompt:
+    """Load once for each version of the file, not once for each clip."""
     return parse_prompt(path.read_text(encoding="utf-8"), str(path))

@@ -1,0 +1,21 @@
+"""Prompts for clips and images: the built-in Markdown files, and how they are loaded."""
+
+from brickfilm.captions.prompts.prompt import (
+    BadPrompt,
+    ItemKind,
+    Prompt,
+    builtin_prompts,
+    format_percentages,
+    load_prompt,
+    parse_prompt,
+)
+
+__all__ = [
+    "BadPrompt",
+    "ItemKind",
+    "Prompt",
+    "builtin_prompts",
+    "format_percentages",
+    "load_prompt",
+    "parse_prompt",
+]
