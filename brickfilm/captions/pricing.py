@@ -15,6 +15,7 @@ from typing import Any
 from brickfilm.errors import UsageError
 
 TILE_SIZE, PATCH_SIZE, MAX_PATCHES = 512, 32, 1536
+RETIREMENT_NOTICE_DAYS = 60
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
@@ -33,6 +34,7 @@ class Price:
     tile: int = 0
     patch: float = 0.0
     retires: date | None = None
+    """Announced date of retirement."""
 
     def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
         """Return the US dollars of one reply."""
@@ -63,6 +65,22 @@ class PriceList:
     def price_of(self, model: str) -> Price | None:
         """Return the price of a model, a dated name's by its family; None if unknown."""
         return self.models.get(model) or self.models.get(_DATED.sub("", model))
+
+
+def retirement_warning(prices: PriceList, model: str, today: date) -> str:
+    """Return a warning if a model is retired, or will be within 60 days; else ''."""
+    price = prices.price_of(model)
+    if price is None or price.retires is None:
+        return ""
+    days = (price.retires - today).days
+    if days > RETIREMENT_NOTICE_DAYS:
+        return ""
+    when = f"retires on {price.retires}, in {days} days"
+    others = ", ".join(name for name, other in prices.models.items() if other.retires is None)
+    return (
+        f"model={model!r} {when if days >= 0 else f'was retired on {price.retires}'}: set model= "
+        f"to another one ({others or 'the price list names none'})"
+    )
 
 
 def price_list(path: str | Path | None = None) -> PriceList:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +15,15 @@ from brickfilm.captions.backends.openai import Service
 from brickfilm.captions.backends.openai.batch import CaptionBatchService
 from brickfilm.captions.completion import max_request_cost, request_caption
 from brickfilm.captions.forecast import forecast_cost, measured_usage
-from brickfilm.captions.pricing import Price, PriceList, price_list
+from brickfilm.captions.pricing import Price, PriceList, price_list, retirement_warning
 from brickfilm.captions.prompts import Prompt, load_prompt
 from brickfilm.captions.request import CaptionRequest, ClipOrImage, Detail, RequestParams
 from brickfilm.digest import digest_of
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +87,13 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
         return max_cost * (self.known_prices.batch_discount if self.uses_batch_jobs else 1.0)
 
     def check(self) -> None:
-        """Raise UsageError without an API key or a prompt."""
+        """Raise UsageError without an API key or a prompt; warn if the model retires soon."""
         self.service.api_key()
         load_prompt(self.prompt, "clips")
         load_prompt(self.image_prompt or self.prompt, "images")
+        today = datetime.now(UTC).date()
+        if warning := retirement_warning(self.known_prices, self.model, today):
+            log.warning("%s", warning)
 
     @property
     def uses_batch_jobs(self) -> bool:

@@ -7,15 +7,17 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from brickfilm.captions.backends.openai.retry import parse_duration, retry_after_seconds
-from brickfilm.captions.pricing import UnknownPrice, price_list
+from brickfilm.captions.pricing import UnknownPrice, price_list, retirement_warning
 from brickfilm.captions.stills import encode_jpeg
 from brickfilm.engine.ledger import spend_frame
+from brickfilm.engine.pipeline import Pipeline
 from brickfilm.errors import MissingApiKey, ServiceRefused
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
 from tests.kit.captions import Album, WithImages, caption_build, clip, image, tally
@@ -419,6 +421,48 @@ def test_dated_names_have_their_familys_price() -> None:
     assert prices.price_of("gpt-4o-2024-08-06") == prices.price_of("gpt-4o")
     assert prices.price_of("gpt-4o-mini-2024-07-18") == prices.price_of("gpt-4o-mini")
     assert prices.price_of("gpt-4o-audio") is None
+
+
+RETIRING = """
+date = 2026-11-01
+[models.old]
+input = 1.0
+output = 2.0
+retires = {date}
+[models.new]
+input = 1.0
+output = 2.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("today", "warning"),
+    [
+        (date(2026, 12, 1), ""),  # 61 days before
+        (date(2026, 12, 2), "'old' retires on 2027-01-31, in 60 days"),
+        (date(2027, 1, 31), "'old' retires on 2027-01-31, in 0 days"),
+        (date(2027, 2, 1), "'old' was retired on 2027-01-31"),
+    ],
+)
+def test_a_model_that_retires_is_a_warning(tmp_path: Path, today: date, warning: str) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(RETIRING.format(date="2027-01-31"))
+    prices = price_list(own)
+    message = retirement_warning(prices, "old", today)
+    assert message.startswith(f"model={warning}" if warning else "")
+    assert bool(message) == bool(warning) == message.endswith("set model= to another one (new)")
+    assert retirement_warning(prices, "new", today) == ""
+    assert retirement_warning(prices, "unknown", today) == ""
+
+
+@pytest.mark.parametrize(("retires", "warnings"), [("2020-01-01", 1), ("2999-01-01", 0)])
+def test_a_build_warns_once_of_a_retired_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, retires: str, warnings: int
+) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(RETIRING.format(date=retires))
+    Pipeline.from_stages(Album(1, tmp_path), [GPT4oCaptioner(model="old", prices=str(own))]).check()
+    assert sum("was retired on 2020-01-01" in line for line in caplog.messages) == warnings
 
 
 def test_importing_brickfilm_imports_no_client() -> None:
