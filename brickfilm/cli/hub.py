@@ -87,8 +87,8 @@ def remove(
     try:
         report = remove(where, request, forget_history=forget_history, include_hub=not only_here)
     except PartialRemovalError as error:
-        if error.removal.actions:
-            typer.echo(error.removal.reply_text())
+        if error.report.actions:
+            typer.echo(error.report.reply_text())
         raise
     typer.echo(report.reply_text())
     for step in report.next_steps:

@@ -17,6 +17,8 @@ TEMP_FILE_SUFFIX = re.compile(r"\.(?P<pid>\d+)\.tmp$")
 TEMP_FILES = ("*.tmp", "*/*.tmp", "*/*/*.tmp")
 BATCH_REQUEST_FILES = "jobs/*.jsonl"
 """Uploaded while they are written; an open job is looked up at the service, not here."""
+UNNAMED_REMOVAL_DRAFTS = "dataset/*/*.tmp"
+"""Removals of earlier versions did not name their drafts after the process. They held the lock."""
 
 
 def delete_stale_temp_files(work: Path) -> None:
@@ -25,12 +27,18 @@ def delete_stale_temp_files(work: Path) -> None:
     Call it only with the work folder locked.
     """
     recover_folders(work)
-    for path in [path for pattern in TEMP_FILES for path in work.glob(pattern)]:
+    delete_temp_files_of_dead_processes(work)
+    for pattern in (BATCH_REQUEST_FILES, UNNAMED_REMOVAL_DRAFTS):
+        for path in work.glob(pattern):
+            _delete(path)
+
+
+def delete_temp_files_of_dead_processes(folder: Path) -> None:
+    """Delete temporary files and folders of ended processes, down to two folders below."""
+    for path in [path for pattern in TEMP_FILES for path in folder.glob(pattern)]:
         match = TEMP_FILE_SUFFIX.search(path.name)
         if match and not _is_alive(int(match["pid"])):
             _delete(path)
-    for path in work.glob(BATCH_REQUEST_FILES):
-        _delete(path)
 
 
 def _is_alive(pid: int) -> bool:

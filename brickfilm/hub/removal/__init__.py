@@ -1,18 +1,12 @@
-"""Take clips out for good: of the work folder, of its saved dataset, and of what was published."""
+"""Remove clips permanently: from the work folder, its saved dataset, and the Hub."""
 
-from __future__ import annotations
-
-from brickfilm.hub.removal.remove import (
-    MatchedRows,
+from brickfilm.hub.removal.removal_report import (
     NothingToRemoveError,
     PartialRemovalError,
     RemovalReport,
-    RemovalRequest,
-    find_rows,
-    pluralize,
-    record_removed_rows,
-    remove,
 )
+from brickfilm.hub.removal.remove import remove
+from brickfilm.hub.removal.request import MatchedRows, RemovalRequest, find_rows
 
 __all__ = [
     "MatchedRows",
@@ -21,7 +15,5 @@ __all__ = [
     "RemovalReport",
     "RemovalRequest",
     "find_rows",
-    "pluralize",
-    "record_removed_rows",
     "remove",
 ]

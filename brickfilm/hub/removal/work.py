@@ -1,4 +1,4 @@
-"""Take clips out of a work folder: of its saved dataset, its files, and the ledger."""
+"""Remove clips from a work folder: from its saved dataset, its files, and the ledger."""
 
 from __future__ import annotations
 
@@ -15,57 +15,53 @@ from brickfilm.dataset.required_columns import require_columns
 from brickfilm.dataset.rewrite import delete_rows_in_folder
 from brickfilm.engine.ledger import Ledger, ledger_frame
 from brickfilm.engine.ledger.file import FILENAME
+from brickfilm.engine.ledger.stale_files import delete_temp_files_of_dead_processes
 from brickfilm.engine.tombstones import Tombstone, Tombstones, write_tombstone
 from brickfilm.files import disk_errors
-from brickfilm.hub.removal import (
-    MatchedRows,
-    RemovalReport,
-    RemovalRequest,
-    find_rows,
-    pluralize,
-    record_removed_rows,
-)
+from brickfilm.hub.removal.removal_report import RemovalReport
+from brickfilm.hub.removal.request import MatchedRows, RemovalRequest, find_rows, pluralize
 from brickfilm.sources.youtube.media_files import SOURCES_FOLDER, all_source_metadata, slug_of
 
 
-def remove_from_work(folder: Path, removal: RemovalReport) -> Path:
-    """The mark first; then rows, files and what the ledger remembers. Killed, run it again.
+def remove_from_work(folder: Path, report: RemovalReport) -> Path:
+    """Write the tombstone, then delete rows, files and ledger entries. After a kill, run it again.
 
-    Gives the work folder, which may be above the folder that was named.
+    Return the work folder, which may be the parent of the given folder.
     """
     dataset = _find_saved_dataset(folder)
     work = (dataset and dataset.work) or folder
-    with Ledger(work) if (work / FILENAME).is_file() else nullcontext() as ledger:
-        _remove(work, dataset, ledger, removal)
+    has_ledger = (work / FILENAME).is_file()
+    if not has_ledger:
+        delete_temp_files_of_dead_processes(work)  # as opening a ledger does
+    with Ledger(work) if has_ledger else nullcontext() as ledger:
+        _remove(work, dataset, ledger, report)
     return work
 
 
 def _remove(
-    work: Path, dataset: SavedDataset | None, ledger: Ledger | None, removal: RemovalReport
+    work: Path, dataset: SavedDataset | None, ledger: Ledger | None, report: RemovalReport
 ) -> None:
-    """All of it, while the ledger's lock keeps builds out of the folder."""
-    found = find_rows(dataset.to_pandas_by_config() if dataset else {}, removal.request)
-    tombstone = _ensure_tombstone(
-        work, _build_tombstone(work, removal, found), is_known=bool(found)
-    )
+    """Remove everything, while the ledger's lock keeps builds out of the folder."""
+    rows = find_rows(dataset.to_pandas_by_config() if dataset else {}, report.request)
+    tombstone = _ensure_tombstone(work, _build_tombstone(work, report, rows), is_known=bool(rows))
     if tombstone is None:
         return
-    removal.tombstone = tombstone
-    record_removed_rows(removal, found)
+    report.tombstone = tombstone
+    report.add_rows(rows)
     if dataset:
         with disk_errors(work):
-            delete_rows_in_folder(dataset, found.files, found.ids)
-    files = _delete_files(work, tombstone)
-    records = _delete_ledger_rows(ledger, tombstone, found) if ledger else 0
+            delete_rows_in_folder(dataset, rows.files, rows.ids)
+    files = delete_files(work, tombstone)
+    records = ledger.delete(tombstone.covers, rows.ids, rows.captions) if ledger else 0
     (work / "report.html").unlink(missing_ok=True)
-    removal.has_tombstone = True
-    if found or files or records:
-        made = f"{pluralize(files, 'file')} and {pluralize(records, 'record')} made from them"
-        removal.actions.append(f"our working copy: {found.summary}; {made}")
+    report.has_tombstone = True
+    if rows or files or records:
+        counts = f"{pluralize(files, 'file')} and {pluralize(records, 'record')} made from them"
+        report.actions.append(f"our working copy: {rows.summary}; {counts}")
 
 
 def _find_saved_dataset(folder: Path) -> SavedDataset | None:
-    """The saved dataset, or None where a build has not come so far."""
+    """Return the saved dataset, or None for a build that has not saved one yet."""
     try:
         dataset = find_dataset(folder)
     except DatasetNotFoundError:
@@ -77,69 +73,64 @@ def _find_saved_dataset(folder: Path) -> SavedDataset | None:
 
 
 def _ensure_tombstone(work: Path, tombstone: Tombstone, *, is_known: bool) -> Tombstone | None:
-    """The mark, on disk; None if nothing that this folder ever knew is meant.
+    """Write the tombstone to disk; return None if this folder never had anything it covers.
 
-    A request that was interrupted left a mark: it has names that nothing else tells by now.
+    An interrupted request left a tombstone with names that nothing else in the folder has by now.
     """
     earlier = Tombstones.load(work).for_request(tombstone.kind, tombstone.name)
     if not (is_known or earlier or tombstone.films or _covers_last_run(work, tombstone)):
         return None
-    whole = reduce(Tombstone.merged_with, earlier, tombstone)
-    if not any(replace(whole, at=old.at) == old for old in earlier):
-        write_tombstone(work, whole)
-    return whole
+    merged = reduce(Tombstone.merged_with, earlier, tombstone)
+    if not any(replace(merged, at=old.at) == old for old in earlier):
+        write_tombstone(work, merged)
+    return merged
 
 
-def _build_tombstone(work: Path, removal: RemovalReport, found: MatchedRows) -> Tombstone:
-    """A clip's place is marked; a source or an uploader by every name and film they have here."""
-    request = removal.request
-    clips = tuple(sorted(found.clips.id))
+def _build_tombstone(work: Path, report: RemovalReport, rows: MatchedRows) -> Tombstone:
+    """Return a tombstone: of a clip with its span, else with all sources and videos found here."""
+    request = report.request
+    clips = tuple(sorted(rows.clips.id))
     if request.kind == "clip":
-        return replace(request.tombstone, at=removal.date, clips=clips)
+        return replace(request.tombstone, at=report.date, clips=clips)
     fetched = [facts for facts in all_source_metadata(work) if _matches_request(facts, request)]
-    asked = {request.name} if request.kind == "source" else set()
-    sources = {*found.source_ids, *(str(facts["source_id"]) for facts in fetched)} | asked
-    films = {*found.video_ids, *(str(facts["sha256"])[:16] for facts in fetched)}
+    named = {request.name} if request.kind == "source" else set()
+    sources = {*rows.source_ids, *(str(facts["source_id"]) for facts in fetched)} | named
+    video_ids = {*rows.video_ids, *(str(facts["sha256"])[:16] for facts in fetched)}
     return replace(
         request.tombstone,
-        at=removal.date,
+        at=report.date,
         clips=clips,
         sources=tuple(sorted(sources)),
-        films=tuple(sorted(films | _videos_of_sources(work, sources))),
+        films=tuple(sorted(video_ids | _videos_of_sources(work, sources))),
     )
 
 
 def _matches_request(facts: Mapping[str, Any], request: RemovalRequest) -> bool:
-    """Whether a film that was fetched is one of those asked for, whatever came of it."""
+    """Return whether a request matches a downloaded video, with or without rows."""
     names = ("uploader",) if request.kind == "uploader" else ("source_id", "url")
     return request.name in (facts[name] for name in names)
 
 
 def _videos_of_sources(work: Path, sources: set[str]) -> set[str]:
-    """Films of these sources that a build has opened, also those of which nothing came through."""
+    """Return the ids of videos that builds have opened for these sources, with or without rows."""
     if not (work / FILENAME).is_file():
         return set()
-    outcomes = ledger_frame(work)
-    known = outcomes.source_id.isin(sources) & (outcomes.kind != "listing")
-    return set(outcomes[known].item.str.split("-").str[0])
+    results = ledger_frame(work)
+    known = results.source_id.isin(sources) & (results.kind != "listing")
+    return set(results[known].item.str.split("-").str[0])
 
 
 def _covers_last_run(work: Path, tombstone: Tombstone) -> bool:
-    """Whether the last pass met something that a mark covers."""
+    """Return whether a tombstone covers an item of the last run."""
     return (work / FILENAME).is_file() and any(map(tombstone.covers, ledger_frame(work).item))
 
 
-def _delete_files(work: Path, tombstone: Tombstone) -> int:
-    """Files that a build named after what is removed, downloads included; never own footage."""
+def delete_files(work: Path, tombstone: Tombstone) -> int:
+    """Delete files made from removed clips, and downloads; never the user's own footage."""
     slugs = "|".join(re.escape(slug_of(source)) for source in tombstone.sources)
-    fetched = re.compile(rf"\.?({slugs or '$^'})-[0-9a-f]{{8}}[.-]")
-    doomed = [p for p in work.rglob("*") if p.is_file() and tombstone.covers_id(p.name.lstrip("."))]
-    doomed += [p for p in (work / SOURCES_FOLDER).glob("*") if fetched.match(p.name)]
-    for path in doomed:
+    downloads = re.compile(rf"\.?({slugs or '$^'})-[0-9a-f]{{8}}[.-]")
+    paths = [p for p in work.rglob("*") if p.is_file() and tombstone.covers_id(p.name.lstrip("."))]
+    paths += [p for p in (work / SOURCES_FOLDER).glob("*") if downloads.match(p.name)]
+    for path in paths:
         path.unlink()
-    return len(doomed)
-
-
-def _delete_ledger_rows(ledger: Ledger, tombstone: Tombstone, found: MatchedRows) -> int:
-    """Rows of the ledger about what is removed: by item, by key, by captions they hold."""
-    return ledger.delete(tombstone.covers, found.ids, found.captions)
+    return len(paths)

@@ -29,6 +29,8 @@ def test_drafts_of_the_dead_are_swept_and_nothing_else(tmp_path: Path) -> None:
         put(tmp_path / f".dataset.{dead}.tmp/clips/train-00000.tmp"),
         put(tmp_path / f"dataset/clips/.train-00000-of-00001.parquet.{dead}.tmp"),  # of a removal
         put(tmp_path / "jobs/0123.jsonl"),
+        put(tmp_path / f"dataset/clips/.train-00000-of-00001.parquet.{dead}.tmp"),
+        put(tmp_path / "dataset/images/train-00000-of-00001.tmp"),  # of an earlier version
     ]
     kept = [
         put(tmp_path / f"clips/b.mp4.{alive}.tmp"),

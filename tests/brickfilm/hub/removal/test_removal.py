@@ -1,4 +1,4 @@
-"""Clips that are taken out are out: of the folder, of the ledger, of what was published."""
+"""Removed clips are nowhere: not in the folder, the ledger, or a repository."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_history_is_destroyed_only_when_asked(hub: HubServer, tmp_path: Path) ->
     first = hub.files(REPO)[path]
     removal = remove(REPO, RemovalRequest("clip", clip))
     assert first.exists()
-    assert "older versions of the repository still hold them" in removal.reply_text()
+    assert "older versions of the repository still contain them" in removal.reply_text()
     assert "--forget-history" in removal.next_steps[0]
     second = str(find_dataset(REPO).to_pandas("clips", ["id"]).id[0])
     blobs = [blob for name, blob in hub.files(REPO).items() if second in name]
@@ -196,7 +196,7 @@ def test_history_can_be_destroyed_after_a_removal_and_for_nothing_else(
         remove(tmp_path, RemovalRequest("uploader", "nobody"), forget_history=True)
     assert all(blob.exists() for blob in held)
     again = remove(tmp_path, RemovalRequest("clip", clip), forget_history=True)
-    assert again.actions == [f"{REPO}: all older versions destroyed"]
+    assert again.actions == [f"{REPO}: all older versions deleted"]
     assert not [blob for blob in held if blob.exists()]
     assert len(published_ids()) == 3
 
@@ -228,7 +228,7 @@ def test_with_the_last_clip_the_published_dataset_ends(hub: HubServer, tmp_path:
     push_to_hub(tmp_path, PushOptions(repo_id=REPO, media="files"))
     blobs = [blob for name, blob in hub.files(REPO).items() if name.startswith("media/")]
     removal = remove(tmp_path, RemovalRequest("clip", first_clip(tmp_path)), forget_history=True)
-    assert f"{REPO}, branch main: all of it, no clip was left" in removal.reply_text()
+    assert f"{REPO}, branch main: all rows removed, no clip was left" in removal.reply_text()
     assert set(hub.files(REPO)) == {".gitattributes", "README.md"}
     assert not [blob for blob in blobs if blob.exists()]
     with pytest.raises(DatasetNotFoundError):
@@ -270,10 +270,10 @@ def test_a_repository_that_refuses_keeps_no_other_from_being_cleaned(
     clip = first_clip(tmp_path)
     with pytest.raises(
         PartialRemovalError, match=r"maker/also: 404.*Run the same command again"
-    ) as told:
+    ) as raised:
         remove(tmp_path, RemovalRequest("clip", clip))
     assert clip not in published_ids()
-    assert f"{REPO}, branch main: 1 clip and 1 still removed" in told.value.removal.reply_text()
+    assert f"{REPO}, branch main: 1 clip and 1 still removed" in raised.value.report.reply_text()
 
 
 @pytest.mark.slow
@@ -283,7 +283,7 @@ def test_a_removal_that_was_killed_goes_on(
     build(films, tmp_path)
     clip = first_clip(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("brickfilm.hub.removal.work._delete_files", interrupted)
+        patch.setattr("brickfilm.hub.removal.work.delete_files", interrupted)
         with pytest.raises(KeyboardInterrupt):
             remove(tmp_path, RemovalRequest("clip", clip))
     assert list(tmp_path.rglob(f"{clip}*"))

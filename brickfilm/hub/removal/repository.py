@@ -1,0 +1,81 @@
+"""Remove clips from a dataset repository on the Hub, on every branch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+from brickfilm.engine.tombstones import Tombstone
+from brickfilm.hub.removal.branch import Branch
+from brickfilm.hub.removal.branch_rows import delete_all, delete_rows
+from brickfilm.hub.removal.history import delete_history, exists_in_history
+from brickfilm.hub.removal.removal_report import RemovalReport
+from brickfilm.hub.removal.request import MatchedRows, find_rows, pluralize
+from brickfilm.schema.hub_errors import CommitConflictError, hub_errors
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+MAX_ATTEMPTS = 4
+
+
+def remove_from_hub(repo_id: str, report: RemovalReport, *, forget_history: bool) -> None:
+    """Remove rows and media from every branch, and with `forget_history` from its history."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    with hub_errors(repo_id):
+        branches = [ref.name for ref in api.list_repo_refs(repo_id, repo_type="dataset").branches]
+    removed: set[str] = set()
+    for name in branches:
+        removed |= _remove_with_retries(api, repo_id, name, report)
+    if forget_history:
+        with hub_errors(repo_id):
+            if removed or exists_in_history(api, repo_id, branches, report.request):
+                delete_history(api, repo_id, branches)
+                report.actions.append(f"{repo_id}: all older versions deleted")
+    elif removed:
+        report.actions.append(f"{repo_id}: older versions of the repository still contain them")
+        report.next_steps.append(
+            f"older versions of {repo_id} still contain them: --forget-history deletes those too, "
+            "permanently"
+        )
+
+
+def _remove_with_retries(api: HfApi, repo_id: str, name: str, report: RemovalReport) -> set[str]:
+    """Call `_remove_from_branch`, again if somebody else commits at the same time."""
+
+    def attempt() -> set[str]:
+        with hub_errors(repo_id):
+            return _remove_from_branch(Branch.read(api, repo_id, name), report)
+
+    is_conflict = retry_if_exception_type(CommitConflictError)
+    return Retrying(retry=is_conflict, stop=stop_after_attempt(MAX_ATTEMPTS), reraise=True)(attempt)
+
+
+def _remove_from_branch(branch: Branch, report: RemovalReport) -> set[str]:
+    """Remove in one commit; return the digests of LFS files that are no longer on the branch."""
+    rows = find_rows(branch.frames, report.request)
+    media = branch.media_files_of(_branch_tombstone(report, rows))
+    if not (rows or media):
+        return set()
+    report.add_rows(rows)
+    message = f"Remove a {report.request.kind} on request"
+    if not rows:
+        branch.commit(media, {}, message)
+        paths, action = media, f"{pluralize(len(media), 'file')} of a broken push removed"
+    elif len(rows.clips) == len(branch.frames["clips"]):
+        paths, action = delete_all(branch, message), "all rows removed, no clip was left"
+    else:
+        paths, action = delete_rows(branch, rows, media, message), f"{rows.summary} removed"
+    report.actions.append(f"{branch.repo_id}, branch {branch.name}: {action}")
+    return branch.lfs_digests(paths)
+
+
+def _branch_tombstone(report: RemovalReport, rows: MatchedRows) -> Tombstone:
+    """Return the report's tombstone, with the videos that this branch has of it."""
+    if report.request.kind == "clip":
+        return report.tombstone
+    return replace(report.tombstone, films=(*report.tombstone.films, *rows.video_ids))
