@@ -1,4 +1,4 @@
-"""Digests of settings: canonical JSON, then sha256. A cache key must not change when code is renamed."""
+"""Digests of settings: sha256 of canonical JSON, unchanged when code is renamed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES_IN_DIGESTS: Mapping[str, str] = {
     "FrameDifference": "Drawings",
     "TimestampAnalyzer": "Timeline",
 }
-"""Class to the name it had when its first answers were stored.
+"""Class name to the name under which its first answers were stored.
 
 A renamed class or field (`Class.field`) gets a line here, so that stored answers stay valid.
 """
@@ -43,7 +43,7 @@ def field_added_later(default: Any) -> Any:
 
 
 def digest_fields(owner: object) -> dict[str, Any]:
-    """Return the fields that enter a digest: those that compare, by the name they were stored under."""
+    """Return the fields that enter a digest, the compared ones, by stored name."""
     compared = [f for f in fields(owner) if f.compare] if is_dataclass(owner) else []
     values = {f.name: (f, getattr(owner, f.name)) for f in compared}
     return {
@@ -54,7 +54,7 @@ def digest_fields(owner: object) -> dict[str, Any]:
 
 
 def _to_json_value(value: Any) -> Any:
-    """Convert a value to JSON: what has a digest by that, a dataclass by its compared fields."""
+    """Convert a value to JSON: its digest if it has one, a dataclass by its compared fields."""
     match value:
         case Enum():
             return value.value
@@ -72,4 +72,4 @@ def _to_json_value(value: Any) -> Any:
         return digest
     if is_dataclass(value):
         return [digest_name(type(value)), _to_json_value(digest_fields(value))]
-    raise TypeError(f"{value!r} cannot be a setting: a stage's fields must be plain values")
+    raise TypeError(f"{value!r} cannot enter a digest: use a plain value or compare=False")

@@ -1,20 +1,20 @@
-"""Every error brickfilm raises on purpose. Anything else that escapes is a bug.
+"""Every error that brickfilm raises on purpose; any other is a bug.
 
 BrickfilmError
 ├── UsageError                the call is wrong; nothing was done (exit code 2)
-│   ├── WiringError           a stage needs what no stage before it gives
-│   ├── MissingKey            a service wants a key that no variable holds
-│   ├── WorkdirBusy           another build holds this work folder
-│   └── WorkdirUnusable       the work folder cannot be written, or is full
-├── ServiceRefused            a service refuses all we send: a wrong key, an empty account
-└── ItemError                 of one item; the others go on
+│   ├── WiringError           a stage requires what no stage before it provides
+│   ├── MissingApiKey         no setting or environment variable has the API key
+│   ├── WorkdirBusy           another build is using this work folder
+│   └── WorkdirUnusable       the work folder cannot be written, or its disk is full
+├── ServiceRefused            a service refuses every request: a wrong key, an empty account
+└── ItemError                 an error of one item; the others continue
     ├── Failed                did not work; the next run tries again
-    │   ├── MediaError        a file that cannot be decoded, or lies about itself
-    │   ├── Lost              a paid request without an answer: perhaps charged
-    │   │   └── Spoilt        an answer that is no use, and its bill
+    │   ├── MediaError        a file that cannot be decoded, or contradicts its own header
+    │   ├── NoResponse        a paid request without a response: it may have been charged
+    │   │   └── InvalidResponse   a response that cannot be used, with its cost
     │   └── WorkerDied        the item kills the process that works on it
-    ├── Rejected              by design, with a reason; remembered
-    └── Waiting               a limit was reached; the next run goes on by itself
+    ├── Rejected              left out by design, with a reason; stored
+    └── Waiting               a limit was reached or a batch job is open; the next run continues
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ from collections.abc import Mapping
 
 
 class BrickfilmError(Exception):
-    """The root of the tree: catch it to catch everything that brickfilm raises on purpose."""
+    """Base class of everything that brickfilm raises on purpose."""
 
 
 class UsageError(BrickfilmError):
-    """The call is wrong: nothing was done."""
+    """The call is wrong; nothing was done."""
 
 
 class WiringError(UsageError):
-    """A stage needs what no stage before it gives."""
+    """A stage requires something that no stage before it provides."""
 
 
 class MissingApiKey(UsageError):
-    """A service wants a key, and no setting or environment variable holds one."""
+    """A service needs an API key, and no setting or environment variable has one."""
 
 
 class WorkdirBusy(UsageError):
-    """Another build holds this work folder."""
+    """Another build is using this work folder."""
 
 
 class WorkdirUnusable(UsageError):
-    """The work folder cannot be written."""
+    """The work folder cannot be written, or its disk is full."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after what flew has landed; the message says how to go on. Exit code 130."""
+    """Ctrl-C, after calls in flight completed; the message says how to continue. Exit code 130."""
 
 
 class ServiceRefused(BrickfilmError):
-    """A service refuses everything we send (a wrong key, an empty account): going on is pointless.
+    """A service refuses every request (a wrong key, an empty account).
 
-    The build stops as after Ctrl-C: what flies lands and is kept.
+    The build stops as after Ctrl-C: calls in flight complete and their answers are saved.
     """
 
 
 class ItemError(BrickfilmError):
-    """An error of one item. `reason` is the word it is counted under, the message is for people.
+    """An error of one item: `reason` is a short phrase for counting, the message is for people.
 
-    `record` is the record it is about where that is not the item the stage was given: a shot, say.
+    record: the record it is about, if that is not the stage's item but, say, a clip of it.
     """
 
     default_reason = "error"
@@ -75,30 +75,30 @@ class ItemError(BrickfilmError):
 
 
 def _rebuild(kind: type[ItemError], message: str, reason: str, record: object) -> ItemError:
-    """Unpickle an item's error: its constructor takes the reason by keyword."""
+    """Unpickle an item's error, whose constructor takes the reason by keyword."""
     return kind(message, reason=reason, record=record)
 
 
 class Failed(ItemError):
-    """Did not work this time; the next run tries again."""
+    """The item did not work this time; the next run tries again."""
 
     default_reason = "failed"
 
 
 class MediaError(Failed):
-    """A file that cannot be decoded, or lies about itself."""
+    """A file that cannot be decoded, or contradicts its own header."""
 
     default_reason = "unreadable"
 
 
 class NoResponse(Failed):
-    """A paid request without an answer: it may have been charged, so its money stays reserved."""
+    """A paid request without a response: it may have been charged, so its cost stays reserved."""
 
     default_reason = "no answer"
 
 
 class InvalidResponse(NoResponse):
-    """An answer that is no use. `bill` says what it cost, as an answer would; it is asked again."""
+    """A response that cannot be used, to be requested again; `bill` has its cost like an answer."""
 
     default_reason = "malformed answer"
 
@@ -121,12 +121,12 @@ class WorkerDied(Failed):
 
 
 class Rejected(ItemError):
-    """Left out by design. `apply` yields it, a worker raises it; either way it is remembered."""
+    """Left out by design: yielded by `apply`, or raised in a worker and then stored."""
 
     default_reason = "rejected"
 
 
 class Waiting(ItemError):
-    """A limit was reached (budget, daily cap) or a job is pending: the next run goes on."""
+    """A limit was reached (budget, daily cap) or a batch job is open; the next run continues."""
 
     default_reason = "waiting"

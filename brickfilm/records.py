@@ -1,6 +1,6 @@
-"""What flows between stages: paths and numbers, never pixels.
+"""Records that pass between stages: paths and numbers, never pixels.
 
-Every record is frozen and picklable, so it crosses a process, a Ray task or a disk.
+They are frozen and can be pickled, to be sent to a process or a Ray task.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from typing import Self
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One film as a source lists it, before anything is fetched or opened."""
+    """One video as a source lists it, before anything is fetched or opened."""
 
     source_id: str
-    """The source's own name for it: a path below the folder, a YouTube id."""
+    """The source's own id: a path below the folder, a YouTube id."""
     url: str = ""
     path: Path | None = None
     title: str = ""
     uploader: str = ""
     licence: str = ""
     seconds: float = 0.0
-    """Length of the film and, below, of its file, where the list tells them."""
+    """Duration of the video, or 0 if the source does not list it."""
     bytes: int = 0
+    """Size of the file, or 0 if the source does not list it."""
 
     @property
     def id(self) -> str:
@@ -34,23 +35,23 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """A film on disk. Its `id` comes from its bytes, so one film under two names is one film."""
+    """A video on disk. Its `id` comes from its bytes, so two names of one file have one id."""
 
     path: Path
     """Absolute, or relative to the work folder."""
     sha256: str
     source_id: str
     fps: Fraction
-    """The average rate; timestamps, not this, say when a frame is shown."""
+    """Average frame rate; the time of a frame comes from its timestamp instead."""
     time_base: Fraction
-    """Seconds a tick of every `pts` of this film."""
+    """Seconds per tick of every `pts` of this video."""
     width: int
     height: int
-    """Upright, square pixels: what a viewer sees, not what is stored."""
+    """Size as displayed, after rotation and with square pixels."""
     frames: int | None = None
-    """Known once the film has been scanned."""
+    """Number of frames, known after the scan."""
     non_monotonic_pts: bool = False
-    """Whether a timestamp ever goes back: then frames are found by counting, not by seeking."""
+    """True if a timestamp goes back: frames are then found by counting, not by seeking."""
     duration: float = 0.0
     """Seconds."""
     url: str = ""
@@ -69,7 +70,7 @@ class Video:
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Span:
-    """A stretch of a film: [start, end) in frame numbers and in ticks of the film's time base."""
+    """A span of a video: [start, end) in frame numbers and in ticks of its time base."""
 
     start_frame: int
     end_frame: int
@@ -83,7 +84,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Caption:
-    """What a captioner said. It is text in the dataset only if `status` is 'described'."""
+    """A caption; its text enters the dataset only if `status` is 'described'."""
 
     text: str
     status: str = "described"
@@ -100,28 +101,28 @@ class Still:
     """One frame of a clip, written as a JPEG."""
 
     frame: int
-    """Number within the film."""
+    """Frame number in the video."""
     at: float
-    """Asked position within the clip, 0..1."""
+    """Requested position in the clip, 0..1."""
     path: Path
     sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A span of a film, and what became known of it on its way."""
+    """A span of a video, with what the stages added to it."""
 
     video: Video
     span: Span
     path: Path | None = None
     """Relative to the work folder, once written."""
     sha256: str = ""
-    """Of the written media, never of the place."""
+    """Of the written media file."""
     width: int = 0
     height: int = 0
     scores: Mapping[str, float] = field(default_factory=dict)
     unique_frames: tuple[int, ...] = ()
-    """Positions in the clip, from 0, of the frames that are no held ones."""
+    """Positions in the clip, from 0, of the frames that do not repeat the one before."""
     stills: tuple[Still, ...] = ()
     frame_hashes: tuple[str, ...] = ()
     """Perceptual hashes of the first, middle and last frame, in hex."""
@@ -129,12 +130,12 @@ class Clip:
 
     @property
     def id(self) -> str:
-        """The place: the same everywhere, for ever."""
+        """Return the id of the span, independent of settings and of the written file."""
         return f"{self.video.id}-{self.span.start_frame:06d}-{self.span.end_frame:06d}"
 
     @property
     def start(self) -> float:
-        """Seconds from the film's own zero."""
+        """Return the start in seconds of the video's own time."""
         return float(self.span.start_pts * self.video.time_base)
 
     @property
@@ -143,22 +144,22 @@ class Clip:
 
     @property
     def fps(self) -> Fraction:
-        """Frames over seconds of this span, exact: what a player shows on average."""
+        """Return the exact average frame rate of this span."""
         ticks = self.span.end_pts - self.span.start_pts
         return Fraction(self.span.frames) / (ticks * self.video.time_base)
 
     def with_scores(self, **scores: float) -> Self:
-        """This clip with more scores."""
+        """Return a copy with more scores."""
         return replace(self, scores={**self.scores, **scores})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A clip's middle frame, living its own life: captioned apart, judged apart."""
+    """A clip's middle frame, captioned and filtered independently of the clip."""
 
     clip: Clip
     frame: int
-    """Number within the film."""
+    """Frame number in the video."""
     path: Path
     sha256: str
     width: int
@@ -175,9 +176,9 @@ class Image:
 
     @property
     def time(self) -> float:
-        """Seconds from the film's own zero, to a frame (exact only where the rate is constant)."""
-        share = (self.frame - self.clip.span.start_frame) / self.clip.span.frames
-        return self.clip.start + share * (self.clip.end - self.clip.start)
+        """Return the time in seconds of the video's own time, exact at a constant frame rate."""
+        fraction = (self.frame - self.clip.span.start_frame) / self.clip.span.frames
+        return self.clip.start + fraction * (self.clip.end - self.clip.start)
 
 
 Record = Listing | Video | Clip | Image

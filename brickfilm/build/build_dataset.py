@@ -1,4 +1,4 @@
-"""`build_dataset`: run the stages over a source, then the door, then write."""
+"""`build_dataset`: run the stages over a source, then the final pass, then save and report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from types import FrameType
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
 from brickfilm.dataset import BrickfilmDataset, dataset_from_rows
-from brickfilm.dataset import finalize as door
+from brickfilm.dataset.finalize import (
+    assign_splits,
+    clip_row,
+    dedupe_by_id,
+    group_near_duplicates,
+    image_row,
+    mark_repeated_captions,
+)
 from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.executors import Executor, LocalExecutor
 from brickfilm.engine.ledger import ItemResult, Ledger
@@ -32,19 +39,19 @@ from brickfilm.report import ReportContext, write_report
 from brickfilm.stages import ClipWriter, FrameSampler
 
 BUILD_FILES = {*LEDGER_FILES, PLAN}
-"""What a build writes before its first film."""
+"""Files that a build writes before its first video."""
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A finished build: its dataset, and what became of every item."""
+    """A finished build: its dataset, and the result of every item."""
 
     dataset: BrickfilmDataset
     item_results: Sequence[ItemResult]
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some failed, 3 some only wait."""
+        """Return 0 if all is done, 1 if items failed, 3 if items only wait."""
         counts = Counter(result.status for result in self.item_results)
         return 1 if counts["failed"] else 3 if counts["waiting"] else 0
 
@@ -56,11 +63,11 @@ def build_dataset(
     executor: Executor | None = None,
     test_fraction: float = 0.05,
 ) -> BrickfilmDataset:
-    """Turn footage into a captioned dataset; run it again to go on where it stopped.
+    """Turn footage into a captioned dataset; run it again to continue after a stop.
 
-    The work folder holds `dataset/`, `report.html`, `ledger.sqlite` and the artefacts. Raises
-    UsageError (wiring, work folder) before anything is done, ServiceRefused when a service turns
-    all requests away, and Interrupted (a KeyboardInterrupt) after Ctrl-C.
+    The work folder gets `dataset/`, `report.html`, `ledger.sqlite`, clips and stills. Raise
+    UsageError (wiring, work folder) before anything is done, ServiceRefused if a service refuses
+    every request, and Interrupted (a KeyboardInterrupt) after Ctrl-C.
     """
     return build(
         source, stages, workdir=workdir, executor=executor, test_fraction=test_fraction
@@ -76,13 +83,13 @@ def build(
     test_fraction: float = 0.05,
     wait: bool = True,
 ) -> BuildResult:
-    """`build_dataset` for callers who also want to know what became of every item.
+    """Build a dataset like `build_dataset`, and also return the result of every item.
 
-    wait: stay until jobs of the batch service have ended; else submit them and leave.
+    wait: poll until all batch jobs have ended; otherwise submit them and return.
     """
     if not 0 <= test_fraction < 1:
         raise UsageError(
-            f"test_fraction={test_fraction} must be in [0, 1): the share of test films"
+            f"test_fraction={test_fraction} must be in [0, 1): it is a fraction of the videos"
         )
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     pipeline.check()
@@ -111,32 +118,32 @@ def run_pass(
     progress: Progress,
     failures: Mapping[AnswerKey, ItemError] | None = None,
 ) -> PipelineRun:
-    """Run the source through the stages once; afterwards it may write down what it fetched."""
+    """Run the source through the stages once, then let it record what it fetched."""
     run = PipelineRun(pipeline, ledger, pool, progress=progress, failures=failures)
     with stop_on_sigint(run):
         run.execute(source.items())
     if isinstance(source, Recorder):
-        makes_films = [Video in queue.stage.output_types for queue in run.queues]
-        fetched = [o for o in run.item_results if o.status == "done" and makes_films[o.position]]
-        source.finish(ledger.work, [outcome.source_id for outcome in fetched])
+        makes_videos = [Video in queue.stage.output_types for queue in run.queues]
+        fetched = [r for r in run.item_results if r.status == "done" and makes_videos[r.position]]
+        source.finish(ledger.work, [result.source_id for result in fetched])
     return run
 
 
 def cancel_jobs(source: Source, stages: Sequence[AnyStage], *, workdir: str | Path) -> None:
-    """End the open jobs of a build at the batch service, and keep what they have answered."""
+    """Cancel the open batch jobs of a build, and save the answers they already have."""
     if not (Path(workdir) / FILENAME).is_file():
-        raise UsageError(f"{str(workdir)!r} holds no build: name the --out folder of a build")
+        raise UsageError(f"{str(workdir)!r} has no ledger: name the --out folder of a build")
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     with Ledger(Path(workdir)) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
         if not ledger.open_jobs():
-            _print_status("no job is open")
+            _print_status("there is no open batch job")
         batch_jobs.cancel(_print_status)
 
 
 def dry_run(
     source: Source, stages: Sequence[AnyStage], *, workdir: str | Path
 ) -> tuple[Pipeline, PipelineRun]:
-    """A dry run: only what fetches, writes and costs nothing is asked; the rest is counted."""
+    """Run only the stages that download, write and cost nothing; collect the items of the rest."""
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     with (
         open_ledger(Path(workdir)) as ledger,
@@ -150,7 +157,7 @@ def dry_run(
 
 
 def with_default_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:
-    """The stages with a ClipWriter, which is implied where none gives the clip's file."""
+    """Return the stages, with a ClipWriter added if none of them writes the clip's file."""
     if any("path" in stage.provides for stage in stages):
         return list(stages)
     sampler = next((n for n, s in enumerate(stages) if isinstance(s, FrameSampler)), len(stages))
@@ -158,12 +165,12 @@ def with_default_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:
 
 
 def _finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> BrickfilmDataset:
-    clips = door.dedupe_by_id(door.clip_row(c) for c in run.finished if isinstance(c, Clip))
-    images = door.dedupe_by_id(door.image_row(i) for i in run.finished if isinstance(i, Image))
-    door.group_near_duplicates(clips)
-    door.mark_repeated_captions(clips)
-    split = door.assign_splits(clips + images, ledger.video_facts(), test_fraction)
-    incomplete = any(o.status in ("failed", "waiting") for o in run.item_results)
+    clips = dedupe_by_id(clip_row(c) for c in run.finished if isinstance(c, Clip))
+    images = dedupe_by_id(image_row(i) for i in run.finished if isinstance(i, Image))
+    group_near_duplicates(clips)
+    mark_repeated_captions(clips)
+    split = assign_splits(clips + images, ledger.video_facts(), test_fraction)
+    incomplete = any(r.status in ("failed", "waiting") for r in run.item_results)
     dataset = dataset_from_rows(
         clips,
         images,
@@ -191,7 +198,10 @@ def _finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> Brickfi
 
 @contextmanager
 def open_ledger(work: Path) -> Iterator[Ledger]:
-    """The ledger of a work folder; a folder made for nothing but a wrong call goes again."""
+    """Open the ledger of a work folder.
+
+    If the call is rejected with UsageError and this call created the folder, delete it again.
+    """
     is_new = not work.exists()
     with Ledger(work) as ledger:
         try:
@@ -204,7 +214,7 @@ def open_ledger(work: Path) -> Iterator[Ledger]:
 
 @contextmanager
 def executor_scope(executor: Executor | None) -> Iterator[Executor]:
-    """The caller's executor, left open; or one of our own, closed at the end."""
+    """Yield the caller's executor, left open, or a new LocalExecutor, closed at the end."""
     if executor is not None:
         yield executor
         return
@@ -220,7 +230,10 @@ def executor_scope(executor: Executor | None) -> Iterator[Executor]:
 
 @contextmanager
 def stop_on_sigint(run: PipelineRun) -> Iterator[None]:
-    """First Ctrl-C: nothing more is dispatched, what flies lands. A second leaves at once."""
+    """Handle Ctrl-C in the main thread.
+
+    First Ctrl-C: stop dispatching and wait for calls in flight. Second Ctrl-C: exit immediately.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -242,14 +255,14 @@ def _advance_batch_jobs(batch_jobs: BatchJobManager, run: PipelineRun, wait: boo
         return batch_jobs.advance(run, wait=wait, log=_print_status) and not run.stopping
 
 
-def _print_status(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _print_status(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def _resume_hint(run: PipelineRun, work: Path) -> str:
     counts = Counter(result.status for result in run.item_results)
-    done = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    totals = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     return (
-        f"interrupted; {done or 'nothing done yet'}. What was answered is kept in {str(work)!r}: "
-        "run the same command to go on"
+        f"interrupted; {totals or 'nothing done yet'}. All answers are saved in {str(work)!r}: "
+        "run the same command to continue"
     )

@@ -1,4 +1,4 @@
-"""What a build was asked to do, written beside its ledger: for cards, and for cutting again."""
+"""The settings of a build, in `plan.json` beside its ledger, for cards and `materialize`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from brickfilm.files import atomic_write
 
 FILENAME = "plan.json"
 TOOLS = (
@@ -23,18 +25,18 @@ JsonScalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """One stage as it was asked for."""
+    """Name and settings of one stage."""
 
     name: str
     shown: str
-    """Its settings as Python would write them."""
+    """The stage as a Python expression."""
     settings: Mapping[str, Any]
-    """Its plain settings: numbers, words and lists of them."""
+    """Its plain settings: numbers, strings and lists of them."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of a build in order, and the versions of the tools that ran them."""
+    """The stages of a build in order, and the versions of its dependencies."""
 
     stages: Sequence[PlannedStage]
     tools: Mapping[str, str]
@@ -45,33 +47,34 @@ class Plan:
 
     @classmethod
     def read(cls, work: Path) -> Plan | None:
-        """The plan of the last build in a work folder."""
+        """Return the plan of the last build in a work folder, or None."""
         path = work / FILENAME
         if not path.is_file():
             return None
-        held = json.loads(path.read_text(encoding="utf-8"))
-        return cls([PlannedStage(**stage) for stage in held["stages"]], held["tools"])
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return cls([PlannedStage(**stage) for stage in stored["stages"]], stored["tools"])
 
     def write(self, work: Path) -> None:
         stages = [vars(stage) for stage in self.stages]
         text = json.dumps({"stages": stages, "tools": self.tools}, indent=1, ensure_ascii=False)
-        (work / FILENAME).write_text(text + "\n", encoding="utf-8")
+        with atomic_write(work / FILENAME) as stream:
+            stream.write(f"{text}\n".encode())
 
     def settings(self, name: str) -> Mapping[str, Any] | None:
-        """The settings of the first stage of this name."""
+        """Return the settings of the first stage of this name, or None."""
         return next((stage.settings for stage in self.stages if stage.name == name), None)
 
 
 def tool_versions() -> dict[str, str]:
-    """The versions of what decodes, detects and captions, as installed here."""
+    """Return the installed versions of the packages that decode, detect and caption."""
     return {name: version for name in TOOLS if (version := version_of(name))}
 
 
 def _planned_stage(stage: object) -> PlannedStage:
-    """What decides about the answers; proxies, cookies and addresses are nobody's business."""
+    """Record the settings that determine answers; proxies, cookies and addresses stay private."""
     name = type(stage).__name__
-    told = [f for f in fields(stage) if f.repr and f.compare] if is_dataclass(stage) else []
-    values = {f.name: getattr(stage, f.name) for f in told}
+    shown_fields = [f for f in fields(stage) if f.repr and f.compare] if is_dataclass(stage) else []
+    values = {f.name: getattr(stage, f.name) for f in shown_fields}
     shown = ", ".join(f"{setting}={value!r}" for setting, value in values.items())
     plain = {setting: value for setting, value in values.items() if _is_plain(value)}
     return PlannedStage(name, f"{name}({shown})", plain)
@@ -79,12 +82,12 @@ def _planned_stage(stage: object) -> PlannedStage:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, tuple | list):
-        return all(isinstance(one, JsonScalar) for one in value)
+        return all(isinstance(element, JsonScalar) for element in value)
     return isinstance(value, JsonScalar)
 
 
 def version_of(name: str) -> str | None:
-    """An installed distribution's version; None for what is not installed."""
+    """Return the version of an installed distribution, or None."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
