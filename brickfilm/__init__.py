@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from brickfilm.build.build_dataset import build_dataset
-    from brickfilm.dataset import BrickfilmDataset
+    from brickfilm.build.built_dataset import BrickfilmDataset
     from brickfilm.engine.ledger import ledger_frame
     from brickfilm.sources import Connection, FolderSource, RateLimits, YouTubeSource
     from brickfilm.stages import (
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
 
 HOMES = {
-    "BrickfilmDataset": "brickfilm.dataset",
+    "BrickfilmDataset": "brickfilm.build.built_dataset",
     "CaptionAudit": "brickfilm.stages",
     "ClipWriter": "brickfilm.stages",
     "Connection": "brickfilm.sources",

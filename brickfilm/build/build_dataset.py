@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from brickfilm.build.built_dataset import BrickfilmDataset
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
-from brickfilm.dataset import BrickfilmDataset, dataset_from_rows
+from brickfilm.dataset import configs_from_rows
 from brickfilm.dataset.finalize import (
-    assign_splits,
-    clip_row,
     dedupe_by_id,
     group_near_duplicates,
-    image_row,
     mark_repeated_captions,
 )
+from brickfilm.dataset.rows import clip_row, image_row
+from brickfilm.dataset.splits import assign_splits
 from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.executors import Executor, LocalExecutor
 from brickfilm.engine.ledger import ItemResult, Ledger
@@ -171,10 +171,8 @@ def _finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> Brickfi
     mark_repeated_captions(clips)
     split = assign_splits(clips + images, ledger.video_facts(), test_fraction)
     incomplete = any(r.status in ("failed", "waiting") for r in run.item_results)
-    dataset = dataset_from_rows(
-        clips,
-        images,
-        split.split_by_video,
+    dataset = BrickfilmDataset(
+        configs_from_rows(clips, images, split.split_by_video, ledger.work),
         ledger.work,
         incomplete=incomplete,
         moved_videos=split.moved_videos,

@@ -1,4 +1,4 @@
-"""Parquet files of a sensible size, written one after the other in the memory of a row group."""
+"""Write parquet files of limited size, one after the other, with one row group in memory."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brickfilm.dataset.reader import MEDIA_COLUMN
 from brickfilm.files import disk_errors
+from brickfilm.schema.columns import MEDIA_COLUMN
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
 SHARD_BYTES = 500 << 20
-"""The Hub's own clients cut at this size."""
+"""The shard size of the Hub's own clients."""
 ROW_GROUP_BYTES = 16 << 20
-"""A build and a push hold a few row groups in memory. The viewer reads whole ones, up to 286 MB."""
+"""A build and a push have a few row groups in memory. The Hub's viewer reads at most 286 MB."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A parquet file on disk for as long as it is being looked at."""
+    """A temporary parquet file, to be uploaded or measured."""
 
     path: Path
     name: str
@@ -37,9 +37,9 @@ class Shard:
 def iter_shards(
     tables: Iterable[pa.Table], config: str, split: str, *, shard_bytes: int = SHARD_BYTES
 ) -> Iterator[Shard]:
-    """Write a split as parquet and hand out each file; it is gone when the next one is asked for.
+    """Write a split as parquet; yield each file, and delete it when the next one is requested.
 
-    The same rows give the same bytes, so that an upload which broke finds its shards again.
+    Equal rows give equal bytes, so that a repeated upload sends nothing twice.
     """
     import pyarrow as pa
 
@@ -62,15 +62,15 @@ def iter_shards(
 
 @contextmanager
 def parquet_writer(path: Path, schema: pa.Schema, media: str) -> Iterator[pq.ParquetWriter]:
-    """Media as they are (they are compressed already), all else compressed, with a page index."""
+    """Open a writer that compresses all columns but the media, which are compressed already."""
     import pyarrow.parquet as pq
 
-    squeeze = {name: "zstd" for name in _leaf_columns(schema) if not name.startswith(f"{media}.")}
+    codecs = {name: "zstd" for name in _leaf_columns(schema) if not name.startswith(f"{media}.")}
     with pq.ParquetWriter(
         path,
         schema,
-        compression=squeeze,
-        use_dictionary=[name for name in squeeze if name != "caption"],
+        compression=codecs,
+        use_dictionary=[name for name in codecs if name != "caption"],
         write_page_index=True,
     ) as writer:
         yield writer
@@ -82,7 +82,10 @@ def write_until_full(
     more: Iterator[pa.Table],
     shard_bytes: int,
 ) -> tuple[int, pa.Table | None]:
-    """Write tables until the next would make the file too big; gives that one back."""
+    """Write tables until the next one would exceed `shard_bytes`.
+
+    Return the number of rows written, and that next table or None.
+    """
     rows = written = 0
     while table is not None and (written == 0 or written + table.nbytes <= shard_bytes):
         writer.write_table(table, row_group_size=len(table))
@@ -93,7 +96,7 @@ def write_until_full(
 
 
 def concat_to_row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Small tables joined to row groups of about ROW_GROUP_BYTES."""
+    """Join small tables to row groups of about ROW_GROUP_BYTES."""
     import pyarrow as pa
 
     waiting: list[pa.Table] = []
@@ -107,7 +110,7 @@ def concat_to_row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def drop_column(table: pa.Table, name: str) -> pa.Table:
-    """The table without a column, in its data and in the `datasets` features it carries."""
+    """Return the table without a column, in its data and in the features of its schema."""
     kept = table.drop_columns([name])
     features = hf_features(table.schema)
     features.pop(name, None)
@@ -115,20 +118,20 @@ def drop_column(table: pa.Table, name: str) -> pa.Table:
 
 
 def hf_features(schema: pa.Schema) -> dict[str, object]:
-    """The features that `datasets` wrote into a parquet schema, as their JSON."""
-    held = (schema.metadata or {}).get(b"huggingface", b"{}")
-    features: dict[str, object] = json.loads(held).get("info", {}).get("features", {})
+    """Return the features that `datasets` wrote into a parquet schema, as JSON."""
+    metadata = (schema.metadata or {}).get(b"huggingface", b"{}")
+    features: dict[str, object] = json.loads(metadata).get("info", {}).get("features", {})
     return features
 
 
 def with_features(table: pa.Table, features: dict[str, object]) -> pa.Table:
-    """The table with these features in its schema: a reader then knows a video from a struct."""
+    """Return the table with these features in its schema, for `datasets` to decode its columns."""
     info = json.dumps({"info": {"features": features}})
     return table.replace_schema_metadata({"huggingface": info})
 
 
 def _leaf_columns(schema: pa.Schema) -> Iterator[str]:
-    """Column paths as parquet knows them: `video.bytes`, `frame_hashes.list.element`."""
+    """Yield column paths as in parquet: `video.bytes`, `frame_hashes.list.element`."""
     import pyarrow as pa
 
     for field in schema:

@@ -1,6 +1,6 @@
-"""A saved dataset, wherever it stands: the folder of a build, a copy of it, or the Hub.
+"""Read a saved dataset from the folder of a build, a copy of it, or the Hub.
 
-Read a few rows at a time, so that a dataset larger than memory is walked in little of it.
+Tables are read a few rows at a time, so that a dataset may be larger than memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.files import recover_folder
+from brickfilm.schema.columns import MEDIA_COLUMN as MEDIA_COLUMN  # noqa: PLC0414
 from brickfilm.schema.hub_errors import hub_errors
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from fsspec import AbstractFileSystem
 
-MEDIA_COLUMN = {"clips": "video", "images": "image"}
 MEDIA_SUFFIX = {"clips": ".mp4", "images": ".jpg"}
 BATCH_ROWS = 16
 SplitKey = tuple[str, str]
@@ -29,46 +29,49 @@ SplitKey = tuple[str, str]
 
 
 class DatasetNotFoundError(UsageError):
-    """Nothing that we can read as a dataset is there."""
+    """There is no dataset that we can read."""
 
 
 class CorruptDatasetError(BrickfilmError):
-    """A file of a dataset is no parquet, or only a part of one."""
+    """A file of a dataset is not parquet, or is incomplete."""
 
 
 @dataclass(frozen=True)
 class SavedDataset:
-    """Where a saved dataset stands, and which files hold which split of which config."""
+    """The location of a saved dataset, and the parquet files of each config and split."""
 
     fs: AbstractFileSystem
     root: str
     files: Mapping[SplitKey, Sequence[str]]
-    """Parquet files by config and split, relative to the root."""
+    """Relative to the root."""
     missing_splits: Sequence[SplitKey] = ()
-    """Splits that the card names and of which there is no file."""
+    """Splits in the card that have no file."""
     work: Path | None = None
-    """The work folder of the build, where this is one."""
+    """The work folder, if this is the dataset of a build."""
     repo_id: str = ""
 
     @property
     def name(self) -> str:
+        """Return the repository's id, or the folder."""
         return self.repo_id or self.root
 
     @property
     def configs(self) -> list[str]:
+        """Return the names of the configs, in the card's order."""
         return list(dict.fromkeys(config for config, _ in self.files))
 
     def splits(self, config: str) -> list[str]:
-        return [split for named, split in self.files if named == config]
+        """Return the splits of a config that have files."""
+        return [split for name, split in self.files if name == config]
 
     def columns(self, config: str) -> list[str]:
-        """The columns of a config, media included."""
-        path = next(paths[0] for (named, _), paths in self.files.items() if named == config)
+        """Return the columns of a config, media included."""
+        path = next(paths[0] for (name, _), paths in self.files.items() if name == config)
         with self.open_parquet(path) as file:
             return list(file.schema_arrow.names)
 
     def num_rows(self, config: str) -> int:
-        """How many rows a config has."""
+        """Return the number of rows of a config."""
         count = 0
         for path in (path for split in self.splits(config) for path in self.files[config, split]):
             with self.open_parquet(path) as file:
@@ -77,9 +80,9 @@ class SavedDataset:
 
     @contextmanager
     def open_parquet(self, path: str) -> Iterator[pq.ParquetFile]:
-        """One of our files, to be read from where it is.
+        """Open a file of the dataset, on disk or on the Hub.
 
-        Raises DamagedDataset for one that is no parquet, and HubRefused.
+        Raise CorruptDatasetError if it is not parquet, and HubError.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -99,7 +102,7 @@ class SavedDataset:
     def iter_tables(
         self, config: str, split: str, columns: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
-        """A split's rows in their order, a few at a time: media are heavy."""
+        """Yield the rows of a split in tables of BATCH_ROWS rows, since media are large."""
         import pyarrow as pa
 
         for path in self.files[config, split]:
@@ -108,7 +111,7 @@ class SavedDataset:
                     yield pa.Table.from_batches([batch])
 
     def to_pandas(self, config: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """All rows of a config without their media, with columns `split` and `file`."""
+        """Return all rows of a config without their media, with columns `split` and `file`."""
         import pandas as pd
 
         media = MEDIA_COLUMN[config]
@@ -123,11 +126,11 @@ class SavedDataset:
         return frame
 
     def to_pandas_by_config(self) -> dict[str, pd.DataFrame]:
-        """Every config's rows without their media."""
+        """Return the rows of each config without their media."""
         return {config: self.to_pandas(config) for config in self.configs}
 
     def read_media(self, cell: Mapping[str, Any] | None) -> bytes | None:
-        """The bytes behind a cell of a media column: embedded, or in a file that it names."""
+        """Return the bytes of a media cell: embedded, or from the file that it names."""
         if not cell:
             return None
         if cell.get("bytes") is not None:
@@ -140,7 +143,7 @@ class SavedDataset:
         return hub_errors(self.repo_id) if self.repo_id else nullcontext()
 
     def read_text(self, path: str) -> str | None:
-        """A text file beside the data, if it is there."""
+        """Return a text file beside the data, or None if there is none."""
         try:
             return str(self.fs.read_text(f"{self.root}/{path}", encoding="utf-8"))
         except FileNotFoundError:
@@ -148,7 +151,7 @@ class SavedDataset:
 
 
 def read_media_file(path: str) -> bytes:
-    """Bytes of a media file, on disk or on the Hub (`hf://...`)."""
+    """Return the bytes of a media file, on disk or on the Hub (`hf://...`)."""
     import fsspec
 
     with fsspec.open(path, "rb") as file:
@@ -156,7 +159,7 @@ def read_media_file(path: str) -> bytes:
 
 
 def find_dataset(where: str | Path, *, revision: str | None = None) -> SavedDataset:
-    """The dataset in a folder (a build's, or a saved one), or in a repository `user/name`."""
+    """Return the dataset in a folder (of a build, or saved), or in a repository `user/name`."""
     folder = Path(where)
     for replaced in (folder, folder / "dataset"):
         with suppress(OSError):  # a folder that cannot be written
@@ -165,13 +168,13 @@ def find_dataset(where: str | Path, *, revision: str | None = None) -> SavedData
         return _find_local_dataset(folder)
     if folder.is_absolute() or str(where).count("/") != 1:
         raise DatasetNotFoundError(
-            f"{str(where)!r} is neither a folder nor a repository named 'user/name'"
+            f"{str(where)!r} is no folder here: name a folder, or a repository as 'user/name'"
         )
     return find_hub_dataset(str(where), revision=revision)
 
 
 def find_hub_dataset(repo_id: str, *, revision: str | None = None) -> SavedDataset:
-    """The dataset in a repository of the Hub, as it is now."""
+    """Return the dataset in a repository of the Hub, at a revision (default: the newest)."""
     from huggingface_hub import HfFileSystem
     from huggingface_hub.errors import GatedRepoError
 
@@ -205,7 +208,10 @@ def _find_local_dataset(folder: Path) -> SavedDataset:
 
 
 def _list_data_files(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
-    """`files` and `missing_splits` from the card's YAML; FileNotFoundError if no card names any file."""
+    """Return `files` and `missing_splits` as in the card's YAML.
+
+    Raise FileNotFoundError if there is no card, or none of its files exists.
+    """
     from huggingface_hub import DatasetCard
 
     card = DatasetCard(fs.read_text(f"{root}/README.md", encoding="utf-8"))
@@ -213,22 +219,22 @@ def _list_data_files(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
     configs = card.data.get("configs") or []
     for config in (c for c in configs if c["config_name"] in MEDIA_COLUMN):
         for entry in config.get("data_files") or []:
-            found = _glob_relative(fs, root, str(entry["path"]))
-            files[config["config_name"], entry["split"]] = found
+            paths = _glob_relative(fs, root, str(entry["path"]))
+            files[config["config_name"], entry["split"]] = paths
     if configs and not files:
         names = ", ".join(repr(config["config_name"]) for config in configs)
         raise DatasetNotFoundError(
-            f"{root!r} is not a dataset of brickfilm: its configs are {names}, "
-            "where 'clips' and 'images' were looked for"
+            f"{root!r} was not written by brickfilm: its configs are {names}, "
+            "not 'clips' and 'images'; name another dataset"
         )
     if not any(files.values()):
         raise FileNotFoundError(root)
-    there = {place: found for place, found in files.items() if found}
-    return {"files": there, "missing_splits": [place for place in files if place not in there]}
+    existing = {key: paths for key, paths in files.items() if paths}
+    return {"files": existing, "missing_splits": [key for key in files if key not in existing]}
 
 
 def _glob_relative(fs: AbstractFileSystem, root: str, pattern: str) -> list[str]:
-    """Files that fit a pattern below the root, relative to it."""
+    """Return the files that match a pattern below the root, relative to it."""
     depth = pattern.count("/") + 1
-    found = sorted(str(path) for path in fs.glob(f"{root}/{pattern}"))
-    return ["/".join(path.split("/")[-depth:]) for path in found]
+    paths = sorted(str(path) for path in fs.glob(f"{root}/{pattern}"))
+    return ["/".join(path.split("/")[-depth:]) for path in paths]

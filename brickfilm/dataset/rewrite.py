@@ -1,4 +1,4 @@
-"""Rows taken out of parquet files, and the saved dataset that they are part of."""
+"""Delete rows from parquet files, and from a saved dataset."""
 
 from __future__ import annotations
 
@@ -6,33 +6,30 @@ import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from brickfilm.dataset import (
-    FINGERPRINT_FILENAME,
-    FORMAT_VERSION,
-    render_saved_card,
-    write_empty_parquet,
-)
 from brickfilm.dataset.parquet import parquet_writer
-from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset, find_dataset
+from brickfilm.dataset.reader import SavedDataset, find_dataset
+from brickfilm.dataset.saved_card import render_saved_card
+from brickfilm.dataset.write import FINGERPRINT_FILENAME, FORMAT_VERSION, write_empty_parquet
 from brickfilm.digest import digest_of
 from brickfilm.files import commit_file, temp_path
+from brickfilm.schema.columns import MEDIA_COLUMN
 
 
 def copy_without_rows(source: Path, target: Path, media: str, ids: Collection[str]) -> int:
-    """Copy a parquet file without some rows, a row group at a time; gives how many are left.
+    """Copy a parquet file without some rows, a row group at a time; return the number left.
 
-    With none left there is no target.
+    If none are left, there is no target.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    gone = pa.array(sorted(ids))
+    deleted = pa.array(sorted(ids))
     left = 0
-    with pq.ParquetFile(source) as held, parquet_writer(target, held.schema_arrow, media) as writer:
-        for number in range(held.num_row_groups):
-            table = held.read_row_group(number)
-            kept = table.filter(pc.invert(pc.is_in(table["id"], gone)))
+    with pq.ParquetFile(source) as file, parquet_writer(target, file.schema_arrow, media) as writer:
+        for number in range(file.num_row_groups):
+            table = file.read_row_group(number)
+            kept = table.filter(pc.invert(pc.is_in(table["id"], deleted)))
             if len(kept):
                 writer.write_table(kept, row_group_size=len(kept))
             left += len(kept)
@@ -44,9 +41,10 @@ def copy_without_rows(source: Path, target: Path, media: str, ids: Collection[st
 def delete_rows_in_folder(
     dataset: SavedDataset, affected_files: Mapping[str, str], ids: Collection[str]
 ) -> None:
-    """Take rows out of a saved folder: each file is replaced by a rename, or deleted if empty.
+    """Delete rows from a saved folder: each file is replaced by a rename, or deleted if empty.
 
-    touched: the files that hold such rows, with their config. Of the last row the columns stay.
+    affected_files: the files that contain such rows, with their config. If no rows are left at
+    all, one file without rows keeps the columns.
     """
     import pyarrow.parquet as pq
 
@@ -66,17 +64,15 @@ def delete_rows_in_folder(
 
 
 def _write_card(root: Path, dataset: SavedDataset) -> None:
-    """The card for the files that are left; the next build sees that the folder was changed."""
-    places = [
-        p for p, paths in dataset.files.items() if any((root / name).exists() for name in paths)
-    ]
-    splits = {
-        c: [s for named, s in places if named == c] for c in dict.fromkeys(c for c, _ in places)
-    }
-    mark = {"fingerprint": "rows were removed", "format": FORMAT_VERSION}
-    (root / FINGERPRINT_FILENAME).write_text(json.dumps(mark))
+    """Write the card of the files that are left, and a fingerprint that no build has."""
+    splits: dict[str, list[str]] = {}
+    for (config, split), names in dataset.files.items():
+        if any((root / name).exists() for name in names):
+            splits.setdefault(config, []).append(split)
+    fingerprint = {"fingerprint": "rows were removed", "format": FORMAT_VERSION}
+    (root / FINGERPRINT_FILENAME).write_text(json.dumps(fingerprint))
     (root / "README.md").write_text(render_saved_card(splits, 0, ""), encoding="utf-8")
-    left = find_dataset(root)
-    ids = {config: list(left.to_pandas(config, ["id"])["id"]) for config in splits}
+    rest = find_dataset(root)
+    ids = {config: list(rest.to_pandas(config, ["id"])["id"]) for config in splits}
     card = render_saved_card(splits, len(ids.get("clips", ())), digest_of(ids))
     (root / "README.md").write_text(card, encoding="utf-8")

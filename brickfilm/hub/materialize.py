@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from brickfilm.dataset import dataset_from_rows
-from brickfilm.dataset.finalize import NEAR_DUPLICATE_BITS, video_id_of
+from brickfilm.dataset import configs_from_rows, save_configs
+from brickfilm.dataset.near_duplicates import NEAR_DUPLICATE_BITS
 from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset
 from brickfilm.dataset.required_columns import require_columns, require_rows
+from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.engine.sinks import write_spans
 from brickfilm.engine.stage import Answer, Stage, WorkItem
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-DatasetRow = dict[str, Any]
 MatchStatus = Literal["same bytes", "same pictures", "differs", "gone"]
 MATCHING: tuple[MatchStatus, ...] = ("same bytes", "same pictures")
 CSV_COLUMNS = ("config", "id", "verdict", "note", "source_id", "source_url")
@@ -329,8 +329,8 @@ def _save(outcomes: Sequence[RowResult], out: Path) -> Path:
         if outcome.status in MATCHING and outcome.record is not None:
             tables[outcome.config].append(_updated_row(outcome))
             splits[video_id_of(outcome.row["id"])] = outcome.row["split"]
-    dataset = dataset_from_rows(tables["clips"], tables["images"], splits, out)
-    return dataset.save(out / "dataset")
+    configs = configs_from_rows(tables["clips"], tables["images"], splits, out)
+    return save_configs(configs, out / "dataset")
 
 
 class NothingMaterializedError(BrickfilmError):

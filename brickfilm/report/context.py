@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from brickfilm.dataset.finalize import DatasetRow, SplitAssignment, video_id_of
+from brickfilm.dataset.rows import DatasetRow, video_id_of
+from brickfilm.dataset.splits import SplitAssignment
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.records import Clip
 

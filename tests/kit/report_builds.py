@@ -8,7 +8,9 @@ from pathlib import Path
 
 from PIL import Image as Picture
 
-from brickfilm.dataset import finalize
+from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates
+from brickfilm.dataset.rows import clip_row, image_row
+from brickfilm.dataset.splits import assign_splits
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.records import Caption, Clip, Image, Still, Video
 from brickfilm.report import ReportContext
@@ -72,12 +74,12 @@ def report_context(
     split_history: Mapping[str, Mapping[str, object]] | None = None,
     test_fraction: float = 0.0,
 ) -> ReportContext:
-    """Return the context that the final pass passes to the report."""
+    """Return the context that a build passes to the report."""
     Ledger(work).__exit__(None, None, None)
-    clips = finalize.dedupe_by_id(finalize.clip_row(c) for c in finished if isinstance(c, Clip))
-    images = finalize.dedupe_by_id(finalize.image_row(i) for i in finished if isinstance(i, Image))
-    finalize.group_near_duplicates(clips)
-    split = finalize.assign_splits(clips + images, split_history or {}, test_fraction)
+    clips = dedupe_by_id(clip_row(c) for c in finished if isinstance(c, Clip))
+    images = dedupe_by_id(image_row(i) for i in finished if isinstance(i, Image))
+    group_near_duplicates(clips)
+    split = assign_splits(clips + images, split_history or {}, test_fraction)
     return ReportContext(
         work=work,
         finished=finished,

@@ -11,8 +11,10 @@ import av
 import numpy as np
 from PIL import Image as Picture
 
-from brickfilm.dataset import BrickfilmDataset, dataset_from_rows
-from brickfilm.dataset import finalize as door
+from brickfilm import BrickfilmDataset
+from brickfilm.dataset import configs_from_rows
+from brickfilm.dataset.finalize import group_near_duplicates, mark_repeated_captions
+from brickfilm.dataset.rows import clip_row, image_row, video_id_of
 from brickfilm.engine.ledger import Ledger
 from brickfilm.records import Caption, Clip, Image, Span, Video
 
@@ -32,13 +34,14 @@ def toy_dataset(
     """Save `films` x `clips` clips (if `moving`) and their stills in `work`/dataset; the last of
     several films is the test split."""
     records = [clip for f in range(films) for clip in _film(work, f, clips, licence)]
-    rows = [door.clip_row(clip) for clip in records]
-    images = [door.image_row(_image(work, clip)) for clip in records] if stills else []
-    door.group_near_duplicates(rows)
-    door.mark_repeated_captions(rows)
-    names = sorted({door.video_id_of(row["id"]) for row in rows + images})
+    rows = [clip_row(clip) for clip in records]
+    images = [image_row(_image(work, clip)) for clip in records] if stills else []
+    group_near_duplicates(rows)
+    mark_repeated_captions(rows)
+    names = sorted({video_id_of(row["id"]) for row in rows + images})
     split_by_video = dict.fromkeys(names, "train") | ({names[-1]: "test"} if films > 1 else {})
-    dataset = dataset_from_rows(rows if moving else [], images, split_by_video, work)
+    configs = configs_from_rows(rows if moving else [], images, split_by_video, work)
+    dataset = BrickfilmDataset(configs, work)
     dataset.save(work / "dataset")
     with Ledger(work) as ledger:
         ledger.save_results([])

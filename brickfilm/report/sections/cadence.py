@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brickfilm.dataset.finalize import DatasetRow
+from brickfilm.dataset.rows import DatasetRow
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from brickfilm.dataset.finalize import DatasetRow
+from brickfilm.dataset.rows import DatasetRow
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.records import Clip
 from brickfilm.report.context import ReportContext

@@ -25,7 +25,7 @@ def test_media_lie_in_a_build_as_they_are_and_all_else_compressed(tmp_path: Path
 def test_a_split_is_cut_into_files_that_say_how_many_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brickfilm.dataset.ROW_GROUP_BYTES", 1)  # a row each
+    monkeypatch.setattr("brickfilm.dataset.write.ROW_GROUP_BYTES", 1)  # a row each
     rows = toy_dataset(tmp_path, films=2, clips=3)["clips"]["train"]
     cut = write_shards(rows, tmp_path / "cut", "train", "video", shard_bytes=1)
     assert [file.name for file in cut] == [f"train-0000{n}-of-00003.parquet" for n in range(3)]

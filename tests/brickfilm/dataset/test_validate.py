@@ -48,7 +48,7 @@ def problems(work: Path) -> dict[str, int]:
 def test_a_good_dataset_has_nothing_to_complain_of(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brickfilm.dataset.validate.WORTH_PROCESSES", 0)
+    monkeypatch.setattr("brickfilm.dataset.validate.MIN_BYTES_FOR_POOL", 0)
     verdict = validate(find_dataset(work), workers=2)
     assert verdict.is_valid, verdict.problems
     assert verdict.rows == 12
@@ -61,8 +61,8 @@ def test_a_script_needs_no_guard_around_it(work: Path, tmp_path: Path) -> None:
     script.write_text(
         "from brickfilm.dataset import validate as v\n"
         "from brickfilm.dataset.reader import find_dataset\n"
-        "v.WORTH_PROCESSES = 0\n"
-        f"assert v.validate(find_dataset({str(work)!r}), workers=2).is_good\n"
+        "v.MIN_BYTES_FOR_POOL = 0\n"
+        f"assert v.validate(find_dataset({str(work)!r}), workers=2).is_valid\n"
     )
     subprocess.run([sys.executable, str(script)], check=True)
 
@@ -71,13 +71,13 @@ def test_a_script_needs_no_guard_around_it(work: Path, tmp_path: Path) -> None:
 def test_what_was_published_is_checked_where_it_is(
     hub: HubServer, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brickfilm.dataset.validate.WORTH_PROCESSES", 0)
+    monkeypatch.setattr("brickfilm.dataset.validate.MIN_BYTES_FOR_POOL", 0)
     push_to_hub(work, PushOptions(repo_id="maker/x"))
     assert validate(find_dataset("maker/x"), workers=2).is_valid
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "problem"),
     [
         (first(video={"bytes": b"not a film", "path": "x.mp4"}), "clips: video does not decode"),
         (first(video=None), "clips: no video"),
@@ -98,11 +98,11 @@ def test_what_was_published_is_checked_where_it_is(
     ],
 )
 def test_every_kind_of_damage_is_named(
-    work: Path, change: Callable[[Rows], Rows], complaint: str
+    work: Path, change: Callable[[Rows], Rows], problem: str
 ) -> None:
     damage(work, change)
     found = problems(work)
-    assert [n for what, n in found.items() if what.startswith(complaint)] == [1], found
+    assert [n for what, n in found.items() if what.startswith(problem)] == [1], found
 
 
 def test_a_clip_cut_short_is_found(work: Path, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_clip_cut_short_is_found(work: Path, tmp_path: Path) -> None:
 def test_a_leak_between_splits_is_found(work: Path) -> None:
     test_id = find_dataset(work).to_pandas("clips").query("split == 'test'").id.iloc[0]
     damage(work, first(id=f"{test_id.split('-')[0]}-000777-000797"))
-    assert problems(work)["clips: film in more than one split"] == 1
+    assert problems(work)["clips: video in more than one split"] == 1
     damage(work, first(near_duplicate_group=test_id))
     assert problems(work)["clips: near-duplicate group in more than one split"] == 1
 
@@ -133,21 +133,21 @@ def test_a_still_that_is_none_is_found(work: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "kind", "complaint"),
+    ("column", "kind", "problem"),
     [
-        ("num_frames", pa.string(), "is string, int64 was promised"),
-        ("fps", pa.string(), "is string, double was promised"),
-        ("score_motion", pa.string(), "is string, double was promised"),
+        ("num_frames", pa.string(), "is string, should be int64"),
+        ("fps", pa.string(), "is string, should be double"),
+        ("score_motion", pa.string(), "is string, should be double"),
     ],
 )
 def test_a_column_of_another_type_is_named(
-    work: Path, column: str, kind: pa.DataType, complaint: str
+    work: Path, column: str, kind: pa.DataType, problem: str
 ) -> None:
     path = next((work / "dataset/clips").glob("train-*.parquet"))
     table = pq.read_table(path)
     place = table.schema.get_field_index(column)
     pq.write_table(table.set_column(place, column, table[column].cast(kind)), path)
-    assert problems(work) == {f"clips: column {column!r} {complaint}": 1}
+    assert problems(work) == {f"clips: column {column!r} {problem}": 1}
 
 
 def test_a_file_that_was_cut_short_is_named(work: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_dataset_of_nothing_keeps_its_columns_and_is_said_to_be_empty(
     if removed:
         for uploader in ("ada", "grace"):
             remove(tmp_path, RemovalRequest("uploader", uploader))
-    assert problems(tmp_path) == {"no row: nothing came through, or all was removed": 1}
+    assert problems(tmp_path) == {"no rows: all clips were dropped or removed": 1}
     streamed = load_dataset(str(tmp_path / "dataset"), split="train", streaming=True)
     assert list(streamed) == []
     assert set(config_features("clips", [])) <= set(streamed.features)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.dataset import dataset_from_rows
-from brickfilm.dataset import finalize as door
+from brickfilm.dataset import configs_from_rows, save_configs
+from brickfilm.dataset.rows import clip_row
 from brickfilm.records import Clip, Span
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import HEIGHT, WIDTH, toy_film
@@ -40,8 +40,8 @@ def bulky_dataset(work: Path, clips: int) -> None:
         path = work / f"clips/{n}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(CLIP_BYTES))
-        rows.append(door.clip_row(replace(clip, sha256=f"{n:064x}")))
-    dataset_from_rows(rows, [], {film.id: "train"}, work).save(work / "dataset")
+        rows.append(clip_row(replace(clip, sha256=f"{n:064x}")))
+    save_configs(configs_from_rows(rows, [], {film.id: "train"}, work), work / "dataset")
     shutil.rmtree(work / "clips")
 
 

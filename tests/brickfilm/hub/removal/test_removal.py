@@ -10,8 +10,14 @@ import pytest
 from datasets import load_dataset
 from huggingface_hub import HfApi
 
-from brickfilm import FolderSource, FrameSampler, Keep, SceneSplitter, build_dataset
-from brickfilm.dataset import BrickfilmDataset
+from brickfilm import (
+    BrickfilmDataset,
+    FolderSource,
+    FrameSampler,
+    Keep,
+    SceneSplitter,
+    build_dataset,
+)
 from brickfilm.dataset.reader import DatasetNotFoundError, find_dataset
 from brickfilm.engine.ledger import Ledger, ledger_frame
 from brickfilm.errors import WorkdirBusy

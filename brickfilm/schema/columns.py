@@ -1,0 +1,38 @@
+"""Columns of a dataset's configs, in their order, with their types (docs/dataset-schema.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+MEDIA_COLUMN = {"clips": "video", "images": "image"}
+CONFIGS = tuple(MEDIA_COLUMN)
+SCORE_PREFIX = "score_"
+"""Columns of scores follow all others in `clips`, sorted by name, as float64."""
+
+_CAPTION = dict.fromkeys(("caption", "caption_status", "caption_model", "prompt_digest"), "string")
+_SIZE = {"height": "int64", "width": "int64", "aspect_ratio": "float64", "resolution": "int64"}
+_SOURCE = dict.fromkeys(
+    ("source_id", "source_url", "source_title", "uploader", "licence"), "string"
+)
+
+COLUMN_TYPES: Mapping[str, Mapping[str, str]] = {
+    "clips": {
+        **{"id": "string", "video": "video", **_CAPTION},
+        **{"num_frames": "int64", "fps": "float64", "fps_num": "int64", "fps_den": "int64"},
+        **{**_SIZE, "duration": "float64", **_SOURCE, "start": "float64", "end": "float64"},
+        **{"start_frame": "int64", "end_frame": "int64", "sha256": "string"},
+        **{"frame_hashes": "list<string>", "near_duplicate_group": "string"},
+    },
+    "images": {
+        **{"id": "string", "clip_id": "string", "image": "image"},
+        **{**_CAPTION, **_SIZE, **_SOURCE, "sha256": "string"},
+    },
+}
+"""Required columns of each config. A dataset of references has no media column."""
+OPTIONAL_CLIP_COLUMNS: Mapping[str, str] = {"new_drawings": "list<int64>"}
+"""Columns between the required ones and the scores that older datasets do not have."""
+
+
+def missing_columns(names: Iterable[str], config: str) -> list[str]:
+    """Return the required columns that are not among `names`, without the media column."""
+    return sorted(set(COLUMN_TYPES[config]) - set(names) - {MEDIA_COLUMN[config]})
