@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.files import recover_folder
-from brickfilm.schema.columns import MEDIA_COLUMN as MEDIA_COLUMN  # noqa: PLC0414
+from brickfilm.schema.columns import MEDIA_COLUMN
 from brickfilm.schema.hub_errors import hub_errors
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from brickfilm.dataset.reader import MEDIA_COLUMN, MEDIA_SUFFIX, SavedDataset
+from brickfilm.dataset.reader import MEDIA_SUFFIX, SavedDataset
 from brickfilm.dataset.required_columns import require_rows
 from brickfilm.errors import UsageError
 from brickfilm.files import atomic_write, disk_errors, make_folder
+from brickfilm.schema.columns import MEDIA_COLUMN
 
 _NO_MEDIA_ERROR = (
     "{} holds references, not pictures: `brickfilm materialize` cuts the clips "

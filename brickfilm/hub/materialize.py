@@ -19,7 +19,7 @@ import numpy as np
 
 from brickfilm.dataset import configs_from_rows, save_configs
 from brickfilm.dataset.near_duplicates import NEAR_DUPLICATE_BITS
-from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset
+from brickfilm.dataset.reader import SavedDataset
 from brickfilm.dataset.required_columns import require_columns, require_rows
 from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
@@ -30,6 +30,7 @@ from brickfilm.files import disk_errors, make_folder
 from brickfilm.hub.publish.provenance import load_provenance
 from brickfilm.media import open_video
 from brickfilm.records import Clip, Image, Listing, Span, Video
+from brickfilm.schema.columns import MEDIA_COLUMN
 from brickfilm.sources import FolderSource, RateLimits
 from brickfilm.sources.youtube.fetch import FetchFilm
 from brickfilm.sources.youtube.throttle import Throttle

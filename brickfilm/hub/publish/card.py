@@ -11,10 +11,11 @@ from typing import Any
 
 from brickfilm.dataset import config_yaml_entry
 from brickfilm.dataset.parquet import hf_features
-from brickfilm.dataset.reader import MEDIA_COLUMN, SavedDataset, SplitKey
+from brickfilm.dataset.reader import SavedDataset, SplitKey
 from brickfilm.hub.publish.histograms import histogram_png
 from brickfilm.hub.publish.provenance import PROVENANCE_FILENAME, load_provenance
 from brickfilm.hub.publish.stats import DatasetStats, compute_stats
+from brickfilm.schema.columns import MEDIA_COLUMN
 from brickfilm.schema.licences import common_licence
 
 CARD_FILENAME = "README.md"

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.dataset.parquet import Shard, drop_column, iter_shards
-from brickfilm.dataset.reader import MEDIA_COLUMN, MEDIA_SUFFIX, SavedDataset, SplitKey
+from brickfilm.dataset.reader import MEDIA_SUFFIX, SavedDataset, SplitKey
 from brickfilm.hub.publish.options import MEDIA_FOLDER, PlannedFile, PushOptions
+from brickfilm.schema.columns import MEDIA_COLUMN
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from brickfilm.dataset.reader import MEDIA_COLUMN, SplitKey
+from brickfilm.dataset.reader import SplitKey
 from brickfilm.dataset.rewrite import copy_without_rows
 from brickfilm.files import disk_errors
 from brickfilm.hub.publish import CARD_FILENAME, MANAGED_PATHS
@@ -17,6 +17,7 @@ from brickfilm.hub.publish.provenance import load_provenance
 from brickfilm.hub.publish.stats import compute_stats
 from brickfilm.hub.removal.branch import Branch
 from brickfilm.hub.removal.request import MatchedRows
+from brickfilm.schema.columns import MEDIA_COLUMN
 
 
 @dataclass(frozen=True)
