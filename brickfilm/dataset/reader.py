@@ -168,7 +168,7 @@ def find_dataset(where: str | Path, *, revision: str | None = None) -> SavedData
         return _find_local_dataset(folder)
     if folder.is_absolute() or str(where).count("/") != 1:
         raise DatasetNotFoundError(
-            f"{str(where)!r} is no folder here: name a folder, or a repository as 'user/name'"
+            f"{str(where)!r} is neither a folder nor a repository named 'user/name'"
         )
     return find_hub_dataset(str(where), revision=revision)
 
@@ -224,7 +224,7 @@ def _list_data_files(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
     if configs and not files:
         names = ", ".join(repr(config["config_name"]) for config in configs)
         raise DatasetNotFoundError(
-            f"{root!r} was not written by brickfilm: its configs are {names}, "
+            f"{root!r} is not a dataset of brickfilm: its configs are {names}, "
             "not 'clips' and 'images'; name another dataset"
         )
     if not any(files.values()):

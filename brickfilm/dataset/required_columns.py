@@ -40,6 +40,6 @@ def require_columns(dataset: SavedDataset) -> None:
     for config in dataset.configs:
         if missing := missing_columns(dataset.columns(config), config):
             raise DatasetNotFoundError(
-                f"{dataset.name!r} was not written by brickfilm, or is damaged: its config "
+                f"{dataset.name!r} is not a dataset of brickfilm, or is damaged: its config "
                 f"{config!r} has no columns {', '.join(missing)}; name another, or build it again"
             )
