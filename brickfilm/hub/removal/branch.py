@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from brickfilm.dataset.parquet import hf_features
 from brickfilm.dataset.reader import (
-    MEDIA_COLUMN,
     DatasetNotFoundError,
     SavedDataset,
     find_hub_dataset,
@@ -18,6 +17,7 @@ from brickfilm.dataset.reader import (
 from brickfilm.dataset.required_columns import require_columns
 from brickfilm.engine.tombstones import Tombstone
 from brickfilm.hub.publish import MEDIA_FOLDER, MediaMode
+from brickfilm.schema.columns import MEDIA_COLUMN
 
 if TYPE_CHECKING:
     import pandas as pd
