@@ -1,4 +1,4 @@
-"""A saved dataset in the formats of trainers: one file a format, one line here."""
+"""Write a saved dataset in the formats of trainers: one file for each, and one line here."""
 
 from __future__ import annotations
 
@@ -9,9 +9,4 @@ from brickfilm.export.opensora import export_opensora
 
 FORMATS: Mapping[str, Exporter] = {"opensora": export_opensora}
 
-__all__ = [
-    "ExportResult",
-    "Exporter",
-    "Mapping",
-    "export_opensora",
-]
+__all__ = ["FORMATS", "ExportResult", "Exporter", "export_opensora"]

@@ -1,4 +1,4 @@
-"""What every exporter does: media out of a dataset, each in a file of its own."""
+"""The protocol of exporters, and the files and checks that they share."""
 
 from __future__ import annotations
 
@@ -13,26 +13,21 @@ from brickfilm.errors import UsageError
 from brickfilm.files import atomic_write, disk_errors, make_folder
 from brickfilm.schema.columns import MEDIA_COLUMN
 
-_NO_MEDIA_ERROR = (
-    "{} holds references, not pictures: `brickfilm materialize` cuts the clips "
-    "from their sources first"
-)
-
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What an exporter wrote."""
+    """Files and rows that an exporter wrote."""
 
     index_path: Path
-    """The file that a trainer is given."""
+    """The file to pass to the trainer."""
     clips: int
     images: int
     without_caption: int
-    """Rows that were left out: a trainer would learn an empty text."""
+    """Number of rows left out, because a trainer would learn an empty text."""
 
 
 class Exporter(Protocol):
-    """Writes a dataset into a folder, in one trainer's format."""
+    """Write a dataset into a folder, in one trainer's format."""
 
     def __call__(self, dataset: SavedDataset, out: Path) -> ExportResult: ...
 
@@ -40,18 +35,17 @@ class Exporter(Protocol):
 def write_captioned_media(
     dataset: SavedDataset, config: str, folder: Path
 ) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """The rows of a config that have a caption, each with its media written into a folder.
+    """Write the media of each captioned row into a folder; yield the file's path and the row.
 
-    A file that is there already is kept: it is named after the bytes that it holds.
+    An existing file is kept, because its name contains the digest of its bytes.
     """
     make_folder(folder)
-    column = MEDIA_COLUMN[config]
     for split in dataset.splits(config):
         for table in dataset.iter_tables(config, split):
             for row in (row for row in table.to_pylist() if row["caption"]):
                 path = folder / f"{row['id']}-{row['sha256'][:8]}{MEDIA_SUFFIX[config]}"
                 if not path.exists():
-                    write_file(path, _read_media(dataset, row, column))
+                    write_file(path, _read_media(dataset, row[MEDIA_COLUMN[config]]))
                 yield path, {**row, "split": split}
 
 
@@ -62,14 +56,17 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def require_media(dataset: SavedDataset) -> None:
-    """Raises UsageError for references, before anything is written."""
+    """Raise UsageError for a dataset of references, before anything is written."""
     for config in dataset.configs:
         if MEDIA_COLUMN[config] not in dataset.columns(config):
-            raise UsageError(_NO_MEDIA_ERROR.format(dataset.name))
+            raise UsageError(
+                f"{dataset.name} holds references, not pictures: run `brickfilm materialize` "
+                "first, which cuts the clips from their sources"
+            )
 
 
 def count_rows_without_caption(dataset: SavedDataset) -> int:
-    """How many there are; raises UsageError where that is all, before anything is written."""
+    """Count the rows without a caption; raise UsageError if no row has one."""
     require_rows(dataset)
     captions = [
         text for c in dataset.configs for text in dataset.to_pandas(c, ["caption"])["caption"]
@@ -78,13 +75,13 @@ def count_rows_without_caption(dataset: SavedDataset) -> int:
     if not captioned:
         raise UsageError(
             f"none of the {len(captions)} rows of {dataset.name!r} has a caption, and a trainer "
-            "would learn an empty text: caption them first (`brickfilm build --captions`)"
+            "would learn an empty text: run `brickfilm build --captions ...` first"
         )
     return len(captions) - captioned
 
 
-def _read_media(dataset: SavedDataset, row: Mapping[str, Any], column: str) -> bytes:
-    content = dataset.read_media(row[column])
+def _read_media(dataset: SavedDataset, cell: Mapping[str, Any] | None) -> bytes:
+    content = dataset.read_media(cell)
     if content is None:
-        raise UsageError(_NO_MEDIA_ERROR.format(dataset.name))
+        raise UsageError(f"{dataset.name} has a row without media: run `brickfilm validate`")
     return content

@@ -1,7 +1,6 @@
-"""How many clips a training recipe would use, before any caption is paid for.
+"""Count the clips that a training recipe would use, before any caption is paid for.
 
-The trainer's own rules for its batches, told again from a recipe's `buckets` and `frame_interval`:
-this half of the house does not import the other.
+Applies the trainer's rules to a recipe's `buckets` and `frame_interval`.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ NOMINAL_PIXELS = {
     "1080p": 2_073_600,
     "4k": 8_294_400,
 }
-"""Pixels of each resolution at 16:9, or square where it has no 16:9."""
+"""Pixels of each resolution at 16:9, or square if it has no 16:9."""
 MIN_PIXEL_FRACTION = 0.8
-"""Share of the nominal pixels below which a clip is not used."""
+"""Minimum pixels of a clip, as a fraction of the nominal pixels."""
 TOO_FEW_PIXELS = "smaller than 80 % of the pixels"
 NO_IMAGES = "an image, and the recipe has no image bucket"
 NO_VIDEO = "a clip, and the recipe has image buckets only"
 
 
 class ClipShape(NamedTuple):
-    """What decides about a clip: an image is a clip of one frame."""
+    """Number of frames and size in pixels of a clip; an image has one frame."""
 
     frames: int
     height: int
@@ -62,28 +61,28 @@ class RecipeBucket:
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """What a recipe says about the clips it wants."""
+    """The settings of a training recipe that select clips."""
 
     name: str
     buckets: Sequence[RecipeBucket]
     frame_interval: int
 
     @classmethod
-    def from_name(cls, named: str) -> TrainingRecipe:
-        """A recipe by its path or its name (`find_recipe`)."""
-        return cls.from_file(find_recipe(named))
+    def from_name(cls, path_or_name: str) -> TrainingRecipe:
+        """Read a recipe by its path or its name."""
+        return cls.from_file(find_recipe(path_or_name))
 
     @classmethod
     def from_file(cls, path: Path) -> TrainingRecipe:
-        """From a recipe's TOML; its other keys are not our business."""
+        """Read `buckets` and `frame_interval` from a recipe's TOML; ignore its other keys."""
         try:
-            told = tomllib.loads(path.read_text(encoding="utf-8"))
+            recipe = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:  # no file; no text, or no TOML
             raise UsageError(f"the recipe {str(path)!r} cannot be read: {error}") from error
-        entries, interval = told.get("buckets"), told.get("frame_interval", 1)
+        entries, interval = recipe.get("buckets"), recipe.get("frame_interval", 1)
         if not entries or not isinstance(entries, list):
             raise UsageError(
-                f"the recipe {str(path)!r} has no buckets: it wants a line like "
+                f"the recipe {str(path)!r} has no buckets: it needs a line like "
                 'buckets = [{ resolution = "360p", frames = 32, batch_size = 8 }]'
             )
         if not _is_positive_int(interval):
@@ -91,24 +90,26 @@ class TrainingRecipe:
         return cls(path.stem, [_parse_bucket(path, entry) for entry in entries], interval)
 
     def bucket_for(self, size: ClipShape) -> RecipeBucket | str:
-        """The bucket that a clip falls into when all are kept, or why there is none."""
+        """Return the bucket of a clip if no bucket drops clips, or the reason why it has none."""
         if size.frames == 1 and all(bucket.frames > 1 for bucket in self.buckets):
             return NO_IMAGES
         if size.frames > 1 and all(bucket.frames == 1 for bucket in self.buckets):
             return NO_VIDEO
-        fitting = [b for b in self.buckets if self._is_long_enough(size, b)]
-        if not fitting:
+        long_enough = [b for b in self.buckets if self._is_long_enough(size, b)]
+        if not long_enough:
             return f"{self.min_frames - 1} frames or fewer"
-        big = [b for b in fitting if size.height * size.width >= MIN_PIXEL_FRACTION * b.pixels]
-        return max(big, key=lambda b: (b.pixels, b.frames)) if big else TOO_FEW_PIXELS
+        large = [
+            b for b in long_enough if size.height * size.width >= MIN_PIXEL_FRACTION * b.pixels
+        ]
+        return max(large, key=lambda b: (b.pixels, b.frames)) if large else TOO_FEW_PIXELS
 
     def describe_length(self, bucket: RecipeBucket) -> str:
-        """The lengths a bucket takes, in words."""
+        """Describe the required length of a bucket's clips."""
         return "images" if bucket.frames == 1 else f"> {bucket.frames * self.frame_interval} frames"
 
     @property
     def min_frames(self) -> int:
-        """Frames of the shortest clip that any bucket takes."""
+        """Return the number of frames of the shortest clip that any bucket takes."""
         return min(b.frames for b in self.buckets if b.frames > 1) * self.frame_interval + 1
 
     def _is_long_enough(self, size: ClipShape, bucket: RecipeBucket) -> bool:
@@ -119,7 +120,7 @@ class TrainingRecipe:
 
 @dataclass(frozen=True)
 class RecipeCoverage:
-    """How many clips each bucket would get, and why the others fall out."""
+    """Number of clips for each bucket, and of unused clips by reason."""
 
     recipe: TrainingRecipe
     total: int
@@ -128,17 +129,17 @@ class RecipeCoverage:
 
     @classmethod
     def from_sizes(cls, recipe: TrainingRecipe, sizes: Iterable[ClipShape]) -> RecipeCoverage:
-        fates = Counter(recipe.bucket_for(size) for size in sizes)
-        used = Counter({fate: n for fate, n in fates.items() if isinstance(fate, RecipeBucket)})
-        unused = Counter({fate: n for fate, n in fates.items() if isinstance(fate, str)})
-        return cls(recipe, sum(fates.values()), used, unused)
+        counts = Counter(recipe.bucket_for(size) for size in sizes)
+        used = Counter({b: n for b, n in counts.items() if isinstance(b, RecipeBucket)})
+        unused = Counter({reason: n for reason, n in counts.items() if isinstance(reason, str)})
+        return cls(recipe, counts.total(), used, unused)
 
     def to_rows(self) -> list[tuple[str, str, int, float]]:
-        """(bucket or 'not used', needs or why, clips, share of all), the order of trying."""
+        """Return rows of (bucket or 'not used', requirement or reason, clips, fraction)."""
         ordered = sorted(self.recipe.buckets, key=lambda b: (-b.pixels, -b.frames))
         counts = [(str(b), self.recipe.describe_length(b), self.used[b]) for b in ordered]
-        counts += [("not used", why, n) for why, n in self.unused.most_common()]
-        return [(where, what, n, n / max(1, self.total)) for where, what, n in counts]
+        counts += [("not used", reason, n) for reason, n in self.unused.most_common()]
+        return [(bucket, text, n, n / max(1, self.total)) for bucket, text, n in counts]
 
 
 def dataset_clip_shapes(dataset: SavedDataset) -> Iterator[ClipShape]:
@@ -150,17 +151,15 @@ def dataset_clip_shapes(dataset: SavedDataset) -> Iterator[ClipShape]:
 
 
 def _parse_bucket(path: Path, entry: object) -> RecipeBucket:
-    told = entry if isinstance(entry, Mapping) else {}
-    if told.get("resolution") not in list(NOMINAL_PIXELS) or not _is_positive_int(
-        told.get("frames")
-    ):
+    bucket = entry if isinstance(entry, Mapping) else {}
+    resolution, frames = bucket.get("resolution"), bucket.get("frames")
+    if resolution not in list(NOMINAL_PIXELS) or not _is_positive_int(frames):
         raise UsageError(
             f"the recipe {str(path)!r} has a bucket {entry!r}: it needs frames, and a resolution "
             f"among {', '.join(NOMINAL_PIXELS)}"
         )
-    return RecipeBucket(told["resolution"], told["frames"])
+    return RecipeBucket(bucket["resolution"], bucket["frames"])
 
 
 def _is_positive_int(value: object) -> bool:
-    """Whether it is a whole number from 1 on."""
     return isinstance(value, int) and value >= 1

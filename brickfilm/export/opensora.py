@@ -1,4 +1,4 @@
-"""Open-Sora 1.x: a CSV of paths and captions, beside the clips and images it names."""
+"""Open-Sora 1.x: a CSV of paths and captions, beside the clips and images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from brickfilm.files import make_folder
 
 CSV_COLUMNS = ("path", "text", "num_frames", "height", "width", "aspect_ratio", "fps", "resolution")
 IMAGE_FPS = 120
-"""What Open-Sora tells its network of a picture that does not move."""
+"""Frame rate that Open-Sora gives its network for images."""
 
 
 def export_opensora(dataset: SavedDataset, out: Path) -> ExportResult:
