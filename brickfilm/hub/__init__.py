@@ -1,1 +1,1 @@
-"""Publish a dataset, remove clips from it, cut its clips again."""
+"""Publish a dataset, remove clips from it, and cut its clips again."""

@@ -1,0 +1,94 @@
+"""Cut spans of a source video with the settings of a published dataset."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brickfilm.dataset.reader import SavedDataset
+from brickfilm.dataset.rows import DatasetRow, video_id_of
+from brickfilm.engine.sinks import write_spans
+from brickfilm.engine.stage import WorkItem
+from brickfilm.errors import ItemError
+from brickfilm.hub.materialize.compare import CutClip
+from brickfilm.hub.publish.provenance import load_provenance
+from brickfilm.media import open_video
+from brickfilm.records import Clip, Image, Span, Video
+from brickfilm.stages import ClipWriter, FrameSampler
+
+
+@dataclass(frozen=True)
+class ClipCutter:
+    """Writes clips and their middle frames."""
+
+    work: Path
+    writer: ClipWriter
+    sampler: FrameSampler
+
+    @classmethod
+    def from_dataset(cls, dataset: SavedDataset, work: Path) -> ClipCutter:
+        """Take the settings from the dataset's provenance; use the defaults for missing ones."""
+        stages = {
+            stage["name"]: stage["settings"] for stage in load_provenance(dataset).stages or ()
+        }
+        names = {field.name for field in fields(ClipWriter)}
+        settings = {k: v for k, v in stages.get("ClipWriter", {}).items() if k in names}
+        if "keyframes" in settings:
+            settings["keyframes"] = tuple(settings["keyframes"])
+        return cls(work.resolve(), ClipWriter(**settings), FrameSampler(at=(0.5,), images=True))
+
+    def cut(self, clips: Sequence[Clip]) -> list[CutClip]:
+        """Write each clip and its middle frame, in one decode of the video."""
+        sinks = (self.writer, self.sampler)
+        digests = frozenset(sink.digest for sink in sinks)
+        results = write_spans(self.work, sinks, [WorkItem(clip, digests) for clip in clips])
+        return [
+            answers if isinstance(answers, ItemError) else self._records(clip, answers)
+            for clip, answers in zip(clips, results, strict=True)
+        ]
+
+    def _records(self, clip: Clip, answers: Mapping[str, Any]) -> tuple[Clip, Image]:
+        (written,) = self.writer.apply(clip, answers[self.writer.digest])
+        sampled, image = self.sampler.apply(written, answers[self.sampler.digest])
+        assert isinstance(sampled, Clip) and isinstance(image, Image)
+        return sampled, image
+
+
+@dataclass(frozen=True)
+class FrameTimes:
+    """Presentation times of all frames of a video, in ticks, and the end of the last one."""
+
+    frame_pts: Sequence[int]
+    end_pts: int
+    has_jumps: bool
+
+    @classmethod
+    def from_file(cls, path: Path) -> FrameTimes:
+        with open_video(path) as video:
+            frames = [(frame.pts, frame.duration) for frame in video.frames()]
+        frame_pts = [pts for pts, _ in frames]
+        has_jumps = any(b <= a for a, b in itertools.pairwise(frame_pts))
+        return cls(frame_pts, frame_pts[-1] + (frames[-1][1] or 1), has_jumps)
+
+    def span_of_row(self, row: DatasetRow, video: Video) -> Span:
+        """Return the span of a row: by frame numbers in the same file, by seconds in another."""
+        if video_id_of(row["id"]) == video.id:
+            first, last = int(row["start_frame"]), int(row["end_frame"])
+        else:
+            first, last = (self._frame_at(row[name], video) for name in ("start", "end"))
+        first = min(first, len(self.frame_pts) - 1)
+        last = min(max(last, first + 1), len(self.frame_pts))
+        end_pts = self.frame_pts[last] if last < len(self.frame_pts) else self.end_pts
+        return Span(
+            start_frame=first, end_frame=last, start_pts=self.frame_pts[first], end_pts=end_pts
+        )
+
+    def _frame_at(self, seconds: float, video: Video) -> int:
+        """Return the frame nearest to a time; the number of frames for the end of the video."""
+        times = np.array([*self.frame_pts, self.end_pts], dtype=float) * float(video.time_base)
+        return int(np.abs(times - seconds).argmin())
