@@ -71,7 +71,7 @@ def _read(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> pd.Da
 
     path = Path(folder) / FILENAME
     if not path.is_file():
-        raise UsageError(f"{str(folder)!r} holds no {FILENAME}: name the --out folder of a build")
+        raise UsageError(f"{str(folder)!r} has no {FILENAME}: name the --out folder of a build")
     # SQLite creates an index beside the file, which fails in a read-only folder
     mode = "mode=ro" if os.access(path.parent, os.W_OK) else "immutable=1"
     db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)

@@ -1,6 +1,6 @@
 """kill -9 in the middle of the main job, then the same command again: nothing lost, nothing twice.
 
-Twenty kills: two aimed at each of scan, write, caption and door, the rest drawn over the whole
+Twenty kills: two in each of scan, write, caption and final pass, the rest drawn over the whole
 length of a build. Each starts in an empty work folder, so the moments are independent.
 """
 
@@ -115,7 +115,7 @@ PHASES: dict[str, Callable[[Path], bool]] = {
     "scan": lambda w: answers(w, "Probe") > 0 and answers(w, "Drawings") < 2,
     "write": lambda w: bool(list(w.glob("clips/*.tmp"))),
     "caption": lambda w: count(w, "SELECT COUNT(*) FROM intents WHERE settled IS NULL") > 0,
-    "door": lambda w: bool(list(w.glob(".dataset.*.tmp"))),
+    "final pass": lambda w: bool(list(w.glob(".dataset.*.tmp"))),
 }
 
 
