@@ -15,7 +15,7 @@ from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.engine.sinks import write_spans
 from brickfilm.engine.stage import WorkItem
 from brickfilm.errors import ItemError
-from brickfilm.hub.materialize.compare import CutClip
+from brickfilm.hub.materialize.results import CutClip
 from brickfilm.hub.publish.provenance import load_provenance
 from brickfilm.media import open_video
 from brickfilm.records import Clip, Image, Span, Video

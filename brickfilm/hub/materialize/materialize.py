@@ -18,15 +18,16 @@ from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
 from brickfilm.files import disk_errors, make_folder
-from brickfilm.hub.materialize.compare import (
+from brickfilm.hub.materialize.cutter import ClipCutter, FrameTimes
+from brickfilm.hub.materialize.locate import VideoLocator
+from brickfilm.hub.materialize.results import (
     MATCHING,
     RowResult,
     compare_clip,
     compare_lone_image,
+    save_matching_rows,
+    write_table,
 )
-from brickfilm.hub.materialize.cutter import ClipCutter, FrameTimes
-from brickfilm.hub.materialize.locate import VideoLocator
-from brickfilm.hub.materialize.save import save_matching_rows, write_table
 from brickfilm.records import Clip
 from brickfilm.sources import RateLimits
 

@@ -8,8 +8,7 @@ from brickfilm.hub.publish.options import (
     PushOptions,
     PushResult,
 )
-from brickfilm.hub.publish.push import plan_push, push_to_hub
-from brickfilm.hub.publish.pushed_repos import pushed_repos
+from brickfilm.hub.publish.push import plan_push, push_to_hub, pushed_repos
 
 __all__ = [
     "CARD_FILENAME",

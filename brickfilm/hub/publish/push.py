@@ -10,11 +10,13 @@ from brickfilm.dataset.required_columns import require_columns
 from brickfilm.errors import UsageError
 from brickfilm.hub.publish.card import dataset_card
 from brickfilm.hub.publish.options import PlannedFile, PushOptions, PushResult
-from brickfilm.hub.publish.pushed_repos import record_pushed_repo
 from brickfilm.hub.publish.shards import iter_media_files, iter_push_shards, split_sizes
 from brickfilm.hub.publish.upload import Upload, delete_operations, prepare_repo, upload_media
 from brickfilm.schema.hub_errors import hub_errors
 from brickfilm.schema.licences import LicenceError, check_redistribution
+
+PUSHED_REPOS_FILENAME = "pushed.txt"
+"""In the work folder: the repositories that a removal must reach."""
 
 
 def plan_push(where: str | Path | SavedDataset, options: PushOptions) -> PushResult:
@@ -49,7 +51,7 @@ def push_to_hub(where: str | Path | SavedDataset, options: PushOptions) -> PushR
         upload = Upload(HfApi(), options)
         head = prepare_repo(upload.api, options)
         if dataset.work is not None:
-            record_pushed_repo(dataset.work, options.repo_id)
+            _record_pushed_repo(dataset.work, options.repo_id)
         if options.media == "files":
             head = upload_media(upload, dataset, head)
         for shard in iter_push_shards(dataset, options):
@@ -63,6 +65,17 @@ def push_to_hub(where: str | Path | SavedDataset, options: PushOptions) -> PushR
     return PushResult(
         options.repo_id, options.repo_url, upload.files, card, commit, options.revision
     )
+
+
+def pushed_repos(work: Path) -> list[str]:
+    """Return the ids of the repositories that a work folder was pushed to."""
+    path = work / PUSHED_REPOS_FILENAME
+    return path.read_text().split() if path.is_file() else []
+
+
+def _record_pushed_repo(work: Path, repo_id: str) -> None:
+    repos = sorted({*pushed_repos(work), repo_id})
+    (work / PUSHED_REPOS_FILENAME).write_text("\n".join(repos) + "\n")
 
 
 def _open_nonempty(where: str | Path | SavedDataset) -> SavedDataset:

@@ -35,6 +35,10 @@ class Upload:
         self.files.append(PlannedFile(name, size, rows))
 
     @property
+    def has_uncommitted_files(self) -> bool:
+        return bool(self._uploaded or self._pending)
+
+    @property
     def pending_bytes(self) -> int:
         return sum(operation.upload_info.size for operation in self._pending)
 
@@ -78,19 +82,13 @@ def prepare_repo(api: HfApi, options: PushOptions) -> str:
 
 def upload_media(upload: Upload, dataset: SavedDataset, head: str) -> str:
     """Commit media files in parts, before the tables that name them; return the new head."""
-    count = 0
-    for name, content in iter_media_files(dataset):
+    for number, (name, content) in enumerate(iter_media_files(dataset), start=1):
         upload.add(name, content)
-        count += 1
         if upload.pending_bytes >= upload.options.shard_bytes:
             upload.preupload()
-        if count % FILES_PER_COMMIT == 0:
-            upload.preupload()
+        if number % FILES_PER_COMMIT == 0:
             head = upload.commit(parent=head)
-    if count % FILES_PER_COMMIT:
-        upload.preupload()
-        head = upload.commit(parent=head)
-    return head
+    return upload.commit(parent=head) if upload.has_uncommitted_files else head
 
 
 def delete_operations(upload: Upload) -> list[CommitOperationDelete]:

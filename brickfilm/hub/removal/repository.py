@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from brickfilm.engine.tombstones import Tombstone
-from brickfilm.hub.removal.branch import Branch
+from brickfilm.hub.removal.branch import Branch, dataset_at
 from brickfilm.hub.removal.branch_rows import delete_all, delete_rows
-from brickfilm.hub.removal.history import delete_history, exists_in_history
 from brickfilm.hub.removal.removal_report import RemovalReport
-from brickfilm.hub.removal.request import MatchedRows, find_rows, pluralize
+from brickfilm.hub.removal.request import MatchedRows, RemovalRequest, find_rows, pluralize
 from brickfilm.schema.hub_errors import CommitConflictError, hub_errors
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def remove_from_hub(repo_id: str, report: RemovalReport, *, forget_history: bool
         removed |= _remove_with_retries(api, repo_id, name, report)
     if forget_history:
         with hub_errors(repo_id):
-            if removed or exists_in_history(api, repo_id, branches, report.request):
-                delete_history(api, repo_id, branches)
+            if removed or _exists_in_history(api, repo_id, branches, report.request):
+                _delete_history(api, repo_id, branches)
                 report.actions.append(f"{repo_id}: all older versions deleted")
     elif removed:
         report.actions.append(f"{repo_id}: older versions of the repository still contain them")
@@ -79,3 +79,30 @@ def _branch_tombstone(report: RemovalReport, rows: MatchedRows) -> Tombstone:
     if report.request.kind == "clip":
         return report.tombstone
     return replace(report.tombstone, films=(*report.tombstone.films, *rows.video_ids))
+
+
+def _exists_in_history(
+    api: HfApi, repo_id: str, branches: Sequence[str], request: RemovalRequest
+) -> bool:
+    """Return whether any version has rows that match, as after a removal that kept the history."""
+    commits = {
+        commit.commit_id
+        for branch in branches
+        for commit in api.list_repo_commits(repo_id, revision=branch, repo_type="dataset")
+    }
+    datasets = (dataset_at(repo_id, commit) for commit in sorted(commits))
+    return any(find_rows(dataset.to_pandas_by_config(), request) for dataset in datasets)
+
+
+def _delete_history(api: HfApi, repo_id: str, branches: Sequence[str]) -> None:
+    """Delete LFS files that no branch has any more, then the commits that named them."""
+    trees = (
+        api.list_repo_tree(repo_id, recursive=True, revision=branch, repo_type="dataset")
+        for branch in branches
+    )
+    pointers = (getattr(entry, "lfs", None) for tree in trees for entry in tree)
+    kept = {pointer.sha256 for pointer in pointers if pointer}
+    unused = [f for f in api.list_lfs_files(repo_id, repo_type="dataset") if f.oid not in kept]
+    api.permanently_delete_lfs_files(repo_id, unused, repo_type="dataset")
+    for branch in branches:
+        api.super_squash_history(repo_id, branch=branch, repo_type="dataset")

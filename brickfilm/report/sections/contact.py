@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from brickfilm.dataset.rows import DatasetRow
+from brickfilm.dataset.rows import DatasetRow, clip_row
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.records import Clip
 from brickfilm.report.context import ReportContext
@@ -58,7 +59,7 @@ def clip_cards(context: ReportContext) -> Iterator[ContactCard]:
             "scores": {name: v for name, v in row_scores(row).items() if name in nonzero},
         }
     for name in left_out:
-        yield left_out_card(records[name], results[name], context.work, name in embed)
+        yield left_out_card(records[name], results[name], context, name in embed)
 
 
 def image_cards(context: ReportContext) -> Iterator[ContactCard]:
@@ -101,26 +102,21 @@ def span_fields(row: DatasetRow) -> ContactCard:
     }
 
 
-def left_out_card(clip: Clip, result: ItemResult, work: Path, embed: bool) -> ContactCard:
+def left_out_card(
+    clip: Clip, result: ItemResult, context: ReportContext, embed: bool
+) -> ContactCard:
     """Return the card of a clip that is not in the dataset, with the reason."""
+    width, height = clip.width or clip.video.width, clip.height or clip.video.height
+    row = clip_row(replace(clip, width=width, height=height))
     return {
-        "id": clip.id,
+        **row_fields(row, context),
+        **still_fields(clip, context.work, embed),
+        **span_fields(row),
         "outcome": result.status,
         "split": "",
-        "caption": clip.caption.text if clip.caption else "",
         "status": result.reason,
-        "model": clip.caption.model if clip.caption else "",
         "why": f"{result.stage}: {result.message or result.reason}",
-        "title": clip.video.title or clip.video.source_id,
-        "source": clip.video.source_id,
-        "url": safe_url(clip.video.url),
-        "seconds": clip.end - clip.start,
-        "start": clip.start,
-        "end": clip.end,
-        "length": f"{clip.span.frames} frames, {float(clip.fps):.5g} fps",
-        "size": f"{clip.width or clip.video.width} x {clip.height or clip.video.height}",
-        "scores": json_scores(clip.scores),
-        **still_fields(clip, work, embed),
+        "scores": row_scores(row),
     }
 
 
@@ -135,15 +131,13 @@ def still_src(path: Path, work: Path, embed: bool) -> str:
     return thumbnail_data_url(work / path) if embed else quote(path.as_posix())
 
 
-def row_scores(row: DatasetRow) -> Mapping[str, float]:
-    """Return the scores of a row without the prefix `score_`."""
-    scores = {n: v for n, v in row.items() if n.startswith("score_") and v is not None}
-    return json_scores({name.removeprefix("score_"): value for name, value in scores.items()})
-
-
-def json_scores(scores: Mapping[str, float]) -> Mapping[str, float]:
-    """Return the finite scores, sorted by name, to four digits."""
-    return {n: float(f"{v:.4g}") for n, v in sorted(scores.items()) if math.isfinite(v)}
+def row_scores(row: DatasetRow) -> dict[str, float]:
+    """Return the finite scores of a row to four digits, sorted, without the prefix `score_`."""
+    return {
+        name.removeprefix("score_"): float(f"{value:.4g}")
+        for name, value in sorted(row.items())
+        if name.startswith("score_") and value is not None and math.isfinite(value)
+    }
 
 
 def safe_url(url: str) -> str:
