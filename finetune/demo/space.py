@@ -15,10 +15,10 @@ APP_TEMPLATE = '''"""A page that samples {model}: pip install -r requirements.tx
 from pathlib import Path
 
 from finetune.demo.app import serve
-from finetune.sampling import Pipeline
+from finetune.sampling import TextToVideoPipeline
 
 HERE = Path(__file__).parent
-serve(Pipeline.from_pretrained({name}), HERE / "samples")
+serve(TextToVideoPipeline.from_pretrained({name}), HERE / "samples")
 '''
 MODEL_FOLDER = "model"  # where a local model is copied to
 REQUIREMENTS = """\

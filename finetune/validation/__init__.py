@@ -1,9 +1,5 @@
-"""While training: samples of the averaged weights at fixed noise, their numbers, and a page."""
+"""Sample the EMA weights at fixed noise during training, and show checkpoints side by side."""
 
-from __future__ import annotations
-
-from finetune.validation.validator import (
-    Validator,
-)
+from finetune.validation.validator import Validator
 
 __all__ = ["Validator"]

@@ -53,6 +53,6 @@ def test_the_fused_step_is_the_reference(dtype: torch.dtype) -> None:
         run(adamw.adamw_step_reference, state(dtype)),
         run(adamw.adamw_step, state(dtype)),
     )
-    for name in ("master", "first", "second", "ema", "weights"):
+    for name in ("master", "exp_avg", "exp_avg_sq", "ema", "weights"):
         torch.testing.assert_close(getattr(fused, name), getattr(plain, name), msg=name)
     assert fused.weights.dtype == dtype

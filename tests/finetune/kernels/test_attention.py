@@ -90,7 +90,7 @@ def test_text_is_plain(text_mask: Tensor, heads: int, dim: int) -> None:
 
 
 def test_many_queries_share_the_keys_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = text.kernels.OF_KEYS._replace(QUERIES=16)
+    few = text.kernels.KEY_GRAD_TILES._replace(QUERIES=16)
     monkeypatch.setattr(text.kernels, "KEY_GRAD_TILES", few)
     generator = torch.Generator().manual_seed(4)
     mask = torch.arange(6) < torch.tensor([[4], [6]])

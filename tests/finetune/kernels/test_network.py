@@ -49,7 +49,7 @@ TOO_SLOW = [pytest.mark.gpu] if DEVICE == "cpu" else []
 def test_the_network_on_kernels_is_the_network(told: dict[str, Tensor]) -> None:
     need_kernels()
     told = {name: value.to(DEVICE) for name, value in told.items()}
-    fast, plain = kernels.fast_ops(), Ops()
+    fast, plain = kernels.triton_ops(), Ops()
     truth = gradients(plain, torch.float32, told)
     got, usual = gradients(fast, HALF, told), gradients(plain, HALF, told)
     assert truth.keys() == got.keys()

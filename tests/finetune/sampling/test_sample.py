@@ -134,7 +134,7 @@ def test_a_sidecar_alone_makes_the_sample_again_to_the_last_bit(
     (tmp_path / "else").mkdir()
     monkeypatch.chdir(tmp_path / "else")
     (sidecar,) = (tmp_path / "samples").glob("*.json")
-    again = CliRunner().invoke(app(), ["--again", str(sidecar), "--device", "cpu"])
+    again = CliRunner().invoke(app, ["sample", "--again", str(sidecar), "--device", "cpu"])
     assert "the same as the old sample, to the last bit" in again.stderr
     made = [Path(line) for line in again.stdout.split()]
     assert [f.name for f in made] == [f.name for f in first]
@@ -144,8 +144,16 @@ def test_a_sidecar_alone_makes_the_sample_again_to_the_last_bit(
 
 def test_another_sample_says_what_differs(toy_model: Path, tmp_path: Path) -> None:
     (file,) = sample(toy_model, "--prompt", PROMPT, "--out", tmp_path)
-    words = ["--again", str(file.with_suffix(".json")), "--seed", "8", "--out", str(tmp_path / "b")]
-    assert "not the old sample: other request" in CliRunner().invoke(app(), words).stderr
+    words = [
+        "sample",
+        "--again",
+        str(file.with_suffix(".json")),
+        "--seed",
+        "8",
+        "--out",
+        str(tmp_path / "b"),
+    ]
+    assert "not the old sample: other request" in CliRunner().invoke(app, words).stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"7", b"\x89PNG\r\n", b'{"request": 1}'])
