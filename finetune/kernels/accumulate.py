@@ -1,7 +1,7 @@
-"""A micro-batch's gradients added to the step's, one flat float32 tensor, in one launch.
+"""Add a micro-batch's gradients to the step's sum, one flat float32 tensor, in one launch.
 
-PyTorch has no kernel for many sums of unlike precisions: it launches one for each of a network's
-seven hundred tensors. Off the GPU that is what happens here too.
+PyTorch has no kernel for many sums of mixed precision: it launches one for each of a network's
+seven hundred tensors. Without Triton this module does the same.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from finetune.kernels import kernels_available
+from finetune.kernels.select import kernels_available
 
 
 class GradientAccumulator:
-    """The sums of tensors of these sizes, as parts of `flat` [the sizes' sum], in their order."""
+    """Sum gradients of these sizes into `flat` [sum of sizes], in their order."""
 
     def __init__(self, flat: Tensor, sizes: Sequence[int]) -> None:
         self.flat, self._parts = flat, flat.split(list(sizes))
@@ -27,7 +27,7 @@ class GradientAccumulator:
 
     @torch.no_grad()
     def add(self, gradients: Sequence[Tensor | None]) -> None:
-        """flat += gradients, of one floating type; None adds nothing."""
+        """Add gradients of one floating dtype; None adds nothing."""
         if self._launch and self._launch.supports(gradients):
             self._launch(gradients)
             return

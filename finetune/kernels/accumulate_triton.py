@@ -1,4 +1,4 @@
-"""The Triton of `accumulate`: a program adds a piece of one tensor, found by its address."""
+"""Triton kernel of `accumulate`: a program adds a block of one tensor, read at its address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from finetune.tensors import to_device_async
 
 BLOCK_SIZE = 4096
-ALIGNMENT = 8  # numbers: what one load takes of a half precision
+ALIGNMENT = 8  # elements that one load takes in half precision
 
 
 @triton.jit
@@ -28,29 +28,29 @@ def _accumulate(
     ALIGNMENT: tl.constexpr,
     BLOCK_SIZE: tl.constexpr,
 ):
-    """One piece: `owners` says of which tensor, `begins` from where in it."""
-    piece = tl.program_id(0)
-    owner = tl.load(owners + piece)
-    begin = tl.load(begins + piece)
+    """Add one block: element `begins` onwards of tensor `owners`."""
+    block = tl.program_id(0)
+    owner = tl.load(owners + block)
+    begin = tl.load(begins + block)
     address = tl.load(addresses + owner)
-    at = tl.multiple_of(begin, ALIGNMENT) + tl.arange(0, BLOCK_SIZE)
-    inside = (at < tl.load(sizes + owner)) & (address != 0)
+    offset = tl.multiple_of(begin, ALIGNMENT) + tl.arange(0, BLOCK_SIZE)
+    inside = (offset < tl.load(sizes + owner)) & (address != 0)
     gradient = tl.multiple_of(address, 2 * ALIGNMENT).to(example.dtype)
-    more = tl.load(gradient + at, mask=inside, other=0).to(tl.float32)
-    to = total + tl.multiple_of(tl.load(firsts + owner), ALIGNMENT) + at
-    tl.store(to, tl.load(to, mask=inside, other=0) + more, mask=inside)
+    value = tl.load(gradient + offset, mask=inside, other=0).to(tl.float32)
+    out = total + tl.multiple_of(tl.load(firsts + owner), ALIGNMENT) + offset
+    tl.store(out, tl.load(out, mask=inside, other=0) + value, mask=inside)
 
 
 class AccumulateLauncher:
-    """Where the pieces are, worked out once."""
+    """Launch the kernel on blocks whose offsets are computed once."""
 
     def __init__(self, total: Tensor, sizes: Sequence[int]) -> None:
         self.total = total
         counts = [triton.cdiv(size, BLOCK_SIZE) for size in sizes]
-        pieces = [
+        blocks = [
             (owner, n * BLOCK_SIZE) for owner, count in enumerate(counts) for n in range(count)
         ]
-        owners, begins = zip(*pieces, strict=True)
+        owners, begins = zip(*blocks, strict=True)
         firsts = [0, *accumulate(sizes)][:-1]
         self.aligned = ALIGNMENT if all(size % ALIGNMENT == 0 for size in sizes) else 1
         self._tables = (
@@ -59,18 +59,19 @@ class AccumulateLauncher:
         )
 
     def supports(self, gradients: Sequence[Tensor | None]) -> bool:
-        """Whether each gradient there lies in one piece of memory, as a kernel can load it."""
+        """Return True if each gradient is contiguous and aligned, as the kernel needs."""
         return all(
             g is None or (g.is_contiguous() and g.data_ptr() % (2 * ALIGNMENT) == 0)
             for g in gradients
         )
 
     def __call__(self, gradients: Sequence[Tensor | None]) -> None:
+        """Add gradients of one dtype to the total; None adds nothing."""
         example = next((g for g in gradients if g is not None), None)
         if example is None:
             return
-        found = torch.tensor([0 if g is None else g.data_ptr() for g in gradients])
-        addresses = to_device_async(found, self.total.device)
+        pointers = torch.tensor([0 if g is None else g.data_ptr() for g in gradients])
+        addresses = to_device_async(pointers, self.total.device)
         owners, begins, firsts, sizes = self._tables
         _accumulate[(len(owners),)](
             addresses,

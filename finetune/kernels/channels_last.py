@@ -1,4 +1,4 @@
-"""A VAE's norms and attention as channels-last memory wants them: drop-ins, for compiled networks.
+"""Channels-last GroupNorm and attention for a compiled VAE.
 
 The references are `torch.nn.GroupNorm` and diffusers' own attention processor.
 """
@@ -11,41 +11,41 @@ import torch
 from torch import Tensor, nn
 
 HAS_FLOAT32_BMM_OUTPUT = torch.__version__ >= "2.10"
-"""Whether a product of halves may be float32: there since 2.8, but it compiles only since 2.10."""
+"""torch 2.8 has `bmm(out_dtype=float32)` for half precision, but it compiles only since 2.10."""
 
 
 class ChannelsLastGroupNorm(nn.GroupNorm):
-    """GroupNorm [N, C, ...] that sums each channel first, then the channels of a group.
+    """GroupNorm [N, C, ...] that reduces each channel first, then the channels of a group.
 
-    Neighbours in memory are channels: a reduction that takes a group's four of them from every
-    pixel reads eight bytes at a time. Statistics and the affine map are in float32.
+    Adjacent elements in memory are channels: reducing a group's four channels at every pixel would
+    read eight bytes at a time. Statistics and the affine map are in float32.
     """
 
     @classmethod
-    def of(cls, norm: nn.GroupNorm) -> ChannelsLastGroupNorm:
-        """With the weights of another, which are shared."""
-        made = cls(norm.num_groups, norm.num_channels, norm.eps, device="meta")
-        made.weight, made.bias = norm.weight, norm.bias
-        return made
+    def from_norm(cls, norm: nn.GroupNorm) -> ChannelsLastGroupNorm:
+        """Replace a norm, sharing its weights."""
+        replacement = cls(norm.num_groups, norm.num_channels, norm.eps, device="meta")
+        replacement.weight, replacement.bias = norm.weight, norm.bias
+        return replacement
 
     def forward(self, x: Tensor) -> Tensor:
-        whole = x.float()
-        var, mean = torch.var_mean(whole, tuple(range(2, x.dim())), correction=0)
+        x32 = x.float()
+        var, mean = torch.var_mean(x32, tuple(range(2, x.dim())), correction=0)
         groups = (self.num_groups, -1)
         var, mean = var.unflatten(1, groups), mean.unflatten(1, groups)
-        centre = mean.mean(2, keepdim=True)
-        spread = (var + (mean - centre).square()).mean(2, keepdim=True)
-        scale = (spread + self.eps).rsqrt() * self.weight.float().view(groups)
-        shift = self.bias.float().view(groups) - centre * scale
+        group_mean = mean.mean(2, keepdim=True)
+        group_var = (var + (mean - group_mean).square()).mean(2, keepdim=True)
+        scale = (group_var + self.eps).rsqrt() * self.weight.float().view(groups)
+        shift = self.bias.float().view(groups) - group_mean * scale
         scale, shift = (part.view(*x.shape[:2], *[1] * (x.dim() - 2)) for part in (scale, shift))
-        out: Tensor = (whole * scale + shift).to(x.dtype)
+        out: Tensor = (x32 * scale + shift).to(x.dtype)
         return out
 
 
 class WideHeadAttnProcessor:
-    """diffusers' processor for one head of 512: fused attention ends at 256 and crawls beyond.
+    """Attention processor of diffusers for one head of 512; fused attention supports up to 256.
 
-    Scores are float32, [1, S, S] at a time: of one picture, 52 MB at 360p and 0.8 GB at 720p.
+    Scores are float32, [1, S, S] for one image at a time: 52 MB at 360p, 0.8 GB at 720p.
     """
 
     def __call__(
@@ -56,13 +56,13 @@ class WideHeadAttnProcessor:
         attention_mask: None = None,
         temb: None = None,
     ) -> Tensor:
-        """[N, C, H, W] -> the same; the other three are what diffusers passes, none in a VAE."""
+        """Attend [N, C, H, W] -> the same shape; a VAE passes None for the other arguments."""
         x = attn.group_norm(hidden_states).flatten(2).transpose(1, 2)
-        pictures = [projected.split(1) for projected in (attn.to_q(x), attn.to_k(x), attn.to_v(x))]
-        seen = torch.cat(
-            [_single_head_attention(q, k, v, attn.scale) for q, k, v in zip(*pictures, strict=True)]
+        images = [projected.split(1) for projected in (attn.to_q(x), attn.to_k(x), attn.to_v(x))]
+        attended = torch.cat(
+            [_single_head_attention(q, k, v, attn.scale) for q, k, v in zip(*images, strict=True)]
         )
-        out = attn.to_out[0](seen).transpose(1, 2).reshape(hidden_states.shape)
+        out = attn.to_out[0](attended).transpose(1, 2).reshape(hidden_states.shape)
         added: Tensor = (out + hidden_states) / attn.rescale_output_factor
         return added
 
@@ -73,18 +73,18 @@ def _single_head_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Ten
 
 
 def _matmul_float32(a: Tensor, b: Tensor) -> Tensor:
-    """In float32, of factors in any precision."""
+    """Multiply batches of matrices of any precision, with a float32 result."""
     if HAS_FLOAT32_BMM_OUTPUT and a.is_cuda and a.dtype != torch.float32:
         return torch.bmm(a, b, out_dtype=torch.float32)
     return a.float() @ b.float()
 
 
 def use_channels_last(network: nn.Module) -> None:
-    """Lay a VAE's weights out so, and put these in the place of its norms and attentions."""
+    """Convert a VAE's weights to channels-last, and replace its norms and attentions."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child) is nn.GroupNorm:
-                setattr(module, name, ChannelsLastGroupNorm.of(child))
+                setattr(module, name, ChannelsLastGroupNorm.from_norm(child))
         if getattr(module, "heads", 0) == 1:  # diffusers' Attention
             cast(Any, module).set_processor(WideHeadAttnProcessor())

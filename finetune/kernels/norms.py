@@ -1,6 +1,6 @@
-"""Gate, residual, layer norm and modulation: four drop-ins for `reference`'s, fused each way.
+"""Fuse gate, residual, layer norm and modulation: four replacements for `reference`'s operations.
 
-Differentiable, and opaque to `torch.compile`, so a block remains one graph.
+Forward and backward are custom ops, opaque to `torch.compile`, so a block stays one graph.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _add_norm = torch.library.custom_op(
 def gated_add_norm_modulate(
     x: Tensor, branch: Tensor, gate: Tensor, shift: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """See `reference.gated_add_norm_modulate`."""
+    """Compute `reference.gated_add_norm_modulate` in one kernel."""
     added, normed = _add_norm(x, branch, gate, shift, scale)
     return added, normed
 
@@ -44,7 +44,7 @@ def gated_add_norm_modulate(
 def add_norm_modulate(
     x: Tensor, branch: Tensor, shift: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """See `reference.add_norm_modulate`."""
+    """Compute `reference.add_norm_modulate` in one kernel."""
     added, normed = _add_norm(x, branch, None, shift, scale)
     return added, normed
 
@@ -155,7 +155,7 @@ def _setup_add_norm_context(
     ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
 ) -> None:
     _, branch, gate, _, scale = inputs
-    # without a gate its gradient needs no branch: do not keep it
+    # without a gate, backward does not need the branch
     ctx.save_for_backward(output[0], None if gate is None else branch, gate, scale)
 
 

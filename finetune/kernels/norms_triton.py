@@ -1,9 +1,8 @@
-"""Gate, residual, layer norm and modulation in one pass each way: the Triton of `norms`.
+"""Triton kernels of `norms`: gate, residual, layer norm and modulation in one pass each way.
 
-x, branch [B, T, S, D]; gate, shift, scale [B, T, D], a row a frame; arithmetic is float32 inside.
-The backward sums the tables' gradients as it passes: a program walks some rows of one frame, the
-next ones on their way while it works, and leaves one partial sum: no tensor of x's size is read
-twice.
+x, branch [B, T, S, D]; gate, shift, scale [B, T, D], one row per frame; arithmetic is in float32.
+In backward a program processes several rows of one frame, prefetching the next ones, and writes one
+partial sum of the tables' gradients: no tensor of x's size is read twice.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from torch import Tensor
 
 from finetune.kernels.reference import EPS
 
-NUM_PROGRAMS = 1056  # of a backward: eight for each of an H200's 132 multiprocessors
-NUM_WARPS = 2  # few, for a row is short: a sum across more of them waits longer
-NUM_STAGES = 3  # rows on their way from memory in a backward
+NUM_PROGRAMS = 1056  # in backward: eight for each of an H200's 132 multiprocessors
+NUM_WARPS = 2  # rows are short, and a reduction across more warps waits longer
+NUM_STAGES = 3  # rows being prefetched in backward
 
 
 @triton.jit
@@ -40,26 +39,26 @@ def _norm_forward(
     GATE: tl.constexpr,
     NORM: tl.constexpr,
 ):
-    """One row: x + gate * branch, then its norm, modulated."""
+    """Process one row: x + gate * branch, then its modulated norm."""
     row = tl.program_id(0).to(tl.int64)
     frame = row // S
     column = tl.arange(0, BLOCK)
     inside = column < D
     value = tl.load(x + row * D + column, mask=inside, other=0).to(tl.float32)
     if BRANCH:
-        more = tl.load(branch + row * D + column, mask=inside, other=0).to(tl.float32)
+        branch_row = tl.load(branch + row * D + column, mask=inside, other=0).to(tl.float32)
         if GATE:
-            opening = tl.load(gate + frame * gate_stride + column, mask=inside, other=0)
-            more = more * opening.to(tl.float32)
-        rounded = (value + more).to(added.dtype.element_ty)
+            gate_row = tl.load(gate + frame * gate_stride + column, mask=inside, other=0)
+            branch_row = branch_row * gate_row.to(tl.float32)
+        rounded = (value + branch_row).to(added.dtype.element_ty)
         tl.store(added + row * D + column, rounded, mask=inside)
         value = rounded.to(tl.float32)
     if NORM:
         centred = tl.where(inside, value - tl.sum(value) / D, 0)
-        normal = centred * tl.rsqrt(tl.sum(centred * centred) / D + EPS)
-        by = tl.load(scale + frame * scale_stride + column, mask=inside, other=0).to(tl.float32)
-        to = tl.load(shift + frame * shift_stride + column, mask=inside, other=0).to(tl.float32)
-        out = normal * (1 + by) + to
+        unit = centred * tl.rsqrt(tl.sum(centred * centred) / D + EPS)
+        scale_row = tl.load(scale + frame * scale_stride + column, mask=inside, other=0)
+        shift_row = tl.load(shift + frame * shift_stride + column, mask=inside, other=0)
+        out = unit * (1 + scale_row.to(tl.float32)) + shift_row.to(tl.float32)
         tl.store(normed + row * D + column, out.to(normed.dtype.element_ty), mask=inside)
 
 
@@ -86,57 +85,58 @@ def _norm_backward(
     GATE: tl.constexpr,
     NORM: tl.constexpr,
 ):
-    """Some rows of one frame: gradients of x and branch, partial sums of the tables'."""
+    """Process rows of one frame: gradients of x and branch, partial sums of the tables'."""
     frame = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK)
     inside = column < D
     if GATE:
-        opening = tl.load(gate + frame * gate_stride + column, mask=inside, other=0)
-        opening = opening.to(tl.float32)
+        gate_row = tl.load(gate + frame * gate_stride + column, mask=inside, other=0)
+        gate_row = gate_row.to(tl.float32)
     if NORM:
-        by = tl.load(scale + frame * scale_stride + column, mask=inside, other=0).to(tl.float32) + 1
-    of_gate = tl.zeros([BLOCK], tl.float32)
-    of_shift = tl.zeros([BLOCK], tl.float32)
-    of_scale = tl.zeros([BLOCK], tl.float32)
+        scale_row = tl.load(scale + frame * scale_stride + column, mask=inside, other=0)
+        scale_row = scale_row.to(tl.float32) + 1
+    gate_sum = tl.zeros([BLOCK], tl.float32)
+    shift_sum = tl.zeros([BLOCK], tl.float32)
+    scale_sum = tl.zeros([BLOCK], tl.float32)
     for step in tl.range(0, ROWS, num_stages=NUM_STAGES):
         row = tl.program_id(1) * ROWS + step
-        at = (frame * S + row) * D + column
-        there = inside & (row < S)
+        offset = (frame * S + row) * D + column
+        valid = inside & (row < S)
         if NORM:
-            got = tl.load(d_normed + at, mask=there, other=0).to(tl.float32)
-            value = tl.load(added + at, mask=there, other=0).to(tl.float32)
+            d_out = tl.load(d_normed + offset, mask=valid, other=0).to(tl.float32)
+            value = tl.load(added + offset, mask=valid, other=0).to(tl.float32)
             centred = tl.where(inside, value - tl.sum(value) / D, 0)
-            sharpness = tl.rsqrt(tl.sum(centred * centred) / D + EPS)
-            normal = centred * sharpness
-            of_shift += got
-            of_scale += got * normal
-            weighted = got * by
-            along = tl.sum(weighted * normal) / D
-            gradient = sharpness * (weighted - tl.sum(weighted) / D - normal * along)
+            inv_std = tl.rsqrt(tl.sum(centred * centred) / D + EPS)
+            unit = centred * inv_std
+            shift_sum += d_out
+            scale_sum += d_out * unit
+            d_unit = d_out * scale_row
+            unit_dot = tl.sum(d_unit * unit) / D
+            gradient = inv_std * (d_unit - tl.sum(d_unit) / D - unit * unit_dot)
             if BRANCH:
-                gradient += tl.load(d_added + at, mask=there, other=0).to(tl.float32)
-            tl.store(d_x + at, gradient.to(d_x.dtype.element_ty), mask=there)
+                gradient += tl.load(d_added + offset, mask=valid, other=0).to(tl.float32)
+            tl.store(d_x + offset, gradient.to(d_x.dtype.element_ty), mask=valid)
         else:
-            gradient = tl.load(d_added + at, mask=there, other=0).to(tl.float32)
+            gradient = tl.load(d_added + offset, mask=valid, other=0).to(tl.float32)
         if GATE:
-            more = tl.load(branch + at, mask=there, other=0).to(tl.float32)
-            of_gate += gradient * more
-            passed = gradient * opening
-            tl.store(d_branch + at, passed.to(d_branch.dtype.element_ty), mask=there)
-    mine = (
+            branch_row = tl.load(branch + offset, mask=valid, other=0).to(tl.float32)
+            gate_sum += gradient * branch_row
+            branch_grad = gradient * gate_row
+            tl.store(d_branch + offset, branch_grad.to(d_branch.dtype.element_ty), mask=valid)
+    partial_row = (
         partial + (frame * tl.num_programs(1) + tl.program_id(1)) * (GATE + 2 * NORM) * D + column
     )
     if GATE:
-        tl.store(mine, of_gate, mask=inside)
+        tl.store(partial_row, gate_sum, mask=inside)
     if NORM:
-        tl.store(mine + GATE * D, of_shift, mask=inside)
-        tl.store(mine + (GATE + 1) * D, of_scale, mask=inside)
+        tl.store(partial_row + GATE * D, shift_sum, mask=inside)
+        tl.store(partial_row + (GATE + 1) * D, scale_sum, mask=inside)
 
 
 def _flat(table: Tensor) -> Tensor:
-    """A table [B, T, D] whose frames are evenly spaced in memory, copied only if they are not."""
-    even = table.stride(0) == table.shape[1] * table.stride(1) or table.shape[0] == 1
-    return table if even and table.stride(2) == 1 else table.contiguous()
+    """Return a table [B, T, D] whose frames are evenly spaced in memory, copied only if needed."""
+    is_even = table.stride(0) == table.shape[1] * table.stride(1) or table.shape[0] == 1
+    return table if is_even and table.stride(2) == 1 else table.contiguous()
 
 
 def forward(
@@ -146,7 +146,7 @@ def forward(
     shift: Tensor | None,
     scale: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The new residual (x's place holder without a branch) and its modulated norm."""
+    """Return the new residual (x without a branch) and its modulated norm (x without a table)."""
     x = x.contiguous()
     added = x if branch is None else torch.empty_like(x)
     normed = x if shift is None else torch.empty_like(x)
@@ -178,30 +178,30 @@ def backward(
     gate: Tensor | None,
     scale: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, of branch, and of those of (gate, shift, scale) that are there.
+    """Return gradients of x, of branch, and of the given tables among (gate, shift, scale).
 
-    The tables' are stacked in that order, [B, T, 1 to 3, D] float32.
+    The tables' gradients are stacked in that order, [B, T, 1 to 3, D] float32.
     """
     added = added.contiguous()
-    batch, frames, places, width = added.shape
-    chunks = min(places, -(-NUM_PROGRAMS // (batch * frames)))
+    batch, frames, patches, width = added.shape
+    chunks = min(patches, -(-NUM_PROGRAMS // (batch * frames)))
     d_x = torch.empty_like(added) if scale is not None else added
     d_branch = torch.empty_like(added) if gate is not None else added
-    tables_asked = (gate is not None) + 2 * (scale is not None)
-    partial = added.new_empty((batch, frames, chunks, tables_asked, width), dtype=torch.float32)
-    filled = [added if t is None else t.contiguous() for t in (d_normed, d_added)]
+    table_count = (gate is not None) + 2 * (scale is not None)
+    partial = added.new_empty((batch, frames, chunks, table_count, width), dtype=torch.float32)
+    gradients = [added if t is None else t.contiguous() for t in (d_normed, d_added)]
     tables = [added if table is None else _flat(table) for table in (gate, scale)]
     _norm_backward[(batch * frames, chunks)](
-        *filled,
+        *gradients,
         added,
         added if branch is None else branch.contiguous(),
         *tables,
         d_x,
         d_branch,
         partial,
-        places,
+        patches,
         *(table.stride(1) for table in tables),
-        ROWS=-(-places // chunks),
+        ROWS=-(-patches // chunks),
         NUM_STAGES=NUM_STAGES,
         D=width,
         BLOCK=triton.next_power_of_2(width),

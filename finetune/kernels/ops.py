@@ -1,4 +1,4 @@
-"""The operations that a block is made of, plain or fused."""
+"""The operations of a block, plain or fused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from finetune.kernels import reference
 
 
 class Ops(NamedTuple):
-    """The operations a block is made of; shapes are `finetune.kernels.reference`'s."""
+    """The operations of a block; shapes as in `finetune.kernels.reference`."""
 
     norm_modulate: Callable[..., Tensor] = reference.norm_modulate
     gated_add: Callable[..., Tensor] = reference.gated_add

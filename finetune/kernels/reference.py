@@ -1,7 +1,7 @@
-"""A block's inner operations in plain PyTorch: the maths to which every fast path is held.
+"""A block's operations in plain PyTorch: the reference that every fused kernel is tested against.
 
-Shapes: B clips of T frames of S patches, D wide; H heads of d. N is B * T. Modulation comes as
-tables [B, T, D], one row a frame, so given and denoised frames differ without a second pass.
+Shapes: B clips, T frames, S patches per frame, width D; H heads of size d; N = B * T. Modulation is
+a table [B, T, D] with one row per frame, so conditioning frames need no second pass.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-EPS = 1e-6  # of layer norm and RMS norm alike
+EPS = 1e-6  # of layer norm and RMS norm
 
 
 class RotaryTable(NamedTuple):
@@ -23,20 +23,20 @@ class RotaryTable(NamedTuple):
 
 
 def norm_modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """x [B, T, S, D] -> LN(x) * (1 + scale) + shift, shift and scale [B, T, D]."""
-    normal = F.layer_norm(x, x.shape[-1:], eps=EPS)
-    return normal * (1 + scale[:, :, None]) + shift[:, :, None]
+    """Return LN(x) * (1 + scale) + shift; x [B, T, S, D], shift and scale [B, T, D]."""
+    normed = F.layer_norm(x, x.shape[-1:], eps=EPS)
+    return normed * (1 + scale[:, :, None]) + shift[:, :, None]
 
 
 def gated_add(x: Tensor, branch: Tensor, gate: Tensor) -> Tensor:
-    """x + gate * branch; x, branch [B, T, S, D], gate [B, T, D]."""
+    """Return x + gate * branch; x, branch [B, T, S, D], gate [B, T, D]."""
     return x + gate[:, :, None] * branch
 
 
 def gated_add_norm_modulate(
     x: Tensor, branch: Tensor, gate: Tensor, shift: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The new residual x + gate * branch, and its `norm_modulate`."""
+    """Return the new residual x + gate * branch, and its `norm_modulate`."""
     x = gated_add(x, branch, gate)
     return x, norm_modulate(x, shift, scale)
 
@@ -44,35 +44,38 @@ def gated_add_norm_modulate(
 def add_norm_modulate(
     x: Tensor, branch: Tensor, shift: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The new residual x + branch, and its `norm_modulate`."""
+    """Return the new residual x + branch, and its `norm_modulate`."""
     x = x + branch
     return x, norm_modulate(x, shift, scale)
 
 
 def rms_norm(x: Tensor, weight: Tensor | None) -> Tensor:
-    """RMS norm over the last dimension in float32, then the weight; as it is without one."""
+    """Return the RMS norm over the last dimension, computed in float32, times `weight`.
+
+    Without a weight, return x unchanged.
+    """
     if weight is None:
         return x
-    wide = x.float()
-    normal = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + EPS)
-    return normal.to(x.dtype) * weight
+    x32 = x.float()
+    normed = x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + EPS)
+    return normed.to(x.dtype) * weight
 
 
 def apply_rotary(x: Tensor, rotation: RotaryTable) -> Tensor:
-    """Rotary embedding of interleaved pairs; x [..., T, d], angles [T, d / 2], in float32."""
+    """Rotate interleaved pairs of x [..., T, d] by angles [T, d / 2], in float32."""
     even, odd = x.float().view(*x.shape[:-1], -1, 2).unbind(-1)
-    turned = torch.stack(
+    rotated = torch.stack(
         [
             even * rotation.cos - odd * rotation.sin,
             odd * rotation.cos + even * rotation.sin,
         ],
         dim=-1,
     )
-    return turned.flatten(-2).to(x.dtype)
+    return rotated.flatten(-2).to(x.dtype)
 
 
 def spatial_attention(qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None) -> Tensor:
-    """Within each frame. qkv [N, S, 3, H, d] -> [N, S, H * d]; q and k RMS-normed."""
+    """Attend within each frame: qkv [N, S, 3, H, d] -> [N, S, H * d]; q and k are RMS-normed."""
     q, k, v = qkv.permute(2, 0, 3, 1, 4)
     out = F.scaled_dot_product_attention(rms_norm(q, q_weight), rms_norm(k, k_weight), v)
     return out.transpose(1, 2).flatten(2)
@@ -81,9 +84,9 @@ def spatial_attention(qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | N
 def temporal_attention(
     qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None, rotation: RotaryTable
 ) -> Tensor:
-    """At each place over time. qkv [B, T, S, 3, H, d] -> [B, T, S, H * d].
+    """Attend over frames at each patch: qkv [B, T, S, 3, H, d] -> [B, T, S, H * d].
 
-    q and k are turned first and normed after: the published weights depend on that order.
+    q and k are rotated first, then normed: the published weights depend on that order.
     """
     q, k, v = qkv.permute(3, 0, 2, 4, 1, 5)  # [B, S, H, T, d]
     q = rms_norm(apply_rotary(q, rotation), q_weight)
@@ -93,20 +96,20 @@ def temporal_attention(
 
 
 def lay_out_text(mask: Tensor) -> Tensor:
-    """What `text_attention` needs to know of the mask [B, L], made once for all blocks."""
+    """Prepare the mask [B, L] for `text_attention`, once for all blocks."""
     return mask
 
 
 def text_attention(q: Tensor, kv: Tensor, mask: Tensor) -> Tensor:
-    """Each clip's tokens to its own text. q [B, M, H, d], kv [B, L, 2, H, d] -> [B, M, H * d].
+    """Attend from each clip to its own text: q [B, M, H, d], kv [B, L, 2, H, d] -> [B, M, H * d].
 
-    mask [B, L] bool, True = a token; any pattern. A clip without text is told nothing (zeros).
+    mask [B, L] bool, True = a token; any pattern. A clip without tokens gets zeros.
     """
     k, v = kv.permute(2, 0, 3, 1, 4)
     allowed = mask[:, None, None]
-    silent = ~mask.any(dim=1)
+    without_text = ~mask.any(dim=1)
     out = F.scaled_dot_product_attention(
-        q.transpose(1, 2), k, v, attn_mask=allowed | silent[:, None, None, None]
+        q.transpose(1, 2), k, v, attn_mask=allowed | without_text[:, None, None, None]
     )
-    out = out.masked_fill(silent[:, None, None, None], 0)
+    out = out.masked_fill(without_text[:, None, None, None], 0)
     return out.transpose(1, 2).flatten(2)

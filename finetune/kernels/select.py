@@ -1,7 +1,6 @@
-"""The inner operations of a block: a plain reference, and fast drop-ins of the same shapes.
+"""Choose a block's operations for a device: Triton kernels, or the plain PyTorch reference.
 
-`reference` is what the golden tests check and what any device runs; `ops_for(device)` gives the
-fastest that a machine has.
+The golden tests check `finetune.kernels.reference`, which runs on any device.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MIN_COMPUTE_CAPABILITY = (8, 0)  # compute capability: bfloat16 and the fused attentions begin there
+MIN_COMPUTE_CAPABILITY = (8, 0)  # the first with bfloat16 and fused attention
 
 
 def kernels_available(device: torch.device | str) -> bool:
-    """Whether the kernels run there: Triton, and a GPU young enough (or Triton's interpreter)."""
+    """Return True if Triton and a recent enough GPU (or Triton's interpreter) are available."""
     device = torch.device(device)
     if importlib.util.find_spec("triton") is None:
         return False
@@ -33,9 +32,10 @@ def kernels_available(device: torch.device | str) -> bool:
 
 
 def select_ops(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) -> Ops:
-    """The fastest operations there in this precision; plain PyTorch, said once, elsewhere.
+    """Return the fastest operations for a device and precision.
 
-    The kernels are for half precisions: float32 is for exactness, and stays plain in silence.
+    Without kernels: plain PyTorch, with one warning. float32 is used for exact comparisons, so it
+    gets plain PyTorch without a warning.
     """
     from finetune.kernels.ops import Ops
 
@@ -43,13 +43,13 @@ def select_ops(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) 
     if device.type == "cuda" and dtype == torch.float32:
         return Ops()
     if device.type != "cuda" or not kernels_available(device):
-        _warn_no_kernels(device.type)
+        warn_no_kernels(device.type)
         return Ops()
     return triton_ops()
 
 
 def triton_ops() -> Ops:
-    """All kernels of this package."""
+    """Return the Triton kernels of this package as operations."""
     from finetune.kernels import norms, space, text, time
     from finetune.kernels.ops import Ops
 
@@ -66,5 +66,8 @@ def triton_ops() -> Ops:
 
 
 @cache
-def _warn_no_kernels(kind: str) -> None:
-    log.warning("no Triton kernels on this %s: plain PyTorch, slower, the same answers", kind)
+def warn_no_kernels(device_type: str) -> None:
+    """Log once that this kind of device runs plain PyTorch."""
+    log.warning(
+        "no Triton kernels on this %s: plain PyTorch, slower, the same results", device_type
+    )

@@ -1,7 +1,7 @@
-"""Attention in space: q and k normed in one kernel, then the library's fused attention.
+"""Spatial attention: q and k normed in one kernel, then PyTorch's fused attention.
 
-A drop-in for `reference.space_attention`. On Hopper cuDNN's attention is the fastest at head
-dim 72; elsewhere PyTorch takes what it has.
+Replaces `reference.spatial_attention`. On Hopper cuDNN's attention is the fastest at head dim 72;
+elsewhere PyTorch takes the first backend that it has.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SDPA_BACKENDS = [
 
 
 def spatial_attention(qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None) -> Tensor:
-    """See `reference.space_attention`; a network without norms goes there."""
+    """Compute `reference.spatial_attention`; call it for a network without norms."""
     if q_weight is None or k_weight is None:
         return reference.spatial_attention(qkv, q_weight, k_weight)
     q, k, v = (part.transpose(1, 2) for part in _split(qkv, q_weight, k_weight))

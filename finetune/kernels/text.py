@@ -1,7 +1,7 @@
-"""Attention to the text as fused kernels: a drop-in for `reference.text_attention`.
+"""Text cross-attention as fused kernels: replaces `reference.text_attention`.
 
-Only real tokens are keys, so nothing is computed for padding, and a clip's few keys are read again
-by each of its many queries instead of being copied.
+Only real tokens are keys, so nothing is computed for padding, and a clip's few keys are read by
+each of its many queries instead of being copied.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from finetune.kernels import text_triton as kernels
 
 
 class PackedText(NamedTuple):
-    """Where the real tokens stand; made once a step for all blocks."""
+    """Positions of the real tokens, computed once per step for all blocks."""
 
-    order: Tensor  # [B, L] int32, rows of a clip's text, real tokens first
-    lengths: Tensor  # [B] int32, how many are real
+    order: Tensor  # [B, L] int32, row numbers of a clip's text, real tokens first
+    lengths: Tensor  # [B] int32, number of real tokens
 
 
 def lay_out_text(mask: Tensor) -> PackedText:
-    """mask [B, L] bool, any pattern."""
+    """Pack a mask [B, L] bool of any pattern."""
     order = torch.argsort(mask.logical_not().byte(), dim=1, stable=True)
     return PackedText(order.to(torch.int32), mask.sum(1, dtype=torch.int32))
 
 
 def text_attention(q: Tensor, kv: Tensor, text: PackedText) -> Tensor:
-    """See `reference.text_attention`; `text` is `lay_out_text`'s in the place of the mask."""
+    """Compute `reference.text_attention`, with `lay_out_text`'s result in place of the mask."""
     out: Tensor = _attention(q, kv, *text)[0]
     return out.flatten(2)
 
@@ -57,8 +57,8 @@ def _(q: Tensor, *_rest: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.library.register_fake("finetune::text_attention_backward")
 def _(_d_out: Tensor, q: Tensor, kv: Tensor, *_rest: Tensor) -> tuple[Tensor, Tensor]:
-    alike = torch.contiguous_format
-    return torch.empty_like(q, memory_format=alike), torch.empty_like(kv, memory_format=alike)
+    layout = torch.contiguous_format
+    return torch.empty_like(q, memory_format=layout), torch.empty_like(kv, memory_format=layout)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""Attention in time as one kernel each way: a drop-in for `reference.time_attention`."""
+"""Temporal attention as one kernel each way: replaces `reference.temporal_attention`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from finetune.kernels import reference
 from finetune.kernels import time_triton as kernels
 from finetune.kernels.reference import RotaryTable
 
-MAX_TILE_FRAMES = 128  # frames that one tile holds
+MAX_TILE_FRAMES = 128  # frames that fit into one tile
 
 
 def temporal_attention(
     qkv: Tensor, q_weight: Tensor | None, k_weight: Tensor | None, rotation: RotaryTable
 ) -> Tensor:
-    """See `reference.time_attention`; clips too long for a tile, or without norms, go there."""
+    """Compute `reference.temporal_attention`; call it for long clips and networks without norms."""
     frames = qkv.shape[1]
     if q_weight is None or k_weight is None or frames > MAX_TILE_FRAMES:
         return reference.temporal_attention(qkv, q_weight, k_weight, rotation)
-    if frames == 1:  # attention to oneself: v. The weights still get their gradient, zero
+    if frames == 1:  # one frame attends to itself: v; the norms still get a gradient of zero
         return qkv[:, :, :, 2].flatten(3) + 0 * (q_weight.sum() + k_weight.sum())
     out: Tensor = _attention(qkv, q_weight, k_weight, *rotation)
     return out

@@ -14,7 +14,7 @@ from tests.finetune.kernels.agreement import DEVICE, agree
 
 pytestmark = pytest.mark.usefixtures("kernels")
 
-# float32 stays plain on a GPU (`kernels.ops_for`): products of it take minutes to compile
+# float32 stays plain on a GPU (`select_ops`): products of it take minutes to compile
 EXACT = DEVICE == "cpu"
 
 

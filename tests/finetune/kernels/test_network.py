@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from finetune import kernels
+from finetune.kernels import select, triton_ops
 from finetune.kernels.ops import Ops
 from finetune.models.stdit2.network import STDiT2
 from tests.finetune.kernels.agreement import DEVICE, FLOOR, HALF, SLACK, distance, need_kernels
@@ -49,7 +49,7 @@ TOO_SLOW = [pytest.mark.gpu] if DEVICE == "cpu" else []
 def test_the_network_on_kernels_is_the_network(told: dict[str, Tensor]) -> None:
     need_kernels()
     told = {name: value.to(DEVICE) for name, value in told.items()}
-    fast, plain = kernels.triton_ops(), Ops()
+    fast, plain = triton_ops(), Ops()
     truth = gradients(plain, torch.float32, told)
     got, usual = gradients(fast, HALF, told), gradients(plain, HALF, told)
     assert truth.keys() == got.keys()
@@ -67,9 +67,9 @@ def whole(some: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
 
 
 def test_a_machine_without_a_gpu_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
-    kernels._say_plain.cache_clear()
+    select.warn_no_kernels.cache_clear()
     with caplog.at_level(logging.WARNING, logger="finetune.kernels"):
-        assert kernels.ops_for("cpu") == kernels.ops_for("cpu") == Ops()
-    assert [record.message for record in caplog.records if record.name == "finetune.kernels"] == [
-        "no Triton kernels on this cpu: plain PyTorch, slower, the same answers"
+        assert select.select_ops("cpu") == select.select_ops("cpu") == Ops()
+    assert [record.message for record in caplog.records if record.name == select.__name__] == [
+        "no Triton kernels on this cpu: plain PyTorch, slower, the same results"
     ]
