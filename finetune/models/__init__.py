@@ -1,1 +1,1 @@
-"""The networks: STDiT2, and the two frozen encoders around it."""
+"""Networks: STDiT2 and its two frozen encoders."""

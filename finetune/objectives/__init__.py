@@ -1,4 +1,4 @@
-"""Improved DDPM (Nichol and Dhariwal, 2021) as the published weights were trained and sampled."""
+"""Improved DDPM (Nichol and Dhariwal, 2021), as the published weights were trained and sampled."""
 
 from finetune.objectives.frame_masks import MASK_KINDS, MASK_PROBABILITIES, draw_frame_mask
 from finetune.objectives.iddpm import Denoiser, Diffusion, Losses

@@ -1,4 +1,4 @@
-"""Which frames of a training clip are given, and which are to be denoised."""
+"""Frame masks: the frames of a training clip to denoise; the others are conditioning frames."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ MASK_PROBABILITIES: Mapping[str, float] = {
 def draw_frame_mask(
     frames: int, probabilities: Mapping[str, float], generator: Generator
 ) -> Tensor:
-    """A mask [frames] bool, True = to denoise; of one kind, drawn with the probabilities.
+    """Draw a mask [frames] bool, True = denoise, of a kind chosen with the probabilities.
 
-    One frame alone is never given; fewer than four have no quarter but one frame.
+    A single frame is always denoised; of fewer than four frames a quarter is one frame.
     """
     kind = _draw_kind(probabilities, generator)
     return frame_mask(kind, frames, generator)
 
 
 def frame_mask(kind: str, frames: int, generator: Generator) -> Tensor:
-    """A mask [frames] bool of this kind; a quarter is 1 to frames // 4 frames, ends included."""
+    """Draw a mask [frames] bool of this kind; a quarter is 1 to frames // 4 frames."""
     mask = torch.ones(frames, dtype=torch.bool)
     if kind == "none" or frames == 1:
         return mask
-    size, _, place = kind.partition("_")
-    most = max(1, frames // 4) if size == "quarter" else 1
-    count = _randint(1, most, generator)
-    if place == "random":
+    size, _, position = kind.partition("_")
+    longest = max(1, frames // 4) if size == "quarter" else 1
+    count = _randint(1, longest, generator)
+    if position == "random":
         first = _randint(0, frames - count, generator)
         mask[first : first + count] = False
-    if place.startswith("head"):
+    if position.startswith("head"):
         mask[:count] = False
-    if place.endswith("tail") and (place == "tail" or frames > 2):  # leave one to denoise
+    if position.endswith("tail") and (position == "tail" or frames > 2):  # leave one to denoise
         mask[-count:] = False
     return mask
 
@@ -68,5 +68,5 @@ def _draw_kind(probabilities: Mapping[str, float], generator: Generator) -> str:
 
 
 def _randint(low: int, high: int, generator: Generator) -> int:
-    """Uniform over low..high, both included."""
+    """Draw uniformly from low to high, both included."""
     return int(torch.randint(low, high + 1, (), generator=generator))

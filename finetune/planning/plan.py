@@ -48,7 +48,9 @@ def plan(recipe: Recipe, *, gpu: str | None = None, gpus: int = 1) -> str:
 
     Raises EngineError if no batch fits the GPU, ConfigError for a network that cannot be.
     """
-    STDiT2Config.of(recipe.network, text_tokens=recipe.text_tokens)  # raises, if it is none
+    STDiT2Config.from_network(
+        recipe.network, text_tokens=recipe.text_tokens
+    )  # raises, if it is none
     device_spec = find_device(gpu or (CPU if recipe.device == "cpu" else "h100"), recipe)
     data = _count_usable_clips(recipe)
     clips = sum(s * bucket.batch_size for bucket, s in step_shares(recipe.buckets, data).items())

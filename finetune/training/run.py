@@ -264,7 +264,7 @@ def new_model(recipe: Recipe) -> STDiT2:
     """The network that training starts from: random, or read from `init`."""
     if recipe.init != "random":
         return _read_model(recipe)
-    return STDiT2(STDiT2Config.of(recipe.network, text_tokens=recipe.text_tokens))
+    return STDiT2(STDiT2Config.from_network(recipe.network, text_tokens=recipe.text_tokens))
 
 
 def _read_model(recipe: Recipe) -> STDiT2:

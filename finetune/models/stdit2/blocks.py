@@ -1,7 +1,6 @@
-"""What STDiT2 is made of: patches, blocks, the final layer.
+"""Modules of STDiT2: patch embedder, blocks, final layer.
 
-The inner operations come from `Ops`, so the same block runs as plain PyTorch or on the kernels of
-`finetune.kernels`.
+The inner operations come from `Ops`: the same block runs in plain PyTorch or on `finetune.kernels`.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from finetune.models.stdit2.embeddings import Mlp
 
 
 class BlockConditioning(NamedTuple):
-    """What every block is told, beside x."""
+    """Inputs that all blocks share."""
 
-    space: Tensor  # [B, T, 6 * D]: shift, scale, gate of the attention in space, then of the MLP
-    time: Tensor  # [B, T, 3 * D]: shift, scale, gate
+    space: Tensor  # [B, T, 6 * D]: shift, scale, gate of the spatial attention, then of the MLP
+    time: Tensor  # [B, T, 3 * D]: shift, scale, gate of the temporal attention
     rotation: RotaryTable
     text: Tensor  # [B, L, D]
-    text_layout: Any  # what `Ops.lay_out_text` makes of the mask [B, L]
+    text_layout: Any  # `Ops.lay_out_text` of the mask [B, L]
 
 
 class RMSNorm(nn.Module):
-    """Only the weight: the norm itself belongs to the attention that uses it."""
+    """Hold the weight of an RMS norm; the attention operation computes it."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -39,7 +38,7 @@ class RMSNorm(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """The projections around an attention in space or in time."""
+    """Projections around a spatial or temporal attention."""
 
     def __init__(self, width: int, heads: int, *, qk_norm: bool) -> None:
         super().__init__()
@@ -50,7 +49,7 @@ class SelfAttention(nn.Module):
         self.k_norm = RMSNorm(width // heads) if qk_norm else None
 
     def split(self, x: Tensor) -> Tensor:
-        """x [..., D] -> [..., 3, H, d]."""
+        """Project x [..., D] to q, k and v: [..., 3, H, d]."""
         return self.qkv(x).view(*x.shape[:-1], 3, self.heads, -1)
 
     @property
@@ -61,7 +60,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """The projections around the attention to the text."""
+    """Projections around the attention to the text."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -72,7 +71,7 @@ class CrossAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Space, time, text, MLP; compiles as one graph that all blocks share."""
+    """Spatial, temporal and text attention, then MLP; compiles to one graph that blocks share."""
 
     def __init__(self, config: STDiT2Config) -> None:
         super().__init__()
@@ -88,10 +87,10 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, conditions: BlockConditioning, *, activation_checkpointing: bool = False
     ) -> Tensor:
-        """Return [B, T, S, D] for x [B, T, S, D]; checkpointing keeps only x for the backward."""
+        """Map x [B, T, S, D] to the same shape; checkpointing keeps only x for the backward."""
         if activation_checkpointing:
-            again: Tensor = checkpoint(self._forward, x, conditions, use_reentrant=False)
-            return again
+            out: Tensor = checkpoint(self._forward, x, conditions, use_reentrant=False)
+            return out
         return self._forward(x, conditions)
 
     def _forward(self, x: Tensor, conditions: BlockConditioning) -> Tensor:
@@ -102,11 +101,11 @@ class Block(nn.Module):
             self.scale_shift_table_temporal, conditions.time
         )
 
-        seen = self._spatial_attention(ops.norm_modulate(x, shift, scale))
-        x, h = ops.gated_add_norm_modulate(x, seen, gate, shift_t, scale_t)
+        branch = self._spatial_attention(ops.norm_modulate(x, shift, scale))
+        x, h = ops.gated_add_norm_modulate(x, branch, gate, shift_t, scale_t)
         x = ops.gated_add(x, self._temporal_attention(h, conditions.rotation), gate_t)
-        read = self._cross_attention(x, conditions.text, conditions.text_layout)
-        x, h = ops.add_norm_modulate(x, read, shift_mlp, scale_mlp)
+        branch = self._cross_attention(x, conditions.text, conditions.text_layout)
+        x, h = ops.add_norm_modulate(x, branch, shift_mlp, scale_mlp)
         return ops.gated_add(x, self.mlp(h), gate_mlp)
 
     def _spatial_attention(self, h: Tensor) -> Tensor:
@@ -126,12 +125,12 @@ class Block(nn.Module):
 
 
 def modulation_vectors(table: Tensor, embedded: Tensor) -> tuple[Tensor, ...]:
-    """A block's own table [n, D] added to what it is told [B, T, n * D]: n tensors [B, T, D]."""
+    """Add a block's table [n, D] to embeddings [B, T, n * D]: n tensors [B, T, D]."""
     return (table.flatten() + embedded).chunk(len(table), dim=-1)
 
 
 class FinalLayer(nn.Module):
-    """Norm, modulation, and the linear map from tokens back to patches."""
+    """Norm, modulation, and the linear map from tokens to patches."""
 
     def __init__(self, config: STDiT2Config) -> None:
         super().__init__()
@@ -141,9 +140,10 @@ class FinalLayer(nn.Module):
         self.ops = Ops()
 
     def forward(self, x: Tensor, t: Tensor, t0: Tensor, x_mask: Tensor | None) -> Tensor:
-        """x [B, T, S, D]; t [B, D] alone, t0 [B, D] with the size; -> [B, T, S, patch * out].
+        """Map x [B, T, S, D] to patches [B, T, S, patch * out].
 
-        Given frames are normed and modulated twice: so were the published weights trained.
+        t [B, D] is the timestep's embedding, t0 [B, D] that of timestep 0 plus the size's.
+        Conditioning frames are normed and modulated twice, as the published training did.
         """
         z = self._modulated(x, t)
         if x_mask is not None:
@@ -156,7 +156,7 @@ class FinalLayer(nn.Module):
 
 
 class PatchEmbedder(nn.Module):
-    """Patches to tokens and back."""
+    """Convert patches to tokens, and back."""
 
     def __init__(self, config: STDiT2Config) -> None:
         super().__init__()
@@ -166,14 +166,14 @@ class PatchEmbedder(nn.Module):
         )
 
     def grid(self, rows: int, columns: int) -> tuple[int, int]:
-        """Patches down and across a latent of this size, padding counted."""
+        """Return the numbers of patches down and across a latent, padding included."""
         return -(-rows // self.patch[1]), -(-columns // self.patch[2])
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, T, H, W], padded with zeros on the right and bottom -> [B, T, S, D].
+        """Embed x [B, C, T, H, W], zero-padded right and below, as tokens [B, T, S, D].
 
-        As a linear map, its output is contiguous: the convolution's own layout is transposed, and
-        slows all that follows.
+        Computed as a linear map, whose output is contiguous: a convolution's is transposed, which
+        slows down every later operation.
         """
         down, across = self.grid(*x.shape[-2:])
         rows, columns = self.patch[1:]
@@ -183,7 +183,7 @@ class PatchEmbedder(nn.Module):
         return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias).flatten(2, 3)
 
     def unpatch(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
-        """tokens [B, T, S, (row, column, channel)] -> [B, channels, T, rows, columns]."""
+        """Arrange tokens [B, T, S, (row, column, channel)] as [B, channels, T, rows, columns]."""
         down, across = self.grid(rows, columns)
         batch, frames, channels = *tokens.shape[:2], tokens.shape[-1] // math.prod(self.patch)
         x = tokens.view(batch, frames, down, across, *self.patch[1:], channels)

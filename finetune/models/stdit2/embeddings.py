@@ -1,4 +1,4 @@
-"""What the network is told besides the latent: scalars, text, and where a token stands."""
+"""Embeddings of scalars, text and positions."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from torch.nn import functional as F
 
 from finetune.kernels.reference import RotaryTable
 
-FREQUENCY_EMBEDDING_SIZE = 256  # of a scalar, half cosines and half sines
+FREQUENCY_EMBEDDING_SIZE = 256  # half cosines, half sines
 
 
 def sinusoidal_embedding(values: Tensor, width: int = FREQUENCY_EMBEDDING_SIZE) -> Tensor:
-    """values [N] -> [N, width] float32: width/2 cosines, then as many sines (Vaswani, 2017)."""
+    """Return [N, width] float32 of values [N]: width/2 cosines, then sines (Vaswani, 2017)."""
     half = width // 2
     steps = torch.arange(half, device=values.device, dtype=torch.float32)
     angles = values.float()[:, None] * torch.exp(steps * (-math.log(10000.0) / half))
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-def position_sinusoids(places: Tensor, width: int) -> Tensor:
-    """places [N] float64 -> [N, width] float32: width/2 sines, then as many cosines."""
+def position_sinusoids(positions: Tensor, width: int) -> Tensor:
+    """Return [N, width] float32 of positions [N] float64: width/2 sines, then cosines."""
     half = width // 2
-    steps = torch.arange(half, device=places.device, dtype=torch.float64)
-    angles = places[:, None] * torch.pow(10000.0, -steps / half)
+    steps = torch.arange(half, device=positions.device, dtype=torch.float64)
+    angles = positions[:, None] * torch.pow(10000.0, -steps / half)
     return torch.cat([angles.sin(), angles.cos()], dim=1).float()
 
 
 def spatial_position_embedding(
     rows: int, columns: int, width: int, *, height: Tensor, width_px: Tensor, nominal: int
 ) -> Tensor:
-    """The sin/cos code of a grid of patches: [rows * columns, width] float32.
+    """Return the position embedding of a grid of patches, [rows * columns, width] float32.
 
-    height, width_px: scalar tensors, the picture's pixels; they are read on the device, so nothing
-    waits for the GPU. The first half of the width encodes the column, the second the row; both are
-    scaled so that a picture of any size spans what `nominal` pixels squared spanned.
+    height, width_px: scalar tensors in pixels, read on the device so that the CPU does not wait for
+    the GPU. The first half of the width encodes the column, the second the row; both are scaled so
+    that an image of any size spans the range of one of `nominal` x `nominal` pixels.
     """
     scale = (height.double() * width_px.double()).sqrt() / nominal
     base = round(math.sqrt(rows * columns))
@@ -49,9 +49,9 @@ def spatial_position_embedding(
 
 
 class RotaryEmbedding(nn.Module):
-    """Rotary angles of frames (Su et al., 2021), from frequencies that the checkpoint holds.
+    """Rotary angles of frames (Su et al., 2021), from frequencies stored in the checkpoint.
 
-    `freqs` [head_dim / 2] is stored but not trained; 10000^(-k / len) is only where it begins.
+    `freqs` [head_dim / 2] is stored but not trained; 10000^(-k / len) is its initial value.
     """
 
     def __init__(self, head_dim: int) -> None:
@@ -64,13 +64,13 @@ class RotaryEmbedding(nn.Module):
             self.freqs.copy_(torch.pow(10000.0, -steps / len(self.freqs)))
 
     def forward(self, frames: int) -> RotaryTable:
-        places = torch.arange(frames, device=self.freqs.device, dtype=torch.float32)
-        angles = places[:, None] * self.freqs.float()
+        positions = torch.arange(frames, device=self.freqs.device, dtype=torch.float32)
+        angles = positions[:, None] * self.freqs.float()
         return RotaryTable(angles.cos(), angles.sin())
 
 
 class ScalarEmbedder(nn.Module):
-    """[B] or [B, n] numbers -> [B, width] or [B, n * width]: sinusoids, Linear, SiLU, Linear."""
+    """Embed scalars [B] or [B, n] as [B, n * width]: sinusoids, Linear, SiLU, Linear."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class ScalarEmbedder(nn.Module):
 
 
 class Mlp(nn.Module):
-    """fc1, GELU (tanh), fc2."""
+    """Linear (fc1), GELU (tanh), Linear (fc2)."""
 
     def __init__(self, width: int, hidden: int, out: int) -> None:
         super().__init__()
@@ -98,9 +98,9 @@ class Mlp(nn.Module):
 
 
 class CaptionEmbedder(nn.Module):
-    """Text states [B, L, caption_channels] -> [B, L, width], some samples told nothing.
+    """Project text states [B, L, caption_channels] to [B, L, width].
 
-    `y_embedding` [L, caption_channels] is the null text, a buffer, in the place of the states.
+    The buffer `y_embedding` [L, caption_channels] is the null text of classifier-free guidance.
     """
 
     y_embedding: Tensor
@@ -110,8 +110,8 @@ class CaptionEmbedder(nn.Module):
         self.y_proj = Mlp(caption_channels, width, width)
         self.register_buffer("y_embedding", torch.empty(tokens, caption_channels))
 
-    def null(self, y: Tensor, drop: Tensor) -> Tensor:
-        """y with the null text where drop [B] is True."""
+    def token_drop(self, y: Tensor, drop: Tensor) -> Tensor:
+        """Replace y by the null text where drop [B] is True."""
         null = self.y_embedding[: y.shape[1]].to(y.dtype)
         return torch.where(drop[:, None, None], null, y)
 

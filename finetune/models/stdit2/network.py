@@ -1,6 +1,6 @@
-"""STDiT2, the denoiser of Open-Sora 1.1: attention in space, in time, and to the text.
+"""STDiT2, the denoiser of Open-Sora 1.1: spatial, temporal and text attention.
 
-Names of parameters are the published checkpoints'.
+Parameter names are those of the published checkpoints.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from finetune.models.stdit2.embeddings import (
     ScalarEmbedder,
     spatial_position_embedding,
 )
+from finetune.models.stdit2.init_weights import init_weights
+from finetune.models.stdit2.weights import load, save
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -27,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["STDiT2", "STDiT2Config"]
 
 MAX_COMPILED_GRAPHS = 1024
-"""Of a compiled block, at most: a bucket has 17 shapes or so, each three graphs."""
+"""Limit for a compiled block: a bucket has about 17 shapes, each with three graphs."""
 
 
 class ScalarInputs(NamedTuple):
-    """What the network is told in numbers; [B] float32 each."""
+    """Scalar inputs of the network, [B] float32 each."""
 
     timestep: Tensor
     num_frames: Tensor
@@ -42,16 +44,16 @@ class ScalarInputs(NamedTuple):
 
 
 class ScalarEmbeddings(NamedTuple):
-    """The scalars' embeddings, [B, D] each."""
+    """Embeddings of the scalars, [B, D] each."""
 
     t: Tensor
-    t0: Tensor  # of timestep 0, for given frames
+    t0: Tensor  # of timestep 0, for conditioning frames
     size: Tensor  # height, width, ratio
     length: Tensor  # frames, fps
 
 
 class STDiT2(nn.Module):
-    """Latent video, a timestep, text and five scalars -> noise and variance."""
+    """Predict noise and variance of a latent video from a timestep, text and five scalars."""
 
     def __init__(self, config: STDiT2Config | None = None) -> None:
         super().__init__()
@@ -73,17 +75,16 @@ class STDiT2(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin as the published training did: every branch but the text's closed at first."""
-        from finetune.models.stdit2.init_weights import init_weights
-
+        """Initialise all weights as the published training did."""
         init_weights(self)
+        self.rope.reset_parameters()
 
     @property
     def dtype(self) -> torch.dtype:
         return self.x_embedder.proj.weight.dtype
 
     def set_ops(self, ops: Ops) -> Self:
-        """Run on these operations from now on."""
+        """Use these operations in all blocks and the final layer."""
         self.ops = ops
         for module in self.modules():
             if isinstance(module, Block | FinalLayer):
@@ -91,11 +92,11 @@ class STDiT2(nn.Module):
         return self
 
     def compile_blocks(self) -> Self:
-        """Compile the block, once for all: the blocks share a graph for each shape of input.
+        """Compile the blocks, which share one graph for each input shape.
 
-        There is one with gradients, one without, and one that recomputes, where they are needed.
+        A shape has up to three graphs: with gradients, without, and with activation checkpointing.
         """
-        limits = torch._dynamo.config  # eight as they come: fewer than a dataset has shapes
+        limits = torch._dynamo.config  # default 8: fewer than the shapes of a dataset
         limits.cache_size_limit = max(MAX_COMPILED_GRAPHS, limits.cache_size_limit)
         limits.accumulated_cache_size_limit = max(
             MAX_COMPILED_GRAPHS, limits.accumulated_cache_size_limit
@@ -120,34 +121,30 @@ class STDiT2(nn.Module):
         drop: Tensor | None = None,
         activation_checkpointing: int = 0,
     ) -> Tensor:
-        """x [B, C, T, H, W] -> [B, 2C, T, H, W] float32: noise, then variance interpolation.
+        """Predict from x [B, C, T, H, W] noise, then variance: [B, 2C, T, H, W] float32.
 
         timestep, num_frames, height, width (pixels), ar (height / width), fps: [B]. y [B, 1, L,
-        caption_channels], mask [B, L], non-zero = a token. x_mask [B, T] bool, False = a given
-        frame. drop [B] bool: captions to replace by the null text (in training drawn from torch's
-        global generator where not given). activation_checkpointing: number of blocks that keep only
-        their inputs for the backward, and run again there.
+        caption_channels], mask [B, L], non-zero = a token. x_mask [B, T] bool, False = a
+        conditioning frame. drop [B] bool: captions to replace by the null text (None: in training,
+        drawn from torch's global generator). activation_checkpointing: number of blocks that keep
+        only their inputs for the backward and recompute the rest.
         """
         scalars = self._round_scalars(ScalarInputs(timestep, num_frames, height, width, ar, fps))
-        embedded = self._embed_scalars(scalars)
+        emb = self._embed_scalars(scalars)
         rows, columns = x.shape[-2:]
         h = self.x_embedder(x.to(self.dtype))
         h = h + self._position_embedding(scalars, rows, columns).to(h.dtype)
-        frames_to_denoise = FrameMask(x_mask, h.shape[1])
+        frame_mask = FrameMask(x_mask, h.shape[1])
         conditions = BlockConditioning(
-            space=frames_to_denoise.table(
-                self.t_block, embedded.t + embedded.size, embedded.t0 + embedded.size
-            ),
-            time=frames_to_denoise.table(
-                self.t_block_temp, embedded.t + embedded.length, embedded.t0 + embedded.length
-            ),
+            space=frame_mask.modulation(self.t_block, emb.t + emb.size, emb.t0 + emb.size),
+            time=frame_mask.modulation(self.t_block_temp, emb.t + emb.length, emb.t0 + emb.length),
             rotation=self.rope(h.shape[1]),
             text=self._text(y, drop),
             text_layout=self.ops.lay_out_text(token_mask(mask, y)),
         )
         for number, block in enumerate(self.blocks):
             h = block(h, conditions, activation_checkpointing=number < activation_checkpointing)
-        out = self.final_layer(h, embedded.t, embedded.t0 + embedded.size, x_mask)
+        out = self.final_layer(h, emb.t, emb.t0 + emb.size, x_mask)
         return self.x_embedder.unpatch(out, rows, columns).float()
 
     def _round_scalars(self, scalars: ScalarInputs) -> ScalarInputs:
@@ -165,7 +162,7 @@ class STDiT2(nn.Module):
         )
 
     def _position_embedding(self, scalars: ScalarInputs, rows: int, columns: int) -> Tensor:
-        """The code of every patch's place, [S, D] float32; the batch's first size serves all."""
+        """Return the patches' position embedding [S, D] float32, for the batch's first size."""
         config = self.config
         return spatial_position_embedding(
             *self.x_embedder.grid(rows, columns),
@@ -180,7 +177,7 @@ class STDiT2(nn.Module):
         if drop is None and self.training and self.config.class_dropout_prob > 0:
             drop = torch.rand(len(y), device=y.device) < self.config.class_dropout_prob
         if drop is not None:
-            y = self.y_embedder.null(y, drop)
+            y = self.y_embedder.token_drop(y, drop)
         text: Tensor = self.y_embedder(y)
         return text
 
@@ -194,31 +191,27 @@ class STDiT2(nn.Module):
         revision: str | None = None,
         config: STDiT2Config | None = None,
     ) -> Self:
-        """From a folder, a single-file checkpoint, or a Hub id; never with a key too few or many.
+        """Load from a folder, a single-file checkpoint, or a Hub id.
 
-        Raises WeightsError naming the keys. `config` overrides what config.json says.
+        Raise WeightsError naming missing and unknown keys. `config` overrides config.json.
         """
-        from finetune.models.stdit2.weights import load
-
         return load(cls, source, dtype=dtype, device=device, revision=revision, config=config)
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write `config.json` and `model.safetensors` into the folder."""
-        from finetune.models.stdit2.weights import save
-
-        save(self, Path(folder))
+        save(self, self.config, Path(folder))
 
 
 class FrameMask(NamedTuple):
-    """Which of the frames are given (False in the mask), if any."""
+    """Mask of the frames to denoise, [B, T] bool; False marks a conditioning frame."""
 
     x_mask: Tensor | None
     frames: int
 
-    def table(self, block: nn.Module, t: Tensor, t0: Tensor) -> Tensor:
-        """Modulation vectors of each frame, [B, T, vectors * D]: `block(t0)` for given ones.
+    def modulation(self, block: nn.Module, t: Tensor, t0: Tensor) -> Tensor:
+        """Return modulation vectors [B, T, vectors * D]: `block(t0)` for conditioning frames.
 
-        Contiguous with and without a mask, so that one compiled block serves both.
+        Contiguous with and without a mask, so that both run on one compiled graph.
         """
         table: Tensor = block(t)[:, None].repeat(1, self.frames, 1)
         if self.x_mask is None:
@@ -227,7 +220,7 @@ class FrameMask(NamedTuple):
 
 
 def token_mask(mask: Tensor | None, y: Tensor) -> Tensor:
-    """mask as bool [B, L]; no mask is every token, a mask of fewer samples is repeated."""
+    """Return mask as bool [B, L]: all True for None; a mask of fewer samples is repeated."""
     if mask is None:
         return torch.ones(len(y), y.shape[-2], dtype=torch.bool, device=y.device)
     return mask.bool().repeat(len(y) // len(mask), 1)

@@ -1,4 +1,4 @@
-"""The text encoder: the encoder half of T5 v1.1, 200 tokens a caption."""
+"""The text encoder: the encoder of T5 v1.1, 200 tokens per caption."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from os import PathLike
 
 MAX_TOKENS = 200
-PAD_TOKEN, EOS_TOKEN, UNK_TOKEN = "<pad>", "</s>", "<unk>"  # T5's own, and in its order
+PAD_TOKEN, EOS_TOKEN, UNK_TOKEN = "<pad>", "</s>", "<unk>"  # T5's names, in its order
 
 
 class TextStates(NamedTuple):
-    """Of B captions: states [B, L, width] float32, mask [B, L] bool, and tokens cut off [B]."""
+    """Encoded captions: states [B, L, width] float32, mask [B, L] bool, tokens cut off [B]."""
 
     states: Tensor
     mask: Tensor
@@ -28,12 +28,12 @@ class TextStates(NamedTuple):
 
     @property
     def lengths(self) -> list[int]:
-        """Tokens of each."""
+        """Return each caption's number of tokens."""
         return [int(length) for length in self.mask.sum(1).tolist()]
 
 
 class TextEncoder:
-    """Captions to states; frozen."""
+    """Encode captions as states; frozen."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class TextEncoder:
         device: str | torch.device = "cpu",
         tokens: int = MAX_TOKENS,
     ) -> Self:
-        """From a Hub id or a folder in transformers' layout."""
+        """Load from a Hub id or a folder in transformers' layout."""
         from transformers import AutoTokenizer, T5EncoderModel
 
         network = T5EncoderModel.from_pretrained(source, torch_dtype=dtype)  # its name since 4.39
@@ -69,9 +69,9 @@ class TextEncoder:
     def tiny_random(
         cls, captions: Sequence[str], seed: int, *, width: int = 32, tokens: int = MAX_TOKENS
     ) -> Self:
-        """The same class at toy size: weights from the seed, tokens learned from the captions.
+        """Build a toy-size encoder: random weights from the seed, a tokenizer of the captions.
 
-        width: of the states, the denoiser's `caption_channels`.
+        width: of the states; the denoiser's `caption_channels`.
         """
         from transformers import T5Config, T5EncoderModel
 
@@ -96,12 +96,12 @@ class TextEncoder:
 
     @property
     def digest(self) -> str:
-        """sha256 over configuration, weights, tokenizer and length: the name of its states."""
+        """Return sha256 over configuration, weights, tokenizer and length: its states' key."""
         if self._digest is None:
-            rules = json.loads(self.tokenizer.backend_tokenizer.to_str())
-            rules |= {"padding": None, "truncation": self.tokens}  # those of the last call
+            tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
+            tokenizer |= {"padding": None, "truncation": self.tokens}  # not those of the last call
             config = self.network.config.to_dict()
-            self._digest = weights_digest(self.network, config, json.dumps(rules))
+            self._digest = weights_digest(self.network, config, json.dumps(tokenizer))
         return self._digest
 
     def to(self, device: torch.device | str) -> Self:
@@ -109,7 +109,7 @@ class TextEncoder:
         return self
 
     def compile_network(self) -> Self:
-        """Compile the blocks, which share a graph: else launching them is what takes time."""
+        """Compile the blocks, which share a graph; uncompiled, most time is launch overhead."""
         for block in self.network.encoder.block:
             block.compile(dynamic=False)
         self._compiled = True
@@ -117,8 +117,8 @@ class TextEncoder:
 
     @torch.no_grad()
     def encode(self, captions: Sequence[str]) -> TextStates:
-        """Every caption padded or cut to `tokens`; what was cut is counted, not hidden."""
-        whole = self.tokenizer(list(captions), truncation=False)["input_ids"]
+        """Encode captions, padded or truncated to `tokens`; count the tokens cut off."""
+        untruncated = self.tokenizer(list(captions), truncation=False)["input_ids"]
         batch = self.tokenizer(
             list(captions),
             padding="max_length",
@@ -127,19 +127,19 @@ class TextEncoder:
             return_tensors="pt",
         ).to(self.network.device)
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        truncated_tokens = [max(0, len(caption) - self.tokens) for caption in whole]
+        truncated_tokens = [max(0, len(caption) - self.tokens) for caption in untruncated]
         return TextStates(self._states(ids, mask), mask.bool(), truncated_tokens)
 
     def _states(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """A micro-batch at a time; all of one size if compiled, the last filled with padding."""
-        done = []
-        for part, seen in zip(
+        """Encode per micro-batch; if compiled, fill the last one up with padding."""
+        outputs = []
+        for part, part_mask in zip(
             *(torch.split(x, self.micro_batch_size) for x in (ids, mask)), strict=True
         ):
             missing = self.micro_batch_size - len(part) if self._compiled else 0
-            filled = (F.pad(x, (0, 0, 0, missing)) for x in (part, seen))
-            done.append(self._hidden_states(*filled)[: len(part)])
-        return torch.cat(done)
+            padded = (F.pad(x, (0, 0, 0, missing)) for x in (part, part_mask))
+            outputs.append(self._hidden_states(*padded)[: len(part)])
+        return torch.cat(outputs)
 
     def _hidden_states(self, ids: Tensor, mask: Tensor) -> Tensor:
         states: Tensor = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -147,7 +147,7 @@ class TextEncoder:
 
 
 def _train_tokenizer(captions: Sequence[str]) -> Any:
-    """A small byte-pair tokenizer of these captions, ending each with T5's end token."""
+    """Train a small byte-pair tokenizer on the captions; it ends each with T5's end token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""The image VAE that makes latents: diffusers' AutoencoderKL, frame by frame."""
+"""The image VAE: diffusers' AutoencoderKL, applied frame by frame."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from finetune.models.weights_digest import weights_digest
 if TYPE_CHECKING:
     from os import PathLike
 
-SCALING_FACTOR = 0.18215  # latents of sd-vae-ft-ema have about unit variance after it
+SCALING_FACTOR = 0.18215  # scales latents of sd-vae-ft-ema to about unit variance
 SPATIAL_STRIDE = 8
 LATENT_CHANNELS = 4
 
 
 class LatentDistribution(NamedTuple):
-    """A frame's latent distribution, scaled: a latent is mean + std * noise. [N, 4, h, w]."""
+    """Scaled latent distribution of N frames, [N, 4, h, w] each: a latent is mean + std * noise."""
 
     mean: Tensor
     std: Tensor
 
 
 class VAE:
-    """Frames to latents and back; frozen. Height and width shrink by 8, rounded down."""
+    """Encode frames to latents and decode them; frozen. Sizes shrink by 8, rounded down."""
 
     def __init__(self, network: nn.Module, *, micro_batch_size: int = 8) -> None:
         self.network: Any = network.eval().requires_grad_(False)
@@ -45,7 +45,7 @@ class VAE:
         device: str | torch.device = "cpu",
         micro_batch_size: int = 8,
     ) -> Self:
-        """From a Hub id or a folder in diffusers' layout."""
+        """Load from a Hub id or a folder in diffusers' layout."""
         from diffusers import AutoencoderKL
 
         network = AutoencoderKL.from_pretrained(source, torch_dtype=dtype)
@@ -53,7 +53,7 @@ class VAE:
 
     @classmethod
     def tiny_random(cls, seed: int) -> Self:
-        """The same class at toy size, the same weights for the same seed."""
+        """Build a toy-size VAE with random weights that the seed determines."""
         from diffusers import AutoencoderKL
 
         with torch.random.fork_rng(devices=[]):
@@ -69,14 +69,14 @@ class VAE:
 
     @property
     def digest(self) -> str:
-        """sha256 over configuration and weights, precision included: the name of its latents."""
+        """Return sha256 over configuration, weights and their precision: its latents' key."""
         if self._digest is None:
             self._digest = weights_digest(self.network, dict(self.network.config))
         return self._digest
 
     @staticmethod
     def latent_size(height: int, width: int) -> tuple[int, int]:
-        """Of a picture of this many pixels."""
+        """Return (h, w) of the latent of an image of this many pixels."""
         return height // SPATIAL_STRIDE, width // SPATIAL_STRIDE
 
     def to(self, device: torch.device | str) -> Self:
@@ -84,9 +84,9 @@ class VAE:
         return self
 
     def compile_network(self, micro_batch_size: int = 32) -> Self:
-        """Compile both halves, with channels last in memory, for micro-batches of this size.
+        """Compile encoder and decoder, channels-last, for micro-batches of this size.
 
-        Channels-last without compiling is slower than neither.
+        Channels-last without compilation is slower than the plain network.
         """
         use_channels_last(self.network)
         for half in (self.network.encoder, self.network.decoder):
@@ -96,35 +96,35 @@ class VAE:
 
     @torch.no_grad()
     def encode_distribution(self, frames: Tensor) -> LatentDistribution:
-        """frames [N, 3, H, W] in [-1, 1] -> mean and std [N, 4, h, w] float32, scaled."""
+        """Encode frames [N, 3, H, W] in [-1, 1] to scaled mean and std [N, 4, h, w] float32."""
         return LatentDistribution(
             *self._in_micro_batches(frames, self._latent_distribution).chunk(2, dim=1)
         )
 
     def encode(self, frames: Tensor, generator: Generator | None = None) -> Tensor:
-        """frames [N, 3, H, W] in [-1, 1] -> a latent drawn for each, [N, 4, h, w] float32."""
+        """Encode frames [N, 3, H, W] in [-1, 1] and sample latents [N, 4, h, w] float32."""
         mean, std = self.encode_distribution(frames)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         return mean + std * noise
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """latents [N, 4, h, w], scaled -> frames [N, 3, 8h, 8w] float32 in [-1, 1]."""
+        """Decode scaled latents [N, 4, h, w] to frames [N, 3, 8h, 8w] float32 in [-1, 1]."""
         return self._in_micro_batches(latents / SCALING_FACTOR, self._pixels).clamp(-1, 1)
 
     def _in_micro_batches(self, x: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
-        """A micro-batch at a time; all of one size if compiled, the last filled with zeros."""
-        done = []
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # off unless said
+        """Apply `work` per micro-batch; if compiled, pad the last one to full size with zeros."""
+        outputs = []
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # off by default
             for part in torch.split(x, self.micro_batch_size):
                 missing = self.micro_batch_size - len(part) if self._compiled else 0
-                whole = F.pad(part, (0, 0, 0, 0, 0, 0, 0, missing))
-                done.append(work(self._cast(whole))[: len(part)])
-        return torch.cat(done)
+                padded = F.pad(part, (0, 0, 0, 0, 0, 0, 0, missing))
+                outputs.append(work(self._cast(padded))[: len(part)])
+        return torch.cat(outputs)
 
     def _latent_distribution(self, frames: Tensor) -> Tensor:
-        found = self.network.encode(frames).latent_dist
-        return SCALING_FACTOR * torch.cat([found.mean.float(), found.std.float()], dim=1)
+        latents = self.network.encode(frames).latent_dist
+        return SCALING_FACTOR * torch.cat([latents.mean.float(), latents.std.float()], dim=1)
 
     def _pixels(self, latents: Tensor) -> Tensor:
         pixels: Tensor = self.network.decode(latents).sample

@@ -1,39 +1,39 @@
-"""STDiT2's weights at rest: our folders, the Hub's, and the original single files."""
+"""Load and save STDiT2 weights: our folders, Hub repositories, and the original single files."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from brickfilm.files import atomic_path
 from finetune.errors import WeightsError
-from finetune.models.stdit2.network import STDiT2, STDiT2Config
+from finetune.models.hub import download_snapshot
+from finetune.models.stdit2.config import STDiT2Config
 
-if TYPE_CHECKING:
-    from os import PathLike
-
-M = TypeVar("M", bound=STDiT2)
+M = TypeVar("M", bound=nn.Module)
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLE_FILES = (WEIGHTS_FILE, "diffusion_pytorch_model.safetensors", "pytorch_model.bin")
-WRAPPER_KEYS = ("state_dict", "model", "ema")  # under which training scripts keep the tensors
-COMPUTED_KEYS = ("pos_embed", "pos_embed_temporal")  # tables in old files; computed here
+WRAPPER_KEYS = ("state_dict", "model", "ema")  # that training scripts wrap the tensors in
+COMPUTED_KEYS = ("pos_embed", "pos_embed_temporal")  # in old files; computed here
+HUB_PATTERNS = ["*.json", "*.safetensors", "*.bin"]
 MAX_KEYS_SHOWN = 5
 
 
 def load(
-    cls: type[M],
+    build: Callable[[STDiT2Config], M],
     source: str | PathLike[str],
     *,
     dtype: torch.dtype,
@@ -41,31 +41,30 @@ def load(
     revision: str | None,
     config: STDiT2Config | None,
 ) -> M:
-    """Build on no memory, then take every tensor from the source. See `STDiT2.from_pretrained`."""
+    """Build a network on the meta device and fill it from `source` (`STDiT2.from_pretrained`)."""
     path = _resolve_source(source, revision)
     tensors = read_tensors(path)
     config = config or _stored_config(path) or infer_config(tensors)
     with torch.device("meta"):
-        model = cls(config)
+        model = build(config)
     check_keys(model, tensors, path)
     placed = {key: value.to(device=device, dtype=dtype) for key, value in tensors.items()}
     model.load_state_dict(placed, strict=True, assign=True)
-    model.rope.freqs.requires_grad_(False)
     return model
 
 
-def save(model: STDiT2, folder: Path) -> None:
-    """Write `config.json` and `model.safetensors`; a reader never sees half a file."""
+def save(model: nn.Module, config: STDiT2Config, folder: Path) -> None:
+    """Write `config.json` and, atomically, `model.safetensors`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
-    text = json.dumps(dataclasses.asdict(model.config), indent=2)
+    text = json.dumps(dataclasses.asdict(config), indent=2)
     (folder / CONFIG_FILE).write_text(text + "\n")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict of a file or a folder, under STDiT2's own names."""
+    """Read the state dict of a file or a folder, under STDiT2's own names."""
     tensors: dict[str, Tensor] = {}
     for file in _weight_files(path):
         tensors.update(_read_file(file))
@@ -73,30 +72,30 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {key: value for key, value in named.items() if key not in COMPUTED_KEYS}
 
 
-def check_keys(model: STDiT2, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raise WeightsError naming keys that are missing, unknown or of another shape."""
-    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+def check_keys(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise WeightsError if keys are missing, unknown or of another shape."""
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     problems = {
-        "missing": [key for key in wanted if key not in tensors],
-        "unknown": [key for key in tensors if key not in wanted],
+        "missing": [key for key in expected if key not in tensors],
+        "unknown": [key for key in tensors if key not in expected],
         "of another shape": [
             f"{key} {tuple(tensors[key].shape)}, not {shape}"
-            for key, shape in wanted.items()
+            for key, shape in expected.items()
             if key in tensors and tuple(tensors[key].shape) != shape
         ],
     }
-    found = [f"{_summarize_keys(keys)} {what}" for what, keys in problems.items() if keys]
-    if found:
+    messages = [f"{_summarize_keys(keys)} {kind}" for kind, keys in problems.items() if keys]
+    if messages:
         raise WeightsError(
-            f"{path} does not fit this STDiT2: {'; '.join(found)}. "
-            "Name the weights of an Open-Sora 1.1 STDiT2, or give the config that fits them"
+            f"{path} does not fit this STDiT2: {'; '.join(messages)}. "
+            "Name the weights of an Open-Sora 1.1 STDiT2, or pass the config that fits them"
         )
 
 
 def infer_config(tensors: Mapping[str, Tensor]) -> STDiT2Config:
-    """The network's shape, read off a checkpoint that came without a config.
+    """Infer the hyperparameters from the tensors of a checkpoint without config.json.
 
-    Raises WeightsError where the tensors are not an STDiT2's at all.
+    Raise WeightsError if the tensors are not an STDiT2's.
     """
     try:
         patch = tensors["x_embedder.proj.weight"].shape
@@ -105,7 +104,7 @@ def infer_config(tensors: Mapping[str, Tensor]) -> STDiT2Config:
         head_dim = 2 * len(tensors["rope.freqs"])
     except KeyError as error:
         raise WeightsError(
-            f"the checkpoint has no {error}: it is not an STDiT2's; name another file"
+            f"the checkpoint has no {error}, so it is not an STDiT2's: name another file"
         ) from error
     blocks = {int(key.split(".")[1]) for key in tensors if key.startswith("blocks.")}
     return STDiT2Config(
@@ -122,7 +121,7 @@ def infer_config(tensors: Mapping[str, Tensor]) -> STDiT2Config:
 
 
 def config_from_dict(stored: Mapping[str, Any]) -> STDiT2Config:
-    """Our fields of a config.json; the published one's others do not change the network."""
+    """Build from a config.json, ignoring the published one's other keys, which change nothing."""
     names = {field.name for field in dataclasses.fields(STDiT2Config)}
     return STDiT2Config(**{key: value for key, value in stored.items() if key in names})
 
@@ -133,31 +132,14 @@ def _stored_config(path: Path) -> STDiT2Config | None:
 
 
 def _resolve_source(source: str | PathLike[str], revision: str | None) -> Path:
-    """The folder or file itself, or the Hub's snapshot of that name."""
+    """Return the folder or file itself, or download the Hub repository of that name."""
     path = Path(source)
     if path.exists():
         return path
     text = str(source)
     if text.count("/") != 1 or path.suffix in {".pth", ".pt", ".bin", ".safetensors"}:
         raise WeightsError(f"{text!r} is no file or folder, nor a Hub id like 'name/model'")
-    return _download_snapshot(text, revision)
-
-
-def _download_snapshot(repo: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        folder = snapshot_download(
-            repo, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.bin"]
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(
-            f"{repo!r} could not be fetched from the Hub ({reason}): check the name and your "
-            "token, or download it and name the folder"
-        ) from error
-    return Path(folder)
+    return download_snapshot(text, HUB_PATTERNS, WeightsError, revision=revision)
 
 
 def _weight_files(path: Path) -> list[Path]:

@@ -49,17 +49,14 @@ def test_micro_batches_change_nothing_and_compiled_ones_are_of_one_size(
     parts = TextEncoder(encoder.network, encoder.tokenizer, tokens=24, micro_batch_size=2)
     torch.testing.assert_close(parts.encode(captions).states, wanted)
 
-    sizes, read = list[int](), TextEncoder._hidden_states
-
-    def counted(self: TextEncoder, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(ids))
-        return read(self, ids, mask)
-
-    monkeypatch.setattr(TextEncoder, "_hidden_states", counted)
-    compiled = list[object]()
+    sizes, compiled = list[int](), list[object]()
+    hook = encoder.network.register_forward_pre_hook(
+        lambda _network, _args, inputs: sizes.append(len(inputs["input_ids"])), with_kwargs=True
+    )
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: compiled.append(self))
     parts.compile_network()
     torch.testing.assert_close(parts.encode(captions).states, wanted)
+    hook.remove()
     assert sizes == [2, 2, 2]
     assert compiled == list(encoder.network.encoder.block)
 

@@ -1,0 +1,37 @@
+"""Hub ids, and downloads of models and datasets from the Hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from finetune.errors import FinetuneError
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def download_snapshot(
+    repo_id: str,
+    patterns: list[str],
+    error: type[FinetuneError],
+    *,
+    repo_type: str = "model",
+    revision: str | None = None,
+) -> Path:
+    """Download a repository's files that match `patterns`; raise `error` if that fails."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(
+                repo_id, repo_type=repo_type, revision=revision, allow_patterns=patterns
+            )
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError) as cause:
+        at = f" at revision {revision!r}" if revision else ""
+        reason = str(cause).splitlines()[0].rstrip(".")
+        raise error(
+            f"{repo_id!r}{at} is no folder here and could not be downloaded from the Hub "
+            f"({reason}): check the name and your token"
+        ) from cause
