@@ -32,10 +32,10 @@ FLAT_HASH_BITS = 8
 
 SMALL_BUCKET = 256  # compared pair by pair at once; larger buckets are searched recursively
 SAMPLED_NEIGHBOURS = 8  # per clip of a large bucket, to join dense clusters before the search
-SMALL_SEARCH = 1024  # clips that are not worth a table
+SMALL_SEARCH = 2048  # clips that are not worth a table
 LARGE_SEARCH = 2**18  # clips that are worth the 46 longer keys of two bands, not 21 of three
-FIRST_ROWS, MOST_ROWS = 16, 1024  # compared with all others before costs are estimated again
-TILE = (16, 4096)  # pairs compared in one numpy call: the buffers stay in the L2 cache
+FIRST_ROWS, MOST_ROWS = 64, 1024  # compared with all others before costs are estimated again
+TILE = (32, 4096)  # pairs compared in one numpy call: the buffers stay in the L2 cache
 TABLE_COST = 64  # of sorting one clip into one table, in direct comparisons
 
 

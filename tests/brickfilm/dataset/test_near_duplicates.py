@@ -55,16 +55,13 @@ def grouped(ids: Sequence[str], clips: Iterable[Clip]) -> list[str]:
 def quadratic(hashes: near_duplicates.Hashes) -> near_duplicates.Indices:
     """Compare all pairs of rows by numpy, and return the least row of each group."""
     bits = np.bitwise_count(hashes)
-    informative_rows = (bits.min(axis=1) >= 8) & (bits.max(axis=1) <= 56)
-    labels = np.arange(len(hashes))
+    bits = np.bitwise_count(hashes)
+    usable = (bits.min(axis=1) >= 8) & (bits.max(axis=1) <= 56)
     near = [
-        np.flatnonzero(
-            informative_rows
-            & informative_rows[n]
-            & (np.bitwise_count(hashes ^ row).max(axis=1) <= 8)
-        )
+        np.flatnonzero(usable & usable[n] & (np.bitwise_count(hashes ^ row).max(axis=1) <= 8))
         for n, row in enumerate(hashes)
     ]
+    labels = np.arange(len(hashes))
     while True:
         new = np.array([labels[m].min() if len(m) else n for n, m in enumerate(near)])
         if np.array_equal(new, labels):
@@ -111,7 +108,7 @@ def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(near_duplicates, "TABLE_COST", -1000)
 
 
-exhaustively = settings(max_examples=150, deadline=None)
+exhaustively = settings(max_examples=100, deadline=None)
 
 
 @exhaustively
@@ -181,9 +178,8 @@ CROWDS = ("one block", "same first frames", "dark", "identical", "random")
 
 
 @pytest.mark.parametrize("name", CROWDS)
-@pytest.mark.parametrize("clips", [200, 3000])
-def test_crowded_buckets_lose_no_pair(name: str, clips: int) -> None:
-    hashes = crowd(name, clips if near_duplicates.SMALL_BUCKET > 2 else 120)
+def test_crowded_buckets_lose_no_pair(name: str) -> None:
+    hashes = crowd(name, 3000 if near_duplicates.SMALL_BUCKET > 2 else 60)
     assert np.array_equal(group_hashes(hashes), quadratic(hashes))
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 
-from brickfilm.dataset import write_shards
 from tests.kit.toy_dataset import toy_dataset
 
 
@@ -20,13 +18,3 @@ def test_media_lie_in_a_build_as_they_are_and_all_else_compressed(tmp_path: Path
         columns = [group.column(n) for n in range(group.num_columns)]
         plain = {c.path_in_schema for c in columns if c.compression == "UNCOMPRESSED"}
         assert plain in ({"video.bytes", "video.path"}, {"image.bytes", "image.path"})
-
-
-def test_a_split_is_cut_into_files_that_say_how_many_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("brickfilm.dataset.write.ROW_GROUP_BYTES", 1)  # a row each
-    rows = toy_dataset(tmp_path, films=2, clips=3)["clips"]["train"]
-    cut = write_shards(rows, tmp_path / "cut", "train", "video", shard_bytes=1)
-    assert [file.name for file in cut] == [f"train-0000{n}-of-00003.parquet" for n in range(3)]
-    assert [pq.read_table(file)["id"].to_pylist() for file in cut] == [[i] for i in rows["id"]]
