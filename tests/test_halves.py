@@ -13,15 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brickfilm.export.bucket_coverage import ClipShape, RecipeBucket, TrainingRecipe
+from brickfilm.schema.buckets import resolutions
 from finetune.config import Bucket
-from finetune.data.buckets import aspect_buckets, aspect_ratios, assign_buckets
+from finetune.data.buckets import aspect_buckets, assign_buckets
 
 ENDS = 20  # steps at either end, whose mean losses are compared
 
 buckets = st.lists(
     st.builds(
         RecipeBucket,
-        resolution=st.sampled_from(sorted(aspect_ratios())),
+        resolution=st.sampled_from(resolutions()),
         frames=st.sampled_from([1, 4, 16, 32, 64]),
     ),
     min_size=1,

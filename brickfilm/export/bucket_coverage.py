@@ -14,23 +14,14 @@ from typing import NamedTuple
 
 from brickfilm.dataset.reader import SavedDataset
 from brickfilm.errors import UsageError
+from brickfilm.schema.buckets import (
+    is_large_enough,
+    is_long_enough,
+    resolutions,
+    sort_buckets,
+)
 from brickfilm.schema.recipes import find_recipe
 
-NOMINAL_PIXELS = {
-    "144p": 36_864,
-    "240p": 102_240,
-    "256": 65_536,
-    "360p": 230_400,
-    "480p": 409_920,
-    "512": 262_144,
-    "720p": 921_600,
-    "1024": 1_048_576,
-    "1080p": 2_073_600,
-    "4k": 8_294_400,
-}
-"""Pixels of each resolution at 16:9, or square if it has no 16:9."""
-MIN_PIXEL_FRACTION = 0.8
-"""Minimum pixels of a clip, as a fraction of the nominal pixels."""
 TOO_FEW_PIXELS = "smaller than 80 % of the pixels"
 NO_IMAGES = "an image, and the recipe has no image bucket"
 NO_VIDEO = "a clip, and the recipe has image buckets only"
@@ -50,10 +41,6 @@ class RecipeBucket:
 
     resolution: str
     frames: int
-
-    @property
-    def pixels(self) -> int:
-        return NOMINAL_PIXELS[self.resolution]
 
     def __str__(self) -> str:
         return f"{self.resolution} x {self.frames}"
@@ -95,13 +82,12 @@ class TrainingRecipe:
             return NO_IMAGES
         if size.frames > 1 and all(bucket.frames == 1 for bucket in self.buckets):
             return NO_VIDEO
-        long_enough = [b for b in self.buckets if self._is_long_enough(size, b)]
+        buckets = sort_buckets(self.buckets)
+        long_enough = [b for b in buckets if is_long_enough(b, size.frames, self.frame_interval)]
         if not long_enough:
             return f"{self.min_frames - 1} frames or fewer"
-        large = [
-            b for b in long_enough if size.height * size.width >= MIN_PIXEL_FRACTION * b.pixels
-        ]
-        return max(large, key=lambda b: (b.pixels, b.frames)) if large else TOO_FEW_PIXELS
+        large = (b for b in long_enough if is_large_enough(b, size.height, size.width))
+        return next(large, TOO_FEW_PIXELS)
 
     def describe_length(self, bucket: RecipeBucket) -> str:
         """Describe the required length of a bucket's clips."""
@@ -111,11 +97,6 @@ class TrainingRecipe:
     def min_frames(self) -> int:
         """Return the number of frames of the shortest clip that any bucket takes."""
         return min(b.frames for b in self.buckets if b.frames > 1) * self.frame_interval + 1
-
-    def _is_long_enough(self, size: ClipShape, bucket: RecipeBucket) -> bool:
-        if size.frames == 1 or bucket.frames == 1:
-            return size.frames == bucket.frames
-        return size.frames > bucket.frames * self.frame_interval
 
 
 @dataclass(frozen=True)
@@ -136,8 +117,8 @@ class RecipeCoverage:
 
     def to_rows(self) -> list[tuple[str, str, int, float]]:
         """Return rows of (bucket or 'not used', requirement or reason, clips, fraction)."""
-        ordered = sorted(self.recipe.buckets, key=lambda b: (-b.pixels, -b.frames))
-        counts = [(str(b), self.recipe.describe_length(b), self.used[b]) for b in ordered]
+        buckets = sort_buckets(self.recipe.buckets)
+        counts = [(str(b), self.recipe.describe_length(b), self.used[b]) for b in buckets]
         counts += [("not used", reason, n) for reason, n in self.unused.most_common()]
         return [(bucket, text, n, n / max(1, self.total)) for bucket, text, n in counts]
 
@@ -153,10 +134,10 @@ def dataset_clip_shapes(dataset: SavedDataset) -> Iterator[ClipShape]:
 def _parse_bucket(path: Path, entry: object) -> RecipeBucket:
     bucket = entry if isinstance(entry, Mapping) else {}
     resolution, frames = bucket.get("resolution"), bucket.get("frames")
-    if resolution not in list(NOMINAL_PIXELS) or not _is_positive_int(frames):
+    if resolution not in resolutions() or not _is_positive_int(frames):
         raise UsageError(
             f"the recipe {str(path)!r} has a bucket {entry!r}: it needs frames, and a resolution "
-            f"among {', '.join(NOMINAL_PIXELS)}"
+            f"among {', '.join(resolutions())}"
         )
     return RecipeBucket(bucket["resolution"], bucket["frames"])
 

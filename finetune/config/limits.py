@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
-from functools import cache
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brickfilm.schema.buckets import resolutions
 from finetune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,13 +60,6 @@ def _check_numbers(recipe: Recipe) -> None:
             raise ConfigError(f"{name} is {text}: choose 0 or more and less than 1")
     if not 0 <= recipe.caption_dropout <= 1:
         raise ConfigError(f"caption_dropout is {recipe.caption_dropout}: choose a share, 0 to 1")
-
-
-@cache
-def resolutions() -> tuple[str, ...]:
-    """Return the names of resolutions that a bucket may have."""
-    table = Path(__file__).parents[1] / "data/aspect_ratios.json"
-    return tuple(sorted(json.loads(table.read_text())))
 
 
 def _check_bucket(bucket: Bucket) -> None:

@@ -16,7 +16,7 @@ class Bucket:
     """Clips of one resolution and length, which share a batch."""
 
     __pydantic_config__: ClassVar = STRICT
-    resolution: str  # a name of data/aspect_ratios.json
+    resolution: str  # a name of brickfilm/schema/aspect_ratios.json
     frames: int  # 1: images
     batch_size: int  # clips per step on each GPU
     micro_batch_size: int = 0  # clips per backward pass; 0: the whole batch. Gradients are float32

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from brickfilm.schema.buckets import aspect_ratios
 from finetune.config import Bucket, Network, Recipe
-from finetune.data.buckets import aspect_ratios
 from finetune.errors import EngineError
 
 GIB = 2**30

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import torch
 
+from brickfilm.schema.buckets import nominal_pixels
 from finetune.config import Bucket, Recipe
 from finetune.data.bucket_coverage import BucketCoverage, bucket_coverage
-from finetune.data.buckets import nominal_pixels
 from finetune.data.cache_layout import index_folder
 from finetune.data.index import build_index
 from finetune.engines.distributed import rank_and_world_size

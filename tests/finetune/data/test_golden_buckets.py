@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brickfilm.schema.buckets import aspect_ratios
 from finetune.config import Bucket, load_recipe
-from finetune.data.buckets import aspect_buckets, aspect_ratios, assign_buckets
+from finetune.data.buckets import aspect_buckets, assign_buckets
 from tests.kit.golden_files import cases
 
 BUCKETS = {
