@@ -83,7 +83,7 @@ PLUGINS = (
 
 DOORS: Mapping[str, tuple[str, ...]] = {
     "av": ("brickfilm.media", "finetune.data.media"),
-    "colossalai": ("finetune.engines.colossalai", "finetune.engines.factory"),
+    "colossalai": ("finetune.engines.colossalai",),
     "diffusers": ("finetune.models",),
     "openai": ("brickfilm.captions.backends",),
     "scenedetect": ("brickfilm.detectors",),

@@ -1,1 +1,1 @@
-"""Parallel engines behind one protocol (`engine`): one device or DDP, FSDP2, ZeRO, Gemini."""
+"""Parallel engines behind one protocol: one device or DDP, FSDP2, ColossalAI's ZeRO and Gemini."""

@@ -1,4 +1,4 @@
-"""The ranks of a run: which device each has, how they meet, and what becomes of a lost one."""
+"""The ranks of a run: their devices, their process group, and the loss of one of them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional  # later, its defaults would hold the group for ever
+import torch.distributed.nn.functional  # imported later, its defaults would keep the group alive
 from torch import Tensor
 
 from finetune.config import Recipe
 from finetune.errors import EngineError, TrainingStopped
 
-TIMEOUT = timedelta(minutes=10)  # after which a silent rank counts as lost
-LOST_PEER = re.compile(
-    r"closed by peer|Connection reset|Broken pipe|timed? ?out|NCCL|Gloo|gloo", re.I
+TIMEOUT = timedelta(minutes=10)  # a rank that is silent for this long counts as lost
+LOST_PEER_ERRORS = (dist.DistBackendError, dist.DistNetworkError, dist.DistStoreError)
+GLOO_CONNECTION_ERROR = re.compile(
+    r"gloo/transport/\S+\] .*(closed by peer|Socket closed|Connection reset|Broken pipe|imed out)"
+    r"|^Application timeout caused pair closure"
 )
+"""gloo raises RuntimeError itself, with its source file: `[.../gloo/transport/tcp/pair.cc:553]`."""
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """This process's number, and how many there are."""
+    """Return this process's rank and the number of ranks."""
     if dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
 def choose_device(recipe: Recipe) -> torch.device:
-    """The recipe's device; raises EngineError where it has none."""
+    """Return the recipe's device; raise EngineError if this machine lacks it."""
     if recipe.device == "cpu" or (recipe.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -45,9 +48,10 @@ def process_group(
     device: torch.device,
     remedy: Callable[[], str] = lambda: "lower its micro_batch_size",
 ) -> Iterator[None]:
-    """Join the ranks that torchrun has started, and part from them at the end.
+    """Join the process group of torchrun's ranks, and leave it at the end.
 
-    An error of a lost peer becomes TrainingStopped; want of memory an EngineError with a `remedy`.
+    Raise TrainingStopped for the loss of another rank, and EngineError with `remedy` if a step does
+    not fit into the GPU's memory.
     """
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -57,19 +61,24 @@ def process_group(
     except torch.OutOfMemoryError as error:
         raise EngineError(f"a step does not fit into the GPU: {remedy()} ({error})") from error
     except RuntimeError as error:
-        if not dist.is_initialized() or not LOST_PEER.search(str(error)):
+        if not is_lost_peer(error):
             raise
         raise TrainingStopped(
-            f"rank {dist.get_rank()} lost a peer ({str(error).splitlines()[0]}): its log says why. "
-            "Start again with --resume auto"
+            f"rank {rank_and_world_size()[0]} lost a peer ({str(error).splitlines()[0]}): see the "
+            "log of the other ranks, then start again with --resume auto"
         ) from error
     finally:
         if started:
             _destroy_process_group()
 
 
+def is_lost_peer(error: RuntimeError) -> bool:
+    """Tell if an error means that another rank is gone, or the connection to it."""
+    return isinstance(error, LOST_PEER_ERRORS) or bool(GLOO_CONNECTION_ERROR.search(str(error)))
+
+
 def _init_process_group(recipe: Recipe, device: torch.device) -> bool:
-    """Join a process group if there are ranks, or if the engine wants one; says whether it did."""
+    """Join a process group if there are ranks or the engine needs one; tell if there is one."""
     backend = "nccl" if device.type == "cuda" else "gloo"
     if "RANK" in os.environ:
         dist.init_process_group(backend, timeout=TIMEOUT)
@@ -85,19 +94,27 @@ def _init_process_group(recipe: Recipe, device: torch.device) -> bool:
 def _destroy_process_group() -> None:
     """Leave the process group, and end its threads.
 
-    ColossalAI's wrappers hold the group in circles of references. Left to the interpreter's end, a
-    thread of gloo that still gives back a tensor there takes the process down with SIGABRT.
+    ColossalAI's wrappers keep the group in reference cycles. If gloo's threads are still alive when
+    the interpreter exits, one that frees a tensor there ends the process with SIGABRT.
     """
     dist.destroy_process_group()
     gc.collect()
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """The sum over all ranks, of float64 values on the CPU."""
-    _, world_size = rank_and_world_size()
-    if world_size == 1:
+    """Return the sum over all ranks of a CPU tensor of float64; every rank must call."""
+    if rank_and_world_size()[1] == 1:
         return values
     on_gpu = dist.get_backend() == "nccl"
     shared = values.cuda() if on_gpu else values.clone()
     dist.all_reduce(shared)
     return shared.cpu()
+
+
+def all_gather(value: object) -> list[object]:
+    """Return every rank's picklable `value` in the order of ranks; every rank must call."""
+    world_size = rank_and_world_size()[1]
+    values = [value] * world_size
+    if world_size > 1:
+        dist.all_gather_object(values, value)
+    return values

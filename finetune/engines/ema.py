@@ -1,4 +1,4 @@
-"""An exponential average of the weights, on shards: it costs a rank what its own part costs."""
+"""An exponential moving average of the weights, on shards: each rank averages its own part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class EMA:
-    """`decay` of the old and `1 - decay` of the new, a step (Polyak averaging); 0 keeps none."""
+    """EMA weights: `decay` of the old and `1 - decay` of the new per step; decay 0 keeps none."""
 
     def __init__(self, shards: Mapping[str, Tensor], decay: float) -> None:
         self.decay = decay
@@ -19,5 +19,5 @@ class EMA:
     def update(self, shards: Mapping[str, Tensor]) -> None:
         """Take one step towards these float32 weights."""
         if self.shards:
-            mine = list(self.shards.values())
-            torch._foreach_lerp_(mine, [shards[name] for name in self.shards], 1 - self.decay)
+            ema = list(self.shards.values())
+            torch._foreach_lerp_(ema, [shards[name] for name in self.shards], 1 - self.decay)

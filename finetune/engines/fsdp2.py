@@ -1,4 +1,4 @@
-"""PyTorch's FSDP2: weights, gradients and optimizer split over the ranks."""
+"""PyTorch's FSDP2: weights, gradients and optimizer state sharded over the ranks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from finetune.config import Recipe
+from finetune.engines.adam import (
+    clip_factor,
+    initial_adam_state,
+    make_adamw,
+    optimizer_step,
+    set_adam_step,
+)
 from finetune.engines.base import (
     AllowStep,
     LossScale,
     ShardDict,
     StepResult,
-    clip_factor,
     frozen_tensors,
     global_norm,
-    initial_adam_state,
-    make_adamw,
-    optimizer_step,
-    set_adam_step,
     trainable_parameters,
 )
 from finetune.engines.distributed import rank_and_world_size
@@ -28,7 +30,7 @@ from finetune.tensors import DTYPES
 
 try:
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-except ImportError:  # its place before torch 2.6
+except ImportError:  # torch before 2.6
     from torch.distributed._composable.fsdp import (  # type: ignore[attr-defined]
         MixedPrecisionPolicy,
         fully_shard,
@@ -36,7 +38,7 @@ except ImportError:  # its place before torch 2.6
 
 
 class FullySharded:
-    """FSDP2: each rank keeps a part of every parameter; blocks are gathered as they are needed."""
+    """The engine of FSDP2: each rank keeps a shard of every parameter; blocks gather on use."""
 
     def __init__(self, model: STDiT2, recipe: Recipe, device: torch.device) -> None:
         self.rank, self.world_size = rank_and_world_size()
@@ -94,11 +96,11 @@ class FullySharded:
     def sync_compute_weights(self) -> None:
         set_adam_step(self._optimizer, self.updates)
         if self._saved_weights is not None:
-            kept, self._saved_weights = self._saved_weights, None
-            self._copy_to_params(kept)
+            saved, self._saved_weights = self._saved_weights, None
+            self._copy_to_params(saved)
 
     def swap_in(self, shards: ShardDict) -> None:
-        """The float32 weights are the ones that compute: they are set aside meanwhile."""
+        """Save the float32 weights, which are the compute weights, and copy in others."""
         if self._saved_weights is None:
             self._saved_weights = {name: p.detach().clone() for name, p in self._params.items()}
         self._copy_to_params(shards)

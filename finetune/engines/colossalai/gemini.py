@@ -1,7 +1,7 @@
-"""ColossalAI's Gemini behind the engine's verbs: weights, gradients and optimizer split in chunks.
+"""ColossalAI's Gemini as an engine: weights, gradients and optimizer state sharded in chunks.
 
-Gemini gathers a chunk of weights when an operation asks for one of them, and lets it go again. It
-works in half precision alone, and so do its sums over micro-batches.
+Gemini gathers a chunk of weights when an operation uses one of them, and releases it afterwards. It
+computes, and sums gradients of micro-batches, in half precision only.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from finetune.config import Recipe
+from finetune.engines.adam import initial_adam_state, set_adam_step
 from finetune.engines.base import (
     AllowStep,
     ShardDict,
     StepResult,
     frozen_tensors,
-    initial_adam_state,
-    set_adam_step,
     trainable_parameters,
 )
 from finetune.engines.colossalai.zero import BoostFunction, StepInterceptor, find_loss_scale
@@ -29,16 +28,16 @@ from finetune.models.stdit2.network import STDiT2
 
 
 class ChunkSlice(NamedTuple):
-    """Where a rank keeps its part of a parameter, if it has one."""
+    """The place of a rank's shard of a parameter, if it has one."""
 
     chunk: Any  # of weights in half precision; `paired_chunk` holds the float32 ones
     span: slice  # of the chunk's payload on this rank
-    offset: int  # of the part within the flat parameter
-    key: Any  # what the optimizer calls the part; none if this rank has no part of it
+    offset: int  # of the shard within the flat parameter
+    key: Any  # of the shard in the optimizer's state; none if this rank has no shard
 
 
 class ForwardWrapper(torch.nn.Module):
-    """What Gemini wraps: the network's own forward, since the network's name leads to Gemini's."""
+    """A module for Gemini to wrap, which calls STDiT2.forward: the instance's is Gemini's."""
 
     def __init__(self, model: STDiT2) -> None:
         super().__init__()
@@ -49,7 +48,7 @@ class ForwardWrapper(torch.nn.Module):
 
 
 class Gemini:
-    """Booster with GeminiPlugin. A shard is this rank's flat slice of a parameter, often empty."""
+    """The engine of Booster with GeminiPlugin; a shard is a flat slice, often empty."""
 
     def __init__(
         self,
@@ -63,24 +62,22 @@ class Gemini:
         self.device, self.updates, self.module = device, 0, model
         self.frozen = frozen_tensors(model)
         self._params = dict(trainable_parameters(model))
-        exact = {name: p.detach().float().clone() for name, p in self._params.items()}
+        float32 = {name: p.detach().float().clone() for name, p in self._params.items()}
         boosted, self._optimizer = boost(ForwardWrapper(model), base_optimizer)
         model.forward = lambda *args, **kwargs: boosted(*args, **kwargs).as_subclass(Tensor)  # type: ignore[method-assign]
-        self._base_optimizer, self._interceptor = (
-            base_optimizer,
-            StepInterceptor(base_optimizer, self._norm),
-        )
+        self._base_optimizer = base_optimizer
+        self._interceptor = StepInterceptor(base_optimizer, self._norm)
         self.loss_scale = find_loss_scale(self._optimizer.mix_precision_mixin)
         self._slices = {name: self._find_slice(number) for number, name in enumerate(self._params)}
         for name, master in self._masters().items():
-            master.copy_(self.shard(name, exact[name]))
+            master.copy_(self.shard(name, float32[name]))
             if (key := self._slices[name].key) is not None:
                 base_optimizer.state[key] = initial_adam_state(master, base_optimizer)
         self.ema = EMA(self._masters(), recipe.optimizer.ema)
         self.sync_compute_weights()
 
     def _find_slice(self, number: int) -> ChunkSlice:
-        """Of the parameter with this number in the optimizer's order."""
+        """Return the slice of the parameter with this number in the optimizer's order."""
         plugin = self._optimizer
         chunk = plugin.chunk_manager.get_chunk(plugin.id_to_real_params[number])
         span, offset, size = plugin.get_offsets(number)
@@ -93,12 +90,12 @@ class Gemini:
         self._optimizer.backward(loss)
 
     def step(self, lr: float, allow: AllowStep) -> StepResult:
-        found = self._interceptor.step(self._optimizer, lr, allow)
-        self._optimizer.chunk_manager.accumulating_grads = False  # it forgets after an overflow
-        if found.taken:
+        result = self._interceptor.step(self._optimizer, lr, allow)
+        self._optimizer.chunk_manager.accumulating_grads = False  # not reset after an overflow
+        if result.taken:
             self.updates += 1
             self.ema.update(self._masters())
-        return found
+        return result
 
     def shards(self) -> dict[str, ShardDict]:
         return {
@@ -114,15 +111,13 @@ class Gemini:
             return shard.view(like.shape)
         full = shard.new_zeros(like.numel())
         full[chunk_slice.offset : chunk_slice.offset + len(shard)] = shard
-        dist.all_reduce(full)  # the other ranks' parts, to zeros
+        dist.all_reduce(full)  # adds the other ranks' shards to zeros
         return full.view(like.shape)
 
     def shard(self, name: str, full: Tensor) -> Tensor:
         chunk_slice = self._slices[name]
-        size = chunk_slice.span.stop - chunk_slice.span.start
-        return (
-            full.flatten()[chunk_slice.offset : chunk_slice.offset + size].to(self.device).clone()
-        )
+        end = chunk_slice.offset + chunk_slice.span.stop - chunk_slice.span.start
+        return full.flatten()[chunk_slice.offset : end].to(self.device).clone()
 
     def sync_compute_weights(self) -> None:
         set_adam_step(self._base_optimizer, self.updates)
@@ -137,13 +132,13 @@ class Gemini:
         return {n: p.chunk.paired_chunk.payload[p.span] for n, p in self._slices.items()}
 
     def _moments(self, kind: str) -> ShardDict:
-        nothing = torch.empty(0, device=self.device)
+        empty = torch.empty(0, device=self.device)
         state = self._base_optimizer.state
         return {
-            name: nothing if chunk_slice.key is None else state[chunk_slice.key][kind]
+            name: empty if chunk_slice.key is None else state[chunk_slice.key][kind]
             for name, chunk_slice in self._slices.items()
         }
 
     def _norm(self) -> float:
-        """Of this step's gradient, as the plugin found it, its loss scale taken out."""
+        """Return the plugin's norm of this step's gradient, without the loss scale."""
         return float(self._optimizer.get_grad_norm()) / self.loss_scale.value

@@ -1,4 +1,4 @@
-"""ColossalAI's ZeRO-1 and ZeRO-2 behind the engine's verbs; `finetune.engines.factory` imports it."""
+"""ColossalAI's ZeRO-1 and ZeRO-2 as an engine."""
 
 from __future__ import annotations
 
@@ -10,58 +10,56 @@ import torch.distributed as dist
 from torch import Tensor
 
 from finetune.config import Recipe
+from finetune.engines.adam import initial_adam_state, set_adam_step
 from finetune.engines.base import (
     AllowStep,
     LossScale,
     ShardDict,
     StepResult,
     frozen_tensors,
-    initial_adam_state,
-    set_adam_step,
     trainable_parameters,
 )
 from finetune.engines.distributed import rank_and_world_size
 from finetune.engines.ema import EMA
 from finetune.models.stdit2.network import STDiT2
 
-BoostFunction = Callable[
-    [torch.nn.Module, Any], tuple[Any, Any]
-]  # a module and its optimizer, wrapped
+BoostFunction = Callable[[torch.nn.Module, Any], tuple[Any, Any]]
+"""Wraps a module and its optimizer."""
 
 
 class StepInterceptor:
-    """Stands between a plugin and the optimizer inside: asks before each step that is taken."""
+    """Replaces `step` of the optimizer inside a plugin, to ask before each step is taken."""
 
     def __init__(self, optimizer: Any, norm: Callable[[], float]) -> None:
         self._optimizer, self._norm = optimizer, norm
         self._original_step, optimizer.step = optimizer.step, self._intercepted_step
-        self._found = StepResult(float("inf"), taken=False)
+        self._result = StepResult(float("inf"), taken=False)
 
     def step(self, plugin: Any, lr: float, allow: AllowStep) -> StepResult:
-        """Have the plugin step at this rate; a loss scaler that finds an overflow takes none."""
-        self._found, self._allow = StepResult(float("inf"), taken=False), allow
+        """Step the plugin at this learning rate; its loss scaler skips the step on an overflow."""
+        self._result, self._allow = StepResult(float("inf"), taken=False), allow
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         plugin.step()
-        return self._found
+        return self._result
 
     def _intercepted_step(self, *arguments: Any, **options: Any) -> None:
         norm = self._norm()
-        self._found = StepResult(norm, taken=self._allow(norm))
-        if self._found.taken:
+        self._result = StepResult(norm, taken=self._allow(norm))
+        if self._result.taken:
             self._original_step(*arguments, **options)
 
 
 def find_loss_scale(mixin: Any) -> LossScale:
-    """What a plugin multiplies the loss with: float16 has a scale, other precisions have none."""
+    """Return the loss scale of a plugin's mixed-precision part, which only float16 has."""
     return LossScale(getattr(mixin, "grad_scaler", None))
 
 
 class Zero:
-    """Booster with LowLevelZeroPlugin: float32 weights and moments split by rank.
+    """The engine of Booster with LowLevelZeroPlugin: float32 weights and moments sharded by rank.
 
-    A shard is a flat, equal slice of the padded parameter. Micro-batches are reduced one by one;
-    their sum is kept in float32 (the plugin's own would be in the weights' precision).
+    A shard is a flat slice of the padded parameter, of equal size on every rank. Micro-batches are
+    reduced one by one and summed in float32 (the plugin sums in the weights' precision).
     """
 
     def __init__(
@@ -76,16 +74,13 @@ class Zero:
         self.device, self.updates = device, 0
         self.frozen = frozen_tensors(model)
         self._params = dict(trainable_parameters(model))
-        exact = {name: p.detach().float().clone() for name, p in self._params.items()}
+        float32 = {name: p.detach().float().clone() for name, p in self._params.items()}
         boosted, self._optimizer = boost(model, base_optimizer)
-        self.module, self._base_optimizer, self._interceptor = (
-            boosted.module,
-            base_optimizer,
-            StepInterceptor(base_optimizer, self._norm),
-        )
+        self.module, self._base_optimizer = boosted.module, base_optimizer
+        self._interceptor = StepInterceptor(base_optimizer, self._norm)
         self.loss_scale = find_loss_scale(self._optimizer.mixed_precision_mixin)
         for name, master in self._masters().items():
-            master.copy_(self.shard(name, exact[name]))  # the plugin's are of rounded weights
+            master.copy_(self.shard(name, float32[name]))  # the plugin's are rounded
             base_optimizer.state[master] = initial_adam_state(master, base_optimizer)
         self.ema = EMA(self._masters(), recipe.optimizer.ema)
         self.sync_compute_weights()
@@ -95,15 +90,17 @@ class Zero:
         for store in self._optimizer.pg_to_grad_store.values():
             for grads in store._grads_of_params.values():
                 for slices in grads.values():
-                    slices[:] = [grad.float() for grad in slices]  # later ones add to these
+                    slices[:] = [
+                        grad.float() for grad in slices
+                    ]  # the next micro-batch adds to these
 
     def step(self, lr: float, allow: AllowStep) -> StepResult:
-        found = self._interceptor.step(self._optimizer, lr, allow)
-        if found.taken:
+        result = self._interceptor.step(self._optimizer, lr, allow)
+        if result.taken:
             self.updates += 1
             self.ema.update(self._masters())
         self._optimizer.zero_grad()
-        return found
+        return result
 
     def shards(self) -> dict[str, ShardDict]:
         masters, state = self._masters(), self._base_optimizer.state
@@ -139,5 +136,5 @@ class Zero:
         return {name: masters[id(parameter)] for name, parameter in self._params.items()}
 
     def _norm(self) -> float:
-        """Of this step's gradient, as the plugin found it, its loss scale taken out."""
+        """Return the plugin's norm of this step's gradient, without the loss scale."""
         return float(self._optimizer.get_grad_norm()) / self.loss_scale.value

@@ -19,7 +19,7 @@ from finetune.__main__ import summary_lines
 from finetune.config import Bucket, LossSpikes, PublishedCost, Recipe, Schedule, Validation
 from finetune.data.cache import build_cache
 from finetune.data.loader import SampleLoader
-from finetune.engines.base import DataParallel
+from finetune.engines.data_parallel import DataParallel
 from finetune.errors import (
     CacheError,
     CheckpointError,

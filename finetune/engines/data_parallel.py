@@ -1,0 +1,137 @@
+"""One device, or DDP: every rank has all weights, and ranks average their gradients."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from finetune.config import Recipe
+from finetune.engines.adam import (
+    clip_factor,
+    initial_adam_state,
+    make_adamw,
+    optimizer_step,
+    set_adam_step,
+)
+from finetune.engines.base import (
+    AllowStep,
+    LossScale,
+    ShardDict,
+    StepResult,
+    frozen_tensors,
+    trainable_parameters,
+)
+from finetune.engines.distributed import rank_and_world_size
+from finetune.engines.ema import EMA
+from finetune.kernels import adamw as adamw_kernel
+from finetune.kernels import kernels_available
+from finetune.kernels.accumulate import GradientAccumulator
+from finetune.models.stdit2.network import STDiT2
+from finetune.tensors import DTYPES
+
+
+class DataParallel:
+    """The engine of one device and of DDP.
+
+    Gradients, float32 weights and Adam's moments are one flat buffer each: one all-reduce, one norm
+    and one fused update per step. The shard of a parameter is a view into them.
+    """
+
+    def __init__(self, model: STDiT2, recipe: Recipe, device: torch.device) -> None:
+        self.rank, self.world_size = rank_and_world_size()
+        self.device, self.settings, self.updates = device, recipe.optimizer, 0
+        self.loss_scale, self.frozen = LossScale(), frozen_tensors(model)
+        full_precision = (p.detach().flatten() for _, p in trainable_parameters(model))
+        self._weights = torch.cat([p.to(device, torch.float32) for p in full_precision])
+        self.module = model.to(device=device, dtype=DTYPES[recipe.precision])
+        self._params = dict(trainable_parameters(self.module))
+        self._sizes = [p.numel() for p in self._params.values()]
+        self._grads = torch.zeros_like(self._weights)
+        self._accumulator = GradientAccumulator(self._grads, self._sizes)
+        if self.world_size > 1:
+            dist.broadcast(self._weights, src=0)
+        self._optimizer = make_adamw([self._weights], recipe.optimizer, device)
+        self._optimizer.state[self._weights] = initial_adam_state(self._weights, self._optimizer)
+        self.ema = EMA(self._views(self._weights), recipe.optimizer.ema)
+        self._fused = self._make_fused_buffers() if recipe.kernels and self.ema.decay else None
+        self.sync_compute_weights()
+
+    def _make_fused_buffers(self) -> adamw_kernel.FlatState | None:
+        """Return all state of a step as flat buffers, for the fused kernel; none without a GPU."""
+        if not kernels_available(self.device):
+            return None
+        compute = self._weights.to(next(iter(self._params.values())).dtype, copy=True)
+        views = self._views(compute).values()
+        for parameter, view in zip(self._params.values(), views, strict=True):
+            parameter.data = view
+        ema = self._weights.clone()
+        self.ema.shards = self._views(ema)
+        state = self._optimizer.state[self._weights]
+        moments = state["exp_avg"], state["exp_avg_sq"]
+        return adamw_kernel.FlatState(compute, self._weights, self._grads, *moments, ema)
+
+    def _update(self, lr: float, factor: float) -> None:
+        """Update weights, moments and EMA with the gradient times `factor`."""
+        self.updates += 1
+        if self._fused is None:
+            self._grads *= factor
+            optimizer_step(self._optimizer, [self._weights], [self._grads], lr)
+            self.sync_compute_weights()
+            self.ema.update(self.shards()["model"])
+            return
+        s = self.settings
+        params = adamw_kernel.AdamWParams(
+            lr=lr,
+            step=self.updates,
+            betas=s.betas,
+            eps=s.eps,
+            weight_decay=s.weight_decay,
+            ema_decay=s.ema,
+        )
+        adamw_kernel.adamw_step(self._fused, params, torch.tensor(factor, device=self.device))
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._accumulator.add([parameter.grad for parameter in self._params.values()])
+        for parameter in self._params.values():
+            parameter.grad = None
+
+    def step(self, lr: float, allow: AllowStep) -> StepResult:
+        if self.world_size > 1:
+            dist.all_reduce(self._grads)
+            self._grads /= self.world_size
+        norm = float(self._grads.norm())
+        taken = allow(norm)
+        if taken:
+            self._update(lr, clip_factor(norm, self.settings.grad_clip))
+        self._grads.zero_()
+        return StepResult(norm, taken)
+
+    def shards(self) -> dict[str, ShardDict]:
+        state = self._optimizer.state[self._weights]
+        return {
+            "model": self._views(self._weights),
+            "ema": self.ema.shards,
+            "exp_avg": self._views(state["exp_avg"]),
+            "exp_avg_sq": self._views(state["exp_avg_sq"]),
+        }
+
+    def gather(self, name: str, shard: Tensor) -> Tensor:
+        return shard
+
+    def shard(self, name: str, full: Tensor) -> Tensor:
+        return full.to(self.device)
+
+    def sync_compute_weights(self) -> None:
+        set_adam_step(self._optimizer, self.updates)
+        self.swap_in(self._views(self._weights))
+
+    @torch.no_grad()
+    def swap_in(self, shards: ShardDict) -> None:
+        torch._foreach_copy_(list(self._params.values()), [shards[n] for n in self._params])
+
+    def _views(self, flat: Tensor) -> ShardDict:
+        parts = torch.split(flat, self._sizes)
+        pairs = zip(self._params.items(), parts, strict=True)
+        return {name: part.view(p.shape) for (name, p), part in pairs}
