@@ -1,16 +1,16 @@
-"""Everything that can go wrong here, as one tree.
+"""The tree of exceptions.
 
 FinetuneError
-├── ConfigError      a recipe or a network's description asks for what cannot be
-├── WeightsError     a checkpoint that does not fit its network, or none where one was named
+├── ConfigError      an invalid setting of a recipe or a network
+├── WeightsError     weights that are missing or do not fit their network
 ├── DataError        a dataset that cannot be trained on
 │   └── BadSample    one clip of it: skipped and counted
 ├── CacheError       a cache that is missing, damaged, or of other encoders
-├── EngineError      no such device, too little of it, or an engine that is not installed
-├── CheckpointError  a run's checkpoint cannot be written, read, or continued
-├── SamplingError    a sample that cannot be made as asked, or not be written
-├── ReleaseError     a run that cannot be published, or a Hub that does not let us
-└── TrainingStopped  the run ended itself: too many steps went wrong, or a rank was lost
+├── EngineError      a device or an engine that is missing, or too little GPU memory
+├── CheckpointError  a checkpoint that cannot be written, read, or resumed from
+├── SamplingError    a sample that cannot be made as requested, or not be written
+├── ReleaseError     a run that cannot be published, or a refusal of the Hub
+└── TrainingStopped  the run stopped itself: too many skipped steps, or a lost rank
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ DISK_ERRNOS = {
     errno.ENOTDIR,
     errno.EEXIST,
 }
-"""What a disk refuses, and a user can mend; other errors of the system are bugs until proven."""
+"""System errors that a user can fix on disk; others are bugs."""
 
 
 class FinetuneError(Exception):
-    """Base of all errors that a user can mend; the message names thing, value and remedy."""
+    """Base of all errors that a user can fix; the message names thing, value and remedy."""
 
 
 class ConfigError(FinetuneError):
@@ -46,23 +46,23 @@ class WeightsError(FinetuneError):
 
 
 class DataError(FinetuneError):
-    """The dataset lacks something that training needs; the message says what and what to do."""
+    """The dataset lacks something that training needs; the message names it and the remedy."""
 
 
 class BadSample(DataError):
-    """One clip does not decode, or is not what its row says: it is skipped and counted."""
+    """A clip does not decode, or does not match its row: it is skipped and counted."""
 
 
 class CacheError(FinetuneError):
-    """Cached latents or texts are missing, damaged, or were made by other encoders."""
+    """Cached latents or text states are missing, damaged, or of other encoders."""
 
 
 class EngineError(FinetuneError):
-    """The device or the engine asked for is not there, or the step does not fit into it."""
+    """The recipe's device or engine is missing, or a step does not fit into GPU memory."""
 
 
 class CheckpointError(FinetuneError):
-    """A checkpoint could not be written or read, or belongs to something else."""
+    """A checkpoint cannot be written or read, or belongs to another network or dataset."""
 
 
 class TrainingStopped(FinetuneError):
@@ -70,7 +70,7 @@ class TrainingStopped(FinetuneError):
 
 
 class SamplingError(FinetuneError):
-    """What was asked of a sampler cannot be: the message names the value and the nearest one."""
+    """A sample request is invalid; the message names the value and the nearest valid one."""
 
 
 class ReleaseError(FinetuneError):
@@ -79,7 +79,7 @@ class ReleaseError(FinetuneError):
 
 @contextmanager
 def exit_with_one_line() -> Iterator[None]:
-    """For a command line: what a user can mend ends it with one line and exit code 1."""
+    """Print an error that a user can fix as one line, and exit with code 1."""
     try:
         yield
     except FinetuneError as error:
@@ -87,9 +87,9 @@ def exit_with_one_line() -> Iterator[None]:
     except OSError as error:
         if error.errno not in DISK_ERRNOS:
             raise
-        _exit_with_error(f"{error}: make room there, let it be written to, or name another folder")
+        _exit_with_error(f"{error}: make room there, make it writable, or name another folder")
 
 
-def _exit_with_error(reason: str) -> None:
-    print(f"error: {reason}", file=sys.stderr)
+def _exit_with_error(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
     sys.exit(1)

@@ -1,4 +1,4 @@
-"""Data types that a recipe can name, and copies of tensors to a device."""
+"""Data types by their names in recipes, and copies of tensors to a device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 def to_device_async(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a CPU tensor to `device` without waiting for work that is queued there.
 
-    A plain copy of pageable memory synchronises with the GPU, which then idles.
+    A copy from pageable memory would synchronize with the GPU, which then idles.
     """
     if device.type != "cuda":
         return tensor.to(device)

@@ -1,5 +1,6 @@
 """Training recipes: typed settings, their limits, and the TOML that they are read from."""
 
+from finetune.config.default_prompts import DEFAULT_PROMPTS
 from finetune.config.load import load_recipe, parse_recipe, recipe_from_manifest
 from finetune.config.recipe import (
     Bucket,
@@ -15,6 +16,7 @@ from finetune.config.recipe import (
 )
 
 __all__ = [
+    "DEFAULT_PROMPTS",
     "Bucket",
     "Checkpoints",
     "Log",

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from finetune.config.default_prompts import DEFAULT_PROMPTS
 from finetune.config.limits import check_recipe
 
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
@@ -24,8 +25,8 @@ class Bucket:
     activation_checkpointing: bool | int = False  # blocks to recompute in backward; true: all
 
     @property
-    def micro_batch(self) -> int:
-        """Clips of a backward pass."""
+    def clips_per_pass(self) -> int:
+        """Clips of one forward and backward pass."""
         return self.micro_batch_size or self.batch_size
 
     def __str__(self) -> str:
@@ -97,7 +98,7 @@ class Validation:
     """Samples of the EMA weights at fixed noise, before the first step and then regularly."""
 
     __pydantic_config__: ClassVar = STRICT
-    prompts: tuple[str, ...] | Literal["default"] = ()  # default: finetune/sampling/examples.py
+    prompts: tuple[str, ...] | Literal["default"] = ()  # default: DEFAULT_PROMPTS
     every: int = 0  # steps; 0: at every checkpoint
     frames: int = 32
     height: int = 360
@@ -108,6 +109,10 @@ class Validation:
     seed: int = 42  # of the first prompt; each next prompt adds 1
     sweep: tuple[float, ...] = (0.0, 1.0, 3.0, 7.0)  # guidance of the first prompt, at the end
     loss_batches: int = 2  # training batches per rank, at fixed noise and timesteps
+
+    @property
+    def sampled_prompts(self) -> tuple[str, ...]:
+        return DEFAULT_PROMPTS if self.prompts == "default" else self.prompts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,8 +66,8 @@ class Batch:
         samples = self.samples + tuple(blank * missing)
         seeds = self.seeds + (0,) * missing
         weights = (1.0,) * len(self) + (0.0,) * missing
-        for i in range(0, bucket.batch_size, bucket.micro_batch_size or bucket.batch_size):
-            part = slice(i, i + (bucket.micro_batch_size or bucket.batch_size))
+        for i in range(0, bucket.batch_size, bucket.clips_per_pass):
+            part = slice(i, i + bucket.clips_per_pass)
             yield Batch(self.spec, samples[part], seeds[part], (), weights[part])
 
 

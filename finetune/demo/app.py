@@ -12,7 +12,7 @@ from typing import Any
 
 from finetune.errors import FinetuneError, SamplingError
 from finetune.models.stdit2.vae import SPATIAL_STRIDE
-from finetune.sampling.examples import EXAMPLE_PROMPTS
+from finetune.config import DEFAULT_PROMPTS
 from finetune.sampling.generate import StepCallback
 from finetune.sampling.images import file_digest
 from finetune.sampling.pipeline import TextToVideoPipeline
@@ -129,7 +129,7 @@ def build_page(pipeline: TextToVideoPipeline, out: Path) -> Any:
                     "Its settings, to make it again", size="sm", interactive=False
                 )
         fields = [prompt, image, *_sampling_inputs(gr, pipeline)]
-        gr.Examples([[text] for text in EXAMPLE_PROMPTS], [prompt], label="Examples")
+        gr.Examples([[text] for text in DEFAULT_PROMPTS], [prompt], label="Examples")
         gallery = gr.Gallery(label="Made here", height="auto", fit_columns=False, elem_id="made")
         gr.on(
             [button.click, prompt.submit],
@@ -155,7 +155,7 @@ def _prompt_inputs(gr: Any) -> tuple[Any, Any, Any]:
 
 def _sampling_inputs(gr: Any, pipeline: TextToVideoPipeline) -> list[Any]:
     """All else that can be said, in the order in which `Studio.make` takes it."""
-    usual = pipeline.request(prompt=EXAMPLE_PROMPTS[0])
+    usual = pipeline.request(prompt=DEFAULT_PROMPTS[0])
     longest = max(MAX_FRAMES, usual.frames)
     widest = max(MAX_SIDE, usual.height, usual.width)
     with gr.Row():

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -111,7 +112,7 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     return shared.cpu()
 
 
-def all_gather(value: object) -> list[object]:
+def all_gather(value: Any) -> list[Any]:
     """Return every rank's picklable `value` in the order of ranks; every rank must call."""
     world_size = rank_and_world_size()[1]
     values = [value] * world_size

@@ -1,7 +1,7 @@
-"""What a training costs on a device: arithmetic, memory, and the rates that were measured.
+"""Estimate the cost of training on a device: FLOP, memory, and speed.
 
-Arithmetic is counted from the network's shape. Two figures are measured, not counted: the share of
-its matrix rate that a device reaches, and activation memory a token (docs/finetune-recipes.md).
+FLOP are counted from the network's shape. Two figures are measured: the share of its peak matrix
+speed that a device reaches (MFU), and activation memory per token (docs/finetune-recipes.md).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CPU = "cpu"
 
 @dataclass(frozen=True)
 class DeviceSpec:
-    """A GPU by its data sheet, or this machine's CPU as it was measured."""
+    """A GPU by its data sheet, or this machine's CPU by measurement."""
 
     name: str
     memory_gib: float
@@ -42,41 +42,37 @@ GPUS = {
 
 @dataclass(frozen=True)
 class MeasuredSpeed:
-    """XL/2 in bfloat16 on one H200, clips of 360p one by one, nothing recomputed."""
+    """Speed of XL/2 in bfloat16 on one H200: 360p, micro-batches of 1, no recomputation."""
 
-    mfu: float  # of the data sheet's rate
-    activation_bytes_per_token: int  # activations a token
+    mfu: float  # share of the data sheet's FLOP/s
+    activation_bytes_per_token: int
 
 
 # 3.08 clips/s of 32 frames and 1.54 of 64 on 2026-11-26: 51 % of the 785 TFLOP/s that a large
-# product reaches there, 41 % of the data sheet's; peaks of 71.1 and 126.7 GiB.
+# matrix product reaches there, 41 % of the data sheet's; peaks of 71.1 and 126.7 GiB.
 WITH_KERNELS = MeasuredSpeed(0.41, 1_980_000)
-WITHOUT_KERNELS = MeasuredSpeed(0.24, 2_260_000)  # PyTorch alone, its blocks compiled
-# tiny/cpu on two idle threads: 33 %; small products, and much between them
+WITHOUT_KERNELS = MeasuredSpeed(0.24, 2_260_000)  # PyTorch's operations, blocks compiled
+# tiny/cpu on two idle threads reached 33 %
 ON_CPU = MeasuredSpeed(0.3, 2_260_000)
-CHECKPOINTED_SHARE = (
-    0.3  # of a block's activations: the inputs that all recomputed ones keep, together
-)
+CHECKPOINTED_SHARE = 0.3  # inputs of all recomputed blocks together, of a block's activations
 ONLINE_GIB = 9.4  # T5 XXL and the VAE in the step: 80.5 of 71.1 GiB on 2026-11-26
-STATE_BYTES = 22  # a parameter: bf16 weights, float32 weights, gradients, two moments, average
+STATE_BYTES = 22  # per parameter: bf16 weights; float32 weights, gradients, two moments, EMA
 RESERVE_GIB = 3.0  # context, allocator, one clip's batch
 
 
 @dataclass(frozen=True)
 class ClipCost:
-    """One clip of a bucket."""
+    """Cost of one clip of a bucket."""
 
     tokens: int
-    tflop: float  # forward and backward, recomputing counted
+    tflop: float  # forward and backward, recomputation included
 
 
 def count_parameters(network: Network) -> int:
-    """Trained parameters of a network of this shape; 767,452,064 for XL/2."""
+    """Return the trained parameters of a network of this shape; 767,452,064 for XL/2."""
     d, text = network.hidden_size, network.caption_channels
-    block = 2 * (3 * d * d + 3 * d + d * d + d) + 4 * (
-        d // network.num_heads
-    )  # two self-attentions
-    block += 4 * d * d + 4 * d  # to the text
+    block = 2 * (4 * d * d + 4 * d) + 4 * (d // network.num_heads)  # two self-attentions
+    block += 4 * d * d + 4 * d  # cross-attention
     block += 8 * d * d + 5 * d + 9 * d  # MLP, modulation tables
     third = d // 3
     small = 2 * (256 * third + third + third * third + third)
@@ -86,22 +82,21 @@ def count_parameters(network: Network) -> int:
 
 
 def forward_tflop(recipe: Recipe, frames: int, height: int, width: int) -> float:
-    """Arithmetic of one pass of one clip; height and width in pixels."""
-    places = _patches_per_frame(height, width)
-    tokens, d = frames * places, recipe.network.hidden_size
-    linear = 2 * tokens * 18 * d * d  # qkv and out twice, to the text, MLP
-    attention = 4 * tokens * d * (places + frames + recipe.text_tokens)
+    """Return the TFLOP of a forward pass of one clip; height and width in pixels."""
+    patches = _patches_per_frame(height, width)
+    tokens, d = frames * patches, recipe.network.hidden_size
+    linear = 2 * tokens * 18 * d * d  # two self-attentions, cross-attention, MLP
+    attention = 4 * tokens * d * (patches + frames + recipe.text_tokens)
     text = 2 * recipe.text_tokens * 2 * d * d
     return recipe.network.depth * (linear + attention + text) / 1e12
 
 
 def _patches_per_frame(height: int, width: int) -> int:
-    """Patches of a frame of so many pixels."""
     return -(-(height // 8) // 2) * -(-(width // 8) // 2)
 
 
 def clip_cost(bucket: Bucket, recipe: Recipe) -> ClipCost:
-    """Of one clip at the resolution's nominal size."""
+    """Return the cost of a clip at the resolution's nominal size."""
     sizes = aspect_ratios()[bucket.resolution]
     height, width = sizes.get("0.56") or next(iter(sizes.values()))
     passes = 3 + recipe.checkpointed_blocks(bucket) / recipe.network.depth
@@ -110,41 +105,41 @@ def clip_cost(bucket: Bucket, recipe: Recipe) -> ClipCost:
 
 
 def memory_gib(bucket: Bucket, recipe: Recipe, gpus: int, micro: int) -> float:
-    """Peak memory of a rank at this micro-batch."""
+    """Return the peak memory of a rank with `micro` clips per pass."""
     network = recipe.network
-    split = gpus if recipe.engine == "colossalai" or recipe.strategy == "fsdp2" else 1
-    states = count_parameters(network) * (6 + (STATE_BYTES - 6) / split)
+    ranks = gpus if recipe.engine == "colossalai" or recipe.strategy == "fsdp2" else 1
+    states = count_parameters(network) * (6 + (STATE_BYTES - 6) / ranks)
     share = network.depth * network.hidden_size / (28 * 1152)
-    again = recipe.checkpointed_blocks(bucket)
-    # the first ones are recomputed last, one at a time, when what the others kept is gone
-    blocks = max(network.depth - again, 1) + CHECKPOINTED_SHARE * again / network.depth
-    kept = measured_speed(recipe).activation_bytes_per_token * share * blocks / network.depth
+    recomputed = recipe.checkpointed_blocks(bucket)
+    # the first blocks are recomputed last, one at a time, when the others' activations are freed
+    blocks = max(network.depth - recomputed, 1) + CHECKPOINTED_SHARE * recomputed / network.depth
+    token_bytes = measured_speed(recipe).activation_bytes_per_token * share * blocks / network.depth
     online = recipe.latents == "online" and recipe.text_encoder != "tiny-random"
     rest = RESERVE_GIB + online * ONLINE_GIB
-    return (states + micro * clip_cost(bucket, recipe).tokens * kept) / GIB + rest
+    return (states + micro * clip_cost(bucket, recipe).tokens * token_bytes) / GIB + rest
 
 
 def measured_speed(recipe: Recipe) -> MeasuredSpeed:
-    """What was measured with the recipe's kernels, or without."""
+    """Return the speed measured with the recipe's kernels, or without."""
     return WITH_KERNELS if recipe.kernels and recipe.compile else WITHOUT_KERNELS
 
 
 def mfu(recipe: Recipe, device: DeviceSpec) -> float:
-    """The share of its rate that training takes from a device."""
+    """Return the share of its peak FLOP/s that training reaches on a device."""
     return ON_CPU.mfu if device.is_cpu else measured_speed(recipe).mfu
 
 
 def find_device(name: str, recipe: Recipe) -> DeviceSpec:
-    """A GPU of the table, or "cpu"; raises EngineError for what is neither."""
+    """Return a GPU of the table, or this CPU for "cpu"; raise EngineError for another name."""
     if name == CPU:
         return measure_cpu(recipe.threads)
     if name not in GPUS:
-        raise EngineError(f"no GPU {name!r} is known: choose one of {', '.join([*GPUS, CPU])}")
+        raise EngineError(f"no GPU {name!r} in the table: choose one of {', '.join([*GPUS, CPU])}")
     return GPUS[name]
 
 
 def measure_cpu(threads: int, side: int = 1024) -> DeviceSpec:
-    """This machine's CPU with so many threads (0: all), as fast as it multiplies matrices now."""
+    """Measure this CPU's speed in matrix products with so many threads; 0: as torch is set."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     matrix = torch.ones(side, side)

@@ -11,10 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from finetune.config import Recipe
+from finetune.config import DEFAULT_PROMPTS, Recipe
 from finetune.data.cache_layout import index_folder
 from finetune.data.index import Index
-from finetune.sampling.examples import EXAMPLE_PROMPTS
 from finetune.sampling.measures import METRIC_TITLES
 from finetune.validation.page import TRAINING_METRICS_FILE, ValidationResult, recipe_summary
 
@@ -107,9 +106,7 @@ def _card_metadata(repo_id: str, recipe: Recipe, licence: str | None) -> Any:
 def _facts(
     manifest: Mapping[str, Any], recipe: Recipe, encoders: Mapping[str, str]
 ) -> dict[str, Any]:
-    asked = recipe.validation
-    prompts = EXAMPLE_PROMPTS if asked.prompts == "default" or not asked.prompts else asked.prompts
-    prompt = _in_one_line(prompts[0])
+    prompt = _in_one_line((recipe.validation.sampled_prompts or DEFAULT_PROMPTS)[0])
     return {
         "init": recipe.init,
         "told": recipe_summary(recipe),

@@ -21,7 +21,11 @@ from finetune.release.model_card import HUB_ID, render_card
 from finetune.sampling.bundle import add_encoders
 from finetune.sampling.pipeline import open_index
 from finetune.sampling.sources import ModelSource, default_settings, find_model
-from finetune.training.checkpoint import latest_checkpoint, list_checkpoints, verify_checkpoint
+from finetune.training.checkpoint_folders import (
+    latest_checkpoint,
+    list_checkpoints,
+    verify_checkpoint,
+)
 from finetune.validation.page import (
     PAGE_FILE,
     TRAINING_METRICS_FILE,

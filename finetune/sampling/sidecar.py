@@ -13,7 +13,7 @@ from finetune.errors import SamplingError
 from finetune.sampling.images import file_digest
 from finetune.sampling.pipeline import TextToVideoPipeline
 from finetune.sampling.sources import exists_locally
-from finetune.training.checkpoint import code_version
+from finetune.training.checkpoint_folders import code_version
 
 REQUIRED_KEYS = {"request", "pictures", "model", "files"}  # without these nothing can be made again
 

@@ -12,7 +12,11 @@ from typing import Any
 from finetune.config import Recipe, recipe_from_manifest
 from finetune.errors import SamplingError
 from finetune.models.stdit2.weights import CONFIG_FILE
-from finetune.training.checkpoint import STEP_FOLDER, latest_checkpoint, list_checkpoints
+from finetune.training.checkpoint_folders import (
+    STEP_FOLDER,
+    latest_checkpoint,
+    list_checkpoints,
+)
 
 SAMPLING_FILE = "sampling.json"  # of a release: its encoders, and what it is usually asked
 HUB_FILE_PATTERNS = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt"]

@@ -1,4 +1,4 @@
-"""What the network is shown and told of a micro-batch, from the cache or from pixels."""
+"""Turn micro-batches into the network's inputs, from cached latents or from pixels."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from finetune.objectives import Denoiser
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """B clips on the device."""
+    """The inputs of B clips on the device."""
 
     mean: Tensor  # [B, 4, T, h, w]: a latent is mean + std * noise
     std: Tensor
     text: Tensor  # [B, 1, L, C]
     mask: Tensor  # [B, L] bool
     conditioning: Conditioning
-    activation_checkpointing: int  # blocks that the backward runs again
+    activation_checkpointing: int  # blocks to recompute in the backward pass
 
-    def denoiser(self, model: STDiT2, drop: Tensor) -> Denoiser:
-        """The network with this text and these scalars bound; `drop` [B] takes captions away."""
+    def denoiser(self, model: STDiT2, drop_caption: Tensor) -> Denoiser:
+        """Return the network with these inputs bound; drop_caption [B] selects the null text."""
 
         def denoise(x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
             output: Tensor = model(
@@ -39,7 +39,7 @@ class ModelInputs:
                 self.text,
                 self.mask,
                 frame_mask,
-                drop=drop,
+                drop=drop_caption,
                 activation_checkpointing=self.activation_checkpointing,
                 **self.conditioning,
             )
@@ -49,7 +49,7 @@ class ModelInputs:
 
 
 class BatchEncoder:
-    """Micro-batches to `ModelInputs`; the encoders are loaded only if the recipe trains on pixels."""
+    """Makes `ModelInputs` of micro-batches; loads the encoders only for `latents = "online"`."""
 
     def __init__(self, recipe: Recipe, index: Index, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
@@ -60,61 +60,59 @@ class BatchEncoder:
             self.vae.compile_network()
             self.text_encoder.compile_network()
 
-    def read(self, batch: Batch) -> Batch:
-        """With the captions' states: read together they take a fraction of the time."""
+    def encode_captions(self, batch: Batch) -> Batch:
+        """Return the batch with text states; one call for all is a fraction of one per caption."""
         if self.text_encoder is None or all(sample.states is not None for sample in batch.samples):
             return batch
-        read = self.text_encoder.encode([sample.caption for sample in batch.samples])
-        states = (one[:tokens] for one, tokens in zip(read.states, read.lengths, strict=True))
+        encoded = self.text_encoder.encode([sample.caption for sample in batch.samples])
+        states = (one[:tokens] for one, tokens in zip(encoded.states, encoded.lengths, strict=True))
         pairs = zip(batch.samples, states, strict=True)
         return replace(batch, samples=tuple(sample._replace(states=one) for sample, one in pairs))
 
-    def __call__(self, micro: Batch) -> ModelInputs:
-        micro = self.read(micro)
-        mean, std = self._latent_mean_and_std(micro)
-        text, mask = self._text(micro)
-        activation_checkpointing = self.recipe.checkpointed_blocks(micro.spec.aspect_bucket.bucket)
-        return ModelInputs(
-            mean, std, text, mask, self._conditioning(micro), activation_checkpointing
-        )
+    def __call__(self, micro_batch: Batch) -> ModelInputs:
+        micro_batch = self.encode_captions(micro_batch)
+        mean, std = self._latent_mean_and_std(micro_batch)
+        text, mask = self._text(micro_batch)
+        blocks = self.recipe.checkpointed_blocks(micro_batch.spec.aspect_bucket.bucket)
+        return ModelInputs(mean, std, text, mask, self._conditioning(micro_batch), blocks)
 
-    def _latent_mean_and_std(self, micro: Batch) -> tuple[Tensor, Tensor]:
-        pairs = [self._sample_mean_and_std(sample, micro) for sample in micro.samples]
-        mean, std = (torch.stack(part).transpose(1, 2) for part in zip(*pairs, strict=True))
+    def _latent_mean_and_std(self, micro_batch: Batch) -> tuple[Tensor, Tensor]:
+        pairs = [self._sample_mean_and_std(sample, micro_batch) for sample in micro_batch.samples]
+        mean, std = (torch.stack(tensors).transpose(1, 2) for tensors in zip(*pairs, strict=True))
         return mean, std
 
-    def _sample_mean_and_std(self, sample: Sample, micro: Batch) -> tuple[Tensor, Tensor]:
-        """mean and std [T, 4, h, w] of one sample."""
+    def _sample_mean_and_std(self, sample: Sample, micro_batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the mean and standard deviation [T, 4, h, w] of one sample."""
         if sample.mean is not None and sample.std is not None:
             return self._to_device(sample.mean), self._to_device(sample.std)
         if sample.pixels is not None and self.vae is not None:
             return self.vae.encode_distribution(self._to_device(sample.pixels))
-        size = VAE.latent_size(*micro.spec.aspect_bucket.size)
-        blank = torch.zeros(micro.spec.aspect_bucket.bucket.frames, 4, *size, device=self.device)
+        aspect_bucket = micro_batch.spec.aspect_bucket
+        size = VAE.latent_size(*aspect_bucket.size)
+        blank = torch.zeros(aspect_bucket.bucket.frames, 4, *size, device=self.device)
         return blank, blank
 
-    def _text(self, micro: Batch) -> tuple[Tensor, Tensor]:
-        """States [B, 1, L, C] and mask [B, L]."""
+    def _text(self, micro_batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return text states [B, 1, L, C] and mask [B, L]."""
         tokens, width = self.recipe.text_tokens, self.recipe.network.caption_channels
-        text = torch.zeros(len(micro), 1, tokens, width, device=self.device)
-        mask = torch.zeros(len(micro), tokens, dtype=torch.bool, device=self.device)
-        for place, sample in enumerate(micro.samples):
+        text = torch.zeros(len(micro_batch), 1, tokens, width, device=self.device)
+        mask = torch.zeros(len(micro_batch), tokens, dtype=torch.bool, device=self.device)
+        for row, sample in enumerate(micro_batch.samples):
             states = sample.states if sample.states is not None else torch.zeros(1, width)
             if states.shape[1] != width:
-                source = (
-                    self.recipe.text_encoder if self.text_encoder else f"cache {self.recipe.cache}"
-                )
+                cache = f"cache {self.recipe.cache}"
                 raise CacheError(
-                    f"{source} has text states of width {states.shape[1]}, "
-                    f"network.caption_channels is {width}: make them the same"
+                    f"{self.recipe.text_encoder if self.text_encoder else cache} has text states "
+                    f"of width {states.shape[1]}, network.caption_channels is {width}: make them "
+                    "the same"
                 )
-            text[place, 0, : len(states)] = self._to_device(states)
-            mask[place, : len(states)] = True
+            text[row, 0, : len(states)] = self._to_device(states)
+            mask[row, : len(states)] = True
         return text, mask
 
-    def _conditioning(self, micro: Batch) -> Conditioning:
-        aspect_bucket = micro.spec.aspect_bucket
-        fps = [sample.fps for sample in micro.samples]
+    def _conditioning(self, micro_batch: Batch) -> Conditioning:
+        aspect_bucket = micro_batch.spec.aspect_bucket
+        fps = [sample.fps for sample in micro_batch.samples]
         return conditioning(aspect_bucket.bucket.frames, *aspect_bucket.size, fps, self.device)
 
     def _to_device(self, tensor: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Checkpoints: whole or not there, of any engine, for any number of ranks.
+"""Save and load checkpoints of any engine, for any number of ranks.
 
-A checkpoint is a folder `step-00000500` with `manifest.json` and, for the weights, their average
-and Adam's two moments, a folder each of safetensors shards of full tensors; `model` and `ema` load
-with `STDiT2.from_pretrained`. It is written beside its place and renamed once every rank's files
-are on disk, so that a kill or a full disk never leaves half a one.
+A checkpoint is a folder `step-00000500` with `manifest.json` and, for the weights, the EMA and
+Adam's two moments, a folder each of safetensors shards of full tensors; `model` and `ema` load with
+`STDiT2.from_pretrained`. It is written under another name and renamed when the files of all ranks
+are on disk, so that a kill or a full disk never leaves an incomplete checkpoint.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ import base64
 import dataclasses
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -29,34 +26,34 @@ from torch import Tensor
 from brickfilm.files import replace_folder, sync_path
 from finetune.config import Checkpoints
 from finetune.engines.base import Engine, ShardDict
-from finetune.engines.distributed import rank_and_world_size
+from finetune.engines.distributed import all_gather
 from finetune.errors import CheckpointError
+from finetune.training.checkpoint_folders import (
+    MANIFEST_FILE,
+    UNFINISHED_SUFFIX,
+    checkpoint_folder,
+    code_version,
+    latest_checkpoint,
+    prune,
+)
 
 FORMAT_VERSION = 1
-STEP_FOLDER = re.compile(r"step-(\d{8})$")
 INDEX_FILE = "model.safetensors.index.json"
-NETWORK_SHAPE_FIELDS = (
-    "depth",
-    "hidden_size",
-    "num_heads",
-    "caption_channels",
-)  # what weights' shapes come from
-
-
-def checkpoint_folder(out: Path, step: int) -> Path:
-    return out / f"step-{step:08d}"
+NETWORK_SHAPE_FIELDS = ("depth", "hidden_size", "num_heads", "caption_channels")
+FileRecords = dict[str, dict[str, Any]]
+"""Size and digest of written files, by their paths in the checkpoint."""
 
 
 def save(
     out: Path, step: int, engine: Engine, about: Mapping[str, Any], policy: Checkpoints
 ) -> Path:
-    """Write a checkpoint of this step, then drop those that the policy does not keep.
+    """Write a checkpoint of this step, and delete those that the policy does not keep.
 
-    `about` is put into the manifest beside what this function adds. Every rank must call. Raises
-    CheckpointError on all of them if one cannot write; what was there before is untouched.
+    about: further entries of the manifest. Every rank must call. Raise CheckpointError on all ranks
+    if one of them cannot write; older checkpoints are then untouched.
     """
     final = checkpoint_folder(out, step)
-    unfinished = final.with_suffix(".tmp")
+    unfinished = final.with_suffix(UNFINISHED_SUFFIX)
     problems = _write_all_ranks(unfinished, final, engine, {"step": step, **about}, policy)
     if engine.rank == 0:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -73,26 +70,28 @@ def save(
 def _write_all_ranks(
     unfinished: Path, final: Path, engine: Engine, about: Mapping[str, Any], policy: Checkpoints
 ) -> list[str]:
-    """Every rank's files, then the manifest and the name; gives what kept any rank from it."""
-    write_errors = WriteErrors(engine.rank)
+    """Write every rank's files, then the manifest and the folder; return all ranks' errors."""
+    errors = WriteErrors(engine.rank)
     if engine.rank == 0:
-        with write_errors.capture():
+        with errors.capture():
             _create_folders(unfinished, engine)
-    _all_gather(None)  # the folders are there, or rank 0 knows why not
-    files = _write_state(unfinished, engine, policy.shard_mib * 2**20, write_errors)
-    theirs = _all_gather((files, rng_state(), write_errors.found))
-    problems = [text for _, _, found in theirs for text in found]
+    all_gather(None)  # wait for rank 0's folders
+    records = _write_state(unfinished, engine, policy.shard_mib * 2**20, errors)
+    ranks: list[Any] = all_gather((records, rng_state(), errors.messages))
+    problems = [message for _, _, messages in ranks for message in messages]
     if problems:
         return problems
     if engine.rank == 0:
-        with write_errors.capture():
-            _finish(unfinished, final, _manifest(engine, about, theirs))
-    kept_from: list[str] = _all_gather(write_errors.found)[0]
-    return kept_from
+        with errors.capture():
+            manifest = json.dumps(_manifest(engine, about, ranks), indent=1)
+            (unfinished / MANIFEST_FILE).write_text(manifest)
+            replace_folder(unfinished, final)
+    rank_0: Any = all_gather(errors.messages)[0]
+    return list(rank_0)
 
 
-def _manifest(engine: Engine, about: Mapping[str, Any], theirs: list[Any]) -> dict[str, Any]:
-    """`about` and what every rank wrote: its files' sizes and digests, its random state."""
+def _manifest(engine: Engine, about: Mapping[str, Any], ranks: list[Any]) -> dict[str, Any]:
+    """Return `about`, and of every rank its files' sizes and digests and its random state."""
     return {
         "format": FORMAT_VERSION,
         "updates": engine.updates,
@@ -100,24 +99,24 @@ def _manifest(engine: Engine, about: Mapping[str, Any], theirs: list[Any]) -> di
         **about,
         "code": code_version(),
         "world": engine.world_size,
-        "rng": [rng for _, rng, _ in theirs],
-        "files": {name: file for written, _, _ in theirs for name, file in written.items()},
+        "rng": [rng for _, rng, _ in ranks],
+        "files": {name: file for records, _, _ in ranks for name, file in records.items()},
     }
 
 
 class WriteErrors:
-    """What kept this rank from writing: noted, since the others wait for it to go on."""
+    """The write errors of this rank; raised at once they would leave other ranks waiting."""
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
-        self.found: list[str] = []
+        self.messages: list[str] = []
 
     @contextmanager
     def capture(self) -> Iterator[None]:
         try:
             yield
         except (OSError, SafetensorError) as error:
-            self.found.append(f"rank {self.rank}: {error}")
+            self.messages.append(f"rank {self.rank}: {error}")
 
 
 def _create_folders(unfinished: Path, engine: Engine) -> None:
@@ -127,46 +126,37 @@ def _create_folders(unfinished: Path, engine: Engine) -> None:
             (unfinished / kind).mkdir(parents=True)
 
 
-def _finish(unfinished: Path, final: Path, manifest: Mapping[str, Any]) -> None:
-    """Write the manifest and give the folder its name."""
-    file = unfinished / "manifest.json"
-    file.write_text(json.dumps(manifest, indent=1))
-    replace_folder(unfinished, final)
-
-
-def _write_state(
-    folder: Path, engine: Engine, limit: int, write_errors: WriteErrors
-) -> dict[str, dict[str, Any]]:
-    """This rank's files of every kind of tensor; gives each one's size and digest."""
-    written: dict[str, dict[str, Any]] = {}
+def _write_state(folder: Path, engine: Engine, limit: int, errors: WriteErrors) -> FileRecords:
+    """Write this rank's share of the files of every kind of tensor."""
+    records: FileRecords = {}
     for kind, shards in engine.shards().items():
         groups = list(_group_by_size(shards, engine, limit)) if shards else []
         frozen = engine.frozen if kind in ("model", "ema") else {}
         for number, names in enumerate(groups):
             tensors = {name: engine.gather(name, shards[name]) for name in names}
-            if number % engine.world_size == engine.rank and not write_errors.found:
+            if number % engine.world_size == engine.rank and not errors.messages:
                 file = folder / kind / _shard_name(number, len(groups))
-                with write_errors.capture():
-                    written[f"{kind}/{file.name}"] = _write(
+                with errors.capture():
+                    records[f"{kind}/{file.name}"] = _write_tensors(
                         file, {**tensors, **frozen} if number == 0 else tensors
                     )
-        if engine.rank == 0 and groups and not write_errors.found:
-            with write_errors.capture():
-                written |= _write_index_and_config(folder / kind, groups, frozen, engine)
-    return written
+        if engine.rank == 0 and groups and not errors.messages:
+            with errors.capture():
+                records |= _write_index_and_config(folder / kind, groups, frozen, engine)
+    return records
 
 
 def _group_by_size(shards: ShardDict, engine: Engine, limit: int) -> Iterator[list[str]]:
-    """Names in order, in groups of up to `limit` bytes of full float32 tensors."""
+    """Yield names in order, in groups of up to `limit` bytes of full float32 tensors."""
     sizes = {name: 4 * p.numel() for name, p in engine.module.named_parameters()}
     names: list[str] = []
-    filled = 0
+    group_bytes = 0
     for name in shards:
-        if names and filled + sizes[name] > limit:
+        if names and group_bytes + sizes[name] > limit:
             yield names
-            names, filled = [], 0
+            names, group_bytes = [], 0
         names.append(name)
-        filled += sizes[name]
+        group_bytes += sizes[name]
     yield names
 
 
@@ -174,13 +164,13 @@ def _shard_name(number: int, count: int) -> str:
     return f"model-{number + 1:05d}-of-{count:05d}.safetensors"
 
 
-def _write(file: Path, tensors: ShardDict) -> dict[str, Any]:
+def _write_tensors(file: Path, tensors: ShardDict) -> dict[str, Any]:
     save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, file)
     return _sync_and_hash(file)
 
 
 def _sync_and_hash(file: Path) -> dict[str, Any]:
-    """A file's size and digest, once it is on disk."""
+    """Flush a file to disk, and return its size and digest."""
     sync_path(file)
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -189,11 +179,11 @@ def _sync_and_hash(file: Path) -> dict[str, Any]:
 
 def _write_index_and_config(
     folder: Path, groups: list[list[str]], frozen: ShardDict, engine: Engine
-) -> dict[str, dict[str, Any]]:
-    """Write the index and config with which the folder is a network that loads by itself."""
-    where = {n: _shard_name(i, len(groups)) for i, names in enumerate(groups) for n in names}
-    where |= dict.fromkeys(frozen, _shard_name(0, len(groups)))
-    (folder / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": where}, indent=1))
+) -> FileRecords:
+    """Write the index and config that make the folder a loadable network."""
+    files = {n: _shard_name(i, len(groups)) for i, names in enumerate(groups) for n in names}
+    files |= dict.fromkeys(frozen, _shard_name(0, len(groups)))
+    (folder / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": files}, indent=1))
     config = dataclasses.asdict(engine.module.config)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     return {
@@ -203,14 +193,14 @@ def _write_index_and_config(
 
 
 def load(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> None:
-    """Set weights, average and moments from a checkpoint, `manifest` being what `verify_checkpoint` gave.
+    """Set weights, EMA, moments and random state from a checkpoint with this manifest.
 
-    Raises CheckpointError for those of another network.
+    Raise CheckpointError for a checkpoint of another network.
     """
     _check_network(folder, engine)
     for kind, shards in engine.shards().items():
         if kind == "ema" and not (folder / kind).exists():
-            kind = "model"  # the run before kept no average: it begins at the weights
+            kind = "model"  # a run without EMA: start the average at its weights
         for name, full in _read_tensors(folder / kind, list(shards)):
             shards[name].copy_(engine.shard(name, full))
     engine.updates = int(manifest["updates"])
@@ -221,73 +211,37 @@ def load(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> None:
 
 
 def _check_network(folder: Path, engine: Engine) -> None:
-    """Raise CheckpointError if the weights are of another size than the engine's network."""
-    theirs = json.loads((folder / "model" / "config.json").read_text())
-    ours = dataclasses.asdict(engine.module.config)
-    other = [
-        f"{name} {theirs[name]}, not {ours[name]}"
+    """Raise CheckpointError if the weights have other shapes than the engine's network."""
+    saved = json.loads((folder / "model" / "config.json").read_text())
+    config = dataclasses.asdict(engine.module.config)
+    differences = [
+        f"{name} {saved[name]}, not {config[name]}"
         for name in NETWORK_SHAPE_FIELDS
-        if theirs[name] != ours[name]
+        if saved[name] != config[name]
     ]
-    if other:
+    if differences:
         raise CheckpointError(
-            f"{folder} is of another network ({'; '.join(other)}): give the recipe its network "
-            "again, or name another out"
+            f"{folder} is of another network ({'; '.join(differences)}): set the recipe's network "
+            "to match, or name another out"
         )
 
 
 def _read_tensors(folder: Path, names: list[str]) -> Iterator[tuple[str, Tensor]]:
     if not names:
         return
-    where = json.loads((folder / INDEX_FILE).read_text())["weight_map"]
-    missing = [name for name in names if name not in where]
+    files = json.loads((folder / INDEX_FILE).read_text())["weight_map"]
+    missing = [name for name in names if name not in files]
     if missing:
         raise CheckpointError(f"{folder} lacks {missing[:3]}: it is of another network")
-    for file in dict.fromkeys(where[name] for name in names):
+    for file in dict.fromkeys(files[name] for name in names):
         with safe_open(folder / file, framework="pt") as tensors:
             for name in names:
-                if where[name] == file:
+                if files[name] == file:
                     yield name, tensors.get_tensor(name)
 
 
-def verify_checkpoint(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint whose files are all as they were written."""
-    try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-        for name, written in manifest["files"].items():
-            with (folder / name).open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != written["sha256"]:
-                    raise CheckpointError(f"{folder / name} is not as it was written: use another")
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder} is no checkpoint ({error}): name another") from error
-    return manifest
-
-
-def latest_checkpoint(out: Path) -> Path | None:
-    """The newest finished checkpoint of a run, or none."""
-    found = [p for p in list_checkpoints(out) if (p / "manifest.json").exists()]
-    return found[-1] if found else None
-
-
-def list_checkpoints(out: Path) -> list[Path]:
-    """A run's checkpoints, oldest first."""
-    return (
-        sorted(p for p in out.glob("step-*") if STEP_FOLDER.search(p.name)) if out.exists() else []
-    )
-
-
-def prune(out: Path, policy: Checkpoints) -> None:
-    """Delete all but the newest `keep` and the milestones."""
-    found = list_checkpoints(out)
-    for folder in found[: -policy.keep_last] if policy.keep_last else []:
-        match = STEP_FOLDER.search(folder.name)
-        step = int(match[1]) if match else 0
-        if not policy.keep_every or step % policy.keep_every:
-            shutil.rmtree(folder)
-
-
 def rng_state() -> dict[str, str]:
-    """This rank's torch generators, as text."""
+    """Return the state of this rank's torch generators as text."""
     state = {"cpu": _rng_to_text(torch.get_rng_state())}
     if torch.cuda.is_available():
         state["cuda"] = _rng_to_text(torch.cuda.get_rng_state())
@@ -295,18 +249,10 @@ def rng_state() -> dict[str, str]:
 
 
 def set_rng_state(state: Mapping[str, str]) -> None:
-    """Put back what `rng_state` gave."""
+    """Set this rank's torch generators to a state of `rng_state`."""
     torch.set_rng_state(_rng_from_text(state["cpu"]))
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(_rng_from_text(state["cuda"]))
-
-
-def code_version() -> str:
-    """The installed version, or that the code runs from a checkout."""
-    try:
-        return version("brickfilm")
-    except PackageNotFoundError:
-        return "checkout"
 
 
 def _rng_to_text(state: Tensor) -> str:
@@ -315,13 +261,3 @@ def _rng_to_text(state: Tensor) -> str:
 
 def _rng_from_text(text: str) -> Tensor:
     return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
-
-
-def _all_gather(mine: Any) -> list[Any]:
-    """Every rank's, in order, on every rank."""
-    _, world_size = rank_and_world_size()
-    if world_size == 1:
-        return [mine]
-    theirs: list[Any] = [None] * world_size
-    dist.all_gather_object(theirs, mine)
-    return theirs

@@ -1,4 +1,4 @@
-"""Where a run's figures go: one verb, whoever listens.
+"""Log a run's metrics and videos.
 
 `metrics.jsonl` in the run's folder is always written; beside it the logger that the recipe names,
 and a progress bar on a terminal. wandb, trackio and tensorboard are imported here alone.
@@ -17,14 +17,14 @@ from torch import Tensor
 
 from brickfilm.files import atomic_write
 from finetune.config import Recipe
+from finetune.data.gif import write_gif
 from finetune.errors import ConfigError
-from finetune.sampling.gif import write_gif
 
 Values = Mapping[str, float]
 
 
 class LoggedVideo(NamedTuple):
-    """A sample: its file, and what the file shows."""
+    """A sampled video: its file and its frames."""
 
     file: Path
     frames: Tensor  # [T, 3, H, W] uint8
@@ -35,7 +35,7 @@ Videos = Mapping[str, LoggedVideo]
 
 
 class Logger(Protocol):
-    """Takes a step's figures, and videos by name."""
+    """Logs the metrics of a step, and videos by name."""
 
     def log(self, step: int, values: Values, videos: Videos | None = None) -> None: ...
 
@@ -43,41 +43,42 @@ class Logger(Protocol):
 
 
 class NoLogger:
-    """Listens to nothing: for other ranks, and `log.to = "none"`."""
+    """Logs nothing: for ranks other than 0, and for `log.to = "none"`."""
 
     def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def read_metrics(file: Path) -> Iterator[dict[str, Any]]:
-    """A run's lines, without those that were cut short; none if there is no file."""
+    """Yield the complete lines of a run's `metrics.jsonl`; none if there is no file."""
     for line in file.read_text(errors="replace").splitlines() if file.exists() else ():
         with suppress(json.JSONDecodeError):
-            found = json.loads(line)
-            if isinstance(found, dict) and "step" in found:  # what is left of a line may parse too
-                yield found
+            values = json.loads(line)
+            if isinstance(values, dict) and "step" in values:  # part of a line may parse too
+                yield values
 
 
 class JsonLinesLogger:
-    """One line a step, in `metrics.jsonl`; lines of steps that are run again are dropped first.
+    """Writes one line per step to `metrics.jsonl`.
 
-    So is a line that a kill or a full disk cut short.
+    First it deletes the lines of steps that a resumed run repeats, and lines that a kill or a full
+    disk left incomplete.
     """
 
-    def __init__(self, out: Path, first: int) -> None:
+    def __init__(self, out: Path, last_step: int) -> None:
         out.mkdir(parents=True, exist_ok=True)
         file = out / "metrics.jsonl"
-        kept = [json.dumps(line) for line in read_metrics(file) if line["step"] <= first]
+        kept = [json.dumps(line) for line in read_metrics(file) if line["step"] <= last_step]
         with atomic_write(file) as stream:
             stream.write("".join(f"{line}\n" for line in kept).encode())
         self._file = file.open("a")
 
     def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
-        shown = {name: str(video.file) for name, video in (videos or {}).items()}
-        self._file.write(json.dumps({"step": step, **values, **shown}) + "\n")
+        paths = {name: str(video.file) for name, video in (videos or {}).items()}
+        self._file.write(json.dumps({"step": step, **values, **paths}) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -85,9 +86,9 @@ class JsonLinesLogger:
 
 
 class TensorBoardLogger:
-    """Event files under the run's folder. A video is an animated picture there: it knows no other.
+    """Writes event files to the run's folder, videos as GIFs, the only kind that TensorBoard shows.
 
-    SummaryWriter's own `add_video` makes such a GIF too, but with a package of its own.
+    SummaryWriter's own `add_video` would need another package (moviepy) for that.
     """
 
     def __init__(self, out: Path) -> None:
@@ -101,9 +102,9 @@ class TensorBoardLogger:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         for name, video in (videos or {}).items():
-            self._writer.file_writer.add_summary(self._animated(name, video), step)
+            self._writer.file_writer.add_summary(self._gif_summary(name, video), step)
 
-    def _animated(self, name: str, video: LoggedVideo) -> Any:
+    def _gif_summary(self, name: str, video: LoggedVideo) -> Any:
         encoded = BytesIO()
         write_gif(encoded, video.frames, video.fps)
         _, channels, height, width = video.frames.shape
@@ -120,7 +121,7 @@ class TensorBoardLogger:
 
 
 class WandbLogger:
-    """wandb, or trackio, which has the same verbs."""
+    """Logs to wandb, or to trackio, which has the same functions."""
 
     def __init__(self, module: Any, recipe: Recipe) -> None:
         self._module = module
@@ -128,24 +129,24 @@ class WandbLogger:
         self._run = module.init(project=recipe.log.project, name=name, config=recipe.as_dict())
 
     def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
-        made = self._module.Video
-        shown = {name: made(str(video.file)) for name, video in (videos or {}).items()}
-        self._module.log({**values, **shown}, step=step)
+        make = self._module.Video
+        media = {name: make(str(video.file)) for name, video in (videos or {}).items()}
+        self._module.log({**values, **media}, step=step)
 
     def close(self) -> None:
         self._module.finish()
 
 
 class ProgressBarLogger:
-    """A progress bar with the loss and the speed; only on a terminal."""
+    """Shows a progress bar with loss and speed, only on a terminal."""
 
-    def __init__(self, steps: int, first: int) -> None:
+    def __init__(self, steps: int, last_step: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
         from rich.progress import TimeRemainingColumn as Left
 
         columns = (BarColumn(), MofNCompleteColumn(), Left(), TextColumn("{task.description}"))
         self._progress = Progress(*columns)
-        self._task = self._progress.add_task("", total=steps, completed=first)
+        self._task = self._progress.add_task("", total=steps, completed=last_step)
         if self._progress.console.is_terminal:
             self._progress.start()
 
@@ -159,7 +160,7 @@ class ProgressBarLogger:
 
 
 class CompositeLogger:
-    """Loggers as one."""
+    """Several loggers as one."""
 
     def __init__(self, *loggers: Logger) -> None:
         self._loggers = loggers
@@ -173,18 +174,18 @@ class CompositeLogger:
             logger.close()
 
 
-def open_logger(recipe: Recipe, first: int) -> Logger:
-    """The recipe's loggers for a run that goes on after step `first`."""
+def open_logger(recipe: Recipe, last_step: int) -> Logger:
+    """Open the recipe's loggers for a run that continues after `last_step` (0: a new run)."""
     out = Path(recipe.out)
     return CompositeLogger(
-        JsonLinesLogger(out, first),
-        ProgressBarLogger(recipe.steps, first),
+        JsonLinesLogger(out, last_step),
+        ProgressBarLogger(recipe.steps, last_step),
         _configured_logger(recipe, out),
     )
 
 
 def _configured_logger(recipe: Recipe, out: Path) -> Logger:
-    """The logger that `log.to` names."""
+    """Open the logger that `log.to` names."""
     try:
         if recipe.log.to == "tensorboard":
             return TensorBoardLogger(out)

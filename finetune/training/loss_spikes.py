@@ -1,4 +1,4 @@
-"""When a step is not taken: NaN, infinity, or a spike; and when that ends the run."""
+"""Skip steps of NaN, infinity or a spike in loss or gradient norm; stop after too many."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from finetune.config import LossSpikes
 from finetune.errors import TrainingStopped
 
-RUNNING_MEAN_DECAY = 0.98  # of the running means, a step
+RUNNING_MEAN_DECAY = 0.98  # per step
 
 
 @dataclass
 class SpikeDetector:
-    """Running means of loss and gradient norm, and how many steps were skipped."""
+    """Running means of loss and gradient norm, and counts of skipped steps.
+
+    The names of its fields are those in a checkpoint's manifest.
+    """
 
     settings: LossSpikes
     steps: int = 0  # taken
@@ -25,16 +28,16 @@ class SpikeDetector:
     in_a_row: int = 0
 
     def allows(self, loss: float, norm: float) -> bool:
-        """May a step with this loss and gradient norm be taken?"""
+        """Tell if a step with this loss and gradient norm may be taken."""
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return False
         if self.steps < self.settings.warmup_steps or not self.settings.threshold:
             return True
-        most = self.settings.threshold
-        return loss <= most * self.loss and norm <= most * self.norm
+        threshold = self.settings.threshold
+        return loss <= threshold * self.loss and norm <= threshold * self.norm
 
     def record(self, loss: float, norm: float, *, taken: bool) -> None:
-        """Learn from a step; raises TrainingStopped after too many skipped in a row."""
+        """Update means and counts; raise TrainingStopped after too many skips in a row."""
         if taken:
             share = max(1 - RUNNING_MEAN_DECAY, 1 / (self.steps + 1))
             self.loss += share * (loss - self.loss)
@@ -47,21 +50,20 @@ class SpikeDetector:
         if self.in_a_row >= self.settings.max_consecutive_skips:
             raise TrainingStopped(
                 f"{self.in_a_row} steps in a row were skipped (loss {loss:.4g}, gradient norm "
-                f"{norm:.4g}; usual {self.loss:.4g}, {self.norm:.4g}): {remedy(loss, norm)}"
+                f"{norm:.4g}; usual {self.loss:.4g}, {self.norm:.4g}): {_remedy(loss, norm)}"
             )
 
     def state(self) -> dict[str, float]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {k: v for k, v in dataclasses.asdict(self).items() if k != "settings"}
 
     def restore(self, state: Mapping[str, float]) -> None:
-        """Go on from `state`."""
+        """Set what `state` returned."""
         for name, value in state.items():
             setattr(self, name, value)
 
 
-def remedy(loss: float, norm: float) -> str:
-    """What to do about steps like this one."""
+def _remedy(loss: float, norm: float) -> str:
     if math.isnan(loss) and norm == 0:
-        return "none of their samples could be read, for the reasons said above"
-    return "lower schedule.peak, or raise loss_spikes.threshold if these are no accidents"
+        return "none of their samples could be read, for the reasons in the log"
+    return "lower schedule.peak, or raise loss_spikes.threshold if the spikes are harmless"

@@ -1,4 +1,4 @@
-"""All that is random about a sample, from its own seed: the same in any batch, on any rank."""
+"""Draw all random numbers of a sample from its own seed: the same in any batch, on any rank."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from finetune.tensors import to_device_async
 
 
 class SampleNoise(NamedTuple):
-    """Of B samples of T frames."""
+    """The random numbers of B samples of T frames."""
 
     t: Tensor  # [B] int64, 0..999
     noise: Tensor  # [B, 4, T, h, w]
-    vae_noise: Tensor  # [B, 4, T, h, w], the noise of the VAE's own distribution
-    frame_mask: Tensor | None  # [B, T] bool, True = to denoise; none where all are
+    vae_noise: Tensor  # [B, 4, T, h, w], for sampling latents from the VAE's distribution
+    frame_mask: Tensor | None  # [B, T] bool, True = to denoise; none if all are
     drop_caption: Tensor  # [B] bool, captions to replace by the null text
 
 
 def draw_noise(
     seeds: Sequence[int], shape: Sequence[int], recipe: Recipe, device: torch.device
 ) -> SampleNoise:
-    """Draws for samples of one shape (4, T, h, w)."""
-    cpu_generator = torch.Generator()  # small draws on the CPU, large ones where they are used
+    """Draw for samples of one shape (4, T, h, w), one seed each."""
+    cpu_generator = torch.Generator()  # small draws on the CPU, large ones on the device
     device_generator = torch.Generator(device)
     times, masks, drops, noises = [], [], [], []
     for seed in seeds:

@@ -1,4 +1,4 @@
-"""Where a run begins: at nothing, or at a checkpoint; and that nobody else trains in its folder."""
+"""Find the checkpoint to resume from, and lock the run folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ import torch.distributed as dist
 from brickfilm.files import lock_file, recover_folders
 from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import CheckpointError, ConfigError
-from finetune.training.checkpoint import latest_checkpoint, list_checkpoints, verify_checkpoint
+from finetune.training.checkpoint_folders import (
+    delete_unfinished,
+    latest_checkpoint,
+    list_checkpoints,
+    verify_checkpoint,
+)
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +27,7 @@ LOCK_FILE = ".lock"
 
 
 class ResumePoint(NamedTuple):
-    """A checkpoint that is as it was written."""
+    """A verified checkpoint."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -30,9 +35,9 @@ class ResumePoint(NamedTuple):
 
 @contextmanager
 def lock_run_folder(out: Path) -> Iterator[None]:
-    """The folder is this run's alone, as long as its rank 0 lives; half a checkpoint is swept.
+    """Lock a run's folder on rank 0, and repair what a kill left of its checkpoints.
 
-    Raises ConfigError if another run has it.
+    Raise ConfigError if another run has the lock.
     """
     if rank_and_world_size()[0] > 0:
         yield
@@ -47,21 +52,21 @@ def lock_run_folder(out: Path) -> Iterator[None]:
         ),
     ):
         recover_folders(out)
-        for unfinished in out.glob("step-*.tmp"):
-            shutil.rmtree(unfinished, ignore_errors=True)
+        delete_unfinished(out)
         yield
 
 
 def find_resume_point(out: Path, resume: str | None) -> ResumePoint | None:
-    """Where to go on, the same on every rank: rank 0 looks, since looking reads every file.
+    """Return the checkpoint to resume from, the same on every rank; every rank must call.
 
-    resume: "auto" (the newest good checkpoint of `out`, if there is one), a folder, or none.
+    resume: "auto" (the newest intact checkpoint of `out`, or none), a folder, or None. Rank 0
+    searches for all, since verifying reads every file.
     """
     rank, world_size = rank_and_world_size()
-    found = [_resolve_resume(out, resume) if rank == 0 else None]
+    points = [_resolve_resume(out, resume) if rank == 0 else None]
     if world_size > 1:
-        dist.broadcast_object_list(found)
-    return found[0]
+        dist.broadcast_object_list(points)
+    return points[0]
 
 
 def _resolve_resume(out: Path, resume: str | None) -> ResumePoint | None:
@@ -71,19 +76,22 @@ def _resolve_resume(out: Path, resume: str | None) -> ResumePoint | None:
         folder = Path(resume)
         _refuse_older_than_latest(folder, out)
         return ResumePoint(folder, verify_checkpoint(folder))
-    if there := latest_checkpoint(out):
+    if latest := latest_checkpoint(out):
         raise ConfigError(
-            f"{out} already holds {there}: go on with --resume auto, or name another out"
+            f"{out} already holds {latest}: continue with --resume auto, or name another out"
         )
     return None
 
 
 def _latest_intact(out: Path) -> ResumePoint | None:
-    """Damaged checkpoints after it are set aside; if no other is left, the newest one's error."""
+    """Return the newest intact checkpoint, and rename damaged newer ones to `.damaged`.
+
+    Raise the newest one's CheckpointError if all are damaged.
+    """
     damaged: dict[Path, CheckpointError] = {}
     for folder in reversed(list_checkpoints(out)):
         try:
-            good = ResumePoint(folder, verify_checkpoint(folder))
+            intact = ResumePoint(folder, verify_checkpoint(folder))
         except CheckpointError as error:
             damaged[folder] = error
             continue
@@ -91,15 +99,15 @@ def _latest_intact(out: Path) -> ResumePoint | None:
             aside = bad.with_suffix(".damaged")
             shutil.rmtree(aside, ignore_errors=True)
             bad.rename(aside)
-            log.warning("%s. It is set aside as %s; going on from %s", reason, aside, folder)
-        return good
+            log.warning("%s. It is now %s; resuming from %s", reason, aside, folder)
+        return intact
     if damaged:
         raise next(iter(damaged.values()))
     return None
 
 
 def _refuse_older_than_latest(folder: Path, out: Path) -> None:
-    """Raise ConfigError if the run has been further: old and new steps would mix in its folder."""
+    """Raise ConfigError if the run has later checkpoints: repeated steps would mix with them."""
     if folder.resolve().parent != out.resolve():
         return
     newer = [p.name for p in list_checkpoints(out) if p.name > folder.name]

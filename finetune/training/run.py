@@ -1,11 +1,11 @@
-"""Everything a run holds open: data, engine, encoders, logs, and where it stands."""
+"""The state of a run: data, engine, encoders, logs, and its position."""
 
 from __future__ import annotations
 
 import json
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +14,14 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
-from finetune.config import Recipe, Schedule
+from finetune.config import Recipe
 from finetune.data.bucket_coverage import BucketCoverage, bucket_coverage
 from finetune.data.cache_layout import cached_clips, index_folder
 from finetune.data.index import Index, build_index
 from finetune.data.loader import Batch, SampleLoader, batches
 from finetune.data.sampler import Sampler, SamplerState
 from finetune.engines.base import Engine, weight_norm
-from finetune.engines.distributed import all_reduce_sum, rank_and_world_size
+from finetune.engines.distributed import all_gather, all_reduce_sum, rank_and_world_size
 from finetune.engines.factory import make_engine
 from finetune.errors import CheckpointError, ConfigError
 from finetune.models.stdit2.config import STDiT2Config
@@ -31,7 +31,6 @@ from finetune.training import checkpoint
 from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loggers import Logger, NoLogger, open_logger
 from finetune.training.loss_spikes import SpikeDetector
-from finetune.training.lr_schedule import constant, cosine_then_constant, one_cycle
 from finetune.training.resume import ResumePoint, find_resume_point, lock_run_folder
 from finetune.training.step_metrics import StepMetrics, StepTimer
 from finetune.training.system_metrics import Monitor, make_monitor
@@ -39,12 +38,12 @@ from finetune.training.system_metrics import Monitor, make_monitor
 log = logging.getLogger(__name__)
 
 MONITOR_EVERY = 10  # steps
-DATA_VERSION_SEED_STRIDE = 1_000_003  # added to the seed each time the data change
+DATA_VERSION_SEED_STRIDE = 1_000_003  # added to the seed each time the dataset changes
 
 
 @dataclass
 class TrainingRun:
-    """One run, from its first or a later step."""
+    """A run, from its first step or a checkpoint."""
 
     recipe: Recipe
     device: torch.device
@@ -59,30 +58,26 @@ class TrainingRun:
     timer: StepTimer = field(default_factory=StepTimer)
     step: int = 0
     sampler_state: SamplerState = field(default_factory=SamplerState)
-    data_version: int = 0  # how often the data changed under this run
-    bad_samples: int = 0  # samples
-    warned_reasons: set[str] = field(default_factory=set)  # the samples of this rank, and why
-    stop_requested: bool = False  # this rank was asked to
+    data_version: int = 0  # changes of the dataset during this run
+    bad_samples: int = 0
+    warned_reasons: set[str] = field(default_factory=set)  # of skipped samples of this rank
+    stop_requested: bool = False  # of this rank
 
     def __post_init__(self) -> None:
-        self.monitor, self.spike_detector = (
-            make_monitor(self.device),
-            SpikeDetector(self.recipe.loss_spikes),
-        )
+        self.monitor = make_monitor(self.device)
+        self.spike_detector = SpikeDetector(self.recipe.loss_spikes)
 
     @property
     def out(self) -> Path:
         return Path(self.recipe.out)
 
     def batches(self) -> Iterator[Batch]:
-        """This rank's batches from where the run stands, for ever."""
+        """Yield this rank's batches from the run's position on, without end."""
         seed = self.recipe.seed + DATA_VERSION_SEED_STRIDE * self.data_version
-        sampler = Sampler(self.index, self.recipe, self.coverage.usable, seed)
-        load = SampleLoader(index_folder(self.recipe), self.recipe, self.index)
         rank, world_size = rank_and_world_size()
         return batches(
-            load,
-            sampler,
+            SampleLoader(index_folder(self.recipe), self.recipe, self.index),
+            Sampler(self.index, self.recipe, self.coverage.usable, seed),
             self.sampler_state,
             rank=rank,
             world_size=world_size,
@@ -90,42 +85,43 @@ class TrainingRun:
         )
 
     def warn_skipped(self, skipped: Sequence[str]) -> None:
-        """Say why samples are skipped, of each reason once."""
+        """Log why samples are skipped, each reason once."""
         for reason in skipped:
             if reason not in self.warned_reasons:
-                log.warning("left out: %s", reason)
+                log.warning("skipped a sample: %s", reason)
                 self.warned_reasons.add(reason)
 
-    def log_step(self, seen: StepMetrics, lr: float, norm: float, *, taken: bool) -> None:
-        """Log a finished step."""
-        values = {**seen.values(), "lr": lr, "grad_norm": norm}
-        values |= self.timer.step(seen.clips, self.engine.world_size)
-        values |= {
-            "skipped_steps": self.spike_detector.skipped + (not taken),
-            "bad_samples": self.bad_samples,
-        }
+    def finish_step(
+        self, batch: Batch, metrics: StepMetrics, lr: float, norm: float, *, taken: bool
+    ) -> None:
+        """Advance the position, log the step, and stop the run after too many skipped steps."""
+        self.step += 1
+        self.sampler_state = batch.spec.sampler_state
+        self.bad_samples += metrics.bad_samples
+        self.log_step(metrics, lr, norm, taken=taken)
+        self.spike_detector.record(metrics.loss, norm, taken=taken)
+
+    def log_step(self, metrics: StepMetrics, lr: float, norm: float, *, taken: bool) -> None:
+        """Log a finished step; every rank must call."""
+        values = {**metrics.as_dict(), "lr": lr, "grad_norm": norm}
+        values |= self.timer.finish_step(metrics.clips, self.engine.world_size)
+        values["skipped_steps"] = self.spike_detector.skipped + (not taken)
+        values["bad_samples"] = self.bad_samples
         if self.device.type == "cuda":
             values["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         if self.step % MONITOR_EVERY == 0:
             values["weight_norm"] = weight_norm(self.engine)
-            values |= self._gather_monitors()
+            for rank, metrics_of_rank in enumerate(all_gather(self.monitor.read())):
+                values |= {f"rank{rank}/{n}": v for n, v in metrics_of_rank.items()}
         if self.step % self.recipe.log.every == 0:
             self.log.log(self.step, values)
 
-    def _gather_monitors(self) -> dict[str, float]:
-        """Every rank's monitor, its number in front."""
-        mine = self.monitor.read()
-        everyone: list[dict[str, float]] = [mine] * self.engine.world_size
-        if self.engine.world_size > 1:
-            dist.all_gather_object(everyone, mine)
-        return {f"rank{r}/{n}": v for r, values in enumerate(everyone) for n, v in values.items()}
-
     def any_rank_stop_requested(self) -> bool:
-        """Was any rank? Every rank must call."""
+        """Tell if a stop was requested on any rank; every rank must call."""
         return bool(all_reduce_sum(torch.tensor([self.stop_requested], dtype=torch.float64)).any())
 
     def save(self) -> Path:
-        """Write a checkpoint of where the run stands."""
+        """Write a checkpoint of the run's state; every rank must call."""
         about = {
             "epoch": self.sampler_state.samples / max(1, int(self.coverage.usable.sum())),
             "position": dict(self.sampler_state.drawn),
@@ -140,15 +136,18 @@ class TrainingRun:
         }
         return checkpoint.save(self.out, self.step, self.engine, about, self.recipe.checkpoints)
 
-    def resume(self, start: ResumePoint, *, new_data: bool) -> None:
-        """Go on from a checkpoint, with the same data or (`new_data`) others."""
-        folder, manifest = start
+    def resume(self, point: ResumePoint, *, new_data: bool) -> None:
+        """Set the run's state from a checkpoint; `new_data` allows a changed dataset.
+
+        Raise CheckpointError if the dataset changed and `new_data` is false.
+        """
+        folder, manifest = point
         same = manifest["dataset"] == self.index.fingerprint
         if not (same or new_data):
             raise CheckpointError(
                 f"{folder} was trained on other data than {self.recipe.dataset} now holds "
                 f"(fingerprint {manifest['dataset'][:12]}, now {self.index.fingerprint[:12]}): "
-                "give back the old data, or --new-data to draw afresh from these"
+                "restore the old dataset, or restart sampling from this one with --new-data"
             )
         checkpoint.load(folder, manifest, self.engine)
         self.step = manifest["step"]
@@ -159,37 +158,32 @@ class TrainingRun:
         self.sampler_state = SamplerState(manifest["position"]) if same else SamplerState()
 
     def summary(self) -> dict[str, object]:
-        """What the run came to; written to `summary.json`."""
-        found: dict[str, object] = {
+        """Return the run's totals; rank 0 writes them to `summary.json`."""
+        totals: dict[str, object] = {
             "steps": self.step,
             "samples": self.sampler_state.samples,
             "gpu_hours": round(self.timer.hours, 4),
             "skipped_steps": self.spike_detector.skipped,
             "bad_samples": self.bad_samples,
         }
-        if self.recipe.published:
-            mine = {"gpu_hours": found["gpu_hours"], "published": self.recipe.published.gpu_hours}
-            found["stages"] = {
-                **_earlier_stage_hours(self.recipe),
-                self.recipe.published.stage: mine,
-            }
+        if published := self.recipe.published:
+            hours = {"gpu_hours": totals["gpu_hours"], "published": published.gpu_hours}
+            totals["stages"] = {**_earlier_stage_hours(self.recipe), published.stage: hours}
         if self.engine.rank == 0:
             self.out.mkdir(parents=True, exist_ok=True)
-            (self.out / "summary.json").write_text(json.dumps(found, indent=1) + "\n")
-        return found
+            (self.out / "summary.json").write_text(json.dumps(totals, indent=1) + "\n")
+        return totals
 
 
-def _earlier_stage_hours(recipe: Recipe) -> dict[str, object]:
-    """Hours of the stages before this one, if it starts from a checkpoint of theirs."""
-    init = Path(recipe.init)
-    for folder in (
-        init.parents[:2] if init.exists() else ()
-    ):  # init is OUT/step-N/model, or OUT/step-N
+def _earlier_stage_hours(recipe: Recipe) -> Mapping[str, object]:
+    """Return the hours of earlier stages, if this one starts from a checkpoint of theirs."""
+    init = Path(recipe.init)  # OUT/step-N/model, or OUT/step-N
+    for folder in init.parents[:2] if init.exists() else ():
         if (folder / "summary.json").is_file():
-            stages: dict[str, object] = json.loads((folder / "summary.json").read_text()).get(
-                "stages", {}
+            summary: Mapping[str, Mapping[str, object]] = json.loads(
+                (folder / "summary.json").read_text()
             )
-            return stages
+            return summary.get("stages", {})
     return {}
 
 
@@ -201,9 +195,9 @@ def _device_name(device: torch.device) -> str:
 def open_run(
     recipe: Recipe, device: torch.device, *, resume: str | None, new_data: bool
 ) -> Iterator[TrainingRun]:
-    """Open a run and close it; SIGTERM asks it to stop after its step.
+    """Open a run and close it; SIGTERM requests a stop after the current step.
 
-    resume: "auto" (the newest checkpoint of `recipe.out`, if there is one), a folder, or none.
+    resume: "auto" (the newest checkpoint of `recipe.out`, or a new run), a folder, or None.
     """
     with lock_run_folder(Path(recipe.out)):
         run = _open(recipe, device, resume=resume, new_data=new_data)
@@ -217,19 +211,19 @@ def open_run(
 def _open(
     recipe: Recipe, device: torch.device, *, resume: str | None, new_data: bool
 ) -> TrainingRun:
-    """A run that stands where it begins, its table of clips shown."""
+    """Make a run, resume it if there is a checkpoint, and print how many clips it uses."""
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    start = find_resume_point(Path(recipe.out), resume)
+    resume_point = find_resume_point(Path(recipe.out), resume)
     index = _build_index(recipe)
-    held = cached_clips(index, recipe) if recipe.latents == "cached" else None
-    coverage = bucket_coverage(index, recipe, held)
+    cached = cached_clips(index, recipe) if recipe.latents == "cached" else None
+    coverage = bucket_coverage(index, recipe, cached)
     engine = make_engine(new_model(recipe), recipe, device)
     batch_encoder, diffusion = BatchEncoder(recipe, index, device), Diffusion.linear().to(device)
     run = TrainingRun(recipe, device, index, coverage, engine, batch_encoder, diffusion)
-    if start:
-        run.resume(start, new_data=new_data)
+    if resume_point:
+        run.resume(resume_point, new_data=new_data)
     if engine.rank == 0:
         print(coverage, flush=True)
         run.log = open_logger(recipe, run.step)
@@ -237,7 +231,7 @@ def _open(
 
 
 def _build_index(recipe: Recipe) -> Index:
-    """The dataset's index, built by rank 0."""
+    """Build the dataset's index on rank 0, and open it on every rank."""
     rank, world_size = rank_and_world_size()
     if rank == 0:
         build_index(recipe.dataset, index_folder(recipe))
@@ -248,12 +242,12 @@ def _build_index(recipe: Recipe) -> Index:
 
 @contextmanager
 def _stop_on_sigterm(run: TrainingRun) -> Iterator[None]:
-    """Let SIGTERM end the run after its step, a checkpoint written."""
+    """Let SIGTERM stop the run after its current step, with a checkpoint."""
 
-    def asked(_number: int, _frame: FrameType | None) -> None:
+    def request_stop(_number: int, _frame: FrameType | None) -> None:
         run.stop_requested = True
 
-    before = signal.signal(signal.SIGTERM, asked)
+    before = signal.signal(signal.SIGTERM, request_stop)
     try:
         yield
     finally:
@@ -261,31 +255,17 @@ def _stop_on_sigterm(run: TrainingRun) -> Iterator[None]:
 
 
 def new_model(recipe: Recipe) -> STDiT2:
-    """The network that training starts from: random, or read from `init`."""
-    if recipe.init != "random":
-        return _read_model(recipe)
-    return STDiT2(STDiT2Config.from_network(recipe.network, text_tokens=recipe.text_tokens))
+    """Return the network that training starts from: random, or read from `init`.
 
-
-def _read_model(recipe: Recipe) -> STDiT2:
-    """`init`, if it reads the states that the recipe's text encoder gives."""
+    Raise ConfigError if `init` expects text states of another width than the recipe's.
+    """
+    if recipe.init == "random":
+        return STDiT2(STDiT2Config.from_network(recipe.network, text_tokens=recipe.text_tokens))
     model = STDiT2.from_pretrained(recipe.init)
-    takes, given = model.config.caption_channels, recipe.network.caption_channels
-    if takes != given:
+    expected, width = model.config.caption_channels, recipe.network.caption_channels
+    if expected != width:
         raise ConfigError(
-            f"{recipe.init} reads text states of width {takes}, network.caption_channels is "
-            f"{given}: set it to {takes}, or begin from another init"
+            f"{recipe.init} reads text states of width {expected}, network.caption_channels is "
+            f"{width}: set it to {expected}, or start from another init"
         )
     return model
-
-
-def learning_rate(schedule: Schedule, step: int) -> float:
-    """The rate in force at a step, counted from 0 over all stages of the schedule."""
-    n, s = step + schedule.offset, schedule
-    if s.kind == "cosine_then_constant":
-        return cosine_then_constant(n, start=s.start, peak=s.peak, warmup=s.warmup)
-    if s.kind == "one_cycle":
-        return one_cycle(
-            n, start=s.start, peak=s.peak, final=s.final, warmup=s.warmup, cooldown=s.cooldown
-        )
-    return constant(n, peak=s.peak)

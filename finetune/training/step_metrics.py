@@ -1,4 +1,4 @@
-"""A step's figures, summed over micro-batches and ranks, and the clock beside them."""
+"""Metrics of a step, summed over micro-batches and ranks, and its wall time."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ QUARTILES = 4
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """Of one step, over all ranks."""
+    """Metrics of one step over all ranks."""
 
     clips: int
     loss: float
     mse: float
     vb: float
-    loss_by_quartile: tuple[float, ...]  # of the timestep; NaN where none fell
+    loss_by_quartile: tuple[float, ...]  # of the timestep; NaN for one without a sample
     bad_samples: int
-    stop_requested: bool  # some rank was asked to stop
+    stop_requested: bool  # on any rank
 
-    def values(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float]:
+        """Return the losses by their names in the log."""
         quartiles = {
             f"loss/t{number + 1}": loss
             for number, loss in enumerate(self.loss_by_quartile)
@@ -38,13 +39,13 @@ class StepMetrics:
 
 
 class MetricAccumulator:
-    """Adds up on the device; one exchange at the step's end."""
+    """Sums on the device; one exchange between ranks at the end of a step."""
 
     def __init__(self) -> None:
         self._parts: list[Tensor] = []
 
     def add(self, losses: Losses, t: Tensor, weights: Tensor) -> None:
-        """A micro-batch: losses and weights [B], timesteps t [B]."""
+        """Add a micro-batch: losses and weights [B], timesteps t [B]."""
         part = torch.zeros(4 + 2 * QUARTILES, dtype=torch.float64, device=t.device)
         loss = torch.where(weights > 0, losses.loss.detach(), 0)
         part[0], part[1] = weights.sum(), (loss * weights).sum()
@@ -55,10 +56,10 @@ class MetricAccumulator:
         self._parts.append(part)
 
     def all_reduce(self, *, bad_samples: int, stop_requested: bool) -> StepMetrics:
-        """The step's figures over all ranks."""
-        mine = torch.stack(self._parts).sum(0).cpu()
+        """Return the step's metrics over all ranks; every rank must call."""
+        local = torch.stack(self._parts).sum(0).cpu()
         sums = all_reduce_sum(
-            torch.cat([mine, torch.tensor([bad_samples, stop_requested], dtype=torch.float64)])
+            torch.cat([local, torch.tensor([bad_samples, stop_requested], dtype=torch.float64)])
         ).tolist()
         clips = max(sums[0], 1)
         counts = sums[4 + QUARTILES : 4 + 2 * QUARTILES]
@@ -75,21 +76,21 @@ class MetricAccumulator:
 
 
 class StepTimer:
-    """Wall time of steps, and the part of it spent waiting for data."""
+    """Wall time of steps, and the share of it spent waiting for data."""
 
     def __init__(self, hours: float = 0.0) -> None:
-        self.hours = hours  # of earlier runs of this stage
-        self._last = self._arrived = time.perf_counter()
+        self.hours = hours  # GPU-hours, those of earlier runs of this stage included
+        self._step_end = self._data_ready = time.perf_counter()
 
-    def data(self) -> None:
-        """The step's data is here."""
-        self._arrived = time.perf_counter()
+    def data_ready(self) -> None:
+        """Note that the step's data has arrived."""
+        self._data_ready = time.perf_counter()
 
-    def step(self, clips: int, world_size: int) -> dict[str, float]:
-        """The step is over: its figures."""
+    def finish_step(self, clips: int, world_size: int) -> dict[str, float]:
+        """Return the times of the step that ends now."""
         now = time.perf_counter()
-        seconds, waited = now - self._last, self._arrived - self._last
-        self._last = now
+        seconds, waited = now - self._step_end, self._data_ready - self._step_end
+        self._step_end = now
         self.hours += world_size * seconds / 3600
         return {
             "step_s": seconds,

@@ -1,4 +1,4 @@
-"""What the machine does meanwhile: GPU, CPU, disk, network; nothing where there is none."""
+"""Read the use of GPU, CPU, memory, disk and network, as far as the machine reports it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ MIB = 2**20
 
 
 class Monitor(Protocol):
-    """Reads figures since the last reading."""
+    """Reads metrics of the time since the last reading."""
 
     def read(self) -> dict[str, float]: ...
 
 
 class NoMonitor:
-    """A machine that cannot be asked."""
+    """Reads nothing, where a machine reports nothing."""
 
     def read(self) -> dict[str, float]:
         return {}
 
 
 class HostMonitor:
-    """CPU share, memory, disk and network traffic, by psutil."""
+    """CPU use, memory, disk and network traffic, by psutil."""
 
     def __init__(self, psutil: Any) -> None:
         self._psutil = psutil
@@ -36,38 +36,39 @@ class HostMonitor:
         before, self._last = self._last, self._traffic()
         seconds = max(self._last[0] - before[0], 1e-9)
         names = ("disk_read", "disk_write", "net_in", "net_out")
-        rates = zip(names, before[1:], self._last[1:], strict=True)
+        counters = zip(names, before[1:], self._last[1:], strict=True)
         return {
             "cpu_percent": self._psutil.cpu_percent(),
             "memory_percent": self._psutil.virtual_memory().percent,
-            **{f"{name}_mib_s": (new - old) / seconds / MIB for name, old, new in rates},
+            **{f"{name}_mib_s": (new - old) / seconds / MIB for name, old, new in counters},
         }
 
     def _traffic(self) -> tuple[float, ...]:
+        """Return seconds, then bytes read, written, received and sent."""
         disk, net = self._psutil.disk_io_counters(), self._psutil.net_io_counters()
-        moved = (disk.read_bytes, disk.write_bytes) if disk else (0, 0)
-        sent = (net.bytes_recv, net.bytes_sent) if net else (0, 0)
-        return (time.monotonic(), *moved, *sent)
+        disk_bytes = (disk.read_bytes, disk.write_bytes) if disk else (0, 0)
+        net_bytes = (net.bytes_recv, net.bytes_sent) if net else (0, 0)
+        return (time.monotonic(), *disk_bytes, *net_bytes)
 
 
 class GpuMonitor:
-    """Utilisation, memory and power of one GPU, by NVML; what a GPU does not tell is left out."""
+    """Utilisation, memory and power of one GPU, by NVML; unsupported metrics are left out."""
 
     def __init__(self, pynvml: Any, uuid: str) -> None:
         self._nvml = pynvml
         self._gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
 
     def read(self) -> dict[str, float]:
-        figures: dict[str, Callable[[], float]] = {
+        readers: dict[str, Callable[[], float]] = {
             "gpu_percent": lambda: self._nvml.nvmlDeviceGetUtilizationRates(self._gpu).gpu,
             "gpu_memory_gib": lambda: self._nvml.nvmlDeviceGetMemoryInfo(self._gpu).used / 2**30,
             "gpu_watts": lambda: self._nvml.nvmlDeviceGetPowerUsage(self._gpu) / 1000,
         }
-        read = {}
-        for name, figure in figures.items():
-            with suppress(self._nvml.NVMLError):  # a part of a GPU has no power of its own
-                read[name] = figure()
-        return read
+        metrics = {}
+        for name, read in readers.items():
+            with suppress(self._nvml.NVMLError):  # a MIG instance reports no power of its own
+                metrics[name] = read()
+        return metrics
 
 
 class CompositeMonitor:
@@ -81,7 +82,7 @@ class CompositeMonitor:
 
 
 def make_monitor(device: torch.device) -> Monitor:
-    """What can be read of this device and its host."""
+    """Return a monitor of this device and its host."""
     return CompositeMonitor(_host_monitor(), _gpu_monitor(device))
 
 

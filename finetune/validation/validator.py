@@ -20,7 +20,6 @@ from finetune.engines.base import Engine
 from finetune.engines.distributed import all_reduce_sum
 from finetune.models.stdit2.text_encoder import TextStates
 from finetune.models.stdit2.vae import VAE
-from finetune.sampling.examples import EXAMPLE_PROMPTS
 from finetune.sampling.generate import decode_latent, generate_latent
 from finetune.sampling.measures import VideoMetrics, compute_metrics
 from finetune.sampling.pipeline import encode_prompt
@@ -42,8 +41,7 @@ class Validator:
 
     def __init__(self, run: TrainingRun) -> None:
         self.run, self.settings = run, run.recipe.validation
-        prompts = self.settings.prompts
-        self.prompts = EXAMPLE_PROMPTS if prompts == "default" else tuple(prompts)
+        self.prompts = self.settings.sampled_prompts
         self._texts: list[TextStates] = []
         self._vae: VAE | None = None
         self._loss: FixedLoss | None = None

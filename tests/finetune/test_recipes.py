@@ -12,7 +12,7 @@ import pytest
 from finetune import config
 from finetune.__main__ import main
 from finetune.config import load_recipe
-from finetune.training.run import learning_rate
+from finetune.training.lr_schedule import learning_rate
 from tests.kit import ROOT
 
 STAGES = ("32f-stage1", "32f-stage2", "64f-stage1", "64f-stage2")

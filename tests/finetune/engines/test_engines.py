@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from finetune.config import Bucket, Recipe, Schedule
 from finetune.data.cache import build_cache
 from finetune.models.stdit2.network import STDiT2
-from finetune.training import checkpoint
+from finetune.training.checkpoint_folders import checkpoint_folder
 from finetune.training.loop import train
 from finetune.training.run import new_model
 from tests.finetune.conftest import MakeRecipe
@@ -102,7 +102,7 @@ def test_a_run_goes_on_with_another_engine_and_number_of_ranks(
     train(replace(one, steps=8), resume="auto")
     assert figures(out, "loss") == pytest.approx(figures(Path(whole.out), "loss"), rel=1e-5)
     ours, theirs = (
-        STDiT2.from_pretrained(checkpoint.checkpoint_folder(o, 8) / "ema").state_dict()
+        STDiT2.from_pretrained(checkpoint_folder(o, 8) / "ema").state_dict()
         for o in (out, Path(whole.out))
     )
     for name, value in theirs.items():
@@ -137,7 +137,7 @@ def test_half_precisions_lose_what_torch_loses(
     train(replace(one, steps=6), resume="auto")
     for name, close in (("loss", 1e-3), ("grad_norm", 1e-2)):
         assert figures(out, name) == pytest.approx(figures(Path(whole.out), name), rel=close)
-    ours, theirs = (kinds(checkpoint.checkpoint_folder(o, 4)) for o in (out, Path(whole.out)))
+    ours, theirs = (kinds(checkpoint_folder(o, 4)) for o in (out, Path(whole.out)))
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         torch.testing.assert_close(ours[name], value, rtol=2e-2, atol=5e-4)
@@ -200,9 +200,7 @@ def test_an_overflow_in_float16_skips_steps_until_the_scale_fits_and_stays_fitti
     train(replace(begun, steps=10))
     assert train(begun, resume="auto")["skipped_steps"] == skipped
     assert figures(Path(begun.out), "loss") == figures(Path(scaled.out), "loss")
-    manifest = json.loads(
-        (checkpoint.checkpoint_folder(Path(begun.out), 12) / "manifest.json").read_text()
-    )
+    manifest = json.loads((checkpoint_folder(Path(begun.out), 12) / "manifest.json").read_text())
     taken = 12 - skipped
     assert manifest["loss_scale"] == {
         "scale": 2.0**22 / 2 ** (skipped - 1),

@@ -86,7 +86,7 @@ def test_buckets_take_turns_by_their_clips() -> None:
 
 def test_a_dataset_that_is_here_is_counted(make_recipe: MakeRecipe) -> None:
     told = plan(make_recipe(), gpu="h100", gpus=1)
-    assert "passes over the 6 usable ones" in told
+    assert "samples          8 = 1.3 epochs over 6 usable clips" in told
     moments, text = 8 * 6 * 20 * (144 * 256 // 64), 6 * 16 * 16
     assert f"up to {4 * (moments + text) / 2**20:.1f} MiB for the 6 usable clips" in told
     assert "144p x 4" in told.splitlines()[-1]
@@ -96,7 +96,7 @@ def test_a_recipe_for_the_cpu_is_planned_for_this_one() -> None:
     tiny = load_recipe("tiny/cpu", ["dataset=not/here"])
     told = plan(tiny)
     assert "1 x CPU with 2 threads" in told
-    assert "if it stays as busy as it is" in told
+    assert "at the CPU's present load" in told
     assert "GPU" not in told
     assert "1 x H100 SXM" in plan(tiny, gpu="h100")
     assert measure_cpu(1).tflops > 0
@@ -105,8 +105,8 @@ def test_a_recipe_for_the_cpu_is_planned_for_this_one() -> None:
 def test_samples_are_planned_as_they_are_drawn() -> None:
     """Before the first step, and at each of six checkpoints; then one prompt at four guidances."""
     stage = load_recipe("text2bricks/32f-stage1", ["dataset=not/here"])
-    assert f"samples          {7 * 8 + 4} rounds" in plan(stage)
-    assert "samples          8 rounds" in plan(stage, gpus=8)
+    assert f"validation       {7 * 8 + 4} rounds" in plan(stage)
+    assert "validation       8 rounds" in plan(stage, gpus=8)
 
 
 def test_want_of_memory_says_which_batch_fits(

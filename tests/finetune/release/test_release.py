@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from finetune.__main__ import app
 from finetune.config import (
+    DEFAULT_PROMPTS,
     Bucket,
     Checkpoints,
     Log,
@@ -31,9 +32,8 @@ from finetune.errors import CheckpointError, ReleaseError, SamplingError
 from finetune.models.stdit2.network import STDiT2
 from finetune.release.release import ReleaseOptions, build_release, push
 from finetune.sampling import TextToVideoPipeline
-from finetune.sampling.examples import EXAMPLE_PROMPTS
 from finetune.sampling.sample import sample_all
-from finetune.training import checkpoint
+from finetune.training.checkpoint_folders import checkpoint_folder, verify_checkpoint
 from finetune.training.loop import train
 from tests.kit.browser import opened, wide
 from tests.kit.servers.hub import HubServer
@@ -133,15 +133,12 @@ def test_validation_leaves_training_as_it_was(trained: Recipe, tmp_path: Path) -
     blind = replace(trained, out=str(tmp_path / "blind"), steps=EVERY, validation=Validation())
     train(blind)
     seen, unseen = (
-        STDiT2.from_pretrained(
-            checkpoint.checkpoint_folder(Path(r.out), EVERY) / "model"
-        ).state_dict()
+        STDiT2.from_pretrained(checkpoint_folder(Path(r.out), EVERY) / "model").state_dict()
         for r in (trained, blind)
     )
     assert all(torch.equal(seen[name], unseen[name]) for name in seen)
     rng = [
-        checkpoint.verify_checkpoint(checkpoint.checkpoint_folder(Path(r.out), EVERY))["rng"]
-        for r in (trained, blind)
+        verify_checkpoint(checkpoint_folder(Path(r.out), EVERY))["rng"] for r in (trained, blind)
     ]
     assert rng[0] == rng[1]
 
@@ -166,7 +163,7 @@ def test_ranks_share_the_prompts_and_sample_the_same(
 ) -> None:
     from tests.kit.ranks import train_in_ranks
 
-    ask = replace(trained.validation, prompts=EXAMPLE_PROMPTS[:3])  # an odd share
+    ask = replace(trained.validation, prompts=DEFAULT_PROMPTS[:3])  # an odd share
     two = replace(trained, out=str(tmp_path / "two"), steps=1, strategy=strategy, validation=ask)
     out = train_in_ranks(two, world_size=2) / "samples" / "step-00000000"
     told = json.loads((out / "about.json").read_text())["samples"]
@@ -195,7 +192,7 @@ def test_the_release_samples_bit_for_bit_what_the_run_sampled(
     trained: Recipe, published: HubServer, tmp_path: Path
 ) -> None:
     pipeline = TextToVideoPipeline.from_pretrained(REPO, device="cpu")
-    requests = [pipeline.request(prompt=p, seed=42 + n) for n, p in enumerate(EXAMPLE_PROMPTS[:2])]
+    requests = [pipeline.request(prompt=p, seed=42 + n) for n, p in enumerate(DEFAULT_PROMPTS[:2])]
     for number, file in enumerate(sample_all(pipeline, requests, tmp_path)):
         theirs = Path(trained.out) / "samples" / f"step-{STEPS:08d}" / f"{number:02d}.mp4"
         assert file.read_bytes() == theirs.read_bytes()
@@ -203,7 +200,7 @@ def test_the_release_samples_bit_for_bit_what_the_run_sampled(
 
 def test_one_line_loads_the_averaged_weights(trained: Recipe, published: HubServer) -> None:
     loaded = STDiT2.from_pretrained(REPO).state_dict()
-    ema = STDiT2.from_pretrained(checkpoint.checkpoint_folder(Path(trained.out), STEPS) / "ema")
+    ema = STDiT2.from_pretrained(checkpoint_folder(Path(trained.out), STEPS) / "ema")
     assert all(torch.equal(loaded[name], value) for name, value in ema.state_dict().items())
 
 
@@ -211,7 +208,7 @@ def test_the_card_says_what_it_is(trained: Recipe, published: HubServer) -> None
     files = published.files(REPO, kind="model")
     card = ModelCard(files["README.md"].read_text())
     assert (card.data.license, card.data.pipeline_tag) == ("apache-2.0", "text-to-video")
-    assert f"finetune sample --model {REPO} --prompt '{EXAMPLE_PROMPTS[0]}'" in card.text
+    assert f"finetune sample --model {REPO} --prompt '{DEFAULT_PROMPTS[0]}'" in card.text
     assert f"for {STEPS} steps" in card.text
     assert "1 x CPU" in card.text
     assert card.text.count("<video") == 16
@@ -225,9 +222,7 @@ def test_the_card_says_what_it_is(trained: Recipe, published: HubServer) -> None
 
 
 def test_an_earlier_checkpoint_is_released_as_if_the_later_were_not_there(trained: Recipe) -> None:
-    built = build_release(
-        checkpoint.checkpoint_folder(Path(trained.out), 80), ReleaseOptions(repo_id=REPO)
-    )
+    built = build_release(checkpoint_folder(Path(trained.out), 80), ReleaseOptions(repo_id=REPO))
     samples = built / "samples"
     assert {f.name for f in samples.glob("step-*")} == {"step-00000000", "step-00000080"}
     page = (samples / "index.html").read_text()
@@ -240,7 +235,7 @@ def test_an_earlier_checkpoint_is_released_as_if_the_later_were_not_there(traine
 
 
 def test_encoders_that_the_hub_has_are_named_not_copied(trained: Recipe, tmp_path: Path) -> None:
-    folder = checkpoint.checkpoint_folder(Path(trained.out), STEPS)
+    folder = checkpoint_folder(Path(trained.out), STEPS)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["recipe"]["vae"] = "stabilityai/sd-vae-ft-ema"
     copied = tmp_path / folder.name
@@ -274,7 +269,7 @@ def test_what_cannot_be_released(trained: Recipe, hub: HubServer, tmp_path: Path
 
 
 def test_a_damaged_checkpoint_is_not_released(trained: Recipe, tmp_path: Path) -> None:
-    folder = checkpoint.checkpoint_folder(Path(trained.out), STEPS)
+    folder = checkpoint_folder(Path(trained.out), STEPS)
     copied = tmp_path / folder.name
     shutil.copytree(folder, copied)
     file = next((copied / "ema").glob("*.safetensors"))

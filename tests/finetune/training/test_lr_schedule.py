@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from finetune.training.lr_schedule import constant, cosine_then_constant, one_cycle
+from finetune.config import Schedule
+from finetune.training.lr_schedule import cosine_then_constant, learning_rate, one_cycle
 
 
 def test_a_cycle_goes_from_start_by_peak_to_final() -> None:
@@ -22,7 +23,7 @@ def test_no_warm_up_begins_at_the_peak() -> None:
     assert cosine_then_constant(0, start=0, peak=2.0, warmup=0) == 2.0
     assert one_cycle(0, start=0, peak=2.0, final=1.0, warmup=0, cooldown=0) == 2.0
     assert one_cycle(1, start=0, peak=2.0, final=1.0, warmup=0, cooldown=0) == 1.0
-    assert constant(5, peak=3.0) == 3.0
+    assert learning_rate(Schedule(kind="constant", peak=3.0), 5) == 3.0
 
 
 def test_the_first_step_of_a_warm_up_has_moved() -> None:

@@ -18,7 +18,11 @@ from safetensors.torch import load_file
 
 from finetune.config import load_recipe
 from finetune.data.cache import build_cache
-from finetune.training import checkpoint
+from finetune.training.checkpoint_folders import (
+    checkpoint_folder,
+    latest_checkpoint,
+    verify_checkpoint,
+)
 from tests.kit.ranks import free_port
 
 pytestmark = pytest.mark.slow
@@ -93,7 +97,7 @@ def await_steps(out: Path, steps: int) -> None:
 
 
 def final(out: Path) -> dict[str, torch.Tensor]:
-    files = sorted(checkpoint.checkpoint_folder(out, STEPS).rglob("*.safetensors"))
+    files = sorted(checkpoint_folder(out, STEPS).rglob("*.safetensors"))
     return {f"{f.parent.name}/{n}": t for f in files for n, t in load_file(f).items()}
 
 
@@ -117,9 +121,9 @@ def test_sigterm_to_one_rank_saves_and_ends_all_with_0(recipe: Path) -> None:
         for process in both:
             _, said = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, said
-    saved = checkpoint.latest_checkpoint(out)
+    saved = latest_checkpoint(out)
     assert saved is not None
-    assert checkpoint.verify_checkpoint(saved)["step"] >= 3
+    assert verify_checkpoint(saved)["step"] >= 3
 
 
 def test_sigterm_to_every_process_of_a_job_saves_and_ends_with_0(recipe: Path) -> None:
@@ -130,7 +134,7 @@ def test_sigterm_to_every_process_of_a_job_saves_and_ends_with_0(recipe: Path) -
         os.killpg(process.pid, signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
-    assert checkpoint.latest_checkpoint(out) is not None
+    assert latest_checkpoint(out) is not None
 
 
 @contextmanager
@@ -193,9 +197,9 @@ def test_a_run_that_a_fresh_process_goes_on_with_is_the_uninterrupted_one(recipe
         await_steps(begun, 2)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
-    saved = checkpoint.latest_checkpoint(begun)
+    saved = latest_checkpoint(begun)
     assert saved is not None
-    assert checkpoint.verify_checkpoint(saved)["step"] < STEPS
+    assert verify_checkpoint(saved)["step"] < STEPS
     with ranks(recipe, 1, "--resume", "auto") as (process,):
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said

@@ -1,6 +1,6 @@
-"""Eight prompts of ours: what samples are compared at, and what the demo offers."""
+"""The prompts of `validation.prompts = "default"`, which the demo offers as examples too."""
 
-EXAMPLE_PROMPTS = (
+DEFAULT_PROMPTS = (
     "A small boat with a striped sail rocks on the blue water of a harbour.",
     "A figure in a red cap walks along a street of brick houses, seen from the side.",
     "A yellow excavator lifts a load of grey bricks and turns slowly to the left.",

@@ -1,4 +1,4 @@
-"""Animated GIFs, which every viewer of pictures shows."""
+"""Write animated GIFs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import BinaryIO
 
 from torch import Tensor
 
-MIN_FRAME_MS = 20  # ms; viewers slow down what is faster
+MIN_FRAME_MS = 20  # viewers slow down faster ones
 
 
 def write_gif(to: Path | BinaryIO, frames: Tensor, fps: float) -> None:
-    """frames [T, 3, H, W] uint8 as a GIF that repeats for ever."""
+    """Write frames [T, 3, H, W] uint8 as a GIF that repeats for ever."""
     from PIL import Image
 
     pictures = frames.permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,0 +1,69 @@
+"""The checkpoint folders of a run: find, verify and prune them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from finetune.config import Checkpoints
+from finetune.errors import CheckpointError
+
+STEP_FOLDER = re.compile(r"step-(\d{8})$")
+UNFINISHED_SUFFIX = ".tmp"
+MANIFEST_FILE = "manifest.json"
+
+
+def checkpoint_folder(out: Path, step: int) -> Path:
+    return out / f"step-{step:08d}"
+
+
+def list_checkpoints(out: Path) -> list[Path]:
+    """Return a run's checkpoints, oldest first."""
+    folders = out.glob("step-*") if out.exists() else ()
+    return sorted(folder for folder in folders if STEP_FOLDER.search(folder.name))
+
+
+def latest_checkpoint(out: Path) -> Path | None:
+    """Return the newest checkpoint of a run, or none."""
+    complete = [p for p in list_checkpoints(out) if (p / MANIFEST_FILE).exists()]
+    return complete[-1] if complete else None
+
+
+def verify_checkpoint(folder: Path) -> dict[str, Any]:
+    """Return a checkpoint's manifest; raise CheckpointError if a file is not as it was written."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_text())
+        for name, written in manifest["files"].items():
+            with (folder / name).open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != written["sha256"]:
+                    raise CheckpointError(f"{folder / name} is not as it was written: use another")
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder} is no checkpoint ({error}): name another") from error
+    return manifest
+
+
+def prune(out: Path, policy: Checkpoints) -> None:
+    """Delete all checkpoints but the newest `keep_last` and multiples of `keep_every`."""
+    for folder in list_checkpoints(out)[: -policy.keep_last] if policy.keep_last else []:
+        step = int(folder.name.removeprefix("step-"))
+        if not policy.keep_every or step % policy.keep_every:
+            shutil.rmtree(folder.rename(folder.with_suffix(UNFINISHED_SUFFIX)))
+
+
+def delete_unfinished(out: Path) -> None:
+    """Delete folders that a kill left half written or half deleted."""
+    for folder in out.glob(f"step-*{UNFINISHED_SUFFIX}"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def code_version() -> str:
+    """Return the installed version, or `checkout` if the code is not installed."""
+    try:
+        return version("brickfilm")
+    except PackageNotFoundError:
+        return "checkout"
