@@ -74,7 +74,7 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class LossSpikes:
-    """When to skip a step, and when to stop the run."""
+    """Limits beyond which a step is skipped or the run stops."""
 
     __pydantic_config__: ClassVar = STRICT
     threshold: float = 10.0  # times the running mean of loss or gradient norm; 0: NaN and inf only
@@ -84,7 +84,7 @@ class LossSpikes:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoints:
-    """When checkpoints are written, and which are kept."""
+    """Frequency and retention of checkpoints."""
 
     __pydantic_config__: ClassVar = STRICT
     every: int = 500  # steps
