@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from finetune.config import DEFAULT_PROMPTS
 from finetune.errors import FinetuneError, SamplingError
 from finetune.models.stdit2.vae import SPATIAL_STRIDE
-from finetune.config import DEFAULT_PROMPTS
 from finetune.sampling.generate import StepCallback
 from finetune.sampling.images import file_digest
 from finetune.sampling.pipeline import TextToVideoPipeline

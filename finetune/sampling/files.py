@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from brickfilm.files import commit_file, lock_file, temp_path
+from finetune.data.gif import write_gif
 from finetune.data.media import write_video
 from finetune.errors import SamplingError
-from finetune.data.gif import write_gif
 from finetune.sampling.images import file_digest
 from finetune.sampling.request import SampleRequest
 
