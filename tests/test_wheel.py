@@ -55,9 +55,13 @@ def run(python: Path, folder: Path, *words: str) -> str:
 def test_the_wheel_holds_both_halves_their_data_and_no_tests(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {"py.typed", "report/templates/report.html.jinja", "captions/prompts/bricks.md"}
+    wanted |= {"demo/brick-film.mp4", "demo/brick-film.vtt"}
     assert {f"brickfilm/{name}" for name in wanted} <= names
     assert {"brickfilm/cards/dataset.md.jinja", "finetune/py.typed"} <= names
-    assert {"finetune/cards/model.md.jinja", "finetune/pages/validation.html.jinja"} <= names
+    assert {
+        "finetune/cards/model.md.jinja",
+        "finetune/validation/templates/validation.html.jinja",
+    } <= names
     recipes = {
         f"finetune/{path.relative_to(ROOT).as_posix()}"
         for path in (ROOT / "recipes").rglob("*")
@@ -84,13 +88,17 @@ def test_a_dataset_is_built_from_the_wheel_alone(python: Path, tmp_path: Path) -
     assert "SidecarCaptioner" in run(Path(command), tmp_path, "status", "work")
 
 
+def test_the_demo_is_built_from_the_wheel_alone(python: Path, tmp_path: Path) -> None:
+    assert "clips: 8 train" in run(python.parent / "brickfilm", tmp_path, "demo", "--out", "work")
+
+
 @pytest.mark.parametrize(
     "code",
     [
-        "from brickfilm.captions.prompts import load_prompt; print(load_prompt('bricks', 'clips').text)",
-        "from brickfilm.captions.prompts import load_prompt; print(load_prompt('bricks', 'images').text)",
-        "from brickfilm.hub.publish.card import template; print(template('dataset.md.jinja'))",
-        "from finetune.release.model_card import template; print(template('model.md.jinja'))",
+        "from brickfilm.captions.prompts import load_prompt as f; print(f('bricks', 'clips'))",
+        "from brickfilm.captions.prompts import load_prompt as f; print(f('bricks', 'images'))",
+        "from brickfilm.hub.publish.card import load_template as f; print(f('dataset.md.jinja'))",
+        "from finetune.release.model_card import read_template as f; print(f('model.md.jinja'))",
         "from brickfilm.schema.recipes import find_recipe; print(find_recipe('tiny/cpu'))",
         "from brickfilm import GPT4oCaptioner; print(GPT4oCaptioner().price)",
     ],

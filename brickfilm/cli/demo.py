@@ -20,7 +20,7 @@ def demo(out: OutOption = Path("work/demo")) -> None:
 
 
 def demo_recipe(out: Path) -> DatasetRecipe:
-    """Write the demo video and its captions to `out`/film, and return a recipe for them."""
+    """Copy the demo video and its captions to `out`/film, and return a recipe for them."""
     from brickfilm import (
         CaptionAudit,
         FolderSource,
@@ -30,10 +30,9 @@ def demo_recipe(out: Path) -> DatasetRecipe:
         SidecarCaptioner,
     )
     from brickfilm.build.recipe import DatasetRecipe
-    from tests.brickworld import write_demo
+    from brickfilm.demo import copy_demo_film
 
-    video = write_demo(out / "film")
     return DatasetRecipe(
-        FolderSource(video),
+        FolderSource(copy_demo_film(out / "film")),
         (SceneSplitter(), FrameSampler(), SidecarCaptioner(), RefusalFilter(), CaptionAudit()),
     )

@@ -1,4 +1,4 @@
-"""A brick film drawn from nothing but a seed: the demo, and the truth behind tests and benchmarks.
+"""Render brick films from a seed, with known cuts, held frames and timestamps, for tests.
 
 truth = BrickFilm(seed=7, holds=(3, 4), speed="fast").render("film.mp4")
 truth.cuts             # where a shot detector should cut, to the frame
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tests.brickworld.barcode import read_barcode
 from tests.brickworld.choices import CAMERAS, LIGHTINGS, PALETTES, SCENES, SPEEDS, VFR
-from tests.brickworld.demo import demo_film, write_demo
+from tests.brickworld.demo import demo_film, render_demo
 from tests.brickworld.film import BrickFilm
 from tests.brickworld.script import Shot
 from tests.brickworld.truth import ShotTruth, Truth
@@ -27,5 +27,5 @@ __all__ = [
     "Truth",
     "demo_film",
     "read_barcode",
-    "write_demo",
+    "render_demo",
 ]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-import pytest
-
-from tests.brickworld import BrickFilm, Shot, demo, demo_film, write_demo
+from tests.brickworld import BrickFilm, demo_film
 
 TABOO = re.compile(r"\b(video|image|picture|frame|clip|brick\w*|toy|stop.motion|blocky?)\b", re.I)
 
@@ -29,28 +26,3 @@ def test_captions_describe_and_break_no_rule() -> None:
         assert bool(shot.caption) == (shot.kind != "title")
         assert not TABOO.search(shot.caption), shot.caption
         assert shot.caption.count(".") < 6
-
-
-@pytest.mark.slow
-def test_the_caption_track_follows_the_shots(tmp_path: Path) -> None:
-    path = write_demo(tmp_path)
-    text = path.with_suffix(".vtt").read_text(encoding="utf-8")
-    assert text.startswith("WEBVTT\n\n")
-    starts = re.findall(r"^00:00:(\d\d\.\d{3}) --> ", text, re.M)
-    truth = demo_film().truth(path)
-    told = [shot for shot in truth.shots if shot.caption]
-    assert [float(s) for s in starts] == pytest.approx(
-        [float(truth.pts[shot.start] * truth.time_base) for shot in told], abs=0.001
-    )
-
-
-def test_the_demo_is_drawn_once_and_again_where_drawing_was_interrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = BrickFilm(seed=1, size=(64, 36), shots=(Shot(frames=4),))
-    monkeypatch.setattr(demo, "demo_film", lambda: small)
-    path = write_demo(tmp_path)
-    first = path.stat().st_mtime_ns
-    assert write_demo(tmp_path).stat().st_mtime_ns == first
-    path.with_suffix(".digest").unlink()
-    assert write_demo(tmp_path).stat().st_mtime_ns > first
