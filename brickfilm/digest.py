@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 NAMES_IN_DIGESTS: Mapping[str, str] = {
+    "FetchVideo": "FetchFilm",
     "FrameDifference": "Drawings",
+    "ListVideos": "ListFilms",
+    "RefetchVideo": "RefetchFilm",
     "TimestampAnalyzer": "Timeline",
 }
 """Class name to the name under which its first answers were stored.

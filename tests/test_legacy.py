@@ -35,10 +35,10 @@ from brickfilm.measures import Cadence, Freeze, Motion, Sharpness
 from brickfilm.scan.held_frames import FrameDifference
 from brickfilm.scan.timestamps import TimestampAnalyzer
 from brickfilm.sources.folder import Probe
-from brickfilm.sources.youtube.fetch import FetchFilm
+from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.lock import SourcesLock
-from brickfilm.sources.youtube.playlists import ListFilms
-from brickfilm.sources.youtube.refetch import RefetchFilm
+from brickfilm.sources.youtube.playlists import ListVideos
+from brickfilm.sources.youtube.refetch import RefetchVideo
 from brickfilm.stages import (
     CaptionAudit,
     ClipWriter,
@@ -140,13 +140,13 @@ def all_parts() -> dict[str, Any]:
     """Everything with a digest, under the words that expected.json has for it."""
     return {
         "Probe()": Probe(),
-        "ListFilms()": ListFilms(),
-        "ListFilms(as_of='2026')": ListFilms(as_of="2026"),
-        "FetchFilm(max_height=720)": FetchFilm(max_height=720),
-        "FetchFilm(360, keep, cc)": FetchFilm(
+        "ListFilms()": ListVideos(),
+        "ListFilms(as_of='2026')": ListVideos(as_of="2026"),
+        "FetchFilm(max_height=720)": FetchVideo(max_height=720),
+        "FetchFilm(360, keep, cc)": FetchVideo(
             max_height=360, on_low_resolution="keep", licence="cc"
         ),
-        "RefetchFilm(max_height=720)": RefetchFilm(max_height=720, lock=SourcesLock()),
+        "RefetchFilm(max_height=720)": RefetchVideo(max_height=720, lock=SourcesLock()),
         "Timeline()": TimestampAnalyzer(),
         "Drawings()": FrameDifference(),
         "HoldAware()": HoldAware(),
@@ -346,7 +346,7 @@ def test_old_films_that_were_deleted_are_not_fetched_again(tmp_path: Path) -> No
     work, expected = moved("tube", tmp_path), EXPECTED["tube"]
     source = tube([expected["entry"]], keep_sources=False)
     check_untouched(work, source, tube_stages(), expected)
-    assert [asdict(film) for film in SourcesLock.read(work).films] == expected["lock"]
+    assert [asdict(film) for film in SourcesLock.read(work).videos] == expected["lock"]
 
 
 @pytest.mark.parametrize("name", ["asked", "lines", "tube"])

@@ -1,4 +1,4 @@
-"""Where footage comes from. A new source is one new file, and a line here."""
+"""Sources of videos. A new source is one new file and a line here."""
 
 from brickfilm.sources.folder import FolderSource
 from brickfilm.sources.youtube import Connection, RateLimits, YouTubeSource

@@ -1,4 +1,4 @@
-"""Films that are already on this machine."""
+"""Read videos that are already on this machine."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
     *(".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
-"""What is taken for a film inside a folder. A file given by name is opened whatever its suffix."""
+"""Suffixes of videos inside a folder. A file given by name is opened whatever its suffix."""
 
 
 class FolderSource:
-    """Films by path: files, folders (and all below them), and globs.
+    """List videos by path: files, folders (with everything below them) and globs.
 
-    licence, uploader: of all these films; what rows, card and `push` say of them. Stating them
-    later, or otherwise, asks and writes nothing again but the rows.
+    licence, uploader: of all these videos, for dataset rows, card and `push`. Changing them later
+    rewrites the rows and recomputes nothing else.
     """
 
     def __init__(self, *paths: Path | str, licence: str = "", uploader: str = "") -> None:
         if not paths:
-            raise UsageError("FolderSource() needs a path: a folder, a file or a glob of films")
+            raise UsageError("FolderSource() needs a path: a folder, a file or a glob of videos")
         self.paths = tuple(str(path) for path in paths)
         self.licence = check_licence_is_known(licence)
         self.uploader = uploader
@@ -43,19 +43,20 @@ class FolderSource:
         return f"FolderSource({', '.join(map(repr, self.paths))})"
 
     def items(self) -> Iterator[Listing]:
-        """Every film once, sorted by name, without opening any."""
-        films = sorted({film.absolute() for path in self.paths for film in _find_videos(path)})
-        if not films:
+        """Yield every video once, sorted by name, without opening any."""
+        videos = sorted({video.absolute() for path in self.paths for video in _find_videos(path)})
+        if not videos:
             raise UsageError(
-                f"no film below {', '.join(map(repr, self.paths))}: looked for {' '.join(VIDEO_SUFFIXES)}"
+                f"no video below {', '.join(map(repr, self.paths))}: looked for "
+                f"{' '.join(VIDEO_SUFFIXES)}"
             )
-        root = self._root(films)
-        for film in films:
-            name = film.relative_to(root).as_posix()
+        root = self._root(videos)
+        for video in videos:
+            name = video.relative_to(root).as_posix()
             yield Listing(
                 source_id=_printable(name),
-                path=film,
-                title=_printable(film.stem),
+                path=video,
+                title=_printable(video.stem),
                 uploader=self.uploader,
                 licence=self.licence,
             )
@@ -63,35 +64,35 @@ class FolderSource:
     def stages(self) -> tuple[Stage[Any, Any], ...]:
         return (Probe(),)
 
-    def _root(self, films: list[Path]) -> Path:
-        """The folder that names are told from: the one given, or what all films share."""
-        only = Path(self.paths[0]).absolute()
-        if len(self.paths) == 1 and only.is_dir():
-            return only
-        return Path(os.path.commonpath([film.parent for film in films]))
+    def _root(self, videos: list[Path]) -> Path:
+        """Return the folder that source ids are relative to: the given one, or the common one."""
+        folder = Path(self.paths[0]).absolute()
+        if len(self.paths) == 1 and folder.is_dir():
+            return folder
+        return Path(os.path.commonpath([video.parent for video in videos]))
 
 
 def _find_videos(path: str) -> Iterable[Path]:
-    place = Path(path)
-    if place.is_dir():
-        films = (p for p in place.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-        return (film for film in films if not _is_built_clip(film))
-    if place.exists():
-        return (place,)
+    entry = Path(path)
+    if entry.is_dir():
+        files = (p for p in entry.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+        return (file for file in files if not _is_built_clip(file))
+    if entry.exists():
+        return (entry,)
     if has_magic(path):
-        found = glob(path, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
-        return (p for p in map(Path, found) if p.is_file())
-    raise UsageError(f"there is no {path!r}: give a folder, a file or a glob of films")
+        matches = glob(path, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
+        return (p for p in map(Path, matches) if p.is_file())
+    raise UsageError(f"there is no {path!r}: give a folder, a file or a glob of videos")
 
 
-def _is_built_clip(film: Path) -> bool:
-    """Whether it is a clip of a build whose work folder lies among the films: no footage."""
-    return film.parent.name == "clips" and (film.parent.parent / LEDGER).is_file()
+def _is_built_clip(file: Path) -> bool:
+    """Return True for a clip of a build whose work folder lies below the source folder."""
+    return file.parent.name == "clips" and (file.parent.parent / LEDGER).is_file()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe(Stage[Listing, Video]):
-    """Opens a listed file: what it is, and that it is all there."""
+    """Open a listed file and read its properties; MediaError if it is not a complete video."""
 
     version: ClassVar[int] = 1
     input_types = (Listing,)
@@ -103,7 +104,7 @@ class Probe(Stage[Listing, Video]):
         return Resources(concurrency=2)
 
     def key(self, item: Listing) -> str:
-        """Path, size and time of change: a file that was replaced is looked at again."""
+        """Return path, size and modification time: a replaced file is probed again."""
         path = _path(item)
         try:
             stat = path.stat()
@@ -134,24 +135,24 @@ class Probe(Stage[Listing, Video]):
 
 
 def _printable(name: str) -> str:
-    """A name as text that any table takes: bytes that are no UTF-8 are written as \\xff."""
+    """Return a name as valid Unicode: bytes that are not UTF-8 become `\\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _path(item: Listing) -> Path:
     if item.path is None:
-        raise UsageError(f"{item.source_id!r} has no path: it is not from a FolderSource")
+        raise UsageError(f"{item.source_id!r} has no path: only FolderSource lists files")
     return item.path
 
 
 def _probe_answer(path: Path) -> Answer:
-    facts = probe(path)
+    info = probe(path)
     return {
         "sha256": sha256_of(path),
-        "fps": str(facts.fps),
-        "time_base": str(facts.time_base),
-        "width": facts.width,
-        "height": facts.height,
-        "duration": facts.duration,
-        "format": f"{facts.container}/{facts.codec}",
+        "fps": str(info.fps),
+        "time_base": str(info.time_base),
+        "width": info.width,
+        "height": info.height,
+        "duration": info.duration,
+        "format": f"{info.container}/{info.codec}",
     }

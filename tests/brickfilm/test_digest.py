@@ -17,9 +17,9 @@ from brickfilm.digest import digest_name
 from brickfilm.engine.sinks import FusedSinks
 from brickfilm.engine.stage import Part
 from brickfilm.records import Caption, Clip, Image, Listing, Span, Still, Video
-from brickfilm.sources.youtube.fetch import FetchFilm
+from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.lock import SourcesLock
-from brickfilm.sources.youtube.refetch import RefetchFilm
+from brickfilm.sources.youtube.refetch import RefetchVideo
 from brickfilm.stages import (
     CaptionAudit,
     ClipWriter,
@@ -117,7 +117,7 @@ def test_digests_are_those_of_the_first_release() -> None:
 @pytest.mark.parametrize(
     ("part", "digest"),
     [
-        (RefetchFilm(max_height=360, lock=SourcesLock(), allow_drift=True), "b4256d85f5349aeb"),
+        (RefetchVideo(max_height=360, lock=SourcesLock(), allow_drift=True), "b4256d85f5349aeb"),
         (ClipWriter(crf=20, sound=True, max_height=360), "22f6687ff92fa9cf"),
         (FrameSampler(at=(0.5,), images=False), "35242e99ace3b94d"),
         (
@@ -134,7 +134,7 @@ def test_settings_enter_digests_under_their_first_names(part: Part, digest: str)
 @pytest.mark.parametrize(
     ("part", "item", "key"),
     [
-        (FetchFilm(max_height=720), Listing(source_id="dQw4w9WgXcQ"), "dQw4w9WgXcQ"),
+        (FetchVideo(max_height=720), Listing(source_id="dQw4w9WgXcQ"), "dQw4w9WgXcQ"),
         (Keep("motion", at_least=0.02), CLIP, "abababababababab-000010-000034"),
         (ClipWriter(), CLIP, "abababababababab-000010-000034"),
         (FrameSampler(), CLIP, "abababababababab-000010-000034"),

@@ -14,7 +14,7 @@ from brickfilm.engine.run import PipelineRun
 from brickfilm.records import Video
 from brickfilm.sources import Connection, RateLimits, YouTubeSource
 
-QUICK = RateLimits(between_films=(0, 0), between_requests=0, pauses=(0.05, 0.05))
+QUICK = RateLimits(between_videos=(0, 0), between_requests=0, pauses=(0.05, 0.05))
 IMPATIENT = Connection(timeout=5, retries=3)
 
 

@@ -12,7 +12,7 @@ from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import ItemError, UsageError
 from brickfilm.records import Listing, Video
 from brickfilm.sources import FolderSource, RateLimits
-from brickfilm.sources.youtube.fetch import FetchFilm
+from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.throttle import Throttle
 
 MIN_DOWNLOAD_HEIGHT = 144
@@ -56,12 +56,12 @@ class VideoLocator:
         return self._fetch(Listing(source_id=source_id, url=row["source_url"]), row)
 
     def _fetch(self, listing: Listing, row: DatasetRow) -> Video:
-        stage = FetchFilm(
+        stage = FetchVideo(
             max_height=max(MIN_DOWNLOAD_HEIGHT, int(row["height"])),
             on_low_resolution="keep",
             rate_limits=self.rate_limits,
         )
-        metadata = stage.film(listing, self.work, self.throttle)
+        metadata = stage.fetch(listing, self.work, self.throttle)
         (video,) = stage.apply(listing, stage.answer(metadata))
         return video
 

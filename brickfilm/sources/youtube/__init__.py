@@ -1,4 +1,4 @@
-"""Films of YouTube, and of whatever else yt-dlp reads."""
+"""Videos from YouTube, and from other sites that yt-dlp supports."""
 
 from brickfilm.sources.youtube.settings import Connection, RateLimits
 from brickfilm.sources.youtube.source import YouTubeSource

@@ -1,4 +1,4 @@
-"""What people write down for a film or a channel, and the address behind it."""
+"""Parse URLs, handles and ids of videos, channels and playlists into listings."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CHANNEL_PATHS = ("channel", "c", "user")
 
 
 def listing_of(entry: str) -> Listing:
-    """A URL, video id, handle, channel id or playlist id as an item; UsageError for the rest.
+    """Parse a URL, video id, handle, channel id or playlist id; UsageError for anything else.
 
-    A film of YouTube is known by its id, so one film under two addresses is asked for once. A
-    channel stands for its uploads ("Videos"); name the tab to have its shorts or past streams.
+    A YouTube video is identified by its id, so two addresses of it are fetched once. A channel
+    means its uploads ("Videos"); give a tab's URL for its shorts or past streams.
     """
     entry = entry.strip()
     if "://" in entry:
@@ -40,30 +40,30 @@ def listing_of(entry: str) -> Listing:
     if re.match(r"(www\.|m\.)?(youtube\.com|youtu\.be)/", entry):
         return _of_url(f"https://{entry}")
     raise UsageError(
-        f"{entry!r} is no address that YouTubeSource knows: give a URL, a video id (11 characters),"
-        " a handle (@name), a channel id (UC...) or a playlist id (PL...)"
+        f"{entry!r} is not an address that YouTubeSource knows: give a URL, a video id (11 "
+        "characters), a handle (@name), a channel id (UC...) or a playlist id (PL...)"
     )
 
 
 def video_id(url: str) -> str | None:
-    """The id of the one YouTube film that a URL names, if it does."""
+    """Return the id of the YouTube video that a URL names, if any."""
     parts = urlsplit(url)
-    steps = [step for step in parts.path.split("/") if step]
+    segments = [segment for segment in parts.path.split("/") if segment]
     if parts.hostname == "youtu.be":
-        found = steps[0] if steps else ""
+        candidate = segments[0] if segments else ""
     elif not _is_youtube(url):
         return None
-    elif steps[:1] == ["watch"]:
-        found = parse_qs(parts.query).get("v", [""])[0]
+    elif segments[:1] == ["watch"]:
+        candidate = parse_qs(parts.query).get("v", [""])[0]
     else:
-        found = steps[1] if len(steps) > 1 and steps[0] in VIDEO_PATHS else ""
-    return found if VIDEO_ID.fullmatch(found) else None
+        candidate = segments[1] if len(segments) > 1 and segments[0] in VIDEO_PATHS else ""
+    return candidate if VIDEO_ID.fullmatch(candidate) else None
 
 
 def read_entries(path: str | Path) -> Iterator[str]:
-    """The entries of a text file, one a line; `#` after a space or at the start is a comment.
+    """Yield the entries of a text file, one a line; `#` after a space or at the start is a comment.
 
-    UsageError names the file and line of an entry that cannot be understood.
+    Raises UsageError with file and line for an entry that is not an address.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
@@ -80,19 +80,19 @@ def read_entries(path: str | Path) -> Iterator[str]:
 
 def _of_url(url: str) -> Listing:
     if not urlsplit(url).hostname or urlsplit(url).scheme not in ("http", "https"):
-        raise UsageError(f"{url!r} is no web address: it must start with http:// or https://")
-    if found := video_id(url):
-        return _video_listing(found)
+        raise UsageError(f"{url!r} is not a web address: it must start with http:// or https://")
+    if youtube_id := video_id(url):
+        return _video_listing(youtube_id)
     return _url_listing(_uploads(url) if _is_youtube(url) else url)
 
 
 def _uploads(url: str) -> str:
-    """A channel's bare address with its tab of uploads; any other address as it is."""
-    steps = [step for step in urlsplit(url).path.split("/") if step]
-    bare = (len(steps) == 1 and steps[0].startswith("@")) or (
-        len(steps) == 2 and steps[0] in CHANNEL_PATHS
+    """Add the tab of uploads to a channel's bare address; return any other address unchanged."""
+    segments = [segment for segment in urlsplit(url).path.split("/") if segment]
+    is_channel = (len(segments) == 1 and segments[0].startswith("@")) or (
+        len(segments) == 2 and segments[0] in CHANNEL_PATHS
     )
-    return f"{YOUTUBE_URL}/{'/'.join(steps)}/videos" if bare else url
+    return f"{YOUTUBE_URL}/{'/'.join(segments)}/videos" if is_channel else url
 
 
 def _is_youtube(url: str) -> bool:
@@ -100,8 +100,8 @@ def _is_youtube(url: str) -> bool:
     return any(host == site or host.endswith(f".{site}") for site in ("youtube.com", "youtu.be"))
 
 
-def _video_listing(found: str) -> Listing:
-    return Listing(source_id=found, url=f"{YOUTUBE_URL}/watch?v={found}")
+def _video_listing(youtube_id: str) -> Listing:
+    return Listing(source_id=youtube_id, url=f"{YOUTUBE_URL}/watch?v={youtube_id}")
 
 
 def _url_listing(url: str) -> Listing:

@@ -1,4 +1,4 @@
-"""What is being fetched this moment, film by film, for people to look at."""
+"""Track downloads in progress, for the progress display."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ MAX_TITLE_LENGTH = 32
 
 
 class ActiveDownloads:
-    """Threads write it as bytes come; whoever shows progress reads it."""
+    """Progress lines of active downloads, written by download threads."""
 
     def __init__(self) -> None:
         self._lines: dict[str, str] = {}
         self.shown_warnings: set[str] = set()
-        """Warnings that people have had; once is enough."""
+        """Warnings that were logged already, to log each once."""
 
     @contextmanager
     def track(self, listing: Listing) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """A progress hook for one film; its line goes when the block ends, however it ends."""
+        """Yield a yt-dlp progress hook for one video; its line ends with the block."""
         title = (listing.title or listing.source_id)[-MAX_TITLE_LENGTH:]
 
         def on_bytes(status: Mapping[str, Any]) -> None:
@@ -33,13 +33,14 @@ class ActiveDownloads:
             self._lines.pop(listing.source_id, None)
 
     def lines(self) -> list[str]:
-        """A line a film."""
+        """Return one line for each active download."""
         return list(self._lines.values())
 
 
 def _progress(status: Mapping[str, Any]) -> str:
-    here = status.get("downloaded_bytes") or 0
-    whole = status.get("total_bytes") or status.get("total_bytes_estimate")
-    share = f"{here / whole:.0%} of {whole / 1e6:.1f} MB" if whole else f"{here / 1e6:.1f} MB"
+    received = status.get("downloaded_bytes") or 0
+    total = status.get("total_bytes") or status.get("total_bytes_estimate")
+    megabytes = f"{received / 1e6:.1f} MB"
+    progress = f"{received / total:.0%} of {total / 1e6:.1f} MB" if total else megabytes
     speed = status.get("speed")
-    return f"{share} at {speed / 1e6:.1f} MB/s" if speed else share
+    return f"{progress} at {speed / 1e6:.1f} MB/s" if speed else progress

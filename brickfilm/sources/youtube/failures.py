@@ -1,4 +1,4 @@
-"""What yt-dlp reports, in words that say what to do about it."""
+"""Classify failures that yt-dlp reports, and name a remedy for each."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from brickfilm.sources.youtube.throttle import BlockedBySite, TooManyRequests
 
 @dataclass(frozen=True, kw_only=True)
 class YtdlpFailure:
-    """One failure as yt-dlp tells it."""
+    """One failure as yt-dlp reports it."""
 
     text: str
     exception_names: frozenset[str] = frozenset()
-    """Names of the exception's classes, and of those that caused it."""
+    """Class names of the exception and of its causes."""
     http_status: int | None = None
-    """HTTP status, where one was the cause."""
+    """Status of the HTTP response that caused it, if any."""
     retry_after: float = 0.0
-    """Seconds that the server asked us to stay away."""
+    """Seconds that the server asked to wait; 0 if it named none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRule:
-    """A failure with a name and a remedy. `patterns`: any of them, in small letters, tells it."""
+    """A known failure: how to recognise it, the error to raise, and a remedy.
+
+    patterns: lower-case substrings of the message, any of which is enough.
+    """
 
     reason: str
     error: type[ItemError]
@@ -40,8 +43,8 @@ class FailureRule:
         )
 
     def matches_text(self, text: str) -> bool:
-        """Whether any of the signs is."""
-        return any(sign in text.lower() for sign in self.patterns)
+        """Return True if the text contains one of the patterns."""
+        return any(pattern in text.lower() for pattern in self.patterns)
 
 
 NO_JS_RUNTIME = FailureRule(
@@ -49,7 +52,7 @@ NO_JS_RUNTIME = FailureRule(
     error=Failed,
     patterns=("challenge solving failed", "no supported javascript runtime"),
     remedy="YouTube's formats are hidden behind a JavaScript challenge: "
-    "pip install 'brickfilm[youtube]' brings deno, or Access(js_runtime='node')",
+    "pip install 'brickfilm[youtube]' brings deno, or set Connection(js_runtime='node')",
 )
 
 FAILURE_RULES = (
@@ -58,20 +61,22 @@ FAILURE_RULES = (
         error=TooManyRequests,
         patterns=("rate-limited by youtube", "isn't available, try again later", "http error 429"),
         http_statuses=(429,),
-        remedy="too many requests: raise between_films, or set daily_cap, and go on tomorrow",
+        remedy="too many requests: raise RateLimits(between_videos=) or set daily_cap=, and run "
+        "the same command tomorrow",
     ),
     FailureRule(
         reason="bot check",
         error=BlockedBySite,
         patterns=("not a bot", "captcha"),
-        remedy="the site takes us for a robot: give it cookies (Access(cookies_browser='firefox') "
-        "or cookies_file=), wait some hours, and ask more slowly (Politeness(between_films=))",
+        remedy="the site suspects a bot: give cookies (Connection(cookies_browser='firefox') or "
+        "cookies_file=), wait some hours, and raise RateLimits(between_videos=)",
     ),
     FailureRule(
         reason="age gate",
         error=Failed,
         patterns=("confirm your age", "age-restricted", "age restricted", "inappropriate for some"),
-        remedy="only a signed-in adult may see it: give cookies of one (Access(cookies_browser=))",
+        remedy="only signed-in adults may watch it: give cookies of one "
+        "(Connection(cookies_browser=))",
     ),
     FailureRule(
         reason="members only",
@@ -83,7 +88,7 @@ FAILURE_RULES = (
             "channel's members",
             "requires payment",
         ),
-        remedy="only paying members may see it, so it is left out",
+        remedy="only paying members may watch it, so it is left out",
     ),
     FailureRule(
         reason="private",
@@ -101,21 +106,21 @@ FAILURE_RULES = (
             "geo restrict",
             "from your location",
         ),
-        remedy="it is not shown in this country: Access(proxy=) of a country where it is",
+        remedy="it is blocked in this country: set Connection(proxy=) to one in another country",
     ),
     FailureRule(
         reason="live stream",
         error=Waiting,
         exception_names=("UserNotLive",),
         patterns=("live event will begin", "premieres in", "premiere will begin"),
-        remedy="it can be fetched once it is over: run again later",
+        remedy="it can be downloaded once it has ended: run the same command later",
     ),
     FailureRule(
         reason="media gone",
         error=Failed,
         patterns=("video data: http error 404", "video data: http error 410"),
-        remedy="its page is there but its bytes are not: addresses of media expire, the next run "
-        "asks for a new one",
+        remedy="the page exists but its media URL does not: such URLs expire, and the next run "
+        "requests a new one",
     ),
     FailureRule(
         reason="removed",
@@ -132,15 +137,15 @@ FAILURE_RULES = (
             "copyright claim",
         ),
         http_statuses=(404, 410),
-        remedy="it is gone, so it is left out",
+        remedy="it does not exist any more, so it is left out",
     ),
     NO_JS_RUNTIME,
     FailureRule(
         reason="format gone",
         error=Failed,
         patterns=("requested format is not available", "no video formats found"),
-        remedy="no picture is offered: upgrade yt-dlp (pip install -U 'yt-dlp[default]'), and see "
-        "whether a JavaScript runtime is installed",
+        remedy="no video format is offered: upgrade yt-dlp (pip install -U 'yt-dlp[default]'), and "
+        "check that a JavaScript runtime is installed",
     ),
     FailureRule(
         reason="forbidden",
@@ -148,49 +153,49 @@ FAILURE_RULES = (
         patterns=("http error 403",),
         http_statuses=(401, 403),
         remedy="the server refuses it (403): upgrade yt-dlp (pip install -U 'yt-dlp[default]'), "
-        "or give cookies (Access(cookies_browser=)); the next run tries again",
+        "or give cookies (Connection(cookies_browser=)); the next run tries again",
     ),
     FailureRule(
-        reason="no film there",
+        reason="no video found",
         error=Failed,
         exception_names=("UnsupportedError",),
         patterns=("is not a valid url",),
-        remedy="yt-dlp finds no film at this address: look at it in a browser",
+        remedy="yt-dlp finds no video at this address: open it in a browser",
     ),
     FailureRule(
         reason="protected",
         error=Rejected,
         patterns=("drm protected",),
-        remedy="it is protected against copying, so it is left out",
+        remedy="it has copy protection (DRM), so it is left out",
     ),
 )
 
 
 def item_error_for(failure: YtdlpFailure, title: str) -> ItemError:
-    """The item's error for a failure; one that nobody knows yet is tried again next run."""
-    told = clean_message(failure.text)
+    """Return the item error for a failure; an unknown one is `Failed`, so the next run retries."""
+    message = clean_message(failure.text)
     rule = next((rule for rule in FAILURE_RULES if rule.matches(failure)), None)
     if rule is None:
         return Failed(
-            f"{title}: {told} (the next run tries again; if it stays, upgrade yt-dlp)",
+            f"{title}: {message} (the next run tries again; if it fails again, upgrade yt-dlp)",
             reason="not fetched",
         )
-    error = rule.error(f"{title}: {told}: {rule.remedy}", reason=rule.reason)
+    error = rule.error(f"{title}: {message}: {rule.remedy}", reason=rule.reason)
     if isinstance(error, TooManyRequests):
         error.retry_after = failure.retry_after
     return error
 
 
 def cookies_error(failure: YtdlpFailure) -> UsageError:
-    """Cookies concern every item, so they stop the build before it bothers anybody."""
+    """Return the error for unreadable cookies, which stops the build before any request."""
     return UsageError(
-        f"the cookies cannot be read ({clean_message(failure.text)}): cookies_file must be in Netscape "
-        "format, cookies_browser must name an installed browser"
+        f"the cookies cannot be read ({clean_message(failure.text)}): cookies_file= must be in "
+        "Netscape format, cookies_browser= must name an installed browser"
     )
 
 
 def clean_message(text: str) -> str:
-    """A report without its prefix and without the advice for yt-dlp's own command line."""
+    """Remove yt-dlp's prefix, and its advice for its own command line."""
     for end in ("; please report", ". Use --", "\nYou might want", " (caused by", ". See  "):
         text = text.partition(end)[0]
     return text.removeprefix("ERROR: ").strip().rstrip(".:;").replace("\n", " ")

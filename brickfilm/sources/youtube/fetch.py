@@ -1,4 +1,4 @@
-"""Fetching as a stage: looked at, judged, downloaded, judged again, and never done twice."""
+"""Download listed videos: extract, filter, download, probe; a finished video is never repeated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import MediaError, Rejected
@@ -23,15 +23,18 @@ from brickfilm.sources.youtube.media_files import SourceFile, SourceMetadata, co
 from brickfilm.sources.youtube.settings import Connection, RateLimits
 from brickfilm.sources.youtube.throttle import Throttle, call_throttled
 
+if TYPE_CHECKING:
+    from brickfilm.media import VideoInfo
+
 log = logging.getLogger(__name__)
 
 PLAN_MAX_AGE_SECONDS = 3600.0
-"""A plan older than this is made anew: addresses of media expire."""
+"""Maximum age of a download plan that is resumed: media URLs expire."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FetchFilm(Stage[Listing, Video]):
-    """A listed film on disk, at `max_height` lines where the site has them."""
+class FetchVideo(Stage[Listing, Video]):
+    """Download a listed video at `max_height` lines, or the nearest height that the site offers."""
 
     version: ClassVar[int] = 1
     input_types = (Listing,)
@@ -46,10 +49,11 @@ class FetchFilm(Stage[Listing, Video]):
     downloads: ActiveDownloads = field(default_factory=ActiveDownloads, compare=False, repr=False)
 
     def check(self) -> None:
+        """Raise UsageError for settings that would fail for every video."""
         ytdlp.check_connection(self.connection)
 
     def active_downloads(self) -> list[str]:
-        """What flies this moment, for people."""
+        """Return a progress line for each active download."""
         return self.downloads.lines()
 
     @property
@@ -60,27 +64,27 @@ class FetchFilm(Stage[Listing, Video]):
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
         if warning := ytdlp.staleness_warning(ytdlp.ytdlp_version(), datetime.now(UTC).date()):
             log.warning("%s", warning)
-        pace = Throttle(
+        throttle = Throttle(
             self.rate_limits, count_fetched_last_day(work) if self.rate_limits.daily_cap else 0
         )
-        yield lambda listing: self.answer(self.film(listing, work, pace))
+        yield lambda listing: self.answer(self.fetch(listing, work, throttle))
 
-    def film(self, listing: Listing, work: Path, pace: Throttle) -> SourceMetadata:
-        """From the sidecar if the film is there, else from the site."""
+    def fetch(self, listing: Listing, work: Path, throttle: Throttle) -> SourceMetadata:
+        """Return a video's metadata from its sidecar, after downloading it if necessary."""
         source_file = SourceFile.of(work, listing, self.max_height)
-        known = source_file.metadata() or self.finish_interrupted(source_file)
-        if known is None:
-            known = call_throttled(lambda: self.download(listing, source_file), pace)
+        metadata = source_file.metadata() or self.finish_interrupted(source_file)
+        if metadata is None:
+            metadata = call_throttled(lambda: self.download(listing, source_file), throttle)
         try:
-            self.check_filters(known)
+            self.check_filters(metadata)
         except Rejected:
             if not self.keep_sources:
                 source_file.delete_media()
             raise
-        return known
+        return metadata
 
     def finish_interrupted(self, source_file: SourceFile) -> SourceMetadata | None:
-        """The facts of a film that was whole on disk when a run was killed."""
+        """Finish a video that was downloaded completely when a run was killed; None otherwise."""
         plan = source_file.plan()
         if plan is None:
             return None
@@ -88,9 +92,9 @@ class FetchFilm(Stage[Listing, Video]):
         return self._finalize(source_file, plan, draft) if draft.is_file() else None
 
     def download(self, listing: Listing, source_file: SourceFile, **wanted: Any) -> SourceMetadata:
-        """Look, judge, download, judge again.
+        """Choose a format, check the filters, download and probe a video.
 
-        wanted: `wanted` and `strict`, for the format (see `formats.selector`).
+        wanted: `wanted` and `strict` of `formats.format_selector`.
         """
         options: dict[str, Any] = {
             "format": formats.format_selector(**wanted),
@@ -99,20 +103,17 @@ class FetchFilm(Stage[Listing, Video]):
         }
         track = self.downloads.track(listing)
         session = partial(ytdlp.open_session, listing, self.connection, self.rate_limits, **options)
-        with track as progress_hook, session(progress_hook=progress_hook) as ytdlp_session:
-            info = self._resumable(source_file, **wanted) or self._extract_info(
-                ytdlp_session, listing
-            )
+        with track as progress_hook, session(progress_hook=progress_hook) as ytdl:
+            info = self._resumable(source_file, **wanted) or self._extract_info(ytdl, listing)
             plan = ytdlp.plan_from_info(info) | listing_fields(listing, info)
             source_file.write_plan(plan)
             draft = source_file.draft(info["format_id"], info["ext"])
-            ytdlp_session.download(info, draft)
+            ytdl.download(info, draft)
         return self._finalize(source_file, plan, draft)
 
-    def _extract_info(self, ytdlp_session: ytdlp.YtdlpSession, listing: Listing) -> InfoDict:
-        info = ytdlp_session.extract_info(
-            listing.url, listing.source_id.removeprefix(f"{listing.url}#")
-        )
+    def _extract_info(self, ytdl: ytdlp.YtdlpSession, listing: Listing) -> InfoDict:
+        """Extract a video's information and check it against the filters."""
+        info = ytdl.extract_info(listing.url, listing.source_id.removeprefix(f"{listing.url}#"))
         formats.check_not_live(info)
         formats.check_licence(info, self.licence)
         formats.check_height(info, self.max_height, self.on_low_resolution)
@@ -122,11 +123,11 @@ class FetchFilm(Stage[Listing, Video]):
     def _resumable(
         self, source_file: SourceFile, wanted: str | None = None, **_: Any
     ) -> InfoDict | None:
-        """The plan of an interrupted download, where its address still leads to the same file."""
+        """Return the plan of an interrupted download if its media URL is still valid."""
         plan = source_file.plan()
         if (
             plan is None
-            or plan.get("extractor_key") == "Youtube"  # its addresses belong to one session
+            or plan.get("extractor_key") == "Youtube"  # its media URLs belong to one session
             or plan.get("protocol") not in ("http", "https")
             or wanted not in (None, plan["format_id"])
             or time.time() - plan["planned_at"] > PLAN_MAX_AGE_SECONDS
@@ -138,15 +139,15 @@ class FetchFilm(Stage[Listing, Video]):
     def _finalize(
         self, source_file: SourceFile, plan: SourceMetadata, draft: Path
     ) -> SourceMetadata:
-        """Probe a film that has arrived, write its facts down, and give it its name."""
+        """Probe a complete download, write its metadata and give the file its final name."""
         from brickfilm.media import probe, sha256_of
 
         try:
-            seen = probe(draft)
+            info = probe(draft)
         except MediaError:
-            source_file.delete_all()  # an error page, or a body cut short: the next run starts over
+            source_file.delete_all()  # an error page, or a truncated body
             raise
-        metadata = build_metadata(plan, seen, self.max_height) | {
+        metadata = build_metadata(plan, info, self.max_height) | {
             "path": str(source_file.named(digest := sha256_of(draft), plan["ext"])),
             "sha256": digest,
             "bytes": draft.stat().st_size,
@@ -157,7 +158,7 @@ class FetchFilm(Stage[Listing, Video]):
         return metadata
 
     def check_filters(self, metadata: SourceMetadata) -> None:
-        """Judge a film on disk by today's settings: they may not be those it was fetched with."""
+        """Apply the current filters: the video may have been downloaded with other settings."""
         formats.check_licence({"license": metadata["licence"], **metadata}, self.licence)
         formats.check_height(metadata, self.max_height, self.on_low_resolution)
 
@@ -170,42 +171,45 @@ class FetchFilm(Stage[Listing, Video]):
         return True
 
     def answer(self, metadata: SourceMetadata) -> Answer:
-        """The facts; the file itself is part of the answer only where it is meant to stay."""
+        """Return the metadata, and the file as part of the answer only if it is to be kept."""
         file = {"path": metadata["path"], "sha256": metadata["sha256"]}
         return {"film": dict(metadata), "files": [file] if self.keep_sources else []}
 
     def apply(self, item: Listing, answer: Answer) -> Iterable[Video]:
-        film = answer["film"]
+        metadata = answer["film"]
         names = ("sha256", "width", "height", "duration", "title", "uploader", "channel")
         yield Video(
-            path=Path(film["path"]),
+            path=Path(metadata["path"]),
             source_id=item.source_id,
             url=item.url,
-            fps=Fraction(film["fps"]),
-            time_base=Fraction(film["time_base"]),
-            **{name: film[name] for name in (*names, "upload_date", "licence", "format", "tool")},
+            fps=Fraction(metadata["fps"]),
+            time_base=Fraction(metadata["time_base"]),
+            **{
+                name: metadata[name]
+                for name in (*names, "upload_date", "licence", "format", "tool")
+            },
         )
 
 
 def listing_fields(listing: Listing, info: InfoDict) -> dict[str, Any]:
-    """The names under which a film was listed; a list's title says more than a file's name."""
+    """Return source id, URL and title of a video; a list's title precedes the file's."""
     title = listing.title or info.get("title") or ""
     return {"source_id": listing.source_id, "source_url": listing.url, "title": title}
 
 
-def build_metadata(plan: SourceMetadata, seen: Any, max_height: int) -> dict[str, Any]:
-    """What the site told of a film, and what its file shows (the file is right about sizes)."""
-    size = {"width": seen.width, "height": seen.height}
-    told = ("title", "uploader", "channel", "upload_date")
+def build_metadata(plan: SourceMetadata, info: VideoInfo, max_height: int) -> dict[str, Any]:
+    """Combine the site's metadata with the size, rate and duration of the file."""
+    size = {"width": info.width, "height": info.height}
+    names = ("title", "uploader", "channel", "upload_date")
     return {
         "source_id": plan["source_id"],
         "url": plan["source_url"],
-        **{name: plan.get(name) or "" for name in told},
+        **{name: plan.get(name) or "" for name in names},
         "licence": formats.licence_of(plan),
         "format_id": plan["format_id"],
         "format": formats.describe_format({**plan, **size}, max_height),
-        "fps": str(seen.fps),
-        "time_base": str(seen.time_base),
-        "duration": seen.duration,
+        "fps": str(info.fps),
+        "time_base": str(info.time_base),
+        "duration": info.duration,
         **size,
     }

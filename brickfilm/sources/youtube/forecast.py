@@ -1,4 +1,4 @@
-"""What a list of films will take: hours of footage, bytes, and time at the polite rate. Pure."""
+"""Forecast a download: hours of footage, bytes, and wall time at the rate limits."""
 
 from __future__ import annotations
 
@@ -9,59 +9,60 @@ from brickfilm.records import Listing
 from brickfilm.sources.youtube.settings import RateLimits
 
 ASSUMED_BYTES_PER_SECOND = 250_000
-"""Assumed of a film at 720 lines without sound (2 Mbit/s), where a list names no size."""
+"""Assumed for a video at 720 lines without sound (2 Mbit/s), if a list names no size."""
 ASSUMED_HEIGHT = 720
 ASSUMED_CONNECTION_SPEED = 5_000_000
-"""Assumed bytes a second of a connection, where no rate limit is set."""
+"""Assumed bytes per second of the connection, if no rate limit is set."""
 ASSUMED_DURATION_SECONDS = 300.0
-"""Assumed length of a film whose list does not tell it."""
+"""Assumed for a video whose list names no duration."""
 DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadForecast:
-    """Totals of the films that would be fetched."""
+    """Totals of the videos to download."""
 
-    films: int
+    videos: int
     seconds: float
-    """Of footage."""
+    """Duration of the footage."""
     bytes: float
     wall_seconds: float
-    guessed: int
-    """Films whose length no list tells: 5 minutes are assumed."""
+    unknown_durations: int
+    """Videos for which `ASSUMED_DURATION_SECONDS` is taken."""
 
     def __str__(self) -> str:
-        guess = f"; {self.guessed} of unknown length, taken as 5 min" if self.guessed else ""
+        unknown = self.unknown_durations
         return (
-            f"{self.films} films to fetch: about {self.seconds / 3600:.1f} h of footage, "
-            f"{_format_bytes(self.bytes)}, {_format_duration(self.wall_seconds)} at the polite rate{guess}"
+            f"{self.videos} videos to download: about {self.seconds / 3600:.1f} h of footage, "
+            f"{_format_bytes(self.bytes)}, {_format_duration(self.wall_seconds)} at the rate limits"
+            + (f"; {unknown} of unknown duration, taken as 5 min" if unknown else "")
         )
 
 
 def forecast_download(
-    films: Sequence[Listing], rate_limits: RateLimits, max_height: int
+    videos: Sequence[Listing], rate_limits: RateLimits, max_height: int
 ) -> DownloadForecast:
-    """Add up a list. Sizes are those the list tells, else an assumed bitrate at `max_height`."""
-    seconds = [film.seconds or ASSUMED_DURATION_SECONDS for film in films]
-    rate = ASSUMED_BYTES_PER_SECOND * (max_height / ASSUMED_HEIGHT) ** 2
-    size = sum(film.bytes or length * rate for film, length in zip(films, seconds, strict=True))
+    """Add up listed durations and sizes; a missing size is assumed from `max_height`."""
+    seconds = [video.seconds or ASSUMED_DURATION_SECONDS for video in videos]
+    bitrate = ASSUMED_BYTES_PER_SECOND * (max_height / ASSUMED_HEIGHT) ** 2
+    size = sum(v.bytes or length * bitrate for v, length in zip(videos, seconds, strict=True))
     return DownloadForecast(
-        films=len(films),
+        videos=len(videos),
         seconds=sum(seconds),
         bytes=size,
-        wall_seconds=_wall_seconds(len(films), size, rate_limits),
-        guessed=sum(not film.seconds for film in films),
+        wall_seconds=_wall_seconds(len(videos), size, rate_limits),
+        unknown_durations=sum(not video.seconds for video in videos),
     )
 
 
-def _wall_seconds(films: int, size: float, rate_limits: RateLimits) -> float:
-    """Films start no closer than the polite gap, and no faster than their bytes come."""
-    gaps = films * sum(rate_limits.between_films) / 2
+def _wall_seconds(videos: int, size: float, rate_limits: RateLimits) -> float:
+    """Return the longest of: pauses between videos, transfer time, days of the daily cap."""
+    gaps = videos * sum(rate_limits.between_videos) / 2
     speed = min(
         ASSUMED_CONNECTION_SPEED,
         (rate_limits.bytes_per_second or ASSUMED_CONNECTION_SPEED) * rate_limits.concurrency,
     )
-    days = (films - 1) // rate_limits.daily_cap if rate_limits.daily_cap and films else 0
+    days = (videos - 1) // rate_limits.daily_cap if rate_limits.daily_cap and videos else 0
     return max(gaps, size / speed, days * DAY_SECONDS)
 
 

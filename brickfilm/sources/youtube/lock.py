@@ -1,4 +1,4 @@
-"""`sources.lock.json`: what was fetched, in which format, with which bytes, when and with what."""
+"""Read and write `sources.lock.json`: format, bytes, date and tool of every downloaded video."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LOCK_VERSION = 1
 
 
 class SourceDrifted(Failed):
-    """A film is no longer what the lock file says."""
+    """A video differs from the lock file."""
 
     default_reason = "drifted"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LockedVideo:
-    """One film as it was fetched."""
+    """One video as it was downloaded."""
 
     source_id: str
     url: str
@@ -42,30 +42,30 @@ class LockedVideo:
 
 @dataclass(frozen=True)
 class SourcesLock:
-    """Every film of a build."""
+    """Every video of a build."""
 
-    films: tuple[LockedVideo, ...] = field(default=())
+    videos: tuple[LockedVideo, ...] = field(default=())
 
     @classmethod
     def read(cls, folder: Path) -> SourcesLock:
-        """The lock file of a folder; UsageError where there is none, or it is not one."""
+        """Read the lock file of a folder; UsageError if it is missing or invalid."""
         path = folder / LOCK_FILENAME
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            if told["lock"] != LOCK_VERSION:
-                raise UsageError(f"{str(path)!r} is of format {told['lock']}: upgrade brickfilm")
-            return cls(tuple(LockedVideo(**film) for film in told["films"]))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["lock"] != LOCK_VERSION:
+                raise UsageError(f"{str(path)!r} is of format {content['lock']}: upgrade brickfilm")
+            return cls(tuple(LockedVideo(**film) for film in content["films"]))
         except FileNotFoundError:
             raise UsageError(
                 f"there is no {str(path)!r} to rebuild from: build once without --locked, or copy "
                 "the lock file of another build there"
             ) from None
         except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{str(path)!r} is no lock file ({error!r})") from error
+            raise UsageError(f"{str(path)!r} is not a lock file ({error!r})") from error
 
     def write(self, folder: Path) -> None:
-        """Replace the lock file of a folder, whole, and only if anything changed."""
-        films = [asdict(film) for film in sorted(self.films, key=lambda film: film.source_id)]
+        """Replace the lock file of a folder atomically, if anything changed."""
+        films = [asdict(video) for video in sorted(self.videos, key=lambda v: v.source_id)]
         text = (
             json.dumps({"lock": LOCK_VERSION, "films": films}, ensure_ascii=False, indent=1) + "\n"
         )
@@ -74,47 +74,47 @@ class SourcesLock:
             with atomic_write(path) as stream:
                 stream.write(text.encode())
 
-    def film(self, source_id: str) -> LockedVideo:
-        """The film of a name."""
+    def video(self, source_id: str) -> LockedVideo:
+        """Return the video with a source id."""
         return self._by_name[source_id]
 
     @cached_property
     def _by_name(self) -> dict[str, LockedVideo]:
-        return {film.source_id: film for film in self.films}
+        return {video.source_id: video for video in self.videos}
 
 
 def build_lock(metadata: Iterable[Mapping[str, Any]]) -> SourcesLock:
-    """A lock of the facts of fetched films."""
+    """Build a lock file's content from the metadata of downloaded videos."""
     names = [f.name for f in fields(LockedVideo)]
     return SourcesLock(
-        tuple(LockedVideo(**{name: film[name] for name in names}) for film in metadata)
+        tuple(LockedVideo(**{name: video[name] for name in names}) for video in metadata)
     )
 
 
 def check_bytes(locked: LockedVideo, sha256: str) -> None:
-    """Raise Drifted unless the bytes are the locked ones."""
+    """Raise SourceDrifted unless the digest is the locked one."""
     if sha256 != locked.sha256:
         raise SourceDrifted(
             f"{locked.title!r}: the same format ({locked.format_id}) but other bytes "
-            f"({sha256[:12]}, locked {locked.sha256[:12]}): the site encoded it anew; "
-            "--allow-drift takes it",
+            f"({sha256[:12]}, locked {locked.sha256[:12]}): the site has encoded it again; "
+            "--allow-drift accepts it",
             reason="other bytes",
         )
 
 
 def format_gone_error(locked: LockedVideo) -> SourceDrifted:
-    """The error of a film whose locked format is not offered any more."""
+    """Return the error of a video whose locked format is not offered any more."""
     return SourceDrifted(
         f"{locked.title!r}: format {locked.format} is not offered any more: "
-        "--allow-drift takes the best that is",
+        "--allow-drift accepts the best one that is",
         reason="format gone",
     )
 
 
-def video_gone_error(locked: LockedVideo, why: Exception) -> SourceDrifted:
-    """The error of a film that is not there any more."""
+def video_gone_error(locked: LockedVideo, cause: Exception) -> SourceDrifted:
+    """Return the error of a video that does not exist any more."""
     return SourceDrifted(
-        f"{locked.title!r} cannot be had any more ({why}): a copy of its file may be put back, or "
-        "build without --locked",
+        f"{locked.title!r} cannot be downloaded any more ({cause}): put a copy of its file back, "
+        "or build without --locked",
         reason="video gone",
     )

@@ -1,9 +1,9 @@
-"""Films on disk, each with a sidecar that says what it is: what a finished fetch never repeats.
+"""Store downloaded videos, each with a JSON sidecar, so that none is ever downloaded twice.
 
-`sources/<id>-<8 hex>.json` is a film's sidecar, the film itself lies beside it under the same name
-with 8 more digits, of its own bytes: so a path never changes what it holds. The sidecar is written
-twice: with the plan before the first byte, with the facts after the last one. A kill at any moment
-leaves what the next run needs, and the ledger may be lost without a film being lost.
+`sources/<id>-<8 hex>.json` is a video's sidecar. The video lies beside it under the same name with
+8 more hex digits, of its own bytes, so that a path never changes its content. The sidecar is
+written twice: with the plan before the download, and with the metadata after it. A kill at any
+moment leaves what the next run needs, also without the ledger.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ SourceMetadata = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class SourceFile:
-    """Where one film lies in a work folder."""
+    """Paths and sidecar of one video in a work folder."""
 
     work: Path
     stem: str
 
     @classmethod
     def of(cls, work: Path, listing: Listing, max_height: int) -> SourceFile:
-        """A film of another height is another file; every other setting shares this one."""
+        """Return the file of a video; its name depends on `max_height` and no other setting."""
         digest = digest_of([listing.source_id, max_height], 8)
         return cls(work, f"{slug_of(listing.source_id)}-{digest}")
 
@@ -50,37 +50,37 @@ class SourceFile:
         return self.folder / f"{self.stem}.json"
 
     def named(self, sha256: str, ext: str) -> Path:
-        """The finished film, relative to the work folder."""
+        """Return the path of the finished video, relative to the work folder."""
         return Path(SOURCES_FOLDER) / f"{self.stem}-{sha256[:8]}.{ext}"
 
     def draft(self, format_id: str, ext: str) -> Path:
-        """The film on its way. The format is in the name: bytes of two formats never mix."""
+        """Return the path during download; it names the format, so that two are never mixed."""
         slug = re.sub(r"[^\w-]+", "-", format_id)
         return self.folder / f"{self.stem}.{slug}.{ext}"
 
     def metadata(self) -> SourceMetadata | None:
-        """What is known of the finished film; None where it is not finished, or its file is gone.
+        """Return the metadata of the finished video; None if unfinished, or its file is missing.
 
-        A film that was deleted because it was no longer needed keeps its facts.
+        A video that was deleted by `delete_media` keeps its metadata.
         """
-        told = self._read()
-        film: SourceMetadata | None = told.get("film")
-        if film is None or not (told.get("spent") or (self.work / film["path"]).is_file()):
-            return None
-        return film
+        sidecar = self._read()
+        metadata: SourceMetadata | None = sidecar.get("film")
+        if metadata and (sidecar.get("spent") or (self.work / metadata["path"]).is_file()):
+            return metadata
+        return None
 
     def plan(self) -> SourceMetadata | None:
-        """What was going to be fetched when the last attempt began, with "planned_at"."""
+        """Return the plan of the last download attempt, with "planned_at"."""
         return self._read().get("plan")
 
     def write_plan(self, plan: SourceMetadata) -> None:
-        """Say what is about to be fetched."""
+        """Write the plan of a download attempt."""
         self._write({"plan": {**plan, "planned_at": time.time()}})
 
     def finalize(self, draft: Path, metadata: SourceMetadata) -> None:
-        """Say that the film is whole, name it for good, and tidy up what other attempts left.
+        """Write the metadata, give the file its final name, and delete partial files.
 
-        The facts come first: killed in between, the draft is still there to be judged again.
+        The metadata come first: after a kill in between, the draft is finished by the next run.
         """
         self._write({**self._read(), "film": dict(metadata), "spent": False})
         commit_file(draft, self.work / metadata["path"])
@@ -89,49 +89,49 @@ class SourceFile:
                 leftover.unlink(missing_ok=True)
 
     def delete_media(self) -> None:
-        """Delete the film and remember it: its clips are written."""
-        told = self._read()
-        if "film" not in told:
+        """Delete the file, whose clips are written, and keep its metadata."""
+        sidecar = self._read()
+        if "film" not in sidecar:
             return
-        if not told.get("spent"):  # first: a kill in between must not look like a loss
-            self._write({**told, "spent": True})
-        (self.work / told["film"]["path"]).unlink(missing_ok=True)
+        if not sidecar.get("spent"):  # first: after a kill in between, the file is not missing
+            self._write({**sidecar, "spent": True})
+        (self.work / sidecar["film"]["path"]).unlink(missing_ok=True)
 
     def request_refetch(self) -> None:
-        """Forget that a deleted film was no longer needed: the next look fetches it again."""
+        """Mark a deleted file as needed: it is downloaded again."""
         self._write({**self._read(), "spent": False})
 
     def delete_all(self) -> None:
-        """Delete a film that is broken or not what it should be; its plan goes with it."""
+        """Delete an invalid file, its sidecar and its partial files."""
         for path in self.folder.glob(f"{self.stem}[.-]*"):
             path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any]:
         try:
-            told: dict[str, Any] = json.loads(self.sidecar.read_text(encoding="utf-8"))
+            content: dict[str, Any] = json.loads(self.sidecar.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        return told
+        return content
 
-    def _write(self, told: SourceMetadata) -> None:
+    def _write(self, content: SourceMetadata) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.sidecar) as stream:
-            stream.write(json.dumps(told, ensure_ascii=False, indent=1).encode())
+            stream.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
 
 
 def slug_of(source_id: str) -> str:
-    """A source's name for a film as the first part of a file's name: the end of a long one."""
+    """Return a source id as part of a file name; of a long one, its end."""
     return re.sub(r"[^\w-]+", "-", source_id).strip("-")[-MAX_SLUG_LENGTH:]
 
 
 def all_source_metadata(work: Path) -> Iterator[SourceMetadata]:
-    """The facts of every film that this work folder has ever finished."""
+    """Yield the metadata of every video that was ever downloaded into a work folder."""
     for sidecar in sorted((work / SOURCES_FOLDER).glob("*.json")):
-        if film := json.loads(sidecar.read_text(encoding="utf-8")).get("film"):
-            yield film
+        if metadata := json.loads(sidecar.read_text(encoding="utf-8")).get("film"):
+            yield metadata
 
 
 def count_fetched_last_day(work: Path) -> int:
-    """Films finished in the last 24 hours, by whichever run."""
+    """Count the videos downloaded in the last 24 hours, by all runs together."""
     since = time.time() - DAY_SECONDS
-    return sum(film["fetched_at"] > since for film in all_source_metadata(work))
+    return sum(metadata["fetched_at"] > since for metadata in all_source_metadata(work))

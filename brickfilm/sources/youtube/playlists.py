@@ -1,4 +1,4 @@
-"""Listing as a stage: so it is remembered, and a channel of thousands does not block the build."""
+"""List channels, playlists and feeds in a stage, so that the answer is stored in the ledger."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from brickfilm.sources.youtube.throttle import Throttle, call_throttled
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListFilms(Stage[Listing, Listing]):
-    """The films behind an address: one of a film is its own answer, the rest asks the site.
+class ListVideos(Stage[Listing, Listing]):
+    """List the videos behind an address; the address of a single video needs no request.
 
-    The answer is remembered for ever, so that a build resumed after a week fetches what it set out
-    to fetch; another `as_of` asks again.
+    The answer is stored, so that a build resumed after a week fetches the same videos; a new
+    `as_of` lists again.
     """
 
     version: ClassVar[int] = 1
@@ -36,24 +36,24 @@ class ListFilms(Stage[Listing, Listing]):
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
-        pace = Throttle(RateLimits(between_films=(self.rate_limits.between_requests,) * 2))
-        yield lambda listing: {"films": self._films(listing, pace)}
+        throttle = Throttle(RateLimits(between_videos=(self.rate_limits.between_requests,) * 2))
+        yield lambda listing: {"films": self._list(listing, throttle)}
 
-    def _films(self, listing: Listing, pace: Throttle) -> list[dict[str, Any]]:
+    def _list(self, listing: Listing, throttle: Throttle) -> list[dict[str, Any]]:
+        """Return the fields of a Listing for each video."""
         if video_id(listing.url):
             return [{"source_id": listing.source_id, "url": listing.url}]
 
-        def listed() -> list[dict[str, Any]]:
-            settings: dict[str, Any] = {"ignore_no_formats_error": True}
-            with ytdlp.open_session(
-                listing, self.connection, self.rate_limits, **settings
-            ) as ytdlp_session:
-                return list(ytdlp_session.list_videos(listing.url))
+        def request() -> list[dict[str, Any]]:
+            options: dict[str, Any] = {"ignore_no_formats_error": True}
+            session = ytdlp.open_session(listing, self.connection, self.rate_limits, **options)
+            with session as ytdl:
+                return list(ytdl.list_videos(listing.url))
 
-        return call_throttled(listed, pace)
+        return call_throttled(request, throttle)
 
     def apply(self, item: Listing, answer: Answer) -> Iterable[Listing | Rejected]:
         if not answer["films"]:
-            yield Rejected(f"{item.url} lists no films", reason="empty list")
-        for film in answer["films"]:
-            yield Listing(**film)
+            yield Rejected(f"{item.url} lists no videos", reason="empty list")
+        for fields in answer["films"]:
+            yield Listing(**fields)

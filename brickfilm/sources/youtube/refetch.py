@@ -1,4 +1,4 @@
-"""Fetching what a lock file names, and saying film by film where that cannot be done."""
+"""Download exactly the videos of a lock file, and report each that is not available."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from brickfilm.errors import Failed, Rejected
 from brickfilm.records import Listing
-from brickfilm.sources.youtube.fetch import FetchFilm
+from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.formats import NotOpenlyLicensed, SourceTooSmall
 from brickfilm.sources.youtube.lock import (
     LockedVideo,
@@ -22,10 +22,10 @@ from brickfilm.sources.youtube.throttle import Throttle, call_throttled
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefetchFilm(FetchFilm):
-    """A film with exactly the bytes that the lock file names, or a word why not.
+class RefetchVideo(FetchVideo):
+    """Download a video with exactly the bytes of the lock file; SourceDrifted if that fails.
 
-    allow_drift: take other bytes of the same format, or the best format where that one is gone.
+    allow_drift: accept other bytes of the same format, or the best format if that one is gone.
     """
 
     version: ClassVar[int] = 1
@@ -34,21 +34,21 @@ class RefetchFilm(FetchFilm):
     allow_drift: bool = False
 
     def key(self, item: Listing) -> str:
-        return f"{item.id}@{self.lock.film(item.source_id).sha256}"
+        return f"{item.id}@{self.lock.video(item.source_id).sha256}"
 
-    def film(self, listing: Listing, work: Path, pace: Throttle) -> SourceMetadata:
-        """From the disk if it is there and whole, else from the site."""
-        locked = self.lock.film(listing.source_id)
+    def fetch(self, listing: Listing, work: Path, throttle: Throttle) -> SourceMetadata:
+        """Return a video's metadata, after downloading it if its file is missing or damaged."""
+        locked = self.lock.video(listing.source_id)
         source_file = SourceFile.of(work, listing, self.max_height)
-        known = self._verified_metadata(source_file) or self.finish_interrupted(source_file)
-        if known is None:
-            known = self._download_locked(listing, locked, source_file, pace)
+        metadata = self._verified_metadata(source_file) or self.finish_interrupted(source_file)
+        if metadata is None:
+            metadata = self._download_locked(listing, locked, source_file, throttle)
         if not self.allow_drift:
-            check_bytes(locked, known["sha256"])
-        return known
+            check_bytes(locked, metadata["sha256"])
+        return metadata
 
     def _verified_metadata(self, source_file: SourceFile) -> SourceMetadata | None:
-        """The facts, if the file still has the bytes they tell of (a lock is a promise)."""
+        """Return the metadata if the file on disk still has its digest; else delete the file."""
         from brickfilm.media import sha256_of
 
         metadata = source_file.metadata()
@@ -61,13 +61,13 @@ class RefetchFilm(FetchFilm):
         return metadata
 
     def _download_locked(
-        self, listing: Listing, locked: LockedVideo, source_file: SourceFile, pace: Throttle
+        self, listing: Listing, locked: LockedVideo, source_file: SourceFile, throttle: Throttle
     ) -> SourceMetadata:
         strict = not self.allow_drift
         try:
             return call_throttled(
                 lambda: self.download(listing, source_file, wanted=locked.format_id, strict=strict),
-                pace,
+                throttle,
             )
         except (NotOpenlyLicensed, SourceTooSmall):
             raise

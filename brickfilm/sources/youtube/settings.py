@@ -1,4 +1,4 @@
-"""How to knock at the door: none of this changes what is fetched, so none of it enters a digest."""
+"""Connection and rate-limit settings. They do not affect what is downloaded: no digest has them."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from brickfilm.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """What is passed through to yt-dlp so that it gets in."""
+    """Cookies, proxy, JavaScript runtime and timeouts, passed on to yt-dlp."""
 
     cookies_file: str | Path | None = None
-    """In Netscape format, as browser extensions export it. It is read, and never written to."""
+    """In Netscape format, as browser extensions export it. It is never written to."""
     cookies_browser: str = ""
-    """A browser whose cookies are read: "firefox", or "chrome:Profile 1"."""
+    """Browser whose cookies are read: "firefox", or "chrome:Profile 1"."""
     js_runtime: str = "deno"
-    """What solves YouTube's JavaScript challenges: "deno", "node", "bun", or "node:/path/to/it"."""
+    """Runtime for YouTube's JavaScript challenges: "deno", "node", "bun" or "node:/path/to/it"."""
     extractor_args: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict, repr=False)
-    """As yt-dlp's API takes them: {"youtube": {"player_client": ["mweb"]}}."""
+    """In the form of yt-dlp's API: {"youtube": {"player_client": ["mweb"]}}."""
     proxy: str = field(default="", repr=False)
-    """It may hold a password, so it is never shown."""
+    """URL of a proxy; never shown, as it may hold a password."""
     timeout: float = 30.0
-    """Seconds without a byte before a connection counts as dead."""
+    """Seconds without data until a connection is closed."""
     retries: int = 10
-    """Tries of one connection within one attempt; each goes on at the byte it had reached."""
+    """Reconnections within one attempt; each resumes at the last byte received."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimits:
-    """How fast films are asked for. The defaults are slow on purpose: a week is a long time."""
+    """Limits on requests and downloads; the defaults are slow, to avoid being blocked."""
 
-    between_films: tuple[float, float] = (10.0, 20.0)
-    """Seconds from the start of one film to the start of the next, drawn evenly between the two."""
+    between_videos: tuple[float, float] = (10.0, 20.0)
+    """Seconds between the starts of two downloads, drawn uniformly from this range."""
     between_requests: float = 0.75
     """Seconds between the requests that read one page."""
     concurrency: int = 2
-    """Films at the same time."""
+    """Parallel downloads."""
     bytes_per_second: float | None = None
-    """Bytes a second, for each film under way."""
+    """Bandwidth limit of each download."""
     daily_cap: int | None = None
-    """Films in any 24 hours; the rest waits for another run."""
+    """Maximum of downloads in any 24 hours; the rest waits for another run."""
     pauses: tuple[float, ...] = (60.0, 120.0, 240.0, 480.0, 960.0, 1800.0)
-    """Seconds to stay away after the first, second, ... 'too many requests' in a row.
+    """Seconds to wait after the first, second, ... HTTP 429 in a row.
 
-    Together an hour, which is as long as YouTube says that its limit can last."""
+    An hour in total, the longest that YouTube says its rate limit can last."""
 
     def __post_init__(self) -> None:
-        low, high = self.between_films
+        low, high = self.between_videos
         if not 0 <= low <= high:
             raise UsageError(
-                f"between_films={self.between_films} must be (least, most) seconds, least first"
+                f"between_videos={self.between_videos} must be (min, max) seconds, 0 <= min <= max"
             )
         if self.concurrency < 1:
-            raise UsageError(f"concurrency={self.concurrency}: at least one film must be fetched")
+            raise UsageError(f"concurrency={self.concurrency} must be 1 or more")
         if self.daily_cap is not None and self.daily_cap < 1:
             raise UsageError(f"daily_cap={self.daily_cap} must be 1 or more, or None for no cap")

@@ -1,4 +1,4 @@
-"""Films of YouTube, and of whatever else yt-dlp reads."""
+"""List and download videos from YouTube and other sites that yt-dlp supports."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from brickfilm.errors import UsageError
 from brickfilm.records import Listing
 from brickfilm.schema.licences import hub_licence_id
 from brickfilm.sources.youtube.addresses import listing_of, read_entries
-from brickfilm.sources.youtube.fetch import FetchFilm
+from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.forecast import DownloadForecast, forecast_download
 from brickfilm.sources.youtube.formats import LicenceFilter, OnLowResolution
 from brickfilm.sources.youtube.lock import SourcesLock, build_lock
 from brickfilm.sources.youtube.media_files import SourceFile
-from brickfilm.sources.youtube.playlists import ListFilms
-from brickfilm.sources.youtube.refetch import RefetchFilm
+from brickfilm.sources.youtube.playlists import ListVideos
+from brickfilm.sources.youtube.refetch import RefetchVideo
 from brickfilm.sources.youtube.settings import Connection, RateLimits
 
 log = logging.getLogger(__name__)
@@ -27,100 +27,101 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class YouTubeSource:
-    """URLs, video ids, channels, handles, playlists and feeds: every film behind them, once.
+    """Every video behind URLs, video ids, channels, handles, playlists and feeds, once.
 
         YouTubeSource(["@handle", "https://..."], max_height=720)
         YouTubeSource.from_file("urls.txt", licence="cc")
 
-    Terms of service and rights are yours to check: docs/youtube.md.
+    Checking terms of service and rights is up to you: docs/youtube.md.
     """
 
     entries: Sequence[str]
     _: KW_ONLY
     max_height: int = 720
-    """Lines to ask for. A film with fewer is left out; none is ever upscaled."""
+    """Height to download, in lines. Lower videos are rejected; none is upscaled."""
     on_low_resolution: OnLowResolution = "reject"
-    """"keep" takes a film with fewer lines too, and its format says so."""
+    """"keep" accepts lower videos too; their `format` says so."""
     licence: LicenceFilter = "any"
-    """"cc" keeps Creative Commons that lets one cut and pass on (no NC, no ND)."""
+    """"cc" accepts only Creative Commons without NC and ND."""
     keep_sources: bool = True
-    """False deletes a film as soon as its clips are written and verified."""
+    """False deletes a video as soon as its clips are written and verified."""
     as_of: str = ""
-    """Any word, a date for instance. Lists are asked once and remembered: a new word asks again."""
+    """Any text, such as a date. Lists are stored in the ledger; a new value lists again."""
     connection: Connection = field(default_factory=Connection)
     rate_limits: RateLimits = field(default_factory=RateLimits)
     lock: SourcesLock | None = None
-    """Fetch exactly these films instead of what the entries list."""
+    """Download exactly these videos instead of those that the entries list."""
     allow_drift: bool = False
 
     def __post_init__(self) -> None:
-        one = self.entries
-        entries = (one,) if isinstance(one, str) else tuple(one)
+        entries = (self.entries,) if isinstance(self.entries, str) else tuple(self.entries)
         object.__setattr__(self, "entries", entries)
         for entry in entries:
             listing_of(entry)
         if self.max_height < 1:
-            raise UsageError(f"max_height={self.max_height} must be a number of lines, as 720")
+            raise UsageError(f"max_height={self.max_height} must be a number of lines, such as 720")
         _check_choice("on_low_resolution", self.on_low_resolution, get_args(OnLowResolution))
         _check_choice("licence", self.licence, get_args(LicenceFilter))
 
     @classmethod
     def from_file(cls, path: str | Path, **settings: Any) -> Self:
-        """The entries of a text file, one a line, `#` for comments; settings as of the class."""
+        """Read entries from a text file, one a line, `#` for comments; settings as of the class."""
         return cls(tuple(read_entries(path)), **settings)
 
     def items(self) -> Iterator[Listing]:
-        """The entries, as they are: what lies behind them is the work of a stage."""
+        """Yield the entries as listings; ListVideos resolves them."""
         if self.lock is not None:
-            yield from (Listing(source_id=f.source_id, url=f.url) for f in self.lock.films)
+            yield from (Listing(source_id=v.source_id, url=v.url) for v in self.lock.videos)
             return
         if not self.entries:
-            raise UsageError("there is nothing to fetch: name a channel, a playlist or a film")
+            raise UsageError(
+                "YouTubeSource() has no entries: give a channel, a playlist or a video"
+            )
         yield from {listing.id: listing for listing in map(listing_of, self.entries)}.values()
 
     def stages(self) -> tuple[Stage[Any, Any], ...]:
-        """List, then fetch; or fetch again, where a lock says what."""
-        passing: dict[str, Any] = {"connection": self.connection, "rate_limits": self.rate_limits}
-        fetching: dict[str, Any] = {
-            **passing,
+        """Return the stages that list and download, or that download the videos of a lock file."""
+        common: dict[str, Any] = {"connection": self.connection, "rate_limits": self.rate_limits}
+        settings: dict[str, Any] = {
+            **common,
             "max_height": self.max_height,
             "on_low_resolution": self.on_low_resolution,
             "licence": self.licence,
             "keep_sources": self.keep_sources,
         }
         if self.lock is not None:
-            return (RefetchFilm(lock=self.lock, allow_drift=self.allow_drift, **fetching),)
-        return (ListFilms(as_of=self.as_of, **passing), FetchFilm(**fetching))
+            return (RefetchVideo(lock=self.lock, allow_drift=self.allow_drift, **settings),)
+        return (ListVideos(as_of=self.as_of, **common), FetchVideo(**settings))
 
     def locked(self, folder: Path, *, allow_drift: bool = False) -> Self:
-        """This source, bound to the lock file of a folder."""
+        """Return this source restricted to the lock file of a folder."""
         return replace(self, lock=SourcesLock.read(folder), allow_drift=allow_drift)
 
-    def forecast(self, films: Sequence[Listing]) -> DownloadForecast:
-        """What fetching these films will take."""
-        return forecast_download(films, self.rate_limits, self.max_height)
+    def forecast(self, videos: Sequence[Listing]) -> DownloadForecast:
+        """Forecast bytes and wall time of downloading these videos."""
+        return forecast_download(videos, self.rate_limits, self.max_height)
 
     def finish(self, work: Path, done: Sequence[str]) -> None:
-        """After a pass: write the lock file of the films that are there, and count licences.
+        """Write the lock file after a pass, and warn of videos without an open licence.
 
-        done: the source ids of every film that was fetched, in this pass or before.
+        done: source ids of all videos downloaded, in this pass or before.
         """
-        films = [self._source_file(work, source_id).metadata() for source_id in sorted(set(done))]
-        known = [film for film in films if film is not None]
+        files = [self._source_file(work, source_id) for source_id in sorted(set(done))]
+        videos = [metadata for file in files if (metadata := file.metadata()) is not None]
         if self.lock is None or self.allow_drift:
-            build_lock(known).write(work)
-        if closed := sum(hub_licence_id(film["licence"]) is None for film in known):
+            build_lock(videos).write(work)
+        if closed := sum(hub_licence_id(video["licence"]) is None for video in videos):
             log.warning(
-                "%d of %d films are not openly licensed: whether you may use and publish them is "
-                "yours to check (docs/youtube.md)",
+                "%d of %d videos are not openly licensed: check that you may use and publish them "
+                "(docs/youtube.md)",
                 closed,
-                len(known),
+                len(videos),
             )
 
     def _source_file(self, work: Path, source_id: str) -> SourceFile:
         return SourceFile.of(work, Listing(source_id=source_id), self.max_height)
 
 
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UsageError(f"{name}={value!r} is not known: {' or '.join(map(repr, known))}")
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{name}={value!r} must be {' or '.join(map(repr, choices))}")

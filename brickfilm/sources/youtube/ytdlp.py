@@ -1,4 +1,4 @@
-"""The one door to yt-dlp: list an address, look at a film, fetch its bytes."""
+"""Call yt-dlp: list an address, extract a video's information, download it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from brickfilm.sources.youtube.ytdlp_errors import (
 log = logging.getLogger(__name__)
 
 STALE_DAYS = 60
-"""YouTube changes every few weeks; a yt-dlp older than this usually misses a change."""
+"""Age at which yt-dlp usually misses a change of YouTube's, which come every few weeks."""
 BLOCK_BYTES = 64 << 10
-"""What a kill or a broken connection costs at most; yt-dlp's own blocks grow to 4 MiB."""
+"""The most that a kill or a broken connection loses; yt-dlp's own blocks grow to 4 MiB."""
 MAX_LIST_DEPTH = 2
 """A channel's page of playlists is a list of lists; nothing useful is deeper."""
 PLAN_FIELDS = (
@@ -36,20 +36,20 @@ PLAN_FIELDS = (
     *("extractor_key", "duration", "live_status", "format_id", "ext", "vcodec", "acodec", "fps"),
     *("width", "height", "dynamic_range", "filesize", "url", "protocol", "http_headers"),
 )
-"""What a plan keeps of yt-dlp's information dictionary: enough to go on with the same file."""
+"""Fields of yt-dlp's information dictionary that a plan keeps, to resume the same file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class YtdlpSession:
-    """yt-dlp with its options, open for one film or one list."""
+    """A configured yt-dlp for one video or one list."""
 
     ydl: Any
     title: str
 
     def extract_info(self, url: str, entry_id: str = "") -> InfoDict:
-        """One film's information with a format chosen, nothing of it fetched.
+        """Return a video's information with a format chosen, without downloading it.
 
-        pick: the id to take where the page holds several films.
+        entry_id: the id of the video if the page holds several. Raises Failed if it is not unique.
         """
         info = self._extract(url)
         entries = _entries(info)
@@ -58,28 +58,30 @@ class YtdlpSession:
         chosen = [entry for entry in entries if not entry_id or entry.get("id") == entry_id]
         if len(chosen) != 1:
             raise Failed(
-                f"{self.title}: its page holds {len(entries)} films now, and none can be told from "
-                "the others: list the page again (a new as_of=)",
+                f"{self.title}: its page now holds {len(entries)} videos, and not one with id "
+                f"{entry_id!r}: list the page again with a new as_of=",
                 reason="page changed",
             )
         return self._extract(chosen[0]["url"]) if _is_link(chosen[0]) else chosen[0]
 
-    def select_format(self, film: InfoDict) -> InfoDict:
-        """What an extractor tells of a film, with a format chosen."""
+    def select_format(self, info: InfoDict) -> InfoDict:
+        """Choose a format for a video's extracted information."""
         with translate_errors(self.ydl, self.title):
-            info = self.ydl.process_ie_result(dict(film), download=False)
-        return self.ydl.sanitize_info(info)  # type: ignore[no-any-return]
+            selected = self.ydl.process_ie_result(dict(info), download=False)
+        return self.ydl.sanitize_info(selected)  # type: ignore[no-any-return]
 
     def download(self, info: InfoDict, draft: Path) -> None:
-        """Download the chosen format to `draft`, going on where its `.part` file ends."""
+        """Download the chosen format to `draft`, resuming its `.part` file."""
         self.ydl.params["outtmpl"]["default"] = str(draft).replace("%", "%%")
         with translate_errors(self.ydl, self.title):
             self.ydl.process_info(dict(info))
         if not draft.is_file():
-            raise Failed(f"{self.title}: yt-dlp fetched nothing and said nothing, try again")
+            raise Failed(
+                f"{self.title}: yt-dlp downloaded nothing and reported no error, try again"
+            )
 
     def list_videos(self, url: str, depth: int = MAX_LIST_DEPTH) -> Iterator[dict[str, Any]]:
-        """Every film that an address lists, in its order, without opening any of them."""
+        """Yield the listing fields of every video behind an address, in its order."""
         info = self._extract(url)
         entries = _entries(info)
         if entries is None:
@@ -92,16 +94,16 @@ class YtdlpSession:
             elif _is_link(entry):
                 address = entry["url"].split("#__youtubedl_smuggle")[0]
                 yield _listing_fields(entry, address, address)
-            elif "?" not in (entry.get("url") or "?"):  # a plain file, wherever it is embedded
+            elif "?" not in (entry.get("url") or "?"):  # a plain file, embedded anywhere
                 yield _listing_fields(entry, entry["url"], entry["url"])
-            else:  # a film without an address of its own
+            else:  # a video without a URL of its own
                 yield _listing_fields(entry, f"{url}#{entry['id']}", url)
 
     def _extract(self, url: str) -> dict[str, Any]:
         with translate_errors(self.ydl, self.title):
             info = self.ydl.extract_info(url, download=False)
         if not info:
-            raise Failed(f"{self.title}: yt-dlp found nothing at {url}", reason="no film there")
+            raise Failed(f"{self.title}: yt-dlp found nothing at {url}", reason="no video found")
         return self.ydl.sanitize_info(info)  # type: ignore[no-any-return]
 
 
@@ -113,25 +115,25 @@ def open_session(
     *,
     progress_hook: Callable[[Mapping[str, Any]], None] | None = None,
     shown_warnings: set[str] | None = None,
-    **more: Any,
+    **extra_options: Any,
 ) -> Iterator[YtdlpSession]:
-    """yt-dlp, opened for one item.
+    """Open yt-dlp for one item.
 
-    watch: is told of bytes as they come. told: warnings that people have had; added to.
+    progress_hook: called as data arrive. shown_warnings: texts that were logged; added to.
     """
     import yt_dlp
 
     options = (
         ytdlp_options(connection, rate_limits)
         | {"progress_hooks": [progress_hook] if progress_hook else []}
-        | more
+        | extra_options
     )
     with yt_dlp.YoutubeDL(options | {"logger": YtdlpLogger(shown_warnings)}) as ydl:
         yield YtdlpSession(ydl=ydl, title=listing.title or listing.url)
 
 
 def check_connection(connection: Connection) -> None:
-    """Raise UsageError for what concerns every film: cookies that cannot be read, odd words."""
+    """Raise UsageError for unreadable cookies and for options that yt-dlp rejects."""
     import yt_dlp
     from yt_dlp.utils import YoutubeDLError
 
@@ -139,14 +141,14 @@ def check_connection(connection: Connection) -> None:
     try:
         jar = yt_dlp.YoutubeDL(options).cookiejar
     except ValueError as error:
-        raise UsageError(f"yt-dlp does not understand Access(...): {error}") from error
+        raise UsageError(f"yt-dlp rejects Connection(...): {error}") from error
     except YoutubeDLError as error:
         raise cookies_error(failure_from_exception(error, [])) from error
     log.debug("%d cookies", len(jar))
 
 
 def ytdlp_options(connection: Connection, rate_limits: RateLimits) -> dict[str, Any]:
-    """Our settings in yt-dlp's words."""
+    """Translate our settings into yt-dlp's options."""
     browser, _, profile = connection.cookies_browser.partition(":")
     runtime, _, path = connection.js_runtime.partition(":")
     return {
@@ -154,7 +156,7 @@ def ytdlp_options(connection: Connection, rate_limits: RateLimits) -> dict[str, 
         "quiet": True,
         "noprogress": True,
         "color": {"stdout": "no_color", "stderr": "no_color"},
-        "noplaylist": True,  # a film's address that also names a playlist means the film
+        "noplaylist": True,  # a video's URL that also names a playlist means the video
         "extract_flat": "in_playlist",
         "fixup": "never",  # bytes must not depend on whether ffmpeg is installed
         "updatetime": False,
@@ -174,7 +176,7 @@ def ytdlp_options(connection: Connection, rate_limits: RateLimits) -> dict[str, 
 
 
 def _cookie_stream(path: str | Path) -> StringIO:
-    """A file of cookies as a stream: yt-dlp rewrites files as it ends, in every thread at once."""
+    """Read cookies into memory: yt-dlp would rewrite the file, in every thread at once."""
     try:
         return StringIO(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -182,16 +184,16 @@ def _cookie_stream(path: str | Path) -> StringIO:
 
 
 def ytdlp_version() -> str:
-    """What fetched: 'yt-dlp 2026.10.26'."""
+    """Return the tool's name and version: 'yt-dlp 2026.10.26'."""
     from yt_dlp.version import __version__
 
     return f"yt-dlp {__version__}"
 
 
 def staleness_warning(version: str, today: date) -> str:
-    """A warning where this yt-dlp is too old to be trusted, else nothing."""
-    numbers = version.removeprefix("yt-dlp ").split(".")
-    days = (today - date(*map(int, numbers[:3]))).days
+    """Return a warning if this yt-dlp is older than `STALE_DAYS`; else ''."""
+    parts = version.removeprefix("yt-dlp ").split(".")
+    days = (today - date(*map(int, parts[:3]))).days
     if days <= STALE_DAYS:
         return ""
     return (
@@ -201,12 +203,12 @@ def staleness_warning(version: str, today: date) -> str:
 
 
 def plan_from_info(info: InfoDict) -> dict[str, Any]:
-    """What to write down of a film before its first byte is fetched."""
+    """Return the fields that a download plan keeps."""
     return {name: info[name] for name in PLAN_FIELDS if info.get(name) is not None}
 
 
 def _entries(info: InfoDict) -> list[dict[str, Any]] | None:
-    """The films of a list, or None where the information is of one film."""
+    """Return the entries of a list; None if the information is of one video."""
     if info.get("_type", "video") not in ("playlist", "multi_video"):
         return None
     return [entry for entry in info.get("entries") or () if entry]
@@ -221,10 +223,9 @@ def _is_list(entry: InfoDict) -> bool:
 
 
 def _listing_fields(info: InfoDict, source_id: str, url: str) -> dict[str, Any]:
-    """One film of a list: YouTube's under its id, others under their address."""
-    found = video_id(url)
+    """Return listing fields; a YouTube video is identified by its id, others by `source_id`."""
     return {
-        "source_id": found or source_id,
+        "source_id": video_id(url) or source_id,
         "url": url,
         "title": info.get("title") or "",
         "seconds": info.get("duration") or 0.0,

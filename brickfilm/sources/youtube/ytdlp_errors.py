@@ -1,4 +1,4 @@
-"""yt-dlp's log and its errors, heard and passed on."""
+"""Translate yt-dlp's log messages and exceptions into ours."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 
 class YtdlpLogger:
-    """yt-dlp's log in ours: chatter is for debugging, what a person must act on is a warning."""
+    """Log yt-dlp's messages at debug level, and those that need action as warnings, once each."""
 
-    def __init__(self, told: set[str] | None = None) -> None:
+    def __init__(self, shown: set[str] | None = None) -> None:
         self.warnings: list[str] = []
-        self._told = set() if told is None else told
+        self._shown = set() if shown is None else shown
 
     def debug(self, text: str) -> None:
         log.debug("%s", text)
@@ -35,8 +35,8 @@ class YtdlpLogger:
         self.warnings.append(text)
         if not NO_JS_RUNTIME.matches_text(text):
             log.debug("%s", text)
-        elif text not in self._told:
-            self._told.add(text)
+        elif text not in self._shown:
+            self._shown.add(text)
             log.warning("%s: %s", clean_message(text), NO_JS_RUNTIME.remedy)
 
     def error(self, text: str) -> None:
@@ -45,7 +45,7 @@ class YtdlpLogger:
 
 @contextmanager
 def translate_errors(ydl: Any, title: str) -> Iterator[None]:
-    """yt-dlp's errors as ours."""
+    """Raise the ItemError for an error that yt-dlp raises in the block."""
     from yt_dlp.utils import YoutubeDLError
 
     try:
@@ -57,30 +57,33 @@ def translate_errors(ydl: Any, title: str) -> Iterator[None]:
 
 
 def failure_from_exception(error: BaseException, warnings: list[str]) -> YtdlpFailure:
-    """What a failure says, all its causes considered; a full disk is raised as itself."""
+    """Collect message, class names and HTTP status of an exception and its causes.
+
+    Raises the OSError of a full disk as it is.
+    """
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             raise cause
-    helpful = [text for text in warnings if NO_JS_RUNTIME.matches_text(text)]
-    refused = next((cause for cause in chain if hasattr(cause, "status")), None)
+    hints = [text for text in warnings if NO_JS_RUNTIME.matches_text(text)]
+    response_error = next((cause for cause in chain if hasattr(cause, "status")), None)
     return YtdlpFailure(
-        text=": ".join([str(error), *helpful]),
-        exception_names=frozenset(kind.__name__ for cause in chain for kind in type(cause).__mro__),
-        http_status=getattr(refused, "status", None),
-        retry_after=_retry_after(refused),
+        text=": ".join([str(error), *hints]),
+        exception_names=frozenset(cls.__name__ for cause in chain for cls in type(cause).__mro__),
+        http_status=getattr(response_error, "status", None),
+        retry_after=_retry_after(response_error),
     )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        told = getattr(error, "exc_info", None)
-        inner = told[1] if told and told[1] is not error else None
+        exc_info = getattr(error, "exc_info", None)
+        inner = exc_info[1] if exc_info and exc_info[1] is not error else None
         error = inner or getattr(error, "cause", None) or error.__cause__ or error.__context__
 
 
-def _retry_after(refused: BaseException | None) -> float:
-    headers = getattr(getattr(refused, "response", None), "headers", {})
-    told = headers.get("Retry-After") or ""
-    return float(told) if told.isdigit() else 0.0
+def _retry_after(error: BaseException | None) -> float:
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    seconds = headers.get("Retry-After") or ""
+    return float(seconds) if seconds.isdigit() else 0.0

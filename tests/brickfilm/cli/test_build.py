@@ -17,11 +17,11 @@ def test_a_wrong_call_leaves_no_folder_behind(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     recipe = resolve_recipe(tmp_path / "none", "none")
     for attempt in (run_build, dry_run_build):
-        with pytest.raises(UsageError, match="no film below"):
+        with pytest.raises(UsageError, match="no video below"):
             attempt(recipe, tmp_path / "out")
         assert not (tmp_path / "out").exists()
     (tmp_path / "out").mkdir()
-    with pytest.raises(UsageError, match="no film below"):
+    with pytest.raises(UsageError, match="no video below"):
         run_build(recipe, tmp_path / "out")
     assert (tmp_path / "out").exists()  # it was there before
 

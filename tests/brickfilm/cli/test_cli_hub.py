@@ -281,7 +281,7 @@ def test_a_wrong_call_leaves_no_folder_behind(hub: HubServer, work: Path, tmp_pa
     (tmp_path / "none").mkdir()
     for words, says in (
         (("export", REPO, "--to", "opensora"), "holds references"),
-        (("materialize", REPO, "--sources", tmp_path / "none"), "no film below"),
+        (("materialize", REPO, "--sources", tmp_path / "none"), "no video below"),
         (("materialize", "maker/nothing"), "no dataset"),
     ):
         with pytest.raises(UsageError, match=says):

@@ -55,7 +55,7 @@ def test_equal_names_in_two_folders_stay_apart(tmp_path: Path) -> None:
 def test_a_path_that_is_not_there_is_a_wrong_call(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no"):
         list(FolderSource(tmp_path / "nowhere").items())
-    with pytest.raises(UsageError, match="no film below"):
+    with pytest.raises(UsageError, match="no video below"):
         list(FolderSource(tmp_path).items())
     with pytest.raises(UsageError, match="needs a path"):
         FolderSource()
@@ -142,12 +142,12 @@ def _index_first(good: Path, path: Path) -> None:
     ("kind", "says"),
     [
         ("empty", "is empty"),
-        ("text", "is no film"),
+        ("text", "is no video"),
         ("sound", "no video stream"),
-        ("no index", "is no film"),
+        ("no index", "is no video"),
         ("cut short", "is truncated"),
         ("missing", "cannot be read"),
-        ("folder", "is no film|cannot be read"),
+        ("folder", "is no video|cannot be read"),
     ],
 )
 def test_a_bad_file_says_what_is_wrong(kind: str, says: str, plain: Drawn, tmp_path: Path) -> None:

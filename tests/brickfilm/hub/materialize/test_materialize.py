@@ -169,7 +169,7 @@ def test_another_film_differs_and_a_missing_one_is_gone(
 def test_films_are_fetched_from_their_addresses_and_a_film_taken_down_is_gone(
     hub: HubServer, films: Path, tmp_path: Path
 ) -> None:
-    polite = RateLimits(between_films=(0, 0), between_requests=0)
+    polite = RateLimits(between_videos=(0, 0), between_requests=0)
     with film_site() as site:
         pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]
         source = YouTubeSource(pages, on_low_resolution="keep", rate_limits=polite)

@@ -87,7 +87,7 @@ def test_one_string_is_one_entry_and_repetitions_are_one_item() -> None:
 
 
 def test_an_empty_list_is_said_before_anything_is_done() -> None:
-    with pytest.raises(UsageError, match="nothing to fetch"):
+    with pytest.raises(UsageError, match="has no entries"):
         list(YouTubeSource([]).items())
 
 

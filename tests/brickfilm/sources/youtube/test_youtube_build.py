@@ -110,7 +110,7 @@ def test_the_lock_file_says_what_was_fetched(
     assert [film["bytes"] for film in films[:2]] == [len(FILMS["ant"]), len(FILMS["bee"])]
     assert {film["format_id"] for film in films} == {"mp4"}
     assert all(film["tool"].startswith("yt-dlp") for film in films)
-    assert "4 of 4 films are not openly licensed" in caplog.text
+    assert "4 of 4 videos are not openly licensed" in caplog.text
     written = (tmp_path / LOCK_FILENAME).stat().st_mtime_ns
     built(tmp_path, tube([site.at("/list")]))
     assert (tmp_path / LOCK_FILENAME).stat().st_mtime_ns == written

@@ -1,4 +1,4 @@
-"""Failures in words. What yt-dlp itself says is looked up in its source, so a change is noticed."""
+"""Failures of yt-dlp. Its messages are looked up in its source, so that a change is noticed."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ SOURCE = Path(yt_dlp.__file__).parent
 
 
 @pytest.mark.parametrize(
-    ("said", "reason", "kind", "remedy"),
+    ("message", "reason", "kind", "remedy"),
     [
         ("Sign in to confirm you’re not a bot.", "bot check", BlockedBySite, "cookies_browser"),
         ("Sign in to confirm your age", "age gate", Failed, "adult"),
         ("HTTP Error 429: Too Many Requests", "rate limit", TooManyRequests, "daily_cap"),
-        (LIMIT, "rate limit", TooManyRequests, "between_films"),
+        (LIMIT, "rate limit", TooManyRequests, "between_videos"),
         ("Private video. Sign in if you've been granted access", "private", Rejected, "left out"),
-        ("This video has been removed by the uploader", "removed", Rejected, "gone"),
-        ("Video unavailable", "removed", Rejected, "gone"),
+        ("This video has been removed by the uploader", "removed", Rejected, "not exist any more"),
+        ("Video unavailable", "removed", Rejected, "not exist any more"),
         ("Join this channel to get access to members-only", "members only", Rejected, "paying"),
         (
             "The uploader has not made this video available in your country",
@@ -57,7 +57,7 @@ SOURCE = Path(yt_dlp.__file__).parent
             "expire",
         ),
         ("An error occurred, please try again later", "not fetched", Failed, "next run"),
-        ("This live event will begin in 3 hours", "live stream", Waiting, "run again"),
+        ("This live event will begin in 3 hours", "live stream", Waiting, "once it has ended"),
         (
             f"Requested format is not available: {NO_RUNTIME}",
             "no JavaScript runtime",
@@ -71,9 +71,9 @@ SOURCE = Path(yt_dlp.__file__).parent
     ],
 )
 def test_a_failure_has_a_word_and_a_remedy(
-    said: str, reason: str, kind: type[ItemError], remedy: str
+    message: str, reason: str, kind: type[ItemError], remedy: str
 ) -> None:
-    error = item_error_for(YtdlpFailure(text=f"ERROR: [youtube] abc: {said}"), "A film")
+    error = item_error_for(YtdlpFailure(text=f"ERROR: [youtube] abc: {message}"), "A film")
     assert (error.reason, type(error)) == (reason, kind)
     assert remedy in str(error)
     assert str(error).startswith("A film: [youtube] abc: ")
@@ -98,32 +98,32 @@ def test_ytdlp_still_says_what_we_listen_for(phrase: str, file: str) -> None:
 
 
 def test_every_word_is_told_from_the_others() -> None:
-    assert len({known.reason for known in FAILURE_RULES}) == len(FAILURE_RULES)
+    assert len({rule.reason for rule in FAILURE_RULES}) == len(FAILURE_RULES)
 
 
 def test_causes_are_considered() -> None:
     geo = GeoRestrictedError("not for you", countries=["SE"])
-    told = DownloadError("ERROR: not for you", (type(geo), geo, None))
+    error = DownloadError("ERROR: not for you", (type(geo), geo, None))
     assert (
-        item_error_for(ytdlp_errors.failure_from_exception(told, []), "A film").reason
+        item_error_for(ytdlp_errors.failure_from_exception(error, []), "A film").reason
         == "geo block"
     )
 
 
 def test_a_warning_about_the_runtime_explains_missing_formats() -> None:
-    told = DownloadError("ERROR: Requested format is not available")
+    error = DownloadError("ERROR: Requested format is not available")
     assert (
-        item_error_for(ytdlp_errors.failure_from_exception(told, [NO_RUNTIME]), "F").reason
+        item_error_for(ytdlp_errors.failure_from_exception(error, [NO_RUNTIME]), "F").reason
         == "no JavaScript runtime"
     )
 
 
 def test_a_warning_is_told_once_over_all_films(caplog: pytest.LogCaptureFixture) -> None:
-    told: set[str] = set()
+    shown: set[str] = set()
     for _ in range(3):
-        words = ytdlp_errors.YtdlpLogger(told)
-        words.warning(f"WARNING: {NO_RUNTIME}")
-        assert words.warnings  # each film's failure is explained all the same
+        logger = ytdlp_errors.YtdlpLogger(shown)
+        logger.warning(f"WARNING: {NO_RUNTIME}")
+        assert logger.warnings  # each video's failure is explained all the same
     assert [r.levelname for r in caplog.records] == ["WARNING"]
 
 
@@ -136,14 +136,16 @@ def test_a_full_disk_is_no_fault_of_the_film() -> None:
 
 
 def test_advice_for_the_command_line_of_ytdlp_is_left_out() -> None:
-    said = "Requested format is not available. Use --list-formats for a list of available formats"
+    message = (
+        "Requested format is not available. Use --list-formats for a list of available formats"
+    )
     error = item_error_for(
-        ytdlp_errors.failure_from_exception(ExtractorError(said, expected=True), []), "A film"
+        ytdlp_errors.failure_from_exception(ExtractorError(message, expected=True), []), "A film"
     )
     assert "--list-formats" not in str(error)
 
 
-def test_old_tools_are_told_to_be_old() -> None:
+def test_an_old_ytdlp_is_a_warning() -> None:
     assert ytdlp.staleness_warning("yt-dlp 2026.10.26", date(2026, 11, 22)) == ""
     assert (
         ytdlp.staleness_warning("yt-dlp 2026.08.19", date(2026, 10, 18)) == ""
@@ -220,4 +222,4 @@ def test_settings_reach_ytdlp_in_its_words() -> None:
 def test_the_page_explains_every_word() -> None:
     page = (ROOT / "docs/youtube.md").read_text(encoding="utf-8")
     table = page.partition("## Failures")[2].partition("##")[0]
-    assert not [known.reason for known in FAILURE_RULES if known.reason not in table]
+    assert not [rule.reason for rule in FAILURE_RULES if rule.reason not in table]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +12,11 @@ import pytest
 
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.engine.queue import StageQueue
+from brickfilm.records import Listing
+from brickfilm.sources.youtube.fetch import FetchVideo
+from brickfilm.sources.youtube.throttle import Throttle
 from brickfilm.sources.youtube.ytdlp import BLOCK_BYTES
+from tests.kit.clock import FakeClock
 from tests.kit.footage import film_bytes
 from tests.kit.servers.films import FilmSite, film_site
 from tests.kit.youtube import QUICK, fetch, films, trouble, tube
@@ -168,10 +171,14 @@ def test_too_many_requests_waits_and_goes_on(tmp_path: Path, site: FilmSite) -> 
 
 
 def test_a_pause_that_the_site_names_is_kept(tmp_path: Path, site: FilmSite) -> None:
-    page = site.add("one", ONE, refusals=[429], retry_after=1)
-    started = time.monotonic()
-    assert len(fetch(tmp_path, tube([page])).finished) == 1
-    assert time.monotonic() - started >= 1
+    page = site.add("one", ONE, refusals=[429], retry_after=77)
+    clock = FakeClock()
+    (_, stage) = tube([page]).stages()
+    assert isinstance(stage, FetchVideo)
+    throttle = Throttle(QUICK, clock=clock, sleep=clock.sleep)
+    metadata = stage.fetch(Listing(source_id=page, url=page), tmp_path, throttle)
+    assert (tmp_path / metadata["path"]).read_bytes() == ONE
+    assert clock.sleeps == [77]
 
 
 def test_endless_refusals_leave_films_waiting_and_are_not_hammered(
@@ -188,7 +195,7 @@ def test_endless_refusals_leave_films_waiting_and_are_not_hammered(
     [
         ("/gone", "rejected", "removed"),
         ("/forbidden", "failed", "forbidden"),
-        ("/nothing", "failed", "no film there"),
+        ("/nothing", "failed", "no video found"),
     ],
 )
 def test_a_refusal_has_a_word(
@@ -224,7 +231,7 @@ def test_too_few_lines_are_rejected_or_marked_and_never_fetched_twice(
     page = site.add("one", ONE)
     once = fetch(tmp_path, tube([page], max_height=720))
     assert trouble(once)["low resolution"].status == "rejected"
-    assert "72 lines (128x72), 720 were asked" in trouble(once)["low resolution"].message
+    assert "72 lines (128x72), max_height=720" in trouble(once)["low resolution"].message
     kept = fetch(tmp_path, tube([page], max_height=720, on_low_resolution="keep"))
     assert kept.finished[0].format.endswith("128x72 (below 720)")
     assert len(site.asked("one")) == 1
@@ -238,7 +245,7 @@ def test_only_open_licences_where_only_they_are_asked(tmp_path: Path, site: Film
 
 def test_a_daily_cap_leaves_the_rest_for_tomorrow(tmp_path: Path, site: FilmSite) -> None:
     pages = [site.add(name, film_bytes(n)) for n, name in enumerate("abc")]
-    capped = {"between_films": (0, 0), "between_requests": 0, "daily_cap": 2}
+    capped = {"between_videos": (0, 0), "between_requests": 0, "daily_cap": 2}
     source = tube(pages, rate_limits=type(QUICK)(**capped))
     once = fetch(tmp_path, source)
     assert len(once.finished) == 2
@@ -255,7 +262,7 @@ def test_a_dry_run_lists_and_fetches_nothing(tmp_path: Path, site: FilmSite) -> 
     pending_items = once.pending_items[1]
     assert [listing.source_id for listing in pending_items] == [site.file("one"), site.file("two")]
     assert str(source.forecast(pending_items)).startswith(
-        "2 films to fetch: about 0.2 h of footage"
+        "2 videos to download: about 0.2 h of footage"
     )
     assert site.asked("one") == []
 

@@ -48,8 +48,8 @@ def chosen(*offered: dict[str, Any], height: int = 720, **wanted: Any) -> dict[s
         "extractor_key": "Youtube",
         "formats": [STORYBOARD, SOUND, *offered],
     }
-    with ytdlp.open_session(listing, Connection(), RateLimits(), **options) as ytdlp_session:
-        return ytdlp_session.select_format(film)
+    with ytdlp.open_session(listing, Connection(), RateLimits(), **options) as session:
+        return session.select_format(film)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,9 @@ def test_a_film_without_a_picture_is_refused_in_words() -> None:
 
 def test_too_few_lines_name_the_remedy() -> None:
     info = chosen(picture("135", 480))
-    with pytest.raises(formats.SourceTooSmall, match=r"480 lines \(853x480\), 720.*'keep'"):
+    with pytest.raises(
+        formats.SourceTooSmall, match=r"480 lines \(853x480\), max_height=720.*'keep'"
+    ):
         formats.check_height(info, 720, "reject")
     formats.check_height(info, 720, "keep")
     assert formats.describe_format(info, 720) == "135: avc1.4d401f 853x480 (below 720)"
@@ -105,7 +107,7 @@ def test_high_dynamic_range_alone_is_left_out() -> None:
 
 @pytest.mark.parametrize("status", ["is_live", "is_upcoming", "post_live"])
 def test_a_stream_that_is_not_over_waits(status: str) -> None:
-    with pytest.raises(Waiting, match="once it is over"):
+    with pytest.raises(Waiting, match="once it has ended"):
         formats.check_not_live({"title": "A film", "live_status": status})
 
 

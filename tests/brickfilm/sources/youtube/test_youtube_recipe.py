@@ -51,7 +51,7 @@ def test_unfilled_it_says_what_to_fill_in(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     recipe = RECIPE / "dataset.py"
     assert brickfilm(monkeypatch, "build", recipe, "--out", tmp_path) == 2
-    assert "nothing to fetch: name a channel" in capsys.readouterr().err
+    assert "has no entries: give a channel" in capsys.readouterr().err
 
 
 def test_dry_it_lists_and_fetches_nothing(
@@ -63,7 +63,7 @@ def test_dry_it_lists_and_fetches_nothing(
 ) -> None:
     assert brickfilm(monkeypatch, "build", recipe, "--out", tmp_path / "w", "--dry-run") == 0
     said = capsys.readouterr().out
-    assert "3 films to fetch: about 0.2 h of footage, 225.0 MB, 0.8 min" in said
+    assert "3 videos to download: about 0.2 h of footage, 225.0 MB, 0.8 min" in said
     assert site.file("bricks") in said
     assert site.asked("bricks") == []
 
