@@ -1,4 +1,4 @@
-"""What the Hub refuses, in one line each, with the remedy."""
+"""Turn errors of the Hub's client into one line each, with the remedy."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 from brickfilm.errors import BrickfilmError, UsageError
 
-RETRY_HINT = "run the same command again: what was done is kept"
+RETRY_HINT = "run the same command again: completed work is kept"
 
 
 class HubError(BrickfilmError):
-    """The Hub does not let us do this."""
+    """The Hub rejected a request, or cannot be reached."""
 
 
 class CommitConflictError(BrickfilmError):
-    """Somebody else committed while we uploaded."""
+    """Somebody else committed to the repository during an upload."""
 
 
 def check_repo_id(repo_id: str) -> None:
-    """The Hub's own rules for names, before anything is written or sent."""
+    """Raise UsageError if the Hub would not accept this name of a repository."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -31,57 +31,57 @@ def check_repo_id(repo_id: str) -> None:
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise UsageError(f"repo_id={repo_id!r} is no name for a repository: {error}") from error
+        raise UsageError(f"repo_id={repo_id!r} is not a valid repository name: {error}") from error
 
 
 @contextmanager
 def hub_errors(repo_id: str) -> Iterator[None]:
-    """The Hub's refusals in one line each, with the remedy."""
+    """Raise HubError or CommitConflictError with the remedy, for errors of the Hub's client."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalTokenNotFoundError
 
     try:
         yield
     except LocalTokenNotFoundError as error:
         raise HubError("no token: log in with `hf auth login`, or set HF_TOKEN") from error
-    except GatedRepoError:  # of reading, whose remedy the reader knows
+    except GatedRepoError:  # `find_hub_dataset` knows the remedy
         raise
     except HfHubHTTPError as error:
         raise _translate(error, repo_id) from error
-    except RuntimeError as error:  # how uploads in threads report theirs
+    except RuntimeError as error:  # of an upload in a thread
         if isinstance(error.__cause__, HfHubHTTPError):
             raise _translate(error.__cause__, repo_id) from error
         raise
-    except ValueError as error:  # how the client reports a card that the Hub does not take
+    except ValueError as error:  # of a card that the Hub rejects
         if isinstance(error.__cause__, HfHubHTTPError):
             raise HubError(f"{repo_id}: {' '.join(str(error).split())}") from error
         raise
     except _network_errors() as error:
-        raise HubError(f"{repo_id}: the connection broke ({error}); {RETRY_HINT}") from error
+        raise HubError(f"{repo_id}: the connection failed ({error}); {RETRY_HINT}") from error
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """Of whichever HTTP library the installed huggingface_hub speaks with."""
-    found = [name for name in ("httpx2", "httpx") if find_spec(name)]
-    return tuple(import_module(name).TransportError for name in found)
+    """Return the errors of the HTTP libraries that versions of huggingface_hub use."""
+    names = [name for name in ("httpx2", "httpx") if find_spec(name)]
+    return tuple(import_module(name).TransportError for name in names)
 
 
 def _translate(error: Any, repo_id: str) -> BrickfilmError:
     status = error.response.status_code if error.response is not None else 0
     match status:
         case 401:
-            remedy = "the Hub does not know your token: `hf auth login`, or set HF_TOKEN"
+            remedy = "the Hub does not know your token: log in with `hf auth login`, or set HF_TOKEN"
         case 403:
-            remedy = "your token may not write there: use one with the role 'write', of its owner"
+            remedy = "your token may not write there: use one of the owner's, with the role 'write'"
         case 404:
-            remedy = "it does not exist, or is not shown to you: check the name and your token"
+            remedy = "it does not exist, or you may not read it: check the name and your token"
         case 412:
             return CommitConflictError(
-                f"{repo_id}: somebody committed while this ran. Nothing was changed, and what was "
-                "uploaded is kept: run the same command again"
+                f"{repo_id}: somebody committed during the upload. Nothing was changed, and "
+                "uploaded files are kept: run the same command again"
             )
         case 400 | 409 | 422:
-            said = error.server_message or "it does not take this request"
-            remedy = f"{said}; {RETRY_HINT}"
+            message = error.server_message or "the request was rejected"
+            remedy = f"{message}; {RETRY_HINT}"
         case _:
             remedy = RETRY_HINT
     return HubError(f"{repo_id}: {status} from the Hub; {remedy}")

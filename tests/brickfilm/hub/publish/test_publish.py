@@ -118,7 +118,7 @@ def test_a_broken_upload_goes_on_where_it_broke(hub: HubServer, tmp_path: Path) 
     toy_dataset(tmp_path, films=6, clips=1)
     push = PushOptions(repo_id=REPO, media="files")
     hub.fail("PUT /lfs/", status=400, skip=4, times=99)
-    with pytest.raises(HubError, match="what was done is kept"):
+    with pytest.raises(HubError, match="completed work is kept"):
         push_to_hub(tmp_path, push)
     assert "README.md" not in hub.files(REPO)
     arrived = [blob.name for blob in hub.store.folder.iterdir()]
