@@ -288,8 +288,8 @@ def kind_of(feature: object) -> str:
 def test_the_schema_page_has_the_default_scores() -> None:
     page = (ROOT / "docs/dataset-schema.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `score_(\w+)` \|", page, re.MULTILINE)
-    gives = {name for m in brickfilm.SceneSplitter().measures for name in m.gives}
-    assert gives | {"caption_repeats"} <= set(told)
+    scores = {name for m in brickfilm.SceneSplitter().measures for name in m.provides}
+    assert scores | {"caption_repeats"} <= set(told)
 
 
 def test_the_errors_page_draws_the_tree_of_the_code() -> None:

@@ -22,10 +22,10 @@ from brickfilm.dataset.union_find import Indices, UnionFind
 Hashes = NDArray[np.uint64]
 
 NEAR_DUPLICATE_BITS = 8
-"""Bits of 64 in which each of a clip's three perceptual hashes may differ from its twin's.
+"""Bits of 64 in which each of a clip's three perceptual hashes may differ from its counterpart's.
 
-A copy at half the size and crf 35 differs in 0-8 bits (34 clips of four films, rendered and real),
-two shots of one film in 28 or more, two parts of one shot that holds still in 10 or more.
+A copy at half the size and crf 35 differs in 0-8 bits (34 clips of four videos, rendered and real),
+two shots of one video in 28 or more, two parts of one static shot in 10 or more.
 """
 FLAT_HASH_BITS = 8
 """Hashes with fewer bits set, or unset, are of black or flat frames and match anything flat."""
@@ -55,10 +55,10 @@ def near_duplicate_groups(ids: Sequence[str], frame_hashes: Sequence[Sequence[st
         digits = (h for place in places for h in frame_hashes[order[place]])
         values = np.fromiter((int(h, 16) for h in digits), np.uint64, places.size * int(count))
         groups.join(places, places[group_hashes(values.reshape(-1, int(count)))])
-    found: list[str] = [""] * len(ids)
+    least_ids: list[str] = [""] * len(ids)
     for n, root in zip(order, groups.find(np.arange(len(ids))), strict=True):
-        found[n] = ids[order[root]]
-    return found
+        least_ids[n] = ids[order[root]]
+    return least_ids
 
 
 def group_hashes(hashes: Hashes) -> Indices:

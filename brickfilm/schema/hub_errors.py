@@ -69,7 +69,7 @@ def _translate(error: Any, repo_id: str) -> BrickfilmError:
     status = error.response.status_code if error.response is not None else 0
     match status:
         case 401:
-            remedy = "the Hub does not know your token: log in with `hf auth login`, or set HF_TOKEN"
+            remedy = "the Hub does not know your token: run `hf auth login`, or set HF_TOKEN"
         case 403:
             remedy = "your token may not write there: use one of the owner's, with the role 'write'"
         case 404:

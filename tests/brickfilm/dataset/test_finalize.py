@@ -12,11 +12,11 @@ from brickfilm.dataset.rows import DatasetRow
 HEX = [f"{0x0F0F0F0F0F0F0F0F ^ (n * 0x0123456789ABCDEF) & (2**64 - 1):016x}" for n in range(9)]
 
 
-def row(film: str, start: int, hashes: tuple[str, ...] = (), **more: object) -> DatasetRow:
-    clip = f"{film}-{start:06d}-{start + 20:06d}"
+def row(video: str, start: int, hashes: tuple[str, ...] = (), **more: object) -> DatasetRow:
+    clip = f"{video}-{start:06d}-{start + 20:06d}"
     return {
         "id": clip,
-        "source_id": f"{film}.mp4",
+        "source_id": f"{video}.mp4",
         "caption": clip,
         "frame_hashes": list(hashes),
         "near_duplicate_group": "",
@@ -28,12 +28,12 @@ def flipped(digits: str, bits: int) -> str:
     return f"{int(digits, 16) ^ (2**bits - 1):016x}"
 
 
-def test_one_place_is_one_row_and_the_least_name_wins() -> None:
+def test_an_id_has_one_row_and_the_least_source_id_wins() -> None:
     rows = [row("f", 0, source_id=name) for name in ("b.mp4", "a.mp4", "c.mp4")]
     assert [r["source_id"] for r in dedupe_by_id(rows)] == ["a.mp4"]
 
 
-def test_rows_are_sorted_by_place() -> None:
+def test_rows_are_sorted_by_id() -> None:
     rows = [row("g", 0), row("f", 200), row("f", 30)]
     assert [r["id"][:8] for r in dedupe_by_id(rows)] == ["f-000030", "f-000200", "g-000000"]
 
@@ -49,8 +49,8 @@ def test_clips_that_look_alike_share_a_group() -> None:
     assert groups == [rows[0]["id"], rows[0]["id"], rows[2]["id"]]
 
 
-def test_black_frames_are_no_evidence() -> None:
-    rows = [row(film, 0, ("0" * 16,) * 3) for film in "fgh"]
+def test_black_frames_match_nothing() -> None:
+    rows = [row(video, 0, ("0" * 16,) * 3) for video in "fgh"]
     group_near_duplicates(rows)
     assert len({r["near_duplicate_group"] for r in rows}) == 3
 

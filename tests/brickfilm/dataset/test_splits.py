@@ -13,14 +13,14 @@ def row(video: str) -> DatasetRow:
     return {"id": f"{video}-000000-000020", "near_duplicate_group": ""}
 
 
-films = st.lists(st.text("abcdef0123456789", min_size=16, max_size=16), min_size=1, unique=True)
+videos = st.lists(st.text("abcdef0123456789", min_size=16, max_size=16), min_size=1, unique=True)
 
 
-@given(films, st.floats(0, 0.99), st.data())
-def test_no_film_leaks_and_train_always_exists(
+@given(videos, st.floats(0, 0.99), st.data())
+def test_no_video_leaks_and_train_always_exists(
     names: list[str], test_fraction: float, data: st.DataObject
 ) -> None:
-    rows = [row(film) for film in names]
+    rows = [row(video) for video in names]
     for r in rows:
         other = data.draw(st.sampled_from(rows))
         r["near_duplicate_group"] = min(r["id"], other["id"])
@@ -34,8 +34,8 @@ def test_no_film_leaks_and_train_always_exists(
         )
 
 
-@given(films, films)
-def test_films_keep_their_split_when_others_come(old: list[str], new: list[str]) -> None:
+@given(videos, videos)
+def test_videos_keep_their_split_when_others_come(old: list[str], new: list[str]) -> None:
     before = assign_splits([row(f) for f in old], {}, 0.3)
     together = [row(f) for f in sorted({*old, *new})]
     after = assign_splits(together, before.history, 0.3)
@@ -44,7 +44,7 @@ def test_films_keep_their_split_when_others_come(old: list[str], new: list[str])
     assert len(after.moved_videos) <= 1  # only the one that had to be train when all were test
 
 
-def test_a_film_that_must_move_is_named() -> None:
+def test_a_video_that_must_move_is_named() -> None:
     names = [f"{n:016x}" for n in range(40)]
     alone = assign_splits([row(f) for f in names], {}, 0.5)
     tested = [f for f, s in alone.split_by_video.items() if s == "test"]

@@ -1,4 +1,4 @@
-"""A good dataset passes, and every kind of damage is found by its name."""
+"""A valid dataset has no problems, and every kind of damage is reported by its name."""
 
 from __future__ import annotations
 
@@ -45,14 +45,12 @@ def problems(work: Path) -> dict[str, int]:
     return dict(validate(find_dataset(work), workers=1).problems)
 
 
-def test_a_good_dataset_has_nothing_to_complain_of(
-    work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_valid_dataset_has_no_problems(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brickfilm.dataset.validate.MIN_BYTES_FOR_POOL", 0)
-    verdict = validate(find_dataset(work), workers=2)
-    assert verdict.is_valid, verdict.problems
-    assert verdict.rows == 12
-    assert verdict.rows_per_second > 0
+    report = validate(find_dataset(work), workers=2)
+    assert report.is_valid, report.problems
+    assert report.rows == 12
+    assert report.rows_per_second > 0
 
 
 @pytest.mark.slow
@@ -68,7 +66,7 @@ def test_a_script_needs_no_guard_around_it(work: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_published_is_checked_where_it_is(
+def test_a_published_dataset_is_checked_on_the_hub(
     hub: HubServer, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("brickfilm.dataset.validate.MIN_BYTES_FOR_POOL", 0)
@@ -79,7 +77,7 @@ def test_what_was_published_is_checked_where_it_is(
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (first(video={"bytes": b"not a film", "path": "x.mp4"}), "clips: video does not decode"),
+        (first(video={"bytes": b"not a video", "path": "x.mp4"}), "clips: video does not decode"),
         (first(video=None), "clips: no video"),
         (first(sha256="0" * 64), "clips: bytes differ from sha256"),
         (first(num_frames=21, end_frame=21), "clips: another number of frames than num_frames"),
@@ -124,7 +122,7 @@ def test_a_leak_between_splits_is_found(work: Path) -> None:
     assert problems(work)["clips: near-duplicate group in more than one split"] == 1
 
 
-def test_a_still_that_is_none_is_found(work: Path) -> None:
+def test_a_broken_still_is_found(work: Path) -> None:
     damage(work, first(image={"bytes": b"no picture", "path": None}), "images")
     assert problems(work) == {
         "images: bytes differ from sha256": 1,
@@ -165,9 +163,7 @@ def test_a_missing_column_is_named(work: Path) -> None:
 
 
 @pytest.mark.parametrize("removed", [False, True])
-def test_a_dataset_of_nothing_keeps_its_columns_and_is_said_to_be_empty(
-    tmp_path: Path, removed: bool
-) -> None:
+def test_an_empty_dataset_keeps_its_columns_and_is_reported(tmp_path: Path, removed: bool) -> None:
     toy_dataset(tmp_path, films=1 + removed, clips=int(removed))
     if removed:
         for uploader in ("ada", "grace"):

@@ -1,4 +1,4 @@
-"""Which words of a source let anybody pass its pictures on."""
+"""Only licences that are open for sure allow redistribution."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_only_plainly_open_licences_are_open(written: str, hub: str | None) -> N
     assert hub_licence_id(written) == hub
 
 
-def test_the_hub_knows_every_name_that_a_card_can_have() -> None:
+def test_the_hub_accepts_every_identifier() -> None:
     versions = [f"{name}-{number}" for name, held in HUB_VERSIONS.items() for number in held]
     for name in ("cc", *versions, *(OPEN_PATTERNS.keys() - HUB_VERSIONS.keys())):
         assert card_errors(f"---\nlicense: {name}\n---\n") == []
@@ -73,10 +73,10 @@ def test_one_closed_clip_stops_a_push_and_is_counted() -> None:
 
 
 @pytest.mark.parametrize("written", ["", "CC BY 4.0", "cc-by-nc-4.0", "All rights reserved"])
-def test_a_licence_that_somebody_states_is_kept_in_their_words(written: str) -> None:
+def test_a_stated_licence_is_returned_unchanged(written: str) -> None:
     assert check_licence_is_known(written) == written
 
 
-def test_a_licence_that_would_be_taken_for_none_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_licence_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"'CC BX 4.0' .*cc-by-4.0.*'all rights reserved'"):
         check_licence_is_known("CC BX 4.0")
