@@ -1,4 +1,4 @@
-"""A saved dataset of tiny real clips, made in a second: for what happens after a build."""
+"""Make a saved dataset of tiny real clips in a second, to test all that follows a build."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from brickfilm.dataset.finalize import group_near_duplicates, mark_repeated_capt
 from brickfilm.dataset.rows import clip_row, image_row, video_id_of
 from brickfilm.engine.ledger import Ledger
 from brickfilm.records import Caption, Clip, Image, Span, Video
+from brickfilm.stages.frame_sampler import perceptual_hash
 
 FRAMES, WIDTH, HEIGHT = 20, 64, 48
 OPEN = "Creative Commons Attribution license (reuse allowed)"
@@ -25,21 +26,23 @@ OPEN = "Creative Commons Attribution license (reuse allowed)"
 def toy_dataset(
     work: Path,
     *,
-    films: int = 4,
+    videos: int = 4,
     clips: int = 2,
     licence: str = OPEN,
     stills: bool = True,
     moving: bool = True,
 ) -> BrickfilmDataset:
-    """Save `films` x `clips` clips (if `moving`) and their stills in `work`/dataset; the last of
-    several films is the test split."""
-    records = [clip for f in range(films) for clip in _film(work, f, clips, licence)]
+    """Save `videos` x `clips` clips (if `moving`) and their stills in `work`/dataset.
+
+    The last of several videos is the test split.
+    """
+    records = [clip for n in range(videos) for clip in _clips(work, n, clips, licence)]
     rows = [clip_row(clip) for clip in records]
     images = [image_row(_image(work, clip)) for clip in records] if stills else []
     group_near_duplicates(rows)
     mark_repeated_captions(rows)
     names = sorted({video_id_of(row["id"]) for row in rows + images})
-    split_by_video = dict.fromkeys(names, "train") | ({names[-1]: "test"} if films > 1 else {})
+    split_by_video = dict.fromkeys(names, "train") | ({names[-1]: "test"} if videos > 1 else {})
     configs = configs_from_rows(rows if moving else [], images, split_by_video, work)
     dataset = BrickfilmDataset(configs, work)
     dataset.save(work / "dataset")
@@ -48,8 +51,8 @@ def toy_dataset(
     return dataset
 
 
-def toy_film(work: Path, number: int, licence: str = OPEN) -> Video:
-    """A film that nobody has: its name stands for its bytes."""
+def toy_video(work: Path, number: int, licence: str = OPEN) -> Video:
+    """Return the record of a video without a file; its digest is that of its name."""
     name = f"film {number}"
     return Video(
         path=work / f"{name}.mp4",
@@ -66,8 +69,8 @@ def toy_film(work: Path, number: int, licence: str = OPEN) -> Video:
     )
 
 
-def _film(work: Path, number: int, clips: int, licence: str) -> Iterator[Clip]:
-    video = toy_film(work, number, licence)
+def _clips(work: Path, number: int, clips: int, licence: str) -> Iterator[Clip]:
+    video = toy_video(work, number, licence)
     for n in range(clips):
         start = n * FRAMES
         yield _clip(work, video, Span(start_frame=start, end_frame=start + FRAMES,
@@ -112,7 +115,7 @@ def _image(work: Path, clip: Clip) -> Image:
 
 
 def write_clip(path: Path, *, seed: str, frames: int = FRAMES) -> bytes:
-    """A block that slides over a background of its own; the seed decides all of it."""
+    """Encode a block that slides over a background; the seed determines both."""
     rng = np.random.default_rng(list(seed.encode()))
     ground = rng.integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
     back = np.asarray(Picture.fromarray(ground).resize((WIDTH, HEIGHT), Picture.Resampling.NEAREST))
@@ -130,10 +133,8 @@ def write_clip(path: Path, *, seed: str, frames: int = FRAMES) -> bytes:
 
 
 def frame_hashes(path: Path) -> tuple[str, ...]:
-    """Perceptual hashes of the first, middle and last frame, in hex."""
-    import imagehash
-
+    """Return perceptual hashes of the first, middle and last frame, in hex."""
     with av.open(str(path)) as container:
         frames = [frame.to_image() for frame in container.decode(video=0)]
     picked = (frames[0], frames[(len(frames) - 1) // 2], frames[-1])
-    return tuple(str(imagehash.phash(frame)) for frame in picked)
+    return tuple(perceptual_hash(frame) for frame in picked)

@@ -51,10 +51,10 @@ def test_lint_reads_captions_of_any_origin(tmp_path: Path, kind: str) -> None:
             file.write_text("\n".join(CAPTIONS) + "\n")
     result = brickfilm("lint", file, "--json")
     assert result.exit_code == 1
-    said = json.loads(result.stdout)
-    assert said["captions"] == 3
-    assert said["rules"] == {"medium": 1, "hedging": 1, "toy": 1}
-    assert [f["row"] for f in said["findings"]] == [1, 2]
+    report = json.loads(result.stdout)
+    assert report["captions"] == 3
+    assert report["rules"] == {"medium": 1, "hedging": 1, "toy": 1}
+    assert [f["row"] for f in report["findings"]] == [1, 2]
     general = json.loads(brickfilm("lint", file, "--json", "--prompt", "general").stdout)
     assert general["rules"] == {"medium": 1, "hedging": 1}
 
@@ -93,20 +93,20 @@ def test_prompt_show_prints_exactly_what_is_sent(server: CaptionServer, tmp_path
 
 @pytest.mark.parametrize("at", ["0.1,1.5", "-0.2", "nan", "half"])
 def test_a_still_outside_its_clip_is_no_prompt(at: str) -> None:
-    said = brickfilm("prompt", "show", f"--at={at}")
-    assert isinstance(said.exception, UsageError)
-    assert "give fractions of a clip" in str(said.exception)
+    result = brickfilm("prompt", "show", f"--at={at}")
+    assert isinstance(result.exception, UsageError)
+    assert "give fractions of a clip" in str(result.exception)
 
 
 def test_cancel_wants_a_build_and_makes_none(tmp_path: Path) -> None:
-    said = brickfilm("cancel", tmp_path, "--out", tmp_path / "typo")
-    assert isinstance(said.exception, UsageError)
-    assert "name the --out folder of a build" in str(said.exception)
+    result = brickfilm("cancel", tmp_path, "--out", tmp_path / "typo")
+    assert isinstance(result.exception, UsageError)
+    assert "name the --out folder of a build" in str(result.exception)
     assert not (tmp_path / "typo").exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("Describe.", "no front matter"),
         ("---\nname: x\n---\nDescribe.", "must hold name, version, for"),
@@ -114,8 +114,8 @@ def test_cancel_wants_a_build_and_makes_none(tmp_path: Path) -> None:
         ("---\nname: [\n---\nDescribe.", "must hold name, version, for"),
     ],
 )
-def test_a_prompt_that_is_written_wrong_says_how(text: str, words: str) -> None:
-    with pytest.raises(BadPrompt, match=words):
+def test_a_prompt_that_is_written_wrong_says_how(text: str, message: str) -> None:
+    with pytest.raises(BadPrompt, match=message):
         parse_prompt(text, "own.md")
 
 
@@ -138,9 +138,9 @@ def test_a_dry_run_counts_requests_tokens_and_money_and_sends_nothing(
 ) -> None:
     asks = GPT4oCaptioner(base_url=server.url)
     clips = [clip(n, tmp_path) for n in range(10)]
-    said = asks.forecast([*clips, *map(image, clips)], tmp_path / "none")
-    assert "10 clips and 10 images: 20 requests to gpt-4o" in said
-    assert "(estimated)" in said and "(prices of 20" in said
+    forecast = asks.forecast([*clips, *map(image, clips)], tmp_path / "none")
+    assert "10 clips and 10 images: 20 requests to gpt-4o" in forecast
+    assert "(estimated)" in forecast and "(prices of 20" in forecast
     halved = GPT4oCaptioner(base_url=server.url, mode="batch")
     assert "in batch jobs at the batch price" in halved.forecast(clips, tmp_path / "none")
     unknown = GPT4oCaptioner(base_url=server.url, model="my-llava")
@@ -153,10 +153,10 @@ def test_after_real_answers_the_forecast_is_the_bill(server: CaptionServer, tmp_
     caption_build(tmp_path, Album(2, tmp_path), WithImages(), asks)
     spent = server.bill
     left = [clip(n, tmp_path) for n in range(2, 12)]
-    said = asks.forecast([*left, *map(image, left)], tmp_path)
-    assert "(measured here)" in said
+    forecast = asks.forecast([*left, *map(image, left)], tmp_path)
+    assert "(measured here)" in forecast
     caption_build(tmp_path, Album(12, tmp_path), WithImages(), asks)
-    assert f"${server.bill - spent:,.2f}, at most" in said
+    assert f"${server.bill - spent:,.2f}, at most" in forecast
 
 
 def test_the_estimate_is_below_what_is_set_aside(tmp_path: Path) -> None:

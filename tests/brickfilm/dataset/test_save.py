@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.kit.toy_dataset import toy_dataset
 
 work, target, left = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-dataset = toy_dataset(work, films=1, clips=2)
+dataset = toy_dataset(work, videos=1, clips=2)
 
 def kill_at_event(event, args):
     global left
@@ -37,7 +37,7 @@ def test_a_kill_while_saving_leaves_a_whole_dataset(tmp_path: Path) -> None:
     target = tmp_path / "dataset"
     sizes: list[int] = []
     for events in range(20):
-        toy_dataset(tmp_path / "old", films=1, clips=1).save(target)
+        toy_dataset(tmp_path / "old", videos=1, clips=1).save(target)
         command = [sys.executable, "-c", KILL_AT_RENAME, tmp_path / "new", target, str(events)]
         code = subprocess.run(command, check=False).returncode
         sizes.append(len(find_dataset(target).to_pandas("clips", ["id"])))

@@ -26,7 +26,7 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    toy_dataset(tmp_path, films=3, clips=2)
+    toy_dataset(tmp_path, videos=3, clips=2)
     return tmp_path
 
 
@@ -164,7 +164,7 @@ def test_a_missing_column_is_named(work: Path) -> None:
 
 @pytest.mark.parametrize("removed", [False, True])
 def test_an_empty_dataset_keeps_its_columns_and_is_reported(tmp_path: Path, removed: bool) -> None:
-    toy_dataset(tmp_path, films=1 + removed, clips=int(removed))
+    toy_dataset(tmp_path, videos=1 + removed, clips=int(removed))
     if removed:
         for uploader in ("ada", "grace"):
             remove(tmp_path, RemovalRequest("uploader", uploader))

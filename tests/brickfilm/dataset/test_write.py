@@ -25,8 +25,8 @@ import datasets.table, huggingface_hub
 from tests.kit.toy_dataset import toy_dataset
 
 def save(work, events):
-    toy_dataset(work, films=1, clips=1)
-    dataset = toy_dataset(work / "new", films=1, clips=2)
+    toy_dataset(work, videos=1, clips=1)
+    dataset = toy_dataset(work / "new", videos=1, clips=2)
 
     def kill_at_event(event, args):
         nonlocal events
@@ -52,14 +52,14 @@ def test_a_split_is_cut_into_files_that_say_how_many_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("brickfilm.dataset.write.ROW_GROUP_BYTES", 1)  # a row each
-    rows = toy_dataset(tmp_path, films=2, clips=3)["clips"]["train"]
+    rows = toy_dataset(tmp_path, videos=2, clips=3)["clips"]["train"]
     cut = write_shards(rows, tmp_path / "cut", "train", "video", shard_bytes=1)
     assert [file.name for file in cut] == [f"train-0000{n}-of-00003.parquet" for n in range(3)]
     assert [pq.read_table(file)["id"].to_pylist() for file in cut] == [[i] for i in rows["id"]]
 
 
 def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
-    dataset = toy_dataset(tmp_path, films=1, clips=1)
+    dataset = toy_dataset(tmp_path, videos=1, clips=1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/photo.jpg").touch()
     with pytest.raises(UsageError, match=r"mine' contains files but no saved dataset"):
@@ -68,7 +68,7 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_dataset_that_did_not_change_is_not_written_again(tmp_path: Path) -> None:
-    dataset = toy_dataset(tmp_path, films=1, clips=1)
+    dataset = toy_dataset(tmp_path, videos=1, clips=1)
     before = (tmp_path / "dataset").stat()
     dataset.save(tmp_path / "dataset")
     assert os.path.samestat(before, (tmp_path / "dataset").stat())
@@ -89,7 +89,7 @@ def test_a_kill_at_any_step_of_a_save_leaves_the_old_or_the_new_dataset(tmp_path
         saved = find_dataset(work)
         assert validate(saved, workers=1).is_valid
         rows.append(saved.num_rows("clips"))
-        toy_dataset(work, films=1, clips=3)
+        toy_dataset(work, videos=1, clips=3)
         assert find_dataset(work).num_rows("clips") == 3
         left = {path.name for path in work.iterdir() if path.name.startswith(".dataset")}
         assert not left

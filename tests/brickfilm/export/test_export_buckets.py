@@ -1,4 +1,4 @@
-"""The rules of the trainer's batches, held against the published implementation's answers."""
+"""The rules of the trainer's batches, compared with the published implementation's answers."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ RECIPES = {
 
 def test_clips_fall_where_they_fell_in_the_published_training() -> None:
     cases = json.loads(GOLDEN.read_text())
-    found = [bucket_of(case) for case in cases]
-    assert found == [case["bucket"][:2] if case["bucket"] else None for case in cases]
-    assert len(found) == 400
+    buckets = [bucket_of(case) for case in cases]
+    assert buckets == [case["bucket"][:2] if case["bucket"] else None for case in cases]
+    assert len(buckets) == 400
 
 
 def bucket_of(case: dict[str, Any]) -> list[object] | None:
     size = ClipShape(case["num_frames"], case["height"], case["width"])
-    fate = RECIPES[case["recipe"]].bucket_for(size)
-    return [fate.resolution, fate.frames] if isinstance(fate, RecipeBucket) else None
+    bucket = RECIPES[case["recipe"]].bucket_for(size)
+    return [bucket.resolution, bucket.frames] if isinstance(bucket, RecipeBucket) else None
 
 
 def test_the_table_says_why_clips_fall_out() -> None:
@@ -50,8 +50,8 @@ def test_the_table_says_why_clips_fall_out() -> None:
         ClipShape(129, 240, 426),
         ClipShape(1, 720, 1280),
     ]
-    survival = RecipeCoverage.from_sizes(RECIPES["text2bricks-360p-32f"], sizes)
-    assert survival.to_rows() == [
+    coverage = RecipeCoverage.from_sizes(RECIPES["text2bricks-360p-32f"], sizes)
+    assert coverage.to_rows() == [
         ("360p x 32", "> 128 frames", 1, 0.25),
         ("not used", "128 frames or fewer", 1, 0.25),
         ("not used", TOO_FEW_PIXELS, 1, 0.25),
@@ -69,7 +69,7 @@ def test_a_recipe_is_read_from_its_toml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("frame_interval = 4", "has no buckets"),
         ('buckets = [{ resolution = "361p", frames = 3 }]', "a resolution among 144p"),
@@ -84,8 +84,8 @@ def test_a_recipe_is_read_from_its_toml(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_recipe_that_will_not_do_is_said(tmp_path: Path, text: str, says: str) -> None:
+def test_a_recipe_that_will_not_do_is_said(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "r.toml"
     path.write_text(text, errors="surrogateescape")
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=message):
         TrainingRecipe.from_file(path)

@@ -20,7 +20,7 @@ COLUMNS = ["path", "text", "num_frames", "height", "width", "aspect_ratio", "fps
 
 
 def test_the_csv_has_its_exact_columns_and_names_files_that_decode(tmp_path: Path) -> None:
-    toy_dataset(tmp_path / "work", films=2, clips=2)
+    toy_dataset(tmp_path / "work", videos=2, clips=2)
     done = FORMATS["opensora"](find_dataset(tmp_path / "work"), tmp_path / "out")
     table = pd.read_csv(done.index_path)
     assert list(table.columns) == COLUMNS
@@ -35,7 +35,7 @@ def test_the_csv_has_its_exact_columns_and_names_files_that_decode(tmp_path: Pat
 
 def test_rows_without_a_caption_are_counted_and_leave_no_file(tmp_path: Path) -> None:
     work = tmp_path / "work"
-    toy_dataset(work, films=2, clips=1)
+    toy_dataset(work, videos=2, clips=1)
     silence(work, "clips/train")
     done = FORMATS["opensora"](find_dataset(work), tmp_path / "out")
     assert (done.clips, done.images, done.without_caption) == (1, 2, 1)
@@ -43,14 +43,14 @@ def test_rows_without_a_caption_are_counted_and_leave_no_file(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("clips", "says"), [(0, "has no row"), (1, "none of the 2 rows .* has a caption")]
+    ("clips", "message"), [(0, "has no row"), (1, "none of the 2 rows .* has a caption")]
 )
-def test_nothing_is_not_exported(tmp_path: Path, clips: int, says: str) -> None:
+def test_nothing_is_not_exported(tmp_path: Path, clips: int, message: str) -> None:
     work = tmp_path / "work"
-    toy_dataset(work, films=1, clips=clips)
+    toy_dataset(work, videos=1, clips=clips)
     for config in ("clips", "images") if clips else ():
         silence(work, f"{config}/train")
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=message):
         FORMATS["opensora"](find_dataset(work), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -64,7 +64,7 @@ def silence(work: Path, split: str) -> None:
 
 
 def test_it_exports_what_was_published_but_no_references(hub: HubServer, tmp_path: Path) -> None:
-    toy_dataset(tmp_path / "work", films=1, clips=1)
+    toy_dataset(tmp_path / "work", videos=1, clips=1)
     push_to_hub(tmp_path / "work", PushOptions(repo_id="maker/x", media="files"))
     done = FORMATS["opensora"](find_dataset("maker/x"), tmp_path / "out")
     assert (done.clips, done.images) == (1, 1)

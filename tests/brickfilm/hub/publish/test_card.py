@@ -1,4 +1,4 @@
-"""The dataset card: what it says, that the Hub takes it, and what it says when nobody knows."""
+"""The dataset card: its content, its checks by the Hub, and values that nobody measured."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.kit.toy_dataset import toy_dataset
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> SavedDataset:
     work = tmp_path_factory.mktemp("work")
-    toy_dataset(work, films=3, clips=2)
+    toy_dataset(work, videos=3, clips=2)
     rejected = ItemResult(
         position=1, stage="Keep", kind="clip", item="x", source_id="src0", status="rejected",
         reason="motion", seconds=12.5,
@@ -39,13 +39,13 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> SavedDataset:
     return find_dataset(work)
 
 
-def facts(saved: SavedDataset) -> DatasetStats:
+def stats(saved: SavedDataset) -> DatasetStats:
     frames = {config: saved.to_pandas(config) for config in saved.configs}
     return compute_stats(frames, load_provenance(saved), {})
 
 
-def text(facts: DatasetStats, media: str = "embed") -> str:
-    return render_card(facts, "maker/films", media=media, features={"clips": {}}).text
+def text(stats: DatasetStats, media: str = "embed") -> str:
+    return render_card(stats, "maker/films", media=media, features={"clips": {}}).text
 
 
 def test_the_hub_takes_it_and_its_yaml_says_what_is_inside(
@@ -88,30 +88,30 @@ def test_a_measure_that_is_the_same_for_every_clip_is_a_line_and_no_picture(
 
 
 def test_it_tells_stages_rejections_cost_and_what_is_unfinished(saved: SavedDataset) -> None:
-    said = text(facts(saved))
-    assert "`ClipWriter(crf=21, preset='veryfast'" in said
-    assert "| Keep | motion | 2 | 25.0 |" in said
-    assert "| Captioner | gpt-4o | 1 | 0.25 |" in said
-    assert "1 item waited" in said
-    assert "| gpt-4o | `0123456789abcdef` | 6 |" in said
+    card = text(stats(saved))
+    assert "`ClipWriter(crf=21, preset='veryfast'" in card
+    assert "| Keep | motion | 2 | 25.0 |" in card
+    assert "| Captioner | gpt-4o | 1 | 0.25 |" in card
+    assert "1 item waited" in card
+    assert "| gpt-4o | `0123456789abcdef` | 6 |" in card
 
 
 def test_what_nobody_measured_is_said_to_be_so(saved: SavedDataset) -> None:
-    said = text(
+    card = text(
         replace(
-            facts(saved), provenance=BuildProvenance(), near_duplicates=None, caption_words=None
+            stats(saved), provenance=BuildProvenance(), near_duplicates=None, caption_words=None
         )
     )
-    assert "Stages and settings: not measured." in said
-    assert "Tools: not measured." in said
-    assert said.count("Not measured.") == 2  # rejections and cost
-    assert "| mean number of words | not measured |" in said
-    assert "None" not in said
+    assert "Stages and settings: not measured." in card
+    assert "Tools: not measured." in card
+    assert card.count("Not measured.") == 2  # rejections and cost
+    assert "| mean number of words | not measured |" in card
+    assert "None" not in card
 
 
 def test_references_are_called_references(saved: SavedDataset) -> None:
-    assert "holds references, not pictures" in text(facts(saved), "none")
-    assert "brickfilm materialize maker/films" in text(facts(saved), "none")
+    assert "holds references, not pictures" in text(stats(saved), "none")
+    assert "brickfilm materialize maker/films" in text(stats(saved), "none")
 
 
 def test_captions_are_held_to_their_rules(saved: SavedDataset) -> None:
@@ -133,8 +133,8 @@ def test_it_is_called_english_where_the_captions_are(
     saved: SavedDataset, caption: str, language: list[str] | None
 ) -> None:
     frames = {config: saved.to_pandas(config).assign(caption=caption) for config in saved.configs}
-    said = text(compute_stats(frames, BuildProvenance(), {}))
-    assert yaml.safe_load(said.split("---")[1]).get("language") == language
+    card = text(compute_stats(frames, BuildProvenance(), {}))
+    assert yaml.safe_load(card.split("---")[1]).get("language") == language
 
 
 def test_the_facts_travel_so_that_a_card_can_be_written_again(saved: SavedDataset) -> None:
@@ -143,15 +143,15 @@ def test_the_facts_travel_so_that_a_card_can_be_written_again(saved: SavedDatase
 
 
 def test_several_licences_are_other_and_told_one_by_one(tmp_path: Path) -> None:
-    toy_dataset(tmp_path, films=1, clips=1)
+    toy_dataset(tmp_path, videos=1, clips=1)
     frames = {"clips": find_dataset(tmp_path).to_pandas("clips")}
     more = frames["clips"].assign(licence="all rights reserved", id="x-1-2")
     import pandas as pd
 
     both = compute_stats({"clips": pd.concat([frames["clips"], more])}, BuildProvenance(), {})
-    said = text(both)
-    assert "license: other" in said
-    assert "| all rights reserved | no | 1 | 1 | 0 |" in said
+    card = text(both)
+    assert "license: other" in card
+    assert "| all rights reserved | no | 1 | 1 | 0 |" in card
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_one_line_loads_clips_and_images_plain_and_streaming(
 
 
 def test_references_hold_no_pixel(hub: HubServer, tmp_path: Path) -> None:
-    toy_dataset(tmp_path, films=2, clips=1, licence="all rights reserved")
+    toy_dataset(tmp_path, videos=2, clips=1, licence="all rights reserved")
     push_to_hub(tmp_path, PushOptions(repo_id=REPO, media="none"))
     rows = load()
     assert "video" not in rows.column_names
@@ -71,7 +71,7 @@ def test_references_hold_no_pixel(hub: HubServer, tmp_path: Path) -> None:
 def test_pixels_without_an_open_licence_stay_here_unless_you_say_so(
     hub: HubServer, tmp_path: Path
 ) -> None:
-    toy_dataset(tmp_path, films=1, clips=2, licence="Standard YouTube License")
+    toy_dataset(tmp_path, videos=1, clips=2, licence="Standard YouTube License")
     with pytest.raises(LicenceError, match=r"4 of 4 .*'Standard YouTube License'.*--media none"):
         push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     assert not hub.requests
@@ -82,7 +82,7 @@ def test_pixels_without_an_open_licence_stay_here_unless_you_say_so(
 def test_a_still_whose_clip_was_left_out_needs_a_licence_too(
     hub: HubServer, tmp_path: Path
 ) -> None:
-    toy_dataset(tmp_path, films=1, clips=1)
+    toy_dataset(tmp_path, videos=1, clips=1)
     (stills,) = (tmp_path / "dataset/images").glob("*.parquet")
     table = pq.read_table(stills)
     place = table.schema.get_field_index("licence")
@@ -104,8 +104,8 @@ def test_a_dry_run_sends_nothing_and_tells_the_truth(hub: HubServer, built: Path
         assert sorted((f.name, f.bytes) for f in planned.files) == sorted(
             (f.name, f.bytes) for f in done.files
         )
-        held = {path: blob.stat().st_size for path, blob in hub.files(REPO).items()}
-        assert held == {".gitattributes": held[".gitattributes"]} | {
+        files = {path: blob.stat().st_size for path, blob in hub.files(REPO).items()}
+        assert files == {".gitattributes": files[".gitattributes"]} | {
             f.name: f.bytes for f in done.files
         }
         hub.requests.clear()
@@ -115,7 +115,7 @@ def test_a_dry_run_sends_nothing_and_tells_the_truth(hub: HubServer, built: Path
 
 @pytest.mark.slow
 def test_a_broken_upload_goes_on_where_it_broke(hub: HubServer, tmp_path: Path) -> None:
-    toy_dataset(tmp_path, films=6, clips=1)
+    toy_dataset(tmp_path, videos=6, clips=1)
     push = PushOptions(repo_id=REPO, media="files")
     hub.fail("PUT /lfs/", status=400, skip=4, times=99)
     with pytest.raises(HubError, match="completed work is kept"):
@@ -132,7 +132,7 @@ def test_a_broken_upload_goes_on_where_it_broke(hub: HubServer, tmp_path: Path) 
 
 
 def test_the_dataset_of_a_build_pushes_itself(hub: HubServer, tmp_path: Path) -> None:
-    dataset = toy_dataset(tmp_path, films=2, clips=1)
+    dataset = toy_dataset(tmp_path, videos=2, clips=1)
     done = dataset.push_to_hub(REPO, media="none", private=True, revision="draft")
     assert hub.repo(REPO).at("draft").sha == done.commit
     assert len(load(revision="draft")) == 1
@@ -153,9 +153,9 @@ def test_another_kind_of_push_leaves_nothing_of_the_first(hub: HubServer, built:
         path_or_fileobj=b"mine", path_in_repo="notes.txt", repo_id=REPO, repo_type="dataset"
     )
     push_to_hub(built, PushOptions(repo_id=REPO, media="none"))
-    held = hub.files(REPO)
-    assert "notes.txt" in held
-    assert not [path for path in held if path.startswith("media/")]
+    files = hub.files(REPO)
+    assert "notes.txt" in files
+    assert not [path for path in files if path.startswith("media/")]
 
 
 def test_somebody_elses_commit_in_between_is_not_overwritten(
@@ -195,7 +195,7 @@ def test_media_files_on_a_branch_are_named_on_that_branch(hub: HubServer, built:
 
 
 @pytest.mark.parametrize(
-    ("token", "says"),
+    ("token", "message"),
     [
         ("", "hf auth login"),
         ("hf_reader", "role 'write'"),
@@ -203,11 +203,11 @@ def test_media_files_on_a_branch_are_named_on_that_branch(hub: HubServer, built:
     ],
 )
 def test_a_token_that_will_not_do_is_said_in_one_line(
-    hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch, token: str, says: str
+    hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch, token: str, message: str
 ) -> None:
     hub.token("hf_reader", "maker", "read")
     monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(HubError, match=says):
+    with pytest.raises(HubError, match=message):
         push_to_hub(built, PushOptions(repo_id=REPO))
     assert not hub.store.repos
 
@@ -231,7 +231,7 @@ def test_a_folder_without_a_dataset_is_refused(tmp_path: Path) -> None:
 def test_a_dataset_without_stills_is_published_without_their_config(
     hub: HubServer, tmp_path: Path
 ) -> None:
-    toy_dataset(tmp_path, films=1, clips=1, stills=False)
+    toy_dataset(tmp_path, videos=1, clips=1, stills=False)
     assert len(load_dataset(str(tmp_path / "dataset"))["train"]) == 1
     push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     assert len(load()) == 1
@@ -239,7 +239,7 @@ def test_a_dataset_without_stills_is_published_without_their_config(
 
 
 def test_nothing_is_not_published(hub: HubServer, tmp_path: Path) -> None:
-    toy_dataset(tmp_path, films=1, clips=0)
+    toy_dataset(tmp_path, videos=1, clips=0)
     with pytest.raises(UsageError, match="has no clip"):
         push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     assert not hub.requests
@@ -260,9 +260,9 @@ def test_an_unknown_gate_is_refused_before_anything_is_done() -> None:
 
 @pytest.mark.slow
 def test_a_gate_is_put_up_left_alone_and_taken_down(hub: HubServer, built: Path) -> None:
-    for asked, is_then in (("auto", "auto"), (None, "auto"), (False, False)):
-        push_to_hub(built, PushOptions(repo_id=REPO, gated=asked))  # type: ignore[arg-type]
-        assert hub.repo(REPO).gated == is_then
+    for gated, expected in (("auto", "auto"), (None, "auto"), (False, False)):
+        push_to_hub(built, PushOptions(repo_id=REPO, gated=gated))  # type: ignore[arg-type]
+        assert hub.repo(REPO).gated == expected
 
 
 def test_a_gate_keeps_out_who_was_not_let_in(
@@ -286,9 +286,9 @@ def test_a_card_that_the_hub_does_not_take_is_said_in_one_line(
     hub: HubServer, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("brickfilm.hub.publish.card.common_licence", lambda written: "mine")
-    with pytest.raises(HubError, match=f'{REPO}: .*"license" must be one of') as told:
+    with pytest.raises(HubError, match=f'{REPO}: .*"license" must be one of') as raised:
         push_to_hub(built, PushOptions(repo_id=REPO))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("config", ["default", "clips"])

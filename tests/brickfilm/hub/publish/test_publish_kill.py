@@ -31,7 +31,7 @@ push_to_hub(sys.argv[1], PushOptions(repo_id=sys.argv[2], media=sys.argv[3]))
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("built")
-    toy_dataset(work, films=4, clips=2)
+    toy_dataset(work, videos=4, clips=2)
     return work
 
 

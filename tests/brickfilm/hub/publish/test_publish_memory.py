@@ -15,7 +15,7 @@ from brickfilm.dataset import configs_from_rows, save_configs
 from brickfilm.dataset.rows import clip_row
 from brickfilm.records import Clip, Span
 from tests.kit.servers.hub import HubServer
-from tests.kit.toy_dataset import HEIGHT, WIDTH, toy_film
+from tests.kit.toy_dataset import HEIGHT, WIDTH, toy_video
 
 CLIP_BYTES = 400_000
 SHARD_MB = 64
@@ -32,7 +32,7 @@ print(shards, re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text()
 
 def bulky_dataset(work: Path, clips: int) -> None:
     """A saved dataset whose videos are random bytes: what a push carries, nothing else."""
-    film = toy_film(work, 0)
+    film = toy_video(work, 0)
     rows = []
     for n in range(clips):
         span = Span(start_frame=n * 20, end_frame=n * 20 + 20, start_pts=n, end_pts=n + 20)

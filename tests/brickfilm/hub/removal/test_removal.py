@@ -67,16 +67,16 @@ def test_a_source_goes_with_all_its_files_and_no_rebuild_brings_it_back(
     before = build(films, tmp_path)
     ids = {row["id"] for split in before["clips"].values() for row in split}
     film = find_dataset(tmp_path).to_pandas("clips", ["id", "source_id"])
-    gone = set(film[film.source_id == "1.mp4"].id)
+    removed = set(film[film.source_id == "1.mp4"].id)
     removal = remove(tmp_path, RemovalRequest("source", "1.mp4"))
-    assert set(removal.clips) == gone
+    assert set(removal.clips) == removed
     left = [p.name for p in tmp_path.rglob("*") if p.suffix in (".mp4", ".jpg")]
     assert left
-    assert not [name for name in left if name.startswith(tuple(gone))]
+    assert not [name for name in left if name.startswith(tuple(removed))]
     again = build(films, tmp_path, min_frames=20)
     kept = {row["id"] for split in again["clips"].values() for row in split}
     assert kept
-    assert kept <= ids - gone
+    assert kept <= ids - removed
     outcomes = ledger_frame(tmp_path)
     assert set(outcomes[outcomes.reason == "removed on request"].source_id) == {"1.mp4"}
     assert "1.mp4" in removal.reply_text()
@@ -115,7 +115,7 @@ def test_a_source_of_which_nothing_came_through_goes_too(films: Path, tmp_path: 
 
 
 def test_an_answer_that_other_clips_share_is_kept(tmp_path: Path) -> None:
-    toy_dataset(tmp_path, films=1, clips=3)
+    toy_dataset(tmp_path, videos=1, clips=3)
     frame = find_dataset(tmp_path).to_pandas("clips")
     frame.loc[1:, "caption"] = 'the same "words" twice'
     own, shared = frame.caption[0], frame.caption[1]
@@ -128,7 +128,7 @@ def test_an_answer_that_other_clips_share_is_kept(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("media", ["embed", "files"])
 def test_a_published_repository_is_updated_too(hub: HubServer, tmp_path: Path, media: str) -> None:
-    toy_dataset(tmp_path, films=4, clips=2)
+    toy_dataset(tmp_path, videos=4, clips=2)
     push_to_hub(tmp_path, PushOptions(repo_id=REPO, media=media))
     before, stills = published_ids(), published_ids("images")
     removal = remove(tmp_path, RemovalRequest("uploader", "ada"))
@@ -149,7 +149,7 @@ def test_a_published_repository_is_updated_too(hub: HubServer, tmp_path: Path, m
 def test_media_that_a_broken_push_left_behind_go_too(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool
 ) -> None:
-    toy_dataset(tmp_path, films=2, clips=2)
+    toy_dataset(tmp_path, videos=2, clips=2)
     if earlier:
         push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     monkeypatch.setattr(upload, "FILES_PER_COMMIT", 3)
@@ -172,7 +172,7 @@ def test_media_that_a_broken_push_left_behind_go_too(
 
 @pytest.mark.slow
 def test_history_is_destroyed_only_when_asked(hub: HubServer, tmp_path: Path) -> None:
-    toy_dataset(tmp_path, films=2, clips=2)
+    toy_dataset(tmp_path, videos=2, clips=2)
     push_to_hub(tmp_path, PushOptions(repo_id=REPO, media="files"))
     clip = first_clip(tmp_path)
     path = next(name for name in hub.files(REPO) if clip in name)
@@ -193,17 +193,17 @@ def test_history_is_destroyed_only_when_asked(hub: HubServer, tmp_path: Path) ->
 def test_history_can_be_destroyed_after_a_removal_and_for_nothing_else(
     hub: HubServer, tmp_path: Path
 ) -> None:
-    toy_dataset(tmp_path, films=2, clips=2)
+    toy_dataset(tmp_path, videos=2, clips=2)
     push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     clip = first_clip(tmp_path)
-    held = [blob for name, blob in hub.files(REPO).items() if name.endswith("train-00000.parquet")]
+    blobs = [blob for name, blob in hub.files(REPO).items() if name.endswith("train-00000.parquet")]
     remove(tmp_path, RemovalRequest("clip", clip))
     with pytest.raises(NothingToRemoveError):
         remove(tmp_path, RemovalRequest("uploader", "nobody"), forget_history=True)
-    assert all(blob.exists() for blob in held)
+    assert all(blob.exists() for blob in blobs)
     again = remove(tmp_path, RemovalRequest("clip", clip), forget_history=True)
     assert again.actions == [f"{REPO}: all older versions deleted"]
-    assert not [blob for blob in held if blob.exists()]
+    assert not [blob for blob in blobs if blob.exists()]
     assert len(published_ids()) == 3
 
 
@@ -211,7 +211,7 @@ def test_history_can_be_destroyed_after_a_removal_and_for_nothing_else(
 def test_a_commit_in_between_only_means_trying_again(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toy_dataset(tmp_path, films=2, clips=2)
+    toy_dataset(tmp_path, videos=2, clips=2)
     push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     hub.fail("POST /api/datasets/maker/brickfilm/commit", status=412)
     clip = first_clip(tmp_path)
@@ -221,7 +221,7 @@ def test_a_commit_in_between_only_means_trying_again(
 
 @pytest.mark.slow
 def test_every_branch_is_cleaned(hub: HubServer, tmp_path: Path) -> None:
-    toy_dataset(tmp_path, films=2, clips=2)
+    toy_dataset(tmp_path, videos=2, clips=2)
     push_to_hub(tmp_path, PushOptions(repo_id=REPO))
     push_to_hub(tmp_path, PushOptions(repo_id=REPO, revision="v2"))
     clip = first_clip(tmp_path)
@@ -230,7 +230,7 @@ def test_every_branch_is_cleaned(hub: HubServer, tmp_path: Path) -> None:
 
 
 def test_with_the_last_clip_the_published_dataset_ends(hub: HubServer, tmp_path: Path) -> None:
-    toy_dataset(tmp_path, films=1, clips=1)
+    toy_dataset(tmp_path, videos=1, clips=1)
     push_to_hub(tmp_path, PushOptions(repo_id=REPO, media="files"))
     blobs = [blob for name, blob in hub.files(REPO).items() if name.startswith("media/")]
     removal = remove(tmp_path, RemovalRequest("clip", first_clip(tmp_path)), forget_history=True)
@@ -246,7 +246,7 @@ def test_with_the_last_clip_the_published_dataset_ends(hub: HubServer, tmp_path:
 def test_both_configs_load_plain_and_streaming_after_a_removal(
     hub: HubServer, tmp_path: Path, media: str
 ) -> None:
-    toy_dataset(tmp_path, films=4, clips=2)
+    toy_dataset(tmp_path, videos=4, clips=2)
     push_to_hub(tmp_path, PushOptions(repo_id=REPO, media=media))
     left = {config: published_ids(config) for config in ("clips", "images")}
     clip = first_clip(tmp_path)
@@ -269,7 +269,7 @@ def loaded(config: str) -> tuple[set[str], set[str]]:
 def test_a_repository_that_refuses_keeps_no_other_from_being_cleaned(
     hub: HubServer, tmp_path: Path
 ) -> None:
-    toy_dataset(tmp_path, films=2, clips=2)
+    toy_dataset(tmp_path, videos=2, clips=2)
     for name in (REPO, "maker/also"):
         push_to_hub(tmp_path, PushOptions(repo_id=name))
     HfApi().delete_repo("maker/also", repo_type="dataset")
@@ -336,9 +336,9 @@ def test_an_uploader_goes_with_films_of_which_no_row_came(films: Path, tmp_path:
         pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]
         fetch(tmp_path, tube(pages))
         for n, sidecar in enumerate(sorted((tmp_path / "sources").glob("*.json"))):
-            told = json.loads(sidecar.read_text())
-            told["film"]["uploader"] = ("ada", "grace")[n]
-            sidecar.write_text(json.dumps(told))
+            metadata = json.loads(sidecar.read_text())
+            metadata["film"]["uploader"] = ("ada", "grace")[n]
+            sidecar.write_text(json.dumps(metadata))
         (tmp_path / "ledger.sqlite").unlink()
         stages = (SceneSplitter(), FrameSampler(images=False), Keep("sharpness", at_least=1e9))
         build_dataset(tube(pages), *stages, workdir=tmp_path)
@@ -349,12 +349,12 @@ def test_an_uploader_goes_with_films_of_which_no_row_came(films: Path, tmp_path:
         assert 0 < len(set(tmp_path.rglob("*.mp4"))) < len(left)
         answers = (tmp_path / "ledger.sqlite").read_bytes()
         assert (answers.count(b"ada"), answers.count(b"grace") > 0) == (0, True)
-        asked = len(site.hits)
+        requests = len(site.hits)
         build_dataset(tube(pages), *stages, workdir=tmp_path)
-        assert len(site.hits) == asked
+        assert len(site.hits) == requests
 
 
 def test_a_name_that_nothing_has_is_said(tmp_path: Path) -> None:
-    toy_dataset(tmp_path, films=1, clips=1)
+    toy_dataset(tmp_path, videos=1, clips=1)
     with pytest.raises(NothingToRemoveError, match="'nobody'"):
         remove(tmp_path, RemovalRequest("clip", "nobody"))

@@ -33,7 +33,7 @@ def killed_removal(work: Path) -> list[Path]:
 
 
 def test_the_next_build_deletes_the_draft(tmp_path: Path) -> None:
-    toy_dataset(tmp_path, films=3, clips=1)
+    toy_dataset(tmp_path, videos=3, clips=1)
     (draft,) = killed_removal(tmp_path)
     assert draft.parent == tmp_path / "dataset" / "clips"
     with Ledger(tmp_path):
@@ -42,7 +42,7 @@ def test_the_next_build_deletes_the_draft(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("has_ledger", [True, False])
 def test_the_next_removal_deletes_the_draft_and_completes(tmp_path: Path, has_ledger: bool) -> None:
-    toy_dataset(tmp_path, films=3, clips=1)
+    toy_dataset(tmp_path, videos=3, clips=1)
     if not has_ledger:
         (tmp_path / "ledger.sqlite").unlink()
     assert len(killed_removal(tmp_path)) == 1

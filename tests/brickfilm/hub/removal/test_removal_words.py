@@ -88,19 +88,23 @@ def test_answers_refusals_and_second_tries_go_and_do_not_come_back(
     build(films, tmp_path, server)
     rows = find_dataset(tmp_path).to_pandas("clips")
     first = rows.iloc[0]
-    gone = [first.id] if kind == "clip" else list(rows[rows.source_id == first.source_id].id)
-    said = {clip: words_of(clip, tmp_path, server) for clip in rows.id}
-    assert all(len(words) == 2 for words in said.values())  # of the clip, and of its still
-    assert all(FILENAME in holders(word, tmp_path) for words in said.values() for word in words)
+    removed = [first.id] if kind == "clip" else list(rows[rows.source_id == first.source_id].id)
+    words_by_clip = {clip: words_of(clip, tmp_path, server) for clip in rows.id}
+    assert all(len(words) == 2 for words in words_by_clip.values())  # of the clip, and of its still
+    assert all(
+        FILENAME in holders(word, tmp_path) for words in words_by_clip.values() for word in words
+    )
     reader = sqlite3.connect(tmp_path / FILENAME)
     reader.execute("SELECT COUNT(*) FROM answers").fetchone()
     remove(tmp_path, RemovalRequest(kind, first.id if kind == "clip" else first.source_id))
-    for clip, words in said.items():
+    for clip, words in words_by_clip.items():
         for word in words:
-            assert bool(holders(word, tmp_path)) == (clip not in gone), (clip, word)
-    asked = len(server.asked)
+            assert bool(holders(word, tmp_path)) == (clip not in removed), (clip, word)
+    requests = len(server.asked)
     build(films, tmp_path, server, min_frames=16)
-    assert len(server.asked) == asked
-    assert not [h for clip in gone for word in said[clip] for h in holders(word, tmp_path)]
-    assert set(find_dataset(tmp_path).to_pandas("clips").id) == set(rows.id) - set(gone)
+    assert len(server.asked) == requests
+    assert not [
+        h for clip in removed for word in words_by_clip[clip] for h in holders(word, tmp_path)
+    ]
+    assert set(find_dataset(tmp_path).to_pandas("clips").id) == set(rows.id) - set(removed)
     reader.close()
