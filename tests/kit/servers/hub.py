@@ -1,11 +1,11 @@
-"""A local Hub for tests: the real huggingface_hub and datasets clients talk to it, xet off.
+"""Serve a local Hub for tests, to the real huggingface_hub and datasets clients without xet.
 
     with HubServer(folder) as hub:
         hub.token("hf_writer", "ada")
         hub.fail("PUT /lfs/", status=500)          # the next upload
         hub.cut("PUT /lfs/", after=1000)           # or hang up in the middle of it
 
-Repositories and blobs: hub_store.py. What each address answers: hub_routes.py.
+Repositories and blobs: hub_store.py. Responses by URL: hub_routes.py.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ BLOCK = 1 << 20
 
 @dataclass
 class Fault:
-    """Something that goes wrong a few times with requests whose 'METHOD path' starts so."""
+    """A fault of the next `times` requests whose 'METHOD path' starts with `match`."""
 
     match: str
     status: int = 0
     times: int = 1
     cut_after: int = 0
-    """Bytes of the upload or download after which the connection breaks."""
+    """Bytes of the upload or download after which the connection is closed."""
     retry_after: int | None = None
     skip: int = 0
-    """Such requests that pass before the first one fails."""
+    """Number of such requests that succeed before the first fault."""
     is_held: bool = False
-    """It is carried out, and answered late."""
+    """Execute the request and delay its response."""
 
 
 class HubServer:
-    """A Hub on a port of its own, in a thread."""
+    """A Hub in a thread, on its own port."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,9 +56,9 @@ class HubServer:
         self.lock = threading.RLock()
         self.page_size = 1000
         self.requests: list[str] = []
-        """'METHOD path' of all requests, in order of arrival."""
+        """'METHOD path' of every request, in order of arrival."""
         self.holding = threading.Event()
-        """A request is being held back."""
+        """Set while a response is delayed."""
         self._released = threading.Event()
         self._tokens: dict[str, User] = {}
         self._faults: list[Fault] = []
@@ -80,7 +80,7 @@ class HubServer:
         self._http.server_close()
 
     def reset(self) -> None:
-        """An empty Hub again: no repositories, tokens, faults or memories."""
+        """Delete all repositories, tokens, faults and recorded requests."""
         with self.lock:
             self.store.repos.clear()
             self.requests.clear()
@@ -90,7 +90,7 @@ class HubServer:
                 blob.unlink()
 
     def token(self, token: str, name: str, role: str = "write") -> str:
-        """Make a token that stands for a user; `role` is write or read."""
+        """Create a token of a user; `role` is write or read."""
         self._tokens[token] = User(name, role)
         return token
 
@@ -107,45 +107,45 @@ class HubServer:
         self._faults.append(Fault(match, status, times, retry_after=retry_after, skip=skip))
 
     def cut(self, match: str, *, after: int, times: int = 1) -> None:
-        """Hang up on the next `times` such requests after so many bytes of their body."""
+        """Close the connection of the next `times` such requests after `after` bytes of body."""
         self._faults.append(Fault(match, times=times, cut_after=after))
 
     def hold(self, match: str, *, skip: int = 0) -> None:
-        """Carry out one such request, and hold its answer back until `release`."""
+        """Execute one such request, and delay its response until `release`."""
         self.holding.clear()
         self._released.clear()
         self._faults.append(Fault(match, skip=skip, is_held=True))
 
     def release(self) -> None:
-        """Answer what is held back, if anybody still listens."""
+        """Send the delayed response, if the client is still there."""
         self._released.set()
 
     def keep_waiting(self) -> None:
-        """What a held request does, in its own thread."""
+        """Wait for `release`, in the thread of the request."""
         self.holding.set()
         self._released.wait(60)
 
     def mend(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all faults."""
         self._faults.clear()
 
     def repo(self, repo_id: str, kind: str = "dataset") -> Repo:
         return self.store.repo(kind, repo_id)
 
     def files(self, repo_id: str, revision: str = "main", kind: str = "dataset") -> dict[str, Path]:
-        """Paths in a repository, and where their bytes lie."""
-        held = self.repo(repo_id, kind).at(revision).files
-        return {path: self.store.blob(entry.sha256) for path, entry in held.items()}
+        """Return the paths in a repository, with the local files of their content."""
+        entries = self.repo(repo_id, kind).at(revision).files
+        return {path: self.store.blob(entry.sha256) for path, entry in entries.items()}
 
     def count(self, match: str) -> int:
-        """How many requests began so."""
+        """Return the number of requests whose 'METHOD path' starts with `match`."""
         return sum(request.startswith(match) for request in self.requests)
 
     def user(self, authorization: str) -> User | None:
         return self._tokens.get(authorization.removeprefix("Bearer "))
 
     def fault(self, request: str) -> Fault | None:
-        """The fault that strikes this request, if any is left."""
+        """Return the fault of this request, if it has one, and count it down."""
         with self.lock:
             for fault in self._faults:
                 if not fault.times or not request.startswith(fault.match):
@@ -159,16 +159,16 @@ class HubServer:
 
 
 def _route(method: str, path: str) -> tuple[Route, Mapping[str, str]]:
-    asked = "GET" if method == "HEAD" else method
+    method = "GET" if method == "HEAD" else method
     for methods, pattern, route in ROUTES:
-        found = re.fullmatch(pattern, path)
-        if found and asked in methods.split("|"):
-            return route, {k: unquote(v) for k, v in found.groupdict().items() if v}
-    raise HubError(404, "EntryNotFound", f"this Hub does not know {method} {path}")
+        match = re.fullmatch(pattern, path)
+        if match and method in methods.split("|"):
+            return route, {k: unquote(v) for k, v in match.groupdict().items() if v}
+    raise HubError(404, "EntryNotFound", f"this Hub does not implement {method} {path}")
 
 
 def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
-    """The request handler class of one server."""
+    """Return the request handler class of one server."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -245,7 +245,7 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 self.hang_up()
 
         def chunks(self) -> Iterator[bytes]:
-            """The request's body, a block at a time, chunked or not."""
+            """Yield the request's body in blocks, chunked or not."""
             if "chunked" in self.headers.get("Transfer-Encoding", ""):
                 while size := int(self.rfile.readline().split(b";")[0], 16):
                     yield self.rfile.read(size)
@@ -257,10 +257,10 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 left -= len(block)
                 yield block
             if left:
-                raise ConnectionResetError("the client hung up in its body")
+                raise ConnectionResetError("the client closed the connection in its body")
 
         def read_upload(self) -> Upload:
-            """The body as a file: uploads may be larger than memory."""
+            """Write the body to a file: uploads may be larger than memory."""
             arriving = hub.store.folder / f".{uuid.uuid4().hex}"
             digest = hashlib.sha256()
             with arriving.open("wb") as file:
@@ -270,19 +270,19 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             return Upload(arriving, digest.hexdigest())
 
         def hang_up(self) -> None:
-            """Break the connection as a lost network does."""
+            """Close the connection as a lost network does."""
             self.wfile.flush()
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Quiet: the tests read `hub.requests`."""
+            """Log nothing: tests read `hub.requests`."""
 
     return Handler
 
 
 def _blocks(path: Path, first: int, last: int) -> Iterator[bytes]:
-    """Bytes [first, last) of a file."""
+    """Yield bytes [first, last) of a file."""
     with path.open("rb") as file:
         file.seek(first)
         while first < last and (block := file.read(min(BLOCK, last - first))):

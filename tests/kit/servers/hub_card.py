@@ -1,4 +1,4 @@
-"""The checks of a card's YAML that we rely on; the real Hub has more."""
+"""Check a card's YAML; the real Hub checks more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"}
 
 
 def card_errors(content: str) -> list[str]:
-    """What the Hub would refuse in a card."""
+    """Return the errors that the Hub would report for a card."""
     found = re.match(r"---\n(.*?)\n---", content, re.DOTALL)
     card = yaml.safe_load(found[1]) if found else {}
     errors = []

@@ -1,4 +1,4 @@
-"""pytest: the local Hub of a session, and clients that cannot reach any other.
+"""pytest plugin: start a local Hub for the session, and point all clients to it.
 
 huggingface_hub and datasets read their environment once, at import. So it is set here, before any
 test module is imported, and every test (and every process that a test starts) talks to this server.
@@ -40,12 +40,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """An empty Hub, and a token of 'maker' that may write, in the environment."""
+    """Return an empty Hub; HF_TOKEN is a token of the user 'maker' with write access."""
     from huggingface_hub import HfFileSystem
 
     server = request.config.stash[SERVER]
     server.reset()
-    HfFileSystem.clear_instance_cache()  # it remembers what lay in the last test's repositories
+    HfFileSystem.clear_instance_cache()  # it caches listings of the last test's repositories
     monkeypatch.setenv("HF_TOKEN", server.token("hf_maker", "maker"))
     yield server
     server.reset()

@@ -1,4 +1,4 @@
-"""The Hub's HTTP protocol as functions from a call to a reply.
+"""Implement the Hub's HTTP protocol as functions from a call to a reply.
 
 Enough for huggingface_hub and datasets without xet: repositories, branches, trees, LFS uploads,
 commits with a parent check, downloads with ranges and the redirect to the file server.
@@ -33,7 +33,7 @@ LONG_AGO = "2026-01-01T00:00:00.000Z"
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back; `file` with `span` is sent from disk instead of a body."""
+    """A response; `file` with `span` is sent from disk instead of a body."""
 
     body: Any = b""
     status: int = 200
@@ -43,7 +43,7 @@ class Reply:
 
 
 class Upload(NamedTuple):
-    """An uploaded body: where it lies, and what it really is."""
+    """An uploaded body: its file, and its sha256."""
 
     path: Path
     sha256: str
@@ -51,7 +51,7 @@ class Upload(NamedTuple):
 
 @dataclass(frozen=True)
 class Call:
-    """One request, with what its address says taken apart."""
+    """One request, with its parsed URL."""
 
     store: Store
     base: str
@@ -76,7 +76,7 @@ class Call:
         return (self.named.get("kind") or "models/").rstrip("/").removesuffix("s")
 
     def readable(self) -> Repo:
-        """The repository, if whoever asks may know that it exists."""
+        """Return the repository; raise HubError if the user may not know that it exists."""
         repo = self.store.repo(self.kind, self.named["id"])
         if repo.private and (self.user is None or self.user.name != repo.owner):
             status = 404 if self.user else 401
@@ -84,7 +84,7 @@ class Call:
         return repo
 
     def open_gate(self) -> Repo:
-        """The repository, if whoever asks may read its files."""
+        """Return the repository; raise HubError if the user may not read its files."""
         repo = self.readable()
         name = self.user.name if self.user else ""
         if repo.gated and name != repo.owner and name not in repo.readers:
@@ -218,7 +218,7 @@ def branch(call: Call) -> Reply:
 
 
 def tree(call: Call) -> Reply:
-    """The files of a folder, in pages that a Link header chains."""
+    """List the files of a folder, in pages with Link headers."""
     repo, folder = call.readable(), call.named.get("folder") or ""
     recursive = call.query.get("recursive", "").lower() in ("true", "1")
     entries = list(under(repo.at(call.named["revision"]).files, folder, recursive=recursive))
@@ -238,7 +238,7 @@ def paths_info(call: Call) -> Reply:
 
 
 def preupload(call: Call) -> Reply:
-    """Say which files go to LFS, and what is there already."""
+    """Tell which files go to LFS, and which exist."""
     held = call.writable().at(call.named["revision"]).files
     files = [
         {
@@ -253,7 +253,7 @@ def preupload(call: Call) -> Reply:
 
 
 def lfs_batch(call: Call) -> Reply:
-    """Where to upload each object; nothing for those that are here."""
+    """Return an upload URL for each object that the Hub does not have."""
     call.writable()
     objects = []
     for asked in call.json["objects"]:
@@ -266,7 +266,7 @@ def lfs_batch(call: Call) -> Reply:
 
 
 def lfs_upload(call: Call) -> Reply:
-    """Keep an upload whose bytes are what their name promises."""
+    """Store an upload; raise HubError if its bytes have another sha256."""
     assert call.upload is not None
     if call.upload.sha256 != call.named["oid"]:
         raise HubError(400, "BadDigest", "the bytes do not have the announced sha256")
@@ -275,7 +275,7 @@ def lfs_upload(call: Call) -> Reply:
 
 
 def commit(call: Call) -> Reply:
-    """Apply a list of operations, unless somebody else committed since `parentCommit`."""
+    """Apply a list of operations; raise HubError if the branch is not at `parentCommit`."""
     repo, branch_name = call.writable(), call.named["revision"]
     before = repo.at(branch_name)
     files, title = dict(before.files), ""
@@ -318,7 +318,7 @@ def squash(call: Call) -> Reply:
 
 
 def lfs_files(call: Call) -> Reply:
-    """Every LFS object that any commit of the repository points at."""
+    """List every LFS object that a commit of the repository refers to."""
     repo = call.writable()
     held = {e.sha256: (p, e) for c in repo.commits.values() for p, e in c.files.items() if e.lfs}
     shown = [
@@ -334,7 +334,7 @@ def lfs_purge(call: Call) -> Reply:
 
 
 def resolve(call: Call) -> Reply:
-    """A file's bytes, or for LFS files the way to the file server."""
+    """Return a file's bytes, or for an LFS file a redirect to the file server."""
     found = call.open_gate().at(call.named["revision"])
     seen = {"X-Repo-Commit": found.sha}
     entry = found.files.get(call.named["file"])
@@ -350,12 +350,12 @@ def resolve(call: Call) -> Reply:
 
 
 def cdn(call: Call) -> Reply:
-    """The file server: its addresses carry their own permission, as signed ones do."""
+    """Serve a blob of the file server, without a token, as signed URLs do."""
     return ranged(call, call.named["oid"], {"ETag": f'"{call.named["oid"]}"'})
 
 
 def ranged(call: Call, sha256: str, headers: Mapping[str, str]) -> Reply:
-    """A blob, or the bytes that a Range header asks for."""
+    """Return a blob, or the bytes of a Range header."""
     path = call.store.blob(sha256)
     size = path.stat().st_size
     kinds = {**headers, "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}

@@ -1,4 +1,4 @@
-"""What a Hub keeps: repositories, their commits, and blobs on disk. No HTTP in here."""
+"""Store repositories, their commits, and blobs on disk; without HTTP."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 LFS_SUFFIXES = {".parquet", ".arrow", ".mp4", ".jpg", ".png", ".bin", ".safetensors", ".zip", ".pt"}
 LFS_FROM_BYTES = 10 * 2**20
-"""Bigger text files become LFS files too, as on the real Hub."""
+"""Larger text files become LFS files, as on the real Hub."""
 
 
 class HubError(Exception):
-    """An answer that is an error: status, the Hub's own error code, and words."""
+    """An error response: status, the Hub's error code, and a message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class HubError(Exception):
 
 @dataclass(frozen=True)
 class User:
-    """Who a token stands for, and whether it may write."""
+    """The user of a token, and the token's role."""
 
     name: str
     role: str = "write"
@@ -32,7 +32,7 @@ class User:
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a commit; its bytes lie in the blob folder under their sha256."""
+    """One file of a commit; its content is in the blob folder, named by its sha256."""
 
     sha256: str
     size: int
@@ -60,7 +60,7 @@ class Commit:
 
 @dataclass
 class Repo:
-    """A repository: every commit, and names that point at some of them."""
+    """A repository: its commits, branches and tags."""
 
     id: str
     kind: str
@@ -71,14 +71,14 @@ class Repo:
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     readers: set[str] = field(default_factory=set)
-    """Users who were let through the gate."""
+    """Users with access to a gated repository."""
 
     @property
     def owner(self) -> str:
         return self.id.split("/")[0]
 
     def at(self, revision: str) -> Commit:
-        """The commit that a branch, a tag or a sha (or its first digits) names."""
+        """Return the commit of a branch, a tag or a sha (or its first digits)."""
         sha = self.branches.get(revision) or self.tags.get(revision)
         if not sha:
             sha = next(
@@ -89,7 +89,7 @@ class Repo:
         return self.commits[sha]
 
     def history(self, revision: str) -> Iterator[Commit]:
-        """From a revision back to the first commit."""
+        """Yield the commits from a revision back to the first."""
         commit: Commit | None = self.at(revision)
         while commit:
             yield commit
@@ -98,7 +98,7 @@ class Repo:
     def add(
         self, branch: str, title: str, files: Mapping[str, Entry], *, root: bool = False
     ) -> Commit:
-        """Commit `files` on `branch`; `root` forgets what came before (a squash)."""
+        """Commit `files` on `branch`; with `root`, without a parent (a squash)."""
         parent = None if root else self.branches.get(branch)
         commit = Commit(secrets.token_hex(20), title, dict(files), parent)
         self.commits[commit.sha] = commit
@@ -106,14 +106,14 @@ class Repo:
         return commit
 
     def forget_unreachable(self) -> None:
-        """Drop commits that no branch or tag leads to any more."""
+        """Delete commits that no branch or tag reaches."""
         names = itertools.chain(self.branches, self.tags)
         alive = {commit.sha for name in names for commit in self.history(name)}
         self.commits = {sha: commit for sha, commit in self.commits.items() if sha in alive}
 
 
 class Store:
-    """All repositories, and the blobs that their files point at."""
+    """All repositories, and the blobs of their files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -140,13 +140,13 @@ class Store:
         return self.blob(sha256).exists()
 
     def keep(self, content: bytes, *, lfs: bool) -> Entry:
-        """Store bytes and describe them as a file."""
+        """Store bytes, and return their entry."""
         sha256 = hashlib.sha256(content).hexdigest()
         self.blob(sha256).write_bytes(content)
         return Entry(sha256, len(content), git_oid(content), lfs)
 
     def pointer(self, sha256: str) -> Entry:
-        """An LFS file whose bytes were uploaded before."""
+        """Return the entry of an LFS file whose bytes were uploaded before."""
         if not self.has(sha256):
             raise HubError(400, "LfsMissing", f"LFS object {sha256} was never uploaded")
         size = self.blob(sha256).stat().st_size
@@ -154,7 +154,7 @@ class Store:
         return Entry(sha256, size, git_oid(text.encode()), lfs=True)
 
     def purge(self, repo: Repo, sha256s: set[str]) -> None:
-        """Take LFS bytes away for good, and their files out of every commit."""
+        """Delete LFS blobs permanently, and their files from every commit."""
         for sha in sha256s:
             self.blob(sha).unlink(missing_ok=True)
         for sha, commit in repo.commits.items():
@@ -163,7 +163,7 @@ class Store:
 
 
 def git_oid(content: bytes) -> str:
-    """The name git gives a blob."""
+    """Return the git object id of a blob."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
@@ -174,7 +174,7 @@ def upload_mode(path: str, size: int) -> str:
 def under(
     files: Mapping[str, Entry], folder: str, *, recursive: bool
 ) -> Iterator[dict[str, object]]:
-    """The tree below a folder, directories before what they hold."""
+    """Yield the tree below a folder, each directory before its content."""
     prefix = folder.rstrip("/") + "/" if folder else ""
     seen: set[str] = set()
     for path in sorted(files):
@@ -191,7 +191,7 @@ def under(
 
 
 def described(files: Mapping[str, Entry], paths: list[str]) -> Iterator[dict[str, object]]:
-    """What `paths-info` says of some paths; unknown ones are left out."""
+    """Yield the `paths-info` entries of known paths."""
     for path in (asked.strip("/") for asked in paths):
         if path in files:
             yield files[path].listing(path)
