@@ -6,19 +6,32 @@ torchrun --nproc_per_node 8 -m finetune train RECIPE trains on several GPUs.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
+from typer.core import TyperGroup
 
 from finetune.config import load_recipe
 from finetune.errors import exit_with_one_line
 
+
+class CommandGroup(TyperGroup):
+    """The commands; a recipe in the place of one is an error that shows the right command."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None:
+            ctx.fail(
+                f"no command {args[0]!r}: choose one of {', '.join(self.list_commands(ctx))}; to "
+                f"train a recipe: finetune train {' '.join(args)}"
+            )
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="finetune",
+    cls=CommandGroup,
     add_completion=False,
     no_args_is_help=True,
     help=__doc__,
@@ -51,7 +64,7 @@ def train(
 
 
 def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a run's figures, then its GPU-hours by stage beside the published ones."""
+    """Yield a run's totals, then its GPU-hours by stage beside the published ones."""
     stages: Mapping[str, Mapping[str, float]] = summary.get("stages", {})
     for name, value in summary.items():
         if name != "stages":
@@ -66,11 +79,11 @@ def plan(
     overrides: Overrides = None,
     gpu: Annotated[
         str | None,
-        typer.Option(help="h200, h100, a100-80, a100-40, l40s, 4090, or cpu: this machine's"),
+        typer.Option(help="h200, h100, a100-80, a100-40, l40s, 4090, or cpu: this machine"),
     ] = None,
     gpus: Annotated[int, typer.Option(min=1, help="number of GPUs")] = 1,
 ) -> None:
-    """Print steps, clips, GPU-hours, memory and disk before anything starts."""
+    """Estimate steps, samples, GPU-hours, memory and disk before a run."""
     from finetune.planning.plan import plan as planned
 
     typer.echo(planned(load_recipe(recipe, overrides or ()), gpu=gpu, gpus=gpus))
@@ -81,9 +94,9 @@ def cache(
     recipe: RecipeName,
     overrides: Overrides = None,
     processes: Annotated[int, typer.Option(min=1, help="number of encoding processes")] = 1,
-    check: Annotated[bool, typer.Option("--verify", help="read everything back")] = False,
+    check: Annotated[bool, typer.Option("--verify", help="read every entry back")] = False,
 ) -> None:
-    """Encode the clips and captions of a dataset once, before training."""
+    """Encode the clips and captions of a dataset before training."""
     from finetune.data.cache import cache_lines
 
     for line in cache_lines(load_recipe(recipe, overrides or ()), processes, check=check):
@@ -94,11 +107,11 @@ def cache(
 def sample(
     prompt: Annotated[str | None, typer.Option(help="text to sample from")] = None,
     model: ModelName = None,
-    prompts: Annotated[Path | None, typer.Option(help="file: one a line, or .jsonl")] = None,
-    again: Annotated[Path | None, typer.Option(help="a sample's .json: make it again")] = None,
-    image: Annotated[Path | None, typer.Option(help="picture for the first frame")] = None,
-    last_image: Annotated[Path | None, typer.Option(help="picture for the last frame")] = None,
-    frames: Annotated[int | None, typer.Option(help="1: a picture")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="file: one per line, or .jsonl")] = None,
+    again: Annotated[Path | None, typer.Option(help="a sample's .json, to repeat it")] = None,
+    image: Annotated[Path | None, typer.Option(help="image for the first frame")] = None,
+    last_image: Annotated[Path | None, typer.Option(help="image for the last frame")] = None,
+    frames: Annotated[int | None, typer.Option(help="1: an image")] = None,
     size: Annotated[str | None, typer.Option(help="HxW in pixels, such as 360x640")] = None,
     fps: Annotated[float | None, typer.Option(help="frames per second")] = None,
     seed: Annotated[int | None, typer.Option(help="the same seed gives the same video")] = None,
@@ -108,12 +121,12 @@ def sample(
     kind: Annotated[str | None, typer.Option("--format", help="mp4, gif, png or npy")] = None,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16")] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="pays over many samples")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="worth it for many samples")] = False,
     vae: Annotated[str | None, typer.Option(help="Hub id or folder")] = None,
     text_encoder: Annotated[str | None, typer.Option(help="Hub id or folder")] = None,
     revision: Annotated[str | None, typer.Option(help="revision of the model on the Hub")] = None,
 ) -> None:
-    """Sample a model: one prompt, a file of prompts, or an old sample again."""
+    """Sample a model: a prompt, a file of prompts, or an old sample again."""
     from finetune.sampling.request import parse_size
     from finetune.sampling.sample import sample_lines
 
@@ -149,13 +162,13 @@ def sample(
 @app.command()
 def demo(
     model: Annotated[str, typer.Option(help="release, run, checkpoint or Hub id")],
-    host: Annotated[str, typer.Option(help="0.0.0.0 shows it to the network")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="0.0.0.0 opens it to the network")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="default: a free one from 7860")] = None,
-    out: Annotated[Path | None, typer.Option(help="where videos are kept")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the videos")] = None,
     device: Device = "auto",
     space: Annotated[Path | None, typer.Option("--export-space", help="write a Space")] = None,
 ) -> None:
-    """Serve a page that samples a model, or write it as a Space."""
+    """Serve a web page that samples a model, or write it as a Space."""
     if space is not None:
         from finetune.demo.space import export_space
 
@@ -172,9 +185,9 @@ def release(
     run: Annotated[Path, typer.Argument(help="a run's folder, or one of its checkpoints")],
     repo: Annotated[str, typer.Argument(help="user/model")],
     private: Annotated[bool | None, typer.Option("--private/--public")] = None,
-    copy_encoders: Annotated[bool, typer.Option(help="even those that the Hub has")] = False,
+    copy_encoders: Annotated[bool, typer.Option(help="also those that are on the Hub")] = False,
     licence: Annotated[str | None, typer.Option(help="such as apache-2.0")] = None,
-    dry_run: Annotated[bool, typer.Option(help="build the folder, send nothing")] = False,
+    dry_run: Annotated[bool, typer.Option(help="build the folder, upload nothing")] = False,
 ) -> None:
     """Publish a run: EMA weights, encoders, samples and a card."""
     from finetune.release.release import ReleaseOptions, build_release, push
@@ -188,25 +201,10 @@ def release(
     typer.echo(f"built in {folder}" if dry_run else f"published at {push(folder, settings)}")
 
 
-def check_spelling(arguments: list[str]) -> None:
-    """Raise UsageError for the spelling of before 0.1, `python -m finetune RECIPE`."""
-    commands = typer.main.get_group(app).commands
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
-        raise click.UsageError(
-            f"no command {arguments[0]!r}; to train a recipe: finetune train {' '.join(arguments)}"
-        )
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; an error that the user can mend is one line and exit code 1, usage is 2."""
-    given = sys.argv[1:] if arguments is None else arguments
+    """Run a command. Exit codes: 0 done, 1 an error that the user can fix, 2 wrong usage."""
     with exit_with_one_line():
-        try:
-            check_spelling(given)
-        except click.UsageError as error:
-            typer.echo(f"error: {error.message}", err=True)
-            sys.exit(2)
-        app(given)
+        app(arguments)
 
 
 if __name__ == "__main__":

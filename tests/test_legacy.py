@@ -30,7 +30,7 @@ from brickfilm.dataset.reader import find_dataset
 from brickfilm.detectors import Adaptive, Content, HoldAware
 from brickfilm.engine.ledger import Ledger, spend_frame
 from brickfilm.engine.pipeline import Pipeline
-from brickfilm.hub.materialize import ClipCutter
+from brickfilm.hub.materialize.cutter import ClipCutter
 from brickfilm.measures import Cadence, Freeze, Motion, Sharpness
 from brickfilm.scan.held_frames import FrameDifference
 from brickfilm.scan.timestamps import TimestampAnalyzer

@@ -1,0 +1,90 @@
+"""The command line: exit codes, the earlier spelling, and torchrun."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from finetune.__main__ import main
+from tests.kit.ranks import free_port
+from tests.kit.toy_clips import Toy, captions, write_dataset
+
+COMMANDS = ("train", "plan", "cache", "sample", "demo", "release")
+RECIPE = """
+dataset = "{folder}/set"
+out = "{folder}/run"
+steps = 2
+buckets = [{{ resolution = "144p", frames = 4, batch_size = 2 }}]
+vae = "tiny-random"
+text_encoder = "tiny-random"
+text_tokens = 16
+latents = "online"
+cache = "{folder}/cache"
+workers = 0
+threads = 1
+device = "cpu"
+precision = "float32"
+network = {{ depth = 1, hidden_size = 48, num_heads = 2, caption_channels = 16 }}
+log = {{ to = "none" }}
+"""
+
+
+def exit_code(*arguments: str) -> object:
+    with pytest.raises(SystemExit) as left:
+        main(list(arguments))
+    return left.value.code
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(command, "--help") == 0
+    assert f"{command} [OPTIONS]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("train",),
+        ("train", "tiny/cpu", "--no-such-option"),
+        ("plan", "tiny/cpu", "--gpus", "0"),
+        ("cache", "tiny/cpu", "--processes", "many"),
+        ("demo",),
+        ("release", "only-a-run"),
+    ],
+)
+def test_wrong_usage_exits_with_2(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(*arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_earlier_spelling_names_todays(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("tiny/cpu", "steps=3") == 2
+    message = capsys.readouterr().err
+    assert "no command 'tiny/cpu'" in message
+    assert "finetune train tiny/cpu steps=3" in message
+
+
+def test_an_old_key_on_the_command_line_names_todays(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("plan", "tiny/cpu", "buckets.0.batch=3") == 1
+    assert capsys.readouterr().err.endswith("cpu.toml: batch is now batch_size\n")
+
+
+@pytest.mark.slow
+def test_torchrun_trains_in_two_ranks(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", [Toy(caption=text) for text in captions(4)])
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.format(folder=tmp_path))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    torchrun += [f"--master-port={free_port()}", "-m", "finetune", "train", str(recipe)]
+    ended = subprocess.run(torchrun, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("steps          2") == 1  # rank 0 alone prints
+    manifest = json.loads((tmp_path / "run/step-00000002/manifest.json").read_text())
+    assert (manifest["world"], manifest["samples"]) == (2, 8)
