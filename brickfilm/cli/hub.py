@@ -15,7 +15,7 @@ from brickfilm.schema.licences import LicenceError
 
 if TYPE_CHECKING:
     from brickfilm.dataset.reader import SavedDataset
-    from brickfilm.dataset.validation_report import ValidationReport
+    from brickfilm.dataset.validate import ValidationReport
     from brickfilm.export.bucket_coverage import ClipShape, TrainingRecipe
     from brickfilm.hub.publish import PushOptions, PushResult
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from brickfilm.dataset.reader import SavedDataset, SplitKey
-from brickfilm.dataset.validation_report import Problem
+from brickfilm.dataset.table_checks import Problem
 from brickfilm.errors import MediaError
 from brickfilm.schema.columns import COLUMN_TYPES, MEDIA_COLUMN
 

@@ -89,7 +89,9 @@ class _Search:
         """
         rows = FIRST_ROWS
         while True:
-            roots, sizes = self._groups_of(clips)
+            roots = self.groups.find(clips)
+            _, inverse, counts = np.unique(roots, return_inverse=True, return_counts=True)
+            sizes = counts[inverse]
             apart = clips.size - int(sizes.max(initial=0))
             if not apart:
                 return
@@ -105,12 +107,6 @@ class _Search:
             self._compare_rows(clips, _run_bounds(roots[order]), min(rows, apart))
             clips = clips[rows:]
             rows = min(2 * rows, MOST_ROWS)
-
-    def _groups_of(self, clips: Indices) -> tuple[Indices, Indices]:
-        """Return each clip's root, and how many of `clips` share that root."""
-        roots = self.groups.find(clips)
-        _, inverse, counts = np.unique(roots, return_inverse=True, return_counts=True)
-        return roots, counts[inverse]
 
     def _run_tables(
         self, clips: Indices, frame: int, frames: tuple[int, ...], masks: Sequence[np.uint64]
@@ -182,12 +178,8 @@ def covering_masks(bands: int, distance: int = NEAR_DUPLICATE_BITS) -> tuple[np.
 def _band_masks(band: int, bands: int, r: int) -> Iterator[np.uint64]:
     vectors = 2 ** (r + 1) - 1
     for selected in range(1, vectors + 1):
-        kept = (b for b in range(band, 64, bands) if _parity(selected & (1 + b // bands % vectors)))
-        yield np.uint64(sum(1 << b for b in kept))
-
-
-def _parity(bits: int) -> int:
-    return bits.bit_count() % 2
+        bits = ((bit, selected & (1 + bit // bands % vectors)) for bit in range(band, 64, bands))
+        yield np.uint64(sum(1 << bit for bit, common in bits if common.bit_count() % 2))
 
 
 def _is_informative(hashes: Hashes) -> NDArray[np.bool_]:
@@ -223,12 +215,8 @@ def _table_keys(masked: Hashes, roots: Indices) -> Hashes:
 
     Masked hashes that collide in 32 bits share a bucket, which costs comparisons and loses none.
     """
-    return _mixed(masked) & np.uint64(0xFFFFFFFF00000000) | roots.astype(np.uint64)
-
-
-def _mixed(values: Hashes) -> Hashes:
-    """Spread the bits of a value over the upper half of another."""
-    return values * np.uint64(0x9E3779B97F4A7C15)
+    mixed = masked * np.uint64(0x9E3779B97F4A7C15)  # every bit changes the upper half
+    return mixed & np.uint64(0xFFFFFFFF00000000) | roots.astype(np.uint64)
 
 
 def _table_cost(values: Hashes, roots: Indices, masks: Sequence[np.uint64]) -> float:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from brickfilm.dataset.reader import CorruptDatasetError, SavedDataset
 from brickfilm.dataset.required_columns import column_problems
-from brickfilm.dataset.validation_report import Problem
 from brickfilm.schema.columns import COLUMN_TYPES
 
 if TYPE_CHECKING:
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 FPS_TOLERANCE = 1e-6
 """Frames per second by which a float may differ from its fraction."""
+Problem = tuple[str, str]
+"""(kind of problem, id of the row; empty if it concerns a whole file)"""
 
 
 def schema_problems(dataset: SavedDataset, config: str) -> Iterator[Problem]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from brickfilm.dataset.media_checks import RowGroupTask, check_row_group, row_group_tasks
 from brickfilm.dataset.reader import SavedDataset
-from brickfilm.dataset.table_checks import schema_problems, table_problems
-from brickfilm.dataset.validation_report import Problem, ValidationReport
+from brickfilm.dataset.table_checks import Problem, schema_problems, table_problems
 from brickfilm.engine.workers import worker_pool
 from brickfilm.schema.columns import MEDIA_COLUMN
 
@@ -19,6 +20,38 @@ if TYPE_CHECKING:
 
 MIN_BYTES_FOR_POOL = 32 << 20
 """Bytes of media above which worker processes, which take seconds to start, save time."""
+EXAMPLES_PER_PROBLEM = 5
+"""Row ids that are kept of each kind of problem."""
+
+
+@dataclass
+class ValidationReport:
+    """Rows that were checked, and the problems in them."""
+
+    rows: int = 0
+    reference_rows: int = 0
+    """Rows among them without a media column: nothing of them is decoded."""
+    seconds: float = 0.0
+    problems: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_valid(self) -> bool:
+        """Return True if there is no problem."""
+        return not self.problems
+
+    @property
+    def rows_per_second(self) -> float:
+        """Return the rows checked in a second of wall time."""
+        return self.rows / max(1e-9, self.seconds)
+
+    def add(self, problems: Iterable[Problem]) -> None:
+        """Count problems, and keep the first EXAMPLES_PER_PROBLEM ids of each kind."""
+        for kind, row_id in problems:
+            self.problems[kind] += 1
+            examples = self.examples.setdefault(kind, [])
+            if len(examples) < EXAMPLES_PER_PROBLEM:
+                examples.append(row_id)
 
 
 def validate(dataset: SavedDataset, *, workers: int | None = None) -> ValidationReport:
