@@ -1,1 +1,1 @@
-"""From a dataset's rows to batches: buckets, windows, the index, the sampler, the loader."""
+"""Training data: the index, buckets, windows, latent cache, sampler and loader."""

@@ -1,7 +1,8 @@
-"""Before training: how many clips each bucket gets, and why the others are dropped."""
+"""Count before training the clips of each bucket, and those dropped by reason."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,54 +17,49 @@ from finetune.errors import DataError
 
 @dataclass(frozen=True)
 class BucketCoverage:
-    """Clips by bucket and by reason for dropping; `usable` [N] bool."""
+    """Number of clips per bucket and per drop reason; `usable` [N] bool."""
 
-    buckets: dict[str, int]
+    clips_per_bucket: dict[str, int]
     dropped: dict[str, int]
     usable: NDArray[np.bool_]
 
     def __str__(self) -> str:
-        rows = [(name, n, "") for name, n in self.buckets.items()]
+        rows = [(name, n, "") for name, n in self.clips_per_bucket.items()]
         rows += [("dropped", n, reason) for reason, n in self.dropped.items()]
         width = max(len(name) for name, *_ in rows)
-        return "\n".join(f"{name:<{width}} {n:>9,}  {why}".rstrip() for name, n, why in rows)
+        return "\n".join(f"{name:<{width}} {n:>9,}  {text}".rstrip() for name, n, text in rows)
 
 
 def bucket_coverage(
     index: Index, recipe: Recipe, cached: NDArray[np.bool_] | None = None
 ) -> BucketCoverage:
-    """Count what training will see; `cached` [N] bool marks clips that the cache holds.
+    """Count the clips that training will use; `cached` [N] bool marks clips in the cache.
 
-    A bucket without a clip raises DataError, the table in its message.
+    Raise DataError, with the table, if a bucket gets no clip.
     """
-    found = assign_buckets(*clip_shapes(index), recipe.buckets, interval=recipe.frame_interval)
-    fits = found >= 0
+    assigned = assign_buckets(*clip_shapes(index), recipe.buckets, interval=recipe.frame_interval)
+    fits = assigned >= 0
     usable = fits if cached is None else fits & cached
-    names = np.array(
-        [aspect_bucket.bucket.frames for aspect_bucket in aspect_buckets(recipe.buckets)]
-    )
-    resolutions = np.array(
-        [aspect_bucket.bucket.resolution for aspect_bucket in aspect_buckets(recipe.buckets)]
-    )
-    counts = {}
-    for bucket in recipe.buckets:
-        mine = (names == bucket.frames) & (resolutions == bucket.resolution)
-        name = f"{bucket.resolution} x {bucket.frames}"
-        counts[name] = int(np.isin(found[usable], np.flatnonzero(mine)).sum())
-    dropped = {text: int((found == code).sum()) for code, text in DROP_REASONS.items()}
+    names = np.array([str(a.bucket) for a in aspect_buckets(recipe.buckets)])
+    clips = Counter(names[assigned[usable]].tolist())
+    dropped = {text: int((assigned == code).sum()) for code, text in DROP_REASONS.items()}
     dropped["not in the cache"] = int((fits & ~usable).sum())
     dropped["no caption"] = index.uncaptioned
     dropped["cannot be read"] = index.unreadable
-    coverage = BucketCoverage(counts, {why: n for why, n in dropped.items() if n}, usable)
+    coverage = BucketCoverage(
+        {str(bucket): clips[str(bucket)] for bucket in recipe.buckets},
+        {text: n for text, n in dropped.items() if n},
+        usable,
+    )
     _check_no_empty_bucket(coverage, recipe)
     return coverage
 
 
 def _check_no_empty_bucket(coverage: BucketCoverage, recipe: Recipe) -> None:
-    empty = [name for name, clips in coverage.buckets.items() if clips == 0]
+    empty = [name for name, clips in coverage.clips_per_bucket.items() if clips == 0]
     if empty:
         raise DataError(
             f"no clip for bucket {', '.join(empty)}:\n{coverage}\n"
-            f"take it out of the recipe, lower frame_interval ({recipe.frame_interval}), "
+            f"remove it from the recipe, lower frame_interval ({recipe.frame_interval}), "
             "or choose shorter frames"
         )

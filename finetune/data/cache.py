@@ -1,8 +1,8 @@
 """Encode a dataset once: `finetune cache RECIPE [key=value ...] [--processes N]`.
 
-Every frame's latent mean and standard deviation, and every caption's text states, in shards keyed
-by the media's digest, the encoder's digest and the size: any window of a clip is then exact. A
-second call encodes only what is missing; `--verify` reads everything back.
+The cache holds the latent mean and standard deviation of every frame, and the text states of every
+caption, in shards keyed by the media's digest, the encoder's digest and the size, so any window of
+a clip is exact. A second call encodes only what is missing; `--verify` reads everything back.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from finetune.tensors import DTYPES
 
 @dataclass(frozen=True)
 class EncodeJob:
-    """One process's part of the work."""
+    """The share of one encoding process."""
 
     recipe: Recipe
     part: int
@@ -64,13 +64,13 @@ class EncodeJob:
 
 @dataclass
 class CacheStats:
-    """What was done, by one process or by all."""
+    """Counts of encoded clips and captions, of one process or of all."""
 
     clips: int = 0
     captions: int = 0
-    truncated: int = 0  # captions longer than the encoder's tokens
-    failures: list[str] = field(default_factory=list)  # clips that could not be encoded, and why
-    stores: dict[Path, dict[str, str]] = field(default_factory=dict)  # folder -> its encoder
+    truncated: int = 0  # captions longer than `text_tokens`
+    failures: list[str] = field(default_factory=list)  # clips that could not be encoded: reasons
+    stores: dict[Path, dict[str, str]] = field(default_factory=dict)  # folder -> about.json
 
     def add(self, other: CacheStats) -> None:
         self.clips += other.clips
@@ -81,47 +81,47 @@ class CacheStats:
 
 
 def build_cache(recipe: Recipe, processes: int = 1) -> CacheStats:
-    """Encode what is missing with several processes, then index every store."""
+    """Encode missing clips and captions in several processes, then index every store."""
     build_index(recipe.dataset, index_folder(recipe))
     delete_stale_temp_files(Path(recipe.cache))
     jobs = [EncodeJob(recipe, part, processes) for part in range(processes)]
-    made = CacheStats()
+    stats = CacheStats()
     for part in map(run_encode_job, jobs) if processes == 1 else _run_in_processes(jobs):
-        made.add(part)
-    for folder, encoder in made.stores.items():
+        stats.add(part)
+    for folder, encoder in stats.stores.items():
         write_key_index(folder, encoder)
-    return made
+    return stats
 
 
 def _run_in_processes(jobs: Sequence[EncodeJob]) -> Iterator[CacheStats]:
-    """What each job's own process made; raises CacheError if one of them is killed."""
+    """Run each job in a process and yield its counts; raise CacheError if one is killed."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(jobs), mp_context=spawn, initializer=exit_with_parent) as pool:
         try:
             yield from pool.map(run_encode_job, jobs)
         except BrokenProcessPool as error:
             raise CacheError(
-                "a process was killed, perhaps for want of memory: run the same command again, "
-                f"which goes on from here, with fewer than --processes {len(jobs)}"
+                "an encoding process was killed, perhaps out of memory: run the same command "
+                f"again, which resumes here, with fewer than --processes {len(jobs)}"
             ) from error
 
 
 def run_encode_job(job: EncodeJob) -> CacheStats:
-    """Encode this process's share of what no shard holds yet."""
-    index, made = Index.open(index_folder(job.recipe)), CacheStats()
-    _encode_captions(job, index, made)
-    _encode_clips(job, index, made)
-    return made
+    """Encode this process's share of the captions and clips that no shard holds yet."""
+    index, stats = Index.open(index_folder(job.recipe)), CacheStats()
+    _encode_captions(job, index, stats)
+    _encode_clips(job, index, stats)
+    return stats
 
 
-def _encode_captions(job: EncodeJob, index: Index, made: CacheStats) -> None:
+def _encode_captions(job: EncodeJob, index: Index, stats: CacheStats) -> None:
     recipe, encoder = job.recipe, load_text_encoder(job.recipe, index, job.device)
     folder = text_folder(recipe, encoder.digest)
-    made.stores[folder] = {"encoder": text_encoder_name(recipe, index), "digest": encoder.digest}
-    writer, held = ShardWriter(folder, f"{job.part:03d}"), {key for key, _ in stored_keys(folder)}
+    stats.stores[folder] = {"encoder": text_encoder_name(recipe, index), "digest": encoder.digest}
+    writer, cached = ShardWriter(folder, f"{job.part:03d}"), {key for key, _ in stored_keys(folder)}
     captions = sorted({index.row(number).caption for number in range(len(index))})
     for caption in captions[job.part :: job.parts]:
-        if caption_key(caption) in held:
+        if caption_key(caption) in cached:
             continue
         states, mask, lost = encoder.encode([caption])
         if lost[0] and recipe.long_captions == "error":
@@ -131,42 +131,42 @@ def _encode_captions(job: EncodeJob, index: Index, made: CacheStats) -> None:
             )
         kept = states[0][mask[0]].to("cpu", DTYPES[recipe.cache_dtype])
         writer.add(caption_key(caption), {"states": kept[None]})
-        made.captions += 1
-        made.truncated += bool(lost[0])
+        stats.captions += 1
+        stats.truncated += bool(lost[0])
     writer.close()
 
 
-def _encode_clips(job: EncodeJob, index: Index, made: CacheStats) -> None:
+def _encode_clips(job: EncodeJob, index: Index, stats: CacheStats) -> None:
     recipe, vae = job.recipe, load_vae(job.recipe, job.device)
     for size, numbers in clips_by_size(index, recipe).items():
         folder = latent_folder(recipe, vae.digest, size)
-        made.stores[folder] = {"encoder": recipe.vae, "digest": vae.digest}
+        stats.stores[folder] = {"encoder": recipe.vae, "digest": vae.digest}
         writer = ShardWriter(folder, f"{job.part:03d}")
-        held = {key for key, _ in stored_keys(folder)}
-        for key, row in _missing_clips(index, numbers, held, job):
+        cached = {key for key, _ in stored_keys(folder)}
+        for key, row in _missing_clips(index, numbers, cached, job):
             try:
                 writer.add(key, _latent_mean_and_std(row, vae, size, DTYPES[recipe.cache_dtype]))
-                made.clips += 1
+                stats.clips += 1
             except BadSample as error:
-                made.failures.append(f"{key[:12]} {error}")
+                stats.failures.append(f"{key[:12]} {error}")
         writer.close()
 
 
 def _missing_clips(
-    index: Index, numbers: NDArray[np.int64], held: set[str], job: EncodeJob
+    index: Index, numbers: NDArray[np.int64], cached: set[str], job: EncodeJob
 ) -> Iterator[tuple[str, DatasetRow]]:
-    """This process's clips that are not held; media in two rows are encoded once."""
+    """Yield this process's clips that are not cached, each digest once; add them to `cached`."""
     for number in numbers[job.part :: job.parts].tolist():
         row = index.row(number)
-        if row.sha256.hex() not in held:
-            held.add(row.sha256.hex())
+        if row.sha256.hex() not in cached:
+            cached.add(row.sha256.hex())
             yield row.sha256.hex(), row
 
 
 def _latent_mean_and_std(
     row: DatasetRow, vae: VAE, size: tuple[int, int], dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """mean and std [frames, 4, h, w] of a clip at this (height, width)."""
+    """Encode a clip at this (height, width): mean and std [frames, 4, h, w]."""
     media = read_media(row.file, row.row_group, row.row_in_group)
     parts = [
         vae.encode_distribution(resize_and_crop(p, *size))
@@ -179,9 +179,9 @@ def _latent_mean_and_std(
 
 
 def verify(recipe: Recipe) -> int:
-    """Read every entry of the cache back, checksums compared; gives how many there are.
+    """Read every entry of the cache, compare checksums, and return the number of entries.
 
-    Stores are indexed first: a build that was killed leaves shards newer than their index.
+    Stores are indexed first, since a killed build leaves shards newer than their index.
     """
     checked = 0
     for about in sorted(Path(recipe.cache).rglob("about.json")):
@@ -196,10 +196,12 @@ def verify(recipe: Recipe) -> int:
 
 
 def cache_lines(recipe: Recipe, processes: int, *, check: bool) -> Iterator[str]:
-    """Build the cache of a recipe, verify it where asked, and yield lines that say what was done."""
-    made = build_cache(recipe, processes)
-    yield f"encoded {made.clips} clips and {made.captions} captions, {made.truncated} cut"
-    for text, times in Counter(made.failures).items():
+    """Build the cache of a recipe, verify it if `check`, and yield a report of lines."""
+    stats = build_cache(recipe, processes)
+    yield (
+        f"encoded {stats.clips} clips and {stats.captions} captions, {stats.truncated} truncated"
+    )
+    for text, times in Counter(stats.failures).items():
         yield f"skipped {text}" + (f" ({times} times)" if times > 1 else "")
     if check:
-        yield f"read back {verify(recipe)} entries: all as written"
+        yield f"verified {verify(recipe)} entries: all checksums match"

@@ -1,4 +1,4 @@
-"""Where a cache keeps what, and how training finds it again."""
+"""Folders of a latent cache, and how training opens them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from finetune.errors import CacheError
 
 
 def caption_key(caption: str) -> str:
-    """The key of a caption's states."""
+    """Return the key of a caption's states."""
     return hashlib.sha256(caption.encode()).hexdigest()
 
 
 def index_folder(recipe: Recipe) -> Path:
-    """Where the dataset's index lies: beside the cache, one for each dataset."""
+    """Return the folder of the dataset's index, inside the cache."""
     name = hashlib.sha256(recipe.dataset.encode()).hexdigest()[:12]
     return Path(recipe.cache) / f"index-{name}"
 
 
 def latent_folder(recipe: Recipe, digest: str, size: tuple[int, int]) -> Path:
-    """Of the latents that the VAE of this digest makes of frames of this (height, width)."""
+    """Return the folder of latents by this VAE of frames of this (height, width)."""
     return Path(recipe.cache) / f"latents-{digest[:12]}" / f"{size[0]}x{size[1]}"
 
 
 def text_folder(recipe: Recipe, digest: str) -> Path:
-    """Of the states that the text encoder of this digest makes."""
+    """Return the folder of states by this text encoder."""
     return Path(recipe.cache) / f"text-{digest[:12]}"
 
 
@@ -41,61 +41,59 @@ ClipShapes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 def clip_shapes(index: Index) -> ClipShapes:
-    """Frames, height and width of every clip, as `assign_buckets` takes them."""
+    """Return frames, height and width of every clip, for `assign_buckets`."""
     clips = index.clips
     frames, height, width = (clips[name].astype(np.int64) for name in ("frames", "height", "width"))
     return frames, height, width
 
 
 def clips_by_size(index: Index, recipe: Recipe) -> dict[tuple[int, int], NDArray[np.int64]]:
-    """(height, width) in pixels -> numbers of the clips that some bucket wants at this size."""
-    wanted: dict[tuple[int, int], NDArray[np.int64]] = {}
+    """Return (height, width) in pixels -> row numbers of the clips that a bucket uses so."""
+    by_size: dict[tuple[int, int], NDArray[np.int64]] = {}
     for resolution in {bucket.resolution for bucket in recipe.buckets}:
         buckets = [b for b in recipe.buckets if b.resolution == resolution]
-        found = assign_buckets(*clip_shapes(index), buckets, interval=recipe.frame_interval)
+        assigned = assign_buckets(*clip_shapes(index), buckets, interval=recipe.frame_interval)
         for number, aspect_bucket in enumerate(aspect_buckets(buckets)):
-            clips = np.flatnonzero(found == number)
+            clips, size = np.flatnonzero(assigned == number), aspect_bucket.size
             if len(clips):
-                wanted[aspect_bucket.size] = np.union1d(
-                    wanted.get(aspect_bucket.size, clips), clips
-                )
-    return dict(sorted(wanted.items()))
+                by_size[size] = np.union1d(by_size.get(size, clips), clips)
+    return dict(sorted(by_size.items()))
 
 
-def open_store(cache: Path, kind: str, encoder: str, place: str = ".") -> ShardReader:
-    """The store of `kind` ("latents" or "text") that this encoder made; `place` is HxW.
+def open_store(cache: Path, kind: str, encoder: str, size: str = ".") -> ShardReader:
+    """Open the store of `kind` ("latents" or "text") by this encoder; `size` is "HxW".
 
-    Raises CacheError naming the encoders whose stores there are, if it is none of them, or the
-    stores if two are of one name: weights or settings changed, and only one of them is meant.
+    Raise CacheError if there is none, naming the encoders whose stores exist, or if there are two:
+    then weights or settings changed under one name.
     """
-    made = {
+    encoders = {
         about.parent: json.loads(about.read_text())["encoder"]
-        for about in sorted(cache.glob(f"{kind}-*/{place}/about.json"))
+        for about in sorted(cache.glob(f"{kind}-*/{size}/about.json"))
     }
-    ours = [folder for folder, name in made.items() if name == encoder]
-    if len(ours) == 1:
-        return ShardReader(ours[0])
-    what = kind if place == "." else f"{kind} at {place}"
-    if ours:
+    stores = [folder for folder, name in encoders.items() if name == encoder]
+    if len(stores) == 1:
+        return ShardReader(stores[0])
+    what = kind if size == "." else f"{kind} at {size}"
+    if stores:
         raise CacheError(
-            f"cache {cache} has {what} of more than one {encoder!r}, {', '.join(map(str, ours))}: "
-            "delete the older, or name another cache"
+            f"cache {cache} has {what} of more than one {encoder!r}: "
+            f"{', '.join(map(str, stores))}; delete the older one, or name another cache"
         )
-    others = ", ".join(sorted(set(made.values())))
-    found = f"it holds those of {others}" if others else "it holds none"
+    others = ", ".join(sorted(set(encoders.values())))
+    content = f"it holds those of {others}" if others else "it holds none"
     raise CacheError(
-        f"cache {cache} has no {what} of {encoder!r}, {found}: "
+        f"cache {cache} has no {what} of {encoder!r}, {content}: "
         "run `finetune cache RECIPE`, or name another cache"
     )
 
 
 def cached_clips(index: Index, recipe: Recipe) -> NDArray[np.bool_]:
-    """[N] which clips the cache holds at the size that training asks for."""
-    found = assign_buckets(*clip_shapes(index), recipe.buckets, interval=recipe.frame_interval)
-    held = np.zeros(len(index), dtype=bool)
-    for number in np.unique(found[found >= 0]).tolist():
+    """Return a mask [N] of the clips that the cache holds at their bucket's size."""
+    assigned = assign_buckets(*clip_shapes(index), recipe.buckets, interval=recipe.frame_interval)
+    cached = np.zeros(len(index), dtype=bool)
+    for number in np.unique(assigned[assigned >= 0]).tolist():
         height, width = aspect_buckets(recipe.buckets)[number].size
-        here = np.flatnonzero(found == number)
+        clips = np.flatnonzero(assigned == number)
         store = open_store(Path(recipe.cache), "latents", recipe.vae, f"{height}x{width}")
-        held[here] = store.contains(index.clips["sha256"][here])
-    return held
+        cached[clips] = store.contains(index.clips["sha256"][clips])
+    return cached

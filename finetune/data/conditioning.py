@@ -1,4 +1,4 @@
-"""What the network is told of clips in numbers, in training and in sampling alike."""
+"""Scalar inputs of the network, for training and sampling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from finetune.tensors import to_device_async
 
 
 class Conditioning(TypedDict):
-    """The scalars of `STDiT2.forward`, [B] float32 each."""
+    """Scalar arguments of `STDiT2.forward`, [B] float32 each."""
 
     num_frames: Tensor
     height: Tensor  # pixels
@@ -24,15 +24,15 @@ class Conditioning(TypedDict):
 def conditioning(
     frames: int, height: int, width: int, fps: Sequence[float], device: torch.device
 ) -> Conditioning:
-    """Of B clips of one size in pixels; fps of each clip, as `seen_fps` gives it."""
+    """Build the scalars of B clips of one size in pixels; fps per clip (`conditioning_fps`)."""
 
-    def of_all(value: float) -> Tensor:
+    def repeat(value: float) -> Tensor:
         return to_device_async(torch.full((len(fps),), float(value)), device)
 
     return Conditioning(
-        num_frames=of_all(frames),
-        height=of_all(height),
-        width=of_all(width),
-        ar=of_all(height / width),
+        num_frames=repeat(frames),
+        height=repeat(height),
+        width=repeat(width),
+        ar=repeat(height / width),
         fps=to_device_async(torch.tensor(fps, dtype=torch.float32), device),
     )

@@ -1,4 +1,4 @@
-"""The two frozen encoders that a recipe names, and the names under which a cache keeps them."""
+"""Load a recipe's two frozen encoders, and name them for the cache."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from finetune.models.stdit2.vae import VAE
 from finetune.tensors import DTYPES
 
 TINY_RANDOM = "tiny-random"
-TINY_SEED = 0  # of the tiny encoders: not the run's, so that runs of other seeds share a cache
+TINY_SEED = 0  # not the run's seed, so that runs with other seeds share a cache
 
 
 def text_encoder_name(recipe: Recipe, index: Index) -> str:
-    """What a cache records of its text encoder; the tiny one's tokenizer is of the captions."""
+    """Return the name of the text encoder in a cache; the tiny one depends on the captions."""
     return (
         f"{TINY_RANDOM}:{index.fingerprint[:12]}"
         if recipe.text_encoder == TINY_RANDOM
@@ -24,14 +24,14 @@ def text_encoder_name(recipe: Recipe, index: Index) -> str:
 
 
 def load_vae(recipe: Recipe, device: torch.device) -> VAE:
-    """The recipe's VAE on this device, in the run's precision."""
+    """Load the recipe's VAE on a device, in the run's precision."""
     if recipe.vae == TINY_RANDOM:
         return VAE.tiny_random(TINY_SEED).to(device)
     return VAE.from_pretrained(recipe.vae, dtype=DTYPES[recipe.precision], device=device)
 
 
 def load_text_encoder(recipe: Recipe, index: Index, device: torch.device) -> TextEncoder:
-    """The recipe's text encoder on this device, in the run's precision."""
+    """Load the recipe's text encoder on a device, in the run's precision."""
     if recipe.text_encoder == TINY_RANDOM:
         captions = sorted({index.row(number).caption for number in range(len(index))})
         width = recipe.network.caption_channels

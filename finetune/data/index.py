@@ -1,7 +1,7 @@
-"""The dataset's rows as memory-mapped arrays: a look-up costs the same among 1,000 or 1,000,000.
+"""Index a dataset's rows as memory-mapped arrays, with constant look-up time.
 
-`clips.npy` holds one fixed-size record a row, `strings.bin` the captions and file names. Rows
-without a caption, and those that cannot be read, are left out and counted; no pixels are read.
+`clips.npy` holds one fixed-size record per row, `strings.bin` the captions and file names. Rows
+without a caption and unreadable rows are skipped and counted; no pixels are read.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ CLIP_DTYPE = np.dtype(
 
 @dataclass(frozen=True)
 class Index:
-    """An opened index; `clips` and `strings` are maps of files, shared by all processes."""
+    """An opened index; `clips` and `strings` are memory maps, shared by all processes."""
 
     clips: NDArray[np.void]
     strings: NDArray[np.uint8]
-    fingerprint: str  # of digests, captions and sizes, in order
+    fingerprint: str  # sha256 over digests, captions and sizes, in order
     uncaptioned: int
     unreadable: int
 
@@ -55,7 +55,7 @@ class Index:
         return len(self.clips)
 
     def row(self, number: int) -> DatasetRow:
-        """The row of this number, read back."""
+        """Return the row of this number."""
         clip = self.clips[number]
         return DatasetRow(
             sha256=clip["sha256"].tobytes(),
@@ -75,7 +75,7 @@ class Index:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Map an index that `build_index` has written."""
+        """Open an index written by `build_index`."""
         about = json.loads((folder / "index.json").read_text())
         clips = np.load(folder / "clips.npy", mmap_mode="r")
         strings = np.memmap(folder / "strings.bin", dtype=np.uint8, mode="r")
@@ -83,13 +83,13 @@ class Index:
 
 
 def build_index(dataset: str, folder: Path) -> Index:
-    """Index a dataset into `folder`; an index of the same files is opened as it stands."""
+    """Index a dataset in `folder`; open an existing index of the same files unchanged."""
     files = find_files(dataset)
     stamp = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
     about = folder / "index.json"
     if about.exists():
-        known = json.loads(about.read_text())
-        if known["stamp"] == stamp and known["version"] == INDEX_VERSION:
+        existing = json.loads(about.read_text())
+        if existing["stamp"] == stamp and existing["version"] == INDEX_VERSION:
             return Index.open(folder)
     return write_index(read_rows(files), folder, stamp=stamp)
 
@@ -97,9 +97,9 @@ def build_index(dataset: str, folder: Path) -> Index:
 def write_index(
     rows: Iterable[DatasetRow | BadSample], folder: Path, *, stamp: object = None
 ) -> Index:
-    """Write rows as an index, the description last: half an index is none.
+    """Write rows as an index, `index.json` last: without it the folder is no index.
 
-    Who has the old one open keeps it: each file is replaced, never written into.
+    Files are replaced, never modified, so that processes with an open index keep the old one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     about = folder / "index.json"
@@ -107,20 +107,20 @@ def write_index(
         atomic_write(folder / "strings.bin") as strings,
         atomic_write(folder / "clips.npy") as clips,
     ):
-        found = _write_rows(rows, strings, clips)
+        summary = _write_rows(rows, strings, clips)
         about.unlink(missing_ok=True)
     with atomic_write(about) as stream:
-        stream.write(json.dumps({"version": INDEX_VERSION, "stamp": stamp, **found}).encode())
+        stream.write(json.dumps({"version": INDEX_VERSION, "stamp": stamp, **summary}).encode())
     return Index.open(folder)
 
 
 def _write_rows(
     rows: Iterable[DatasetRow | BadSample], strings: BinaryIO, clips: BinaryIO
 ) -> dict[str, object]:
-    """Write the rows that have a caption; gives how many there are not, and the fingerprint."""
+    """Write the rows that have a caption; return the skipped counts and the fingerprint."""
     digest, uncaptioned, unreadable = hashlib.sha256(), 0, 0
     records: list[NDArray[np.void]] = []
-    places: dict[str, tuple[int, int]] = {}
+    file_spans: dict[str, tuple[int, int]] = {}
 
     def put(text: str) -> tuple[int, int]:
         start, encoded = strings.tell(), text.encode()
@@ -129,21 +129,21 @@ def _write_rows(
 
     for row in rows:
         if isinstance(row, BadSample):
-            log.warning("left out: %s", row)
+            log.warning("skipped: %s", row)
             unreadable += 1
             continue
         if not row.caption.strip():
             uncaptioned += 1
             continue
-        if row.file not in places:
-            places = {row.file: put(row.file)}  # files come one after another
-        records.append(_clip_record(row, put(row.caption), places[row.file]))
+        if row.file not in file_spans:
+            file_spans = {row.file: put(row.file)}  # rows are grouped by file
+        records.append(_clip_record(row, put(row.caption), file_spans[row.file]))
         digest.update(records[-1].tobytes()[:60] + row.caption.encode())
-    strings.write(b"\n")  # an empty file cannot be mapped
+    strings.write(b"\n")  # an empty file cannot be memory-mapped
     if not records:
         raise DataError(
             f"{uncaptioned + unreadable} rows, of which {unreadable} cannot be read, and not one "
-            "has a caption: build the dataset with a captioner, or name another"
+            "has a caption: build the dataset with a captioner, or name another dataset"
         )
     np.save(clips, np.concatenate(records))
     return {

@@ -1,4 +1,4 @@
-"""From an order to a batch: cached latents or pixels, and what the network is told of them."""
+"""Load batches: cached latents or decoded pixels, captions and frame rates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from finetune.errors import BadSample, CacheError
 
 
 class Sample(NamedTuple):
-    """One clip's window: either moments or pixels, either states or none."""
+    """A window of a clip: cached latent mean, std and text states, or pixels."""
 
     mean: Tensor | None  # [T, 4, h, w]
     std: Tensor | None
@@ -45,8 +45,8 @@ EMPTY_TENSOR_FIELDS: dict[str, Any] = dict.fromkeys(("mean", "std", "pixels", "s
 class Batch:
     """One rank's share of one step, or a micro-batch of it.
 
-    Bad samples are left out and named. A micro-batch is full again: blanks of weight 0 stand in
-    for them, so that shapes never change and ranks that share their backward passes keep step.
+    A batch skips bad samples and names them. A micro-batch replaces them by blank samples of weight
+    0, so that shapes never change and all ranks run the same number of backward passes.
     """
 
     spec: BatchSpec
@@ -59,7 +59,7 @@ class Batch:
         return len(self.samples)
 
     def micro_batches(self) -> Iterator[Batch]:
-        """In parts of the bucket's `micro_batch_size` clips."""
+        """Yield micro-batches of the bucket's `micro_batch_size` clips, filled up with blanks."""
         bucket = self.spec.aspect_bucket.bucket
         missing = bucket.batch_size - len(self)
         blank = [self.samples[0]] if self.samples else [blank_sample(self.spec)]
@@ -72,13 +72,13 @@ class Batch:
 
 
 def blank_sample(spec: BatchSpec) -> Sample:
-    """A black clip without a word, for a rank that has lost all of its samples."""
+    """Return a black clip without a caption, for a rank that lost all of its samples."""
     pixels = torch.zeros(spec.aspect_bucket.bucket.frames, 3, *spec.aspect_bucket.size)
     return Sample(None, None, pixels, None, "", 1.0)
 
 
 class SampleLoader:
-    """Loads the clips of orders; sent to the loader's processes, so it holds no open file."""
+    """Load the samples of a batch spec; picklable, for the loader's processes."""
 
     def __init__(self, index_folder: Path, recipe: Recipe, index: Index) -> None:
         self.index_folder, self.recipe = index_folder, recipe
@@ -93,7 +93,7 @@ class SampleLoader:
         return {**self.__dict__, "_index": None}
 
     def __call__(self, spec: BatchSpec) -> Batch:
-        """The order's batch; samples that cannot be had are named, not replaced."""
+        """Load a batch; skip and name samples that cannot be loaded."""
         samples, seeds, skipped = [], [], []
         for number, seed in zip(spec.clips, spec.seeds, strict=True):
             row = self.index.row(number)
@@ -119,24 +119,21 @@ class SampleLoader:
         if self._text_store is None:
             pixels = self._pixels(row, numbers, spec.aspect_bucket.size)
             return Sample(None, None, pixels, None, row.caption, fps)
-        found = self._store(spec.aspect_bucket.size).read(
-            row.sha256.hex(), ("mean", "std"), numbers
-        )
+        store = self._store(spec.aspect_bucket.size)
+        latents = store.read(row.sha256.hex(), ("mean", "std"), numbers)
         states = self._text_store.read(caption_key(row.caption), ("states",))["states"][0]
-        return Sample(found["mean"], found["std"], None, states, row.caption, fps)
+        return Sample(latents["mean"], latents["std"], None, states, row.caption, fps)
 
     def _pixels(self, row: DatasetRow, numbers: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
         from finetune.data.media import decode_frames, read_media
 
-        return resize_and_crop(
-            decode_frames(read_media(row.file, row.row_group, row.row_in_group), numbers), *size
-        )
+        media = read_media(row.file, row.row_group, row.row_in_group)
+        return resize_and_crop(decode_frames(media, numbers), *size)
 
     def _store(self, size: tuple[int, int]) -> ShardReader:
         if size not in self._latents:
-            place = f"{size[0]}x{size[1]}"
-            cache, name = Path(self.recipe.cache), self.recipe.vae
-            self._latents[size] = open_store(cache, "latents", name, place)
+            cache, vae = Path(self.recipe.cache), self.recipe.vae
+            self._latents[size] = open_store(cache, "latents", vae, f"{size[0]}x{size[1]}")
         return self._latents[size]
 
 
@@ -151,7 +148,7 @@ class _BatchSpecSampler(torch.utils.data.Sampler[BatchSpec]):
 
 
 class _BatchDataset(torch.utils.data.Dataset[tuple[Batch, PackedTensors]]):
-    """Batches for a journey: without their tensors, and the tensors packed."""
+    """Load batches to send between processes: batches without tensors, and the tensors packed."""
 
     def __init__(self, load: SampleLoader) -> None:
         self.load = load
@@ -182,7 +179,7 @@ def batches(
     world_size: int,
     workers: int,
 ) -> Iterator[Batch]:
-    """This rank's batches from a position on, for ever, loaded ahead by `workers` processes."""
+    """Yield this rank's batches from a sampler state on, endlessly, prefetched by `workers`."""
     loader = DataLoader(
         _BatchDataset(load),
         sampler=_BatchSpecSampler(sampler, sampler_state, rank, world_size),
@@ -193,7 +190,7 @@ def batches(
         worker_init_fn=_init_worker,
         pin_memory=torch.cuda.is_available(),  # so that copies to the GPU do not wait
     )
-    return (_unpack_batch(*travelled) for travelled in loader)
+    return (_unpack_batch(*packed) for packed in loader)
 
 
 def _init_worker(_worker: int) -> None:

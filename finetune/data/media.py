@@ -1,4 +1,4 @@
-"""Pixels of a clip or an image: PyAV and Pillow, imported when the first is opened."""
+"""Read, decode and write media with PyAV, which is imported on first use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from finetune.errors import BadSample
 
 DETERMINISTIC_X264_OPTIONS = {"threads": "1", "x264-params": "mbtree=0"}
-"""x264's macroblock tree reads memory that nobody wrote: its bytes do not repeat."""
+"""x264's macroblock tree reads uninitialised memory, so its bytes would not repeat."""
 HUB_URL_PATTERN = re.compile(
     r"hf://datasets/(?P<repo_id>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?/(?P<filename>.+)"
 )
@@ -28,7 +28,7 @@ HUB_URL_PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a media file says of itself."""
+    """Frames, rate and size of a media file."""
 
     frames: int
     fps: Fraction
@@ -37,9 +37,9 @@ class MediaInfo:
 
 
 def probe(path: Path) -> MediaInfo:
-    """Open a media file and measure it; frames are counted where the container does not say.
+    """Read a media file's properties; count frames if the container does not state them.
 
-    Raises BadSample if it does not decode.
+    Raise BadSample if it does not decode.
     """
     import av
 
@@ -54,8 +54,8 @@ def probe(path: Path) -> MediaInfo:
 
 
 @lru_cache(maxsize=2)
-def _read_row_group(file: str, row_group: int) -> list[dict[str, Any] | None]:
-    """The media column of one row group: neighbours in the file are read once."""
+def read_row_group(file: str, row_group: int) -> list[dict[str, Any] | None]:
+    """Read the media column of a row group; consecutive rows share one read."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as parquet:
@@ -67,9 +67,9 @@ def _read_row_group(file: str, row_group: int) -> list[dict[str, Any] | None]:
 
 
 def read_media(file: str, row_group: int, row_in_group: int) -> bytes:
-    """The bytes of a row's media: a cell of a parquet file, or (group < 0) the file itself.
+    """Return the bytes of a row's media: a cell of a parquet file, or (row_group < 0) the file.
 
-    Raises BadSample if they cannot be had.
+    Raise BadSample if they cannot be read.
     """
     from pyarrow import ArrowException
 
@@ -82,51 +82,52 @@ def read_media(file: str, row_group: int, row_in_group: int) -> bytes:
 
 
 def _cell_bytes(file: str, row_group: int, row_in_group: int) -> bytes:
-    """The bytes in a cell, or in the file that it names: on the Hub, or beside the table."""
-    cell = _read_row_group(file, row_group)[row_in_group] or {}
+    """Return a cell's bytes, or those of its file: on the Hub, or beside the parquet file."""
+    cell = read_row_group(file, row_group)[row_in_group] or {}
     if cell.get("bytes"):
         return bytes(cell["bytes"])
     path: str = cell.get("path") or ""
     if not path:
         raise BadSample("has neither bytes nor a path")
-    there = HUB_URL_PATTERN.fullmatch(path)
-    media = _download_from_hub(**there.groupdict()) if there else Path(file).parent / path
+    url = HUB_URL_PATTERN.fullmatch(path)
+    media = _download_from_hub(**url.groupdict()) if url else Path(file).parent / path
     return media.read_bytes()
 
 
 def _download_from_hub(repo_id: str, revision: str | None, filename: str) -> Path:
-    """A file of a dataset on the Hub; it is fetched once, and then lies in the Hub's cache."""
+    """Download a file of a dataset on the Hub into the Hub's cache, once."""
     from huggingface_hub import hf_hub_download
 
     return Path(hf_hub_download(repo_id, filename, repo_type="dataset", revision=revision))
 
 
-def decode_frames(media: bytes, wanted: NDArray[np.int64]) -> Tensor:
-    """Frames [len(wanted), 3, H, W] uint8 of an encoded clip or image, by their numbers.
+def decode_frames(media: bytes, numbers: NDArray[np.int64]) -> Tensor:
+    """Decode frames by number from an encoded clip or image: [len(numbers), 3, H, W] uint8.
 
-    Raises BadSample if it does not decode or has too few frames.
+    Raise BadSample if it does not decode or has too few frames.
     """
-    keep = set(wanted.tolist())
-    pictures = {n: frame for n, frame in enumerate(frames(media, max(keep) + 1)) if n in keep}
-    missing = sorted(keep - set(pictures))
+    needed = set(numbers.tolist())
+    decoded = enumerate(iter_frames(media, max(needed) + 1))
+    images = {n: frame for n, frame in decoded if n in needed}
+    missing = sorted(needed - set(images))
     if missing:
         raise BadSample(f"has no frame {missing[0]}: it is shorter than its row says")
-    stacked = np.stack([pictures[n] for n in wanted.tolist()])
+    stacked = np.stack([images[n] for n in numbers.tolist()])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
 def decode_in_chunks(media: bytes, total: int, size: int = 32) -> Iterator[Tensor]:
-    """The first `total` frames as parts [<= size, 3, H, W] uint8, so that few are in memory."""
-    stream, decoded = frames(media, total), 0
-    while part := list(islice(stream, size)):
-        decoded += len(part)
-        yield torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2)
+    """Decode the first `total` frames in chunks [<= size, 3, H, W] uint8, to bound memory."""
+    stream, decoded = iter_frames(media, total), 0
+    while chunk := list(islice(stream, size)):
+        decoded += len(chunk)
+        yield torch.from_numpy(np.stack(chunk)).permute(0, 3, 1, 2)
     if decoded < total:
         raise BadSample(f"has {decoded} frames, its row says {total}")
 
 
-def frames(media: bytes, count: int) -> Iterator[NDArray[np.uint8]]:
-    """Up to `count` frames [H, W, 3], in order of presentation; the container closes by itself."""
+def iter_frames(media: bytes, count: int) -> Iterator[NDArray[np.uint8]]:
+    """Decode up to `count` frames [H, W, 3] uint8 in presentation order."""
     import av
 
     try:
@@ -138,19 +139,19 @@ def frames(media: bytes, count: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def write_video(file: Path, frames: Tensor, fps: float) -> None:
-    """frames [N, 3, H, W] uint8 as H.264; odd sizes lose their last row or column.
+    """Write frames [N, 3, H, W] uint8 as H.264; odd sizes lose their last row or column.
 
-    The same frames give the same bytes.
+    The same frames always give the same bytes.
     """
     import av
 
-    pictures = frames.permute(0, 2, 3, 1).numpy()
-    height, width = (side - side % 2 for side in pictures.shape[1:3])
+    images = frames.permute(0, 2, 3, 1).numpy()
+    height, width = (side - side % 2 for side in images.shape[1:3])
     with av.open(str(file), "w") as container:
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=rate, options=DETERMINISTIC_X264_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for picture in pictures[:, :height, :width]:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        for image in images[:, :height, :width]:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

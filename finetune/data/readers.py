@@ -1,7 +1,4 @@
-"""Rows of a dataset, whatever holds it: a folder or Hub id in brickfilm's columns, or a CSV.
-
-Only here are pyarrow, huggingface_hub and PyAV's probing met, each imported when it is needed.
-"""
+"""Read the rows of a dataset: a folder or Hub id in brickfilm's columns, or an Open-Sora CSV."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.errors import BadSample, DataError
+from finetune.models.hub import download_snapshot
 
 READ_COLUMNS = ("sha256", "caption", "num_frames", "fps_num", "fps_den", "height", "width")
 NON_TRAIN_SPLIT = re.compile(r"(^|/)(test|validation)[-./]")
@@ -22,55 +20,49 @@ NON_TRAIN_SPLIT = re.compile(r"(^|/)(test|validation)[-./]")
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRow:
-    """What training has to know of a clip or an image."""
+    """A clip or an image, as training needs it."""
 
-    sha256: bytes  # 32 bytes: of the media
+    sha256: bytes  # of the media, 32 bytes
     caption: str
     frames: int
     fps: Fraction
     height: int
     width: int
-    file: str  # a parquet file, or (group < 0) the media itself
-    row_group: int  # row group in the parquet file
-    row_in_group: int  # row in the row group
+    file: str  # a parquet file, or (row_group < 0) the media itself
+    row_group: int
+    row_in_group: int
 
 
 def find_files(dataset: str) -> list[Path]:
-    """The files that hold the training split, in a fixed order.
+    """Return the files of the training split, sorted.
 
-    `dataset` is a folder of parquet files, one parquet or CSV file, or a Hub id.
+    `dataset` is a folder of parquet files, one parquet or CSV file, or a Hub id. Raise DataError if
+    it does not exist or has no such file.
     """
     path = Path(dataset)
     if path.is_file():
         return [path]
     if not path.is_dir():
         path = _download_from_hub(dataset)
-    found = sorted(p for p in path.rglob("*.parquet"))
-    found = [p for p in found if not NON_TRAIN_SPLIT.search(str(p.relative_to(path)))]
-    if not found:
+    files = sorted(path.rglob("*.parquet"))
+    files = [p for p in files if not NON_TRAIN_SPLIT.search(str(p.relative_to(path)))]
+    if not files:
         raise DataError(f"no parquet file of a training split under {path}: name another folder")
-    return found
+    return files
 
 
 def _download_from_hub(dataset: str) -> Path:
-    """Fetch a dataset's parquet files from the Hub."""
+    """Download a dataset's parquet files from the Hub."""
     if dataset.startswith(("/", ".", "work/")) or dataset.count("/") != 1:
         hint = " (`make demo` builds it)" if dataset.rstrip("/").endswith("demo/dataset") else ""
-        raise DataError(f"no dataset at {dataset}{hint}: give a folder, a CSV, or a Hub id")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(dataset, repo_type="dataset", allow_patterns="*.parquet"))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{dataset!r} is no folder, nor given by the Hub: {reason}") from error
+        raise DataError(f"no dataset at {dataset}{hint}: name a folder, a CSV, or a Hub id")
+    return download_snapshot(dataset, ["*.parquet"], DataError, repo_type="dataset")
 
 
 def read_rows(files: list[Path]) -> Iterator[DatasetRow | BadSample]:
-    """All rows, in the files' order; one that cannot be read is given as what is wrong with it.
+    """Yield all rows in the files' order; an unreadable one as the BadSample that describes it.
 
-    Media are not read (a CSV's are, once, for their digest).
+    Media are not read, except a CSV's, once, for their digest.
     """
     from pyarrow import ArrowException
 
@@ -78,7 +70,9 @@ def read_rows(files: list[Path]) -> Iterator[DatasetRow | BadSample]:
         try:
             yield from _csv_rows(file) if file.suffix == ".csv" else _parquet_rows(file)
         except ArrowException as error:
-            raise DataError(f"{file} cannot be read ({error}): build or fetch it again") from error
+            raise DataError(
+                f"{file} cannot be read ({error}): build or download it again"
+            ) from error
 
 
 def _parquet_rows(file: Path) -> Iterator[DatasetRow | BadSample]:
@@ -87,9 +81,9 @@ def _parquet_rows(file: Path) -> Iterator[DatasetRow | BadSample]:
     with pq.ParquetFile(file) as parquet:
         names = set(parquet.schema_arrow.names)
         _check_columns(file, names)
-        wanted = [name for name in READ_COLUMNS if name in names]
+        columns = [name for name in READ_COLUMNS if name in names]
         for row_group in range(parquet.num_row_groups):
-            table = parquet.read_row_group(row_group, columns=wanted)
+            table = parquet.read_row_group(row_group, columns=columns)
             for row_in_group, row in enumerate(table.to_pylist()):
                 yield _parse_row(
                     row, file=str(file), row_group=row_group, row_in_group=row_in_group
@@ -97,12 +91,14 @@ def _parquet_rows(file: Path) -> Iterator[DatasetRow | BadSample]:
 
 
 def _check_columns(file: Path, names: set[str]) -> None:
-    needed = set(READ_COLUMNS) if "video" in names else {"sha256", "caption", "height", "width"}
-    missing = sorted(needed - names)
+    required = set(READ_COLUMNS) if "video" in names else {"sha256", "caption", "height", "width"}
+    missing = sorted(required - names)
     if not names & {"video", "image"}:
         missing.append("video (or image)")
     if missing:
-        raise DataError(f"{file} lacks the column(s) {', '.join(missing)}: see dataset-schema.md")
+        raise DataError(
+            f"{file} lacks the column(s) {', '.join(missing)}: see docs/dataset-schema.md"
+        )
 
 
 def _parse_row(
@@ -125,9 +121,9 @@ def _parse_row(
 
 
 def _csv_rows(file: Path) -> Iterator[DatasetRow | BadSample]:
-    """An Open-Sora CSV: path, text, num_frames, height, width, fps; its paths from its folder.
+    """Read an Open-Sora CSV: path, text, num_frames, height, width, fps; paths from its folder.
 
-    The predecessor's fps column is empty in all rows: the media are asked then.
+    Missing values are read from the media: the predecessor's fps column is empty in all rows.
     """
     with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
         reader = csv.DictReader(lines)
@@ -141,15 +137,15 @@ def _csv_rows(file: Path) -> Iterator[DatasetRow | BadSample]:
 def _parse_csv_row(file: Path, number: int, line: dict[str, str]) -> DatasetRow | BadSample:
     media = file.parent / (line["path"] or "")
     try:
-        measured = _media_metadata(media, line)
+        metadata = _media_metadata(media, line)
     except (OSError, ValueError, BadSample) as error:
         return BadSample(f"{media}, line {number} of {file}: {error}")
-    row = {"caption": line["text"], **measured}
+    row = {"caption": line["text"], **metadata}
     return _parse_row(row, file=str(media), row_group=-1, row_in_group=-1)
 
 
 def _media_metadata(media: Path, line: dict[str, str]) -> dict[str, Any]:
-    """Digest, frames, fps and size of a media file; the file is opened only for what is missing."""
+    """Return digest, frames, fps and size; open the media only for values missing in the line."""
     from finetune.data.media import probe
 
     with media.open("rb") as stream:
@@ -158,13 +154,7 @@ def _media_metadata(media: Path, line: dict[str, str]) -> dict[str, Any]:
         fps = Fraction(line["fps"]).limit_denominator(1001)
         sizes = {name: int(float(line[name])) for name in ("num_frames", "height", "width")}
     else:
-        found = probe(media)
-        fps, sizes = (
-            found.fps,
-            {
-                "num_frames": found.frames,
-                "height": found.height,
-                "width": found.width,
-            },
-        )
+        info = probe(media)
+        fps = info.fps
+        sizes = {"num_frames": info.frames, "height": info.height, "width": info.width}
     return {"sha256": digest, "fps_num": fps.numerator, "fps_den": fps.denominator, **sizes}

@@ -1,8 +1,8 @@
-"""Which clips come next: endless, fair to every slot, and the same for any number of ranks.
+"""Sample clips endlessly, evenly over aspect buckets, and the same for any number of ranks.
 
-Each slot is a stream of passes over its clips, each pass in an order of its own. The position is
-how many samples of each slot have been drawn, so a run goes on at the same clip whether it has
-one rank or thirty.
+Each aspect bucket is a stream of epochs over its clips, each epoch shuffled anew. The sampler state
+is the number of samples drawn from each aspect bucket, so a run resumes at the same clip with any
+number of ranks.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from finetune.errors import DataError
 
 @dataclass(frozen=True)
 class SamplerState:
-    """Samples drawn so far, of each slot by name."""
+    """Number of samples drawn so far, by name of the aspect bucket."""
 
     drawn: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
+        """Return the total number of samples drawn."""
         return sum(self.drawn.values())
 
     def advanced_by(self, aspect_bucket: AspectBucket, samples: int) -> SamplerState:
+        """Return the state after more samples of an aspect bucket."""
         return SamplerState(
             {**self.drawn, aspect_bucket.name: self.drawn.get(aspect_bucket.name, 0) + samples}
         )
@@ -42,12 +44,12 @@ class BatchSpec:
 
     aspect_bucket: AspectBucket
     clips: tuple[int, ...]  # row numbers of the index
-    seeds: tuple[int, ...]  # everything random about a sample follows from its seed
-    sampler_state: SamplerState  # after this step, of all ranks together
+    seeds: tuple[int, ...]  # each determines all randomness of a sample
+    sampler_state: SamplerState  # after this step, over all ranks
 
 
 class Sampler:
-    """Draws the steps' clips; `usable` [N] bool leaves out what, say, is not in the cache."""
+    """Draw the clips of each step among those marked in `usable` [N] bool."""
 
     def __init__(self, index: Index, recipe: Recipe, usable: NDArray[np.bool_], seed: int) -> None:
         self.recipe = recipe
@@ -61,67 +63,50 @@ class Sampler:
             len(self._epoch_clips(number, 0)) for number in range(len(self._aspect_buckets))
         ]
         if not any(self._sizes):
-            raise DataError("no clip fits a bucket: see the table above for why")
+            raise DataError("no clip fits a bucket: the table above lists the reasons")
 
     def batch_specs(
         self, sampler_state: SamplerState, *, rank: int = 0, world_size: int = 1
     ) -> Iterator[BatchSpec]:
-        """Steps from a position on, for ever: this rank's share of each."""
+        """Yield this rank's share of every step from a sampler state on, endlessly."""
         while True:
             number = self._next(sampler_state)
             aspect_bucket = self._aspect_buckets[number]
-            first = (
-                sampler_state.drawn.get(aspect_bucket.name, 0)
-                + rank * aspect_bucket.bucket.batch_size
-            )
-            drawn = [
-                self._draw_sample(number, first + i) for i in range(aspect_bucket.bucket.batch_size)
-            ]
-            sampler_state = sampler_state.advanced_by(
-                aspect_bucket, world_size * aspect_bucket.bucket.batch_size
-            )
-            clips, seeds = zip(*drawn, strict=True)
+            size = aspect_bucket.bucket.batch_size
+            first = sampler_state.drawn.get(aspect_bucket.name, 0) + rank * size
+            samples = [self._draw_sample(number, first + i) for i in range(size)]
+            sampler_state = sampler_state.advanced_by(aspect_bucket, world_size * size)
+            clips, seeds = zip(*samples, strict=True)
             yield BatchSpec(aspect_bucket, clips, seeds, sampler_state)
 
     def _next(self, sampler_state: SamplerState) -> int:
-        """The slot that is least far through its pass, a batch's worth of chance mixed in."""
-        jitter = np.random.default_rng([self.seed, sampler_state.samples]).random(
-            len(self._aspect_buckets)
-        )
-        progress = [
-            (
-                sampler_state.drawn.get(aspect_bucket.name, 0)
-                + uniform * aspect_bucket.bucket.batch_size
-            )
-            / size
-            if size
-            else np.inf
-            for aspect_bucket, size, uniform in zip(
-                self._aspect_buckets, self._sizes, jitter, strict=True
-            )
-        ]
-        return int(np.argmin(progress))
+        """Return the aspect bucket of least epoch progress, with a random jitter of one batch."""
+        rng = np.random.default_rng([self.seed, sampler_state.samples])
+        drawn, sizes = sampler_state.drawn, np.array(self._sizes)
+        jitter = rng.random(len(sizes)) * [a.bucket.batch_size for a in self._aspect_buckets]
+        progress = jitter + [drawn.get(a.name, 0) for a in self._aspect_buckets]
+        return int(np.argmin(np.where(sizes > 0, progress / np.maximum(sizes, 1), np.inf)))
 
     def _draw_sample(self, number: int, sample: int) -> tuple[int, int]:
-        """Row number and seed of the n-th sample of a slot's stream."""
-        epoch, place = divmod(sample, self._sizes[number])
-        members = self._epoch_clips(number, epoch)
-        clip = int(members[place % len(members)])
+        """Return row number and seed of an aspect bucket's n-th sample."""
+        epoch, position = divmod(sample, self._sizes[number])
+        clips = self._epoch_clips(number, epoch)
+        clip = int(clips[position % len(clips)])
         return clip, sample_seed(self.seed, epoch, clip)
 
     def _epoch_clips(self, number: int, epoch: int) -> NDArray[np.int64]:
-        """The slot's clips in this pass's order; the newest two passes of each are kept."""
+        """Return an aspect bucket's clips in this epoch's order; keep the newest two epochs."""
         if (number, epoch) not in self._shuffled:
             self._shuffled.pop((number, epoch - 2), None)
-            members = self._clips_by_bucket(epoch)[number]
-            if not len(members) and epoch:  # keep_prob < 1 left none this time
+            clips = self._clips_by_bucket(epoch)[number]
+            if not len(clips) and epoch:  # keep_prob < 1 left none this epoch
                 return self._epoch_clips(number, epoch - 1)
-            order = np.random.default_rng([self.seed, number, epoch]).permutation(len(members))
-            self._shuffled[number, epoch] = members[order]
+            order = np.random.default_rng([self.seed, number, epoch]).permutation(len(clips))
+            self._shuffled[number, epoch] = clips[order]
         return self._shuffled[number, epoch]
 
     def _clips_by_bucket(self, epoch: int) -> list[NDArray[np.int64]]:
-        """The clips of each slot in this pass; drawn anew each pass where keep_prob < 1."""
+        """Return each aspect bucket's clips in this epoch; they vary where keep_prob < 1."""
         buckets, interval = self.recipe.buckets, self.recipe.frame_interval
         if all(bucket.keep_prob == 1 for bucket in buckets):
             epoch = 0
@@ -129,14 +114,14 @@ class Sampler:
             uniform = np.random.default_rng([self.seed, epoch]).random(
                 (len(buckets), len(self._usable))
             )
-            found = assign_buckets(*self._clips, buckets, interval=interval, uniform=uniform)
-            found[~self._usable] = NOT_SAMPLED
-            by_slot = np.argsort(found, kind="stable")  # one pass over the clips for all slots
-            bounds = np.searchsorted(found[by_slot], np.arange(len(self._aspect_buckets) + 1))
-            self._assignments = {epoch: np.split(by_slot, bounds)[1:-1]}
+            assigned = assign_buckets(*self._clips, buckets, interval=interval, uniform=uniform)
+            assigned[~self._usable] = NOT_SAMPLED
+            order = np.argsort(assigned, kind="stable")  # one sort for all aspect buckets
+            bounds = np.searchsorted(assigned[order], np.arange(len(self._aspect_buckets) + 1))
+            self._assignments = {epoch: np.split(order, bounds)[1:-1]}
         return self._assignments[epoch]
 
 
 def sample_seed(seed: int, epoch: int, clip: int) -> int:
-    """The seed of one sample: the same on any rank, in any batch."""
+    """Return the seed of one sample, independent of rank and batch."""
     return int(np.random.SeedSequence([seed, epoch, clip]).generate_state(1, np.uint64)[0] >> 1)

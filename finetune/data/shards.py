@@ -1,8 +1,8 @@
-"""Cached tensors in safetensors shards, found through one memory-mapped index.
+"""Store cached tensors in safetensors shards, with one memory-mapped index.
 
-A store is a folder: shards `*.safetensors` of tensors `<key>.<part>`, where a key is 64 hex
-digits; `about.json` names what made them; `keys.npy`, replaced whole, says which shard, by name,
-has which key. Each row of a tensor has a checksum, so a flipped bit is seen by whoever reads it.
+A store is a folder: shards `*.safetensors` of tensors `<key>.<part>`, where a key is 64 hex digits;
+`about.json` names the encoder; `keys.npy`, replaced atomically, maps each key to its shard's name.
+Each row of a tensor has a checksum, which every read compares.
 """
 
 from __future__ import annotations
@@ -28,14 +28,12 @@ from brickfilm.files import atomic_path, atomic_write
 from finetune.errors import CacheError
 
 KEYS_FILE = "keys.npy"
-STALE_AFTER_S = 3600  # seconds after which nobody goes on writing a file
-NamedTensors = dict[
-    str, Tensor
-]  # of equal length; row i of all parts is written and checked together
+STALE_AFTER_S = 3600  # age of a temporary file that no process writes any more
+NamedTensors = dict[str, Tensor]  # of equal length; one checksum covers row i of all
 
 
 def row_checksum(parts: NamedTensors, row: int) -> int:
-    """CRC-32 over one row of every part, the parts in order of their names."""
+    """Return CRC-32 over one row of every part, the parts in order of their names."""
     crc = 0
     for name in sorted(parts):
         crc = zlib.crc32(parts[name][row].contiguous().view(torch.uint8).numpy().data, crc)
@@ -43,7 +41,7 @@ def row_checksum(parts: NamedTensors, row: int) -> int:
 
 
 class ShardWriter:
-    """Collects entries and writes a shard when they are many; each file appears whole."""
+    """Collect entries and write shards of about `max_bytes`, atomically."""
 
     def __init__(self, folder: Path, writer: str, *, max_bytes: int = 256 * 2**20) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +50,7 @@ class ShardWriter:
         self._bytes = 0
 
     def add(self, key: str, parts: NamedTensors) -> None:
-        """Keep `parts` under `key`; on disk once the shard is full, or at `close`."""
+        """Add `parts` under `key`; they are written when the shard is full, or at `close`."""
         rows = len(next(iter(parts.values())))
         checks = torch.tensor([row_checksum(parts, row) for row in range(rows)])
         for name, tensor in {**parts, "crc": checks}.items():
@@ -62,10 +60,10 @@ class ShardWriter:
             self.close()
 
     def close(self) -> None:
-        """Write what waits."""
+        """Write the remaining entries."""
         if not self._waiting:
             return
-        # a name that no other command takes, nor any index still knows
+        # a name that no other process uses and no index refers to
         name = f"{self.writer}-{secrets.token_hex(4)}.safetensors"
         try:
             with atomic_path(self.folder / name) as temporary:
@@ -73,21 +71,21 @@ class ShardWriter:
         except (OSError, SafetensorError) as error:
             raise CacheError(
                 f"{self.folder / name} could not be written ({error}): make room, then run the "
-                "same command again, which goes on from here"
+                "same command again, which resumes here"
             ) from error
         self._waiting, self._bytes = {}, 0
 
 
 def delete_stale_temp_files(cache: Path) -> None:
-    """Delete what processes that were killed have left half written; a shard takes seconds."""
+    """Delete temporary files of killed processes; writing a shard takes seconds."""
     for unfinished in cache.rglob("*.tmp"):
-        with suppress(FileNotFoundError):  # it has its name meanwhile
+        with suppress(FileNotFoundError):  # renamed meanwhile
             if time.time() - unfinished.stat().st_mtime > STALE_AFTER_S:
                 unfinished.unlink()
 
 
 def stored_keys(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every key that the shards of a store hold, with its shard; only headers are read."""
+    """Yield every key of a store with its shard, reading only headers."""
     for shard in sorted(folder.glob("*.safetensors")):
         names: list[str] = list(open_shard(shard).keys())  # the handle itself does not iterate
         for name in names:
@@ -96,30 +94,30 @@ def stored_keys(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def open_shard(shard: Path) -> Any:
-    """Map a shard; raises CacheError if it is not one, or was cut short."""
+    """Open a shard as a memory map; raise CacheError if it is damaged."""
     try:
         return safe_open(shard, framework="pt")
     except (SafetensorError, OSError) as error:
         raise CacheError(
             f"shard {shard} is damaged ({error}): delete it and run `finetune cache` "
-            "again, which makes what is missing"
+            "again, which encodes what is missing"
         ) from error
 
 
 def write_key_index(folder: Path, about: Mapping[str, Any]) -> int:
-    """Index the shards of a store; gives the number of keys."""
-    found = {int(key[:16], 16): shard.name for key, shard in stored_keys(folder)}
-    longest = max((len(name) for name in found.values()), default=1)
-    table = np.array(sorted(found.items()), dtype=[("key", "<u8"), ("shard", f"S{longest}")])
+    """Write the index of a store's shards; return the number of keys."""
+    shards = {int(key[:16], 16): shard.name for key, shard in stored_keys(folder)}
+    longest = max((len(name) for name in shards.values()), default=1)
+    table = np.array(sorted(shards.items()), dtype=[("key", "<u8"), ("shard", f"S{longest}")])
     with atomic_write(folder / "about.json") as stream:
         stream.write(json.dumps(about, indent=1).encode())
     with atomic_write(folder / KEYS_FILE) as stream:
         np.save(stream, table)
-    return len(found)
+    return len(shards)
 
 
 class ShardReader:
-    """A finished store, opened to read; cheap to send to another process."""
+    """Read an indexed store; cheap to pickle for another process."""
 
     def __init__(self, folder: Path) -> None:
         if not (folder / KEYS_FILE).exists():
@@ -129,27 +127,27 @@ class ShardReader:
 
     @cached_property
     def _index(self) -> NDArray[np.void]:
-        found: NDArray[np.void] = np.load(self.folder / KEYS_FILE, mmap_mode="r")
-        return found
+        index: NDArray[np.void] = np.load(self.folder / KEYS_FILE, mmap_mode="r")
+        return index
 
     @cached_property
     def _handles(self) -> dict[str, Any]:
         return {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "about": self.about}  # maps and handles stay behind
+        return {"folder": self.folder, "about": self.about}  # without maps and handles
 
     def contains(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Which of the digests [N, 32] are held."""
+        """Return a mask [N] of the digests [N, 32] that the store holds."""
         keys = np.ascontiguousarray(digests[:, :8]).view(">u8")[:, 0].astype(np.uint64)
         return np.isin(keys, self._index["key"])
 
     def read(
         self, key: str, names: Sequence[str], rows: NDArray[np.int64] | None = None
     ) -> NamedTensors:
-        """Rows of a key's parts (all of them if `rows` is none), their checksums compared.
+        """Read rows of a key's parts (all if `rows` is None) and compare their checksums.
 
-        Raises CacheError for a key that is not held, or is damaged.
+        Raise CacheError for a key that is missing or damaged.
         """
         handle, shard = self._open(key)
         try:
@@ -157,22 +155,22 @@ class ShardReader:
             checks = handle.get_tensor(f"{key}.crc")
         except SafetensorError as error:
             raise self._missing_key_error(key) from error
-        wanted = range(len(checks)) if rows is None else rows.tolist()
-        parts = {n: torch.stack([slices[n][row] for row in wanted]) for n in slices}
-        for place, row in enumerate(wanted):
-            if row_checksum(parts, place) != int(checks[row]):
+        numbers = range(len(checks)) if rows is None else rows.tolist()
+        parts = {n: torch.stack([slices[n][row] for row in numbers]) for n in slices}
+        for position, row in enumerate(numbers):
+            if row_checksum(parts, position) != int(checks[row]):
                 raise CacheError(
                     f"shard {shard} is damaged at {key[:12]}, row {row}: delete the file and run "
-                    "`finetune cache` again, which makes what is missing"
+                    "`finetune cache` again, which encodes what is missing"
                 )
         return parts
 
     def _open(self, key: str) -> tuple[Any, Path]:
         number = int(key[:16], 16)
-        place = int(np.searchsorted(self._index["key"], np.uint64(number)))
-        if place == len(self._index) or int(self._index[place]["key"]) != number:
+        position = int(np.searchsorted(self._index["key"], np.uint64(number)))
+        if position == len(self._index) or int(self._index[position]["key"]) != number:
             raise self._missing_key_error(key)
-        shard = self._index[place]["shard"].decode()
+        shard = self._index[position]["shard"].decode()
         if shard not in self._handles:
             self._handles[shard] = open_shard(self.folder / shard)
         return self._handles[shard], self.folder / shard
@@ -180,5 +178,5 @@ class ShardReader:
     def _missing_key_error(self, key: str) -> CacheError:
         return CacheError(
             f"the cache at {self.folder} has no {key[:12]}: run `finetune cache` again, "
-            "which makes what is missing"
+            "which encodes what is missing"
         )

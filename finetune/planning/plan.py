@@ -39,7 +39,7 @@ class UsableClips(NamedTuple):
 
     @property
     def clips(self) -> int:
-        return sum(self.coverage.buckets.values())
+        return sum(self.coverage.clips_per_bucket.values())
 
 
 def plan(recipe: Recipe, *, gpu: str | None = None, gpus: int = 1) -> str:
@@ -101,7 +101,7 @@ def step_shares(buckets: tuple[Bucket, ...], data: UsableClips | None) -> dict[B
 
     Without a local dataset, all buckets count as equally large.
     """
-    clips: Mapping[str, int] = data.coverage.buckets if data else {}
+    clips: Mapping[str, int] = data.coverage.clips_per_bucket if data else {}
     steps = {b: clips.get(str(b), 1) / b.batch_size for b in buckets}
     return {bucket: count / sum(steps.values()) for bucket, count in steps.items()}
 

@@ -108,7 +108,7 @@ def test_media_that_are_not_there_are_skipped_and_named(
     pixels = loading(make_recipe(dataset=str(folder), latents="online"))
     batch = pixels(spec)
     assert (len(batch), batch.seeds) == (1, (8,)) and "gone.mp4" in batch.skipped[0]
-    media._read_row_group.cache_clear()
+    media.read_row_group.cache_clear()
     table = folder / "clips" / "train-0.parquet"
     table.write_bytes(table.read_bytes()[:-9])
     assert len(pixels(spec).skipped) == 2

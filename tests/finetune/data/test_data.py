@@ -148,7 +148,7 @@ def test_a_table_that_is_damaged_is_named(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path, [Toy(frames=3)])
     table = folder / "clips" / "train-0.parquet"
     table.write_bytes(table.read_bytes()[:-9])
-    with pytest.raises(DataError, match=r"train-0\.parquet cannot be read .*fetch it again"):
+    with pytest.raises(DataError, match=r"train-0\.parquet cannot be read .*download it again"):
         list(read_rows(find_files(str(folder))))
 
 
@@ -192,7 +192,7 @@ def test_a_bucket_without_clips_is_refused_with_the_table(
 ) -> None:
     index = write_index(rows(3, frames=16) + rows(2, height=60, width=100), tmp_path)
     kept = bucket_coverage(index, make_recipe())
-    assert kept.buckets == {"144p x 4": 3}
+    assert kept.clips_per_bucket == {"144p x 4": 3}
     assert kept.dropped == {"under 80 % of the bucket's pixels": 2}
     long = make_recipe(buckets=(Bucket(resolution="144p", frames=16, batch_size=1),))
     with pytest.raises(DataError, match=r"(?s)no clip for bucket 144p x 16.*too short"):
