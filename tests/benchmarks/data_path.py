@@ -1,9 +1,9 @@
-"""What drawing a step's clips and looking up their rows costs, from 1,000 to 1,000,000 clips.
+"""Time drawing a step's clips and reading their rows, from 1,000 to 1,000,000 clips.
 
     python -m tests.benchmarks.data_path [--steps 2000]
 
-The index and the sampler of training, on rows that are made up; no pixels and no latents, whose
-reading does not depend on how many others there are.
+The index and the sampler of training, on synthetic rows, without pixels and latents: the time to
+read those does not depend on the number of clips.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from finetune.data.sampler import Sampler, SamplerState
 
 CAPTION = b"A small figure in a red jacket walks along a street of brick houses and waves."
 RECIPE = Recipe(
-    dataset="made-up",
+    dataset="synthetic",
     out="nowhere",
     steps=1,
     frame_interval=2,
@@ -35,8 +35,8 @@ RECIPE = Recipe(
 )
 
 
-def made_up(folder: Path, clips: int) -> Index:
-    """An index on disk of clips of 80 to 300 frames, in three shapes."""
+def make_index(folder: Path, clips: int) -> Index:
+    """Write an index of clips of 80 to 300 frames, in three shapes."""
     random = np.random.default_rng(0)
     rows = np.zeros(clips, dtype=CLIP_DTYPE)
     rows["sha256"] = random.integers(0, 256, (clips, 32))
@@ -46,34 +46,35 @@ def made_up(folder: Path, clips: int) -> Index:
     rows["caption"][:, 1] = len(CAPTION)
     np.save(folder / "clips.npy", rows)
     (folder / "strings.bin").write_bytes(CAPTION)
-    (folder / "index.json").write_text(json.dumps({"fingerprint": "", "uncaptioned": 0}))
+    about = {"fingerprint": "", "uncaptioned": 0, "unreadable": 0}
+    (folder / "index.json").write_text(json.dumps(about))
     return Index.open(folder)
 
 
 def measured(clips: int, steps: int) -> tuple[float, float, float]:
-    """Seconds to begin; microseconds a step: the middle one, and the mean with passes begun."""
+    """Return seconds to start; microseconds per step: median, and mean with epochs begun."""
     with tempfile.TemporaryDirectory() as folder:
-        index = made_up(Path(folder), clips)
+        index = make_index(Path(folder), clips)
         started = time.perf_counter()
         sampler = Sampler(index, RECIPE, np.ones(clips, dtype=bool), seed=0)
-        began = time.perf_counter() - started
-        taken = []
+        start_seconds = time.perf_counter() - started
+        times = []
         batch_specs = sampler.batch_specs(SamplerState())
         for _ in range(steps):
             started = time.perf_counter()
             (spec,) = islice(batch_specs, 1)
             for clip in spec.clips:
                 index.row(clip)
-            taken.append(time.perf_counter() - started)
-        return began, float(np.median(taken)) * 1e6, float(np.mean(taken)) * 1e6
+            times.append(time.perf_counter() - started)
+        return start_seconds, float(np.median(times)) * 1e6, float(np.mean(times)) * 1e6
 
 
 def main(steps: Annotated[int, typer.Option(help="of each size")] = 2000) -> None:
     """Print the table of docs/performance.md."""
-    print("| clips | s to begin | us a step, median | us a step, mean |\n|---|---|---|---|")
+    print("| clips | s to start | us per step, median | us per step, mean |\n|---|---|---|---|")
     for clips in (1_000, 10_000, 100_000, 1_000_000):
-        began, middle, mean = measured(clips, steps)
-        print(f"| {clips:,} | {began:.3f} | {middle:.0f} | {mean:.0f} |", flush=True)
+        start_seconds, median, mean = measured(clips, steps)
+        print(f"| {clips:,} | {start_seconds:.3f} | {median:.0f} | {mean:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

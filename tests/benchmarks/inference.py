@@ -1,4 +1,4 @@
-"""Sampling and the VAE by themselves, timed."""
+"""Time sampling and the VAE by themselves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CUDA = torch.device("cuda")
 
 
 def sampling() -> dict[str, float]:
-    """Seconds of one guided video of 32 frames at 360x640, decoded; after a short one."""
+    """Return the seconds of one guided video of 32 frames at 360x640, decoded, after a warm-up."""
     with CUDA:
         model = open_every_branch(STDiT2()).bfloat16().eval()
     model.set_ops(select_ops(CUDA)).compile_blocks()
@@ -27,21 +27,21 @@ def sampling() -> dict[str, float]:
     process = Diffusion.linear().to(CUDA)
     _video(model, vae, process.respaced(2))
     torch.cuda.reset_peak_memory_stats()
-    spent = seconds(lambda: _video(model, vae, process.respaced(STEPS)), 2)
-    return {"seconds": min(spent), "peak_gib": torch.cuda.max_memory_allocated() / 2**30}
+    times = seconds(lambda: _video(model, vae, process.respaced(STEPS)), 2)
+    return {"seconds": min(times), "peak_gib": torch.cuda.max_memory_allocated() / 2**30}
 
 
 @torch.no_grad()
 def _video(model: STDiT2, vae: VAE, process: Diffusion) -> torch.Tensor:
     size = VAE.latent_size(synthetic.HEIGHT, synthetic.WIDTH)
-    told = {
+    values = {
         "num_frames": FRAMES,
         "height": synthetic.HEIGHT,
         "width": synthetic.WIDTH,
         "ar": synthetic.HEIGHT / synthetic.WIDTH,
         "fps": 8,
     }
-    scalars = {name: torch.tensor([float(value)], device=CUDA) for name, value in told.items()}
+    scalars = {name: torch.tensor([float(value)], device=CUDA) for name, value in values.items()}
     text = torch.randn(1, 1, 200, model.config.caption_channels, device=CUDA)
     mask = torch.arange(200, device=CUDA)[None] < 120
     null = model.y_embedder.y_embedding
@@ -51,14 +51,14 @@ def _video(model: STDiT2, vae: VAE, process: Diffusion) -> torch.Tensor:
 
 
 def vae() -> dict[str, float]:
-    """Seconds to encode 32 frames of 360x640, the median of twenty."""
+    """Return the seconds to encode 32 frames of 360x640, the median of twenty."""
     frames = torch.rand(FRAMES, 3, synthetic.HEIGHT, synthetic.WIDTH, device=CUDA) * 2 - 1
     encoder = synthetic.large_vae(CUDA).compile_network()
     for _ in range(3):
         encoder.encode_distribution(frames)
     torch.cuda.reset_peak_memory_stats()
-    spent = seconds(lambda: encoder.encode_distribution(frames), 20)
+    times = seconds(lambda: encoder.encode_distribution(frames), 20)
     return {
-        "seconds": statistics.median(spent),
+        "seconds": statistics.median(times),
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
     }

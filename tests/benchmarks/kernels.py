@@ -1,7 +1,7 @@
-"""The kernels one by one, and where a clip's time goes: `python -m tests.benchmarks.kernels`.
+"""Time the kernels one by one, and profile a clip: `python -m tests.benchmarks.kernels`.
 
-Full size: one clip of 32 frames at 360x640. Milliseconds of forward and backward, plain and fast;
-then a profile of the compiled network, kernels grouped by kind.
+Full size: one clip of 32 frames at 360x640. Milliseconds of forward and backward, in plain PyTorch
+and with Triton; then a profile of the compiled network, kernels grouped by kind.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def random(*shape: int) -> Tensor:
 
 
 def operations() -> dict[str, tuple[Callable[..., object], Callable[..., object], list[Tensor]]]:
-    """Plain, fast, and their inputs."""
+    """Return each operation in plain PyTorch and with Triton, and its inputs."""
     x, branch = random(1, T, S, H * D), random(1, T, S, H * D)
     tables = list(random(1, T, 6 * H * D).chunk(6, -1))
     weights = [random(D), random(D)]
@@ -75,7 +75,7 @@ def operations() -> dict[str, tuple[Callable[..., object], Callable[..., object]
 
 
 def both_ways(operation: Callable[..., object], inputs: list[Tensor]) -> tuple[float, float]:
-    """Milliseconds forward, and forward with backward."""
+    """Return the milliseconds of forward, and of forward with backward."""
     leaves = [tensor.detach().requires_grad_() for tensor in inputs]
 
     def forward() -> list[Tensor]:
@@ -91,30 +91,31 @@ def both_ways(operation: Callable[..., object], inputs: list[Tensor]) -> tuple[f
 
 
 def network(frames: int = T) -> tuple[STDiT2, dict[str, Tensor]]:
-    """XL/2 on the kernels, compiled, and one clip."""
+    """Return XL/2 with the kernels, compiled, and the inputs of one clip."""
     with torch.device("cuda"):
         model = open_every_branch(STDiT2()).bfloat16()
-        told = {"num_frames": frames, "height": 360, "width": 640, "ar": 0.5625, "fps": 8}
-        given = {name: torch.tensor([float(value)]) for name, value in told.items()}
-        given |= {
+        scalars = {"num_frames": frames, "height": 360, "width": 640, "ar": 0.5625, "fps": 8}
+        inputs = {name: torch.tensor([float(value)]) for name, value in scalars.items()}
+        inputs |= {
             "x": torch.randn(1, 4, frames, 45, 80),
             "timestep": torch.tensor([500.0]),
             "y": torch.randn(1, 1, 200, 4096),
             "mask": (torch.arange(200) < 120)[None],
         }
-    return model.set_ops(kernels.ops_for("cuda")).compile_blocks(), given
+    ops = kernels.select_ops(torch.device("cuda"))
+    return model.set_ops(ops).compile_blocks(), inputs
 
 
 def kind_of(name: str) -> str:
     return next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), "other")
 
 
-def ledger() -> Iterator[str]:
-    """Milliseconds of each kind and of the largest kernels, one clip forward and backward."""
-    model, given = network()
+def profile_lines() -> Iterator[str]:
+    """Yield milliseconds by kind and of the slowest kernels, one clip forward and backward."""
+    model, inputs = network()
 
     def clip() -> None:
-        model(**given).square().mean().backward()
+        model(**inputs).square().mean().backward()
         for parameter in model.parameters():
             parameter.grad = None
 
@@ -125,24 +126,24 @@ def ledger() -> Iterator[str]:
     with profile(activities=[ProfilerActivity.CUDA]) as recorded:
         clip()
         torch.cuda.synchronize()
-    spent, times = Counter[str](), Counter[str]()
+    times, counts = Counter[str](), Counter[str]()
     for event in recorded.key_averages():
-        spent[event.key] += event.self_device_time_total / 1000
-        times[event.key] += event.count
+        times[event.key] += event.self_device_time_total / 1000
+        counts[event.key] += event.count
     kinds = Counter[str]()
-    for name, milliseconds in spent.items():
+    for name, milliseconds in times.items():
         kinds[kind_of(name)] += milliseconds
     yield from (f"{value:8.2f} ms  {kind}" for kind, value in kinds.most_common())
-    yield from (f"{v:8.2f} ms {times[n]:5d}x  {n[:110]}" for n, v in spent.most_common(40))
+    yield from (f"{v:8.2f} ms {counts[n]:5d}x  {n[:110]}" for n, v in times.most_common(40))
 
 
 def main() -> None:
-    """Print it all."""
+    """Print all lines."""
     for name, (plain, fast, inputs) in operations().items():
         cells = [f"{ms:.3f}" for work in (plain, fast) for ms in both_ways(work, inputs)]
         words = f"{name}: plain {cells[0]} / {cells[1]} ms, fast {cells[2]} / {cells[3]} ms"
         print(words, flush=True)
-    for line in ledger():
+    for line in profile_lines():
         print(line, flush=True)
 
 

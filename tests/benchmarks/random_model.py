@@ -1,4 +1,4 @@
-"""A model of XL/2's size with random weights, as a folder that `finetune.sampling.sample` takes.
+"""Write a model of XL/2's size with random weights, as a folder for `finetune sample`.
 
     python -m tests.benchmarks.random_model FOLDER
     finetune sample --model FOLDER --prompt "..." --format npy --compile
@@ -19,18 +19,18 @@ from finetune.sampling.bundle import add_encoders
 from tests.benchmarks import synthetic
 from tests.benchmarks.training import open_every_branch
 
-ASKED = {"frames": 32, "height": 360, "width": 640, "fps": 8.0, "steps": 100, "guidance": 7.0}
+DEFAULTS = {"frames": 32, "height": 360, "width": 640, "fps": 8.0, "steps": 100, "guidance": 7.0}
 
 
 def write(folder: Path, device: torch.device) -> None:
-    """Some 3.5 GB: weights in float32, sampled in bfloat16."""
+    """Write about 3.5 GB: weights in float32, for sampling in bfloat16."""
     with device:
         model = open_every_branch(STDiT2())
     model.save_pretrained(folder)
     captions = [synthetic.caption(number) for number in range(synthetic.CAPTIONS)]
     text = TextEncoder.tiny_random(captions, 0, width=model.config.caption_channels)
     vae = synthetic.large_vae(device)
-    add_encoders(folder, vae=vae, text=text, precision="bfloat16", defaults=ASKED)
+    add_encoders(folder, vae=vae, text=text, precision="bfloat16", defaults=DEFAULTS)
 
 
 if __name__ == "__main__":

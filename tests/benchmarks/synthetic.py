@@ -1,4 +1,4 @@
-"""A dataset of noise in the real formats: an index, a cache of latents and text, pixels."""
+"""A synthetic dataset in the real formats: an index, a cache of latents and text, pixels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import torch
 
 from finetune.config import Recipe
 from finetune.data.cache_layout import caption_key, index_folder
-from finetune.data.index import Index, write_key_index
+from finetune.data.index import Index, write_index
 from finetune.data.loader import Sample, SampleLoader
 from finetune.data.readers import DatasetRow
 from finetune.data.sampler import BatchSpec
-from finetune.data.shards import ShardWriter
-from finetune.data.shards import write_key_index as index_shards
+from finetune.data.shards import ShardWriter, write_key_index
 from finetune.models.stdit2.text_encoder import TextEncoder
 from finetune.models.stdit2.vae import VAE
 
@@ -25,13 +24,13 @@ CLIPS = 64
 CAPTIONS = 16
 WORDS = ("a minifigure walks past", "the red castle wall", "while snow falls", "and trees sway")
 HEIGHT, WIDTH = 360, 640
-ENCODER = "random"  # what the recipe calls both encoders
+ENCODER = "random"  # the recipe's name of both encoders
 
 
 def build(recipe: Recipe, frames: int) -> Index:
-    """Clips of so many frames at 16:9, indexed, latents and states cached: float16, random."""
+    """Index clips of so many frames at 16:9, and cache random float16 latents and text states."""
     rows = [_row(number, frames) for number in range(CLIPS)]
-    index = write_key_index(rows, index_folder(recipe))
+    index = write_index(rows, index_folder(recipe))
     cache = Path(recipe.cache)
     _latents(cache / "latents-random" / f"{HEIGHT}x{WIDTH}", rows)
     _states(cache / "text-random", rows, recipe.network.caption_channels)
@@ -39,9 +38,9 @@ def build(recipe: Recipe, frames: int) -> Index:
 
 
 def caption(number: int) -> str:
-    """Of 40 to 160 words, as real ones are."""
-    few = 10 + number % CAPTIONS * 2
-    return f"scene {number % CAPTIONS}: " + " ".join(WORDS[i % 4] for i in range(few))
+    """Return a caption of 40 to 160 words, the length of real ones."""
+    phrases = 10 + number % CAPTIONS * 2
+    return f"scene {number % CAPTIONS}: " + " ".join(WORDS[i % 4] for i in range(phrases))
 
 
 def _row(number: int, frames: int) -> DatasetRow:
@@ -65,7 +64,7 @@ def _latents(folder: Path, rows: list[DatasetRow]) -> None:
         mean, std = torch.randn(shape).half(), 0.1 * torch.rand(shape).half()
         writer.add(row.sha256.hex(), {"mean": mean, "std": std})
     writer.close()
-    index_shards(folder, {"encoder": ENCODER})
+    write_key_index(folder, {"encoder": ENCODER})
 
 
 def _states(folder: Path, rows: list[DatasetRow], width: int) -> None:
@@ -74,11 +73,11 @@ def _states(folder: Path, rows: list[DatasetRow], width: int) -> None:
         tokens = min(200, len(text.split()) * 5 // 4)
         writer.add(caption_key(text), {"states": torch.randn(1, tokens, width).half()})
     writer.close()
-    index_shards(folder, {"encoder": ENCODER})
+    write_key_index(folder, {"encoder": ENCODER})
 
 
 class NoisePixels(SampleLoader):
-    """Pixels of noise in the place of decoded ones: the loader's traffic without a decoder."""
+    """A loader of random pixels: the traffic between processes without a decoder."""
 
     def _load(self, row: DatasetRow, spec: BatchSpec, seed: int) -> Sample:
         frames = spec.aspect_bucket.bucket.frames
@@ -88,7 +87,7 @@ class NoisePixels(SampleLoader):
 
 
 def large_vae(device: torch.device) -> VAE:
-    """The network of sd-vae-ft-ema with random weights, bfloat16."""
+    """Return the network of sd-vae-ft-ema with random weights, bfloat16."""
     from diffusers import AutoencoderKL
 
     with device:
@@ -103,7 +102,7 @@ def large_vae(device: torch.device) -> VAE:
 
 
 def large_text(device: torch.device) -> TextEncoder:
-    """The encoder of T5 v1.1 XXL with random weights, bfloat16."""
+    """Return the encoder of T5 v1.1 XXL with random weights, bfloat16."""
     from transformers import T5Config, T5EncoderModel
 
     small = TextEncoder.tiny_random([caption(n) for n in range(CAPTIONS)], 0)

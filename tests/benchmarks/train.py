@@ -1,7 +1,7 @@
-"""How fast training is: `python -m tests.benchmarks.train [--case NAME] [--engine torch]`.
+"""Measure training speed: `python -m tests.benchmarks.train [--case NAME] [--engine torch]`.
 
-One case a call, under eight minutes with its compilation; without --case all of them, each in a
-process of its own. Each appends a row to a JSON file, from which the table is printed.
+One case per call, under eight minutes with its compilation; without --case all of them, each in its
+own process. Each appends a row to a JSON file, from which the table is printed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ ROWS = Path("work/benchmarks/train.json")
 
 
 def main(
-    case: Annotated[str | None, typer.Option(help="one case; all where it is left out")] = None,
+    case: Annotated[str | None, typer.Option(help="one case; by default all")] = None,
     engine: Annotated[str, typer.Option(help="torch or colossalai")] = "torch",
     memory: Annotated[
-        float | None, typer.Option(help="GiB; more is refused, as by a smaller GPU")
+        float | None, typer.Option(help="GiB; limits memory, as on a smaller GPU")
     ] = None,
     out: Annotated[Path, typer.Option(help="the JSON file that rows are added to")] = ROWS,
 ) -> None:
@@ -47,10 +47,10 @@ def main(
         limit_memory(memory)
     if case is None:
         for name in (*TRAINING, *OTHERS):
-            _again(name, engine, out, ranks=1)
+            _run_case(name, engine, out, ranks=1)
         print(table(json.loads(out.read_text())))
     elif case == "dp2" and "RANK" not in os.environ:
-        _again(case, engine, out, ranks=2)
+        _run_case(case, engine, out, ranks=2)
     else:
         row = measure(case, engine)
         if os.environ.get("RANK", "0") == "0":
@@ -58,13 +58,13 @@ def main(
 
 
 def limit_memory(gib: float) -> None:
-    """Let this process have no more of the GPU's memory."""
-    there = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / there))
+    """Limit this process to so much of the GPU's memory."""
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / total))
 
 
 def measure(case: str, engine: str) -> dict[str, object]:
-    """One case's row."""
+    """Measure one case, and return its row."""
     about = {
         "case": case,
         "engine": engine,
@@ -85,7 +85,7 @@ def measure(case: str, engine: str) -> dict[str, object]:
 
 
 def add(row: dict[str, object], out: Path) -> list[dict[str, object]]:
-    """All rows, this one last, written back."""
+    """Append a row to the file, and return all rows."""
     rows = json.loads(out.read_text()) if out.exists() else []
     rows.append(row)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def add(row: dict[str, object], out: Path) -> list[dict[str, object]]:
 
 
 def table(rows: list[dict[str, object]]) -> str:
-    """Markdown; empty where a case has no such figure."""
+    """Return the rows as Markdown; a cell is empty if its case has no such figure."""
     columns = {
         "case": "{}",
         "engine": "{}",
@@ -116,8 +116,8 @@ def table(rows: list[dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def _again(case: str, engine: str, out: Path, *, ranks: int) -> None:
-    """This module for one case, in a process of its own, or in one a GPU."""
+def _run_case(case: str, engine: str, out: Path, *, ranks: int) -> None:
+    """Run this module for one case, in its own process, or in one process per GPU."""
     start = [sys.executable, "-m"]
     if ranks > 1:
         start += ["torch.distributed.run", f"--nproc-per-node={ranks}", "-m"]

@@ -1,4 +1,4 @@
-"""The real training loop on random data, timed step by step."""
+"""Time the steps of the real training loop on random data."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ ENDLESS = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is trained on, how, and for how many steps after the first ones."""
+    """The clips of a case, the way it is trained, and its number of steps."""
 
     frames: int = 32
     batch: int = 8
-    micro: int = 1  # clips a backward pass
+    micro: int = 1  # clips per backward pass
     online: bool = False  # VAE and T5 in the step
     fast: bool = True  # kernels, compiled blocks
     checkpointing: bool | int = False  # blocks whose activations the backward recomputes
     steps: int = 30
-    warmup: int = 4  # compilation among them
+    warmup: int = 4  # steps before the measured ones, compilation included
 
 
 class Enough(Exception):
-    """The steps asked for are done."""
+    """All steps of the case are done."""
 
 
 @dataclass
@@ -63,14 +63,14 @@ class Recorder:
             raise Enough
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def median(self, name: str) -> float:
         return statistics.median(step[name] for step in self.steps[self.case.warmup :])
 
 
 class OnlineRun(TrainingRun):
-    """A run on pixels of noise."""
+    """A run on random pixels."""
 
     def batches(self) -> Iterator[Batch]:
         sampler = Sampler(self.index, self.recipe, self.coverage.usable, self.recipe.seed)
@@ -87,7 +87,7 @@ class OnlineRun(TrainingRun):
 
 
 def recipe_of(case: Case, engine: str, folder: Path) -> Recipe:
-    """The 32-frame recipe's settings, at this case's size and speed."""
+    """Return the 32-frame recipe's settings at this case's size."""
     return Recipe(
         dataset="noise",
         out=str(folder / "run"),
@@ -116,14 +116,14 @@ def recipe_of(case: Case, engine: str, folder: Path) -> Recipe:
 
 
 def run_case(case: Case, engine: str) -> dict[str, float]:
-    """Train, and give the medians: clips/s of all ranks, seconds a step, data wait, memory."""
+    """Train, and return medians: clips/s of all ranks, seconds per step, data wait, memory."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as name:
         recipe = recipe_of(case, engine, Path(name))
         device = choose_device(recipe)
         with process_group(recipe, device):
             recorder = Recorder(case)
-            run = _opened(case, recipe, device)
+            run = _open(case, recipe, device)
             run.log = recorder
             with suppress(Enough):
                 loop(run)
@@ -137,7 +137,7 @@ def run_case(case: Case, engine: str) -> dict[str, float]:
             }
 
 
-def _opened(case: Case, recipe: Recipe, device: torch.device) -> TrainingRun:
+def _open(case: Case, recipe: Recipe, device: torch.device) -> TrainingRun:
     index = synthetic.build(recipe, frames=1 if case.frames == 1 else 2 * case.frames)
     with device:
         model = open_every_branch(new_model(recipe))
@@ -161,12 +161,12 @@ def _opened(case: Case, recipe: Recipe, device: torch.device) -> TrainingRun:
 
 
 def _cached(recipe: Recipe) -> Recipe:
-    """The same recipe from a cache: `BatchEncoder` then loads no encoder of its own."""
+    """Return the recipe with cached latents, for which `BatchEncoder` loads no encoders."""
     return replace(recipe, latents="cached")
 
 
 def open_every_branch(model: STDiT2) -> STDiT2:
-    """Random numbers where training begins with zeros: products of zeros run faster than real."""
+    """Replace weights that start at zero by random ones: products of zeros run faster."""
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():
@@ -175,5 +175,5 @@ def open_every_branch(model: STDiT2) -> STDiT2:
 
 
 def network() -> STDiT2Config:
-    """XL/2, which all cases train."""
+    """Return the configuration of XL/2, the network of all cases."""
     return STDiT2Config()

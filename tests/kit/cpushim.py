@@ -1,8 +1,8 @@
 """TEST ONLY: ColossalAI's ZeRO, Gemini and HybridAdam on CPU processes.
 
-LowLevelZeroOptimizer refuses its CPU accelerator by an assertion, and asks it for streams. Here the
-CPU poses as a device whose streams are always in step, Gemini's chunks as lying on a GPU, and a few
-lines of PyTorch as HybridAdam's compiled kernel. Nothing under `finetune/` uses this.
+LowLevelZeroOptimizer rejects its CPU accelerator by an assertion, and uses its streams. Here the
+CPU stands in for a device with synchronous streams, Gemini's chunks report a GPU, and a few lines
+of PyTorch replace HybridAdam's compiled kernel. Nothing under `finetune/` uses this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 
 
 class Stream:
-    """Work on it is done by the time it is asked for."""
+    """A stream without delay: its work is always done."""
 
     def wait_stream(self, *_: Any) -> None: ...
 
@@ -33,7 +33,7 @@ class Stream:
 
 
 class Accelerator(CpuAccelerator):  # type: ignore[misc]
-    """One CPU 'device' that is never busy."""
+    """A single CPU 'device' without delay."""
 
     def synchronize(self, device: Any = None) -> None: ...
 
@@ -62,7 +62,7 @@ class Accelerator(CpuAccelerator):  # type: ignore[misc]
 
 
 class CPUAdamOptimizer:
-    """The compiled kernel's verb, in PyTorch."""
+    """The interface of the compiled kernel, in PyTorch."""
 
     def __init__(self, *_: Any) -> None: ...
 
@@ -90,7 +90,7 @@ class CPUAdamOptimizer:
 
 
 def small_chunks(*arguments: Any, **settings: Any) -> ChunkManager:
-    """Chunks of a toy network's size, so that it is split at all."""
+    """Make chunks of a toy network's size, so that it is sharded at all."""
     small = {"min_chunk_size_m": 0.004, "search_range_m": 0.004}
     return init_chunk_manager(*arguments, **{**settings, **small})
 
@@ -99,7 +99,7 @@ close_chunk = Chunk.close_chunk
 
 
 def closed(chunk: Chunk) -> None:
-    """A full chunk's shard stays on the 'device', which is the host."""
+    """Keep a full chunk's shard on the 'device', which is the host."""
     close_chunk(chunk)
     if not chunk.is_gathered and chunk.cuda_shard is None:
         chunk.cuda_shard, chunk.cpu_shard = chunk.cpu_shard, None

@@ -19,7 +19,7 @@ TINY = STDiT2Config(
 
 
 def tiny_model(seed: int = 0, config: STDiT2Config = TINY) -> STDiT2:
-    """A network whose every branch is open, so that nothing hides behind a zero."""
+    """Return a network without zero weights, so that every branch shows in its output."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = STDiT2(config)
@@ -33,7 +33,7 @@ def tiny_model(seed: int = 0, config: STDiT2Config = TINY) -> STDiT2:
 def inputs(
     *, batch: int = 2, frames: int = 4, rows: int = 6, columns: int = 10, seed: int = 1
 ) -> dict[str, Tensor]:
-    """What `STDiT2.forward` takes, without a frame mask; text of unequal length."""
+    """Return arguments of `STDiT2.forward` without a frame mask; captions differ in length."""
     generator = torch.Generator().manual_seed(seed)
     length, channels = TINY.model_max_length, TINY.caption_channels
     tokens = torch.randint(1, length + 1, (batch, 1), generator=generator)

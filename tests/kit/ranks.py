@@ -1,4 +1,4 @@
-"""Run a training in several gloo processes, as torchrun would start them."""
+"""Run a training in several gloo processes, as torchrun starts them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 from finetune.config import Recipe
 from finetune.training.loop import train
 
-HELD = ("fsdp2", "gemini")  # torch and ColossalAI cache what holds their groups
+CACHED_GROUPS = ("fsdp2", "gemini")  # torch and ColossalAI cache objects that keep the group
 
 
 def work(rank: int, world_size: int, port: int, recipe: Recipe, options: dict[str, Any]) -> None:
-    """One rank's whole life."""
+    """Train as one rank, then end the process."""
     os.environ.update(
         RANK=str(rank), WORLD_SIZE=str(world_size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
@@ -27,26 +27,26 @@ def work(rank: int, world_size: int, port: int, recipe: Recipe, options: dict[st
 
         cpushim.install()
     train(recipe, **options)
-    if recipe.strategy not in HELD:
+    if recipe.strategy not in CACHED_GROUPS:
         assert "pt_gloo_runloop" not in threads(), "the process group outlives the training"
     sys.stdout.flush()
-    os._exit(0)  # the interpreter's own end may abort while a group's threads still run
+    os._exit(0)  # the interpreter may abort at exit while threads of a group run
 
 
 def threads() -> set[str]:
-    """Names of this process's threads, those of C++ too; none where /proc is not Linux's."""
+    """Return the names of this process's threads, those of C++ too; none without Linux's /proc."""
     return {name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")}
 
 
 def free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port: int = asked.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port
 
 
 def train_in_ranks(recipe: Recipe, world_size: int = 2, **options: Any) -> Path:
-    """Train with `world_size` ranks; gives the run's folder."""
+    """Train with `world_size` ranks, and return the run's folder."""
     arguments = (world_size, free_port(), recipe, options)
     torch.multiprocessing.spawn(work, arguments, nprocs=world_size)
     return Path(recipe.out)

@@ -1,4 +1,4 @@
-"""Small datasets in brickfilm's columns: real clips, encoded here, each with its own picture."""
+"""Small datasets in brickfilm's columns: real clips, encoded here, each with its own image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 def picture(clip: int, frame: int, height: int, width: int) -> NDArray[np.uint8]:
-    """A square that slides over a background; colours say which clip, the place which frame."""
+    """Return a square on a background: the colours identify the clip, the position the frame."""
     rng = np.random.default_rng(clip)
     image = np.full((height, width, 3), rng.integers(0, 255, 3), dtype=np.uint8)
     left = (frame * 3) % max(1, width - 16)
@@ -24,7 +24,7 @@ def picture(clip: int, frame: int, height: int, width: int) -> NDArray[np.uint8]
 
 
 def encoded(clip: int, frames: int, height: int, width: int) -> bytes:
-    """An H.264 clip at 24 frames a second."""
+    """Return an H.264 clip at 24 frames per second."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=24, options={"threads": "1"})
@@ -38,7 +38,7 @@ def encoded(clip: int, frames: int, height: int, width: int) -> bytes:
 
 @dataclass(frozen=True)
 class Toy:
-    """What one row holds; `media` overrides what is encoded."""
+    """A row of a dataset; `media` replaces the encoded clip."""
 
     frames: int = 20
     height: int = 144
@@ -49,7 +49,7 @@ class Toy:
 
 
 def write_dataset(folder: Path, clips: list[Toy], *, name: str = "train-0", group: int = 3) -> Path:
-    """A folder with `clips/<name>.parquet`; a group of rows is `group` clips."""
+    """Write `clips/<name>.parquet` with row groups of `group` clips, and return the folder."""
     rows = []
     for number, toy in enumerate(clips):
         size = toy.frames, toy.height, toy.width
@@ -77,6 +77,6 @@ def write_dataset(folder: Path, clips: list[Toy], *, name: str = "train-0", grou
 
 
 def captions(count: int) -> list[str]:
-    """Captions that differ."""
+    """Return captions that differ."""
     things = ("castle", "car", "robot", "boat", "tree", "dragon")
     return [f"a {things[n % 6]} number {n} turns slowly on a green baseplate" for n in range(count)]

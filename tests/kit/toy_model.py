@@ -1,4 +1,4 @@
-"""A model folder of toy networks that answer in milliseconds."""
+"""A model folder of toy networks that sample in milliseconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROMPT = "a castle number 0 turns slowly"
 
 
 def write_model(folder: Path) -> Path:
-    """Denoiser, VAE and text encoder, random but always the same, and what they are asked."""
+    """Write a random but fixed denoiser, VAE and text encoder, and default sampling settings."""
     config = replace(TINY, model_max_length=TOKENS)
     tiny_model(config=config).save_pretrained(folder)
     text = TextEncoder.tiny_random(captions(6), 0, width=config.caption_channels, tokens=TOKENS)
