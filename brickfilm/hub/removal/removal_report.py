@@ -16,7 +16,7 @@ class NothingToRemoveError(UsageError):
 
 @dataclass
 class RemovalReport:
-    """What was removed, and where; filled in as the removal proceeds."""
+    """Removed rows, completed actions and next steps, filled in as the removal proceeds."""
 
     request: RemovalRequest
     date: str
