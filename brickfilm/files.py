@@ -1,6 +1,6 @@
 """Write files and folders atomically, lock them, and end with the parent process.
 
-Standard library only: both packages stand on it, also where no third-party package is installed.
+Standard library only, since `finetune` imports it without brickfilm's dependencies installed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TEMP_SUFFIX = ".tmp"
 REPLACED_SUFFIX = ".replaced"
 ORPHAN_CHECK_SECONDS = 0.5
-
-# -- writing ---------------------------------------------------------------------------------
 
 
 def temp_path(target: Path) -> Path:
@@ -73,9 +71,6 @@ def sync_path(path: Path) -> None:
         os.close(handle)
 
 
-# -- replacing a folder ----------------------------------------------------------------------
-
-
 def replace_folder(new: Path, target: Path) -> None:
     """Put the folder `new` in the place of `target`, with or without an older one there.
 
@@ -115,15 +110,9 @@ def _replaced_path(target: Path) -> Path:
     return target.with_name(f".{target.name}{REPLACED_SUFFIX}")
 
 
-# -- locks and processes ---------------------------------------------------------------------
-
-
 @contextmanager
 def lock_file(
-    path: Path,
-    *,
-    busy: Callable[[str], Exception],
-    unwritable: Callable[[OSError], Exception],
+    path: Path, *, busy: Callable[[str], Exception], unwritable: Callable[[OSError], Exception]
 ) -> Iterator[None]:
     """Lock a file for one process; the system releases the lock when that process ends.
 
@@ -159,9 +148,6 @@ def _exit_when_orphaned(parent_pid: int) -> None:
     while os.getppid() == parent_pid:
         time.sleep(ORPHAN_CHECK_SECONDS)
     os._exit(1)
-
-
-# -- errors ----------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -17,11 +17,7 @@ from brickfilm.build.built_dataset import BrickfilmDataset
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
 from brickfilm.dataset import configs_from_rows
-from brickfilm.dataset.finalize import (
-    dedupe_by_id,
-    group_near_duplicates,
-    mark_repeated_captions,
-)
+from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates, mark_repeated_captions
 from brickfilm.dataset.rows import clip_row, image_row
 from brickfilm.dataset.splits import assign_splits
 from brickfilm.engine.batch_jobs import BatchJobManager

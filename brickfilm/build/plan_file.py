@@ -12,14 +12,7 @@ from typing import Any
 from brickfilm.files import atomic_write
 
 FILENAME = "plan.json"
-TOOLS = (
-    "brickfilm",
-    "av",
-    "scenedetect-headless",
-    "opencv-python-headless",
-    "openai",
-    "yt-dlp",
-)
+TOOLS = ("brickfilm", "av", "scenedetect-headless", "opencv-python-headless", "openai", "yt-dlp")
 JsonScalar = str | int | float | bool | None
 
 

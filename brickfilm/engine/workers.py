@@ -36,9 +36,7 @@ class WorkerContext(SpawnContext):
 def worker_pool(processes: int, context: WorkerContext | None = None) -> ProcessPoolExecutor:
     """Return a pool of spawned processes; a forked orphan would keep the ledger's lock."""
     return ProcessPoolExecutor(
-        processes,
-        mp_context=context or WorkerContext(),
-        initializer=_init_worker,
+        processes, mp_context=context or WorkerContext(), initializer=_init_worker
     )
 
 

@@ -3,9 +3,4 @@
 from brickfilm.engine.executors.base import CallResult, Executor, WorkerState
 from brickfilm.engine.executors.local import LocalExecutor
 
-__all__ = [
-    "CallResult",
-    "Executor",
-    "LocalExecutor",
-    "WorkerState",
-]
+__all__ = ["CallResult", "Executor", "LocalExecutor", "WorkerState"]
