@@ -57,7 +57,7 @@ from finetune.training.loop import train
 from tests.kit import ROOT
 from tests.kit.servers.openai import CaptionServer
 from tests.kit.servers.openai_batches import Batch
-from tests.kit.youtube import tube
+from tests.kit.youtube import youtube_source
 
 LEGACY = ROOT / "tests/kit/legacy"
 EXPECTED: Mapping[str, Any] = json.loads((LEGACY / "expected.json").read_text("utf-8"))
@@ -306,7 +306,7 @@ def test_an_old_work_folder_costs_no_request(server: CaptionServer, tmp_path: Pa
     work, expected = moved("asked", tmp_path), EXPECTED["asked"]
     stages = asked_stages(server.url)
     check_untouched(work, asked_source(tmp_path), stages, expected)
-    assert (server.asked, server.invalid, server.answered) == ([], [], 0)
+    assert (server.requests, server.invalid, server.answered) == ([], [], 0)
     check_money(work, stages[4], expected)
     rates = audit_rates(work)
     assert rates is not None
@@ -334,7 +334,9 @@ def test_an_old_job_is_collected_and_not_sent_again(
     stages = job_stages(server.url)
     built = build(FolderSource(tmp_path / "films"), stages, workdir=work)
     assert (list(server.batches.jobs), len(server.batches.uploads)) == ([job.id], 2)
-    assert len(server.asked) == len(answers(work) - before) == job.total  # the job's own questions
+    assert (
+        len(server.requests) == len(answers(work) - before) == job.total
+    )  # the job's own questions
     assert before < answers(work)
     assert files(work, ("clips", "stills")) == written
     check_result(built, expected)
@@ -344,7 +346,7 @@ def test_an_old_job_is_collected_and_not_sent_again(
 def test_old_films_that_were_deleted_are_not_fetched_again(tmp_path: Path) -> None:
     """The site they came from is gone: whoever asks it fails."""
     work, expected = moved("tube", tmp_path), EXPECTED["tube"]
-    source = tube([expected["entry"]], keep_sources=False)
+    source = youtube_source([expected["entry"]], keep_sources=False)
     check_untouched(work, source, tube_stages(), expected)
     assert [asdict(film) for film in SourcesLock.read(work).videos] == expected["lock"]
 

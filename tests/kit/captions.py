@@ -1,4 +1,4 @@
-"""Clips without a film, and builds of nothing but captions, for the tests of captions."""
+"""Make clips without a video file, and run builds of captions alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AT = (0.2, 0.5, 0.8)
 
 @lru_cache(maxsize=4096)
 def picture(number: int) -> bytes:
-    """A little JPEG like no other number's: its bits are drawn as black and white blocks."""
+    """Return a small JPEG unique to a number: its bits as black and white blocks."""
     small = PIL.Image.new("L", (8, 4))
     small.putdata([255 * (number >> bit & 1) for bit in range(32)])
     out = io.BytesIO()
@@ -35,8 +35,8 @@ def picture(number: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class Album:
-    """A source of `count` clips with stills, and an image each where asked."""
+class ClipSource:
+    """A source of `count` clips with stills."""
 
     count: int
     work: Path
@@ -63,7 +63,7 @@ class Open(Stage[Listing, Clip]):
 
 
 @dataclass(frozen=True)
-class WithImages(Stage[Clip, Clip | Image]):
+class AddImages(Stage[Clip, Clip | Image]):
     """Every clip, and its middle still as an image."""
 
     input_types = (Clip,)
@@ -106,8 +106,8 @@ def still(number: int, at: float, work: Path) -> Still:
     return Still(frame=round(at * 39), at=at, path=path, sha256=sha256)
 
 
-def caption_build(work: Path, source: Any, *stages: Stage[Any, Any]) -> PipelineRun:
-    """A build without a door."""
+def run_captions(work: Path, source: Any, *stages: Stage[Any, Any]) -> PipelineRun:
+    """Run a build without the final pass."""
     executor = LocalExecutor()
     try:
         with Ledger(work) as ledger:
@@ -118,8 +118,8 @@ def caption_build(work: Path, source: Any, *stages: Stage[Any, Any]) -> Pipeline
     return run
 
 
-def tally(run: PipelineRun, stage: str) -> Counter[str]:
-    """Outcomes of a stage, rejections and failures by reason."""
+def count_results(run: PipelineRun, stage: str) -> Counter[str]:
+    """Count the results of a stage, rejections and failures by reason."""
     return Counter(
         o.status if o.status == "done" else f"{o.status}: {o.reason}"
         for o in run.item_results

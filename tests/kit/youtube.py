@@ -1,4 +1,4 @@
-"""YouTubeSource against the local site, run without the rest of a build."""
+"""Run YouTubeSource against the local site, without the rest of a build."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from brickfilm.engine.run import PipelineRun
 from brickfilm.records import Video
 from brickfilm.sources import Connection, RateLimits, YouTubeSource
 
-QUICK = RateLimits(between_videos=(0, 0), between_requests=0, pauses=(0.05, 0.05))
-IMPATIENT = Connection(timeout=5, retries=3)
+NO_DELAYS = RateLimits(between_videos=(0, 0), between_requests=0, pauses=(0.05, 0.05))
+SHORT_TIMEOUTS = Connection(timeout=5, retries=3)
 
 
-def tube(entries: Sequence[str], **settings: Any) -> YouTubeSource:
-    """A source in a hurry, for films of 72 lines."""
-    defaults: dict[str, Any] = {"max_height": 72, "rate_limits": QUICK, "connection": IMPATIENT}
+def youtube_source(entries: Sequence[str], **settings: Any) -> YouTubeSource:
+    """Return a source without delays, for videos of 72 lines."""
+    defaults: dict[str, Any] = {
+        "max_height": 72,
+        "rate_limits": NO_DELAYS,
+        "connection": SHORT_TIMEOUTS,
+    }
     return YouTubeSource(entries, **(defaults | settings))
 
 
 def fetch(
     work: Path, source: YouTubeSource, *, dry_run: bool = False, progress: Progress | None = None
 ) -> PipelineRun:
-    """One pass of listing and fetching; the films are `finished`."""
+    """Run one pass of listing and downloading; the videos are in `finished`."""
     executor = LocalExecutor(processes=1)
     with Ledger(work) as ledger:
         pipeline = Pipeline.from_stages(source, ())
@@ -40,11 +44,11 @@ def fetch(
     return once
 
 
-def films(once: PipelineRun) -> list[Video]:
-    """The films that came through, by name."""
-    return sorted(once.finished, key=lambda film: film.source_id)
+def videos(once: PipelineRun) -> list[Video]:
+    """Return the downloaded videos by source id."""
+    return sorted(once.finished, key=lambda video: video.source_id)
 
 
-def trouble(once: PipelineRun) -> dict[str, ItemResult]:
-    """What did not come through, by reason."""
+def unfinished(once: PipelineRun) -> dict[str, ItemResult]:
+    """Return the results that are not done, by reason."""
     return {o.reason: o for o in once.item_results if o.status != "done"}

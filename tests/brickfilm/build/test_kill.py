@@ -26,7 +26,7 @@ import pytest
 from brickfilm.engine.ledger import spend_frame
 from brickfilm.engine.ledger.file import FILENAME
 from tests.brickworld import BrickFilm, Shot
-from tests.kit.servers.openai import Asked, CaptionServer, Reply, described
+from tests.kit.servers.openai import CaptionServer, ReceivedRequest, Reply, described
 
 pytestmark = pytest.mark.slow
 
@@ -41,9 +41,9 @@ build_dataset(
 """
 
 
-def slowly(asked: Asked) -> Reply:
+def slowly(request: ReceivedRequest) -> Reply:
     time.sleep(0.15)
-    return described(asked)
+    return described(request)
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,9 @@ def reference(
     films: Path, server: CaptionServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Reference:
     work = tmp_path_factory.mktemp("reference")
-    asked, started = len(server.asked), time.monotonic()
+    asked, started = len(server.requests), time.monotonic()
     assert start(films, work, server).wait() == 0
-    return Reference(time.monotonic() - started, tables(work), len(server.asked) - asked)
+    return Reference(time.monotonic() - started, tables(work), len(server.requests) - asked)
 
 
 def count(work: Path, query: str) -> int:
@@ -148,7 +148,7 @@ def run_kills(
     seen: Counter[str] = Counter()
     for moment in moments(reference, seed, kills):
         shutil.rmtree(work, ignore_errors=True)
-        before, billed = len(server.asked), server.bill
+        before, billed = len(server.requests), server.bill
         phases = kill_at(start(films, work, server), moment, work)
         kept, open_intents = (
             answers(work, "GPT4oCaptioner"),
@@ -156,9 +156,9 @@ def run_kills(
         )
         print(f"killed at {moment}: {phases or 'between'}, {kept} captions kept")
         seen.update(phases.split("+"))
-        asked_before = len(server.asked) - before
+        asked_before = len(server.requests) - before
         assert start(films, work, server).wait() == 0
-        asked_after = len(server.asked) - before - asked_before
+        asked_after = len(server.requests) - before - asked_before
         assert tables(work) == reference.tables
         assert asked_after == reference.questions - kept  # no committed answer was asked again
         assert asked_before - kept <= CONCURRENCY  # at most what was in flight was lost

@@ -20,17 +20,17 @@ from brickfilm.engine.ledger import spend_frame
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.errors import MissingApiKey, ServiceRefused
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
-from tests.kit.captions import Album, WithImages, caption_build, clip, image, tally
+from tests.kit.captions import AddImages, ClipSource, clip, count_results, image, run_captions
 from tests.kit.servers.openai import (
     BROKEN,
     MALFORMED,
     RATE_LIMITED,
-    Asked,
     CaptionServer,
-    Errs,
-    Hangs,
+    ErrorReply,
+    LostReply,
+    ModelReply,
+    ReceivedRequest,
     Reply,
-    Says,
     answer,
     described,
     digest_of_stills,
@@ -57,7 +57,7 @@ def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
 def once(*replies: Reply) -> Any:
     """These replies first, good captions then."""
     left = list(replies)
-    return lambda asked: left.pop(0) if left else described(asked)
+    return lambda request: left.pop(0) if left else described(request)
 
 
 # -- what is sent ------------------------------------------------------------------------------
@@ -66,9 +66,9 @@ def once(*replies: Reply) -> Any:
 def test_a_clip_is_three_stills_in_order_and_an_image_is_one(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    caption_build(tmp_path, Album(1, tmp_path), WithImages(), captioner(server))
+    run_captions(tmp_path, ClipSource(1, tmp_path), AddImages(), captioner(server))
     assert server.invalid == []
-    of_image, of_clip = sorted(server.asked, key=lambda a: len(a.stills))
+    of_image, of_clip = sorted(server.requests, key=lambda a: len(a.stills))
     of_item = clip(0, tmp_path)
     sent = [encode_jpeg(tmp_path / s.path, size=512, quality=85) for s in of_item.stills]
     assert of_clip.stills == sent
@@ -87,7 +87,7 @@ def test_the_percentages_are_those_of_the_stills(tmp_path: Path) -> None:
 
 
 def test_every_caption_belongs_to_its_stills(server: CaptionServer, tmp_path: Path) -> None:
-    run = caption_build(tmp_path, Album(40, tmp_path), WithImages(), captioner(server))
+    run = run_captions(tmp_path, ClipSource(40, tmp_path), AddImages(), captioner(server))
     assert len(run.finished) == 80
     for item in run.finished:
         stills = item.stills if hasattr(item, "stills") else [item]
@@ -101,8 +101,8 @@ def test_settings_reach_the_request(server: CaptionServer, tmp_path: Path) -> No
     asks = captioner(
         server, model="o9", reasoning_effort="low", max_tokens=900, detail="low", temperature=0.5
     )
-    caption_build(tmp_path, Album(1, tmp_path), asks)
-    body = server.asked[0].body
+    run_captions(tmp_path, ClipSource(1, tmp_path), asks)
+    body = server.requests[0].body
     assert body["model"] == "o9"
     assert body["reasoning_effort"] == "low"
     assert body["max_completion_tokens"] == 900
@@ -135,44 +135,44 @@ def test_stills_are_shrunk_on_our_side(tmp_path: Path) -> None:
         (answer("single_image"), "single_image"),
         (answer("no_movement"), "no_movement"),
         (answer("no_movement", "A man stands."), "no_movement"),
-        (Says(None, refusal="I can't help with that."), "refusal"),
-        (Says(None, finish="content_filter"), "content_filter"),
-        (Says('{"status": "described", "caption": "A man', finish="length"), "truncated"),
-        (Errs(400, "content_policy_violation"), "content_filter"),
+        (ModelReply(None, refusal="I can't help with that."), "refusal"),
+        (ModelReply(None, finish="content_filter"), "content_filter"),
+        (ModelReply('{"status": "described", "caption": "A man', finish="length"), "truncated"),
+        (ErrorReply(400, "content_policy_violation"), "content_filter"),
         (answer("described", "I'm sorry, but I can't describe these."), "refusal"),
     ],
 )
 def test_what_is_no_caption_is_counted_and_never_text(
     server: CaptionServer, tmp_path: Path, reply: Reply, status: str
 ) -> None:
-    server.script = lambda asked: reply
+    server.script = lambda request: reply
     asks = captioner(server)
     for _ in range(2):  # an answer is an answer: it is not asked again
-        run = caption_build(tmp_path, Album(1, tmp_path), asks, RefusalFilter())
+        run = run_captions(tmp_path, ClipSource(1, tmp_path), asks, RefusalFilter())
         assert run.finished == []
-        assert tally(run, "RefusalFilter") == {f"rejected: {status}": 1}
-    assert len(server.asked) == 1
+        assert count_results(run, "RefusalFilter") == {f"rejected: {status}": 1}
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
     "spoilt",
     [
         MALFORMED,
-        Says("A red car."),
-        Says(None),
-        Says("{}", choices=0),
+        ModelReply("A red car."),
+        ModelReply(None),
+        ModelReply("{}", choices=0),
         answer("described", ""),
         answer("bored", "x"),
-        Says('["described"]'),
+        ModelReply('["described"]'),
     ],
 )
 def test_an_answer_that_is_no_use_is_paid_and_asked_again(
     server: CaptionServer, tmp_path: Path, spoilt: Reply
 ) -> None:
     server.script = once(spoilt)
-    run = caption_build(tmp_path, Album(1, tmp_path), captioner(server))
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), captioner(server))
     assert len(run.finished) == 1
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
     spend = spend_frame(tmp_path)
     assert spend.settled.sum() == pytest.approx(server.bill)
     assert spend.unsettled.sum() == 0
@@ -181,10 +181,10 @@ def test_an_answer_that_is_no_use_is_paid_and_asked_again(
 def test_malformed_for_ever_fails_after_three_paid_answers(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    server.script = lambda asked: MALFORMED
-    run = caption_build(tmp_path, Album(1, tmp_path), captioner(server))
-    assert tally(run, "GPT4oCaptioner") == {"failed: malformed answer": 1}
-    assert len(server.asked) == 3
+    server.script = lambda request: MALFORMED
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), captioner(server))
+    assert count_results(run, "GPT4oCaptioner") == {"failed: malformed answer": 1}
+    assert len(server.requests) == 3
     assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
 
 
@@ -195,27 +195,27 @@ def test_busy_and_broken_services_are_asked_again_as_told(
     server: CaptionServer, tmp_path: Path
 ) -> None:
     server.script = once(RATE_LIMITED, BROKEN, RATE_LIMITED)
-    run = caption_build(tmp_path, Album(1, tmp_path), captioner(server))
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), captioner(server))
     assert len(run.finished) == 1
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
     assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
 
 
 def test_a_service_that_stays_busy_costs_patience_only(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    server.script = lambda asked: RATE_LIMITED
-    run = caption_build(tmp_path, Album(1, tmp_path), captioner(server, total_timeout=0.5))
-    assert tally(run, "GPT4oCaptioner") == {"failed: busy": 1}
+    server.script = lambda request: RATE_LIMITED
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), captioner(server, total_timeout=0.5))
+    assert count_results(run, "GPT4oCaptioner") == {"failed: busy": 1}
     assert spend_frame(tmp_path).settled.sum() == 0
 
 
 def test_a_timeout_is_perhaps_charged_and_stays_reserved(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    server.script = once(Hangs(1.0))
+    server.script = once(LostReply(1.0))
     asks = captioner(server, timeout=0.3)
-    run = caption_build(tmp_path, Album(1, tmp_path), asks)
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), asks)
     assert len(run.finished) == 1
     spend = spend_frame(tmp_path)
     assert spend.settled.sum() < server.bill <= spend.settled.sum() + spend.unsettled.sum()
@@ -247,19 +247,19 @@ def test_headers_say_how_long_to_wait() -> None:
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (Errs(429, "insufficient_quota"), "quota is used up"),
-        (Errs(403, None, "region"), "rejects the API key in OPENAI_API_KEY"),
-        (Errs(404, "model_not_found", "retired"), "model='gpt-4o', or has retired it"),
-        (Errs(400, "model_decommissioned", "gone"), "model='gpt-4o', or has retired it"),
+        (ErrorReply(429, "insufficient_quota"), "quota is used up"),
+        (ErrorReply(403, None, "region"), "rejects the API key in OPENAI_API_KEY"),
+        (ErrorReply(404, "model_not_found", "retired"), "model='gpt-4o', or has retired it"),
+        (ErrorReply(400, "model_decommissioned", "gone"), "model='gpt-4o', or has retired it"),
     ],
 )
 def test_a_service_that_refuses_everything_stops_the_build(
     server: CaptionServer, tmp_path: Path, reply: Reply, words: str
 ) -> None:
-    server.script = lambda asked: reply
+    server.script = lambda request: reply
     with pytest.raises(ServiceRefused, match=words):
-        caption_build(tmp_path, Album(30, tmp_path), captioner(server, concurrency=2))
-    assert len(server.asked) <= 4
+        run_captions(tmp_path, ClipSource(30, tmp_path), captioner(server, concurrency=2))
+    assert len(server.requests) <= 4
     assert spend_frame(tmp_path).settled.sum() == 0
 
 
@@ -271,7 +271,7 @@ def test_without_a_key_the_variable_is_named(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(MissingApiKey, match="OPENAI_API_KEY"):
-        caption_build(tmp_path, Album(1, tmp_path), GPT4oCaptioner())
+        run_captions(tmp_path, ClipSource(1, tmp_path), GPT4oCaptioner())
 
 
 def test_a_wrong_key_appears_nowhere(
@@ -285,7 +285,7 @@ def test_a_wrong_key_appears_nowhere(
     caplog.set_level(logging.DEBUG)
     asks = captioner(server)
     with pytest.raises(ServiceRefused) as refused:
-        caption_build(tmp_path, Album(2, tmp_path), asks)
+        run_captions(tmp_path, ClipSource(2, tmp_path), asks)
     assert "[key]" in str(refused.value)
     kept = b"".join(f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
     for text in (
@@ -303,7 +303,7 @@ def test_a_key_that_works_is_in_no_file_log_or_process_list(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server.script = once(RATE_LIMITED, MALFORMED)
-    caption_build(tmp_path, Album(3, tmp_path), WithImages(), captioner(server), RefusalFilter())
+    run_captions(tmp_path, ClipSource(3, tmp_path), AddImages(), captioner(server), RefusalFilter())
     kept = b"".join(f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
     assert KEY.encode() not in kept
     assert KEY not in caplog.text
@@ -317,20 +317,20 @@ def test_a_key_that_works_is_in_no_file_log_or_process_list(
 def test_servers_without_schemas_are_asked_for_json_and_it_is_said(
     server: CaptionServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def old(asked: Asked) -> Reply:
-        shape = asked.body.get("response_format", {"type": "text"})["type"]
+    def old(request: ReceivedRequest) -> Reply:
+        shape = request.body.get("response_format", {"type": "text"})["type"]
         if shape != "text":
-            return Errs(400, None, f"response_format {shape} is not supported")
-        if "max_completion_tokens" in asked.body:
-            return Errs(400, None, "unknown field max_completion_tokens")
-        said = described(asked)
-        assert isinstance(said, Says)
-        return Says(f"```json\n{said.content}\n```")
+            return ErrorReply(400, None, f"response_format {shape} is not supported")
+        if "max_completion_tokens" in request.body:
+            return ErrorReply(400, None, "unknown field max_completion_tokens")
+        said = described(request)
+        assert isinstance(said, ModelReply)
+        return ModelReply(f"```json\n{said.content}\n```")
 
     server.script = old
-    run = caption_build(tmp_path, Album(4, tmp_path), captioner(server, concurrency=4))
+    run = run_captions(tmp_path, ClipSource(4, tmp_path), captioner(server, concurrency=4))
     assert len(run.finished) == 4
-    last = server.asked[-1]
+    last = server.requests[-1]
     assert last.body["max_tokens"] == 400
     assert "Answer with JSON alone" in last.text
     assert len([line for line in caplog.messages if "; using" in line]) == 3  # each once
@@ -340,16 +340,16 @@ def test_servers_without_schemas_are_asked_for_json_and_it_is_said(
 def test_a_request_that_a_server_cannot_use_fails_alone(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    server.script = once(Errs(400, None, "image too small"))
-    run = caption_build(tmp_path, Album(3, tmp_path), captioner(server))
-    assert tally(run, "GPT4oCaptioner") == {"failed: bad request": 1, "done": 2}
+    server.script = once(ErrorReply(400, None, "image too small"))
+    run = run_captions(tmp_path, ClipSource(3, tmp_path), captioner(server))
+    assert count_results(run, "GPT4oCaptioner") == {"failed: bad request": 1, "done": 2}
 
 
 def test_a_server_that_is_not_there_is_a_failure_of_the_items(tmp_path: Path) -> None:
     with CaptionServer() as gone:
         pass
-    run = caption_build(tmp_path, Album(2, tmp_path), captioner(gone, total_timeout=0.5))
-    assert tally(run, "GPT4oCaptioner") == {"failed: busy": 2}
+    run = run_captions(tmp_path, ClipSource(2, tmp_path), captioner(gone, total_timeout=0.5))
+    assert count_results(run, "GPT4oCaptioner") == {"failed: busy": 2}
     assert spend_frame(tmp_path).unsettled.sum() == 0
 
 
@@ -361,24 +361,24 @@ def test_a_budget_is_hard_and_what_was_paid_for_is_kept(
 ) -> None:
     one = captioner(server).worst_case_cost(clip(0, tmp_path))
     budget = 10 * one
-    run = caption_build(
-        tmp_path, Album(60, tmp_path), captioner(server, max_cost_usd=budget, concurrency=4)
+    run = run_captions(
+        tmp_path, ClipSource(60, tmp_path), captioner(server, max_cost_usd=budget, concurrency=4)
     )
-    done = tally(run, "GPT4oCaptioner")["done"]
+    done = count_results(run, "GPT4oCaptioner")["done"]
     assert 0 < server.bill <= budget
-    assert len(run.finished) == done == len(server.asked)
-    assert tally(run, "GPT4oCaptioner")["waiting: budget"] == 60 - done
-    again = caption_build(tmp_path, Album(60, tmp_path), captioner(server, max_cost_usd=5.0))
-    assert len(again.finished) == len(server.asked) == 60
+    assert len(run.finished) == done == len(server.requests)
+    assert count_results(run, "GPT4oCaptioner")["waiting: budget"] == 60 - done
+    again = run_captions(tmp_path, ClipSource(60, tmp_path), captioner(server, max_cost_usd=5.0))
+    assert len(again.finished) == len(server.requests) == 60
 
 
 def test_prompt_model_and_stills_make_the_key_and_nothing_else_does(
     server: CaptionServer, tmp_path: Path
 ) -> None:
     def requests(**settings: Any) -> int:
-        before = len(server.asked)
-        caption_build(tmp_path, Album(2, tmp_path), WithImages(), captioner(server, **settings))
-        return len(server.asked) - before
+        before = len(server.requests)
+        run_captions(tmp_path, ClipSource(2, tmp_path), AddImages(), captioner(server, **settings))
+        return len(server.requests) - before
 
     assert requests() == 4
     assert requests(timeout=9.0, concurrency=2, max_cost_usd=9.0, total_timeout=3.0) == 0
@@ -397,20 +397,20 @@ def test_prompt_model_and_stills_make_the_key_and_nothing_else_does(
 
 def test_an_unknown_price_is_said_and_never_guessed(server: CaptionServer, tmp_path: Path) -> None:
     asks = captioner(server, model="my-llava")
-    run = caption_build(tmp_path / "free", Album(1, tmp_path / "free"), asks)
+    run = run_captions(tmp_path / "free", ClipSource(1, tmp_path / "free"), asks)
     assert run.finished[0].caption.cost == 0
     spend = spend_frame(tmp_path / "free")
     assert (spend.model[0], spend.requests[0]) == ("my-llava", 1)
     limited = captioner(server, model="my-llava", max_cost_usd=1.0)
     with pytest.raises(UnknownPrice, match="my-llava"):
-        caption_build(tmp_path / "limited", Album(1, tmp_path / "limited"), limited)
+        run_captions(tmp_path / "limited", ClipSource(1, tmp_path / "limited"), limited)
 
 
 def test_a_price_list_of_ones_own(server: CaptionServer, tmp_path: Path) -> None:
     own = tmp_path / "prices.toml"
     own.write_text("date = 2026-11-01\n[models.my-llava]\ninput = 1.0\noutput = 2.0\n")
     asks = captioner(server, model="my-llava", prices=str(own), max_cost_usd=1.0)
-    run = caption_build(tmp_path, Album(1, tmp_path), asks)
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), asks)
     said = run.finished[0].caption
     assert said.cost == pytest.approx((said.input_tokens + 2 * said.output_tokens) / 1e6)
     assert said.cost > 0
@@ -461,7 +461,9 @@ def test_a_build_warns_once_of_a_retired_model(
 ) -> None:
     own = tmp_path / "prices.toml"
     own.write_text(RETIRING.format(date=retires))
-    Pipeline.from_stages(Album(1, tmp_path), [GPT4oCaptioner(model="old", prices=str(own))]).check()
+    Pipeline.from_stages(
+        ClipSource(1, tmp_path), [GPT4oCaptioner(model="old", prices=str(own))]
+    ).check()
     assert sum("was retired on 2020-01-01" in line for line in caplog.messages) == warnings
 
 

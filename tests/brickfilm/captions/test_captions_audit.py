@@ -14,13 +14,13 @@ from brickfilm.captions.lint import lint
 from brickfilm.engine.ledger import spend_frame
 from brickfilm.engine.run import PipelineRun
 from brickfilm.stages import CaptionAudit, GPT4oCaptioner, RefusalFilter
-from tests.kit.captions import Album, WithImages, caption_build, clip, tally
+from tests.kit.captions import AddImages, ClipSource, clip, count_results, run_captions
 from tests.kit.servers.openai import (
     MALFORMED,
-    Asked,
     CaptionServer,
+    ModelReply,
+    ReceivedRequest,
     Reply,
-    Says,
     Script,
     answer,
     described,
@@ -48,23 +48,23 @@ def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
 
 
 def audited(work: Path, count: int, asks: GPT4oCaptioner) -> PipelineRun:
-    return caption_build(
-        work, Album(count, work), WithImages(), asks, RefusalFilter(), CaptionAudit(asks)
+    return run_captions(
+        work, ClipSource(count, work), AddImages(), asks, RefusalFilter(), CaptionAudit(asks)
     )
 
 
-def share(asked: Asked) -> float:
+def share(request: ReceivedRequest) -> float:
     """A point in [0, 1) of the stills: the same stills have the same fault."""
-    return int(asked.digest, 16) / 16**12
+    return int(request.digest, 16) / 16**12
 
 
-def injected(asked: Asked) -> Reply:
+def injected(request: ReceivedRequest) -> Reply:
     """The predecessor's faults at its rates; one in ten is as bad the second time."""
-    lot = share(asked)
+    lot = share(request)
     for rate, caption in FAULTS.values():
         if lot < rate:
             stubborn = lot < STUBBORN * rate
-            return answer("described", caption if stubborn or not asked.is_correction else CLEAN)
+            return answer("described", caption if stubborn or not request.is_revision else CLEAN)
         lot -= rate
     return answer("described", CLEAN)
 
@@ -72,30 +72,30 @@ def injected(asked: Asked) -> Reply:
 def saying(first: str, second: Reply | str) -> Script:
     """One caption when first asked, another reply when corrected."""
     again = answer("described", second) if isinstance(second, str) else second
-    return lambda asked: again if asked.is_correction else answer("described", first)
+    return lambda request: again if request.is_revision else answer("described", first)
 
 
 def fault_test(server: CaptionServer, work: Path, count: int) -> None:
     server.script = injected
     asks = captioner(server)
     run = audited(work, count, asks)
-    first = [a for a in server.asked if not a.is_correction]
+    first = [a for a in server.requests if not a.is_revision]
     lots = [share(a) for a in first]
     bad = sum(lot < sum(rate for rate, _ in FAULTS.values()) for lot in lots)
-    counts = tally(run, "CaptionAudit")
+    counts = count_results(run, "CaptionAudit")
     rejected = sum(n for status, n in counts.items() if status.startswith("rejected: audit"))
     rules = asks.prompt_of(clip(0, work)).rules
     assert len(first) == 2 * count
-    assert len(server.asked) - len(first) == bad  # each asked once more, and no other
+    assert len(server.requests) - len(first) == bad  # each asked once more, and no other
     assert [item for item in run.finished if lint(item.caption.text, rules)] == []
     assert counts["done"] + rejected == 2 * count
     assert rejected <= bad * 0.3
     shares = f"{bad / len(first):.1%} asked again, {rejected / len(first):.1%} rejected"
     print(f"{2 * count} captions: {shares}")
     assert spend_frame(work).settled.sum() == pytest.approx(server.bill)
-    asked = len(server.asked)
+    asked = len(server.requests)
     again = audited(work, count, asks)
-    assert len(server.asked) == asked
+    assert len(server.requests) == asked
     assert len(again.finished) == len(run.finished)
 
 
@@ -113,8 +113,8 @@ def test_the_model_is_told_what_was_wrong_and_shown_the_stills_again(
 ) -> None:
     server.script = saying("The video shows a man.", CLEAN)
     asks = captioner(server)
-    run = caption_build(tmp_path, Album(1, tmp_path), asks, CaptionAudit(asks))
-    first, second = server.asked
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), asks, CaptionAudit(asks))
+    first, second = server.requests
     assert server.invalid == []
     assert second.stills == first.stills
     before, told = second.body["messages"][-2:]
@@ -131,9 +131,9 @@ def test_the_model_is_told_what_was_wrong_and_shown_the_stills_again(
     [
         ("The video shows a man again.", "audit: medium"),
         (answer("no_movement"), "no_movement"),
-        (Says(None, refusal="No."), "refusal"),
+        (ModelReply(None, refusal="No."), "refusal"),
         ("I'm sorry, but I cannot write that.", "refusal"),
-        (Says("", finish="length"), "truncated"),
+        (ModelReply("", finish="length"), "truncated"),
     ],
 )
 def test_what_is_no_better_is_rejected_and_not_asked_a_third_time(
@@ -142,20 +142,20 @@ def test_what_is_no_better_is_rejected_and_not_asked_a_third_time(
     server.script = saying("The video shows a man.", second)
     asks = captioner(server)
     for _ in range(2):
-        run = caption_build(tmp_path, Album(1, tmp_path), asks, CaptionAudit(asks))
-        assert tally(run, "CaptionAudit") == {f"rejected: {reason}": 1}
-    assert len(server.asked) == 2
+        run = run_captions(tmp_path, ClipSource(1, tmp_path), asks, CaptionAudit(asks))
+        assert count_results(run, "CaptionAudit") == {f"rejected: {reason}": 1}
+    assert len(server.requests) == 2
 
 
 def test_a_malformed_second_answer_is_paid_and_asked_again(
     server: CaptionServer, tmp_path: Path
 ) -> None:
     replies: list[Reply] = [answer("described", "The video shows a man."), MALFORMED]
-    server.script = lambda asked: replies.pop(0) if replies else answer("described", CLEAN)
+    server.script = lambda request: replies.pop(0) if replies else answer("described", CLEAN)
     asks = captioner(server)
-    run = caption_build(tmp_path, Album(1, tmp_path), asks, CaptionAudit(asks))
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), asks, CaptionAudit(asks))
     assert len(run.finished) == 1
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
     assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
 
 
@@ -164,37 +164,37 @@ def test_asking_again_is_on_the_captioners_budget(server: CaptionServer, tmp_pat
     one = captioner(server).worst_case_cost(clip(0, tmp_path))
     budget = 8 * one
     asks = captioner(server, max_cost_usd=budget)
-    run = caption_build(tmp_path, Album(30, tmp_path), asks, CaptionAudit(asks))
+    run = run_captions(tmp_path, ClipSource(30, tmp_path), asks, CaptionAudit(asks))
     assert server.bill <= budget
-    assert any(a.is_correction for a in server.asked)
+    assert any(a.is_revision for a in server.requests)
     waiting = [o for o in run.item_results if o.status == "waiting"]
     assert waiting and {o.reason for o in waiting} == {"budget"}
     richer = captioner(server, max_cost_usd=50.0)
-    again = caption_build(tmp_path, Album(30, tmp_path), richer, CaptionAudit(richer))
+    again = run_captions(tmp_path, ClipSource(30, tmp_path), richer, CaptionAudit(richer))
     assert len(again.finished) == 30
-    assert len(server.asked) == 60
+    assert len(server.requests) == 60
 
 
 def test_without_a_captioner_nobody_is_asked(server: CaptionServer, tmp_path: Path) -> None:
-    server.script = lambda asked: (
-        described(asked) if asked.about_image else answer("described", "A man seems sad and old.")
+    server.script = lambda request: (
+        described(request) if request.is_image else answer("described", "A man seems sad and old.")
     )
-    run = caption_build(
-        tmp_path, Album(2, tmp_path), WithImages(), captioner(server), CaptionAudit()
+    run = run_captions(
+        tmp_path, ClipSource(2, tmp_path), AddImages(), captioner(server), CaptionAudit()
     )
-    assert tally(run, "CaptionAudit") == {"done": 2, "rejected: audit: hedging": 2}
+    assert count_results(run, "CaptionAudit") == {"done": 2, "rejected: audit: hedging": 2}
     lenient = CaptionAudit(rules=("toy",))
-    run = caption_build(tmp_path, Album(2, tmp_path), captioner(server), lenient)
-    assert tally(run, "CaptionAudit") == {"done": 2}
-    assert len(server.asked) == 4
+    run = run_captions(tmp_path, ClipSource(2, tmp_path), captioner(server), lenient)
+    assert count_results(run, "CaptionAudit") == {"done": 2}
+    assert len(server.requests) == 4
 
 
 def test_what_is_no_caption_passes_to_the_filter(server: CaptionServer, tmp_path: Path) -> None:
-    server.script = lambda asked: answer("no_movement")
+    server.script = lambda request: answer("no_movement")
     asks = captioner(server)
-    run = caption_build(tmp_path, Album(1, tmp_path), asks, CaptionAudit(asks), RefusalFilter())
-    assert tally(run, "RefusalFilter") == {"rejected: no_movement": 1}
-    assert len(server.asked) == 1
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), asks, CaptionAudit(asks), RefusalFilter())
+    assert count_results(run, "RefusalFilter") == {"rejected: no_movement": 1}
+    assert len(server.requests) == 1
 
 
 def test_rates_are_of_every_caption_that_was_seen(server: CaptionServer, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_rates_are_of_every_caption_that_was_seen(server: CaptionServer, tmp_pat
     run = audited(tmp_path, 40, asks)
     rates = audit_rates(tmp_path)
     assert rates is not None
-    corrections = sum(a.is_correction for a in server.asked)
+    corrections = sum(a.is_revision for a in server.requests)
     assert (rates.captions, rates.asked_again) == (80, corrections)
     assert rates.captions - rates.rejected == len(run.finished)
     assert sum(rule.first for rule in rates.rules) == corrections
@@ -212,5 +212,5 @@ def test_rates_are_of_every_caption_that_was_seen(server: CaptionServer, tmp_pat
 
 
 def audit_rates_of_nothing(work: Path) -> object:
-    caption_build(work / "none", Album(1, work / "none"))
+    run_captions(work / "none", ClipSource(1, work / "none"))
     return audit_rates(work / "none")

@@ -21,12 +21,12 @@ from brickfilm.engine.ledger import Ledger, spend_frame
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.run import PipelineRun
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
-from tests.kit.captions import Album, WithImages, clip, tally
+from tests.kit.captions import AddImages, ClipSource, clip, count_results
 from tests.kit.servers.openai import (
     BROKEN,
     MALFORMED,
     CaptionServer,
-    Errs,
+    ErrorReply,
     answer,
     described,
     digest_of_stills,
@@ -85,7 +85,7 @@ def everything_belongs(run: PipelineRun, work: Path) -> bool:
 def test_one_job_captions_clips_and_images_at_half_price(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    run = batch_build(tmp_path, Album(20, tmp_path), WithImages(), captioner(server))
+    run = batch_build(tmp_path, ClipSource(20, tmp_path), AddImages(), captioner(server))
     assert len(run.finished) == 40
     assert everything_belongs(run, tmp_path)
     assert len(server.batches.jobs) == 1
@@ -94,15 +94,15 @@ def test_one_job_captions_clips_and_images_at_half_price(
     assert spend.settled.sum() == pytest.approx(server.bill)
     assert spend.unsettled.sum() == 0
     assert list((tmp_path / "jobs").iterdir()) == []
-    again = batch_build(tmp_path, Album(20, tmp_path), WithImages(), captioner(server))
+    again = batch_build(tmp_path, ClipSource(20, tmp_path), AddImages(), captioner(server))
     assert len(again.finished) == 40
     assert len(server.batches.jobs) == 1
 
 
 def test_one_by_one_and_in_jobs_share_their_answers(server: CaptionServer, tmp_path: Path) -> None:
-    batch_build(tmp_path, Album(3, tmp_path), captioner(server))
-    batch_build(tmp_path, Album(3, tmp_path), captioner(server, mode="sync"))
-    assert len(server.asked) == 3
+    batch_build(tmp_path, ClipSource(3, tmp_path), captioner(server))
+    batch_build(tmp_path, ClipSource(3, tmp_path), captioner(server, mode="sync"))
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("limits", [{"batch_requests": 4}, {"batch_bytes": 30_000}])
@@ -112,7 +112,7 @@ def test_request_files_keep_the_services_limits(
     server.batches.most_requests = limits.get("batch_requests", 50_000)
     server.batches.most_bytes = limits.get("batch_bytes", 200_000_000)
     asks = captioner(server, prices=small_limits(tmp_path, **limits))
-    run = batch_build(tmp_path, Album(10, tmp_path), asks)
+    run = batch_build(tmp_path, ClipSource(10, tmp_path), asks)
     assert len(run.finished) == 10
     assert len(server.batches.jobs) >= 3
     assert server.invalid == []
@@ -123,9 +123,9 @@ def test_errors_and_expired_items_go_into_the_next_job(
 ) -> None:
     server.script = faulty([(0.2, BROKEN), (0.1, MALFORMED)], seed=3)
     server.batches.expires = 0.3
-    run = batch_build(tmp_path, Album(30, tmp_path), captioner(server))
-    assert tally(run, "GPT4oCaptioner").total() == 30
-    assert tally(run, "GPT4oCaptioner")["done"] >= 25
+    run = batch_build(tmp_path, ClipSource(30, tmp_path), captioner(server))
+    assert count_results(run, "GPT4oCaptioner").total() == 30
+    assert count_results(run, "GPT4oCaptioner")["done"] >= 25
     assert {o.reason for o in run.item_results if o.status == "failed"} <= {
         "busy",
         "expired",
@@ -139,24 +139,24 @@ def test_errors_and_expired_items_go_into_the_next_job(
 def test_a_wrong_request_fails_and_a_filtered_one_is_an_answer(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    replies = [Errs(400, None, "bad still"), Errs(400, "content_policy_violation")]
-    server.script = lambda asked: replies.pop() if replies else described(asked)
-    run = batch_build(tmp_path, Album(5, tmp_path), captioner(server), RefusalFilter())
-    assert tally(run, "GPT4oCaptioner") == {"done": 4, "failed: bad request": 1}
-    assert tally(run, "RefusalFilter") == {"done": 3, "rejected: content_filter": 1}
+    replies = [ErrorReply(400, None, "bad still"), ErrorReply(400, "content_policy_violation")]
+    server.script = lambda request: replies.pop() if replies else described(request)
+    run = batch_build(tmp_path, ClipSource(5, tmp_path), captioner(server), RefusalFilter())
+    assert count_results(run, "GPT4oCaptioner") == {"done": 4, "failed: bad request": 1}
+    assert count_results(run, "RefusalFilter") == {"done": 3, "rejected: content_filter": 1}
     assert len(server.batches.jobs) == 1
 
 
 def test_escape_answers_in_a_job_are_answers(server: CaptionServer, tmp_path: Path) -> None:
-    server.script = lambda asked: answer("no_movement")
-    run = batch_build(tmp_path, Album(2, tmp_path), captioner(server), RefusalFilter())
-    assert tally(run, "RefusalFilter") == {"rejected: no_movement": 2}
+    server.script = lambda request: answer("no_movement")
+    run = batch_build(tmp_path, ClipSource(2, tmp_path), captioner(server), RefusalFilter())
+    assert count_results(run, "RefusalFilter") == {"rejected: no_movement": 2}
 
 
 def test_an_answer_may_hold_any_line_break(server: CaptionServer, tmp_path: Path) -> None:
     said = "One brick.\u2028Another\x85brick."
-    server.script = lambda asked: answer("described", said)
-    run = batch_build(tmp_path, Album(2, tmp_path), captioner(server))
+    server.script = lambda request: answer("described", said)
+    run = batch_build(tmp_path, ClipSource(2, tmp_path), captioner(server))
     assert {item.caption.text for item in run.finished} == {" ".join(said.split())}
 
 
@@ -164,10 +164,10 @@ def test_an_answer_may_hold_any_line_break(server: CaptionServer, tmp_path: Path
 def test_a_wait_for_jobs_ends_when_it_is_told_to(server: CaptionServer, tmp_path: Path) -> None:
     server.batches.polls = 99
     asks = captioner(server, poll_seconds=3600.0)
-    pipeline, executor = Pipeline.from_stages(Album(1, tmp_path), [asks]), LocalExecutor()
+    pipeline, executor = Pipeline.from_stages(ClipSource(1, tmp_path), [asks]), LocalExecutor()
     with Ledger(tmp_path) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
         run = PipelineRun(pipeline, ledger, executor)
-        run.execute(Album(1, tmp_path).items())
+        run.execute(ClipSource(1, tmp_path).items())
         threading.Timer(0.5, run.stop).start()
         batch_jobs.advance(run, wait=True, log=lambda words: None)
         assert len(ledger.open_jobs()) == 1
@@ -175,10 +175,10 @@ def test_a_wait_for_jobs_ends_when_it_is_told_to(server: CaptionServer, tmp_path
 
 
 def test_without_waiting_the_next_run_collects(server: CaptionServer, tmp_path: Path) -> None:
-    first = batch_build(tmp_path, Album(4, tmp_path), captioner(server), wait=False)
-    assert tally(first, "GPT4oCaptioner") == {"waiting: batch": 4}
+    first = batch_build(tmp_path, ClipSource(4, tmp_path), captioner(server), wait=False)
+    assert count_results(first, "GPT4oCaptioner") == {"waiting: batch": 4}
     assert len(server.batches.jobs) == 1
-    second = batch_build(tmp_path, Album(6, tmp_path), captioner(server))
+    second = batch_build(tmp_path, ClipSource(6, tmp_path), captioner(server))
     assert len(second.finished) == 6
     assert sorted(job.total for job in server.batches.jobs.values()) == [2, 4]
 
@@ -187,28 +187,28 @@ def test_a_budget_is_hard_for_jobs_too(server: CaptionServer, tmp_path: Path) ->
     one = captioner(server).worst_case_cost(clip(0, tmp_path))
     assert one is not None
     asks = captioner(server, max_cost_usd=5.5 * one)
-    run = batch_build(tmp_path, Album(20, tmp_path), asks)
+    run = batch_build(tmp_path, ClipSource(20, tmp_path), asks)
     assert server.bill <= 5.5 * one
-    counts = tally(run, "GPT4oCaptioner")
+    counts = count_results(run, "GPT4oCaptioner")
     assert counts["done"] >= 5
     assert counts["done"] + counts["waiting: budget"] == 20
 
 
 def test_an_unreadable_still_fails_its_clip_alone(server: CaptionServer, tmp_path: Path) -> None:
-    album = Album(3, tmp_path)
+    album = ClipSource(3, tmp_path)
     (tmp_path / clip(1, tmp_path).stills[0].path).write_bytes(b"no picture")
     run = batch_build(tmp_path, album, captioner(server))
-    assert tally(run, "GPT4oCaptioner") == {"done": 2, "failed: no still": 1}
+    assert count_results(run, "GPT4oCaptioner") == {"done": 2, "failed: no still": 1}
 
 
 def test_cancelling_keeps_what_was_answered(server: CaptionServer, tmp_path: Path) -> None:
     asks = captioner(server)
-    batch_build(tmp_path, Album(10, tmp_path), asks, wait=False)
-    pipeline = Pipeline.from_stages(Album(10, tmp_path), [asks])
+    batch_build(tmp_path, ClipSource(10, tmp_path), asks, wait=False)
+    pipeline = Pipeline.from_stages(ClipSource(10, tmp_path), [asks])
     with Ledger(tmp_path) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
         batch_jobs.cancel(lambda words: None)
         assert ledger.open_jobs() == []
-    assert 0 < len(server.asked) < 10
+    assert 0 < len(server.requests) < 10
     spend = spend_frame(tmp_path)
     assert spend.settled.sum() == pytest.approx(server.bill)
     assert spend.unsettled.sum() == 0
@@ -217,11 +217,11 @@ def test_cancelling_keeps_what_was_answered(server: CaptionServer, tmp_path: Pat
 def test_a_job_that_is_turned_away_whole_fails_its_items(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    batch_build(tmp_path, Album(2, tmp_path), captioner(server), wait=False)
+    batch_build(tmp_path, ClipSource(2, tmp_path), captioner(server), wait=False)
     (job,) = server.batches.jobs.values()
     job.status = "failed"
-    run = batch_build(tmp_path, Album(2, tmp_path), captioner(server))
-    assert tally(run, "GPT4oCaptioner") == {"failed: batch failed": 2}
+    run = batch_build(tmp_path, ClipSource(2, tmp_path), captioner(server))
+    assert count_results(run, "GPT4oCaptioner") == {"failed: batch failed": 2}
     assert spend_frame(tmp_path).unsettled.sum() == 0
 
 
@@ -231,14 +231,14 @@ def test_a_job_that_is_turned_away_whole_fails_its_items(
 CHILD = """
 import os, sys
 from pathlib import Path
-from tests.kit.captions import Album, WithImages
+from tests.kit.captions import ClipSource, AddImages
 from tests.brickfilm.captions.test_captions_batch import batch_build, die_at
 from brickfilm.stages import GPT4oCaptioner
 
 work, url, moment = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 die_at(moment)
 asks = GPT4oCaptioner(base_url=url, mode="batch", poll_seconds=0.02)
-run = batch_build(work, Album(12, work), WithImages(), asks)
+run = batch_build(work, ClipSource(12, work), AddImages(), asks)
 print(len(run.finished))
 """
 MOMENTS = ("written down", "uploaded", "submitted", "collected")
@@ -284,13 +284,13 @@ def test_nothing_is_submitted_twice_whenever_it_is_killed(
     last = child("never")
     assert last.stdout == "24\n", last.stderr
     assert len(server.batches.jobs) == 1
-    assert len(server.asked) == 24
+    assert len(server.requests) == 24
     assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
 
 
 def test_a_job_whose_answer_was_lost_is_found(server: CaptionServer, tmp_path: Path) -> None:
     server.batches.lost_replies = 1
-    run = batch_build(tmp_path, Album(3, tmp_path), captioner(server))
+    run = batch_build(tmp_path, ClipSource(3, tmp_path), captioner(server))
     assert server.batches.lost_replies == 0
     assert len(run.finished) == 3
     assert len(server.batches.jobs) == 1
@@ -300,7 +300,7 @@ def test_a_job_whose_answer_was_lost_is_found(server: CaptionServer, tmp_path: P
 def test_ten_thousand_clips_in_one_job_keep_their_captions(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    run = batch_build(tmp_path, Album(10_000, tmp_path), captioner(server))
+    run = batch_build(tmp_path, ClipSource(10_000, tmp_path), captioner(server))
     assert len(run.finished) == 10_000
     assert len({item.caption.text for item in run.finished}) == 10_000
     assert everything_belongs(run, tmp_path)
@@ -326,10 +326,10 @@ def test_ten_thousand_answers_out_of_order_land_where_they_belong(tmp_path: Path
 
 
 def _line(n: int) -> dict[str, Any]:
-    from tests.kit.servers.openai import Says, completion
+    from tests.kit.servers.openai import ModelReply, completion
 
     said = answer("described", f"House {n} is red.")
-    assert isinstance(said, Says)
+    assert isinstance(said, ModelReply)
     body = completion({"model": "gpt-4o"}, said, 900)
     about = ("c3", "i1")[n % 2]
     return {"custom_id": f"{about}-{n:032x}", "response": {"status_code": 200, "body": body}}

@@ -18,7 +18,7 @@ import pytest
 
 from brickfilm.engine.ledger import spend_frame
 from brickfilm.stages import GPT4oCaptioner
-from tests.kit.captions import Album, WithImages, caption_build, tally
+from tests.kit.captions import AddImages, ClipSource, count_results, run_captions
 from tests.kit.servers.tiny_llava import write_tiny_llava
 
 pytestmark = pytest.mark.slow
@@ -64,8 +64,8 @@ def test_a_real_server_reads_our_requests_and_its_gibberish_is_no_caption(
     asks = GPT4oCaptioner(
         base_url=address, model=model, max_tokens=16, image_size=64, timeout=60, concurrency=2
     )
-    run = caption_build(tmp_path / "w", Album(2, tmp_path / "w"), WithImages(), asks)
-    ends = tally(run, "GPT4oCaptioner")
+    run = run_captions(tmp_path / "w", ClipSource(2, tmp_path / "w"), AddImages(), asks)
+    ends = count_results(run, "GPT4oCaptioner")
     print(dict(ends))
     assert ends.total() == 4
     assert set(ends) <= {"done", "failed: malformed answer"}  # read, answered, paid; not JSON

@@ -15,7 +15,7 @@ from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Failed
 from brickfilm.records import Caption, Clip, Image
 from brickfilm.stages import RefusalFilter, SidecarCaptioner
-from tests.kit.captions import Album, WithImages, caption_build, clip, tally
+from tests.kit.captions import AddImages, ClipSource, clip, count_results, run_captions
 
 VTT = """WEBVTT
 
@@ -45,8 +45,8 @@ class Beside(Stage[Clip, Clip]):
 
 
 def captions(work: Path, films: Path, count: int = 1) -> dict[str, str]:
-    run = caption_build(
-        work, Album(count, work), Beside(str(films)), WithImages(), SidecarCaptioner()
+    run = run_captions(
+        work, ClipSource(count, work), Beside(str(films)), AddImages(), SidecarCaptioner()
     )
     assert all(item.caption.status == "described" for item in run.finished)
     return {type(i).__name__ + i.video.source_id[4:]: i.caption.text for i in run.finished}
@@ -73,10 +73,10 @@ def test_srt_and_json_do_as_well(tmp_path: Path) -> None:
 
 def test_a_clip_without_a_line_has_no_caption(tmp_path: Path) -> None:
     (tmp_path / "film0.vtt").write_text("WEBVTT\n\n01:00.000 --> 01:09.000\nLater.\n")
-    run = caption_build(
-        tmp_path / "w", Album(2, tmp_path / "w"), Beside(str(tmp_path)), SidecarCaptioner()
+    run = run_captions(
+        tmp_path / "w", ClipSource(2, tmp_path / "w"), Beside(str(tmp_path)), SidecarCaptioner()
     )
-    assert tally(run, "SidecarCaptioner") == {"rejected: no caption": 2}
+    assert count_results(run, "SidecarCaptioner") == {"rejected: no caption": 2}
     assert {o.message.split(": ")[1] for o in run.item_results if o.status == "rejected"} == {
         "film0.vtt has no cue there",
         "no subtitle file beside the video",
@@ -93,10 +93,10 @@ def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
 def test_a_broken_file_fails_its_film_alone(tmp_path: Path) -> None:
     (tmp_path / "film0.json").write_text("{")
     (tmp_path / "film1.srt").write_text(SRT)
-    run = caption_build(
-        tmp_path / "w", Album(2, tmp_path / "w"), Beside(str(tmp_path)), SidecarCaptioner()
+    run = run_captions(
+        tmp_path / "w", ClipSource(2, tmp_path / "w"), Beside(str(tmp_path)), SidecarCaptioner()
     )
-    assert tally(run, "SidecarCaptioner") == {"failed: unreadable captions": 1, "done": 1}
+    assert count_results(run, "SidecarCaptioner") == {"failed: unreadable captions": 1, "done": 1}
 
 
 def test_binary_rubbish_is_no_subtitle_file(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tests.kit.servers.openai import (
     MALFORMED,
     RATE_LIMITED,
     CaptionServer,
-    Hangs,
+    LostReply,
     digest_of_stills,
     faulty,
 )
@@ -40,22 +40,22 @@ LATENCY = 0.5
 TIMEOUT = 2.0
 BUDGET = 40.0
 SECRET = "sk-storm-0123456789-secret"
-STORM = ((0.10, RATE_LIMITED), (0.05, BROKEN), (0.02, Hangs(2 * TIMEOUT)), (0.01, MALFORMED))
+STORM = ((0.10, RATE_LIMITED), (0.05, BROKEN), (0.02, LostReply(2 * TIMEOUT)), (0.01, MALFORMED))
 
 CHILD = """
 import json, sys, time
 from pathlib import Path
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
-from tests.kit.captions import Album, caption_build
+from tests.kit.captions import ClipSource, run_captions
 
 work, url, count, timeout, width, budget = sys.argv[1:]
 asks = GPT4oCaptioner(base_url=url, concurrency=int(width), timeout=float(timeout),
                       total_timeout=60.0, max_cost_usd=float(budget))
-album = Album(int(count), Path(work))
+album = ClipSource(int(count), Path(work))
 status = Path("/proc/self/status")  # its peak is this process's own, getrusage's is inherited
 memory = lambda: int(status.read_text().split("VmHWM:")[1].split()[0]) // 1024
 started = time.monotonic()
-run = caption_build(Path(work), album, asks, RefusalFilter())
+run = run_captions(Path(work), album, asks, RefusalFilter())
 print(json.dumps({
     "seconds": time.monotonic() - started,
     "megabytes": memory(),
@@ -82,7 +82,7 @@ def child(work: Path, server: CaptionServer, count: int) -> Iterator[subprocess.
 
 def wait_for(server: CaptionServer, answered: int) -> None:
     deadline = time.monotonic() + 120
-    while server.answered < answered or server.flying == 0:
+    while server.answered < answered or server.in_flight == 0:
         assert time.monotonic() < deadline, f"only {server.answered} of {answered} answered"
         time.sleep(0.005)
 
@@ -98,9 +98,9 @@ def test_a_storm_with_three_kills(tmp_path: Path) -> None:
             with child(tmp_path, server, CLIPS) as build:
                 wait_for(server, moment)
                 build.send_signal(signal.SIGKILL)
-                lost_at_kills += server.flying
-                assert server.flying > 0
-            while server.flying:  # what was in flight is charged all the same
+                lost_at_kills += server.in_flight
+                assert server.in_flight > 0
+            while server.in_flight:  # what was in flight is charged all the same
                 time.sleep(0.05)
             assert_money(tmp_path, server)
         with child(tmp_path, server, CLIPS) as build:
@@ -113,8 +113,8 @@ def test_a_storm_with_three_kills(tmp_path: Path) -> None:
         assert server.invalid == []
         assert_secret(tmp_path, out + problems)
         print(
-            f"{len(server.asked)} requests, {result['finished']} captions, kills at {moments} with "
-            f"{lost_at_kills} in flight, bill ${server.bill:.2f}, {result['megabytes']} MB"
+            f"{len(server.requests)} requests, {result['finished']} captions, kills at {moments} "
+            f"with {lost_at_kills} in flight, bill ${server.bill:.2f}, {result['megabytes']} MB"
         )
 
 
@@ -140,9 +140,9 @@ def assert_every_clip_is_accounted_for(work: Path, captions: dict[str, str]) -> 
 
 def assert_asked_again_only_when_lost(server: CaptionServer, lost_at_kills: int) -> None:
     """Answers that were charged more than once: lost at a kill, timed out, or spoilt."""
-    paid = Counter(asked.digest for asked in server.charged)
+    paid = Counter(charge.digest for charge in server.charged)
     again = sum(paid.values()) - len(paid)
-    excused = lost_at_kills + sum(not asked.useful for asked in server.charged)
+    excused = lost_at_kills + sum(not charge.useful for charge in server.charged)
     assert again <= excused
 
 
@@ -165,6 +165,6 @@ def test_throughput_is_the_services_own_and_memory_is_flat(tmp_path: Path) -> No
     few, many = results
     rate = (700 - 100) / (many["seconds"] - few["seconds"])  # less what starting up takes
     print(f"{rate:.1f} of {limit:.0f} requests/s; {few['megabytes']} and {many['megabytes']} MB")
-    assert server.most_flying == IN_FLIGHT
+    assert server.max_in_flight == IN_FLIGHT
     assert rate >= 0.8 * limit
     assert many["megabytes"] < few["megabytes"] + 20

@@ -15,7 +15,7 @@ from brickfilm.captions.prompts import BadPrompt, load_prompt, parse_prompt
 from brickfilm.cli import app
 from brickfilm.errors import UsageError
 from brickfilm.stages import GPT4oCaptioner
-from tests.kit.captions import Album, WithImages, caption_build, clip, image
+from tests.kit.captions import AddImages, ClipSource, clip, image, run_captions
 from tests.kit.servers.openai import CaptionServer
 
 CAPTIONS = [
@@ -81,8 +81,8 @@ def test_lint_finds_the_column_or_says_which_there_are(tmp_path: Path) -> None:
 
 
 def test_prompt_show_prints_exactly_what_is_sent(server: CaptionServer, tmp_path: Path) -> None:
-    caption_build(tmp_path, Album(1, tmp_path), GPT4oCaptioner(base_url=server.url))
-    system, user = server.asked[0].body["messages"]
+    run_captions(tmp_path, ClipSource(1, tmp_path), GPT4oCaptioner(base_url=server.url))
+    system, user = server.requests[0].body["messages"]
     shown = brickfilm("prompt", "show").stdout
     assert system["content"] in shown
     assert user["content"][0]["text"] in shown
@@ -145,17 +145,17 @@ def test_a_dry_run_counts_requests_tokens_and_money_and_sends_nothing(
     assert "in batch jobs at the batch price" in halved.forecast(clips, tmp_path / "none")
     unknown = GPT4oCaptioner(base_url=server.url, model="my-llava")
     assert "price of my-llava unknown" in unknown.forecast(clips, tmp_path / "none")
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_after_real_answers_the_forecast_is_the_bill(server: CaptionServer, tmp_path: Path) -> None:
     asks = GPT4oCaptioner(base_url=server.url)
-    caption_build(tmp_path, Album(2, tmp_path), WithImages(), asks)
+    run_captions(tmp_path, ClipSource(2, tmp_path), AddImages(), asks)
     spent = server.bill
     left = [clip(n, tmp_path) for n in range(2, 12)]
     forecast = asks.forecast([*left, *map(image, left)], tmp_path)
     assert "(measured here)" in forecast
-    caption_build(tmp_path, Album(12, tmp_path), WithImages(), asks)
+    run_captions(tmp_path, ClipSource(12, tmp_path), AddImages(), asks)
     assert f"${server.bill - spent:,.2f}, at most" in forecast
 
 

@@ -1,11 +1,11 @@
-"""A scripted caption service for tests: Chat Completions, Files and Batches over real HTTP.
+"""Run a scripted caption service: Chat Completions, Files and Batches over real HTTP.
 
     with CaptionServer(script=described) as server:
         GPT4oCaptioner(base_url=server.url, ...)
-        server.asked, server.bill
+        server.requests, server.bill
 
-A script is a function from what was asked to a reply. Every request is validated against the types
-that the public client publishes for the API; a wrong one gets a 400 and is kept in `invalid`.
+A script is a function from a request to a reply. Every request is validated against the types that
+the public client publishes for the API; an invalid one gets a 400 and is kept in `invalid`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import pydantic
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 
 INPUT_PRICE, OUTPUT_PRICE = 2.50e-6, 10.00e-6
-"""US dollars a token of gpt-4o."""
+"""US cost_usd a token of gpt-4o."""
 STILL_TOKENS = 255
 _REQUEST = pydantic.TypeAdapter(CompletionCreateParamsNonStreaming)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One question as it arrived."""
+class ReceivedRequest:
+    """One chat request as it arrived."""
 
     number: int
     body: Mapping[str, Any]
@@ -51,34 +51,34 @@ class Asked:
 
     @property
     def digest(self) -> str:
-        """Of the stills as sent, in their order."""
+        """Digest of the stills as sent, in their order."""
         return digest_of_stills(self.stills)
 
     @property
     def text(self) -> str:
-        """All words of the request."""
+        """All text of the request."""
         return "\n".join(_words(m["content"]) for m in self.body["messages"])
 
     @property
-    def about_image(self) -> bool:
+    def is_image(self) -> bool:
         return len(self.stills) == 1
 
     @property
-    def is_correction(self) -> bool:
+    def is_revision(self) -> bool:
         return any(m["role"] == "assistant" for m in self.body["messages"])
 
 
 @dataclass(frozen=True)
-class Charged:
-    """An answer that was paid for: about which stills, and whether it was of any use."""
+class Charge:
+    """A reply that was charged: the stills of its request, and whether it was well-formed."""
 
     digest: str
     useful: bool
 
 
 @dataclass(frozen=True)
-class Says:
-    """An answer of the model, charged."""
+class ModelReply:
+    """A reply of the model, charged."""
 
     content: str | None
     finish: str = "stop"
@@ -88,7 +88,7 @@ class Says:
 
 
 @dataclass(frozen=True)
-class Errs:
+class ErrorReply:
     """An error of the service, not charged."""
 
     status: int
@@ -98,51 +98,51 @@ class Errs:
 
 
 @dataclass(frozen=True)
-class Hangs:
-    """Answered and charged, but the answer never arrives: the line goes dead after `seconds`."""
+class LostReply:
+    """A charged reply that never arrives: the connection is closed after `seconds`."""
 
     seconds: float = 0.0
 
 
-Reply = Says | Errs | Hangs
-Script = Callable[[Asked], Reply]
+Reply = ModelReply | ErrorReply | LostReply
+Script = Callable[[ReceivedRequest], Reply]
 
 
 def digest_of_stills(stills: Sequence[bytes]) -> str:
     return hashlib.sha256(b"".join(stills)).hexdigest()[:12]
 
 
-def answer(status: str, caption: str = "") -> Says:
-    return Says(json.dumps({"status": status, "caption": caption}, ensure_ascii=False))
+def answer(status: str, caption: str = "") -> ModelReply:
+    return ModelReply(json.dumps({"status": status, "caption": caption}, ensure_ascii=False))
 
 
-def described(asked: Asked) -> Reply:
+def described(request: ReceivedRequest) -> Reply:
     """A good caption that holds the digest of its stills, as the number of a house."""
     return answer(
-        "described", f"A red car stops in front of house {asked.digest} under a blue sky."
+        "described", f"A red car stops in front of house {request.digest} under a blue sky."
     )
 
 
-RATE_LIMITED = Errs(429, "rate_limit_exceeded", headers={"retry-after": "0.05"})
-BROKEN = Errs(500, "server_error")
-MALFORMED = Says('{"status": "described", "capt')
+RATE_LIMITED = ErrorReply(429, "rate_limit_exceeded", headers={"retry-after": "0.05"})
+BROKEN = ErrorReply(500, "server_error")
+MALFORMED = ModelReply('{"status": "described", "capt')
 
 
 def faulty(
     faults: Sequence[tuple[float, Reply]], *, seed: int, otherwise: Script = described
 ) -> Script:
-    """Each fault at its rate, drawn anew for every request."""
+    """Return each fault at its rate, drawn independently for every request."""
     draw = random.Random(seed)
     lock = threading.Lock()
 
-    def script(asked: Asked) -> Reply:
+    def script(request: ReceivedRequest) -> Reply:
         with lock:
             lot = draw.random()
         for rate, reply in faults:
             if lot < rate:
                 return reply
             lot -= rate
-        return otherwise(asked)
+        return otherwise(request)
 
     return script
 
@@ -150,8 +150,8 @@ def faulty(
 class CaptionServer:
     """The service on a port of its own.
 
-    latency: seconds a request takes; width: requests worked on at the same time, so that the
-    service's own limit is width / latency; polls: times a batch must be looked at until it ends.
+    latency: seconds that a request takes; width: requests processed in parallel, so that the
+    service's own limit is width / latency; polls: status requests of a batch until it ends.
     """
 
     def __init__(
@@ -167,12 +167,12 @@ class CaptionServer:
         from tests.kit.servers.openai_batches import Batches
 
         self.script, self.latency, self.key = script, latency, key
-        self.asked: list[Asked] = []
+        self.requests: list[ReceivedRequest] = []
         self.invalid: list[str] = []
-        self.charged: list[Charged] = []
+        self.charged: list[Charge] = []
         self.bill = 0.0
-        self.flying = 0
-        self.most_flying = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
         self.answered = 0
         self.batches = Batches(self, polls)
         self.lock = threading.RLock()
@@ -196,37 +196,37 @@ class CaptionServer:
     def chat(
         self, body: Mapping[str, Any], headers: Mapping[str, str], share: float = 1.0
     ) -> Reply:
-        """Validate, follow the script, count the bill."""
-        if complaint := complaint_about(body):
-            self.invalid.append(complaint)
-            return Errs(400, "invalid_request_error", complaint)
+        """Validate a request, call the script, and add up the bill."""
+        if problem := validation_error(body):
+            self.invalid.append(problem)
+            return ErrorReply(400, "invalid_request_error", problem)
         with self.lock:
-            asked = Asked(len(self.asked), body, headers)
-            self.asked.append(asked)
-        reply = self.script(asked)
-        if isinstance(reply, Says | Hangs):
+            request = ReceivedRequest(len(self.requests), body, headers)
+            self.requests.append(request)
+        reply = self.script(request)
+        if isinstance(reply, ModelReply | LostReply):
             with self.lock:
-                self.bill += share * dollars(asked, reply)
-                useful = isinstance(reply, Says) and reply != MALFORMED
-                self.charged.append(Charged(asked.digest, useful))
+                self.bill += share * cost_usd(request, reply)
+                useful = isinstance(reply, ModelReply) and reply != MALFORMED
+                self.charged.append(Charge(request.digest, useful))
         return reply
 
     @contextmanager
-    def one_more(self) -> Any:
+    def slot(self) -> Any:
         with self.lock:
-            self.flying += 1
-            self.most_flying = max(self.most_flying, self.flying)
+            self.in_flight += 1
+            self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             with self._slots:
                 time.sleep(self.latency)
                 yield
         finally:
             with self.lock:
-                self.flying -= 1
+                self.in_flight -= 1
 
 
-def complaint_about(body: Mapping[str, Any]) -> str:
-    """What is wrong with a request by the API's published types; empty if nothing is."""
+def validation_error(body: Mapping[str, Any]) -> str:
+    """Return what is invalid in a request by the API's published types; '' if nothing is."""
     unknown = set(body) - set(CompletionCreateParamsNonStreaming.__annotations__)
     unknown -= set(_inherited())
     if unknown:
@@ -238,31 +238,31 @@ def complaint_about(body: Mapping[str, Any]) -> str:
     return ""
 
 
-def completion(asked: Mapping[str, Any], said: Says, tokens: int) -> dict[str, Any]:
-    """A reply as the service words it."""
-    message = {"role": "assistant", "content": said.content, "refusal": said.refusal}
-    choice = {"index": 0, "message": message, "finish_reason": said.finish, "logprobs": None}
+def completion(body: Mapping[str, Any], reply: ModelReply, tokens: int) -> dict[str, Any]:
+    """Return a reply as a Chat Completions object."""
+    message = {"role": "assistant", "content": reply.content, "refusal": reply.refusal}
+    choice = {"index": 0, "message": message, "finish_reason": reply.finish, "logprobs": None}
     return {
         "id": "chatcmpl-scripted",
         "object": "chat.completion",
         "created": int(time.time()),
-        "model": asked["model"],
-        "choices": [choice] * said.choices,
+        "model": body["model"],
+        "choices": [choice] * reply.choices,
         "usage": {
             "prompt_tokens": tokens,
-            "completion_tokens": said.output_tokens,
-            "total_tokens": tokens + said.output_tokens,
+            "completion_tokens": reply.output_tokens,
+            "total_tokens": tokens + reply.output_tokens,
         },
     }
 
 
-def input_tokens(asked: Asked) -> int:
-    return len(asked.text) // 4 + STILL_TOKENS * len(asked.stills)
+def input_tokens(request: ReceivedRequest) -> int:
+    return len(request.text) // 4 + STILL_TOKENS * len(request.stills)
 
 
-def dollars(asked: Asked, reply: Says | Hangs) -> float:
-    written = reply.output_tokens if isinstance(reply, Says) else Says("").output_tokens
-    return input_tokens(asked) * INPUT_PRICE + written * OUTPUT_PRICE
+def cost_usd(request: ReceivedRequest, reply: ModelReply | LostReply) -> float:
+    written = reply.output_tokens if isinstance(reply, ModelReply) else ModelReply("").output_tokens
+    return input_tokens(request) * INPUT_PRICE + written * OUTPUT_PRICE
 
 
 def _inherited() -> set[str]:
@@ -273,7 +273,7 @@ def _inherited() -> set[str]:
 
 
 def _walk(value: Any) -> None:
-    """Iterables are validated only as they are read."""
+    """Read every iterable, as they are validated only then."""
     if isinstance(value, Mapping):
         for inner in value.values():
             _walk(inner)
@@ -289,7 +289,7 @@ def _words(content: Any) -> str:
 
 
 class _Server(ThreadingHTTPServer):
-    """Quiet about clients that were killed."""
+    """Ignore clients that were killed."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -326,19 +326,19 @@ def _handler(server: CaptionServer) -> type[BaseHTTPRequestHandler]:
             given = self.headers.get("authorization", "").removeprefix("Bearer ")
             if server.key is None or given == server.key:
                 return True
-            self._error(Errs(401, "invalid_api_key", f"Incorrect API key provided: {given}"))
+            self._error(ErrorReply(401, "invalid_api_key", f"Incorrect API key provided: {given}"))
             return False
 
         def _chat(self, body: Mapping[str, Any]) -> None:
-            with server.one_more():
+            with server.slot():
                 reply = server.chat(body, dict(self.headers))
             match reply:
-                case Says():
-                    tokens = input_tokens(Asked(0, body, {}))
+                case ModelReply():
+                    tokens = input_tokens(ReceivedRequest(0, body, {}))
                     self._send(200, completion(body, reply, tokens))
-                case Errs():
+                case ErrorReply():
                     self._error(reply)
-                case Hangs():
+                case LostReply():
                     time.sleep(reply.seconds)
                     self.close_connection = True
             with server.lock:
@@ -353,7 +353,7 @@ def _handler(server: CaptionServer) -> type[BaseHTTPRequestHandler]:
             else:
                 self.close_connection = True
 
-        def _error(self, error: Errs) -> None:
+        def _error(self, error: ErrorReply) -> None:
             words = {
                 "message": error.message,
                 "type": "scripted",
@@ -374,6 +374,6 @@ def _handler(server: CaptionServer) -> type[BaseHTTPRequestHandler]:
             self.wfile.flush()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     return Handler

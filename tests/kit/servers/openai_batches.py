@@ -1,4 +1,4 @@
-"""The Files and Batches half of the scripted caption service."""
+"""Serve Files and Batches of the scripted caption service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.kit.servers.openai import Asked, Errs, Hangs, Says, completion, input_tokens
+from tests.kit.servers.openai import (
+    ErrorReply,
+    LostReply,
+    ModelReply,
+    ReceivedRequest,
+    completion,
+    input_tokens,
+)
 
 if TYPE_CHECKING:
     from tests.kit.servers.openai import CaptionServer
@@ -23,7 +30,7 @@ LOST: Reply = (0, None)
 
 @dataclass
 class Batch:
-    """One job. Its items are worked on when it ends, at half price, and come back in any order."""
+    """One job. Its items are processed when it ends, at half price; results have any order."""
 
     id: str
     file: str
@@ -152,7 +159,7 @@ class Batches:
         return 200, self._shown(job)
 
     def _work(self, job: Batch, share: float = 1.0) -> None:
-        """Answer a job's items in a random order; those after its window are errors."""
+        """Answer a job's items in a random order; those after its window get errors."""
         lines = [json.loads(line) for line in self.files[job.file].splitlines()]
         order = random.Random(job.id)
         order.shuffle(lines)
@@ -169,15 +176,15 @@ class Batches:
     def _line(self, line: dict[str, Any]) -> dict[str, Any]:
         reply = self.server.chat(line["body"], {}, share=0.5)
         match reply:
-            case Says():
-                tokens = input_tokens(Asked(0, line["body"], {}))
+            case ModelReply():
+                tokens = input_tokens(ReceivedRequest(0, line["body"], {}))
                 status, body = 200, completion(line["body"], reply, tokens)
-            case Errs():
+            case ErrorReply():
                 status, body = (
                     reply.status,
                     {"error": {"code": reply.code, "message": reply.message}},
                 )
-            case Hangs():
+            case LostReply():
                 status, body = 500, {"error": {"code": "server_error", "message": "no answer"}}
         response = {"status_code": status, "request_id": "r", "body": body}
         return {"id": "x", "custom_id": line["custom_id"], "response": response, "error": None}
@@ -209,7 +216,7 @@ def _jsonl(rows: list[dict[str, Any]]) -> bytes:
 
 
 def _form(content: bytes, kind: str) -> dict[str, bytes]:
-    """The fields of a multipart form."""
+    """Parse the fields of a multipart form."""
     head = f"content-type: {kind}\r\n\r\n".encode()
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + content)
     return {

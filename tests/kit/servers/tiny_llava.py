@@ -1,4 +1,4 @@
-"""A tiny Llava with random weights, made on the spot: for the protocol, not for the words."""
+"""Make a tiny Llava with random weights, to test the protocol and not its text."""
 
 from __future__ import annotations
 

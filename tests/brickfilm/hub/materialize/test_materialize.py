@@ -25,8 +25,8 @@ from brickfilm.hub.materialize import NothingMaterializedError, materialize
 from brickfilm.hub.publish import PushOptions, push_to_hub
 from tests.brickworld import BrickFilm
 from tests.brickworld.encode import Encoding
-from tests.kit.servers.films import film_site
 from tests.kit.servers.hub import HubServer
+from tests.kit.servers.videos import video_site
 
 REPO = "maker/references"
 
@@ -170,12 +170,12 @@ def test_films_are_fetched_from_their_addresses_and_a_film_taken_down_is_gone(
     hub: HubServer, films: Path, tmp_path: Path
 ) -> None:
     polite = RateLimits(between_videos=(0, 0), between_requests=0)
-    with film_site() as site:
+    with video_site() as site:
         pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]
         source = YouTubeSource(pages, on_low_resolution="keep", rate_limits=polite)
         build_dataset(source, SceneSplitter(), FrameSampler(), workdir=tmp_path / "built")
         push_to_hub(tmp_path / "built", PushOptions(repo_id=REPO, media="none"))
-        del site.films["film2"]
+        del site.videos["film2"]
         done = materialize(find_dataset(REPO), tmp_path / "again", rate_limits=polite)
     table = pd.read_csv(done.table)
     assert set(table[table.source_url == pages[0]].verdict) == {"same bytes"}

@@ -31,10 +31,10 @@ from brickfilm.hub.removal import (
 )
 from brickfilm.schema.hub_errors import HubError
 from tests.brickworld import BrickFilm
-from tests.kit.servers.films import film_site
 from tests.kit.servers.hub import HubServer
+from tests.kit.servers.videos import video_site
 from tests.kit.toy_dataset import toy_dataset
-from tests.kit.youtube import fetch, tube
+from tests.kit.youtube import fetch, youtube_source
 
 REPO = "maker/brickfilm"
 
@@ -332,16 +332,16 @@ def test_an_older_cut_of_the_same_seconds_goes_too(films: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_an_uploader_goes_with_films_of_which_no_row_came(films: Path, tmp_path: Path) -> None:
-    with film_site() as site:
+    with video_site() as site:
         pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]
-        fetch(tmp_path, tube(pages))
+        fetch(tmp_path, youtube_source(pages))
         for n, sidecar in enumerate(sorted((tmp_path / "sources").glob("*.json"))):
             metadata = json.loads(sidecar.read_text())
             metadata["film"]["uploader"] = ("ada", "grace")[n]
             sidecar.write_text(json.dumps(metadata))
         (tmp_path / "ledger.sqlite").unlink()
         stages = (SceneSplitter(), FrameSampler(images=False), Keep("sharpness", at_least=1e9))
-        build_dataset(tube(pages), *stages, workdir=tmp_path)
+        build_dataset(youtube_source(pages), *stages, workdir=tmp_path)
         left = set(tmp_path.rglob("*.mp4"))
         removal = remove(tmp_path, RemovalRequest("uploader", "ada"))
         assert "0 clips and 0 stills" in removal.reply_text()
@@ -350,7 +350,7 @@ def test_an_uploader_goes_with_films_of_which_no_row_came(films: Path, tmp_path:
         answers = (tmp_path / "ledger.sqlite").read_bytes()
         assert (answers.count(b"ada"), answers.count(b"grace") > 0) == (0, True)
         requests = len(site.hits)
-        build_dataset(tube(pages), *stages, workdir=tmp_path)
+        build_dataset(youtube_source(pages), *stages, workdir=tmp_path)
         assert len(site.hits) == requests
 
 

@@ -24,18 +24,18 @@ from brickfilm.dataset.reader import find_dataset
 from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.hub.removal import RemovalRequest, remove
 from tests.brickworld import BrickFilm, Shot
-from tests.kit.servers.openai import Asked, CaptionServer, Reply, answer
+from tests.kit.servers.openai import CaptionServer, ReceivedRequest, Reply, answer
 
 SORRY = "I'm sorry, but I cannot describe"
 
 
-def telling(asked: Asked) -> Reply:
+def telling(request: ReceivedRequest) -> Reply:
     """Words of its own for every question; stills are refused, and a clip's first try is faulty."""
-    if asked.about_image:
-        return answer("described", f"{SORRY} {asked.digest}.")
-    if asked.is_correction:
-        return answer("described", f"A red car {asked.digest} stops in front of a blue house.")
-    return answer("described", f"The video shows a red car {asked.digest}.")
+    if request.is_image:
+        return answer("described", f"{SORRY} {request.digest}.")
+    if request.is_revision:
+        return answer("described", f"A red car {request.digest} stops in front of a blue house.")
+    return answer("described", f"The video shows a red car {request.digest}.")
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,9 @@ def words_of(clip: str, work: Path, server: CaptionServer) -> set[bytes]:
     """What only answers about a clip and its still say."""
     stills = [looks(path.read_bytes()) for path in (work / "stills").glob(f"{clip}-*")]
     return {
-        asked.digest.encode()
-        for asked in server.asked
-        if any(np.abs(looks(asked.stills[0]) - still).mean() < 1 for still in stills)
+        request.digest.encode()
+        for request in server.requests
+        if any(np.abs(looks(request.stills[0]) - still).mean() < 1 for still in stills)
     }
 
 
@@ -100,9 +100,9 @@ def test_answers_refusals_and_second_tries_go_and_do_not_come_back(
     for clip, words in words_by_clip.items():
         for word in words:
             assert bool(holders(word, tmp_path)) == (clip not in removed), (clip, word)
-    requests = len(server.asked)
+    requests = len(server.requests)
     build(films, tmp_path, server, min_frames=16)
-    assert len(server.asked) == requests
+    assert len(server.requests) == requests
     assert not [
         h for clip in removed for word in words_by_clip[clip] for h in holders(word, tmp_path)
     ]

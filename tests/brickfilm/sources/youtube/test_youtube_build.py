@@ -17,15 +17,15 @@ from brickfilm.sources import YouTubeSource
 from brickfilm.sources.youtube.lock import LOCK_FILENAME
 from brickfilm.stages import SceneSplitter
 from tests.kit.footage import film_bytes
-from tests.kit.servers.films import FilmSite, film_site
-from tests.kit.youtube import QUICK, tube
+from tests.kit.servers.videos import VideoSite, video_site
+from tests.kit.youtube import NO_DELAYS, youtube_source
 
 FILMS = {name: film_bytes(n, frames=30) for n, name in enumerate(("ant", "bee", "cow"))}
 
 
 @pytest.fixture
-def site() -> Iterator[FilmSite]:
-    with film_site() as site:
+def site() -> Iterator[VideoSite]:
+    with video_site() as site:
         for name, body in FILMS.items():
             site.add(name, body)
         yield site
@@ -45,9 +45,9 @@ def rows(made: BuildResult) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_films_go_when_their_clips_are_written_and_come_back_when_pixels_are_needed(
-    tmp_path: Path, site: FilmSite
+    tmp_path: Path, site: VideoSite
 ) -> None:
-    source = tube([site.at("/list")], keep_sources=False)
+    source = youtube_source([site.at("/list")], keep_sources=False)
     first = rows(built(tmp_path, source))
     assert len(first) == 3
     assert sources(tmp_path) == []
@@ -56,25 +56,29 @@ def test_films_go_when_their_clips_are_written_and_come_back_when_pixels_are_nee
     assert (rows(again), again.exit_code, site.hits) == (first, 0, [])  # a replay without films
     shorter = built(tmp_path, source, max_frames=15)
     assert (len(rows(shorter)), shorter.exit_code) == (6, 0)
-    assert [len(site.asked(name)) for name in FILMS] == [2, 2, 2]  # a look and the film, each once
+    assert [len(site.requests_for(name)) for name in FILMS] == [
+        2,
+        2,
+        2,
+    ]  # a look and the film, each once
     assert sources(tmp_path) == []
 
 
 @pytest.mark.slow
 def test_what_failed_is_not_asked_again_because_a_film_is_wanted_back(
-    tmp_path: Path, site: FilmSite
+    tmp_path: Path, site: VideoSite
 ) -> None:
     site.add("dog", b"no film at all " * 99)
-    source = tube([site.file("ant"), site.file("dog")], keep_sources=False)
+    source = youtube_source([site.file("ant"), site.file("dog")], keep_sources=False)
     assert built(tmp_path, source).exit_code == 1
-    once = len(site.asked("dog"))
+    once = len(site.requests_for("dog"))
     assert built(tmp_path, source, max_frames=15).exit_code == 1
-    assert len(site.asked("ant")) > 2
-    assert len(site.asked("dog")) <= 2 * once
+    assert len(site.requests_for("ant")) > 2
+    assert len(site.requests_for("dog")) <= 2 * once
 
 
-def test_a_film_whose_clips_failed_is_kept(tmp_path: Path, site: FilmSite) -> None:
-    source = tube([site.file("ant")], keep_sources=False)
+def test_a_film_whose_clips_failed_is_kept(tmp_path: Path, site: VideoSite) -> None:
+    source = youtube_source([site.file("ant")], keep_sources=False)
     blocked = tmp_path / "clips"
     tmp_path.mkdir(exist_ok=True)
     blocked.write_text("a file where the folder of clips should be")
@@ -87,9 +91,13 @@ def test_a_film_whose_clips_failed_is_kept(tmp_path: Path, site: FilmSite) -> No
 
 
 @pytest.mark.slow
-def test_the_first_film_is_split_while_the_second_downloads(tmp_path: Path, site: FilmSite) -> None:
+def test_the_first_film_is_split_while_the_second_downloads(
+    tmp_path: Path, site: VideoSite
+) -> None:
     site.add("slow", film_bytes(9, width=256, height=144, frames=48, crf=1), speed=150_000)
-    source = tube([site.file("ant"), site.file("slow")], rate_limits=replace(QUICK, concurrency=1))
+    source = youtube_source(
+        [site.file("ant"), site.file("slow")], rate_limits=replace(NO_DELAYS, concurrency=1)
+    )
     built(tmp_path, source)
     clips = sorted((tmp_path / "clips").iterdir(), key=lambda path: path.stat().st_mtime)
     slow = next(path for path in sources(tmp_path) if "slow" in path.name)
@@ -97,11 +105,11 @@ def test_the_first_film_is_split_while_the_second_downloads(tmp_path: Path, site
 
 
 def test_the_lock_file_says_what_was_fetched(
-    tmp_path: Path, site: FilmSite, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, site: VideoSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.add("copy", FILMS["ant"])
     with caplog.at_level(logging.WARNING):
-        made = built(tmp_path, tube([site.at("/list")]))
+        made = built(tmp_path, youtube_source([site.at("/list")]))
     assert len(rows(made)) == 3  # a film under two names is one film
     films = json.loads((tmp_path / LOCK_FILENAME).read_text())["films"]
     assert [film["url"] for film in films] == [
@@ -112,22 +120,22 @@ def test_the_lock_file_says_what_was_fetched(
     assert all(film["tool"].startswith("yt-dlp") for film in films)
     assert "4 of 4 videos are not openly licensed" in caplog.text
     written = (tmp_path / LOCK_FILENAME).stat().st_mtime_ns
-    built(tmp_path, tube([site.at("/list")]))
+    built(tmp_path, youtube_source([site.at("/list")]))
     assert (tmp_path / LOCK_FILENAME).stat().st_mtime_ns == written
 
 
 @pytest.mark.slow
-def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: FilmSite) -> None:
+def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: VideoSite) -> None:
     site.add("dog", film_bytes(6, frames=30))
-    source = tube([site.at("/list")])
+    source = youtube_source([site.at("/list")])
     first = rows(built(tmp_path / "a", source))
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / LOCK_FILENAME).write_bytes((tmp_path / "a" / LOCK_FILENAME).read_bytes())
     locked = source.locked(tmp_path / "b")
     site.add("new", film_bytes(7))
-    site.films["bee"] = replace(site.films["bee"], body=film_bytes(8))
-    site.films["cow"] = replace(site.films["cow"], refusals=[404] * 9)
-    site.films["dog"] = replace(site.films["dog"], content_type="video/webm")  # another format
+    site.videos["bee"] = replace(site.videos["bee"], body=film_bytes(8))
+    site.videos["cow"] = replace(site.videos["cow"], refusals=[404] * 9)
+    site.videos["dog"] = replace(site.videos["dog"], content_type="video/webm")  # another format
     strict = built(tmp_path / "b", locked)
     assert strict.exit_code == 1
     assert {o.reason for o in strict.item_results if o.status == "failed"} == {
@@ -143,13 +151,15 @@ def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: Film
     assert {row["source_id"] for row in rows(loose)} == {
         site.file(name) for name in ("ant", "bee", "dog")
     }
-    assert len(site.asked("bee")) == 4  # a look and the film in each folder: never a third time
+    assert (
+        len(site.requests_for("bee")) == 4
+    )  # a look and the film in each folder: never a third time
     assert {o.reason for o in loose.item_results if o.status == "failed"} == {"video gone"}
 
 
-def test_a_film_that_was_removed_is_not_fetched_again(tmp_path: Path, site: FilmSite) -> None:
+def test_a_film_that_was_removed_is_not_fetched_again(tmp_path: Path, site: VideoSite) -> None:
     long = f"{site.address}/films/ant.mp4?{'long' * 30}"  # file names hold only its end
-    source = tube([long, site.file("bee")])
+    source = youtube_source([long, site.file("bee")])
     built(tmp_path, source)
     remove(tmp_path, RemovalRequest("source", long))
     assert [path.name.count("bee") for path in sources(tmp_path)] == [1]

@@ -19,8 +19,8 @@ from brickfilm.sources.youtube.failures import FAILURE_RULES, YtdlpFailure, item
 from brickfilm.sources.youtube.throttle import BlockedBySite, TooManyRequests
 from tests.kit import ROOT
 from tests.kit.footage import film_bytes
-from tests.kit.servers.films import film_site
-from tests.kit.youtube import fetch, tube
+from tests.kit.servers.videos import video_site
+from tests.kit.youtube import fetch, youtube_source
 
 LIMIT = "This content isn't available, try again later"
 NO_RUNTIME = "No supported JavaScript runtime could be found. Only deno is enabled by default"
@@ -178,8 +178,10 @@ def test_a_file_of_cookies_is_sent_and_left_as_it_is(tmp_path: Path) -> None:
     jar = tmp_path / "cookies.txt"
     jar.write_text("# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\tname\tvalue\n")
     before = jar.read_bytes()
-    with film_site() as site:
-        source = tube([site.add("one", film_bytes())], connection=Connection(cookies_file=jar))
+    with video_site() as site:
+        source = youtube_source(
+            [site.add("one", film_bytes())], connection=Connection(cookies_file=jar)
+        )
         assert len(fetch(tmp_path / "w", source).finished) == 1
         assert set(site.cookies) == {"name=value"}
     assert jar.read_bytes() == before

@@ -18,8 +18,8 @@ from brickfilm.sources.youtube.throttle import Throttle
 from brickfilm.sources.youtube.ytdlp import BLOCK_BYTES
 from tests.kit.clock import FakeClock
 from tests.kit.footage import film_bytes
-from tests.kit.servers.films import FilmSite, film_site
-from tests.kit.youtube import QUICK, fetch, films, trouble, tube
+from tests.kit.servers.videos import VideoSite, video_site
+from tests.kit.youtube import NO_DELAYS, fetch, unfinished, videos, youtube_source
 
 ONE = film_bytes(1)
 TWO = film_bytes(2)
@@ -27,14 +27,14 @@ BIG = film_bytes(3, width=256, height=144, frames=48, crf=1)
 
 
 @pytest.fixture
-def site() -> Iterator[FilmSite]:
-    with film_site() as site:
+def site() -> Iterator[VideoSite]:
+    with video_site() as site:
         yield site
 
 
-def test_a_page_with_one_film_gives_its_bytes_and_facts(tmp_path: Path, site: FilmSite) -> None:
+def test_a_page_with_one_film_gives_its_bytes_and_facts(tmp_path: Path, site: VideoSite) -> None:
     page = site.add("one", ONE)
-    (film,) = fetch(tmp_path, tube([page])).finished
+    (film,) = fetch(tmp_path, youtube_source([page])).finished
     assert (tmp_path / film.path).read_bytes() == ONE
     assert film.sha256 == hashlib.sha256(ONE).hexdigest()
     assert (film.width, film.height, film.duration) == (128, 72, 1.0)
@@ -44,95 +44,95 @@ def test_a_page_with_one_film_gives_its_bytes_and_facts(tmp_path: Path, site: Fi
 
 
 def test_a_direct_file_a_page_a_redirect_a_list_and_a_feed_are_all_read(
-    tmp_path: Path, site: FilmSite
+    tmp_path: Path, site: VideoSite
 ) -> None:
     site.add("one", ONE)
     site.add("two", TWO)
     for n, entry in enumerate(
         (site.file("one"), site.page("one"), site.moved("one"), site.at("/list"), site.at("/feed"))
     ):
-        found = films(fetch(tmp_path / str(n), tube([entry])))
+        found = videos(fetch(tmp_path / str(n), youtube_source([entry])))
         wanted = [ONE, TWO] if n > 2 else [ONE]
         assert [(tmp_path / str(n) / film.path).read_bytes() for film in found] == wanted
     assert [film.title for film in found] == ["Film one", "Film two"]  # the feed's own titles
 
 
-def test_one_film_in_a_list_and_in_a_feed_is_fetched_once(tmp_path: Path, site: FilmSite) -> None:
+def test_one_film_in_a_list_and_in_a_feed_is_fetched_once(tmp_path: Path, site: VideoSite) -> None:
     site.add("one", ONE)
     site.add("two", TWO)
-    once = fetch(tmp_path, tube([site.at("/list"), site.at("/feed"), site.at("/list")]))
+    once = fetch(tmp_path, youtube_source([site.at("/list"), site.at("/feed"), site.at("/list")]))
     assert {film.source_id for film in once.finished} == {site.file("one"), site.file("two")}
-    assert [hit.status for hit in site.asked("one")] == [200, 200]  # a look, and the film
+    assert [hit.status for hit in site.requests_for("one")] == [200, 200]  # a look, and the film
 
 
-def test_exact_copies_under_two_names_are_one_film(tmp_path: Path, site: FilmSite) -> None:
+def test_exact_copies_under_two_names_are_one_film(tmp_path: Path, site: VideoSite) -> None:
     pages = [site.add("one", ONE), site.add("copy", ONE)]
-    found = fetch(tmp_path, tube(pages)).finished
+    found = fetch(tmp_path, youtube_source(pages)).finished
     assert len(found) == 2
     assert len({film.id for film in found}) == 1
 
 
-def test_a_second_run_asks_the_site_nothing(tmp_path: Path, site: FilmSite) -> None:
+def test_a_second_run_asks_the_site_nothing(tmp_path: Path, site: VideoSite) -> None:
     pages = [site.add("one", ONE), site.at("/list")]
-    first = fetch(tmp_path, tube(pages))
+    first = fetch(tmp_path, youtube_source(pages))
     site.hits.clear()
-    again = fetch(tmp_path, tube(pages))
-    assert films(again) == films(first)
+    again = fetch(tmp_path, youtube_source(pages))
+    assert videos(again) == videos(first)
     assert site.hits == []
 
 
-def test_a_lost_ledger_loses_no_film(tmp_path: Path, site: FilmSite) -> None:
-    source = tube([site.add("one", ONE)])
+def test_a_lost_ledger_loses_no_film(tmp_path: Path, site: VideoSite) -> None:
+    source = youtube_source([site.add("one", ONE)])
     first = fetch(tmp_path, source)
     for path in tmp_path.glob("ledger.*"):
         path.unlink()
     again = fetch(tmp_path, source)
-    assert films(again) == films(first)
-    assert len(site.asked("one")) == 1
+    assert videos(again) == videos(first)
+    assert len(site.requests_for("one")) == 1
 
 
-def test_a_film_whose_file_is_gone_is_fetched_again(tmp_path: Path, site: FilmSite) -> None:
-    source = tube([site.add("one", ONE)])
+def test_a_film_whose_file_is_gone_is_fetched_again(tmp_path: Path, site: VideoSite) -> None:
+    source = youtube_source([site.add("one", ONE)])
     (film,) = fetch(tmp_path, source).finished
     (tmp_path / film.path).unlink()
     fetch(tmp_path, source)
     assert (tmp_path / film.path).read_bytes() == ONE
-    assert len(site.asked("one")) == 2
+    assert len(site.requests_for("one")) == 2
 
 
 def test_a_new_word_for_as_of_lists_again_and_fetches_what_is_new(
-    tmp_path: Path, site: FilmSite
+    tmp_path: Path, site: VideoSite
 ) -> None:
     site.add("one", ONE)
-    assert len(fetch(tmp_path, tube([site.at("/feed")])).finished) == 1
+    assert len(fetch(tmp_path, youtube_source([site.at("/feed")])).finished) == 1
     site.add("two", TWO)
-    assert len(fetch(tmp_path, tube([site.at("/feed")])).finished) == 1
-    assert len(fetch(tmp_path, tube([site.at("/feed")], as_of="December")).finished) == 2
-    assert len(site.asked("one")) == 2  # a look and the film, as in the first run
+    assert len(fetch(tmp_path, youtube_source([site.at("/feed")])).finished) == 1
+    assert len(fetch(tmp_path, youtube_source([site.at("/feed")], as_of="December")).finished) == 2
+    assert len(site.requests_for("one")) == 2  # a look and the film, as in the first run
 
 
-def test_a_body_cut_off_half_way_goes_on_where_it_broke(tmp_path: Path, site: FilmSite) -> None:
+def test_a_body_cut_off_half_way_goes_on_where_it_broke(tmp_path: Path, site: VideoSite) -> None:
     half = len(BIG) // 2
     page = site.add("big", BIG, cuts=[half])
-    (film,) = fetch(tmp_path, tube([page], max_height=144)).finished
+    (film,) = fetch(tmp_path, youtube_source([page], max_height=144)).finished
     assert (tmp_path / film.path).read_bytes() == BIG
-    first, second = site.asked("big")
+    first, second = site.requests_for("big")
     assert first.start == 0
     assert half - BLOCK_BYTES < second.start <= half
 
 
 def test_a_film_broken_off_in_one_run_is_finished_by_the_next(
-    tmp_path: Path, site: FilmSite
+    tmp_path: Path, site: VideoSite
 ) -> None:
     third = len(BIG) // 3
     page = site.add("big", BIG, cuts=[third, third, third, third])
-    source = tube([page], max_height=144)
+    source = youtube_source([page], max_height=144)
     first = fetch(tmp_path, source)
-    assert trouble(first)["not fetched"].status == "failed"
+    assert unfinished(first)["not fetched"].status == "failed"
     (part,) = (tmp_path / "sources").glob("*.part")
     size = part.stat().st_size
     assert size > third - BLOCK_BYTES
-    site.films["big"].cuts.clear()
+    site.videos["big"].cuts.clear()
     site.hits.clear()
     (film,) = fetch(tmp_path, source).finished
     assert (tmp_path / film.path).read_bytes() == BIG
@@ -141,17 +141,17 @@ def test_a_film_broken_off_in_one_run_is_finished_by_the_next(
 
 
 def test_a_server_without_ranges_costs_a_new_start_but_no_wrong_bytes(
-    tmp_path: Path, site: FilmSite
+    tmp_path: Path, site: VideoSite
 ) -> None:
     page = site.add("big", BIG, cuts=[len(BIG) // 2], ranges=False)
-    (film,) = fetch(tmp_path, tube([page], max_height=144)).finished
+    (film,) = fetch(tmp_path, youtube_source([page], max_height=144)).finished
     assert (tmp_path / film.path).read_bytes() == BIG
 
 
 def test_a_film_whole_on_disk_but_not_in_the_ledger_is_not_asked_for(
-    tmp_path: Path, site: FilmSite
+    tmp_path: Path, site: VideoSite
 ) -> None:
-    source = tube([site.add("one", ONE)])
+    source = youtube_source([site.add("one", ONE)])
     (film,) = fetch(tmp_path, source).finished
     (sidecar,) = (tmp_path / "sources").glob("*.json")
     told = json.loads(sidecar.read_text())
@@ -164,30 +164,32 @@ def test_a_film_whole_on_disk_but_not_in_the_ledger_is_not_asked_for(
     assert site.hits == []
 
 
-def test_too_many_requests_waits_and_goes_on(tmp_path: Path, site: FilmSite) -> None:
+def test_too_many_requests_waits_and_goes_on(tmp_path: Path, site: VideoSite) -> None:
     page = site.add("one", ONE, refusals=[429, 429])
-    assert len(fetch(tmp_path, tube([page])).finished) == 1
-    assert [hit.status for hit in site.asked("one")] == [429, 429, 200]
+    assert len(fetch(tmp_path, youtube_source([page])).finished) == 1
+    assert [hit.status for hit in site.requests_for("one")] == [429, 429, 200]
 
 
-def test_a_pause_that_the_site_names_is_kept(tmp_path: Path, site: FilmSite) -> None:
+def test_a_pause_that_the_site_names_is_kept(tmp_path: Path, site: VideoSite) -> None:
     page = site.add("one", ONE, refusals=[429], retry_after=77)
     clock = FakeClock()
-    (_, stage) = tube([page]).stages()
+    (_, stage) = youtube_source([page]).stages()
     assert isinstance(stage, FetchVideo)
-    throttle = Throttle(QUICK, clock=clock, sleep=clock.sleep)
+    throttle = Throttle(NO_DELAYS, clock=clock, sleep=clock.sleep)
     metadata = stage.fetch(Listing(source_id=page, url=page), tmp_path, throttle)
     assert (tmp_path / metadata["path"]).read_bytes() == ONE
     assert clock.sleeps == [77]
 
 
 def test_endless_refusals_leave_films_waiting_and_are_not_hammered(
-    tmp_path: Path, site: FilmSite
+    tmp_path: Path, site: VideoSite
 ) -> None:
     pages = [site.add(name, ONE, refusals=[429] * 99) for name in "abcdef"]
-    once = fetch(tmp_path, tube(pages))
+    once = fetch(tmp_path, youtube_source(pages))
     assert [o.status for o in once.item_results if o.reason == "rate limit"] == ["waiting"] * 6
-    assert sum(hit.status == 429 for hit in site.hits) <= len(QUICK.pauses) + QUICK.concurrency
+    assert (
+        sum(hit.status == 429 for hit in site.hits) <= len(NO_DELAYS.pauses) + NO_DELAYS.concurrency
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,72 +201,74 @@ def test_endless_refusals_leave_films_waiting_and_are_not_hammered(
     ],
 )
 def test_a_refusal_has_a_word(
-    tmp_path: Path, site: FilmSite, path: str, outcome: str, reason: str
+    tmp_path: Path, site: VideoSite, path: str, outcome: str, reason: str
 ) -> None:
-    once = fetch(tmp_path, tube([site.at(path)]))
+    once = fetch(tmp_path, youtube_source([site.at(path)]))
     assert {o.reason: o.status for o in once.item_results} == {reason: outcome}
 
 
-def test_forbidden_media_is_tried_again_next_run(tmp_path: Path, site: FilmSite) -> None:
-    source = tube([site.add("one", ONE, refusals=[403])])
-    assert trouble(fetch(tmp_path, source))["forbidden"].status == "failed"
+def test_forbidden_media_is_tried_again_next_run(tmp_path: Path, site: VideoSite) -> None:
+    source = youtube_source([site.add("one", ONE, refusals=[403])])
+    assert unfinished(fetch(tmp_path, source))["forbidden"].status == "failed"
     assert len(fetch(tmp_path, source).finished) == 1
 
 
-def test_a_page_of_words_instead_of_a_film_is_thrown_away(tmp_path: Path, site: FilmSite) -> None:
+def test_a_page_of_words_instead_of_a_film_is_thrown_away(tmp_path: Path, site: VideoSite) -> None:
     page = site.add("one", b"<html>Please sign in.</html>" * 99, content_type="text/html")
-    once = fetch(tmp_path, tube([page]))
-    assert trouble(once)["unreadable"].status == "failed"
+    once = fetch(tmp_path, youtube_source([page]))
+    assert unfinished(once)["unreadable"].status == "failed"
     assert list((tmp_path / "sources").iterdir()) == []
     site.add("one", ONE)
-    assert len(fetch(tmp_path, tube([page])).finished) == 1
+    assert len(fetch(tmp_path, youtube_source([page])).finished) == 1
 
 
-def test_a_film_with_the_wrong_content_type_is_still_a_film(tmp_path: Path, site: FilmSite) -> None:
+def test_a_film_with_the_wrong_content_type_is_still_a_film(
+    tmp_path: Path, site: VideoSite
+) -> None:
     site.add("one", ONE, content_type="application/octet-stream")
-    assert len(fetch(tmp_path, tube([site.file("one")])).finished) == 1
+    assert len(fetch(tmp_path, youtube_source([site.file("one")])).finished) == 1
 
 
 def test_too_few_lines_are_rejected_or_marked_and_never_fetched_twice(
-    tmp_path: Path, site: FilmSite
+    tmp_path: Path, site: VideoSite
 ) -> None:
     page = site.add("one", ONE)
-    once = fetch(tmp_path, tube([page], max_height=720))
-    assert trouble(once)["low resolution"].status == "rejected"
-    assert "72 lines (128x72), max_height=720" in trouble(once)["low resolution"].message
-    kept = fetch(tmp_path, tube([page], max_height=720, on_low_resolution="keep"))
+    once = fetch(tmp_path, youtube_source([page], max_height=720))
+    assert unfinished(once)["low resolution"].status == "rejected"
+    assert "72 lines (128x72), max_height=720" in unfinished(once)["low resolution"].message
+    kept = fetch(tmp_path, youtube_source([page], max_height=720, on_low_resolution="keep"))
     assert kept.finished[0].format.endswith("128x72 (below 720)")
-    assert len(site.asked("one")) == 1
+    assert len(site.requests_for("one")) == 1
 
 
-def test_only_open_licences_where_only_they_are_asked(tmp_path: Path, site: FilmSite) -> None:
-    once = fetch(tmp_path, tube([site.add("one", ONE)], licence="cc"))
-    assert trouble(once)["not openly licensed"].status == "rejected"
-    assert site.asked("one") == []
+def test_only_open_licences_where_only_they_are_asked(tmp_path: Path, site: VideoSite) -> None:
+    once = fetch(tmp_path, youtube_source([site.add("one", ONE)], licence="cc"))
+    assert unfinished(once)["not openly licensed"].status == "rejected"
+    assert site.requests_for("one") == []
 
 
-def test_a_daily_cap_leaves_the_rest_for_tomorrow(tmp_path: Path, site: FilmSite) -> None:
+def test_a_daily_cap_leaves_the_rest_for_tomorrow(tmp_path: Path, site: VideoSite) -> None:
     pages = [site.add(name, film_bytes(n)) for n, name in enumerate("abc")]
     capped = {"between_videos": (0, 0), "between_requests": 0, "daily_cap": 2}
-    source = tube(pages, rate_limits=type(QUICK)(**capped))
+    source = youtube_source(pages, rate_limits=type(NO_DELAYS)(**capped))
     once = fetch(tmp_path, source)
     assert len(once.finished) == 2
-    assert trouble(once)["daily cap"].status == "waiting"
+    assert unfinished(once)["daily cap"].status == "waiting"
     assert len(fetch(tmp_path, source).finished) == 2  # another run of the same day
-    assert len(fetch(tmp_path, tube(pages)).finished) == 3
+    assert len(fetch(tmp_path, youtube_source(pages)).finished) == 3
 
 
-def test_a_dry_run_lists_and_fetches_nothing(tmp_path: Path, site: FilmSite) -> None:
+def test_a_dry_run_lists_and_fetches_nothing(tmp_path: Path, site: VideoSite) -> None:
     site.add("one", ONE)
     site.add("two", TWO)
-    source = tube([site.at("/list")])
+    source = youtube_source([site.at("/list")])
     once = fetch(tmp_path, source, dry_run=True)
     pending_items = once.pending_items[1]
     assert [listing.source_id for listing in pending_items] == [site.file("one"), site.file("two")]
     assert str(source.forecast(pending_items)).startswith(
         "2 videos to download: about 0.2 h of footage"
     )
-    assert site.asked("one") == []
+    assert site.requests_for("one") == []
 
 
 class Watcher:
@@ -278,11 +282,11 @@ class Watcher:
 
 
 def test_a_film_on_its_way_is_shown_and_gone_when_it_is_there(
-    tmp_path: Path, site: FilmSite
+    tmp_path: Path, site: VideoSite
 ) -> None:
     watcher = Watcher()
     page = site.add("big", BIG, speed=600_000)
-    once = fetch(tmp_path, tube([page], max_height=144), progress=watcher)
+    once = fetch(tmp_path, youtube_source([page], max_height=144), progress=watcher)
     assert len(once.finished) == 1
     assert any(re.search(r"\d+% of 1.0 MB at \d.\d MB/s", line) for line in watcher.seen)
     assert once.queues[1].stage.active_downloads() == []

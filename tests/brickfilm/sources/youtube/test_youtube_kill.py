@@ -18,8 +18,8 @@ import pytest
 
 from brickfilm.sources.youtube.ytdlp import BLOCK_BYTES
 from tests.kit.footage import film_bytes
-from tests.kit.servers.films import FilmSite, film_site
-from tests.kit.youtube import fetch, films, tube
+from tests.kit.servers.videos import VideoSite, video_site
+from tests.kit.youtube import fetch, videos, youtube_source
 
 pytestmark = pytest.mark.slow
 
@@ -30,27 +30,27 @@ SPEED = 400_000
 CHILD = """
 import sys
 from pathlib import Path
-from tests.kit.youtube import fetch, tube
+from tests.kit.youtube import fetch, youtube_source
 work, *entries = sys.argv[1:]
-fetch(Path(work), tube(entries, max_height=144))
+fetch(Path(work), youtube_source(entries, max_height=144))
 """
 
 
 @pytest.fixture
-def site() -> Iterator[FilmSite]:
-    with film_site() as site:
+def site() -> Iterator[VideoSite]:
+    with video_site() as site:
         for n in range(FILMS):
             body = film_bytes(n, width=256, height=144, frames=48, crf=1)
             site.add(f"film{n}", body, speed=SPEED)
         yield site
 
 
-def entries(site: FilmSite) -> list[str]:
+def entries(site: VideoSite) -> list[str]:
     """Half of them as pages, half as plain files."""
-    return [site.page(name) if n % 2 else site.file(name) for n, name in enumerate(site.films)]
+    return [site.page(name) if n % 2 else site.file(name) for n, name in enumerate(site.videos)]
 
 
-def start(work: Path, site: FilmSite) -> subprocess.Popen[bytes]:
+def start(work: Path, site: VideoSite) -> subprocess.Popen[bytes]:
     env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-c", CHILD, str(work), *entries(site)]
     return subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
@@ -64,7 +64,7 @@ def on_disk(work: Path, name: str) -> tuple[int, bool]:
 
 
 def kill_while_bytes_flow(
-    child: subprocess.Popen[bytes], site: FilmSite, after: int, deadline: float = 60.0
+    child: subprocess.Popen[bytes], site: VideoSite, after: int, deadline: float = 60.0
 ) -> bool:
     """Kill once an answer has brought `after` bytes; False where the child ended before."""
     until = time.monotonic() + deadline
@@ -79,11 +79,11 @@ def kill_while_bytes_flow(
     raise AssertionError("no bytes came")
 
 
-def test_twenty_kills_lose_nothing_and_fetch_nothing_twice(tmp_path: Path, site: FilmSite) -> None:
+def test_twenty_kills_lose_nothing_and_fetch_nothing_twice(tmp_path: Path, site: VideoSite) -> None:
     rng = random.Random(3)
     resumed = 0
     for _ in range(KILLS):
-        before = {name: on_disk(tmp_path, name) for name in site.films}
+        before = {name: on_disk(tmp_path, name) for name in site.videos}
         site.hits.clear()
         child = start(tmp_path, site)
         assert kill_while_bytes_flow(child, site, after=rng.randrange(30_000, 300_000))
@@ -91,21 +91,21 @@ def test_twenty_kills_lose_nothing_and_fetch_nothing_twice(tmp_path: Path, site:
         resumed += any(hit.start for hit in site.hits)
         while site.flowing:  # the site notices that nobody listens
             time.sleep(0.01)
-    before = {name: on_disk(tmp_path, name) for name in site.films}
+    before = {name: on_disk(tmp_path, name) for name in site.videos}
     site.hits.clear()
-    whole = films(fetch(tmp_path, tube(entries(site), max_height=144)))
+    whole = videos(fetch(tmp_path, youtube_source(entries(site), max_height=144)))
     check_requests(site, before)
     assert [(tmp_path / film.path).read_bytes() for film in whole] == [
-        site.films[film.source_id.split("/")[-1].removesuffix(".mp4")].body for film in whole
+        site.videos[film.source_id.split("/")[-1].removesuffix(".mp4")].body for film in whole
     ]
     assert len(whole) == FILMS
     assert resumed > KILLS / 2  # or the checks above would have had little to check
     assert not list(tmp_path.glob("sources/*.part"))
 
 
-def check_requests(site: FilmSite, before: dict[str, tuple[int, bool]]) -> None:
+def check_requests(site: VideoSite, before: dict[str, tuple[int, bool]]) -> None:
     """What was whole is not asked for; the rest from where its `.part` file ended."""
     for name, (size, whole) in before.items():
-        starts = [hit.start for hit in site.asked(name)]
+        starts = [hit.start for hit in site.requests_for(name)]
         assert not (whole and starts), f"{name} was whole, and asked for again"
         assert all(start >= size - BLOCK_BYTES for start in starts), (name, size, starts)

@@ -14,15 +14,15 @@ import pytest
 from brickfilm.cli import main
 from tests.kit import ROOT
 from tests.kit.footage import shots_bytes
-from tests.kit.servers.films import FilmSite, film_site
 from tests.kit.servers.openai import CaptionServer, described
+from tests.kit.servers.videos import VideoSite, video_site
 
 RECIPE = ROOT / "recipes" / "text2bricks"
 
 
 @pytest.fixture
-def site() -> Iterator[FilmSite]:
-    with film_site() as site:
+def site() -> Iterator[VideoSite]:
+    with video_site() as site:
         site.add("bricks", shots_bytes(30, 40, width=1280, height=720))
         site.add("short", shots_bytes(12, width=1280, height=720))
         site.add("square", shots_bytes(20, width=720, height=720))
@@ -30,7 +30,7 @@ def site() -> Iterator[FilmSite]:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path, site: FilmSite) -> Path:
+def recipe(tmp_path: Path, site: VideoSite) -> Path:
     """The published one, its list filled in."""
     folder = tmp_path / "text2bricks"
     shutil.copytree(RECIPE, folder)
@@ -57,7 +57,7 @@ def test_unfilled_it_says_what_to_fill_in(
 def test_dry_it_lists_and_fetches_nothing(
     tmp_path: Path,
     recipe: Path,
-    site: FilmSite,
+    site: VideoSite,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -65,7 +65,7 @@ def test_dry_it_lists_and_fetches_nothing(
     said = capsys.readouterr().out
     assert "3 videos to download: about 0.2 h of footage, 225.0 MB, 0.8 min" in said
     assert site.file("bricks") in said
-    assert site.asked("bricks") == []
+    assert site.requests_for("bricks") == []
 
 
 def test_locked_without_a_lock_file_says_where_it_looked(
@@ -83,7 +83,7 @@ def test_locked_without_a_lock_file_says_where_it_looked(
 
 @pytest.mark.slow
 def test_for_real_it_makes_the_dataset(
-    tmp_path: Path, recipe: Path, site: FilmSite, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, recipe: Path, site: VideoSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "uniform", lambda low, high: 0.0)  # no need to be polite to oneself
     with CaptionServer(script=described) as server:

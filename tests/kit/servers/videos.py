@@ -1,4 +1,4 @@
-"""A web site with films on it: whole, slow, cut off, moved, forbidden, and asking for a pause."""
+"""Serve a web site with videos: complete, slow, cut off, moved, forbidden, or rate-limited."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BLOCK = 8192
 
 
 @dataclass
-class Served:
-    """A film as the site serves it; faults are used up one by one, then it behaves."""
+class ServedVideo:
+    """A video as the site serves it; each fault is used once."""
 
     body: bytes
     speed: float | None = None
-    """Bytes a second; None is as fast as it goes."""
+    """Bytes a second; None means no limit."""
     cuts: list[int] = field(default_factory=list)
     """Positions at which a connection breaks, one for each of the next requests."""
     refusals: list[int] = field(default_factory=list)
@@ -33,29 +33,29 @@ class Served:
 
 @dataclass(frozen=True)
 class Hit:
-    """One request, as it was answered."""
+    """One request and the status of its response."""
 
     path: str
     start: int
-    """First byte asked for."""
+    """First byte requested."""
     status: int
 
 
-class FilmSite:
-    """Films by name, the pages that show them, and a log of what was asked."""
+class VideoSite:
+    """Videos by name, the pages that embed them, and a log of requests."""
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.films: dict[str, Served] = {}
+        self.videos: dict[str, ServedVideo] = {}
         self.hits: list[Hit] = []
         self.cookies: list[str] = []
-        """As they came, with every request."""
+        """Cookie header of every request."""
         self.flowing: dict[int, tuple[str, int]] = {}
-        """Answers on their way this moment: the film, and the bytes sent so far."""
+        """Responses being sent: the video, and the bytes sent so far."""
 
     def add(self, name: str, body: bytes, **manner: Any) -> str:
-        """Serve a film; gives the address of the page that shows it."""
-        self.films[name] = Served(body, **manner)
+        """Serve a video; return the URL of the page that embeds it."""
+        self.videos[name] = ServedVideo(body, **manner)
         return self.page(name)
 
     def page(self, name: str) -> str:
@@ -65,34 +65,34 @@ class FilmSite:
         return f"{self.address}/films/{name}.mp4"
 
     def moved(self, name: str) -> str:
-        """An address that redirects to the film's page."""
+        """Return a URL that redirects to the video's page."""
         return f"{self.address}/moved/{name}"
 
     def at(self, path: str) -> str:
-        """/list (all films on one page), /feed (RSS), /gone, /forbidden, /nothing (a page)."""
+        """Return a URL: /list (one page), /feed (RSS), /gone, /forbidden, /nothing (no video)."""
         return self.address + path
 
-    def asked(self, name: str) -> list[Hit]:
-        """The requests for a film's bytes."""
+    def requests_for(self, name: str) -> list[Hit]:
+        """Return the requests for a video's bytes."""
         return [hit for hit in self.hits if hit.path == f"/films/{name}.mp4"]
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    site: FilmSite
+    site: VideoSite
 
     def do_GET(self) -> None:
         match self.path.split("?")[0].strip("/").split("/"):
             case ["films", file]:
                 self._film(file.removesuffix(".mp4"))
-            case ["watch", name] if name in self.site.films:
+            case ["watch", name] if name in self.site.videos:
                 self._text(
                     f"<html><head><title>Film {name}</title></head><body>{_tag(name)}</body>"
                 )
             case ["moved", name]:
                 self._status(302, {"Location": f"/watch/{name}"})
             case ["list"]:
-                tags = "".join(map(_tag, self.site.films))
+                tags = "".join(map(_tag, self.site.videos))
                 self._text(f"<html><head><title>All films</title></head><body>{tags}</body>")
             case ["feed"]:
                 self._text(_feed(self.site), "application/rss+xml")
@@ -107,28 +107,28 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def handle(self) -> None:
-        with suppress(ConnectionError):  # clients that look only at the start of a film hang up
+        with suppress(ConnectionError):  # clients that need only the start of a video hang up
             super().handle()
 
     def log_message(self, *args: Any) -> None:
-        """Quiet: the log is `site.hits`."""
+        """Log nothing: the log is `site.hits`."""
 
     def _film(self, name: str) -> None:
-        film = self.site.films.get(name)
+        film = self.site.videos.get(name)
         if film is None:
             return self._status(404)
         if film.refusals:
             after = {"Retry-After": str(film.retry_after)} if film.retry_after else {}
             return self._status(film.refusals.pop(0), after)
-        asked = (
+        range_ = (
             re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if film.ranges else None
         )
-        start = int(asked[1]) if asked else 0
-        end = int(asked[2]) + 1 if asked and asked[2] else len(film.body)
+        start = int(range_[1]) if range_ else 0
+        end = int(range_[2]) + 1 if range_ and range_[2] else len(film.body)
         if start >= len(film.body):
             return self._status(416, {"Content-Range": f"bytes */{len(film.body)}"})
-        self._begin(206 if asked else 200, start, film.content_type, end - start)
-        if asked:
+        self._begin(206 if range_ else 200, start, film.content_type, end - start)
+        if range_:
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(film.body)}")
         self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
@@ -136,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
             self._stream(name, film, start, end)
         return None
 
-    def _stream(self, name: str, film: Served, start: int, end: int) -> None:
+    def _stream(self, name: str, film: ServedVideo, start: int, end: int) -> None:
         stop = film.cuts.pop(0) if film.cuts else end
         sent = 0
         try:
@@ -177,12 +177,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def film_site() -> Iterator[FilmSite]:
-    """The site, up until the end of the block."""
+def video_site() -> Iterator[VideoSite]:
+    """Run the site until the end of the block."""
     handler = type("SiteHandler", (Handler,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    handler.site = FilmSite(f"http://127.0.0.1:{server.server_port}")  # type: ignore[attr-defined]
+    handler.site = VideoSite(f"http://127.0.0.1:{server.server_port}")  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -197,11 +197,11 @@ def _tag(name: str) -> str:
     return f'<video title="{name}"><source src="/films/{name}.mp4" type="video/mp4"></video>'
 
 
-def _feed(site: FilmSite) -> str:
+def _feed(site: VideoSite) -> str:
     items = "".join(
         f"<item><title>Film {name}</title><guid>guid-{name}</guid>"
         f'<enclosure url="{site.file(name)}" type="video/mp4"/></item>'
-        for name in site.films
+        for name in site.videos
     )
     channel = f"<channel><title>Feed</title>{items}</channel>"
     return f'<?xml version="1.0"?><rss version="2.0">{channel}</rss>'
