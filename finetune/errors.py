@@ -1,4 +1,4 @@
-"""The tree of exceptions.
+"""The tree of exceptions, below brickfilm's `BrickfilmError`.
 
 FinetuneError
 ├── ConfigError      an invalid setting of a recipe or a network
@@ -9,7 +9,7 @@ FinetuneError
 ├── EngineError      a device or an engine that is missing, or too little GPU memory
 ├── CheckpointError  a checkpoint that cannot be written, read, or resumed from
 ├── SamplingError    a sample that cannot be made as requested, or not be written
-├── ReleaseError     a run that cannot be published, or a refusal of the Hub
+├── ReleaseError     a run that cannot be released
 └── TrainingStopped  the run stopped itself: too many skipped steps, or a lost rank
 """
 
@@ -19,6 +19,8 @@ import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from brickfilm.errors import BrickfilmError
 
 DISK_ERRNOS = {
     errno.ENOSPC,
@@ -33,7 +35,7 @@ DISK_ERRNOS = {
 """System errors that a user can fix on disk; others are bugs."""
 
 
-class FinetuneError(Exception):
+class FinetuneError(BrickfilmError):
     """Base of all errors that a user can fix; the message names thing, value and remedy."""
 
 
@@ -82,7 +84,7 @@ def exit_with_one_line() -> Iterator[None]:
     """Print an error that a user can fix as one line, and exit with code 1."""
     try:
         yield
-    except FinetuneError as error:
+    except BrickfilmError as error:
         _exit_with_error(str(error))
     except OSError as error:
         if error.errno not in DISK_ERRNOS:

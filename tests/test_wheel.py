@@ -16,6 +16,8 @@ from tests.kit import ROOT
 
 pytestmark = pytest.mark.slow
 
+READ_TEMPLATE = "from brickfilm.schema.cards import read_card_template as f"
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -55,7 +57,7 @@ def run(python: Path, folder: Path, *words: str) -> str:
 def test_the_wheel_holds_both_halves_their_data_and_no_tests(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {"py.typed", "report/templates/report.html.jinja", "captions/prompts/bricks.md"}
-    wanted |= {"demo/brick-film.mp4", "demo/brick-film.vtt"}
+    wanted |= {"demo/brick-film.mp4", "demo/brick-film.vtt", "schema/aspect_ratios.json"}
     assert {f"brickfilm/{name}" for name in wanted} <= names
     assert {"brickfilm/cards/dataset.md.jinja", "finetune/py.typed"} <= names
     assert {
@@ -97,8 +99,9 @@ def test_the_demo_is_built_from_the_wheel_alone(python: Path, tmp_path: Path) ->
     [
         "from brickfilm.captions.prompts import load_prompt as f; print(f('bricks', 'clips'))",
         "from brickfilm.captions.prompts import load_prompt as f; print(f('bricks', 'images'))",
-        "from brickfilm.hub.publish.card import load_template as f; print(f('dataset.md.jinja'))",
-        "from finetune.release.model_card import read_template as f; print(f('model.md.jinja'))",
+        f"{READ_TEMPLATE}; print(f('brickfilm', 'dataset.md.jinja'))",
+        f"{READ_TEMPLATE}; print(f('finetune', 'model.md.jinja'))",
+        f"{READ_TEMPLATE}; print(f('finetune', 'space.md.jinja'))",
         "from brickfilm.schema.recipes import find_recipe; print(find_recipe('tiny/cpu'))",
         "from brickfilm import GPT4oCaptioner; print(GPT4oCaptioner().price)",
     ],

@@ -13,6 +13,7 @@ OPEN_PATTERNS = {
     "cc-by-sa": r"(cc|creative.?commons).{0,40}(by-sa|share.?alike)",
     "cc-by": r"(cc.by\b|creative.?commons.{0,40}(attribution|reuse allowed|\bby\b))",
     "apache-2.0": r"^(the )?apache(.licen[cs]e)?(,? version)?([ -]?2(\.0)?)?$",
+    "bsd-2-clause": r"\bbsd.?2\b",
     "bsd-3-clause": r"\bbsd\b",
     "mit": r"^(the )?mit( licen[cs]e)?$",
 }

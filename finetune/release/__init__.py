@@ -1,1 +1,1 @@
-"""Publish a trained model."""
+"""Publish a trained model on the Hub."""

@@ -1,4 +1,4 @@
-"""The model card: what a checkpoint and its run say of themselves, as Markdown."""
+"""Render the model card from a checkpoint's manifest and the run's validations."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from brickfilm.schema.cards import read_card_template
+from brickfilm.schema.licences import hub_licence_id
 from finetune.config import DEFAULT_PROMPTS, Recipe
 from finetune.data.cache_layout import index_folder
 from finetune.data.index import Index
+from finetune.models.hub import HUB_ID
 from finetune.sampling.measures import METRIC_TITLES
 from finetune.validation.page import TRAINING_METRICS_FILE, ValidationResult, recipe_summary
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 COMPARED_MEASURES = ("flicker", "motion", "sharpness")
-DEVIATION_FACTOR = (
-    1.5  # times the training clips' number, or less than one over it: named as a fault
-)
+DEVIATION_FACTOR = 1.5  # ratio to the training clips' mean, either way, that the card reports
 
 
 def render_card(
@@ -34,32 +32,34 @@ def render_card(
     encoders: Mapping[str, str],
     licence: str | None,
 ) -> str:
-    """The card. `validations` is the first and the last validation, or nothing."""
+    """Render the card; `validations` are the first and the last validation, or none."""
     from huggingface_hub import ModelCard
 
     card = ModelCard.from_template(
         card_data=_card_metadata(repo_id, recipe, licence),
-        template_str=read_template("model.md.jinja"),
+        template_str=read_card_template("finetune", "model.md.jinja"),
         repo_id=repo_id,
         parameters=parameters,
         facts=_facts(manifest, recipe, encoders),
         validations=validations,
         rows=_sample_rows(repo_id, validations),
-        losses=[c.about["values"]["validation/loss"] for c in validations],
+        losses=[result.loss for result in validations],
         recipe=json.dumps(recipe.as_dict(), indent=2),
-        numbers=[(METRIC_TITLES[n], *two) for n, two in measure_means(validations[-1]).items()]
-        if validations
-        else [],
-        faults=find_deviations(validations[-1]) if validations else [],
+        measures=[
+            (METRIC_TITLES[name], *means)
+            for result in validations[-1:]
+            for name, means in measure_means(result).items()
+        ],
+        deviations=[line for result in validations[-1:] for line in find_deviations(result)],
         swept=bool(validations) and any(s["sweep"] for s in validations[-1].about["samples"]),
     )
     return re.sub(r"\n{3,}", "\n\n", str(card))
 
 
 def measure_means(newest: ValidationResult) -> dict[str, tuple[float, float]]:
-    """Of each measure the mean over training clips, and over the newest samples.
+    """Return each measure's mean over training clips, and over the newest samples.
 
-    Nothing if the run saw no clips, only pictures.
+    Return nothing for a run on images only.
     """
     clips = json.loads((newest.folder.parent / TRAINING_METRICS_FILE).read_text())
     samples = [s["measures"] for s in newest.about["samples"] if not s["sweep"]]
@@ -69,9 +69,9 @@ def measure_means(newest: ValidationResult) -> dict[str, tuple[float, float]]:
 
 
 def find_deviations(newest: ValidationResult) -> list[str]:
-    """Where the newest samples are far from training clips."""
-    found = measure_means(newest)
-    ratios = {n: found[n][1] / found[n][0] for n in COMPARED_MEASURES if n in found and found[n][0]}
+    """Describe the measures of the newest samples that deviate from the training clips."""
+    means = measure_means(newest)
+    ratios = {n: means[n][1] / means[n][0] for n in COMPARED_MEASURES if n in means and means[n][0]}
     return [
         f"Its samples have {ratio:.2g} times the {METRIC_TITLES[name]} of training clips."
         for name, ratio in ratios.items()
@@ -79,20 +79,12 @@ def find_deviations(newest: ValidationResult) -> list[str]:
     ]
 
 
-def read_template(name: str) -> str:
-    """A template of `cards/`: inside the installed package, or at the top of the clone."""
-    packaged = resources.files("finetune") / "cards" / name
-    if packaged.is_file():
-        return packaged.read_text(encoding="utf-8")
-    return (Path(__file__).parents[2] / "cards" / name).read_text(encoding="utf-8")
-
-
 def _card_metadata(repo_id: str, recipe: Recipe, licence: str | None) -> Any:
-    """The YAML on top: what the Hub reads."""
+    """Return the YAML metadata that the Hub reads."""
     from huggingface_hub import ModelCardData
 
     return ModelCardData(
-        license=licence,
+        license=licence and (hub_licence_id(licence) or licence),
         language="en",
         library_name="brickfilm",
         pipeline_tag="text-to-video",
@@ -109,7 +101,7 @@ def _facts(
     prompt = _in_one_line((recipe.validation.sampled_prompts or DEFAULT_PROMPTS)[0])
     return {
         "init": recipe.init,
-        "told": recipe_summary(recipe),
+        "summary": recipe_summary(recipe),
         "step": manifest["step"],
         "ema": recipe.optimizer.ema,
         "prompt": {"shell": shlex.quote(prompt), "python": json.dumps(prompt, ensure_ascii=False)},
@@ -131,13 +123,13 @@ def _in_one_line(text: str) -> str:
 
 
 def _clips(recipe: Recipe) -> int:
-    """Rows with a caption, where the run's index is still there."""
+    """Return the number of rows with a caption, or 0 if the run's index is gone."""
     folder = index_folder(recipe)
     return len(Index.open(folder)) if (folder / "index.json").is_file() else 0
 
 
 def _sample_rows(repo_id: str, validations: Sequence[ValidationResult]) -> list[dict[str, Any]]:
-    """Each prompt with the addresses of its first and last video."""
+    """Return each prompt with the addresses of its first and last video."""
     from huggingface_hub import constants
 
     if not validations:
@@ -145,7 +137,7 @@ def _sample_rows(repo_id: str, validations: Sequence[ValidationResult]) -> list[
     base = f"{constants.ENDPOINT}/{repo_id}/resolve/main/samples"
     return [
         {
-            "prompt": _in_one_line(sample["prompt"]).replace("|", r"\|"),  # it stands in a table
+            "prompt": _in_one_line(sample["prompt"]).replace("|", r"\|"),  # of a table cell
             "seed": sample["seed"],
             "before": f"{base}/{validations[0].folder.name}/{sample['file']}",
             "after": f"{base}/{validations[-1].folder.name}/{sample['file']}",

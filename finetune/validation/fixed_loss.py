@@ -1,4 +1,4 @@
-"""The training loss at fixed clips, noise and timesteps: the same question at every checkpoint."""
+"""Compute the training loss at fixed clips, noise and timesteps, for every checkpoint alike."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TIMESTEPS = (100, 300, 500, 700, 900)
 
 
 class FixedLoss:
-    """The first batches of an order of their own, each clip asked at five timesteps.
+    """Average the loss over fixed batches, each clip at five timesteps.
 
-    A step's loss hangs mostly on its timesteps; here they stay, so that a fall is a fall. The clips
-    are training clips: this shows learning, not generalising.
+    A step's loss depends mostly on its timesteps; with fixed ones, a lower loss is an improvement.
+    The clips are training clips: this shows learning, not generalisation.
     """
 
     def __init__(self, run: TrainingRun) -> None:
@@ -40,31 +40,31 @@ class FixedLoss:
 
     @torch.no_grad()
     def __call__(self) -> float:
-        """The mean over clips and timesteps of all ranks; every rank must call."""
-        found = torch.zeros(2, dtype=torch.float64)
+        """Return the mean over clips and timesteps of all ranks; every rank must call it."""
+        total = torch.zeros(2, dtype=torch.float64)
         for batch in self._batches:
-            for micro in batch.micro_batches():
-                found += self._of(micro).cpu()
-        loss, clips = all_reduce_sum(found).tolist()
-        return float(loss / max(clips, 1))
+            for micro_batch in batch.micro_batches():
+                total += self._sum_losses(micro_batch).cpu()
+        loss, weight = all_reduce_sum(total).tolist()
+        return float(loss / max(weight, 1))
 
-    def _of(self, micro: Batch) -> Tensor:
-        """Weighted sum of the losses, and the weights."""
-        run, seen = self.run, self.run.batch_encoder(micro)
-        noise = draw_noise(micro.seeds, seen.mean.shape[1:], run.recipe, run.device).noise
-        denoise = seen.denoiser(
+    def _sum_losses(self, micro_batch: Batch) -> Tensor:
+        """Return the weighted sum of the losses, and the sum of the weights."""
+        run, inputs = self.run, self.run.batch_encoder(micro_batch)
+        noise = draw_noise(micro_batch.seeds, inputs.mean.shape[1:], run.recipe, run.device).noise
+        denoise = inputs.denoiser(
             run.engine.module, torch.zeros(len(noise), dtype=torch.bool, device=run.device)
         )
-        weights = torch.tensor(micro.weights, device=run.device)
+        weights = torch.tensor(micro_batch.weights, device=run.device)
         summed = torch.zeros(2, dtype=torch.float64, device=run.device)
         for step in TIMESTEPS:
             t = torch.full((len(noise),), step, device=run.device)
-            losses = run.diffusion.losses(denoise, seen.mean, t, noise)
+            losses = run.diffusion.losses(denoise, inputs.mean, t, noise)
             summed += torch.stack([(losses.loss * weights).sum(), weights.sum()]).double()
         return summed
 
     def latents(self) -> list[Tensor]:
-        """Latents [T, 4, h, w] of the batches' clips of more than one frame."""
+        """Return latents [T, 4, h, w] of the batches' clips, images left out."""
         encoded: list[ModelInputs] = [
             self.run.batch_encoder(m) for b in self._batches for m in b.micro_batches()
         ]

@@ -1,4 +1,4 @@
-"""The page that lays checkpoints side by side: one HTML file with everything inside."""
+"""Render one self-contained HTML page that shows checkpoints side by side."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from finetune.training.loggers import read_metrics
 from finetune.validation.svg import line_chart, overlaid_histograms
 
 VALIDATION_FILE, TRAINING_METRICS_FILE, PAGE_FILE = "about.json", "training.json", "index.html"
-MAX_CHECKPOINTS = 8  # checkpoints on the page: the first and the newest
-MAX_BUCKETS_LISTED = 4  # of batches, named one by one
-AXIS_LIMITS = {"frozen": (0.0, 1.0)}  # the ends of a chart's axis, where not those of the values
+MAX_CHECKPOINTS = 8  # on the page: the first and the newest
+MAX_BUCKETS_LISTED = 4
+AXIS_LIMITS = {"frozen": (0.0, 1.0)}  # default: the range of the values
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What one validation left behind."""
+    """The files of one validation."""
 
     folder: Path
     about: Mapping[str, Any]
@@ -35,24 +35,25 @@ class ValidationResult:
 
     @property
     def loss(self) -> float:
-        """At fixed clips, noise and timesteps."""
+        """Return the loss at fixed clips, noise and timesteps."""
         return float(self.about["values"]["validation/loss"])
 
     @property
     def samples(self) -> list[dict[str, Any]]:
-        return [self._shown(s) for s in self.about["samples"] if not s["sweep"]]
+        return [self._with_source(s) for s in self.about["samples"] if not s["sweep"]]
 
     @property
     def sweep(self) -> list[dict[str, Any]]:
-        return [self._shown(s) for s in self.about["samples"] if s["sweep"]]
+        return [self._with_source(s) for s in self.about["samples"] if s["sweep"]]
 
-    def _shown(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+    def _with_source(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the video as a data URL."""
         media = base64.b64encode((self.folder / sample["file"]).read_bytes()).decode()
         return {**sample, "source": f"data:video/mp4;base64,{media}"}
 
 
 def write_page(out: Path, recipe: Recipe, *, until: float = inf) -> Path:
-    """Write `samples/index.html` of a run from what its validations left; gives it."""
+    """Write and return a run's `samples/index.html`, from its validations up to a step."""
     page = out / "samples" / PAGE_FILE
     with atomic_write(page) as stream:
         stream.write(render_page(out, recipe, until=until).encode())
@@ -60,14 +61,14 @@ def write_page(out: Path, recipe: Recipe, *, until: float = inf) -> Path:
 
 
 def validation_results(out: Path, *, until: float = inf) -> list[ValidationResult]:
-    """The validations of a run up to a step, oldest first."""
+    """Return the validations of a run up to a step, oldest first."""
     files = sorted((out / "samples").glob(f"step-*/{VALIDATION_FILE}"))
-    found = [ValidationResult(file.parent, json.loads(file.read_text())) for file in files]
-    return [c for c in found if c.about["step"] <= until]
+    results = [ValidationResult(file.parent, json.loads(file.read_text())) for file in files]
+    return [result for result in results if result.about["step"] <= until]
 
 
 def render_page(out: Path, recipe: Recipe, *, until: float = inf) -> str:
-    """The page as text, of what was seen up to a step."""
+    """Return the page's HTML, with the validations up to a step."""
     from jinja2 import Environment, PackageLoader
 
     every = validation_results(out, until=until)
@@ -78,9 +79,9 @@ def render_page(out: Path, recipe: Recipe, *, until: float = inf) -> str:
     return template.render(
         name="/".join(out.parts[-2:]),
         recipe=json.dumps(recipe.as_dict(), indent=2),
-        facts=recipe_summary(recipe),
+        summary=recipe_summary(recipe),
         init=recipe.init,
-        averaged=bool(recipe.optimizer.ema),
+        ema=bool(recipe.optimizer.ema),
         rows=rows,
         hidden=len(every) - len(rows),
         prompts=rows[-1].samples,
@@ -91,21 +92,20 @@ def render_page(out: Path, recipe: Recipe, *, until: float = inf) -> str:
 
 
 def recipe_summary(recipe: Recipe) -> dict[str, str]:
-    """What a reader asks of a recipe first."""
-    asked, schedule, average = recipe.validation, recipe.schedule, recipe.optimizer.ema
+    """Return the main settings of a recipe as labelled texts."""
+    validation, schedule, ema = recipe.validation, recipe.schedule, recipe.optimizer.ema
     batches = [f"{b.batch_size} x {_frames(b.frames)} at {b.resolution}" for b in recipe.buckets]
-    batches[MAX_BUCKETS_LISTED:] = (
-        [f"{len(batches[MAX_BUCKETS_LISTED:])} kinds more"] if batches[MAX_BUCKETS_LISTED:] else []
-    )
+    more = len(batches) - MAX_BUCKETS_LISTED
+    batches[MAX_BUCKETS_LISTED:] = [f"{more} more"] if more > 0 else []
     return {
         "Data": recipe.dataset,
-        "Starts from": "random weights" if recipe.init == "random" else recipe.init,
+        "Initial weights": "random" if recipe.init == "random" else recipe.init,
         "Steps": f"{recipe.steps:,}",
         "Batches": ", ".join(batches),
         "Learning rate": f"{schedule.kind.replace('_', ' ')}, at most {schedule.peak:g}",
-        "Weights shown": f"averaged, decay {average:g}" if average else "as they are",
-        "Samples": f"{_frames(asked.frames)} of {asked.height}x{asked.width}, "
-        f"{asked.steps} steps, guidance {asked.guidance:g}",
+        "Sampled weights": f"EMA, decay {ema:g}" if ema else "trained (no EMA)",
+        "Samples": f"{_frames(validation.frames)} of {validation.height}x{validation.width}, "
+        f"{validation.steps} steps, guidance {validation.guidance:g}",
     }
 
 
@@ -114,35 +114,35 @@ def _frames(count: int) -> str:
 
 
 def _curves(out: Path, every: Sequence[ValidationResult], until: float) -> list[str]:
-    """The validation loss, and the training loss beside it."""
-    trained = _training_loss(out / "metrics.jsonl", until=until)
-    validated = _finite((float(c.about["step"]), c.loss) for c in every)
+    """Return charts of the validation loss and the training loss."""
+    training = _training_loss(out / "metrics.jsonl", until=until)
+    validation = _finite((float(result.about["step"]), result.loss) for result in every)
     return [
         line_chart(
-            "validation loss", validated, note="fixed clips, noise and timesteps", markers=True
+            "validation loss", validation, note="fixed clips, noise and timesteps", markers=True
         ),
-        line_chart("training loss", trained, note="clips, noise and timesteps of each step"),
+        line_chart("training loss", training, note="clips, noise and timesteps of each step"),
     ]
 
 
 def _training_loss(file: Path, *, until: float = inf) -> list[tuple[float, float]]:
-    """(step, loss) of every step up to one."""
+    """Read (step, loss) of all steps up to one."""
     points = _finite((float(line["step"]), line.get("loss", nan)) for line in read_metrics(file))
     return [(step, loss) for step, loss in points if step <= until]
 
 
 def _finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Without those that no chart can show: a network that diverged has a loss of NaN."""
+    """Drop points whose loss is NaN or infinite, as after a divergence."""
     return [(step, float(loss)) for step, loss in points if isfinite(loss)]
 
 
 def _charts(out: Path, newest: ValidationResult) -> list[str]:
-    """Each number of the newest samples over that of training clips."""
+    """Return one chart per measure, of the newest samples over training clips."""
     clips = json.loads((out / "samples" / TRAINING_METRICS_FILE).read_text())
-    ours = [sample["measures"] for sample in newest.about["samples"] if not sample["sweep"]]
+    samples = [sample["measures"] for sample in newest.about["samples"] if not sample["sweep"]]
     return [
         overlaid_histograms(
-            title, [c[name] for c in clips], [s[name] for s in ours], AXIS_LIMITS.get(name)
+            title, [c[name] for c in clips], [s[name] for s in samples], AXIS_LIMITS.get(name)
         )
         for name, title in METRIC_TITLES.items()
     ]

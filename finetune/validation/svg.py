@@ -1,4 +1,4 @@
-"""Two small charts as SVG text, for pages that carry everything inside."""
+"""Draw small charts as inline SVG."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 320, 100
-MARGIN, AXIS_HEIGHT = 4, 20  # around; below, where the ends of the axis are written
+MARGIN, AXIS_HEIGHT = 4, 20  # the axis labels are below the chart
 BINS = 12
-SERIES_NAMES = ("clips", "samples")  # what lies behind, and what before
+SERIES_NAMES = ("clips", "samples")  # behind and in front
 Points = Sequence[tuple[float, float]]
 
 
 def line_chart(title: str, points: Points, *, note: str, markers: bool = False) -> str:
-    """A line through (x, y) points, its ends written below it."""
+    """Draw a line through (x, y) points, and label its first and last point."""
     if not points:
         return ""
     xs, ys = (np.array(values, dtype=float) for values in zip(*points, strict=True))
@@ -34,19 +34,20 @@ def overlaid_histograms(
     front: Sequence[float],
     axis_limits: tuple[float, float] | None = None,
 ) -> str:
-    """Two distributions over one axis, each as shares: back filled, front as an outline.
+    """Draw two histograms over one axis, each scaled to its highest bar; the front is outlined.
 
-    within: the ends of the axis; none is those of the values.
+    axis_limits: the ends of the axis; None uses the range of the values.
     """
-    everything = [*back, *front]
-    if not everything:
+    values = [*back, *front]
+    if not values:
         return ""
-    low, high = axis_limits or (min(everything), max(everything))
+    low, high = axis_limits or (min(values), max(values))
     if high <= low:
         low, high = low - abs(low) / 2 - 1e-6, high + abs(high) / 2 + 1e-6
     inner = _bars(back, low, high, "back") + _bars(front, low, high, "front")
+    series = zip(SERIES_NAMES, (back, front), strict=True)
     means = [
-        f"{who} {np.mean(v):.3g}" for who, v in zip(SERIES_NAMES, (back, front), strict=True) if v
+        f"{name} {np.mean(series_values):.3g}" for name, series_values in series if series_values
     ]
     return _figure(title, inner, f"{low:.3g}", f"{high:.3g}", "; ".join(means))
 

@@ -1,4 +1,4 @@
-"""While training: samples of the averaged weights at fixed noise, their numbers, and a page."""
+"""Sample the EMA weights at fixed noise during training, measure the samples, write the page."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 
 class Validator:
-    """Every rank samples its share of the prompts; rank 0 gathers, writes and logs.
+    """Sample each rank's share of the prompts; rank 0 gathers, writes and logs.
 
-    Ranks that share their weights (FSDP2) keep step: each samples as often as the others.
+    Every rank samples equally often, as ranks with sharded weights (FSDP2) need.
     """
 
     def __init__(self, run: TrainingRun) -> None:
@@ -47,26 +47,26 @@ class Validator:
         self._loss: FixedLoss | None = None
 
     def is_due(self, *, last: bool) -> bool:
-        """Is it time, after this step?"""
+        """Return True if a validation follows this step."""
         every = self.settings.every or self.run.recipe.checkpoints.every
         return last or self.run.step % every == 0
 
     def is_pending(self) -> bool:
-        """Was the step where the run begins not seen yet? A kill may have come before that.
+        """Return True if the step where the run resumes was not validated, because of a kill.
 
-        Rank 0 looks, for all of them.
+        Rank 0 checks the files; all ranks get the same answer.
         """
         run = self.run
         if run.step == 0:
             return True
         missing = run.engine.rank == 0 and not (self._folder() / VALIDATION_FILE).is_file()
-        missed = float(all_reduce_sum(torch.tensor([float(missing)], dtype=torch.float64))[0]) > 0
-        return missed and self.is_due(last=run.step >= run.recipe.steps)
+        any_missing = all_reduce_sum(torch.tensor([float(missing)], dtype=torch.float64))[0] > 0
+        return bool(any_missing) and self.is_due(last=run.step >= run.recipe.steps)
 
     def __call__(self) -> None:
-        """Sample, measure and show; the state of the run's random numbers is as before.
+        """Sample, measure, write and log, without changing the run's random state.
 
-        A run that is asked to stop meanwhile shows nothing of this step.
+        If a stop is requested meanwhile, write nothing for this step.
         """
         if not self.prompts:
             return
@@ -79,33 +79,33 @@ class Validator:
                 torch.no_grad(),
             ):
                 vae, loss = self._open()
-                found = {"validation/loss": loss()}
-                frames = self._sampled(vae, self.requests())
+                values = {"validation/loss": loss()}
+                frames = self._sample_all(vae, self.requests())
         except StopRequested:
             return
         if run.engine.rank == 0:
-            measured = [compute_metrics(clip) for clip in frames]
-            few = measured[: len(self.prompts)]
-            found |= {f"validation/{name}": _mean(few, name) for name in VideoMetrics._fields}
-            videos = self._write(frames, measured, found)
-            run.log.log(run.step, found, {f"sample/{n}": v for n, v in enumerate(videos)})
+            metrics = [compute_metrics(clip) for clip in frames]
+            unswept = metrics[: len(self.prompts)]
+            values |= {f"validation/{name}": _mean(unswept, name) for name in VideoMetrics._fields}
+            videos = self._write(frames, metrics, values)
+            run.log.log(run.step, values, {f"sample/{n}": v for n, v in enumerate(videos)})
         if run.engine.world_size > 1:
             dist.barrier()
 
     def requests(self) -> list[SampleRequest]:
-        """The prompts, and after the last step the first one again at each guidance."""
-        asked = default_settings(self.run.recipe)
-        seed = asked.pop("seed")
-        found = [
-            SampleRequest.from_dict({"prompt": prompt, "seed": seed + n, **asked})
+        """Return a request per prompt, and after the last step the guidance sweep of the first."""
+        settings = default_settings(self.run.recipe)
+        seed = settings.pop("seed")
+        requests = [
+            SampleRequest.from_dict({"prompt": prompt, "seed": seed + n, **settings})
             for n, prompt in enumerate(self.prompts)
         ]
         if self.run.step >= self.run.recipe.steps:
-            found += [dataclasses.replace(found[0], guidance=g) for g in self.settings.sweep]
-        return found
+            requests += [dataclasses.replace(requests[0], guidance=g) for g in self.settings.sweep]
+        return requests
 
     def _open(self) -> tuple[VAE, FixedLoss]:
-        """Encode the prompts once, and let the text encoder go again: it is the larger network."""
+        """Encode the prompts once and release the text encoder, the largest network."""
         run = self.run
         if self._vae is None or self._loss is None:
             encoder = run.batch_encoder.text_encoder or load_text_encoder(
@@ -118,56 +118,54 @@ class Validator:
                 self._write_training(self._vae, self._loss)
         return self._vae, self._loss
 
-    def _sampled(self, vae: VAE, requests: Sequence[SampleRequest]) -> list[Tensor]:
-        """Frames [T, 3, H, W] uint8 of every request, on rank 0; a round is one for each rank."""
+    def _sample_all(self, vae: VAE, requests: Sequence[SampleRequest]) -> list[Tensor]:
+        """Sample in rounds of one request per rank; return frames [T, 3, H, W] uint8 on rank 0."""
         run, gathered = self.run, list[Tensor]()
         rank, world_size = run.engine.rank, run.engine.world_size
         for first in range(0, len(requests), world_size):
-            mine = requests[min(first + rank, len(requests) - 1)]
-            text = self._texts[self.prompts.index(mine.prompt)]
-            latent = generate_latent(run.engine.module, text, mine, run.device)
+            request = requests[min(first + rank, len(requests) - 1)]
+            text = self._texts[self.prompts.index(request.prompt)]
+            latent = generate_latent(run.engine.module, text, request, run.device)
             gathered += _gather_frames(decode_latent(vae, latent), run.engine)
         return gathered[: len(requests)]
 
     def _write(
-        self, frames: Sequence[Tensor], measured: Sequence[VideoMetrics], found: dict[str, float]
+        self, frames: Sequence[Tensor], metrics: Sequence[VideoMetrics], values: dict[str, float]
     ) -> list[LoggedVideo]:
-        """Videos, last what they are, and the page over all checkpoints so far."""
+        """Write the videos, then `about.json`, then the page over all checkpoints so far."""
         folder = self._folder()
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / VALIDATION_FILE).unlink(
-            missing_ok=True
-        )  # what a kill interrupts counts as not seen
-        videos, shown = [], []
+        (folder / VALIDATION_FILE).unlink(missing_ok=True)  # written last: a kill leaves none
+        videos, samples = [], []
         for number, request in enumerate(self.requests()):
             swept = number >= len(self.prompts)
             name = f"guidance-{request.guidance:g}.mp4" if swept else f"{number:02d}.mp4"
             write_video(folder / name, frames[number], request.fps)
             videos.append(LoggedVideo(folder / name, frames[number], request.fps))
-            of_it = measured[number]._asdict()
-            shown.append({**request.as_dict(), "file": name, "sweep": swept, "measures": of_it})
-        about = {"step": self.run.step, "values": found, "samples": shown}
+            sample = {"file": name, "sweep": swept, "measures": metrics[number]._asdict()}
+            samples.append({**request.as_dict(), **sample})
+        about = {"step": self.run.step, "values": values, "samples": samples}
         with atomic_write(folder / VALIDATION_FILE) as stream:
             stream.write(json.dumps(about, indent=1).encode())
         write_page(self.run.out, self.run.recipe, until=self.run.step)
         return videos[: len(self.prompts)]
 
     def _folder(self) -> Path:
-        """Of this step's samples."""
+        """Return the folder of this step's samples."""
         return self.run.out / "samples" / f"step-{self.run.step:08d}"
 
     def _write_training(self, vae: VAE, loss: FixedLoss) -> None:
-        """The same numbers of training clips, seen through the same VAE."""
-        found = [compute_metrics(decode_latent(vae, latent))._asdict() for latent in loss.latents()]
+        """Write the metrics of training clips, decoded by the same VAE."""
+        metrics = [compute_metrics(decode_latent(vae, x))._asdict() for x in loss.latents()]
         file = self.run.out / "samples" / TRAINING_METRICS_FILE
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as stream:
-            stream.write(json.dumps(found).encode())
+            stream.write(json.dumps(metrics).encode())
 
 
 @contextmanager
 def _ema_weights(engine: Engine) -> Iterator[None]:
-    """The averaged weights in place, where the run keeps any."""
+    """Swap in the EMA weights, if the run has them, within the block."""
     engine.module.eval()
     with torch.no_grad():
         engine.swap_in(engine.shards()["ema"] or engine.shards()["model"])
@@ -179,20 +177,19 @@ def _ema_weights(engine: Engine) -> Iterator[None]:
 
 
 class StopRequested(Exception):
-    """In the middle of sampling, which takes minutes; a job that is told to end has one."""
+    """A stop requested during sampling, which takes minutes; a terminated job has about one."""
 
 
 @contextmanager
 def _raise_on_stop_request(run: TrainingRun) -> Iterator[None]:
-    """Raise AskedToStop at the network's next pass once any rank is; all make equally many."""
+    """Raise StopRequested on all ranks at the network's next forward pass after a request."""
 
     def raise_if_stopped(*_: object) -> None:
         if run.any_rank_stop_requested():
             raise StopRequested
 
-    hook = run.engine.module.register_forward_pre_hook(
-        raise_if_stopped, prepend=True
-    )  # before FSDP2's own
+    # prepended, to run before FSDP2's own hook
+    hook = run.engine.module.register_forward_pre_hook(raise_if_stopped, prepend=True)
     try:
         yield
     finally:
@@ -201,19 +198,20 @@ def _raise_on_stop_request(run: TrainingRun) -> Iterator[None]:
 
 @contextmanager
 def _preserve_rng_state(device: torch.device) -> Iterator[None]:
+    """Restore torch's global generators after the block."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield
 
 
 def _gather_frames(frames: Tensor, engine: Engine) -> list[Tensor]:
-    """Every rank's, in order, at rank 0; nothing elsewhere."""
+    """Return every rank's frames, in order, on rank 0; nothing on others."""
     if engine.world_size == 1:
         return [frames]
-    theirs: list[Tensor] | None = [frames] * engine.world_size if engine.rank == 0 else None
-    dist.gather_object(frames, theirs)
-    return theirs or []
+    gathered: list[Tensor] | None = [frames] * engine.world_size if engine.rank == 0 else None
+    dist.gather_object(frames, gathered)
+    return gathered or []
 
 
-def _mean(measured: Sequence[VideoMetrics], name: str) -> float:
-    return sum(float(getattr(m, name)) for m in measured) / len(measured)
+def _mean(metrics: Sequence[VideoMetrics], name: str) -> float:
+    return sum(float(getattr(m, name)) for m in metrics) / len(metrics)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from brickfilm.dataset import config_yaml_entry
@@ -15,6 +13,7 @@ from brickfilm.dataset.reader import SavedDataset, SplitKey
 from brickfilm.hub.publish.histograms import histogram_png
 from brickfilm.hub.publish.provenance import PROVENANCE_FILENAME, load_provenance
 from brickfilm.hub.publish.stats import DatasetStats, compute_stats
+from brickfilm.schema.cards import read_card_template
 from brickfilm.schema.columns import MEDIA_COLUMN
 from brickfilm.schema.licences import common_licence
 
@@ -59,7 +58,7 @@ def render_card(
     figures = {f"figures/{h.name}.png": h for h in stats.histograms if h.constant is None}
     card = DatasetCard.from_template(
         card_data=card_data(stats, repo_id, features),
-        template_str=load_template("dataset.md.jinja"),
+        template_str=read_card_template("brickfilm", "dataset.md.jinja"),
         repo_id=repo_id,
         media=media,
         stats=stats,
@@ -97,14 +96,6 @@ def card_data(stats: DatasetStats, repo_id: str, features: Mapping[str, Mapping[
 def size_category(rows: int) -> str:
     """Return the Hub's size category for a number of rows."""
     return next((category for bound, category in SIZE_CATEGORIES if rows < bound), "1M<n<10M")
-
-
-def load_template(name: str) -> str:
-    """Read a template of `cards/`, from the installed package or from the clone."""
-    packaged = resources.files("brickfilm") / "cards" / name
-    if packaged.is_file():
-        return packaged.read_text(encoding="utf-8")
-    return (Path(__file__).parents[3] / "cards" / name).read_text(encoding="utf-8")
 
 
 def _dataset_info(stats: DatasetStats, config: str, columns: Mapping[str, Any]) -> dict[str, Any]:

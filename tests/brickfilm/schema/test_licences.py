@@ -36,6 +36,7 @@ from tests.kit.servers.hub_card import card_errors
         ("The MIT License", "mit"),
         ("Apache-2.0", "apache-2.0"),
         ("Apache License, Version 2.0", "apache-2.0"),
+        ("BSD 2-Clause", "bsd-2-clause"),
         ("BSD 3-Clause", "bsd-3-clause"),
         ("CC BY-NC 4.0", None),
         ("cc-by-nd-4.0", None),

@@ -15,6 +15,7 @@ import torch
 from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
+from brickfilm.schema.hub_errors import HubError
 from finetune.__main__ import app
 from finetune.config import (
     DEFAULT_PROMPTS,
@@ -212,7 +213,7 @@ def test_the_card_says_what_it_is(trained: Recipe, published: HubServer) -> None
     assert f"for {STEPS} steps" in card.text
     assert "1 x CPU" in card.text
     assert card.text.count("<video") == 16
-    assert "## Known faults" in card.text
+    assert "## Limitations" in card.text
     assert "| steps | 120, batches of 2 x 4 frames at 144p |" in card.text
     assert re.search(r"\| temporal flicker \| 0\.\d+ \| 0\.\d+ \|", card.text)
     assert '"peak": 0.002' in card.text
@@ -284,5 +285,5 @@ def test_the_hub_s_refusals_are_one_line(
     release = ReleaseOptions(repo_id=REPO)
     folder = build_release(Path(trained.out), release)
     monkeypatch.setenv("HF_TOKEN", hub.token("hf_reader", "reader", role="read"))
-    with pytest.raises(ReleaseError, match=r"403 from the Hub; your token may not write"):
+    with pytest.raises(HubError, match=r"403 from the Hub; your token may not write"):
         push(folder, release)

@@ -7,7 +7,16 @@ import re
 import yaml
 
 LICENCES = {
-    *("apache-2.0", "bsd-3-clause", "cc", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0"),
+    *(
+        "apache-2.0",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "cc",
+        "cc-by-2.0",
+        "cc-by-2.5",
+        "cc-by-3.0",
+        "cc-by-4.0",
+    ),
     *("cc-by-sa-3.0", "cc-by-sa-4.0", "cc0-1.0", "mit", "other"),
 }
 SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"}

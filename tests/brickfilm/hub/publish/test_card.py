@@ -15,9 +15,10 @@ from brickfilm import GPT4oCaptioner
 from brickfilm.build.plan_file import Plan
 from brickfilm.dataset.reader import SavedDataset, find_dataset
 from brickfilm.engine.ledger import ItemResult, Ledger
-from brickfilm.hub.publish.card import dataset_card, load_template, render_card, size_category
+from brickfilm.hub.publish.card import dataset_card, render_card, size_category
 from brickfilm.hub.publish.provenance import BuildProvenance, load_provenance
 from brickfilm.hub.publish.stats import DatasetStats, compute_stats
+from brickfilm.schema.cards import read_card_template
 from brickfilm.stages import ClipWriter
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import toy_dataset
@@ -163,7 +164,7 @@ def test_size_categories_are_the_hubs_words(rows: int, word: str) -> None:
 
 
 def test_the_template_is_found() -> None:
-    assert "{{ card_data }}" in load_template("dataset.md.jinja")
+    assert "{{ card_data }}" in read_card_template("brickfilm", "dataset.md.jinja")
 
 
 def test_a_card_tells_settings_that_matter_and_no_secrets() -> None:
