@@ -60,7 +60,7 @@ def _failure_table(failed: pd.DataFrame) -> Table:
 
 
 def _answer_table(answers: pd.DataFrame) -> Table:
-    table = Table("stage", "digest", "answers", "seconds of work", title="stored answers")
+    table = Table("part", "digest", "answers", "seconds of work", title="stored answers")
     for row in answers.to_dict("records"):
         work = f"{row['seconds']:.1f}"
         table.add_row(row["name"], row["part"], str(row["answers"]), work)
