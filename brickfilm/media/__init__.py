@@ -7,6 +7,7 @@ an average rate. Frames are numbered from 0 in presentation order.
 from brickfilm.media.decode import Frame, VideoReader, open_video, plane_view
 from brickfilm.media.decode_stats import DecodeStats, decode_stats
 from brickfilm.media.encode import ClipEncoder, EncoderSettings
+from brickfilm.media.perceptual_hash import perceptual_hash
 from brickfilm.media.probe import VideoInfo, probe, sha256_of
 from brickfilm.media.reduce import ReducedFrame, downscale_by_2, reduced_frames
 from brickfilm.media.sound import Sound
@@ -25,6 +26,7 @@ __all__ = [
     "decode_stats",
     "downscale_by_2",
     "open_video",
+    "perceptual_hash",
     "plane_view",
     "probe",
     "reduced_frames",

@@ -1,4 +1,4 @@
-"""Take a clip's stills, and its middle frame as an image of its own."""
+"""Write stills of a clip, and its middle frame as a separate image."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from PIL import Image as Picture
+import PIL.Image
 
 from brickfilm.engine.sinks import Sink, SinkSession
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
 from brickfilm.files import atomic_path
-from brickfilm.media import Frame, sha256_of
+from brickfilm.media import Frame, perceptual_hash, sha256_of
 from brickfilm.records import Clip, Image, Still
 
 JPEG_QUALITY = 95
@@ -21,10 +21,10 @@ JPEG_QUALITY = 95
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSampler(Sink):
-    """Stills at shares of a clip, decoded from the source at exact frame numbers.
+    """Write stills at relative positions in a clip, decoded from the source at exact frame numbers.
 
-    Still k of n frames is `round(p * (n - 1))`; the image is frame `(n - 1) // 2`. It also takes
-    perceptual hashes of the first, the middle and the last frame, so near-duplicates can be found.
+    The still at position p of n frames is frame `round(p * (n - 1))`; the image is frame
+    `(n - 1) // 2`. Perceptual hashes of the first, middle and last frame find near-duplicates.
     """
 
     version: ClassVar[int] = 1
@@ -37,10 +37,10 @@ class FrameSampler(Sink):
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", tuple(self.at))
         if not self.at or not all(0 <= p <= 1 for p in self.at):
-            raise UsageError(f"FrameSampler(at={self.at}): give shares of a clip from 0 to 1")
+            raise UsageError(f"FrameSampler(at={self.at}): give positions in a clip from 0 to 1")
 
     def frames(self, clip: Clip) -> list[int]:
-        """The stills' frame numbers in the film, one for each of `at`."""
+        """Return the stills' frame numbers in the video, one for each of `at`."""
         return [clip.span.start_frame + round(p * (clip.span.frames - 1)) for p in self.at]
 
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
@@ -59,11 +59,11 @@ class FrameSampler(Sink):
             yield _image(item, stills[_middle_frame(item)])
 
     def simulate(self, item: Clip) -> Iterable[Clip | Image]:
-        """The stills' places, without pictures."""
-        nowhere = {"path": "", "sha256": "", "width": item.width, "height": item.height}
-        places = {n: {"frame": n, **nowhere} for n in (*self.frames(item), _middle_frame(item))}
+        """Yield the records without files or hashes."""
+        no_file = {"path": "", "sha256": "", "width": item.width, "height": item.height}
+        stills = {n: {"frame": n, **no_file} for n in (*self.frames(item), _middle_frame(item))}
         hashes = [""] * 3
-        return self.apply(item, {"stills": list(places.values()), "frame_hashes": hashes})
+        return self.apply(item, {"stills": list(stills.values()), "frame_hashes": hashes})
 
 
 def _middle_frame(clip: Clip) -> int:
@@ -88,7 +88,7 @@ def _image(clip: Clip, written: Mapping[str, Any]) -> Image:
 
 
 class _StillsSession:
-    """One clip's stills on their way to the disk."""
+    """Write one clip's stills and hash its frames."""
 
     def __init__(self, sampler: FrameSampler, clip: Clip, work: Path) -> None:
         self.work = work
@@ -96,43 +96,36 @@ class _StillsSession:
         self.suffix = f"-{sampler.digest[:8]}.jpg"
         middle = _middle_frame(clip)
         self.stills = {*sampler.frames(clip), *([middle] if sampler.images else [])}
-        self.hashed = dict.fromkeys((clip.span.start_frame, middle, clip.span.end_frame - 1), "")
-        self.ends = [clip.span.start_frame, middle, clip.span.end_frame - 1]
+        self.hashed = (clip.span.start_frame, middle, clip.span.end_frame - 1)
+        self.hashes: dict[int, str] = {}
         self.written: list[dict[str, Any]] = []
         (work / "stills").mkdir(parents=True, exist_ok=True)
 
     def add(self, n: int, frame: Frame) -> None:
         if n not in self.stills and n not in self.hashed:
             return
-        picture = frame.image()
+        image = frame.image()
         if n in self.hashed:
-            self.hashed[n] = perceptual_hash(picture)
+            self.hashes[n] = perceptual_hash(image)
         if n in self.stills:
-            self.written.append({"frame": n, **self._write(n, picture)})
+            self.written.append({"frame": n, **self._write(n, image)})
 
     def close(self) -> Answer:
         files = [{"path": s["path"], "sha256": s["sha256"]} for s in self.written]
-        hashes = [self.hashed[n] for n in self.ends]
+        hashes = [self.hashes[n] for n in self.hashed]
         return {"files": files, "stills": self.written, "frame_hashes": hashes}
 
     def abort(self) -> None:
-        """Stills already written are whole, and right: the next try finds their names again."""
+        """Keep the stills: each is complete, and the next attempt writes the same names."""
 
-    def _write(self, n: int, picture: Picture.Image) -> dict[str, Any]:
+    def _write(self, n: int, image: PIL.Image.Image) -> dict[str, Any]:
         path = f"{self.stem}{n:06d}{self.suffix}"
         final = self.work / path
         with atomic_path(final) as temporary:
-            picture.save(temporary, "JPEG", quality=JPEG_QUALITY)
+            image.save(temporary, "JPEG", quality=JPEG_QUALITY)
         return {
             "path": path,
             "sha256": sha256_of(final),
-            "width": picture.width,
-            "height": picture.height,
+            "width": image.width,
+            "height": image.height,
         }
-
-
-def perceptual_hash(picture: Picture.Image) -> str:
-    """64 bits in hex: alike pictures differ in few (imagehash's phash)."""
-    import imagehash
-
-    return str(imagehash.phash(picture))

@@ -16,8 +16,8 @@ from brickfilm.dataset import configs_from_rows
 from brickfilm.dataset.finalize import group_near_duplicates, mark_repeated_captions
 from brickfilm.dataset.rows import clip_row, image_row, video_id_of
 from brickfilm.engine.ledger import Ledger
+from brickfilm.media import perceptual_hash
 from brickfilm.records import Caption, Clip, Image, Span, Video
-from brickfilm.stages.frame_sampler import perceptual_hash
 
 FRAMES, WIDTH, HEIGHT = 20, 64, 48
 OPEN = "Creative Commons Attribution license (reuse allowed)"
