@@ -1,4 +1,4 @@
-"""Where a film's shots begin and end."""
+"""Shot detectors. A new one is a file here and a line in this list."""
 
 from brickfilm.detectors.base import Detector, shots_from_cuts
 from brickfilm.detectors.holds import HoldAware

@@ -1,4 +1,4 @@
-"""What a shot detector is."""
+"""The base class of shot detectors."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from brickfilm.scan.analyzer import FrameAnalyzer, FrameMetrics
-
-FrameRange = tuple[int, int]
-"""Frames [start, end)."""
+from brickfilm.scan.frame_ranges import FrameRange
 
 
 class Detector(FrameAnalyzer):
-    """Sees every frame of a film, then says where its shots are."""
+    """Analyze every frame of a video, then find its shots."""
 
     def cuts(self, metrics: FrameMetrics) -> list[int]:
-        """The hard cuts of a whole film: first frames of new shots."""
+        """Return the hard cuts of a whole video: first frames of new shots, in order."""
         raise NotImplementedError
 
     def shots(self, metrics: FrameMetrics) -> list[FrameRange]:
-        """The shots of a whole film in order. Frames between two of them belong to neither."""
+        """Return the shots of a whole video in order; frames between two belong to neither."""
         return shots_from_cuts(self.cuts(metrics), len(metrics))
 
 
 def shots_from_cuts(cuts: Sequence[int], frames: int) -> list[FrameRange]:
-    """The shots that cuts (first frames of new shots) leave in a film of so many frames."""
+    """Return the shots of a video of `frames` frames, given the first frames of new shots."""
     edges = [0, *cuts, frames]
     return [(a, b) for a, b in pairwise(edges) if b > a]

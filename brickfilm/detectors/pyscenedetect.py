@@ -1,7 +1,7 @@
-"""PySceneDetect's detectors: good on ordinary film, lost where poses are held.
+"""PySceneDetect's detectors: good on ordinary video, not on held poses.
 
-The rows are PySceneDetect's own frame score; its rules over that score are the few lines below, so
-that a threshold can move without another look at the film. A test holds them against the original.
+The metric is PySceneDetect's own frame score. Its rules over that score are reimplemented below, so
+that another threshold decodes nothing; a test compares them with the original.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from scenedetect import FrameTimecode
 
 ADAPTIVE_WINDOW_RADIUS = 2
-"""Frames to either side that the adaptive detector averages: PySceneDetect's default."""
+"""Frames on either side that the adaptive detector averages: PySceneDetect's default."""
 
 
 class _ContentScoreDetector(Detector):
-    """Rows of PySceneDetect's content score: how far a frame is from the one before, in HSV."""
+    """Compute PySceneDetect's content score: the difference from the frame before, in HSV."""
 
     columns: ClassVar[tuple[str, ...]] = ("score",)
     with_chroma: ClassVar[bool] = True
@@ -36,7 +36,7 @@ class _ContentScoreDetector(Detector):
         from scenedetect import ContentDetector, FrameTimecode
 
         class Scorer(ContentDetector):  # type: ignore[misc]
-            """Gives its score away instead of judging it."""
+            """Expose the score of each frame."""
 
             def score(self, number: FrameTimecode, picture: Any) -> float:
                 self.process_frame(number, picture)
@@ -54,12 +54,12 @@ class _ContentScoreDetector(Detector):
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptive(_ContentScoreDetector):
-    """Cuts where a frame's score stands out from its neighbours' (AdaptiveDetector)."""
+    """Cut where a frame's score exceeds its neighbours' mean (AdaptiveDetector)."""
 
     threshold: float = field(default=3.0, compare=False)
     min_score: float = field(default=15.0, compare=False)
     min_frames: int = field(default=15, compare=False)
-    """From one cut to the next; what comes sooner is no cut to this detector."""
+    """Minimum distance of two cuts; nearer ones are dropped."""
 
     def cuts(self, metrics: FrameMetrics) -> list[int]:
         scores = metrics.values[:, 0]
@@ -72,11 +72,11 @@ class Adaptive(_ContentScoreDetector):
 
 @dataclass(frozen=True, kw_only=True)
 class Content(_ContentScoreDetector):
-    """Cuts where a frame's score is high (ContentDetector)."""
+    """Cut where a frame's score is high (ContentDetector)."""
 
     threshold: float = field(default=27.0, compare=False)
     min_frames: int = field(default=15, compare=False)
-    """Cuts nearer to one another are merged into the last of them."""
+    """Minimum distance of two cuts; nearer ones are merged into the last."""
 
     def cuts(self, metrics: FrameMetrics) -> list[int]:
         from scenedetect import FrameTimecode
@@ -91,18 +91,18 @@ class Content(_ContentScoreDetector):
 
 
 def _neighbour_mean(scores: FloatArray) -> FloatArray:
-    """The mean score of `ADAPTIVE_WINDOW_RADIUS` neighbours to either side, the frame itself left out."""
+    """Return the mean score of ADAPTIVE_WINDOW_RADIUS frames on either side of each."""
     width = 2 * ADAPTIVE_WINDOW_RADIUS + 1
     sums = np.convolve(scores, np.ones(width), mode="same")
     return np.asarray((sums - scores) / (2 * ADAPTIVE_WINDOW_RADIUS), np.float32)
 
 
-def _enforce_min_gap(numbers: Iterable[int], apart: int) -> list[int]:
-    """Those numbers that follow the last one kept (first: frame 0) by at least so many."""
+def _enforce_min_gap(numbers: Iterable[int], min_gap: int) -> list[int]:
+    """Drop frame numbers less than `min_gap` after the last one kept, or after frame 0."""
     kept: list[int] = []
     last = 0
     for number in numbers:
-        if number - last >= apart:
+        if number - last >= min_gap:
             kept.append(int(number))
             last = int(number)
     return kept

@@ -1,4 +1,4 @@
-"""What a clip is worth, in numbers: one file each."""
+"""Measures of clips. A new one is a file here and a line in this list."""
 
 from brickfilm.measures.cadence import Cadence
 from brickfilm.measures.freeze import Freeze

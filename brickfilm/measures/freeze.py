@@ -1,4 +1,4 @@
-"""Measure how much of a clip stands still."""
+"""Measure how much of a clip is frozen."""
 
 from __future__ import annotations
 
@@ -10,22 +10,19 @@ import numpy as np
 from brickfilm.scan.analyzer import FrameMetrics, Measure, Scores
 
 MIN_FREEZE_SECONDS = 0.5
-"""Seconds a picture must stand before it counts: longer than any hold of an animation on fours."""
+"""Shortest freeze: three times the hold of an animation on fours."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Freeze(Measure):
-    """Share of a clip's time in pictures that stand for half a second or more.
-
-    It looks at nothing of its own: which frames are new drawings says all.
-    """
+    """Compute the share of a clip's time in frames held for MIN_FREEZE_SECONDS or more."""
 
     version: ClassVar[int] = 1
     provides: ClassVar[tuple[str, ...]] = ("freeze_share",)
 
     def summarise(self, metrics: FrameMetrics) -> Scores:
         edges = np.append(np.flatnonzero(metrics.is_unique), len(metrics) - 1)
-        stood = np.diff(metrics.times[edges])
-        whole = float(metrics.times[-1] - metrics.times[0])
-        frozen = float(stood[stood >= MIN_FREEZE_SECONDS].sum())
-        return {"freeze_share": round(frozen / whole, 4) if whole > 0 else 1.0}
+        seconds = np.diff(metrics.times[edges])
+        total = float(metrics.times[-1] - metrics.times[0])
+        frozen = float(seconds[seconds >= MIN_FREEZE_SECONDS].sum())
+        return {"freeze_share": round(frozen / total, 4) if total > 0 else 1.0}

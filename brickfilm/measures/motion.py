@@ -14,27 +14,27 @@ from brickfilm.records import Video
 from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores
 
 MIN_FLOW_SIDE = 32
-"""Pixels a side that OpenCV's flow needs: with wide pictures of fewer lines it crashes."""
+"""Pixels a side that OpenCV's DIS flow needs: it crashes on wide images of fewer lines."""
 FLOW_QUANTILE = 0.9
-"""Quantile of the flow over the picture: a figure that moves fills a tenth of it."""
+"""Quantile of the flow over the frame: a moving figure fills a tenth of it."""
 
 
 def _pad_for_flow(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Large enough for the flow, its last line and column repeated."""
+    """Repeat the last row and column until the image is large enough for the flow."""
     import cv2
 
-    below, beside = (max(0, MIN_FLOW_SIDE - side) for side in image.shape)
-    if not below and not beside:
+    rows, columns = (max(0, MIN_FLOW_SIDE - side) for side in image.shape)
+    if not rows and not columns:
         return image
-    return np.asarray(cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE))
+    return np.asarray(cv2.copyMakeBorder(image, 0, rows, 0, columns, cv2.BORDER_REPLICATE))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Motion(Measure):
-    """Median optical flow from drawing to drawing, in frame heights per second.
+    """Compute the median optical flow between unique frames, in frame heights per second.
 
-    Held frames are skipped: on threes, two of three differences are noise and would halve the
-    answer. Of each pair of drawings it is the flow that nine tenths of the picture stay below.
+    Held frames are skipped: on threes, two of three differences are noise. The flow of a pair of
+    frames is its FLOW_QUANTILE over the frame.
     """
 
     version: ClassVar[int] = 1
@@ -45,18 +45,18 @@ class Motion(Measure):
         import cv2
 
         flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        before: NDArray[np.uint8] | None = None
+        previous: NDArray[np.uint8] | None = None
 
         def analyze(frame: ReducedFrame) -> Sequence[float]:
-            nonlocal before
+            nonlocal previous
             height, width = frame.luma.shape
-            small = cv2.resize(frame.luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-            last, before = before, small
-            if last is None or last.shape != small.shape or np.array_equal(last, small):
+            half = cv2.resize(frame.luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+            last, previous = previous, half
+            if last is None or last.shape != half.shape or np.array_equal(last, half):
                 return (0.0,)
-            moved = flow.calc(_pad_for_flow(last), _pad_for_flow(small), None)
-            speed = cv2.magnitude(moved[..., 0], moved[..., 1])[: height // 2, : width // 2]
-            return (float(np.quantile(speed[::2, ::2], FLOW_QUANTILE)) / small.shape[0],)
+            vectors = flow.calc(_pad_for_flow(last), _pad_for_flow(half), None)
+            length = cv2.magnitude(vectors[..., 0], vectors[..., 1])[: height // 2, : width // 2]
+            return (float(np.quantile(length[::2, ::2], FLOW_QUANTILE)) / half.shape[0],)
 
         return analyze
 

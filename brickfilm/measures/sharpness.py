@@ -1,4 +1,4 @@
-"""Measure how sharp a clip is."""
+"""Measure the sharpness of a clip."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores
 
 @dataclass(frozen=True, kw_only=True)
 class Sharpness(Measure):
-    """Median over the drawings of the Laplacian's standard deviation, as a share of contrast.
+    """Compute the median of the Laplacian's standard deviation, relative to the luma's.
 
-    Divided by the picture's own standard deviation, so a dark set is not called blurred.
+    Dividing by the frame's contrast keeps dark sets from counting as blurred. Held frames are
+    skipped.
     """
 
     version: ClassVar[int] = 1

@@ -1,1 +1,1 @@
-"""One reduced decode of a video, which detectors and measures share."""
+"""Analyze every frame of a video in one reduced decode, for detectors and measures."""

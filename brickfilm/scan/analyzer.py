@@ -1,8 +1,7 @@
-"""Observers look at every frame of a film once; what they saw is kept as rows of numbers.
+"""FrameAnalyzer, the base class of detectors and measures, and its stored metrics.
 
-`begin(video)` gives a function that turns a reduced frame into a small vector. The vectors of all
-frames are the answer; everything later (cuts, scores) is arithmetic over them, done anew on every
-run.
+`begin(video)` returns a function from a reduced frame to a few numbers. The numbers of all frames
+are the stored answer; cuts and scores are computed from them on every run.
 """
 
 from __future__ import annotations
@@ -27,39 +26,39 @@ Scores = Mapping[str, float]
 
 
 class FrameAnalyzer(Part):
-    """Looks at frames. State between frames lives in the closure that `begin` makes.
+    """Compute a few numbers for each frame. State between frames lives in `begin`'s closure.
 
-    Settings that only the arithmetic reads are `field(compare=False)`: moving them scans nothing.
+    Settings that `begin` does not use are `field(compare=False)`: changing them decodes nothing.
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
-    """Names of the numbers in a row; without any, there is nothing to look at."""
+    """Names of the numbers; without any, the analyzer sees no frames."""
     dtype: ClassVar[Literal["f", "d"]] = "f"
-    """Bytes a number is kept in: four, or eight."""
+    """Stored type of the numbers: float32 or float64."""
     with_chroma: ClassVar[bool] = False
-    """Whether it asks frames for more colour than `tint`: their `chroma`, or `bgr`."""
+    """True if it needs `chroma` or `bgr` of frames, beyond `chroma_thumbnail`."""
 
     def begin(self, video: Video) -> FrameFunction:
-        """A function for one film, called with every frame in order."""
+        """Return a function for one video, to be called with every frame in order."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class FrameMetrics:
-    """What an observer saw of a stretch of frames, and when these were shown."""
+    """An analyzer's numbers for consecutive frames, with their times."""
 
     values: FloatArray
     """[n, columns]"""
     times: NDArray[np.float64]
-    """Seconds from the film's own zero, [n]."""
+    """Seconds on the video's clock, [n]."""
     is_unique: NDArray[np.bool_]
-    """Whether a frame is a new drawing or the one before it, held; [n]. The first is new."""
+    """True for unique frames, False for held ones, [n]. The first is unique."""
 
     def __len__(self) -> int:
         return len(self.values)
 
     def in_span(self, span: Span) -> Self:
-        """The rows of a span. The first one looks back across the cut."""
+        """Return the metrics of a span. Differences of its first frame are across the cut."""
         cut = slice(span.start_frame, span.end_frame)
         is_unique = self.is_unique[cut].copy()
         is_unique[:1] = True
@@ -67,40 +66,40 @@ class FrameMetrics:
 
 
 class Measure(FrameAnalyzer):
-    """Gives each clip scores from what it saw of the clip's frames."""
+    """Compute scores of a clip from its frames' metrics."""
 
     provides: ClassVar[tuple[str, ...]] = ()
 
     def summarise(self, metrics: FrameMetrics) -> Scores:
-        """The scores of one clip, a number for every name in `provides`."""
+        """Return the scores of one clip, a number for every name in `provides`."""
         raise NotImplementedError
 
 
 def analyze_frames(
     reader: VideoReader, video: Video, analyzers: Sequence[FrameAnalyzer]
 ) -> dict[str, Answer]:
-    """Show every frame of a film to all observers at once: answers by digest."""
+    """Run all analyzers over one decode of a video; return their answers by digest."""
     frame_functions = [analyzer.begin(video) for analyzer in analyzers]
-    seen = [array(analyzer.dtype) for analyzer in analyzers]
+    collected = [array(analyzer.dtype) for analyzer in analyzers]
     for frame in reduced_frames(
         reader, with_chroma=any(analyzer.with_chroma for analyzer in analyzers)
     ):
-        for analyze, values in zip(frame_functions, seen, strict=True):
+        for analyze, values in zip(frame_functions, collected, strict=True):
             values.extend(analyze(frame))
     return {
         analyzer.digest: pack_array(np.asarray(values, analyzer.dtype), len(analyzer.columns))
-        for analyzer, values in zip(analyzers, seen, strict=True)
+        for analyzer, values in zip(analyzers, collected, strict=True)
     }
 
 
 def pack_array(values: NDArray[Any], columns: int = 1) -> Answer:
-    """An array as JSON: column by column, deflated, in base64."""
+    """Encode an array as JSON: column by column, deflated, in base64."""
     by_column = np.ascontiguousarray(values.reshape(-1, columns).T)
     data = base64.b64encode(zlib.compress(by_column.tobytes(), 6)).decode()
     return {"data": data, "dtype": values.dtype.str, "columns": columns}
 
 
 def unpack_array(answer: Answer) -> NDArray[Any]:
-    """The array again: [n, columns]."""
+    """Decode an array of `pack_array`: [n, columns]."""
     data = zlib.decompress(base64.b64decode(answer["data"]))
     return np.frombuffer(data, answer["dtype"]).reshape(answer["columns"], -1).T

@@ -1,8 +1,7 @@
-"""Which frames of a film are new drawings, and which are the one before it, held.
+"""Tell unique frames from held ones, which repeat the frame before.
 
-A held frame differs from the one before it by what the codec makes of the same picture: by nothing
-in some films, by more than a small movement in others. So the border between the two is estimated
-for each film from all of its differences.
+Held frames differ by coding noise: not at all in some videos, by more than a small movement in
+others. So the threshold is estimated for each video from all of its frame differences.
 """
 
 from __future__ import annotations
@@ -18,53 +17,54 @@ from brickfilm.records import Video
 from brickfilm.scan.analyzer import FloatArray, FrameAnalyzer, FrameFunction
 
 DOWNSCALE_STEPS = 3
-"""Of the reduced frame, to blocks of 8 by 8 pixels: a moving hand fills one."""
+"""Halvings of the difference image, to blocks of 8 x 8 pixels: a moving hand fills one."""
 MIN_CLUSTER_SHARE = 0.04
-"""Of a film's frames, that must lie on either side of the border."""
+"""Share of a video's frames that must lie on either side of the threshold."""
 VALLEY_WIDTH_RATIO = 1.55
-"""Ratio of the valley's upper edge to its lower one: from least new to largest held."""
+"""Ratio of the valley's upper to its lower edge: smallest unique to largest held difference."""
 MAX_VALLEY_SHARE = 0.1
-"""Frames in the valley, as a share of those on its lesser side, above which there is no valley."""
+"""Frames in the valley, relative to its smaller side, above which it is none."""
 RATIO_OFFSET = 2.0
-"""Levels added before taking ratios: 0 and 1 are the same nothing."""
+"""Levels added before taking ratios: differences of 0 and 1 are equally small."""
 THRESHOLD_RANGE = (0.5, 40.0)
-"""Levels between which the border is sought: rounding, and more than any codec's noise."""
+"""Levels between which the threshold is searched: rounding, and more than coding noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameDifference(FrameAnalyzer):
-    """How far each frame is from the one before: on average, and in the block that moves most."""
+    """Measure the difference from the frame before: its mean, and the largest block's."""
 
     columns = ("mean", "peak")
 
     def begin(self, video: Video) -> FrameFunction:
         import cv2
 
-        before: NDArray[np.uint8] | None = None
+        previous: NDArray[np.uint8] | None = None
 
         def analyze(frame: ReducedFrame) -> Sequence[float]:
-            nonlocal before
-            luma, last, before = frame.luma, before, frame.luma
-            if last is None or last.shape != luma.shape:
+            nonlocal previous
+            last, previous = previous, frame.luma
+            if last is None or last.shape != frame.luma.shape:
                 return 255.0, 255.0
-            moved = cv2.absdiff(luma, last)
-            return float(cv2.mean(moved)[0]), float(downscale_by_2(moved, DOWNSCALE_STEPS).max())
+            change = cv2.absdiff(frame.luma, last)
+            return float(cv2.mean(change)[0]), float(downscale_by_2(change, DOWNSCALE_STEPS).max())
 
         return analyze
 
 
-def find_unique_frames(rows: FloatArray) -> NDArray[np.bool_]:
-    """Which frames are new, from `FrameDifference` rows of a whole film: [n] bool. The first one is."""
-    new: NDArray[np.bool_] = rows[:, 1] > held_frame_threshold(rows[1:, 1])
-    new[:1] = True
-    return new
+def find_unique_frames(differences: FloatArray) -> NDArray[np.bool_]:
+    """Return True for unique frames, [n], from a whole video's `FrameDifference`, [n, 2]."""
+    peaks = differences[:, 1]
+    is_unique: NDArray[np.bool_] = peaks > held_frame_threshold(peaks[1:])
+    is_unique[:1] = True
+    return is_unique
 
 
 def held_frame_threshold(peaks: NDArray[np.float32]) -> float:
-    """The difference that parts held frames from new drawings in one film.
+    """Return the difference that separates held from unique frames in one video, in levels.
 
-    It lies in the emptiest valley between the film's differences, on a scale of ratios, that has a
-    share of them on either side. Where there is none nothing is held, and any difference is new.
+    It is the middle of the emptiest valley in the histogram of differences, on a logarithmic scale.
+    Without a valley it is the lower bound: no frame is held unless it is equal.
     """
     if not len(peaks):
         return THRESHOLD_RANGE[0]
@@ -74,9 +74,10 @@ def held_frame_threshold(peaks: NDArray[np.float32]) -> float:
     below = np.searchsorted(values, middles / edge, side="right")
     above = len(values) - np.searchsorted(values, middles * edge, side="left")
     inside = len(values) - below - above
-    lesser = np.minimum(below, above)
-    valley = (lesser >= MIN_CLUSTER_SHARE * len(values)) & (inside <= MAX_VALLEY_SHARE * lesser)
-    if not valley.any():
+    smaller = np.minimum(below, above)
+    has_clusters = smaller >= MIN_CLUSTER_SHARE * len(values)
+    is_valley = has_clusters & (inside <= MAX_VALLEY_SHARE * smaller)
+    if not is_valley.any():
         return THRESHOLD_RANGE[0]
-    emptiest = middles[valley & (inside == inside[valley].min())]
+    emptiest = middles[is_valley & (inside == inside[is_valley].min())]
     return float(np.median(emptiest)) - RATIO_OFFSET

@@ -1,4 +1,4 @@
-"""When each frame of a film is shown, and where its clock or its picture changes."""
+"""Read the timestamps and sizes of a video's frames, and find the cuts that they force."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from brickfilm.scan.analyzer import FrameAnalyzer, FrameFunction, unpack_array
 
 @dataclass(frozen=True, kw_only=True)
 class TimestampAnalyzer(FrameAnalyzer):
-    """Writes down timestamps and sizes; everything else is counted from them."""
+    """Record each frame's timestamp, as a difference, its duration and its size."""
 
     columns = ("step", "duration", "width", "height")
     dtype = "d"
@@ -36,50 +36,52 @@ class TimestampAnalyzer(FrameAnalyzer):
 
 @dataclass(frozen=True)
 class FrameTimestamps:
-    """The timestamps of a film's frames."""
+    """The timestamps and sizes of a video's frames."""
 
     pts: NDArray[np.int64]
     """[n], in ticks."""
     last_duration: int
-    """Ticks the last frame is shown."""
+    """Ticks."""
     sizes: NDArray[np.int64]
-    """[n, 2], width and height shown."""
+    """[n, 2], displayed width and height."""
     time_base: Fraction
 
     @classmethod
     def from_answer(cls, answer: Answer, time_base: Fraction) -> FrameTimestamps:
-        rows = unpack_array(answer).astype(np.int64)
-        pts = np.cumsum(rows[:, 0])
+        """Decode a TimestampAnalyzer's answer; an unknown last duration is the median step."""
+        values = unpack_array(answer).astype(np.int64)
+        pts = np.cumsum(values[:, 0])
         steps = np.diff(pts)
-        usual = int(np.median(steps[steps > 0])) if (steps > 0).any() else 1
-        last_duration = int(rows[-1, 1]) if len(rows) else 0
-        return cls(pts, last_duration or usual, rows[:, 2:], time_base)
+        median_step = int(np.median(steps[steps > 0])) if (steps > 0).any() else 1
+        last_duration = int(values[-1, 1]) if len(values) else 0
+        return cls(pts, last_duration or median_step, values[:, 2:], time_base)
 
     def __len__(self) -> int:
         return len(self.pts)
 
     @cached_property
     def seconds(self) -> NDArray[np.float64]:
-        """[n], from the film's own zero."""
+        """Return the timestamps in seconds, [n]."""
         return np.asarray(self.pts * float(self.time_base), np.float64)
 
     @cached_property
     def discontinuities(self) -> list[int]:
-        """Frames whose timestamp is not after the one before: there the clock jumps."""
+        """Return the frames whose timestamp is not after the one before."""
         return [int(n) for n in np.flatnonzero(np.diff(self.pts) <= 0) + 1]
 
     @cached_property
     def forced_cuts(self) -> list[int]:
-        """Frames that can follow no other in one clip: the clock jumps, or the size changes."""
+        """Return the frames that must begin a clip: timestamps jump back, or the size changes."""
         resized = np.flatnonzero(np.any(np.diff(self.sizes, axis=0) != 0, axis=1)) + 1
         return sorted({*self.discontinuities, *(int(n) for n in resized)})
 
     def span(self, start: int, end: int) -> Span:
-        """Frames [start, end) with their ticks; a shot's last frame lasts until the next begins."""
-        after = int(self.pts[end]) if end < len(self) else int(self.pts[-1]) + self.last_duration
-        if after <= self.pts[end - 1]:
-            after = int(self.pts[end - 1]) + self._median_step(start, end)
-        return Span(start_frame=start, end_frame=end, start_pts=int(self.pts[start]), end_pts=after)
+        """Return frames [start, end) with their ticks; the last frame lasts until the next one."""
+        end_pts = int(self.pts[end]) if end < len(self) else int(self.pts[-1]) + self.last_duration
+        if end_pts <= self.pts[end - 1]:
+            end_pts = int(self.pts[end - 1]) + self._median_step(start, end)
+        start_pts = int(self.pts[start])
+        return Span(start_frame=start, end_frame=end, start_pts=start_pts, end_pts=end_pts)
 
     def _median_step(self, start: int, end: int) -> int:
         steps = np.diff(self.pts[start:end])

@@ -1,4 +1,4 @@
-"""The stages. A new one is one new file, and a line here."""
+"""Stages of the pipeline. A new one is a file here and a line in this list."""
 
 from brickfilm.stages.caption_audit import CaptionAudit
 from brickfilm.stages.clip_writer import ClipWriter

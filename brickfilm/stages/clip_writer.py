@@ -1,4 +1,4 @@
-"""Cut clips out of a film: H.264 in mp4, exact to the frame, checked after writing."""
+"""Cut clips out of a video: H.264 in mp4, exact to the frame, verified after writing."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from brickfilm.media import (
 from brickfilm.records import Clip
 
 VERIFIED_EDGE_FRAMES = 2
-"""Frames kept from either end for checking: the end's own, and its neighbour."""
+"""Source frames kept from either end for verification: the last one and its neighbour."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipWriter(Sink):
-    """Writes each clip at the source's own timing, never larger than the source.
+    """Write each clip with the source's timestamps, never larger than the source.
 
-    Every clip is verified: as many packets as planned, every timestamp as planned, and the first
-    and last frames (`verify="full"`: every frame) like the source's frames of that number.
+    Every clip is verified: the number of packets, every timestamp, and the first and last frames
+    (`verify="full"`: every frame) against the source's frames of that number.
     """
 
     version: ClassVar[int] = 2
@@ -47,13 +47,13 @@ class ClipWriter(Sink):
     threads: int = 2
     max_height: int | None = None
     keyframes: tuple[float, ...] = (0.2, 0.5, 0.8)
-    """Positions in the clip, 0..1, that are keyframes: where stills are looked at."""
+    """Positions in the clip, 0..1, of keyframes: those of the stills."""
     sound: bool = field_added_later(False)
-    """Whether a clip has its film's sound, cut to its span (AAC). A film without any, or whose
-    clock jumps back, gives clips without."""
+    """Add the video's sound, cut to the clip's span (AAC). Clips of a video without sound, or whose
+    timestamps jump back, have none."""
     verify: Literal["ends", "full"] = field(default="ends", compare=False)
     min_psnr_db: float = field(default=30.0, compare=False)
-    """PSNR below which a written frame is not accepted as its source's."""
+    """Minimum PSNR of a written frame against its source."""
 
     @property
     def encoder_settings(self) -> EncoderSettings:
@@ -77,7 +77,7 @@ class ClipWriter(Sink):
 
 
 class _ClipWriteSession:
-    """One clip on its way to the disk."""
+    """Encode one clip to a temporary file, verify it and rename it."""
 
     def __init__(self, writer: ClipWriter, clip: Clip, work: Path, path: Path) -> None:
         self.writer = writer
@@ -102,17 +102,15 @@ class _ClipWriteSession:
 
     def add(self, n: int, frame: Frame) -> None:
         display_frame = self.encoder.add(frame)
-        at_an_end = (
-            self.written < VERIFIED_EDGE_FRAMES or self.written >= self.count - VERIFIED_EDGE_FRAMES
-        )
-        if at_an_end or self.writer.verify == "full":
+        from_end = min(self.written, self.count - 1 - self.written)
+        if from_end < VERIFIED_EDGE_FRAMES or self.writer.verify == "full":
             self.reference_frames[self.written] = plane_view(display_frame, 0).copy()
         self.written += 1
 
     def close(self) -> Answer:
         try:
             self.encoder.close()
-            worst = self._verified()
+            worst_psnr = self._verify()
         except VerificationError as error:
             self.encoder.abort()
             raise VerificationError(f"{self.source}: {error}") from error
@@ -122,13 +120,13 @@ class _ClipWriteSession:
             "files": [{"path": str(self.path), "sha256": sha256_of(self.final)}],
             "width": width,
             "height": height,
-            "psnr": round(worst, 2),
+            "psnr": round(worst_psnr, 2),
         }
 
     def abort(self) -> None:
         self.encoder.abort()
 
-    def _verified(self) -> float:
+    def _verify(self) -> float:
         if self.encoder.has_sound:
             verify_sound(self.temporary, self.seconds)
         return verify_clip(
@@ -141,7 +139,7 @@ class _ClipWriteSession:
 
 
 def _sound_of(clip: Clip, work: Path) -> Sound | None:
-    """The sound of a clip's span; where the film's clock jumps, a time is no place in it."""
+    """Return the sound of a clip's span; None where timestamps jump back and are ambiguous."""
     video, span = clip.video, clip.span
     if video.non_monotonic_pts:
         return None

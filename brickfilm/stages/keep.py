@@ -1,4 +1,4 @@
-"""Drop clips by a score that something else measured: scoring and dropping are always apart."""
+"""Drop clips by a score. Other stages measure scores; only this one drops by them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ CLIP_PROPERTIES: Mapping[str, Callable[[Clip], float]] = {
     "fps": lambda clip: float(clip.fps),
     "duration": lambda clip: clip.end - clip.start,
 }
-"""What every clip has without being measured, by the dataset's column names."""
+"""Properties of every clip, by the dataset's column names."""
 
 
 @dataclass(frozen=True)
 class Keep(Stage[Clip, Clip]):
-    """Keep clips whose score, or fact (FACTS), lies within the bounds, both included.
+    """Keep clips whose score or property (CLIP_PROPERTIES) lies within the bounds, inclusive.
 
-    Put ahead of `FrameSampler` it also saves the dropped clips' stills and images, and with
-    `ClipWriter` behind it nothing dropped is ever encoded.
+    Put it before `FrameSampler` and `ClipWriter`, so that dropped clips are never encoded.
     """
 
     score: str
@@ -43,7 +42,7 @@ class Keep(Stage[Clip, Clip]):
         return () if self.score in CLIP_PROPERTIES else (self.score,)
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Rejected]:
-        """The clip, or why it is dropped."""
+        """Yield the clip, or a Rejected with the value and the bound."""
         value = (
             CLIP_PROPERTIES[self.score](item)
             if self.score in CLIP_PROPERTIES
@@ -56,5 +55,5 @@ class Keep(Stage[Clip, Clip]):
         else:
             yield item
 
-    def _drop(self, value: float, why: str) -> Rejected:
-        return Rejected(f"{self.score} is {value:.4g}, {why}", reason=f"{self.score} {why}")
+    def _drop(self, value: float, bound: str) -> Rejected:
+        return Rejected(f"{self.score} is {value:.4g}, {bound}", reason=f"{self.score} {bound}")

@@ -27,9 +27,9 @@ from brickfilm.media import open_video
 from brickfilm.records import Listing, Video
 from brickfilm.scan.analyzer import analyze_frames
 from brickfilm.scan.held_frames import FrameDifference
+from brickfilm.scan.scan_result import ScanResult
 from brickfilm.scan.timestamps import TimestampAnalyzer
 from brickfilm.sources.folder import Probe
-from brickfilm.stages.scene_splitter import ScanResult
 from tests.benchmarks.corpus import corpus
 from tests.benchmarks.figure import bars_svg
 from tests.benchmarks.hardships import hardships

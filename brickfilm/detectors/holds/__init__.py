@@ -1,4 +1,4 @@
-"""The default detector: shots of films whose poses are held, and of all others."""
+"""The default shot detector, for stop motion and for ordinary video."""
 
 from brickfilm.detectors.holds.detector import HoldAware
 

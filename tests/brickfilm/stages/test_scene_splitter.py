@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from brickfilm.engine.stage import WorkItem
 from brickfilm.errors import MediaError, UsageError
 from brickfilm.records import Clip
+from brickfilm.scan.frame_ranges import split_at_forced_cuts, split_evenly
 from brickfilm.stages import SceneSplitter
-from brickfilm.stages.scene_splitter import split_at_forced_cuts, split_evenly
 from tests.brickfilm.conftest import Drawn
 from tests.brickworld import BrickFilm, Shot
 from tests.kit.ask_stage import ask, clips_of, rejected_of, video_of

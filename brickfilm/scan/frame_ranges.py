@@ -1,0 +1,31 @@
+"""Compute ranges of frames: shots, the frames outside of them, and parts of long shots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+FrameRange = tuple[int, int]
+"""Frames [start, end)."""
+
+
+def ranges_outside(shots: Sequence[FrameRange], frames: int) -> Iterator[FrameRange]:
+    """Return the frame ranges that belong to no shot."""
+    starts, ends = [0, *(end for _, end in shots)], [*(start for start, _ in shots), frames]
+    return ((start, end) for start, end in zip(starts, ends, strict=True) if end > start)
+
+
+def split_at_forced_cuts(
+    shots: Iterable[FrameRange], forced_cuts: Sequence[int]
+) -> Iterator[FrameRange]:
+    """Yield shots, divided at the forced cuts inside them."""
+    for start, end in shots:
+        edges = [start, *(n for n in forced_cuts if start < n < end), end]
+        yield from pairwise(edges)
+
+
+def split_evenly(start: int, end: int, max_frames: int) -> Iterator[FrameRange]:
+    """Split into the fewest parts of at most `max_frames`; lengths differ by at most one."""
+    count = -(-(end - start) // max_frames)
+    edges = [start + (end - start) * k // count for k in range(count + 1)]
+    return pairwise(edges)
