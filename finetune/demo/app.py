@@ -1,4 +1,4 @@
-"""A web page that samples from a model: `finetune demo --model DIR_OR_ID`."""
+"""Serve a web page that samples a model: `finetune demo --model DIR_OR_ID`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,8 @@ from finetune.sampling.pipeline import TextToVideoPipeline
 from finetune.sampling.request import MIN_SIDE, SampleRequest
 from finetune.sampling.sample import sample_all
 
-GALLERY_SIZE = 8  # newest videos
-MAX_FRAMES, MAX_SIDE = (
-    64,
-    720,
-)  # frames and pixels that the sliders offer, or what the model is asked
+GALLERY_SIZE = 8
+MAX_FRAMES, MAX_SIDE = 64, 720  # of the sliders, unless the model's defaults are larger
 STYLE = """
 footer {display: none !important}
 .gradio-container, .gradio-container main {max-width: 1100px !important; margin: 0 auto !important}
@@ -32,7 +29,7 @@ footer {display: none !important}
 
 
 class DemoApp:
-    """One pipeline behind a page: a request at a time, all into one folder."""
+    """Sample one pipeline for a page, one request at a time, into one folder."""
 
     def __init__(self, pipeline: TextToVideoPipeline, out: Path) -> None:
         self.pipeline, self.out = pipeline, out
@@ -51,9 +48,9 @@ class DemoApp:
         *,
         progress: Any,
     ) -> tuple[str, str, list[tuple[str, str]]]:
-        """The video, its sidecar, and the gallery; what a field leaves open is as the model has it.
+        """Return the video, its sidecar and the gallery; None uses the model's default.
 
-        image: what Gradio tells of an uploaded file.
+        image: Gradio's description of an uploaded file.
         """
         request = self.pipeline.request(
             prompt=prompt,
@@ -78,28 +75,28 @@ class DemoApp:
         return str(file), str(file.with_suffix(".json")), self.samples
 
     def _keep_upload(self, image: str) -> str:
-        """A copy of an uploaded picture, which a sample can be made again from."""
-        kept = self.out / f"{file_digest(image)[:16]}{Path(image).suffix}"
-        shutil.copyfile(image, kept)
-        return str(kept)
+        """Copy an uploaded image into the folder, so that its sidecar stays valid."""
+        copy = self.out / f"{file_digest(image)[:16]}{Path(image).suffix}"
+        shutil.copyfile(image, copy)
+        return str(copy)
 
 
 def _to_int(number: float | None) -> int | None:
-    """A slider's or field's number; none if the field was emptied."""
+    """Convert a field's number; None if the field is empty."""
     return None if number is None else int(number)
 
 
 def _gradio_progress(progress: Any) -> Any:
-    """A bar in the page in place of one on the terminal."""
+    """Show progress on the page instead of the terminal."""
 
     @contextmanager
     def progress_bar(request: SampleRequest) -> Iterator[StepCallback]:
-        done = 0
+        completed = 0
 
         def on_step() -> None:
-            nonlocal done
-            done += 1
-            progress((done, request.steps), desc="sampling", unit="steps")
+            nonlocal completed
+            completed += 1
+            progress((completed, request.steps), desc="sampling", unit="steps")
 
         yield on_step
 
@@ -107,13 +104,13 @@ def _gradio_progress(progress: Any) -> Any:
 
 
 def build_page(pipeline: TextToVideoPipeline, out: Path) -> Any:
-    """The Gradio page; `.queue().launch()` serves it."""
+    """Build the Gradio page; `.queue().launch()` serves it."""
     gr = _gradio()
-    studio = DemoApp(pipeline, out)
+    demo = DemoApp(pipeline, out)
 
     def generate(*fields: Any, progress: Any = gr.Progress()) -> Any:  # noqa: B008
         try:
-            video, sidecar, samples = studio.generate(*fields, progress=progress)
+            video, sidecar, samples = demo.generate(*fields, progress=progress)
         except FinetuneError as error:
             raise gr.Error(str(error), print_exception=False) from error
         return video, gr.DownloadButton(value=sidecar, interactive=True), samples
@@ -126,11 +123,11 @@ def build_page(pipeline: TextToVideoPipeline, out: Path) -> Any:
             with gr.Column(scale=5):
                 video = gr.Video(label="Video", autoplay=True, loop=True, elem_id="video")
                 sidecar = gr.DownloadButton(
-                    "Its settings, to make it again", size="sm", interactive=False
+                    "Settings, to reproduce the video", size="sm", interactive=False
                 )
         fields = [prompt, image, *_sampling_inputs(gr, pipeline)]
         gr.Examples([[text] for text in DEFAULT_PROMPTS], [prompt], label="Examples")
-        gallery = gr.Gallery(label="Made here", height="auto", fit_columns=False, elem_id="made")
+        gallery = gr.Gallery(label="Gallery", height="auto", fit_columns=False, elem_id="made")
         gr.on(
             [button.click, prompt.submit],
             generate,
@@ -138,44 +135,49 @@ def build_page(pipeline: TextToVideoPipeline, out: Path) -> Any:
             [video, sidecar, gallery],
             show_progress_on=video,
             concurrency_limit=1,
-            preprocess=False,  # a picture is read as the command reads it, and told why it cannot
+            preprocess=False,  # images are read by `read_image`, whose errors name the file
         )
-        page.load(lambda: studio.samples, None, gallery)
+        page.load(lambda: demo.samples, None, gallery)
     return page
 
 
 def _prompt_inputs(gr: Any) -> tuple[Any, Any, Any]:
-    """What most people need: the prompt, the button, and a picture to start from."""
-    prompt = gr.Textbox(label="Prompt", lines=3, placeholder="What is to be seen", elem_id="prompt")
+    """Add the prompt, the button, and the first frame."""
+    prompt = gr.Textbox(label="Prompt", lines=3, placeholder="Describe the video", elem_id="prompt")
     button = gr.Button("Generate", variant="primary", elem_id="generate")
-    with gr.Accordion("A picture to start from", open=False):
+    with gr.Accordion("Start image", open=False):
         image = gr.Image(label="First frame", height=220, elem_id="picture")
     return prompt, button, image
 
 
 def _sampling_inputs(gr: Any, pipeline: TextToVideoPipeline) -> list[Any]:
-    """All else that can be said, in the order in which `Studio.make` takes it."""
-    usual = pipeline.request(prompt=DEFAULT_PROMPTS[0])
-    longest = max(MAX_FRAMES, usual.frames)
-    widest = max(MAX_SIDE, usual.height, usual.width)
+    """Add the other settings, in the order of `DemoApp.generate`."""
+    default = pipeline.request(prompt=DEFAULT_PROMPTS[0])
+    max_frames = max(MAX_FRAMES, default.frames)
+    max_side = max(MAX_SIDE, default.height, default.width)
     with gr.Row():
-        frames = gr.Slider(1, longest, value=usual.frames, step=1, label="Frames")
+        frames = gr.Slider(1, max_frames, value=default.frames, step=1, label="Frames")
         height = gr.Slider(
-            MIN_SIDE, widest, value=usual.height, step=SPATIAL_STRIDE, label="Height"
+            MIN_SIDE, max_side, value=default.height, step=SPATIAL_STRIDE, label="Height"
         )
-        width = gr.Slider(MIN_SIDE, widest, value=usual.width, step=SPATIAL_STRIDE, label="Width")
+        width = gr.Slider(
+            MIN_SIDE, max_side, value=default.width, step=SPATIAL_STRIDE, label="Width"
+        )
     with gr.Row():
-        steps = gr.Slider(2, 250, value=usual.steps, step=1, label="Steps")
-        guidance = gr.Slider(0, 15, value=usual.guidance, step=0.5, label="Guidance")
-        seed = gr.Number(value=usual.seed, precision=0, label="Seed: the same seed, the same video")
+        steps = gr.Slider(2, 250, value=default.steps, step=1, label="Steps")
+        guidance = gr.Slider(0, 15, value=default.guidance, step=0.5, label="Guidance")
+        seed = gr.Number(
+            value=default.seed, precision=0, label="Seed: the same seed gives the same video"
+        )
     return [frames, height, width, steps, guidance, seed]
 
 
 def serve(
     pipeline: TextToVideoPipeline, out: Path, *, host: str | None = None, port: int | None = None
 ) -> None:
-    """Serve the page until interrupted; on loopback unless a host (or Gradio's own setting of the
-    environment, as in a Space) says otherwise.
+    """Serve the page until interrupted.
+
+    host: default loopback, or Gradio's environment variable, as in a Space.
     """
     out.mkdir(parents=True, exist_ok=True)
     page = build_page(pipeline, out)

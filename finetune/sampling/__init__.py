@@ -1,4 +1,4 @@
-"""From a prompt to a video file: what is asked, the model that answers, what is written."""
+"""Sample videos from prompts: requests, the pipeline, and the files that it writes."""
 
 from finetune.sampling.pipeline import TextToVideoPipeline
 from finetune.sampling.request import SampleRequest

@@ -1,4 +1,4 @@
-"""A model folder that samples by itself: what lies beside the denoiser's weights."""
+"""Write the encoders and defaults beside a denoiser's weights: a self-contained model folder."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def add_encoders(
     precision: str,
     defaults: Mapping[str, Any],
 ) -> None:
-    """Write `sampling.json`, and those encoders that are not given by name.
+    """Write `sampling.json`, and the encoders that are not given by name.
 
-    precision: in which the model was trained and validated. defaults: of a `Request`'s fields.
+    precision: of the training and validation. defaults: of the fields of a `SampleRequest`.
     """
     if isinstance(vae, VAE):
         vae.network.save_pretrained(folder / "vae")

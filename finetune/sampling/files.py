@@ -1,4 +1,4 @@
-"""A sample on disk: the media, and beside it a JSON file from which it can be made again."""
+"""Write a sample's media, and beside it a JSON sidecar that reproduces it."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from finetune.sampling.images import file_digest
 from finetune.sampling.request import SampleRequest
 
 LOCK_FILE = ".sampling.lock"
-MAX_SLUG_LENGTH = 48  # characters of a prompt in a file's name
+MAX_SLUG_LENGTH = 48  # characters of the prompt in a file name
 
 
 def write_sample(
     file: Path, frames: Tensor, request: SampleRequest, about: Mapping[str, Any]
 ) -> list[Path]:
-    """Write frames [T, 3, H, W] uint8 as the file's suffix says, then the sidecar; gives the files.
+    """Write frames [T, 3, H, W] uint8 in the format of the file's suffix, and the sidecar.
 
-    They appear whole and together, or not at all. A .png of several frames is a file a frame,
-    numbered.
+    Return the media files: for .png of several frames, one numbered file per frame. After an error
+    while writing, none exists.
     """
     write = WRITERS[file.suffix.removeprefix(".")]
     names, sidecar = _file_names(file, len(frames)), file.with_suffix(".json")
-    told = {**_request_record(request), **about}
+    record = {**_request_record(request), **about}
     drafts = temp_path(file)
     try:
         drafts.mkdir(parents=True, exist_ok=True)
         for name, part in zip(names, torch.chunk(frames, len(names)), strict=True):
             write(drafts / name.name, part, request.fps)
-        told["files"] = {name.name: file_digest(drafts / name.name) for name in names}
-        (drafts / sidecar.name).write_text(json.dumps(told, indent=1) + "\n")
+        record["files"] = {name.name: file_digest(drafts / name.name) for name in names}
+        (drafts / sidecar.name).write_text(json.dumps(record, indent=1) + "\n")
         for name in (*names, sidecar):
             commit_file(drafts / name.name, name)
     except OSError as error:
@@ -63,17 +63,15 @@ def _file_names(file: Path, frames: int) -> list[Path]:
 
 
 def sample_file_name(request: SampleRequest, kind: str, model: str) -> str:
-    """A name that a person can read, and eight hex of all that decides the pixels.
+    """Return a readable name with 8 hex digits of everything that determines the pixels.
 
     model: the digest of its weights.
     """
-    words = (
-        re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:MAX_SLUG_LENGTH].strip("-") or "sample"
-    )
+    slug = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:MAX_SLUG_LENGTH].strip("-")
     settings = f"{request.height}x{request.width}-{request.frames}f-{request.steps}s"
-    decides = request.as_dict() | _image_digests(request) | {"model": model}
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{words}-{settings}-g{request.guidance:g}-seed{request.seed}-{digest}.{kind}"
+    inputs = request.as_dict() | _image_digests(request) | {"model": model}
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{slug or 'sample'}-{settings}-g{request.guidance:g}-seed{request.seed}-{digest}.{kind}"
 
 
 def lock_folder(folder: Path) -> AbstractContextManager[None]:
@@ -90,15 +88,15 @@ def lock_folder(folder: Path) -> AbstractContextManager[None]:
 
 
 def _request_record(request: SampleRequest) -> dict[str, Any]:
-    """The request, its pictures by their whole paths, and their digests."""
+    """Return the request, with absolute paths of its images, and the images' digests."""
     digests, fields = _image_digests(request), request.as_dict()
-    whole = {name: str(Path(fields[name]).resolve()) for name in digests}
-    return {"request": {**fields, **whole}, "pictures": digests}
+    paths = {name: str(Path(fields[name]).resolve()) for name in digests}
+    return {"request": {**fields, **paths}, "pictures": digests}
 
 
 def _image_digests(request: SampleRequest) -> dict[str, str]:
-    given = {"image": request.image, "last_image": request.last_image}
-    return {name: file_digest(path) for name, path in given.items() if path}
+    images = {"image": request.image, "last_image": request.last_image}
+    return {name: file_digest(path) for name, path in images.items() if path}
 
 
 def _write_png(file: Path, frames: Tensor, fps: float) -> None:
@@ -108,12 +106,12 @@ def _write_png(file: Path, frames: Tensor, fps: float) -> None:
 
 
 def _write_npy(file: Path, frames: Tensor, fps: float) -> None:
-    with file.open("wb") as opened:
-        np.save(opened, _to_hwc(frames))
+    with file.open("wb") as stream:
+        np.save(stream, _to_hwc(frames))
 
 
 def _to_hwc(frames: Tensor) -> Any:
-    """[T, H, W, 3] uint8."""
+    """Convert to a NumPy array [T, H, W, 3] uint8."""
     return np.ascontiguousarray(frames.permute(0, 2, 3, 1).numpy())
 
 

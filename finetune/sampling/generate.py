@@ -1,4 +1,4 @@
-"""From text states and a seed to a latent: what a run, the command and the demo all call."""
+"""Generate a latent from text states and a request, for validation, command and demo."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ def generate_latent(
     conditioning_frames: Mapping[int, Tensor] | None = None,
     on_step: StepCallback | None = None,
 ) -> Tensor:
-    """The latent [T, 4, h, w] of a request; its prompt is `text`, of one caption.
+    """Generate the latent [T, 4, h, w] of a request; `text` is its encoded prompt.
 
-    given: latents [4, h, w] by frame number, kept as they are (frame masks). All noise is drawn on
-    the CPU from the request's seed, so it is the same on every device; torch's own generators are
-    left as they were.
+    conditioning_frames: latents [4, h, w] by frame number, kept unchanged (frame masks). All noise
+    is drawn on the CPU from the request's seed, so it is equal on every device; torch's global
+    generators are not used.
     """
-    noises = _noise_stream(request, device)
-    x = next(noises)
+    noise = _noise_stream(request, device)
+    x = next(noise)
     process = Diffusion.linear().respaced(request.steps).to(device)
     denoise = _with_callback(_guided_denoiser(network, text, request, device), on_step)
     if not conditioning_frames:
-        return ancestral_sample(process, denoise, x, noises)[0].transpose(0, 1)
+        return ancestral_sample(process, denoise, x, noise)[0].transpose(0, 1)
     edit = torch.ones(1, request.frames, device=device)
     for number, latent in conditioning_frames.items():
         x[0, :, number], edit[0, number] = latent.to(x), 0
-    return ancestral_edit_sample(process, denoise, x, edit, noises)[0].transpose(0, 1)
+    return ancestral_edit_sample(process, denoise, x, edit, noise)[0].transpose(0, 1)
 
 
 def _noise_stream(request: SampleRequest, device: torch.device) -> Iterator[Tensor]:
     size = VAE.latent_size(request.height, request.width)
     generator = torch.Generator().manual_seed(request.seed)
     while True:
-        drawn = torch.randn(1, LATENT_CHANNELS, request.frames, *size, generator=generator)
-        yield to_device_async(drawn, device)
+        noise = torch.randn(1, LATENT_CHANNELS, request.frames, *size, generator=generator)
+        yield to_device_async(noise, device)
 
 
 def _guided_denoiser(
@@ -76,18 +76,18 @@ def _guided_denoiser(
 
 
 def _with_callback(denoise: Denoiser, on_step: StepCallback | None) -> Denoiser:
-    """The same, telling of each step that was made."""
+    """Call `on_step` after each call of the denoiser."""
     if on_step is None:
         return denoise
 
-    def counted(x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
+    def denoise_and_notify(x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
         output = denoise(x, timestep, frame_mask)
         on_step()
         return output
 
-    return counted
+    return denoise_and_notify
 
 
 def decode_latent(vae: VAE, latent: Tensor) -> Tensor:
-    """Frames [T, 3, H, W] uint8 on the CPU of a latent [T, 4, h, w]."""
+    """Decode a latent [T, 4, h, w] to frames [T, 3, H, W] uint8 on the CPU."""
     return ((vae.decode(latent) + 1) * 127.5).round().to(torch.uint8).cpu()

@@ -1,4 +1,4 @@
-"""A model that answers requests: denoiser, VAE and text encoder, together."""
+"""Sample a model: denoiser, VAE and text encoder together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from finetune.tensors import DTYPES
 
 @dataclass
 class TextToVideoPipeline:
-    """Three networks on one device; `request` fills in what its model is usually asked."""
+    """Three networks on one device; `request` applies the model's default settings."""
 
     source: ModelSource
     network: STDiT2
@@ -51,47 +51,47 @@ class TextToVideoPipeline:
         text_encoder: str | None = None,
         compile: bool = False,
     ) -> Self:
-        """A release, a run, a checkpoint, or a denoiser whose two encoders are named.
+        """Load a release, a run, a checkpoint, or a denoiser with two named encoders.
 
-        precision: none is the model's own on a GPU, float32 on a CPU. compile: the blocks and the
-        VAE, which takes a minute at first and pays over many steps.
+        precision: default the model's own on a GPU, float32 on a CPU. compile: the blocks and the
+        VAE, which takes a minute and pays off over many steps.
         """
-        place = resolve_device(device)
+        torch_device = resolve_device(device)
         source = find_model(name, revision)
         source = dataclasses.replace(
             source, vae=vae or source.vae, text=text_encoder or source.text
         )
-        chosen = precision or (source.precision if place.type == "cuda" else "float32")
+        chosen = precision or (source.precision if torch_device.type == "cuda" else "float32")
         if chosen not in DTYPES:
             raise SamplingError(f"precision {chosen!r}: choose one of {', '.join(DTYPES)}")
-        network = STDiT2.from_pretrained(source.weights, dtype=DTYPES[chosen], device=place)
-        network.eval().requires_grad_(False).set_ops(select_ops(place, DTYPES[chosen]))
-        encoders = _load_encoders(source, place, chosen, network.config.model_max_length)
-        made = cls(source, network, *encoders, place, chosen)
-        _check_text_width(made)
+        network = STDiT2.from_pretrained(source.weights, dtype=DTYPES[chosen], device=torch_device)
+        network.eval().requires_grad_(False).set_ops(select_ops(torch_device, DTYPES[chosen]))
+        encoders = _load_encoders(source, torch_device, chosen, network.config.model_max_length)
+        pipeline = cls(source, network, *encoders, torch_device, chosen)
+        _check_text_width(pipeline)
         if compile:
             network.compile_blocks()
-            made.vae.compile_network()
-        return made
+            pipeline.vae.compile_network()
+        return pipeline
 
     def request(self, **fields: Any) -> SampleRequest:
-        """What is asked, with the model's own defaults where a field is missing or None."""
-        asked = {name: value for name, value in fields.items() if value is not None}
-        return SampleRequest.from_dict({**self.source.defaults, **asked})
+        """Build a request, with the model's defaults for fields that are missing or None."""
+        given = {name: value for name, value in fields.items() if value is not None}
+        return SampleRequest.from_dict({**self.source.defaults, **given})
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over the denoiser's configuration and weights, in this precision."""
+        """Return sha256 over the denoiser's configuration and weights, in this precision."""
         return weights_digest(self.network, dataclasses.asdict(self.network.config))
 
     def check(self, request: SampleRequest) -> TextStates:
-        """The prompt's states; raises SamplingError for what cannot be sampled."""
+        """Return the encoded prompt; raise SamplingError if the request cannot be sampled."""
         for file in filter(None, (request.image, request.last_image)):
             read_image(file, request.height, request.width)
         return encode_prompt(self.text, request.prompt)
 
     def sample(self, request: SampleRequest, on_step: StepCallback | None = None) -> Tensor:
-        """Frames [T, 3, H, W] uint8 on the CPU; `on_step` is called after each step."""
+        """Sample frames [T, 3, H, W] uint8 on the CPU; call `on_step` after each step."""
         text = self.check(request)
         try:
             latent = generate_latent(
@@ -107,11 +107,11 @@ class TextToVideoPipeline:
         except torch.OutOfMemoryError as error:
             raise SamplingError(
                 f"{request.frames} frames of {request.height}x{request.width} do not fit into this "
-                "device's memory: ask for fewer frames or a smaller size"
+                "device's memory: request fewer frames or a smaller size"
             ) from error
 
     def _conditioning_frames(self, request: SampleRequest) -> dict[int, Tensor]:
-        """Latents of the pictures that a request begins or ends with, by frame number."""
+        """Encode a request's first and last image as latents, by frame number."""
         files = {0: request.image, request.frames - 1: request.last_image}
         return {
             number: self.vae.encode_distribution(
@@ -123,18 +123,18 @@ class TextToVideoPipeline:
 
 
 def encode_prompt(encoder: TextEncoder, prompt: str) -> TextStates:
-    """A prompt's states; raises SamplingError for one that would be cut."""
+    """Encode a prompt; raise SamplingError if it would be truncated."""
     text = encoder.encode([prompt])
     if text.truncated_tokens[0]:
         raise SamplingError(
-            f"prompt {prompt[:40]!r}... is {encoder.tokens + text.truncated_tokens[0]} tokens long, the network "
-            f"reads {encoder.tokens}: shorten it"
+            f"prompt {prompt[:40]!r}... is {encoder.tokens + text.truncated_tokens[0]} tokens "
+            f"long, the limit is {encoder.tokens}: shorten it"
         )
     return text
 
 
 def resolve_device(name: str) -> torch.device:
-    """'auto' is the GPU where there is one."""
+    """Return the torch device; 'auto' is the GPU if there is one."""
     if name not in ("auto", "cpu", "cuda"):
         raise SamplingError(f"device {name!r}: choose auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
@@ -148,7 +148,7 @@ def _load_encoders(
     missing = [n for n, v in (("--vae", source.vae), ("--text-encoder", source.text)) if not v]
     if missing:
         raise SamplingError(
-            f"{source.name} is a denoiser alone: name its encoders with {' and '.join(missing)} "
+            f"{source.name} is only a denoiser: name its encoders with {' and '.join(missing)} "
             "(the published weights take stabilityai/sd-vae-ft-ema and DeepFloyd/t5-v1_1-xxl)"
         )
     assert source.vae
@@ -165,21 +165,21 @@ def _load_encoders(
 
 
 def open_index(source: ModelSource) -> Index:
-    """The dataset's index, from whose captions the tiny tokenizer was made."""
+    """Open the dataset's index, whose captions the tiny tokenizer was trained on."""
     assert source.recipe
     folder = index_folder(source.recipe)
     if not (folder / "index.json").is_file():
         raise SamplingError(
-            f"{source.name} was trained with the tiny text encoder, made from captions indexed in "
-            f"{folder}, which is not there: go to the folder where it was trained, or sample its "
-            "release"
+            f"{source.name} was trained with the tiny text encoder, whose captions are indexed in "
+            f"{folder}, which does not exist: run this in the folder of the training, or sample "
+            "its release"
         )
     return Index.open(folder)
 
 
 @contextmanager
 def _encoder_load_errors(source: ModelSource) -> Iterator[None]:
-    """What the encoders' libraries raise, in one line that names the encoders."""
+    """Raise SamplingError, which names the encoders, for errors of their libraries."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -190,18 +190,18 @@ def _encoder_load_errors(source: ModelSource) -> Iterator[None]:
         ) from error
 
 
-def _check_text_width(made: TextToVideoPipeline) -> None:
-    config = made.network.config
-    if made.text.width != config.caption_channels:
+def _check_text_width(pipeline: TextToVideoPipeline) -> None:
+    width, expected = pipeline.text.width, pipeline.network.config.caption_channels
+    if width != expected:
         raise SamplingError(
-            f"text encoder {made.source.text} gives states of width {made.text.width}, the network "
-            f"takes {config.caption_channels}: name the one it was trained with"
+            f"text encoder {pipeline.source.text} has states of width {width}, the network needs "
+            f"{expected}: name the encoder that it was trained with"
         )
 
 
 def _check_finite(latent: Tensor, request: SampleRequest) -> None:
     if not latent.isfinite().all():
         raise SamplingError(
-            f"the network's answer to {request.prompt[:40]!r} is not a number: its weights have "
-            f"diverged, or guidance {request.guidance:g} is too strong (7 is usual)"
+            f"the sample of {request.prompt[:40]!r} is not a number: the weights diverged, or "
+            f"guidance {request.guidance:g} is too strong (7 is usual)"
         )

@@ -1,4 +1,4 @@
-"""A file of prompts: one a line, or JSON lines that set more than the prompt."""
+"""Read a file of prompts: one per line, or JSON lines with more settings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from finetune.sampling.request import SampleRequest
 
 
 def read_prompts(file: Path, defaults: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each line's fields of a request. Empty lines and those that begin with # are passed over.
+    """Return the request fields of each line; skip empty lines and lines that begin with #.
 
-    A line of text is a prompt; in a .jsonl file it is an object such as
-    {"prompt": "a red car", "seed": 7}. asked: of every line that does not say it itself.
+    A line of text is a prompt; in a .jsonl file a line is an object such as
+    {"prompt": "a red car", "seed": 7}. defaults: for fields that a line does not set.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")  # JSON may hold other breaks
@@ -23,13 +23,13 @@ def read_prompts(file: Path, defaults: Mapping[str, Any]) -> list[dict[str, Any]
         raise SamplingError(f"{file} is not text ({error.reason}): save it as UTF-8") from error
     except OSError as error:
         raise SamplingError(f"{file} cannot be read ({error.strerror}): name another") from error
-    read = _json_line if file.suffix == ".jsonl" else _text_line
-    found = [
-        _parse_line(read, line, f"{file}, line {n}", defaults) for n, line in _prompt_lines(lines)
+    parse = _json_line if file.suffix == ".jsonl" else _text_line
+    requests = [
+        _parse_line(parse, line, f"{file}, line {n}", defaults) for n, line in _prompt_lines(lines)
     ]
-    if not found:
-        raise SamplingError(f"{file} has no prompt: write one a line")
-    return found
+    if not requests:
+        raise SamplingError(f"{file} has no prompt: write one per line")
+    return requests
 
 
 def _prompt_lines(lines: list[str]) -> Iterator[tuple[int, str]]:
@@ -39,13 +39,13 @@ def _prompt_lines(lines: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _parse_line(
-    read: Callable[[str], dict[str, Any]], line: str, where: str, defaults: Mapping[str, Any]
+    parse: Callable[[str], dict[str, Any]], line: str, location: str, defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
     try:
-        fields = {**defaults, **read(line)}
+        fields = {**defaults, **parse(line)}
         SampleRequest.from_dict(fields)
     except SamplingError as error:
-        raise SamplingError(f"{where}: {error}") from error
+        raise SamplingError(f"{location}: {error}") from error
     return fields
 
 
@@ -57,7 +57,7 @@ def _json_line(line: str) -> dict[str, Any]:
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
-        raise SamplingError(f"this is not JSON: {error.msg}") from error
+        raise SamplingError(f"not JSON ({error.msg}): write an object per line") from error
     if not isinstance(fields, Mapping):
-        raise SamplingError('this is no object: write {"prompt": "..."}')
+        raise SamplingError('not an object: write {"prompt": "..."}')
     return dict(fields)

@@ -1,4 +1,4 @@
-"""What a sample is asked to be, and what cannot be asked."""
+"""The settings of one sample, and their limits."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from finetune.errors import SamplingError
 from finetune.models.stdit2.vae import SPATIAL_STRIDE
 from finetune.objectives.iddpm import NUM_TIMESTEPS
 
-MIN_SIDE, MAX_SIDE = 2 * SPATIAL_STRIDE, 2048  # pixels a side
-MAX_FRAMES = 512  # eight times what the published weights saw; more is a slip of the hand
+MIN_SIDE, MAX_SIDE = 2 * SPATIAL_STRIDE, 2048  # pixels
+MAX_FRAMES = 512  # eight times the published training's; a larger number is a typo
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRequest:
-    """One video, or (frames = 1) one picture. The same request gives the same pixels."""
+    """One video, or (frames = 1) one image; the same request gives the same pixels."""
 
     prompt: str
     frames: int = 32
     height: int = 360  # pixels
     width: int = 640
-    fps: float = 8.0  # told to the network, and of the written file
+    fps: float = 8.0  # input of the network, and rate of the written file
     steps: int = 100
     guidance: float = 7.0  # 0: the text is ignored; 1: no guidance
     seed: int = 42
@@ -47,12 +47,12 @@ class SampleRequest:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """From a mapping, as files and forms have them; None stands for the default."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(fields) - known)
+        """Build from a mapping of a file or form; None stands for the default."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - names)
         if unknown:
             raise SamplingError(
-                f"no setting {unknown[0]!r} of a sample: choose from {', '.join(sorted(known))}"
+                f"no setting {unknown[0]!r} of a sample: choose from {', '.join(sorted(names))}"
             )
         if not isinstance(fields.get("prompt"), str):
             raise SamplingError(f"prompt {fields.get('prompt')!r} is not text: write it in quotes")
@@ -61,6 +61,7 @@ class SampleRequest:
         return cls(**given)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return all fields: the record in a sidecar."""
         return dataclasses.asdict(self)
 
 
@@ -72,28 +73,26 @@ FIELD_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
 
 
 def _check_types(fields: Mapping[str, Any]) -> None:
-    """JSON and callers may say anything; True is no number here."""
-    for name, (kinds, wanted) in FIELD_TYPES.items():
+    """Check types of untyped input; a bool is not a number here."""
+    for name, (types, description) in FIELD_TYPES.items():
         value = fields.get(name)
-        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
-            raise SamplingError(f"{name} {value!r}: write {wanted}")
+        if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
+            raise SamplingError(f"{name} {value!r}: write {description}")
 
 
 def check_prompt(prompt: object) -> None:
-    """Raise SamplingError unless this is text that says something."""
+    """Raise SamplingError unless the prompt is text with letters or digits."""
     if not isinstance(prompt, str):
-        raise SamplingError(f"prompt {prompt!r} is not text: write what is to be seen")
+        raise SamplingError(f"prompt {prompt!r} is not text: describe the video")
     if not prompt.strip():
-        raise SamplingError("the prompt is empty: write what is to be seen")
-    strange = [c for c in prompt if not (c.isprintable() or c.isspace()) or c == "\ufffd"]
-    if strange or not any(c.isalnum() for c in prompt):
-        raise SamplingError(
-            f"prompt {prompt[:40]!r} is not text: write what is to be seen, in words"
-        )
+        raise SamplingError("the prompt is empty: describe the video")
+    unprintable = [c for c in prompt if not (c.isprintable() or c.isspace()) or c == "\ufffd"]
+    if unprintable or not any(c.isalnum() for c in prompt):
+        raise SamplingError(f"prompt {prompt[:40]!r} is not text: describe the video in words")
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Height and width in pixels, from '360x640'."""
+    """Parse '360x640' as height and width in pixels."""
     parts = text.lower().replace("×", "x").split("x")
     if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
         raise SamplingError(f"size {text!r}: write height x width in pixels, such as 360x640")
@@ -109,8 +108,8 @@ def _check_frames(request: SampleRequest) -> None:
     given = (request.image is not None) + (request.last_image is not None)
     if given and request.frames <= given:
         raise SamplingError(
-            f"{request.frames} frames and {given} given: ask for at least {given + 1}, "
-            "so that one is left to make"
+            f"{request.frames} frames and {given} of them given: request at least {given + 1}, "
+            "so that one is sampled"
         )
 
 
@@ -118,6 +117,6 @@ def _check_side(name: str, side: int) -> None:
     nearest = min(max(SPATIAL_STRIDE * round(side / SPATIAL_STRIDE), MIN_SIDE), MAX_SIDE)
     if side != nearest:
         raise SamplingError(
-            f"{name} {side}: the network takes multiples of {SPATIAL_STRIDE} from {MIN_SIDE} to {MAX_SIDE}; "
+            f"{name} {side}: choose a multiple of {SPATIAL_STRIDE} from {MIN_SIDE} to {MAX_SIDE}; "
             f"the nearest is {nearest}"
         )

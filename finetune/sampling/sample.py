@@ -1,4 +1,4 @@
-"""Sample videos and pictures from text: the library behind `finetune sample`."""
+"""Sample videos and images into files: the library of `finetune sample`."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def sample_all(
     pipeline_options: Mapping[str, Any] | None = None,
     progress_bar: ProgressFactory | None = None,
 ) -> list[Path]:
-    """Sample every request into a folder (or into `out` itself, if it names a file); the files.
+    """Sample every request into the folder `out`, or into `out` if it is a file; return the files.
 
-    All requests are checked before the first is sampled. given: of `from_pretrained`, beside the
-    model's name, for the sidecars.
+    All requests are checked before the first is sampled. pipeline_options: of `from_pretrained`,
+    beside the model's name, for the sidecars.
     """
     folder, kind = _resolve_output(requests, out, kind)
     for request in requests:
@@ -53,35 +53,35 @@ def sample_all(
                 if folder != out
                 else sample_file_name(request, kind, about["model_digest"])
             )
-            began = time.monotonic()
+            start = time.monotonic()
             with (progress_bar or progress)(request) as on_step:
                 frames = pipeline.sample(request, on_step)
-            seconds = round(time.monotonic() - began, 2)
+            seconds = round(time.monotonic() - start, 2)
             written += write_sample(folder / name, frames, request, {**about, "seconds": seconds})
     return written
 
 
 def _resolve_output(requests: Sequence[object], out: Path, kind: str) -> tuple[Path, str]:
-    """The folder to hold, and the format of the files in it."""
-    named = out.suffix.removeprefix(".")
-    media = (mimetypes.guess_type(out.name)[0] or "").startswith(("video/", "image/"))
-    one = named in WRITERS or (media and not out.is_dir())
-    kind = named if one else kind
+    """Return the folder to lock, and the format of the files in it."""
+    suffix = out.suffix.removeprefix(".")
+    is_media = (mimetypes.guess_type(out.name)[0] or "").startswith(("video/", "image/"))
+    is_file = suffix in WRITERS or (is_media and not out.is_dir())
+    kind = suffix if is_file else kind
     if kind not in WRITERS:
         raise SamplingError(f"format {kind!r}: choose one of {', '.join(WRITERS)}")
     if find_spec(REQUIRED_PACKAGES[kind]) is None:
         raise SamplingError(
-            f"format {kind!r} needs the package {REQUIRED_PACKAGES[kind]!r}, which is not installed: "
+            f"format {kind!r} needs the package {REQUIRED_PACKAGES[kind]!r}: "
             "pip install brickfilm, or choose --format npy"
         )
-    if one and len(requests) > 1:
+    if is_file and len(requests) > 1:
         raise SamplingError(f"{out} is one file for {len(requests)} prompts: name a folder")
-    return (out.parent if one else out), kind
+    return (out.parent if is_file else out), kind
 
 
 @contextmanager
 def progress(request: SampleRequest) -> Iterator[StepCallback]:
-    """A bar with the time left, on standard error; its hook is called after each step."""
+    """Show a progress bar on standard error; call the yielded function after each step."""
     from rich import progress as bars
     from rich.console import Console
 
@@ -99,7 +99,7 @@ def progress(request: SampleRequest) -> Iterator[StepCallback]:
 
 
 def sample_lines(
-    asked: dict[str, Any],
+    fields: dict[str, Any],
     *,
     prompt: str | None,
     prompts: Path | None,
@@ -112,13 +112,13 @@ def sample_lines(
     revision: str | None,
     loading: dict[str, Any],
 ) -> Iterator[tuple[str, bool]]:
-    """Sample what a command line asks for; yield (line, is a note) for each file written.
+    """Sample the requests of a command line; yield (line, is_note) for each file written.
 
-    asked: fields of a `SampleRequest`. loading: options of `Pipeline.from_pretrained`.
+    fields: of a `SampleRequest`. loading: options of `TextToVideoPipeline.from_pretrained`.
     """
     sidecar = read_sidecar(again) if again else {}
-    lines = _request_fields(prompt, prompts, sidecar, asked)
-    _resolve_output(lines, out, kind or sample_format(sidecar))  # before networks are loaded
+    lines = _request_fields(prompt, prompts, sidecar, fields)
+    _resolve_output(lines, out, kind or sample_format(sidecar))  # checked before loading
     if sidecar and model is None:
         loading = {**sidecar.get("given", {}), **{n: v for n, v in loading.items() if v}}
         revision = revision or sidecar.get("revision")
@@ -141,23 +141,20 @@ def sample_lines(
 
 
 def _request_fields(
-    prompt: str | None, prompts: Path | None, sidecar: dict[str, Any], asked: dict[str, Any]
+    prompt: str | None, prompts: Path | None, sidecar: dict[str, Any], options: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """The fields of each request; options yield to what a line of a file says itself.
-
-    They are checked here already, before anything is loaded or fetched.
-    """
+    """Return the fields of each request, checked; lines of a file override the options."""
     if [prompt is not None, prompts is not None, bool(sidecar)].count(True) != 1:
         raise SamplingError("give one of --prompt, --prompts and --again")
     if prompts is not None:
-        return read_prompts(prompts, asked)
-    line = {**sidecar.get("request", {"prompt": prompt}), **asked}
+        return read_prompts(prompts, options)
+    line = {**sidecar.get("request", {"prompt": prompt}), **options}
     SampleRequest.from_dict(line)
     return [line]
 
 
 def _model_name(name: str | None, sidecar: dict[str, Any]) -> str:
-    found = name or sidecar.get("model")
-    if not found:
+    model = name or sidecar.get("model")
+    if not model:
         raise SamplingError("no model: name a folder or a Hub id with --model")
-    return str(found)
+    return str(model)

@@ -1,4 +1,4 @@
-"""What lies beside a sample: all that it can be made again from."""
+"""Read and compare sidecars, which hold everything that reproduces a sample."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from finetune.sampling.pipeline import TextToVideoPipeline
 from finetune.sampling.sources import exists_locally
 from finetune.training.checkpoint_folders import code_version
 
-REQUIRED_KEYS = {"request", "pictures", "model", "files"}  # without these nothing can be made again
+REQUIRED_KEYS = {"request", "pictures", "model", "files"}  # to reproduce a sample
 
 
-def pipeline_metadata(pipeline: TextToVideoPipeline, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What beside the request decides a sample. Names of this machine's files are whole paths."""
+def pipeline_metadata(pipeline: TextToVideoPipeline, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs of a sample beside its request; local paths are absolute."""
     device, source = pipeline.device, pipeline.source
     return {
         "model": _absolute_path(source.name),
         "revision": source.revision,
         "model_digest": pipeline.digest,
-        "given": {name: _absolute_path(value) for name, value in given.items() if value},
+        "given": {name: _absolute_path(value) for name, value in options.items() if value},
         "vae": source.vae,
         "text_encoder": source.text,
         "precision": pipeline.precision,
@@ -40,33 +40,33 @@ def _absolute_path(name: Any) -> Any:
 
 
 def read_sidecar(file: Path) -> dict[str, Any]:
-    """What a sidecar says. Raises SamplingError if it is none, or its pictures have changed."""
+    """Read a sidecar; raise SamplingError if it is none, or if its images have changed."""
     try:
         sidecar = json.loads(file.read_text())
     except OSError as error:
         raise SamplingError(f"{file} cannot be read ({error.strerror}): name another") from error
-    except ValueError:  # no JSON, or no text at all
+    except ValueError:  # not JSON, or not text
         sidecar = None
     if not isinstance(sidecar, dict) or not sidecar.keys() >= REQUIRED_KEYS:
         raise SamplingError(f"{file} is no sidecar of a sample: name the .json beside one")
     for name, digest in sidecar["pictures"].items():
-        picture = Path(sidecar["request"][name])
-        if not picture.is_file() or file_digest(picture) != digest:
-            raise SamplingError(f"{picture} is not the picture that {file} began from")
+        image = Path(sidecar["request"][name])
+        if not image.is_file() or file_digest(image) != digest:
+            raise SamplingError(f"{image} is not the image of {file}: restore it")
     return sidecar
 
 
 def sample_format(sidecar: Mapping[str, Any]) -> str:
-    """The old sample's format, or the usual one."""
+    """Return the old sample's format, or mp4."""
     return next((Path(name).suffix.removeprefix(".") for name in sidecar.get("files", ())), "mp4")
 
 
 def compare_with_sidecar(
     files: Sequence[Path], sidecar: Mapping[str, Any], now: Mapping[str, Any]
 ) -> str:
-    """Are these the old sample's bytes? If not, what differs that may be why."""
+    """Compare files with the old sample's; if they differ, name the inputs that differ."""
     if {file_digest(file) for file in files} == set(sidecar["files"].values()):
-        return "the same as the old sample, to the last bit"
+        return "identical to the old sample"
     names = ("request", "model_digest", "precision", "given", "device", "torch", "code")
-    other = [name for name in names if now.get(name) != sidecar.get(name)]
-    return f"not the old sample: other {', '.join(other) or 'format'}"
+    different = [name for name in names if now.get(name) != sidecar.get(name)]
+    return f"differs from the old sample: other {', '.join(different) or 'format'}"

@@ -1,4 +1,4 @@
-"""What a model's name stands for: a release, a run, a checkpoint, or a bare denoiser."""
+"""Find a model by name: a release, a run, a checkpoint, or a denoiser without encoders."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from finetune.config import Recipe, recipe_from_manifest
 from finetune.errors import SamplingError
+from finetune.models.hub import download_snapshot
 from finetune.models.stdit2.weights import CONFIG_FILE
 from finetune.training.checkpoint_folders import (
     STEP_FOLDER,
@@ -18,14 +19,14 @@ from finetune.training.checkpoint_folders import (
     list_checkpoints,
 )
 
-SAMPLING_FILE = "sampling.json"  # of a release: its encoders, and what it is usually asked
+SAMPLING_FILE = "sampling.json"  # of a release: its encoders and default settings
 HUB_FILE_PATTERNS = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt"]
 DEFAULT_FIELDS = ("frames", "height", "width", "fps", "steps", "guidance", "seed")
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's networks lie. `recipe` is there if it is a run's own checkpoint."""
+    """The locations of a model's networks; a checkpoint of a run also has the recipe."""
 
     name: str
     weights: Path
@@ -34,19 +35,19 @@ class ModelSource:
     precision: str = "bfloat16"
     defaults: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe | None = None
-    revision: str | None = None  # the Hub's commit, if it was fetched from there
+    revision: str | None = None  # the Hub's commit, if it was downloaded
 
 
 def find_model(name: str, revision: str | None = None) -> ModelSource:
-    """What is called so. Raises SamplingError for nothing, and for what is still being written."""
+    """Find a local folder or a Hub repository; raise SamplingError if none is complete."""
     if exists_locally(name):
         return _local_source(name, Path(name))
-    fetched = _download_from_hub(name, revision)
-    return dataclasses.replace(_local_source(name, fetched), revision=fetched.name)
+    folder = _download_from_hub(name, revision)
+    return dataclasses.replace(_local_source(name, folder), revision=folder.name)
 
 
 def exists_locally(name: str) -> bool:
-    """Is there a file or folder of this name? There is none of one that is too long."""
+    """Return True if there is a file or folder of this name; False for too long a name."""
     try:
         return Path(name).exists()
     except OSError:
@@ -57,11 +58,11 @@ def _local_source(name: str, folder: Path) -> ModelSource:
     if (folder / SAMPLING_FILE).is_file():
         return _release_source(name, folder)
     if folder.suffix == ".tmp":
-        raise SamplingError(f"{name} is being written: wait until it is called {folder.stem!r}")
+        raise SamplingError(f"{name} is being written: wait until it is renamed {folder.stem!r}")
     if (folder / "manifest.json").is_file():
         return _checkpoint_source(name, folder)
     if STEP_FOLDER.search(folder.name):
-        raise SamplingError(f"{name} has no manifest: its writing never ended, name another")
+        raise SamplingError(f"{name} has no manifest, so it is incomplete: name another checkpoint")
     if list_checkpoints(folder) or list(folder.glob("step-*.tmp")):
         return _checkpoint_source(name, _newest_checkpoint(folder))
     if (folder / CONFIG_FILE).is_file() or folder.is_file():
@@ -73,7 +74,7 @@ def _local_source(name: str, folder: Path) -> ModelSource:
 
 
 def default_settings(recipe: Recipe) -> dict[str, Any]:
-    """What samples of a recipe's model are asked by default: what its validation asks."""
+    """Return the default settings of samples: those of the recipe's validation."""
     return {name: getattr(recipe.validation, name) for name in DEFAULT_FIELDS}
 
 
@@ -90,17 +91,17 @@ def _release_source(name: str, folder: Path) -> ModelSource:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise SamplingError(
-            f"{folder / SAMPLING_FILE} does not say what a release's must ({error}): fetch it again"
+            f"{folder / SAMPLING_FILE} is incomplete ({error}): download it again"
         ) from error
 
 
 def _resolve_encoder(folder: Path, named: str) -> str:
-    """A folder of the release, or (a name with a slash) a Hub id."""
+    """Return a folder of the release, or a Hub id (a name with a slash)."""
     if "/" in named:
         return named
     if not (folder / named).is_dir():
         raise SamplingError(
-            f"{folder} has no folder {named!r}, which its {SAMPLING_FILE} names: fetch it again"
+            f"{folder} has no folder {named!r}, which its {SAMPLING_FILE} names: download it again"
         )
     return str(folder / named)
 
@@ -124,31 +125,19 @@ def _recipe_of(manifest: Path) -> Recipe:
         recipe = json.loads(manifest.read_text())["recipe"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SamplingError(
-            f"{manifest} does not say what a checkpoint's must ({error}): name another"
+            f"{manifest} is incomplete ({error}): name another checkpoint"
         ) from error
     return recipe_from_manifest(recipe, origin=str(manifest))
 
 
 def _newest_checkpoint(run: Path) -> Path:
-    found = latest_checkpoint(run)
-    if found is None:
+    latest = latest_checkpoint(run)
+    if latest is None:
         raise SamplingError(f"{run}: its first checkpoint is still being written, wait for it")
-    return found
+    return latest
 
 
 def _download_from_hub(name: str, revision: str | None) -> Path:
-    """The Hub's snapshot of that name."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     if name.count("/") != 1 or name.startswith((".", "/")):
         raise SamplingError(f"{name!r} is no folder here, nor a Hub id like 'name/model'")
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILE_PATTERNS))
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        first = str(error).splitlines()[0].rstrip(".")
-        where = f"{name!r}{f' at revision {revision!r}' if revision else ''}"
-        raise SamplingError(
-            f"{where} is no folder here and could not be fetched from the Hub ({first}): "
-            "check the name and your token"
-        ) from error
+    return download_snapshot(name, HUB_FILE_PATTERNS, SamplingError, revision=revision)

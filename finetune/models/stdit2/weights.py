@@ -169,7 +169,7 @@ def _read_file(file: Path) -> dict[str, Tensor]:
     except (OSError, RuntimeError, SafetensorError, UnpicklingError, EOFError) as error:
         reason = (str(error).splitlines() or [repr(error)])[0]
         raise WeightsError(
-            f"{file} cannot be read as weights ({reason}): fetch it again, or name another"
+            f"{file} cannot be read as weights ({reason}): download it again, or name another"
         ) from error
     for name in WRAPPER_KEYS:
         if isinstance(stored, dict) and isinstance(stored.get(name), dict):

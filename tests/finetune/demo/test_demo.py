@@ -86,11 +86,11 @@ def test_an_emptied_field_is_as_the_model_has_it_and_a_bad_picture_is_named(
         page.get_by_label("Seed").fill("")
         generate(page, PROMPT)
         page.wait_for_function(PLAYS, timeout=90_000)
-        page.get_by_text("A picture to start from").click()
+        page.get_by_text("Start image").click()
         page.locator("#picture input[type=file]").set_input_files(bad)
         page.locator("#picture img").wait_for(state="attached", timeout=30_000)
         generate(page, PROMPT)
-        page.get_by_text("bad.png' cannot be read as a picture").first.wait_for(timeout=30_000)
+        page.get_by_text("bad.png' cannot be read as an image").first.wait_for(timeout=30_000)
     (sidecar,) = made.glob("*.json")
     assert json.loads(sidecar.read_text())["request"]["seed"] == SampleRequest(prompt=PROMPT).seed
     assert not list(made.glob("*.png"))  # what cannot be used is not kept

@@ -135,11 +135,14 @@ def test_a_picture_alone_neither_moves_nor_drifts() -> None:
 @pytest.mark.parametrize(
     ("clip", "message"),
     [
-        (torch.zeros(0, 3, 32, 32, dtype=torch.uint8), "0 frames cannot be measured: give one"),
+        (
+            torch.zeros(0, 3, 32, 32, dtype=torch.uint8),
+            "0 frames cannot be measured: pass at least one",
+        ),
         (torch.zeros(2, 3, 32, 32), r"torch.float32 \[2, 3, 32, 32\] cannot .* torch.uint8"),
-        (torch.zeros(3, 32, 32, dtype=torch.uint8), r"give frames \[T, 3, H, W\]"),
-        (torch.zeros(2, 32, 32, 3, dtype=torch.uint8), r"give frames \[T, 3, H, W\]"),
-        (torch.zeros(2, 3, 8, 32, dtype=torch.uint8), "8x32 cannot be measured: give 16 pixels"),
+        (torch.zeros(3, 32, 32, dtype=torch.uint8), r"pass frames \[T, 3, H, W\]"),
+        (torch.zeros(2, 32, 32, 3, dtype=torch.uint8), r"pass frames \[T, 3, H, W\]"),
+        (torch.zeros(2, 3, 8, 32, dtype=torch.uint8), "8x32 cannot be measured: each side must"),
     ],
 )
 def test_what_is_no_clip_is_refused(clip: Tensor, message: str) -> None:

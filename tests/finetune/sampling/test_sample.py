@@ -87,7 +87,7 @@ def test_any_sample_can_be_made_again_from_its_sidecar(
     assert again.name == file.name
     assert again.read_bytes() == file.read_bytes()
     Image.new("RGB", (8, 8)).save(picture)
-    with pytest.raises(SamplingError, match=r"first\.png is not the picture"):
+    with pytest.raises(SamplingError, match=r"first\.png is not the image"):
         sample(toy_model, "--again", file.with_suffix(".json"), "--out", tmp_path / "b")
 
 
@@ -135,7 +135,7 @@ def test_a_sidecar_alone_makes_the_sample_again_to_the_last_bit(
     monkeypatch.chdir(tmp_path / "else")
     (sidecar,) = (tmp_path / "samples").glob("*.json")
     again = CliRunner().invoke(app, ["sample", "--again", str(sidecar), "--device", "cpu"])
-    assert "the same as the old sample, to the last bit" in again.stderr
+    assert "identical to the old sample" in again.stderr
     made = [Path(line) for line in again.stdout.split()]
     assert [f.name for f in made] == [f.name for f in first]
     assert len(made) == (3 if kind == "png" else 1)
@@ -153,7 +153,7 @@ def test_another_sample_says_what_differs(toy_model: Path, tmp_path: Path) -> No
         "--out",
         str(tmp_path / "b"),
     ]
-    assert "not the old sample: other request" in CliRunner().invoke(app, words).stderr
+    assert "differs from the old sample: other request" in CliRunner().invoke(app, words).stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"7", b"\x89PNG\r\n", b'{"request": 1}'])
@@ -223,7 +223,7 @@ def test_a_file_of_prompts_is_sampled_line_by_line(toy_model: Path, tmp_path: Pa
 BAD = {
     "the prompt is empty": ["--prompt", "  "],
     "is not text": ["--prompt", "\x00\x07 beep"],
-    r"tokens long, the network reads 16: shorten": ["--prompt", "castle " * 200],
+    r"tokens long, the limit is 16: shorten": ["--prompt", "castle " * 200],
     "height 33: .*the nearest is 32": ["--prompt", "x", "--size", "33x48"],
     "write height x width": ["--prompt", "x", "--size", "large"],
     "size '36²x640': write height": ["--prompt", "x", "--size", "36²x640"],
@@ -232,7 +232,7 @@ BAD = {
     "steps 1: choose from 2": ["--prompt", "x", "--steps", "1"],
     "seed -1": ["--prompt", "x", "--seed", "-1"],
     "nothere.png' cannot be read": ["--prompt", "x", "--image", "nothere.png"],
-    "ask for at least 2": ["--prompt", "x", "--image", "a.png", "--frames", "1"],
+    "request at least 2": ["--prompt", "x", "--image", "a.png", "--frames", "1"],
     "format 'avi'": ["--prompt", "x", "--format", "avi"],
     "format 'webm'": ["--prompt", "x", "--out", "x.webm"],
     "give one of --prompt": [],
@@ -260,8 +260,8 @@ def test_bad_input_is_one_clear_line(message: str, toy_model: Path, tmp_path: Pa
         ('{"prompt": "x", "seed": "7"}', "seed '7': write a whole number"),
         ('{"prompt": "x", "frames": true}', "frames True: write a whole number"),
         ('{"prompt": "x", "image": 5}', "image 5: write the name of a file"),
-        ("{", "line 1: this is not JSON"),
-        ("[]", "is no object"),
+        ("{", "line 1: not JSON"),
+        ("[]", "not an object"),
     ],
 )
 def test_bad_files_of_prompts(text: str, message: str, toy_model: Path, tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ def places(folder: Path, model: Path) -> Iterator[tuple[Path, str]]:
     yield folder / "alone", "--vae and --text-encoder"
     (folder / "cut" / "step-00000010").mkdir(parents=True)
     (folder / "cut" / "step-00000010" / "manifest.json").write_text('{"step": 1')
-    yield folder / "cut", r"manifest\.json does not say what a checkpoint's must .*name another"
+    yield folder / "cut", r"manifest\.json is incomplete .*name another"
     yield Path("bricks" * 60), "nor a Hub id"
     yield folder / "nothing", "nor a Hub id"
 
@@ -347,9 +347,9 @@ def test_what_is_no_model_says_what_is(toy_model: Path, tmp_path: Path) -> None:
     ("harm", "message"),
     [
         (lambda folder: shutil.rmtree(folder / "vae"), "has no folder 'vae', which its sampling"),
-        (lambda folder: (folder / "sampling.json").write_text("{"), "does not say what a release"),
-        (lambda folder: (folder / "sampling.json").write_text("{}"), "does not say what a release"),
-        (lambda folder: cut(next(folder.glob("*.safetensors"))), "fetch it again"),
+        (lambda folder: (folder / "sampling.json").write_text("{"), "sampling.json is incomplete"),
+        (lambda folder: (folder / "sampling.json").write_text("{}"), "sampling.json is incomplete"),
+        (lambda folder: cut(next(folder.glob("*.safetensors"))), "download it again"),
     ],
 )
 def test_a_damaged_release(
