@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,18 +22,9 @@ def demo(out: OutOption = Path("work/demo")) -> None:
 
 def demo_recipe(out: Path) -> DatasetRecipe:
     """Copy the demo video and its captions to `out`/film, and return a recipe for them."""
-    from brickfilm import (
-        CaptionAudit,
-        FolderSource,
-        FrameSampler,
-        RefusalFilter,
-        SceneSplitter,
-        SidecarCaptioner,
-    )
-    from brickfilm.build.recipe import DatasetRecipe
+    from brickfilm import CaptionAudit, FolderSource
+    from brickfilm.build.recipe import default_recipe
     from brickfilm.demo import copy_demo_film
 
-    return DatasetRecipe(
-        FolderSource(copy_demo_film(out / "film")),
-        (SceneSplitter(), FrameSampler(), SidecarCaptioner(), RefusalFilter(), CaptionAudit()),
-    )
+    recipe = default_recipe(FolderSource(copy_demo_film(out / "film")), "sidecar")
+    return replace(recipe, stages=(*recipe.stages, CaptionAudit()))

@@ -82,11 +82,6 @@ class Branch:
         media = (path for path in self.files_by_path if path.startswith(f"{MEDIA_FOLDER}/"))
         return [path for path in media if tombstone.covers_id(path.rsplit("/", 1)[1])]
 
-    def lfs_digests(self, paths: Sequence[str]) -> set[str]:
-        """Return the sha256 of those files that are stored in LFS."""
-        pointers = [getattr(self.files_by_path[path], "lfs", None) for path in paths]
-        return {pointer.sha256 for pointer in pointers if pointer}
-
     @property
     def media_mode(self) -> MediaMode:
         """Return the media mode that the rows were pushed with."""

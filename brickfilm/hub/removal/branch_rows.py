@@ -30,17 +30,16 @@ class RewrittenShards:
     """Bytes of every split after the removal."""
 
 
-def delete_rows(branch: Branch, rows: MatchedRows, media: Sequence[str], message: str) -> list[str]:
-    """Commit a branch without some rows and media files; return the paths of old content."""
+def delete_rows(branch: Branch, rows: MatchedRows, media: Sequence[str], message: str) -> None:
+    """Commit a branch without some rows and media files."""
     with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder, disk_errors(Path(folder)):
         shards = _rewrite_shards(branch, rows, Path(folder))
         card = _render_remaining_card(branch, rows, shards)
         branch.commit([*shards.empty, *media], {**shards.changed, **card.files}, message)
-    return [*shards.changed, *shards.empty, *media]
 
 
-def delete_all(branch: Branch, message: str) -> list[str]:
-    """Commit a branch with nothing but a card that says so; return the deleted paths."""
+def delete_all(branch: Branch, message: str) -> None:
+    """Commit a branch with nothing but a card that says so."""
     name = branch.repo_id.split("/")[1]
     text = "Every clip of this dataset was removed on request."
     card = f"---\ntags: [brickfilm]\n---\n\n# {name}\n\n{text}\n"
@@ -50,7 +49,6 @@ def delete_all(branch: Branch, message: str) -> list[str]:
         if path.startswith(MANAGED_PATHS) and path != CARD_FILENAME
     ]
     branch.commit(paths, {CARD_FILENAME: card.encode()}, message)
-    return paths
 
 
 def _rewrite_shards(branch: Branch, rows: MatchedRows, folder: Path) -> RewrittenShards:

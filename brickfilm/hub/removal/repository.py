@@ -28,15 +28,13 @@ def remove_from_hub(repo_id: str, report: RemovalReport, *, forget_history: bool
     api = HfApi()
     with hub_errors(repo_id):
         branches = [ref.name for ref in api.list_repo_refs(repo_id, repo_type="dataset").branches]
-    removed: set[str] = set()
-    for name in branches:
-        removed |= _remove_with_retries(api, repo_id, name, report)
+    changed = [name for name in branches if _remove_with_retries(api, repo_id, name, report)]
     if forget_history:
         with hub_errors(repo_id):
-            if removed or _exists_in_history(api, repo_id, branches, report.request):
+            if changed or _exists_in_history(api, repo_id, branches, report.request):
                 _delete_history(api, repo_id, branches)
                 report.actions.append(f"{repo_id}: all older versions deleted")
-    elif removed:
+    elif changed:
         report.actions.append(f"{repo_id}: older versions of the repository still contain them")
         report.next_steps.append(
             f"older versions of {repo_id} still contain them: --forget-history deletes those too, "
@@ -44,10 +42,10 @@ def remove_from_hub(repo_id: str, report: RemovalReport, *, forget_history: bool
         )
 
 
-def _remove_with_retries(api: HfApi, repo_id: str, name: str, report: RemovalReport) -> set[str]:
+def _remove_with_retries(api: HfApi, repo_id: str, name: str, report: RemovalReport) -> bool:
     """Call `_remove_from_branch`, again if somebody else commits at the same time."""
 
-    def attempt() -> set[str]:
+    def attempt() -> bool:
         with hub_errors(repo_id):
             return _remove_from_branch(Branch.read(api, repo_id, name), report)
 
@@ -55,23 +53,25 @@ def _remove_with_retries(api: HfApi, repo_id: str, name: str, report: RemovalRep
     return Retrying(retry=is_conflict, stop=stop_after_attempt(MAX_ATTEMPTS), reraise=True)(attempt)
 
 
-def _remove_from_branch(branch: Branch, report: RemovalReport) -> set[str]:
-    """Remove in one commit; return the digests of LFS files that are no longer on the branch."""
+def _remove_from_branch(branch: Branch, report: RemovalReport) -> bool:
+    """Remove matching rows and media in one commit; return whether there were any."""
     rows = find_rows(branch.frames, report.request)
     media = branch.media_files_of(_branch_tombstone(report, rows))
     if not (rows or media):
-        return set()
+        return False
     report.add_rows(rows)
     message = f"Remove a {report.request.kind} on request"
     if not rows:
         branch.commit(media, {}, message)
-        paths, action = media, f"{pluralize(len(media), 'file')} of a broken push removed"
+        action = f"{pluralize(len(media), 'file')} of a broken push removed"
     elif len(rows.clips) == len(branch.frames["clips"]):
-        paths, action = delete_all(branch, message), "all rows removed, no clip was left"
+        delete_all(branch, message)
+        action = "all rows removed, no clip was left"
     else:
-        paths, action = delete_rows(branch, rows, media, message), f"{rows.summary} removed"
+        delete_rows(branch, rows, media, message)
+        action = f"{rows.summary} removed"
     report.actions.append(f"{branch.repo_id}, branch {branch.name}: {action}")
-    return branch.lfs_digests(paths)
+    return True
 
 
 def _branch_tombstone(report: RemovalReport, rows: MatchedRows) -> Tombstone:

@@ -23,16 +23,4 @@ SECTIONS: tuple[SectionBuilder, ...] = (
     contact_sheet,
 )
 
-__all__ = [
-    "Section",
-    "SectionBuilder",
-    "cadence",
-    "captions",
-    "contact_sheet",
-    "footage",
-    "money",
-    "moved_videos",
-    "scores",
-    "stages",
-    "unfinished",
-]
+__all__ = ["SECTIONS", "Section", "SectionBuilder"]
