@@ -33,28 +33,26 @@ class CaptionStage(Protocol):
 
 
 def request_caption(
-    client: Client, caption_request: CaptionRequest, work: Path, price: Price | None
+    client: Client, request: CaptionRequest, work: Path, price: Price | None
 ) -> Answer:
     """Send a request and return its answer; a filtered request is answered, not raised."""
     try:
-        completion = client.complete(caption_request.body(work))
+        completion = client.complete(request.body(work))
     except ContentFiltered:
-        return filtered_answer(caption_request.request_params.model)
-    answer = answer_from_completion(completion, item_kind=caption_request.item_kind, price=price)
-    return {**answer, "stills": len(caption_request.stills)}
+        return filtered_answer(request.params.model)
+    answer = answer_from_completion(completion, item_kind=request.item_kind, price=price)
+    return {**answer, "stills": len(request.stills)}
 
 
-def max_request_cost(
-    caption_request: CaptionRequest, price: Price | None, *, has_budget: bool
-) -> float:
+def max_request_cost(request: CaptionRequest, price: Price | None, *, has_budget: bool) -> float:
     """Return the most that one request can cost, in US dollars; 0 if its price is unknown.
 
     Raises UnknownPrice if there is a budget, which no unknown price can be checked against.
     """
     if price is not None:
-        return price.cost(*caption_request.max_token_counts(price))
+        return price.cost(*request.max_token_counts(price))
     if has_budget:
-        model = caption_request.request_params.model
+        model = request.params.model
         raise UnknownPrice(
             f"max_cost_usd cannot be enforced for model={model!r}, whose price is unknown: pass "
             "a price list with prices='FILE.toml', or leave max_cost_usd out"

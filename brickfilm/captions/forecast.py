@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brickfilm.captions.completion import CaptionStage, max_request_cost
-from brickfilm.captions.pricing import Price, PriceList
+from brickfilm.captions.pricing import Price
 from brickfilm.captions.request import CaptionRequest, ClipOrImage
 from brickfilm.engine.ledger import usage_frame
 from brickfilm.engine.ledger.file import FILENAME
@@ -46,10 +46,10 @@ class CostForecast:
         return (
             f"{self.clips} clips and {self.images} images: {self.requests:,} requests to "
             f"{self.model}{jobs}\n  {self.input_tokens:,} tokens in, {self.output_tokens:,} out "
-            f"({basis})\n  {self._money()}"
+            f"({basis})\n  {self._cost_text()}"
         )
 
-    def _money(self) -> str:
+    def _cost_text(self) -> str:
         if self.cost_usd is None or self.max_cost_usd is None:
             return f"price of {self.model} unknown: pass a price list with prices='FILE.toml'"
         return (
@@ -67,39 +67,32 @@ def forecast_cost(
     """Add up requests, tokens and cost of these items."""
     prices, price = captioner.known_prices, captioner.price
     requests = [captioner.caption_request(item) for item in items]
-    tokens = [expected_token_counts(caption_request, price, usage) for caption_request in requests]
-    input_tokens, output_tokens = (
-        (sum(side) for side in zip(*tokens, strict=True)) if tokens else (0.0, 0.0)
-    )
+    counts = [expected_token_counts(request, price, usage) for request in requests]
+    input_tokens = round(sum(sent for sent, _ in counts))
+    output_tokens = round(sum(received for _, received in counts))
     is_clip = Counter(isinstance(item, Clip) for item in items)
     discount = prices.batch_discount if use_batch else 1.0
-    max_cost = sum(
-        max_request_cost(caption_request, price, has_budget=False) for caption_request in requests
-    )
+    max_cost = sum(max_request_cost(request, price, has_budget=False) for request in requests)
     return CostForecast(
-        model=requests[0].request_params.model if requests else captioner.service.model,
+        model=requests[0].params.model if requests else captioner.service.model,
         clips=is_clip[True],
         images=is_clip[False],
-        input_tokens=round(input_tokens),
-        output_tokens=round(output_tokens),
-        cost_usd=price.cost(round(input_tokens), round(output_tokens)) * discount
-        if price
-        else None,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cost_usd=price.cost(input_tokens, output_tokens) * discount if price else None,
         max_cost_usd=max_cost * discount if price else None,
-        measured=all(len(caption_request.stills) in usage for caption_request in requests),
+        measured=all(len(request.stills) in usage for request in requests),
         use_batch=use_batch,
-        priced_on=priced_on(prices),
+        priced_on=prices.date.isoformat(),
     )
 
 
 def expected_token_counts(
-    caption_request: CaptionRequest, price: Price | None, usage: TokenUsage
+    request: CaptionRequest, price: Price | None, usage: TokenUsage
 ) -> tuple[float, float]:
     """Return mean measured (input, output) tokens of such requests, else an estimate."""
     image_price = price or Price(input=0.0, output=0.0)
-    return usage.get(len(caption_request.stills)) or caption_request.estimated_token_counts(
-        image_price
-    )
+    return usage.get(len(request.stills)) or request.estimated_token_counts(image_price)
 
 
 def measured_usage(work: Path, part: str) -> TokenUsage:
@@ -108,7 +101,3 @@ def measured_usage(work: Path, part: str) -> TokenUsage:
         return {}
     rows = usage_frame(work, part).to_dict("records")
     return {int(r["stills"]): (float(r["input_tokens"]), float(r["output_tokens"])) for r in rows}
-
-
-def priced_on(prices: PriceList) -> str:
-    return prices.date.isoformat()

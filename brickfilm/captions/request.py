@@ -41,19 +41,19 @@ class CaptionRequest:
     item_kind: ItemKind
     system_prompt: str
     stills: tuple[Still, ...]
-    request_params: RequestParams
+    params: RequestParams
     revision: tuple[str, str] | None = None
     """(first reply, revision prompt)."""
 
     @classmethod
-    def for_item(cls, item: ClipOrImage, prompt: Prompt, request_params: RequestParams) -> Self:
+    def for_item(cls, item: ClipOrImage, prompt: Prompt, params: RequestParams) -> Self:
         """Render the prompt for an item's stills."""
         stills = stills_of(item)
         return cls(
             item_kind=prompt.item_kind,
             system_prompt=prompt.render([s.at for s in stills]),
             stills=stills,
-            request_params=request_params,
+            params=params,
         )
 
     def with_revision(self, reply: str, revision_prompt: str) -> Self:
@@ -67,9 +67,10 @@ class CaptionRequest:
 
     def messages(self, work: Path) -> list[dict[str, Any]]:
         """Return the chat messages, with the stills read below `work`."""
+        text = {"type": "text", "text": self.user_text}
         messages: list[dict[str, Any]] = [
             {"role": "system", "content": self.system_prompt},
-            {"role": "user", "content": [_text_part(self.user_text), *self._image_parts(work)]},
+            {"role": "user", "content": [text, *self._image_parts(work)]},
         ]
         if self.revision is not None:
             reply, revision_prompt = self.revision
@@ -84,13 +85,13 @@ class CaptionRequest:
     def body(self, work: Path) -> dict[str, Any]:
         """Return the request's JSON in the newest dialect; a client may adapt it."""
         optional = {
-            "temperature": self.request_params.temperature,
-            "reasoning_effort": self.request_params.reasoning_effort,
+            "temperature": self.params.temperature,
+            "reasoning_effort": self.params.reasoning_effort,
         }
         return {
-            "model": self.request_params.model,
+            "model": self.params.model,
             "messages": self.messages(work),
-            "max_completion_tokens": self.request_params.max_tokens,
+            "max_completion_tokens": self.params.max_tokens,
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {
@@ -105,7 +106,7 @@ class CaptionRequest:
     def max_token_counts(self, price: Price) -> tuple[int, int]:
         """Return an upper bound of (input, output) tokens: a token has at least one byte."""
         text_tokens = len(self._text.encode()) + OVERHEAD_TOKENS
-        return text_tokens + self._image_tokens(price), self.request_params.max_tokens
+        return text_tokens + self._image_tokens(price), self.params.max_tokens
 
     def estimated_token_counts(self, price: Price, reply_tokens: int = 130) -> tuple[int, int]:
         """Estimate (input, output) tokens, at 4.2 characters of English a token."""
@@ -116,25 +117,14 @@ class CaptionRequest:
         return "".join((self.system_prompt, self.user_text, *(self.revision or ())))
 
     def _image_tokens(self, price: Price) -> int:
-        edge = self.request_params.image_size
-        return len(self.stills) * price.image_tokens(edge, edge, self.request_params.detail)
+        edge = self.params.image_size
+        return len(self.stills) * price.image_tokens(edge, edge, self.params.detail)
 
     def _image_parts(self, work: Path) -> Sequence[Mapping[str, Any]]:
-        jpegs = (
-            encode_jpeg(
-                work / s.path,
-                size=self.request_params.image_size,
-                quality=self.request_params.image_quality,
-            )
-            for s in self.stills
-        )
-        return [
-            {
-                "type": "image_url",
-                "image_url": {"url": data_url(jpeg), "detail": self.request_params.detail},
-            }
-            for jpeg in jpegs
-        ]
+        size, quality = self.params.image_size, self.params.image_quality
+        jpegs = (encode_jpeg(work / s.path, size=size, quality=quality) for s in self.stills)
+        urls = ({"url": data_url(jpeg), "detail": self.params.detail} for jpeg in jpegs)
+        return [{"type": "image_url", "image_url": url} for url in urls]
 
 
 def user_text(item_kind: ItemKind, at: Sequence[float]) -> str:
@@ -147,7 +137,3 @@ def stills_of(item: ClipOrImage) -> tuple[Still, ...]:
     if isinstance(item, Image):
         return (Still(frame=item.frame, at=0.5, path=item.path, sha256=item.sha256),)
     return tuple(sorted(item.stills, key=lambda s: s.frame))
-
-
-def _text_part(text: str) -> dict[str, str]:
-    return {"type": "text", "text": text}

@@ -3,9 +3,4 @@
 from brickfilm.sources.folder import FolderSource
 from brickfilm.sources.youtube import Connection, RateLimits, YouTubeSource
 
-__all__ = [
-    "Connection",
-    "FolderSource",
-    "RateLimits",
-    "YouTubeSource",
-]
+__all__ = ["Connection", "FolderSource", "RateLimits", "YouTubeSource"]

@@ -13,11 +13,4 @@ from brickfilm.captions.lint.rules import (
     revision_prompt,
 )
 
-__all__ = [
-    "RULES",
-    "RULES_VERSION",
-    "Finding",
-    "count_rules",
-    "lint",
-    "revision_prompt",
-]
+__all__ = ["RULES", "RULES_VERSION", "Finding", "count_rules", "lint", "revision_prompt"]

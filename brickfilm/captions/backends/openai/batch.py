@@ -107,14 +107,14 @@ class CaptionBatchService:
         )
 
     def _request_line(self, key: str, item: Any) -> bytes:
-        caption_request = self.captioner.caption_request(item)
-        request = {
-            "custom_id": f"{caption_request.item_kind[0]}{len(caption_request.stills)}-{key}",
+        request = self.captioner.caption_request(item)
+        line = {
+            "custom_id": f"{request.item_kind[0]}{len(request.stills)}-{key}",
             "method": "POST",
             "url": ENDPOINT,
-            "body": caption_request.body(self.work),
+            "body": request.body(self.work),
         }
-        return json.dumps(request, ensure_ascii=False).encode() + b"\n"
+        return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
     def _write_file(self, items: dict[str, Any], lines: list[bytes]) -> BatchRequestFile:
         folder = self.work / "jobs"
