@@ -1,4 +1,4 @@
-"""The rendered films that shot detection is tuned on, and the others that it is judged on."""
+"""Render the videos that shot detection is tuned on, and others that it is tested on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from tests.brickworld import VFR, BrickFilm
 
-Split = Literal["tuning", "judging"]
-SPLITS: tuple[Split, ...] = ("tuning", "judging")
+Split = Literal["tuning", "test"]
+SPLITS: tuple[Split, ...] = ("tuning", "test")
 
 KINDS: dict[Split, dict[str, tuple[str, ...]]] = {
     "tuning": {
@@ -21,31 +21,31 @@ KINDS: dict[Split, dict[str, tuple[str, ...]]] = {
         "camera": ("static", "nudge", "whip"),
         "lighting": ("day", "dusk", "lamp"),
     },
-    "judging": {
+    "test": {
         "scene": ("harbour", "forest"),
         "palette": ("neon", "winter"),
         "camera": ("pan", "dolly", "handheld"),
         "lighting": ("night", "overcast"),
     },
 }
-"""Nothing that is judged was ever seen in tuning: no seed, set, palette, camera or lighting."""
+"""The splits share no seed, set, palette, camera or lighting."""
 
-FIRST_SEED: dict[Split, int] = {"tuning": 1000, "judging": 9000}
+FIRST_SEED: dict[Split, int] = {"tuning": 1000, "test": 9000}
 SIZE = (320, 180)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Films of one difficulty, counted together."""
+    """Videos of one difficulty, counted together."""
 
     name: str
-    bar: float
-    """F1 at tolerance 1 that ours must reach."""
+    required_f1: float
+    """F1 at tolerance 1 that our detector must reach."""
     settings: dict[str, Any] = field(default_factory=dict)
 
 
 def cells() -> list[Cell]:
-    """Holds by speeds, then each hardship by itself, on twos and threes."""
+    """Return the grid of holds and speeds, then single degradations on twos and threes."""
     grid = [
         Cell(f"hold {hold} {speed}", 0.95 if hold < 3 else 0.90, {"holds": (hold,), "speed": speed})
         for hold, speed in product((1, 2, 3, 4), ("slow", "medium", "fast"))
@@ -61,40 +61,42 @@ def cells() -> list[Cell]:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A film of the corpus on disk, and what is true of it."""
+class RenderedFilm:
+    """A video of the corpus on disk, and its truth."""
 
     cell: Cell
     path: Path
-    facts: dict[str, Any]
-    """`Truth.save`, as it was when drawn: a renderer that learns changes no judgement."""
+    truth: dict[str, Any]
+    """Saved when the video was rendered, so that a changed renderer changes no result."""
 
     @property
     def kind(self) -> str:
-        """As the renderer says it: held drawings make stop motion."""
-        if "kind" in self.facts:
-            return str(self.facts["kind"])
-        held = any(s["hold"] > 1 for s in self.facts["shots"] if s["kind"] == "action")
+        """Return the kind: with held drawings it is stop motion."""
+        if "kind" in self.truth:
+            return str(self.truth["kind"])
+        held = any(s["hold"] > 1 for s in self.truth["shots"] if s["kind"] == "action")
         return "stop-motion" if held else "ordinary"
 
 
 def corpus(
     folder: Path, split: Split, *, films: int = 2, seconds: float = 20, only: str = ""
-) -> Iterator[Drawn]:
-    """The split's films, drawn where the folder lacks them: `films` for every cell."""
+) -> Iterator[RenderedFilm]:
+    """Yield the split's videos, rendered where needed: `films` per cell."""
     folder.mkdir(parents=True, exist_ok=True)
     for row, cell in enumerate(cells()):
         for number in range(films):
             if only in cell.name:
-                yield _drawn(folder, split, cell, 10 * row + number, seconds)
+                yield _render_once(folder, split, cell, 10 * row + number, seconds)
 
 
-def _drawn(folder: Path, split: Split, cell: Cell, number: int, seconds: float) -> Drawn:
+def _render_once(
+    folder: Path, split: Split, cell: Cell, number: int, seconds: float
+) -> RenderedFilm:
     film = BrickFilm(
         seed=FIRST_SEED[split] + number,
         length=seconds,
         size=SIZE,
-        **_turn(split, number),
+        **_choices(split, number),
         **cell.settings,
     )
     path = folder / f"{split}-{cell.name.replace(' ', '-')}-{film.seed}.mp4"
@@ -104,11 +106,11 @@ def _drawn(folder: Path, split: Split, cell: Cell, number: int, seconds: float) 
         truth.save(path.with_suffix(".json"))
         unfinished.replace(path)
     facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return Drawn(cell, path, facts)
+    return RenderedFilm(cell, path, facts)
 
 
-def _turn(split: Split, number: int) -> dict[str, str]:
-    """Each kind in its turn, at paces that do not march together."""
+def _choices(split: Split, number: int) -> dict[str, str]:
+    """Return one value of each kind; kinds advance at different rates."""
     kinds = KINDS[split].items()
     at = number // 10 + number % 10
     return {

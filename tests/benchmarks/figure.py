@@ -1,4 +1,4 @@
-"""A bar for every cell and detector, as SVG: same numbers, same bytes."""
+"""Draw bars by cell and detector as SVG; equal numbers give equal bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROW, BAR, LEFT, LONG, TOP = 46, 12, 150, 520, 40
 
 
 def bars_svg(rows: Sequence[tuple[str, Mapping[str, float]]], title: str) -> str:
-    """`rows`: a name, and a value of 0 to 1 for each series, the same ones in each row."""
+    """Return the SVG of rows: a name, and a value of 0 to 1 for each series."""
     names = list(rows[0][1])
     height = TOP + ROW * len(rows) + 30
     parts = [_text(LEFT, 20, title, size=15), *_scale(height)]

@@ -1,11 +1,10 @@
-"""How scanning grows: with a film's length, with the number of films, and in memory.
+"""Measure how scanning scales with a video's length and the number of videos, and its memory.
 
     python -m tests.benchmarks.growth [FILM]
 
-A film is made 1, 2, 4 and 8 times as long by joining it to itself without encoding; then 1, 10 and
-100 copies of a piece are scanned by one worker. Memory is the highest resident size of a fresh
-process, less what its imports take. CPU seconds, of all its threads, are what other work on the
-machine disturbs least.
+A video is made 1, 2, 4 and 8 times as long by joining its packets; then one worker scans 1, 10 and
+100 copies of it. Memory is the peak resident size of a fresh process above that of its imports. CPU
+seconds count all threads, and are least affected by other work on the machine.
 """
 
 from __future__ import annotations
@@ -29,12 +28,10 @@ from tests.brickworld import BrickFilm
 
 TIMES = (1, 2, 4, 8)
 FILMS = (1, 10, 100)
-MEMORY_BAR = 200
-"""MB over the worker's imports."""
 
 
 def longer(film: Path, times: int, path: Path) -> Path:
-    """The film `times` in a row, packets copied."""
+    """Write the video `times` in a row, copying its packets."""
     with av.open(str(path), "w") as copy:
         stream = None
         shift = 0
@@ -53,17 +50,17 @@ def longer(film: Path, times: int, path: Path) -> Path:
 
 
 def scan_all(films: list[Path]) -> dict[str, float]:
-    """Scan films one after another in this process: seconds, frames, and MB over the imports."""
+    """Scan videos one after another; return seconds, frames, and MB over the imports."""
     from brickfilm.engine.stage import WorkItem
     from brickfilm.records import Clip
     from brickfilm.stages import SceneSplitter
     from tests.benchmarks.shots import video_of
 
     splitter = SceneSplitter()
-    import cv2  # noqa: F401  # an import, not a scan's memory
+    import cv2  # noqa: F401  # counts as an import
 
     before = _resident()
-    began, used = time.perf_counter(), cpu_seconds()
+    start, used = time.perf_counter(), cpu_seconds()
     frames = 0
     parts = frozenset(part.digest for part in splitter.parts())
     with splitter.open(films[0].parent) as compute:
@@ -74,7 +71,7 @@ def scan_all(films: list[Path]) -> dict[str, float]:
             clips = [r for r in splitter.apply_parts(video, results) if isinstance(r, Clip)]
             frames += clips[0].video.frames or 0
     return {
-        "seconds": time.perf_counter() - began,
+        "seconds": time.perf_counter() - start,
         "cpu": cpu_seconds() - used,
         "frames": frames,
         "mb": _resident() - before,
@@ -82,32 +79,32 @@ def scan_all(films: list[Path]) -> dict[str, float]:
 
 
 def cpu_seconds() -> float:
-    """Of this process so far, user and system."""
-    spent = os.times()
-    return spent.user + spent.system
+    """Return this process's user and system time."""
+    times = os.times()
+    return times.user + times.system
 
 
 def _resident() -> float:
-    """MB, at the highest so far: of this program, where `ru_maxrss` begins with its parent's."""
+    """Return the peak resident size in MB; `ru_maxrss` would begin with the parent's."""
     (line,) = (x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x)
     return int(line.split()[1]) / 1024
 
 
 def in_a_worker(films: list[Path]) -> dict[str, float]:
-    """`scan_all` in a fresh process."""
+    """Run `scan_all` in a fresh process."""
     command = [sys.executable, "-m", "tests.benchmarks.growth", "--worker"]
     done = subprocess.run(
         [*command, *map(str, films)], check=True, capture_output=True, text=True, env=os.environ
     )
-    counted: dict[str, float] = json.loads(done.stdout)
-    return counted
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
 
 def main(
     films: Annotated[list[Path] | None, typer.Argument()] = None,
     worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
 ) -> None:
-    """Tables of time and memory."""
+    """Print a table of time and memory."""
     if worker and films:
         print(json.dumps(scan_all(films)))
         return
@@ -133,15 +130,15 @@ def _default(work: Path) -> Path:
     return path
 
 
-def _row(table: Table, name: str, counted: dict[str, float]) -> None:
-    each = 1000 * counted["cpu"] / counted["frames"]
+def _row(table: Table, name: str, result: dict[str, float]) -> None:
+    each = 1000 * result["cpu"] / result["frames"]
     table.add_row(
         name,
-        f"{counted['frames']:.0f}",
-        f"{counted['seconds']:.2f}",
-        f"{counted['cpu']:.2f}",
+        f"{result['frames']:.0f}",
+        f"{result['seconds']:.2f}",
+        f"{result['cpu']:.2f}",
         f"{each:.2f}",
-        f"{counted['mb']:.0f}",
+        f"{result['mb']:.0f}",
     )
 
 

@@ -1,4 +1,4 @@
-"""How good a list of cuts is, against the truth."""
+"""Score detected cuts against the truth."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Score:
-    """Right cuts, wrong cuts, and cuts that were missed."""
+    """True positives, false positives and false negatives."""
 
     tp: int = 0
     fp: int = 0
@@ -19,7 +19,7 @@ class Score:
 
     @property
     def precision(self) -> float:
-        """1 where nothing was found: nothing found was wrong."""
+        """Return the precision; 1 if nothing was detected."""
         return self.tp / (self.tp + self.fp) if self.tp + self.fp else 1.0
 
     @property
@@ -33,22 +33,22 @@ class Score:
 
 
 def score(
-    found: Sequence[int], cuts: Sequence[int], ignore: Collection[int], tolerance: int
+    detected: Sequence[int], cuts: Sequence[int], ignore: Collection[int], tolerance: int
 ) -> Score:
-    """Match each true cut with the nearest found one, `tolerance` frames away at most.
+    """Match each true cut with the nearest detected one, at most `tolerance` frames away.
 
-    What is found in or beside `ignore` (frames of fades) and matches nothing is no error.
+    Unmatched detections in or beside `ignore` (frames of fades) are no errors.
     """
-    pairs = sorted((abs(a - b), a, b) for a in cuts for b in found if abs(a - b) <= tolerance)
+    pairs = sorted((abs(a - b), a, b) for a in cuts for b in detected if abs(a - b) <= tolerance)
     matched: dict[int, int] = {}
     for _, cut, guess in pairs:
         if cut not in matched and guess not in matched.values():
             matched[cut] = guess
-    excused = {frame + d for frame in ignore for d in range(-tolerance, tolerance + 1)}
-    wrong = [guess for guess in found if guess not in matched.values() and guess not in excused]
+    ignored = {frame + d for frame in ignore for d in range(-tolerance, tolerance + 1)}
+    wrong = [n for n in detected if n not in matched.values() and n not in ignored]
     return Score(len(matched), len(wrong), len(cuts) - len(matched))
 
 
 def pooled(scores: Iterable[Score]) -> Score:
-    """All counts together: every cut weighs the same."""
+    """Add all counts, so that every cut has the same weight."""
     return sum(scores, Score())

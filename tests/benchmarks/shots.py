@@ -1,12 +1,12 @@
-"""How well shots are found: ours, and PySceneDetect's two, at tolerances 0 and 1.
+"""Measure F1 of shot detection: ours and PySceneDetect's two, at tolerances 0 and 1.
 
-    python -m tests.benchmarks.shots                       # rendered films that tuning never saw
-    python -m tests.benchmarks.shots --split tuning        # those that it saw
-    python -m tests.benchmarks.shots --troubles            # with the troubles of real brick films
-    python -m tests.benchmarks.shots --films DIR --truth FILE.json [--json]    # your own films
+    python -m tests.benchmarks.shots                       # rendered videos, not used for tuning
+    python -m tests.benchmarks.shots --split tuning        # those used for tuning
+    python -m tests.benchmarks.shots --degradations         # with those of real brick films
+    python -m tests.benchmarks.shots --films DIR --truth FILE.json [--json]    # your own videos
 
-The truth of your films: {"a.mp4": {"cuts": [73, ...], "ignore": [78, ...], "kind": "stop-motion"}},
-a cut being the first frame of the new shot, the other kind being "ordinary".
+The truth is {"a.mp4": {"cuts": [73, ...], "ignore": [78, ...], "kind": "stop-motion"}}; a cut is
+the first frame of a new shot, the other kind is "ordinary".
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from brickfilm.scan.scan_result import ScanResult
 from brickfilm.scan.timestamps import TimestampAnalyzer
 from brickfilm.sources.folder import Probe
 from tests.benchmarks.corpus import corpus
+from tests.benchmarks.degradations import degraded_films
 from tests.benchmarks.figure import bars_svg
-from tests.benchmarks.hardships import hardships
 from tests.benchmarks.scoring import Score, pooled, score
 
 DETECTORS: dict[str, Detector] = {"ours": HoldAware(), "adaptive": Adaptive(), "content": Content()}
@@ -42,24 +42,24 @@ KINDS = ("stop-motion", "ordinary")
 
 @dataclass(frozen=True)
 class Film:
-    """A film and its truth."""
+    """A video and its truth."""
 
     path: Path
     cell: str
     kind: str
     cuts: tuple[int, ...]
     ignore: tuple[int, ...] = ()
-    bar: float = 0.0
+    required_f1: float = 0.0
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What one detector found in one film."""
+class Evaluation:
+    """Cuts of one detector in one video."""
 
     film: Film
     cuts: list[int]
     inner: int
-    """Shots with a true cut inside, two frames or more from either end."""
+    """Number of shots with a true cut inside, two frames or more from either end."""
     shots: int
 
     def score(self, tolerance: int) -> Score:
@@ -67,7 +67,7 @@ class Judged:
 
 
 def video_of(path: Path) -> Video:
-    """A film as the pipeline sees it."""
+    """Probe a video file."""
     stage = Probe()
     item = Listing(source_id=path.name, path=path)
     with stage.open(path.parent) as compute:
@@ -75,62 +75,68 @@ def video_of(path: Path) -> Video:
     return video
 
 
-def judge(film: Film) -> dict[str, Judged]:
-    """One decode for all detectors."""
+def evaluate(film: Film) -> dict[str, Evaluation]:
+    """Run all detectors over one decode."""
     video = video_of(film.path)
-    with open_video(film.path) as opening:
+    with open_video(film.path) as reader:
         answers = analyze_frames(
-            opening, video, [TimestampAnalyzer(), FrameDifference(), *DETECTORS.values()]
+            reader, video, [TimestampAnalyzer(), FrameDifference(), *DETECTORS.values()]
         )
-    seen = ScanResult.from_answers(video, answers)
-    return {name: _judged(film, d, seen) for name, d in DETECTORS.items()}
+    scan = ScanResult.from_answers(video, answers)
+    return {name: _evaluate(film, d, scan) for name, d in DETECTORS.items()}
 
 
-def _judged(film: Film, detector: Detector, seen: ScanResult) -> Judged:
-    metrics = seen.metrics(detector)
+def _evaluate(film: Film, detector: Detector, scan: ScanResult) -> Evaluation:
+    metrics = scan.metrics(detector)
     shots = detector.shots(metrics)
     inner = sum(any(start + 1 < cut < end - 1 for cut in film.cuts) for start, end in shots)
-    return Judged(film, detector.cuts(metrics), inner, len(shots))
+    return Evaluation(film, detector.cuts(metrics), inner, len(shots))
 
 
-def rendered(folder: Path, split: str, films: int, only: str, troubles: bool) -> Iterator[Film]:
-    """The corpus, as films to judge."""
-    drawing = hardships if troubles else corpus
-    for drawn in drawing(folder, split, films=films, only=only):  # type: ignore[arg-type]
-        cuts, ignore = (tuple(drawn.facts[name]) for name in ("cuts", "ignore"))
-        yield Film(drawn.path, drawn.cell.name, drawn.kind, cuts, ignore, drawn.cell.bar)
+def rendered_films(
+    folder: Path, split: str, films: int, only: str, degradations: bool
+) -> Iterator[Film]:
+    """Yield the corpus, rendered where needed."""
+    render = degraded_films if degradations else corpus
+    for film in render(folder, split, films=films, only=only):  # type: ignore[arg-type]
+        cuts, ignore = (tuple(film.truth[name]) for name in ("cuts", "ignore"))
+        yield Film(film.path, film.cell.name, film.kind, cuts, ignore, film.cell.required_f1)
 
 
-def labelled(folder: Path, truth: Path) -> list[Film]:
-    """Films of a folder with their truth in a file; each is a cell of its own."""
+def labelled_films(folder: Path, truth: Path) -> list[Film]:
+    """Return the videos of a folder with their truth from a file; each is a cell of its own."""
     try:
-        told = json.loads(truth.read_text()).items()
+        rows = json.loads(truth.read_text()).items()
     except (OSError, ValueError, AttributeError) as error:
-        raise typer.BadParameter(f"--truth {truth} is no JSON object of films: {error}") from error
-    if not told:
-        raise typer.BadParameter(f"--truth {truth} names no film")
-    return [_labelled(folder, name, facts) for name, facts in told]
+        raise typer.BadParameter(
+            f"--truth {truth} is not a JSON object by file name: {error}"
+        ) from error
+    if not rows:
+        raise typer.BadParameter(f"--truth {truth} names no video")
+    return [_labelled_film(folder, name, labels) for name, labels in rows]
 
 
-def _labelled(folder: Path, name: str, facts: dict[str, Any]) -> Film:
-    kind = facts.get("kind", "ordinary")
+def _labelled_film(folder: Path, name: str, labels: dict[str, Any]) -> Film:
+    kind = labels.get("kind", "ordinary")
     if not (folder / name).is_file():
-        raise typer.BadParameter(f"--truth names {name!r}, which --films {folder} does not hold")
-    if "cuts" not in facts:
+        raise typer.BadParameter(f"--truth names {name!r}, which is not in --films {folder}")
+    if "cuts" not in labels:
         raise typer.BadParameter(f"{name!r} has no 'cuts' in --truth: name them, [] for none")
     if kind not in KINDS:
         raise typer.BadParameter(f"{name!r} is of kind {kind!r}: choose {' or '.join(KINDS)}")
-    return Film(folder / name, name, kind, tuple(facts["cuts"]), tuple(facts.get("ignore", ())))
+    return Film(folder / name, name, kind, tuple(labels["cuts"]), tuple(labels.get("ignore", ())))
 
 
-def as_json(judged: Iterable[Mapping[str, Judged]], tolerance: int) -> dict[str, Any]:
-    """Counts for every detector, kind and film at one tolerance."""
-    everything = list(judged)
-    return {"detectors": {name: _detector(everything, name, tolerance) for name in DETECTORS}}
+def as_json(evaluations: Iterable[Mapping[str, Evaluation]], tolerance: int) -> dict[str, Any]:
+    """Return counts by detector, kind and video at one tolerance."""
+    rows = list(evaluations)
+    return {"detectors": {name: _detector(rows, name, tolerance) for name in DETECTORS}}
 
 
-def _detector(judged: list[Mapping[str, Judged]], name: str, tolerance: int) -> dict[str, Any]:
-    mine = [each[name] for each in judged]
+def _detector(
+    evaluations: list[Mapping[str, Evaluation]], name: str, tolerance: int
+) -> dict[str, Any]:
+    mine = [each[name] for each in evaluations]
     kinds = sorted({one.film.kind for one in mine})
     return {
         "pooled": {
@@ -145,37 +151,39 @@ def _rates(counted: Score) -> dict[str, float]:
     return {"f1": counted.f1, "precision": counted.precision, "recall": counted.recall}
 
 
-def _counts(one: Judged, tolerance: int) -> dict[str, Any]:
+def _counts(one: Evaluation, tolerance: int) -> dict[str, Any]:
     counted = one.score(tolerance)
     return {"cuts": one.cuts, "tp": counted.tp, "fp": counted.fp, "fn": counted.fn}
 
 
-def table(judged: list[Mapping[str, Judged]]) -> Table:
-    """F1 by cell; bars that ours misses are marked."""
-    shown = Table(title="F1 of shot detection, by tolerance in frames")
-    shown.add_column("cell")
-    shown.add_column("cuts", justify="right")
+def f1_table(evaluations: list[Mapping[str, Evaluation]]) -> Table:
+    """Tabulate F1 by cell; cells in which ours misses its minimum are marked."""
+    table = Table(title="F1 of shot detection, by tolerance in frames")
+    table.add_column("cell")
+    table.add_column("cuts", justify="right")
     for name in DETECTORS:
         for tolerance in TOLERANCES:
-            shown.add_column(f"{name} ±{tolerance}", justify="right")
-    shown.add_column("bar")
-    cells = dict.fromkeys(each["ours"].film.cell for each in judged)
+            table.add_column(f"{name} ±{tolerance}", justify="right")
+    table.add_column("minimum")
+    cells = dict.fromkeys(each["ours"].film.cell for each in evaluations)
     for cell in cells:
-        shown.add_row(*_row(cell, [each for each in judged if each["ours"].film.cell == cell]))
-    for kind in sorted({each["ours"].film.kind for each in judged}):
-        shown.add_row(*_row(kind, [each for each in judged if each["ours"].film.kind == kind], 0))
-    return shown
+        table.add_row(*_row(cell, [each for each in evaluations if each["ours"].film.cell == cell]))
+    for kind in sorted({each["ours"].film.kind for each in evaluations}):
+        table.add_row(
+            *_row(kind, [each for each in evaluations if each["ours"].film.kind == kind], 0)
+        )
+    return table
 
 
-def f1_by_cell(judged: list[Mapping[str, Judged]]) -> list[tuple[str, dict[str, float]]]:
-    """For the figure: each cell's F1 at tolerance 1, by detector."""
-    cells = dict.fromkeys(each["ours"].film.cell for each in judged)
+def f1_by_cell(evaluations: list[Mapping[str, Evaluation]]) -> list[tuple[str, dict[str, float]]]:
+    """Return each cell's F1 at tolerance 1, by detector, for the figure."""
+    cells = dict.fromkeys(each["ours"].film.cell for each in evaluations)
     return [
         (
             cell,
             {
                 name: pooled(
-                    each[name].score(1) for each in judged if each[name].film.cell == cell
+                    each[name].score(1) for each in evaluations if each[name].film.cell == cell
                 ).f1
                 for name in DETECTORS
             },
@@ -184,65 +192,68 @@ def f1_by_cell(judged: list[Mapping[str, Judged]]) -> list[tuple[str, dict[str, 
     ]
 
 
-def _row(name: str, judged: list[Mapping[str, Judged]], bar: float | None = None) -> list[str]:
-    film = judged[0]["ours"].film
-    bar = film.bar if bar is None else bar
+def _row(
+    name: str, evaluations: list[Mapping[str, Evaluation]], required_f1: float | None = None
+) -> list[str]:
+    film = evaluations[0]["ours"].film
+    required_f1 = film.required_f1 if required_f1 is None else required_f1
     f1 = {
-        (detector, tolerance): pooled(each[detector].score(tolerance) for each in judged).f1
+        (detector, tolerance): pooled(each[detector].score(tolerance) for each in evaluations).f1
         for detector in DETECTORS
         for tolerance in TOLERANCES
     }
     best = max(f1["adaptive", 1], f1["content", 1])
-    missed = f1["ours", 1] < bar or f1["ours", 1] < best - 0.02
-    cuts = sum(len(each["ours"].film.cuts) for each in judged)
+    missed = f1["ours", 1] < required_f1 or f1["ours", 1] < best - 0.02
+    cuts = sum(len(each["ours"].film.cuts) for each in evaluations)
     return [name, str(cuts), *(f"{v:.2f}" for v in f1.values()), "MISSED" if missed else "met"]
 
 
-def inner_cuts(judged: list[Mapping[str, Judged]]) -> str:
-    """Shots that hold a hard cut inside, for each detector."""
-    said = []
+def inner_cuts(evaluations: list[Mapping[str, Evaluation]]) -> str:
+    """Report the share of shots with a hard cut inside, by detector."""
+    shares = []
     for name in DETECTORS:
-        bad = sum(each[name].inner for each in judged)
-        said.append(f"{name} {bad / sum(each[name].shots for each in judged):.1%}")
-    return "shots with a hard cut inside: " + ", ".join(said)
+        bad = sum(each[name].inner for each in evaluations)
+        shares.append(f"{name} {bad / sum(each[name].shots for each in evaluations):.1%}")
+    return "shots with a hard cut inside: " + ", ".join(shares)
 
 
 def main(
-    films: Annotated[Path | None, typer.Option(help="Folder of your own films.")] = None,
+    films: Annotated[Path | None, typer.Option(help="Folder of your own videos.")] = None,
     truth: Annotated[Path | None, typer.Option(help="Their cuts, as JSON.")] = None,
     as_json_: Annotated[bool, typer.Option("--json", help="Counts instead of a table.")] = False,
     tolerance: Annotated[int, typer.Option(help="Frames, for --json.")] = 1,
-    split: Annotated[str, typer.Option(help="tuning or judging.")] = "judging",
+    split: Annotated[str, typer.Option(help="tuning or test.")] = "test",
     corpus_folder: Annotated[Path, typer.Option("--corpus")] = Path("work/shots-corpus"),
-    each: Annotated[int, typer.Option(help="Rendered films for every cell.")] = 2,
-    only: Annotated[str, typer.Option(help="Cells whose name holds this.")] = "",
-    troubles: Annotated[
-        bool, typer.Option("--troubles", help="Films with the troubles of real brick films.")
+    each: Annotated[int, typer.Option(help="Rendered videos per cell.")] = 2,
+    only: Annotated[str, typer.Option(help="Only cells whose name contains this.")] = "",
+    degradations: Annotated[
+        bool,
+        typer.Option("--degradations", help="Videos with the degradations of real brick films."),
     ] = False,
     figure: Annotated[Path | None, typer.Option(help="Write bars of F1 here, as SVG.")] = None,
 ) -> None:
-    """Judge the detectors on rendered films, or on your own."""
+    """Evaluate the detectors on rendered videos, or on your own."""
     if (films is None) != (truth is None):
-        raise typer.BadParameter("--films and --truth go together")
+        raise typer.BadParameter("give both --films and --truth")
     chosen = (
-        labelled(films, truth)
+        labelled_films(films, truth)
         if films and truth
-        else rendered(corpus_folder, split, each, only, troubles)
+        else rendered_films(corpus_folder, split, each, only, degradations)
     )
-    judged: list[Mapping[str, Judged]] = []
+    evaluations: list[Mapping[str, Evaluation]] = []
     for film in chosen:
         print(f"{film.cell}: {film.path.name}", file=sys.stderr, flush=True)
-        judged.append(judge(film))
-    if not judged:
-        raise typer.BadParameter(f"no cell's name holds --only {only!r}")
+        evaluations.append(evaluate(film))
+    if not evaluations:
+        raise typer.BadParameter(f"no cell's name contains --only {only!r}")
     if figure:
-        figure.write_text(bars_svg(f1_by_cell(judged), "F1 at tolerance 1"), encoding="utf-8")
+        figure.write_text(bars_svg(f1_by_cell(evaluations), "F1 at tolerance 1"), encoding="utf-8")
     if as_json_:
-        print(json.dumps(as_json(judged, tolerance), indent=1))
+        print(json.dumps(as_json(evaluations, tolerance), indent=1))
         return
     console = Console()
-    console.print(table(judged))
-    console.print(inner_cuts(judged))
+    console.print(f1_table(evaluations))
+    console.print(inner_cuts(evaluations))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""How fast films are scanned and cut, beside bare decoding, PySceneDetect and the three steps that
-this replaces.
+"""Compare the speed of scanning and cutting with bare decoding, PySceneDetect and the predecessor.
 
     python -m tests.benchmarks.speed [FILM] [--runs 5]
 
-The old lane is rebuilt from its settings: AdaptiveDetector 3.0 (15 frames at least), one ffmpeg
-process a clip (`-ss -i -t -r 30`, x264 medium at 720 lines), three stills a clip by OpenCV's
-seeking. All lanes run in turn on the same file, `runs` times; medians are shown.
+The predecessor is rebuilt from its settings: AdaptiveDetector 3.0 (at least 15 frames), one ffmpeg
+process a clip (`-ss -i -t -r 30`, x264 medium at 720 lines), three stills a clip by seeking with
+OpenCV. All variants take turns on the same file, `runs` times; medians are shown.
 """
 
 from __future__ import annotations
@@ -36,35 +35,35 @@ from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
 from tests.benchmarks.shots import video_of
 from tests.brickworld import BrickFilm
 
-StageQueue = Callable[[Path, Path], int]
-"""From a film and an empty folder to the number of clips."""
+Variant = Callable[[Path, Path], int]
+"""Process a video in an empty folder; return the number of clips."""
 
 
 def bare_decode(film: Path, work: Path) -> int:
-    """Every frame, with two threads, and nothing done with it."""
-    with open_video(film, threads=2) as opening:
-        for _ in opening.container.decode(opening.stream):
+    """Decode every frame on two threads, and do nothing with it."""
+    with open_video(film, threads=2) as reader:
+        for _ in reader.container.decode(reader.stream):
             pass
     return 0
 
 
 def pyscenedetect(film: Path, work: Path) -> int:
-    """The old detector by itself."""
-    return len(_old_shots(film))
+    """Run the predecessor's detector alone."""
+    return len(_predecessor_shots(film))
 
 
 def scan(film: Path, work: Path) -> int:
-    """Cuts and cadence."""
+    """Find cuts and cadence."""
     return len(_clips(SceneSplitter(detector=HoldAware(), measures=(Cadence(),)), film, work))
 
 
 def scan_all_measures(film: Path, work: Path) -> int:
-    """Cuts, cadence, motion, freeze share and sharpness."""
+    """Find cuts, cadence, motion, freeze share and sharpness."""
     return len(_clips(SceneSplitter(), film, work))
 
 
 def scan_and_stills(film: Path, work: Path) -> int:
-    """Cuts, cadence, exact stills and a manifest; no clip is encoded."""
+    """Find cuts and cadence, write exact stills and a manifest; encode no clip."""
     clips = _clips(SceneSplitter(measures=(Cadence(),)), film, work)
     done = [r for r in _run(FrameSampler(), clips, work) if isinstance(r, Clip)]
     lines = (json.dumps({"id": c.id, "stills": [str(s.path) for s in c.stills]}) for c in done)
@@ -72,20 +71,20 @@ def scan_and_stills(film: Path, work: Path) -> int:
     return len(done)
 
 
-def whole(film: Path, work: Path) -> int:
-    """Cuts, cadence, stills, and clips at 720 lines, verified at both ends."""
+def scan_stills_and_clips(film: Path, work: Path) -> int:
+    """Find cuts and cadence, write stills, and clips at 720 lines, verified at both ends."""
     clips = _clips(SceneSplitter(measures=(Cadence(),)), film, work)
     sinks = FusedSinks((ClipWriter(max_height=720), FrameSampler()))
     return sum(isinstance(r, Clip) for r in _run(sinks, clips, work))
 
 
-def old_lane(film: Path, work: Path) -> int:
-    """Detect, cut and take stills as it was done before."""
-    shots = _old_shots(film)
+def predecessor(film: Path, work: Path) -> int:
+    """Detect, cut and take stills in three steps."""
+    shots = _predecessor_shots(film)
     for number, (start, end) in enumerate(shots):
         clip = work / f"{number}.mp4"
-        _old_cut(film, clip, start, end)
-        _old_stills(clip)
+        _predecessor_cut(film, clip, start, end)
+        _predecessor_stills(clip)
     return len(shots)
 
 
@@ -96,16 +95,16 @@ def _clips(splitter: SceneSplitter, film: Path, work: Path) -> list[Clip]:
 def _run(stage: Stage[Any, Any], items: Iterable[Video | Clip], work: Path) -> list[Any]:
     work_items = [WorkItem(item, frozenset(p.digest for p in stage.parts())) for item in items]
     with stage.open(work) as compute:
-        landed = stage.run_batch(compute, work_items)
-    assert all(isinstance(answers, dict) for answers in landed), landed
+        results = stage.run_batch(compute, work_items)
+    assert all(isinstance(answers, dict) for answers in results), results
     return [
         record
-        for work_item, answers in zip(work_items, landed, strict=True)
+        for work_item, answers in zip(work_items, results, strict=True)
         for record in stage.apply_parts(work_item.item, answers)  # type: ignore[arg-type]
     ]
 
 
-def _old_shots(film: Path) -> list[tuple[float, float]]:
+def _predecessor_shots(film: Path) -> list[tuple[float, float]]:
     from scenedetect import AdaptiveDetector, detect
 
     found = detect(
@@ -116,13 +115,13 @@ def _old_shots(film: Path) -> list[tuple[float, float]]:
     return [(start.seconds, end.seconds) for start, end in found]
 
 
-def _old_cut(film: Path, clip: Path, start: float, end: float) -> None:
+def _predecessor_cut(film: Path, clip: Path, start: float, end: float) -> None:
     seek = ["-ss", f"{start}", "-i", str(film), "-t", f"{end - start}", "-r", "30"]
     encode = ["-vf", "scale=-2:720", "-c:v", "libx264", "-an", "-y", str(clip)]
     subprocess.run(["ffmpeg", "-v", "error", *seek, *encode], check=True)
 
 
-def _old_stills(clip: Path) -> None:
+def _predecessor_stills(clip: Path) -> None:
     import cv2
 
     capture = cv2.VideoCapture(str(clip))
@@ -135,49 +134,50 @@ def _old_stills(clip: Path) -> None:
     capture.release()
 
 
-LANES: dict[str, StageQueue] = {
+VARIANTS: dict[str, Variant] = {
     "bare decode, 2 threads": bare_decode,
     "PySceneDetect": pyscenedetect,
     "scan: cuts + cadence": scan,
     "scan, all measures": scan_all_measures,
     "scan + stills + manifest": scan_and_stills,
-    "scan + stills + clips": whole,
-    "old lane": old_lane,
+    "scan + stills + clips": scan_stills_and_clips,
+    "predecessor": predecessor,
 }
-BARS: tuple[tuple[str, str, str, float, float], ...] = (
+TARGETS: tuple[tuple[str, str, str, float, float], ...] = (
     ("scan against bare decode", "bare decode, 2 threads", "scan: cuts + cadence", 0.75, 0.9),
     ("scan against PySceneDetect", "PySceneDetect", "scan: cuts + cadence", 1.3, 1.3),
-    ("scan + stills against old lane", "old lane", "scan + stills + manifest", 5, 10),
-    ("all, clips encoded, against old lane", "old lane", "scan + stills + clips", 2.3, 3),
+    ("scan + stills against predecessor", "predecessor", "scan + stills + manifest", 5, 10),
+    ("all, clips encoded, against predecessor", "predecessor", "scan + stills + clips", 2.3, 3),
 )
-"""What is compared, what it is compared with, ours, at least, aim."""
+"""Name of the ratio, variant compared with, our variant, minimum, stretch target."""
 
 
 @dataclass(frozen=True)
-class Timed:
-    """A lane's medians."""
+class Timing:
+    """Medians of a variant."""
 
     seconds: float
     cpu: float
-    """Seconds of all cores, children included: what other work on the machine disturbs least."""
+    """CPU seconds, child processes included: least affected by other work on the machine."""
     clips: int
 
 
-def timed(film: Path, runs: int) -> dict[str, Timed]:
-    """Medians of each lane; the lanes take turns, so that noise hits all."""
-    lanes = {n: lane for n, lane in LANES.items() if n != "old lane" or shutil.which("ffmpeg")}
-    seconds: dict[str, list[float]] = {name: [] for name in lanes}
-    cpu: dict[str, list[float]] = {name: [] for name in lanes}
+def time_variants(film: Path, runs: int) -> dict[str, Timing]:
+    """Return each variant's medians; variants take turns, so that noise affects all."""
+    has_ffmpeg = bool(shutil.which("ffmpeg"))
+    variants = {n: v for n, v in VARIANTS.items() if n != "predecessor" or has_ffmpeg}
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    cpu: dict[str, list[float]] = {name: [] for name in variants}
     clips: dict[str, int] = {}
     for _ in range(runs):
-        for name, lane in lanes.items():
+        for name, variant in variants.items():
             with tempfile.TemporaryDirectory() as work:
-                began, used = time.perf_counter(), _cpu()
-                clips[name] = lane(film, Path(work))
-                seconds[name].append(time.perf_counter() - began)
+                start, used = time.perf_counter(), _cpu()
+                clips[name] = variant(film, Path(work))
+                seconds[name].append(time.perf_counter() - start)
                 cpu[name].append(_cpu() - used)
     middle = statistics.median
-    return {n: Timed(middle(seconds[n]), middle(cpu[n]), clips[n]) for n in lanes}
+    return {n: Timing(middle(seconds[n]), middle(cpu[n]), clips[n]) for n in variants}
 
 
 def _cpu() -> float:
@@ -188,37 +188,37 @@ def _cpu() -> float:
 def main(
     film: Annotated[Path | None, typer.Argument(help="Default: a rendered one, 720p.")] = None,
     runs: int = 5,
-    seconds: Annotated[float, typer.Option(help="Length of the rendered film.")] = 30,
+    seconds: Annotated[float, typer.Option(help="Length of the rendered video.")] = 30,
 ) -> None:
-    """Time every lane on one film."""
+    """Time every variant on one video."""
     if film is None:
         film = Path("work/speed.mp4")
         if not film.exists():
             BrickFilm(seed=77, length=seconds, size=(1280, 720), holds=(2, 3)).render(film)
     film = film.resolve()
     video_of(film)
-    results = timed(film, runs)
+    results = time_variants(film, runs)
     console = Console()
-    console.print(lanes_table(film, results))
-    if "old lane" not in results:
-        console.print("old lane not run: there is no ffmpeg on this machine")
-    console.print(bars_table(results))
+    console.print(variants_table(film, results))
+    if "predecessor" not in results:
+        console.print("predecessor not run: install ffmpeg")
+    console.print(targets_table(results))
 
 
-def lanes_table(film: Path, results: dict[str, Timed]) -> Table:
-    table = Table("lane", "seconds", "CPU seconds", "clips", title=f"{film.name}, medians")
-    for name, lane in results.items():
-        table.add_row(name, f"{lane.seconds:.2f}", f"{lane.cpu:.2f}", str(lane.clips))
+def variants_table(film: Path, results: dict[str, Timing]) -> Table:
+    table = Table("variant", "seconds", "CPU seconds", "clips", title=f"{film.name}, medians")
+    for name, timing in results.items():
+        table.add_row(name, f"{timing.seconds:.2f}", f"{timing.cpu:.2f}", str(timing.clips))
     return table
 
 
-def bars_table(results: dict[str, Timed]) -> Table:
-    table = Table("ratio", "seen", "by CPU time", "at least", "aim")
-    for name, other, ours, least, aim in BARS:
+def targets_table(results: dict[str, Timing]) -> Table:
+    table = Table("ratio", "measured", "by CPU time", "minimum", "stretch")
+    for name, other, ours, minimum, stretch in TARGETS:
         if other in results:
             a, b = results[other], results[ours]
-            seen = f"{a.seconds / b.seconds:.2f}", f"{a.cpu / b.cpu:.2f}"
-            table.add_row(name, *seen, f"{least}", f"{aim}")
+            measured = f"{a.seconds / b.seconds:.2f}", f"{a.cpu / b.cpu:.2f}"
+            table.add_row(name, *measured, f"{minimum}", f"{stretch}")
     return table
 
 

@@ -1,4 +1,4 @@
-"""The judge of shots judges right, and says so in the form that is promised."""
+"""The shots benchmark counts correctly and keeps its JSON format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests.benchmarks.scoring import Score, score
-from tests.benchmarks.shots import labelled, main
+from tests.benchmarks.shots import labelled_films, main
 from tests.brickfilm.conftest import Drawn, plain
 
 __all__ = ["plain"]
@@ -27,7 +27,7 @@ __all__ = ["plain"]
         ([], 1, Score(0, 0, 2)),
     ],
 )
-def test_cuts_are_matched_once_and_fades_excuse(
+def test_cuts_match_once_and_fades_are_ignored(
     found: list[int], tolerance: int, counted: Score
 ) -> None:
     assert score(found, [40, 70], [54, 55, 56], tolerance) == counted
@@ -47,28 +47,28 @@ def test_anyone_can_judge_their_own_films(plain: Drawn) -> None:
     done = CliRunner().invoke(
         app, ["--films", str(folder), "--truth", str(truth), "--json"], catch_exceptions=False
     )
-    said = json.loads(done.stdout)["detectors"]
-    assert set(said) == {"ours", "adaptive", "content"}
-    assert said["ours"]["films"] == {"plain.mp4": {"cuts": [40, 70], "tp": 2, "fp": 0, "fn": 0}}
-    assert said["ours"]["pooled"]["ordinary"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0}
+    report = json.loads(done.stdout)["detectors"]
+    assert set(report) == {"ours", "adaptive", "content"}
+    assert report["ours"]["films"] == {"plain.mp4": {"cuts": [40, 70], "tp": 2, "fp": 0, "fn": 0}}
+    assert report["ours"]["pooled"]["ordinary"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0}
 
 
 @pytest.mark.parametrize(
     ("truth", "message"),
     [
-        ("[]", "is no JSON object of films"),
-        ("{}", "names no film"),
-        ('{"gone.mp4": {"cuts": []}}', "'gone.mp4', which --films"),
+        ("[]", "is not a JSON object"),
+        ("{}", "names no video"),
+        ('{"gone.mp4": {"cuts": []}}', "'gone.mp4', which is not in"),
         ('{"NAME": {"cut": [40]}}', "has no 'cuts'"),
         ('{"NAME": {"cuts": [40], "kind": "clay"}}', "choose stop-motion or ordinary"),
     ],
 )
-def test_a_faulty_truth_is_said_before_anything_is_judged(
+def test_a_faulty_truth_is_report_before_anything_is_judged(
     truth: str, message: str, plain: Drawn, tmp_path: Path
 ) -> None:
     (tmp_path / "truth.json").write_text(truth.replace("NAME", plain.video.path.name))
     with pytest.raises(typer.BadParameter, match=message):
-        labelled(plain.video.path.parent, tmp_path / "truth.json")
+        labelled_films(plain.video.path.parent, tmp_path / "truth.json")
 
 
 def test_cells_that_are_none_are_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small films, made on the spot."""
+"""Generate small videos."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Picture = NDArray[np.uint8]
 def film_bytes(
     seed: int = 0, *, width: int = 128, height: int = 72, frames: int = 24, crf: int = 18
 ) -> bytes:
-    """An mp4 of noise that drifts: no two seeds give the same bytes, and crf sets the size."""
+    """Return an mp4 of drifting noise; the seed sets the bytes, crf the size."""
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return mp4_bytes((np.roll(noise, n, axis=1) for n in range(frames)), width, height, crf)
 
 
 def shots_bytes(*lengths: int, width: int, height: int, block: int = 40, step: int = 8) -> bytes:
-    """An mp4 of shots, each a field of coloured blocks that moves `step` pixels a frame."""
+    """Return an mp4 of shots, each a field of coloured blocks that moves `step` pixels a frame."""
     rng = np.random.default_rng(0)
     size = (height // block, width // block, 3)
     fields = [rng.integers(0, 256, size, dtype=np.uint8) for _ in lengths]
@@ -34,7 +34,7 @@ def shots_bytes(*lengths: int, width: int, height: int, block: int = 40, step: i
 
 
 def mp4_bytes(pictures: Iterable[Picture], width: int, height: int, crf: int) -> bytes:
-    """RGB pictures, [H, W, 3], as a film of 24 frames a second."""
+    """Encode RGB pictures, [H, W, 3], at 24 fps."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=24)

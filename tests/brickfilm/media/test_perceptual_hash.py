@@ -38,7 +38,7 @@ def picture(seed: int) -> Image.Image:
     return Image.fromarray(cells).resize((320, 180), Image.Resampling.BICUBIC)
 
 
-@pytest.mark.parametrize(("seed", "expected"), enumerate(HASHES))
+@pytest.mark.parametrize(("seed", "expected"), list(enumerate(HASHES)))
 def test_a_hash_is_what_imagehash_gave(seed: int, expected: str) -> None:
     assert perceptual_hash(picture(seed)) == expected
 

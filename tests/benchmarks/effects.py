@@ -1,4 +1,4 @@
-"""What happens to the pictures of real brick films, done to rendered ones: one function each."""
+"""Degrade rendered frames the way real brick films are: one function per effect."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Which drawing of which shot is being treated."""
+class EffectContext:
+    """The unique frame that an effect is applied to."""
 
     seed: int
     shot: int
     view: int
-    zoomed: bool
-    """Whether its shot is a close-up of its view."""
+    is_close_up: bool
+    """True if its shot is a close-up of its view."""
     drawing: int
-    of: int
-    """Drawings of the shot."""
+    drawings: int
+    """Unique frames of the shot."""
 
     def rng(self, *about: object) -> Random:
-        """The same for equal words, whenever it is asked."""
+        """Return a generator that depends on the seed and these values alone."""
         return Random(f"{self.seed} {about}")
 
 
-Treatment = Callable[[Array, Moment], Array]
-"""A picture [H, W, 3] uint8 RGB, treated; it may be changed in place."""
+Effect = Callable[[Array, EffectContext], Array]
+"""Change a picture, [H, W, 3] uint8 RGB, perhaps in place."""
 
 
-def dim(picture: Array, at: Moment) -> Array:
-    """A set that is lit by one lamp, and a sensor that is noisy there."""
+def dim(picture: Array, at: EffectContext) -> Array:
+    """Darken the set and add sensor noise."""
     level = at.rng("level").uniform(0.22, 0.4)
     noise = np.random.default_rng(abs(hash_of(at))).normal(4, 3.5, picture.shape)
     return np.clip(picture * level + noise, 0, 255).astype(np.uint8)
 
 
-def talking(picture: Array, at: Moment) -> Array:
-    """Nothing moves but a mouth."""
+def talking(picture: Array, at: EffectContext) -> Array:
+    """Move a mouth, and nothing else."""
     height, width = picture.shape[:2]
     rng = at.rng("mouth", at.shot)
     middle = round(width * rng.uniform(0.3, 0.7)), round(height * rng.uniform(0.3, 0.6))
@@ -54,11 +54,11 @@ def talking(picture: Array, at: Moment) -> Array:
     return picture
 
 
-def entering(picture: Array, at: Moment) -> Array:
-    """A figure close to the camera is in the picture within two drawings, and out again."""
+def entering(picture: Array, at: EffectContext) -> Array:
+    """Let a figure close to the camera enter within two drawings, and leave again."""
     height, width = picture.shape[:2]
     rng = at.rng("who", at.shot)
-    begins, stays = rng.randint(2, max(3, at.of // 3)), rng.randint(4, 10)
+    begins, stays = rng.randint(2, max(3, at.drawings // 3)), rng.randint(4, 10)
     side, share = rng.choice((-1, 1)), rng.uniform(0.35, 0.6)
     home = rng.uniform(0.35, 0.65)
     figure = _figure(round(share * width), round(rng.uniform(0.75, 1) * height), rng)
@@ -70,30 +70,30 @@ def entering(picture: Array, at: Moment) -> Array:
     return _pasted(picture, figure, round(x * width - figure.shape[1] / 2))
 
 
-def close_up(picture: Array, at: Moment) -> Array:
-    """The camera stands near: a half of the view, always the same half of one view."""
-    return _zoomed(picture, at.rng("near", at.view)) if at.zoomed else picture
+def close_up(picture: Array, at: EffectContext) -> Array:
+    """Zoom into half of the view, always the same half of one view."""
+    return _zoomed(picture, at.rng("near", at.view)) if at.is_close_up else picture
 
 
-def pumping(picture: Array, at: Moment) -> Array:
-    """The camera sets exposure and white balance by itself, in waves and in jumps."""
+def pumping(picture: Array, at: EffectContext) -> Array:
+    """Vary exposure and white balance in waves and jumps, as automatic cameras do."""
     rng = at.rng("pump", at.shot)
     wave = 0.28 * sin(tau * (at.drawing / rng.uniform(6, 14) + rng.random()))
-    jump = 0.3 if rng.randint(1, max(2, at.of - 1)) <= at.drawing else 0.0
+    jump = 0.3 if rng.randint(1, max(2, at.drawings - 1)) <= at.drawing else 0.0
     cast = np.array([rng.uniform(-0.1, 0.1) * wave * 4 for _ in range(3)])
     return np.clip(picture * (0.85 + wave + jump + cast), 0, 255).astype(np.uint8)
 
 
-def focus_pull(picture: Array, at: Moment) -> Array:
-    """The focus wanders: in, out, or through."""
-    share = at.drawing / max(1, at.of - 1)
+def focus_pull(picture: Array, at: EffectContext) -> Array:
+    """Pull the focus: in, out, or through."""
+    share = at.drawing / max(1, at.drawings - 1)
     way = at.rng("focus", at.shot).choice((1 - share, share, abs(2 * share - 1)))
     strength = 6.0 * max(0.0, 1.6 * way - 0.6)
     return cv2.GaussianBlur(picture, (0, 0), strength) if strength > 0.3 else picture
 
 
-def subtitled(picture: Array, at: Moment) -> Array:
-    """Black bars, and words that come and go."""
+def subtitled(picture: Array, at: EffectContext) -> Array:
+    """Add letterbox bars and changing subtitles."""
     height, width = picture.shape[:2]
     bar = height // 9
     picture[:bar], picture[-bar:] = 0, 0
@@ -106,8 +106,8 @@ def subtitled(picture: Array, at: Moment) -> Array:
     return picture
 
 
-def shooting(picture: Array, at: Moment) -> Array:
-    """Muzzle flashes and explosions: light for a drawing or two over part of the picture."""
+def shooting(picture: Array, at: EffectContext) -> Array:
+    """Add muzzle flashes and explosions: light over part of the frame for a drawing or two."""
     height, width = picture.shape[:2]
     for age in (0, 1):
         rng = at.rng("shot", at.shot, at.drawing - age)
@@ -121,8 +121,8 @@ def shooting(picture: Array, at: Moment) -> Array:
     return picture
 
 
-def chase(picture: Array, at: Moment) -> Array:
-    """The backdrop is pulled past a figure that stays: a ride."""
+def chase(picture: Array, at: EffectContext) -> Array:
+    """Move the backdrop past a figure that stays: a ride."""
     rng = at.rng("ride", at.shot)
     step = round(picture.shape[1] * rng.uniform(0.06, 0.2)) * rng.choice((-1, 1))
     endless = np.concatenate([picture, picture[:, ::-1]], axis=1)
@@ -133,8 +133,8 @@ def chase(picture: Array, at: Moment) -> Array:
     return _pasted(moved, figure, round((0.35 + bounce) * width))
 
 
-def bumped(picture: Array, at: Moment) -> Array:
-    """The tripod is knocked by hand: it shifts and rolls, and stays so."""
+def bumped(picture: Array, at: EffectContext) -> Array:
+    """Knock the tripod: the view shifts and rolls, and stays so."""
     height, width = picture.shape[:2]
     knocks = [n for n in range(at.drawing + 1) if at.rng("knock", at.shot, n).random() < 0.15]
     if not knocks:
@@ -146,15 +146,15 @@ def bumped(picture: Array, at: Moment) -> Array:
     return moved
 
 
-def flickering(picture: Array, at: Moment) -> Array:
-    """Each drawing is exposed a little otherwise: the sun, a lamp, the iris."""
+def flickering(picture: Array, at: EffectContext) -> Array:
+    """Vary the exposure of each drawing: the sun, a lamp, the iris."""
     return np.clip(picture * at.rng("lamp", at.shot, at.drawing).gauss(1, 0.08), 0, 255).astype(
         np.uint8
     )
 
 
-def nudged(picture: Array, at: Moment) -> Array:
-    """The camera is touched now and then, and has moved by a hundredth of the picture."""
+def nudged(picture: Array, at: EffectContext) -> Array:
+    """Nudge the camera now and then by a hundredth of the frame."""
     height, width = picture.shape[:2]
     touched = [n for n in range(at.drawing + 1) if at.rng("touch", at.shot, n).random() < 0.2]
     rng = at.rng("to", at.shot, *touched[-1:])
@@ -164,8 +164,8 @@ def nudged(picture: Array, at: Moment) -> Array:
     return moved
 
 
-def reached_into(picture: Array, at: Moment) -> Array:
-    """A hand that was not out of the picture in time, in a drawing or two."""
+def reached_into(picture: Array, at: EffectContext) -> Array:
+    """Leave the animator's hand in the frame for a drawing or two."""
     height, width = picture.shape[:2]
     for age in (0, 1):
         rng = at.rng("hand", at.shot, at.drawing - age)
@@ -181,8 +181,8 @@ def reached_into(picture: Array, at: Moment) -> Array:
     return picture
 
 
-def hash_of(at: Moment) -> int:
-    """A seed for numpy."""
+def hash_of(at: EffectContext) -> int:
+    """Return a seed for NumPy."""
     return Random(f"{at.seed} {at.shot} {at.drawing}").getrandbits(32)
 
 
@@ -198,7 +198,7 @@ def _zoomed(picture: Array, rng: Random) -> Array:
 
 
 def _figure(width: int, height: int, rng: Random) -> Array:
-    """[height, width, 4] a brick figure without edges: parts in plain colours, prints on them."""
+    """Draw a brick figure, [height, width, 4]: parts in plain colours with prints."""
     figure = np.zeros((height, width, 4), np.uint8)
     parts = (0.3, 0.7, 0.0, 0.22), (0.1, 0.9, 0.24, 0.64), (0.2, 0.8, 0.66, 1.0)
     for left, right, top, bottom in parts:
@@ -216,7 +216,7 @@ def _figure(width: int, height: int, rng: Random) -> Array:
 
 
 def _pasted(picture: Array, figure: Array, left: int) -> Array:
-    """The figure over the picture, standing on its lower edge."""
+    """Paste a figure over a picture, standing on its lower edge."""
     width = picture.shape[1]
     a, b = max(0, left), min(width, left + figure.shape[1])
     if b <= a:
