@@ -1,3 +1,49 @@
-"""Fixtures that more than one folder of tests uses live beside their servers."""
+"""Fixtures of several folders of tests, and the mark of the fast ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.kit import ROOT
 
 pytest_plugins = ["tests.kit.servers.hub_plugin"]
+
+INTEGRATION = (
+    "tests/benchmarks",
+    "tests/brickfilm/build",
+    "tests/brickfilm/captions/test_captions.py",
+    "tests/brickfilm/captions/test_captions_audit.py",
+    "tests/brickfilm/captions/test_captions_batch.py",
+    "tests/brickfilm/cli",
+    "tests/brickfilm/dataset/test_near_duplicates.py",
+    "tests/brickfilm/demo",
+    "tests/brickfilm/detectors",
+    "tests/brickfilm/engine/test_sinks.py",
+    "tests/brickfilm/hub",
+    "tests/brickfilm/media",
+    "tests/brickfilm/scan",
+    "tests/brickfilm/sources",
+    "tests/brickfilm/stages",
+    "tests/brickworld",
+    "tests/finetune/data/test_cache.py",
+    "tests/finetune/demo",
+    "tests/finetune/engines",
+    "tests/finetune/release",
+    "tests/finetune/sampling",
+    "tests/finetune/training",
+    "tests/finetune/validation",
+    "tests/test_docs.py",
+    "tests/test_halves.py",
+    "tests/test_legacy.py",
+    "tests/test_wheel.py",
+)
+"""Tests that render, encode, build, train or serve: seconds each. All others are `unit`."""
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        path = item.path.relative_to(ROOT).as_posix()
+        if not path.startswith(INTEGRATION):
+            item.add_marker("unit")
