@@ -16,3 +16,8 @@ def to_device_async(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def copy_float32(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor of any precision to `device`, and widen it to float32 there."""
+    return tensor.to(device, non_blocking=True).float()

@@ -1,6 +1,7 @@
 """Training recipes: typed settings, their limits, and the TOML that they are read from."""
 
 from finetune.config.default_prompts import DEFAULT_PROMPTS
+from finetune.config.flow import Flow
 from finetune.config.load import load_recipe, parse_recipe, recipe_from_manifest
 from finetune.config.recipe import (
     Bucket,
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_PROMPTS",
     "Bucket",
     "Checkpoints",
+    "Flow",
     "Log",
     "LossSpikes",
     "Network",

@@ -36,12 +36,6 @@ def check_recipe(recipe: Recipe) -> None:
         if str(bucket) in map(str, recipe.buckets[:number]):
             raise ConfigError(f"bucket {bucket} is named twice: take one of the two out")
     _check_numbers(recipe)
-    for bucket in recipe.buckets:
-        if not 0 <= recipe.checkpointed_blocks(bucket) <= recipe.network.depth:
-            raise ConfigError(
-                f"bucket {bucket} has activation_checkpointing {bucket.activation_checkpointing}: "
-                f"choose 0 to {recipe.network.depth}, the network's blocks, or true for all"
-            )
     for name in NON_EMPTY:
         if not getattr(recipe, name).strip():
             raise ConfigError(f"{name} is empty: name a folder, or another value it takes")

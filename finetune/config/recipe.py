@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from finetune.config.default_prompts import DEFAULT_PROMPTS
+from finetune.config.flow import Flow
 from finetune.config.limits import check_recipe
 
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+ALL_BLOCKS = 2**31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,10 +145,12 @@ class Recipe:
     out: str  # folder of the run: checkpoints, logs, samples, summary
     steps: int
     buckets: tuple[Bucket, ...]
+    family: str = "stdit2"  # a model family, or module:object for one of your own
     init: str = "random"  # "random", a folder, a checkpoint file, or a Hub id
     seed: int = 42
 
     frame_interval: int = 1  # a clip is used if it has more than frames * interval frames
+    windows_per_clip: int = 1  # of latents that are not made frame by frame, evenly spread
     fps: Literal["sampled", "source"] = "sampled"  # conditioning: of the sampled frames, or file's
     frame_masks: bool = True  # mask frames of 25 % of clips, in nine kinds
 
@@ -175,6 +179,7 @@ class Recipe:
     loss_spikes: LossSpikes = field(default_factory=LossSpikes)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     validation: Validation = field(default_factory=Validation)
+    flow: Flow = field(default_factory=Flow)
     log: Log = field(default_factory=Log)
     published: PublishedCost | None = None
 
@@ -182,9 +187,9 @@ class Recipe:
         check_recipe(self)
 
     def checkpointed_blocks(self, bucket: Bucket) -> int:
-        """Return how many blocks of the network a bucket recomputes in the backward pass."""
+        """Return how many blocks, at most, a bucket recomputes in the backward pass."""
         blocks = bucket.activation_checkpointing
-        return self.network.depth if blocks is True else int(blocks)
+        return ALL_BLOCKS if blocks is True else int(blocks)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all settings, defaults included, as a checkpoint's manifest records them."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.config import Recipe
-from finetune.data.buckets import DROP_REASONS, aspect_buckets, assign_buckets
+from finetune.data.buckets import DROP_REASONS, assign_buckets, recipe_aspect_buckets
 from finetune.data.cache_layout import clip_shapes
 from finetune.data.index import Index
 from finetune.errors import DataError
@@ -40,7 +40,7 @@ def bucket_coverage(
     assigned = assign_buckets(*clip_shapes(index), recipe.buckets, interval=recipe.frame_interval)
     fits = assigned >= 0
     usable = fits if cached is None else fits & cached
-    names = np.array([str(a.bucket) for a in aspect_buckets(recipe.buckets)])
+    names = np.array([str(a.bucket) for a in recipe_aspect_buckets(recipe)])
     clips = Counter(names[assigned[usable]].tolist())
     dropped = {text: int((assigned == code).sum()) for code, text in DROP_REASONS.items()}
     dropped["not in the cache"] = int((fits & ~usable).sum())

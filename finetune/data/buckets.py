@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.schema.buckets import aspect_ratios, is_large_enough, is_long_enough, sort_buckets
-from finetune.config import Bucket
+from finetune.config import Bucket, Recipe
+from finetune.models import find_family
+from finetune.models.family import Grid
 
 
-@dataclass(frozen=True)
-class AspectBucket:
+class AspectBucket(NamedTuple):
     """A bucket at one aspect ratio; all clips of a batch share it."""
 
     bucket: Bucket
     ratio: str  # height / width, a key of `aspect_ratios`
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Return height and width in pixels."""
-        return aspect_ratios()[self.bucket.resolution][self.ratio]
+    size: tuple[int, int]  # height and width in pixels
 
     @property
     def name(self) -> str:
@@ -30,13 +27,18 @@ class AspectBucket:
         return f"{self.bucket.resolution} x {self.bucket.frames} @ {self.ratio}"
 
 
-def aspect_buckets(buckets: Sequence[Bucket]) -> tuple[AspectBucket, ...]:
-    """Return every aspect bucket, in the order in which clips try them."""
+def aspect_buckets(buckets: Sequence[Bucket], grid: Grid | None = None) -> tuple[AspectBucket, ...]:
+    """Return every aspect bucket, in the order in which clips try them, its size on the grid."""
     return tuple(
-        AspectBucket(bucket, ratio)
+        AspectBucket(bucket, ratio, grid.bucket_size(*size) if grid else size)
         for bucket in sort_buckets(buckets)
-        for ratio in aspect_ratios()[bucket.resolution]
+        for ratio, size in aspect_ratios()[bucket.resolution].items()
     )
+
+
+def recipe_aspect_buckets(recipe: Recipe) -> tuple[AspectBucket, ...]:
+    """Return the aspect buckets of a recipe, with sizes that its family takes."""
+    return aspect_buckets(recipe.buckets, find_family(recipe.family).grid)
 
 
 # Reasons for having no aspect bucket, beside the numbers of buckets from 0.

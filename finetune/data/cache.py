@@ -16,23 +16,28 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from brickfilm.files import exit_with_parent
 from finetune.config import Recipe
 from finetune.data.cache_layout import (
+    CacheEntry,
     caption_key,
-    clips_by_size,
+    entries_by_size,
     index_folder,
     latent_folder,
+    latent_key,
     text_folder,
 )
-from finetune.data.encoders import load_text_encoder, load_vae, text_encoder_name
+from finetune.data.encoders import (
+    load_text_encoder,
+    load_vae,
+    text_encoder_name,
+    unique_captions,
+)
 from finetune.data.index import Index, build_index
-from finetune.data.media import decode_in_chunks, read_media
+from finetune.data.media import decode_frames, decode_in_chunks, read_media
 from finetune.data.readers import DatasetRow
 from finetune.data.shards import (
     ShardReader,
@@ -41,9 +46,10 @@ from finetune.data.shards import (
     stored_keys,
     write_key_index,
 )
-from finetune.data.windows import resize_and_crop
+from finetune.data.windows import Window, resize_and_crop
 from finetune.errors import BadSample, CacheError, ConfigError
-from finetune.models.stdit2.vae import VAE
+from finetune.models import find_family
+from finetune.models.family import LatentCodec, TensorDict
 from finetune.tensors import DTYPES
 
 
@@ -119,63 +125,70 @@ def _encode_captions(job: EncodeJob, index: Index, stats: CacheStats) -> None:
     folder = text_folder(recipe, encoder.digest)
     stats.stores[folder] = {"encoder": text_encoder_name(recipe, index), "digest": encoder.digest}
     writer, cached = ShardWriter(folder, f"{job.part:03d}"), {key for key, _ in stored_keys(folder)}
-    captions = sorted({index.row(number).caption for number in range(len(index))})
+    null_caption = find_family(recipe.family).null_caption
+    captions = [*unique_captions(index), *([] if null_caption is None else [null_caption])]
     for caption in captions[job.part :: job.parts]:
         if caption_key(caption) in cached:
             continue
-        states, mask, lost = encoder.encode([caption])
-        if lost[0] and recipe.long_captions == "error":
+        (encoded,) = encoder.encode_captions([caption])
+        if encoded.truncated_tokens and recipe.long_captions == "error":
             raise ConfigError(
-                f"a caption is {lost[0]} tokens over {recipe.text_tokens}: {caption[:60]!r}...; "
-                "shorten it, or set long_captions = 'truncate'"
+                f"a caption is {encoded.truncated_tokens} tokens over {recipe.text_tokens}: "
+                f"{caption[:60]!r}...; shorten it, or set long_captions = 'truncate'"
             )
-        kept = states[0][mask[0]].to("cpu", DTYPES[recipe.cache_dtype])
-        writer.add(caption_key(caption), {"states": kept[None]})
+        writer.add(caption_key(caption), _as_one_row(encoded.tensors, recipe))
         stats.captions += 1
-        stats.truncated += bool(lost[0])
+        stats.truncated += bool(encoded.truncated_tokens)
     writer.close()
+
+
+def _as_one_row(tensors: TensorDict, recipe: Recipe) -> dict[str, Tensor]:
+    """Return tensors [1, ...] on the CPU in the cache's precision."""
+    return {n: t.to("cpu", DTYPES[recipe.cache_dtype])[None] for n, t in tensors.items()}
 
 
 def _encode_clips(job: EncodeJob, index: Index, stats: CacheStats) -> None:
     recipe, vae = job.recipe, load_vae(job.recipe, job.device)
-    for size, numbers in clips_by_size(index, recipe).items():
+    for size, entries in entries_by_size(index, recipe).items():
         folder = latent_folder(recipe, vae.digest, size)
         stats.stores[folder] = {"encoder": recipe.vae, "digest": vae.digest}
         writer = ShardWriter(folder, f"{job.part:03d}")
         cached = {key for key, _ in stored_keys(folder)}
-        for key, row in _missing_clips(index, numbers, cached, job):
+        for key, row, window in _missing_entries(index, entries, cached, job):
             try:
-                writer.add(key, _latent_mean_and_std(row, vae, size, DTYPES[recipe.cache_dtype]))
+                writer.add(key, _encode_entry(row, window, vae, size, recipe))
                 stats.clips += 1
             except BadSample as error:
                 stats.failures.append(f"{key[:12]} {error}")
         writer.close()
 
 
-def _missing_clips(
-    index: Index, numbers: NDArray[np.int64], cached: set[str], job: EncodeJob
-) -> Iterator[tuple[str, DatasetRow]]:
-    """Yield this process's clips that are not cached, each digest once; add them to `cached`."""
-    for number in numbers[job.part :: job.parts].tolist():
-        row = index.row(number)
-        if row.sha256.hex() not in cached:
-            cached.add(row.sha256.hex())
-            yield row.sha256.hex(), row
+def _missing_entries(
+    index: Index, entries: Sequence[CacheEntry], cached: set[str], job: EncodeJob
+) -> Iterator[tuple[str, DatasetRow, Window | None]]:
+    """Yield this process's entries that are not cached, each key once; add them to `cached`."""
+    for clip, window in entries[job.part :: job.parts]:
+        row = index.row(clip)
+        key = latent_key(row.sha256, window)
+        if key not in cached:
+            cached.add(key)
+            yield key, row, window
 
 
-def _latent_mean_and_std(
-    row: DatasetRow, vae: VAE, size: tuple[int, int], dtype: torch.dtype
+def _encode_entry(
+    row: DatasetRow, window: Window | None, vae: LatentCodec, size: tuple[int, int], recipe: Recipe
 ) -> dict[str, Tensor]:
-    """Encode a clip at this (height, width): mean and std [frames, 4, h, w]."""
+    """Encode a window at this (height, width) as one row, or a whole clip as a row per frame."""
     media = read_media(row.file, row.row_group, row.row_in_group)
-    parts = [
-        vae.encode_distribution(resize_and_crop(p, *size))
-        for p in decode_in_chunks(media, row.frames)
+    if window is not None:
+        pixels = resize_and_crop(decode_frames(media, window.frame_indices(row.frames)), *size)
+        return _as_one_row(vae.encode_window(pixels), recipe)
+    chunks = [
+        vae.encode_window(resize_and_crop(frames, *size))
+        for frames in decode_in_chunks(media, row.frames)
     ]
-    return {
-        "mean": torch.cat([part.mean for part in parts]).to("cpu", dtype),
-        "std": torch.cat([part.std for part in parts]).to("cpu", dtype),
-    }
+    dtype = DTYPES[recipe.cache_dtype]
+    return {name: torch.cat([c[name] for c in chunks]).to("cpu", dtype) for name in chunks[0]}
 
 
 def verify(recipe: Recipe) -> int:
@@ -188,9 +201,8 @@ def verify(recipe: Recipe) -> int:
         keys = [key for key, _ in stored_keys(about.parent)]
         write_key_index(about.parent, json.loads(about.read_text()))
         shards = ShardReader(about.parent)
-        names = ("states",) if about.parent.name.startswith("text-") else ("mean", "std")
         for key in keys:
-            shards.read(key, names)
+            shards.read(key)
         checked += len(keys)
     return checked
 

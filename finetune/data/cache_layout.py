@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.config import Recipe
-from finetune.data.buckets import aspect_buckets, assign_buckets
+from finetune.config import Bucket, Recipe
+from finetune.data.buckets import aspect_buckets, assign_buckets, recipe_aspect_buckets
 from finetune.data.index import Index
 from finetune.data.shards import ShardReader
+from finetune.data.windows import Window, spread_windows
 from finetune.errors import CacheError
+from finetune.models import find_family
 
 
 def caption_key(caption: str) -> str:
     """Return the key of a caption's states."""
     return hashlib.sha256(caption.encode()).hexdigest()
+
+
+def latent_key(sha256: bytes, window: Window | None) -> str:
+    """Return the key of a window's latents, whose store is of one encoder and size.
+
+    None is the whole clip frame by frame, whose key is the digest of its media.
+    """
+    if window is None:
+        return sha256.hex()
+    text = " ".join(map(str, (sha256.hex(), *window)))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def index_folder(recipe: Recipe) -> Path:
@@ -47,17 +62,52 @@ def clip_shapes(index: Index) -> ClipShapes:
     return frames, height, width
 
 
-def clips_by_size(index: Index, recipe: Recipe) -> dict[tuple[int, int], NDArray[np.int64]]:
-    """Return (height, width) in pixels -> row numbers of the clips that a bucket uses so."""
-    by_size: dict[tuple[int, int], NDArray[np.int64]] = {}
-    for resolution in {bucket.resolution for bucket in recipe.buckets}:
-        buckets = [b for b in recipe.buckets if b.resolution == resolution]
+class CacheEntry(NamedTuple):
+    """The latents under one key: a window of a clip, or the whole clip frame by frame."""
+
+    clip: int  # row number
+    window: Window | None
+
+
+def clip_windows(total: int, bucket: Bucket, recipe: Recipe) -> list[Window]:
+    """Return the windows of a clip of `total` frames that a family with windowed latents uses."""
+    interval = bucket_interval(bucket, recipe)
+    return spread_windows(total, bucket.frames, interval, recipe.windows_per_clip)
+
+
+def bucket_interval(bucket: Bucket, recipe: Recipe) -> int:
+    """Return the frame interval of a bucket's windows; 1 for images."""
+    return 1 if bucket.frames == 1 else recipe.frame_interval
+
+
+def entries_by_size(index: Index, recipe: Recipe) -> dict[tuple[int, int], list[CacheEntry]]:
+    """Return (height, width) in pixels -> the entries that training can use at this size."""
+    family = find_family(recipe.family)
+    by_size: dict[tuple[int, int], dict[CacheEntry, None]] = {}
+    for buckets in _bucket_groups(recipe, by_window=not family.frame_latents):
         assigned = assign_buckets(*clip_shapes(index), buckets, interval=recipe.frame_interval)
-        for number, aspect_bucket in enumerate(aspect_buckets(buckets)):
-            clips, size = np.flatnonzero(assigned == number), aspect_bucket.size
-            if len(clips):
-                by_size[size] = np.union1d(by_size.get(size, clips), clips)
-    return dict(sorted(by_size.items()))
+        for number, (bucket, _, size) in enumerate(aspect_buckets(buckets, family.grid)):
+            for clip in np.flatnonzero(assigned == number).tolist():
+                windows: Sequence[Window | None] = [None]
+                if not family.frame_latents:
+                    windows = clip_windows(int(index.clips["frames"][clip]), bucket, recipe)
+                found = by_size.setdefault(size, {})
+                found.update({CacheEntry(clip, window): None for window in windows})
+    return {size: sorted(by_size[size]) for size in sorted(by_size)}
+
+
+def _bucket_groups(recipe: Recipe, *, by_window: bool) -> list[list[Bucket]]:
+    """Return the buckets among which a clip has one place each, and thus its entries.
+
+    With keep_prob < 1 a clip may also go to smaller buckets. Entries of whole clips differ by
+    resolution only.
+    """
+    if by_window and all(bucket.keep_prob == 1 for bucket in recipe.buckets):
+        return [list(recipe.buckets)]
+    if by_window:
+        return [[bucket] for bucket in recipe.buckets]
+    resolutions = dict.fromkeys(bucket.resolution for bucket in recipe.buckets)
+    return [[b for b in recipe.buckets if b.resolution == name] for name in resolutions]
 
 
 def open_store(cache: Path, kind: str, encoder: str, size: str = ".") -> ShardReader:
@@ -92,8 +142,20 @@ def cached_clips(index: Index, recipe: Recipe) -> NDArray[np.bool_]:
     assigned = assign_buckets(*clip_shapes(index), recipe.buckets, interval=recipe.frame_interval)
     cached = np.zeros(len(index), dtype=bool)
     for number in np.unique(assigned[assigned >= 0]).tolist():
-        height, width = aspect_buckets(recipe.buckets)[number].size
+        bucket, _, (height, width) = recipe_aspect_buckets(recipe)[number]
         clips = np.flatnonzero(assigned == number)
         store = open_store(Path(recipe.cache), "latents", recipe.vae, f"{height}x{width}")
-        cached[clips] = store.contains(index.clips["sha256"][clips])
+        if find_family(recipe.family).frame_latents:
+            cached[clips] = store.contains(index.clips["sha256"][clips])
+        else:
+            cached[clips] = [_has_windows(store, index, n, bucket, recipe) for n in clips.tolist()]
     return cached
+
+
+def _has_windows(
+    store: ShardReader, index: Index, clip: int, bucket: Bucket, recipe: Recipe
+) -> bool:
+    row = index.row(clip)
+    keys = [latent_key(row.sha256, w) for w in clip_windows(row.frames, bucket, recipe)]
+    digests = np.array([list(bytes.fromhex(key)) for key in keys], dtype=np.uint8)
+    return bool(store.contains(digests).all())

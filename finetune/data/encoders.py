@@ -1,21 +1,28 @@
-"""Load a recipe's two frozen encoders, and name them for the cache."""
+"""Load the VAE and text encoder of a recipe, and name them in its cache."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
 from finetune.config import Recipe
+from finetune.data.cache_layout import caption_key, open_store
 from finetune.data.index import Index
-from finetune.models.stdit2.text_encoder import TextEncoder
-from finetune.models.stdit2.vae import VAE
+from finetune.models import find_family
+from finetune.models.family import (
+    TINY_RANDOM,
+    CaptionEncoder,
+    LatentCodec,
+    TensorDict,
+    TextSize,
+)
 from finetune.tensors import DTYPES
-
-TINY_RANDOM = "tiny-random"
-TINY_SEED = 0  # not the run's seed, so that runs with other seeds share a cache
 
 
 def text_encoder_name(recipe: Recipe, index: Index) -> str:
-    """Return the name of the text encoder in a cache; the tiny one depends on the captions."""
+    """Return the cache's name of a text encoder; the tiny one's tokenizer is of the captions."""
     return (
         f"{TINY_RANDOM}:{index.fingerprint[:12]}"
         if recipe.text_encoder == TINY_RANDOM
@@ -23,23 +30,43 @@ def text_encoder_name(recipe: Recipe, index: Index) -> str:
     )
 
 
-def load_vae(recipe: Recipe, device: torch.device) -> VAE:
+def load_vae(recipe: Recipe, device: torch.device) -> LatentCodec:
     """Load the recipe's VAE on a device, in the run's precision."""
-    if recipe.vae == TINY_RANDOM:
-        return VAE.tiny_random(TINY_SEED).to(device)
-    return VAE.from_pretrained(recipe.vae, dtype=DTYPES[recipe.precision], device=device)
+    family = find_family(recipe.family)
+    return family.load_codec(recipe.vae, dtype=DTYPES[recipe.precision], device=device)
 
 
-def load_text_encoder(recipe: Recipe, index: Index, device: torch.device) -> TextEncoder:
+def load_text_encoder(recipe: Recipe, index: Index, device: torch.device) -> CaptionEncoder:
     """Load the recipe's text encoder on a device, in the run's precision."""
-    if recipe.text_encoder == TINY_RANDOM:
-        captions = sorted({index.row(number).caption for number in range(len(index))})
-        width = recipe.network.caption_channels
-        tiny = TextEncoder.tiny_random(captions, TINY_SEED, width=width, tokens=recipe.text_tokens)
-        return tiny.to(device)
-    return TextEncoder.from_pretrained(
+    return load_caption_encoder(recipe, lambda: unique_captions(index), device)
+
+
+def load_caption_encoder(
+    recipe: Recipe, captions: Callable[[], Sequence[str]], device: torch.device
+) -> CaptionEncoder:
+    """Load the recipe's text encoder; the tiny one's tokenizer is made of the captions."""
+    return find_family(recipe.family).load_caption_encoder(
         recipe.text_encoder,
+        TextSize(recipe.text_tokens, recipe.network.caption_channels),
+        captions,
         dtype=DTYPES[recipe.precision],
         device=device,
-        tokens=recipe.text_tokens,
     )
+
+
+def unique_captions(index: Index) -> list[str]:
+    """Return the captions of a dataset in order, each once."""
+    return sorted({index.row(number).caption for number in range(len(index))})
+
+
+def null_text_states(
+    recipe: Recipe, index: Index, encoder: CaptionEncoder | None
+) -> TensorDict | None:
+    """Return the null text's states, encoded or cached; None if the network has its own."""
+    caption = find_family(recipe.family).null_caption
+    if caption is None:
+        return None
+    if encoder is not None:
+        return encoder.encode_captions([caption])[0].tensors
+    store = open_store(Path(recipe.cache), "text", text_encoder_name(recipe, index))
+    return {name: states[0] for name, states in store.read(caption_key(caption)).items()}

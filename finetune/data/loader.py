@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,30 +15,33 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from brickfilm.files import exit_with_parent
-from finetune.config import Recipe
-from finetune.data.cache_layout import caption_key, open_store
+from finetune.config import Bucket, Recipe
+from finetune.data.cache_layout import (
+    bucket_interval,
+    caption_key,
+    clip_windows,
+    latent_key,
+    open_store,
+)
 from finetune.data.encoders import text_encoder_name
 from finetune.data.index import Index
 from finetune.data.packing import PackedTensors, pack_tensors, unpack_tensors
 from finetune.data.readers import DatasetRow
 from finetune.data.sampler import BatchSpec, Sampler, SamplerState
 from finetune.data.shards import ShardReader
-from finetune.data.windows import conditioning_fps, resize_and_crop, window_frame_indices
+from finetune.data.windows import Window, conditioning_fps, random_window, resize_and_crop
 from finetune.errors import BadSample, CacheError
+from finetune.models import find_family
+from finetune.models.family import TensorDict
 
 
 class Sample(NamedTuple):
-    """A window of a clip: cached latent mean, std and text states, or pixels."""
+    """A window of a clip, as named tensors."""
 
-    mean: Tensor | None  # [T, 4, h, w]
-    std: Tensor | None
-    pixels: Tensor | None  # [T, 3, H, W] in [-1, 1]
-    states: Tensor | None  # [tokens, C]
+    window: TensorDict  # "pixels" [T, 3, H, W] in [-1, 1], or what the codec gives of them
+    text: TensorDict  # states of the caption; empty if they are not cached
     caption: str
     fps: float
-
-
-EMPTY_TENSOR_FIELDS: dict[str, Any] = dict.fromkeys(("mean", "std", "pixels", "states"))
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,17 @@ class Batch:
         """Yield micro-batches of the bucket's `micro_batch_size` clips, filled up with blanks."""
         bucket = self.spec.aspect_bucket.bucket
         missing = bucket.batch_size - len(self)
-        blank = [self.samples[0]] if self.samples else [blank_sample(self.spec)]
+        blank = [self.samples[0]] if self.samples else [BLANK_SAMPLE]
         samples = self.samples + tuple(blank * missing)
         seeds = self.seeds + (0,) * missing
         weights = (1.0,) * len(self) + (0.0,) * missing
-        for i in range(0, bucket.batch_size, bucket.clips_per_pass):
-            part = slice(i, i + bucket.clips_per_pass)
+        for i in range(0, bucket.batch_size, bucket.micro_batch_size or bucket.batch_size):
+            part = slice(i, i + (bucket.micro_batch_size or bucket.batch_size))
             yield Batch(self.spec, samples[part], seeds[part], (), weights[part])
 
 
-def blank_sample(spec: BatchSpec) -> Sample:
-    """Return a black clip without a caption, for a rank that lost all of its samples."""
-    pixels = torch.zeros(spec.aspect_bucket.bucket.frames, 3, *spec.aspect_bucket.size)
-    return Sample(None, None, pixels, None, "", 1.0)
+BLANK_SAMPLE = Sample({}, {}, "", 1.0)
+"""For a rank that lost all of its samples."""
 
 
 class SampleLoader:
@@ -82,15 +83,20 @@ class SampleLoader:
 
     def __init__(self, index_folder: Path, recipe: Recipe, index: Index) -> None:
         self.index_folder, self.recipe = index_folder, recipe
+        self.family = find_family(recipe.family)
         self._index: Index | None = None
         self._text_store: ShardReader | None = None
-        self._latents: dict[tuple[int, int], ShardReader] = {}
+        self._latent_stores: dict[tuple[int, int], ShardReader] = {}
         if recipe.latents == "cached":
             name = text_encoder_name(recipe, index)
             self._text_store = open_store(Path(recipe.cache), "text", name)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_index": None}
+        state = {**self.__dict__, "_index": None}
+        return {name: value for name, value in state.items() if name != "family"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, family=find_family(state["recipe"].family))
 
     def __call__(self, spec: BatchSpec) -> Batch:
         """Load a batch; skip and name samples that cannot be loaded."""
@@ -111,18 +117,39 @@ class SampleLoader:
         return self._index
 
     def _load(self, row: DatasetRow, spec: BatchSpec, seed: int) -> Sample:
-        bucket = spec.aspect_bucket.bucket
-        interval = 1 if bucket.frames == 1 else self.recipe.frame_interval
+        bucket, _, size = spec.aspect_bucket
+        interval = bucket_interval(bucket, self.recipe)
         uniform = float(np.random.default_rng(seed).random())
-        numbers = window_frame_indices(row.frames, bucket.frames, interval, uniform)
-        fps = conditioning_fps(row.fps, interval, frames=bucket.frames, fps_source=self.recipe.fps)
+        window = self._choose_window(row.frames, bucket, uniform)
+        fps = conditioning_fps(
+            row.fps,
+            interval,
+            frames=bucket.frames,
+            fps_source=self.recipe.fps,
+            image_fps=self.family.image_fps,
+        )
         if self._text_store is None:
-            pixels = self._pixels(row, numbers, spec.aspect_bucket.size)
-            return Sample(None, None, pixels, None, row.caption, fps)
-        store = self._store(spec.aspect_bucket.size)
-        latents = store.read(row.sha256.hex(), ("mean", "std"), numbers)
-        states = self._text_store.read(caption_key(row.caption), ("states",))["states"][0]
-        return Sample(latents["mean"], latents["std"], None, states, row.caption, fps)
+            pixels = self._pixels(row, window.frame_indices(row.frames), size)
+            return Sample({"pixels": pixels}, {}, row.caption, fps)
+        states = self._text_store.read(caption_key(row.caption))
+        text = {name: value[0] for name, value in states.items()}
+        return Sample(self._latents(row, window, size), text, row.caption, fps)
+
+    def _choose_window(self, total: int, bucket: Bucket, uniform: float) -> Window:
+        """Choose any window of a clip, or one of those whose latents a cache holds."""
+        if self.family.frame_latents:
+            return random_window(
+                total, bucket.frames, bucket_interval(bucket, self.recipe), uniform
+            )
+        windows = clip_windows(total, bucket, self.recipe)
+        return windows[int(uniform * len(windows))]
+
+    def _latents(self, row: DatasetRow, window: Window, size: tuple[int, int]) -> TensorDict:
+        store = self._store(size)
+        if self.family.frame_latents:
+            return store.read(latent_key(row.sha256, None), rows=window.frame_indices(row.frames))
+        parts = store.read(latent_key(row.sha256, window))
+        return {name: value[0] for name, value in parts.items()}
 
     def _pixels(self, row: DatasetRow, numbers: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
         from finetune.data.media import decode_frames, read_media
@@ -131,10 +158,18 @@ class SampleLoader:
         return resize_and_crop(decode_frames(media, numbers), *size)
 
     def _store(self, size: tuple[int, int]) -> ShardReader:
-        if size not in self._latents:
+        if size not in self._latent_stores:
             cache, vae = Path(self.recipe.cache), self.recipe.vae
-            self._latents[size] = open_store(cache, "latents", vae, f"{size[0]}x{size[1]}")
-        return self._latents[size]
+            self._latent_stores[size] = open_store(cache, "latents", vae, f"{size[0]}x{size[1]}")
+        return self._latent_stores[size]
+
+
+class PackedBatch(NamedTuple):
+    """A batch to send between processes: without tensors, their names, and the tensors packed."""
+
+    batch: Batch
+    names: list[tuple[tuple[str, ...], tuple[str, ...]]]  # of window and text, of each sample
+    tensors: PackedTensors
 
 
 class _BatchSpecSampler(torch.utils.data.Sampler[BatchSpec]):
@@ -147,25 +182,25 @@ class _BatchSpecSampler(torch.utils.data.Sampler[BatchSpec]):
         return self._batch_specs
 
 
-class _BatchDataset(torch.utils.data.Dataset[tuple[Batch, PackedTensors]]):
-    """Load batches to send between processes: batches without tensors, and the tensors packed."""
+class _BatchDataset(torch.utils.data.Dataset[PackedBatch]):
+    """Load batches, packed."""
 
     def __init__(self, load: SampleLoader) -> None:
         self.load = load
 
-    def __getitem__(self, spec: BatchSpec) -> tuple[Batch, PackedTensors]:
+    def __getitem__(self, spec: BatchSpec) -> PackedBatch:
         batch = self.load(spec)
-        tensors = [t for s in batch.samples for t in (s.mean, s.std, s.pixels, s.states)]
-        bare = tuple(sample._replace(**EMPTY_TENSOR_FIELDS) for sample in batch.samples)
-        return replace(batch, samples=bare), pack_tensors(tensors)
+        names = [(tuple(s.window), tuple(s.text)) for s in batch.samples]
+        tensors = [t for s in batch.samples for t in (*s.window.values(), *s.text.values())]
+        bare = tuple(sample._replace(window={}, text={}) for sample in batch.samples)
+        return PackedBatch(replace(batch, samples=bare), names, pack_tensors(tensors))
 
 
-def _unpack_batch(batch: Batch, packed: PackedTensors) -> Batch:
-    tensors = iter(unpack_tensors(packed))
-    fours = zip(*[tensors] * len(EMPTY_TENSOR_FIELDS), strict=True)
+def _unpack_batch(batch: Batch, names: Iterable[Any], packed: PackedTensors) -> Batch:
+    tensors: Iterator[Any] = iter(unpack_tensors(packed))
     full = [
-        Sample(mean, std, pixels, states, bare.caption, bare.fps)
-        for (mean, std, pixels, states), bare in zip(fours, batch.samples, strict=True)
+        bare._replace(window=dict(zip(window, tensors)), text=dict(zip(text, tensors)))  # noqa: B905
+        for bare, (window, text) in zip(batch.samples, names, strict=True)
     ]
     return replace(batch, samples=tuple(full))
 

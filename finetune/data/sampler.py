@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.config import Recipe
-from finetune.data.buckets import NOT_SAMPLED, AspectBucket, aspect_buckets, assign_buckets
+from finetune.data.buckets import NOT_SAMPLED, AspectBucket, assign_buckets, recipe_aspect_buckets
 from finetune.data.cache_layout import clip_shapes
 from finetune.data.index import Index
 from finetune.errors import DataError
@@ -56,7 +56,7 @@ class Sampler:
         self.seed = seed
         self._usable = usable
         self._clips = clip_shapes(index)
-        self._aspect_buckets = aspect_buckets(recipe.buckets)
+        self._aspect_buckets = recipe_aspect_buckets(recipe)
         self._assignments: dict[int, list[NDArray[np.int64]]] = {}
         self._shuffled: dict[tuple[int, int], NDArray[np.int64]] = {}
         self._sizes = [

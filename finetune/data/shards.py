@@ -11,7 +11,7 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from brickfilm.files import atomic_path, atomic_write
 from finetune.errors import CacheError
 
 KEYS_FILE = "keys.npy"
+CHECKSUM_PART = "crc"
 STALE_AFTER_S = 3600  # age of a temporary file that no process writes any more
 NamedTensors = dict[str, Tensor]  # of equal length; one checksum covers row i of all
 
@@ -53,7 +54,7 @@ class ShardWriter:
         """Add `parts` under `key`; they are written when the shard is full, or at `close`."""
         rows = len(next(iter(parts.values())))
         checks = torch.tensor([row_checksum(parts, row) for row in range(rows)])
-        for name, tensor in {**parts, "crc": checks}.items():
+        for name, tensor in {**parts, CHECKSUM_PART: checks}.items():
             self._waiting[f"{key}.{name}"] = tensor.contiguous()
             self._bytes += tensor.nbytes
         if self._bytes >= self.max_bytes:
@@ -87,21 +88,29 @@ def delete_stale_temp_files(cache: Path) -> None:
 def stored_keys(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield every key of a store with its shard, reading only headers."""
     for shard in sorted(folder.glob("*.safetensors")):
-        names: list[str] = list(open_shard(shard).keys())  # the handle itself does not iterate
-        for name in names:
-            if name.endswith(".crc"):
-                yield name.removesuffix(".crc"), shard
+        for key in OpenShard(shard).parts:
+            yield key, shard
 
 
-def open_shard(shard: Path) -> Any:
-    """Open a shard as a memory map; raise CacheError if it is damaged."""
-    try:
-        return safe_open(shard, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise CacheError(
-            f"shard {shard} is damaged ({error}): delete it and run `finetune cache` "
-            "again, which encodes what is missing"
-        ) from error
+class OpenShard:
+    """A shard as a memory map, with the names of each key's parts."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a shard; raise CacheError if it is damaged."""
+        self.path = path
+        try:
+            self.handle: Any = safe_open(path, framework="pt")
+        except (SafetensorError, OSError) as error:
+            raise CacheError(
+                f"shard {path} is damaged ({error}): delete it and run `finetune cache` "
+                "again, which encodes what is missing"
+            ) from error
+        self.parts: dict[str, list[str]] = {}
+        handle: Any = self.handle
+        for name in list(handle.keys()):  # the handle itself does not iterate
+            key, _, part = name.partition(".")
+            if part != CHECKSUM_PART:
+                self.parts.setdefault(key, []).append(part)
 
 
 def write_key_index(folder: Path, about: Mapping[str, Any]) -> int:
@@ -131,7 +140,7 @@ class ShardReader:
         return index
 
     @cached_property
-    def _handles(self) -> dict[str, Any]:
+    def _open_shards(self) -> dict[str, OpenShard]:
         return {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -142,38 +151,35 @@ class ShardReader:
         keys = np.ascontiguousarray(digests[:, :8]).view(">u8")[:, 0].astype(np.uint64)
         return np.isin(keys, self._index["key"])
 
-    def read(
-        self, key: str, names: Sequence[str], rows: NDArray[np.int64] | None = None
-    ) -> NamedTensors:
-        """Read rows of a key's parts (all if `rows` is None) and compare their checksums.
+    def read(self, key: str, rows: NDArray[np.int64] | None = None) -> NamedTensors:
+        """Read rows of all of a key's parts (all rows for None) and compare their checksums.
 
         Raise CacheError for a key that is missing or damaged.
         """
-        handle, shard = self._open(key)
-        try:
-            slices = {name: handle.get_slice(f"{key}.{name}") for name in names}
-            checks = handle.get_tensor(f"{key}.crc")
-        except SafetensorError as error:
-            raise self._missing_key_error(key) from error
+        shard = self._open(key)
+        if key not in shard.parts:
+            raise self._missing_key_error(key)
+        slices = {name: shard.handle.get_slice(f"{key}.{name}") for name in shard.parts[key]}
+        checks = shard.handle.get_tensor(f"{key}.{CHECKSUM_PART}")
         numbers = range(len(checks)) if rows is None else rows.tolist()
         parts = {n: torch.stack([slices[n][row] for row in numbers]) for n in slices}
         for position, row in enumerate(numbers):
             if row_checksum(parts, position) != int(checks[row]):
                 raise CacheError(
-                    f"shard {shard} is damaged at {key[:12]}, row {row}: delete the file and run "
-                    "`finetune cache` again, which encodes what is missing"
+                    f"shard {shard.path} is damaged at {key[:12]}, row {row}: delete the file and "
+                    "run `finetune cache` again, which encodes what is missing"
                 )
         return parts
 
-    def _open(self, key: str) -> tuple[Any, Path]:
+    def _open(self, key: str) -> OpenShard:
         number = int(key[:16], 16)
         position = int(np.searchsorted(self._index["key"], np.uint64(number)))
         if position == len(self._index) or int(self._index[position]["key"]) != number:
             raise self._missing_key_error(key)
-        shard = self._index[position]["shard"].decode()
-        if shard not in self._handles:
-            self._handles[shard] = open_shard(self.folder / shard)
-        return self._handles[shard], self.folder / shard
+        name = self._index[position]["shard"].decode()
+        if name not in self._open_shards:
+            self._open_shards[name] = OpenShard(self.folder / name)
+        return self._open_shards[name]
 
     def _missing_key_error(self, key: str) -> CacheError:
         return CacheError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,26 +11,48 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-IMAGE_FPS = 120.0  # fps input of images in the published training
+
+class Window(NamedTuple):
+    """A part of a clip: `frames` frames of the frames * interval that begin at `start`."""
+
+    start: int
+    interval: int
+    frames: int
+
+    def frame_indices(self, total: int) -> NDArray[np.int64]:
+        """Return the frame numbers [frames] in a clip of `total` frames.
+
+        They are evenly spaced, both ends of the window included, and truncated. In a clip that is
+        shorter than the window they are spread over the whole clip.
+        """
+        length = min(self.frames * self.interval, total)
+        return np.linspace(self.start, self.start + length - 1, self.frames).astype(np.int64)
 
 
-def window_frame_indices(
-    total: int, frames: int, interval: int, uniform: float
-) -> NDArray[np.int64]:
-    """Return the frame numbers [frames] of a sample: a window of frames * interval frames.
-
-    The numbers are evenly spaced over the window, ends included, and truncated; `uniform` in [0, 1)
-    places the window. In a shorter clip the window is the whole clip.
-    """
-    length = min(frames * interval, total)
-    start = int(uniform * (total - length + 1))
-    return np.linspace(start, start + length - 1, frames).astype(np.int64)
+def last_start(total: int, frames: int, interval: int) -> int:
+    """Return the last frame at which a window of a clip of `total` frames can begin."""
+    return max(total - frames * interval, 0)
 
 
-def conditioning_fps(fps: Fraction, interval: int, *, frames: int, fps_source: str) -> float:
+def random_window(total: int, frames: int, interval: int, uniform: float) -> Window:
+    """Return the window that `uniform` in [0, 1) places in a clip of `total` frames."""
+    start = int(uniform * (last_start(total, frames, interval) + 1))
+    return Window(start, interval, frames)
+
+
+def spread_windows(total: int, frames: int, interval: int, count: int) -> list[Window]:
+    """Return up to `count` windows of a clip, in the middles of equal parts of all places."""
+    places = last_start(total, frames, interval) + 1
+    count = min(count, places)
+    return [Window(places * (2 * n + 1) // (2 * count), interval, frames) for n in range(count)]
+
+
+def conditioning_fps(
+    fps: Fraction, interval: int, *, frames: int, fps_source: str, image_fps: float
+) -> float:
     """Return the model's fps input: the sampled frames' rate, or the file's for "source"."""
     if frames == 1:
-        return IMAGE_FPS
+        return image_fps
     return float(fps) if fps_source == "source" else float(fps / interval)
 
 

@@ -12,11 +12,10 @@ from typing import Any
 
 from finetune.config import DEFAULT_PROMPTS
 from finetune.errors import FinetuneError, SamplingError
-from finetune.models.stdit2.vae import SPATIAL_STRIDE
 from finetune.sampling.generate import StepCallback
 from finetune.sampling.images import file_digest
 from finetune.sampling.pipeline import TextToVideoPipeline
-from finetune.sampling.request import MIN_SIDE, SampleRequest
+from finetune.sampling.request import SampleRequest
 from finetune.sampling.sample import sample_all
 
 GALLERY_SIZE = 8
@@ -153,18 +152,22 @@ def _prompt_inputs(gr: Any) -> tuple[Any, Any, Any]:
 def _sampling_inputs(gr: Any, pipeline: TextToVideoPipeline) -> list[Any]:
     """Add the other settings, in the order of `DemoApp.generate`."""
     default = pipeline.request(prompt=DEFAULT_PROMPTS[0])
-    max_frames = max(MAX_FRAMES, default.frames)
+    grid, objective = pipeline.generator.family.grid, pipeline.generator.objective
+    max_frames = grid.nearest_frames(max(MAX_FRAMES, default.frames))
     max_side = max(MAX_SIDE, default.height, default.width)
+    sides = {"minimum": grid.min_side, "maximum": max_side, "step": grid.pixel_multiple}
     with gr.Row():
-        frames = gr.Slider(1, max_frames, value=default.frames, step=1, label="Frames")
-        height = gr.Slider(
-            MIN_SIDE, max_side, value=default.height, step=SPATIAL_STRIDE, label="Height"
+        frames = gr.Slider(
+            grid.frame_offset,
+            max_frames,
+            value=default.frames,
+            step=grid.frame_step,
+            label="Frames",
         )
-        width = gr.Slider(
-            MIN_SIDE, max_side, value=default.width, step=SPATIAL_STRIDE, label="Width"
-        )
+        height = gr.Slider(**sides, value=default.height, label="Height")
+        width = gr.Slider(**sides, value=default.width, label="Width")
     with gr.Row():
-        steps = gr.Slider(2, 250, value=default.steps, step=1, label="Steps")
+        steps = gr.Slider(objective.min_steps, 250, value=default.steps, step=1, label="Steps")
         guidance = gr.Slider(0, 15, value=default.guidance, step=0.5, label="Guidance")
         seed = gr.Number(
             value=default.seed, precision=0, label="Seed: the same seed gives the same video"

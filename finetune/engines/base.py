@@ -16,7 +16,6 @@ from torch.distributed.tensor import DTensor
 
 from finetune.engines.distributed import all_reduce_sum
 from finetune.engines.ema import EMA
-from finetune.models.stdit2.network import STDiT2
 
 ShardDict = dict[str, Tensor]
 AllowStep = Callable[[float], bool]
@@ -64,7 +63,7 @@ class Engine(Protocol):
     rank: int
     world_size: int
     device: torch.device
-    module: STDiT2  # the callable network; its parameters keep the model's names
+    module: torch.nn.Module  # the callable network; its parameters keep the model's names
     ema: EMA
     frozen: ShardDict  # state of the model beside its trained parameters, full and in float32
     updates: int  # optimizer steps taken, for Adam's bias correction

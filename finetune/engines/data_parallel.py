@@ -27,7 +27,6 @@ from finetune.engines.ema import EMA
 from finetune.kernels import adamw as adamw_kernel
 from finetune.kernels import kernels_available
 from finetune.kernels.accumulate import GradientAccumulator
-from finetune.models.stdit2.network import STDiT2
 from finetune.tensors import DTYPES
 
 
@@ -38,7 +37,7 @@ class DataParallel:
     and one fused update per step. The shard of a parameter is a view into them.
     """
 
-    def __init__(self, model: STDiT2, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, model: torch.nn.Module, recipe: Recipe, device: torch.device) -> None:
         self.rank, self.world_size = rank_and_world_size()
         self.device, self.settings, self.updates = device, recipe.optimizer, 0
         self.loss_scale, self.frozen = LossScale(), frozen_tensors(model)

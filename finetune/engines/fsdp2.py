@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -25,7 +27,6 @@ from finetune.engines.base import (
 )
 from finetune.engines.distributed import rank_and_world_size
 from finetune.engines.ema import EMA
-from finetune.models.stdit2.network import STDiT2
 from finetune.tensors import DTYPES
 
 try:
@@ -40,7 +41,13 @@ except ImportError:  # torch before 2.6
 class FullySharded:
     """The engine of FSDP2: each rank keeps a shard of every parameter; blocks gather on use."""
 
-    def __init__(self, model: STDiT2, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        blocks: Sequence[torch.nn.Module],
+        recipe: Recipe,
+        device: torch.device,
+    ) -> None:
         self.rank, self.world_size = rank_and_world_size()
         self.device, self.settings, self.updates = device, recipe.optimizer, 0
         self.loss_scale, self.frozen = LossScale(), frozen_tensors(model)
@@ -49,7 +56,7 @@ class FullySharded:
             param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
         self.module = model.to(device).float()
-        for block in self.module.blocks:
+        for block in blocks:
             fully_shard(block, mp_policy=policy)
         fully_shard(self.module, mp_policy=policy)
         self._params = dict(trainable_parameters(self.module))

@@ -37,8 +37,11 @@ def draw_frame_mask(
 ) -> Tensor:
     """Draw a mask [frames] bool, True = denoise, of a kind chosen with the probabilities.
 
-    A single frame is always denoised; of fewer than four frames a quarter is one frame.
+    A single frame is always denoised; of fewer than four frames a quarter is one frame. Without
+    probabilities all frames are denoised, and nothing is drawn.
     """
+    if not probabilities:
+        return torch.ones(frames, dtype=torch.bool)
     kind = _draw_kind(probabilities, generator)
     return frame_mask(kind, frames, generator)
 
@@ -70,3 +73,13 @@ def _draw_kind(probabilities: Mapping[str, float], generator: Generator) -> str:
 def _randint(low: int, high: int, generator: Generator) -> int:
     """Draw uniformly from low to high, both included."""
     return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def masked_frame_mean(values: Tensor, frame_mask: Tensor | None) -> Tensor:
+    """Return the mean [B] of values [B, C, T, H, W] over frames where frame_mask [B, T] is True."""
+    if frame_mask is None:
+        return values.flatten(1).mean(1)
+    weights = frame_mask[:, None, :, None, None].to(values.dtype)
+    frames = frame_mask.sum(1).clamp(min=1)
+    size = values.shape[1] * values.shape[3] * values.shape[4]
+    return (values * weights).flatten(1).sum(1) / (frames * size)

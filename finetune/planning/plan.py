@@ -10,24 +10,22 @@ from typing import NamedTuple
 
 import torch
 
-from brickfilm.schema.buckets import nominal_pixels
 from finetune.config import Bucket, Recipe
 from finetune.data.bucket_coverage import BucketCoverage, bucket_coverage
 from finetune.data.cache_layout import index_folder
 from finetune.data.index import build_index
 from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import EngineError
-from finetune.models.stdit2.config import STDiT2Config
+from finetune.models import family_of, find_family
 from finetune.planning.cost import (
     CPU,
     GIB,
     DeviceSpec,
     clip_cost,
-    count_parameters,
     find_device,
-    forward_tflop,
     memory_gib,
     mfu,
+    nominal_size,
 )
 
 
@@ -45,15 +43,15 @@ class UsableClips(NamedTuple):
 def plan(recipe: Recipe, *, gpu: str | None = None, gpus: int = 1) -> str:
     """Return the plan as text, for a GPU of the table or "cpu"; by default an H100.
 
-    Raise EngineError if no batch fits the GPU, ConfigError for an invalid network.
+    Raise EngineError if no batch fits the GPU, ConfigError if the family lacks what is asked for.
     """
-    STDiT2Config.from_network(recipe.network, text_tokens=recipe.text_tokens)  # checks the network
+    family = family_of(recipe)
     device_spec = find_device(gpu or (CPU if recipe.device == "cpu" else "h100"), recipe)
     data = _count_usable_clips(recipe)
     shares = step_shares(recipe.buckets, data).items()
     samples = round(recipe.steps * sum(s * b.batch_size for b, s in shares) * gpus)
     lines = [
-        f"network          {count_parameters(recipe.network):,} parameters",
+        f"network          {family.cost.parameters(recipe):,} parameters",
         f"steps            {recipe.steps:,}",
         f"samples          {samples:,} = {_epochs_text(recipe, data, samples)}",
         *_time_lines(recipe, data, device_spec, gpus),
@@ -81,7 +79,8 @@ def _time_lines(
         yield f"GPU-hours        {_format_number(hours * gpus)} ({wall_time} of wall time)"
     if rounds := _count_validation_rounds(recipe, gpus):
         ask = recipe.validation
-        video = 2 * ask.steps * forward_tflop(recipe, ask.frames, ask.height, ask.width)
+        cost = find_family(recipe.family).cost
+        video = 2 * ask.steps * cost.forward_tflop(recipe, ask.frames, ask.height, ask.width)
         more = _format_hours(rounds * video / tflop_per_hour)
         yield f"validation       {rounds} rounds of one video each, {more} more"
     if recipe.published and not spec.is_cpu:
@@ -156,7 +155,8 @@ def _suggest_for_bucket(bucket: Bucket, recipe: Recipe, memory: float, gpus: int
     fits = [n for n in sizes if memory_gib(bucket, recipe, gpus, n) <= memory]
     if fits:
         return f"micro_batch_size = {max(fits)} fits"
-    for blocks in range(recipe.checkpointed_blocks(bucket) + 1, recipe.network.depth + 1):
+    most = find_family(recipe.family).cost.blocks(recipe)
+    for blocks in range(recipe.checkpointed_blocks(bucket) + 1, most + 1):
         checkpointed = replace(bucket, activation_checkpointing=blocks)
         if memory_gib(checkpointed, recipe, gpus, 1) <= memory:
             return f"micro_batch_size = 1 with activation_checkpointing = {blocks} fits"
@@ -167,12 +167,13 @@ def _disk_lines(recipe: Recipe, data: UsableClips | None) -> list[str]:
     """Return the sizes of checkpoints and cache."""
     kept = recipe.checkpoints.keep_last or recipe.steps // recipe.checkpoints.every
     frames, clips = (data.frames, data.clips) if data else (200, 1)
-    latent_size = max(nominal_pixels(b.resolution) for b in recipe.buckets) // 64
-    text = recipe.text_tokens * recipe.network.caption_channels
-    values = 8 * frames * latent_size + clips * text  # mean and std of four channels, text states
+    family = find_family(recipe.family)
+    size = max((nominal_size(b.resolution) for b in recipe.buckets), key=math.prod)
+    latents = 2 * math.prod(family.latent_shape(frames, *size))  # mean and std
+    values = latents + clips * recipe.text_tokens * recipe.network.caption_channels
     cached = values * (4 if recipe.cache_dtype == "float32" else 2)
     of = f"the {clips:,} usable clips" if data else "a clip of 200 frames"
-    checkpoint = _format_bytes(16 * count_parameters(recipe.network))
+    checkpoint = _format_bytes(16 * family.cost.parameters(recipe))
     return [
         f"checkpoints      {checkpoint} each, {kept} kept, one more while writing",
         f"cache            up to {_format_bytes(cached)} for {of}, {recipe.cache_dtype}",

@@ -88,7 +88,7 @@ def _card_metadata(repo_id: str, recipe: Recipe, licence: str | None) -> Any:
         language="en",
         library_name="brickfilm",
         pipeline_tag="text-to-video",
-        tags=["video", "text-to-video", "stdit2"],
+        tags=["video", "text-to-video", recipe.family],
         datasets=[recipe.dataset] if HUB_ID.fullmatch(recipe.dataset) else None,
         base_model=recipe.init if HUB_ID.fullmatch(recipe.init) else None,
         model_name=repo_id.split("/")[1],
@@ -101,6 +101,7 @@ def _facts(
     prompt = _in_one_line((recipe.validation.sampled_prompts or DEFAULT_PROMPTS)[0])
     return {
         "init": recipe.init,
+        "family": recipe.family,
         "summary": recipe_summary(recipe),
         "step": manifest["step"],
         "ema": recipe.optimizer.ema,

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from brickfilm.schema.hub_errors import hub_errors
 from finetune.config import Recipe, recipe_from_manifest
-from finetune.data.encoders import TINY_RANDOM, load_text_encoder, load_vae
+from finetune.data.encoders import load_caption_encoder, load_vae, unique_captions
 from finetune.errors import ReleaseError
+from finetune.models import find_family
+from finetune.models.family import CaptionEncoder, LatentCodec
 from finetune.models.hub import HUB_ID
-from finetune.models.stdit2.text_encoder import TextEncoder
-from finetune.models.stdit2.vae import VAE
-from finetune.models.stdit2.weights import read_tensors
 from finetune.release.model_card import render_card
 from finetune.sampling.bundle import add_encoders
 from finetune.sampling.pipeline import open_index
@@ -66,18 +68,25 @@ def build_release(run: Path, options: ReleaseOptions) -> Path:
     folder = checkpoint.parent / "release"
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(source.weights, folder)
+        find_family(recipe.family).write_weights(source.weights, folder)
         encoders = _encoders(source, recipe, copy=options.copy_encoders)
         defaults = {k: v for k, v in default_settings(recipe).items() if k != "seed"}
-        add_encoders(folder, **encoders, precision=recipe.precision, defaults=defaults)
+        add_encoders(
+            folder,
+            **encoders,
+            precision=recipe.precision,
+            defaults=defaults,
+            family=recipe.family,
+            flow=recipe.flow,
+        )
         card = render_card(
             options.repo_id,
             manifest,
             recipe,
             _copy_samples(checkpoint.parent, recipe, manifest["step"], folder),
-            parameters=sum(t.numel() for t in read_tensors(folder).values()),
+            parameters=_count_parameters(folder),
             encoders={name: _encoder_phrase(encoder) for name, encoder in encoders.items()},
-            licence=options.licence,
+            licence=options.licence or find_family(recipe.family).licence,
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
     except OSError as error:
@@ -125,16 +134,30 @@ def _encoders(source: ModelSource, recipe: Recipe, *, copy: bool) -> dict[str, A
             encoders[kind] = name
         elif kind == "vae":
             encoders[kind] = load_vae(recipe, CPU)
-        elif name == TINY_RANDOM:
-            encoders[kind] = load_text_encoder(recipe, open_index(source), CPU)
         else:
-            encoders[kind] = TextEncoder.from_pretrained(name, tokens=recipe.text_tokens)
+            exact = replace(recipe, precision="float32")
+            captions = partial(_captions_of, source)
+            encoders[kind] = load_caption_encoder(exact, captions, CPU)
     return encoders
 
 
-def _encoder_phrase(encoder: VAE | TextEncoder | str) -> str:
+def _captions_of(source: ModelSource) -> list[str]:
+    return unique_captions(open_index(source))
+
+
+def _encoder_phrase(encoder: LatentCodec | CaptionEncoder | str) -> str:
     """Describe an encoder's location for the card."""
     return f"`{encoder}`" if isinstance(encoder, str) else "in this repository"
+
+
+def _count_parameters(folder: Path) -> int:
+    """Count the numbers in a folder's safetensors files, reading only headers."""
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            names: list[str] = list(tensors.keys())  # the handle itself does not iterate
+            total += sum(prod(tensors.get_slice(name).get_shape()) for name in names)
+    return total
 
 
 def _copy_samples(run: Path, recipe: Recipe, step: int, folder: Path) -> Sequence[ValidationResult]:

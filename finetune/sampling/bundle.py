@@ -1,38 +1,43 @@
-"""Write the encoders and defaults beside a denoiser's weights: a self-contained model folder."""
+"""Complete a folder of denoiser weights to a model that samples by itself."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from finetune.models.stdit2.text_encoder import TextEncoder
-from finetune.models.stdit2.vae import VAE
+from finetune.config import Flow, Recipe
+from finetune.models.family import CaptionEncoder, LatentCodec
 from finetune.sampling.sources import SAMPLING_FILE
 
 
 def add_encoders(
     folder: Path,
     *,
-    vae: VAE | str,
-    text: TextEncoder | str,
+    vae: LatentCodec | str,
+    text: CaptionEncoder | str,
     precision: str,
     defaults: Mapping[str, Any],
+    family: str = Recipe.family,
+    flow: Flow | None = None,
 ) -> None:
-    """Write `sampling.json`, and the encoders that are not given by name.
+    """Write `sampling.json`, and those encoders that are not given by name.
 
-    precision: of the training and validation. defaults: of the fields of a `SampleRequest`.
+    precision: that of training and validation. defaults: of a request's fields.
     """
-    if isinstance(vae, VAE):
-        vae.network.save_pretrained(folder / "vae")
-    if isinstance(text, TextEncoder):
-        text.network.save_pretrained(folder / "text_encoder")
-        text.tokenizer.save_pretrained(folder / "text_encoder")
+    if not isinstance(vae, str):
+        vae.save(folder / "vae")
+    if not isinstance(text, str):
+        text.save(folder / "text_encoder")
     about = {
+        "family": family,
         "vae": vae if isinstance(vae, str) else "vae",
         "text_encoder": text if isinstance(text, str) else "text_encoder",
         "precision": precision,
         "defaults": dict(defaults),
     }
+    if flow and flow != Flow():
+        about["flow"] = dataclasses.asdict(flow)
     (folder / SAMPLING_FILE).write_text(json.dumps(about, indent=1) + "\n")

@@ -1,93 +1,110 @@
-"""Generate a latent from text states and a request, for validation, command and demo."""
+"""Sample latents from prompts: shared by validation, `finetune sample` and the demo."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from finetune.data.conditioning import conditioning
-from finetune.data.windows import IMAGE_FPS
-from finetune.models.stdit2.network import STDiT2
-from finetune.models.stdit2.text_encoder import TextStates
-from finetune.models.stdit2.vae import LATENT_CHANNELS, VAE
-from finetune.objectives import (
-    Denoiser,
-    Diffusion,
-    ancestral_edit_sample,
-    ancestral_sample,
-    classifier_free_guidance,
-)
+from finetune.errors import SamplingError
+from finetune.models import Family
+from finetune.models.family import CaptionEncoder, ClipConditions, LatentCodec
+from finetune.objectives import Denoiser, Objective
+from finetune.objectives.base import KnownFrames
 from finetune.sampling.request import SampleRequest
 from finetune.tensors import to_device_async
 
 StepCallback = Callable[[], None]
 
 
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """The text states of a prompt and of the null text, as a batch of one on the device."""
+
+    text: dict[str, Tensor]
+    null_text: dict[str, Tensor]  # empty if the network has its own
+
+
+@dataclass(frozen=True)
+class LatentGenerator:
+    """A network, and its family's way to sample it."""
+
+    family: Family
+    objective: Objective
+    network: nn.Module
+    device: torch.device
+
+
 @torch.no_grad()
 def generate_latent(
-    network: STDiT2,
-    text: TextStates,
+    generator: LatentGenerator,
+    prompt: EncodedPrompt,
     request: SampleRequest,
-    device: torch.device,
-    *,
-    conditioning_frames: Mapping[int, Tensor] | None = None,
+    known: KnownFrames | None = None,
     on_step: StepCallback | None = None,
 ) -> Tensor:
-    """Generate the latent [T, 4, h, w] of a request; `text` is its encoded prompt.
+    """Return the latent [T', C, h, w] of a request.
 
-    conditioning_frames: latents [4, h, w] by frame number, kept unchanged (frame masks). All noise
-    is drawn on the CPU from the request's seed, so it is equal on every device; torch's global
-    generators are not used.
+    known: latents [C, h, w] by latent frame number, kept as they are. on_step: called after each
+    step. All noise is drawn on the CPU from the request's seed, so it is the same on every device;
+    torch's global generators are not used.
     """
-    noise = _noise_stream(request, device)
-    x = next(noise)
-    process = Diffusion.linear().respaced(request.steps).to(device)
-    denoise = _with_callback(_guided_denoiser(network, text, request, device), on_step)
-    if not conditioning_frames:
-        return ancestral_sample(process, denoise, x, noise)[0].transpose(0, 1)
-    edit = torch.ones(1, request.frames, device=device)
-    for number, latent in conditioning_frames.items():
-        x[0, :, number], edit[0, number] = latent.to(x), 0
-    return ancestral_edit_sample(process, denoise, x, edit, noise)[0].transpose(0, 1)
-
-
-def _noise_stream(request: SampleRequest, device: torch.device) -> Iterator[Tensor]:
-    size = VAE.latent_size(request.height, request.width)
-    generator = torch.Generator().manual_seed(request.seed)
-    while True:
-        noise = torch.randn(1, LATENT_CHANNELS, request.frames, *size, generator=generator)
-        yield to_device_async(noise, device)
-
-
-def _guided_denoiser(
-    network: STDiT2, text: TextStates, request: SampleRequest, device: torch.device
-) -> Denoiser:
-    fps = IMAGE_FPS if request.frames == 1 else request.fps
-    return classifier_free_guidance(
-        network,
-        text.states[:, None],
-        network.y_embedder.y_embedding,
-        text.mask,
-        scale=request.guidance,
-        **conditioning(request.frames, request.height, request.width, [fps], device),
+    family = generator.family
+    conditions = ClipConditions(
+        text=prompt.text,
+        null_text=prompt.null_text,
+        frames=request.frames,
+        height=request.height,
+        width=request.width,
+        fps=(family.image_fps if request.frames == 1 else request.fps,),
     )
+    shape = family.latent_shape(request.frames, request.height, request.width)
+    denoise = family.guided_denoiser(generator.network, conditions, request.guidance)
+    latent = generator.objective.sample(
+        _with_callback(denoise, on_step),
+        _noise_stream(shape, request.seed, generator.device),
+        request.steps,
+        known,
+    )
+    return latent[0].transpose(0, 1)
+
+
+def encode_prompt(family: Family, encoder: CaptionEncoder, prompt: str) -> EncodedPrompt:
+    """Encode a prompt; raise SamplingError for one that is longer than the network reads."""
+    captions = [prompt] if family.null_caption is None else [prompt, family.null_caption]
+    encoded, *null = encoder.encode_captions(captions)
+    if encoded.truncated_tokens:
+        tokens = encoder.size.tokens
+        raise SamplingError(
+            f"prompt {prompt[:40]!r}... is {tokens + encoded.truncated_tokens} tokens long, the "
+            f"limit is {tokens}: shorten it"
+        )
+    device = next(iter(encoded.tensors.values())).device
+    batches = [family.collate_text([e.tensors], encoder.size, device) for e in (encoded, *null)]
+    return EncodedPrompt(batches[0], batches[1] if null else {})
+
+
+def decode_latent(vae: LatentCodec, latent: Tensor) -> Tensor:
+    """Decode a latent [T', C, h, w] to frames [T, 3, H, W] uint8 on the CPU."""
+    return ((vae.decode(latent) + 1) * 127.5).round().to(torch.uint8).cpu()
+
+
+def _noise_stream(shape: Sequence[int], seed: int, device: torch.device) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield to_device_async(torch.randn(1, *shape, generator=generator), device)
 
 
 def _with_callback(denoise: Denoiser, on_step: StepCallback | None) -> Denoiser:
-    """Call `on_step` after each call of the denoiser."""
+    """Return a denoiser that calls `on_step` after each step."""
     if on_step is None:
         return denoise
 
-    def denoise_and_notify(x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
-        output = denoise(x, timestep, frame_mask)
+    def counted(x: Tensor, time: Tensor, frame_mask: Tensor | None, /) -> Tensor:
+        output = denoise(x, time, frame_mask)
         on_step()
         return output
 
-    return denoise_and_notify
-
-
-def decode_latent(vae: VAE, latent: Tensor) -> Tensor:
-    """Decode a latent [T, 4, h, w] to frames [T, 3, H, W] uint8 on the CPU."""
-    return ((vae.decode(latent) + 1) * 127.5).round().to(torch.uint8).cpu()
+    return counted

@@ -7,100 +7,116 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from finetune.config import Recipe
 from finetune.data.cache_layout import index_folder
-from finetune.data.encoders import TINY_RANDOM, load_text_encoder, load_vae
+from finetune.data.encoders import unique_captions
 from finetune.data.index import Index
 from finetune.errors import SamplingError
-from finetune.kernels import select_ops
-from finetune.models.stdit2.network import STDiT2
-from finetune.models.stdit2.text_encoder import TextEncoder, TextStates
-from finetune.models.stdit2.vae import VAE
+from finetune.models import Family, find_family
+from finetune.models.compile_blocks import compile_blocks
+from finetune.models.family import CaptionEncoder, LatentCodec, TextSize
 from finetune.models.weights_digest import weights_digest
-from finetune.sampling.generate import StepCallback, decode_latent, generate_latent
+from finetune.objectives.base import KnownFrames
+from finetune.sampling.generate import (
+    EncodedPrompt,
+    LatentGenerator,
+    StepCallback,
+    decode_latent,
+    encode_prompt,
+    generate_latent,
+)
 from finetune.sampling.images import read_image
 from finetune.sampling.request import SampleRequest
-from finetune.sampling.sources import ModelSource, find_model
+from finetune.sampling.sources import ModelSource, build_request, find_model
 from finetune.tensors import DTYPES
 
 
 @dataclass
 class TextToVideoPipeline:
-    """Three networks on one device; `request` applies the model's default settings."""
+    """Three networks on one device."""
 
     source: ModelSource
-    network: STDiT2
-    vae: VAE
-    text: TextEncoder
+    network: nn.Module
+    vae: LatentCodec
+    text: CaptionEncoder
     device: torch.device
     precision: str
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(cls, name: str, *, revision: str | None = None, **options: Any) -> Self:
+        """Load a release, a run, a checkpoint, or a denoiser whose two encoders are named.
+
+        options: those of `load`.
+        """
+        return cls.load(find_model(name, revision), **options)
+
+    @classmethod
+    def load(
         cls,
-        name: str,
+        source: ModelSource,
         *,
-        revision: str | None = None,
         device: str = "auto",
         precision: str | None = None,
         vae: str | None = None,
         text_encoder: str | None = None,
         compile: bool = False,
     ) -> Self:
-        """Load a release, a run, a checkpoint, or a denoiser with two named encoders.
+        """Load the networks of a model.
 
-        precision: default the model's own on a GPU, float32 on a CPU. compile: the blocks and the
-        VAE, which takes a minute and pays off over many steps.
+        precision: by default the model's own on a GPU, float32 on a CPU. compile: blocks and VAE,
+        which takes a minute and pays over many steps.
         """
-        torch_device = resolve_device(device)
-        source = find_model(name, revision)
+        place = resolve_device(device)
         source = dataclasses.replace(
             source, vae=vae or source.vae, text=text_encoder or source.text
         )
-        chosen = precision or (source.precision if torch_device.type == "cuda" else "float32")
+        chosen = precision or (source.precision if place.type == "cuda" else "float32")
         if chosen not in DTYPES:
             raise SamplingError(f"precision {chosen!r}: choose one of {', '.join(DTYPES)}")
-        network = STDiT2.from_pretrained(source.weights, dtype=DTYPES[chosen], device=torch_device)
-        network.eval().requires_grad_(False).set_ops(select_ops(torch_device, DTYPES[chosen]))
-        encoders = _load_encoders(source, torch_device, chosen, network.config.model_max_length)
-        pipeline = cls(source, network, *encoders, torch_device, chosen)
-        _check_text_width(pipeline)
+        dtype, family = DTYPES[chosen], find_family(source.family)
+        network = family.load_network(source.weights, dtype=dtype, device=place)
+        network.eval().requires_grad_(False)
+        family.use_kernels(network, place, dtype)
+        encoders = _load_encoders(source, family, family.text_size(network), dtype, place)
+        made = cls(source, network, *encoders, place, chosen)
         if compile:
-            network.compile_blocks()
-            pipeline.vae.compile_network()
-        return pipeline
+            compile_blocks(family.blocks(network))
+            made.vae.compile_network()
+        return made
+
+    @cached_property
+    def generator(self) -> LatentGenerator:
+        """Return the network with its family's way to sample it."""
+        family = find_family(self.source.family)
+        objective = family.objective(self.source.flow).to(self.device)
+        return LatentGenerator(family, objective, self.network, self.device)
 
     def request(self, **fields: Any) -> SampleRequest:
-        """Build a request, with the model's defaults for fields that are missing or None."""
-        given = {name: value for name, value in fields.items() if value is not None}
-        return SampleRequest.from_dict({**self.source.defaults, **given})
+        """Make a request, with the model's own defaults where a field is missing or None."""
+        return build_request(self.source, fields)
 
     @cached_property
     def digest(self) -> str:
         """Return sha256 over the denoiser's configuration and weights, in this precision."""
-        return weights_digest(self.network, dataclasses.asdict(self.network.config))
+        return weights_digest(self.network, self.generator.family.network_config(self.network))
 
-    def check(self, request: SampleRequest) -> TextStates:
-        """Return the encoded prompt; raise SamplingError if the request cannot be sampled."""
+    def check(self, request: SampleRequest) -> EncodedPrompt:
+        """Return the encoded prompt; raise SamplingError for what cannot be sampled."""
         for file in filter(None, (request.image, request.last_image)):
             read_image(file, request.height, request.width)
-        return encode_prompt(self.text, request.prompt)
+        return encode_prompt(self.generator.family, self.text, request.prompt)
 
     def sample(self, request: SampleRequest, on_step: StepCallback | None = None) -> Tensor:
-        """Sample frames [T, 3, H, W] uint8 on the CPU; call `on_step` after each step."""
-        text = self.check(request)
+        """Return frames [T, 3, H, W] uint8 on the CPU; `on_step` is called after each step."""
+        prompt = self.check(request)
         try:
             latent = generate_latent(
-                self.network,
-                text,
-                request,
-                self.device,
-                conditioning_frames=self._conditioning_frames(request),
-                on_step=on_step,
+                self.generator, prompt, request, self._known_frames(request), on_step
             )
             _check_finite(latent, request)
             return decode_latent(self.vae, latent)
@@ -110,31 +126,20 @@ class TextToVideoPipeline:
                 "device's memory: request fewer frames or a smaller size"
             ) from error
 
-    def _conditioning_frames(self, request: SampleRequest) -> dict[int, Tensor]:
-        """Encode a request's first and last image as latents, by frame number."""
-        files = {0: request.image, request.frames - 1: request.last_image}
+    def _known_frames(self, request: SampleRequest) -> KnownFrames:
+        """Encode the images that a request starts or ends with, by latent frame number."""
+        size = request.height, request.width
+        _, frames, *_ = self.generator.family.latent_shape(request.frames, *size)
+        files = {0: request.image, frames - 1: request.last_image}
         return {
-            number: self.vae.encode_distribution(
-                read_image(file, request.height, request.width)
-            ).mean[0]
+            number: self.vae.encode_window(read_image(file, *size))["mean"][0]
             for number, file in files.items()
             if file is not None
         }
 
 
-def encode_prompt(encoder: TextEncoder, prompt: str) -> TextStates:
-    """Encode a prompt; raise SamplingError if it would be truncated."""
-    text = encoder.encode([prompt])
-    if text.truncated_tokens[0]:
-        raise SamplingError(
-            f"prompt {prompt[:40]!r}... is {encoder.tokens + text.truncated_tokens[0]} tokens "
-            f"long, the limit is {encoder.tokens}: shorten it"
-        )
-    return text
-
-
 def resolve_device(name: str) -> torch.device:
-    """Return the torch device; 'auto' is the GPU if there is one."""
+    """Return the device of this name; 'auto' is the GPU where there is one."""
     if name not in ("auto", "cpu", "cuda"):
         raise SamplingError(f"device {name!r}: choose auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
@@ -143,29 +148,36 @@ def resolve_device(name: str) -> torch.device:
 
 
 def _load_encoders(
-    source: ModelSource, device: torch.device, precision: str, tokens: int
-) -> tuple[VAE, TextEncoder]:
+    source: ModelSource, family: Family, size: TextSize, dtype: torch.dtype, device: torch.device
+) -> tuple[LatentCodec, CaptionEncoder]:
+    """Load VAE and text encoder; raise SamplingError if one is not named or does not fit."""
     missing = [n for n, v in (("--vae", source.vae), ("--text-encoder", source.text)) if not v]
     if missing:
         raise SamplingError(
             f"{source.name} is only a denoiser: name its encoders with {' and '.join(missing)} "
-            "(the published weights take stabilityai/sd-vae-ft-ema and DeepFloyd/t5-v1_1-xxl)"
+            f"(the published weights take {Recipe.vae} and {Recipe.text_encoder})"
         )
     assert source.vae
     assert source.text
-    if source.recipe and TINY_RANDOM in (source.vae, source.text):
-        recipe = dataclasses.replace(source.recipe, precision=cast(Any, precision))
-        return load_vae(recipe, device), load_text_encoder(recipe, open_index(source), device)
-    dtype = DTYPES[precision]
     with _encoder_load_errors(source):
-        vae = VAE.from_pretrained(source.vae, dtype=dtype, device=device)
-        return vae, TextEncoder.from_pretrained(
-            source.text, dtype=dtype, device=device, tokens=tokens
+        vae = family.load_codec(source.vae, dtype=dtype, device=device)
+        text = family.load_caption_encoder(
+            source.text,
+            size,
+            lambda: unique_captions(open_index(source)),
+            dtype=dtype,
+            device=device,
         )
+    if text.size.width != size.width:
+        raise SamplingError(
+            f"text encoder {source.text} has states of width {text.size.width}, the network needs "
+            f"{size.width}: name the encoder that it was trained with"
+        )
+    return vae, text
 
 
 def open_index(source: ModelSource) -> Index:
-    """Open the dataset's index, whose captions the tiny tokenizer was trained on."""
+    """Open the dataset's index, whose captions the tiny text encoder's tokenizer is made of."""
     assert source.recipe
     folder = index_folder(source.recipe)
     if not (folder / "index.json").is_file():
@@ -179,7 +191,7 @@ def open_index(source: ModelSource) -> Index:
 
 @contextmanager
 def _encoder_load_errors(source: ModelSource) -> Iterator[None]:
-    """Raise SamplingError, which names the encoders, for errors of their libraries."""
+    """Turn errors of the encoders' libraries into SamplingError, naming the encoders."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -188,15 +200,6 @@ def _encoder_load_errors(source: ModelSource) -> Iterator[None]:
             f"the VAE {source.vae} or text encoder {source.text} cannot be loaded ({first}): "
             "name others with --vae and --text-encoder"
         ) from error
-
-
-def _check_text_width(pipeline: TextToVideoPipeline) -> None:
-    width, expected = pipeline.text.width, pipeline.network.config.caption_channels
-    if width != expected:
-        raise SamplingError(
-            f"text encoder {pipeline.source.text} has states of width {width}, the network needs "
-            f"{expected}: name the encoder that it was trained with"
-        )
 
 
 def _check_finite(latent: Tensor, request: SampleRequest) -> None:

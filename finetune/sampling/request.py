@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from finetune.errors import SamplingError
-from finetune.models.stdit2.vae import SPATIAL_STRIDE
-from finetune.objectives.iddpm import NUM_TIMESTEPS
-
-MIN_SIDE, MAX_SIDE = 2 * SPATIAL_STRIDE, 2048  # pixels
-MAX_FRAMES = 512  # eight times the published training's; a larger number is a typo
+from finetune.models.family import Family
+from finetune.objectives.base import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +30,6 @@ class SampleRequest:
 
     def __post_init__(self) -> None:
         check_prompt(self.prompt)
-        _check_frames(self)
-        for name in ("height", "width"):
-            _check_side(name, getattr(self, name))
-        if not 2 <= self.steps <= NUM_TIMESTEPS:
-            raise SamplingError(f"steps {self.steps}: choose from 2 to {NUM_TIMESTEPS}")
         if not 0 < self.fps <= 240:
             raise SamplingError(f"fps {self.fps:g}: choose above 0 and up to 240")
         if not math.isfinite(self.guidance):
@@ -99,24 +91,38 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def _check_frames(request: SampleRequest) -> None:
-    if not 1 <= request.frames <= MAX_FRAMES:
-        nearest = min(max(request.frames, 1), MAX_FRAMES)
+def check_request(request: SampleRequest, family: Family, objective: Objective) -> None:
+    """Raise SamplingError for a request off the family's grid, or that it cannot start from."""
+    _check_frames(request, family)
+    for name in ("height", "width"):
+        _check_side(name, getattr(request, name), family)
+    if not objective.min_steps <= request.steps <= objective.max_steps:
+        raise SamplingError(
+            f"steps {request.steps}: choose from {objective.min_steps} to {objective.max_steps}"
+        )
+
+
+def _check_frames(request: SampleRequest, family: Family) -> None:
+    nearest = family.grid.nearest_frames(request.frames)
+    if request.frames != nearest:
         raise SamplingError(
             f"{request.frames} frames cannot be sampled: the nearest number is {nearest}"
         )
-    given = (request.image is not None) + (request.last_image is not None)
-    if given and request.frames <= given:
+    images = [name for name in ("image", "last_image") if getattr(request, name) is not None]
+    for name in images:
+        if name not in family.start_images:
+            raise SamplingError(f"{name}: a model of family {family.name!r} does not take one")
+    if images and request.frames <= len(images):
         raise SamplingError(
-            f"{request.frames} frames and {given} of them given: request at least {given + 1}, "
-            "so that one is sampled"
+            f"{request.frames} frames and {len(images)} of them given: request at least "
+            f"{len(images) + 1}, so that one is sampled"
         )
 
 
-def _check_side(name: str, side: int) -> None:
-    nearest = min(max(SPATIAL_STRIDE * round(side / SPATIAL_STRIDE), MIN_SIDE), MAX_SIDE)
+def _check_side(name: str, side: int, family: Family) -> None:
+    grid, nearest = family.grid, family.grid.nearest_side(side)
     if side != nearest:
         raise SamplingError(
-            f"{name} {side}: choose a multiple of {SPATIAL_STRIDE} from {MIN_SIDE} to {MAX_SIDE}; "
-            f"the nearest is {nearest}"
+            f"{name} {side}: choose a multiple of {grid.pixel_multiple} from {grid.min_side} to "
+            f"{grid.max_side}; the nearest is {nearest}"
         )

@@ -22,6 +22,7 @@ from finetune.sampling.sidecar import (
     read_sidecar,
     sample_format,
 )
+from finetune.sampling.sources import build_request, find_model
 
 ProgressFactory = Callable[[SampleRequest], AbstractContextManager[StepCallback]]
 REQUIRED_PACKAGES = {"mp4": "av", "gif": "PIL", "png": "PIL", "npy": "numpy"}
@@ -114,7 +115,7 @@ def sample_lines(
 ) -> Iterator[tuple[str, bool]]:
     """Sample the requests of a command line; yield (line, is_note) for each file written.
 
-    fields: of a `SampleRequest`. loading: options of `TextToVideoPipeline.from_pretrained`.
+    fields: of a `SampleRequest`. loading: options of `TextToVideoPipeline.load`.
     """
     sidecar = read_sidecar(again) if again else {}
     lines = _request_fields(prompt, prompts, sidecar, fields)
@@ -122,14 +123,11 @@ def sample_lines(
     if sidecar and model is None:
         loading = {**sidecar.get("given", {}), **{n: v for n, v in loading.items() if v}}
         revision = revision or sidecar.get("revision")
-    pipeline = TextToVideoPipeline.from_pretrained(
-        _model_name(model, sidecar),
-        revision=revision,
-        device=device,
-        precision=precision or sidecar.get("precision"),
-        **loading,
+    source = find_model(_model_name(model, sidecar), revision)
+    requests = [build_request(source, line) for line in lines]
+    pipeline = TextToVideoPipeline.load(
+        source, device=device, precision=precision or sidecar.get("precision"), **loading
     )
-    requests = [pipeline.request(**line) for line in lines]
     files = sample_all(
         pipeline, requests, out, kind or sample_format(sidecar), pipeline_options=loading
     )

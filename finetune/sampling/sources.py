@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finetune.config import Recipe, recipe_from_manifest
+from finetune.config import Flow, Recipe, recipe_from_manifest
 from finetune.errors import SamplingError
+from finetune.models import find_family
 from finetune.models.hub import download_snapshot
-from finetune.models.stdit2.weights import CONFIG_FILE
+from finetune.sampling.request import SampleRequest, check_request
 from finetune.training.checkpoint_folders import (
     STEP_FOLDER,
     latest_checkpoint,
     list_checkpoints,
 )
 
+CONFIG_FILE = "config.json"  # of a denoiser
 SAMPLING_FILE = "sampling.json"  # of a release: its encoders and default settings
 HUB_FILE_PATTERNS = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt"]
 DEFAULT_FIELDS = ("frames", "height", "width", "fps", "steps", "guidance", "seed")
@@ -36,6 +38,8 @@ class ModelSource:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe | None = None
     revision: str | None = None  # the Hub's commit, if it was downloaded
+    family: str = Recipe.family
+    flow: Flow = field(default_factory=Flow)
 
 
 def find_model(name: str, revision: str | None = None) -> ModelSource:
@@ -78,6 +82,18 @@ def default_settings(recipe: Recipe) -> dict[str, Any]:
     return {name: getattr(recipe.validation, name) for name in DEFAULT_FIELDS}
 
 
+def build_request(source: ModelSource, fields: Mapping[str, Any]) -> SampleRequest:
+    """Build a request, with the model's defaults for fields that are missing or None.
+
+    Raise SamplingError for what the model's family cannot sample.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    request = SampleRequest.from_dict({**source.defaults, **given})
+    family = find_family(source.family)
+    check_request(request, family, family.objective(source.flow))
+    return request
+
+
 def _release_source(name: str, folder: Path) -> ModelSource:
     try:
         about = json.loads((folder / SAMPLING_FILE).read_text())
@@ -88,6 +104,8 @@ def _release_source(name: str, folder: Path) -> ModelSource:
             text=_resolve_encoder(folder, about["text_encoder"]),
             precision=about["precision"],
             defaults=about["defaults"],
+            family=about.get("family", Recipe.family),
+            flow=Flow(**about.get("flow", {})),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise SamplingError(
@@ -117,6 +135,8 @@ def _checkpoint_source(name: str, folder: Path) -> ModelSource:
         precision=recipe.precision,
         defaults=default_settings(recipe),
         recipe=recipe,
+        family=recipe.family,
+        flow=recipe.flow,
     )
 
 

@@ -2,14 +2,13 @@
 
 A checkpoint is a folder `step-00000500` with `manifest.json` and, for the weights, the EMA and
 Adam's two moments, a folder each of safetensors shards of full tensors; `model` and `ema` load with
-`STDiT2.from_pretrained`. It is written under another name and renamed when the files of all ranks
+`Family.load_network`. It is written under another name and renamed when the files of all ranks
 are on disk, so that a kill or a full disk never leaves an incomplete checkpoint.
 """
 
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import json
 import shutil
@@ -39,22 +38,28 @@ from finetune.training.checkpoint_folders import (
 
 FORMAT_VERSION = 1
 INDEX_FILE = "model.safetensors.index.json"
-NETWORK_SHAPE_FIELDS = ("depth", "hidden_size", "num_heads", "caption_channels")
 FileRecords = dict[str, dict[str, Any]]
 """Size and digest of written files, by their paths in the checkpoint."""
 
 
 def save(
-    out: Path, step: int, engine: Engine, about: Mapping[str, Any], policy: Checkpoints
+    out: Path,
+    step: int,
+    engine: Engine,
+    about: Mapping[str, Any],
+    policy: Checkpoints,
+    config: Mapping[str, Any],
 ) -> Path:
     """Write a checkpoint of this step, and delete those that the policy does not keep.
 
-    about: further entries of the manifest. Every rank must call. Raise CheckpointError on all ranks
+    about: further entries of the manifest. config: of the network, as its folder's config.json has
+    it. Every rank must call. Raise CheckpointError on all ranks
     if one of them cannot write; older checkpoints are then untouched.
     """
     final = checkpoint_folder(out, step)
     unfinished = final.with_suffix(UNFINISHED_SUFFIX)
-    problems = _write_all_ranks(unfinished, final, engine, {"step": step, **about}, policy)
+    about = {"step": step, **about}
+    problems = _write_all_ranks(unfinished, final, engine, about, policy, config)
     if engine.rank == 0:
         shutil.rmtree(unfinished, ignore_errors=True)
     if problems:
@@ -68,7 +73,12 @@ def save(
 
 
 def _write_all_ranks(
-    unfinished: Path, final: Path, engine: Engine, about: Mapping[str, Any], policy: Checkpoints
+    unfinished: Path,
+    final: Path,
+    engine: Engine,
+    about: Mapping[str, Any],
+    policy: Checkpoints,
+    config: Mapping[str, Any],
 ) -> list[str]:
     """Write every rank's files, then the manifest and the folder; return all ranks' errors."""
     errors = WriteErrors(engine.rank)
@@ -76,7 +86,7 @@ def _write_all_ranks(
         with errors.capture():
             _create_folders(unfinished, engine)
     all_gather(None)  # wait for rank 0's folders
-    records = _write_state(unfinished, engine, policy.shard_mib * 2**20, errors)
+    records = _write_state(unfinished, engine, config, policy.shard_mib * 2**20, errors)
     ranks: list[Any] = all_gather((records, rng_state(), errors.messages))
     problems = [message for _, _, messages in ranks for message in messages]
     if problems:
@@ -126,7 +136,9 @@ def _create_folders(unfinished: Path, engine: Engine) -> None:
             (unfinished / kind).mkdir(parents=True)
 
 
-def _write_state(folder: Path, engine: Engine, limit: int, errors: WriteErrors) -> FileRecords:
+def _write_state(
+    folder: Path, engine: Engine, config: Mapping[str, Any], limit: int, errors: WriteErrors
+) -> FileRecords:
     """Write this rank's share of the files of every kind of tensor."""
     records: FileRecords = {}
     for kind, shards in engine.shards().items():
@@ -142,7 +154,7 @@ def _write_state(folder: Path, engine: Engine, limit: int, errors: WriteErrors) 
                     )
         if engine.rank == 0 and groups and not errors.messages:
             with errors.capture():
-                records |= _write_index_and_config(folder / kind, groups, frozen, engine)
+                records |= _write_index_and_config(folder / kind, groups, frozen, config)
     return records
 
 
@@ -178,13 +190,12 @@ def _sync_and_hash(file: Path) -> dict[str, Any]:
 
 
 def _write_index_and_config(
-    folder: Path, groups: list[list[str]], frozen: ShardDict, engine: Engine
+    folder: Path, groups: list[list[str]], frozen: ShardDict, config: Mapping[str, Any]
 ) -> FileRecords:
     """Write the index and config that make the folder a loadable network."""
     files = {n: _shard_name(i, len(groups)) for i, names in enumerate(groups) for n in names}
     files |= dict.fromkeys(frozen, _shard_name(0, len(groups)))
     (folder / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": files}, indent=1))
-    config = dataclasses.asdict(engine.module.config)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     return {
         f"{folder.name}/{name}": _sync_and_hash(folder / name)
@@ -192,12 +203,15 @@ def _write_index_and_config(
     }
 
 
-def load(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> None:
+def load(
+    folder: Path, manifest: Mapping[str, Any], engine: Engine, shape: Mapping[str, Any]
+) -> None:
     """Set weights, EMA, moments and random state from a checkpoint with this manifest.
 
-    Raise CheckpointError for a checkpoint of another network.
+    shape: the entries of the network's config that its weights' shapes depend on. Raise
+    CheckpointError for a checkpoint of another network.
     """
-    _check_network(folder, engine)
+    _check_network(folder, shape)
     for kind, shards in engine.shards().items():
         if kind == "ema" and not (folder / kind).exists():
             kind = "model"  # a run without EMA: start the average at its weights
@@ -210,14 +224,13 @@ def load(folder: Path, manifest: Mapping[str, Any], engine: Engine) -> None:
         set_rng_state(manifest["rng"][engine.rank])
 
 
-def _check_network(folder: Path, engine: Engine) -> None:
-    """Raise CheckpointError if the weights have other shapes than the engine's network."""
+def _check_network(folder: Path, shape: Mapping[str, Any]) -> None:
+    """Raise CheckpointError if the weights are of a network with another shape."""
     saved = json.loads((folder / "model" / "config.json").read_text())
-    config = dataclasses.asdict(engine.module.config)
     differences = [
-        f"{name} {saved[name]}, not {config[name]}"
-        for name in NETWORK_SHAPE_FIELDS
-        if saved[name] != config[name]
+        f"{name} {saved.get(name)}, not {ours}"
+        for name, ours in shape.items()
+        if saved.get(name) != ours
     ]
     if differences:
         raise CheckpointError(

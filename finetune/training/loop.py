@@ -11,7 +11,6 @@ from finetune.engines.distributed import all_reduce_sum, choose_device, process_
 from finetune.planning.plan import suggest_batch_sizes
 from finetune.tensors import to_device_async
 from finetune.training.lr_schedule import learning_rate
-from finetune.training.noise import draw_noise
 from finetune.training.run import TrainingRun, open_run
 from finetune.training.step_metrics import MetricAccumulator
 from finetune.validation.validator import Validator
@@ -37,7 +36,8 @@ def _run(
 
 def loop(run: TrainingRun) -> None:
     """Take steps from the run's position on."""
-    recipe, engine, validate = run.recipe, run.engine, Validator(run)
+    recipe, engine, family, objective = run.recipe, run.engine, run.family, run.objective
+    validate = Validator(run)
     if validate.is_pending():
         validate()
     for batch in run.batches():
@@ -46,17 +46,22 @@ def loop(run: TrainingRun) -> None:
         run.timer.data_ready()
         run.warn_skipped(batch.skipped)
         clips = float(all_reduce_sum(torch.tensor([float(len(batch))]))[0])
-        accumulator = MetricAccumulator()
+        accumulator = MetricAccumulator(objective.max_time)
 
         for micro_batch in run.batch_encoder.encode_captions(batch).micro_batches():
             inputs = run.batch_encoder(micro_batch)
-            draws = draw_noise(micro_batch.seeds, inputs.mean.shape[1:], recipe, run.device)
+            draws = run.draw_noise(micro_batch.seeds, inputs.mean.shape[1:])
             latents = inputs.mean + inputs.std * draws.vae_noise
-            denoise = inputs.denoiser(engine.module, draws.drop_caption)
-            losses = run.diffusion.losses(denoise, latents, draws.t, draws.noise, draws.frame_mask)
+            denoise = family.denoiser(
+                engine.module,
+                inputs.conditions,
+                drop=draws.drop_caption,
+                activation_checkpointing=inputs.activation_checkpointing,
+            )
+            losses = objective.losses(denoise, latents, draws.time, draws.noise, draws.frame_mask)
             weights = to_device_async(torch.tensor(micro_batch.weights), run.device)
             engine.backward((losses.loss * weights).sum() * (engine.world_size / max(clips, 1)))
-            accumulator.add(losses, draws.t, weights)
+            accumulator.add(losses, draws.time, weights)
 
         metrics = accumulator.all_reduce(
             bad_samples=len(batch.skipped), stop_requested=run.stop_requested

@@ -13,6 +13,7 @@ from types import FrameType
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from finetune.config import Recipe
 from finetune.data.bucket_coverage import BucketCoverage, bucket_coverage
@@ -24,13 +25,15 @@ from finetune.engines.base import Engine, weight_norm
 from finetune.engines.distributed import all_gather, all_reduce_sum, rank_and_world_size
 from finetune.engines.factory import make_engine
 from finetune.errors import CheckpointError, ConfigError
-from finetune.models.stdit2.config import STDiT2Config
-from finetune.models.stdit2.network import STDiT2
-from finetune.objectives import Diffusion
+from finetune.models import Family, family_of, find_family
+from finetune.models.compile_blocks import compile_blocks
+from finetune.objectives import Objective
+from finetune.tensors import DTYPES
 from finetune.training import checkpoint
 from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loggers import Logger, NoLogger, open_logger
 from finetune.training.loss_spikes import SpikeDetector
+from finetune.training.noise import SampleNoise, draw_noise
 from finetune.training.resume import ResumePoint, find_resume_point, lock_run_folder
 from finetune.training.step_metrics import StepMetrics, StepTimer
 from finetune.training.system_metrics import Monitor, make_monitor
@@ -51,7 +54,8 @@ class TrainingRun:
     coverage: BucketCoverage
     engine: Engine
     batch_encoder: BatchEncoder
-    diffusion: Diffusion
+    family: Family
+    objective: Objective
     log: Logger = field(default_factory=NoLogger)
     monitor: Monitor = field(init=False)
     spike_detector: SpikeDetector = field(init=False)
@@ -82,6 +86,13 @@ class TrainingRun:
             rank=rank,
             world_size=world_size,
             workers=self.recipe.workers,
+        )
+
+    def draw_noise(self, seeds: Sequence[int], shape: Sequence[int]) -> SampleNoise:
+        """Draw the random numbers of this step's samples of one latent shape (C, T, h, w)."""
+        time_range = self.family.time_range(self.step)
+        return draw_noise(
+            seeds, shape, self.recipe, self.objective, self.device, time_range=time_range
         )
 
     def warn_skipped(self, skipped: Sequence[str]) -> None:
@@ -134,7 +145,9 @@ class TrainingRun:
             "recipe": self.recipe.as_dict(),
             "hardware": _device_name(self.device),
         }
-        return checkpoint.save(self.out, self.step, self.engine, about, self.recipe.checkpoints)
+        config = self.family.network_config(self.engine.module)
+        policy = self.recipe.checkpoints
+        return checkpoint.save(self.out, self.step, self.engine, about, policy, config)
 
     def resume(self, point: ResumePoint, *, new_data: bool) -> None:
         """Set the run's state from a checkpoint; `new_data` allows a changed dataset.
@@ -149,7 +162,9 @@ class TrainingRun:
                 f"(fingerprint {manifest['dataset'][:12]}, now {self.index.fingerprint[:12]}): "
                 "restore the old dataset, or restart sampling from this one with --new-data"
             )
-        checkpoint.load(folder, manifest, self.engine)
+        config = self.family.network_config(self.engine.module)
+        shape = {name: config[name] for name in self.family.shape_fields}
+        checkpoint.load(folder, manifest, self.engine, shape)
         self.step = manifest["step"]
         self.bad_samples = manifest["bad_samples"]
         self.timer = StepTimer(manifest["gpu_hours"])
@@ -216,12 +231,14 @@ def _open(
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     resume_point = find_resume_point(Path(recipe.out), resume)
+    family = family_of(recipe)
     index = _build_index(recipe)
     cached = cached_clips(index, recipe) if recipe.latents == "cached" else None
     coverage = bucket_coverage(index, recipe, cached)
-    engine = make_engine(new_model(recipe), recipe, device)
-    batch_encoder, diffusion = BatchEncoder(recipe, index, device), Diffusion.linear().to(device)
-    run = TrainingRun(recipe, device, index, coverage, engine, batch_encoder, diffusion)
+    engine = open_engine(new_model(recipe), recipe, device)
+    encoder = BatchEncoder(recipe, index, device)
+    objective = family.objective(recipe.flow).to(device)
+    run = TrainingRun(recipe, device, index, coverage, engine, encoder, family, objective)
     if resume_point:
         run.resume(resume_point, new_data=new_data)
     if engine.rank == 0:
@@ -254,18 +271,28 @@ def _stop_on_sigterm(run: TrainingRun) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def new_model(recipe: Recipe) -> STDiT2:
+def new_model(recipe: Recipe) -> nn.Module:
     """Return the network that training starts from: random, or read from `init`.
 
     Raise ConfigError if `init` expects text states of another width than the recipe's.
     """
-    if recipe.init == "random":
-        return STDiT2(STDiT2Config.from_network(recipe.network, text_tokens=recipe.text_tokens))
-    model = STDiT2.from_pretrained(recipe.init)
-    expected, width = model.config.caption_channels, recipe.network.caption_channels
+    family = family_of(recipe)
+    model = family.new_network(recipe)
+    expected, width = family.text_size(model).width, recipe.network.caption_channels
     if expected != width:
         raise ConfigError(
             f"{recipe.init} reads text states of width {expected}, network.caption_channels is "
             f"{width}: set it to {expected}, or start from another init"
         )
     return model
+
+
+def open_engine(model: nn.Module, recipe: Recipe, device: torch.device) -> Engine:
+    """Return the recipe's engine around a model, with kernels and compiled blocks if it says so."""
+    family = find_family(recipe.family)
+    if recipe.kernels and recipe.strategy != "gemini":  # Gemini hooks PyTorch's own operations only
+        family.use_kernels(model, device, DTYPES[recipe.precision])
+    blocks = family.blocks(model)
+    if recipe.compile:
+        compile_blocks(blocks)
+    return make_engine(model, blocks, recipe, device)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
+import time as clock
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 
 from finetune.engines.distributed import all_reduce_sum
 from finetune.objectives import Losses
-from finetune.objectives.iddpm import NUM_TIMESTEPS
 
 QUARTILES = 4
 
@@ -22,9 +22,8 @@ class StepMetrics:
 
     clips: int
     loss: float
-    mse: float
-    vb: float
-    loss_by_quartile: tuple[float, ...]  # of the timestep; NaN for one without a sample
+    parts: Mapping[str, float]  # of the loss, by the objective's names
+    loss_by_quartile: tuple[float, ...]  # of the time; NaN for one without a sample
     bad_samples: int
     stop_requested: bool  # on any rank
 
@@ -35,43 +34,49 @@ class StepMetrics:
             for number, loss in enumerate(self.loss_by_quartile)
             if not math.isnan(loss)
         }
-        return {"loss": self.loss, "mse": self.mse, "vb": self.vb, **quartiles}
+        return {"loss": self.loss, **self.parts, **quartiles}
 
 
 class MetricAccumulator:
-    """Sums on the device; one exchange between ranks at the end of a step."""
+    """Sums on the device; one exchange between ranks at the end of a step.
 
-    def __init__(self) -> None:
-        self._parts: list[Tensor] = []
+    max_time: of the objective, whose quarters have a loss each.
+    """
 
-    def add(self, losses: Losses, t: Tensor, weights: Tensor) -> None:
-        """Add a micro-batch: losses and weights [B], timesteps t [B]."""
-        part = torch.zeros(4 + 2 * QUARTILES, dtype=torch.float64, device=t.device)
+    def __init__(self, max_time: float) -> None:
+        self._max_time = max_time
+        self._names: tuple[str, ...] = ()
+        self._sums: list[Tensor] = []
+
+    def add(self, losses: Losses, time: Tensor, weights: Tensor) -> None:
+        """Add a micro-batch: losses, times and weights [B]."""
+        self._names = tuple(losses.parts)
+        first = 2 + len(self._names)
+        sums = torch.zeros(first + 2 * QUARTILES, dtype=torch.float64, device=time.device)
         loss = torch.where(weights > 0, losses.loss.detach(), 0)
-        part[0], part[1] = weights.sum(), (loss * weights).sum()
-        part[2], part[3] = (losses.mse.detach() * weights).sum(), (losses.vb * weights).sum()
-        quartile = 4 + t * QUARTILES // NUM_TIMESTEPS
-        part.index_add_(0, quartile, loss.double() * weights)
-        part.index_add_(0, quartile + QUARTILES, weights.double())
-        self._parts.append(part)
+        sums[0], sums[1] = weights.sum(), (loss * weights).sum()
+        for number, part in enumerate(losses.parts.values()):
+            sums[2 + number] = (part.detach() * weights).sum()
+        quartile = first + (time * QUARTILES / self._max_time).long()
+        sums.index_add_(0, quartile, loss.double() * weights)
+        sums.index_add_(0, quartile + QUARTILES, weights.double())
+        self._sums.append(sums)
 
     def all_reduce(self, *, bad_samples: int, stop_requested: bool) -> StepMetrics:
         """Return the step's metrics over all ranks; every rank must call."""
-        local = torch.stack(self._parts).sum(0).cpu()
-        sums = all_reduce_sum(
-            torch.cat([local, torch.tensor([bad_samples, stop_requested], dtype=torch.float64)])
-        ).tolist()
-        clips = max(sums[0], 1)
-        counts = sums[4 + QUARTILES : 4 + 2 * QUARTILES]
-        quartiles = zip(sums[4 : 4 + QUARTILES], counts, strict=True)
+        local = torch.stack(self._sums).sum(0).cpu()
+        more = torch.tensor([bad_samples, stop_requested], dtype=torch.float64)
+        total, loss, *rest = all_reduce_sum(torch.cat([local, more])).tolist()
+        parts, rest = rest[: len(self._names)], rest[len(self._names) :]
+        clips = max(total, 1)
+        quartiles = zip(rest[:QUARTILES], rest[QUARTILES : 2 * QUARTILES], strict=True)
         return StepMetrics(
-            clips=int(sums[0]),
-            loss=sums[1] / clips if sums[0] else float("nan"),
-            mse=sums[2] / clips,
-            vb=sums[3] / clips,
+            clips=int(total),
+            loss=loss / clips if total else float("nan"),
+            parts={name: value / clips for name, value in zip(self._names, parts, strict=True)},
             loss_by_quartile=tuple(s / n if n else float("nan") for s, n in quartiles),
-            bad_samples=int(sums[-2]),
-            stop_requested=sums[-1] > 0,
+            bad_samples=int(rest[-2]),
+            stop_requested=rest[-1] > 0,
         )
 
 
@@ -80,15 +85,15 @@ class StepTimer:
 
     def __init__(self, hours: float = 0.0) -> None:
         self.hours = hours  # GPU-hours, those of earlier runs of this stage included
-        self._step_end = self._data_ready = time.perf_counter()
+        self._step_end = self._data_ready = clock.perf_counter()
 
     def data_ready(self) -> None:
         """Note that the step's data has arrived."""
-        self._data_ready = time.perf_counter()
+        self._data_ready = clock.perf_counter()
 
     def finish_step(self, clips: int, world_size: int) -> dict[str, float]:
         """Return the times of the step that ends now."""
-        now = time.perf_counter()
+        now = clock.perf_counter()
         seconds, waited = now - self._step_end, self._data_ready - self._step_end
         self._step_end = now
         self.hours += world_size * seconds / 3600

@@ -13,12 +13,11 @@ from finetune.data.loader import Batch, SampleLoader, batches
 from finetune.data.sampler import Sampler, SamplerState
 from finetune.engines.distributed import all_reduce_sum
 from finetune.training.batch_encoder import ModelInputs
-from finetune.training.noise import draw_noise
 
 if TYPE_CHECKING:
     from finetune.training.run import TrainingRun
 
-TIMESTEPS = (100, 300, 500, 700, 900)
+NOISE_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the time's range
 
 
 class FixedLoss:
@@ -51,15 +50,18 @@ class FixedLoss:
     def _sum_losses(self, micro_batch: Batch) -> Tensor:
         """Return the weighted sum of the losses, and the sum of the weights."""
         run, inputs = self.run, self.run.batch_encoder(micro_batch)
-        noise = draw_noise(micro_batch.seeds, inputs.mean.shape[1:], run.recipe, run.device).noise
-        denoise = inputs.denoiser(
-            run.engine.module, torch.zeros(len(noise), dtype=torch.bool, device=run.device)
+        noise = run.draw_noise(micro_batch.seeds, inputs.mean.shape[1:]).noise
+        denoise = run.family.denoiser(
+            run.engine.module,
+            inputs.conditions,
+            drop=torch.zeros(len(noise), dtype=torch.bool, device=run.device),
+            activation_checkpointing=inputs.activation_checkpointing,
         )
         weights = torch.tensor(micro_batch.weights, device=run.device)
         summed = torch.zeros(2, dtype=torch.float64, device=run.device)
-        for step in TIMESTEPS:
-            t = torch.full((len(noise),), step, device=run.device)
-            losses = run.diffusion.losses(denoise, inputs.mean, t, noise)
+        for share in NOISE_SHARES:
+            time = torch.full((len(noise),), run.objective.time_at(share), device=run.device)
+            losses = run.objective.losses(denoise, inputs.mean, time, noise)
             summed += torch.stack([(losses.loss * weights).sum(), weights.sum()]).double()
         return summed
 

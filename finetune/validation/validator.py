@@ -18,11 +18,15 @@ from finetune.data.encoders import load_text_encoder, load_vae
 from finetune.data.media import write_video
 from finetune.engines.base import Engine
 from finetune.engines.distributed import all_reduce_sum
-from finetune.models.stdit2.text_encoder import TextStates
-from finetune.models.stdit2.vae import VAE
-from finetune.sampling.generate import decode_latent, generate_latent
+from finetune.models.family import LatentCodec
+from finetune.sampling.generate import (
+    EncodedPrompt,
+    LatentGenerator,
+    decode_latent,
+    encode_prompt,
+    generate_latent,
+)
 from finetune.sampling.measures import VideoMetrics, compute_metrics
-from finetune.sampling.pipeline import encode_prompt
 from finetune.sampling.request import SampleRequest
 from finetune.sampling.sources import default_settings
 from finetune.training.loggers import LoggedVideo
@@ -42,8 +46,8 @@ class Validator:
     def __init__(self, run: TrainingRun) -> None:
         self.run, self.settings = run, run.recipe.validation
         self.prompts = self.settings.sampled_prompts
-        self._texts: list[TextStates] = []
-        self._vae: VAE | None = None
+        self._prompts: list[EncodedPrompt] = []
+        self._vae: LatentCodec | None = None
         self._loss: FixedLoss | None = None
 
     def is_due(self, *, last: bool) -> bool:
@@ -104,28 +108,29 @@ class Validator:
             requests += [dataclasses.replace(requests[0], guidance=g) for g in self.settings.sweep]
         return requests
 
-    def _open(self) -> tuple[VAE, FixedLoss]:
+    def _open(self) -> tuple[LatentCodec, FixedLoss]:
         """Encode the prompts once and release the text encoder, the largest network."""
         run = self.run
         if self._vae is None or self._loss is None:
             encoder = run.batch_encoder.text_encoder or load_text_encoder(
                 run.recipe, run.index, run.device
             )
-            self._texts = [encode_prompt(encoder, prompt) for prompt in self.prompts]
+            self._prompts = [encode_prompt(run.family, encoder, text) for text in self.prompts]
             self._vae = run.batch_encoder.vae or load_vae(run.recipe, run.device)
             self._loss = FixedLoss(run)
             if run.engine.rank == 0:
                 self._write_training(self._vae, self._loss)
         return self._vae, self._loss
 
-    def _sample_all(self, vae: VAE, requests: Sequence[SampleRequest]) -> list[Tensor]:
+    def _sample_all(self, vae: LatentCodec, requests: Sequence[SampleRequest]) -> list[Tensor]:
         """Sample in rounds of one request per rank; return frames [T, 3, H, W] uint8 on rank 0."""
         run, gathered = self.run, list[Tensor]()
         rank, world_size = run.engine.rank, run.engine.world_size
+        generator = LatentGenerator(run.family, run.objective, run.engine.module, run.device)
         for first in range(0, len(requests), world_size):
             request = requests[min(first + rank, len(requests) - 1)]
-            text = self._texts[self.prompts.index(request.prompt)]
-            latent = generate_latent(run.engine.module, text, request, run.device)
+            prompt = self._prompts[self.prompts.index(request.prompt)]
+            latent = generate_latent(generator, prompt, request)
             gathered += _gather_frames(decode_latent(vae, latent), run.engine)
         return gathered[: len(requests)]
 
@@ -154,7 +159,7 @@ class Validator:
         """Return the folder of this step's samples."""
         return self.run.out / "samples" / f"step-{self.run.step:08d}"
 
-    def _write_training(self, vae: VAE, loss: FixedLoss) -> None:
+    def _write_training(self, vae: LatentCodec, loss: FixedLoss) -> None:
         """Write the metrics of training clips, decoded by the same VAE."""
         metrics = [compute_metrics(decode_latent(vae, x))._asdict() for x in loss.latents()]
         file = self.run.out / "samples" / TRAINING_METRICS_FILE

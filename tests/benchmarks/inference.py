@@ -7,9 +7,10 @@ import statistics
 import torch
 
 from finetune.kernels import select_ops
+from finetune.models.stdit2.guidance import classifier_free_guidance
 from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.vae import VAE
-from finetune.objectives import Diffusion, ancestral_sample, classifier_free_guidance
+from finetune.objectives import Diffusion, ancestral_sample
 from tests.benchmarks import synthetic
 from tests.benchmarks.cost import seconds
 from tests.benchmarks.training import open_every_branch

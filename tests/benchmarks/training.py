@@ -17,13 +17,12 @@ from finetune.data.cache_layout import index_folder
 from finetune.data.loader import Batch, batches
 from finetune.data.sampler import Sampler
 from finetune.engines.distributed import choose_device, process_group, rank_and_world_size
-from finetune.engines.factory import make_engine
+from finetune.models import find_family
 from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.stdit2.network import STDiT2
-from finetune.objectives import Diffusion
 from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loop import loop
-from finetune.training.run import TrainingRun, new_model
+from finetune.training.run import TrainingRun, new_model, open_engine
 from tests.benchmarks import synthetic
 
 ENDLESS = 10**9
@@ -141,7 +140,7 @@ def _open(case: Case, recipe: Recipe, device: torch.device) -> TrainingRun:
     index = synthetic.build(recipe, frames=1 if case.frames == 1 else 2 * case.frames)
     with device:
         model = open_every_branch(new_model(recipe))
-    engine = make_engine(model, recipe, device)
+    engine = open_engine(model, recipe, device)
     if case.online:
         batch_encoder = BatchEncoder(_cached(recipe), index, device)
         batch_encoder.vae, batch_encoder.text_encoder = (
@@ -155,9 +154,9 @@ def _open(case: Case, recipe: Recipe, device: torch.device) -> TrainingRun:
         batch_encoder = BatchEncoder(recipe, index, device)
     kind = OnlineRun if case.online else TrainingRun
     coverage = bucket_coverage(index, recipe)
-    return kind(
-        recipe, device, index, coverage, engine, batch_encoder, Diffusion.linear().to(device)
-    )
+    family = find_family(recipe.family)
+    objective = family.objective(recipe.flow).to(device)
+    return kind(recipe, device, index, coverage, engine, batch_encoder, family, objective)
 
 
 def _cached(recipe: Recipe) -> Recipe:

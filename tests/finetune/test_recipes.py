@@ -94,6 +94,7 @@ SETTINGS = {
     "`loss_spikes`": config.LossSpikes,
     "`checkpoints`": config.Checkpoints,
     "`validation`": config.Validation,
+    "`flow`": config.Flow,
     "`log`": config.Log,
     "`published`": config.PublishedCost,
 }

@@ -13,13 +13,12 @@ from finetune.engines.colossalai.gemini import Gemini
 from finetune.engines.colossalai.zero import Zero
 from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import EngineError
-from finetune.models.stdit2.network import STDiT2
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 INITIAL_LOSS_SCALE = 2.0**16  # in float16
 
 
-def make_colossalai_engine(model: STDiT2, recipe: Recipe, device: torch.device) -> Engine:
+def make_colossalai_engine(model: torch.nn.Module, recipe: Recipe, device: torch.device) -> Engine:
     """Return the engine of the recipe's plugin; raise EngineError if ColossalAI is missing."""
     try:
         from colossalai.booster import Booster

@@ -24,7 +24,6 @@ from finetune.engines.base import (
 from finetune.engines.colossalai.zero import BoostFunction, StepInterceptor, find_loss_scale
 from finetune.engines.distributed import rank_and_world_size
 from finetune.engines.ema import EMA
-from finetune.models.stdit2.network import STDiT2
 
 
 class ChunkSlice(NamedTuple):
@@ -37,14 +36,15 @@ class ChunkSlice(NamedTuple):
 
 
 class ForwardWrapper(torch.nn.Module):
-    """A module for Gemini to wrap, which calls STDiT2.forward: the instance's is Gemini's."""
+    """A module for Gemini to wrap, which calls the class's forward: the instance's is Gemini's."""
 
-    def __init__(self, model: STDiT2) -> None:
+    def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, *arguments: Any, **kwargs: Any) -> Tensor:
-        return STDiT2.forward(self.model, *arguments, **kwargs)
+        output: Tensor = type(self.model).forward(self.model, *arguments, **kwargs)
+        return output
 
 
 class Gemini:
@@ -52,7 +52,7 @@ class Gemini:
 
     def __init__(
         self,
-        model: STDiT2,
+        model: torch.nn.Module,
         base_optimizer: Any,
         boost: BoostFunction,
         recipe: Recipe,
@@ -64,7 +64,7 @@ class Gemini:
         self._params = dict(trainable_parameters(model))
         float32 = {name: p.detach().float().clone() for name, p in self._params.items()}
         boosted, self._optimizer = boost(ForwardWrapper(model), base_optimizer)
-        model.forward = lambda *args, **kwargs: boosted(*args, **kwargs).as_subclass(Tensor)  # type: ignore[method-assign]
+        model.forward = lambda *args, **kwargs: boosted(*args, **kwargs).as_subclass(Tensor)
         self._base_optimizer = base_optimizer
         self._interceptor = StepInterceptor(base_optimizer, self._norm)
         self.loss_scale = find_loss_scale(self._optimizer.mix_precision_mixin)

@@ -21,7 +21,6 @@ from finetune.engines.base import (
 )
 from finetune.engines.distributed import rank_and_world_size
 from finetune.engines.ema import EMA
-from finetune.models.stdit2.network import STDiT2
 
 BoostFunction = Callable[[torch.nn.Module, Any], tuple[Any, Any]]
 """Wraps a module and its optimizer."""
@@ -64,7 +63,7 @@ class Zero:
 
     def __init__(
         self,
-        model: STDiT2,
+        model: torch.nn.Module,
         base_optimizer: Any,
         boost: BoostFunction,
         recipe: Recipe,

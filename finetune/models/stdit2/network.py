@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune.kernels.ops import Ops
+from finetune.models.compile_blocks import compile_blocks
 from finetune.models.stdit2.blocks import Block, BlockConditioning, FinalLayer, PatchEmbedder
 from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.stdit2.embeddings import (
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from os import PathLike
 
 __all__ = ["STDiT2", "STDiT2Config"]
-
-MAX_COMPILED_GRAPHS = 1024
-"""Limit for a compiled block: a bucket has about 17 shapes, each with three graphs."""
 
 
 class ScalarInputs(NamedTuple):
@@ -92,17 +90,8 @@ class STDiT2(nn.Module):
         return self
 
     def compile_blocks(self) -> Self:
-        """Compile the blocks, which share one graph for each input shape.
-
-        A shape has up to three graphs: with gradients, without, and with activation checkpointing.
-        """
-        limits = torch._dynamo.config  # default 8: fewer than the shapes of a dataset
-        limits.cache_size_limit = max(MAX_COMPILED_GRAPHS, limits.cache_size_limit)
-        limits.accumulated_cache_size_limit = max(
-            MAX_COMPILED_GRAPHS, limits.accumulated_cache_size_limit
-        )
-        for block in self.blocks:
-            block.compile(fullgraph=True, dynamic=False)
+        """Compile the blocks, which share one graph for each input shape."""
+        compile_blocks(self.blocks)
         return self
 
     def forward(

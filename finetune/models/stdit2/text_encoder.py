@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from finetune.models.family import EncodedCaption, TextSize
 from finetune.models.weights_digest import weights_digest
 
 if TYPE_CHECKING:
@@ -95,6 +97,10 @@ class TextEncoder:
         return int(self.network.config.d_model)
 
     @property
+    def size(self) -> TextSize:
+        return TextSize(self.tokens, self.width)
+
+    @property
     def digest(self) -> str:
         """Return sha256 over configuration, weights, tokenizer and length: its states' key."""
         if self._digest is None:
@@ -129,6 +135,17 @@ class TextEncoder:
         ids, mask = batch["input_ids"], batch["attention_mask"]
         truncated_tokens = [max(0, len(caption) - self.tokens) for caption in untruncated]
         return TextStates(self._states(ids, mask), mask.bool(), truncated_tokens)
+
+    def encode_captions(self, captions: Sequence[str]) -> list[EncodedCaption]:
+        """Encode captions to "states" [tokens, width], as a `CaptionEncoder` does."""
+        encoded = self.encode(captions)
+        rows = zip(encoded.states, encoded.lengths, encoded.truncated_tokens, strict=True)
+        return [EncodedCaption({"states": s[:length]}, cut) for s, length, cut in rows]
+
+    def save(self, folder: Path) -> None:
+        """Write network and tokenizer in transformers' layout."""
+        self.network.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     def _states(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Encode per micro-batch; if compiled, fill the last one up with padding."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
@@ -100,6 +101,14 @@ class VAE:
         return LatentDistribution(
             *self._in_micro_batches(frames, self._latent_distribution).chunk(2, dim=1)
         )
+
+    def encode_window(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Return `encode_distribution` by name, as a `LatentCodec` does."""
+        return self.encode_distribution(pixels)._asdict()
+
+    def save(self, folder: Path) -> None:
+        """Write the network in diffusers' layout."""
+        self.network.save_pretrained(folder)
 
     def encode(self, frames: Tensor, generator: Generator | None = None) -> Tensor:
         """Encode frames [N, 3, H, W] in [-1, 1] and sample latents [N, 4, h, w] float32."""

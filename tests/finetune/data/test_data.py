@@ -18,7 +18,13 @@ from finetune.data.buckets import assign_buckets
 from finetune.data.index import Index, build_index, write_index
 from finetune.data.readers import DatasetRow, find_files, read_rows
 from finetune.data.sampler import BatchSpec, Sampler, SamplerState
-from finetune.data.windows import conditioning_fps, resize_and_crop, window_frame_indices
+from finetune.data.windows import (
+    Window,
+    conditioning_fps,
+    random_window,
+    resize_and_crop,
+    spread_windows,
+)
 from finetune.errors import DataError
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.toy_clips import Toy, encoded, write_dataset
@@ -46,17 +52,27 @@ def sampler_of(index: Index, recipe: Recipe, seed: int = 0) -> Sampler:
 
 
 def test_a_window_spans_frames_times_interval_with_its_ends() -> None:
-    assert window_frame_indices(129, 32, 4, 0.0)[[0, -1]].tolist() == [0, 127]
-    assert window_frame_indices(129, 32, 4, 0.999)[[0, -1]].tolist() == [1, 128]
-    assert window_frame_indices(200, 4, 2, 0.0).tolist() == [0, 2, 4, 7]  # linspace 0..7, truncated
-    assert window_frame_indices(1, 1, 1, 0.7).tolist() == [0]
+    def indices(total: int, frames: int, interval: int, uniform: float) -> list[int]:
+        return random_window(total, frames, interval, uniform).frame_indices(total).tolist()
+
+    assert [indices(129, 32, 4, 0.0)[n] for n in (0, -1)] == [0, 127]
+    assert [indices(129, 32, 4, 0.999)[n] for n in (0, -1)] == [1, 128]
+    assert indices(200, 4, 2, 0.0) == [0, 2, 4, 7]  # linspace 0..7, truncated
+    assert indices(1, 1, 1, 0.7) == [0]
+
+
+def test_windows_of_a_clip_are_spread_evenly_and_never_twice() -> None:
+    assert [w.start for w in spread_windows(200, 9, 1, 1)] == [96]  # the middle one
+    assert [w.start for w in spread_windows(200, 9, 1, 4)] == [24, 72, 120, 168]
+    assert [w.start for w in spread_windows(11, 9, 1, 8)] == [0, 1, 2]
+    assert spread_windows(1, 1, 1, 3) == [Window(0, 1, 1)]
 
 
 def test_the_model_is_told_the_rate_of_the_frames_it_sees() -> None:
-    fps = Fraction(24000, 1001)
-    assert conditioning_fps(fps, 4, frames=32, fps_source="sampled") == float(fps) / 4
-    assert conditioning_fps(fps, 4, frames=32, fps_source="source") == float(fps)
-    assert conditioning_fps(fps, 4, frames=1, fps_source="sampled") == 120.0
+    fps, still = Fraction(24000, 1001), {"image_fps": 120.0}
+    assert conditioning_fps(fps, 4, frames=32, fps_source="sampled", **still) == float(fps) / 4
+    assert conditioning_fps(fps, 4, frames=32, fps_source="source", **still) == float(fps)
+    assert conditioning_fps(fps, 4, frames=1, fps_source="sampled", **still) == 120.0
 
 
 def test_filling_covers_the_size_and_crops_the_centre() -> None:

@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from finetune.models.stdit2.guidance import classifier_free_guidance
 from finetune.models.stdit2.network import STDiT2, STDiT2Config
 from finetune.models.stdit2.weights import infer_config
-from finetune.objectives import Diffusion, ancestral_sample, classifier_free_guidance
+from finetune.objectives import Diffusion, ancestral_sample
 from finetune.training.lr_schedule import cosine_then_constant, one_cycle
 from tests.kit.golden_files import FOLDER, Golden, cases, files, network_of, read
 

@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from finetune.models.stdit2.guidance import classifier_free_guidance
 from finetune.models.stdit2.network import STDiT2, STDiT2Config
-from finetune.objectives import Diffusion, ancestral_sample, classifier_free_guidance
+from finetune.objectives import Diffusion, ancestral_sample
 from tests.kit.networks import TINY, inputs, tiny_model
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from finetune.objectives import Diffusion
-from finetune.objectives.iddpm import discretized_gaussian_log_likelihood, masked_frame_mean
+from finetune.objectives.frame_masks import masked_frame_mean
+from finetune.objectives.iddpm_process import discretized_gaussian_log_likelihood
 
 
 def network(weight: Tensor) -> object:

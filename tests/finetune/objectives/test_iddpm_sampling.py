@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from finetune.errors import ConfigError
+from finetune.models.stdit2.guidance import apply_guidance
 from finetune.objectives import Diffusion, ancestral_edit_sample, ancestral_sample
-from finetune.objectives.iddpm_sampling import apply_guidance, noise_stream
+from finetune.objectives.iddpm_sampling import noise_stream
 
 
 class Recorder:

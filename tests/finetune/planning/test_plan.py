@@ -14,12 +14,11 @@ from finetune.data.bucket_coverage import BucketCoverage
 from finetune.engines.distributed import choose_device, process_group
 from finetune.errors import ConfigError, EngineError
 from finetune.models.stdit2.config import STDiT2Config
+from finetune.models.stdit2.cost import WITH_KERNELS, STDiT2Cost
 from finetune.models.stdit2.network import STDiT2
 from finetune.planning.cost import (
     GPUS,
-    WITH_KERNELS,
     clip_cost,
-    count_parameters,
     measure_cpu,
     memory_gib,
 )
@@ -28,11 +27,11 @@ from tests.finetune.conftest import MakeRecipe
 
 
 @pytest.mark.parametrize("depth", [1, 28])
-def test_parameters_are_those_of_the_network(depth: int) -> None:
+def test_parameters_are_those_of_the_network(depth: int, make_recipe: MakeRecipe) -> None:
     with torch.device("meta"):
         model = STDiT2(STDiT2Config(depth=depth))
     counted = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert count_parameters(Network(depth=depth)) == counted
+    assert STDiT2Cost().parameters(make_recipe(network=Network(depth=depth))) == counted
 
 
 def test_a_clip_costs_what_was_measured(make_recipe: MakeRecipe) -> None:
@@ -62,6 +61,15 @@ def test_the_plan_names_what_fits(make_recipe: MakeRecipe) -> None:
 def test_a_network_that_cannot_be_is_refused(make_recipe: MakeRecipe) -> None:
     with pytest.raises(ConfigError, match="hidden_size 50 must be a multiple of 12"):
         plan(make_recipe(network=Network(hidden_size=50)))
+
+
+@pytest.mark.parametrize("blocks", [99, -1])
+def test_more_blocks_than_there_are_are_not_recomputed(
+    make_recipe: MakeRecipe, blocks: int
+) -> None:
+    bucket = Bucket(resolution="144p", frames=4, batch_size=2, activation_checkpointing=blocks)
+    with pytest.raises(ConfigError, match=f"{blocks}: choose 0 to 1, the network's blocks"):
+        plan(make_recipe(buckets=(bucket,)))
 
 
 def test_memory_and_speed_are_those_measured_on_an_h200(make_recipe: MakeRecipe) -> None:

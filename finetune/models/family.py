@@ -1,0 +1,326 @@
+"""The protocol of a model family: its parts, its grid, and its network's call.
+
+A family is one stateless object. Training, caching, planning, sampling and release ask it; none
+of them names a network. A new family is a file with one subclass of `Family` and a line in
+`finetune/models/__init__.py`. What must be said stands first; the rest has defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from finetune.config import Flow, Recipe
+from finetune.errors import ConfigError
+from finetune.objectives.base import Denoiser, Objective
+
+TensorDict = Mapping[str, Tensor]
+TINY_RANDOM = "tiny-random"  # a small random VAE or text encoder, for tests and demos
+TINY_SEED = 0  # of its weights: not the run's, so that runs with other seeds share a cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Numbers of frames (step * n + offset) and sides in pixels that a family takes."""
+
+    frame_step: int = 1
+    frame_offset: int = 1  # also the least number of frames
+    max_frames: int = 512
+    pixel_multiple: int = 8
+    bucket_multiple: int = 0  # sizes of training buckets are rounded down to it; 0: pixel_multiple
+    min_side: int = 16
+    max_side: int = 2048
+
+    def bucket_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size at which a training bucket of this size is trained."""
+        multiple = self.bucket_multiple or self.pixel_multiple
+        return height // multiple * multiple, width // multiple * multiple
+
+    def nearest_frames(self, frames: int) -> int:
+        """Return the number of frames on the grid that is nearest to this one."""
+        steps = round((frames - self.frame_offset) / self.frame_step)
+        last = (self.max_frames - self.frame_offset) // self.frame_step
+        return self.frame_offset + self.frame_step * min(max(steps, 0), last)
+
+    def nearest_side(self, side: int) -> int:
+        """Return the side in pixels on the grid that is nearest to this one."""
+        least, most = (s // self.pixel_multiple for s in (self.min_side, self.max_side))
+        return self.pixel_multiple * min(max(round(side / self.pixel_multiple), least), most)
+
+
+class TextSize(NamedTuple):
+    """The text that a network reads: tokens, and the width of a token's state."""
+
+    tokens: int
+    width: int
+
+
+class EncodedCaption(NamedTuple):
+    """Text states of one caption by name, not padded, on the encoder's device."""
+
+    tensors: TensorDict
+    truncated_tokens: int  # tokens over the limit, cut off
+
+
+class LatentCodec(Protocol):
+    """A frozen VAE: frames to latents and back."""
+
+    @property
+    def digest(self) -> str:
+        """Return a sha256 of configuration and weights, which names its latents in a cache."""
+        ...
+
+    def encode_window(self, pixels: Tensor) -> TensorDict:
+        """Encode frames [T, 3, H, W] in [-1, 1] to named float32 tensors.
+
+        "mean" and "std" [T', C, h, w] are required: a latent is mean + std * noise, normalised as
+        the network takes it. Others reach the network as `ClipConditions.extras`.
+        """
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode latents [T', C, h, w] to frames [T, 3, H, W] float32 in [-1, 1]."""
+        ...
+
+    def compile_network(self) -> object:
+        """Compile for many calls."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the files that `Family.load_codec` reads."""
+        ...
+
+
+class CaptionEncoder(Protocol):
+    """A frozen text encoder."""
+
+    @property
+    def size(self) -> TextSize:
+        """Return its longest caption, and the width of its states."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Return a sha256 of configuration, weights and tokenizer, which names its states."""
+        ...
+
+    def encode_captions(self, captions: Sequence[str]) -> list[EncodedCaption]:
+        """Encode captions together."""
+        ...
+
+    def compile_network(self) -> object:
+        """Compile for many calls."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the files that `Family.load_caption_encoder` reads."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConditions:
+    """Everything beside latent and time that a network is given for B clips of one size."""
+
+    text: TensorDict  # [B, ...] each, as `Family.collate_text` made them
+    null_text: TensorDict = field(default_factory=dict)  # [1, ...]; empty: the network has its own
+    frames: int
+    height: int  # pixels
+    width: int
+    fps: Sequence[float]  # of each clip
+    extras: TensorDict = field(default_factory=dict)  # [B, ...] each, of `LatentCodec`
+
+    @property
+    def without_text(self) -> ClipConditions:
+        """Return the same conditions with the null text in place of every caption."""
+        size = len(self.fps)
+        null = {name: t.expand(size, *t.shape[1:]) for name, t in self.null_text.items()}
+        return dataclasses.replace(self, text=null)
+
+
+class CostModel(Protocol):
+    """Arithmetic and memory of a family's network, for `finetune plan`."""
+
+    encoder_gib: float  # memory of VAE and text encoder in the training step
+
+    def parameters(self, recipe: Recipe) -> int:
+        """Count trained parameters."""
+        ...
+
+    def blocks(self, recipe: Recipe) -> int:
+        """Count the blocks that activation checkpointing can recompute."""
+        ...
+
+    def tokens(self, frames: int, height: int, width: int) -> int:
+        """Count the tokens of a clip; height and width in pixels."""
+        ...
+
+    def forward_tflop(self, recipe: Recipe, frames: int, height: int, width: int) -> float:
+        """Count the arithmetic of one forward pass of one clip."""
+        ...
+
+    def activation_bytes(self, recipe: Recipe) -> float:
+        """Return activation memory per token, all blocks together, nothing recomputed."""
+        ...
+
+    def mfu(self, recipe: Recipe) -> float:
+        """Return the share of a GPU's data-sheet rate that training reaches."""
+        ...
+
+
+@runtime_checkable
+class Family(Protocol):
+    """A model family; subclass it, and set or override what differs from the defaults."""
+
+    # -- required ------------------------------------------------------------------------------
+
+    name: str  # the recipe's `family`
+    grid: Grid
+    cost: CostModel
+    shape_fields: Sequence[str]  # keys of `network_config` that decide the weights' shapes
+
+    def objective(self, settings: Flow) -> Objective:
+        """Return how the family is trained and sampled."""
+        ...
+
+    def new_network(self, recipe: Recipe) -> nn.Module:
+        """Return the network that training starts from: random, or read from `recipe.init`."""
+        ...
+
+    def load_network(
+        self,
+        source: Path | str,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> nn.Module:
+        """Read a network from a folder, a file or a Hub id; raise WeightsError if none fits."""
+        ...
+
+    def network_config(self, network: nn.Module) -> dict[str, Any]:
+        """Return what a checkpoint's config.json holds, with which `load_network` reads it."""
+        ...
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """Return the repeated blocks, which engines shard and compile one by one."""
+        ...
+
+    def load_codec(self, name: str, *, dtype: torch.dtype, device: torch.device) -> LatentCodec:
+        """Load the VAE of a folder or Hub id, or a small random one ("tiny-random")."""
+        ...
+
+    def load_caption_encoder(
+        self,
+        name: str,
+        size: TextSize,
+        captions: Callable[[], Sequence[str]],
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> CaptionEncoder:
+        """Load the text encoder of a folder or Hub id, or make a small random one ("tiny-random").
+
+        captions: of the dataset, for the random one's tokenizer.
+        """
+        ...
+
+    def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return (C, T', h, w) of a clip; height and width in pixels."""
+        ...
+
+    def text_size(self, network: nn.Module) -> TextSize:
+        """Return the text that this network reads."""
+        ...
+
+    def collate_text(
+        self, captions: Sequence[TensorDict | None], size: TextSize, device: torch.device
+    ) -> dict[str, Tensor]:
+        """Pad and stack text states to tensors [B, ...]; None is a sample without text.
+
+        Raise ConfigError for states of another width.
+        """
+        ...
+
+    def denoiser(
+        self,
+        network: nn.Module,
+        conditions: ClipConditions,
+        *,
+        drop: Tensor | None = None,
+        activation_checkpointing: int = 0,
+    ) -> Denoiser:
+        """Bind conditions to the network.
+
+        drop: [B] bool, captions to replace by the null text. activation_checkpointing: number of
+        blocks to recompute in the backward pass.
+        """
+        ...
+
+    # -- optional ------------------------------------------------------------------------------
+
+    licence: str | None = None  # of the pretrained weights, by the Hub's word for it
+    native_fps: float | None = None  # of the clips that the weights were trained on
+    image_fps: float = 1.0  # the frame rate that the network is given for an image
+    frame_latents: bool = False  # a frame's latent depends on that frame alone
+    null_caption: str | None = None  # its states are the null text; None: the network has its own
+    mask_probabilities: Mapping[str, float] = {}  # kinds of frame masks in training
+    start_images: Sequence[str] = ()  # fields of a request: "image", "last_image"
+    lora_targets: Sequence[str] = ()  # names of the linear layers that an adapter changes
+
+    def extra_shapes(self, frames: int, height: int, width: int) -> Mapping[str, Sequence[int]]:
+        """Return the shapes of the tensors beside "mean" and "std" that the codec gives."""
+        return {}
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise ConfigError if the recipe asks for what the family does not have."""
+
+    def use_kernels(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+        """Replace operations of the network by the fastest kernels for a device and precision."""
+
+    def timestep_shift(self, latent_shape: Sequence[int]) -> float:
+        """Return the shift of flow matching times for latents of a shape (C, T, h, w)."""
+        return 1.0
+
+    def time_range(self, step: int) -> tuple[float, float]:
+        """Return the part of all times in [0, 1) that a training step draws from.
+
+        Families whose experts divide the noise let them take turns by step.
+        """
+        return 0.0, 1.0
+
+    def guided_denoiser(
+        self, network: nn.Module, conditions: ClipConditions, scale: float
+    ) -> Denoiser:
+        """Return a denoiser with classifier-free guidance (Ho and Salimans, 2022)."""
+        with_text = self.denoiser(network, conditions)
+        without_text = self.denoiser(network, conditions.without_text)
+
+        def denoise(x: Tensor, time: Tensor, frame_mask: Tensor | None, /) -> Tensor:
+            null = without_text(x, time, frame_mask)
+            return null + scale * (with_text(x, time, frame_mask) - null)
+
+        return denoise
+
+    def write_weights(self, weights: Path, folder: Path) -> None:
+        """Write a checkpoint's weights (its `model` or `ema` folder) as a release has them."""
+        shutil.copytree(weights, folder, dirs_exist_ok=True)
+
+
+def check_grid(family: Family, recipe: Recipe) -> None:
+    """Raise ConfigError for buckets or validation samples off the family's grid."""
+    wanted = {f"bucket {bucket} has": bucket.frames for bucket in recipe.buckets}
+    if recipe.validation.prompts:
+        wanted["validation.frames asks for"] = recipe.validation.frames
+    for text, frames in wanted.items():
+        nearest = family.grid.nearest_frames(frames)
+        if frames != nearest:
+            raise ConfigError(
+                f"{text} {frames} frames: family {family.name!r} takes "
+                f"{family.grid.frame_step} n + {family.grid.frame_offset}; the nearest is {nearest}"
+            )

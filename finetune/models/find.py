@@ -1,0 +1,39 @@
+"""Find a model family by the name that a recipe gives."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from finetune.config import Recipe
+from finetune.errors import ConfigError
+from finetune.models.family import Family, check_grid
+
+
+def find_family(name: str) -> Family:
+    """Return the family of this name, or the object at `module:name` for one of your own.
+
+    Raise ConfigError if there is none.
+    """
+    from finetune.models import FAMILIES
+
+    if name in FAMILIES:
+        return FAMILIES[name]
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(import_module(module), attribute) if attribute else None
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"family {name!r} cannot be imported ({error})") from error
+    if not isinstance(found, Family):
+        raise ConfigError(
+            f"no family {name!r}: choose one of {', '.join(FAMILIES)}, or module:object for a "
+            "subclass's instance of finetune.models.Family"
+        )
+    return found
+
+
+def family_of(recipe: Recipe) -> Family:
+    """Return the recipe's family; raise ConfigError if the recipe asks for what it lacks."""
+    family = find_family(recipe.family)
+    check_grid(family, recipe)
+    family.check(recipe)
+    return family
