@@ -1,14 +1,14 @@
-"""Captioned clips and images of brick films: the whole road from a list of channels to a dataset.
+"""Captioned clips and images of brick films: from a list of channels to a dataset.
 
     brickfilm build recipes/text2bricks/dataset.py --out work/text2bricks --dry-run
     brickfilm build recipes/text2bricks/dataset.py --out work/text2bricks
 
 On: any computer with a CPU; network; OPENAI_API_KEY for the captions. List your channels in
-channels.txt beside this file first, and check that you may use their films (docs/youtube.md).
-How long: at the polite rate a film starts every 15 s or so; 24,000 clips came of some hundred hours
-of film, which is days of fetching. Run the same command again to go on, on whatever day.
-Cost: about one cent for a clip and its image with gpt-4o at list price; the build stops asking at
-`max_cost_usd` and goes on when you raise it. Not run here: YouTube and OpenAI, see docs/youtube.md.
+channels.txt beside this file first, and check that you may use their videos (docs/youtube.md).
+How long: at the default rate limits a download starts every 15 s or so; 24,000 clips came from some
+hundred hours of video, which is days of downloading. Run the same command again to resume.
+Cost: about one cent for a clip and its image with gpt-4o at list price; the build stops at
+`max_cost_usd` and continues when you raise it. Not run here: YouTube and OpenAI (docs/youtube.md).
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Captions from a service: what is sent, what an answer becomes, what it costs."""
+"""Captions from a service: requests, answers, errors and cost."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
     return GPT4oCaptioner(base_url=server.url, **{"timeout": 5.0, "total_timeout": 10.0} | settings)
 
 
-def once(*replies: Reply) -> Any:
-    """These replies first, good captions then."""
+def replies_first(*replies: Reply) -> Any:
+    """Script these replies, then good captions."""
     left = list(replies)
     return lambda request: left.pop(0) if left else described(request)
 
 
-# -- what is sent ------------------------------------------------------------------------------
+# -- requests -----------------------------------------------------------------------------------
 
 
 def test_a_clip_is_three_stills_in_order_and_an_image_is_one(
@@ -98,10 +98,10 @@ def test_every_caption_belongs_to_its_stills(server: CaptionServer, tmp_path: Pa
 
 
 def test_settings_reach_the_request(server: CaptionServer, tmp_path: Path) -> None:
-    asks = captioner(
+    stage = captioner(
         server, model="o9", reasoning_effort="low", max_tokens=900, detail="low", temperature=0.5
     )
-    run_captions(tmp_path, ClipSource(1, tmp_path), asks)
+    run_captions(tmp_path, ClipSource(1, tmp_path), stage)
     body = server.requests[0].body
     assert body["model"] == "o9"
     assert body["reasoning_effort"] == "low"
@@ -125,7 +125,7 @@ def test_stills_are_shrunk_on_our_side(tmp_path: Path) -> None:
     assert (gpt4o.image_tokens(1280, 720), gpt4o.image_tokens(512, 288)) == (1105, 255)
 
 
-# -- what an answer becomes ----------------------------------------------------------------------
+# -- answers ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -146,16 +146,16 @@ def test_what_is_no_caption_is_counted_and_never_text(
     server: CaptionServer, tmp_path: Path, reply: Reply, status: str
 ) -> None:
     server.script = lambda request: reply
-    asks = captioner(server)
-    for _ in range(2):  # an answer is an answer: it is not asked again
-        run = run_captions(tmp_path, ClipSource(1, tmp_path), asks, RefusalFilter())
+    stage = captioner(server)
+    for _ in range(2):  # the answer is stored
+        run = run_captions(tmp_path, ClipSource(1, tmp_path), stage, RefusalFilter())
         assert run.finished == []
         assert count_results(run, "RefusalFilter") == {f"rejected: {status}": 1}
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    "spoilt",
+    "reply",
     [
         MALFORMED,
         ModelReply("A red car."),
@@ -166,10 +166,10 @@ def test_what_is_no_caption_is_counted_and_never_text(
         ModelReply('["described"]'),
     ],
 )
-def test_an_answer_that_is_no_use_is_paid_and_asked_again(
-    server: CaptionServer, tmp_path: Path, spoilt: Reply
+def test_a_malformed_reply_is_paid_and_requested_again(
+    server: CaptionServer, tmp_path: Path, reply: Reply
 ) -> None:
-    server.script = once(spoilt)
+    server.script = replies_first(reply)
     run = run_captions(tmp_path, ClipSource(1, tmp_path), captioner(server))
     assert len(run.finished) == 1
     assert len(server.requests) == 2
@@ -191,17 +191,17 @@ def test_malformed_for_ever_fails_after_three_paid_answers(
 # -- retries -----------------------------------------------------------------------------------
 
 
-def test_busy_and_broken_services_are_asked_again_as_told(
+def test_busy_and_broken_services_are_retried_after_the_named_delay(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    server.script = once(RATE_LIMITED, BROKEN, RATE_LIMITED)
+    server.script = replies_first(RATE_LIMITED, BROKEN, RATE_LIMITED)
     run = run_captions(tmp_path, ClipSource(1, tmp_path), captioner(server))
     assert len(run.finished) == 1
     assert len(server.requests) == 4
     assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
 
 
-def test_a_service_that_stays_busy_costs_patience_only(
+def test_a_service_that_stays_busy_fails_after_total_timeout(
     server: CaptionServer, tmp_path: Path
 ) -> None:
     server.script = lambda request: RATE_LIMITED
@@ -213,13 +213,13 @@ def test_a_service_that_stays_busy_costs_patience_only(
 def test_a_timeout_is_perhaps_charged_and_stays_reserved(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    server.script = once(LostReply(1.0))
-    asks = captioner(server, timeout=0.3)
-    run = run_captions(tmp_path, ClipSource(1, tmp_path), asks)
+    server.script = replies_first(LostReply(1.0))
+    stage = captioner(server, timeout=0.3)
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), stage)
     assert len(run.finished) == 1
     spend = spend_frame(tmp_path)
     assert spend.settled.sum() < server.bill <= spend.settled.sum() + spend.unsettled.sum()
-    assert spend.unsettled.sum() == pytest.approx(asks.worst_case_cost(clip(0, tmp_path)))
+    assert spend.unsettled.sum() == pytest.approx(stage.worst_case_cost(clip(0, tmp_path)))
 
 
 def test_headers_say_how_long_to_wait() -> None:
@@ -245,7 +245,7 @@ def test_headers_say_how_long_to_wait() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "words"),
+    ("reply", "message"),
     [
         (ErrorReply(429, "insufficient_quota"), "quota is used up"),
         (ErrorReply(403, None, "region"), "rejects the API key in OPENAI_API_KEY"),
@@ -254,10 +254,10 @@ def test_headers_say_how_long_to_wait() -> None:
     ],
 )
 def test_a_service_that_refuses_everything_stops_the_build(
-    server: CaptionServer, tmp_path: Path, reply: Reply, words: str
+    server: CaptionServer, tmp_path: Path, reply: Reply, message: str
 ) -> None:
     server.script = lambda request: reply
-    with pytest.raises(ServiceRefused, match=words):
+    with pytest.raises(ServiceRefused, match=message):
         run_captions(tmp_path, ClipSource(30, tmp_path), captioner(server, concurrency=2))
     assert len(server.requests) <= 4
     assert spend_frame(tmp_path).settled.sum() == 0
@@ -283,15 +283,15 @@ def test_a_wrong_key_appears_nowhere(
     wrong = "sk-wrong-but-still-secret-42"
     monkeypatch.setenv("OPENAI_API_KEY", wrong)
     caplog.set_level(logging.DEBUG)
-    asks = captioner(server)
+    stage = captioner(server)
     with pytest.raises(ServiceRefused) as refused:
-        run_captions(tmp_path, ClipSource(2, tmp_path), asks)
+        run_captions(tmp_path, ClipSource(2, tmp_path), stage)
     assert "[key]" in str(refused.value)
     kept = b"".join(f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
     for text in (
         "".join(traceback.format_exception(refused.value)),
         str(refused.value),
-        repr(asks),
+        repr(stage),
         caplog.text,
     ):
         assert wrong not in text
@@ -302,7 +302,7 @@ def test_a_key_that_works_is_in_no_file_log_or_process_list(
     server: CaptionServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    server.script = once(RATE_LIMITED, MALFORMED)
+    server.script = replies_first(RATE_LIMITED, MALFORMED)
     run_captions(tmp_path, ClipSource(3, tmp_path), AddImages(), captioner(server), RefusalFilter())
     kept = b"".join(f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
     assert KEY.encode() not in kept
@@ -314,7 +314,7 @@ def test_a_key_that_works_is_in_no_file_log_or_process_list(
 # -- other servers -------------------------------------------------------------------------------
 
 
-def test_servers_without_schemas_are_asked_for_json_and_it_is_said(
+def test_servers_without_schemas_get_an_older_dialect_and_a_warning(
     server: CaptionServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def old(request: ReceivedRequest) -> Reply:
@@ -323,9 +323,9 @@ def test_servers_without_schemas_are_asked_for_json_and_it_is_said(
             return ErrorReply(400, None, f"response_format {shape} is not supported")
         if "max_completion_tokens" in request.body:
             return ErrorReply(400, None, "unknown field max_completion_tokens")
-        said = described(request)
-        assert isinstance(said, ModelReply)
-        return ModelReply(f"```json\n{said.content}\n```")
+        reply = described(request)
+        assert isinstance(reply, ModelReply)
+        return ModelReply(f"```json\n{reply.content}\n```")
 
     server.script = old
     run = run_captions(tmp_path, ClipSource(4, tmp_path), captioner(server, concurrency=4))
@@ -340,7 +340,7 @@ def test_servers_without_schemas_are_asked_for_json_and_it_is_said(
 def test_a_request_that_a_server_cannot_use_fails_alone(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    server.script = once(ErrorReply(400, None, "image too small"))
+    server.script = replies_first(ErrorReply(400, None, "image too small"))
     run = run_captions(tmp_path, ClipSource(3, tmp_path), captioner(server))
     assert count_results(run, "GPT4oCaptioner") == {"failed: bad request": 1, "done": 2}
 
@@ -353,7 +353,7 @@ def test_a_server_that_is_not_there_is_a_failure_of_the_items(tmp_path: Path) ->
     assert spend_frame(tmp_path).unsettled.sum() == 0
 
 
-# -- money, and never twice ------------------------------------------------------------------------
+# -- cost ---------------------------------------------------------------------------------------
 
 
 def test_a_budget_is_hard_and_what_was_paid_for_is_kept(
@@ -385,7 +385,7 @@ def test_prompt_model_and_stills_make_the_key_and_nothing_else_does(
     assert requests(model="gpt-4.1") == 4
     assert requests(image_size=256) == 4
     assert requests(image_prompt="general") == 2
-    assert requests(prompt="general") == 2  # the images' words are known already
+    assert requests(prompt="general") == 2  # the images' answers are stored
     own = tmp_path / "own.md"
     own.write_text("---\nname: own\nversion: 1\nfor: clips\n---\nSay {{ count }} things.\n")
     assert requests(prompt=str(own), image_prompt="bricks") == 2
@@ -395,9 +395,11 @@ def test_prompt_model_and_stills_make_the_key_and_nothing_else_does(
     assert requests(prompt=str(moved), image_prompt="bricks") == 2
 
 
-def test_an_unknown_price_is_said_and_never_guessed(server: CaptionServer, tmp_path: Path) -> None:
-    asks = captioner(server, model="my-llava")
-    run = run_captions(tmp_path / "free", ClipSource(1, tmp_path / "free"), asks)
+def test_an_unknown_price_is_reported_and_never_guessed(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    stage = captioner(server, model="my-llava")
+    run = run_captions(tmp_path / "free", ClipSource(1, tmp_path / "free"), stage)
     assert run.finished[0].caption.cost == 0
     spend = spend_frame(tmp_path / "free")
     assert (spend.model[0], spend.requests[0]) == ("my-llava", 1)
@@ -409,11 +411,11 @@ def test_an_unknown_price_is_said_and_never_guessed(server: CaptionServer, tmp_p
 def test_a_price_list_of_ones_own(server: CaptionServer, tmp_path: Path) -> None:
     own = tmp_path / "prices.toml"
     own.write_text("date = 2026-11-01\n[models.my-llava]\ninput = 1.0\noutput = 2.0\n")
-    asks = captioner(server, model="my-llava", prices=str(own), max_cost_usd=1.0)
-    run = run_captions(tmp_path, ClipSource(1, tmp_path), asks)
-    said = run.finished[0].caption
-    assert said.cost == pytest.approx((said.input_tokens + 2 * said.output_tokens) / 1e6)
-    assert said.cost > 0
+    stage = captioner(server, model="my-llava", prices=str(own), max_cost_usd=1.0)
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), stage)
+    caption = run.finished[0].caption
+    assert caption.cost == pytest.approx((caption.input_tokens + 2 * caption.output_tokens) / 1e6)
+    assert caption.cost > 0
 
 
 def test_dated_names_have_their_familys_price() -> None:
@@ -473,5 +475,5 @@ def test_importing_brickfilm_imports_no_client() -> None:
 
 
 def test_the_middle_image_and_its_clip_have_keys_of_their_own(tmp_path: Path) -> None:
-    asks, of_clip = GPT4oCaptioner(), clip(0, tmp_path)
-    assert asks.key(of_clip) != asks.key(image(of_clip))
+    stage, of_clip = GPT4oCaptioner(), clip(0, tmp_path)
+    assert stage.key(of_clip) != stage.key(image(of_clip))

@@ -1,4 +1,4 @@
-"""The audit: faults are found, asked about once, and what stays wrong is left out."""
+"""The audit: faults are found, a second caption is requested once, and the rest is rejected."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FAULTS = {
     "hedging": (0.24, "A man in a red cap appears to be waiting in front of a blue house."),
 }
 STUBBORN = 0.1
-"""The share of faulty captions that are no better when asked again."""
+"""The share of faulty captions that are no better the second time."""
 
 
 @pytest.fixture
@@ -47,19 +47,19 @@ def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
     return GPT4oCaptioner(base_url=server.url, concurrency=8, timeout=10.0, **settings)
 
 
-def audited(work: Path, count: int, asks: GPT4oCaptioner) -> PipelineRun:
+def audited(work: Path, count: int, stage: GPT4oCaptioner) -> PipelineRun:
     return run_captions(
-        work, ClipSource(count, work), AddImages(), asks, RefusalFilter(), CaptionAudit(asks)
+        work, ClipSource(count, work), AddImages(), stage, RefusalFilter(), CaptionAudit(stage)
     )
 
 
 def share(request: ReceivedRequest) -> float:
-    """A point in [0, 1) of the stills: the same stills have the same fault."""
+    """Hash the stills to [0, 1): the same stills have the same fault."""
     return int(request.digest, 16) / 16**12
 
 
 def injected(request: ReceivedRequest) -> Reply:
-    """The predecessor's faults at its rates; one in ten is as bad the second time."""
+    """Inject faults at measured rates; one in ten is as bad the second time."""
     lot = share(request)
     for rate, caption in FAULTS.values():
         if lot < rate:
@@ -70,32 +70,32 @@ def injected(request: ReceivedRequest) -> Reply:
 
 
 def saying(first: str, second: Reply | str) -> Script:
-    """One caption when first asked, another reply when corrected."""
+    """Reply with one caption first, and another to a revision request."""
     again = answer("described", second) if isinstance(second, str) else second
     return lambda request: again if request.is_revision else answer("described", first)
 
 
 def fault_test(server: CaptionServer, work: Path, count: int) -> None:
     server.script = injected
-    asks = captioner(server)
-    run = audited(work, count, asks)
+    stage = captioner(server)
+    run = audited(work, count, stage)
     first = [a for a in server.requests if not a.is_revision]
     lots = [share(a) for a in first]
     bad = sum(lot < sum(rate for rate, _ in FAULTS.values()) for lot in lots)
     counts = count_results(run, "CaptionAudit")
     rejected = sum(n for status, n in counts.items() if status.startswith("rejected: audit"))
-    rules = asks.prompt_of(clip(0, work)).rules
+    rules = stage.prompt_of(clip(0, work)).rules
     assert len(first) == 2 * count
-    assert len(server.requests) - len(first) == bad  # each asked once more, and no other
+    assert len(server.requests) - len(first) == bad  # one more request for each
     assert [item for item in run.finished if lint(item.caption.text, rules)] == []
     assert counts["done"] + rejected == 2 * count
     assert rejected <= bad * 0.3
-    shares = f"{bad / len(first):.1%} asked again, {rejected / len(first):.1%} rejected"
+    shares = f"{bad / len(first):.1%} requested again, {rejected / len(first):.1%} rejected"
     print(f"{2 * count} captions: {shares}")
     assert spend_frame(work).settled.sum() == pytest.approx(server.bill)
-    asked = len(server.requests)
-    again = audited(work, count, asks)
-    assert len(server.requests) == asked
+    requests = len(server.requests)
+    again = audited(work, count, stage)
+    assert len(server.requests) == requests
     assert len(again.finished) == len(run.finished)
 
 
@@ -112,14 +112,14 @@ def test_the_model_is_told_what_was_wrong_and_shown_the_stills_again(
     server: CaptionServer, tmp_path: Path
 ) -> None:
     server.script = saying("The video shows a man.", CLEAN)
-    asks = captioner(server)
-    run = run_captions(tmp_path, ClipSource(1, tmp_path), asks, CaptionAudit(asks))
+    stage = captioner(server)
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), stage, CaptionAudit(stage))
     first, second = server.requests
     assert server.invalid == []
     assert second.stills == first.stills
-    before, told = second.body["messages"][-2:]
-    assert json.loads(before["content"])["caption"] == "The video shows a man."
-    assert "'The video shows'" in told["content"]
+    reply, revision = second.body["messages"][-2:]
+    assert json.loads(reply["content"])["caption"] == "The video shows a man."
+    assert "'The video shows'" in revision["content"]
     (item,) = run.finished
     assert item.caption.text == CLEAN
     assert item.scores["broke_medium"] == item.scores["reasked"] == 1.0
@@ -136,24 +136,24 @@ def test_the_model_is_told_what_was_wrong_and_shown_the_stills_again(
         (ModelReply("", finish="length"), "truncated"),
     ],
 )
-def test_what_is_no_better_is_rejected_and_not_asked_a_third_time(
+def test_a_second_bad_caption_is_rejected_without_a_third_request(
     server: CaptionServer, tmp_path: Path, second: Reply | str, reason: str
 ) -> None:
     server.script = saying("The video shows a man.", second)
-    asks = captioner(server)
+    stage = captioner(server)
     for _ in range(2):
-        run = run_captions(tmp_path, ClipSource(1, tmp_path), asks, CaptionAudit(asks))
+        run = run_captions(tmp_path, ClipSource(1, tmp_path), stage, CaptionAudit(stage))
         assert count_results(run, "CaptionAudit") == {f"rejected: {reason}": 1}
     assert len(server.requests) == 2
 
 
-def test_a_malformed_second_answer_is_paid_and_asked_again(
+def test_a_malformed_second_reply_is_paid_and_requested_again(
     server: CaptionServer, tmp_path: Path
 ) -> None:
     replies: list[Reply] = [answer("described", "The video shows a man."), MALFORMED]
     server.script = lambda request: replies.pop(0) if replies else answer("described", CLEAN)
-    asks = captioner(server)
-    run = run_captions(tmp_path, ClipSource(1, tmp_path), asks, CaptionAudit(asks))
+    stage = captioner(server)
+    run = run_captions(tmp_path, ClipSource(1, tmp_path), stage, CaptionAudit(stage))
     assert len(run.finished) == 1
     assert len(server.requests) == 3
     assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
@@ -163,8 +163,8 @@ def test_asking_again_is_on_the_captioners_budget(server: CaptionServer, tmp_pat
     server.script = saying("The video shows a man.", CLEAN)
     one = captioner(server).worst_case_cost(clip(0, tmp_path))
     budget = 8 * one
-    asks = captioner(server, max_cost_usd=budget)
-    run = run_captions(tmp_path, ClipSource(30, tmp_path), asks, CaptionAudit(asks))
+    stage = captioner(server, max_cost_usd=budget)
+    run = run_captions(tmp_path, ClipSource(30, tmp_path), stage, CaptionAudit(stage))
     assert server.bill <= budget
     assert any(a.is_revision for a in server.requests)
     waiting = [o for o in run.item_results if o.status == "waiting"]
@@ -175,7 +175,7 @@ def test_asking_again_is_on_the_captioners_budget(server: CaptionServer, tmp_pat
     assert len(server.requests) == 60
 
 
-def test_without_a_captioner_nobody_is_asked(server: CaptionServer, tmp_path: Path) -> None:
+def test_without_a_captioner_no_request_is_sent(server: CaptionServer, tmp_path: Path) -> None:
     server.script = lambda request: (
         described(request) if request.is_image else answer("described", "A man seems sad and old.")
     )
@@ -191,16 +191,18 @@ def test_without_a_captioner_nobody_is_asked(server: CaptionServer, tmp_path: Pa
 
 def test_what_is_no_caption_passes_to_the_filter(server: CaptionServer, tmp_path: Path) -> None:
     server.script = lambda request: answer("no_movement")
-    asks = captioner(server)
-    run = run_captions(tmp_path, ClipSource(1, tmp_path), asks, CaptionAudit(asks), RefusalFilter())
+    stage = captioner(server)
+    run = run_captions(
+        tmp_path, ClipSource(1, tmp_path), stage, CaptionAudit(stage), RefusalFilter()
+    )
     assert count_results(run, "RefusalFilter") == {"rejected: no_movement": 1}
     assert len(server.requests) == 1
 
 
 def test_rates_are_of_every_caption_that_was_seen(server: CaptionServer, tmp_path: Path) -> None:
     server.script = injected
-    asks = captioner(server)
-    run = audited(tmp_path, 40, asks)
+    stage = captioner(server)
+    run = audited(tmp_path, 40, stage)
     rates = audit_rates(tmp_path)
     assert rates is not None
     corrections = sum(a.is_revision for a in server.requests)

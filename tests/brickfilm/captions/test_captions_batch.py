@@ -1,4 +1,4 @@
-"""The Batch API: jobs are submitted once, collected in any order, and survive any end."""
+"""The Batch API: jobs are submitted once, collected in any order, and survive a kill."""
 
 from __future__ import annotations
 
@@ -47,16 +47,15 @@ def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
 
 
 def batch_build(work: Path, source: Any, *stages: Any, wait: bool = True) -> PipelineRun:
-    """A build with jobs and without a door."""
+    """Run a build with batch jobs, without the final pass."""
     pipeline = Pipeline.from_stages(source, stages)
     executor = LocalExecutor()
-    said: list[str] = []
     with Ledger(work) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
         more = True
         while more:
             run = PipelineRun(pipeline, ledger, executor, failures=batch_jobs.failures)
             run.execute(source.items())
-            more = batch_jobs.advance(run, wait=wait, log=said.append)
+            more = batch_jobs.advance(run, wait=wait, log=lambda message: None)
     executor.close()
     return run
 
@@ -111,8 +110,8 @@ def test_request_files_keep_the_services_limits(
 ) -> None:
     server.batches.most_requests = limits.get("batch_requests", 50_000)
     server.batches.most_bytes = limits.get("batch_bytes", 200_000_000)
-    asks = captioner(server, prices=small_limits(tmp_path, **limits))
-    run = batch_build(tmp_path, ClipSource(10, tmp_path), asks)
+    stage = captioner(server, prices=small_limits(tmp_path, **limits))
+    run = batch_build(tmp_path, ClipSource(10, tmp_path), stage)
     assert len(run.finished) == 10
     assert len(server.batches.jobs) >= 3
     assert server.invalid == []
@@ -154,22 +153,22 @@ def test_escape_answers_in_a_job_are_answers(server: CaptionServer, tmp_path: Pa
 
 
 def test_an_answer_may_hold_any_line_break(server: CaptionServer, tmp_path: Path) -> None:
-    said = "One brick.\u2028Another\x85brick."
-    server.script = lambda request: answer("described", said)
+    caption = "One brick.\u2028Another\x85brick."
+    server.script = lambda request: answer("described", caption)
     run = batch_build(tmp_path, ClipSource(2, tmp_path), captioner(server))
-    assert {item.caption.text for item in run.finished} == {" ".join(said.split())}
+    assert {item.caption.text for item in run.finished} == {" ".join(caption.split())}
 
 
 @pytest.mark.timeout(60)
-def test_a_wait_for_jobs_ends_when_it_is_told_to(server: CaptionServer, tmp_path: Path) -> None:
+def test_a_wait_for_jobs_ends_when_the_run_stops(server: CaptionServer, tmp_path: Path) -> None:
     server.batches.polls = 99
-    asks = captioner(server, poll_seconds=3600.0)
-    pipeline, executor = Pipeline.from_stages(ClipSource(1, tmp_path), [asks]), LocalExecutor()
+    stage = captioner(server, poll_seconds=3600.0)
+    pipeline, executor = Pipeline.from_stages(ClipSource(1, tmp_path), [stage]), LocalExecutor()
     with Ledger(tmp_path) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
         run = PipelineRun(pipeline, ledger, executor)
         run.execute(ClipSource(1, tmp_path).items())
         threading.Timer(0.5, run.stop).start()
-        batch_jobs.advance(run, wait=True, log=lambda words: None)
+        batch_jobs.advance(run, wait=True, log=lambda message: None)
         assert len(ledger.open_jobs()) == 1
     executor.close()
 
@@ -186,8 +185,8 @@ def test_without_waiting_the_next_run_collects(server: CaptionServer, tmp_path: 
 def test_a_budget_is_hard_for_jobs_too(server: CaptionServer, tmp_path: Path) -> None:
     one = captioner(server).worst_case_cost(clip(0, tmp_path))
     assert one is not None
-    asks = captioner(server, max_cost_usd=5.5 * one)
-    run = batch_build(tmp_path, ClipSource(20, tmp_path), asks)
+    stage = captioner(server, max_cost_usd=5.5 * one)
+    run = batch_build(tmp_path, ClipSource(20, tmp_path), stage)
     assert server.bill <= 5.5 * one
     counts = count_results(run, "GPT4oCaptioner")
     assert counts["done"] >= 5
@@ -202,11 +201,11 @@ def test_an_unreadable_still_fails_its_clip_alone(server: CaptionServer, tmp_pat
 
 
 def test_cancelling_keeps_what_was_answered(server: CaptionServer, tmp_path: Path) -> None:
-    asks = captioner(server)
-    batch_build(tmp_path, ClipSource(10, tmp_path), asks, wait=False)
-    pipeline = Pipeline.from_stages(ClipSource(10, tmp_path), [asks])
+    stage = captioner(server)
+    batch_build(tmp_path, ClipSource(10, tmp_path), stage, wait=False)
+    pipeline = Pipeline.from_stages(ClipSource(10, tmp_path), [stage])
     with Ledger(tmp_path) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
-        batch_jobs.cancel(lambda words: None)
+        batch_jobs.cancel(lambda message: None)
         assert ledger.open_jobs() == []
     assert 0 < len(server.requests) < 10
     spend = spend_frame(tmp_path)
@@ -214,9 +213,7 @@ def test_cancelling_keeps_what_was_answered(server: CaptionServer, tmp_path: Pat
     assert spend.unsettled.sum() == 0
 
 
-def test_a_job_that_is_turned_away_whole_fails_its_items(
-    server: CaptionServer, tmp_path: Path
-) -> None:
+def test_a_rejected_job_fails_its_items(server: CaptionServer, tmp_path: Path) -> None:
     batch_build(tmp_path, ClipSource(2, tmp_path), captioner(server), wait=False)
     (job,) = server.batches.jobs.values()
     job.status = "failed"
@@ -237,8 +234,8 @@ from brickfilm.stages import GPT4oCaptioner
 
 work, url, moment = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 die_at(moment)
-asks = GPT4oCaptioner(base_url=url, mode="batch", poll_seconds=0.02)
-run = batch_build(work, ClipSource(12, work), AddImages(), asks)
+stage = GPT4oCaptioner(base_url=url, mode="batch", poll_seconds=0.02)
+run = batch_build(work, ClipSource(12, work), AddImages(), stage)
 print(len(run.finished))
 """
 MOMENTS = ("written down", "uploaded", "submitted", "collected")
@@ -307,29 +304,32 @@ def test_ten_thousand_clips_in_one_job_keep_their_captions(
     assert len(server.batches.jobs) == 1
 
 
-def test_ten_thousand_answers_out_of_order_land_where_they_belong(tmp_path: Path) -> None:
-    """Without pictures: the keys and the ledger alone."""
+def test_ten_thousand_results_out_of_order_keep_their_keys(tmp_path: Path) -> None:
+    """Parse result lines without stills or a server."""
     from brickfilm.captions.backends.openai.batch import CaptionBatchService
     from brickfilm.captions.pricing import price_list
 
-    asks = GPT4oCaptioner()
-    keys = [asks.key(clip(n, tmp_path)) for n in range(50)]
+    stage = GPT4oCaptioner()
+    keys = [stage.key(clip(n, tmp_path)) for n in range(50)]
     assert len(set(keys)) == 50
     lines = [json.dumps(_line(n)) for n in range(10_000)]
     lines.reverse()
-    jobs = CaptionBatchService(None, asks, tmp_path, price_list())  # type: ignore[arg-type]
-    landed = dict(jobs.parse_result(line) for line in lines)
-    assert len(landed) == 10_000
+    jobs = CaptionBatchService(None, stage, tmp_path, price_list())  # type: ignore[arg-type]
+    answers = dict(jobs.parse_result(line) for line in lines)
+    assert len(answers) == 10_000
     for n in range(10_000):
-        said = landed[f"{n:032x}"]
-        assert isinstance(said, dict) and said["text"] == f"House {n} is red."
+        parsed = answers[f"{n:032x}"]
+        assert isinstance(parsed, dict) and parsed["text"] == f"House {n} is red."
 
 
 def _line(n: int) -> dict[str, Any]:
     from tests.kit.servers.openai import ModelReply, completion
 
-    said = answer("described", f"House {n} is red.")
-    assert isinstance(said, ModelReply)
-    body = completion({"model": "gpt-4o"}, said, 900)
-    about = ("c3", "i1")[n % 2]
-    return {"custom_id": f"{about}-{n:032x}", "response": {"status_code": 200, "body": body}}
+    reply = answer("described", f"House {n} is red.")
+    assert isinstance(reply, ModelReply)
+    body = completion({"model": "gpt-4o"}, reply, 900)
+    kind_and_stills = ("c3", "i1")[n % 2]
+    return {
+        "custom_id": f"{kind_and_stills}-{n:032x}",
+        "response": {"status_code": 200, "body": body},
+    }

@@ -1,4 +1,4 @@
-"""The rules of a caption: sixty labelled captions, and the edges of each rule."""
+"""Lint rules: sixty labelled captions, and the edge cases of each rule."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ def test_other_languages_are_known(text: str) -> None:
 
 def test_a_complaint_names_the_words_and_the_remedy() -> None:
     findings = lint("The video shows a man who seems sad.")
-    words = revision_prompt(findings)
-    assert "'The video shows'" in words and RULES["medium"].remedy in words
-    assert "'seems'" in words and RULES["hedging"].remedy in words
+    message = revision_prompt(findings)
+    assert "'The video shows'" in message and RULES["medium"].remedy in message
+    assert "'seems'" in message and RULES["hedging"].remedy in message
 
 
 def test_captions_are_counted_once_a_rule() -> None:
-    found = [lint("He seems sad. She seems glad."), lint("He seems to be a LEGO man."), []]
-    assert count_rules(found) == {"hedging": 2, "toy": 1}
+    findings = [lint("He seems sad. She seems glad."), lint("He seems to be a LEGO man."), []]
+    assert count_rules(findings) == {"hedging": 2, "toy": 1}
 
 
 def test_an_unknown_rule_is_a_usage_error() -> None:

@@ -1,4 +1,4 @@
-"""A real server of the protocol: `transformers serve` with a tiny model made on the spot."""
+"""A real Chat Completions server: `transformers serve` with a tiny random model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LACKING = [m for m in ("fastapi", "uvicorn", "transformers") if not importlib.ut
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The address of the server, and the model's name."""
+    """Yield the server's URL and the model's name."""
     if LACKING:
         pytest.skip(f"transformers serve needs {', '.join(LACKING)}: pip install 'brickfilm[dev]'")
     model = str(write_tiny_llava(tmp_path / "llava"))
@@ -60,11 +60,11 @@ def test_a_real_server_reads_our_requests_and_its_gibberish_is_no_caption(
     served: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, model = served
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)  # a server of one's own needs none
-    asks = GPT4oCaptioner(
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)  # not needed with base_url
+    stage = GPT4oCaptioner(
         base_url=address, model=model, max_tokens=16, image_size=64, timeout=60, concurrency=2
     )
-    run = run_captions(tmp_path / "w", ClipSource(2, tmp_path / "w"), AddImages(), asks)
+    run = run_captions(tmp_path / "w", ClipSource(2, tmp_path / "w"), AddImages(), stage)
     ends = count_results(run, "GPT4oCaptioner")
     print(dict(ends))
     assert ends.total() == 4

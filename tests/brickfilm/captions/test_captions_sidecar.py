@@ -1,4 +1,4 @@
-"""Captions from files beside films, and the filter that lets nothing else than captions pass."""
+"""Captions from subtitle files, and RefusalFilter."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SRT = "1\n00:00:00,000 --> 00:00:04,000\nA man — in “quotes” — walks.\n\
 
 @dataclass(frozen=True)
 class Beside(Stage[Clip, Clip]):
-    """The clips' films lie in a folder."""
+    """A source of clips whose videos lie in a folder."""
 
     folder: str
     input_types = (Clip,)

@@ -49,13 +49,13 @@ from brickfilm.stages import GPT4oCaptioner, RefusalFilter
 from tests.kit.captions import ClipSource, run_captions
 
 work, url, count, timeout, width, budget = sys.argv[1:]
-asks = GPT4oCaptioner(base_url=url, concurrency=int(width), timeout=float(timeout),
+stage = GPT4oCaptioner(base_url=url, concurrency=int(width), timeout=float(timeout),
                       total_timeout=60.0, max_cost_usd=float(budget))
 album = ClipSource(int(count), Path(work))
 status = Path("/proc/self/status")  # its peak is this process's own, getrusage's is inherited
 memory = lambda: int(status.read_text().split("VmHWM:")[1].split()[0]) // 1024
 started = time.monotonic()
-run = run_captions(Path(work), album, asks, RefusalFilter())
+run = run_captions(Path(work), album, stage, RefusalFilter())
 print(json.dumps({
     "seconds": time.monotonic() - started,
     "megabytes": memory(),
@@ -139,7 +139,7 @@ def assert_every_clip_is_accounted_for(work: Path, captions: dict[str, str]) -> 
 
 
 def assert_asked_again_only_when_lost(server: CaptionServer, lost_at_kills: int) -> None:
-    """Answers that were charged more than once: lost at a kill, timed out, or spoilt."""
+    """Answers that were charged more than once: lost at a kill, timed out, or malformed."""
     paid = Counter(charge.digest for charge in server.charged)
     again = sum(paid.values()) - len(paid)
     excused = lost_at_kills + sum(not charge.useful for charge in server.charged)

@@ -1,4 +1,4 @@
-"""The command line for captions, and what a dry run says they will cost."""
+"""Commands for captions, and the cost forecast of a dry run."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def test_lint_counts_by_rule_and_ends_well_without_findings(tmp_path: Path) -> N
 
 def test_lint_finds_the_column_or_says_which_there_are(tmp_path: Path) -> None:
     file = tmp_path / "captions.csv"
-    pd.DataFrame({"words": CAPTIONS, "id": range(3)}).to_csv(file, index=False)
-    with pytest.raises(UsageError, match="pass --column, one of words, id"):
+    pd.DataFrame({"notes": CAPTIONS, "id": range(3)}).to_csv(file, index=False)
+    with pytest.raises(UsageError, match="pass --column, one of notes, id"):
         CliRunner().invoke(app, ["lint", str(file)], catch_exceptions=False)
-    assert brickfilm("lint", file, "--column", "words").exit_code == 1
+    assert brickfilm("lint", file, "--column", "notes").exit_code == 1
     with pytest.raises(UsageError, match=r"give a \.csv"):
         CliRunner().invoke(app, ["lint", str(tmp_path / "x.doc")], catch_exceptions=False)
 
@@ -130,15 +130,15 @@ def test_holes_that_nobody_fills_are_an_error(tmp_path: Path) -> None:
         load_prompt(own, "images")
 
 
-# -- what it will cost -----------------------------------------------------------------------------
+# -- forecasts ----------------------------------------------------------------------------------
 
 
 def test_a_dry_run_counts_requests_tokens_and_money_and_sends_nothing(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    asks = GPT4oCaptioner(base_url=server.url)
+    stage = GPT4oCaptioner(base_url=server.url)
     clips = [clip(n, tmp_path) for n in range(10)]
-    forecast = asks.forecast([*clips, *map(image, clips)], tmp_path / "none")
+    forecast = stage.forecast([*clips, *map(image, clips)], tmp_path / "none")
     assert "10 clips and 10 images: 20 requests to gpt-4o" in forecast
     assert "(estimated)" in forecast and "(prices of 20" in forecast
     halved = GPT4oCaptioner(base_url=server.url, mode="batch")
@@ -149,20 +149,20 @@ def test_a_dry_run_counts_requests_tokens_and_money_and_sends_nothing(
 
 
 def test_after_real_answers_the_forecast_is_the_bill(server: CaptionServer, tmp_path: Path) -> None:
-    asks = GPT4oCaptioner(base_url=server.url)
-    run_captions(tmp_path, ClipSource(2, tmp_path), AddImages(), asks)
+    stage = GPT4oCaptioner(base_url=server.url)
+    run_captions(tmp_path, ClipSource(2, tmp_path), AddImages(), stage)
     spent = server.bill
     left = [clip(n, tmp_path) for n in range(2, 12)]
-    forecast = asks.forecast([*left, *map(image, left)], tmp_path)
+    forecast = stage.forecast([*left, *map(image, left)], tmp_path)
     assert "(measured here)" in forecast
-    run_captions(tmp_path, ClipSource(12, tmp_path), AddImages(), asks)
+    run_captions(tmp_path, ClipSource(12, tmp_path), AddImages(), stage)
     assert f"${server.bill - spent:,.2f}, at most" in forecast
 
 
 def test_the_estimate_is_below_what_is_set_aside(tmp_path: Path) -> None:
-    asks = GPT4oCaptioner()
-    caption_request = asks.caption_request(clip(0, tmp_path))
-    price = asks.price
+    stage = GPT4oCaptioner()
+    caption_request = stage.caption_request(clip(0, tmp_path))
+    price = stage.price
     assert price is not None
     likely, most = (
         caption_request.estimated_token_counts(price),

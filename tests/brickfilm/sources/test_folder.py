@@ -1,4 +1,4 @@
-"""Films on this machine, good and bad."""
+"""FolderSource and Probe, on valid and invalid files."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _bad(kind: str, path: Path, good: Path) -> None:
 
 
 def _index_first(good: Path, path: Path) -> None:
-    """Remux with the index in front, as sites do: so a truncated file still opens."""
+    """Remux with the index in front, so that a truncated file still opens."""
     options = {"movflags": "faststart"}
     with av.open(str(good)) as source, av.open(str(path), "w", options=options) as copy:
         stream = copy.add_stream_from_template(source.streams.video[0])
@@ -139,7 +139,7 @@ def _index_first(good: Path, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
+    ("kind", "message"),
     [
         ("empty", "is empty"),
         ("text", "is no video"),
@@ -150,9 +150,11 @@ def _index_first(good: Path, path: Path) -> None:
         ("folder", "is no video|cannot be read"),
     ],
 )
-def test_a_bad_file_says_what_is_wrong(kind: str, says: str, plain: Drawn, tmp_path: Path) -> None:
+def test_a_bad_file_says_what_is_wrong(
+    kind: str, message: str, plain: Drawn, tmp_path: Path
+) -> None:
     path = tmp_path / "bad.mp4"
     _bad(kind, path, plain.video.path)
-    with pytest.raises(MediaError, match=says) as caught:
+    with pytest.raises(MediaError, match=message) as caught:
         video_of(path)
     assert "bad.mp4" in str(caught.value)

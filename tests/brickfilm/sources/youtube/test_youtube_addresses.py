@@ -1,4 +1,4 @@
-"""What people write in a list, and what is meant."""
+"""Addresses of videos, channels and playlists, and files that list them."""
 
 from __future__ import annotations
 

@@ -53,14 +53,14 @@ def test_films_go_when_their_clips_are_written_and_come_back_when_pixels_are_nee
     assert sources(tmp_path) == []
     site.hits.clear()
     again = built(tmp_path, source)
-    assert (rows(again), again.exit_code, site.hits) == (first, 0, [])  # a replay without films
+    assert (rows(again), again.exit_code, site.hits) == (first, 0, [])  # a replay without videos
     shorter = built(tmp_path, source, max_frames=15)
     assert (len(rows(shorter)), shorter.exit_code) == (6, 0)
     assert [len(site.requests_for(name)) for name in FILMS] == [
         2,
         2,
         2,
-    ]  # a look and the film, each once
+    ]  # an extraction and a download each
     assert sources(tmp_path) == []
 
 
@@ -71,10 +71,10 @@ def test_what_failed_is_not_asked_again_because_a_film_is_wanted_back(
     site.add("dog", b"no film at all " * 99)
     source = youtube_source([site.file("ant"), site.file("dog")], keep_sources=False)
     assert built(tmp_path, source).exit_code == 1
-    once = len(site.requests_for("dog"))
+    requests = len(site.requests_for("dog"))
     assert built(tmp_path, source, max_frames=15).exit_code == 1
     assert len(site.requests_for("ant")) > 2
-    assert len(site.requests_for("dog")) <= 2 * once
+    assert len(site.requests_for("dog")) <= 2 * requests
 
 
 def test_a_film_whose_clips_failed_is_kept(tmp_path: Path, site: VideoSite) -> None:
@@ -110,7 +110,7 @@ def test_the_lock_file_says_what_was_fetched(
     site.add("copy", FILMS["ant"])
     with caplog.at_level(logging.WARNING):
         made = built(tmp_path, youtube_source([site.at("/list")]))
-    assert len(rows(made)) == 3  # a film under two names is one film
+    assert len(rows(made)) == 3  # two names of one video
     films = json.loads((tmp_path / LOCK_FILENAME).read_text())["films"]
     assert [film["url"] for film in films] == [
         site.file(name) for name in ("ant", "bee", "copy", "cow")
@@ -151,9 +151,7 @@ def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: Vide
     assert {row["source_id"] for row in rows(loose)} == {
         site.file(name) for name in ("ant", "bee", "dog")
     }
-    assert (
-        len(site.requests_for("bee")) == 4
-    )  # a look and the film in each folder: never a third time
+    assert len(site.requests_for("bee")) == 4  # an extraction and a download in each folder
     assert {o.reason for o in loose.item_results if o.status == "failed"} == {"video gone"}
 
 

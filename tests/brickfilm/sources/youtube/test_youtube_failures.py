@@ -123,7 +123,7 @@ def test_a_warning_is_told_once_over_all_films(caplog: pytest.LogCaptureFixture)
     for _ in range(3):
         logger = ytdlp_errors.YtdlpLogger(shown)
         logger.warning(f"WARNING: {NO_RUNTIME}")
-        assert logger.warnings  # each video's failure is explained all the same
+        assert logger.warnings  # used to explain each video's failure
     assert [r.levelname for r in caplog.records] == ["WARNING"]
 
 
@@ -217,7 +217,7 @@ def test_settings_reach_ytdlp_in_its_words() -> None:
     assert options["extractor_args"] == {"youtube": {"player_client": ["mweb"]}}
     assert (options["proxy"], options["ratelimit"]) == ("socks5://localhost:9", 1e6)
     assert options["sleep_interval_requests"] == 2
-    with yt_dlp.YoutubeDL(options):  # which refuses words that it does not know
+    with yt_dlp.YoutubeDL(options):  # raises an error for an unknown option
         pass
 
 

@@ -1,4 +1,4 @@
-"""Fetching from a real web server through yt-dlp's own extractors."""
+"""Downloads from a real web server through yt-dlp's own extractors."""
 
 from __future__ import annotations
 
@@ -60,9 +60,12 @@ def test_a_direct_file_a_page_a_redirect_a_list_and_a_feed_are_all_read(
 def test_one_film_in_a_list_and_in_a_feed_is_fetched_once(tmp_path: Path, site: VideoSite) -> None:
     site.add("one", ONE)
     site.add("two", TWO)
-    once = fetch(tmp_path, youtube_source([site.at("/list"), site.at("/feed"), site.at("/list")]))
-    assert {film.source_id for film in once.finished} == {site.file("one"), site.file("two")}
-    assert [hit.status for hit in site.requests_for("one")] == [200, 200]  # a look, and the film
+    run = fetch(tmp_path, youtube_source([site.at("/list"), site.at("/feed"), site.at("/list")]))
+    assert {film.source_id for film in run.finished} == {site.file("one"), site.file("two")}
+    assert [hit.status for hit in site.requests_for("one")] == [
+        200,
+        200,
+    ]  # an extraction and a download
 
 
 def test_exact_copies_under_two_names_are_one_film(tmp_path: Path, site: VideoSite) -> None:
@@ -108,7 +111,7 @@ def test_a_new_word_for_as_of_lists_again_and_fetches_what_is_new(
     site.add("two", TWO)
     assert len(fetch(tmp_path, youtube_source([site.at("/feed")])).finished) == 1
     assert len(fetch(tmp_path, youtube_source([site.at("/feed")], as_of="December")).finished) == 2
-    assert len(site.requests_for("one")) == 2  # a look and the film, as in the first run
+    assert len(site.requests_for("one")) == 2  # as in the first run
 
 
 def test_a_body_cut_off_half_way_goes_on_where_it_broke(tmp_path: Path, site: VideoSite) -> None:
@@ -154,10 +157,10 @@ def test_a_film_whole_on_disk_but_not_in_the_ledger_is_not_asked_for(
     source = youtube_source([site.add("one", ONE)])
     (film,) = fetch(tmp_path, source).finished
     (sidecar,) = (tmp_path / "sources").glob("*.json")
-    told = json.loads(sidecar.read_text())
-    draft = sidecar.with_name(f"{sidecar.stem}.{told['plan']['format_id']}.mp4")
+    content = json.loads(sidecar.read_text())
+    draft = sidecar.with_name(f"{sidecar.stem}.{content['plan']['format_id']}.mp4")
     (tmp_path / film.path).rename(draft)
-    sidecar.write_text(json.dumps({"plan": told["plan"]}))
+    sidecar.write_text(json.dumps({"plan": content["plan"]}))
     site.hits.clear()
     (again,) = fetch(tmp_path, source).finished
     assert again == film
@@ -185,26 +188,26 @@ def test_endless_refusals_leave_films_waiting_and_are_not_hammered(
     tmp_path: Path, site: VideoSite
 ) -> None:
     pages = [site.add(name, ONE, refusals=[429] * 99) for name in "abcdef"]
-    once = fetch(tmp_path, youtube_source(pages))
-    assert [o.status for o in once.item_results if o.reason == "rate limit"] == ["waiting"] * 6
+    run = fetch(tmp_path, youtube_source(pages))
+    assert [o.status for o in run.item_results if o.reason == "rate limit"] == ["waiting"] * 6
     assert (
         sum(hit.status == 429 for hit in site.hits) <= len(NO_DELAYS.pauses) + NO_DELAYS.concurrency
     )
 
 
 @pytest.mark.parametrize(
-    ("path", "outcome", "reason"),
+    ("path", "status", "reason"),
     [
         ("/gone", "rejected", "removed"),
         ("/forbidden", "failed", "forbidden"),
         ("/nothing", "failed", "no video found"),
     ],
 )
-def test_a_refusal_has_a_word(
-    tmp_path: Path, site: VideoSite, path: str, outcome: str, reason: str
+def test_a_refusal_has_a_reason(
+    tmp_path: Path, site: VideoSite, path: str, status: str, reason: str
 ) -> None:
-    once = fetch(tmp_path, youtube_source([site.at(path)]))
-    assert {o.reason: o.status for o in once.item_results} == {reason: outcome}
+    run = fetch(tmp_path, youtube_source([site.at(path)]))
+    assert {o.reason: o.status for o in run.item_results} == {reason: status}
 
 
 def test_forbidden_media_is_tried_again_next_run(tmp_path: Path, site: VideoSite) -> None:
@@ -215,8 +218,8 @@ def test_forbidden_media_is_tried_again_next_run(tmp_path: Path, site: VideoSite
 
 def test_a_page_of_words_instead_of_a_film_is_thrown_away(tmp_path: Path, site: VideoSite) -> None:
     page = site.add("one", b"<html>Please sign in.</html>" * 99, content_type="text/html")
-    once = fetch(tmp_path, youtube_source([page]))
-    assert unfinished(once)["unreadable"].status == "failed"
+    run = fetch(tmp_path, youtube_source([page]))
+    assert unfinished(run)["unreadable"].status == "failed"
     assert list((tmp_path / "sources").iterdir()) == []
     site.add("one", ONE)
     assert len(fetch(tmp_path, youtube_source([page])).finished) == 1
@@ -233,17 +236,17 @@ def test_too_few_lines_are_rejected_or_marked_and_never_fetched_twice(
     tmp_path: Path, site: VideoSite
 ) -> None:
     page = site.add("one", ONE)
-    once = fetch(tmp_path, youtube_source([page], max_height=720))
-    assert unfinished(once)["low resolution"].status == "rejected"
-    assert "72 lines (128x72), max_height=720" in unfinished(once)["low resolution"].message
+    run = fetch(tmp_path, youtube_source([page], max_height=720))
+    assert unfinished(run)["low resolution"].status == "rejected"
+    assert "72 lines (128x72), max_height=720" in unfinished(run)["low resolution"].message
     kept = fetch(tmp_path, youtube_source([page], max_height=720, on_low_resolution="keep"))
     assert kept.finished[0].format.endswith("128x72 (below 720)")
     assert len(site.requests_for("one")) == 1
 
 
 def test_only_open_licences_where_only_they_are_asked(tmp_path: Path, site: VideoSite) -> None:
-    once = fetch(tmp_path, youtube_source([site.add("one", ONE)], licence="cc"))
-    assert unfinished(once)["not openly licensed"].status == "rejected"
+    run = fetch(tmp_path, youtube_source([site.add("one", ONE)], licence="cc"))
+    assert unfinished(run)["not openly licensed"].status == "rejected"
     assert site.requests_for("one") == []
 
 
@@ -251,9 +254,9 @@ def test_a_daily_cap_leaves_the_rest_for_tomorrow(tmp_path: Path, site: VideoSit
     pages = [site.add(name, film_bytes(n)) for n, name in enumerate("abc")]
     capped = {"between_videos": (0, 0), "between_requests": 0, "daily_cap": 2}
     source = youtube_source(pages, rate_limits=type(NO_DELAYS)(**capped))
-    once = fetch(tmp_path, source)
-    assert len(once.finished) == 2
-    assert unfinished(once)["daily cap"].status == "waiting"
+    run = fetch(tmp_path, source)
+    assert len(run.finished) == 2
+    assert unfinished(run)["daily cap"].status == "waiting"
     assert len(fetch(tmp_path, source).finished) == 2  # another run of the same day
     assert len(fetch(tmp_path, youtube_source(pages)).finished) == 3
 
@@ -262,8 +265,8 @@ def test_a_dry_run_lists_and_fetches_nothing(tmp_path: Path, site: VideoSite) ->
     site.add("one", ONE)
     site.add("two", TWO)
     source = youtube_source([site.at("/list")])
-    once = fetch(tmp_path, source, dry_run=True)
-    pending_items = once.pending_items[1]
+    run = fetch(tmp_path, source, dry_run=True)
+    pending_items = run.pending_items[1]
     assert [listing.source_id for listing in pending_items] == [site.file("one"), site.file("two")]
     assert str(source.forecast(pending_items)).startswith(
         "2 videos to download: about 0.2 h of footage"
@@ -272,13 +275,13 @@ def test_a_dry_run_lists_and_fetches_nothing(tmp_path: Path, site: VideoSite) ->
 
 
 class Watcher:
-    """Keeps what is shown of films on their way."""
+    """Collect the progress lines of active downloads."""
 
     def __init__(self) -> None:
-        self.seen: set[str] = set()
+        self.lines: set[str] = set()
 
     def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
-        self.seen |= {line for queue in queues for line in queue.stage.active_downloads()}
+        self.lines |= {line for queue in queues for line in queue.stage.active_downloads()}
 
 
 def test_a_film_on_its_way_is_shown_and_gone_when_it_is_there(
@@ -286,7 +289,7 @@ def test_a_film_on_its_way_is_shown_and_gone_when_it_is_there(
 ) -> None:
     watcher = Watcher()
     page = site.add("big", BIG, speed=600_000)
-    once = fetch(tmp_path, youtube_source([page], max_height=144), progress=watcher)
-    assert len(once.finished) == 1
-    assert any(re.search(r"\d+% of 1.0 MB at \d.\d MB/s", line) for line in watcher.seen)
-    assert once.queues[1].stage.active_downloads() == []
+    run = fetch(tmp_path, youtube_source([page], max_height=144), progress=watcher)
+    assert len(run.finished) == 1
+    assert any(re.search(r"\d+% of 1.0 MB at \d.\d MB/s", line) for line in watcher.lines)
+    assert run.queues[1].stage.active_downloads() == []

@@ -1,4 +1,4 @@
-"""Formats, by yt-dlp's own selection on information dictionaries as its YouTube extractor makes."""
+"""yt-dlp's format selection, on information dictionaries like its YouTube extractor's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STORYBOARD = {"format_id": "sb0", "url": "https://x.invalid/sb0", "ext": "mhtml"
 
 
 def picture(format_id: str, height: int, vcodec: str = H264, **more: Any) -> dict[str, Any]:
-    """One format as YouTube lists it: a picture without sound unless told otherwise."""
+    """One format as YouTube lists it: video without sound by default."""
     return {
         "format_id": format_id,
         "url": f"https://x.invalid/{format_id}",
@@ -82,7 +82,7 @@ def test_a_format_asked_by_id_is_taken_while_it_exists() -> None:
     assert refused.value.reason == "format gone"
 
 
-def test_a_film_without_a_picture_is_refused_in_words() -> None:
+def test_a_video_without_a_video_stream_is_refused() -> None:
     with pytest.raises(Failed) as refused:
         chosen()
     assert refused.value.reason == "format gone"

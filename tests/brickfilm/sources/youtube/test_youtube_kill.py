@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 KILLS = 20
 FILMS = 10
 SPEED = 400_000
-"""Bytes a second of one film, so that a film of 1 MB flows for two and a half."""
+"""Bytes per second of one video, so that 1 MB takes two and a half seconds."""
 CHILD = """
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ def site() -> Iterator[VideoSite]:
 
 
 def entries(site: VideoSite) -> list[str]:
-    """Half of them as pages, half as plain files."""
+    """List half of the videos as pages and half as plain files."""
     return [site.page(name) if n % 2 else site.file(name) for n, name in enumerate(site.videos)]
 
 
@@ -57,7 +57,7 @@ def start(work: Path, site: VideoSite) -> subprocess.Popen[bytes]:
 
 
 def on_disk(work: Path, name: str) -> tuple[int, bool]:
-    """Bytes of a film in its `.part` file, and whether it is whole."""
+    """Return the bytes of a video's `.part` file, and whether the video is complete."""
     found = [p for p in work.glob(f"sources/*{name}[-.]*") if p.suffix != ".json"]
     parts = [path.stat().st_size for path in found if path.suffix == ".part"]
     return max(parts, default=0), any(path.suffix == ".mp4" for path in found)
@@ -66,7 +66,7 @@ def on_disk(work: Path, name: str) -> tuple[int, bool]:
 def kill_while_bytes_flow(
     child: subprocess.Popen[bytes], site: VideoSite, after: int, deadline: float = 60.0
 ) -> bool:
-    """Kill once an answer has brought `after` bytes; False where the child ended before."""
+    """Kill the child after a response of `after` bytes; return False if it ended before."""
     until = time.monotonic() + deadline
     while time.monotonic() < until:
         if any(sent >= after for _, sent in list(site.flowing.values())):
@@ -89,7 +89,7 @@ def test_twenty_kills_lose_nothing_and_fetch_nothing_twice(tmp_path: Path, site:
         assert kill_while_bytes_flow(child, site, after=rng.randrange(30_000, 300_000))
         check_requests(site, before)
         resumed += any(hit.start for hit in site.hits)
-        while site.flowing:  # the site notices that nobody listens
+        while site.flowing:  # until the site notices the closed connections
             time.sleep(0.01)
     before = {name: on_disk(tmp_path, name) for name in site.videos}
     site.hits.clear()
@@ -99,13 +99,13 @@ def test_twenty_kills_lose_nothing_and_fetch_nothing_twice(tmp_path: Path, site:
         site.videos[film.source_id.split("/")[-1].removesuffix(".mp4")].body for film in whole
     ]
     assert len(whole) == FILMS
-    assert resumed > KILLS / 2  # or the checks above would have had little to check
+    assert resumed > KILLS / 2  # else the checks above checked little
     assert not list(tmp_path.glob("sources/*.part"))
 
 
 def check_requests(site: VideoSite, before: dict[str, tuple[int, bool]]) -> None:
-    """What was whole is not asked for; the rest from where its `.part` file ended."""
+    """Check that complete videos are not requested, and others from the end of their `.part`."""
     for name, (size, whole) in before.items():
         starts = [hit.start for hit in site.requests_for(name)]
-        assert not (whole and starts), f"{name} was whole, and asked for again"
+        assert not (whole and starts), f"{name} was complete, and requested again"
         assert all(start >= size - BLOCK_BYTES for start in starts), (name, size, starts)

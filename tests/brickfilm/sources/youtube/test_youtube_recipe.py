@@ -31,7 +31,7 @@ def site() -> Iterator[VideoSite]:
 
 @pytest.fixture
 def recipe(tmp_path: Path, site: VideoSite) -> Path:
-    """The published one, its list filled in."""
+    """Copy the recipe and fill in its list."""
     folder = tmp_path / "text2bricks"
     shutil.copytree(RECIPE, folder)
     (folder / "channels.txt").write_text(f"{site.at('/list')}  # every film of it\n")
@@ -62,9 +62,9 @@ def test_dry_it_lists_and_fetches_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert brickfilm(monkeypatch, "build", recipe, "--out", tmp_path / "w", "--dry-run") == 0
-    said = capsys.readouterr().out
-    assert "3 videos to download: about 0.2 h of footage, 225.0 MB, 0.8 min" in said
-    assert site.file("bricks") in said
+    output = capsys.readouterr().out
+    assert "3 videos to download: about 0.2 h of footage, 225.0 MB, 0.8 min" in output
+    assert site.file("bricks") in output
     assert site.requests_for("bricks") == []
 
 
@@ -85,7 +85,7 @@ def test_locked_without_a_lock_file_says_where_it_looked(
 def test_for_real_it_makes_the_dataset(
     tmp_path: Path, recipe: Path, site: VideoSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(random, "uniform", lambda low, high: 0.0)  # no need to be polite to oneself
+    monkeypatch.setattr(random, "uniform", lambda low, high: 0.0)  # no delays
     with CaptionServer(script=described) as server:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
@@ -93,7 +93,7 @@ def test_for_real_it_makes_the_dataset(
         assert brickfilm(monkeypatch, *build) == 0
         site.hits.clear()
         assert brickfilm(monkeypatch, *build, "--locked") == 0
-        assert site.hits == []  # the same films, and they are here
+        assert site.hits == []  # every video is on disk
     clips = datasets.load_dataset(str(tmp_path / "w" / "dataset"), "clips", split="train")
     images = datasets.load_dataset(str(tmp_path / "w" / "dataset"), "images", split="train")
     assert sorted(clips["num_frames"]) == [30, 40]
