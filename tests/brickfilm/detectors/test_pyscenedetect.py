@@ -1,4 +1,4 @@
-"""Our arithmetic over PySceneDetect's scores finds what PySceneDetect finds."""
+"""Our rules over PySceneDetect's scores find the same cuts as PySceneDetect."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.kit.ask_stage import clips_of, video_of
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirteen seconds with cuts, flashes and a whip of the camera, on twos."""
+    """Render thirteen seconds with cuts, flashes and a whip pan, on ones and twos."""
     path = tmp_path_factory.mktemp("busy") / "busy.mp4"
     BrickFilm(seed=5, length=13, size=(320, 180), holds=(1, 2), flashes=0.5, fades=0.3).render(path)
     return path
 
 
 def original(film: Path, detector: ContentDetector) -> list[int]:
-    """The cuts of a PySceneDetect detector, shown the same small frames."""
+    """Return the cuts of a PySceneDetect detector on the same reduced frames."""
     cuts: list[int] = []
-    with open_video(film) as opening:
-        for number, frame in enumerate(reduced_frames(opening, with_chroma=True)):
+    with open_video(film) as reader:
+        for number, frame in enumerate(reduced_frames(reader, with_chroma=True)):
             time = FrameTimecode(number, Fraction(24))
             cuts += [cut.frame_num for cut in detector.process_frame(time, frame.bgr)]
     return cuts

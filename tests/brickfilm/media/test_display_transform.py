@@ -1,4 +1,4 @@
-"""What a viewer sees: upright, square pixels, even sizes, and the source's colours."""
+"""Clips are upright, in square pixels, of even size, with the source's colours."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def film(
     codec: str = "libx264",
     bt709: bool = False,
 ) -> Path:
-    """Twenty frames: red above, blue below, a green square in the upper left corner."""
+    """Write twenty frames: red above, blue below, a green square in the upper left corner."""
     width, height = size
     picture = np.full((height, width, 3), RED, np.uint8)
     picture[height // 2 :] = BLUE
@@ -52,8 +52,8 @@ def film(
 
 
 def first(path: Path) -> Frame:
-    with open_video(path) as opening:
-        return next(opening.frames())
+    with open_video(path) as reader:
+        return next(reader.frames())
 
 
 def one_clip(path: Path, work: Path) -> Clip:
@@ -62,7 +62,7 @@ def one_clip(path: Path, work: Path) -> Clip:
 
 
 def colour(frame: Frame, x: float, y: float) -> tuple[int, ...]:
-    """Which of the three colours is at shares (x, y) of the picture."""
+    """Return which of the three colours is at relative position (x, y)."""
     picture = frame.image()
     pixel = picture.getpixel((int(x * picture.width), int(y * picture.height)))
     return min(
@@ -72,28 +72,28 @@ def colour(frame: Frame, x: float, y: float) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("turned", [90, 180, 270])
-def test_a_turned_film_is_turned_back(turned: int, tmp_path: Path) -> None:
+def test_a_rotated_video_is_made_upright(turned: int, tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4", turned=turned)
-    facts = probe(path)
-    assert (facts.width, facts.height) == ((320, 180) if turned == 180 else (180, 320))
+    info = probe(path)
+    assert (info.width, info.height) == ((320, 180) if turned == 180 else (180, 320))
     with av.open(str(path)) as container:
-        told = next(container.decode(video=0)).rotation % 360
+        rotation = next(container.decode(video=0)).rotation % 360
     corners = {90: (0.05, 0.9), 180: (0.95, 0.9), 270: (0.95, 0.05)}
     clip = one_clip(path, tmp_path)
     shown = first(tmp_path / clip.path)  # type: ignore[operator]
     assert shown.raw.rotation == 0
-    assert (clip.width, clip.height) == (facts.width, facts.height)
-    assert colour(shown, *corners[told]) == GREEN
+    assert (clip.width, clip.height) == (info.width, info.height)
+    assert colour(shown, *corners[rotation]) == GREEN
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
 @pytest.mark.parametrize("turned", [0, 90, 180, 270])
-def test_small_frames_are_upright_too(turned: int, pix_fmt: str, tmp_path: Path) -> None:
+def test_reduced_frames_are_upright(turned: int, pix_fmt: str, tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4", size=(640, 360), turned=turned, pix_fmt=pix_fmt)
-    with open_video(path) as opening:
-        small = next(reduced_frames(opening))
-    with open_video(path) as opening:
-        large = next(opening.frames()).luma()
+    with open_video(path) as reader:
+        small = next(reduced_frames(reader))
+    with open_video(path) as reader:
+        large = next(reader.frames()).luma()
     height, width = small.luma.shape
     assert (width, height) == (large.shape[1] // 2, large.shape[0] // 2)
     assert np.abs(small.luma[4::8, 4::8].astype(int) - large[8::16, 8::16]).mean() < 4
@@ -106,11 +106,11 @@ def test_small_frames_are_upright_too(turned: int, pix_fmt: str, tmp_path: Path)
 )
 def test_pixels_become_square(aspect: Fraction, size: tuple[int, int], tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4", pixel_aspect=aspect)
-    facts = probe(path)
+    info = probe(path)
     clip = one_clip(path, tmp_path)
-    assert (clip.width, clip.height) == (facts.width, facts.height) == size
-    written_facts = probe(tmp_path / clip.path)  # type: ignore[operator]
-    assert (written_facts.width, written_facts.height) == size
+    assert (clip.width, clip.height) == (info.width, info.height) == size
+    clip_info = probe(tmp_path / clip.path)  # type: ignore[operator]
+    assert (clip_info.width, clip_info.height) == size
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv420p10le", "yuvj420p"])

@@ -1,4 +1,4 @@
-"""The encoder's bytes are the frames' and the settings', and nothing else's."""
+"""A clip's bytes depend on frames and settings alone."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ BUILD = (
 
 
 @pytest.mark.slow
-def test_memory_that_nobody_wrote_changes_no_byte(film: Path, tmp_path: Path) -> None:
-    """glibc fills fresh memory with a byte of our choice: what is read unwritten shows."""
-    seen = {
+def test_uninitialised_memory_changes_no_byte(film: Path, tmp_path: Path) -> None:
+    """MALLOC_PERTURB_ makes glibc fill fresh memory with a byte, so reads of it would show."""
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", BUILD, str(film), str(tmp_path / filler)],
             env={**os.environ, "MALLOC_PERTURB_": filler},
@@ -42,4 +42,4 @@ def test_memory_that_nobody_wrote_changes_no_byte(film: Path, tmp_path: Path) ->
         ).stdout
         for filler in ("1", "170")
     }
-    assert len(seen) == 1
+    assert len(outputs) == 1

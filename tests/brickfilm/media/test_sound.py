@@ -1,4 +1,4 @@
-"""Sound on request: the clip's own span of it, beginning with the first frame; else none."""
+"""Clips get their own span of the sound, from the first frame on, if `sound` is set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPLITTER = SceneSplitter(min_frames=5, max_frames=23)
 
 
 def voice(seconds: float, rate: int, channels: int) -> Samples:
-    """A hum that never repeats: where a piece of it comes from can be told to the sample."""
+    """Return noise that never repeats, so that a piece of it can be located to the sample."""
     rng = np.random.default_rng(1)
     knots = rng.normal(0, 1, round(seconds * 2000))
     at = np.linspace(0, len(knots) - 1, round(seconds * rate))
@@ -37,7 +37,7 @@ def voice(seconds: float, rate: int, channels: int) -> Samples:
 def with_sound(
     path: Path, codec: str, rate: int, channels: int = 2, late: float = 0, **film: object
 ) -> Samples:
-    """A film of two shots with a voice that begins `late` seconds: the voice, from time 0."""
+    """Write a film of two shots with sound from `late` seconds on; return the sound from time 0."""
     silent = path.with_name(f"silent{path.suffix}")
     settings = {"seed": 5, "size": (160, 90), "shots": SHOTS, **film}
     truth = BrickFilm(**settings).render(silent)  # type: ignore[arg-type]
@@ -63,8 +63,8 @@ def with_sound(
     return np.concatenate([quiet, spoken], axis=1)
 
 
-def heard(path: Path) -> tuple[Samples, int]:
-    """A clip's sound as a player gives it, and its rate."""
+def decoded_sound(path: Path) -> tuple[Samples, int]:
+    """Decode a clip's sound; return samples and rate."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
         assert abs(frames[0].pts) <= AAC_FRAME_SAMPLES
@@ -72,7 +72,7 @@ def heard(path: Path) -> tuple[Samples, int]:
 
 
 def lag(piece: Samples, spoken: Samples, at: int) -> int:
-    """Samples by which a piece is late against its place in the whole."""
+    """Return the samples by which a piece is later than position `at` of the whole."""
     around = AAC_FRAME_SAMPLES
     padded = np.pad(spoken.mean(axis=0), (around, piece.shape[1] + around))
     there = padded[at : at + piece.shape[1] + 2 * around]
@@ -108,7 +108,7 @@ def test_each_clip_has_its_own_span_of_the_sound(
     clips = cut(tmp_path / name, tmp_path)
     assert len(clips) >= 4
     for clip in clips:
-        piece, kept = heard(tmp_path / clip.path)  # type: ignore[operator]
+        piece, kept = decoded_sound(tmp_path / clip.path)  # type: ignore[operator]
         assert kept == min(rate, 48_000)
         assert abs(piece.shape[1] - (clip.end - clip.start) * kept) <= AAC_FRAME_SAMPLES
         assert piece.shape[0] == channels
@@ -128,14 +128,14 @@ def test_the_picture_is_the_same_with_sound(tmp_path: Path) -> None:
 
 
 def pictures(path: Path) -> list[tuple[int, bytes]]:
-    with open_video(path) as film:
-        return [(f.pts, f.luma().tobytes()) for f in film.frames()]
+    with open_video(path) as reader:
+        return [(f.pts, f.luma().tobytes()) for f in reader.frames()]
 
 
 def test_sound_that_begins_late_is_silent_before(tmp_path: Path) -> None:
     spoken = with_sound(tmp_path / "a.mkv", "pcm_s16le", 48_000, late=0.5)
     first, *_ = cut(tmp_path / "a.mkv", tmp_path)
-    piece, rate = heard(tmp_path / first.path)  # type: ignore[operator]
+    piece, rate = decoded_sound(tmp_path / first.path)  # type: ignore[operator]
     assert np.abs(piece[:, : round(0.45 * rate)]).max() < 0.01 < np.abs(piece).max()
     assert abs(lag(piece, spoken, 0)) <= 0.002 * rate
 
@@ -153,7 +153,7 @@ def test_bytes_repeat_with_sound(tmp_path: Path) -> None:
     assert first == [clip.sha256 for clip in cut(tmp_path / "a.mp4", tmp_path / "two")]
 
 
-def test_without_sound_a_writer_is_the_one_it_was() -> None:
+def test_without_sound_the_digest_is_the_old_one() -> None:
     names = ("crf", "preset", "threads", "max_height", "keyframes")
     before = {name: getattr(ClipWriter(), name) for name in names}
     assert ClipWriter().digest == digest_of(["ClipWriter", ClipWriter.version, before])
@@ -163,11 +163,11 @@ def test_without_sound_a_writer_is_the_one_it_was() -> None:
 def test_sound_of_another_length_is_refused(tmp_path: Path) -> None:
     with_sound(tmp_path / "a.mp4", "aac", 44_100)
     clip = cut(tmp_path / "a.mp4", tmp_path)[0]
-    with pytest.raises(VerificationError, match="planned"):
+    with pytest.raises(VerificationError, match="instead of"):
         verify_sound(tmp_path / clip.path, clip.end - clip.start + 0.1)  # type: ignore[operator]
 
 
-def test_sound_that_cannot_be_read_says_the_remedy(tmp_path: Path) -> None:
+def test_sound_that_cannot_be_read_is_a_media_error(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     with_sound(path, "pcm_s16le", 48_000)
     (clip, *_) = clips_of(SPLITTER, video_of(path), tmp_path)
@@ -176,7 +176,7 @@ def test_sound_that_cannot_be_read_says_the_remedy(tmp_path: Path) -> None:
         written(ClipWriter(sound=True), [gone], tmp_path)
 
 
-def test_small_errors_of_the_clock_are_no_gaps() -> None:
+def test_small_timestamp_errors_are_no_gaps() -> None:
     ones = [(n * 1024 + n % 3, np.ones((1, 1024), np.float32)) for n in range(20)]
     got = np.concatenate(list(fill_gaps(iter(ones), 20_000, 48_000)), axis=1)
     assert got.shape == (1, 20_000)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from brickfilm.engine.stage import WorkItem
 from brickfilm.errors import MediaError, UsageError
 from brickfilm.records import Clip
-from brickfilm.scan.frame_ranges import split_at_forced_cuts, split_evenly
 from brickfilm.stages import SceneSplitter
 from tests.brickfilm.conftest import Drawn
 from tests.brickworld import BrickFilm, Shot
@@ -25,13 +21,13 @@ def spans(clips: list[Clip]) -> list[tuple[int, int]]:
     return [(clip.span.start_frame, clip.span.end_frame) for clip in clips]
 
 
-def test_shots_begin_where_the_film_was_cut(plain: Drawn, tmp_path: Path) -> None:
+def test_shots_begin_at_the_cuts(plain: Drawn, tmp_path: Path) -> None:
     clips = clips_of(SceneSplitter(min_frames=5), plain.video, tmp_path)
     assert spans(clips) == [(0, 40), (40, 70), (70, 78)]
     assert plain.truth.cuts == (40, 70)
 
 
-def test_a_clip_knows_its_ticks_and_its_film_how_many_frames(plain: Drawn, tmp_path: Path) -> None:
+def test_clips_have_timestamps_and_videos_their_frame_count(plain: Drawn, tmp_path: Path) -> None:
     first, second, last = clips_of(SceneSplitter(min_frames=5), plain.video, tmp_path)
     assert second.span.start_pts == plain.truth.pts[40] == first.span.end_pts
     assert last.span.end_pts * plain.truth.time_base == plain.truth.duration
@@ -39,7 +35,7 @@ def test_a_clip_knows_its_ticks_and_its_film_how_many_frames(plain: Drawn, tmp_p
     assert last.video.frames == 78
 
 
-def test_a_clip_knows_which_of_its_frames_are_new_drawings(tmp_path: Path) -> None:
+def test_clips_have_their_unique_frames(tmp_path: Path) -> None:
     shots = Shot(frames=30, hold=3, view=0), Shot(frames=20, hold=2, view=1)
     BrickFilm(seed=4, size=(320, 180), shots=shots, camera="static").render(tmp_path / "a.mp4")
     first, second = clips_of(SceneSplitter(), video_of(tmp_path / "a.mp4"), tmp_path)
@@ -48,22 +44,20 @@ def test_a_clip_knows_which_of_its_frames_are_new_drawings(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("size", [(320, 8), (14, 14)], ids=str)
-def test_a_film_too_small_to_see_anything_in_fails_by_itself(
-    size: tuple[int, int], tmp_path: Path
-) -> None:
+def test_a_video_that_is_too_small_is_a_media_error(size: tuple[int, int], tmp_path: Path) -> None:
     path = written(tmp_path / "small.mkv", size)
     splitter = SceneSplitter()
     with splitter.open(tmp_path) as scan:
         work_items = [
-            WorkItem(item=video_of(path), parts=frozenset(o.digest for o in splitter.analyzers))
+            WorkItem(item=video_of(path), parts=frozenset(a.digest for a in splitter.analyzers))
         ]
-        (found,) = splitter.run_batch(scan, work_items)
-    assert isinstance(found, MediaError)
-    assert f"{size[0]} x {size[1]} pixels: too few" in str(found)
+        (result,) = splitter.run_batch(scan, work_items)
+    assert isinstance(result, MediaError)
+    assert f"{size[0]} x {size[1]} pixels: too few" in str(result)
 
 
 @pytest.mark.parametrize("size", [(1280, 200), (320, 24), (24, 320)], ids=str)
-def test_long_and_thin_films_are_scanned_with_all_measures(
+def test_long_and_thin_videos_are_scanned_with_all_measures(
     size: tuple[int, int], tmp_path: Path
 ) -> None:
     (clip,) = clips_of(SceneSplitter(), video_of(written(tmp_path / "thin.mkv", size)), tmp_path)
@@ -71,7 +65,7 @@ def test_long_and_thin_films_are_scanned_with_all_measures(
 
 
 def written(path: Path, size: tuple[int, int]) -> Path:
-    """Twenty frames of blotches that move a pixel each, without loss."""
+    """Encode twenty frames of a texture that moves a pixel a frame, losslessly."""
     import av
 
     rng = np.random.default_rng(3)
@@ -87,7 +81,7 @@ def written(path: Path, size: tuple[int, int]) -> Path:
     return path
 
 
-def test_a_short_shot_is_left_out_and_said_so(plain: Drawn, tmp_path: Path) -> None:
+def test_a_short_shot_is_rejected(plain: Drawn, tmp_path: Path) -> None:
     splitter = SceneSplitter(min_frames=15)
     (short,) = rejected_of(splitter, plain.video, tmp_path)
     assert short.reason == "too short"
@@ -101,39 +95,19 @@ def test_a_long_shot_is_split_into_equal_parts(plain: Drawn, tmp_path: Path) -> 
     assert spans(clips)[:3] == [(0, 13), (13, 26), (26, 40)]
 
 
-@given(st.integers(0, 500), st.integers(1, 5000), st.integers(1, 300))
-def test_parts_cover_a_shot_and_differ_by_one_frame_at_most(
-    start: int, frames: int, longest: int
-) -> None:
-    parts = list(split_evenly(start, start + frames, longest))
-    lengths = [b - a for a, b in parts]
-    assert sum(lengths) == frames
-    assert max(lengths) <= longest
-    assert max(lengths) - min(lengths) <= 1
-    assert all(a[1] == b[0] for a, b in pairwise(parts))
-
-
-def test_a_break_of_the_clock_divides_a_shot() -> None:
-    assert list(split_at_forced_cuts([(0, 10), (12, 20)], [5, 11, 12])) == [
-        (0, 5),
-        (5, 10),
-        (12, 20),
-    ]
-
-
-def test_other_lengths_scan_nothing_again(plain: Drawn) -> None:
+def test_other_lengths_decode_nothing_again(plain: Drawn) -> None:
     one, other = SceneSplitter(), SceneSplitter(min_frames=30, max_frames=60)
     assert [p.digest for p in one.parts()] == [p.digest for p in other.parts()]
 
 
-def test_a_new_detector_leaves_the_measures_rows_alone(plain: Drawn) -> None:
+def test_another_detector_keeps_the_measures_answers(plain: Drawn) -> None:
     adaptive, content = SceneSplitter(detector="adaptive"), SceneSplitter(detector="content")
     motion = adaptive.measures[0]
     assert motion in adaptive.parts()
     assert motion in content.parts()
 
 
-def test_a_call_looks_only_for_what_is_missing(plain: Drawn, tmp_path: Path) -> None:
+def test_a_call_runs_only_the_missing_analyzers(plain: Drawn, tmp_path: Path) -> None:
     splitter = SceneSplitter()
     missing = splitter.parts()[-1].digest
     with splitter.open(tmp_path) as scan:
@@ -158,12 +132,12 @@ def test_an_unknown_detector_is_refused_with_the_known_ones() -> None:
         SceneSplitter(detector="magic")  # type: ignore[arg-type]
 
 
-def test_the_same_film_gives_the_same_clips_again(plain: Drawn, tmp_path: Path) -> None:
+def test_the_same_video_gives_the_same_clips(plain: Drawn, tmp_path: Path) -> None:
     splitter = SceneSplitter()
     assert ask(splitter, [plain.video], tmp_path)[:2] == ask(splitter, [plain.video], tmp_path)[:2]
 
 
-def test_frames_of_a_fade_are_counted_as_such(tmp_path: Path) -> None:
+def test_frames_of_a_fade_are_rejected(tmp_path: Path) -> None:
     shots = (Shot(frames=40, hold=2, view=0), Shot(frames=40, hold=2, view=1, transition="fade"))
     film = BrickFilm(seed=6, size=(320, 180), shots=shots, camera="static")
     film.render(tmp_path / "film.mp4")
@@ -172,7 +146,7 @@ def test_frames_of_a_fade_are_counted_as_such(tmp_path: Path) -> None:
     assert fade.record.span.frames < 40
 
 
-def test_a_scan_leaves_opencv_one_thread_and_gives_the_others_back(tmp_path: Path) -> None:
+def test_a_scan_runs_opencv_on_one_thread_and_restores_the_setting(tmp_path: Path) -> None:
     before = cv2.getNumThreads()
     with SceneSplitter().open(tmp_path):
         assert cv2.getNumThreads() == 1
