@@ -27,7 +27,7 @@ Tensors = dict[str, Tensor]
 
 def verdict(folder: Path) -> subprocess.CompletedProcess[str]:
     """The golden tests over this folder."""
-    modules = [str(path) for path in sorted(Path(__file__).parent.glob("test_golden*.py"))]
+    modules = [str(path) for path in sorted(Path(__file__).parents[1].rglob("test_golden*.py"))]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *modules],
         env={**os.environ, "GOLDEN_DIR": str(folder)},
