@@ -51,11 +51,8 @@ class DisplayTransform:
         return display_frame
 
     def _is_identity(self, raw: Any) -> bool:
-        return (
-            raw.format.name == "yuv420p"
-            and self._rotation(raw) == 0
-            and (raw.width, raw.height) == self.display_size(raw)
-        )
+        is_planar = raw.format.name == "yuv420p" and self._rotation(raw) == 0
+        return is_planar and (raw.width, raw.height) == self.display_size(raw)
 
     def _square_pixel_size(self, raw: Any) -> tuple[int, int]:
         width, height = raw.width, raw.height

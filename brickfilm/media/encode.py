@@ -50,20 +50,19 @@ class ClipEncoder:
     def __init__(
         self,
         path: Path,
-        encoder_settings: EncoderSettings,
+        settings: EncoderSettings,
         *,
         time_base: Fraction,
         end_pts: int,
         keyframes: set[int],
         sound: Sound | None = None,
     ) -> None:
-        """Set up an encoder; the file is opened with the first frame.
+        """Prepare a file, which is opened with the first frame.
 
-        time_base: of every timestamp, in seconds a tick. end_pts: end of the clip on the source's
-        clock. keyframes: positions in the clip that must be keyframes, beside the first.
+        end_pts: the clip's end on the source's clock. keyframes: positions beside the first.
         """
         self.path = path
-        self.encoder_settings = encoder_settings
+        self.settings = settings
         self.time_base = time_base
         self.end_pts = end_pts
         self.keyframes = keyframes | {0}
@@ -86,12 +85,11 @@ class ClipEncoder:
         display_frame = self._transformed(frame)
         if self._container is None:
             self._open(display_frame)
-        position = len(self.pts)
+        is_keyframe = len(self.pts) in self.keyframes
         self._set_last_duration(frame.pts)
         self.pts.append(frame.pts)
         display_frame.pts, display_frame.time_base = frame.pts - self.pts[0], self.time_base
-        forced = position in self.keyframes
-        display_frame.pict_type = PictureType.I if forced else PictureType.NONE
+        display_frame.pict_type = PictureType.I if is_keyframe else PictureType.NONE
         self._mux(self._stream.encode(display_frame))
         return display_frame
 
@@ -118,14 +116,10 @@ class ClipEncoder:
 
     def _transformed(self, frame: Frame) -> Any:
         if self._transform is None:
-            self._transform = DisplayTransform(
-                frame.display_transform.pixel_aspect, self.encoder_settings.max_height
-            )
-        display_frame = (
-            frame.display_frame
-            if self._transform.display_size(frame.raw) == frame.size
-            else self._transform(frame.raw)
-        )
+            aspect = frame.display_transform.pixel_aspect
+            self._transform = DisplayTransform(aspect, self.settings.max_height)
+        is_same_size = self._transform.display_size(frame.raw) == frame.size
+        display_frame = frame.display_frame if is_same_size else self._transform(frame.raw)
         size = (display_frame.width, display_frame.height)
         if self.size not in ((0, 0), size):
             raise MediaError(f"the frame size changes from {self.size} to {size} inside a clip")
@@ -133,16 +127,13 @@ class ClipEncoder:
         return display_frame
 
     def _open(self, display_frame: Any) -> None:
-        self._container = av.open(
-            str(self.path), "w", format="mp4", options={"movflags": "+faststart"}
-        )
-        stream = self._container.add_stream(
-            "libx264", rate=None, options=self.encoder_settings.options()
-        )
+        faststart = {"movflags": "+faststart"}
+        self._container = av.open(str(self.path), "w", format="mp4", options=faststart)
+        stream = self._container.add_stream("libx264", rate=None, options=self.settings.options())
         context = stream.codec_context
         stream.width, stream.height = self.size
         stream.pix_fmt = "yuv420p"
-        context.thread_count = self.encoder_settings.threads
+        context.thread_count = self.settings.threads
         context.time_base = stream.time_base = self.time_base
         for tag in COLOUR_TAGS:
             setattr(context, tag, getattr(display_frame, tag))
@@ -167,6 +158,5 @@ class ClipEncoder:
         try:
             self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
-            raise MediaError(
-                f"{self.path.name!r} cannot be written: {ffmpeg_error_text(error)}"
-            ) from error
+            message = f"{self.path.name!r} cannot be written: {ffmpeg_error_text(error)}"
+            raise MediaError(message) from error

@@ -66,8 +66,8 @@ def verify_sound(path: Path, seconds: float) -> None:
 
 def _check_timestamps(reader: VideoReader, pts: Sequence[int]) -> None:
     """Compare the packets' timestamps with the planned ones, without decoding."""
-    packets = [p.pts for p in reader.container.demux(reader.stream) if p.pts is not None]
-    ticks = sorted(packets)
+    packets = reader.container.demux(reader.stream)
+    ticks = sorted(p.pts for p in packets if p.pts is not None)
     scale = _tick_ratio(ticks, pts)
     if ticks != [scale * t for t in pts]:
         raise VerificationError(
@@ -119,9 +119,7 @@ def _check_frame(
         )
     for neighbour in sorted({n - 1, n + 1} & set(reference_frames)):
         if psnr(luma, reference_frames[neighbour]) > own + HELD_FRAME_MARGIN_DB:
-            raise VerificationError(
-                f"frame {n} of {path.name!r} matches frame {neighbour} of its source"
-            )
+            raise VerificationError(f"frame {n} of {path.name!r} matches source frame {neighbour}")
     return own
 
 

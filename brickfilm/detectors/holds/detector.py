@@ -6,8 +6,7 @@ threshold on frame differences cuts at every pose. This detector measures what t
 - block matching at small shifts, around no shift and around the global shift found by phase
   correlation, finds the background again (`similarity`, `phase_correlation`),
 - chroma comparison recognises plain walls, which have no texture (`similarity`),
-- temporal consistency rejects flashes, blended frames (`frame_comparator`) and whatever the
-  neighbourhood does as well, such as noise and shaking (`detector`).
+- temporal consistency rejects flashes, blended frames (`frame_comparator`), noise and shaking.
 Fades and crossfades belong to no shot (`fades`, `crossfades`).
 """
 
@@ -80,12 +79,9 @@ class HoldAware(Detector):
         scores = metrics.values[:, 0]
         excluded = self._frames_without_cuts(metrics)
         remaining = np.where(excluded, 0, scores).astype(np.float32)
-        candidates = [
-            int(n)
-            for n in np.flatnonzero((scores >= self.threshold) & ~excluded)
-            if _exceeds_local_baseline(remaining, int(n), self.threshold)
-        ]
-        return _suppress_non_maxima(candidates, scores)
+        candidates = np.flatnonzero((scores >= self.threshold) & ~excluded).tolist()
+        cuts = [n for n in candidates if _exceeds_local_baseline(remaining, n, self.threshold)]
+        return _suppress_non_maxima(cuts, scores)
 
     def _frames_without_cuts(self, metrics: FrameMetrics) -> NDArray[np.bool_]:
         """Return True for frames inside flashes, blends and transitions."""
@@ -103,12 +99,9 @@ class HoldAware(Detector):
 def _transition_ranges(metrics: FrameMetrics, threshold: float) -> list[FrameRange]:
     """Return the frame ranges of fades, and of crossfades without a hard change inside."""
     scores, _, _, contrast, *crossfade_scores = metrics.values.T
-    crossfades = [
-        (start, end)
-        for start, end in find_crossfades(crossfade_scores)
-        if scores[start + 1 : end].max() < threshold
-    ]
-    return find_fades(contrast, metrics.times) + crossfades
+    crossfades = find_crossfades(crossfade_scores)
+    soft = [(a, b) for a, b in crossfades if scores[a + 1 : b].max() < threshold]
+    return find_fades(contrast, metrics.times) + soft
 
 
 def _exceeds_local_baseline(scores: FloatArray, n: int, threshold: float) -> bool:

@@ -29,6 +29,10 @@ FLASH_WINDOW_SECONDS = 0.4
 MAX_BLENDED_FRAMES = 2
 """Frames that a rate conversion blends across one cut."""
 
+Comparison = tuple[float, float, float]
+"""Dissimilarity to the last different frame, frames since the picture was shown before (0: never),
+and the number of blended frames before this one."""
+
 
 class FrameComparator:
     """Compare the frames of a video in order; all frames must be passed."""
@@ -41,14 +45,8 @@ class FrameComparator:
         """Frames before a possible cut, with number and seconds."""
         self._contrast = 0.0
 
-    def __call__(
-        self, number: int, pts: int, now: FrameFeatures, contrast: float
-    ) -> tuple[float, float, float]:
-        """Return the frame's dissimilarity to the last different frame, and two counts of frames.
-
-        The counts: how long ago its picture was on screen, and how many frames before it are
-        blends; 0 for neither.
-        """
+    def __call__(self, number: int, pts: int, now: FrameFeatures, contrast: float) -> Comparison:
+        """Compare the next frame; zeros if it shows the picture before."""
         max_contrast, self._contrast = max(contrast, self._contrast), contrast
         if not self._recent or self._recent[-1][1].luma.shape != now.luma.shape:
             self._recent.clear()
@@ -62,9 +60,7 @@ class FrameComparator:
             return 0.0, 0.0, 0.0
         return self._compare(number, float(pts * self._time_base), now)
 
-    def _compare(
-        self, number: int, seconds: float, now: FrameFeatures
-    ) -> tuple[float, float, float]:
+    def _compare(self, number: int, seconds: float, now: FrameFeatures) -> Comparison:
         score, blended, last = self._dissimilarity_across_blends(number, now)
         while self._candidates and seconds - self._candidates[0][1] > FLASH_WINDOW_SECONDS:
             self._candidates.popleft()
@@ -91,14 +87,10 @@ class FrameComparator:
 
     def _frames_since_shown(self, number: int, now: FrameFeatures) -> int:
         """Return the frames since a candidate with this picture was on screen; 0 for none."""
-        return next(
-            (
-                number - frame
-                for frame, _, features in self._candidates
-                if dissimilarity(features, now) < RETURN_THRESHOLD
-            ),
-            0,
-        )
+        for frame, _, features in self._candidates:
+            if dissimilarity(features, now) < RETURN_THRESHOLD:
+                return number - frame
+        return 0
 
 
 def mean_absolute_difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

@@ -9,11 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from brickfilm.detectors.holds.frame_features import (
-    ComplexArray,
-    FrameFeatures,
-    padded_spectrum,
-)
+from brickfilm.detectors.holds.frame_features import ComplexArray, FrameFeatures, padded_spectrum
 from brickfilm.scan.analyzer import FloatArray
 
 Shift = tuple[int, int]
@@ -34,16 +30,12 @@ def phase_correlation(a: FrameFeatures, b: FrameFeatures) -> tuple[Shift, float]
     (a_spectrum, a_energy), (b_spectrum, b_energy) = a.spectra, b.spectra
     shape = (2 * (a.detail.shape[0] // 2), 2 * (a.detail.shape[1] // 2))
     ones, area = _overlap_spectrum(shape)
-    energy = np.maximum(_cross_correlation(a_energy, ones, shape), 0) * np.maximum(
-        _cross_correlation(ones, b_energy, shape), 0
-    )
+    a_inside = np.maximum(_cross_correlation(a_energy, ones, shape), 0)
+    b_inside = np.maximum(_cross_correlation(ones, b_energy, shape), 0)
     overlap = np.minimum(area / area[0, 0], 1)
-    floor = (MIN_ENERGY_RATIO * area[0, 0]) ** 2
-    correlation = (
-        _cross_correlation(a_spectrum, b_spectrum, shape)
-        / np.sqrt(energy + floor)
-        * np.sqrt(np.minimum(1, 2 * overlap))
-    )
+    norm = np.sqrt(a_inside * b_inside + (MIN_ENERGY_RATIO * area[0, 0]) ** 2)
+    correlation = _cross_correlation(a_spectrum, b_spectrum, shape) / norm
+    correlation *= np.sqrt(np.minimum(1, 2 * overlap))
     correlation[overlap < MIN_OVERLAP] = -1
     y, x = divmod(int(np.argmax(correlation)), shape[1])
     best = float(correlation[y, x])
