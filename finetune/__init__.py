@@ -1,4 +1,4 @@
-"""Fine-tune Open-Sora 1.1 on a dataset with brickfilm's columns: docs/finetune.md."""
+"""Train text-to-video models on a dataset with brickfilm's columns: docs/finetune.md."""
 
 from importlib.util import find_spec
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from finetune.config import load_recipe
-from finetune.errors import exit_with_one_line
+from finetune.errors import ConfigError, exit_with_one_line
 
 
 class CommandGroup(TyperGroup):
@@ -201,9 +202,23 @@ def release(
     typer.echo(f"built in {folder}" if dry_run else f"published at {push(folder, settings)}")
 
 
+def check_import_name() -> None:
+    """Raise ConfigError if the package index's `finetune`, another project, is installed too."""
+    try:
+        other = distribution("finetune")
+    except PackageNotFoundError:
+        return
+    raise ConfigError(
+        f"the package finetune {other.version} in {other.locate_file('')} is another project with "
+        "the same import name: pip uninstall finetune, then pip install --force-reinstall "
+        "--no-deps brickfilm"
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. Exit codes: 0 done, 1 an error that the user can fix, 2 wrong usage."""
     with exit_with_one_line():
+        check_import_name()
         app(arguments)
 
 

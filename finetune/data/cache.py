@@ -209,9 +209,11 @@ def verify(recipe: Recipe) -> int:
 
 def cache_lines(recipe: Recipe, processes: int, *, check: bool) -> Iterator[str]:
     """Build the cache of a recipe, verify it if `check`, and yield a report of lines."""
-    stats = build_cache(recipe, processes)
+    stats, latents = build_cache(recipe, processes), "clips"
+    if not find_family(recipe.family).frame_latents:
+        latents = "windows"
     yield (
-        f"encoded {stats.clips} clips and {stats.captions} captions, {stats.truncated} truncated"
+        f"encoded {stats.clips} {latents} and {stats.captions} captions, {stats.truncated} truncated"
     )
     for text, times in Counter(stats.failures).items():
         yield f"skipped {text}" + (f" ({times} times)" if times > 1 else "")

@@ -41,10 +41,20 @@ def random_window(total: int, frames: int, interval: int, uniform: float) -> Win
 
 
 def spread_windows(total: int, frames: int, interval: int, count: int) -> list[Window]:
-    """Return up to `count` windows of a clip, in the middles of equal parts of all places."""
+    """Return up to `count` different windows of a clip, spread evenly over it.
+
+    They begin at 1/2, 1/4, 3/4, 1/8, ... of all places (van der Corput's sequence), so that a larger
+    count keeps the windows of a smaller one.
+    """
     places = last_start(total, frames, interval) + 1
-    count = min(count, places)
-    return [Window(places * (2 * n + 1) // (2 * count), interval, frames) for n in range(count)]
+    starts = dict.fromkeys(int(places * _halving(number)) for number in range(1, count + 1))
+    return [Window(start, interval, frames) for start in starts]
+
+
+def _halving(number: int) -> float:
+    """Return a number's binary digits mirrored at the point: 1/2, 1/4, 3/4, 1/8 for 1, 2, 3, 4."""
+    digits = f"{number:b}"
+    return int(digits[::-1], 2) / 2 ** len(digits)
 
 
 def conditioning_fps(

@@ -45,6 +45,19 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert f"{command} [OPTIONS]" in capsys.readouterr().out
 
 
+def test_another_package_of_the_same_import_name_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = tmp_path / "finetune-0.10.1.dist-info" / "METADATA"
+    about.parent.mkdir()
+    about.write_text("Metadata-Version: 2.1\nName: finetune\nVersion: 0.10.1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert exit_code("plan", "tiny/cpu") == 1
+    told = capsys.readouterr().err
+    assert f"finetune 0.10.1 in {tmp_path}" in told
+    assert "pip uninstall finetune" in told
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

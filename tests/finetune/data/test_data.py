@@ -63,8 +63,8 @@ def test_a_window_spans_frames_times_interval_with_its_ends() -> None:
 
 def test_windows_of_a_clip_are_spread_evenly_and_never_twice() -> None:
     assert [w.start for w in spread_windows(200, 9, 1, 1)] == [96]  # the middle one
-    assert [w.start for w in spread_windows(200, 9, 1, 4)] == [24, 72, 120, 168]
-    assert [w.start for w in spread_windows(11, 9, 1, 8)] == [0, 1, 2]
+    assert [w.start for w in spread_windows(200, 9, 1, 4)] == [96, 48, 144, 24]
+    assert [w.start for w in spread_windows(11, 9, 1, 8)] == [1, 0, 2]
     assert spread_windows(1, 1, 1, 3) == [Window(0, 1, 1)]
 
 
