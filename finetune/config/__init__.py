@@ -1,11 +1,11 @@
-"""Training recipes: typed settings, their limits, and the TOML that they are read from."""
+"""Training recipes: typed settings with bounds, and the TOML that they are read from."""
 
 from finetune.config.default_prompts import DEFAULT_PROMPTS
-from finetune.config.flow import Flow
 from finetune.config.load import load_recipe, parse_recipe, recipe_from_manifest
 from finetune.config.recipe import (
     Bucket,
     Checkpoints,
+    Flow,
     Log,
     LossSpikes,
     Network,

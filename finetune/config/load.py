@@ -72,6 +72,8 @@ def _describe(problem: Any) -> str:
     if last in ("bool", "int"):  # types of a union
         parent = ".".join(map(str, parents))
         return f"{parent} = {problem['input']!r}: true, false or a whole number"
+    if problem["type"] == "string_pattern_mismatch":
+        return f"{dotted} is empty: name a folder, or another value it takes"
     if problem["type"] == "missing":
         return f"key {dotted!r} is missing"
     return f"{dotted} = {problem['input']!r}: {problem['msg'].lower()}"

@@ -1,16 +1,30 @@
-"""The settings of a training run as frozen dataclasses; comments give their units."""
+"""The settings of a training run as frozen dataclasses.
+
+A setting's comment is its line in docs/finetune-recipes.md (`python -m tests.kit.recipe_tables`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field
+
+from finetune.config.bounds import (
+    STRICT,
+    AboveZero,
+    Count,
+    Decay,
+    Finite,
+    Name,
+    NonNegative,
+    Positive,
+    Share,
+)
 from finetune.config.default_prompts import DEFAULT_PROMPTS
-from finetune.config.flow import Flow
-from finetune.config.limits import check_recipe
+from finetune.config.rules import check_recipe
 
-STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 ALL_BLOCKS = 2**31
 
 
@@ -19,12 +33,15 @@ class Bucket:
     """Clips of one resolution and length, which share a batch."""
 
     __pydantic_config__: ClassVar = STRICT
-    resolution: str  # a name of brickfilm/schema/aspect_ratios.json
-    frames: int  # 1: images
-    batch_size: int  # clips per step on each GPU
-    micro_batch_size: int = 0  # clips per backward pass; 0: the whole batch. Gradients are float32
-    keep_prob: float = 1.0  # share of fitting clips to keep; the others try the next smaller bucket
-    activation_checkpointing: bool | int = False  # blocks to recompute in backward; true: all
+    resolution: str  # a name of `brickfilm/schema/aspect_ratios.json`: 144p, 240p, 360p, ...
+    frames: Positive  # 1: images
+    batch_size: Positive  # clips per step on each GPU
+    # clips per backward pass, gradients summed in float32; 0: the whole batch
+    micro_batch_size: Count = 0
+    # share of fitting clips to keep; the others try the next smaller bucket
+    keep_prob: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # number of blocks to recompute in the backward pass, to save memory; true: all, a third slower
+    activation_checkpointing: bool | int = False
 
     @property
     def clips_per_pass(self) -> int:
@@ -40,11 +57,13 @@ class Network:
     """The shape of a network that starts from random weights; the defaults are XL/2."""
 
     __pydantic_config__: ClassVar = STRICT
-    depth: int = 28
-    hidden_size: int = 1152
-    num_heads: int = 16
-    caption_channels: int = 4096
-    round_scalars: bool = True  # as the published weights were trained; see docs/finetune.md
+    depth: Positive = 28  # blocks
+    hidden_size: Positive = 1152  # width
+    num_heads: Positive = 16  # attention heads
+    caption_channels: Positive = 4096  # width of the text states
+    # as the published weights were trained; see
+    # [Fine-tune](finetune.md#what-was-run-and-what-was-not)
+    round_scalars: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +71,13 @@ class Schedule:
     """The learning rate as a function of the step; functions in `finetune.training.lr_schedule`."""
 
     __pydantic_config__: ClassVar = STRICT
-    kind: Literal["constant", "cosine_then_constant", "one_cycle"] = "constant"
-    start: float = 1e-7
-    peak: float = 1e-5
-    final: float = 1e-5
-    warmup: int = 0  # steps
-    cooldown: int = 0  # steps
-    offset: int = 0  # steps of earlier stages, for a schedule over several stages
+    kind: Literal["constant", "cosine_then_constant", "one_cycle"] = "constant"  # shape
+    start: NonNegative = 1e-7  # learning rate at the first step
+    peak: NonNegative = 1e-5  # learning rate after the warm-up
+    final: NonNegative = 1e-5  # learning rate after the cool-down
+    warmup: Count = 0  # steps
+    cooldown: Count = 0  # steps
+    offset: Count = 0  # steps of earlier stages, for a schedule over several stages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +86,11 @@ class Optimizer:
 
     __pydantic_config__: ClassVar = STRICT
     kind: Literal["adamw", "hybrid_adam"] = "adamw"  # hybrid_adam: ColossalAI's, needs nvcc
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    grad_clip: float = 1.0  # largest gradient norm; 0: no clipping
-    ema: float = 0.9999  # decay of the EMA weights per step; 0: no EMA
+    betas: tuple[Decay, Decay] = (0.9, 0.999)  # of AdamW
+    eps: NonNegative = 1e-8  # of AdamW
+    weight_decay: NonNegative = 0.0  # of AdamW
+    grad_clip: NonNegative = 1.0  # largest gradient norm; 0: no clipping
+    ema: Decay = 0.9999  # decay of the EMA weights per step; 0: no EMA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +98,11 @@ class LossSpikes:
     """Limits beyond which a step is skipped or the run stops."""
 
     __pydantic_config__: ClassVar = STRICT
-    threshold: float = 10.0  # times the running mean of loss or gradient norm; 0: NaN and inf only
-    warmup_steps: int = 100  # steps before the threshold applies
-    max_consecutive_skips: int = 10  # skipped steps in a row that stop the run
+    # skip a step above this many times the running mean of loss or gradient norm; 0: skip NaN and
+    # inf only
+    threshold: NonNegative = 10.0
+    warmup_steps: Count = 100  # steps before the threshold applies
+    max_consecutive_skips: Positive = 10  # skipped steps in a row that stop the run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +110,10 @@ class Checkpoints:
     """Frequency and retention of checkpoints."""
 
     __pydantic_config__: ClassVar = STRICT
-    every: int = 500  # steps
-    keep_last: int = 3  # newest checkpoints to keep; 0: all
-    keep_every: int = 0  # steps; multiples are never deleted; 0: none
-    shard_mib: int = 2048
+    every: Positive = 500  # steps
+    keep_last: Count = 3  # newest checkpoints to keep; 0: all
+    keep_every: Count = 0  # steps; multiples are never deleted; 0: none
+    shard_mib: Positive = 2048  # largest file of weights, MiB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,17 +121,18 @@ class Validation:
     """Samples of the EMA weights at fixed noise, before the first step and then regularly."""
 
     __pydantic_config__: ClassVar = STRICT
-    prompts: tuple[str, ...] | Literal["default"] = ()  # default: DEFAULT_PROMPTS
-    every: int = 0  # steps; 0: at every checkpoint
-    frames: int = 32
-    height: int = 360
-    width: int = 640
-    fps: float = 8.0
-    steps: int = 100
-    guidance: float = 7.0
-    seed: int = 42  # of the first prompt; each next prompt adds 1
-    sweep: tuple[float, ...] = (0.0, 1.0, 3.0, 7.0)  # guidance of the first prompt, at the end
-    loss_batches: int = 2  # training batches per rank, at fixed noise and timesteps
+    # prompts to sample; none: no validation; `"default"`: the package's eight
+    prompts: tuple[str, ...] | Literal["default"] = ()
+    every: Count = 0  # steps; 0: at every checkpoint
+    frames: Positive = 32  # of a sample
+    height: Positive = 360  # pixels
+    width: Positive = 640  # pixels
+    fps: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 8.0  # conditioning, and the file's
+    steps: Positive = 100  # sampling steps
+    guidance: NonNegative = 7.0  # classifier-free guidance scale
+    seed: Count = 42  # of the first prompt's noise; each next prompt adds 1
+    sweep: tuple[Finite, ...] = (0.0, 1.0, 3.0, 7.0)  # guidance of the first prompt, at the end
+    loss_batches: Count = 2  # training batches per rank, at fixed noise and timesteps
 
     @property
     def sampled_prompts(self) -> tuple[str, ...]:
@@ -118,13 +140,28 @@ class Validation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Flow:
+    """Times and weights of the flow matching loss; families of another objective ignore them."""
+
+    __pydantic_config__: ClassVar = STRICT
+    # distribution of the times, before the shift
+    time_sampling: Literal["logit_normal", "uniform", "mode"] = "logit_normal"
+    logit_mean: Finite = 0.0  # of logit_normal
+    logit_std: AboveZero = 1.0  # of logit_normal
+    mode_scale: Finite = 1.29  # of mode
+    uniform_share: Share = 0.1  # share of times that are uniform and not shifted
+    shift: NonNegative = 0.0  # of times towards noise, in training and sampling; 0: the family's
+    weighting: Literal["none", "cosmap", "bell"] = "none"  # of the loss by time
+
+
+@dataclass(frozen=True, kw_only=True)
 class Log:
     """The logger, and how often it is written to."""
 
     __pydantic_config__: ClassVar = STRICT
-    to: Literal["none", "tensorboard", "wandb", "trackio"] = "tensorboard"
-    every: int = 1  # steps
-    project: str = "finetune"
+    to: Literal["none", "tensorboard", "wandb", "trackio"] = "tensorboard"  # logger
+    every: Positive = 1  # steps
+    project: str = "finetune"  # project name at wandb or trackio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +169,8 @@ class PublishedCost:
     """GPU-hours published for the same stage, shown beside this run's summary."""
 
     __pydantic_config__: ClassVar = STRICT
-    gpu_hours: float
-    stage: str
+    gpu_hours: float  # published GPU-hours of the stage
+    stage: str  # its name in the summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,37 +178,44 @@ class Recipe:
     """All settings of one training stage."""
 
     __pydantic_config__: ClassVar = STRICT
-    dataset: str  # a folder or Hub id with brickfilm's columns, or an Open-Sora CSV
-    out: str  # folder of the run: checkpoints, logs, samples, summary
-    steps: int
-    buckets: tuple[Bucket, ...]
-    family: str = "stdit2"  # a model family, or module:object for one of your own
-    init: str = "random"  # "random", a folder, a checkpoint file, or a Hub id
-    seed: int = 42
+    dataset: Name  # a folder or Hub id with brickfilm's columns, or an Open-Sora CSV
+    out: Name  # folder of the run: checkpoints, logs, samples, summary
+    steps: Positive  # optimizer steps of this stage
+    buckets: tuple[Bucket, ...]  # list of the table `buckets` below
+    family: Name = "stdit2"  # a model family, or `module:object` for one of your own
+    init: Name = "random"  # "random", a folder, a checkpoint file, or a Hub id
+    seed: Count = 42  # of weights, sampling order, noise and dropout
 
-    frame_interval: int = 1  # a clip is used if it has more than frames * interval frames
-    windows_per_clip: int = 1  # of latents that are not made frame by frame, evenly spread
-    fps: Literal["sampled", "source"] = "sampled"  # conditioning: of the sampled frames, or file's
-    frame_masks: bool = True  # mask frames of 25 % of clips, in nine kinds
+    frame_interval: Positive = 1  # a clip is used if it has more than frames * interval frames
+    # windows of each clip, evenly spread, for families whose VAE compresses time; other families
+    # use every window
+    windows_per_clip: Positive = 1
+    # conditioning frame rate: of the sampled frames, or of the file
+    fps: Literal["sampled", "source"] = "sampled"
+    frame_masks: bool = True  # mask frames in training, of the kinds and at the rates of the family
 
-    vae: str = "stabilityai/sd-vae-ft-ema"  # or "tiny-random"
-    text_encoder: str = "DeepFloyd/t5-v1_1-xxl"  # or "tiny-random"
-    text_tokens: int = 200
-    long_captions: Literal["truncate", "error"] = "truncate"  # captions over text_tokens
-    caption_dropout: float = 0.1  # share of captions replaced by the null text
+    vae: Name = "stabilityai/sd-vae-ft-ema"  # Hub id or folder, or `tiny-random`
+    text_encoder: Name = "DeepFloyd/t5-v1_1-xxl"  # Hub id or folder, or `tiny-random`
+    text_tokens: Positive = 200  # longest caption, in tokens
+    # captions over text_tokens: truncate and count them, or stop
+    long_captions: Literal["truncate", "error"] = "truncate"
+    caption_dropout: Share = 0.1  # share of captions replaced by the null text
     latents: Literal["cached", "online"] = "cached"  # online: encode in every step
-    cache: str = "work/cache"  # folder
+    cache: Name = "work/cache"  # folder
+    # of cached latent means, standard deviations and text states
     cache_dtype: Literal["float32", "float16", "bfloat16"] = "float16"
-    workers: int = 2  # loader processes per rank; 0: load in the training process
-    threads: int = 0  # torch threads per process; 0: torch decides
+    workers: Count = 2  # loader processes per rank; 0: load in the training process
+    threads: Count = 0  # torch threads per process; 0: torch decides
 
-    engine: Literal["torch", "colossalai"] = "torch"
-    # auto: a single device, else ddp under torch and zero2 under colossalai
+    engine: Literal["torch", "colossalai"] = "torch"  # parallel engine
+    # ddp and fsdp2 of torch, the others of colossalai; auto: a single device, else ddp or zero2
     strategy: Literal["auto", "ddp", "fsdp2", "zero1", "zero2", "gemini"] = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU if there is one
+    # of compute; float16 with colossalai only
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     compile: bool = False  # compile the blocks; they share one graph per clip size
-    kernels: bool = True  # use this package's Triton kernels where they run
+    # this package's Triton kernels where they run; plain PyTorch elsewhere
+    kernels: bool = True
 
     network: Network = field(default_factory=Network)
     schedule: Schedule = field(default_factory=Schedule)

@@ -209,12 +209,10 @@ def verify(recipe: Recipe) -> int:
 
 def cache_lines(recipe: Recipe, processes: int, *, check: bool) -> Iterator[str]:
     """Build the cache of a recipe, verify it if `check`, and yield a report of lines."""
-    stats, latents = build_cache(recipe, processes), "clips"
-    if not find_family(recipe.family).frame_latents:
-        latents = "windows"
-    yield (
-        f"encoded {stats.clips} {latents} and {stats.captions} captions, {stats.truncated} truncated"
-    )
+    stats = build_cache(recipe, processes)
+    latents = "clips" if find_family(recipe.family).frame_latents else "windows"
+    captions = f"{stats.captions} captions, {stats.truncated} truncated"
+    yield f"encoded {stats.clips} {latents} and {captions}"
     for text, times in Counter(stats.failures).items():
         yield f"skipped {text}" + (f" ({times} times)" if times > 1 else "")
     if check:

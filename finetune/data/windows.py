@@ -43,8 +43,8 @@ def random_window(total: int, frames: int, interval: int, uniform: float) -> Win
 def spread_windows(total: int, frames: int, interval: int, count: int) -> list[Window]:
     """Return up to `count` different windows of a clip, spread evenly over it.
 
-    They begin at 1/2, 1/4, 3/4, 1/8, ... of all places (van der Corput's sequence), so that a larger
-    count keeps the windows of a smaller one.
+    They begin at 1/2, 1/4, 3/4, 1/8, ... of all places (van der Corput's sequence), so that a
+    larger count keeps the windows of a smaller one.
     """
     places = last_start(total, frames, interval) + 1
     starts = dict.fromkeys(int(places * _halving(number)) for number in range(1, count + 1))
@@ -54,7 +54,7 @@ def spread_windows(total: int, frames: int, interval: int, count: int) -> list[W
 def _halving(number: int) -> float:
     """Return a number's binary digits mirrored at the point: 1/2, 1/4, 3/4, 1/8 for 1, 2, 3, 4."""
     digits = f"{number:b}"
-    return int(digits[::-1], 2) / 2 ** len(digits)
+    return int(digits[::-1], 2) / (1 << len(digits))
 
 
 def conditioning_fps(

@@ -13,7 +13,7 @@ from typing import Self
 import torch
 from torch import Generator, Tensor
 
-from finetune.config.flow import Flow
+from finetune.config import Flow
 from finetune.errors import ConfigError
 from finetune.objectives.base import Denoiser, KnownFrames, Losses, known_frame_mask
 from finetune.objectives.frame_masks import masked_frame_mean

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from finetune.__main__ import main
 from finetune.config import load_recipe
 from finetune.training.lr_schedule import learning_rate
 from tests.kit import ROOT
+from tests.kit.recipe_tables import PAGE, SECTIONS, page_with_tables, rows
 
 STAGES = ("32f-stage1", "32f-stage2", "64f-stage1", "64f-stage2")
 HOURS = {"32f-stage1": 67.84, "32f-stage2": 101.76, "64f-stage1": 160.0, "64f-stage2": 857.6}
@@ -85,34 +85,16 @@ def test_a_recipe_opens_with_command_hardware_hours_and_cost(path: Path) -> None
         assert any(word in opening for word in words), words
 
 
-SETTINGS = {
-    "The recipe itself": config.Recipe,
-    "`buckets`": config.Bucket,
-    "`network`": config.Network,
-    "`schedule`": config.Schedule,
-    "`optimizer`": config.Optimizer,
-    "`loss_spikes`": config.LossSpikes,
-    "`checkpoints`": config.Checkpoints,
-    "`validation`": config.Validation,
-    "`flow`": config.Flow,
-    "`log`": config.Log,
-    "`published`": config.PublishedCost,
-}
-TABLES = {title.strip("`") for title in SETTINGS} - {"buckets"}
+def test_the_tables_of_settings_are_those_of_the_code() -> None:
+    """`python -m tests.kit.recipe_tables` writes them."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == page_with_tables(page)
+    documented = {settings.__name__ for settings in SECTIONS.values()}
+    assert {name for name, kind in vars(config).items() if dataclasses.is_dataclass(kind)} == (
+        documented
+    )
 
 
-@pytest.mark.parametrize(("title", "kind"), SETTINGS.items(), ids=lambda v: str(v)[:12])
-def test_the_page_of_recipes_has_every_setting_and_its_default(title: str, kind: type) -> None:
-    page = Path("docs/finetune-recipes.md").read_text()
-    section = page.split(f"### {title}\n")[1].split("\n##")[0]
-    told = re.findall(r"^\| `(\w+)` \| (\S.*?) \|", section, re.MULTILINE)
-    fields = [
-        f for f in dataclasses.fields(kind) if kind is not config.Recipe or f.name not in TABLES
-    ]
-    assert [name for name, _ in told] == [field.name for field in fields]
-    for (_, default), field in zip(told, fields, strict=True):
-        if field.default is dataclasses.MISSING:
-            assert default == "required"
-        else:
-            known = list(field.default) if isinstance(field.default, tuple) else field.default
-            assert json.loads(default.strip("`")) == known
+@pytest.mark.parametrize("settings", SECTIONS.values(), ids=lambda settings: settings.__name__)
+def test_every_setting_has_a_meaning(settings: type) -> None:
+    assert not [row for row in rows(settings) if row.endswith("|  |")]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from finetune.config.flow import Flow
+from finetune.config import Flow
 from finetune.errors import ConfigError
 from finetune.objectives.flow_matching import (
     FlowMatching,

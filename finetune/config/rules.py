@@ -1,0 +1,72 @@
+"""Check settings of a recipe that depend on each other or on a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from brickfilm.schema.buckets import resolutions
+from finetune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from finetune.config.recipe import Bucket, Recipe
+
+STRATEGIES = {"torch": ("auto", "ddp", "fsdp2"), "colossalai": ("auto", "zero1", "zero2", "gemini")}
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise ConfigError for the first setting that contradicts another."""
+    if not recipe.buckets:
+        raise ConfigError("buckets is empty: name at least one of resolution, frames, batch_size")
+    for number, bucket in enumerate(recipe.buckets):
+        _check_bucket(bucket)
+        if str(bucket) in map(str, recipe.buckets[:number]):
+            raise ConfigError(f"bucket {bucket} is named twice: take one of the two out")
+    _check_engine(recipe)
+    if recipe.strategy == "gemini":
+        _check_gemini(recipe)
+
+
+def _check_bucket(bucket: Bucket) -> None:
+    if bucket.resolution not in resolutions():
+        raise ConfigError(
+            f"no resolution {bucket.resolution!r}: choose one of {', '.join(resolutions())}"
+        )
+    if bucket.micro_batch_size > bucket.batch_size:
+        raise ConfigError(
+            f"bucket {bucket} has micro_batch_size {bucket.micro_batch_size}: choose 1 to "
+            f"batch_size ({bucket.batch_size})"
+        )
+
+
+def _check_engine(recipe: Recipe) -> None:
+    known = STRATEGIES[recipe.engine]
+    if recipe.strategy not in known:
+        raise ConfigError(
+            f"engine {recipe.engine!r} has no strategy {recipe.strategy!r}: "
+            f"choose one of {', '.join(known)}"
+        )
+    if recipe.engine == "torch" and recipe.precision == "float16":
+        raise ConfigError(
+            "precision 'float16' needs a loss scaler, which engine 'torch' does not have: "
+            "choose 'bfloat16', or engine = 'colossalai'"
+        )
+    if recipe.engine == "torch" and recipe.optimizer.kind != "adamw":
+        raise ConfigError("optimizer.kind 'hybrid_adam' is ColossalAI's: set engine = 'colossalai'")
+
+
+def _check_gemini(recipe: Recipe) -> None:
+    if recipe.precision == "float32":
+        raise ConfigError(
+            "strategy 'gemini' has no precision 'float32': choose 'bfloat16' or 'float16', or "
+            "strategy = 'zero2'"
+        )
+    if recipe.optimizer.kind != "hybrid_adam":
+        raise ConfigError(
+            f"strategy 'gemini' has no optimizer.kind {recipe.optimizer.kind!r}: choose "
+            "'hybrid_adam', or strategy = 'zero2'"
+        )
+    if recipe.compile:
+        raise ConfigError(
+            "strategy 'gemini' moves weights between operations, which a compiled block does not "
+            "allow: set compile = false, or strategy = 'zero2'"
+        )
