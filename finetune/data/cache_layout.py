@@ -91,13 +91,13 @@ def entries_by_size(index: Index, recipe: Recipe) -> dict[tuple[int, int], list[
                 windows: Sequence[Window | None] = [None]
                 if not family.frame_latents:
                     windows = clip_windows(int(index.clips["frames"][clip]), bucket, recipe)
-                found = by_size.setdefault(size, {})
-                found.update({CacheEntry(clip, window): None for window in windows})
+                entries = by_size.setdefault(size, {})
+                entries.update({CacheEntry(clip, window): None for window in windows})
     return {size: sorted(by_size[size]) for size in sorted(by_size)}
 
 
 def _bucket_groups(recipe: Recipe, *, by_window: bool) -> list[list[Bucket]]:
-    """Return the buckets among which a clip has one place each, and thus its entries.
+    """Return groups of buckets, within each of which a clip is assigned once.
 
     With keep_prob < 1 a clip may also go to smaller buckets. Entries of whole clips differ by
     resolution only.

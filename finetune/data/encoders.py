@@ -44,7 +44,7 @@ def load_text_encoder(recipe: Recipe, index: Index, device: torch.device) -> Cap
 def load_caption_encoder(
     recipe: Recipe, captions: Callable[[], Sequence[str]], device: torch.device
 ) -> CaptionEncoder:
-    """Load the recipe's text encoder; the tiny one's tokenizer is made of the captions."""
+    """Load the recipe's text encoder; the tiny one's tokenizer is trained on the captions."""
     return find_family(recipe.family).load_caption_encoder(
         recipe.text_encoder,
         TextSize(recipe.text_tokens, recipe.network.caption_channels),

@@ -14,7 +14,7 @@ def write_gif(to: Path | BinaryIO, frames: Tensor, fps: float) -> None:
     """Write frames [T, 3, H, W] uint8 as a GIF that repeats for ever."""
     from PIL import Image
 
-    pictures = frames.permute(0, 2, 3, 1).contiguous().numpy()
-    first, *others = (Image.fromarray(picture) for picture in pictures)
+    images = frames.permute(0, 2, 3, 1).contiguous().numpy()
+    first, *others = (Image.fromarray(image) for image in images)
     duration = max(MIN_FRAME_MS, round(1000 / fps))
     first.save(to, format="GIF", save_all=True, append_images=others, duration=duration, loop=0)

@@ -35,7 +35,7 @@ def last_start(total: int, frames: int, interval: int) -> int:
 
 
 def random_window(total: int, frames: int, interval: int, uniform: float) -> Window:
-    """Return the window that `uniform` in [0, 1) places in a clip of `total` frames."""
+    """Return a window in a clip of `total` frames, whose start `uniform` in [0, 1) chooses."""
     start = int(uniform * (last_start(total, frames, interval) + 1))
     return Window(start, interval, frames)
 

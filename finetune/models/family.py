@@ -1,8 +1,8 @@
 """The protocol of a model family: its parts, its grid, and its network's call.
 
-A family is one stateless object. Training, caching, planning, sampling and release ask it; none
-of them names a network. A new family is a file with one subclass of `Family` and a line in
-`finetune/models/__init__.py`. What must be said stands first; the rest has defaults.
+A family is one stateless object. Training, caching, planning, sampling and release call it; none
+of them imports a network. A new family is a file with one subclass of `Family` and a line in
+`finetune/models/__init__.py`. Required members come first; the others have defaults.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class CaptionEncoder(Protocol):
 class ClipConditions:
     """Everything beside latent and time that a network is given for B clips of one size."""
 
-    text: TensorDict  # [B, ...] each, as `Family.collate_text` made them
+    text: TensorDict  # [B, ...] each, from `Family.collate_text`
     null_text: TensorDict = field(default_factory=dict)  # [1, ...]; empty: the network has its own
     frames: int
     height: int  # pixels

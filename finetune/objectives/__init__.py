@@ -1,4 +1,4 @@
-"""Ways to train and sample a denoiser, behind the protocol `Objective`."""
+"""Objectives, which train and sample a denoiser, behind the protocol `Objective`."""
 
 from finetune.objectives.base import Denoiser, Losses, Objective
 from finetune.objectives.flow_matching import FlowMatching

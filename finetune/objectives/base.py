@@ -1,6 +1,6 @@
 """The protocol of a training objective: times, noisy inputs, named losses, and a solver.
 
-An objective knows no network: it calls a `Denoiser`, which a model family makes of its network.
+An objective imports no network: it calls a `Denoiser`, which a model family builds from one.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ class IDDPM:
         noise: Tensor,
         frame_mask: Tensor | None = None,
     ) -> Losses:
-        found = self.process.losses(denoise, latents, time, noise, frame_mask)
-        return Losses(found.loss, {"mse": found.mse, "vb": found.vb})
+        loss, mse, vb = self.process.losses(denoise, latents, time, noise, frame_mask)
+        return Losses(loss, {"mse": mse, "vb": vb})
 
     def sample(
         self,

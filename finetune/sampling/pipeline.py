@@ -69,35 +69,35 @@ class TextToVideoPipeline:
         """Load the networks of a model.
 
         precision: by default the model's own on a GPU, float32 on a CPU. compile: blocks and VAE,
-        which takes a minute and pays over many steps.
+        which takes a minute and pays off over many steps.
         """
-        place = resolve_device(device)
+        torch_device = resolve_device(device)
         source = dataclasses.replace(
             source, vae=vae or source.vae, text=text_encoder or source.text
         )
-        chosen = precision or (source.precision if place.type == "cuda" else "float32")
+        chosen = precision or (source.precision if torch_device.type == "cuda" else "float32")
         if chosen not in DTYPES:
             raise SamplingError(f"precision {chosen!r}: choose one of {', '.join(DTYPES)}")
         dtype, family = DTYPES[chosen], find_family(source.family)
-        network = family.load_network(source.weights, dtype=dtype, device=place)
+        network = family.load_network(source.weights, dtype=dtype, device=torch_device)
         network.eval().requires_grad_(False)
-        family.use_kernels(network, place, dtype)
-        encoders = _load_encoders(source, family, family.text_size(network), dtype, place)
-        made = cls(source, network, *encoders, place, chosen)
+        family.use_kernels(network, torch_device, dtype)
+        encoders = _load_encoders(source, family, family.text_size(network), dtype, torch_device)
+        pipeline = cls(source, network, *encoders, torch_device, chosen)
         if compile:
             compile_blocks(family.blocks(network))
-            made.vae.compile_network()
-        return made
+            pipeline.vae.compile_network()
+        return pipeline
 
     @cached_property
     def generator(self) -> LatentGenerator:
-        """Return the network with its family's way to sample it."""
+        """Return the network with its family and objective."""
         family = find_family(self.source.family)
         objective = family.objective(self.source.flow).to(self.device)
         return LatentGenerator(family, objective, self.network, self.device)
 
     def request(self, **fields: Any) -> SampleRequest:
-        """Make a request, with the model's own defaults where a field is missing or None."""
+        """Build a request, with the model's defaults for fields that are missing or None."""
         return build_request(self.source, fields)
 
     @cached_property
@@ -106,7 +106,7 @@ class TextToVideoPipeline:
         return weights_digest(self.network, self.generator.family.network_config(self.network))
 
     def check(self, request: SampleRequest) -> EncodedPrompt:
-        """Return the encoded prompt; raise SamplingError for what cannot be sampled."""
+        """Return the encoded prompt; raise SamplingError if the request cannot be sampled."""
         for file in filter(None, (request.image, request.last_image)):
             read_image(file, request.height, request.width)
         return encode_prompt(self.generator.family, self.text, request.prompt)
@@ -139,7 +139,7 @@ class TextToVideoPipeline:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device of this name; 'auto' is the GPU where there is one."""
+    """Return the torch device; 'auto' is the GPU if there is one."""
     if name not in ("auto", "cpu", "cuda"):
         raise SamplingError(f"device {name!r}: choose auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
@@ -177,7 +177,7 @@ def _load_encoders(
 
 
 def open_index(source: ModelSource) -> Index:
-    """Open the dataset's index, whose captions the tiny text encoder's tokenizer is made of."""
+    """Open the dataset's index, whose captions the tiny tokenizer was trained on."""
     assert source.recipe
     folder = index_folder(source.recipe)
     if not (folder / "index.json").is_file():
@@ -191,7 +191,7 @@ def open_index(source: ModelSource) -> Index:
 
 @contextmanager
 def _encoder_load_errors(source: ModelSource) -> Iterator[None]:
-    """Turn errors of the encoders' libraries into SamplingError, naming the encoders."""
+    """Raise SamplingError, which names the encoders, for errors of their libraries."""
     try:
         yield
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The system's Chromium, without a window and without its own calls home."""
+"""The system's Chromium, headless and without its background requests."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 
 
 @contextmanager
-def opened(
+def open_page(
     address: str, *, width: int = 1280, height: int = 1000
 ) -> Iterator[tuple[Any, list[str]]]:
-    """A page at an address, and what it asks for from then on; skips without a browser."""
+    """Open a page; yield it and the list of its requests. Skip the test without a browser."""
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: apt install chromium")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": width, "height": height})
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
         page.goto(address)
-        yield page, asked
+        yield page, requests
         browser.close()
 
 
-def wide(page: Any) -> bool:
-    """Does the page have to be scrolled sideways?"""
+def scrolls_sideways(page: Any) -> bool:
+    """Return True if the page is wider than the window."""
     return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))

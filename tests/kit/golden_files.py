@@ -1,4 +1,4 @@
-"""The golden files in the folder that GOLDEN_DIR names, found by what they hold, not by name.
+"""The golden files in the folder GOLDEN_DIR, recognised by their content, not by name.
 
 A copy of the folder lies beside this file.
 """
@@ -62,10 +62,10 @@ def kind_of_table(table: Any) -> str | None:
 @cache
 def files() -> dict[str | None, list[Path]]:
     """Every golden file by its kind, those of no kind under none."""
-    found: dict[str | None, list[Path]] = {}
+    by_kind: dict[str | None, list[Path]] = {}
     for path in sorted(p for p in FOLDER.rglob("*") if p.suffix in {".json", ".safetensors"}):
-        found.setdefault(kind_of(path), []).append(path)
-    return found
+        by_kind.setdefault(kind_of(path), []).append(path)
+    return by_kind
 
 
 def cases(kind: str) -> list[Any]:

@@ -40,8 +40,8 @@ def loading(recipe: Recipe) -> SampleLoader:
 
 def test_cached_windows_are_those_of_the_pixels(make_recipe: MakeRecipe) -> None:
     cached, pixels = make_recipe(), make_recipe(latents="online")
-    made = build_cache(cached)
-    assert (made.clips, made.captions, made.failures) == (6, 6, [])
+    stats = build_cache(cached)
+    assert (stats.clips, stats.captions, stats.failures) == (6, 6, [])
     index, cpu = Index.open(index_folder(cached)), torch.device("cpu")
     vae, text = load_vae(cached, cpu), load_text_encoder(cached, index, cpu)
     for spec in batch_specs(cached, 3):
@@ -83,9 +83,9 @@ def test_a_clip_that_does_not_decode_is_skipped_and_counted(
     clips = [Toy(), Toy(media=b"no film at all"), Toy(frames=20), Toy(frames=20)]
     folder = write_dataset(tmp_path / "set", clips)
     recipe = make_recipe(dataset=str(folder))
-    made = build_cache(recipe)
-    assert made.clips == 3
-    assert len(made.failures) == 1 and "does not decode" in made.failures[0]
+    stats = build_cache(recipe)
+    assert stats.clips == 3
+    assert len(stats.failures) == 1 and "does not decode" in stats.failures[0]
     index = Index.open(index_folder(recipe))
     assert cached_clips(index, recipe).tolist() == [True, False, True, True]
     batch = loading(make_recipe(dataset=str(folder), latents="online"))(
@@ -100,9 +100,9 @@ def test_media_that_are_not_there_are_skipped_and_named(
     folder = write_dataset(tmp_path / "set", [Toy(), Toy(path="gone.mp4"), Toy(path="here.mp4")])
     (folder / "clips" / "here.mp4").write_bytes(encoded(2, 20, 144, 256))
     recipe = make_recipe(dataset=str(folder))
-    made = build_cache(recipe)
-    assert made.clips == 2
-    (failures,) = made.failures
+    stats = build_cache(recipe)
+    assert stats.clips == 2
+    (failures,) = stats.failures
     assert "cannot be read" in failures and "gone.mp4" in failures
     spec = BatchSpec(batch_specs(recipe, 1)[0].aspect_bucket, (1, 2), (7, 8), SamplerState())
     pixels = loading(make_recipe(dataset=str(folder), latents="online"))
@@ -123,9 +123,9 @@ def test_media_on_the_hub_are_fetched_once(
     places = "maker/films/0.mp4", "maker/films@main/0.mp4", "maker/films/1.mp4"
     clips = [Toy(path=f"hf://datasets/{place}", frames=20 - n) for n, place in enumerate(places)]
     recipe = make_recipe(dataset=str(write_dataset(tmp_path / "set", clips)))
-    made = build_cache(recipe)
-    assert made.clips == 2
-    assert ["1.mp4" in why for why in made.failures] == [True]
+    stats = build_cache(recipe)
+    assert stats.clips == 2
+    assert ["1.mp4" in why for why in stats.failures] == [True]
     assert hub.count("GET /cdn/") == 1
 
 
@@ -190,8 +190,8 @@ def test_an_index_holds_when_shards_come_and_go_after_it(
     write("f", "001")
     write_key_index(folder, {"encoder": "e"})
     write("5", "000")  # a build that is killed before it writes an index
-    held = ShardReader(folder)
-    assert held.read("f" * 64)["mean"].tolist() == [[1.0, 1.0]]
+    reader = ShardReader(folder)
+    assert reader.read("f" * 64)["mean"].tolist() == [[1.0, 1.0]]
     assert verify(make_recipe()) == 3
     assert ShardReader(folder).read("5" * 64)["mean"].tolist() == [[1.0, 1.0]]
     (gone,) = [shard for key, shard in stored_keys(folder) if key[0] == "f"]
@@ -223,7 +223,7 @@ def test_what_a_killed_process_left_is_swept_when_it_is_old(make_recipe: MakeRec
 
 
 def test_two_encodings_of_one_name_are_named(make_recipe: MakeRecipe) -> None:
-    """The weights behind a name may change; a cache must not mix what they made."""
+    """Weights of one name may change; a cache must not mix their latents."""
     recipe = make_recipe()
     build_cache(recipe)
     (one,) = Path(recipe.cache).glob("latents-*")

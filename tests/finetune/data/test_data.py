@@ -91,8 +91,8 @@ def test_keep_sends_a_clip_on_to_the_next_smaller_bucket() -> None:
     )
     clips = (np.full(2, 100), np.full(2, 144), np.full(2, 256))
     uniform = np.array([[0.4, 0.6], [0.0, 0.0]])
-    found = assign_buckets(*clips, buckets, interval=1, uniform=uniform)
-    assert (found // 17).tolist() == [0, 1]
+    assigned = assign_buckets(*clips, buckets, interval=1, uniform=uniform)
+    assert (assigned // 17).tolist() == [0, 1]
 
 
 def test_the_index_gives_back_what_was_written(tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_a_row_that_cannot_be_read_is_left_out_named_and_counted(
     (tmp_path / "set.csv").write_text("\n".join([head, *lines, "", ",,,,,"]))
     index = build_index(str(tmp_path / "set.csv"), tmp_path / "index")
     assert (len(index), index.uncaptioned, index.unreadable) == (1, 0, 4)
-    for told in ("gone.mp4, line 3 of", "a.mp4, line 4 of", "no.mp4, line 5 of"):
-        assert told in caplog.text
+    for message in ("gone.mp4, line 3 of", "a.mp4, line 4 of", "no.mp4, line 5 of"):
+        assert message in caplog.text
     recipe = make_recipe(frame_interval=1)
     assert bucket_coverage(index, recipe).dropped == {"cannot be read": 4}
 

@@ -36,10 +36,10 @@ def buckets_of(recipe: str, table: list[dict[str, Any]]) -> tuple[Bucket, ...]:
 def answer(case: dict[str, Any], buckets: tuple[Bucket, ...]) -> dict[str, Any]:
     """What our buckets say of the case, in the golden table's words."""
     clip = (np.array([case[key]]) for key in ("num_frames", "height", "width"))
-    found = int(assign_buckets(*clip, buckets, interval=case["frame_interval"])[0])
-    if found < 0:
+    assigned = int(assign_buckets(*clip, buckets, interval=case["frame_interval"])[0])
+    if assigned < 0:
         return {"bucket": None}
-    aspect_bucket = aspect_buckets(buckets)[found]
+    aspect_bucket = aspect_buckets(buckets)[assigned]
     return {
         "bucket": [
             aspect_bucket.bucket.resolution,

@@ -17,7 +17,7 @@ import pytest
 
 from finetune.sampling import SampleRequest
 from tests.kit import ROOT
-from tests.kit.browser import opened, wide
+from tests.kit.browser import open_page, scrolls_sideways
 from tests.kit.ranks import free_port
 from tests.kit.toy_model import PROMPT
 
@@ -61,28 +61,28 @@ def generate(page: Any, prompt: str) -> None:
 
 
 def test_type_generate_and_see_a_playing_video(toy_model: Path, tmp_path: Path) -> None:
-    made = tmp_path / "made"
-    words = ["-m", "finetune", "demo", "--model", str(toy_model), "--out", str(made)]
-    with served(words, ROOT) as address, opened(address, width=400) as (page, asked):
+    out = tmp_path / "made"
+    words = ["-m", "finetune", "demo", "--model", str(toy_model), "--out", str(out)]
+    with served(words, ROOT) as address, open_page(address, width=400) as (page, requests):
         generate(page, PROMPT)
         page.locator("#video video").wait_for(timeout=90_000)
         page.wait_for_function(PLAYS, timeout=60_000)
-        assert not wide(page)
+        assert not scrolls_sideways(page)
         generate(page, "   ")
         page.get_by_text("the prompt is empty").first.wait_for(timeout=30_000)
         page.reload()
         page.locator("#made video").wait_for(timeout=30_000)
-        assert not [a for a in asked if not a.startswith((address, "data:", "blob:"))]
-    assert len(list(made.glob("*.mp4"))) == 1
+        assert not [r for r in requests if not r.startswith((address, "data:", "blob:"))]
+    assert len(list(out.glob("*.mp4"))) == 1
 
 
 def test_an_emptied_field_is_as_the_model_has_it_and_a_bad_picture_is_named(
     toy_model: Path, tmp_path: Path
 ) -> None:
-    made, bad = tmp_path / "made", tmp_path / "bad.png"
+    out, bad = tmp_path / "made", tmp_path / "bad.png"
     bad.write_text("no picture")
-    words = ["-m", "finetune", "demo", "--model", str(toy_model), "--out", str(made)]
-    with served(words, ROOT) as address, opened(address) as (page, _):
+    words = ["-m", "finetune", "demo", "--model", str(toy_model), "--out", str(out)]
+    with served(words, ROOT) as address, open_page(address) as (page, _):
         page.get_by_label("Seed").fill("")
         generate(page, PROMPT)
         page.wait_for_function(PLAYS, timeout=90_000)
@@ -91,14 +91,14 @@ def test_an_emptied_field_is_as_the_model_has_it_and_a_bad_picture_is_named(
         page.locator("#picture img").wait_for(state="attached", timeout=30_000)
         generate(page, PROMPT)
         page.get_by_text("bad.png' cannot be read as an image").first.wait_for(timeout=30_000)
-    (sidecar,) = made.glob("*.json")
+    (sidecar,) = out.glob("*.json")
     assert json.loads(sidecar.read_text())["request"]["seed"] == SampleRequest(prompt=PROMPT).seed
-    assert not list(made.glob("*.png"))  # what cannot be used is not kept
+    assert not list(out.glob("*.png"))  # what cannot be used is not kept
 
 
 def test_a_space_runs_from_its_own_folder(toy_model: Path, tmp_path: Path) -> None:
     space = export(tmp_path / "space", toy_model)
-    with served(["app.py"], space) as address, opened(address) as (page, _):
+    with served(["app.py"], space) as address, open_page(address) as (page, _):
         generate(page, PROMPT)
         page.wait_for_function(PLAYS, timeout=90_000)
     assert len(list((space / "samples").glob("*.mp4"))) == 1

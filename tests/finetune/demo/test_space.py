@@ -20,8 +20,8 @@ from tests.kit.toy_model import PROMPT
 
 
 def card_of(space: Path) -> dict[str, object]:
-    told: dict[str, object] = yaml.safe_load((space / "README.md").read_text().split("---")[1])
-    return told
+    card: dict[str, object] = yaml.safe_load((space / "README.md").read_text().split("---")[1])
+    return card
 
 
 def test_a_model_of_the_hub_is_named(tmp_path: Path) -> None:

@@ -32,15 +32,15 @@ def rotation(frames: int, dim: int) -> RotaryTable:
 
 
 @pytest.mark.parametrize(
-    ("clips", "frames", "places", "heads", "dim"),
+    ("clips", "frames", "patches", "heads", "dim"),
     [(2, 5, 4, 2, 24), (1, 32, 3, 2, 72), (1, 64, 2, 1, 72), (1, 17, 3, 2, 24)],
 )
-def test_time_is_plain(clips: int, frames: int, places: int, heads: int, dim: int) -> None:
+def test_time_is_plain(clips: int, frames: int, patches: int, heads: int, dim: int) -> None:
     turned = rotation(frames, dim)
     agree(
         lambda *inputs: time.temporal_attention(*inputs, turned),
         lambda *inputs: reference.temporal_attention(*inputs, turned),
-        qkv(clips, frames, places, 3, heads, dim),
+        qkv(clips, frames, patches, 3, heads, dim),
         exact=EXACT,
     )
 

@@ -15,15 +15,15 @@ from tests.finetune.kernels.agreement import DEVICE, FLOOR, HALF, SLACK, distanc
 from tests.kit.networks import inputs, tiny_model
 
 
-def gradients(ops: Ops, dtype: torch.dtype, told: dict[str, Tensor]) -> dict[str, Tensor]:
+def gradients(ops: Ops, dtype: torch.dtype, case: dict[str, Tensor]) -> dict[str, Tensor]:
     """The loss and every weight's gradient, float32."""
     model: STDiT2 = tiny_model().to(DEVICE, dtype).set_ops(ops)
-    output = model(**told)
+    output = model(**case)
     weight = torch.randn(output.shape, generator=torch.Generator().manual_seed(3)).to(DEVICE)
     loss = (output * weight).mean()
     loss.backward()
-    found = {name: p.grad.float() for name, p in model.named_parameters() if p.grad is not None}
-    return {"loss": loss.detach(), **found}
+    grads = {name: p.grad.float() for name, p in model.named_parameters() if p.grad is not None}
+    return {"loss": loss.detach(), **grads}
 
 
 GIVEN = torch.tensor([[False, True, True, True, True], [True, True, False, True, False]])
@@ -40,21 +40,21 @@ TOO_SLOW = [pytest.mark.gpu] if DEVICE == "cpu" else []
 
 
 @pytest.mark.parametrize(
-    "told",
+    "case",
     [
-        pytest.param(told, id=name, marks=TOO_SLOW if name in ("video", "odd height") else [])
-        for name, told in CASES.items()
+        pytest.param(case, id=name, marks=TOO_SLOW if name in ("video", "odd height") else [])
+        for name, case in CASES.items()
     ],
 )
-def test_the_network_on_kernels_is_the_network(told: dict[str, Tensor]) -> None:
+def test_the_network_on_kernels_is_the_network(case: dict[str, Tensor]) -> None:
     need_kernels()
-    told = {name: value.to(DEVICE) for name, value in told.items()}
+    case = {name: value.to(DEVICE) for name, value in case.items()}
     fast, plain = triton_ops(), Ops()
-    truth = gradients(plain, torch.float32, told)
-    got, usual = gradients(fast, HALF, told), gradients(plain, HALF, told)
+    truth = gradients(plain, torch.float32, case)
+    got, usual = gradients(fast, HALF, case), gradients(plain, HALF, case)
     assert truth.keys() == got.keys()
     if DEVICE == "cpu":  # float32 stays plain on a GPU
-        exact = gradients(fast, torch.float32, told)
+        exact = gradients(fast, torch.float32, case)
         for name, wanted in truth.items():
             assert distance(exact[name], wanted) < FLOOR or wanted.norm() < 1e-7, name
     assert whole(got, truth) <= SLACK * whole(usual, truth)

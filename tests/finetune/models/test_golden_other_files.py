@@ -1,4 +1,4 @@
-"""The golden tests read files of any name and size, and fail for each answer that is not so."""
+"""The golden tests read files of any name and size, and fail for each wrong value."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ STEPS = 5
 Tensors = dict[str, Tensor]
 
 
-def verdict(folder: Path) -> subprocess.CompletedProcess[str]:
-    """The golden tests over this folder."""
+def run_golden_tests(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the golden tests on a folder."""
     modules = [str(path) for path in sorted(Path(__file__).parents[1].rglob("test_golden*.py"))]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *modules],
@@ -38,19 +38,19 @@ def verdict(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @torch.no_grad()
-def network_file(model: STDiT2, told: Tensors) -> Tensors:
-    """As the golden files of the network are."""
+def network_file(model: STDiT2, batch: Tensors) -> Tensors:
+    """Return a golden file of a network."""
     weights = {f"weights.{name}": value for name, value in model.state_dict().items()}
-    return {**weights, **{f"in.{n}": t for n, t in told.items()}, "out": model(**told)}
+    return {**weights, **{f"in.{n}": t for n, t in batch.items()}, "out": model(**batch)}
 
 
 @torch.no_grad()
-def diffusion_file(model: STDiT2, told: Tensors, steps: int) -> Tensors:
-    """As the golden files of the diffusion are, with a guided chain of so many steps."""
-    text = {"y": told["y"], "mask": told["mask"]}
-    scalars = {n: t for n, t in told.items() if n not in {"x", "timestep", *text}}
+def diffusion_file(model: STDiT2, batch: Tensors, steps: int) -> Tensors:
+    """Return a golden file of the diffusion, with a guided chain of so many steps."""
+    text = {"y": batch["y"], "mask": batch["mask"]}
+    scalars = {n: t for n, t in batch.items() if n not in {"x", "timestep", *text}}
     torch.manual_seed(3)
-    x, noise = torch.randn_like(told["x"]), torch.randn_like(told["x"])
+    x, noise = torch.randn_like(batch["x"]), torch.randn_like(batch["x"])
     step_noise = torch.randn(steps, 2 * len(x), *x.shape[1:])
     mask = torch.rand(x.shape[0], x.shape[2]) < 0.5
     mask[:, 0] = True
@@ -112,10 +112,10 @@ def test_files_of_other_names_and_sizes_are_read(
     (tmp_path / "rates.json").write_text(json.dumps(RATES))
     (tmp_path / "cases.json").write_text(json.dumps([FITS, SHORT]))
     (tmp_path / "note.json").write_text(json.dumps({"note": "of no golden format"}))
-    ended = verdict(tmp_path)
-    assert ended.returncode == 0, ended.stdout
-    assert "5 golden files read" in ended.stdout
-    assert "note.json is in no golden format: not read" in ended.stdout
+    result = run_golden_tests(tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert "5 golden files read" in result.stdout
+    assert "note.json is in no golden format: not read" in result.stdout
 
 
 def test_each_answer_that_is_not_so_fails(video: tuple[STDiT2, Tensors], tmp_path: Path) -> None:
@@ -131,11 +131,11 @@ def test_each_answer_that_is_not_so_fails(video: tuple[STDiT2, Tensors], tmp_pat
     write(tmp_path / "wrong_more.safetensors", {**process, "out.more": process["out.loss"]})
     (tmp_path / "rates.json").write_text(json.dumps({name: {"19": 2.9e-4} for name in RATES}))
     (tmp_path / "cases.json").write_text(json.dumps([FITS, {**SHORT, "num_frames": 65}]))
-    ended = verdict(tmp_path)
-    assert f"{len(answers) + 4} failed" in ended.stdout, ended.stdout
+    result = run_golden_tests(tmp_path)
+    assert f"{len(answers) + 4} failed" in result.stdout, result.stdout
 
 
 def test_reading_nothing_fails(tmp_path: Path) -> None:
-    ended = verdict(tmp_path)
-    assert ended.returncode == 1
-    assert "nothing was checked" in ended.stdout
+    result = run_golden_tests(tmp_path)
+    assert result.returncode == 1
+    assert "nothing was checked" in result.stdout

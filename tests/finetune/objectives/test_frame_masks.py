@@ -20,7 +20,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def runs(mask: torch.Tensor) -> int:
-    """Contiguous runs of given frames."""
+    """Count contiguous runs of conditioning frames."""
     given_frames = (~mask).int()
     return int((given_frames.diff(prepend=torch.zeros(1)) == 1).sum())
 

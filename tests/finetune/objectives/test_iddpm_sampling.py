@@ -1,4 +1,4 @@
-"""Sampling beyond the golden chain: given frames, determinism, guidance channels."""
+"""Sampling beyond the golden chain: conditioning frames, determinism, guidance channels."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from finetune.objectives.iddpm_sampling import noise_stream
 
 
 class Recorder:
-    """A network that predicts nothing and remembers what it was told."""
+    """A network that predicts zeros and records its inputs."""
 
     def __init__(self) -> None:
         self.timesteps: list[int] = []
         self.masks: list[list[bool] | None] = []
-        self.seen: list[Tensor] = []
+        self.latents: list[Tensor] = []
 
     def __call__(self, x: Tensor, timestep: Tensor, frame_mask: Tensor | None, /) -> Tensor:
         self.timesteps.append(int(timestep[0]))
         self.masks.append(None if frame_mask is None else frame_mask[0].tolist())
-        self.seen.append(x.clone())
+        self.latents.append(x.clone())
         return torch.zeros(x.shape[0], 8, *x.shape[2:])
 
 
@@ -64,9 +64,9 @@ def test_an_edited_frame_waits_is_noised_and_is_then_denoised(process: Diffusion
     ancestral_edit_sample(process, network, given, torch.tensor([[0.6, 1.0, 0.0]]))
     # 0.6 * 5 = 3: kept at step 4, noised at step 3, denoised from step 2
     assert [mask[0] for mask in network.masks if mask] == [False, False, True, True, True]
-    assert torch.equal(network.seen[0][:, :, 0], given[:, :, 0])
-    assert not torch.equal(network.seen[1][:, :, 0], given[:, :, 0])
-    assert torch.equal(network.seen[2][:, :, 0], network.seen[1][:, :, 0])
+    assert torch.equal(network.latents[0][:, :, 0], given[:, :, 0])
+    assert not torch.equal(network.latents[1][:, :, 0], given[:, :, 0])
+    assert torch.equal(network.latents[2][:, :, 0], network.latents[1][:, :, 0])
 
 
 def test_all_free_is_plain_sampling(process: Diffusion) -> None:

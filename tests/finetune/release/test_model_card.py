@@ -1,4 +1,4 @@
-"""What a card says of its samples follows from their numbers."""
+"""The card's statements on samples follow from their measures."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CLIP = VideoMetrics(0.01, 0.02, 0.0, 0.03, 0.0, 0.01)
 def checkpoint(folder: Path, clips: list[VideoMetrics], *samples: VideoMetrics) -> ValidationResult:
     """A validation of these samples; one more, of the guidance sweep, is far off."""
     (folder / TRAINING_METRICS_FILE).write_text(json.dumps([clip._asdict() for clip in clips]))
-    told = [{"sweep": False, "measures": sample._asdict()} for sample in samples]
-    told.append({"sweep": True, "measures": VideoMetrics(9, 9, 9, 9, 9, 9)._asdict()})
-    return ValidationResult(folder / "step-00000010", {"step": 10, "samples": told})
+    rows = [{"sweep": False, "measures": sample._asdict()} for sample in samples]
+    rows.append({"sweep": True, "measures": VideoMetrics(9, 9, 9, 9, 9, 9)._asdict()})
+    return ValidationResult(folder / "step-00000010", {"step": 10, "samples": rows})
 
 
 def test_numbers_are_means_over_clips_and_over_samples_without_the_sweep(tmp_path: Path) -> None:
-    found = checkpoint(tmp_path, [CLIP, CLIP], CLIP, CLIP._replace(flicker=0.03))
-    assert measure_means(found)["flicker"] == (0.01, 0.02)
+    result = checkpoint(tmp_path, [CLIP, CLIP], CLIP, CLIP._replace(flicker=0.03))
+    assert measure_means(result)["flicker"] == (0.01, 0.02)
 
 
 def test_samples_far_from_clips_are_a_fault_and_others_are_none(tmp_path: Path) -> None:
@@ -40,16 +40,16 @@ def test_samples_far_from_clips_are_a_fault_and_others_are_none(tmp_path: Path) 
 
 
 def test_a_run_that_saw_only_pictures_has_nothing_to_compare(tmp_path: Path) -> None:
-    found = checkpoint(tmp_path, [], CLIP)
-    assert (measure_means(found), find_deviations(found)) == ({}, [])
+    result = checkpoint(tmp_path, [], CLIP)
+    assert (measure_means(result), find_deviations(result)) == ({}, [])
 
 
 def test_any_prompt_can_be_copied_from_the_card(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     prompt = 'a "red" | $HOME\nbrick\'s \\ end'
     recipe = make_recipe(validation=Validation(prompts=(prompt,)))
-    told = {"prompt": prompt, "seed": 7, "file": "00.mp4", "sweep": False}
+    sample = {"prompt": prompt, "seed": 7, "file": "00.mp4", "sweep": False}
     about = {"step": 10, "values": {"validation/loss": 1.0}, "samples": []}
-    about["samples"] = [{**told, "measures": CLIP._asdict()}]
+    about["samples"] = [{**sample, "measures": CLIP._asdict()}]
     (tmp_path / TRAINING_METRICS_FILE).write_text("[]")
     grid = [ValidationResult(tmp_path / f"step-{n:08d}", about) for n in (0, 10)]
     names = ("step", "samples", "epoch", "gpu_hours", "world")
@@ -59,8 +59,8 @@ def test_any_prompt_can_be_copied_from_the_card(make_recipe: MakeRecipe, tmp_pat
         "me/bricks", manifest, recipe, grid, parameters=1, encoders=encoders, licence=None
     )
     line = " ".join(prompt.split())
-    asked = re.search(r"^finetune sample .*", card, re.MULTILINE)
-    assert asked and shlex.split(asked[0])[-1] == line
+    command = re.search(r"^finetune sample .*", card, re.MULTILINE)
+    assert command and shlex.split(command[0])[-1] == line
     in_python = re.search(r"pipeline.request\(prompt=(.*), seed=42\)", card)
     assert in_python and ast.literal_eval(in_python[1]) == line
     row = line.replace("|", r"\|")

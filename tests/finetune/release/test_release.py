@@ -36,7 +36,7 @@ from finetune.sampling import TextToVideoPipeline
 from finetune.sampling.sample import sample_all
 from finetune.training.checkpoint_folders import checkpoint_folder, verify_checkpoint
 from finetune.training.loop import train
-from tests.kit.browser import opened, wide
+from tests.kit.browser import open_page, scrolls_sideways
 from tests.kit.servers.hub import HubServer
 
 REPO = "maker/bricks"
@@ -89,8 +89,8 @@ def test_the_loss_at_fixed_noise_falls(trained: Recipe) -> None:
     losses = [about(trained, step)["values"]["validation/loss"] for step in range(0, 121, 40)]
     assert losses[-1] < 0.9 * losses[0]
     lines = (Path(trained.out) / "metrics.jsonl").read_text().splitlines()
-    told = [json.loads(line) for line in lines]
-    assert [t["validation/loss"] for t in told if "validation/loss" in t] == losses
+    logged = [json.loads(line) for line in lines]
+    assert [v["validation/loss"] for v in logged if "validation/loss" in v] == losses
 
 
 def test_the_page_shows_four_checkpoints_of_eight_prompts_and_needs_nothing_else(
@@ -110,13 +110,13 @@ def test_the_page_shows_four_checkpoints_of_eight_prompts_and_needs_nothing_else
 @pytest.mark.parametrize("width", [1280, 400])
 def test_the_page_plays_in_a_browser_and_asks_for_nothing(trained: Recipe, width: int) -> None:
     page_file = (Path(trained.out) / "samples" / "index.html").resolve()
-    with opened(page_file.as_uri(), width=width) as (page, asked):
+    with open_page(page_file.as_uri(), width=width) as (page, requests):
         page.get_by_role("button", name="Play all").click()
         page.wait_for_function(
             "() => [...document.querySelectorAll('video')].every(v => v.currentTime > 0)"
         )
-        assert not [a for a in asked if not a.startswith("data:") and a != page_file.as_uri()]
-        assert not wide(page)
+        assert not [r for r in requests if not r.startswith("data:") and r != page_file.as_uri()]
+        assert not scrolls_sideways(page)
         first = page.locator("tbody tr").first.inner_text()
     assert "step 0" in first and "before training" in first
 
@@ -133,11 +133,11 @@ def test_down_a_column_only_the_weights_change(trained: Recipe) -> None:
 def test_validation_leaves_training_as_it_was(trained: Recipe, tmp_path: Path) -> None:
     blind = replace(trained, out=str(tmp_path / "blind"), steps=EVERY, validation=Validation())
     train(blind)
-    seen, unseen = (
+    validated, unvalidated = (
         STDiT2.from_pretrained(checkpoint_folder(Path(r.out), EVERY) / "model").state_dict()
         for r in (trained, blind)
     )
-    assert all(torch.equal(seen[name], unseen[name]) for name in seen)
+    assert all(torch.equal(validated[name], unvalidated[name]) for name in validated)
     rng = [
         verify_checkpoint(checkpoint_folder(Path(r.out), EVERY))["rng"] for r in (trained, blind)
     ]
@@ -167,9 +167,9 @@ def test_ranks_share_the_prompts_and_sample_the_same(
     ask = replace(trained.validation, prompts=DEFAULT_PROMPTS[:3])  # an odd share
     two = replace(trained, out=str(tmp_path / "two"), steps=1, strategy=strategy, validation=ask)
     out = train_in_ranks(two, world_size=2) / "samples" / "step-00000000"
-    told = json.loads((out / "about.json").read_text())["samples"]
+    samples = json.loads((out / "about.json").read_text())["samples"]
     alone = about(trained, 0)["samples"][:3]
-    assert [s["measures"] for s in told] == [s["measures"] for s in alone]
+    assert [s["measures"] for s in samples] == [s["measures"] for s in alone]
     assert len(list(out.glob("*.mp4"))) == 3
 
 

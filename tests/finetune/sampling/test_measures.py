@@ -45,9 +45,9 @@ def test_a_still_does_nothing(level: int, frames: int) -> None:
 
 @pytest.mark.parametrize("speed", [1, 2, 4, 6])
 def test_motion_is_the_speed_of_what_moves(speed: int) -> None:
-    seen = compute_metrics(moving_block(speed))
-    assert seen.motion * HEIGHT == pytest.approx(speed, rel=0.05)
-    assert seen.frozen == 0.0
+    metrics = compute_metrics(moving_block(speed))
+    assert metrics.motion * HEIGHT == pytest.approx(speed, rel=0.05)
+    assert metrics.frozen == 0.0
 
 
 @pytest.mark.parametrize("speed", [1, 3])
@@ -60,10 +60,10 @@ def test_a_pan_moves_as_fast_as_the_camera(speed: int) -> None:
 @pytest.mark.parametrize("held", [2, 3])
 def test_animation_on_twos_and_threes_is_held_for_the_rest(held: int) -> None:
     drawings = moving_block(3, frames=4)
-    seen = compute_metrics(drawings.repeat_interleave(held, dim=0))
+    metrics = compute_metrics(drawings.repeat_interleave(held, dim=0))
     pairs = 4 * held - 1
-    assert seen.frozen == pytest.approx((pairs - 3) / pairs)
-    assert seen.motion == pytest.approx(compute_metrics(drawings).motion * 3 / pairs, rel=1e-3)
+    assert metrics.frozen == pytest.approx((pairs - 3) / pairs)
+    assert metrics.motion == pytest.approx(compute_metrics(drawings).motion * 3 / pairs, rel=1e-3)
 
 
 @given(st.integers(1, 60))
@@ -117,19 +117,19 @@ def test_any_clip_has_six_numbers_in_their_ranges(
 ) -> None:
     noise = torch.Generator().manual_seed(seed)
     clip = torch.randint(0, 256, (frames, 3, height, width), dtype=torch.uint8, generator=noise)
-    seen = compute_metrics(clip)
+    metrics = compute_metrics(clip)
     assert set(METRIC_TITLES) == set(VideoMetrics._fields)
-    assert all(isinstance(value, float) and np.isfinite(value) for value in seen)
-    assert 0 <= seen.flicker <= 1 and 0 <= seen.frozen <= 1 and 0 <= seen.sharpness <= 1
-    assert seen.motion >= 0 and seen.sharpness_drift >= -1
-    assert 0 <= seen.colour_drift <= np.sqrt(3)
-    assert compute_metrics(clip) == seen  # nothing but the frames decides
+    assert all(isinstance(value, float) and np.isfinite(value) for value in metrics)
+    assert 0 <= metrics.flicker <= 1 and 0 <= metrics.frozen <= 1 and 0 <= metrics.sharpness <= 1
+    assert metrics.motion >= 0 and metrics.sharpness_drift >= -1
+    assert 0 <= metrics.colour_drift <= np.sqrt(3)
+    assert compute_metrics(clip) == metrics  # nothing but the frames decides
 
 
 def test_a_picture_alone_neither_moves_nor_drifts() -> None:
-    seen = compute_metrics(texture(HEIGHT, WIDTH)[None])
-    assert seen.sharpness > 0
-    assert seen._replace(sharpness=0.0) == VideoMetrics(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    metrics = compute_metrics(texture(HEIGHT, WIDTH)[None])
+    assert metrics.sharpness > 0
+    assert metrics._replace(sharpness=0.0) == VideoMetrics(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(

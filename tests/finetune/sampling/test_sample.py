@@ -38,7 +38,7 @@ def pipeline(toy_model: Path) -> TextToVideoPipeline:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    """Twice as wide as is asked, and transparent in its right half."""
+    """An image twice as wide as the sample, transparent in its right half."""
     pixels = np.zeros((40, 120, 4), dtype=np.uint8)
     pixels[:, :60] = (200, 30, 30, 255)
     Image.fromarray(pixels).save(tmp_path / "first.png")
@@ -63,8 +63,8 @@ def frames_of(file: Path) -> tuple[int, tuple[int, int]]:
 def test_a_prompt_becomes_a_video_and_its_sidecar(toy_model: Path, tmp_path: Path) -> None:
     (file,) = sample(toy_model, "--prompt", PROMPT, "--out", tmp_path, "--seed", 5)
     assert frames_of(file) == (4, (32, 48))
-    told = json.loads(file.with_suffix(".json").read_text())
-    assert told["request"] == {
+    record = json.loads(file.with_suffix(".json").read_text())
+    assert record["request"] == {
         "prompt": PROMPT,
         "frames": 4,
         "height": 32,
@@ -76,7 +76,15 @@ def test_a_prompt_becomes_a_video_and_its_sidecar(toy_model: Path, tmp_path: Pat
         "image": None,
         "last_image": None,
     }
-    assert set(told) >= {"model", "model_digest", "precision", "torch", "code", "seconds", "files"}
+    assert set(record) >= {
+        "model",
+        "model_digest",
+        "precision",
+        "torch",
+        "code",
+        "seconds",
+        "files",
+    }
 
 
 def test_any_sample_can_be_made_again_from_its_sidecar(
@@ -113,12 +121,12 @@ def test_words_size_length_and_guidance_matter(pipeline: TextToVideoPipeline) ->
 
 def test_given_frames_stay_as_they_are(pipeline: TextToVideoPipeline, picture: Path) -> None:
     request = pipeline.request(prompt=PROMPT, image=str(picture), last_image=str(picture))
-    seen = pipeline.sample(request)
+    frames = pipeline.sample(request)
     latent = pipeline.vae.encode_distribution(read_image(picture, 32, 48)).mean
     kept = ((pipeline.vae.decode(latent) + 1) * 127.5).round().to(torch.uint8)[0]
-    assert torch.equal(seen[0], kept)
-    assert torch.equal(seen[3], kept)
-    assert not torch.equal(seen[1], kept)
+    assert torch.equal(frames[0], kept)
+    assert torch.equal(frames[3], kept)
+    assert not torch.equal(frames[1], kept)
 
 
 @pytest.mark.parametrize("kind", ["mp4", "gif", "png", "npy"])
@@ -171,11 +179,11 @@ def test_different_samples_have_different_names(
     """The long beginning of a prompt, the bytes of a picture and the rate do not hide the rest."""
     Image.new("RGB", (40, 40)).save(tmp_path / "other.png")
     long = "a castle " * 6
-    asked = [["--prompt", long + end] for end in ("a", "b")]
-    asked += [["--prompt", "x", "--image", name] for name in (picture, tmp_path / "other.png")]
-    asked += [["--prompt", "x", "--fps", 12]]
-    files = [sample(toy_model, *words, "--out", tmp_path / "out")[0] for words in asked]
-    assert len(set(files)) == len(asked)
+    options = [["--prompt", long + end] for end in ("a", "b")]
+    options += [["--prompt", "x", "--image", name] for name in (picture, tmp_path / "other.png")]
+    options += [["--prompt", "x", "--fps", 12]]
+    files = [sample(toy_model, *words, "--out", tmp_path / "out")[0] for words in options]
+    assert len(set(files)) == len(options)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "LA", "1", "I;16"])
@@ -184,22 +192,22 @@ def test_a_picture_of_any_mode_and_size_is_read(mode: str, tmp_path: Path) -> No
     grey = Image.new("L", (30, 70), 128)
     sixteen = Image.fromarray(np.full((70, 30), 128 * 256, dtype=np.uint16))
     (sixteen if mode == "I;16" else grey.convert(mode)).save(file)
-    seen = read_image(file, 32, 48)
-    assert seen.shape == (1, 3, 32, 48)
-    assert float(seen.mean()) == pytest.approx(0.0, abs=0.35 if mode == "1" else 0.03)
+    image = read_image(file, 32, 48)
+    assert image.shape == (1, 3, 32, 48)
+    assert float(image.mean()) == pytest.approx(0.0, abs=0.35 if mode == "1" else 0.03)
 
 
 def test_a_transparent_picture_is_laid_on_white(picture: Path) -> None:
-    seen = read_image(picture, 40, 120)
-    assert float(seen[0, :, :, 60:].min()) == 1.0
-    assert float(seen[0, 2, :, :60].max()) < 0
+    image = read_image(picture, 40, 120)
+    assert float(image[0, :, :, 60:].min()) == 1.0
+    assert float(image[0, 2, :, :60].max()) < 0
 
 
 @pytest.mark.parametrize("kind", ["mp4", "gif", "png", "npy"])
 def test_every_format_holds_every_frame(kind: str, toy_model: Path, tmp_path: Path) -> None:
     sample(toy_model, "--prompt", PROMPT, "--out", tmp_path / f"x.{kind}")
-    told = json.loads((tmp_path / "x.json").read_text())
-    files = [tmp_path / name for name in told["files"]]
+    record = json.loads((tmp_path / "x.json").read_text())
+    files = [tmp_path / name for name in record["files"]]
     if kind == "png":
         assert [file.name for file in files] == [f"x-{n:04d}.png" for n in range(4)]
     elif kind == "gif":
@@ -305,9 +313,9 @@ def test_a_turned_picture_is_upright_and_an_animation_is_its_first_frame(tmp_pat
     turned = Image.Exif()
     turned[0x0112] = 6  # shown a quarter to the right: what is stored above comes right
     Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=turned, quality=95)
-    seen = read_image(tmp_path / "turned.jpg", 40, 40)
-    assert float(seen[..., 24:].min()) > 0.8
-    assert float(seen[..., :16].max()) < -0.8
+    image = read_image(tmp_path / "turned.jpg", 40, 40)
+    assert float(image[..., 24:].min()) > 0.8
+    assert float(image[..., :16].max()) < -0.8
     still, other = Image.fromarray(pixels), Image.new("RGB", (40, 40), "red")
     still.save(tmp_path / "two.gif", save_all=True, append_images=[other], duration=100)
     assert torch.equal(read_image(tmp_path / "two.gif", 40, 40), read_pixels(pixels))
@@ -317,8 +325,8 @@ def read_pixels(pixels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1
 
 
-def places(folder: Path, model: Path) -> Iterator[tuple[Path, str]]:
-    """Names of models that are none, and what is said of them."""
+def no_models(folder: Path, model: Path) -> Iterator[tuple[Path, str]]:
+    """Yield paths that are no models, with the expected messages."""
     for name, message in {
         "step-00000010.tmp": "is being written",
         "step-00000010": "has no manifest",
@@ -338,7 +346,7 @@ def places(folder: Path, model: Path) -> Iterator[tuple[Path, str]]:
 
 
 def test_what_is_no_model_says_what_is(toy_model: Path, tmp_path: Path) -> None:
-    for place, message in list(places(tmp_path, toy_model)):
+    for place, message in list(no_models(tmp_path, toy_model)):
         with pytest.raises(FinetuneError, match=message):
             sample(place, "--prompt", PROMPT, "--out", tmp_path / "out")
 
@@ -426,9 +434,9 @@ def test_ctrl_c_in_the_middle_leaves_nothing_half_made(toy_model: Path, tmp_path
         time.sleep(0.05)
     time.sleep(2)  # libraries that are imported at the first step may swallow a Ctrl-C
     running.send_signal(signal.SIGINT)
-    _, told = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "Traceback" not in told
+    assert "Traceback" not in errors
     assert [path.name for path in out.iterdir()] == [".sampling.lock"]
     assert sample(toy_model, "--prompt", PROMPT, "--out", out)
 

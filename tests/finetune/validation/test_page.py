@@ -1,4 +1,4 @@
-"""The page over checkpoints says what their validations left, whatever that was."""
+"""The validation page shows all values that validations may have, NaN included."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def recipe(make_recipe: MakeRecipe) -> Recipe:
     return make_recipe()
 
 
-def seen(recipe: Recipe, step: int, loss: float, *, clip: Tensor = CLIP) -> None:
-    """What a validation leaves of one sample."""
+def write_validation(recipe: Recipe, step: int, loss: float, *, clip: Tensor = CLIP) -> None:
+    """Write a validation with one sample."""
     samples = Path(recipe.out) / "samples"
     folder = samples / f"step-{step:08d}"
     folder.mkdir(parents=True)
     write_video(folder / "00.mp4", clip, 6.0)
-    told = SampleRequest(prompt=PROMPT, frames=len(clip), height=32, width=48).as_dict()
-    told |= {"file": "00.mp4", "sweep": False, "measures": compute_metrics(clip)._asdict()}
+    sample = SampleRequest(prompt=PROMPT, frames=len(clip), height=32, width=48).as_dict()
+    sample |= {"file": "00.mp4", "sweep": False, "measures": compute_metrics(clip)._asdict()}
     values = {"validation/loss": loss}
     (folder / "about.json").write_text(
-        json.dumps({"step": step, "values": values, "samples": [told]})
+        json.dumps({"step": step, "values": values, "samples": [sample]})
     )
     (samples / TRAINING_METRICS_FILE).write_text(json.dumps([compute_metrics(NOISE)._asdict()] * 2))
 
@@ -49,7 +49,7 @@ def charts(page: str) -> list[str]:
 
 def test_a_loss_of_nan_leaves_the_curve_its_other_points(recipe: Recipe) -> None:
     for step, loss in enumerate([2.0, nan, 1.0]):
-        seen(recipe, step, loss)
+        write_validation(recipe, step, loss)
     curve = charts(render_page(Path(recipe.out), recipe))[0]
     assert curve.count("<circle") == 2
     assert "step 0: 2" in curve and "step 2: 1" in curve
@@ -58,14 +58,14 @@ def test_a_loss_of_nan_leaves_the_curve_its_other_points(recipe: Recipe) -> None
 
 @pytest.mark.parametrize("frames", [1, 2, 4])
 def test_stills_and_constant_clips_have_numbers_on_the_page(frames: int, recipe: Recipe) -> None:
-    seen(recipe, 0, 1.0, clip=CLIP[:frames])
+    write_validation(recipe, 0, 1.0, clip=CLIP[:frames])
     drawn = charts(render_page(Path(recipe.out), recipe))
     assert len(drawn) == 1 + 6  # no step was trained, so there is no curve of its loss
     assert not re.search(r"\b(nan|inf)\b", "".join(drawn))
 
 
 def test_a_run_that_saw_only_pictures_has_no_clips_to_lay_behind(recipe: Recipe) -> None:
-    seen(recipe, 0, 1.0, clip=CLIP[:1])
+    write_validation(recipe, 0, 1.0, clip=CLIP[:1])
     (Path(recipe.out) / "samples" / TRAINING_METRICS_FILE).write_text("[]")
     page = render_page(Path(recipe.out), recipe)
     assert 'class="front"' in page and 'class="back"' not in page
@@ -73,7 +73,7 @@ def test_a_run_that_saw_only_pictures_has_no_clips_to_lay_behind(recipe: Recipe)
 
 def test_between_the_first_and_the_newest_checkpoints_are_left_out(recipe: Recipe) -> None:
     for step in range(MAX_CHECKPOINTS + 2):
-        seen(recipe, step, 1.0)
+        write_validation(recipe, step, 1.0)
     page = render_page(Path(recipe.out), recipe)
     assert re.findall(r"<b>step (\d+)</b>", page) == ["0", *map(str, range(3, MAX_CHECKPOINTS + 2))]
     assert charts(page)[0].count("<circle") == MAX_CHECKPOINTS + 2
@@ -84,6 +84,6 @@ def test_between_the_first_and_the_newest_checkpoints_are_left_out(recipe: Recip
 
 
 def test_a_prompt_is_text_and_no_markup(recipe: Recipe) -> None:
-    seen(recipe, 0, 1.0)
+    write_validation(recipe, 0, 1.0)
     page = render_page(Path(recipe.out), recipe)
     assert "a red &amp; a &lt;blue&gt; brick" in page and "<blue>" not in page

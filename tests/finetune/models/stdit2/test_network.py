@@ -92,8 +92,10 @@ def test_scalars_are_rounded_to_the_weights_precision(round_scalars: bool, alike
 def test_every_weight_but_the_rotary_one_gets_a_gradient() -> None:
     model = tiny_model()
     model(**inputs()).square().mean().backward()
-    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert silent == ["rope.freqs"]
+    without_gradient = [
+        name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()
+    ]
+    assert without_gradient == ["rope.freqs"]
 
 
 @pytest.mark.parametrize("activation_checkpointing", [1, TINY.depth])
