@@ -21,7 +21,7 @@ check: $(VENV)/.dev lint ## the inner loop: lint, types, architecture, fast unit
 test: $(VENV)/.dev lint ## unit and integration tests
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-slow: $(VENV)/.slow ## kill, storm, browser, multi-process and tiny-training tests
+test-slow: $(VENV)/.slow ## kill, load, browser, multi-process and tiny-training tests
 	$(BIN)/python -m pytest -m "slow and not soak" --timeout 900 --durations 15
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/finetune/kernels  # the GPU's kernels, on a CPU
 
@@ -50,5 +50,5 @@ $(VENV)/.slow: $(VENV)/.dev
 	$(PIP) --no-deps colossalai==0.5.0  # its own pins are of 2024; docs/finetune.md
 	touch $@
 
-clean: ## forget the environment and everything built; your films and datasets stay
+clean: ## delete the environment and everything built; your videos and datasets stay
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,4 +3,6 @@
 from importlib.util import find_spec
 
 if find_spec("torch") is None:
-    raise ImportError("finetune wants torch, which is not here: pip install 'brickfilm[finetune]'")
+    raise ImportError(
+        "finetune needs torch, which is not installed: pip install 'brickfilm[finetune]'"
+    )

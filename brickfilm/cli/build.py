@@ -36,7 +36,8 @@ def build(
     ] = "",
     uploader: Annotated[str, typer.Option(help="author of the videos in a folder")] = "",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="print the plan; write, download and pay nothing")
+        bool,
+        typer.Option("--dry-run", help="print plan and cost; download, encode and request nothing"),
     ] = False,
     training_recipe: Annotated[
         str | None,

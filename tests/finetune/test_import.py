@@ -13,5 +13,5 @@ def test_without_torch_the_error_says_what_to_install() -> None:
     bare = [sys.executable, "-S", "-c", script]  # without the packages of this environment
     ended = subprocess.run(bare, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "ImportError: finetune wants torch" in ended.stderr
+    assert "ImportError: finetune needs torch" in ended.stderr
     assert "pip install 'brickfilm[finetune]'" in ended.stderr

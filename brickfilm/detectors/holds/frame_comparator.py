@@ -25,7 +25,7 @@ CUT_CANDIDATE_THRESHOLD = 0.52
 RETURN_THRESHOLD = 0.57
 """Dissimilarity below which a kept picture has returned."""
 FLASH_WINDOW_SECONDS = 0.4
-"""Seconds within which a picture returns after a flash: one drawing on fours at 24 fps, doubled."""
+"""Seconds within which a picture returns after a flash: twice a frame held for four at 24 fps."""
 MAX_BLENDED_FRAMES = 2
 """Frames that a rate conversion blends across one cut."""
 

@@ -1,4 +1,4 @@
-"""Find the global shift between two frames, such as a pan or a knocked camera, by FFT.
+"""Find the global shift between two frames, such as a pan or a bumped camera, by FFT.
 
 As in phase correlation the input is whitened, here by local contrast normalisation.
 """
