@@ -22,7 +22,7 @@ from brickfilm.records import Span
 SEEK_MARGIN_SECONDS = (0.0, 2.0, 10.0)
 """Seconds to seek before a span, tried in order until a keyframe at or before its start turns up.
 
-Containers index by decoding time: with reordered frames the first try can reach a later keyframe."""
+Containers index by decode time: with reordered frames the first try may reach a later keyframe."""
 
 MAX_FORWARD_DECODE_SECONDS = 10
 """Seconds to the next span up to which decoding on is cheaper than seeking: a keyframe interval."""
