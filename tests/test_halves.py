@@ -39,10 +39,12 @@ sizes = st.builds(
 
 @given(buckets, st.integers(1, 6), st.lists(sizes, min_size=1, max_size=20))
 def test_both_halves_put_a_clip_into_the_same_bucket(
-    asked: list[RecipeBucket], interval: int, clips: list[ClipShape]
+    buckets_of_recipe: list[RecipeBucket], interval: int, clips: list[ClipShape]
 ) -> None:
-    recipe = TrainingRecipe("any", asked, interval)
-    theirs = [Bucket(resolution=b.resolution, frames=b.frames, batch_size=1) for b in asked]
+    recipe = TrainingRecipe("any", buckets_of_recipe, interval)
+    theirs = [
+        Bucket(resolution=b.resolution, frames=b.frames, batch_size=1) for b in buckets_of_recipe
+    ]
     frames, height, width = (np.array(column) for column in zip(*clips, strict=True))
     numbers = assign_buckets(frames, height, width, theirs, interval=interval)
     places = [aspect_buckets(theirs)[n].bucket if n >= 0 else None for n in numbers]

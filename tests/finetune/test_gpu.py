@@ -29,7 +29,7 @@ def test_it_loses_what_torch_loses_saves_and_resumes(engine: str, tmp_path: Path
     exact = "float32" if "float16" in engine else "torch"
     options = ["--batch", "2", "--engines", f"{exact},{engine}", "--set", "network.depth=4"]
     command = [sys.executable, "-m", "tests.kit.gpu_check", "--work", str(tmp_path / "work")]
-    said = subprocess.run([*command, *options, "--result", str(result)], check=False)
+    ended = subprocess.run([*command, *options, "--result", str(result)], check=False)
     found = json.loads(result.read_text())
-    assert said.returncode == 0, found["off"]
+    assert ended.returncode == 0, found["off"]
     assert len(found["engines"][engine]["resumed_losses"]) == 2

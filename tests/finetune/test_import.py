@@ -1,4 +1,4 @@
-"""What an installation without the extra is told."""
+"""An installation without the extra names what to install."""
 
 from __future__ import annotations
 

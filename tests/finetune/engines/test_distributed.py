@@ -1,4 +1,4 @@
-"""The loss of another rank is told from other errors."""
+"""The loss of another rank is distinguished from other errors."""
 
 from __future__ import annotations
 

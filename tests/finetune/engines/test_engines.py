@@ -158,16 +158,16 @@ def test_a_hybrid_adam_that_cannot_be_compiled_says_what_it_wants(recipe: Recipe
         "from finetune.training.loop import train; recipe = pickle.load(sys.stdin.buffer); "
         "from finetune.errors import exit_with_one_line\nwith exit_with_one_line(): train(recipe)"
     )
-    asked = replace(
+    hybrid = replace(
         recipe, engine="colossalai", optimizer=replace(recipe.optimizer, kind="hybrid_adam")
     )
     ended = subprocess.run(
-        [sys.executable, "-c", script], input=pickle.dumps(asked), capture_output=True, check=False
+        [sys.executable, "-c", script], input=pickle.dumps(hybrid), capture_output=True, check=False
     )
-    said = ended.stderr.decode()
+    stderr = ended.stderr.decode()
     assert ended.returncode == 1
-    assert "error: optimizer.kind 'hybrid_adam' could not be compiled" in said
-    assert "Traceback" not in said
+    assert "error: optimizer.kind 'hybrid_adam' could not be compiled" in stderr
+    assert "Traceback" not in stderr
 
 
 @needs_colossalai

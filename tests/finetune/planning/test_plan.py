@@ -93,19 +93,19 @@ def test_buckets_take_turns_by_their_clips() -> None:
 
 
 def test_a_dataset_that_is_here_is_counted(make_recipe: MakeRecipe) -> None:
-    told = plan(make_recipe(), gpu="h100", gpus=1)
-    assert "samples          8 = 1.3 epochs over 6 usable clips" in told
-    moments, text = 8 * 6 * 20 * (144 * 256 // 64), 6 * 16 * 16
-    assert f"up to {4 * (moments + text) / 2**20:.1f} MiB for the 6 usable clips" in told
-    assert "144p x 4" in told.splitlines()[-1]
+    text = plan(make_recipe(), gpu="h100", gpus=1)
+    assert "samples          8 = 1.3 epochs over 6 usable clips" in text
+    latents, states = 8 * 6 * 20 * (144 * 256 // 64), 6 * 16 * 16
+    assert f"up to {4 * (latents + states) / 2**20:.1f} MiB for the 6 usable clips" in text
+    assert "144p x 4" in text.splitlines()[-1]
 
 
 def test_a_recipe_for_the_cpu_is_planned_for_this_one() -> None:
     tiny = load_recipe("tiny/cpu", ["dataset=not/here"])
-    told = plan(tiny)
-    assert "1 x CPU with 2 threads" in told
-    assert "at the CPU's present load" in told
-    assert "GPU" not in told
+    text = plan(tiny)
+    assert "1 x CPU with 2 threads" in text
+    assert "at the CPU's present load" in text
+    assert "GPU" not in text
     assert "1 x H100 SXM" in plan(tiny, gpu="h100")
     assert measure_cpu(1).tflops > 0
 
@@ -156,8 +156,8 @@ def test_the_command_prints_a_plan_and_one_line_for_an_error(
 def test_the_help_names_every_gpu_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["plan", "--help"])
-    told = capsys.readouterr().out
-    assert not [name for name in GPUS if name not in told]
+    text = capsys.readouterr().out
+    assert not [name for name in GPUS if name not in text]
 
 
 def test_encoders_in_the_step_count_in_memory(make_recipe: MakeRecipe) -> None:

@@ -1,4 +1,4 @@
-"""Runs as users start them, in processes of their own: killed, told to stop, and gone on with."""
+"""Runs as users start them, in processes of their own: killed, stopped and resumed."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ def test_a_killed_rank_ends_the_others_with_a_readable_message(recipe: Path) -> 
     with ranks(recipe, 2, "steps=1000000") as (first, second):
         await_steps(recipe.parent / "run", 3)
         second.send_signal(signal.SIGKILL)
-        _, said = first.communicate(timeout=PATIENCE)
+        _, stderr = first.communicate(timeout=PATIENCE)
         assert first.returncode == 1
-        (line,) = [text for text in said.splitlines() if text.startswith("error: ")]
+        (line,) = [text for text in stderr.splitlines() if text.startswith("error: ")]
         assert "rank 0 lost a peer" in line
         assert "--resume auto" in line
-        assert "Traceback" not in said
+        assert "Traceback" not in stderr
 
 
 def test_sigterm_to_one_rank_saves_and_ends_all_with_0(recipe: Path) -> None:
@@ -119,8 +119,8 @@ def test_sigterm_to_one_rank_saves_and_ends_all_with_0(recipe: Path) -> None:
         await_steps(out, 3)
         both[1].send_signal(signal.SIGTERM)
         for process in both:
-            _, said = process.communicate(timeout=PATIENCE)
-            assert process.returncode == 0, said
+            _, stderr = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, stderr
     saved = latest_checkpoint(out)
     assert saved is not None
     assert verify_checkpoint(saved)["step"] >= 3
@@ -132,8 +132,8 @@ def test_sigterm_to_every_process_of_a_job_saves_and_ends_with_0(recipe: Path) -
     with ranks(recipe, 1, "steps=1000000", "workers=2", start_new_session=True) as (process,):
         await_steps(out, 3)
         os.killpg(process.pid, signal.SIGTERM)
-        _, said = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, said
+        _, stderr = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, stderr
     assert latest_checkpoint(out) is not None
 
 
@@ -171,12 +171,12 @@ def command_of(pid: int) -> str:
 def test_a_cache_whose_process_is_killed_says_so(recipe: Path) -> None:
     with caching(recipe) as (process, workers):
         os.kill(workers[0], signal.SIGKILL)
-        _, said = process.communicate(timeout=PATIENCE)
+        _, stderr = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
-        (line,) = [text for text in said.splitlines() if text.startswith("error: ")]
+        (line,) = [text for text in stderr.splitlines() if text.startswith("error: ")]
         assert "a process was killed" in line
         assert "with fewer than --processes 2" in line
-        assert "Traceback" not in said
+        assert "Traceback" not in stderr
 
 
 def test_the_processes_of_a_cache_end_with_it(recipe: Path) -> None:
@@ -191,8 +191,8 @@ def test_the_processes_of_a_cache_end_with_it(recipe: Path) -> None:
 def test_a_run_that_a_fresh_process_goes_on_with_is_the_uninterrupted_one(recipe: Path) -> None:
     whole, begun = recipe.parent / "whole", recipe.parent / "run"
     with ranks(recipe, 1, f"out={whole}") as (process,):
-        _, said = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, said
+        _, stderr = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, stderr
     with ranks(recipe, 1) as (process,):
         await_steps(begun, 2)
         process.send_signal(signal.SIGTERM)
@@ -201,8 +201,8 @@ def test_a_run_that_a_fresh_process_goes_on_with_is_the_uninterrupted_one(recipe
     assert saved is not None
     assert verify_checkpoint(saved)["step"] < STEPS
     with ranks(recipe, 1, "--resume", "auto") as (process,):
-        _, said = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, said
+        _, stderr = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, stderr
     expected, found = final(whole), final(begun)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())

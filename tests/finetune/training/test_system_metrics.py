@@ -32,9 +32,9 @@ def nvml(**changed: Any) -> SimpleNamespace:
 
 
 def test_a_gpu_is_found_by_what_it_is_not_by_its_number() -> None:
-    asked: list[str] = []
-    gpu = GpuMonitor(nvml(nvmlDeviceGetHandleByUUID=asked.append), "1f0c")
-    assert asked == ["GPU-1f0c"]
+    uuids: list[str] = []
+    gpu = GpuMonitor(nvml(nvmlDeviceGetHandleByUUID=uuids.append), "1f0c")
+    assert uuids == ["GPU-1f0c"]
     assert gpu.read() == {"gpu_percent": 97, "gpu_memory_gib": 3.0, "gpu_watts": 650.0}
 
 
@@ -54,7 +54,7 @@ def test_a_machine_is_read_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> N
     assert make_monitor(torch.device("cpu")).read() == {}
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU that can be asked")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU that can be read")
 def test_a_gpu_that_cannot_be_asked_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psutil", None)
     assert make_monitor(torch.device("cuda", 0)).read() == {}

@@ -181,14 +181,14 @@ def test_a_run_is_not_begun_over_another(recipe: Recipe) -> None:
 def test_sigterm_saves_and_ends(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     log_step = TrainingRun.log_step
 
-    def asked(self: TrainingRun, *args: Any, **named: Any) -> None:
+    def stop(self: TrainingRun, *args: Any, **named: Any) -> None:
         log_step(self, *args, **named)
         if self.step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(TrainingRun, "log_step", asked)
+    monkeypatch.setattr(TrainingRun, "log_step", stop)
     rare = replace(recipe, steps=50, checkpoints=replace(recipe.checkpoints, every=100))
-    assert train(rare)["steps"] == 3  # asked in step 2: the third is its last
+    assert train(rare)["steps"] == 3  # requested in step 2: the third is the last
     assert latest_checkpoint(Path(recipe.out)) == checkpoint_folder(Path(recipe.out), 3)
 
 
@@ -207,12 +207,12 @@ def test_sigterm_while_saving_ends_with_what_is_saved(
 def test_sigterm_ends_sampling_too(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[object] = []
 
-    def asked(*arguments: Any) -> torch.Tensor:
+    def stop(*arguments: Any) -> torch.Tensor:
         drawn.append(arguments)
         os.kill(os.getpid(), signal.SIGTERM)
         return generate_latent(*arguments)
 
-    monkeypatch.setattr("finetune.validation.validator.generate_latent", asked)
+    monkeypatch.setattr("finetune.validation.validator.generate_latent", stop)
     size = {"frames": 4, "height": 144, "width": 256}
     ask = Validation(prompts=("a boat", "a car"), steps=3, **size)
     assert train(replace(recipe, steps=50, validation=ask))["steps"] == 1
@@ -289,9 +289,9 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(
     with pytest.raises(SystemExit) as left, exit_with_one_line():
         train(replace(recipe, out=f"{recipe.cache}/index-file/run"))
     assert left.value.code == 1
-    said = capsys.readouterr().err
-    assert "index-file" in said
-    assert "name another out" in said
+    stderr = capsys.readouterr().err
+    assert "index-file" in stderr
+    assert "name another out" in stderr
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(
