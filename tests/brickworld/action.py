@@ -1,4 +1,4 @@
-"""What figures and machines do: from seconds to the matrices of their joints."""
+"""Animate figures and machines: from seconds to the matrices of their joints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Spot = tuple[float, float, float]
 
 
 def stand(at: Spot, facing: float, pose: Callable[[float], Pose], hop: float = 0.0) -> Act:
-    """Acts in place; `hop` is the height of jumps in studs."""
+    """Act in place; `hop` is the height of jumps in studs."""
 
     def act(t: float) -> Array:
         up = hop * abs(sin(t * pi * 1.3))
@@ -26,7 +26,7 @@ def stand(at: Spot, facing: float, pose: Callable[[float], Pose], hop: float = 0
 
 
 def walk(start: Spot, end: Spot, pace: float = 3.6, late: float = 0.0) -> Act:
-    """To and fro between two places, `pace` studs a second."""
+    """Walk to and fro between two places, `pace` studs a second."""
     a, b = np.array(start), np.array(end)
     long = float(np.linalg.norm(b - a))
     heading = float(np.degrees(np.arctan2(b[0] - a[0], -(b[2] - a[2]))))
@@ -52,14 +52,14 @@ def walk(start: Spot, end: Spot, pace: float = 3.6, late: float = 0.0) -> Act:
 
 
 def waving(t: float) -> Pose:
-    """Greets with the right hand."""
+    """Greet with the right hand."""
     return Pose(
         right_arm=150 + 25 * sin(t * 7), left_arm=8, head=14 * sin(t * 1.9), lean=4 * sin(t * 3.1)
     )
 
 
 def talking(t: float) -> Pose:
-    """Speaks with both hands and looks about."""
+    """Speak with both hands and look about."""
     return Pose(
         right_arm=45 + 40 * sin(t * 3.3),
         left_arm=30 + 28 * sin(t * 2.3 + 1),
@@ -69,14 +69,14 @@ def talking(t: float) -> Pose:
 
 
 def cheering(t: float) -> Pose:
-    """Throws up both arms."""
+    """Throw up both arms."""
     return Pose(
         right_arm=120 + 50 * sin(t * 5), left_arm=120 - 50 * sin(t * 5 + 0.6), head=12 * sin(t * 4)
     )
 
 
 def fighting(t: float) -> Pose:
-    """Strikes with what the right hand holds."""
+    """Strike with the tool in the right hand."""
     swing = sin(t * 4.2)
     return Pose(
         right_arm=85 + 65 * swing,
@@ -89,13 +89,13 @@ def fighting(t: float) -> Pose:
 
 
 def working(t: float) -> Pose:
-    """Bends and lifts: digging, chopping, hauling."""
+    """Bend and lift: digging, chopping, hauling."""
     swing = sin(t * 3.4)
     return Pose(right_arm=70 + 50 * swing, left_arm=60 + 40 * swing, bow=-6 + 12 * swing)
 
 
 def trot(start: Spot, span: float, pace: float = 3.2) -> Act:
-    """A beast of four legs (joints 1 to 4) goes `span` studs to the right, and back."""
+    """Walk on four legs (joints 1 to 4), `span` studs to the right and back."""
 
     def act(t: float) -> Array:
         gone = (t * pace) % (2 * span)
@@ -112,7 +112,7 @@ def trot(start: Spot, span: float, pace: float = 3.2) -> Act:
 
 
 def sliding(at: Spot, speed: float, span: float, facing: float = 0.0, bob: float = 0.02) -> Act:
-    """Drives or sails along x and comes round again; a machine of one joint."""
+    """Drive or sail along x and come round again; a machine of one joint."""
 
     def act(t: float) -> Array:
         x = (at[0] + span / 2 + speed * t) % span - span / 2
@@ -123,7 +123,7 @@ def sliding(at: Spot, speed: float, span: float, facing: float = 0.0, bob: float
 
 
 def floating(at: Spot, reach: float, facing: float = 0.0, rock: float = 4.0) -> Act:
-    """Drifts to and fro and rocks, as a boat or a flying thing does."""
+    """Drift to and fro and rock, as a boat or an aircraft does."""
 
     def act(t: float) -> Array:
         place = shift(at[0] + reach * sin(t * 0.8), at[1] + 0.3 * sin(t * 2.1), at[2])
@@ -133,7 +133,7 @@ def floating(at: Spot, reach: float, facing: float = 0.0, rock: float = 4.0) -> 
 
 
 def turning(at: Spot, speed: float, axis: str = "y") -> Act:
-    """Turns round an axis through `at`, `speed` degrees a second: cranes, radars, wheels."""
+    """Turn round an axis through `at`, `speed` degrees a second: cranes, radars, wheels."""
     turn = {"x": turn_x, "y": turn_y, "z": turn_z}[axis]
 
     def act(t: float) -> Array:

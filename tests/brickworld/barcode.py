@@ -1,4 +1,4 @@
-"""A frame's number, drawn into the frame: proof of which frame one is looking at.
+"""Draw a frame's number into the frame as a barcode, and read it back.
 
 24 square cells in the lower left corner: white, black, 16 bits of Gray code (one bit changes
 from frame to frame), four bits of checksum, black, white. A cell is 2/45 of the height, 8 pixels
@@ -23,7 +23,7 @@ DARK, LIGHT = 16, 235
 
 
 class NoBarcode(RenderError):
-    """The frame carries no readable number."""
+    """The frame has no readable number."""
 
 
 def _checksum(number: int) -> int:
@@ -38,7 +38,7 @@ def _cells(number: int) -> list[int]:
 
 
 def _edges(height: int, width: int) -> list[int]:
-    """Pixel columns of the cells' borders; they depend on the frame's shape alone."""
+    """Return the pixel columns of the cells' borders, from the frame's shape alone."""
     cell = min(height * 2 / 45, width / (CELLS + 1))
     return [round(cell * n) for n in range(CELLS + 1)]
 
@@ -53,7 +53,7 @@ def draw_barcode(frame: Array, number: int) -> None:
 
 
 def read_barcode(frame: Array) -> int:
-    """The number in `frame` ([H, W] or [H, W, 3] uint8, any size of the same shape).
+    """Return the number in `frame` ([H, W] or [H, W, 3] uint8, any size of the same shape).
 
     Raises NoBarcode where the guards or the checksum are wrong: a blend, or no code at all.
     """

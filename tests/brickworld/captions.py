@@ -1,4 +1,4 @@
-"""What a film shows, in words: a caption a shot, and the WebVTT track of all."""
+"""Compose a caption for each shot, and the WebVTT track of all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOVES = {
 
 
 def caption(shot: Shot, *, seed: int) -> str:
-    """The shot's own caption, else one composed from what is seen; a card has none."""
+    """Return the shot's own caption, else one composed from its set; a title card has none."""
     from tests.brickworld.sets import build_set
 
     if shot.caption is not None or shot.kind == "title":
@@ -43,7 +43,7 @@ def _capital(text: str) -> str:
 
 
 def webvtt(truth: Truth) -> str:
-    """One cue a shot that has a caption, from its first frame to the end of its last."""
+    """Return a WebVTT track with a cue for each shot with a caption."""
     cues = [
         f"{_clock(_time(truth, shot.start))} --> {_clock(_time(truth, shot.end))}\n{shot.caption}\n"
         for shot in truth.shots
@@ -57,7 +57,7 @@ def _time(truth: Truth, frame: int) -> Fraction:
 
 
 def _clock(seconds: Fraction) -> str:
-    """hh:mm:ss.mmm, rounded down, so that a cue never begins after its frame."""
+    """Format as hh:mm:ss.mmm, rounded down, so that a cue never begins after its frame."""
     thousandths = int(seconds * 1000)
     minutes, rest = divmod(thousandths, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"

@@ -1,4 +1,4 @@
-"""The words a film may be made of, and the error for one that it may not."""
+"""Valid values of a film's fields, and the error for others."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ PALETTES = ("classic", "pastel", "earth", "neon", "winter")
 CAMERAS = ("static", "pan", "dolly", "nudge", "handheld", "whip")
 LIGHTINGS = ("day", "dusk", "night", "lamp", "overcast")
 SPEEDS = {"slow": 0.5, "medium": 1.2, "fast": 3.6}
-"""How far things move between two drawings, as a factor on a walking pace."""
+"""Distance that things move between two drawings, as a factor on a walking pace."""
 VFR = ("jitter", "half", "random-holds", "drop-third")
 KINDS = ("action", "frozen", "title")
 JOINS = ("cut", "fade", "crossfade")
 
 
 class RenderError(UsageError):
-    """A film that cannot be drawn as asked."""
+    """A film's fields are invalid."""
 
 
 def check(name: str, value: str | None, allowed: Iterable[str]) -> None:
-    """Raise unless `value` is None or one of `allowed`; the message names the nearest."""
+    """Raise RenderError unless `value` is None or one of `allowed`; name the nearest."""
     words = list(allowed)
     if value is None or value in words:
         return

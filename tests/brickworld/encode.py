@@ -1,4 +1,4 @@
-"""Write pictures into a film with PyAV: exact timestamps, a fixed thread count, so bytes repeat."""
+"""Encode pictures with PyAV: exact timestamps, and a fixed thread count, so bytes repeat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How a film is written; the defaults are what a camera's or a site's file would look like."""
+    """Encoder settings; the defaults resemble files of cameras and video sites."""
 
     codec: str = "libx264"
     crf: int = 20
@@ -29,7 +29,7 @@ class Encoding:
     """Part of the encoding: another count gives other bytes."""
 
     def options(self) -> dict[str, str]:
-        """The codec's private options."""
+        """Return the codec's private options."""
         options = {"crf": str(self.crf), "preset": self.preset}
         if self.codec == "libx264":
             # no macroblock tree, so that bytes repeat: see brickfilm.media.encode

@@ -1,4 +1,4 @@
-"""A film as a value: everything that is drawn, and when, follows from its fields."""
+"""BrickFilm: a film as a value, whose fields determine every frame and timestamp."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DEFAULT_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class BrickFilm:
-    """A brick film. What is None is drawn from the seed; two equal films are equal to the byte."""
+    """A brick film. Fields that are None are chosen by the seed; equal films give equal bytes."""
 
     seed: int = 0
     fps: Fraction = Fraction(24)
@@ -85,7 +85,7 @@ class BrickFilm:
 
     @cached_property
     def script(self) -> tuple[Shot, ...]:
-        """The shots with nothing left open."""
+        """Return the shots with every field chosen."""
         rng = Random(f"script {self.seed}")
         shots = self.shots or random_shots(
             rng, seconds=self.length or DEFAULT_SECONDS, fades=self.fades, flashes=self.flashes
@@ -102,12 +102,12 @@ class BrickFilm:
 
     @cached_property
     def exposures(self) -> tuple[Exposure, ...]:
-        """The frames of the film, in order."""
+        """Return the frames of the film, in order."""
         frames = exposures(self.script, self.fps)
         return tuple(timing.drop_third(frames) if self.vfr == "drop-third" else frames)
 
     def truth(self, path: Path | None = None) -> Truth:
-        """What `render(path)` will put there; the suffix decides the clock."""
+        """Return the truth of `render(path)`; the suffix decides the time base."""
         frames = self.exposures
         base = timing.time_base(self.fps, path.suffix.lower() if path else ".mp4")
         rng = Random(f"clock {self.seed}")
@@ -142,7 +142,7 @@ class BrickFilm:
                 )
 
     def pictures(self) -> Iterator[Array]:
-        """Every frame as [H, W, 3] uint8 RGB."""
+        """Yield every frame as [H, W, 3] uint8 RGB."""
         from tests.brickworld.picture import Camera
 
         camera = Camera(self)
@@ -153,7 +153,7 @@ class BrickFilm:
             yield picture
 
     def render(self, path: Path | str, **encoding: object) -> Truth:
-        """Write the film; `encoding` overrides fields of Encoding: crf, gop, bframes, codec."""
+        """Encode the film; `encoding` overrides fields of Encoding: crf, gop, bframes, codec."""
         path = Path(path)
         truth = self.truth(path)
         write_film(

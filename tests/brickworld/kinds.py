@@ -1,4 +1,4 @@
-"""Names of types that the renderer's modules share."""
+"""Types that the renderer's modules share."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from typing import Any
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-"""A numpy array; its shape and unit stand in the docstring of whoever takes it."""
+"""A NumPy array; docstrings give shapes and units."""

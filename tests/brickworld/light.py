@@ -99,7 +99,7 @@ SOFT: Taps = tuple(
 
 @dataclass(frozen=True)
 class Map:
-    """What a light sees: its lens and the keys of what is nearest."""
+    """A shadow map: its lens and the keys of the nearest surfaces."""
 
     lens: Parallel
     key: Array
@@ -158,12 +158,12 @@ def light_lens(direction: tuple[float, float, float], centre: Array, radius: flo
 
 
 def light_map(mesh: Mesh, lens: Parallel) -> Map:
-    """What the light sees of `mesh`."""
+    """Render the shadow map of `mesh`."""
     return Map(lens, rasterise(mesh, lens, (MAP_PIXELS, MAP_PIXELS), prints=False).key)
 
 
 def cast_map(mesh: Mesh, towards: Parallel) -> Map:
-    """What a light sees of an actor alone, as finely as its extent allows."""
+    """Render the shadow map of an actor alone, as finely as its extent allows."""
     plain, _ = replace(towards, scale=1.0, centre=(0.0, 0.0)).project(mesh.points)
     low, high = plain.min(axis=0), plain.max(axis=0)
     scale = float(np.clip(CAST_PIXELS / (high - low).max(), towards.scale, 40.0))

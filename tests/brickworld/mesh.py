@@ -221,7 +221,7 @@ def lathe(profile: Sequence[tuple[float, float]], colour: Colour, sides: int = C
 
 
 def _bulges(profile: Sequence[tuple[float, float]]) -> bool:
-    """Whether the outline turns inwards at every step, so that the solid is convex."""
+    """Return True if the outline turns inwards at every step, so that the solid is convex."""
     steps = [(y1 - y0, r1 - r0) for (y0, r0), (y1, r1) in pairwise(profile)]
     return all(a[0] * b[1] <= a[1] * b[0] + 1e-9 for a, b in pairwise(steps))
 

@@ -1,4 +1,4 @@
-"""How the camera moves over a plate: a pure function of the drawing."""
+"""Move the camera over a plate, as a pure function of the drawing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARGIN = {
 
 @dataclass(frozen=True)
 class Aim:
-    """Where the frame sits on the plate: its middle in frame widths and heights, and its zoom."""
+    """Position of the frame on the plate: its middle in frame widths and heights, and its zoom."""
 
     x: float = 0.0
     y: float = 0.0

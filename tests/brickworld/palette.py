@@ -15,7 +15,7 @@ def plastic(code: str) -> Colour:
 
 @dataclass(frozen=True, kw_only=True)
 class Palette:
-    """What a set is built of."""
+    """The colours of a set."""
 
     bright: tuple[str, ...]
     """Walls, cars, torsos."""

@@ -1,4 +1,4 @@
-"""From a frame of the script to its pixels."""
+"""Render the pixels of a frame of the script."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Shelf:
 
 
 class Camera:
-    """Takes the exposures of one film."""
+    """Expose the frames of one film."""
 
     def __init__(self, film: BrickFilm) -> None:
         self.film = film

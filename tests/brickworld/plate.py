@@ -48,7 +48,7 @@ class LitSet:
 
 
 def light_set(stage: Stage, lighting: Lighting) -> LitSet:
-    """Work out what the sun and the sky see."""
+    """Compute the sun's shadow map and the sky's reach."""
     centre = np.array([0.0, 2.0, 4.0])
     lens = light_lens((-lighting.sun[0], -lighting.sun[1], -lighting.sun[2]), centre, RADIUS)
     sun = light_map(stage.still, lens)
@@ -113,7 +113,7 @@ class Plate:
         return out
 
     def _places(self) -> tuple[Array, Array]:
-        """Where each pixel stands, in the sun's axes and in the world's, both [3, H, W]."""
+        """Return each pixel's position in the sun's axes and in the world's, both [3, H, W]."""
         key = self.seen.key[::FINE, ::FINE]
         grid: Array = np.indices(key.shape, np.int32) * FINE
         none = np.zeros(0, np.int32)
@@ -141,7 +141,7 @@ class Plate:
         return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
     def _shadow(self, picture: Array, mesh: Mesh, cast: Map) -> None:
-        """Darken what the mesh keeps the sun from, and the ground close to it."""
+        """Darken the mesh's shadow, and the ground close to it."""
         sun = np.array(self.lit.lighting.sun, np.float32)
         corners = mesh.points[mesh.first]
         ground = corners - sun * (corners[:, 1:2] / sun[1])

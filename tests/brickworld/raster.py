@@ -1,4 +1,4 @@
-"""Which face is seen at each pixel, and how far it is: a z-buffer over convex parts.
+"""Find the visible face and its depth at each pixel: a z-buffer over convex parts.
 
 The reciprocal of the depth is linear on the screen, so one plane equation a face gives the depth
 of all its pixels; OpenCV fills the faces' numbers, numpy compares the depths part by part.

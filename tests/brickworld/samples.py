@@ -1,4 +1,4 @@
-"""Which samples of a finely rasterised picture need a colour of their own.
+"""Choose the samples of a finely rasterised picture that need a colour of their own.
 
 Where all samples of a pixel show one face and no edge, one of them stands for all; only the other
 pixels are shaded sample by sample.
@@ -28,7 +28,7 @@ class Samples:
     columns: Array
     """[N] pixels."""
     plain: int
-    """How many of the pixels have one sample."""
+    """Number of pixels with one sample."""
     face: Array
     """[S] the face seen; where `there` is False, any."""
     there: Array

@@ -1,4 +1,4 @@
-"""A film's script: its shots, written by hand or drawn from a seed, and the frames they come to."""
+"""A film's script: its shots, given or chosen by a seed, and their frames."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FADE_SECONDS = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """One shot. What is None is the film's, or is drawn from the film's seed."""
+    """One shot. Fields that are None are the film's, or chosen by its seed."""
 
     kind: str = "action"
     """action, frozen (a set where nothing moves) or title (a card with `caption`'s words on it)."""
@@ -36,20 +36,20 @@ class Shot:
     """Exact length; wins over `seconds`."""
     hold: int | None = None
     transition: str = "cut"
-    """How the shot begins: cut, fade (through black) or crossfade."""
+    """Transition before the shot: cut, fade (through black) or crossfade."""
     scene: str | None = None
     palette: str | None = None
     camera: str | None = None
     lighting: str | None = None
     speed: str | None = None
     view: int | None = None
-    """Which of the set's camera positions; every set has several."""
+    """Number of the set's camera position; every set has several."""
     flash: bool = False
     """A bright flash of one drawing somewhere inside the shot: no cut."""
     caption: str | None = None
-    """The truth of the caption; None: composed from what is seen."""
+    """The caption; None: composed from the set."""
     words: str = ""
-    """What a title card says."""
+    """Text of a title card."""
 
     def __post_init__(self) -> None:
         check("kind", self.kind, KINDS)
@@ -70,7 +70,7 @@ class Shot:
 
 
 class Exposure(NamedTuple):
-    """One frame of the finished film: which drawing of which shot, and what the join does to it."""
+    """One frame of the film: its shot and drawing, and its part in a transition."""
 
     shot: int
     drawing: int
@@ -135,7 +135,7 @@ def join(before: list[Exposure], after: list[Exposure], how: str, long: int) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What the film asks of all its shots; None leaves it to the seed."""
+    """Settings of a film for all its shots; None leaves a choice to the seed."""
 
     holds: tuple[int, ...]
     scene: str | None

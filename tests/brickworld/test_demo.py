@@ -1,4 +1,4 @@
-"""The demo holds what a builder must keep, and what it must leave out."""
+"""The demo film has shots to keep and shots to reject, with captions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rendered film holds what its truth says: to the frame, the tick and the byte."""
+"""A rendered film matches its truth to the frame and tick, and repeats to the byte."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_barcodes_of_all_numbers_read_back() -> None:
         assert read_barcode(frame) == number
 
 
-def test_no_barcode_is_said() -> None:
+def test_a_frame_without_barcode_is_an_error() -> None:
     picture = next(BrickFilm(size=SMALL, shots=(Shot(frames=1),)).pictures())
     with pytest.raises(NoBarcode, match="barcode=True"):
         read_barcode(picture)
@@ -151,12 +151,12 @@ def test_no_barcode_is_said() -> None:
         ({"fps": Fraction(0)}, "fps"),
     ],
 )
-def test_a_film_that_cannot_be_is_refused(wish: dict[str, object], says: str) -> None:
+def test_invalid_fields_are_refused(wish: dict[str, object], says: str) -> None:
     with pytest.raises(RenderError, match=says):
         BrickFilm(**wish)  # type: ignore[arg-type]
 
 
-def test_a_container_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_container_is_refused(tmp_path: Path) -> None:
     film = BrickFilm(size=SMALL, shots=(Shot(frames=1),))
     with pytest.raises(RenderError, match=r"choose \.mp4 or \.mkv"):
         film.render(tmp_path / "film.nonsense")

@@ -1,4 +1,4 @@
-"""The renderer is hard enough to measure shot detectors with: held poses fool the common ones."""
+"""Rendered held poses mislead common shot detectors, so that they can be compared."""
 
 from __future__ import annotations
 

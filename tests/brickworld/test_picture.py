@@ -1,4 +1,4 @@
-"""What is drawn: every set, light and camera gives a picture with figures that move."""
+"""Every set, light and camera gives a picture with figures that move."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hard cut needs: another view."""
+"""Neighbouring shots have different views, so that their cut is visible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When each frame is shown: constant rate, and four patterns of variable rate."""
+"""Compute timestamps: constant frame rate, and four patterns of variable rate."""
 
 from __future__ import annotations
 

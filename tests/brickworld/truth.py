@@ -1,4 +1,4 @@
-"""What a rendered film really contains, to the frame and to the tick."""
+"""Truth: cuts, held frames, timestamps and captions of a rendered film."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class ShotTruth:
     caption: str
     scene: str
     transition: str
-    """How the shot begins: cut, fade (through black) or crossfade."""
+    """Transition before the shot: cut, fade (through black) or crossfade."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """Frames are numbered from 0 in the order they are shown, also under a VFR pattern."""
+    """The truth of a film. Frames are numbered from 0 in presentation order."""
 
     path: Path | None
     fps: Fraction
-    """The nominal rate: under a VFR pattern only `pts` tells when a frame is shown."""
+    """Nominal rate; with a variable rate only `pts` is exact."""
     cuts: tuple[int, ...]
     """First frame of each shot that begins with a hard cut; the film's first frame is none."""
     ignore: tuple[int, ...]
     """Frames of fades and crossfades: they belong to no shot, and a cut there is no error."""
     new_drawing: tuple[bool, ...]
-    """Whether a frame shows another pose than the frame before it."""
+    """True for frames with another pose than the frame before."""
     pts: tuple[int, ...]
     time_base: Fraction
     """Seconds a tick of `pts`."""
@@ -49,20 +49,20 @@ class Truth:
 
     @property
     def duration(self) -> Fraction:
-        """Seconds from the first frame's time to the end of the last."""
+        """Return the seconds from the first frame to the end of the last."""
         return self.pts[-1] * self.time_base + 1 / self.fps if self.pts else Fraction(0)
 
     @property
     def kind(self) -> str:
-        """'stop-motion' if any moving shot is held, else 'ordinary'."""
+        """Return 'stop-motion' if any moving shot is held, else 'ordinary'."""
         held = any(shot.hold > 1 for shot in self.shots if shot.kind == "action")
         return "stop-motion" if held else "ordinary"
 
     def labels(self) -> dict[str, object]:
-        """The entry of this film in a benchmark's truth file."""
+        """Return the entry of this film in a benchmark's truth file."""
         return {"cuts": list(self.cuts), "ignore": list(self.ignore), "kind": self.kind}
 
     def save(self, path: Path) -> None:
-        """Write everything as JSON, for people who work in another language."""
+        """Write everything as JSON."""
         facts = asdict(self) | {"path": self.path and self.path.name}
         path.write_text(json.dumps(facts, default=str, indent=1), encoding="utf-8")
