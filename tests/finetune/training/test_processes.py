@@ -174,7 +174,7 @@ def test_a_cache_whose_process_is_killed_says_so(recipe: Path) -> None:
         _, stderr = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
         (line,) = [text for text in stderr.splitlines() if text.startswith("error: ")]
-        assert "a process was killed" in line
+        assert "an encoding process was killed" in line
         assert "with fewer than --processes 2" in line
         assert "Traceback" not in stderr
 
