@@ -160,6 +160,7 @@ def run_text(place: Path, name: str, text: str) -> str:
     return run(place, name)
 
 
+@pytest.mark.slow
 def test_the_quickstart_builds_reads_and_looks(place: Path) -> None:
     printed = run_text(place, "start.py", of_page("quickstart.md", containing="SidecarCaptioner()"))
     assert "DatasetDict" in printed
@@ -172,12 +173,14 @@ def test_the_quickstart_builds_reads_and_looks(place: Path) -> None:
     assert run_text(place, "read.py", read) == ""
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_quickstart_builds(place: Path) -> None:
     (place / "my-recipe.py").write_text(named("my-recipe.py"))
     printed = build(place, "my-recipe.py", "work/recipe")
     assert "clips: " in printed
 
 
+@pytest.mark.slow
 def test_the_stage_of_the_page_scores_and_asks_nothing_twice(place: Path) -> None:
     for name in ("brightness.py", "bright-clips.py"):
         (place / name).write_text(named(name))

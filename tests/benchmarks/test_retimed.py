@@ -23,6 +23,7 @@ def differences(path: Path) -> list[float]:
     return [0.0, *(float(np.abs(a - b).mean()) for a, b in pairwise(lumas))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degradation", ["plain", "several"])
 def test_a_retimed_video_has_cuts_where_its_truth_says(
     degradation: str, plain: Drawn, tmp_path: Path

@@ -38,6 +38,7 @@ def test_rates() -> None:
     assert (Score(0, 0, 0).f1, Score(0, 0, 2).f1, Score(0, 1, 0).f1) == (1, 0, 0)
 
 
+@pytest.mark.slow
 def test_anyone_can_judge_their_own_films(plain: Drawn) -> None:
     folder = plain.video.path.parent
     truth = folder / "truth.json"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.brickworld import BrickFilm, demo_film
 
 TABOO = re.compile(r"\b(video|image|picture|frame|clip|brick\w*|toy|stop.motion|blocky?)\b", re.I)
 
 
+@pytest.mark.slow
 def test_the_demo_has_every_case() -> None:
     truth = demo_film().truth()
     assert 30 <= truth.duration <= 45
@@ -20,6 +23,7 @@ def test_the_demo_has_every_case() -> None:
     assert len({shot.scene for shot in truth.shots}) == 5
 
 
+@pytest.mark.slow
 def test_captions_describe_and_break_no_rule() -> None:
     shots = demo_film().truth().shots + BrickFilm(seed=9, length=60).truth().shots
     for shot in shots:

@@ -30,6 +30,7 @@ def decoded(path: Path) -> tuple[list[np.ndarray], list[int], Fraction]:
         return pictures, [int(frame.pts or 0) for frame in frames], stream.time_base
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("vfr", [None, *VFR])
 def test_every_frame_is_there_at_its_tick(tmp_path: Path, vfr: str | None, suffix: str) -> None:
@@ -50,6 +51,7 @@ def test_rates_are_exact(tmp_path: Path, rate: str) -> None:
     assert [tick * base for tick in pts] == [n / Fraction(rate) for n in range(9)]
 
 
+@pytest.mark.slow
 def test_two_equal_films_are_equal_to_the_byte(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         BrickFilm(seed=5, size=SMALL, shots=TWO_SHOTS).render(tmp_path / name)
@@ -58,6 +60,7 @@ def test_two_equal_films_are_equal_to_the_byte(tmp_path: Path) -> None:
     assert first == second != other
 
 
+@pytest.mark.slow
 def test_poses_change_where_the_truth_says_and_nowhere_else(tmp_path: Path) -> None:
     shots = (Shot(frames=24, hold=3, view=1), Shot(frames=16, hold=2, view=1, scene="castle"))
     film = BrickFilm(size=SMALL, shots=shots, scene="street", camera="static", lighting="day")
@@ -101,6 +104,7 @@ def test_a_frozen_shot_and_a_card_stand_still() -> None:
         assert all((picture == first).all() for picture in rest)
 
 
+@pytest.mark.slow
 def test_flicker_and_flash_change_the_light_but_are_no_cut() -> None:
     still = {"size": SMALL, "scene": "street", "lighting": "overcast", "camera": "static"}
     shot = Shot(frames=20, hold=2, view=1, speed="slow")
@@ -117,6 +121,7 @@ def test_flicker_and_flash_change_the_light_but_are_no_cut() -> None:
     assert flash.truth().cuts == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(640, 360), (480, 270), (360, 640)])
 def test_barcodes_survive_compression_and_reduction(size: tuple[int, int], tmp_path: Path) -> None:
     film = BrickFilm(size=size, shots=(Shot(frames=8, hold=1, speed="fast"),), barcode=True)

@@ -41,6 +41,7 @@ def test_palettes_and_lights_change_the_picture() -> None:
     assert sum(np.abs(a - b).max() < 2 for n, a in enumerate(seen) for b in seen[:n]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("camera", CAMERAS)
 def test_every_camera_keeps_the_frame_filled(camera: str) -> None:
     shot = Shot(frames=30, hold=2, view=0, speed="fast")

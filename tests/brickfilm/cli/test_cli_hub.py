@@ -211,6 +211,7 @@ def test_of_nothing_nothing_is_counted_for_a_recipe(tmp_path: Path) -> None:
         brickfilm("export", tmp_path, "--for", "tiny/cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "message"),
     [

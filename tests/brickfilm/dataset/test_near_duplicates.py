@@ -177,6 +177,7 @@ def crowd(name: str, clips: int) -> near_duplicates.Hashes:
 CROWDS = ("one block", "same first frames", "dark", "identical", "random")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CROWDS)
 def test_crowded_buckets_lose_no_pair(name: str) -> None:
     hashes = crowd(name, 3000 if near_duplicates.SMALL_BUCKET > 2 else 60)

@@ -33,6 +33,7 @@ def original(film: Path, detector: ContentDetector) -> list[int]:
     return cuts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [

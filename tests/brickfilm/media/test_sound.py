@@ -116,6 +116,7 @@ def test_each_clip_has_its_own_span_of_the_sound(
         assert abs(lag(piece, whole, round(clip.start * kept))) <= 0.002 * kept
 
 
+@pytest.mark.slow
 def test_the_picture_is_the_same_with_sound(tmp_path: Path) -> None:
     with_sound(tmp_path / "a.mp4", "aac", 44_100)
     loud = cut(tmp_path / "a.mp4", tmp_path, verify="full")
@@ -132,6 +133,7 @@ def pictures(path: Path) -> list[tuple[int, bytes]]:
         return [(f.pts, f.luma().tobytes()) for f in reader.frames()]
 
 
+@pytest.mark.slow
 def test_sound_that_begins_late_is_silent_before(tmp_path: Path) -> None:
     spoken = with_sound(tmp_path / "a.mkv", "pcm_s16le", 48_000, late=0.5)
     first, *_ = cut(tmp_path / "a.mkv", tmp_path)
@@ -147,6 +149,7 @@ def test_a_film_without_sound_gives_clips_without(tmp_path: Path) -> None:
             assert [stream.type for stream in container.streams] == ["video"]
 
 
+@pytest.mark.slow
 def test_bytes_repeat_with_sound(tmp_path: Path) -> None:
     with_sound(tmp_path / "a.mp4", "aac", 44_100)
     first = [clip.sha256 for clip in cut(tmp_path / "a.mp4", tmp_path / "one")]

@@ -38,6 +38,7 @@ def loading(recipe: Recipe) -> SampleLoader:
     return SampleLoader(folder, recipe, Index.open(folder))
 
 
+@pytest.mark.slow
 def test_cached_windows_are_those_of_the_pixels(make_recipe: MakeRecipe) -> None:
     cached, pixels = make_recipe(), make_recipe(latents="online")
     stats = build_cache(cached)
@@ -145,6 +146,7 @@ def test_a_damaged_shard_is_named(make_recipe: MakeRecipe) -> None:
         verify(recipe)
 
 
+@pytest.mark.slow
 def test_a_cache_of_another_vae_is_refused(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe()
     build_cache(recipe)
@@ -210,6 +212,7 @@ def test_two_writers_of_one_name_keep_what_both_wrote(tmp_path: Path) -> None:
     assert sorted(key[0] for key, _ in stored_keys(tmp_path)) == ["3", "f"]
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_swept_when_it_is_old(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe()
     build_cache(recipe)

@@ -85,6 +85,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(recipe: Recipe, tmp_
     assert len(losses(recipe)) == 4
 
 
+@pytest.mark.slow
 def test_micro_batches_add_up_to_the_full_batch(recipe: Recipe, tmp_path: Path) -> None:
     train(recipe)
     (bucket,) = recipe.buckets
@@ -95,6 +96,7 @@ def test_micro_batches_add_up_to_the_full_batch(recipe: Recipe, tmp_path: Path) 
         torch.testing.assert_close(final(micro)[name], value, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_bucket_says_how_many_blocks_are_recomputed(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +124,7 @@ def test_pixels_and_cache_train_the_same(recipe: Recipe, tmp_path: Path) -> None
     assert losses(online) == pytest.approx(losses(recipe), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_all_captions_of_a_batch_are_encoded_at_once(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +316,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
     assert train(recipe, resume="auto")["steps"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["exp_avg/*.safetensors", "model/*.index.json", "config.json"])
 def test_a_damaged_checkpoint_is_refused(recipe: Recipe, part: str) -> None:
     train(replace(recipe, steps=2))
@@ -324,6 +328,7 @@ def test_a_damaged_checkpoint_is_refused(recipe: Recipe, part: str) -> None:
         train(recipe, resume="auto")
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_is_set_aside(
     recipe: Recipe, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -351,6 +356,7 @@ def test_a_folder_is_one_runs_at_a_time(recipe: Recipe) -> None:
     assert train(recipe)["steps"] == 4
 
 
+@pytest.mark.slow
 def test_steps_are_not_taken_again_among_later_ones(recipe: Recipe, tmp_path: Path) -> None:
     train(recipe)
     early = str(checkpoint_folder(Path(recipe.out), 2))
@@ -361,6 +367,7 @@ def test_steps_are_not_taken_again_among_later_ones(recipe: Recipe, tmp_path: Pa
     assert same(final(other), final(recipe))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_network_is_refused(recipe: Recipe) -> None:
     train(replace(recipe, steps=2))
     wider = replace(recipe, network=replace(recipe.network, hidden_size=96))
@@ -368,6 +375,7 @@ def test_a_checkpoint_of_another_network_is_refused(recipe: Recipe) -> None:
         train(wider, resume="auto")
 
 
+@pytest.mark.slow
 def test_old_checkpoints_go_by_the_policy(recipe: Recipe) -> None:
     policy = replace(recipe.checkpoints, every=1, keep_last=2, keep_every=3)
     train(replace(recipe, steps=6, checkpoints=policy))
@@ -375,6 +383,7 @@ def test_old_checkpoints_go_by_the_policy(recipe: Recipe) -> None:
     assert kept == ["step-00000003", "step-00000005", "step-00000006"]
 
 
+@pytest.mark.slow
 def test_samples_are_written_before_and_after(recipe: Recipe) -> None:
     size = {"frames": 4, "height": 144, "width": 256}
     ask = Validation(prompts=("a boat",), steps=3, every=100, sweep=(0.0, 1.0), **size)
@@ -396,6 +405,7 @@ def test_images_train_beside_videos(make_recipe: MakeRecipe, tmp_path: Path) -> 
     assert train(recipe)["steps"] == 4
 
 
+@pytest.mark.slow
 def test_the_summary_gives_hours_by_stage_beside_the_published_ones(
     recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_flash_is_no_cut(tmp_path: Path) -> None:
     assert HoldAware().cuts(metrics) == [48]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["fade", "crossfade"])
 def test_frames_of_a_fade_belong_to_no_shot(how: str, tmp_path: Path) -> None:
     shots = shot(48, 0), shot(60, 1, transition=how)

@@ -87,6 +87,7 @@ def test_images_whose_clips_were_not_published_come_back_too(
     assert sorted(again.id) == sorted(images.id)
 
 
+@pytest.mark.slow
 def test_an_image_alone_is_told_nothing_of_by_another_copy(
     built: Path, films: Path, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_source_goes_with_all_its_files_and_no_rebuild_brings_it_back(
     assert "1.mp4" in removal.reply_text()
 
 
+@pytest.mark.slow
 def test_own_footage_stays_even_below_the_work_folder(films: Path, tmp_path: Path) -> None:
     own = shutil.copytree(films, tmp_path / "films")
     build(own, tmp_path)
@@ -102,6 +103,7 @@ def test_one_clip_goes_and_what_lies_beside_it_stays(films: Path, tmp_path: Path
     assert set(find_dataset(tmp_path).to_pandas("clips", ["id"]).id) == others
 
 
+@pytest.mark.slow
 def test_a_source_of_which_nothing_came_through_goes_too(films: Path, tmp_path: Path) -> None:
     stages = (SceneSplitter(), FrameSampler(), Keep("sharpness", at_least=1e9))
     build_dataset(FolderSource(films / "1.mp4", films / "2.mp4"), *stages, workdir=tmp_path)

@@ -77,6 +77,7 @@ def test_what_failed_is_not_asked_again_because_a_film_is_wanted_back(
     assert len(site.requests_for("dog")) <= 2 * requests
 
 
+@pytest.mark.slow
 def test_a_film_whose_clips_failed_is_kept(tmp_path: Path, site: VideoSite) -> None:
     source = youtube_source([site.file("ant")], keep_sources=False)
     blocked = tmp_path / "clips"
@@ -104,6 +105,7 @@ def test_the_first_film_is_split_while_the_second_downloads(
     assert clips[0].stat().st_mtime < slow.stat().st_mtime - 1
 
 
+@pytest.mark.slow
 def test_the_lock_file_says_what_was_fetched(
     tmp_path: Path, site: VideoSite, caplog: pytest.LogCaptureFixture
 ) -> None:
