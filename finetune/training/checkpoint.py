@@ -52,9 +52,9 @@ def save(
 ) -> Path:
     """Write a checkpoint of this step, and delete those that the policy does not keep.
 
-    about: further entries of the manifest. config: of the network, as its folder's config.json has
-    it. Every rank must call. Raise CheckpointError on all ranks
-    if one of them cannot write; older checkpoints are then untouched.
+    about: further entries of the manifest. config: the network's, as its config.json has it. Every
+    rank must call. Raise CheckpointError on all ranks if one cannot write; older checkpoints
+    are then untouched.
     """
     final = checkpoint_folder(out, step)
     unfinished = final.with_suffix(UNFINISHED_SUFFIX)

@@ -62,9 +62,9 @@ def test_a_kill_at_any_step_leaves_a_complete_checkpoint(
     out, seen = Path(recipe.out), set[tuple[str, ...]]()
     for number in count(1):
         shutil.rmtree(out, ignore_errors=True)
-        save(out, 2, engine, {"tag": "old"}, Checkpoints(keep_last=0))
+        save(out, 2, engine, {"tag": "old"}, Checkpoints(keep_last=0), {"depth": 1})
         killed = killed_before_change(
-            number, lambda: save(out, step, engine, {"tag": "new"}, policy)
+            number, lambda: save(out, step, engine, {"tag": "new"}, policy, {"depth": 1})
         )
         with lock_run_folder(out):
             folders = list_checkpoints(out)
