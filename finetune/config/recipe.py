@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, ClassVar, Literal
 
 from finetune.config.bounds import (
     STRICT,
     AboveZero,
+    AtLeastOne,
     Count,
     Decay,
     Finite,
@@ -21,6 +20,7 @@ from finetune.config.bounds import (
     NonNegative,
     Positive,
     Share,
+    ShareAboveZero,
 )
 from finetune.config.default_prompts import DEFAULT_PROMPTS
 from finetune.config.rules import check_recipe
@@ -39,7 +39,7 @@ class Bucket:
     # clips per backward pass, gradients summed in float32; 0: the whole batch
     micro_batch_size: Count = 0
     # share of fitting clips to keep; the others try the next smaller bucket
-    keep_prob: Annotated[float, Field(gt=0, le=1)] = 1.0
+    keep_prob: ShareAboveZero = 1.0
     # number of blocks to recompute in the backward pass, to save memory; true: all, a third slower
     activation_checkpointing: bool | int = False
 
@@ -127,7 +127,7 @@ class Validation:
     frames: Positive = 32  # of a sample
     height: Positive = 360  # pixels
     width: Positive = 640  # pixels
-    fps: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 8.0  # conditioning, and the file's
+    fps: AtLeastOne = 8.0  # conditioning frame rate, and the file's
     steps: Positive = 100  # sampling steps
     guidance: NonNegative = 7.0  # classifier-free guidance scale
     seed: Count = 42  # of the first prompt's noise; each next prompt adds 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from finetune.config import Flow, Recipe, recipe_from_manifest
 from finetune.errors import SamplingError
-from finetune.models import find_family
+from finetune.models import FAMILIES, find_family
 from finetune.models.hub import download_snapshot
 from finetune.sampling.request import SampleRequest, check_request
 from finetune.training.checkpoint_folders import (
@@ -47,7 +47,13 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
     if exists_locally(name):
         return _local_source(name, Path(name))
     folder = _download_from_hub(name, revision)
-    return dataclasses.replace(_local_source(name, folder), revision=folder.name)
+    source = _local_source(name, folder)
+    if source.family not in FAMILIES:  # a downloaded file must not choose what is imported
+        raise SamplingError(
+            f"{name} is of family {source.family!r}, which is no part of finetune: download it, "
+            "and name the folder if you trust that module"
+        )
+    return dataclasses.replace(source, revision=folder.name)
 
 
 def exists_locally(name: str) -> bool:
@@ -87,9 +93,10 @@ def build_request(source: ModelSource, fields: Mapping[str, Any]) -> SampleReque
 
     Raise SamplingError for what the model's family cannot sample.
     """
-    given = {name: value for name, value in fields.items() if value is not None}
-    request = SampleRequest.from_dict({**source.defaults, **given})
     family = find_family(source.family)
+    given = {name: value for name, value in fields.items() if value is not None}
+    native = {"fps": family.native_fps} if family.native_fps else {}
+    request = SampleRequest.from_dict({**native, **source.defaults, **given})
     check_request(request, family, family.objective(source.flow))
     return request
 

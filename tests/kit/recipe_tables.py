@@ -90,7 +90,7 @@ def values_of(hint: Any) -> Iterator[str]:
     elif hint is bool:
         yield from ("`true`", "`false`")
     elif typing.get_origin(hint) is typing.Annotated:
-        limits = vars_of(hint.__metadata__[0].metadata)
+        limits = hint.__metadata__[0].as_dict()
         low, high = limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
         if low is not None:
             above, below = ("above " * ("gt" in limits)), ("below " * ("lt" in limits))
@@ -99,16 +99,6 @@ def values_of(hint: Any) -> Iterator[str]:
                 if high is None and not above
                 else (f"{above}{low}" if high is None else f"{above}{low} to {below}{high}")
             )
-
-
-def vars_of(constraints: Sequence[Any]) -> dict[str, float]:
-    """Return bounds by name: ge, gt, le, lt."""
-    return {
-        name: getattr(c, name)
-        for c in constraints
-        for name in ("ge", "gt", "le", "lt")
-        if hasattr(c, name)
-    }
 
 
 if __name__ == "__main__":

@@ -24,10 +24,13 @@ from finetune.models import FAMILIES, find_family
 from finetune.planning.plan import plan
 from finetune.release.release import ReleaseOptions, build_release
 from finetune.sampling import TextToVideoPipeline
+from finetune.sampling.sources import find_model
 from finetune.training.checkpoint_folders import checkpoint_folder
 from finetune.training.loop import train
+from finetune.training.noise import draw_noise
 from tests.finetune.conftest import MakeRecipe
 from tests.kit import ROOT
+from tests.kit.ranks import train_in_ranks
 from tests.kit.toy_family import TOY, ToyVideoVAE
 
 NAME = "tests.kit.toy_family:TOY"
@@ -103,6 +106,52 @@ def test_cached_and_online_latents_train_the_same(recipe: Recipe, tmp_path: Path
     online = replace(cached, out=str(tmp_path / "online"), latents="online")
     train(online)
     assert losses(online) == pytest.approx(losses(cached), rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_ranks_of_a_second_family_lose_what_one_device_loses(
+    recipe: Recipe, strategy: str, tmp_path: Path
+) -> None:
+    """FSDP2 shards the blocks that the family names; activations are recomputed in one of them."""
+    build_cache(recipe)
+    (bucket,) = recipe.buckets
+    alone = replace(
+        recipe,
+        buckets=(replace(bucket, batch_size=4),),
+        validation=Validation(loss_batches=0),
+    )
+    train(alone)
+    again = replace(bucket, activation_checkpointing=1)
+    two = replace(alone, out=str(tmp_path / strategy), strategy=strategy, buckets=(again,))
+    train_in_ranks(two)
+    assert losses(two) == pytest.approx(losses(alone), rel=1e-5)
+
+
+def test_experts_draw_their_own_part_of_the_noise(recipe: Recipe) -> None:
+    objective = TOY.objective(recipe.flow)
+    shape, cpu = (8, 3, 4, 4), torch.device("cpu")
+    for low, high in ((0.0, 0.875), (0.875, 1.0)):
+        draws = draw_noise(range(50), shape, recipe, objective, cpu, time_range=(low, high))
+        assert low <= float(draws.time.min()) < float(draws.time.max()) < high
+    masked = draw_noise(range(50), shape, recipe, objective, cpu).frame_mask
+    assert masked is not None
+    assert 10 < int((~masked[:, 0]).sum()) < 40  # half of the clips begin with a given frame
+    assert masked[:, 1:].all()
+    plain = replace(recipe, frame_masks=False)
+    assert draw_noise(range(50), shape, plain, objective, cpu).frame_mask is None
+
+
+def test_a_downloaded_release_does_not_choose_what_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vae").mkdir()
+    about = {"family": NAME, "vae": "vae", "text_encoder": "a/b", "precision": "", "defaults": {}}
+    (tmp_path / "sampling.json").write_text(json.dumps(about))
+    monkeypatch.setattr("finetune.sampling.sources.download_snapshot", lambda *_, **__: tmp_path)
+    with pytest.raises(SamplingError, match="no part of finetune"):
+        find_model("somebody/model")
+    assert find_model(str(tmp_path)).family == NAME
 
 
 def test_what_a_cache_of_windows_holds(recipe: Recipe) -> None:
