@@ -2,7 +2,7 @@
 
 A family is one stateless object. Training, caching, planning, sampling and release call it; none
 of them imports a network. A new family is a file with one subclass of `Family` and a line in
-`finetune/models/__init__.py`. Required members come first; the others have defaults.
+`finetune/models/families.py`. Required members come first; the others have defaults.
 """
 
 from __future__ import annotations

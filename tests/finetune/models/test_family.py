@@ -230,7 +230,7 @@ def test_only_a_familys_own_folder_names_its_network() -> None:
         name
         for name, file in files.items()
         if "stdit2" in file.read_text().lower() and not name.startswith(allowed)
-    } == {"finetune/config/recipe.py", "finetune/models/__init__.py"}  # the default, and the list
+    } == {"finetune/config/recipe.py", "finetune/models/families.py"}  # the default, and the list
     assert list(FAMILIES) == ["stdit2"]
     assert find_family(NAME) is TOY
 

@@ -1,12 +1,17 @@
-"""Find a model family by the name that a recipe gives."""
+"""The model families, and finding one by the name that a recipe gives."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
 from finetune.config import Recipe
 from finetune.errors import ConfigError
 from finetune.models.family import Family, check_grid
+from finetune.models.stdit2.family import STDIT2
+
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (STDIT2,)}
+"""By the recipe's `family`; a new family is one more name in this line."""
 
 
 def find_family(name: str) -> Family:
@@ -14,8 +19,6 @@ def find_family(name: str) -> Family:
 
     Raise ConfigError if there is none.
     """
-    from finetune.models import FAMILIES
-
     if name in FAMILIES:
         return FAMILIES[name]
     module, _, attribute = name.partition(":")
