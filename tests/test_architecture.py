@@ -73,7 +73,7 @@ PLUGINS = (
     "brickfilm.captions.backends",
     "brickfilm.detectors",
     "brickfilm.engine.executors",
-    "brickfilm.export",
+    "brickfilm.export.formats",
     "brickfilm.measures",
     "brickfilm.report.sections",
     "brickfilm.sources",

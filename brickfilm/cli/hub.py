@@ -118,8 +118,14 @@ def export(
         str | None,
         typer.Option("--for", help="count the clips that a training recipe (path, name) would use"),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what the trainer will use; write nothing")
+    ] = False,
 ) -> None:
-    """Write a dataset in a trainer's format, or count the clips that a recipe would use."""
+    """Write a dataset in a trainer's format, or count the clips that a recipe would use.
+
+    Before it writes, it says what the trainer will use of the clips, and what it will drop.
+    """
     from brickfilm.dataset.reader import find_dataset
     from brickfilm.dataset.required_columns import require_columns, require_rows
     from brickfilm.export.bucket_coverage import TrainingRecipe, dataset_clip_shapes
@@ -133,7 +139,7 @@ def export(
     if training:
         console.print(coverage_table(training, dataset_clip_shapes(dataset)))
     if to:
-        _export_files(dataset, to, out)
+        _export_files(dataset, to, out, dry_run)
 
 
 @app.command()
@@ -214,18 +220,22 @@ def _print_push_result(result: PushResult) -> None:
     )
 
 
-def _export_files(dataset: SavedDataset, to: str, out: Path | None) -> None:
-    """Write the dataset in a format, and print the path of its index."""
-    from brickfilm.export import FORMATS
+def _export_files(dataset: SavedDataset, to: str, out: Path | None, dry_run: bool) -> None:
+    """Say what the trainer will use, and write it unless this is a dry run."""
+    from brickfilm.export import EXPORTERS, plan_export
 
-    if to not in FORMATS:
-        raise UsageError(f"--to {to!r} is not known: {', '.join(FORMATS)}")
-    if out is None:
+    if to not in EXPORTERS:
+        raise UsageError(f"--to {to!r} is not known: {', '.join(EXPORTERS)}")
+    if out is None and not dry_run:
         raise UsageError(f"--to {to} needs --out FOLDER")
-    result = FORMATS[to](dataset, out)
-    console.print(
-        f"{result.clips} clips and {result.images} images are in {result.index_path}",
-        soft_wrap=True,
-    )
-    if result.without_caption:
-        console.print(f"{result.without_caption} rows without a caption were left out")
+    plan = plan_export(dataset, EXPORTERS[to])
+    for line in plan.forecast.lines():
+        console.print(f"{to} {line}", highlight=False)
+    if out and not dry_run:
+        result = plan.write(out)
+        console.print(
+            f"{result.clips} clips and {result.images} images are in {result.index_path}",
+            soft_wrap=True,
+        )
+    if plan.without_caption:
+        console.print(f"{plan.without_caption} rows without a caption are left out")

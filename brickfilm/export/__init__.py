@@ -1,12 +1,30 @@
-"""Write a saved dataset in the formats of trainers: one file for each, and one line here."""
+"""Write a saved dataset for a trainer, and predict what it will use of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from brickfilm.export.base import (
+    ExportedFile,
+    Exporter,
+    ExportPlan,
+    ExportResult,
+    export_dataset,
+    plan_export,
+)
+from brickfilm.export.formats import EXPORTERS
+from brickfilm.export.prediction import Dropped, ExportForecast, Prediction, Seen
+from brickfilm.export.rows import ExportRow
 
-from brickfilm.export.base import Exporter, ExportResult
-from brickfilm.export.opensora import export_opensora
-
-FORMATS: Mapping[str, Exporter] = {"opensora": export_opensora}
-
-__all__ = ["FORMATS", "ExportResult", "Exporter", "export_opensora"]
+__all__ = [
+    "EXPORTERS",
+    "Dropped",
+    "ExportForecast",
+    "ExportPlan",
+    "ExportResult",
+    "ExportRow",
+    "ExportedFile",
+    "Exporter",
+    "Prediction",
+    "Seen",
+    "export_dataset",
+    "plan_export",
+]

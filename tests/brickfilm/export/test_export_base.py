@@ -1,0 +1,84 @@
+"""Any exporter is checked, predicts and writes through the same functions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from brickfilm.dataset.reader import find_dataset
+from brickfilm.errors import UsageError
+from brickfilm.export import ExportForecast, ExportRow, Seen, export_dataset, plan_export
+from brickfilm.export.base import NothingToExport
+from brickfilm.export.prediction import lost_drawings, speed
+from tests.kit.toy_dataset import FRAMES, toy_dataset
+from tests.kit.toy_exporter import ToyExporter
+
+CLIP = ExportRow(
+    config="clips",
+    split="train",
+    id="a1",
+    sha256="0123456789",
+    caption="a red brick",
+    frames=FRAMES,
+    fps=Fraction(24),
+    height=48,
+    width=64,
+    columns={},
+)
+
+
+def test_a_second_format_in_one_file_writes_and_predicts(tmp_path: Path) -> None:
+    toy_dataset(tmp_path / "work", videos=2, clips=1)
+    done = export_dataset(find_dataset(tmp_path / "work"), ToyExporter(), tmp_path / "out")
+    videos = sorted((tmp_path / "out/videos").glob("*.mp4"))
+    assert [video.name for video in videos] == sorted(done.index_path.read_text().split("\n"))
+    assert all("a red brick" in video.with_suffix(".txt").read_text() for video in videos)
+    assert (done.clips, done.images, done.without_caption) == (2, 0, 0)
+    assert done.forecast.lines() == [
+        "uses 2 clips and 0 images, 1.4 of 1.7 s",
+        "plays 2 clips at 2 times their speed",
+    ]
+
+
+def test_a_rule_that_is_broken_stops_before_a_file_is_written(tmp_path: Path) -> None:
+    toy_dataset(tmp_path / "work", videos=1, clips=1)
+    with pytest.raises(UsageError, match=r"frames = 10 is not on the grid"):
+        export_dataset(find_dataset(tmp_path / "work"), ToyExporter(frames=10), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_trainer_that_would_use_no_clip_is_named_with_the_reason(tmp_path: Path) -> None:
+    toy_dataset(tmp_path / "work", videos=1, clips=1)
+    plan = plan_export(find_dataset(tmp_path / "work"), ToyExporter(frames=17))
+    assert plan.forecast.dropped == Counter({"fewer than 33 frames": 1})
+    with pytest.raises(NothingToExport, match=r"no clip .*drops 1: fewer than 33 frames"):
+        plan.write(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("fps", "expected"), [(24, 2.0), (12, 1.0), (16, 4 / 3)], ids=["double", "true", "faster"]
+)
+def test_speed_is_that_of_the_frames_read(fps: int, expected: float) -> None:
+    assert speed(CLIP, Seen((0, 2, 4, 6), Fraction(fps), 48, 64)) == pytest.approx(expected)
+
+
+def test_drawings_that_no_frame_shows_are_counted_within_what_is_read() -> None:
+    row = replace(CLIP, drawings=(0, 2, 4, 6, 8, 10, 12))  # on twos
+    assert lost_drawings(row, Seen((0, 1, 2, 3, 4), None, 48, 64)) == 0
+    assert lost_drawings(row, Seen((0, 3, 6, 9, 12), None, 48, 64)) == 2  # 4 and 10
+    forecast = ExportForecast.from_predictions(
+        [(row, Seen((0, 3, 6, 9, 12), Fraction(24), 48, 64))]
+    )
+    assert "skips 2 of 7 drawings (29%) in 1 clips" in forecast.lines()
+
+
+@pytest.mark.parametrize("name", ["../../up", "/etc/x", "a b", "ä", "", "x" * 300])
+def test_names_from_data_never_become_paths(name: str) -> None:
+    made = replace(CLIP, id=name, sha256=f"../{name}").file_name
+    assert "/" not in made and made.isascii() and made.endswith(".mp4") and len(made) < 120
+    assert made != replace(CLIP, id=name + "!", sha256="x").file_name
