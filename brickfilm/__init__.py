@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from brickfilm.sources import Connection, FolderSource, RateLimits, YouTubeSource
     from brickfilm.stages import (
         CaptionAudit,
+        Captioner,
         ClipWriter,
         FrameSampler,
         GPT4oCaptioner,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 HOMES = {
     "BrickfilmDataset": "brickfilm.build.built_dataset",
     "CaptionAudit": "brickfilm.stages",
+    "Captioner": "brickfilm.stages",
     "ClipWriter": "brickfilm.stages",
     "Connection": "brickfilm.sources",
     "FolderSource": "brickfilm.sources",
@@ -45,6 +47,7 @@ HOMES = {
 __all__ = [
     "BrickfilmDataset",
     "CaptionAudit",
+    "Captioner",
     "ClipWriter",
     "Connection",
     "FolderSource",

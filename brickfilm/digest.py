@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES_IN_DIGESTS: Mapping[str, str] = {
+    "Captioner": "GPT4oCaptioner",
     "FetchVideo": "FetchFilm",
     "FrameDifference": "Drawings",
     "ListVideos": "ListFilms",

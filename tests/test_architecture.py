@@ -85,7 +85,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "av": ("brickfilm.media", "finetune.data.media"),
     "colossalai": ("finetune.engines.colossalai",),
     "diffusers": ("finetune.models",),
-    "openai": ("brickfilm.captions.backends",),
+    "openai": ("brickfilm.captions.backends.openai",),
     "scenedetect": ("brickfilm.detectors",),
     "sqlite3": ("brickfilm.engine.ledger",),
     "tensorboard": ("finetune.training.loggers",),
@@ -98,6 +98,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
 PUBLIC = [
     "BrickfilmDataset",
     "CaptionAudit",
+    "Captioner",
     "ClipWriter",
     "Connection",
     "FolderSource",

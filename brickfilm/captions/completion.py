@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from brickfilm.captions.answers import answer_from_completion, filtered_answer
-from brickfilm.captions.backends.openai import Client, ContentFiltered, Service
+from brickfilm.captions.answers import answer_from_completion
+from brickfilm.captions.backend import (
+    Backend,
+    BackendConnection,
+    Service,
+    UnreadableResponse,
+)
 from brickfilm.captions.pricing import Price, PriceList, UnknownPrice
 from brickfilm.captions.prompts import Prompt
 from brickfilm.captions.request import CaptionRequest, ClipOrImage
 from brickfilm.engine.stage import Answer, Resources
+from brickfilm.errors import InvalidResponse
 
 
 class CaptionStage(Protocol):
@@ -23,6 +29,8 @@ class CaptionStage(Protocol):
     @property
     def budget_group(self) -> tuple[str, ...]: ...
     @property
+    def backend(self) -> Backend: ...
+    @property
     def service(self) -> Service: ...
     @property
     def known_prices(self) -> PriceList: ...
@@ -33,13 +41,13 @@ class CaptionStage(Protocol):
 
 
 def request_caption(
-    client: Client, request: CaptionRequest, work: Path, price: Price | None
+    connection: BackendConnection, request: CaptionRequest, work: Path, price: Price | None
 ) -> Answer:
-    """Send a request and return its answer; a filtered request is answered, not raised."""
+    """Send a request and return its answer; raise InvalidResponse if none can be read."""
     try:
-        completion = client.complete(request.body(work))
-    except ContentFiltered:
-        return filtered_answer(request.params.model)
+        completion = connection.complete(request.chat(work))
+    except UnreadableResponse as error:
+        raise InvalidResponse(str(error), reason="unreadable response") from error
     answer = answer_from_completion(completion, item_kind=request.item_kind, price=price)
     return {**answer, "stills": len(request.stills)}
 

@@ -1,20 +1,20 @@
-"""Build the Chat Completions request for one clip or image."""
+"""Build the request for the caption of one clip or image."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Self
 
+from brickfilm.captions.backend import ChatMessage, ChatRequest, Detail
 from brickfilm.captions.pricing import Price
 from brickfilm.captions.prompts import ItemKind, Prompt, format_percentages
 from brickfilm.captions.reply_format import reply_schema
-from brickfilm.captions.stills import data_url, encode_jpeg
+from brickfilm.captions.stills import encode_jpeg
 from brickfilm.records import Clip, Image, Still
 
 ClipOrImage = Clip | Image
-Detail = Literal["low", "high", "auto"]
 OVERHEAD_TOKENS = 200
 """Tokens for the schema, roles and separators: an upper bound, as reservations must be one."""
 
@@ -65,43 +65,22 @@ class CaptionRequest:
         """Text and still digests, which with the request parameters determine the answer."""
         return [self.system_prompt, *(self.revision or ()), *(s.sha256 for s in self.stills)]
 
-    def messages(self, work: Path) -> list[dict[str, Any]]:
-        """Return the chat messages, with the stills read below `work`."""
-        text = {"type": "text", "text": self.user_text}
-        messages: list[dict[str, Any]] = [
-            {"role": "system", "content": self.system_prompt},
-            {"role": "user", "content": [text, *self._image_parts(work)]},
-        ]
-        if self.revision is not None:
-            reply, revision_prompt = self.revision
-            messages.append({"role": "assistant", "content": reply})
-            messages.append({"role": "user", "content": revision_prompt})
-        return messages
-
     @property
     def user_text(self) -> str:
         return user_text(self.item_kind, [s.at for s in self.stills])
 
-    def body(self, work: Path) -> dict[str, Any]:
-        """Return the request's JSON in the newest dialect; a client may adapt it."""
-        optional = {
-            "temperature": self.params.temperature,
-            "reasoning_effort": self.params.reasoning_effort,
-        }
-        return {
-            "model": self.params.model,
-            "messages": self.messages(work),
-            "max_completion_tokens": self.params.max_tokens,
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {
-                    "name": "caption",
-                    "strict": True,
-                    "schema": reply_schema(self.item_kind),
-                },
-            },
-            **{name: value for name, value in optional.items() if value is not None},
-        }
+    def chat(self, work: Path) -> ChatRequest:
+        """Return the question to the model, with the stills read below `work`."""
+        params = self.params
+        return ChatRequest(
+            model=params.model,
+            messages=tuple(self._messages(work)),
+            schema=reply_schema(self.item_kind),
+            max_tokens=params.max_tokens,
+            detail=params.detail,
+            temperature=params.temperature,
+            reasoning_effort=params.reasoning_effort,
+        )
 
     def max_token_counts(self, price: Price) -> tuple[int, int]:
         """Return an upper bound of (input, output) tokens: a token has at least one byte."""
@@ -120,11 +99,15 @@ class CaptionRequest:
         edge = self.params.image_size
         return len(self.stills) * price.image_tokens(edge, edge, self.params.detail)
 
-    def _image_parts(self, work: Path) -> Sequence[Mapping[str, Any]]:
+    def _messages(self, work: Path) -> Iterator[ChatMessage]:
         size, quality = self.params.image_size, self.params.image_quality
-        jpegs = (encode_jpeg(work / s.path, size=size, quality=quality) for s in self.stills)
-        urls = ({"url": data_url(jpeg), "detail": self.params.detail} for jpeg in jpegs)
-        return [{"type": "image_url", "image_url": url} for url in urls]
+        jpegs = tuple(encode_jpeg(work / s.path, size=size, quality=quality) for s in self.stills)
+        yield ChatMessage(role="system", text=self.system_prompt)
+        yield ChatMessage(role="user", text=self.user_text, jpegs=jpegs)
+        if self.revision is not None:
+            reply, revision_prompt = self.revision
+            yield ChatMessage(role="assistant", text=reply)
+            yield ChatMessage(role="user", text=revision_prompt)
 
 
 def user_text(item_kind: ItemKind, at: Sequence[float]) -> str:

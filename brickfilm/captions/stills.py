@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from pathlib import Path
 
@@ -25,8 +24,3 @@ def encode_jpeg(path: Path, *, size: int, quality: int) -> bytes:
     out = io.BytesIO()
     small.save(out, "JPEG", quality=quality)
     return out.getvalue()
-
-
-def data_url(content: bytes) -> str:
-    """Return a JPEG as a base64 data URL."""
-    return "data:image/jpeg;base64," + base64.b64encode(content).decode()

@@ -1,9 +1,9 @@
 """Stages of the pipeline. A new one is a file here and a line in this list."""
 
 from brickfilm.stages.caption_audit import CaptionAudit
+from brickfilm.stages.captioner import Captioner, GPT4oCaptioner
 from brickfilm.stages.clip_writer import ClipWriter
 from brickfilm.stages.frame_sampler import FrameSampler
-from brickfilm.stages.gpt4o_captioner import GPT4oCaptioner
 from brickfilm.stages.keep import Keep
 from brickfilm.stages.refusal_filter import RefusalFilter
 from brickfilm.stages.scene_splitter import SceneSplitter
@@ -11,6 +11,7 @@ from brickfilm.stages.sidecar_captioner import SidecarCaptioner
 
 __all__ = [
     "CaptionAudit",
+    "Captioner",
     "ClipWriter",
     "FrameSampler",
     "GPT4oCaptioner",

@@ -73,14 +73,14 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
         if self.captioner is None:
             yield lambda item: {"broke": self.broken_rules(item, _caption_text(item))}
             return
-        with self.captioner.service.connect() as client:
+        with self.captioner.backend.connect(self.captioner.service) as backend:
 
             def compute(item: ClipOrImage) -> Answer:
                 broke = self.broken_rules(item, _caption_text(item))
                 revision_request = self.revision_request(item)
                 if revision_request is None or self.captioner is None:
                     return {"broke": broke}
-                answer = request_caption(client, revision_request, work, self.captioner.price)
+                answer = request_caption(backend, revision_request, work, self.captioner.price)
                 return {**answer, "broke": broke, "still": self.broken_rules(item, answer["text"])}
 
             yield compute

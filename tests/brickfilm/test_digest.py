@@ -55,6 +55,7 @@ DEFAULT_DIGESTS = {
 """Name in the ledger to digest, of every part of the product at its defaults."""
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "GPT4oCaptioner": {"model": "gpt-4o"},
     "FetchFilm": {"max_height": 720},
     "Keep": {"score": "motion", "at_least": 0.02},
     "RefetchFilm": {"max_height": 720, "lock": SourcesLock()},

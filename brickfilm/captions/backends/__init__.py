@@ -1,1 +1,5 @@
-"""Clients of captioning services: one file or folder for each."""
+"""Ways to get captions: one file or folder for each."""
+
+from brickfilm.captions.backends.openai import OpenAIBackend
+
+__all__ = ["OpenAIBackend"]

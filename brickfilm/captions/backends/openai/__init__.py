@@ -1,5 +1,5 @@
-"""Clients of Chat Completions services and of the Batch API."""
+"""Chat Completions services and the Batch API, through the `openai` client."""
 
-from brickfilm.captions.backends.openai.client import Client, ContentFiltered, Service
+from brickfilm.captions.backends.openai.backend import OpenAIBackend
 
-__all__ = ["Client", "ContentFiltered", "Service"]
+__all__ = ["OpenAIBackend"]

@@ -14,8 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from brickfilm.captions.answers import answer_from_completion, filtered_answer
-from brickfilm.captions.backends.openai.client import CONTENT_FILTER_CODES, Client
+from brickfilm.captions.answers import answer_from_completion
+from brickfilm.captions.backend import Completion, UnreadableResponse
+from brickfilm.captions.backends.openai.client import (
+    CONTENT_FILTER_CODES,
+    Client,
+    filtered_completion,
+)
+from brickfilm.captions.backends.openai.wire import parse_completion, request_body
 from brickfilm.captions.completion import CaptionStage
 from brickfilm.captions.pricing import PriceList
 from brickfilm.captions.prompts import ItemKind
@@ -112,7 +118,7 @@ class CaptionBatchService:
             "custom_id": f"{request.item_kind[0]}{len(request.stills)}-{key}",
             "method": "POST",
             "url": ENDPOINT,
-            "body": request.body(self.work),
+            "body": request_body(request.chat(self.work)),
         }
         return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
@@ -139,25 +145,31 @@ class CaptionBatchService:
             return key, error
 
     def _answer(self, result: Mapping[str, Any], item_kind: ItemKind) -> Answer:
-        from openai.types.chat import ChatCompletion
-
-        response = result.get("response") or {}
-        if response.get("status_code") != 200:
-            return self._error_answer(result, response)
         return answer_from_completion(
-            ChatCompletion.model_validate(response["body"]),
+            self._completion(result),
             item_kind=item_kind,
             price=self.captioner.price,
             discount=self.prices.batch_discount,
         )
 
-    def _error_answer(self, result: Mapping[str, Any], response: Mapping[str, Any]) -> Answer:
-        """Return the answer of the content filter, or raise the item's error; none is charged."""
+    def _completion(self, result: Mapping[str, Any]) -> Completion:
+        response = result.get("response") or {}
+        if response.get("status_code") != 200:
+            return self._error_completion(result, response)
+        try:
+            return parse_completion(response.get("body"), self.captioner.service.model)
+        except UnreadableResponse as error:
+            raise InvalidResponse(str(error), reason="unreadable response", bill={}) from error
+
+    def _error_completion(
+        self, result: Mapping[str, Any], response: Mapping[str, Any]
+    ) -> Completion:
+        """Return what the content filter withheld, or raise the item's error; none is charged."""
         status = response.get("status_code")
         error = (response.get("body") or {}).get("error") or result.get("error") or {}
         message = f"{error.get('code')}: {error.get('message')}"
         if error.get("code") in CONTENT_FILTER_CODES:
-            return filtered_answer(self.captioner.service.model)
+            return filtered_completion(self.captioner.service.model)
         if status is None:
             raise InvalidResponse(message, reason="expired", bill={})
         if status == 429 or status >= 500:

@@ -1,23 +1,31 @@
-"""Connect to a Chat Completions service: one client, one retry policy, brickfilm's own errors."""
+"""Client of a Chat Completions service: one connection, one retry policy, brickfilm's errors."""
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from brickfilm.captions.backend import (
+    ChatRequest,
+    Completion,
+    ModelInfo,
+    Service,
+    UnreadableResponse,
+    Usage,
+)
 from brickfilm.captions.backends.openai.dialect import Dialect
 from brickfilm.captions.backends.openai.retry import call_with_retry, is_safe_to_retry
-from brickfilm.errors import BrickfilmError, Failed, MissingApiKey, NoResponse, ServiceRefused
+from brickfilm.captions.backends.openai.wire import parse_completion, request_body
+from brickfilm.errors import BrickfilmError, Failed, NoResponse, ServiceRefused
 
 if TYPE_CHECKING:
     import openai
-    from openai.types.chat import ChatCompletion
 
 T = TypeVar("T")
 log = logging.getLogger("brickfilm.captions")
@@ -30,49 +38,6 @@ CONTENT_FILTER_CODES = (
 
 class ContentFiltered(Exception):
     """The service's content filter rejected the request; nothing is charged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """Address, key and timeouts of a service. They change no answer, so they enter no digest."""
-
-    model: str
-    base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
-    proxy: str | None = field(default=None, repr=False)
-    timeout: float = 60.0
-    """Seconds for one request."""
-    total_timeout: float = 180.0
-    """Seconds for one request and its retries together."""
-    concurrency: int = 8
-
-    @contextmanager
-    def connect(self) -> Iterator[Client]:
-        """Open a client that any number of threads may share."""
-        import openai  # takes half a second
-
-        api_key = self.api_key()
-        with openai.OpenAI(
-            api_key=api_key,
-            base_url=self.base_url,
-            timeout=self.timeout,
-            max_retries=0,  # `call_with_retry` retries, and it alone
-            http_client=openai.DefaultHttpxClient(proxy=self.proxy, timeout=self.timeout),
-        ) as api:
-            yield Client(self, api, api_key)
-
-    def api_key(self) -> str:
-        """Read the API key from the environment; it is stored nowhere else.
-
-        Raises MissingApiKey if the variable is empty and no `base_url` is set.
-        """
-        api_key = os.environ.get(self.api_key_env, "")
-        if not api_key and self.base_url is None:
-            raise MissingApiKey(
-                f"no API key for model={self.model!r}: export {self.api_key_env}=..., or set "
-                "base_url= to a server that needs none"
-            )
-        return api_key or "none"
 
 
 @dataclass
@@ -89,13 +54,26 @@ class Client:
     dialect: Dialect = field(default_factory=Dialect)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def complete(self, body: Mapping[str, Any]) -> ChatCompletion:
-        """Send one request body and return its completion."""
+    def complete(self, request: ChatRequest) -> Completion:
+        """Send one request and return its completion."""
+        try:
+            return parse_completion(self._send(request_body(request)), request.model)
+        except ContentFiltered:
+            return filtered_completion(request.model)
+
+    def models(self) -> Sequence[ModelInfo]:
+        """Return the models that the service lists, with their dates of shutdown."""
+        listed = self.call(lambda: list(self.api.models.list()))
+        return [ModelInfo(id=m.id, shutdown_date=_shutdown_date(m)) for m in listed]
+
+    def _send(self, body: Mapping[str, Any]) -> object:
+        """Send a request body, in an older dialect if need be, and return the response's JSON."""
+        create = self.api.chat.completions.with_raw_response.create
         while True:
             dialect = self.dialect
             adapted = dialect.adapt(body)
             try:
-                return self.call(partial(self.api.chat.completions.create, **adapted))
+                return _json(self.call(partial(create, **adapted)).text)
             except Failed as error:
                 if error.reason != "bad request" or not self._switch_dialect(dialect, str(error)):
                     raise
@@ -169,3 +147,24 @@ class Client:
     def _redact(self, message: str) -> str:
         """Remove the API key, which a server may echo."""
         return message.replace(self.api_key, "[key]") if len(self.api_key) > 8 else message
+
+
+def filtered_completion(model: str) -> Completion:
+    """Return the completion of a request that the content filter rejected; it costs nothing."""
+    return Completion(
+        text="", model=model, finish_reason="content_filter", usage=Usage(input=0, output=0)
+    )
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UnreadableResponse(f"the response is no JSON: {text[:80]!r}") from error
+
+
+def _shutdown_date(model: object) -> date | None:
+    try:
+        return date.fromisoformat(str(getattr(model, "shutdown_date", "")))
+    except ValueError:
+        return None

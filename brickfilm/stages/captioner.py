@@ -1,34 +1,37 @@
-"""Caption clips and images with a vision model, by default GPT-4o."""
+"""Caption clips and images with a vision model of any backend."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from brickfilm.captions.answers import caption_from_answer
-from brickfilm.captions.backends.openai import Service
-from brickfilm.captions.backends.openai.batch import CaptionBatchService
+from brickfilm.captions.backend import Backend, BatchBackend, Detail, Service
+from brickfilm.captions.backends import OpenAIBackend
 from brickfilm.captions.completion import max_request_cost, request_caption
 from brickfilm.captions.forecast import forecast_cost, measured_usage
 from brickfilm.captions.pricing import Price, PriceList, price_list, retirement_warning
 from brickfilm.captions.prompts import Prompt, load_prompt
-from brickfilm.captions.request import CaptionRequest, ClipOrImage, Detail, RequestParams
-from brickfilm.digest import digest_of
-from brickfilm.engine.stage import Answer, Resources, Stage
-from brickfilm.errors import Rejected
+from brickfilm.captions.request import CaptionRequest, ClipOrImage, RequestParams
+from brickfilm.digest import digest_of, field_added_later
+from brickfilm.engine.stage import Answer, BatchService, Resources, Stage
+from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import Clip, Image
 
 log = logging.getLogger(__name__)
+OPENAI = OpenAIBackend()
+BUDGET_GROUP = ("Captioner", "GPT4oCaptioner", "CaptionAudit")
+"""Stages whose requests a work folder's budget covers together."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
-    """Add captions from a vision model behind any Chat Completions service.
+class Captioner(Stage[ClipOrImage, ClipOrImage]):
+    """Add captions from a vision model: of the OpenAI API, of any server, or of another backend.
 
     Answers are stored by the stills' bytes, the prompt's text, the model and its parameters, and
     never paid for twice. `max_cost_usd` is never exceeded: the highest cost of each request is
@@ -39,8 +42,9 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
     requires = ("stills",)
     provides = ("caption",)
 
-    model: str = "gpt-4o"
-    prompt: str = field(default="bricks", compare=False)
+    model: str
+    backend: Backend = field_added_later(OPENAI)  # noqa: RUF009
+    prompt: str = field(default="general", compare=False)
     """Name or Markdown file of the prompt. Its text, not its name, is part of every key."""
     image_prompt: str | None = field(default=None, compare=False)
     """Prompt for images; by default the one of the same name."""
@@ -78,7 +82,7 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
 
     @property
     def budget_group(self) -> tuple[str, ...]:
-        return (self.name, "CaptionAudit")
+        return BUDGET_GROUP
 
     def worst_case_cost(self, item: ClipOrImage) -> float:
         max_cost = max_request_cost(
@@ -87,8 +91,10 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
         return max_cost * (self.known_prices.batch_discount if self.uses_batch_jobs else 1.0)
 
     def check(self) -> None:
-        """Raise UsageError without an API key or a prompt; warn if the model retires soon."""
-        self.service.api_key()
+        """Raise UsageError if a key, an extra or a prompt is missing; warn of a shutdown."""
+        if self.uses_batch_jobs and not isinstance(self.backend, BatchBackend):
+            raise UsageError(f"mode='batch': {self.backend} has no batch jobs: use mode='sync'")
+        self.backend.check(self.service)
         load_prompt(self.prompt, "clips")
         load_prompt(self.image_prompt or self.prompt, "images")
         today = datetime.now(UTC).date()
@@ -99,15 +105,16 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
     def uses_batch_jobs(self) -> bool:
         return self.mode == "batch"
 
-    @contextmanager
-    def open_batch_service(self, work: Path) -> Iterator[CaptionBatchService]:
-        with self.service.connect() as client:
-            yield CaptionBatchService(client, self, work, self.known_prices)
+    def open_batch_service(self, work: Path) -> AbstractContextManager[BatchService]:
+        assert isinstance(self.backend, BatchBackend)  # `check` has seen to it
+        return self.backend.connect_batch(self, work)
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
-        with self.service.connect() as client:
-            yield lambda item: request_caption(client, self.caption_request(item), work, self.price)
+        with self.backend.connect(self.service) as backend:
+            yield lambda item: request_caption(
+                backend, self.caption_request(item), work, self.price
+            )
 
     def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         yield replace(item, caption=caption_from_answer(answer, self.prompt_of(item).digest))
@@ -156,3 +163,11 @@ class GPT4oCaptioner(Stage[ClipOrImage, ClipOrImage]):
     @property
     def price(self) -> Price | None:
         return self.known_prices.price_of(self.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPT4oCaptioner(Captioner):
+    """Caption with GPT-4o and the prompt for brick films, unless told otherwise."""
+
+    model: str = "gpt-4o"
+    prompt: str = field(default="bricks", compare=False)
