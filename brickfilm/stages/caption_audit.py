@@ -34,7 +34,7 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
     A clip gets the scores `broke_<rule>` (1 if its first caption broke it) and `reasked`.
     """
 
-    version: ClassVar[int] = RULES_VERSION
+    version: ClassVar[int] = 1
     input_types = (Clip, Image)
     requires = ("caption",)
 
@@ -56,9 +56,12 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
         return self.captioner.budget_group if self.captioner else (self.name,)
 
     def key(self, item: ClipOrImage) -> str:
-        """Digest the caption, the rules, and the request for a second caption."""
-        request_key = self.captioner.caption_request(item).key if self.captioner else []
-        return digest_of([_caption_text(item), self.rules_for(item), request_key], 32)
+        """Digest the caption, the rules, and the request for a second caption.
+
+        A newer lint repeats the verdicts that cost nothing; second captions were paid and stay.
+        """
+        paid = self.captioner.caption_request(item).key if self.captioner else [RULES_VERSION]
+        return digest_of([_caption_text(item), self.rules_for(item), paid], 32)
 
     def worst_case_cost(self, item: ClipOrImage) -> float | None:
         revision_request = self.revision_request(item)

@@ -1,33 +1,25 @@
-"""Lint rules for the form of a caption: its length, its language, no still-by-still account."""
+"""Lint rules for the form of a caption: its length and its language."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from brickfilm.captions.lint.text_match import TextMatch, find_matches
+from brickfilm.captions.lint.text_match import TextMatch
 
 MAX_SENTENCES = 5
 _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|st|no|vs|mt|jr|sr|e\.g|i\.e|etc)|\b[A-Z])\.$", re.IGNORECASE
 )
+_LONGEST_ABBREVIATION = 8
 _STOP = re.compile(r"[.!?…]+[\"”’')\]]*(?=\s+[\"“‘'(\[]*[A-Z0-9]|\s*$)")
-_ORDINAL = r"(?:first|second|third|fourth|next|last|final|middle|opening|closing|initial)"
-_STILL = r"(?:stills?|frames?|images?|pictures?|photos?|panels?|screenshots?)"
-_STILL_BY_STILL = re.compile(
-    rf"\b{_ORDINAL} (?:\w+ )?{_STILL}\b(?! (?:on|of) (?:the|a) (?:wall|saved|book))"
-    rf"|\b{_STILL} (?:1|2|3|one|two|three)\b|\bat \d{{1,2}} ?%"
-    rf"|\b(?:across|between|over|in all) (?:the |all )?(?:two|three|four|\d) {_STILL}\b"
-    rf"|\bfrom one {_STILL} to the next\b|\bin (?:each|every) {_STILL}\b"
-    rf"|\bthe {_ORDINAL} (?:one )?shows\b",
-    re.IGNORECASE,
-)
 _ENGLISH = frozenset(
     re.findall(
         r"\w+",
         """the a an and of in on with to at by from as is are his her its their while into over
         under through behind beside near past across for that this it who which where when then
-        he she they up down out off one two three between above below toward towards along""",
+        he she they up down out off one two three between above below toward towards along what has
+        have may be not but or each there""",
     )
 )
 """English function words: a third of English prose, and rare in any other language."""
@@ -36,9 +28,13 @@ MIN_WORDS, MIN_ENGLISH_SHARE = 6, 0.15
 
 def count_sentences(text: str) -> int:
     """Count sentences; abbreviations, initials and decimals do not end one."""
-    ends = [m for m in _STOP.finditer(text) if not _ABBREVIATION.search(text[: m.start() + 1])]
+    ends = [m for m in _STOP.finditer(text) if not _abbreviates(text, m.start())]
     rest = text[ends[-1].end() :] if ends else text
     return len(ends) + bool(rest.strip())
+
+
+def _abbreviates(text: str, stop: int) -> bool:
+    return bool(_ABBREVIATION.search(text[max(0, stop - _LONGEST_ABBREVIATION) : stop + 1]))
 
 
 def sentences(text: str) -> Iterator[TextMatch]:
@@ -46,11 +42,6 @@ def sentences(text: str) -> Iterator[TextMatch]:
     count = count_sentences(text)
     if count > MAX_SENTENCES:
         yield f"{count} sentences", 0
-
-
-def stills(text: str) -> Iterator[TextMatch]:
-    """Yield passages that describe the stills one by one."""
-    return find_matches(_STILL_BY_STILL, text)
 
 
 def language(text: str) -> Iterator[TextMatch]:

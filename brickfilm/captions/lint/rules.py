@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from brickfilm.captions.lint.form import language, sentences, stills
+from brickfilm.captions.lint.form import language, sentences
 from brickfilm.captions.lint.medium import medium
+from brickfilm.captions.lint.stills import stills
 from brickfilm.captions.lint.text_match import TextMatch
 from brickfilm.captions.lint.wording import hedging, leak, repeated, toy
 from brickfilm.errors import UsageError
@@ -43,8 +44,9 @@ RULES: Mapping[str, LintRule] = {
     "leak": LintRule(leak, "write the caption alone: no instructions, headings, lists or labels"),
     "language": LintRule(language, "write in English"),
 }
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Increased whenever a rule's findings change."""
+_WHOLE_CAPTION = frozenset({"sentences", "language"})
 
 
 def lint(text: str, rules: Iterable[str] = tuple(RULES), prompt: str = "") -> list[Finding]:
@@ -59,7 +61,24 @@ def lint(text: str, rules: Iterable[str] = tuple(RULES), prompt: str = "") -> li
     findings = [Finding(name, *match) for name in names for match in RULES[name].find(text)]
     if prompt and "leak" in names:
         findings += [Finding("leak", *match) for match in repeated(text, prompt)]
-    return sorted(findings, key=lambda f: (f.start, f.rule))
+    return sorted(_one_per_place(findings), key=lambda f: (f.start, f.rule))
+
+
+def _one_per_place(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the findings about the whole caption, and of those that overlap the most specific."""
+    taken: set[int] = set()
+    for finding in sorted(findings, key=_specificity):
+        place = range(finding.start, finding.start + len(finding.words))
+        if finding.rule in _WHOLE_CAPTION:
+            yield finding
+        elif taken.isdisjoint(place):
+            taken.update(place)
+            yield finding
+
+
+def _specificity(finding: Finding) -> tuple[bool, int]:
+    """Sort 'medium' last, since other rules say more of the same words; then by length."""
+    return finding.rule == "medium", -len(finding.words)
 
 
 def revision_prompt(findings: Iterable[Finding]) -> str:

@@ -8,15 +8,29 @@ from functools import lru_cache
 
 from brickfilm.captions.lint.text_match import TextMatch, find_matches
 
+_PLACES = (
+    r"(?:in|into|inside|on|onto|at|from|to|by|near|next|with|without|above|over|overhead|under|below"
+    r"|beneath|behind|beside|besides|beyond|between|among|amid|around|across|against|along|alongside"
+    r"|through|throughout|within|outside|out|off|up|down|before|after|during|upon|for|of|opposite"
+    r"|midway|halfway|everywhere|somewhere|nearby|there|here)"
+)
+_OCCURS = (
+    rf"(?:{_PLACES}|\w+ly {_PLACES}|and|or|but|as an?|as the|while|when|where|until|then|now|soon"
+    r"|again|once|twice|first|last|later|briefly|suddenly|slowly|only|one|two|three|the|an?|his|her)"
+)
+"""Words after 'appears' that make it mean 'comes into sight': 'appears slowly above the ridge'."""
 _HEDGES = re.compile(
-    r"\b(?:appear(?:s|ed|ing)? to (?!(?:the|an?|his|her|their|its|one|him|them|us|every)\b)"
-    r"|seem(?:s|ed|ing|ingly)?\b|apparently\b|presumably\b|supposedly\b|possibly\b|perhaps\b"
-    r"|maybe\b|probably\b|most likely\b|likely (?=an?|the|to|in|from|as\b)"
-    r"|(?:might|may|could) (?:be|have|indicate|suggest|represent|imply)\b"
-    r"|suggesting\b|suggests? (?:that|an?|the)\b|implying\b|hint(?:s|ing) at\b"
-    r"|what (?:looks|appears|seems)\b|look(?:s|ing) (?:like|as if|as though)\b"
-    r"|some (?:sort|kind|type) of\b|(?:un|not )clear (?:what|who|why|whether|if)\b"
-    r"|hard to (?:tell|say|make out)\b)",
+    rf"\bappear(?:s|ed|ing)?\s+(?!{_OCCURS}\b)\w+|\bappear(?:s|ed|ing)? to "
+    r"(?!(?:the|an?|his|her|their|its|one|him|them|us|every)\b)"
+    r"|\b(?:seem(?:s|ed|ing|ingly)?|apparently|presumably|supposedly|possibly|perhaps|maybe"
+    r"|probably|conceivably|evidently|ostensibly|(?:most |very )?likely)\b"
+    r"|(?<!his )(?<!her )(?<!its )(?<!their )(?<!the )(?<!all )\bmight\b"
+    r"|\b(?:may|could)(?: \w+ly| well)? (?:be|have|indicate|suggest|represent|imply)\b"
+    r"|\bmust be\b|\bsuggest(?:s|ed|ing)?\b|\bimplying\b|\bhint(?:s|ed|ing) (?:at|that)\b"
+    r"|(?<=, )indicating\b|\bwhat (?:looks|appears|seems)\b|\bgiv(?:es?|ing) the impression\b"
+    r"|\blook(?:s|ing)? (?:like (?!his|her|their)|as if|as though|to be\b)"
+    r"|\bsome (?:sort|kind|type) of\b|\b(?:un|not )clear (?:what|who|why|whether|if)\b"
+    r"|\bhard to (?:tell|say|make out)\b",
     re.IGNORECASE,
 )
 
@@ -24,15 +38,22 @@ _BRICKS = r"(?:bricks?|blocks?|plates|studs)"
 _BUILT = r"(?:made|built|constructed|composed|assembled|formed|fashioned|crafted)"
 _MOSTLY = r"(?:(?:entirely|completely|wholly|all|up|out)\s+)*"
 _PLASTIC = r"(?:toy|plastic|interlocking|building|colou?rful|coloured|colored|individual|studded)"
+_ALIVE = (
+    r"(?:figures?|characters?|m[ae]n|wom[ae]n|boys?|girls?|people|person|animals?|soldiers?|knights?"
+    r"|pirates?|world|scene|set|landscape|city|town|village)"
+)
 _LIVING = (
-    r"(?:figures?|characters?|m[ae]n|wom[ae]n|boys?|girls?|people|person|cars?|trucks?|trees?|dogs?"
-    r"|cats?|horses?|dragons?|robots?|animals?|ships?|boats?|planes?|spaceships?|world|scene|set"
-    r"|everything|landscape|city|vehicle|creature)"
+    rf"(?:{_ALIVE}|cars?|trucks?|trees?|dogs?|cats?|horses?|dragons?|robots?|ships?|boats?|planes?"
+    r"|spaceships?|everything|vehicle|creature)"
 )
 _TOY = re.compile(
-    r"\blegos?\b|\blego-\w+|\bminifig\w*|\bmini-?figures?\b|\bstop[- ]?motion\b|\bbrick-?films?\b"
-    r"|\bblocky\b|\bblockiness\b|\bblock-like\b|\bbrick-like\b|\bbaseplates?\b"
-    r"|\bstudded (?:plate|base|surface|ground|floor)s?\b"
+    r"\blegos?\b|\blego-\w+|\bduplo\b|\bminifig\w*|\bmini-?figures?\b|\bfigurines?\b|\bplaysets?\b"
+    r"|\bstop[- ]?motion\b|\bclaymation\b|\bbrick-?films?\b|\bblocky\b|\bblockiness\b"
+    r"|\b(?:block|brick|toy|plastic)[- ]?(?:like|scale|scaled|sized|looking)\b|\bbaseplates?\b"
+    r"|(?<!-)\bstudded\b(?! with)(?! (?:leather|belt|collar|jacket|boots?|door|gate)s?\b)"
+    r"|(?<!ear )\bstuds\b|\bminiature\b|\bdioramas?\b|\binterlocking (?:piece|part|element)s?\b"
+    rf"|\b(?:toy|plastic) (?:{_ALIVE}|houses?|castles?)\b|\banimated toys?\b"
+    r"|\baction figures?\b"
     r"|\b(?:brick|block)[- ](?:built|made|based|style|styled)\b"
     rf"|\bbrick (?:{_LIVING}|animation|model|set)\b"
     rf"|\b{_PLASTIC} (?:bricks?|blocks?)\b(?! wall)"
@@ -42,13 +63,15 @@ _TOY = re.compile(
 )
 
 _LEAKS = re.compile(
-    r"\bnot_enough_information\b|\bsingle_image\b|\bno_movement\b"
-    r"|[\"']?\b(?:status|caption)[\"']?\s*:"
+    r"\bnot_enough_information\b|\bsingle_image\b|\bno_movement\b|\{[^}]*\}?|\}|\*\*(?:[^*]*\*\*)?"
     r"|^(?:here(?: is|['’]s| are)|sure|certainly|of course|okay|absolutely)\b(?=[ ,!:])"
+    r"(?:[^.!:\n]{0,60}:)?"
+    r"|[\"']?\b(?:status|caption)[\"']?\s*:|\bI(?:['’]m| am) (?:sorry|unable)\b"
+    r"|\bI (?:cannot|can['’]?t|can|see|notice|observe)\b"
     r"|\b(?:as|like) (?:you )?(?:requested|instructed|asked for)\b|\bas per (?:the|your)\b"
     r"|\b(?:fewer|less) than six sentences\b|\btext-to-(?:video|image)\b|\bre-?generat\w+"
     r"|\b(?:the|your|this) prompt\b|\bas an? (?:AI|language model)\b"
-    r"|\*\*|^#+ |(?m:^(?:[-*•]|\d+[.)]) )|[{}]|```|</?\w+>",
+    r"|^#+ |(?m:^(?:[-*•]|\d+[.)]) )|```|</?\w+>",
     re.IGNORECASE,
 )
 LEAK_RUN_WORDS = 8
@@ -61,7 +84,7 @@ def hedging(text: str) -> Iterator[TextMatch]:
 
 
 def toy(text: str) -> Iterator[TextMatch]:
-    """Yield the toy's brand, stop motion and blockiness; not brick walls or toy trains."""
+    """Yield the toy's brand, stop motion, toys and blockiness; not brick walls or toy trains."""
     return find_matches(_TOY, text)
 
 

@@ -82,8 +82,14 @@ def test_other_languages_are_known(text: str) -> None:
 def test_a_complaint_names_the_words_and_the_remedy() -> None:
     findings = lint("The video shows a man who seems sad.")
     message = revision_prompt(findings)
-    assert "'The video shows'" in message and RULES["medium"].remedy in message
+    assert "'The video'" in message and RULES["medium"].remedy in message
     assert "'seems'" in message and RULES["hedging"].remedy in message
+
+
+def test_a_place_is_reported_once_under_its_most_specific_rule() -> None:
+    assert [f.rule for f in lint("In the second image a man waves.")] == ["stills"]
+    assert [f.words for f in lint("The video shows a man.")] == ["The video"]
+    assert [f.rule for f in lint("In the second image, a man waves.", ("medium",))] == ["medium"]
 
 
 def test_captions_are_counted_once_a_rule() -> None:
