@@ -56,12 +56,9 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
         return self.captioner.budget_group if self.captioner else (self.name,)
 
     def key(self, item: ClipOrImage) -> str:
-        """Digest the caption, the rules, and the request for a second caption.
-
-        A newer lint repeats the verdicts that cost nothing; second captions were paid and stay.
-        """
-        paid = self.captioner.caption_request(item).key if self.captioner else [RULES_VERSION]
-        return digest_of([_caption_text(item), self.rules_for(item), paid], 32)
+        """Digest the caption, the rules, and the request for a second caption."""
+        request_key = self.captioner.caption_request(item).key if self.captioner else []
+        return digest_of([_caption_text(item), self.rules_for(item), request_key], 32)
 
     def worst_case_cost(self, item: ClipOrImage) -> float | None:
         revision_request = self.revision_request(item)
@@ -74,7 +71,7 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
         if self.captioner is None:
-            yield lambda item: {"broke": self.broken_rules(item, _caption_text(item))}
+            yield self._free_verdict
             return
         with self.captioner.backend.connect(self.captioner.service) as backend:
 
@@ -88,7 +85,12 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
 
             yield compute
 
+    def _free_verdict(self, item: ClipOrImage) -> Answer:
+        return {"broke": self.broken_rules(item, _caption_text(item)), "lint": RULES_VERSION}
+
     def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
+        if self.captioner is None and answer.get("lint", 1) != RULES_VERSION:
+            answer = self._free_verdict(item)  # of an older lint; what was paid for stays
         if "status" not in answer:
             yield from self._apply_first(item, answer)
         elif answer["status"] != DESCRIBED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from brickfilm.captions.audit import audit_rates
 from brickfilm.captions.lint import lint
 from brickfilm.engine.ledger import spend_frame
 from brickfilm.engine.run import PipelineRun
+from brickfilm.errors import Rejected
+from brickfilm.records import Caption
 from brickfilm.stages import CaptionAudit, GPT4oCaptioner, RefusalFilter
 from tests.kit.captions import AddImages, ClipSource, clip, count_results, run_captions
 from tests.kit.servers.openai import (
@@ -218,12 +221,8 @@ def audit_rates_of_nothing(work: Path) -> object:
     return audit_rates(work / "none")
 
 
-def test_newer_lint_rules_keep_paid_second_captions(
-    server: CaptionServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    item = next(iter(audited(tmp_path, 1, captioner(server)).finished))
-    audits = CaptionAudit(captioner(server)), CaptionAudit()
-    before = [(audit.digest, audit.key(item)) for audit in audits]
-    monkeypatch.setattr("brickfilm.stages.caption_audit.RULES_VERSION", 99)
-    paid, free = ((audit.digest, audit.key(item)) for audit in audits)
-    assert paid == before[0] and free != before[1]
+def test_verdicts_of_an_older_lint_are_renewed_where_they_are_free(tmp_path: Path) -> None:
+    item = replace(clip(0, tmp_path), caption=Caption(text="The video showcases a man."))
+    free, paying = CaptionAudit(), CaptionAudit(GPT4oCaptioner())
+    assert [type(r) for r in free.apply(item, {"broke": []})] == [Rejected]
+    assert [r.scores["reasked"] for r in paying.apply(item, {"broke": []})] == [0.0]
