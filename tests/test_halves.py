@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from brickfilm.export.bucket_coverage import ClipShape, RecipeBucket, TrainingRecipe
 from brickfilm.schema.buckets import resolutions
+from brickfilm.schema.recipes import find_recipe
 from finetune.config import Bucket
 from finetune.data.buckets import aspect_buckets, assign_buckets
 
@@ -54,20 +55,38 @@ def test_both_halves_put_a_clip_into_the_same_bucket(
         assert ours == (place and (place.resolution, place.frames)), clip
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_demo_film_becomes_a_checkpoint(tmp_path: Path) -> None:
     """What `make tiny` does, with the recipe as it stands."""
+    losses = train_on_the_demo(tmp_path, "tiny/cpu")
+    assert (tmp_path / "work/tiny/run/step-00000200/manifest.json").is_file()
+    assert len(losses) == 200
+    assert sum(losses[-ENDS:]) <= 0.8 * sum(losses[:ENDS])
+
+
+@pytest.mark.slow
+def test_the_demo_film_trains_and_is_sampled(tmp_path: Path) -> None:
+    """The same in 24 steps, validated once with 2 solver steps."""
+    recipe = find_recipe("tiny/cpu").read_text()
+    for old, new in (("steps = 200", "steps = 24"), ("steps = 6", "steps = 2"),
+                     ("every = 100", "every = 24"), ("every = 200", "every = 24")):  # fmt: skip
+        assert recipe.count(old) == 1
+        recipe = recipe.replace(old, new)
+    (tmp_path / "short.toml").write_text(recipe)
+    losses = train_on_the_demo(tmp_path, "short.toml")
+    assert (tmp_path / "work/tiny/run/step-00000024/manifest.json").is_file()
+    assert len(losses) == 24
+    assert sum(losses[-6:]) < sum(losses[:6])
+
+
+def train_on_the_demo(folder: Path, recipe: str) -> list[float]:
+    """Build the demo's dataset, cache and train; return the loss of each step."""
     brickfilm = Path(sys.executable).with_name("brickfilm")
     for command in (
         [brickfilm, "demo", "--out", "work/demo"],
-        [sys.executable, "-m", "finetune", "cache", "tiny/cpu"],
-        [sys.executable, "-m", "finetune", "train", "tiny/cpu", "--resume", "auto"],
+        [sys.executable, "-m", "finetune", "cache", recipe],
+        [sys.executable, "-m", "finetune", "train", recipe, "--resume", "auto"],
     ):
-        subprocess.run(command, cwd=tmp_path, check=True)
-    out = tmp_path / "work/tiny/run"
-    manifest = json.loads((out / "step-00000200/manifest.json").read_text())
-    assert manifest["step"] == 200
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    losses = [line["loss"] for line in lines if "loss" in line]
-    assert len(losses) == 200
-    assert sum(losses[-ENDS:]) <= 0.8 * sum(losses[:ENDS])
+        subprocess.run(command, cwd=folder, check=True)
+    lines = (folder / "work/tiny/run/metrics.jsonl").read_text().splitlines()
+    return [loss for line in lines if (loss := json.loads(line).get("loss")) is not None]

@@ -28,7 +28,7 @@ def f1(pairs: Iterable[tuple[list[int], tuple[int, ...]]]) -> float:
     return 2 * hits / (said + real)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_large_motion_on_threes_fools_both_detectors(tmp_path: Path) -> None:
     adaptive, content = [], []
     for seed in range(4):

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of ten downloads, twenty times: nothing lost, nothing fetched twice.
+"""kill -9 in the middle of ten downloads, nothing lost, nothing fetched twice.
 
 Every kill lands while bytes flow, and after each of them the same command goes on.
 """
@@ -21,9 +21,6 @@ from tests.kit.footage import film_bytes
 from tests.kit.servers.videos import VideoSite, video_site
 from tests.kit.youtube import fetch, videos, youtube_source
 
-pytestmark = pytest.mark.slow
-
-KILLS = 20
 FILMS = 10
 SPEED = 400_000
 """Bytes per second of one video, so that 1 MB takes two and a half seconds."""
@@ -79,10 +76,16 @@ def kill_while_bytes_flow(
     raise AssertionError("no bytes came")
 
 
-def test_twenty_kills_lose_nothing_and_fetch_nothing_twice(tmp_path: Path, site: VideoSite) -> None:
+@pytest.mark.parametrize(
+    "kills",
+    [pytest.param(6, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak)],
+)
+def test_kills_lose_nothing_and_fetch_nothing_twice(
+    tmp_path: Path, site: VideoSite, kills: int
+) -> None:
     rng = random.Random(3)
     resumed = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         before = {name: on_disk(tmp_path, name) for name in site.videos}
         site.hits.clear()
         child = start(tmp_path, site)
@@ -99,7 +102,7 @@ def test_twenty_kills_lose_nothing_and_fetch_nothing_twice(tmp_path: Path, site:
         site.videos[film.source_id.split("/")[-1].removesuffix(".mp4")].body for film in whole
     ]
     assert len(whole) == FILMS
-    assert resumed > KILLS / 2  # else the checks above checked little
+    assert resumed > kills / 2  # else the checks above checked little
     assert not list(tmp_path.glob("sources/*.part"))
 
 
