@@ -7,9 +7,10 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -21,14 +22,15 @@ from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates, mark
 from brickfilm.dataset.rows import clip_row, image_row
 from brickfilm.dataset.splits import assign_splits
 from brickfilm.engine.batch_jobs import BatchJobManager
+from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.executors import Executor, LocalExecutor
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.engine.ledger.file import FILENAME, LEDGER_FILES
-from brickfilm.engine.pipeline import AnyStage, Pipeline, Recorder, Source
+from brickfilm.engine.pipeline import Pipeline, Recorder, Source
 from brickfilm.engine.progress import Progress, show_progress
-from brickfilm.engine.queue import AnswerKey
+from brickfilm.engine.queue import Failures
 from brickfilm.engine.run import PipelineRun
-from brickfilm.errors import Interrupted, ItemError, UsageError
+from brickfilm.errors import Interrupted, UsageError
 from brickfilm.files import disk_errors
 from brickfilm.records import Clip, Image, Video
 from brickfilm.report import ReportContext, write_report
@@ -96,11 +98,14 @@ def build(
     ):
         Plan.from_stages(pipeline.original_stages).write(ledger.work)
         with BatchJobManager(pipeline, ledger) as batch_jobs:
-            run = run_pass(pipeline, source, ledger, pool, progress)
+            next_pass = partial(
+                run_pass, pipeline, source, ledger, pool, progress, batch_jobs.failures
+            )
+            run = next_pass()
             if run.source_refs.refetch_needed and not run.stopping:
-                run = run_pass(pipeline, source, ledger, pool, progress, run.failures)
+                run = next_pass()
             while not run.stopping and _advance_batch_jobs(batch_jobs, run, wait):
-                run = run_pass(pipeline, source, ledger, pool, progress, batch_jobs.failures)
+                run = next_pass()
         if run.stopping:
             raise Interrupted(_resume_hint(run, ledger.work))
         return BuildResult(_finalize(run, ledger, test_fraction), run.item_results)
@@ -112,7 +117,7 @@ def run_pass(
     ledger: Ledger,
     pool: Executor,
     progress: Progress,
-    failures: Mapping[AnswerKey, ItemError] | None = None,
+    failures: Failures,
 ) -> PipelineRun:
     """Run the source through the stages once, then let it record what it fetched."""
     run = PipelineRun(pipeline, ledger, pool, progress=progress, failures=failures)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from brickfilm.engine.capabilities import DryRun
 from brickfilm.engine.pipeline import Pipeline, Source
 from brickfilm.engine.run import PipelineRun
 from brickfilm.export.bucket_coverage import ClipShape
@@ -24,17 +25,19 @@ class DownloadForecaster(Protocol):
 def forecast_lines(source: Source, run: PipelineRun, work: Path) -> Iterator[str]:
     """Describe the pending items of each stage, and the videos to download."""
     for queue in run.queues:
-        if not (items := run.pending_items[queue.position]):
+        if not (items := [w.item for w in run.pending_items[queue.position]]):
             continue
-        yield f"{queue.stage.name}: {queue.stage.forecast(items, work)}"
-        if Video in queue.stage.output_types and isinstance(source, DownloadForecaster):
+        stage = queue.stage
+        to_do = stage.forecast(items, work) if isinstance(stage, DryRun) else f"{len(items)} to do"
+        yield f"{stage.name}: {to_do}"
+        if Video in stage.output_types and isinstance(source, DownloadForecaster):
             yield from (f"  {listing.source_id}  {listing.title}" for listing in items)
             yield str(source.forecast(items))
 
 
 def planned_clip_shapes(pipeline: Pipeline, run: PipelineRun) -> Iterator[ClipShape]:
     """Yield the shapes of all finished and pending clips, and of their images."""
-    pending = [item for items in run.pending_items.values() for item in items]
+    pending = [w.item for work_items in run.pending_items.values() for w in work_items]
     clips = {item.id: item for item in [*run.finished, *pending] if isinstance(item, Clip)}
     stages = pipeline.original_stages
     limits = [s.max_height for s in stages if isinstance(s, ClipWriter) and s.max_height]

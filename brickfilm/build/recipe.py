@@ -13,7 +13,8 @@ from typing import Protocol, runtime_checkable
 
 import cloudpickle
 
-from brickfilm.engine.pipeline import AnyStage, Source
+from brickfilm.engine.calls import AnyStage
+from brickfilm.engine.pipeline import Source
 from brickfilm.engine.stage import Stage
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.sources import FolderSource

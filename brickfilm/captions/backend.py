@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkabl
 
 if TYPE_CHECKING:
     from brickfilm.captions.completion import CaptionStage
-    from brickfilm.engine.stage import BatchService
+    from brickfilm.engine.capabilities import BatchService
 
 Detail = Literal["low", "high", "auto"]
 

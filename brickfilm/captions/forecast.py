@@ -66,7 +66,7 @@ def forecast_cost(
 ) -> CostForecast:
     """Add up requests, tokens and cost of these items."""
     prices, price = captioner.known_prices, captioner.price
-    requests = [captioner.caption_request(item) for item in items]
+    requests = [captioner.request(item) for item in items]
     counts = [expected_token_counts(request, price, usage) for request in requests]
     input_tokens = round(sum(sent for sent, _ in counts))
     output_tokens = round(sum(received for _, received in counts))

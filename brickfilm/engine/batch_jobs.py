@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from brickfilm.engine.budget import Budgets
+from brickfilm.engine.calls import AnyStage, with_cost
+from brickfilm.engine.capabilities import Batched, BatchService
 from brickfilm.engine.ledger import BatchJob, Ledger
-from brickfilm.engine.pipeline import AnyStage, Pipeline
-from brickfilm.engine.queue import AnswerKey
-from brickfilm.engine.run import CHECK_INTERVAL_SECONDS, MAX_ATTEMPTS_WITHOUT_RESPONSE, PipelineRun
-from brickfilm.engine.stage import Answer, BatchRequestFile, BatchService
-from brickfilm.errors import InvalidResponse, ItemError, NoResponse, Waiting
+from brickfilm.engine.pipeline import Pipeline
+from brickfilm.engine.queue import Failures
+from brickfilm.engine.run import CHECK_INTERVAL_SECONDS, PipelineRun
+from brickfilm.engine.stage import Answer, WorkItem
+from brickfilm.errors import InvalidResponse, ItemError, NoResponse
 
 MISSING_FROM_BATCH = InvalidResponse(
     "the batch job ended without this item", reason="not answered", bill={}
@@ -31,18 +33,18 @@ class BatchJobManager:
 
     def __init__(self, pipeline: Pipeline, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.failures: dict[AnswerKey, ItemError] = {}
-        """Errors of answers that no further job will bring in this build."""
-        self._stages = {n: s for n, s in enumerate(pipeline.stages) if s.uses_batch_jobs}
+        self.failures = Failures()
+        """Errors of the whole build: pass it to every PipelineRun."""
+        self._stages = pipeline.stages
+        self._batched = {
+            n: s for n, s in enumerate(self._stages) if isinstance(s, Batched) and s.uses_batch_jobs
+        }
         self._services: dict[int, BatchService] = {}
-        self._attempts: Counter[AnswerKey] = Counter()
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
-        for position, stage in self._stages.items():
-            connection: AbstractContextManager[BatchService] = stage.open_batch_service(
-                self.ledger.work
-            )
+        for position, stage in self._batched.items():
+            connection = stage.open_batch_service(self.ledger.work)
             self._services[position] = self._exits.enter_context(connection)
         for job, service in self._open_batch_jobs():
             self._find_service_id(job, service)
@@ -61,10 +63,9 @@ class BatchJobManager:
 
         wait: poll until a job has ended or the run is stopped.
         """
-        self.failures.update(run.failures)
         known = len(self.failures)
-        for position, stage in self._stages.items():
-            self._submit(position, stage, run.pending_items[position])
+        for position, service in self._services.items():
+            self._submit(self._stages[position], service, run.pending_items[position])
         while (
             not (collected := self._collect(log))
             and wait
@@ -91,23 +92,27 @@ class BatchJobManager:
 
     @property
     def _poll_seconds(self) -> float:
-        return min(stage.poll_seconds for stage in self._stages.values())
+        return min(stage.poll_seconds for stage in self._batched.values())
 
     def _open_batch_jobs(self) -> list[tuple[BatchJob, BatchService]]:
-        by_part = {stage.digest: self._services[n] for n, stage in self._stages.items()}
+        by_part = {self._stages[n].digest: service for n, service in self._services.items()}
         return [(j, by_part[j.part]) for j in self.ledger.open_jobs() if j.part in by_part]
 
     # -- submit ------------------------------------------------------------------------------
 
-    def _submit(self, position: int, stage: AnyStage, items: list[Any]) -> None:
-        service = self._services[position]
+    def _submit(
+        self, stage: AnyStage, service: BatchService, work_items: Sequence[WorkItem]
+    ) -> None:
+        budgets = Budgets([stage], self.ledger)
+        claimed = self._claim(stage, work_items, budgets)
 
         def on_error(key: str, error: ItemError) -> None:
             self.failures[stage.digest, key] = error
+            budgets.unclaim(stage, claimed.pop(key))
 
-        affordable = self._within_budget(stage, items)
-        for request_file in service.write_request_files(affordable, on_error):
-            job = self._record_job(stage, request_file)
+        requests = {key: work_item.request for key, work_item in claimed.items()}
+        for request_file in service.write_request_files(requests, on_error):
+            job = self._record_job(stage, [claimed[key] for key in request_file.keys], budgets)
             try:
                 self.ledger.mark_submitted(job, service.submit(job.key, request_file))
             except ItemError:  # the job may have arrived all the same
@@ -115,32 +120,31 @@ class BatchJobManager:
             finally:
                 request_file.file.unlink(missing_ok=True)
 
-    def _within_budget(self, stage: AnyStage, items: list[Any]) -> dict[str, Any]:
+    def _claim(
+        self, stage: AnyStage, work_items: Sequence[WorkItem], budgets: Budgets
+    ) -> dict[str, WorkItem]:
         """Return the items to submit by key: each once, none in an open job, within the budget."""
-        spent = sum(self.ledger.spent(name) for name in stage.budget_group)
-        affordable: dict[str, Any] = {}
-        for item in items:
-            key = stage.key(item)
-            if key in affordable or self.ledger.in_open_job(stage.digest, key):
+        claimed: dict[str, WorkItem] = {}
+        for work_item in work_items:
+            key = work_item.keys[stage.digest]
+            if key in claimed or self.ledger.in_open_job(stage.digest, key):
                 continue
-            cost = stage.worst_case_cost(item) or 0.0
-            if stage.budget is not None and spent + cost > stage.budget:
-                message = f"max_cost_usd={stage.budget} reached: raise it and run again"
-                self.failures[stage.digest, key] = Waiting(message, reason="budget")
+            priced = with_cost(stage, work_item)
+            if budgets.claim(stage, [priced]):
+                claimed[key] = priced
             else:
-                spent += cost
-                affordable[key] = item
-        return affordable
+                self.failures[stage.digest, key] = budgets.over_budget(stage)
+        return claimed
 
-    def _record_job(self, stage: AnyStage, request_file: BatchRequestFile) -> BatchJob:
+    def _record_job(
+        self, stage: AnyStage, work_items: Sequence[WorkItem], budgets: Budgets
+    ) -> BatchJob:
         """Commit the job's key, its items and their worst-case cost, before it is submitted."""
         job = BatchJob(key=uuid.uuid4().hex, part=stage.digest)
         with self.ledger.transaction():
-            self.ledger.open_job(job, {key: item.id for key, item in request_file.items.items()})
-            for key, item in request_file.items.items():
-                reserved = stage.worst_case_cost(item)
-                if reserved is not None:
-                    self.ledger.reserve(stage.name, stage.digest, key, reserved, job=job.key)
+            self.ledger.open_job(job, {w.keys[stage.digest]: w.item.id for w in work_items})
+            for work_item in work_items:
+                budgets.reserve(stage, work_item, job)
         return job
 
     def _find_service_id(self, job: BatchJob, service: BatchService) -> None:
@@ -182,19 +186,12 @@ class BatchJobManager:
             for key, item in self.ledger.job_items(job).items():
                 answer = answers.get(key, MISSING_FROM_BATCH)
                 if isinstance(answer, ItemError):
-                    self._record_failed_attempt((job.part, key), answer)
+                    self.failures.count_attempt((job.part, key), answer)
                     answer = answer.bill if isinstance(answer, InvalidResponse) else {}
                 else:
                     self.ledger.put(job.part, key, answer, item=item)
                 self.ledger.settle_in_job(job, key, answer)
             self.ledger.close_job(job, state)
-
-    def _record_failed_attempt(self, answer_key: AnswerKey, error: ItemError) -> None:
-        """Let an invalid response be repeated in the next job, a few times; nothing else is."""
-        self._attempts[answer_key] += 1
-        repeatable = isinstance(error, NoResponse)
-        if not repeatable or self._attempts[answer_key] >= MAX_ATTEMPTS_WITHOUT_RESPONSE:
-            self.failures[answer_key] = error
 
 
 def _collect_job(

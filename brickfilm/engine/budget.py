@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from brickfilm.engine.ledger import Ledger, Reservation
-from brickfilm.engine.pipeline import AnyStage
-from brickfilm.engine.queue import StageQueue
+from brickfilm.engine.calls import AnyStage
+from brickfilm.engine.capabilities import Paid
+from brickfilm.engine.ledger import BatchJob, Ledger, Reservation
+from brickfilm.engine.queue import missing_answers
 from brickfilm.engine.stage import Answer, WorkItem
+from brickfilm.errors import Waiting
 
 
 class Budgets:
     """Spending of the stages that have a budget, earlier runs and reservations included."""
 
-    def __init__(self, stages: Sequence[AnyStage], ledger: Ledger) -> None:
+    def __init__(self, stages: Iterable[AnyStage], ledger: Ledger) -> None:
         self._ledger = ledger
-        names = {n for stage in stages if stage.budget is not None for n in stage.budget_group}
+        self._limited = {s.name: s for s in stages if isinstance(s, Paid) and s.budget is not None}
+        names = {name for stage in self._limited.values() for name in stage.budget_group}
         self._spent = {name: ledger.spent(name) for name in names}
 
-    def allow(self, stage: AnyStage, work_items: Sequence[WorkItem]) -> bool:
-        """Return False if these work items could exceed the stage's budget."""
-        cost = sum(stage.worst_case_cost(work_item.item) or 0.0 for work_item in work_items)
-        if stage.budget is None or not cost:
-            return True
-        return sum(self._spent[name] for name in stage.budget_group) + cost <= stage.budget
+    def claim(self, stage: AnyStage, work_items: Sequence[WorkItem]) -> bool:
+        """Count the worst case of a call as spent; return False if it could exceed the budget."""
+        cost = sum(work_item.cost or 0.0 for work_item in work_items)
+        if cost and (limited := self._limited.get(stage.name)):
+            spent = sum(self._spent[name] for name in limited.budget_group)
+            if spent + cost > (limited.budget or 0.0):
+                return False
+        self._add(stage, cost)
+        return True
 
-    def reserve(self, queue: StageQueue, work_item: WorkItem) -> Reservation | None:
-        """Write the worst case down before the request is sent; None if the stage is free."""
-        dollars = queue.stage.worst_case_cost(work_item.item)
-        if dollars is None:
+    def unclaim(self, stage: AnyStage, work_item: WorkItem) -> None:
+        """Give back the cost of a work item that is not sent."""
+        self._add(stage, -(work_item.cost or 0.0))
+
+    def over_budget(self, stage: AnyStage) -> Waiting:
+        """Return the error of an item whose cost could not be claimed."""
+        budget = self._limited[stage.name].budget
+        return Waiting(f"max_cost_usd={budget} reached: raise it and run again", reason="budget")
+
+    def may_settle_for_less(self, stage: AnyStage, in_flight: Iterable[str]) -> bool:
+        """Return True if a stage in flight, by name, may spend less than was claimed for it."""
+        return bool({*self._limited[stage.name].budget_group} & {*in_flight})
+
+    def reserve(
+        self, stage: AnyStage, work_item: WorkItem, job: BatchJob | None = None
+    ) -> Reservation | None:
+        """Store a claimed worst case before the request is sent; None if it is free."""
+        if work_item.cost is None:
             return None
-        self._add(queue.stage, dollars)
-        return self._ledger.reserve(queue.stage.name, *queue.answer_keys(work_item)[0], dollars)
+        answer_key = missing_answers(work_item)[0]
+        return self._ledger.reserve(
+            stage.name, *answer_key, work_item.cost, job=job.key if job else None
+        )
 
     def settle(self, stage: AnyStage, reservation: Reservation | None, answer: Answer) -> None:
         """Replace a reservation by the cost that the answer states."""

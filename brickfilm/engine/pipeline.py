@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from brickfilm.engine.stage import Part, Stage
+from brickfilm.engine.calls import AnyStage, parts_of
+from brickfilm.engine.capabilities import Checked, check_capabilities
+from brickfilm.engine.sinks import FusedSinks, Sink
+from brickfilm.engine.stage import Part
 from brickfilm.errors import WiringError
 from brickfilm.records import Listing
-
-AnyStage = Stage[Any, Any]
 
 
 class Source(Protocol):
@@ -45,16 +47,17 @@ class Pipeline:
         """Check that the stages fit together, then fuse them; raise WiringError if they do not."""
         original = (*source.stages(), *stages)
         check_wiring(original)
-        return cls(tuple(_fuse_neighbours(original)), original)
+        return cls(tuple(fuse_sinks(original)), original)
 
     def parts(self) -> list[Part]:
         """Return everything that has answers in the ledger."""
-        return [part for stage in self.stages for part in stage.parts()]
+        return [part for stage in self.stages for part in parts_of(stage)]
 
     def check(self) -> None:
         """Raise UsageError if a stage cannot run: a missing key, a missing extra."""
         for stage in self.original_stages:
-            stage.check()
+            if isinstance(stage, Checked):
+                stage.check()
 
     def describe(self) -> str:
         """Return the plan, one stage per line."""
@@ -62,10 +65,12 @@ class Pipeline:
 
 
 def check_wiring(stages: Sequence[AnyStage]) -> None:
-    """Raise WiringError if a stage requires something that no stage before it provides."""
+    """Raise WiringError if a stage requires something that no stage before it provides, or has
+    hooks that the engine would not call."""
     names: set[str] = set()
     types: set[type] = {Listing}
     for stage in stages:
+        check_capabilities(stage)
         if missing := sorted(set(stage.requires) - names):
             raise WiringError(_missing_message(stage, missing, stages))
         if stage.input_types and not types & set(stage.input_types):
@@ -85,12 +90,10 @@ def _missing_message(stage: AnyStage, missing: list[str], stages: Sequence[AnySt
     return f"{stage.name} requires {names}, which no stage before it provides: {remedy}"
 
 
-def _fuse_neighbours(stages: Sequence[AnyStage]) -> list[AnyStage]:
-    fused: list[AnyStage] = []
-    for stage in stages:
-        both = fused[-1].fuse(stage) if fused else None
-        if both is None:
-            fused.append(stage)
+def fuse_sinks(stages: Sequence[AnyStage]) -> Iterator[AnyStage]:
+    """Yield the stages, with adjacent sinks as one."""
+    for are_sinks, group in groupby(stages, lambda stage: isinstance(stage, Sink)):
+        if are_sinks:
+            yield FusedSinks(tuple(stage for stage in group if isinstance(stage, Sink)))
         else:
-            fused[-1] = both
-    return fused
+            yield from group

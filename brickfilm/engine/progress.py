@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from brickfilm.engine.capabilities import SourceOwner
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.engine.queue import StageQueue
 
@@ -96,7 +97,7 @@ class RichBars:
 
     def _redraw(self, queue: StageQueue) -> None:
         done = self._counter.counts.get(queue.position, Counter()).total()
-        total = done + len(queue.inbox) + len(queue.in_progress)
+        total = done + len(list(queue.items()))
         if queue.position not in self._tasks:
             self._tasks[queue.position] = self._bars.add_task(queue.stage.name, note="")
         self._bars.update(
@@ -130,5 +131,7 @@ class PlainLines:
 
 def status_notes(queue: StageQueue, counter: StatusCounter) -> list[str]:
     """Return notes about items that are not done and about downloads in progress."""
-    notes = (counter.note(queue.position), *queue.stage.active_downloads())
+    stage = queue.stage
+    downloads = stage.active_downloads() if isinstance(stage, SourceOwner) else ()
+    notes = (counter.note(queue.position), *downloads)
     return [note for note in notes if note]

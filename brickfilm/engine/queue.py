@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from brickfilm.engine.calls import AnyStage, parts_of, with_cost
+from brickfilm.engine.capabilities import MultiPart
 from brickfilm.engine.ledger import ItemResult, Reservation
-from brickfilm.engine.pipeline import AnyStage
 from brickfilm.engine.stage import WorkItem
+from brickfilm.errors import ItemError, NoResponse, Rejected, Waiting
 from brickfilm.records import Clip, Video
 
 AnswerKey = tuple[str, str]
 """(part digest, key): the address of one answer in the ledger."""
 
+MAX_ATTEMPTS_WITHOUT_RESPONSE = 3
 INBOX_ROUNDS = 4
 """An inbox may hold this many rounds of calls before the stages above it pause."""
+
+
+class Failures(dict[AnswerKey, ItemError]):
+    """Errors of answers that are not tried again in this build."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._attempts: Counter[AnswerKey] = Counter()
+
+    def count_attempt(self, answer_key: AnswerKey, error: ItemError) -> None:
+        """Keep the error, unless it is a lost or invalid response that may be requested again."""
+        self._attempts[answer_key] += 1
+        exhausted = self._attempts[answer_key] >= MAX_ATTEMPTS_WITHOUT_RESPONSE
+        if exhausted or not isinstance(error, NoResponse):
+            self[answer_key] = error
 
 
 @dataclass
@@ -28,55 +46,64 @@ class StageQueue:
     stage: AnyStage
     concurrency: int
     inbox: deque[WorkItem] = field(default_factory=deque)
-    in_progress: dict[AnswerKey, list[Any]] = field(default_factory=dict)
-    """Answers being computed, each with the other items that wait for it."""
+    in_progress: dict[AnswerKey, list[WorkItem]] = field(default_factory=dict)
+    """Answers being computed, each with the work item in the inbox or in flight and those that wait
+    for the same answer. All answers of a work item share one list."""
     calls_in_flight: int = 0
-    attempts: Counter[AnswerKey] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.parts = parts_of(self.stage)
+        self._grouped = self.stage if isinstance(self.stage, MultiPart) else None
+        self._max_items = self._grouped.max_items_per_call if self._grouped else 1
 
     @property
     def has_room(self) -> bool:
-        return len(self.inbox) < INBOX_ROUNDS * self.concurrency * self.stage.max_items_per_call
+        return len(self.inbox) < INBOX_ROUNDS * self.concurrency * self._max_items
 
     def accepts(self, item: Any) -> bool:
         """Return False if items of this type pass the stage unchanged."""
         return not self.stage.input_types or isinstance(item, self.stage.input_types)
 
-    def answer_keys(self, work_item: WorkItem) -> list[AnswerKey]:
-        """Return the missing answers of a work item, in the order of the stage's parts."""
-        return [
-            (p.digest, p.key(work_item.item))
-            for p in self.stage.parts()
-            if p.digest in work_item.parts
-        ]
+    def items(self) -> Iterator[Any]:
+        """Yield every item in the inbox, in flight, or waiting for the answer of one of those."""
+        lists = {id(waiters): waiters for waiters in self.in_progress.values()}
+        return (work_item.item for waiters in lists.values() for work_item in waiters)
 
-    def enqueue(self, item: Any, missing: Sequence[AnswerKey]) -> None:
-        """Queue an item, or let it wait for an equal one: the same answer is computed once."""
-        for answer_key in missing:
+    def enqueue(self, work_item: WorkItem) -> None:
+        """Queue a work item, or let it wait for an equal one: the same answer is computed once."""
+        answer_keys = missing_answers(work_item)
+        for answer_key in answer_keys:
             if answer_key in self.in_progress:
-                self.in_progress[answer_key].append(item)
+                self.in_progress[answer_key].append(work_item)
                 return
-        self.in_progress.update({answer_key: [] for answer_key in missing})
-        self.inbox.append(WorkItem(item, frozenset(digest for digest, _ in missing)))
+        waiters = [work_item]
+        self.in_progress.update(dict.fromkeys(answer_keys, waiters))
+        self.inbox.append(with_cost(self.stage, work_item))
 
     def next_batch(self) -> list[WorkItem]:
         """Take the work items of the next call: one group, shared among idle workers."""
-        group = self.stage.group(self.inbox[0].item)
-        share = math.ceil(len(self.inbox) / max(1, self.concurrency - self.calls_in_flight))
-        batch: list[WorkItem] = []
+        batch = [self.inbox.popleft()]
+        if self._grouped is None:
+            return batch
+        group = self._grouped.group(batch[0].item)
+        share = math.ceil((1 + len(self.inbox)) / max(1, self.concurrency - self.calls_in_flight))
         while (
             self.inbox
-            and len(batch) < min(self.stage.max_items_per_call, share)
-            and self.stage.group(self.inbox[0].item) == group
+            and len(batch) < min(self._max_items, share)
+            and self._grouped.group(self.inbox[0].item) == group
         ):
             batch.append(self.inbox.popleft())
         return batch
 
-    def pop_waiters(self, work_item: WorkItem) -> list[Any]:
-        """Return the work item's own item and those that waited for the same answers."""
-        waiters = [self.in_progress.pop(key, []) for key in self.answer_keys(work_item)]
-        return [work_item.item, *(item for items in waiters for item in items)]
+    def pop_waiters(self, work_items: Iterable[WorkItem]) -> list[WorkItem]:
+        """Return work items that leave the queue, and those that waited for their answers."""
+        waiters: list[WorkItem] = []
+        for work_item in work_items:
+            lists = [self.in_progress.pop(key) for key in missing_answers(work_item)]
+            waiters += lists[0]
+        return waiters
 
-    def item_result(self, item: Any, status: str, reason: str, message: str) -> ItemResult:
+    def item_result(self, item: Any, error: ItemError | None) -> ItemResult:
         """Return the result of an item at this stage, for the ledger."""
         return ItemResult(
             position=self.position,
@@ -84,9 +111,9 @@ class StageQueue:
             kind=type(item).__name__.lower(),
             item=item.id,
             source_id=str((item if hasattr(item, "source_id") else item.video).source_id),
-            status=status,
-            reason=reason,
-            message=message,
+            status=_status(error),
+            reason=error.reason if error else "",
+            message=str(error) if error else "",
             seconds=_footage_seconds(item),
         )
 
@@ -98,6 +125,22 @@ class InFlightCall:
     queue: StageQueue
     work_items: Sequence[WorkItem]
     reservations: Sequence[Reservation | None]
+
+
+def missing_answers(work_item: WorkItem) -> list[AnswerKey]:
+    """Return the missing answers of a work item, in the order of the stage's parts."""
+    return [(part, key) for part, key in work_item.keys.items() if part in work_item.parts]
+
+
+def _status(error: ItemError | None) -> str:
+    match error:
+        case None:
+            return "done"
+        case Rejected():
+            return "rejected"
+        case Waiting():
+            return "waiting"
+    return "failed"
 
 
 def _footage_seconds(item: Any) -> float:

@@ -9,31 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from brickfilm.engine.budget import Budgets
+from brickfilm.engine.calls import apply_answers, work_item_of
+from brickfilm.engine.capabilities import Batched, DryRun
+from brickfilm.engine.commit import REJECTED_KEY, AnswerWriter
 from brickfilm.engine.executors import CallResult, Executor
-from brickfilm.engine.ledger import ItemResult, Ledger, Reservation
+from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.progress import NoProgress, Progress
-from brickfilm.engine.queue import AnswerKey, InFlightCall, StageQueue
-from brickfilm.engine.source_refs import SourceOrigin, SourceRefCounter
-from brickfilm.engine.stage import Answer, Result, WorkItem
+from brickfilm.engine.queue import Failures, InFlightCall, StageQueue, missing_answers
+from brickfilm.engine.source_refs import SourceRefs
+from brickfilm.engine.stage import Answer, WorkItem
 from brickfilm.engine.tombstones import Tombstones
-from brickfilm.errors import (
-    InvalidResponse,
-    ItemError,
-    NoResponse,
-    Rejected,
-    Waiting,
-    WorkdirUnusable,
-)
-from brickfilm.records import Clip, Video
+from brickfilm.errors import ItemError, Rejected, Waiting, WorkdirUnusable
+from brickfilm.records import Clip
 
-REJECTED_KEY = "__rejected__"
-MAX_ATTEMPTS_WITHOUT_RESPONSE = 3
 CHECK_INTERVAL_SECONDS = 0.5
 """Interval at which a wait updates the progress display and checks for a stop."""
+
+DRY_RUN = Waiting("", reason="dry run")
+IN_BATCH_JOB = Waiting("", reason="batch")
+INTERRUPTED = Waiting("", reason="interrupted")
+SOURCE_DELETED = Waiting("the next pass fetches it again", reason="video deleted")
 
 
 class PipelineRun:
@@ -47,7 +47,7 @@ class PipelineRun:
         *,
         progress: Progress | None = None,
         dry_run: bool = False,
-        failures: Mapping[AnswerKey, ItemError] | None = None,
+        failures: Failures | None = None,
     ) -> None:
         self.ledger = ledger
         self.executor = executor
@@ -60,14 +60,14 @@ class PipelineRun:
         self.item_results: list[ItemResult] = []
         self.excluded_clips: dict[str, Clip] = {}
         """Clips that were rejected, failed or wait, by id, as the last stage saw them."""
-        self.pending_items: dict[int, list[Any]] = {queue.position: [] for queue in self.queues}
+        self.pending_items: dict[int, list[WorkItem]] = {n: [] for n in range(len(self.queues))}
         """Items by stage that a dry run would compute, or that a batch job must answer."""
         self.stopping = False
-        self.source_refs = SourceRefCounter(pipeline.stages)
-        self.failures: dict[AnswerKey, ItemError] = dict(failures or {})
-        """Errors of answers that are not tried again in this build."""
+        self.source_refs = SourceRefs(self.queues, ledger, dry_run=dry_run)
+        self.failures = Failures() if failures is None else failures
         self._in_flight: dict[Future[CallResult], InFlightCall] = {}
         self._budgets = Budgets(pipeline.stages, ledger)
+        self._writer = AnswerWriter(ledger, self._budgets, self.failures)
         self._tombstones = Tombstones.load(ledger.work)
         ledger.register_parts(pipeline.parts())
 
@@ -97,6 +97,7 @@ class PipelineRun:
                 more = item is not None
                 if more:
                     self._push(0, item)
+            self.source_refs.update()
             self.progress.update(self.queues, self.item_results)
             if self._in_flight:
                 waited = wait(self._in_flight, CHECK_INTERVAL_SECONDS, return_when=FIRST_COMPLETED)
@@ -110,66 +111,56 @@ class PipelineRun:
         """Move an item through the stages as far as the ledger has answers."""
         if rejection := self._tombstones.rejection_for(item):
             last = len(self.queues) - 1
-            return self._record(self.queues[min(position, last)], item, "rejected", rejection)
+            return self._record(self.queues[min(position, last)], item, rejection)
         queue = next((queue for queue in self.queues[position:] if queue.accepts(item)), None)
         if queue is None:
             return self.finished.append(item)
-        answer_keys = [(part.digest, part.key(item)) for part in queue.stage.parts()]
-        answers = {key: self.ledger.get(*key) for key in answer_keys}
-        missing = [key for key, answer in answers.items() if answer is None]
-        if not missing:
-            self._apply(queue, item, {d: a for (d, _), a in answers.items() if a is not None})
-        elif not self._set_aside(queue, item, missing):
-            self.source_refs.add_ref(queue.position, item)
-            queue.enqueue(item, missing)
-        return None
+        return self._process(queue, work_item_of(queue.stage, item, queue.parts))
 
-    def _set_aside(self, queue: StageQueue, item: Any, missing: Sequence[AnswerKey]) -> bool:
+    def _process(self, queue: StageQueue, work_item: WorkItem) -> None:
+        """Apply the stage if the ledger has all answers, else queue the item."""
+        answers = {part: self.ledger.get(part, key) for part, key in work_item.keys.items()}
+        missing = frozenset(part for part, answer in answers.items() if answer is None)
+        if not missing:
+            self._apply(queue, work_item.item, {d: a for d, a in answers.items() if a is not None})
+        elif not self._set_aside(queue, work_item := replace(work_item, parts=missing)):
+            queue.enqueue(work_item)
+
+    def _set_aside(self, queue: StageQueue, work_item: WorkItem) -> bool:
         """Record an item that this pass cannot compute; return False if it can."""
-        failure = next((self.failures[key] for key in missing if key in self.failures), None)
-        if failure:
-            status = "waiting" if isinstance(failure, Waiting) else "failed"
-            self._record(queue, item, status, failure)
-        elif self.dry_run and not queue.stage.runs_in_dry_run:
-            self.pending_items[queue.position].append(item)
-            self._record(queue, item, "waiting", reason="dry run")
-            for record in queue.stage.simulate(item):
+        stage, item = queue.stage, work_item.item
+        failed = [self.failures[k] for k in missing_answers(work_item) if k in self.failures]
+        if failed:
+            self._record(queue, item, failed[0])
+        elif self.dry_run and not stage.runs_in_dry_run:
+            self.pending_items[queue.position].append(work_item)
+            self._record(queue, item, DRY_RUN)
+            for record in stage.simulate(item) if isinstance(stage, DryRun) else ():
                 self._push(queue.position + 1, record)
-        elif queue.stage.needs_source_file and self.source_refs.request_refetch(
-            item, self.ledger, dry_run=self.dry_run
-        ):
-            message = "the next pass fetches it again"
-            self._record(queue, item, "waiting", reason="video deleted", message=message)
-        elif queue.stage.uses_batch_jobs:
-            self.pending_items[queue.position].append(item)
-            self._record(queue, item, "waiting", reason="batch")
+        elif stage.needs_source_file and self.source_refs.request_refetch(item):
+            self._record(queue, item, SOURCE_DELETED)
+        elif isinstance(stage, Batched) and stage.uses_batch_jobs:
+            self.pending_items[queue.position].append(work_item)
+            self._record(queue, item, IN_BATCH_JOB)
         else:
             return False
         return True
 
-    def _apply(self, queue: StageQueue, item: Any, answers: dict[str, Answer]) -> None:
+    def _apply(self, queue: StageQueue, item: Any, answers: Mapping[str, Answer]) -> None:
         """Apply the stage to stored answers, and push the records that come out."""
         for answer in answers.values():
             if REJECTED_KEY in answer:
-                return self._record(queue, item, "rejected", Rejected(**answer[REJECTED_KEY]))
-        results = list(queue.stage.apply_parts(item, answers))
-        if len(results) == 1 and isinstance(results[0], Rejected) and results[0].record is None:
-            return self._record(queue, item, "rejected", results[0])
-        self._record(queue, item, "done")
-        for result in results:
-            if isinstance(result, Rejected):
-                self._record(queue, result.record or item, "rejected", result)
-                continue
-            if isinstance(result, Video):
-                self.source_refs.register(result, SourceOrigin(queue.stage, item))
-            self._push(queue.position + 1, result)
-        return self._release_sources(result for result in results if isinstance(result, Video))
-
-    def _release_sources(self, items: Iterable[Any]) -> None:
-        """Let the stages that fetched these items' videos delete those no stage will read again."""
-        if not self.dry_run:
-            for origin in self.source_refs.unreferenced_origins(items):
-                origin.stage.release_source(origin.item, self.ledger.work)
+                return self._record(queue, item, Rejected(**answer[REJECTED_KEY]))
+        outputs = apply_answers(queue.stage, item, answers)
+        if len(outputs) == 1 and isinstance(outputs[0], Rejected) and outputs[0].record is None:
+            return self._record(queue, item, outputs[0])
+        self._record(queue, item, outputs=outputs)
+        for output in outputs:
+            if isinstance(output, Rejected):
+                self._record(queue, output.record or item, output)
+            else:
+                self._push(queue.position + 1, output)
+        return None
 
     # -- dispatch: start calls ---------------------------------------------------------------
 
@@ -190,29 +181,29 @@ class PipelineRun:
         with self.ledger.transaction():
             while self._can_dispatch(queue):
                 work_items = queue.next_batch()
-                if self._budgets.allow(queue.stage, work_items):
-                    reservations = [self._budgets.reserve(queue, item) for item in work_items]
+                if self._budgets.claim(queue.stage, work_items):
+                    reservations = [self._budgets.reserve(queue.stage, w) for w in work_items]
                     calls.append(InFlightCall(queue, work_items, reservations))
                     queue.calls_in_flight += 1
-                elif self._reservations_may_settle(queue):
+                elif self._budgets.may_settle_for_less(queue.stage, self._in_flight_names()):
                     queue.inbox.extendleft(reversed(work_items))
                     break
                 else:
-                    self._mark_over_budget(queue, work_items)
+                    over_budget = self._budgets.over_budget(queue.stage)
+                    self._record_waiters(queue, work_items, over_budget)
         for call in calls:
             future = self.executor.submit(queue.stage, self.ledger.work, call.work_items)
             self._in_flight[future] = call
 
-    def _reservations_may_settle(self, queue: StageQueue) -> bool:
-        """Return True if a call in flight may still cost less than was reserved for it."""
-        group = queue.stage.budget_group
-        return any(other.calls_in_flight for other in self.queues if other.stage.name in group)
+    def _in_flight_names(self) -> Iterator[str]:
+        return (queue.stage.name for queue in self.queues if queue.calls_in_flight)
 
-    def _mark_over_budget(self, queue: StageQueue, work_items: Sequence[WorkItem]) -> None:
-        message = f"max_cost_usd={queue.stage.budget} reached: raise it and run again"
-        for work_item in work_items:
-            for item in self._pop_waiters(queue, work_item):
-                self._record(queue, item, "waiting", reason="budget", message=message)
+    def _record_waiters(
+        self, queue: StageQueue, work_items: Iterable[WorkItem], error: Waiting
+    ) -> None:
+        """Record that these items, and those that want the same answers, get none in this run."""
+        for waiter in queue.pop_waiters(work_items):
+            self._record(queue, waiter.item, error)
 
     # -- completion: store answers -----------------------------------------------------------
 
@@ -223,90 +214,29 @@ class PipelineRun:
         if good:
             with self.ledger.transaction():
                 for future in good:
-                    self._commit(calls[future], future.result())
+                    self._writer.commit(calls[future], future.result())
         for call in calls.values():
             call.queue.calls_in_flight -= 1
         for future in good:
-            self._advance(calls[future])
+            for waiter in calls[future].queue.pop_waiters(calls[future].work_items):
+                self._process(calls[future].queue, waiter)  # its answers are in the ledger now
         for future in calls.keys() - good:
             future.result()
-
-    def _advance(self, call: InFlightCall) -> None:
-        items = [
-            i for work_item in call.work_items for i in self._pop_waiters(call.queue, work_item)
-        ]
-        for item in items:
-            self._push(call.queue.position, item)  # its answers are in the ledger now
-        self._release_sources(items)
-
-    def _commit(self, call: InFlightCall, call_result: CallResult) -> None:
-        seconds = call_result.seconds / len(call.work_items)
-        with self.ledger.transaction():
-            for work_item, reservation, result in zip(
-                call.work_items, call.reservations, call_result.results, strict=True
-            ):
-                self._store_result(call.queue, work_item, reservation, result, seconds)
-
-    def _store_result(
-        self,
-        queue: StageQueue,
-        work_item: WorkItem,
-        reservation: Reservation | None,
-        result: Result,
-        seconds: float,
-    ) -> None:
-        """Store the answers or the rejection of a work item; note its failure."""
-        keys = dict(queue.answer_keys(work_item))
-        match result:
-            case NoResponse():  # stays reserved: it may have been charged
-                self._count_no_response(queue, list(keys.items()), result)
-                if isinstance(result, InvalidResponse):
-                    self._budgets.settle(queue.stage, reservation, result.bill)
-                return
-            case Rejected():
-                rejection = {"message": str(result), "reason": result.reason}
-                answers: dict[str, Answer] = {digest: {REJECTED_KEY: rejection} for digest in keys}
-            case ItemError():
-                self.failures.update(dict.fromkeys(keys.items(), result))
-                answers = {}
-            case _:
-                answers = dict(result)
-        for digest, answer in answers.items():
-            share = seconds / len(answers)
-            self.ledger.put(digest, keys[digest], answer, share, item=work_item.item.id)
-        self._budgets.settle(queue.stage, reservation, next(iter(answers.values()), {}))
-
-    def _count_no_response(
-        self, queue: StageQueue, answer_keys: Sequence[AnswerKey], error: NoResponse
-    ) -> None:
-        """Let the request be repeated until MAX_ATTEMPTS_WITHOUT_RESPONSE is reached."""
-        for answer_key in answer_keys:
-            queue.attempts[answer_key] += 1
-            if queue.attempts[answer_key] >= MAX_ATTEMPTS_WITHOUT_RESPONSE:
-                self.failures[answer_key] = error
-
-    def _pop_waiters(self, queue: StageQueue, work_item: WorkItem) -> list[Any]:
-        """Return the items that waited for a work item, no longer counted as readers."""
-        items = queue.pop_waiters(work_item)
-        for item in items:
-            self.source_refs.drop_ref(queue.position, item)
-        return items
 
     # -- end of the pass ---------------------------------------------------------------------
 
     def _mark_rest_waiting(self) -> None:
         """Record every item that is still in an inbox as waiting for the next run."""
         for queue in self.queues:
-            while queue.inbox:
-                for item in self._pop_waiters(queue, queue.inbox.popleft()):
-                    self._record(queue, item, "waiting", reason="interrupted")
+            self._record_waiters(queue, queue.inbox, INTERRUPTED)
+            queue.inbox.clear()
 
     def _drain(self) -> None:
         """Save the results of calls in flight, and push nothing."""
         for future in wait(self._in_flight).done:
             if future.exception() is None:
                 with suppress(WorkdirUnusable):
-                    self._commit(self._in_flight[future], future.result())
+                    self._writer.commit(self._in_flight[future], future.result())
         self._in_flight.clear()
         self._mark_rest_waiting()
 
@@ -314,17 +244,13 @@ class PipelineRun:
         self,
         queue: StageQueue,
         item: Any,
-        status: str,
         error: ItemError | None = None,
         *,
-        reason: str = "",
-        message: str = "",
+        outputs: Sequence[Any] = (),
     ) -> None:
-        """Append an item's result at a stage."""
-        if status != "done" and isinstance(item, Clip):
+        """Append an item's result at a stage; it is done if there is no error."""
+        if error and isinstance(item, Clip):
             self.excluded_clips[item.id] = item
-        if status in ("failed", "waiting"):
-            self.source_refs.pin(queue.position, item)
-        if error:
-            reason, message = error.reason, str(error)
-        self.item_results.append(queue.item_result(item, status, reason, message))
+        result = queue.item_result(item, error)
+        self.source_refs.on_result(queue, item, result.status, outputs)
+        self.item_results.append(result)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from brickfilm.engine.calls import BatchFunction
+from brickfilm.engine.capabilities import DryRun, MultiPart
 from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
 from brickfilm.errors import ItemError
 from brickfilm.media import Frame, VideoReader, open_video
@@ -38,43 +40,22 @@ class SinkSession(Protocol):
         """Delete what was written, after an error."""
 
 
-WriteSpans = Callable[[Sequence["Sink"], Sequence[WorkItem]], list[Result]]
-
-
-class Sink(Stage[Clip, Any]):
-    """A stage that consumes a clip's frames."""
+class Sink(Stage[Clip, Any], DryRun):
+    """A stage that consumes a clip's frames; the pipeline runs it as a part of `FusedSinks`."""
 
     input_types = (Clip,)
     needs_source_file = True
-    max_items_per_call = SPANS_PER_CALL
-
-    @property
-    def resources(self) -> Resources:
-        return Resources(pool="process", concurrency=0)
 
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
         """Start a session for a clip; files go below the work folder."""
         raise NotImplementedError
 
-    def group(self, item: Clip) -> str:
-        return item.video.id
-
     def simulate(self, item: Clip) -> Iterable[Any]:
         return (item,)
 
-    def fuse(self, following: Stage[Any, Any]) -> Stage[Any, Any] | None:
-        return FusedSinks((self, following)) if isinstance(following, Sink) else None
-
-    @contextmanager
-    def open(self, work: Path) -> Iterator[WriteSpans]:  # type: ignore[override]
-        yield lambda sinks, work_items: write_spans(work, sinks, work_items)
-
-    def run_batch(self, compute: WriteSpans, work_items: Sequence[WorkItem]) -> list[Result]:
-        return compute((self,), work_items)
-
 
 @dataclass(frozen=True)
-class FusedSinks(Stage[Clip, Any]):
+class FusedSinks(Stage[Clip, Any], MultiPart, DryRun):
     """Adjacent sinks as one stage: one decode serves all, each has answers of its own."""
 
     sinks: tuple[Sink, ...]
@@ -82,11 +63,6 @@ class FusedSinks(Stage[Clip, Any]):
     input_types = (Clip,)
     needs_source_file = True
     max_items_per_call = SPANS_PER_CALL
-
-    def __post_init__(self) -> None:
-        for name in ("output_types", "requires", "provides"):
-            merged = dict.fromkeys(itertools.chain(*(getattr(s, name) for s in self.sinks)))
-            object.__setattr__(self, name, tuple(merged))
 
     @property
     def name(self) -> str:
@@ -97,24 +73,18 @@ class FusedSinks(Stage[Clip, Any]):
         return Resources(pool="process", concurrency=0)
 
     def parts(self) -> tuple[Part, ...]:
-        return tuple(part for sink in self.sinks for part in sink.parts())
+        return self.sinks
 
     def group(self, item: Clip) -> str:
         return item.video.id
 
-    def fuse(self, following: Stage[Any, Any]) -> Stage[Any, Any] | None:
-        return FusedSinks((*self.sinks, following)) if isinstance(following, Sink) else None
-
     @contextmanager
-    def open(self, work: Path) -> Iterator[WriteSpans]:  # type: ignore[override]
-        yield lambda sinks, work_items: write_spans(work, sinks, work_items)
-
-    def run_batch(self, compute: WriteSpans, work_items: Sequence[WorkItem]) -> list[Result]:
-        return compute(self.sinks, work_items)
+    def open(self, work: Path) -> Iterator[BatchFunction]:  # type: ignore[override]
+        yield lambda work_items: write_spans(work, self.sinks, work_items)
 
     def apply_parts(self, item: Clip, answers: Mapping[str, Answer]) -> Iterable[Any]:
         """Apply each sink in turn: clips go to the next sink, other records bypass it."""
-        return self._chain(item, lambda sink, clip: sink.apply_parts(clip, answers))
+        return self._chain(item, lambda sink, clip: sink.apply(clip, answers[sink.digest]))
 
     def _chain(self, item: Clip, step: Callable[[Sink, Clip], Iterable[Any]]) -> list[Any]:
         records: list[Any] = [item]

@@ -1,15 +1,19 @@
-"""SourceRefCounter: count the items that still need a source video, so that it can be deleted."""
+"""SourceRefs: delete a downloaded video once no stage will read it, and have it fetched again.
+
+An observer of the loop. It only follows the videos of stages that are a `SourceOwner`.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brickfilm.engine.calls import AnyStage, work_item_of
+from brickfilm.engine.capabilities import SourceOwner
 from brickfilm.engine.ledger import Ledger
-from brickfilm.engine.stage import Stage
+from brickfilm.engine.queue import StageQueue
 from brickfilm.records import Video
 
 
@@ -17,71 +21,66 @@ from brickfilm.records import Video
 class SourceOrigin:
     """The stage that fetched a video, and the item that it was made from."""
 
-    stage: Stage[Any, Any]
+    stage: AnyStage
+    owner: SourceOwner
     item: Any
 
 
-class SourceRefCounter:
-    """References to each video from items at or before the last stage that reads source files."""
+class SourceRefs:
+    """The items at or before the last stage that reads source files, by video."""
 
-    def __init__(self, stages: Sequence[Stage[Any, Any]]) -> None:
+    def __init__(self, queues: Sequence[StageQueue], ledger: Ledger, *, dry_run: bool) -> None:
         self.refetch_needed = False
         """True if deleted videos are needed again: another pass fetches them."""
-        self._last_reader = max(
-            (n for n, s in enumerate(stages) if s.needs_source_file), default=-1
-        )
+        self._ledger = ledger
+        self._dry_run = dry_run
+        last = max((q.position for q in queues if q.stage.needs_source_file), default=-1)
+        self._readers = queues[: last + 1]
         self._origins: dict[Path, SourceOrigin] = {}
-        self._ref_counts: Counter[Path] = Counter()
         self._pinned: set[Path] = set()
+        self._changed: set[Path] = set()
+        """Videos with an item that got a result since the last update."""
 
-    def register(self, video: Video, origin: SourceOrigin) -> None:
-        """Remember the origin of a video."""
-        self._origins[video.path] = origin
+    def on_result(
+        self, queue: StageQueue, item: Any, status: str, outputs: Sequence[Any] = ()
+    ) -> None:
+        """Remember where videos come from; keep those that the next run may read."""
+        if isinstance(queue.stage, SourceOwner):
+            for video in (output for output in outputs if isinstance(output, Video)):
+                self._origins[video.path] = SourceOrigin(queue.stage, queue.stage, item)
+                self._changed.add(video.path)
+        path = _video_path(item)
+        if path in self._origins:
+            self._changed.add(path)
+            if status in ("failed", "waiting") and queue.position < len(self._readers):
+                self._pinned.add(path)
 
-    def request_refetch(self, item: Any, ledger: Ledger, *, dry_run: bool) -> bool:
+    def update(self) -> None:
+        """Delete the changed videos that no item needs; called when the loop waits."""
+        if self._changed and not self._dry_run:
+            needed = {_video_path(item) for queue in self._readers for item in queue.items()}
+            for path in sorted(self._changed - needed - self._pinned):
+                origin = self._origins[path]
+                origin.owner.release_source(origin.item, self._ledger.work)
+        self._changed.clear()
+
+    def request_refetch(self, item: Any) -> bool:
         """Return True if an item's video was deleted and another pass will fetch it again."""
-        video = _video_of(item)
-        if video is None or (ledger.work / video.path).is_file():
+        path = _video_path(item)
+        if path not in self._origins or (self._ledger.work / path).is_file():
             return False
-        origin = self._origins.get(video.path)
-        if origin is None or dry_run:
-            return origin is not None
-        if not origin.stage.request_source_refetch(origin.item, ledger.work):
+        if self._dry_run:
+            return True
+        origin = self._origins[path]
+        if not origin.owner.request_source_refetch(origin.item, self._ledger.work):
             return False
-        for part in origin.stage.parts():
-            ledger.invalidate(part.digest, part.key(origin.item))
+        for part, key in work_item_of(origin.stage, origin.item).keys.items():
+            self._ledger.invalidate(part, key)
         self.refetch_needed = True
         return True
 
-    def add_ref(self, position: int, item: Any) -> None:
-        """Count an item that begins to wait for the stage at `position`."""
-        self._add_to_count(position, item, 1)
 
-    def drop_ref(self, position: int, item: Any) -> None:
-        """Discount an item that has its answer, or gets none in this run."""
-        self._add_to_count(position, item, -1)
-
-    def pin(self, position: int, item: Any) -> None:
-        """Keep an item's video in this run, because the next run may read it."""
-        video = _video_of(item)
-        if video and position <= self._last_reader:
-            self._pinned.add(video.path)
-
-    def unreferenced_origins(self, items: Iterable[Any]) -> list[SourceOrigin]:
-        """Return the origins of those items' videos that no stage will read again."""
-        paths = {video.path for item in items if (video := _video_of(item))}
-        return [
-            self._origins[path]
-            for path in sorted(paths & self._origins.keys())
-            if not self._ref_counts[path] and path not in self._pinned
-        ]
-
-    def _add_to_count(self, position: int, item: Any, step: int) -> None:
-        video = _video_of(item)
-        if video and position <= self._last_reader:
-            self._ref_counts[video.path] += step
-
-
-def _video_of(item: Any) -> Video | None:
-    """Return the video of a clip or an image, or the item itself; a listing has none yet."""
-    return item if isinstance(item, Video) else getattr(item, "video", None)
+def _video_path(item: Any) -> Path:
+    """Return the path of the item's video; a listing has none yet."""
+    video = item if isinstance(item, Video) else getattr(item, "video", None)
+    return video.path if video else Path()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from brickfilm.captions.refusals import find_refusal
 from brickfilm.captions.reply_format import DESCRIBED, REFUSAL, format_reply
 from brickfilm.captions.request import CaptionRequest, ClipOrImage
 from brickfilm.digest import digest_of
+from brickfilm.engine.capabilities import Paid
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Clip, Image
@@ -24,7 +26,7 @@ DEFAULT_PROMPT = "general"
 
 
 @dataclass(frozen=True)
-class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
+class CaptionAudit(Stage[ClipOrImage, ClipOrImage], Paid):
     """Request a second caption if the first breaks a rule; reject the item if it does so again.
 
     captioner: the stage that wrote the captions and writes the second ones, on the same budget.
@@ -55,42 +57,43 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
     def budget_group(self) -> tuple[str, ...]:
         return self.captioner.budget_group if self.captioner else (self.name,)
 
-    def key(self, item: ClipOrImage) -> str:
+    def request(self, item: ClipOrImage) -> AuditRequest:
+        """Return the check of an item's caption, with the captioner's request for the item."""
+        return AuditRequest(self, item, self.captioner.request(item) if self.captioner else None)
+
+    def key(self, request: AuditRequest) -> str:
         """Digest the caption, the rules, and the request for a second caption."""
-        request_key = self.captioner.caption_request(item).key if self.captioner else []
+        request_key = request.caption_request.key if request.caption_request else []
+        item = request.item
         return digest_of([_caption_text(item), self.rules_for(item), request_key], 32)
 
-    def worst_case_cost(self, item: ClipOrImage) -> float | None:
-        revision_request = self.revision_request(item)
-        if self.captioner is None or revision_request is None:
+    def worst_case_cost(self, request: AuditRequest) -> float | None:
+        if self.captioner is None or request.revision is None:
             return None
         return max_request_cost(
-            revision_request, self.captioner.price, has_budget=self.budget is not None
+            request.revision, self.captioner.price, has_budget=self.budget is not None
         )
 
     @contextmanager
-    def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
+    def open(self, work: Path) -> Iterator[Callable[[AuditRequest], Answer]]:
         if self.captioner is None:
-            yield self._free_verdict
+            yield lambda request: {"broke": request.broke, "lint": RULES_VERSION}
             return
         with self.captioner.backend.connect(self.captioner.service) as backend:
+            price = self.captioner.price
 
-            def compute(item: ClipOrImage) -> Answer:
-                broke = self.broken_rules(item, _caption_text(item))
-                revision_request = self.revision_request(item)
-                if revision_request is None or self.captioner is None:
-                    return {"broke": broke}
-                answer = request_caption(backend, revision_request, work, self.captioner.price)
-                return {**answer, "broke": broke, "still": self.broken_rules(item, answer["text"])}
+            def compute(request: AuditRequest) -> Answer:
+                if request.revision is None:
+                    return {"broke": request.broke}
+                answer = request_caption(backend, request.revision, work, price)
+                still = _rule_names(self.findings(request.item, answer["text"]))
+                return {**answer, "broke": request.broke, "still": still}
 
             yield compute
 
-    def _free_verdict(self, item: ClipOrImage) -> Answer:
-        return {"broke": self.broken_rules(item, _caption_text(item)), "lint": RULES_VERSION}
-
     def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         if self.captioner is None and answer.get("lint", 1) != RULES_VERSION:
-            answer = self._free_verdict(item)  # of an older lint; what was paid for stays
+            answer = {"broke": self.request(item).broke}  # the lint has changed since
         if "status" not in answer:
             yield from self._apply_first(item, answer)
         elif answer["status"] != DESCRIBED:
@@ -118,25 +121,12 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
         scores = {f"broke_{rule}": float(rule in broke) for rule in self.rules_for(item)}
         return item.with_scores(**scores, reasked=float(reasked))
 
-    def broken_rules(self, item: ClipOrImage, caption: str) -> list[str]:
-        """Return the names of the rules that a caption of this item breaks."""
-        return sorted({f.rule for f in self.findings(item, caption)})
-
     def findings(self, item: ClipOrImage, caption: str) -> list[Finding]:
         """Lint a caption of this item; items without a caption are left to RefusalFilter."""
         if not _is_described(item):
             return []
         prompt = self.captioner.prompt_of(item).text if self.captioner else ""
         return lint(caption, self.rules_for(item), prompt)
-
-    def revision_request(self, item: ClipOrImage) -> CaptionRequest | None:
-        """Return the request for a second caption; None if not needed, or without a captioner."""
-        findings = self.findings(item, _caption_text(item))
-        if self.captioner is None or not findings:
-            return None
-        return self.captioner.caption_request(item).with_revision(
-            format_reply(_caption_text(item)), revision_prompt(findings)
-        )
 
     def rules_for(self, item: ClipOrImage) -> tuple[str, ...]:
         """Return the rules for an item: our own, else its prompt's."""
@@ -145,6 +135,38 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage]):
         if self.captioner:
             return self.captioner.prompt_of(item).rules
         return load_prompt(DEFAULT_PROMPT, "images" if isinstance(item, Image) else "clips").rules
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """The check of one caption: its findings, and the request for a second caption."""
+
+    audit: CaptionAudit
+    item: ClipOrImage
+    caption_request: CaptionRequest | None
+    """The captioner's request for the item; None without a captioner."""
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        return self.audit.findings(self.item, _caption_text(self.item))
+
+    @property
+    def broke(self) -> list[str]:
+        """Names of the rules that the caption breaks."""
+        return _rule_names(self.findings)
+
+    @cached_property
+    def revision(self) -> CaptionRequest | None:
+        """The request for a second caption; None if not needed, or without a captioner."""
+        if self.caption_request is None or not self.findings:
+            return None
+        return self.caption_request.with_revision(
+            format_reply(_caption_text(self.item)), revision_prompt(self.findings)
+        )
+
+
+def _rule_names(findings: Iterable[Finding]) -> list[str]:
+    return sorted({finding.rule for finding in findings})
 
 
 def _is_described(item: ClipOrImage) -> bool:

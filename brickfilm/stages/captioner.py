@@ -19,7 +19,8 @@ from brickfilm.captions.pricing import Price, PriceList, price_list, retirement_
 from brickfilm.captions.prompts import Prompt, load_prompt
 from brickfilm.captions.request import CaptionRequest, ClipOrImage, RequestParams
 from brickfilm.digest import digest_of, field_added_later
-from brickfilm.engine.stage import Answer, BatchService, Resources, Stage
+from brickfilm.engine.capabilities import Batched, BatchService, DryRun, Paid
+from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import Clip, Image
 
@@ -30,7 +31,7 @@ BUDGET_GROUP = ("Captioner", "GPT4oCaptioner", "CaptionAudit")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Captioner(Stage[ClipOrImage, ClipOrImage]):
+class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
     """Add captions from a vision model: of the OpenAI API, of any server, or of another backend.
 
     Answers are stored by the stills' bytes, the prompt's text, the model and its parameters, and
@@ -73,8 +74,12 @@ class Captioner(Stage[ClipOrImage, ClipOrImage]):
     def resources(self) -> Resources:
         return Resources(pool="thread", concurrency=self.concurrency)
 
-    def key(self, item: ClipOrImage) -> str:
-        return digest_of(self.caption_request(item).key, 32)
+    def request(self, item: ClipOrImage) -> CaptionRequest:
+        """Return the request for an item."""
+        return CaptionRequest.for_item(item, self.prompt_of(item), self.request_params)
+
+    def key(self, request: CaptionRequest) -> str:
+        return digest_of(request.key, 32)
 
     @property
     def budget(self) -> float | None:
@@ -84,10 +89,9 @@ class Captioner(Stage[ClipOrImage, ClipOrImage]):
     def budget_group(self) -> tuple[str, ...]:
         return BUDGET_GROUP
 
-    def worst_case_cost(self, item: ClipOrImage) -> float:
-        max_cost = max_request_cost(
-            self.caption_request(item), self.price, has_budget=self.budget is not None
-        )
+    def worst_case_cost(self, request: CaptionRequest) -> float:
+        has_budget = self.budget is not None
+        max_cost = max_request_cost(request, self.price, has_budget=has_budget)
         return max_cost * (self.known_prices.batch_discount if self.uses_batch_jobs else 1.0)
 
     def check(self) -> None:
@@ -110,11 +114,9 @@ class Captioner(Stage[ClipOrImage, ClipOrImage]):
         return self.backend.connect_batch(self, work)
 
     @contextmanager
-    def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
+    def open(self, work: Path) -> Iterator[Callable[[CaptionRequest], Answer]]:
         with self.backend.connect(self.service) as backend:
-            yield lambda item: request_caption(
-                backend, self.caption_request(item), work, self.price
-            )
+            yield lambda request: request_caption(backend, request, work, self.price)
 
     def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
         yield replace(item, caption=caption_from_answer(answer, self.prompt_of(item).digest))
@@ -122,10 +124,6 @@ class Captioner(Stage[ClipOrImage, ClipOrImage]):
     def forecast(self, items: Sequence[ClipOrImage], work: Path) -> str:
         usage = measured_usage(work, self.digest)
         return str(forecast_cost(self, items, usage, use_batch=self.uses_batch_jobs))
-
-    def caption_request(self, item: ClipOrImage) -> CaptionRequest:
-        """Return the request for an item."""
-        return CaptionRequest.for_item(item, self.prompt_of(item), self.request_params)
 
     def prompt_of(self, item: ClipOrImage) -> Prompt:
         if isinstance(item, Image):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
-from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
-from brickfilm.errors import ItemError, Rejected, UsageError
+from brickfilm.engine.calls import BatchFunction, result_of
+from brickfilm.engine.capabilities import MultiPart
+from brickfilm.engine.stage import Answer, Part, Resources, Stage, WorkItem
+from brickfilm.errors import Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
 from brickfilm.media import open_video
 from brickfilm.records import Clip, Video
@@ -25,8 +28,6 @@ from brickfilm.scan.held_frames import FrameDifference
 from brickfilm.scan.scan_result import ScanResult
 from brickfilm.scan.timestamps import TimestampAnalyzer
 
-ScanFunction = Callable[[Video, Sequence[FrameAnalyzer]], dict[str, Answer]]
-
 DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
     "holds": HoldAware,
     "adaptive": Adaptive,
@@ -35,7 +36,7 @@ DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SceneSplitter(Stage[Video, Clip]):
+class SceneSplitter(Stage[Video, Clip], MultiPart):
     """Split a video into shots of `min_frames` to `max_frames`, with the scores of all measures.
 
     Each video is decoded once, reduced, for the detector and all measures. Shots and scores are
@@ -82,22 +83,15 @@ class SceneSplitter(Stage[Video, Clip]):
         return self.analyzers
 
     @contextmanager
-    def open(self, work: Path) -> Iterator[ScanFunction]:  # type: ignore[override]
-        def scan(video: Video, analyzers: Sequence[FrameAnalyzer]) -> dict[str, Answer]:
+    def open(self, work: Path) -> Iterator[BatchFunction]:  # type: ignore[override]
+        def scan(work_item: WorkItem) -> dict[str, Answer]:
+            video = work_item.item
+            missing = [a for a in self.analyzers if a.digest in work_item.parts]
             with open_video(work / video.path, threads=self.threads) as reader:
-                return analyze_frames(reader, video, analyzers)
+                return analyze_frames(reader, video, missing)
 
         with _one_opencv_thread():
-            yield scan
-
-    def run_batch(self, compute: ScanFunction, work_items: Sequence[WorkItem]) -> list[Result]:
-        return [self._scan(compute, work_item) for work_item in work_items]
-
-    def _scan(self, scan: ScanFunction, work_item: WorkItem) -> Result:
-        try:
-            return scan(work_item.item, [a for a in self.analyzers if a.digest in work_item.parts])
-        except ItemError as error:
-            return error
+            yield lambda work_items: [result_of(partial(scan, w)) for w in work_items]
 
     def apply_parts(self, item: Video, answers: Mapping[str, Answer]) -> Iterable[Clip | Rejected]:
         scan = ScanResult.from_answers(item, answers)

@@ -66,7 +66,7 @@ def scan_all(films: list[Path]) -> dict[str, float]:
     with splitter.open(films[0].parent) as compute:
         for film in films:
             video = video_of(film)
-            (results,) = splitter.run_batch(compute, [WorkItem(video, parts)])
+            (results,) = compute([WorkItem(video, parts)])
             assert isinstance(results, dict), results
             clips = [r for r in splitter.apply_parts(video, results) if isinstance(r, Clip)]
             frames += clips[0].video.frames or 0

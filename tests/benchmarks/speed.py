@@ -16,10 +16,10 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -27,13 +27,13 @@ from rich.table import Table
 
 from brickfilm.detectors import HoldAware
 from brickfilm.engine.sinks import FusedSinks
-from brickfilm.engine.stage import Stage, WorkItem
 from brickfilm.measures import Cadence
 from brickfilm.media import open_video
-from brickfilm.records import Clip, Video
+from brickfilm.records import Clip
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
 from tests.benchmarks.shots import video_of
 from tests.brickworld import BrickFilm
+from tests.kit.ask_stage import ask
 
 Variant = Callable[[Path, Path], int]
 """Process a video in an empty folder; return the number of clips."""
@@ -65,7 +65,7 @@ def scan_all_measures(film: Path, work: Path) -> int:
 def scan_and_stills(film: Path, work: Path) -> int:
     """Find cuts and cadence, write exact stills and a manifest; encode no clip."""
     clips = _clips(SceneSplitter(measures=(Cadence(),)), film, work)
-    done = [r for r in _run(FrameSampler(), clips, work) if isinstance(r, Clip)]
+    done = [r for r in ask(FrameSampler(), clips, work) if isinstance(r, Clip)]
     lines = (json.dumps({"id": c.id, "stills": [str(s.path) for s in c.stills]}) for c in done)
     (work / "manifest.jsonl").write_text("\n".join(lines))
     return len(done)
@@ -75,7 +75,7 @@ def scan_stills_and_clips(film: Path, work: Path) -> int:
     """Find cuts and cadence, write stills, and clips at 720 lines, verified at both ends."""
     clips = _clips(SceneSplitter(measures=(Cadence(),)), film, work)
     sinks = FusedSinks((ClipWriter(max_height=720), FrameSampler()))
-    return sum(isinstance(r, Clip) for r in _run(sinks, clips, work))
+    return sum(isinstance(r, Clip) for r in ask(sinks, clips, work))
 
 
 def predecessor(film: Path, work: Path) -> int:
@@ -89,19 +89,7 @@ def predecessor(film: Path, work: Path) -> int:
 
 
 def _clips(splitter: SceneSplitter, film: Path, work: Path) -> list[Clip]:
-    return [r for r in _run(splitter, [video_of(film)], work) if isinstance(r, Clip)]
-
-
-def _run(stage: Stage[Any, Any], items: Iterable[Video | Clip], work: Path) -> list[Any]:
-    work_items = [WorkItem(item, frozenset(p.digest for p in stage.parts())) for item in items]
-    with stage.open(work) as compute:
-        results = stage.run_batch(compute, work_items)
-    assert all(isinstance(answers, dict) for answers in results), results
-    return [
-        record
-        for work_item, answers in zip(work_items, results, strict=True)
-        for record in stage.apply_parts(work_item.item, answers)  # type: ignore[arg-type]
-    ]
+    return [r for r in ask(splitter, [video_of(film)], work) if isinstance(r, Clip)]
 
 
 def _predecessor_shots(film: Path) -> list[tuple[float, float]]:

@@ -6,26 +6,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from brickfilm.engine.stage import Stage, WorkItem
+from brickfilm.engine.calls import AnyStage, apply_answers, open_stage, work_item_of
+from brickfilm.engine.pipeline import fuse_sinks
 from brickfilm.errors import ItemError, Rejected
 from brickfilm.records import Clip, Image, Listing, Video
 from brickfilm.sources.folder import Probe
 
-AnyStage = Stage[Any, Any]
-
 
 def ask(stage: AnyStage, items: Iterable[Any], work: Path) -> list[Any]:
     """Return the records and rejections of a stage for these items; raise an item's error."""
-    work_items = [
-        WorkItem(item, frozenset(part.digest for part in stage.parts())) for item in items
-    ]
-    with stage.open(work) as compute:
-        results = stage.run_batch(compute, work_items)
+    (stage,) = fuse_sinks([stage])
+    work_items = [work_item_of(stage, item) for item in items]
+    with open_stage(stage, work) as compute:
+        results = compute(work_items)
     records: list[Any] = []
     for work_item, answers in zip(work_items, results, strict=True):
         if isinstance(answers, ItemError):
             raise answers
-        records += stage.apply_parts(work_item.item, answers)
+        records += apply_answers(stage, work_item.item, answers)
     return records
 
 

@@ -125,3 +125,9 @@ def count_results(run: PipelineRun, stage: str) -> Counter[str]:
         for o in run.item_results
         if o.stage == stage
     )
+
+
+def worst_case_cost(stage: Any, item: Clip | Image) -> float:
+    """Return the most US dollars that an item can cost."""
+    cost: float = stage.worst_case_cost(stage.request(item))
+    return cost

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
+from brickfilm.engine.capabilities import Paid
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Failed, NoResponse, Rejected
 from brickfilm.records import Caption, Clip, Listing, Span, Video
@@ -98,7 +99,7 @@ class Cut(Stage[Video, Clip]):
 
 
 @dataclass(frozen=True)
-class Say(Stage[Clip, Clip]):
+class Say(Stage[Clip, Clip], Paid):
     """A paid captioner: a cent a clip, logged by the clip's id."""
 
     words: str = "bricks"
@@ -119,7 +120,7 @@ class Say(Stage[Clip, Clip]):
     def budget(self) -> float | None:
         return self.max_cost_usd
 
-    def worst_case_cost(self, item: Clip) -> float:
+    def worst_case_cost(self, request: Clip) -> float:
         return 0.02
 
     @contextmanager

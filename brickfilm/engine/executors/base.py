@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from brickfilm.engine.calls import BatchFunction, open_stage
 from brickfilm.engine.stage import Result, Stage, WorkItem
 from brickfilm.files import disk_errors
 
@@ -46,7 +47,7 @@ class WorkerState:
     """
 
     def __init__(self) -> None:
-        self._open: dict[tuple[Hashable, Path], Callable[..., Any]] = {}
+        self._open: dict[tuple[Hashable, Path], BatchFunction] = {}
         self._exits = ExitStack()
         self._lock = threading.Lock()
 
@@ -56,15 +57,13 @@ class WorkerState:
         """Run a call of the stage identified by `name`."""
         started = time.perf_counter()
         with disk_errors(work):
-            results = stage.run_batch(self._compute_function(name, stage, work), work_items)
+            results = self._batch_function(name, stage, work)(work_items)
         return CallResult(results, time.perf_counter() - started)
 
-    def _compute_function(
-        self, name: Hashable, stage: Stage[Any, Any], work: Path
-    ) -> Callable[..., Any]:
+    def _batch_function(self, name: Hashable, stage: Stage[Any, Any], work: Path) -> BatchFunction:
         with self._lock:
             if (name, work) not in self._open:
-                self._open[name, work] = self._exits.enter_context(stage.open(work))
+                self._open[name, work] = self._exits.enter_context(open_stage(stage, work))
             return self._open[name, work]
 
     def close(self) -> None:

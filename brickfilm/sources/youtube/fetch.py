@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from brickfilm.engine.capabilities import SourceOwner
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import MediaError, Rejected
 from brickfilm.records import Listing, Video
@@ -33,7 +34,7 @@ PLAN_MAX_AGE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class FetchVideo(Stage[Listing, Video]):
+class FetchVideo(Stage[Listing, Video], SourceOwner):
     """Download a listed video at `max_height` lines, or the nearest height that the site offers."""
 
     version: ClassVar[int] = 1

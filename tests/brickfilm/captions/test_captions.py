@@ -20,7 +20,15 @@ from brickfilm.engine.ledger import spend_frame
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.errors import MissingApiKey, ServiceRefused
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
-from tests.kit.captions import AddImages, ClipSource, clip, count_results, image, run_captions
+from tests.kit.captions import (
+    AddImages,
+    ClipSource,
+    clip,
+    count_results,
+    image,
+    run_captions,
+    worst_case_cost,
+)
 from tests.kit.servers.openai import (
     BROKEN,
     MALFORMED,
@@ -80,7 +88,7 @@ def test_a_clip_is_three_stills_in_order_and_an_image_is_one(
 
 
 def test_the_percentages_are_those_of_the_stills(tmp_path: Path) -> None:
-    caption_request = GPT4oCaptioner().caption_request(clip(0, tmp_path, at=(0.1, 0.625)))
+    caption_request = GPT4oCaptioner().request(clip(0, tmp_path, at=(0.1, 0.625)))
     assert "2 stills" in caption_request.system_prompt
     assert "10 % and 62.5 %" in caption_request.system_prompt
     assert caption_request.user_text == "The stills, at 10 % and 62.5 %:"
@@ -219,7 +227,7 @@ def test_a_lost_reply_may_be_charged_and_stays_reserved(
     assert len(run.finished) == 1
     spend = spend_frame(tmp_path)
     assert spend.settled.sum() < server.bill <= spend.settled.sum() + spend.unsettled.sum()
-    assert spend.unsettled.sum() == pytest.approx(stage.worst_case_cost(clip(0, tmp_path)))
+    assert spend.unsettled.sum() == pytest.approx(worst_case_cost(stage, clip(0, tmp_path)))
 
 
 def test_headers_say_how_long_to_wait() -> None:
@@ -359,7 +367,7 @@ def test_a_server_that_is_not_there_is_a_failure_of_the_items(tmp_path: Path) ->
 def test_a_budget_is_hard_and_what_was_paid_for_is_kept(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    one = captioner(server).worst_case_cost(clip(0, tmp_path))
+    one = worst_case_cost(captioner(server), clip(0, tmp_path))
     budget = 10 * one
     run = run_captions(
         tmp_path, ClipSource(60, tmp_path), captioner(server, max_cost_usd=budget, concurrency=4)
@@ -476,4 +484,4 @@ def test_importing_brickfilm_imports_no_client() -> None:
 
 def test_the_middle_image_and_its_clip_have_keys_of_their_own(tmp_path: Path) -> None:
     stage, of_clip = GPT4oCaptioner(), clip(0, tmp_path)
-    assert stage.key(of_clip) != stage.key(image(of_clip))
+    assert stage.key(stage.request(of_clip)) != stage.key(stage.request(image(of_clip)))

@@ -17,7 +17,14 @@ from brickfilm.engine.run import PipelineRun
 from brickfilm.errors import Rejected
 from brickfilm.records import Caption
 from brickfilm.stages import CaptionAudit, GPT4oCaptioner, RefusalFilter
-from tests.kit.captions import AddImages, ClipSource, clip, count_results, run_captions
+from tests.kit.captions import (
+    AddImages,
+    ClipSource,
+    clip,
+    count_results,
+    run_captions,
+    worst_case_cost,
+)
 from tests.kit.servers.openai import (
     MALFORMED,
     CaptionServer,
@@ -164,7 +171,7 @@ def test_a_malformed_second_reply_is_paid_and_requested_again(
 
 def test_asking_again_is_on_the_captioners_budget(server: CaptionServer, tmp_path: Path) -> None:
     server.script = saying("The video shows a man.", CLEAN)
-    one = captioner(server).worst_case_cost(clip(0, tmp_path))
+    one = worst_case_cost(captioner(server), clip(0, tmp_path))
     budget = 8 * one
     stage = captioner(server, max_cost_usd=budget)
     run = run_captions(tmp_path, ClipSource(30, tmp_path), stage, CaptionAudit(stage))

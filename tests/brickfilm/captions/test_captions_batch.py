@@ -21,7 +21,7 @@ from brickfilm.engine.ledger import Ledger, spend_frame
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.run import PipelineRun
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
-from tests.kit.captions import AddImages, ClipSource, clip, count_results
+from tests.kit.captions import AddImages, ClipSource, clip, count_results, worst_case_cost
 from tests.kit.servers.openai import (
     BROKEN,
     MALFORMED,
@@ -183,7 +183,7 @@ def test_without_waiting_the_next_run_collects(server: CaptionServer, tmp_path: 
 
 
 def test_a_budget_is_hard_for_jobs_too(server: CaptionServer, tmp_path: Path) -> None:
-    one = captioner(server).worst_case_cost(clip(0, tmp_path))
+    one = worst_case_cost(captioner(server), clip(0, tmp_path))
     assert one is not None
     stage = captioner(server, max_cost_usd=5.5 * one)
     run = batch_build(tmp_path, ClipSource(20, tmp_path), stage)
@@ -310,7 +310,7 @@ def test_ten_thousand_results_out_of_order_keep_their_keys(tmp_path: Path) -> No
     from brickfilm.captions.pricing import price_list
 
     stage = GPT4oCaptioner()
-    keys = [stage.key(clip(n, tmp_path)) for n in range(50)]
+    keys = [stage.key(stage.request(clip(n, tmp_path))) for n in range(50)]
     assert len(set(keys)) == 50
     lines = [json.dumps(_line(n)) for n in range(10_000)]
     lines.reverse()

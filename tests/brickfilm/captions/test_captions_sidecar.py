@@ -15,7 +15,13 @@ from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Failed
 from brickfilm.records import Caption, Clip, Image
 from brickfilm.stages import RefusalFilter, SidecarCaptioner
-from tests.kit.captions import AddImages, ClipSource, clip, count_results, run_captions
+from tests.kit.captions import (
+    AddImages,
+    ClipSource,
+    clip,
+    count_results,
+    run_captions,
+)
 
 VTT = """WEBVTT
 

@@ -123,7 +123,7 @@ def test_holes_that_nobody_fills_are_an_error(tmp_path: Path) -> None:
     own = tmp_path / "own.md"
     own.write_text("---\nname: own\nversion: 1\nfor: clips\n---\nSay {{ nothing }}.\n")
     with pytest.raises(BadPrompt, match="'nothing' is undefined; it may use"):
-        GPT4oCaptioner(prompt=str(own)).caption_request(clip(0, tmp_path))
+        GPT4oCaptioner(prompt=str(own)).request(clip(0, tmp_path))
     with pytest.raises(BadPrompt, match="no prompt"):
         load_prompt("missing.md")
     with pytest.raises(BadPrompt, match=r"own\.image\.md"):
@@ -161,7 +161,7 @@ def test_after_real_answers_the_forecast_is_the_bill(server: CaptionServer, tmp_
 
 def test_the_estimate_is_below_what_is_set_aside(tmp_path: Path) -> None:
     stage = GPT4oCaptioner()
-    caption_request = stage.caption_request(clip(0, tmp_path))
+    caption_request = stage.request(clip(0, tmp_path))
     price = stage.price
     assert price is not None
     likely, most = (

@@ -111,7 +111,7 @@ def test_a_call_does_only_the_sinks_that_lack_an_answer(clips: list[Clip], tmp_p
     _, sampler = BOTH.sinks
     work_items = [WorkItem(clips[0], frozenset([sampler.digest]))]
     with BOTH.open(tmp_path) as compute:
-        (result,) = BOTH.run_batch(compute, work_items)
+        (result,) = compute(work_items)
     assert isinstance(result, dict)
     assert set(result) == {sampler.digest}
     assert not (tmp_path / "clips").exists()
@@ -146,6 +146,6 @@ def test_one_bad_clip_does_not_stop_the_others(clips: list[Clip], tmp_path: Path
     good, bad = clips[1], replace(clips[0], span=replace(clips[0].span, end_frame=39))
     digests = frozenset(part.digest for part in BOTH.parts())
     with BOTH.open(tmp_path) as compute:
-        results = BOTH.run_batch(compute, [WorkItem(good, digests), WorkItem(bad, digests)])
+        results = compute([WorkItem(good, digests), WorkItem(bad, digests)])
     assert isinstance(results[0], dict)
     assert isinstance(results[1], ItemError)

@@ -51,7 +51,7 @@ def test_a_video_that_is_too_small_is_a_media_error(size: tuple[int, int], tmp_p
         work_items = [
             WorkItem(item=video_of(path), parts=frozenset(a.digest for a in splitter.analyzers))
         ]
-        (result,) = splitter.run_batch(scan, work_items)
+        (result,) = scan(work_items)
     assert isinstance(result, MediaError)
     assert f"{size[0]} x {size[1]} pixels: too few" in str(result)
 
@@ -111,7 +111,7 @@ def test_a_call_runs_only_the_missing_analyzers(plain: Drawn, tmp_path: Path) ->
     splitter = SceneSplitter()
     missing = splitter.parts()[-1].digest
     with splitter.open(tmp_path) as scan:
-        (answers,) = splitter.run_batch(scan, [WorkItem(plain.video, frozenset([missing]))])
+        (answers,) = scan([WorkItem(plain.video, frozenset([missing]))])
     assert isinstance(answers, dict)
     assert set(answers) == {missing}
 

@@ -25,7 +25,9 @@ from brickfilm.captions.backends.openai.wire import parse_completion, request_bo
 from brickfilm.captions.completion import CaptionStage
 from brickfilm.captions.pricing import PriceList
 from brickfilm.captions.prompts import ItemKind
-from brickfilm.engine.stage import Answer, BatchRequestFile
+from brickfilm.captions.request import CaptionRequest
+from brickfilm.engine.capabilities import BatchRequestFile
+from brickfilm.engine.stage import Answer
 from brickfilm.errors import Failed, InvalidResponse, ItemError
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ AnswerOrError = Answer | ItemError
 
 @dataclass(frozen=True)
 class CaptionBatchService:
-    """Caption jobs of the Batch API, as a `brickfilm.engine.stage.BatchService`."""
+    """Caption jobs of the Batch API, as a `brickfilm.engine.capabilities.BatchService`."""
 
     client: Client
     captioner: CaptionStage
@@ -48,30 +50,30 @@ class CaptionBatchService:
     prices: PriceList
 
     def write_request_files(
-        self, items: Mapping[str, Any], on_error: Callable[[str, ItemError], None]
+        self, requests: Mapping[str, CaptionRequest], on_error: Callable[[str, ItemError], None]
     ) -> Iterator[BatchRequestFile]:
         """Write request files one by one, within the service's limits on requests and bytes.
 
-        An item whose request cannot be made is passed to `on_error`.
+        A request that cannot be written is passed to `on_error`.
         """
-        batch: dict[str, Any] = {}
+        keys: list[str] = []
         lines: list[bytes] = []
         size = 0
-        for key, item in items.items():
+        for key, request in requests.items():
             try:
-                line = self._request_line(key, item)
+                line = self._request_line(key, request)
             except ItemError as error:
                 on_error(key, error)
                 continue
             full = size + len(line) > self.prices.batch_bytes
-            if batch and (full or len(batch) == self.prices.batch_requests):
-                yield self._write_file(batch, lines)
-                batch, lines, size = {}, [], 0
-            batch[key] = item
+            if keys and (full or len(keys) == self.prices.batch_requests):
+                yield self._write_file(keys, lines)
+                keys, lines, size = [], [], 0
+            keys.append(key)
             lines.append(line)
             size += len(line)
-        if batch:
-            yield self._write_file(batch, lines)
+        if keys:
+            yield self._write_file(keys, lines)
 
     def submit(self, job: str, request_file: BatchRequestFile) -> str:
         """Upload the file and start a job whose metadata holds our key; return the service's id."""
@@ -112,8 +114,7 @@ class CaptionBatchService:
             self.parse_result(line) for file in files if file for line in self.result_lines(file)
         )
 
-    def _request_line(self, key: str, item: Any) -> bytes:
-        request = self.captioner.caption_request(item)
+    def _request_line(self, key: str, request: CaptionRequest) -> bytes:
         line = {
             "custom_id": f"{request.item_kind[0]}{len(request.stills)}-{key}",
             "method": "POST",
@@ -122,12 +123,12 @@ class CaptionBatchService:
         }
         return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
-    def _write_file(self, items: dict[str, Any], lines: list[bytes]) -> BatchRequestFile:
+    def _write_file(self, keys: list[str], lines: list[bytes]) -> BatchRequestFile:
         folder = self.work / "jobs"
         folder.mkdir(exist_ok=True)
         file = folder / f"{uuid.uuid4().hex}.jsonl"
         file.write_bytes(b"".join(lines))
-        return BatchRequestFile(file, items)
+        return BatchRequestFile(file, keys)
 
     def result_lines(self, file_id: str) -> list[str]:
         """Download the lines of a result file."""

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from brickfilm.engine.calls import work_item_of
 from brickfilm.engine.executors import LocalExecutor
-from brickfilm.engine.stage import Answer, Resources, Stage, WorkItem
+from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.records import Listing
 from tests.kit.toy_stages import lines, note
 
@@ -46,7 +47,7 @@ class Asks(Stage[Listing, Listing]):
 
 
 def asked(executor: LocalExecutor, stage: Asks, work: Path) -> object:
-    work_item = WorkItem(Listing(source_id="film"), frozenset([stage.digest]))
+    work_item = work_item_of(stage, Listing(source_id="film"))
     (result,) = executor.submit(stage, work, [work_item]).result(60).results
     return result[stage.digest]["from"]
 
@@ -83,7 +84,7 @@ def test_another_width_is_kept_to(executor: LocalExecutor, tmp_path: Path) -> No
     narrow = Asks(log=tmp_path / "opened")
     asked(executor, narrow, tmp_path)
     wide = replace(narrow, concurrency=3, meeting=threading.Barrier(3, timeout=30))
-    work_item = WorkItem(Listing(source_id="film"), frozenset([wide.digest]))
+    work_item = work_item_of(wide, Listing(source_id="film"))
     calls = [executor.submit(wide, tmp_path, [work_item]) for _ in range(3)]
     assert all(call.result(60).results for call in calls)  # a broken barrier raises
 

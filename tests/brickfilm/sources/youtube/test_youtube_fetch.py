@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from brickfilm.engine.capabilities import SourceOwner
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.engine.queue import StageQueue
 from brickfilm.records import Listing
@@ -266,7 +267,7 @@ def test_a_dry_run_lists_and_fetches_nothing(tmp_path: Path, site: VideoSite) ->
     site.add("two", TWO)
     source = youtube_source([site.at("/list")])
     run = fetch(tmp_path, source, dry_run=True)
-    pending_items = run.pending_items[1]
+    pending_items = [work_item.item for work_item in run.pending_items[1]]
     assert [listing.source_id for listing in pending_items] == [site.file("one"), site.file("two")]
     assert str(source.forecast(pending_items)).startswith(
         "2 videos to download: about 0.2 h of footage"
@@ -281,7 +282,12 @@ class Watcher:
         self.lines: set[str] = set()
 
     def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
-        self.lines |= {line for queue in queues for line in queue.stage.active_downloads()}
+        self.lines |= {
+            line
+            for queue in queues
+            if isinstance(queue.stage, SourceOwner)
+            for line in queue.stage.active_downloads()
+        }
 
 
 def test_a_film_on_its_way_is_shown_and_gone_when_it_is_there(
