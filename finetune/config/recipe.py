@@ -178,7 +178,7 @@ class Recipe:
     """All settings of one training stage."""
 
     __pydantic_config__: ClassVar = STRICT
-    dataset: Name  # a folder or Hub id with brickfilm's columns, or an Open-Sora CSV
+    dataset: Name  # a folder, file or Hub id; see [Datasets](finetune.md#datasets)
     out: Name  # folder of the run: checkpoints, logs, samples, summary
     steps: Positive  # optimizer steps of this stage
     buckets: tuple[Bucket, ...]  # list of the table `buckets` below

@@ -37,8 +37,9 @@ from finetune.data.encoders import (
     unique_captions,
 )
 from finetune.data.index import Index, build_index
-from finetune.data.media import decode_frames, decode_in_chunks, read_media
-from finetune.data.readers import DatasetRow
+from finetune.data.media import decode_frames, decode_in_chunks
+from finetune.data.row_media import read_media
+from finetune.data.rows import DatasetRow
 from finetune.data.shards import (
     ShardReader,
     ShardWriter,
@@ -155,6 +156,7 @@ def _encode_clips(job: EncodeJob, index: Index, stats: CacheStats) -> None:
         writer = ShardWriter(folder, f"{job.part:03d}")
         cached = {key for key, _ in stored_keys(folder)}
         for key, row, window in _missing_entries(index, entries, cached, job):
+            index.check_unchanged(row.file)
             try:
                 writer.add(key, _encode_entry(row, window, vae, size, recipe))
                 stats.clips += 1
@@ -179,13 +181,14 @@ def _encode_entry(
     row: DatasetRow, window: Window | None, vae: LatentCodec, size: tuple[int, int], recipe: Recipe
 ) -> dict[str, Tensor]:
     """Encode a window at this (height, width) as one row, or a whole clip as a row per frame."""
-    media = read_media(row.file, row.row_group, row.row_in_group)
+    media, stored = read_media(row), (row.height, row.width)
     if window is not None:
-        pixels = resize_and_crop(decode_frames(media, window.frame_indices(row.frames)), *size)
+        frames = decode_frames(media, window.frame_indices(row.frames), stored)
+        pixels = resize_and_crop(frames, *size)
         return _as_one_row(vae.encode_window(pixels), recipe)
     chunks = [
         vae.encode_window(resize_and_crop(frames, *size))
-        for frames in decode_in_chunks(media, row.frames)
+        for frames in decode_in_chunks(media, row.frames, stored)
     ]
     dtype = DTYPES[recipe.cache_dtype]
     return {name: torch.cat([c[name] for c in chunks]).to("cpu", dtype) for name in chunks[0]}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,12 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.files import atomic_write
-from finetune.data.readers import DatasetRow, find_files, read_rows
+from finetune.data.readers import find_sources
+from finetune.data.rows import DatasetRow, Stamp, file_stamp
 from finetune.errors import BadSample, DataError
 
 log = logging.getLogger(__name__)
 
 INDEX_VERSION = 2
+MAX_ROWS_NAMED = 20  # unreadable ones, in the log
+PROGRESS_SECONDS = 30
+Row = DatasetRow | BadSample
 CLIP_DTYPE = np.dtype(
     [
         ("sha256", "u1", 32),
@@ -50,6 +55,7 @@ class Index:
     fingerprint: str  # sha256 over digests, captions and sizes, in order
     uncaptioned: int
     unreadable: int
+    stamps: tuple[Stamp, ...] = ()  # of the files that were indexed
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -69,6 +75,18 @@ class Index:
             row_in_group=int(clip["place"]),
         )
 
+    def check_unchanged(self, file: str) -> None:
+        """Raise DataError if a table or tar is no longer the one that was indexed.
+
+        The rows' places in it may be others' now. Media files are compared by their digests.
+        """
+        for stamp in self.stamps:
+            if stamp[0] == file and stamp != _stamp_or_none(file):
+                raise DataError(
+                    f"{file} changed during the run: start again with --resume auto to read it "
+                    "anew, or put the old file back"
+                )
+
     def _text(self, span: NDArray[np.int64]) -> str:
         start, size = span
         return self.strings[start : start + size].tobytes().decode()
@@ -79,24 +97,41 @@ class Index:
         about = json.loads((folder / "index.json").read_text())
         clips = np.load(folder / "clips.npy", mmap_mode="r")
         strings = np.memmap(folder / "strings.bin", dtype=np.uint8, mode="r")
-        return cls(clips, strings, about["fingerprint"], about["uncaptioned"], about["unreadable"])
+        counts = about["uncaptioned"], about["unreadable"]
+        return cls(clips, strings, about["fingerprint"], *counts, tuple(about["stamp"] or ()))
+
+
+def _stamp_or_none(file: str) -> Stamp | None:
+    try:
+        return file_stamp(Path(file))
+    except OSError:
+        return None
 
 
 def build_index(dataset: str, folder: Path) -> Index:
     """Index a dataset in `folder`; open an existing index of the same files unchanged."""
-    files = find_files(dataset)
-    stamp = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    sources = find_sources(dataset)
+    stamp = [stamp for source in sources for stamp in source.stamps()]
     about = folder / "index.json"
     if about.exists():
         existing = json.loads(about.read_text())
         if existing["stamp"] == stamp and existing["version"] == INDEX_VERSION:
             return Index.open(folder)
-    return write_index(read_rows(files), folder, stamp=stamp)
+    rows = (row for source in sources for row in source.rows())
+    return write_index(_with_progress(rows), folder, stamp=stamp)
 
 
-def write_index(
-    rows: Iterable[DatasetRow | BadSample], folder: Path, *, stamp: object = None
-) -> Index:
+def _with_progress(rows: Iterable[Row]) -> Iterator[Row]:
+    """Log the number of rows every half minute: media of unknown size are opened one by one."""
+    logged = time.monotonic()
+    for number, row in enumerate(rows, 1):
+        yield row
+        if time.monotonic() - logged > PROGRESS_SECONDS:
+            log.warning("indexing the dataset: %s rows so far", f"{number:,}")
+            logged = time.monotonic()
+
+
+def write_index(rows: Iterable[Row], folder: Path, *, stamp: object = None) -> Index:
     """Write rows as an index, `index.json` last: without it the folder is no index.
 
     Files are replaced, never modified, so that processes with an open index keep the old one.
@@ -114,11 +149,9 @@ def write_index(
     return Index.open(folder)
 
 
-def _write_rows(
-    rows: Iterable[DatasetRow | BadSample], strings: BinaryIO, clips: BinaryIO
-) -> dict[str, object]:
+def _write_rows(rows: Iterable[Row], strings: BinaryIO, clips: BinaryIO) -> dict[str, object]:
     """Write the rows that have a caption; return the skipped counts and the fingerprint."""
-    digest, uncaptioned, unreadable = hashlib.sha256(), 0, 0
+    digest, uncaptioned, unreadable, first_problem = hashlib.sha256(), 0, 0, ""
     records: list[NDArray[np.void]] = []
     file_spans: dict[str, tuple[int, int]] = {}
 
@@ -129,8 +162,10 @@ def _write_rows(
 
     for row in rows:
         if isinstance(row, BadSample):
-            log.warning("skipped: %s", row)
             unreadable += 1
+            first_problem = first_problem or str(row)
+            if unreadable <= MAX_ROWS_NAMED:
+                log.warning("skipped: %s", row)
             continue
         if not row.caption.strip():
             uncaptioned += 1
@@ -141,10 +176,14 @@ def _write_rows(
         digest.update(records[-1].tobytes()[:60] + row.caption.encode())
     strings.write(b"\n")  # an empty file cannot be memory-mapped
     if not records:
+        if unreadable and not uncaptioned:
+            raise DataError(f"none of {unreadable} rows can be read; the first: {first_problem}")
         raise DataError(
             f"{uncaptioned + unreadable} rows, of which {unreadable} cannot be read, and not one "
             "has a caption: build the dataset with a captioner, or name another dataset"
         )
+    if unreadable > MAX_ROWS_NAMED:
+        log.warning("skipped: %s more rows that cannot be read", unreadable - MAX_ROWS_NAMED)
     np.save(clips, np.concatenate(records))
     return {
         "uncaptioned": uncaptioned,

@@ -26,11 +26,12 @@ from finetune.data.cache_layout import (
 from finetune.data.encoders import text_encoder_name
 from finetune.data.index import Index
 from finetune.data.packing import PackedTensors, pack_tensors, unpack_tensors
-from finetune.data.readers import DatasetRow
+from finetune.data.row_media import read_media
+from finetune.data.rows import DatasetRow
 from finetune.data.sampler import BatchSpec, Sampler, SamplerState
 from finetune.data.shards import ShardReader
 from finetune.data.windows import Window, conditioning_fps, random_window, resize_and_crop
-from finetune.errors import BadSample, CacheError
+from finetune.errors import BadSample, CacheError, DataError
 from finetune.models import find_family
 from finetune.models.family import TensorDict
 
@@ -85,6 +86,7 @@ class SampleLoader:
         self.index_folder, self.recipe = index_folder, recipe
         self.family = find_family(recipe.family)
         self._index: Index | None = None
+        self._fingerprint = index.fingerprint
         self._text_store: ShardReader | None = None
         self._latent_stores: dict[tuple[int, int], ShardReader] = {}
         if recipe.latents == "cached":
@@ -113,7 +115,13 @@ class SampleLoader:
     @property
     def index(self) -> Index:
         if self._index is None:
-            self._index = Index.open(self.index_folder)
+            opened = Index.open(self.index_folder)
+            if opened.fingerprint != self._fingerprint:
+                raise DataError(
+                    f"{self.recipe.dataset} changed, and another command indexed it anew, while "
+                    "this run began: start again"
+                )
+            self._index = opened
         return self._index
 
     def _load(self, row: DatasetRow, spec: BatchSpec, seed: int) -> Sample:
@@ -152,10 +160,11 @@ class SampleLoader:
         return {name: value[0] for name, value in parts.items()}
 
     def _pixels(self, row: DatasetRow, numbers: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
-        from finetune.data.media import decode_frames, read_media
+        from finetune.data.media import decode_frames
 
-        media = read_media(row.file, row.row_group, row.row_in_group)
-        return resize_and_crop(decode_frames(media, numbers), *size)
+        self.index.check_unchanged(row.file)
+        frames = decode_frames(read_media(row), numbers, (row.height, row.width))
+        return resize_and_crop(frames, *size)
 
     def _store(self, size: tuple[int, int]) -> ShardReader:
         if size not in self._latent_stores:

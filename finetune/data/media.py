@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from finetune.data.stills import (
+    ORIENTATION_BY_ROTATION,
+    exif_orientation,
+    read_rgb,
+    turn_upright,
+)
 from finetune.errors import BadSample
 
 DETERMINISTIC_X264_OPTIONS = {"threads": "1", "x264-params": "mbtree=0"}
 """x264's macroblock tree reads uninitialised memory, so its bytes would not repeat."""
-HUB_URL_PATTERN = re.compile(
-    r"hf://datasets/(?P<repo_id>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?/(?P<filename>.+)"
-)
 
 
 @dataclass(frozen=True)
@@ -36,78 +37,30 @@ class MediaInfo:
     width: int
 
 
-def probe(path: Path) -> MediaInfo:
-    """Read a media file's properties; count frames if the container does not state them.
+def probe(media: bytes) -> MediaInfo:
+    """Read the properties of a video or image as it is displayed.
 
-    Raise BadSample if it does not decode.
+    Frames are counted if the container does not state them. Raise BadSample if it does not decode.
     """
     import av
 
+    height, width, _ = next(iter_frames(media, 1), np.zeros((0, 0, 3))).shape
     try:
-        with av.open(str(path)) as container:
+        with av.open(io.BytesIO(media)) as container:
             stream = container.streams.video[0]
             frames = stream.frames or sum(1 for _ in container.decode(stream))
-            fps = Fraction(stream.average_rate or 0)
-            return MediaInfo(frames, fps, stream.height, stream.width)
+            return MediaInfo(frames, Fraction(stream.average_rate or 0), height, width)
     except (av.FFmpegError, IndexError) as error:
         raise BadSample(f"does not decode: {error}") from error
 
 
-@lru_cache(maxsize=2)
-def read_row_group(file: str, row_group: int) -> list[dict[str, Any] | None]:
-    """Read the media column of a row group; consecutive rows share one read."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as parquet:
-        names = set(parquet.schema_arrow.names)
-        column = "video" if "video" in names else "image"
-        table = parquet.read_row_group(row_group, columns=[column])
-        cells: list[dict[str, Any] | None] = table.column(column).to_pylist()
-        return cells
-
-
-def read_media(file: str, row_group: int, row_in_group: int) -> bytes:
-    """Return the bytes of a row's media: a cell of a parquet file, or (row_group < 0) the file.
-
-    Raise BadSample if they cannot be read.
-    """
-    from pyarrow import ArrowException
-
-    try:
-        return (
-            Path(file).read_bytes() if row_group < 0 else _cell_bytes(file, row_group, row_in_group)
-        )
-    except (OSError, ArrowException) as error:
-        raise BadSample(f"cannot be read: {error}") from error
-
-
-def _cell_bytes(file: str, row_group: int, row_in_group: int) -> bytes:
-    """Return a cell's bytes, or those of its file: on the Hub, or beside the parquet file."""
-    cell = read_row_group(file, row_group)[row_in_group] or {}
-    if cell.get("bytes"):
-        return bytes(cell["bytes"])
-    path: str = cell.get("path") or ""
-    if not path:
-        raise BadSample("has neither bytes nor a path")
-    url = HUB_URL_PATTERN.fullmatch(path)
-    media = _download_from_hub(**url.groupdict()) if url else Path(file).parent / path
-    return media.read_bytes()
-
-
-def _download_from_hub(repo_id: str, revision: str | None, filename: str) -> Path:
-    """Download a file of a dataset on the Hub into the Hub's cache, once."""
-    from huggingface_hub import hf_hub_download
-
-    return Path(hf_hub_download(repo_id, filename, repo_type="dataset", revision=revision))
-
-
-def decode_frames(media: bytes, numbers: NDArray[np.int64]) -> Tensor:
+def decode_frames(media: bytes, numbers: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
     """Decode frames by number from an encoded clip or image: [len(numbers), 3, H, W] uint8.
 
-    Raise BadSample if it does not decode or has too few frames.
+    Raise BadSample if it does not decode, has too few frames, or one that is not of this (H, W).
     """
     needed = set(numbers.tolist())
-    decoded = enumerate(iter_frames(media, max(needed) + 1))
+    decoded = enumerate(_iter_sized_frames(media, max(needed) + 1, size))
     images = {n: frame for n, frame in decoded if n in needed}
     missing = sorted(needed - set(images))
     if missing:
@@ -116,26 +69,71 @@ def decode_frames(media: bytes, numbers: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
-def decode_in_chunks(media: bytes, total: int, size: int = 32) -> Iterator[Tensor]:
-    """Decode the first `total` frames in chunks [<= size, 3, H, W] uint8, to bound memory."""
-    stream, decoded = iter_frames(media, total), 0
-    while chunk := list(islice(stream, size)):
+def decode_in_chunks(
+    media: bytes, total: int, size: tuple[int, int], chunk_frames: int = 32
+) -> Iterator[Tensor]:
+    """Decode the first `total` frames in chunks [<= 32, 3, H, W] uint8, to bound memory."""
+    stream, decoded = _iter_sized_frames(media, total, size), 0
+    while chunk := list(islice(stream, chunk_frames)):
         decoded += len(chunk)
         yield torch.from_numpy(np.stack(chunk)).permute(0, 3, 1, 2)
     if decoded < total:
         raise BadSample(f"has {decoded} frames, its row says {total}")
 
 
+def _iter_sized_frames(
+    media: bytes, count: int, size: tuple[int, int]
+) -> Iterator[NDArray[np.uint8]]:
+    """Decode frames; raise BadSample for one whose height and width are not its row's."""
+    for number, frame in enumerate(iter_frames(media, count)):
+        if frame.shape[:2] != size:
+            height, width = frame.shape[:2]
+            raise BadSample(
+                f"frame {number} is displayed at {height}x{width}, its row says "
+                f"{size[0]}x{size[1]}: correct the row's height and width, or cut the clip where "
+                "its size changes"
+            )
+        yield frame
+
+
 def iter_frames(media: bytes, count: int) -> Iterator[NDArray[np.uint8]]:
-    """Decode up to `count` frames [H, W, 3] uint8 in presentation order."""
+    """Decode up to `count` frames [H, W, 3] uint8 in presentation order, as they are displayed.
+
+    They are upright (display matrix, EXIF) and in square pixels.
+    """
     import av
 
     try:
         with av.open(io.BytesIO(media)) as container:
+            to_rgb = _to_displayed_rgb(container, media)
             for frame in islice(container.decode(video=0), count):
-                yield frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, IndexError) as error:
+                yield to_rgb(frame)
+    except (av.FFmpegError, IndexError, OSError, SyntaxError) as error:
         raise BadSample(f"does not decode: {error}") from error
+
+
+def _to_displayed_rgb(container: Any, media: bytes) -> Callable[[Any], NDArray[np.uint8]]:
+    """Return the conversion of stored frames to RGB as displayed, for an opened container."""
+    if container.format.name.endswith("_pipe"):  # a still image, read as `sample --image` does
+        orientation = exif_orientation(media)
+        return lambda frame: (
+            turn_upright(frame.to_ndarray(format="rgb24"), orientation)
+            if frame.format.name.startswith("yuv")  # JPEG
+            else read_rgb(io.BytesIO(media))
+        )
+    pixel_aspect = Fraction(container.streams.video[0].sample_aspect_ratio or 1)
+    return lambda frame: _video_frame_to_rgb(frame, pixel_aspect)
+
+
+def _video_frame_to_rgb(frame: Any, pixel_aspect: Fraction) -> NDArray[np.uint8]:
+    """Return a frame upright, with the side stretched that makes its pixels square."""
+    angle = frame.rotation % 360
+    if angle not in ORIENTATION_BY_ROTATION:
+        raise BadSample(f"is displayed rotated by {angle} degrees: encode it upright")
+    width = round(frame.width * max(pixel_aspect, 1))
+    height = round(frame.height / min(pixel_aspect, 1))
+    image = frame.to_ndarray(format="rgb24", width=width, height=height)
+    return turn_upright(image, ORIENTATION_BY_ROTATION[angle])
 
 
 def write_video(file: Path, frames: Tensor, fps: float) -> None:

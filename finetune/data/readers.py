@@ -1,160 +1,74 @@
-"""Read the rows of a dataset: a folder or Hub id in brickfilm's columns, or an Open-Sora CSV."""
+"""Find the rows of a dataset in whatever form people keep one: see docs/finetune.md, Datasets."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-from finetune.errors import BadSample, DataError
+from finetune.data.media_folders import MEDIA_SUFFIXES, CaptionedFolder, TarShard
+from finetune.data.parquet_rows import ParquetFile
+from finetune.data.rows import RowSource
+from finetune.data.tables import TABLE_SUFFIXES, MediaTable
+from finetune.errors import DataError
 from finetune.models.hub import download_snapshot
 
-READ_COLUMNS = ("sha256", "caption", "num_frames", "fps_num", "fps_den", "height", "width")
 NON_TRAIN_SPLIT = re.compile(r"(^|/)(test|validation)[-./]")
+METADATA_FILES = tuple(f"metadata{suffix}" for suffix in TABLE_SUFFIXES)
+HUB_PATTERNS = [*METADATA_FILES, *(f"**/{name}" for name in METADATA_FILES), "*.tar", "*.txt"]
+KINDS = "parquet files, metadata.csv or .jsonl, .tar shards, or media with captions in .txt files"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DatasetRow:
-    """A clip or an image, as training needs it."""
+def find_sources(dataset: str) -> list[RowSource]:
+    """Return what holds the rows of the training split, sorted by name.
 
-    sha256: bytes  # of the media, 32 bytes
-    caption: str
-    frames: int
-    fps: Fraction
-    height: int
-    width: int
-    file: str  # a parquet file, or (row_group < 0) the media itself
-    row_group: int
-    row_in_group: int
-
-
-def find_files(dataset: str) -> list[Path]:
-    """Return the files of the training split, sorted.
-
-    `dataset` is a folder of parquet files, one parquet or CSV file, or a Hub id. Raise DataError if
-    it does not exist or has no such file.
+    `dataset` is a folder, one parquet, CSV, JSONL, JSON or tar file, or a Hub id. Of a folder, the
+    first of these kinds is used: parquet files; metadata tables; tars; media beside captions.
+    Raise DataError if it does not exist or has none.
     """
-    path = Path(dataset)
+    path = Path(dataset).expanduser()
     if path.is_file():
-        return [path]
-    if not path.is_dir():
-        path = _download_from_hub(dataset)
-    files = sorted(path.rglob("*.parquet"))
-    files = [p for p in files if not NON_TRAIN_SPLIT.search(str(p.relative_to(path)))]
-    if not files:
-        raise DataError(f"no parquet file of a training split under {path}: name another folder")
-    return files
+        return [_file_source(path)]
+    if path.is_dir():
+        sources = _folder_sources(path)
+    else:
+        path = _download_from_hub(dataset, ["*.parquet"])
+        sources = _folder_sources(path)
+        if not sources:
+            media = [f"*{suffix}" for suffix in MEDIA_SUFFIXES]
+            sources = _folder_sources(_download_from_hub(dataset, [*HUB_PATTERNS, *media]))
+    if not sources:
+        raise DataError(
+            f"no parquet file of a training split under {path}, nor another dataset: name a "
+            f"folder with {KINDS}"
+        )
+    return sources
 
 
-def _download_from_hub(dataset: str) -> Path:
-    """Download a dataset's parquet files from the Hub."""
-    if dataset.startswith(("/", ".", "work/")) or dataset.count("/") != 1:
+def _file_source(file: Path) -> RowSource:
+    if file.suffix in TABLE_SUFFIXES:
+        return MediaTable(file)
+    if file.suffix == ".tar":
+        return TarShard(file)
+    if file.suffix == ".parquet":
+        return ParquetFile(file)
+    raise DataError(f"{file} is no dataset: name a {', '.join(TABLE_SUFFIXES)}, .parquet or .tar")
+
+
+def _folder_sources(folder: Path) -> list[RowSource]:
+    def find(*patterns: str) -> list[Path]:
+        files = sorted(file for pattern in patterns for file in folder.rglob(pattern))
+        return [f for f in files if not NON_TRAIN_SPLIT.search(str(f.relative_to(folder)))]
+
+    files = find("*.parquet") or find(*METADATA_FILES) or find("*.tar")
+    if files:
+        return [_file_source(file) for file in files]
+    media = tuple(file for file in find("*") if file.suffix.lower() in MEDIA_SUFFIXES)
+    return [CaptionedFolder(folder, media)] if media else []
+
+
+def _download_from_hub(dataset: str, patterns: list[str]) -> Path:
+    """Download a dataset's files from the Hub."""
+    if dataset.startswith(("/", ".", "~", "work/")) or dataset.count("/") != 1:
         hint = " (`make demo` builds it)" if dataset.rstrip("/").endswith("demo/dataset") else ""
         raise DataError(f"no dataset at {dataset}{hint}: name a folder, a CSV, or a Hub id")
-    return download_snapshot(dataset, ["*.parquet"], DataError, repo_type="dataset")
-
-
-def read_rows(files: list[Path]) -> Iterator[DatasetRow | BadSample]:
-    """Yield all rows in the files' order; an unreadable one as the BadSample that describes it.
-
-    Media are not read, except a CSV's, once, for their digest.
-    """
-    from pyarrow import ArrowException
-
-    for file in files:
-        try:
-            yield from _csv_rows(file) if file.suffix == ".csv" else _parquet_rows(file)
-        except ArrowException as error:
-            raise DataError(
-                f"{file} cannot be read ({error}): build or download it again"
-            ) from error
-
-
-def _parquet_rows(file: Path) -> Iterator[DatasetRow | BadSample]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as parquet:
-        names = set(parquet.schema_arrow.names)
-        _check_columns(file, names)
-        columns = [name for name in READ_COLUMNS if name in names]
-        for row_group in range(parquet.num_row_groups):
-            table = parquet.read_row_group(row_group, columns=columns)
-            for row_in_group, row in enumerate(table.to_pylist()):
-                yield _parse_row(
-                    row, file=str(file), row_group=row_group, row_in_group=row_in_group
-                )
-
-
-def _check_columns(file: Path, names: set[str]) -> None:
-    required = set(READ_COLUMNS) if "video" in names else {"sha256", "caption", "height", "width"}
-    missing = sorted(required - names)
-    if not names & {"video", "image"}:
-        missing.append("video (or image)")
-    if missing:
-        raise DataError(
-            f"{file} lacks the column(s) {', '.join(missing)}: see docs/dataset-schema.md"
-        )
-
-
-def _parse_row(
-    row: dict[str, Any], *, file: str, row_group: int, row_in_group: int
-) -> DatasetRow | BadSample:
-    try:
-        return DatasetRow(
-            sha256=bytes.fromhex(row["sha256"]),
-            caption=row["caption"] or "",
-            frames=row.get("num_frames") or 1,
-            fps=Fraction(row.get("fps_num") or 0, row.get("fps_den") or 1),
-            height=int(row["height"]),
-            width=int(row["width"]),
-            file=file,
-            row_group=row_group,
-            row_in_group=row_in_group,
-        )
-    except (TypeError, ValueError) as error:
-        return BadSample(f"row {row_in_group} of row group {row_group} of {file}: {error}")
-
-
-def _csv_rows(file: Path) -> Iterator[DatasetRow | BadSample]:
-    """Read an Open-Sora CSV: path, text, num_frames, height, width, fps; paths from its folder.
-
-    Missing values are read from the media: the predecessor's fps column is empty in all rows.
-    """
-    with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
-        reader = csv.DictReader(lines)
-        missing = {"path", "text"} - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(f"{file} lacks the column(s) {', '.join(sorted(missing))}")
-        for line in reader:
-            yield _parse_csv_row(file, reader.line_num, line)
-
-
-def _parse_csv_row(file: Path, number: int, line: dict[str, str]) -> DatasetRow | BadSample:
-    media = file.parent / (line["path"] or "")
-    try:
-        metadata = _media_metadata(media, line)
-    except (OSError, ValueError, BadSample) as error:
-        return BadSample(f"{media}, line {number} of {file}: {error}")
-    row = {"caption": line["text"], **metadata}
-    return _parse_row(row, file=str(media), row_group=-1, row_in_group=-1)
-
-
-def _media_metadata(media: Path, line: dict[str, str]) -> dict[str, Any]:
-    """Return digest, frames, fps and size; open the media only for values missing in the line."""
-    from finetune.data.media import probe
-
-    with media.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if all(line.get(name) for name in ("num_frames", "height", "width", "fps")):
-        fps = Fraction(line["fps"]).limit_denominator(1001)
-        sizes = {name: int(float(line[name])) for name in ("num_frames", "height", "width")}
-    else:
-        info = probe(media)
-        fps = info.fps
-        sizes = {"num_frames": info.frames, "height": info.height, "width": info.width}
-    return {"sha256": digest, "fps_num": fps.numerator, "fps_den": fps.denominator, **sizes}
+    return download_snapshot(dataset, patterns, DataError, repo_type="dataset")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from finetune.data.stills import read_rgb
 from finetune.data.windows import resize_and_crop
 from finetune.errors import SamplingError
 
@@ -18,11 +18,10 @@ def read_image(path: str | Path, height: int, width: int) -> Tensor:
 
     Transparent parts become white; 16 bits become 8. Raise SamplingError if it is not an image.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
-            pixels = np.array(_to_rgb(ImageOps.exif_transpose(opened)))
+        pixels = read_rgb(Path(path))
     except UnidentifiedImageError as error:
         raise SamplingError(
             f"image {str(path)!r} cannot be read as an image: name a PNG, JPEG or WebP file"
@@ -33,18 +32,6 @@ def read_image(path: str | Path, height: int, width: int) -> Tensor:
             f"image {str(path)!r} cannot be read ({reason}): name a PNG, JPEG or WebP file"
         ) from error
     return resize_and_crop(torch.from_numpy(pixels).permute(2, 0, 1)[None], height, width)
-
-
-def _to_rgb(image: object) -> object:
-    from PIL import Image
-
-    assert isinstance(image, Image.Image)
-    if image.mode.startswith("I"):  # 16 bits per pixel, which convert() would clip
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
 
 
 def file_digest(path: str | Path) -> str:

@@ -14,7 +14,7 @@ from finetune.config import Recipe
 from finetune.data.cache_layout import caption_key, index_folder
 from finetune.data.index import Index, write_index
 from finetune.data.loader import Sample, SampleLoader
-from finetune.data.readers import DatasetRow
+from finetune.data.rows import DatasetRow
 from finetune.data.sampler import BatchSpec
 from finetune.data.shards import ShardWriter, write_key_index
 from finetune.models.stdit2.text_encoder import TextEncoder

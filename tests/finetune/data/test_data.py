@@ -16,7 +16,8 @@ from finetune.config import Bucket, Recipe
 from finetune.data.bucket_coverage import bucket_coverage
 from finetune.data.buckets import assign_buckets
 from finetune.data.index import Index, build_index, write_index
-from finetune.data.readers import DatasetRow, find_files, read_rows
+from finetune.data.readers import find_sources
+from finetune.data.rows import DatasetRow
 from finetune.data.sampler import BatchSpec, Sampler, SamplerState
 from finetune.data.windows import (
     Window,
@@ -139,7 +140,9 @@ def test_a_csv_without_rates_asks_the_media(tmp_path: Path) -> None:
         writer = csv.DictWriter(file, ["path", "text", "num_frames", "height", "width", "fps"])
         writer.writeheader()
         writer.writerow({"path": "a.mp4", "text": "a plate", "num_frames": 9, "fps": ""})
-    (row,) = read_rows(find_files(str(tmp_path / "set.csv")))
+    (source,) = find_sources(str(tmp_path / "set.csv"))
+    (row,) = source.rows()
+    assert isinstance(row, DatasetRow)
     assert (row.frames, row.fps, row.height, row.width) == (9, 24, 144, 256)
 
 
@@ -165,7 +168,7 @@ def test_a_table_that_is_damaged_is_named(tmp_path: Path) -> None:
     table = folder / "clips" / "train-0.parquet"
     table.write_bytes(table.read_bytes()[:-9])
     with pytest.raises(DataError, match=r"train-0\.parquet cannot be read .*download it again"):
-        list(read_rows(find_files(str(folder))))
+        build_index(str(folder), tmp_path / "index")
 
 
 def test_every_clip_comes_once_a_pass(tmp_path: Path, make_recipe: MakeRecipe) -> None:

@@ -1,0 +1,92 @@
+"""Read the encoded bytes of a row's clip or image, and compare them with its sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from finetune.data.rows import FILE, MEDIA_COLUMNS, TAR_MEMBER, DatasetRow
+from finetune.errors import BadSample
+
+HUB_URL_PATTERN = re.compile(
+    r"hf://datasets/(?P<repo_id>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?/(?P<filename>.+)"
+)
+
+
+def read_media(row: DatasetRow) -> bytes:
+    """Return the bytes of a row's media.
+
+    Raise BadSample if they cannot be read, or are not those that the row describes.
+    """
+    media = stored_bytes(row.file, row.row_group, row.row_in_group)
+    digest = hashlib.sha256(media).digest()
+    if digest != row.sha256:
+        raise BadSample(
+            f"was replaced: its sha256 is {digest.hex()[:12]}, its row says "
+            f"{row.sha256.hex()[:12]}; restore the file, or build the dataset again"
+        )
+    return media
+
+
+def stored_bytes(file: str, row_group: int, row_in_group: int) -> bytes:
+    """Return the bytes at the place that a `DatasetRow` names; raise BadSample without any."""
+    from pyarrow import ArrowException
+
+    try:
+        if row_group == FILE:
+            return Path(file).read_bytes()
+        if row_group == TAR_MEMBER:
+            return _tar_member(file, row_in_group)
+        return _cell_bytes(read_row_group(file, row_group)[row_in_group], Path(file).parent)
+    except (OSError, ArrowException, tarfile.TarError) as error:
+        raise BadSample(f"cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=2)
+def read_row_group(file: str, row_group: int) -> list[Any]:
+    """Read the media column of a row group; consecutive rows share one read."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as parquet:
+        names = parquet.schema_arrow.names
+        column = next(name for name in MEDIA_COLUMNS if name in names)
+        table = parquet.read_row_group(row_group, columns=[column])
+        cells: list[Any] = table.column(column).to_pylist()
+        return cells
+
+
+def _cell_bytes(cell: Any, folder: Path) -> bytes:
+    """Return the bytes in a cell, or those of its file: on the Hub, or in `folder`.
+
+    A cell is bytes, a path, or both by name, as `datasets` stores them.
+    """
+    if isinstance(cell, str | bytes):
+        cell = {"path" if isinstance(cell, str) else "bytes": cell}
+    if cell and cell.get("bytes"):
+        return bytes(cell["bytes"])
+    path: str = (cell or {}).get("path") or ""
+    if not path:
+        raise BadSample("has neither bytes nor a path")
+    url = HUB_URL_PATTERN.fullmatch(path)
+    media = _download_from_hub(**url.groupdict()) if url else folder / Path(path).expanduser()
+    return media.read_bytes()
+
+
+def _tar_member(file: str, block: int) -> bytes:
+    """Return the content of the member whose header is at this block of 512 bytes."""
+    with Path(file).open("rb") as stream:
+        stream.seek(block * tarfile.BLOCKSIZE)
+        header = stream.read(tarfile.BLOCKSIZE)
+        size = tarfile.TarInfo.frombuf(header, tarfile.ENCODING, "surrogateescape").size
+        return stream.read(size)
+
+
+def _download_from_hub(repo_id: str, revision: str | None, filename: str) -> Path:
+    """Download a file of a dataset on the Hub into the Hub's cache, once."""
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repo_id, filename, repo_type="dataset", revision=revision))

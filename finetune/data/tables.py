@@ -1,0 +1,106 @@
+"""Read tables of media files and captions: CSV, JSON lines, or a JSON list, as trainers have them.
+
+Paths are relative to the table's folder. Missing sizes and rates are read from the media.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune.data.parse_row import Place, first_column, parse_row
+from finetune.data.rows import (
+    CAPTION_COLUMNS,
+    FILE,
+    PATH_COLUMNS,
+    DatasetRow,
+    Stamp,
+    file_stamp,
+)
+from finetune.errors import BadSample, DataError
+
+TABLE_SUFFIXES = (".csv", ".jsonl", ".json")
+IGNORED_COLUMNS = ("sha256",)
+"""Computed instead: a table may be older than its files."""
+Line = tuple[int, dict[str, Any]]
+"""The number of a line, and its values by column."""
+
+
+@dataclass(frozen=True)
+class MediaTable:
+    """One CSV, JSONL or JSON file."""
+
+    file: Path
+
+    def stamps(self) -> list[Stamp]:
+        """Return the stamp of the file, and a digest of those of its media."""
+        digest, count = hashlib.sha256(), 0
+        for _, values in self._lines():
+            count += 1
+            media = self._media(values)
+            stamp = file_stamp(media) if media.is_file() else [str(media)]
+            digest.update(json.dumps(stamp).encode())
+        return [file_stamp(self.file), [f"media of {self.file}", count, digest.hexdigest()]]
+
+    def rows(self) -> Iterator[DatasetRow | BadSample]:
+        """Yield its rows; raise DataError if it lacks a column or is not UTF-8."""
+        for number, values in self._lines():
+            media = self._media(values)
+            name = f"{media}, line {number} of {self.file}"
+            if not media.is_file():
+                yield BadSample(f"{name}: there is no such file")
+                continue
+            measured = {key: value for key, value in values.items() if key not in IGNORED_COLUMNS}
+            yield parse_row(measured, Place(str(media), FILE, FILE, name))
+
+    def _media(self, values: dict[str, Any]) -> Path:
+        path = values.get(first_column(PATH_COLUMNS, values) or "")
+        return self.file.parent / Path(str(path or "")).expanduser()
+
+    def _lines(self) -> Iterator[Line]:
+        try:
+            lines = self._csv_lines if self.file.suffix == ".csv" else self._json_lines
+            for number, values in lines():
+                self._check_columns(values)
+                yield number, values
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self.file} is not UTF-8 (byte {error.object[error.start]:#04x}): convert it, "
+                f"such as with iconv -f latin1 -t utf-8 {self.file} > utf-8{self.file.suffix}"
+            ) from error
+        except (csv.Error, json.JSONDecodeError) as error:
+            raise DataError(f"{self.file} cannot be read ({error}): correct the file") from error
+
+    def _csv_lines(self) -> Iterator[Line]:
+        csv.field_size_limit(sys.maxsize)  # a caption may be longer than 131,072 characters
+        with self.file.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            self._check_columns(dict.fromkeys(reader.fieldnames or ()))
+            for values in reader:
+                yield reader.line_num, values
+
+    def _json_lines(self) -> Iterator[Line]:
+        text = self.file.read_text(encoding="utf-8-sig")
+        if self.file.suffix == ".json":
+            yield from enumerate(json.loads(text), 1)
+            return
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                yield number, json.loads(line)
+
+    def _check_columns(self, values: object) -> None:
+        if not isinstance(values, dict):
+            raise DataError(f"{self.file} has {str(values)[:60]!r} in the place of a row")
+        wanted = {"path": PATH_COLUMNS, "text": CAPTION_COLUMNS}
+        missing = [name for name, names in wanted.items() if not first_column(names, values)]
+        if missing:
+            raise DataError(
+                f"{self.file} lacks the column(s) {', '.join(missing)}: name the media's column "
+                f"one of {', '.join(PATH_COLUMNS)}, the caption's {', '.join(CAPTION_COLUMNS)}"
+            )
