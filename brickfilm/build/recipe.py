@@ -71,16 +71,20 @@ def resolve_recipe(
 
 
 def default_recipe(source: Source, captions: str, *, sound: bool = False) -> DatasetRecipe:
-    """Return shots of 15-200 frames, three stills, and captions: gpt-4o, sidecar or none."""
-    captioners = {
-        "gpt-4o": (GPT4oCaptioner, RefusalFilter),
-        "sidecar": (SidecarCaptioner, RefusalFilter),
+    """Return shots of 15-200 frames, three stills, and captions.
+
+    captions: gpt-4o, sidecar, sidecar:FILE (a table of captions) or none.
+    """
+    captions, _, table = captions.partition(":")
+    captioners: dict[str, tuple[AnyStage, ...]] = {
+        "gpt-4o": (GPT4oCaptioner(), RefusalFilter()),
+        "sidecar": (SidecarCaptioner(table=table or None), RefusalFilter()),
         "none": (),
     }
-    if captions not in captioners:
+    if captions not in captioners or (table and captions != "sidecar"):
         raise UsageError(f"--captions {captions!r} is not known: {', '.join(captioners)}")
     writers = [ClipWriter(sound=True)] if sound else []
-    stages = (SceneSplitter(), *writers, FrameSampler(), *(c() for c in captioners[captions]))
+    stages = (SceneSplitter(), *writers, FrameSampler(), *captioners[captions])
     return DatasetRecipe(source, stages)
 
 

@@ -5,29 +5,24 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-from dataclasses import dataclass
+import math
+import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pysubs2
 
+from brickfilm.captions.caption_files import clean_text
+from brickfilm.captions.cues import Cue, CueIndex
 from brickfilm.errors import Failed
 
-MIN_OVERLAP_SHARE = 0.5
-"""A cue belongs to a clip if at least this share of it lies within the clip."""
+_ARROW = "-->"
+_TIME = re.compile(r"(?:\d+:)?[0-5]?\d:[0-5]?\d[.,]\d{1,3}")
 
 
-@dataclass(frozen=True)
-class Cue:
-    """Text shown for [start, end), in seconds from the video's own zero."""
-
-    start: float
-    end: float
-    text: str
-
-    def overlap(self, start: float, end: float) -> float:
-        """Return the seconds shared with [start, end)."""
-        return max(0.0, min(self.end, end) - max(self.start, start))
+class _Malformed(ValueError):
+    """The file is not written as its format says; the message names line or entry, and field."""
 
 
 def find_sidecar(video: Path, suffixes: tuple[str, ...]) -> Path | None:
@@ -42,26 +37,9 @@ def sidecar_digest(video: Path, suffixes: tuple[str, ...]) -> str:
     return _digest(sidecar, sidecar.stat().st_mtime_ns) if sidecar else ""
 
 
-def read_cues(path: Path) -> tuple[Cue, ...]:
-    """Return the cues of a .vtt, .srt or .json file by start; Failed if it cannot be read."""
+def read_cues(path: Path) -> CueIndex:
+    """Return the cues of a .vtt, .srt or .json file; Failed, with line and field, if malformed."""
     return _read(path, path.stat().st_mtime_ns)
-
-
-def cues_in_span(cues: tuple[Cue, ...], start: float, end: float) -> list[Cue]:
-    """Return the cue that overlaps [start, end) most, and all that lie mostly within it."""
-    overlaps = [(cue, cue.overlap(start, end)) for cue in cues]
-    longest = max((seconds for _, seconds in overlaps), default=0.0)
-    return [
-        cue
-        for cue, seconds in overlaps
-        if seconds > 0
-        and (seconds == longest or seconds >= MIN_OVERLAP_SHARE * (cue.end - cue.start))
-    ]
-
-
-def cue_at(cues: tuple[Cue, ...], time: float) -> Cue | None:
-    """Return the cue shown at a time in seconds."""
-    return next((cue for cue in cues if cue.start <= time < cue.end), None)
 
 
 @lru_cache(maxsize=16)
@@ -70,29 +48,74 @@ def _digest(path: Path, mtime_ns: int) -> str:
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, mtime_ns: int) -> tuple[Cue, ...]:
+def _read(path: Path, mtime_ns: int) -> CueIndex:
     try:
-        cues = _from_json(path) if path.suffix == ".json" else _from_subtitles(path)
-    except (OSError, ValueError, KeyError, TypeError, pysubs2.Pysubs2Error) as error:
-        raise Failed(
-            f"{path.name} cannot be read as captions: {error}", reason="unreadable captions"
-        ) from error
-    return tuple(sorted(cues, key=lambda cue: (cue.start, cue.end)))
+        text = path.read_text(encoding="utf-8-sig")
+        return CueIndex(_from_json(text) if path.suffix == ".json" else _from_subtitles(text))
+    except UnicodeDecodeError as error:
+        problem = f"it is not UTF-8 (byte {error.start}): save it as UTF-8"
+    except (OSError, ValueError, pysubs2.Pysubs2Error) as error:
+        problem = str(error)
+    raise Failed(f"{path.name} cannot be read as captions: {problem}", reason="unreadable captions")
 
 
-def _from_subtitles(path: Path) -> list[Cue]:
-    events = pysubs2.load(str(path), encoding="utf-8-sig")
+def _from_subtitles(text: str) -> list[Cue]:
+    """Parse VTT or SRT, after a check of what the parser would take for text in silence."""
+    timed = [(n, line) for n, line in enumerate(text.splitlines(), 1) if _ARROW in line]
+    for number, line in timed:
+        _check_times(number, line)
+    if not timed:
+        if text.strip() not in ("", "WEBVTT"):
+            raise _Malformed("line 1: no line of the file has times, as 00:01.000 --> 00:02.500")
+        return []
     return [
-        Cue(e.start / 1000, e.end / 1000, " ".join(html.unescape(e.plaintext).split()))
-        for e in events
+        Cue(e.start / 1000, e.end / 1000, clean_text(html.unescape(e.plaintext)))
+        for e in pysubs2.SSAFile.from_string(text)
         if not e.is_comment and e.plaintext.strip()
     ]
 
 
-def _from_json(path: Path) -> list[Cue]:
+def _check_times(number: int, line: str) -> None:
+    start, _, rest = line.partition(_ARROW)
+    times = {"start": start.strip(), "end": (rest.split() or [""])[0]}
+    for field, time in times.items():
+        if not _TIME.fullmatch(time):
+            raise _Malformed(f"line {number}: {field} {time!r} is no time as 00:01:02.345")
+    if _seconds(times["end"]) < _seconds(times["start"]):
+        raise _Malformed(f"line {number}: end {times['end']} is before start {times['start']}")
+
+
+def _seconds(time: str) -> float:
+    *hours, minutes, seconds = time.replace(",", ".").split(":")
+    return 3600 * int(hours[0] if hours else 0) + 60 * int(minutes) + float(seconds)
+
+
+def _from_json(text: str) -> list[Cue]:
     """Read a list of {"start", "end", "text"} in seconds, or such a list under "segments"."""
-    data = json.loads(path.read_text(encoding="utf-8-sig"))
-    entries = data["segments"] if isinstance(data, dict) else data
-    return [
-        Cue(float(e["start"]), float(e["end"]), " ".join(str(e["text"]).split())) for e in entries
-    ]
+    data = json.loads(text)
+    entries = data.get("segments") if isinstance(data, dict) else data
+    if not isinstance(entries, list):
+        raise _Malformed('a list of {"start", "end", "text"}, alone or as "segments", was expected')
+    return [_json_cue(number, entry) for number, entry in enumerate(entries, 1)]
+
+
+def _json_cue(number: int, entry: Any) -> Cue:
+    if not isinstance(entry, dict):
+        raise _Malformed(f"entry {number}: an object with start, end and text was expected")
+    start, end = (_json_seconds(number, entry, field) for field in ("start", "end"))
+    if end < start:
+        raise _Malformed(f"entry {number}: end {end:g} is before start {start:g}")
+    if not isinstance(entry.get("text"), str):
+        raise _Malformed(f"entry {number}: text {entry.get('text')!r} is no text")
+    return Cue(start, end, clean_text(entry["text"]))
+
+
+def _json_seconds(number: int, entry: dict[str, Any], field: str) -> float:
+    value = entry.get(field)
+    try:
+        seconds = math.nan if isinstance(value, bool | None) else float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise _Malformed(f"entry {number}: {field} {value!r} is no number of seconds")
+    return seconds

@@ -25,7 +25,11 @@ def build(
     footage: Annotated[Path, typer.Argument(help="a video, a folder of videos, or a recipe .py")],
     out: OutOption,
     captions: Annotated[
-        str, typer.Option(help="gpt-4o, sidecar (.vtt/.srt/.json beside the videos) or none")
+        str,
+        typer.Option(
+            help="gpt-4o, sidecar (.vtt/.srt/.json beside the videos), sidecar:FILE "
+            "(.csv/.jsonl/.parquet) or none"
+        ),
     ] = "gpt-4o",
     sound: Annotated[bool, typer.Option("--sound", help="write clips with sound")] = False,
     licence: Annotated[

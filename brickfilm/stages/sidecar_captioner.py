@@ -1,71 +1,79 @@
-"""Take captions from a .vtt, .srt or .json file beside the video."""
+"""Take captions from a .vtt, .srt or .json file beside the video, or from a table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from brickfilm.captions.caption_table import CaptionTable, cue_texts
+from brickfilm.captions.lint import lint
 from brickfilm.captions.request import ClipOrImage
-from brickfilm.captions.subtitles import (
-    Cue,
-    cue_at,
-    cues_in_span,
-    find_sidecar,
-    read_cues,
-    sidecar_digest,
-)
+from brickfilm.captions.subtitles import find_sidecar, read_cues, sidecar_digest
 from brickfilm.digest import digest_of
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Caption, Clip, Image
 
+SUBTITLE_RULES = ("dialogue", "leak")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
-    """Add captions from the file with the video's name: film.mp4, film.vtt.
+    """Add captions from the file with the video's name (film.mp4, film.vtt), or from a table.
 
     A clip gets the cue that overlaps it most and the cues that lie mostly within it; an image gets
-    the cue at its own time, else its clip's. An item without a cue is rejected as 'no caption'.
+    the cue at its own time, else its clip's. An item without a cue is rejected as 'no caption',
+    one whose text breaks a rule (speech and sounds, by default) as 'audit: RULE'.
     """
 
     input_types = (Clip, Image)
     provides = ("caption",)
     suffixes: tuple[str, ...] = (".vtt", ".srt", ".json")
     """The first existing file is read."""
+    table: str | Path | None = field(default=None, compare=False)
+    """A .csv, .jsonl or .parquet file (docs/captions.md) that replaces the files beside videos."""
+    rules: tuple[str, ...] = field(default=SUBTITLE_RULES, compare=False)
+    """Lint rules that a text must keep; `()` takes every text."""
 
     @property
     def resources(self) -> Resources:
         return Resources(pool="thread", concurrency=4)
 
+    def check(self) -> None:
+        """Raise UsageError if the table cannot be read, or a rule does not exist."""
+        lint("", self.rules)
+        if self.table:
+            CaptionTable.read(Path(self.table))
+
     def key(self, item: ClipOrImage) -> str:
-        """Digest the item's id and the file's bytes: an edited file is read again."""
+        """Digest the item's id and the file's bytes, or its text of the table."""
+        if self.table:
+            return digest_of([item.id, "table", self._table_text(item)])
         return digest_of([item.id, sidecar_digest(item.video.path, self.suffixes)])
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
         def compute(item: ClipOrImage) -> Answer:
+            if self.table:
+                return {"text": self._table_text(item), "file": Path(self.table).name}
             sidecar = find_sidecar(work / item.video.path, self.suffixes)
-            cues = read_cues(sidecar) if sidecar else ()
-            return {
-                "text": " ".join(_cue_texts(item, cues)),
-                "file": sidecar.name if sidecar else "",
-            }
+            texts = cue_texts(item, read_cues(sidecar)) if sidecar else []
+            return {"text": " ".join(texts), "file": sidecar.name if sidecar else ""}
 
         yield compute
 
     def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
-        if not answer["text"]:
-            file = answer["file"]
-            problem = f"{file} has no cue there" if file else "no subtitle file beside the video"
+        text, file = answer["text"], answer["file"]
+        if not text:
+            problem = f"{file} has no caption there" if file else "no subtitle file beside it"
             yield Rejected(f"{item.id}: {problem}", reason="no caption")
+        elif findings := lint(text, self.rules):
+            rule, words = findings[0].rule, findings[0].words
+            yield Rejected(f"{item.id}: {file} has {words!r} ({rule})", reason=f"audit: {rule}")
         else:
-            yield replace(item, caption=Caption(text=answer["text"], model="sidecar"))
+            yield replace(item, caption=Caption(text=text, model="sidecar"))
 
-
-def _cue_texts(item: ClipOrImage, cues: tuple[Cue, ...]) -> list[str]:
-    if isinstance(item, Image):
-        cue = cue_at(cues, item.time)
-        return [cue.text] if cue else _cue_texts(item.clip, cues)
-    return [cue.text for cue in cues_in_span(cues, item.start, item.end)]
+    def _table_text(self, item: ClipOrImage) -> str:
+        return CaptionTable.read(Path(self.table or "")).text_for(item)

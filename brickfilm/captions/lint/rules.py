@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from brickfilm.captions.lint.dialogue import dialogue
 from brickfilm.captions.lint.form import language, sentences
 from brickfilm.captions.lint.medium import medium
 from brickfilm.captions.lint.stills import stills
@@ -43,6 +44,7 @@ RULES: Mapping[str, LintRule] = {
     "hedging": LintRule(hedging, "state what is there, without guessing"),
     "leak": LintRule(leak, "write the caption alone: no instructions, headings, lists or labels"),
     "language": LintRule(language, "write in English"),
+    "dialogue": LintRule(dialogue, "describe what can be seen, not what is said or heard"),
 }
 RULES_VERSION = 2
 """Increased whenever a rule's findings change."""
