@@ -76,15 +76,15 @@ def default_recipe(source: Source, captions: str, *, sound: bool = False) -> Dat
     captions: gpt-4o, sidecar, sidecar:FILE (a table of captions) or none.
     """
     captions, _, table = captions.partition(":")
-    captioners: dict[str, tuple[AnyStage, ...]] = {
-        "gpt-4o": (GPT4oCaptioner(), RefusalFilter()),
-        "sidecar": (SidecarCaptioner(table=table or None), RefusalFilter()),
-        "none": (),
+    captioners: dict[str, list[AnyStage]] = {
+        "gpt-4o": [GPT4oCaptioner(), RefusalFilter()],
+        "sidecar": [SidecarCaptioner(table=table or None), RefusalFilter()],
+        "none": [],
     }
     if captions not in captioners or (table and captions != "sidecar"):
         raise UsageError(f"--captions {captions!r} is not known: {', '.join(captioners)}")
-    writers = [ClipWriter(sound=True)] if sound else []
-    stages = (SceneSplitter(), *writers, FrameSampler(), *captioners[captions])
+    writers: list[AnyStage] = [ClipWriter(sound=True)] if sound else []
+    stages = [SceneSplitter(), *writers, FrameSampler(), *captioners[captions]]
     return DatasetRecipe(source, stages)
 
 
