@@ -11,8 +11,6 @@ FinetuneError
 ├── SamplingError    a sample that cannot be made as requested, or not be written
 ├── ReleaseError     a run that cannot be released
 └── TrainingStopped  the run stopped itself: too many skipped steps, or a lost rank
-
-ConfigError, SamplingError and ReleaseError are brickfilm's UsageError too: the exit code is 2.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.errors import BrickfilmError
 
 DISK_ERRNOS = {
     errno.ENOSPC,
@@ -41,7 +39,7 @@ class FinetuneError(BrickfilmError):
     """Base of all errors that a user can fix; the message names thing, value and remedy."""
 
 
-class ConfigError(FinetuneError, UsageError):
+class ConfigError(FinetuneError):
     """A setting is unknown, of the wrong kind, or contradicts another."""
 
 
@@ -73,27 +71,27 @@ class TrainingStopped(FinetuneError):
     """Too many steps were skipped, too many samples bad, or a rank was lost."""
 
 
-class SamplingError(FinetuneError, UsageError):
+class SamplingError(FinetuneError):
     """A sample request is invalid; the message names the value and the nearest valid one."""
 
 
-class ReleaseError(FinetuneError, UsageError):
+class ReleaseError(FinetuneError):
     """There is nothing to publish, or the Hub refuses it."""
 
 
 @contextmanager
 def exit_with_one_line() -> Iterator[None]:
-    """Print an error that a user can fix as one line; exit with 2 for wrong usage, else with 1."""
+    """Print an error that a user can fix as one line, and exit with code 1."""
     try:
         yield
     except BrickfilmError as error:
-        _exit_with_error(str(error), 2 if isinstance(error, UsageError) else 1)
+        _exit_with_error(str(error))
     except OSError as error:
         if error.errno not in DISK_ERRNOS:
             raise
         _exit_with_error(f"{error}: make room there, make it writable, or name another folder")
 
 
-def _exit_with_error(message: str, code: int = 1) -> None:
+def _exit_with_error(message: str) -> None:
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(code)
+    sys.exit(1)

@@ -12,11 +12,15 @@ from brickfilm.captions.reply_format import (
     TRUNCATED,
     MalformedReply,
     ParsedReply,
+    parse_prose,
     parse_reply,
 )
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import InvalidResponse
 from brickfilm.records import Caption
+
+MAX_PLAUSIBLE_COST = 100.0
+"""US dollars of one request; a service that states more is not believed."""
 
 
 def answer_from_completion(
@@ -31,7 +35,8 @@ def answer_from_completion(
         reply = _parse(completion, item_kind)
     except MalformedReply as error:
         raise InvalidResponse(str(error), reason="malformed answer", bill=bill) from error
-    return {"status": reply.status, "text": reply.caption, **bill}
+    prose = {"prose": True} if completion.may_be_prose else {}
+    return {"status": reply.status, "text": reply.caption, **prose, **bill}
 
 
 def caption_from_answer(answer: Answer, prompt_digest: str) -> Caption:
@@ -43,7 +48,7 @@ def caption_from_answer(answer: Answer, prompt_digest: str) -> Caption:
         prompt_digest=prompt_digest,
         input_tokens=answer.get("input_tokens", 0),
         output_tokens=answer.get("output_tokens", 0),
-        cost=answer["cost"],
+        cost=answer["cost"] or 0.0,
     )
 
 
@@ -56,19 +61,34 @@ def _parse(completion: Completion, item_kind: ItemKind) -> ParsedReply:
         return ParsedReply(REFUSAL)
     if not completion.text:
         raise MalformedReply("the reply has no content")
+    if completion.may_be_prose:
+        return parse_prose(completion.text)
     return parse_reply(completion.text, item_kind)
 
 
 def _usage_and_cost(
     completion: Completion, price: Price | None, discount: float
 ) -> dict[str, object]:
-    """Return model, tokens and cost; without a price the cost is 0 and `priced` is False."""
+    """Return model, tokens and cost; without a price the cost is 0 and `priced` is False.
+
+    The cost is None where the service's counts are missing or absurd: the ledger then books the
+    reservation, which is the most that the request can have cost.
+    """
     usage = completion.usage
-    tokens = usage.input or 0, usage.output or 0
+    known = usage.is_plausible
+    tokens = (usage.input or 0, usage.output or 0) if known else (0, 0)
+    stated = completion.cost
+    if stated is not None and 0 <= stated < MAX_PLAUSIBLE_COST:
+        cost: float | None = stated
+    elif price is None or price.is_zero:
+        cost = 0.0
+    else:
+        cost = price.cost(*tokens, min(usage.cached, tokens[0])) * discount if known else None
     return {
         "model": completion.model,
         "input_tokens": tokens[0],
         "output_tokens": tokens[1],
-        "cost": price.cost(*tokens, usage.cached) * discount if price else 0.0,
-        **({} if price else {"priced": False}),
+        **({"reasoning_tokens": usage.reasoning} if known and usage.reasoning else {}),
+        "cost": cost,
+        **({} if price or stated is not None else {"priced": False}),
     }

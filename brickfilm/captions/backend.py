@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from brickfilm.captions.completion import CaptionStage
     from brickfilm.engine.capabilities import BatchService
 
 Detail = Literal["low", "high", "auto"]
+MAX_PLAUSIBLE_TOKENS = 4_000_000
+"""Of one request; the largest context window of 2026 has a fourth of it."""
+JsonMode = Literal["auto", "schema", "object", "text"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,8 @@ class Service:
     total_timeout: float = 180.0
     """Seconds for one request and its retries together."""
     concurrency: int = 8
+    json_mode: JsonMode = "auto"
+    """How a reply is forced into JSON; 'auto' learns what the service can do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +60,6 @@ class ChatRequest:
     temperature: float | None = None
     reasoning_effort: str | None = None
 
-    def with_instruction(self, text: str) -> Self:
-        """Add a paragraph to the first message."""
-        first, *others = self.messages
-        return replace(self, messages=(replace(first, text=f"{first.text}\n\n{text}"), *others))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
@@ -70,6 +70,12 @@ class Usage:
     """Reasoning included."""
     cached: int = 0
     reasoning: int = 0
+
+    @property
+    def is_plausible(self) -> bool:
+        """Return False for counts that are missing, negative or beyond any context window."""
+        counts = (self.input, self.output, self.cached, self.reasoning)
+        return all(n is not None and 0 <= n <= MAX_PLAUSIBLE_TOKENS for n in counts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +90,8 @@ class Completion:
     usage: Usage = Usage()
     cost: float | None = None
     """US dollars as the service states them; None if it does not."""
+    may_be_prose: bool = False
+    """True if the service has no JSON mode: prose is then taken as the caption."""
 
 
 class UnreadableResponse(Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -12,11 +14,16 @@ from brickfilm.captions.backend import (
     Service,
     UnreadableResponse,
 )
+from brickfilm.captions.failure_limit import FailureLimit
 from brickfilm.captions.pricing import Price, PriceList, UnknownPrice
 from brickfilm.captions.prompts import Prompt
 from brickfilm.captions.request import CaptionRequest, ClipOrImage
 from brickfilm.engine.stage import Answer, Resources
 from brickfilm.errors import InvalidResponse
+
+FAILURE_ADVICE = (
+    "Look at `brickfilm status`, and try another model=, base_url=, json_mode= or timeout="
+)
 
 
 class CaptionStage(Protocol):
@@ -33,11 +40,25 @@ class CaptionStage(Protocol):
     @property
     def service(self) -> Service: ...
     @property
+    def max_failures_in_a_row(self) -> int: ...
+    @property
     def known_prices(self) -> PriceList: ...
     @property
     def price(self) -> Price | None: ...
     def request(self, item: ClipOrImage) -> CaptionRequest: ...
     def prompt_of(self, item: ClipOrImage) -> Prompt: ...
+
+
+@contextmanager
+def open_captioning(
+    captioner: CaptionStage, work: Path
+) -> Iterator[Callable[[CaptionRequest], Answer]]:
+    """Connect to a captioner's backend; yield the function that sends a request."""
+    failures = FailureLimit(captioner.max_failures_in_a_row, FAILURE_ADVICE)
+    with captioner.backend.connect(captioner.service) as connection:
+        yield lambda request: failures.call(
+            lambda: request_caption(connection, request, work, captioner.price)
+        )
 
 
 def request_caption(
@@ -47,7 +68,8 @@ def request_caption(
     try:
         completion = connection.complete(request.chat(work))
     except UnreadableResponse as error:
-        raise InvalidResponse(str(error), reason="unreadable response") from error
+        bill = {"model": request.params.model, "cost": None if price else 0.0}
+        raise InvalidResponse(str(error), reason="unreadable response", bill=bill) from error
     answer = answer_from_completion(completion, item_kind=request.item_kind, price=price)
     return {**answer, "stills": len(request.stills)}
 

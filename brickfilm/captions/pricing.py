@@ -42,6 +42,10 @@ class Price:
         uncached = input_tokens - cached_tokens
         return (uncached * self.input + cached_tokens * cached + output_tokens * self.output) / 1e6
 
+    @property
+    def is_zero(self) -> bool:
+        return self.input == self.output == 0
+
     def image_tokens(self, width: int, height: int, detail: str = "high") -> int:
         """Return the tokens of one image, counted in patches, or as a base and tiles."""
         if self.patch:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from brickfilm.captions.json_reply import last_object, one_line, without_thoughts
 from brickfilm.captions.prompts import ItemKind
 
 DESCRIBED: Final = "described"
@@ -44,36 +46,47 @@ def reply_schema(item_kind: ItemKind) -> dict[str, Any]:
 
 
 def parse_reply(text: str, item_kind: ItemKind) -> ParsedReply:
-    """Parse a reply; servers without JSON schemas may wrap it in a Markdown code fence.
+    """Parse a reply; a model without a forced schema may wrap its JSON in thoughts and prose.
 
-    Raises MalformedReply if it does not follow the schema.
+    Raises MalformedReply if no object in it follows the schema.
     """
-    try:
-        reply = json.loads(_strip_code_fence(text))
-        status, caption = reply["status"], reply["caption"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise MalformedReply(
-            f"the reply is no JSON object with status and caption: {text[:80]!r}"
-        ) from error
-    if status not in (DESCRIBED, *ESCAPE_STATUSES[item_kind]):
+    reply = last_object(text, key="status")
+    if reply is None:
+        raise MalformedReply(f"the reply is no JSON object with a status: {text[:80]!r}")
+    status, caption = reply["status"], reply.get("caption")
+    normal = "_".join(status.lower().split()) if isinstance(status, str) else status
+    if normal not in (DESCRIBED, *ESCAPE_STATUSES[item_kind]):
         raise MalformedReply(f"the model returned a status outside the schema: {status!r:.80}")
+    if normal != DESCRIBED:
+        return ParsedReply(normal)
     if not isinstance(caption, str | None):
         raise MalformedReply(f"the model returned a caption that is no text: {text[:80]!r}")
-    if status != DESCRIBED:
-        return ParsedReply(status)
-    one_line = " ".join((caption or "").split())
-    if not one_line:
+    return ParsedReply(DESCRIBED, _non_empty(one_line(caption or "")))
+
+
+def parse_prose(text: str) -> ParsedReply:
+    """Take a reply in prose as the caption, from a service that has no JSON mode."""
+    return ParsedReply(DESCRIBED, _non_empty(one_line(without_thoughts(text))))
+
+
+def schema_instruction(schema: Mapping[str, Any]) -> str:
+    """Return the schema of a reply in words, for a model that no schema can be forced upon."""
+    fields = ", ".join(f'"{name}": {_values(form)}' for name, form in schema["properties"].items())
+    return f"Answer with JSON alone: {{{fields}}}"
+
+
+def _values(form: Mapping[str, Any]) -> str:
+    if "enum" in form:
+        return "one of " + ", ".join(f'"{value}"' for value in form["enum"])
+    return '"..."' if form.get("type") == "string" else f"({form.get('type')})"
+
+
+def _non_empty(caption: str) -> str:
+    if not caption:
         raise MalformedReply("the status is 'described' but the caption is empty")
-    return ParsedReply(status, one_line)
+    return caption
 
 
 def format_reply(caption: str) -> str:
     """Format a caption as the JSON reply of the model."""
     return json.dumps({"status": DESCRIBED, "caption": caption}, ensure_ascii=False)
-
-
-def _strip_code_fence(text: str) -> str:
-    lines = text.strip().splitlines()
-    if len(lines) > 2 and lines[0].startswith("```") and lines[-1].strip() == "```":
-        return "\n".join(lines[1:-1])
-    return text

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from brickfilm.captions.answers import caption_from_answer
-from brickfilm.captions.completion import CaptionStage, max_request_cost, request_caption
+from brickfilm.captions.completion import CaptionStage, max_request_cost, open_captioning
 from brickfilm.captions.lint import RULES_VERSION, Finding, lint, revision_prompt
 from brickfilm.captions.prompts import load_prompt
 from brickfilm.captions.refusals import find_refusal
@@ -79,13 +79,12 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage], Paid):
         if self.captioner is None:
             yield lambda request: {"broke": request.broke, "lint": RULES_VERSION}
             return
-        with self.captioner.backend.connect(self.captioner.service) as backend:
-            price = self.captioner.price
+        with open_captioning(self.captioner, work) as ask:
 
             def compute(request: AuditRequest) -> Answer:
                 if request.revision is None:
                     return {"broke": request.broke}
-                answer = request_caption(backend, request.revision, work, price)
+                answer = ask(request.revision)
                 still = _rule_names(self.findings(request.item, answer["text"]))
                 return {**answer, "broke": request.broke, "still": still}
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from brickfilm.captions.answers import caption_from_answer
-from brickfilm.captions.backend import Backend, BatchBackend, Detail, Service
+from brickfilm.captions.backend import Backend, BatchBackend, Detail, JsonMode, Service
 from brickfilm.captions.backends import OpenAIBackend
-from brickfilm.captions.completion import max_request_cost, request_caption
+from brickfilm.captions.completion import max_request_cost, open_captioning
 from brickfilm.captions.forecast import forecast_cost, measured_usage
 from brickfilm.captions.pricing import Price, PriceList, price_list, retirement_warning
 from brickfilm.captions.prompts import Prompt, load_prompt
@@ -65,6 +65,10 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
     concurrency: int = field(default=8, compare=False)
     timeout: float = field(default=60.0, compare=False)
     total_timeout: float = field(default=180.0, compare=False)
+    json_mode: JsonMode = field(default="auto", compare=False)
+    """How replies are forced into JSON: by a schema, as an object, or in words alone."""
+    max_failures_in_a_row: int = field(default=20, compare=False)
+    """After so many failures of one kind, no more requests are sent in this run."""
 
     mode: Literal["sync", "batch"] = field(default="sync", compare=False)
     """One request at a time, or in jobs of the Batch API: half the price, within a day."""
@@ -115,11 +119,14 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[CaptionRequest], Answer]]:
-        with self.backend.connect(self.service) as backend:
-            yield lambda request: request_caption(backend, request, work, self.price)
+        with open_captioning(self, work) as ask:
+            yield ask
 
     def apply(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:
-        yield replace(item, caption=caption_from_answer(answer, self.prompt_of(item).digest))
+        caption = caption_from_answer(answer, self.prompt_of(item).digest)
+        if isinstance(item, Clip) and answer.get("prose"):
+            item = item.with_scores(prose_reply=1.0)
+        yield replace(item, caption=caption)
 
     def forecast(self, items: Sequence[ClipOrImage], work: Path) -> str:
         usage = measured_usage(work, self.digest)
@@ -152,6 +159,7 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
             timeout=self.timeout,
             total_timeout=self.total_timeout,
             concurrency=self.concurrency,
+            json_mode=self.json_mode,
         )
 
     @property

@@ -56,6 +56,11 @@ class Reservation:
     reserved: float
     """US dollars."""
 
+    def settled(self, answer: Answer) -> float:
+        """Return an answer's cost; the whole reservation where it states None for it."""
+        cost = answer.get("cost", 0.0)
+        return self.reserved if cost is None else float(cost)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchJob:
@@ -151,12 +156,12 @@ class Ledger:
 
     def settle(self, reservation: Reservation, answer: Answer) -> None:
         """Replace a reservation by the cost that the answer states."""
-        names = ("cost", "model", "input_tokens", "output_tokens")
-        cost, model, input_tokens, output_tokens = (answer.get(name) for name in names)
+        names = ("model", "input_tokens", "output_tokens")
+        model, input_tokens, output_tokens = (answer.get(name) for name in names)
         self._db.execute(
             "UPDATE intents SET settled = ?, model = ?, input_tokens = ?, output_tokens = ? "
             "WHERE id = ?",
-            (cost or 0.0, model, input_tokens, output_tokens, reservation.number),
+            (reservation.settled(answer), model, input_tokens, output_tokens, reservation.number),
         )
 
     def spent(self, stage: str) -> float:

@@ -104,7 +104,17 @@ class LostReply:
     seconds: float = 0.0
 
 
-Reply = ModelReply | ErrorReply | LostReply
+@dataclass(frozen=True)
+class RawReply:
+    """Any bytes in place of a reply, not charged; with `pause`, one byte in so many seconds."""
+
+    content: bytes
+    kind: str = "application/json"
+    status: int = 200
+    pause: float = 0.0
+
+
+Reply = ModelReply | ErrorReply | LostReply | RawReply
 Script = Callable[[ReceivedRequest], Reply]
 
 
@@ -171,6 +181,7 @@ class CaptionServer:
         self.invalid: list[str] = []
         self.charged: list[Charge] = []
         self.bill = 0.0
+        self.models: list[Mapping[str, Any]] = []
         self.in_flight = 0
         self.max_in_flight = 0
         self.answered = 0
@@ -315,7 +326,9 @@ def _handler(server: CaptionServer) -> type[BaseHTTPRequestHandler]:
                 self._batches("POST", content)
 
         def do_GET(self) -> None:
-            if self._allowed():
+            if self.path == "/v1/models":
+                self._send(200, {"object": "list", "data": server.models})
+            elif self._allowed():
                 self._batches("GET", b"")
 
         def do_DELETE(self) -> None:
@@ -338,11 +351,22 @@ def _handler(server: CaptionServer) -> type[BaseHTTPRequestHandler]:
                     self._send(200, completion(body, reply, tokens))
                 case ErrorReply():
                     self._error(reply)
+                case RawReply():
+                    self._raw(reply)
                 case LostReply():
                     time.sleep(reply.seconds)
                     self.close_connection = True
             with server.lock:
                 server.answered += 1
+
+        def _raw(self, reply: RawReply) -> None:
+            head = f"HTTP/1.1 {reply.status} x\r\ncontent-type: {reply.kind}\r\n"
+            whole = f"{head}content-length: {len(reply.content)}\r\n\r\n".encode() + reply.content
+            size = 1 if reply.pause else len(whole)
+            for start in range(0, len(whole), size):
+                self.wfile.write(whole[start : start + size])
+                self.wfile.flush()
+                time.sleep(reply.pause)
 
         def _batches(self, method: str, content: bytes) -> None:
             status, reply = server.batches.answer(

@@ -16,11 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from brickfilm.captions.answers import answer_from_completion
 from brickfilm.captions.backend import Completion, UnreadableResponse
-from brickfilm.captions.backends.openai.client import (
-    CONTENT_FILTER_CODES,
-    Client,
-    filtered_completion,
-)
+from brickfilm.captions.backends.openai.client import Client, filtered_completion
+from brickfilm.captions.backends.openai.errors import CONTENT_FILTER_CODES
 from brickfilm.captions.backends.openai.wire import parse_completion, request_body
 from brickfilm.captions.completion import CaptionStage
 from brickfilm.captions.pricing import PriceList
@@ -91,8 +88,14 @@ class CaptionBatchService:
 
     def find_job(self, job: str) -> str | None:
         """Return the service's id of the job whose metadata holds our key, if it exists."""
-        listed = self.client.call(lambda: list(self.client.api.batches.list(limit=100)))
-        return next((b.id for b in listed if (b.metadata or {}).get(JOB_METADATA_KEY) == job), None)
+
+        async def find() -> str | None:
+            async for batch in self.client.api.batches.list(limit=100):
+                if (batch.metadata or {}).get(JOB_METADATA_KEY) == job:
+                    return batch.id
+            return None
+
+        return self.client.call(find)
 
     def cancel(self, id: str) -> None:
         """Cancel a job; results that exist by then can still be collected."""
@@ -132,8 +135,8 @@ class CaptionBatchService:
 
     def result_lines(self, file_id: str) -> list[str]:
         """Download the lines of a result file."""
-        content = self.client.call(lambda: self.client.api.files.content(file_id).read())
-        return [line for line in content.decode().split("\n") if line.strip()]
+        content = self.client.call(partial(self.client.api.files.content, file_id))
+        return [line for line in content.text.split("\n") if line.strip()]
 
     def parse_result(self, line: str) -> tuple[str, AnswerOrError]:
         """Return the ledger key of a result line, and its answer or the item's error."""
@@ -160,7 +163,8 @@ class CaptionBatchService:
         try:
             return parse_completion(response.get("body"), self.captioner.service.model)
         except UnreadableResponse as error:
-            raise InvalidResponse(str(error), reason="unreadable response", bill={}) from error
+            bill = {"cost": None if self.captioner.price else 0.0}
+            raise InvalidResponse(str(error), reason="unreadable response", bill=bill) from error
 
     def _error_completion(
         self, result: Mapping[str, Any], response: Mapping[str, Any]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from brickfilm.captions.backend import (
     ChatRequest,
@@ -20,24 +21,18 @@ from brickfilm.captions.backend import (
     Usage,
 )
 from brickfilm.captions.backends.openai.dialect import Dialect
-from brickfilm.captions.backends.openai.retry import call_with_retry, is_safe_to_retry
+from brickfilm.captions.backends.openai.errors import ContentFiltered, NoSuchModel, translate
+from brickfilm.captions.backends.openai.event_loop import EventLoopThread
+from brickfilm.captions.backends.openai.retry import call_with_retry
 from brickfilm.captions.backends.openai.wire import parse_completion, request_body
-from brickfilm.errors import BrickfilmError, Failed, NoResponse, ServiceRefused
+from brickfilm.captions.json_reply import is_prose
+from brickfilm.errors import BrickfilmError, Failed, NoResponse
 
 if TYPE_CHECKING:
     import openai
 
 T = TypeVar("T")
 log = logging.getLogger("brickfilm.captions")
-CONTENT_FILTER_CODES = (
-    "content_filter",
-    "content_policy_violation",
-    "responsible_ai_policy_violation",
-)
-
-
-class ContentFiltered(Exception):
-    """The service's content filter rejected the request; nothing is charged."""
 
 
 @dataclass
@@ -45,108 +40,110 @@ class Client:
     """An open connection, safe for any number of threads.
 
     Errors that were certainly not charged are retried. Raises NoResponse for a request that may
-    have been charged, ServiceRefused if every request would fail, else Failed or ContentFiltered.
+    have been charged, ServiceRefused if every request would fail, else Failed.
     """
 
     service: Service
-    api: openai.OpenAI
-    api_key: str = field(repr=False)
+    api: openai.AsyncOpenAI
+    loop: EventLoopThread
     dialect: Dialect = field(default_factory=Dialect)
+    _answers_in_json: bool = False
+    """True once a reply was JSON: prose is then a fault of one reply, not of the service."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def complete(self, request: ChatRequest) -> Completion:
         """Send one request and return its completion."""
         try:
-            return parse_completion(self._send(request_body(request)), request.model)
+            dialect, response = self._send(request_body(request))
         except ContentFiltered:
             return filtered_completion(request.model)
+        return self._judge(dialect, parse_completion(response, request.model))
 
     def models(self) -> Sequence[ModelInfo]:
         """Return the models that the service lists, with their dates of shutdown."""
-        listed = self.call(lambda: list(self.api.models.list()))
-        return [ModelInfo(id=m.id, shutdown_date=_shutdown_date(m)) for m in listed]
 
-    def _send(self, body: Mapping[str, Any]) -> object:
-        """Send a request body, in an older dialect if need be, and return the response's JSON."""
+        async def listed() -> list[ModelInfo]:
+            models = self.api.models.list()
+            return [ModelInfo(id=m.id, shutdown_date=_shutdown_date(m)) async for m in models]
+
+        return self.call_once(listed)
+
+    def call_once(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Send a request that must not arrive twice: it is never retried."""
+        return self._call(request, retries=False)
+
+    def call(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Send any other request, with retries."""
+        return self._call(request, retries=True)
+
+    def _send(self, body: Mapping[str, Any]) -> tuple[Dialect, object]:
+        """Send a body in the newest dialect that the server accepts; return that and the JSON."""
         create = self.api.chat.completions.with_raw_response.create
         while True:
             dialect = self.dialect
             adapted = dialect.adapt(body)
             try:
-                return _json(self.call(partial(create, **adapted)).text)
+                return dialect, _json(self.call(partial(create, **adapted)).text)
             except Failed as error:
-                if error.reason != "bad request" or not self._switch_dialect(dialect, str(error)):
+                if error.reason != "bad request":
                     raise
+                older = dialect.fallback(str(error), adapted.get("reasoning_effort", ""))
+                if not self._switch(dialect, older):
+                    raise
+            except NoSuchModel as error:
+                raise NoSuchModel(f"{error}{self._names_like(body['model'])}") from None
 
-    def _switch_dialect(self, dialect: Dialect, error_message: str) -> bool:
-        """Fall back to an older dialect; return True if the request can be sent in another one."""
+    def _switch(self, dialect: Dialect, other: Dialect | None) -> bool:
+        """Replace a dialect; return True if the request can be sent in another one."""
         with self._lock:
-            if self.dialect == dialect and (fallback := dialect.fallback(error_message)):
-                log.warning("%s does not support %s; using %s", self._host, dialect, fallback)
-                self.dialect = fallback
+            if other and self.dialect == dialect:
+                log.warning("%s does not support %s; using %s", self._host, dialect, other)
+                self.dialect = other
             return self.dialect != dialect
 
-    def call_once(self, request: Callable[[], T]) -> T:
-        """Send a request that must not arrive twice: it is never retried."""
-        return self._call(request, total_timeout=0.0)
+    def _judge(self, dialect: Dialect, completion: Completion) -> Completion:
+        """Learn from the form of a reply; say if prose may be taken for the caption."""
+        if completion.finish_reason != "stop" or completion.refusal or not completion.text:
+            return completion
+        if not is_prose(completion.text):
+            self._answers_in_json = True
+        elif not dialect.forces_json:
+            return replace(completion, may_be_prose=True)
+        elif self.service.json_mode == "auto" and not self._answers_in_json:
+            ignored = dialect.schema_in_words  # neither a schema nor words gave JSON
+            words = replace(dialect, schema_in_words=True)
+            text = replace(words, response_formats=dialect.response_formats[-1:])
+            self._switch(dialect, text if ignored else words)
+            return replace(completion, may_be_prose=ignored)
+        return completion
 
-    def call(self, request: Callable[[], T]) -> T:
-        """Send any other request, with retries."""
-        return self._call(request, total_timeout=self.service.total_timeout)
+    def _names_like(self, model: str) -> str:
+        """Return '; it has ...' with the names that a wrong one may have meant, or ''."""
+        try:
+            names = [listed.id for listed in self.models()]
+        except BrickfilmError:
+            return ""
+        alike = difflib.get_close_matches(model, names, cutoff=0.3) or names[:3]
+        return f"; it has {', '.join(alike)}" if alike else ""
 
-    def _call(self, request: Callable[[], T], *, total_timeout: float) -> T:
+    def _call(self, request: Callable[[], Awaitable[T]], *, retries: bool) -> T:
         import openai
 
         try:
-            return call_with_retry(request, total_timeout=total_timeout)
+            return call_with_retry(
+                lambda seconds: self.loop.run(request(), timeout=seconds),
+                total_timeout=self.service.total_timeout,
+                retries=retries,
+            )
         except openai.APIError as error:
-            self._raise_translated(error)
-
-    def _raise_translated(self, error: openai.APIError) -> NoReturn:
-        """Raise the brickfilm error for an error of the client, with the API key redacted."""
-        import openai
-
-        message = self._redact(str(error))
-        match error:
-            case openai.AuthenticationError() | openai.PermissionDeniedError():
-                raise ServiceRefused(
-                    f"{self._host} rejects the API key in {self.service.api_key_env}: {message}"
-                ) from None
-            case openai.NotFoundError():
-                raise self._no_such_model(message) from None
-            case openai.RateLimitError() if error.code == "insufficient_quota":
-                raise ServiceRefused(
-                    f"{self._host}: the account's quota is used up ({message}): add credit"
-                ) from None
-            case openai.APIStatusError() if error.code in CONTENT_FILTER_CODES:
-                raise ContentFiltered(message) from None
-            case openai.RateLimitError() | openai.InternalServerError():
-                raise Failed(f"{self._host} stayed busy: {message}", reason="busy") from None
-            case openai.APIStatusError():
-                raise self._bad_request(error, message) from None
-            case openai.APIConnectionError() if is_safe_to_retry(error):
-                raise Failed(f"{self._host} cannot be reached: {message}", reason="busy") from None
-            case openai.APIConnectionError():
-                raise NoResponse(f"{self._host} sent no response: {message}") from None
-        raise NoResponse(f"{self._host} sent an unreadable response: {message}") from None
-
-    def _bad_request(self, error: openai.APIStatusError, message: str) -> BrickfilmError:
-        if error.code in ("model_not_found", "model_decommissioned", "model_deprecated"):
-            return self._no_such_model(message)
-        return Failed(f"{self._host} rejects the request: {message}", reason="bad request")
-
-    def _no_such_model(self, message: str) -> ServiceRefused:
-        return ServiceRefused(
-            f"{self._host} has no model={self.service.model!r}, or has retired it: {message}"
-        )
+            raise translate(error, self.service, self._host, self.api.api_key) from None
+        except TimeoutError:
+            seconds = self.service.total_timeout
+            raise NoResponse(f"{self._host} sent no whole response in {seconds:g} s") from None
 
     @property
     def _host(self) -> str:
         return self.api.base_url.host
-
-    def _redact(self, message: str) -> str:
-        """Remove the API key, which a server may echo."""
-        return message.replace(self.api_key, "[key]") if len(self.api_key) > 8 else message
 
 
 def filtered_completion(model: str) -> Completion:
@@ -159,7 +156,7 @@ def filtered_completion(model: str) -> Completion:
 def _json(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableResponse(f"the response is no JSON: {text[:80]!r}") from error
 
 

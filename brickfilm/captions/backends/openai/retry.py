@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import email.utils
 import re
+import ssl
 import time
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
+if TYPE_CHECKING:
+    import openai
+
 T = TypeVar("T")
 MAX_BACKOFF_SECONDS = 60.0
+NO_CREDIT_CODES = (
+    "insufficient_quota",
+    "insufficient_credits",
+    "insufficient_balance",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+)
+PAYMENT_REQUIRED = 402
 NOT_SENT_ERRORS = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=MAX_BACKOFF_SECONDS)
 _jitter = tenacity.wait_random(0, 0.25)
 _UNIT_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def call_with_retry(request: Callable[[], T], *, total_timeout: float) -> T:
-    """Call until success, an error that is not safe to retry, or `total_timeout` seconds."""
+def call_with_retry(
+    request: Callable[[float], T], *, total_timeout: float, retries: bool = True
+) -> T:
+    """Call until success, an error that is not safe to retry, or `total_timeout` seconds.
+
+    request: called with the seconds that are left.
+    """
+    end = time.monotonic() + total_timeout
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(is_safe_to_retry),
+        retry=tenacity.retry_if_exception(is_safe_to_retry) if retries else tenacity.retry_never,
         wait=retry_delay,
         stop=tenacity.stop_before_delay(total_timeout),
         reraise=True,
-    )(request)
+    )(lambda: request(max(0.0, end - time.monotonic())))
 
 
 def is_safe_to_retry(error: BaseException) -> bool:
@@ -34,12 +52,32 @@ def is_safe_to_retry(error: BaseException) -> bool:
 
     match error:
         case openai.RateLimitError():
-            return error.code != "insufficient_quota"
+            return not is_out_of_credit(error)
         case openai.InternalServerError():
             return True
         case openai.APIConnectionError():  # refused, or no route: nothing was sent
-            return type(error.__cause__).__name__ in NOT_SENT_ERRORS
+            return type(error.__cause__).__name__ in NOT_SENT_ERRORS and not is_tls_error(error)
     return False
+
+
+def is_tls_error(error: BaseException) -> bool:
+    """Return True if a connection failed for its encryption, which no retry mends."""
+    chain = list(causes(error))
+    return any(isinstance(e, ssl.SSLError) or "CERTIFICATE" in str(e) for e in chain)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors that led to this one, the nearest first."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def is_out_of_credit(error: openai.APIStatusError) -> bool:
+    """Return True if the account cannot pay for any further request."""
+    codes = (error.code, error.type)
+    return error.status_code == PAYMENT_REQUIRED or any(code in NO_CREDIT_CODES for code in codes)
 
 
 def retry_delay(state: tenacity.RetryCallState) -> float:

@@ -51,6 +51,7 @@ def parse_completion(body: object, model: str) -> Completion:
         finish_reason=_str(choice.get("finish_reason")) or "stop",
         refusal=_str(message.get("refusal")),
         usage=_usage(_object(body.get("usage"))),
+        cost=_cost(_object(body.get("usage")).get("cost")),
     )
 
 
@@ -76,11 +77,16 @@ def _text(message: Mapping[str, Any]) -> str:
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
+    """Return the counts; some services leave hidden reasoning out of `completion_tokens`."""
     of_input = _object(usage.get("prompt_tokens_details"))
     of_output = _object(usage.get("completion_tokens_details"))
+    sent, received = (_count(usage.get(f"{of}_tokens")) for of in ("prompt", "completion"))
+    total = _count(usage.get("total_tokens"))
+    if total is not None and sent is not None and received is not None and sent >= 0:
+        received = max(received, total - sent) if received >= 0 else received
     return Usage(
-        input=_count(usage.get("prompt_tokens")),
-        output=_count(usage.get("completion_tokens")),
+        input=sent,
+        output=received,
         cached=_count(of_input.get("cached_tokens")) or 0,
         reasoning=_count(of_output.get("reasoning_tokens")) or 0,
     )
@@ -88,6 +94,11 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _cost(value: object) -> float | None:
+    """Return the US dollars that gateways such as OpenRouter state in the usage."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _str(value: object) -> str:
