@@ -82,6 +82,10 @@ class Span:
         return self.end_frame - self.start_frame
 
 
+EDITED_BY_HAND = "edited by hand"
+"""Model of a caption that a person wrote or corrected."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Caption:
     """A caption; its text enters the dataset only if `status` is 'described'."""
@@ -94,6 +98,11 @@ class Caption:
     output_tokens: int = 0
     cost: float = 0.0
     """US dollars."""
+
+    @property
+    def is_edited(self) -> bool:
+        """Return True if a person decided about it: no filter and no audit overrules that."""
+        return self.model == EDITED_BY_HAND
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ UNITS = (
     "brickfilm.dataset",
     "brickfilm.export",
     "brickfilm.report",
+    "brickfilm.review",
     "brickfilm.hub",
     "brickfilm.demo",
     "brickfilm.build",

@@ -108,6 +108,8 @@ def build(
                 run = next_pass()
         if run.stopping:
             raise Interrupted(_resume_hint(run, ledger.work))
+        if unused := run.edits.keys() - {result.item for result in run.item_results}:
+            _print_status(f"edits by hand without a clip or image: {', '.join(sorted(unused))}")
         return BuildResult(_finalize(run, ledger, test_fraction), run.item_results)
 
 

@@ -18,6 +18,8 @@ ESCAPE_STATUSES: Final[dict[ItemKind, tuple[str, ...]]] = {
 REFUSAL: Final = "refusal"
 FILTERED: Final = "content_filter"
 TRUNCATED: Final = "truncated"
+STATUSES: Final = (DESCRIBED, *ESCAPE_STATUSES["clips"], REFUSAL, FILTERED, TRUNCATED)
+"""Every status that a caption can have."""
 
 
 class MalformedReply(Exception):
@@ -85,6 +87,11 @@ def _non_empty(caption: str) -> str:
     if not caption:
         raise MalformedReply("the status is 'described' but the caption is empty")
     return caption
+
+
+def is_caption_reason(reason: str) -> bool:
+    """Return True if items are rejected for this reason because of their caption."""
+    return reason in (*STATUSES, "no caption", "rejected by hand") or reason.startswith("audit: ")
 
 
 def format_reply(caption: str) -> str:

@@ -17,7 +17,7 @@ from brickfilm.engine.calls import apply_answers, work_item_of
 from brickfilm.engine.capabilities import Batched, DryRun
 from brickfilm.engine.commit import REJECTED_KEY, AnswerWriter
 from brickfilm.engine.executors import CallResult, Executor
-from brickfilm.engine.ledger import ItemResult, Ledger
+from brickfilm.engine.ledger import CaptionEdit, ItemResult, Ledger, read_edits
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.progress import NoProgress, Progress
 from brickfilm.engine.queue import Failures, InFlightCall, StageQueue, missing_answers
@@ -25,7 +25,7 @@ from brickfilm.engine.source_refs import SourceRefs
 from brickfilm.engine.stage import Answer, WorkItem
 from brickfilm.engine.tombstones import Tombstones
 from brickfilm.errors import ItemError, Rejected, Waiting, WorkdirUnusable
-from brickfilm.records import Clip
+from brickfilm.records import Clip, Image
 
 CHECK_INTERVAL_SECONDS = 0.5
 """Interval at which a wait updates the progress display and checks for a stop."""
@@ -69,6 +69,8 @@ class PipelineRun:
         self._budgets = Budgets(pipeline.stages, ledger)
         self._writer = AnswerWriter(ledger, self._budgets, self.failures)
         self._tombstones = Tombstones.load(ledger.work)
+        self.edits: Mapping[str, CaptionEdit] = read_edits(ledger.work)
+        """What people decided about clips and images, by id."""
         ledger.register_parts(pipeline.parts())
 
     def stop(self) -> None:
@@ -113,9 +115,29 @@ class PipelineRun:
             last = len(self.queues) - 1
             return self._record(self.queues[min(position, last)], item, rejection)
         queue = next((queue for queue in self.queues[position:] if queue.accepts(item)), None)
+        if edit := self._edit_at(queue, item):
+            return self._apply_edit(queue, item, edit)
         if queue is None:
             return self.finished.append(item)
         return self._process(queue, work_item_of(queue.stage, item, queue.parts))
+
+    def _edit_at(self, queue: StageQueue | None, item: Any) -> CaptionEdit | None:
+        """Return the edit that replaces a captioner's answer, or what the last stage left."""
+        edit = self.edits.get(item.id) if isinstance(item, Clip | Image) else None
+        if edit is None or not edit.decides:
+            return None
+        if queue is None:
+            return None if item.caption and item.caption.is_edited else edit
+        return edit if "caption" in queue.stage.provides else None
+
+    def _apply_edit(self, queue: StageQueue | None, item: Clip | Image, edit: CaptionEdit) -> None:
+        """Push the item with the caption that a person gave it, or record its rejection."""
+        edited = edit.applied_to(item)
+        if isinstance(edited, Rejected):
+            return self._record(queue or self.queues[-1], item, edited)
+        if queue:
+            self._record(queue, item, outputs=[edited])
+        return self._push(queue.position + 1 if queue else len(self.queues), edited)
 
     def _process(self, queue: StageQueue, work_item: WorkItem) -> None:
         """Apply the stage if the ledger has all answers, else queue the item."""

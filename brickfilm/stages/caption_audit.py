@@ -169,7 +169,8 @@ def _rule_names(findings: Iterable[Finding]) -> list[str]:
 
 
 def _is_described(item: ClipOrImage) -> bool:
-    return item.caption is not None and item.caption.status == DESCRIBED
+    caption = item.caption
+    return caption is not None and caption.status == DESCRIBED and not caption.is_edited
 
 
 def _caption_text(item: ClipOrImage) -> str:

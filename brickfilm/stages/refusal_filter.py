@@ -29,7 +29,7 @@ class RefusalFilter(Stage[ClipOrImage, ClipOrImage]):
             yield Rejected(f"{item.id} has no caption", reason="no caption")
         elif caption.status != DESCRIBED:
             yield Rejected(f"{item.id}: the model answered {caption.status}", reason=caption.status)
-        elif refusal := find_refusal(caption.text):
+        elif not caption.is_edited and (refusal := find_refusal(caption.text)):
             yield Rejected(f"{item.id}: refused in prose ({refusal!r})", reason=REFUSAL)
         else:
             yield item

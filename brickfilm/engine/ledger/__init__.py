@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from brickfilm.engine.ledger.edits import (
+    CaptionEdit,
+    delete_edits,
+    merge_edits,
+    read_edits,
+    save_edits,
+)
 from brickfilm.engine.ledger.frames import (
     answers_frame,
+    caption_texts,
     latest_answers,
     ledger_frame,
     spend_frame,
@@ -13,12 +21,18 @@ from brickfilm.engine.ledger.ledger import BatchJob, ItemResult, Ledger, Reserva
 
 __all__ = [
     "BatchJob",
+    "CaptionEdit",
     "ItemResult",
     "Ledger",
     "Reservation",
     "answers_frame",
+    "caption_texts",
+    "delete_edits",
     "latest_answers",
     "ledger_frame",
+    "merge_edits",
+    "read_edits",
+    "save_edits",
     "spend_frame",
     "usage_frame",
 ]

@@ -39,6 +39,9 @@ CREATE TABLE IF NOT EXISTS outcomes (
     position INTEGER, stage TEXT, kind TEXT, item TEXT, source_id TEXT, outcome TEXT,
     reason TEXT, message TEXT, seconds REAL
 );
+CREATE TABLE IF NOT EXISTS edits (
+    item TEXT PRIMARY KEY, caption TEXT, status TEXT, reject INTEGER, note TEXT, at REAL
+);
 """
 LAST_SCHEMA_WITHOUT_ITEMS = 1
 """The last schema without the id of the item in answers and job_items."""

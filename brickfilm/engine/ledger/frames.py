@@ -41,6 +41,16 @@ def latest_answers(folder: str | Path, name: str) -> list[Answer]:
     return [json.loads(answer) for answer in rows.answer]
 
 
+def caption_texts(folder: str | Path) -> dict[str, str]:
+    """Return the text of the last answer about each item that had one, by item id."""
+    rows = _read(
+        folder,
+        "SELECT item, json_extract(answer, '$.text') AS text FROM answers "
+        "WHERE item > '' AND json_extract(answer, '$.text') IS NOT NULL ORDER BY at",
+    )
+    return dict(zip(rows["item"], rows["text"], strict=True))
+
+
 def usage_frame(folder: str | Path, part: str) -> pd.DataFrame:
     """Return the mean tokens of a part's paid answers by number of stills."""
     return _read(

@@ -26,6 +26,7 @@ NAME_COLUMNS = (
     ("outcomes", "item"),
     ("outcomes", "source_id"),
     ("films", "id"),
+    ("edits", "item"),
 )
 """Columns that name items, videos and sources, by table."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from brickfilm.hub.publish.provenance import BuildProvenance
+from brickfilm.records import EDITED_BY_HAND
 from brickfilm.schema.licences import LicenceUsage
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class DatasetStats:
     licences: Sequence[LicenceUsage]
     histograms: Sequence[ColumnValues]
     caption_status: Mapping[str, int]
+    edited_captions: float | None
+    """Fraction of clips whose caption a person wrote or corrected."""
     caption_words: float | None
     """Mean number of words."""
     repeated_captions: float | None
@@ -103,6 +106,7 @@ def compute_stats(
         licences=list(_licence_usage(frames)),
         histograms=list(_column_values(clips)),
         caption_status={str(k): int(n) for k, n in clips.caption_status.value_counts().items()},
+        edited_captions=_edited_share(clips),
         caption_words=words.mean() if len(captions) else None,
         repeated_captions=float(captions.duplicated(keep=False).mean()) if len(captions) else None,
         captioners=list(_captioners(clips)),
@@ -144,6 +148,10 @@ def _column_values(clips: pd.DataFrame) -> Iterator[ColumnValues]:
         if name.startswith("score_") and clips[name].notna().any():
             title = name.removeprefix("score_").replace("_", " ").capitalize()
             yield ColumnValues(name, title, f"column {name}", clips[name].dropna().tolist())
+
+
+def _edited_share(clips: pd.DataFrame) -> float | None:
+    return float((clips.caption_model == EDITED_BY_HAND).mean()) if len(clips) else None
 
 
 def _captioners(clips: pd.DataFrame) -> Iterator[tuple[str, str, int]]:

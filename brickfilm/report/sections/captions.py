@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from brickfilm.captions.audit import audit_rates
-from brickfilm.captions.reply_format import DESCRIBED, ESCAPE_STATUSES, FILTERED, REFUSAL, TRUNCATED
+from brickfilm.captions.reply_format import DESCRIBED, is_caption_reason
+from brickfilm.records import EDITED_BY_HAND
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
-
-STATUSES = (*ESCAPE_STATUSES["clips"], REFUSAL, FILTERED, TRUNCATED, "no caption")
 
 
 def captions(context: ReportContext) -> Section | None:
@@ -19,7 +18,7 @@ def captions(context: ReportContext) -> Section | None:
     counts.update(
         (result.reason, result.kind)
         for result in context.item_results
-        if result.status == "rejected" and _is_caption_reason(result.reason)
+        if result.status == "rejected" and is_caption_reason(result.reason)
     )
     statuses = sorted({status for status, _ in counts}, key=lambda s: (s != DESCRIBED, s))
     rows = [
@@ -28,8 +27,8 @@ def captions(context: ReportContext) -> Section | None:
     audit = audit_rates(context.work)
     if not rows and audit is None:
         return None
-    return Section("captions", "Captions", {"rows": rows, "audit": audit})
-
-
-def _is_caption_reason(reason: str) -> bool:
-    return reason in STATUSES or reason.startswith("audit: ")
+    edited = [
+        sum(row["caption_model"] == EDITED_BY_HAND for row in rows_of)
+        for rows_of in (context.clips, context.images)
+    ]
+    return Section("captions", "Captions", {"rows": rows, "audit": audit, "edited": edited})

@@ -1,0 +1,54 @@
+"""`brickfilm captions export`, `import` and `revert`: people correct captions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from brickfilm.cli.app import app
+
+captions_commands = typer.Typer(help="Captions that people correct.", no_args_is_help=True)
+WorkArgument = Annotated[Path, typer.Argument(help="the --out folder of a build")]
+
+
+@captions_commands.command("export")
+def export_command(
+    folder: WorkArgument,
+    to: Annotated[Path, typer.Option("--to", help="a .csv or .jsonl file")],
+) -> None:
+    """Write the captions of a build to a file; change caption, status, reject or note there."""
+    from brickfilm.review import export_captions
+
+    typer.echo(f"{export_captions(folder, to)} captions: {to}")
+
+
+@captions_commands.command("import")
+def import_command(
+    folder: WorkArgument,
+    file: Annotated[Path, typer.Option("--from", help="the changed .csv, .jsonl or .parquet")],
+) -> None:
+    """Keep what a person changed in an exported file; the next build takes it over, for free."""
+    from brickfilm.review import import_captions
+
+    edits = import_captions(folder, file)
+    rejected = sum(edit.reject for edit in edits)
+    typer.echo(f"{len(edits)} edits, {rejected} of them reject the item")
+    if edits:
+        typer.echo(f"run the build of {quote(str(folder))} again to apply them")
+
+
+@captions_commands.command("revert")
+def revert_command(
+    folder: WorkArgument,
+    items: Annotated[list[str], typer.Argument(help="ids of clips and images")],
+) -> None:
+    """Forget the edits of these clips and images: the captioner's own captions come back."""
+    from brickfilm.engine.ledger import delete_edits
+
+    typer.echo(f"{delete_edits(folder, items)} edits reverted")
+
+
+app.add_typer(captions_commands, name="captions")

@@ -1,0 +1,109 @@
+"""Captions that people corrected: answers of a higher rank than a model's, by clip or image id.
+
+An edit belongs to the place in the video, not to a prompt or a model, so it outlives both.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from brickfilm.engine.ledger.file import FILENAME, connect, lock_work_folder, transaction
+from brickfilm.errors import Rejected, UsageError
+from brickfilm.records import EDITED_BY_HAND, Caption, Clip, Image
+
+_COLUMNS = "item, caption, status, reject, note, at"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionEdit:
+    """What a person decided about one clip or image."""
+
+    item: str
+    """Id of the clip or image."""
+    caption: str | None = None
+    """None leaves the captioner's own caption."""
+    status: str = "described"
+    """Of `caption`; without one it does not count."""
+    reject: bool = False
+    """True leaves the item out of the dataset."""
+    note: str = ""
+    at: float = field(default_factory=time.time)
+    """Time of the edit, seconds since 1970."""
+
+    @property
+    def decides(self) -> bool:
+        """Return True if nothing is left to ask: there is a caption, or the item goes."""
+        return self.reject or self.caption is not None
+
+    def applied_to(self, item: Clip | Image) -> Clip | Image | Rejected:
+        """Return the item with the edit's caption, or its rejection."""
+        if self.reject:
+            note = f": {self.note}" if self.note else ""
+            return Rejected(f"{item.id} was rejected by hand{note}", reason="rejected by hand")
+        if self.caption is None:
+            return item
+        caption = Caption(text=self.caption, status=self.status, model=EDITED_BY_HAND)
+        return replace(item, caption=caption)
+
+
+def read_edits(work: str | Path) -> dict[str, CaptionEdit]:
+    """Return the edits of a work folder by item id; empty without a ledger."""
+    path = Path(work) / FILENAME
+    if not path.is_file():
+        return {}
+    with closing(sqlite3.connect(path)) as db:
+        try:
+            rows = db.execute(f"SELECT {_COLUMNS} FROM edits").fetchall()
+        except sqlite3.OperationalError:  # a ledger from before there were edits
+            return {}
+    return {edit.item: edit for edit in map(_edit, rows)}
+
+
+def save_edits(work: str | Path, edits: Iterable[CaptionEdit]) -> None:
+    """Store edits; each replaces an earlier one of the same item.
+
+    Raise UsageError if the folder has no ledger, WorkdirBusy while a build runs in it.
+    """
+    rows = [(e.item, e.caption, e.status, e.reject, e.note, e.at) for e in edits]
+    with _writable(Path(work)) as db:
+        db.executemany(f"INSERT OR REPLACE INTO edits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+def delete_edits(work: str | Path, items: Iterable[str]) -> int:
+    """Delete the edits of these items, whose captioner speaks again; return their number."""
+    with _writable(Path(work)) as db:
+        return sum(db.execute("DELETE FROM edits WHERE item = ?", (i,)).rowcount for i in items)
+
+
+def merge_edits(source: str | Path, target: str | Path) -> int:
+    """Copy the edits of one work folder into another, the newer of two; return their number."""
+    known = read_edits(target)
+    edits = [
+        e for e in read_edits(source).values() if e.item not in known or e.at > known[e.item].at
+    ]
+    save_edits(target, edits)
+    return len(edits)
+
+
+@contextmanager
+def _writable(work: Path) -> Iterator[sqlite3.Connection]:
+    if not (work / FILENAME).is_file():
+        raise UsageError(f"{str(work)!r} has no {FILENAME}: name the --out folder of a build")
+    with (
+        lock_work_folder(work),
+        closing(connect(work / FILENAME)) as db,
+        transaction(db, work),
+    ):
+        yield db
+
+
+def _edit(row: tuple[str, str | None, str, int, str, float]) -> CaptionEdit:
+    item, caption, status, reject, note, at = row
+    return CaptionEdit(
+        item=item, caption=caption, status=status, reject=bool(reject), note=note, at=at
+    )
