@@ -118,7 +118,7 @@ def dry_run_build(recipe: DatasetRecipe, out: Path, training_recipe: str | None 
     """Print the plan and its forecast; exit with 1 if an item failed, as the build would."""
     from brickfilm.build.build_dataset import dry_run
     from brickfilm.build.forecast import forecast_lines, planned_clip_shapes
-    from brickfilm.cli.hub import coverage_table
+    from brickfilm.cli.export import coverage_table
     from brickfilm.export.bucket_coverage import TrainingRecipe
 
     training = TrainingRecipe.from_name(training_recipe) if training_recipe else None

@@ -1,8 +1,8 @@
-"""Commands for a built dataset: push, remove, validate, export, materialize."""
+"""Commands for a built dataset: push, remove, validate, materialize."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +14,7 @@ from brickfilm.errors import UsageError
 from brickfilm.schema.licences import LicenceError
 
 if TYPE_CHECKING:
-    from brickfilm.dataset.reader import SavedDataset
     from brickfilm.dataset.validate import ValidationReport
-    from brickfilm.export.bucket_coverage import ClipShape, TrainingRecipe
     from brickfilm.hub.publish import PushOptions, PushResult
 
 MAX_FILES_LISTED = 40
@@ -110,39 +108,6 @@ def validate(
 
 
 @app.command()
-def export(
-    where: DatasetArgument,
-    to: Annotated[str | None, typer.Option(help="a trainer's format: opensora")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="folder to write into")] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option("--for", help="count the clips that a training recipe (path, name) would use"),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="say what the trainer will use; write nothing")
-    ] = False,
-) -> None:
-    """Write a dataset in a trainer's format, or count the clips that a recipe would use.
-
-    Before it writes, it says what the trainer will use of the clips, and what it will drop.
-    """
-    from brickfilm.dataset.reader import find_dataset
-    from brickfilm.dataset.required_columns import require_columns, require_rows
-    from brickfilm.export.bucket_coverage import TrainingRecipe, dataset_clip_shapes
-
-    if not (to or recipe):
-        raise UsageError("name a target: --to FORMAT, --for RECIPE, or both")
-    training = TrainingRecipe.from_name(recipe) if recipe else None
-    dataset = find_dataset(where)
-    require_columns(dataset)
-    require_rows(dataset)
-    if training:
-        console.print(coverage_table(training, dataset_clip_shapes(dataset)))
-    if to:
-        _export_files(dataset, to, out, dry_run)
-
-
-@app.command()
 def materialize(
     where: DatasetArgument,
     out: Annotated[Path, typer.Option("--out", help="folder for source videos and clips")],
@@ -160,18 +125,6 @@ def materialize(
     console.print(table)
     console.print(f"row by row: {result.table}\ndataset:    {result.dataset}", soft_wrap=True)
     raise typer.Exit(0 if result.all_match else 1)
-
-
-def coverage_table(recipe: TrainingRecipe, shapes: Iterable[ClipShape]) -> Table:
-    """Return the number of clips for each bucket of a training recipe, and the unused ones."""
-    from brickfilm.export.bucket_coverage import RecipeCoverage
-
-    coverage = RecipeCoverage.from_sizes(recipe, shapes)
-    title = f"{coverage.total} clips and images for {recipe.name}"
-    table = Table("bucket", "requirement or reason", "number", "fraction", title=title)
-    for bucket, text, count, fraction in coverage.to_rows():
-        table.add_row(bucket, text, str(count), f"{fraction:.1%}")
-    return table
 
 
 def validation_table(report: ValidationReport) -> Table:
@@ -218,24 +171,3 @@ def _print_push_result(result: PushResult) -> None:
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _export_files(dataset: SavedDataset, to: str, out: Path | None, dry_run: bool) -> None:
-    """Say what the trainer will use, and write it unless this is a dry run."""
-    from brickfilm.export import EXPORTERS, plan_export
-
-    if to not in EXPORTERS:
-        raise UsageError(f"--to {to!r} is not known: {', '.join(EXPORTERS)}")
-    if out is None and not dry_run:
-        raise UsageError(f"--to {to} needs --out FOLDER")
-    plan = plan_export(dataset, EXPORTERS[to])
-    for line in plan.forecast.lines():
-        console.print(f"{to} {line}", highlight=False)
-    if out and not dry_run:
-        result = plan.write(out)
-        console.print(
-            f"{result.clips} clips and {result.images} images are in {result.index_path}",
-            soft_wrap=True,
-        )
-    if plan.without_caption:
-        console.print(f"{plan.without_caption} rows without a caption are left out")

@@ -7,24 +7,35 @@ from brickfilm.export.base import (
     Exporter,
     ExportPlan,
     ExportResult,
+    ExportSettings,
     export_dataset,
     plan_export,
 )
-from brickfilm.export.formats import EXPORTERS
+from brickfilm.export.formats import FORMATS
+from brickfilm.export.make_exporter import make_exporter
 from brickfilm.export.prediction import Dropped, ExportForecast, Prediction, Seen
+from brickfilm.export.recut import RecutSettings
 from brickfilm.export.rows import ExportRow
+from brickfilm.export.target import Target, target_models
+from brickfilm.export.trainer_format import TrainerFormat
 
 __all__ = [
-    "EXPORTERS",
+    "FORMATS",
     "Dropped",
     "ExportForecast",
     "ExportPlan",
     "ExportResult",
     "ExportRow",
+    "ExportSettings",
     "ExportedFile",
     "Exporter",
     "Prediction",
+    "RecutSettings",
     "Seen",
+    "Target",
+    "TrainerFormat",
     "export_dataset",
+    "make_exporter",
     "plan_export",
+    "target_models",
 ]

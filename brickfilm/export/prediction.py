@@ -10,6 +10,10 @@ from fractions import Fraction
 
 from brickfilm.export.rows import ExportRow
 
+FRACTION_WORDS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
+SAME_SPEED = 0.01
+"""Difference from 1.0 up to which a clip plays at its own speed: rates such as 24000/1001 at 24."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -21,6 +25,8 @@ class Seen:
     """Rate at which the model plays them; None for an image."""
     height: int
     width: int
+    last_start: int = 0
+    """The trainer adds a random number from 0 to this to all frames, anew in each epoch."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +40,42 @@ Prediction = Seen | Dropped
 
 
 def speed(row: ExportRow, seen: Seen) -> float:
-    """Return how much faster than filmed the model sees a clip; 1.0 is the true speed."""
+    """Return how much faster than filmed the model sees a clip; 1.0 is the true speed.
+
+    A difference of less than one frame at the end is rounding, not speed.
+    """
     steps = len(seen.frames) - 1
-    if not (steps and row.fps and seen.fps):
+    if steps < 1 or not seen.fps:
         return 1.0
-    filmed = (seen.frames[-1] - seen.frames[0]) / row.fps
-    return float(filmed / (steps / seen.fps))
+    filmed = row.source_time(seen.frames[-1]) - row.source_time(seen.frames[0])
+    played = steps / seen.fps
+    return 1.0 if abs(filmed - played) < 1 / seen.fps else float(filmed / played)
 
 
 def lost_drawings(row: ExportRow, seen: Seen) -> int:
     """Count drawings between the first and the last frame seen that no frame seen shows."""
     if not row.drawings or len(seen.frames) < 2:
         return 0
-    shown = {bisect_right(row.drawings, frame) for frame in seen.frames}
+    shown = {bisect_right(row.drawings, row.source_frame(frame)) for frame in seen.frames}
     return max(shown) - min(shown) + 1 - len(shown)
+
+
+def drawings_in_range(row: ExportRow, seen: Seen) -> int:
+    """Count drawings from the first to the last frame seen."""
+    ends = (row.source_frame(frame) for frame in (seen.frames[0], seen.frames[-1]))
+    first, last = (bisect_right(row.drawings, frame) for frame in ends)
+    return last - first + 1 if row.drawings else 0
+
+
+@dataclass(frozen=True, order=True)
+class SeenGroup:
+    """Clips of which a trainer reads the same number of frames, at one speed and size."""
+
+    frames: int
+    width: int
+    height: int
+    speed: float
+    """Rounded to 0.01."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +89,13 @@ class ExportForecast:
     seconds: float
     seconds_seen: float
     """Of source time between the first and the last frame read of each clip."""
-    speeds: Counter[float]
-    """Number of clips by speed, rounded to 0.01."""
+    groups: Counter[SeenGroup]
+    """Number of clips that look the same to the trainer."""
     drawings: int
     drawings_lost: int
     clips_with_lost_drawings: int
+    drawings_of_those: int
+    """Number of drawings of the clips that lose some."""
 
     @classmethod
     def from_predictions(
@@ -75,17 +105,32 @@ class ExportForecast:
         seen = [(row, p) for row, p in pairs if isinstance(p, Seen)]
         clips = [(row, p) for row, p in seen if not row.is_image]
         lost = [lost_drawings(row, p) for row, p in clips]
+        drawn = [drawings_in_range(row, p) for row, p in clips]
         return cls(
             clips=len(clips),
             images=len(seen) - len(clips),
             dropped=Counter(p.reason for _, p in pairs if isinstance(p, Dropped)),
-            seconds=sum(row.seconds for row, _ in pairs),
+            seconds=sum(row.source_seconds for row, _ in pairs),
             seconds_seen=sum(_seconds_seen(row, p) for row, p in clips),
-            speeds=Counter(round(speed(row, p), 2) for row, p in clips),
-            drawings=sum(_drawings_in_range(row, p) for row, p in clips),
+            groups=Counter(_group(row, p) for row, p in clips),
+            drawings=sum(drawn),
             drawings_lost=sum(lost),
             clips_with_lost_drawings=sum(n > 0 for n in lost),
+            drawings_of_those=sum(n for n, missing in zip(drawn, lost, strict=True) if missing),
         )
+
+    @property
+    def speeds(self) -> Counter[float]:
+        """Return the number of clips by speed, rounded to 0.01."""
+        speeds: Counter[float] = Counter()
+        for group, count in self.groups.items():
+            speeds[group.speed] += count
+        return speeds
+
+    @property
+    def changed_speed(self) -> int:
+        """Return the number of clips that are not played at their own speed."""
+        return sum(n for value, n in self.speeds.items() if abs(value - 1) > SAME_SPEED)
 
     def lines(self) -> list[str]:
         """Return sentences for people: kept, dropped, speed and cadence."""
@@ -93,7 +138,7 @@ class ExportForecast:
         speeds = [
             f"plays {n} clips at {value:g} times their speed"
             for value, n in sorted(self.speeds.items())
-            if value != 1.0
+            if abs(value - 1) > SAME_SPEED
         ]
         kept = (
             f"uses {self.clips} clips and {self.images} images, "
@@ -104,17 +149,21 @@ class ExportForecast:
     def _cadence_lines(self) -> list[str]:
         if not self.drawings_lost:
             return []
-        share = self.drawings_lost / self.drawings
+        share = self.drawings_lost / self.drawings_of_those
+        every = FRACTION_WORDS.get(int(1 / share + 0.49)) if share > 0.15 else None
+        words = f"about every {every} drawing" if every else "some drawings"
         return [
-            f"skips {self.drawings_lost} of {self.drawings} drawings ({share:.0%}) "
-            f"in {self.clips_with_lost_drawings} clips"
+            f"would drop {words} of {self.clips_with_lost_drawings} clips "
+            f"({self.drawings_lost} of {self.drawings_of_those})"
         ]
 
 
+def _group(row: ExportRow, seen: Seen) -> SeenGroup:
+    return SeenGroup(len(seen.frames), seen.width, seen.height, round(speed(row, seen), 2))
+
+
 def _seconds_seen(row: ExportRow, seen: Seen) -> float:
-    return float((seen.frames[-1] + 1 - seen.frames[0]) / row.fps) if row.fps else 0.0
-
-
-def _drawings_in_range(row: ExportRow, seen: Seen) -> int:
-    first, last = (bisect_right(row.drawings, frame) for frame in (seen.frames[0], seen.frames[-1]))
-    return last - first + 1 if row.drawings else 0
+    """Return the source time from the first frame to the end of the last one."""
+    first, last = seen.frames[0], seen.frames[-1]
+    fps = row.recut.source_fps if row.recut else row.fps
+    return float(row.source_time(last) - row.source_time(first) + 1 / fps) if fps else 0.0

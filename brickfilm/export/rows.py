@@ -19,8 +19,22 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recut:
+    """How a clip is written anew: which frames of it, at which rate, which part, at which size."""
+
+    frames: tuple[int, ...]
+    """Frames of the dataset's clip, in the order of the new one; a frame may repeat."""
+    source_fps: Fraction
+    """Rate of the dataset's clip."""
+    box: tuple[int, int, int, int]
+    """x, y, width and height in pixels, even."""
+    settings: str
+    """All that the new file depends on, as text: it enters the file's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportRow:
-    """A captioned clip or image; an image has one frame and no rate."""
+    """A captioned clip or image as it will be exported; an image has one frame and no rate."""
 
     config: str
     split: str
@@ -32,7 +46,8 @@ class ExportRow:
     height: int
     width: int
     drawings: tuple[int, ...] = ()
-    """First frame of each new drawing, from 0; empty where it was not measured."""
+    """First frame of each new drawing of the dataset's clip, from 0; empty if not measured."""
+    recut: Recut | None = None
     columns: Mapping[str, Any]
     """All columns of the row but the media."""
 
@@ -42,17 +57,39 @@ class ExportRow:
 
     @property
     def seconds(self) -> float:
-        """Return the duration of a clip, 0 for an image."""
+        """Return the duration of the exported clip, 0 for an image."""
         return float(self.frames / self.fps) if self.fps else 0.0
 
     @property
-    def file_name(self) -> str:
+    def source_seconds(self) -> float:
+        """Return the duration of the dataset's clip, 0 for an image."""
+        if not self.recut:
+            return self.seconds
+        return float(self.columns["num_frames"] / self.recut.source_fps)
+
+    def source_frame(self, frame: int) -> int:
+        """Return the frame of the dataset's clip that a frame of the exported clip shows."""
+        return self.recut.frames[frame] if self.recut else frame
+
+    def source_time(self, frame: int) -> Fraction:
+        """Return the time in the dataset's clip, in seconds, of a frame of the exported clip."""
+        fps = self.recut.source_fps if self.recut else self.fps
+        return self.source_frame(frame) / fps if fps else Fraction(0)
+
+    @property
+    def stem(self) -> str:
         """Return an ASCII name that changes with the bytes; a digest replaces an unsafe id."""
         digest = self.sha256 if SAFE_NAME.fullmatch(self.sha256) else "00000000"
+        if self.recut:
+            digest = sha256(f"{self.sha256} {self.recut.settings}".encode()).hexdigest()
         name = (
             self.id if SAFE_NAME.fullmatch(self.id) else sha256(self.id.encode()).hexdigest()[:24]
         )
-        return f"{name}-{digest[:8]}{MEDIA_SUFFIX[self.config]}"
+        return f"{name}-{digest[:8]}"
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.stem}{MEDIA_SUFFIX[self.config]}"
 
 
 def captioned_rows(dataset: SavedDataset) -> tuple[list[ExportRow], int]:
@@ -64,13 +101,18 @@ def captioned_rows(dataset: SavedDataset) -> tuple[list[ExportRow], int]:
     require_rows(dataset)
     _require_media(dataset)
     rows = list(_all_rows(dataset))
-    captioned = [row for row in rows if row.caption]
+    captioned = [row for row in rows if row.caption.strip()]
     if not captioned:
         raise UsageError(
             f"none of the {len(rows)} rows of {dataset.name!r} has a caption, and a trainer "
             "would learn an empty text: run `brickfilm build --captions ...` first"
         )
     return captioned, len(rows)
+
+
+def source_fps(columns: Mapping[str, Any]) -> Fraction:
+    """Return the rate of a clip of the dataset from its columns."""
+    return Fraction(int(columns["fps_num"]), int(columns["fps_den"]))
 
 
 def _all_rows(dataset: SavedDataset) -> Iterator[ExportRow]:
@@ -81,7 +123,6 @@ def _all_rows(dataset: SavedDataset) -> Iterator[ExportRow]:
 
 def _export_row(config: str, columns: Mapping[str, Any]) -> ExportRow:
     drawings = columns.get("new_drawings")
-    rate = config == "clips" and Fraction(int(columns["fps_num"]), int(columns["fps_den"]))
     return ExportRow(
         config=config,
         split=columns["split"],
@@ -89,7 +130,7 @@ def _export_row(config: str, columns: Mapping[str, Any]) -> ExportRow:
         sha256=columns["sha256"],
         caption=columns["caption"] if isinstance(columns["caption"], str) else "",
         frames=int(columns.get("num_frames", 1)),
-        fps=rate or None,
+        fps=source_fps(columns) if config == "clips" else None,
         height=int(columns["height"]),
         width=int(columns["width"]),
         drawings=() if drawings is None else tuple(int(frame) for frame in drawings),

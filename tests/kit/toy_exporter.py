@@ -6,33 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import MappingProxyType
 
 from brickfilm.errors import UsageError
-from brickfilm.export import Dropped, ExportedFile, ExportRow, Prediction, Seen
+from brickfilm.export import Dropped, ExportedFile, ExportRow, Prediction, Seen, TrainerFormat
 from brickfilm.export.media_files import write_file
+from brickfilm.export.trainer_format import caption_files
 
 
 @dataclass(frozen=True)
-class ToyExporter:
-    """Reads the first `frames` frames of a clip at every second one; images are left out."""
+class ToyExporter(TrainerFormat):
+    """Reads the first frames of a clip, every second one; images are left out."""
 
-    frames: int = 9
     name = "toy"
-    media_folders = MappingProxyType({"clips": "videos"})
 
     def check(self, rows: Sequence[ExportRow]) -> None:
-        if self.frames % 8 != 1:
-            raise UsageError(f"frames = {self.frames} is not on the grid 8n+1: take 9 or 17")
+        if self.target.frames % 8 != 1:
+            raise UsageError(f"frames = {self.target.frames} is not on 8n+1: take 9 or 17")
 
     def predict(self, row: ExportRow) -> Prediction:
-        frames = tuple(range(0, row.frames, 2))[: self.frames]
-        if len(frames) < self.frames:
-            return Dropped(f"fewer than {self.frames * 2 - 1} frames")
+        frames = tuple(range(0, row.frames, 2))[: self.target.frames]
+        if len(frames) < self.target.frames:
+            return Dropped(f"fewer than {self.target.frames * 2 - 1} frames")
         return Seen(frames, Fraction(24), row.height, row.width)
 
     def write(self, files: Sequence[ExportedFile], out: Path) -> Path:
-        for file in files:
-            write_file(file.path.with_suffix(".txt"), file.row.caption.encode())
+        caption_files(files)
         write_file(out / "index.txt", "\n".join(file.path.name for file in files).encode())
         return out / "index.txt"

@@ -126,15 +126,6 @@ def test_validate_exits_with_1_and_names_the_rows(work: Path) -> None:
     assert "clips: split test has no file" in output
 
 
-def test_export_writes_the_csv_and_counts_for_a_recipe(work: Path, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE)
-    args = ("--to", "opensora", "--out", tmp_path / "out", "--for", recipe)
-    output = brickfilm("export", work, *args).output
-    assert "smaller than 80 % of the pixels" in output
-    assert len((tmp_path / "out/opensora.csv").read_text().splitlines()) == 9
-
-
 def test_a_dry_build_counts_for_a_recipe_before_anything_is_written(tmp_path: Path) -> None:
     BrickFilm(seed=3, length=4, size=(256, 144)).render(tmp_path / "film.mp4")
     recipe = tmp_path / "recipe.toml"
@@ -182,7 +173,6 @@ def test_own_films_with_their_licence_go_up_without_a_question(
         (("build", ".", "--out", "w", "--licence", "CC BX"), "'CC BX' is not known"),
         (("remove", "."), "one of --source, --clip and --uploader"),
         (("remove", ".", "--clip", "a", "--source", "b"), "one of --source"),
-        (("export", "."), "name a target"),
         (("push", ".", "no-slash"), "user/dataset"),
         (("push", ".", "a/b", "--media", "tape"), "embed, files or none"),
         (("validate", "nowhere"), "neither a folder nor a repository"),
@@ -203,12 +193,6 @@ def test_stills_without_any_clip_are_counted_exported_and_checked(tmp_path: Path
     assert "2 rows" in brickfilm("validate", tmp_path / "work").output
     with pytest.raises(NothingMaterializedError, match=r"no row .*2 gone"):
         brickfilm("materialize", tmp_path / "work", "--out", tmp_path / "again")
-
-
-def test_of_nothing_nothing_is_counted_for_a_recipe(tmp_path: Path) -> None:
-    toy_dataset(tmp_path, videos=1, clips=0)
-    with pytest.raises(UsageError, match="has no row"):
-        brickfilm("export", tmp_path, "--for", "tiny/cpu")
 
 
 @pytest.mark.slow
@@ -264,17 +248,6 @@ def test_a_hub_that_refuses_in_the_middle_is_one_line(
     hub.fail(f"GET /datasets/{REPO}/resolve/main/{path}", status=status, times=9)
     with pytest.raises(HubError, match=f"{REPO}: {message}"):
         brickfilm(args[0], REPO, *args[1:])
-
-
-def test_a_folder_that_cannot_be_written_is_a_wrong_call(work: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"cannot be written.*name another folder"):
-        brickfilm("export", work, "--to", "opensora", "--out", tmp_path / "file/out")
-
-
-def test_an_unknown_format_is_said_with_the_known_ones(work: Path) -> None:
-    with pytest.raises(UsageError, match="'vhs' is not known: opensora"):
-        brickfilm("export", work, "--to", "vhs", "--out", "x")
 
 
 def test_a_wrong_call_leaves_no_folder_behind(hub: HubServer, work: Path, tmp_path: Path) -> None:

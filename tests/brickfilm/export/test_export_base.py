@@ -11,7 +11,7 @@ import pytest
 
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import UsageError
-from brickfilm.export import ExportForecast, ExportRow, Seen, export_dataset, plan_export
+from brickfilm.export import ExportForecast, ExportRow, Seen, Target, export_dataset, plan_export
 from brickfilm.export.base import NothingToExport
 from brickfilm.export.prediction import lost_drawings, speed
 from tests.kit.toy_dataset import FRAMES, toy_dataset
@@ -31,9 +31,13 @@ CLIP = ExportRow(
 )
 
 
+def toy(frames: int = 9) -> ToyExporter:
+    return ToyExporter(Target.of("wan2.1", frames=frames))
+
+
 def test_a_second_format_in_one_file_writes_and_predicts(tmp_path: Path) -> None:
     toy_dataset(tmp_path / "work", videos=2, clips=1)
-    done = export_dataset(find_dataset(tmp_path / "work"), ToyExporter(), tmp_path / "out")
+    done = export_dataset(find_dataset(tmp_path / "work"), toy(), tmp_path / "out")
     videos = sorted((tmp_path / "out/videos").glob("*.mp4"))
     assert [video.name for video in videos] == sorted(done.index_path.read_text().split("\n"))
     assert all("a red brick" in video.with_suffix(".txt").read_text() for video in videos)
@@ -46,14 +50,14 @@ def test_a_second_format_in_one_file_writes_and_predicts(tmp_path: Path) -> None
 
 def test_a_rule_that_is_broken_stops_before_a_file_is_written(tmp_path: Path) -> None:
     toy_dataset(tmp_path / "work", videos=1, clips=1)
-    with pytest.raises(UsageError, match=r"frames = 10 is not on the grid"):
-        export_dataset(find_dataset(tmp_path / "work"), ToyExporter(frames=10), tmp_path / "out")
+    with pytest.raises(UsageError, match=r"frames = 13 is not on 8n"):
+        export_dataset(find_dataset(tmp_path / "work"), toy(13), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_trainer_that_would_use_no_clip_is_named_with_the_reason(tmp_path: Path) -> None:
     toy_dataset(tmp_path / "work", videos=1, clips=1)
-    plan = plan_export(find_dataset(tmp_path / "work"), ToyExporter(frames=17))
+    plan = plan_export(find_dataset(tmp_path / "work"), toy(17))
     assert plan.forecast.dropped == Counter({"fewer than 33 frames": 1})
     with pytest.raises(NothingToExport, match=r"no clip .*drops 1: fewer than 33 frames"):
         plan.write(tmp_path / "out")
@@ -74,7 +78,7 @@ def test_drawings_that_no_frame_shows_are_counted_within_what_is_read() -> None:
     forecast = ExportForecast.from_predictions(
         [(row, Seen((0, 3, 6, 9, 12), Fraction(24), 48, 64))]
     )
-    assert "skips 2 of 7 drawings (29%) in 1 clips" in forecast.lines()
+    assert "would drop about every third drawing of 1 clips (2 of 7)" in forecast.lines()
 
 
 @pytest.mark.parametrize("name", ["../../up", "/etc/x", "a b", "ä", "", "x" * 300])

@@ -11,7 +11,7 @@ import pytest
 
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import UsageError
-from brickfilm.export import EXPORTERS, export_dataset
+from brickfilm.export import export_dataset, make_exporter
 from brickfilm.hub.publish import PushOptions, push_to_hub
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_dataset import FRAMES, toy_dataset
@@ -21,7 +21,9 @@ COLUMNS = ["path", "text", "num_frames", "height", "width", "aspect_ratio", "fps
 
 def test_the_csv_has_its_exact_columns_and_names_files_that_decode(tmp_path: Path) -> None:
     toy_dataset(tmp_path / "work", videos=2, clips=2)
-    done = export_dataset(find_dataset(tmp_path / "work"), EXPORTERS["opensora"], tmp_path / "out")
+    done = export_dataset(
+        find_dataset(tmp_path / "work"), make_exporter("opensora"), tmp_path / "out"
+    )
     table = pd.read_csv(done.index_path)
     assert list(table.columns) == COLUMNS
     assert (done.clips, done.images, len(table)) == (4, 4, 8)
@@ -37,7 +39,7 @@ def test_rows_without_a_caption_are_counted_and_leave_no_file(tmp_path: Path) ->
     work = tmp_path / "work"
     toy_dataset(work, videos=2, clips=1)
     silence(work, "clips/train")
-    done = export_dataset(find_dataset(work), EXPORTERS["opensora"], tmp_path / "out")
+    done = export_dataset(find_dataset(work), make_exporter("opensora"), tmp_path / "out")
     assert (done.clips, done.images, done.without_caption) == (1, 2, 1)
     assert len(list((tmp_path / "out/clips").iterdir())) == 1
 
@@ -51,7 +53,7 @@ def test_nothing_is_not_exported(tmp_path: Path, clips: int, message: str) -> No
     for config in ("clips", "images") if clips else ():
         silence(work, f"{config}/train")
     with pytest.raises(UsageError, match=message):
-        export_dataset(find_dataset(work), EXPORTERS["opensora"], tmp_path / "out")
+        export_dataset(find_dataset(work), make_exporter("opensora"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -66,8 +68,8 @@ def silence(work: Path, split: str) -> None:
 def test_it_exports_what_was_published_but_no_references(hub: HubServer, tmp_path: Path) -> None:
     toy_dataset(tmp_path / "work", videos=1, clips=1)
     push_to_hub(tmp_path / "work", PushOptions(repo_id="maker/x", media="files"))
-    done = export_dataset(find_dataset("maker/x"), EXPORTERS["opensora"], tmp_path / "out")
+    done = export_dataset(find_dataset("maker/x"), make_exporter("opensora"), tmp_path / "out")
     assert (done.clips, done.images) == (1, 1)
     push_to_hub(tmp_path / "work", PushOptions(repo_id="maker/y", media="none"))
     with pytest.raises(UsageError, match="holds references"):
-        export_dataset(find_dataset("maker/y"), EXPORTERS["opensora"], tmp_path / "elsewhere")
+        export_dataset(find_dataset("maker/y"), make_exporter("opensora"), tmp_path / "elsewhere")

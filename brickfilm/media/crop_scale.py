@@ -1,0 +1,83 @@
+"""Crop and scale decoded frames, and find the black bars around a picture."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from av.filter import Graph
+from numpy.typing import NDArray
+
+from brickfilm.media.encode import COLOUR_TAGS
+
+Box = tuple[int, int, int, int]
+"""x, y, width and height in pixels, all even: chroma has half the resolution."""
+
+MAX_BAR_LUMA = 32
+"""Luma up to which a line is black; black is 16 in video, and encoders add noise around it."""
+BAR_PERCENTILE = 98
+"""Percent of a bar's pixels that are black: a few bright ones are ringing beside the picture."""
+
+
+class CropScale:
+    """Crop yuv420p frames to a box and scale them to a size; colour tags are kept."""
+
+    def __init__(self, box: Box, size: tuple[int, int]) -> None:
+        self.box = box
+        self.size = size
+        self._graph: Graph | None = None
+
+    def __call__(self, raw: Any) -> Any:
+        if self.box == (0, 0, raw.width, raw.height) and self.size == (raw.width, raw.height):
+            return raw
+        self._graph = self._graph or self._build(raw)
+        self._graph.push(raw)
+        frame = self._graph.pull()
+        frame.pts, frame.time_base = raw.pts, raw.time_base
+        for tag in (*COLOUR_TAGS, "color_range"):
+            setattr(frame, tag, getattr(raw, tag))
+        return frame
+
+    def _build(self, raw: Any) -> Graph:
+        """Return a filter graph; no step converts colours, since it stays yuv420p throughout."""
+        x, y, width, height = self.box
+        graph = Graph()
+        chain = [
+            graph.add_buffer(
+                width=raw.width, height=raw.height, format=raw.format, time_base=raw.time_base
+            ),
+            graph.add("crop", f"{width}:{height}:{x}:{y}:exact=1"),
+        ]
+        if self.size != (width, height):
+            scale = f"{self.size[0]}:{self.size[1]}:flags=bicubic+accurate_rnd"
+            chain.append(graph.add("scale", scale))
+        chain.append(graph.add("buffersink"))
+        for left, right in pairwise(chain):
+            left.link_to(right)
+        graph.configure()
+        return graph
+
+
+def picture_box(lumas: list[NDArray[np.uint8]]) -> Box:
+    """Return the box inside black bars that all frames share; the whole frame without bars.
+
+    lumas: [H, W] each, of one size. A frame that is black altogether has no bars.
+    """
+    height, width = lumas[0].shape
+    rows = np.max([np.percentile(luma, BAR_PERCENTILE, axis=1) for luma in lumas], axis=0)
+    columns = np.max([np.percentile(luma, BAR_PERCENTILE, axis=0) for luma in lumas], axis=0)
+    top, bottom = _inner_range(rows)
+    left, right = _inner_range(columns)
+    if bottom <= top or right <= left:
+        return 0, 0, width, height
+    return left, top, right - left, bottom - top
+
+
+def _inner_range(brightness: NDArray[np.float64]) -> tuple[int, int]:
+    """Return the even range [start, end) of lines that are not black; (0, 0) if all are."""
+    lines = np.flatnonzero(brightness > MAX_BAR_LUMA)
+    if not len(lines):
+        return 0, 0
+    start, end = int(lines[0]), int(lines[-1]) + 1
+    return start + start % 2, end - end % 2
