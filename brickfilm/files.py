@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,35 +75,55 @@ def replace_folder(new: Path, target: Path) -> None:
     """Put the folder `new` in the place of `target`, with or without an older one there.
 
     The old folder is renamed aside, the new one renamed in, and the old one deleted last, so that
-    a kill at any moment leaves one of the two complete; `recover_folder` finds it.
+    a kill at any moment leaves one of the two complete; `recover_folder` finds it. The renames
+    hold the lock of the parent folder, which readers wait for.
     """
-    recover_folder(target)
-    old = _replaced_path(target)
-    shutil.rmtree(old, ignore_errors=True)
     for path in (*new.rglob("*"), new):
         sync_path(path)
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
+    old = _replaced_path(target)
+    with _locked_folder(target.parent):
+        _recover(target)
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
     sync_path(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def recover_folder(target: Path) -> None:
-    """Rename the old folder back if `replace_folder` was killed between its two renames."""
+    """Rename the old folder back if `replace_folder` was killed between its two renames.
+
+    If that is not dead but at work, wait until its renames are done.
+    """
+    if _replaced_path(target).is_dir() and not target.exists():
+        with _locked_folder(target.parent):
+            _recover(target)
+
+
+def recover_folders(parent: Path) -> None:
+    """Recover every folder of `parent`, and delete old ones whose replacement is complete."""
+    for old in parent.glob(f".*{REPLACED_SUFFIX}"):
+        recover_folder(old.with_name(old.name[1:].removesuffix(REPLACED_SUFFIX)))
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _recover(target: Path) -> None:
     old = _replaced_path(target)
     if old.is_dir() and not target.exists():
         old.rename(target)
 
 
-def recover_folders(parent: Path) -> None:
-    """Recover every folder of `parent`, and delete old ones whose replacement is complete.
-
-    Call it only where no other process replaces folders in `parent`.
-    """
-    for old in parent.glob(f".*{REPLACED_SUFFIX}"):
-        recover_folder(old.with_name(old.name[1:].removesuffix(REPLACED_SUFFIX)))
-        shutil.rmtree(old, ignore_errors=True)
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    """Wait for the lock of a folder, which its process loses when it ends."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks, or one that needs a writable file
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _replaced_path(target: Path) -> Path:

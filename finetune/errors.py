@@ -11,6 +11,8 @@ FinetuneError
 ├── SamplingError    a sample that cannot be made as requested, or not be written
 ├── ReleaseError     a run that cannot be released
 └── TrainingStopped  the run stopped itself: too many skipped steps, or a lost rank
+
+ConfigError, SamplingError and ReleaseError are brickfilm's UsageError too: the exit code is 2.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from brickfilm.errors import BrickfilmError
+from brickfilm.errors import BrickfilmError, UsageError
 
 DISK_ERRNOS = {
     errno.ENOSPC,
@@ -39,7 +41,7 @@ class FinetuneError(BrickfilmError):
     """Base of all errors that a user can fix; the message names thing, value and remedy."""
 
 
-class ConfigError(FinetuneError):
+class ConfigError(FinetuneError, UsageError):
     """A setting is unknown, of the wrong kind, or contradicts another."""
 
 
@@ -71,27 +73,27 @@ class TrainingStopped(FinetuneError):
     """Too many steps were skipped, too many samples bad, or a rank was lost."""
 
 
-class SamplingError(FinetuneError):
+class SamplingError(FinetuneError, UsageError):
     """A sample request is invalid; the message names the value and the nearest valid one."""
 
 
-class ReleaseError(FinetuneError):
+class ReleaseError(FinetuneError, UsageError):
     """There is nothing to publish, or the Hub refuses it."""
 
 
 @contextmanager
 def exit_with_one_line() -> Iterator[None]:
-    """Print an error that a user can fix as one line, and exit with code 1."""
+    """Print an error that a user can fix as one line; exit with 2 for wrong usage, else with 1."""
     try:
         yield
     except BrickfilmError as error:
-        _exit_with_error(str(error))
+        _exit_with_error(str(error), 2 if isinstance(error, UsageError) else 1)
     except OSError as error:
         if error.errno not in DISK_ERRNOS:
             raise
         _exit_with_error(f"{error}: make room there, make it writable, or name another folder")
 
 
-def _exit_with_error(message: str) -> None:
+def _exit_with_error(message: str, code: int = 1) -> None:
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(code)

@@ -313,6 +313,17 @@ def is_neighbour(module: str, name: str, package: str) -> bool:
     return within(name, package) and other not in {me, package, f"{package}.base"}
 
 
+def test_no_unit_knows_the_files_of_a_source() -> None:
+    """Removal, materialize and recipes use `sources` and `sources.base`, not one source's own."""
+    assert not [
+        f"{module.name} imports {name}"
+        for module in EVERY
+        for name in own_imports(module)
+        if within(name, "brickfilm.sources.youtube")
+        and not within(module.name, "brickfilm.sources")
+    ]
+
+
 def test_an_outside_library_has_one_door() -> None:
     assert not [
         f"{module.name} imports {name}: only {' and '.join(doors)} may"

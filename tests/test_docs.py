@@ -24,6 +24,7 @@ from brickfilm.dataset import config_features
 from brickfilm.engine.ledger import answers_frame
 from tests.brickworld import BrickFilm, Shot
 from tests.kit import ROOT
+from tests.kit.console import run_console
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("recipes/**/*.md")])
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -211,15 +212,29 @@ def test_the_measure_of_the_page_scores(place: Path) -> None:
 
 
 def build(place: Path, what: str, out: str) -> str:
-    text = (
-        f"import sys; sys.path[:0] = [{str(ROOT)!r}, '.']; "
-        f"sys.argv = ['brickfilm', 'build', {what!r}, '--out', {out!r}]; "
-        "from brickfilm.cli import main; main()"
-    )
-    return run(place, "-c", text)
+    return run_console(place, "brickfilm", "build", what, "--out", out).stdout
 
 
 # -- the command line ----------------------------------------------------------------------------
+
+OUT_OF_REACH = {"you/brickfilm", "you/references", "remove"}
+OUT_OF_REACH |= {"my.md", "recipe.py", "RECIPE.py", "my-recipe.toml"}
+OUT_OF_REACH |= {"captions.csv", "captions.parquet"}
+"""Words of commands that need a repository, a clip or a file that the pages do not give."""
+
+
+@pytest.mark.slow
+def test_commands_on_the_pages_run_through_the_console_script(place: Path) -> None:
+    """In a fresh folder, in the pages' order; `work/bricks` is the build of the quickstart."""
+    here = place / "fresh"
+    here.mkdir()
+    (here / "films").symlink_to(place / "films")
+    own = [(page.name, w) for page, w in commands("brickfilm") if not OUT_OF_REACH & set(w)]
+    ran = [run_console(here, "brickfilm", *w).args for page, w in own if page != "publish.md"]
+    (here / "work/bricks").symlink_to("mine")
+    ran += [run_console(here, "brickfilm", *w).args for page, w in own if page == "publish.md"]
+    assert len(ran) >= 9
+    assert (here / "work/opensora/opensora.csv").is_file()
 
 
 def commands(program: str) -> Iterator[tuple[Path, list[str]]]:

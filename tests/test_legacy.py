@@ -310,7 +310,8 @@ def test_an_old_work_folder_costs_no_request(server: CaptionServer, tmp_path: Pa
     check_money(work, stages[4], expected)
     rates = audit_rates(work)
     assert rates is not None
-    assert json.loads(json.dumps(asdict(rates))) == expected["audit"]
+    rules = [{"rule": r["rule"], "first": r["first"]} for r in expected["audit"]["rules"]]
+    assert json.loads(json.dumps(asdict(rates))) == {**expected["audit"], "rules": rules}
 
 
 def test_old_captions_from_files_are_not_read_again(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from brickfilm.errors import Interrupted, UsageError
 from brickfilm.files import disk_errors
 from brickfilm.records import Clip, Image, Video
 from brickfilm.report import ReportContext, write_report
+from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, FrameSampler
 
 BUILD_FILES = {*LEDGER_FILES, PLAN}
@@ -55,7 +56,7 @@ class BuildResult:
 
 
 def build_dataset(
-    source: Source,
+    source: Source | str | Path,
     *stages: AnyStage,
     workdir: str | Path,
     executor: Executor | None = None,
@@ -63,12 +64,14 @@ def build_dataset(
 ) -> BrickfilmDataset:
     """Turn footage into a captioned dataset; run it again to continue after a stop.
 
+    source: a source, or the path of a video, a folder or a glob of videos (`FolderSource`).
     The work folder gets `dataset/`, `report.html`, `ledger.sqlite`, clips and stills. Raise
     UsageError (wiring, work folder) before anything is done, ServiceRefused if a service refuses
     every request, and Interrupted (a KeyboardInterrupt) after Ctrl-C.
     """
+    videos = FolderSource(source) if isinstance(source, str | Path) else source
     return build(
-        source, stages, workdir=workdir, executor=executor, test_fraction=test_fraction
+        videos, stages, workdir=workdir, executor=executor, test_fraction=test_fraction
     ).dataset
 
 

@@ -105,7 +105,13 @@ def load_recipe(path: Path) -> DatasetRecipe:
 
 
 def _run_recipe(path: Path) -> ModuleType:
-    """Import a recipe file; raise UsageError with the line that fails."""
+    """Import a recipe file; raise UsageError with the line that fails.
+
+    Its folder comes first in `sys.path`, as for a script, so that it can import files beside it;
+    spawned workers inherit `sys.path`.
+    """
+    if (folder := str(path.resolve().parent)) not in sys.path:
+        sys.path.insert(0, folder)
     spec = importlib.util.spec_from_file_location("brickfilm_recipe", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -13,11 +13,10 @@ from brickfilm.engine.ledger import latest_answers
 
 @dataclass(frozen=True)
 class RuleRate:
-    """Captions that broke a rule: as first written, and among those that were kept."""
+    """Captions that broke a rule as first written; none that still breaks one is in the dataset."""
 
     rule: str
     first: int
-    kept: int
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,9 @@ def audit_rates(work: Path) -> AuditRates | None:
     first = Counter(rule for answer in answers for rule in answer["broke"])
     revised = [answer for answer in answers if "status" in answer]
     accepted = [a for a in revised if a["status"] == DESCRIBED and not a["still"]]
-    kept = Counter(rule for answer in accepted for rule in answer["still"])
     return AuditRates(
         captions=len(answers),
         asked_again=len(revised),
         rejected=sum(bool(answer["broke"]) for answer in answers) - len(accepted),
-        rules=[RuleRate(rule, count, kept[rule]) for rule, count in first.most_common()],
+        rules=[RuleRate(rule, count) for rule, count in first.most_common()],
     )

@@ -112,13 +112,19 @@ def materialize(
     where: DatasetArgument,
     out: Annotated[Path, typer.Option("--out", help="folder for source videos and clips")],
     sources: Annotated[Path | None, typer.Option(help="a folder of local source videos")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="a dataset recipe .py whose source downloads the videos")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="a branch, tag or commit")] = None,
 ) -> None:
     """Cut the clips of a reference dataset from their sources; exit with 1 if some differ."""
+    from brickfilm.build.recipe import load_recipe
     from brickfilm.dataset.reader import find_dataset
     from brickfilm.hub.materialize import materialize
 
-    result = materialize(find_dataset(where, revision=revision), out, sources=sources)
+    downloads = load_recipe(recipe).source if recipe else None
+    dataset = find_dataset(where, revision=revision)
+    result = materialize(dataset, out, sources=sources, downloads=downloads)
     table = Table("verdict", "rows", title=f"clips and stills of {where}")
     for status, count in result.counts.items():
         table.add_row(status, str(count))

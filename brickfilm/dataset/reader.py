@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.files import recover_folder
 from brickfilm.schema.columns import MEDIA_COLUMN
-from brickfilm.schema.hub_errors import hub_errors
+from brickfilm.schema.hub_errors import check_repo_id, hub_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,6 +178,7 @@ def find_hub_dataset(repo_id: str, *, revision: str | None = None) -> SavedDatas
     from huggingface_hub import HfFileSystem
     from huggingface_hub.errors import GatedRepoError
 
+    check_repo_id(repo_id)
     fs = HfFileSystem(skip_instance_cache=True)
     root = f"datasets/{repo_id}" + (f"@{revision}" if revision else "")
     try:

@@ -133,7 +133,7 @@ class BatchJobManager:
             if budgets.claim(stage, [priced]):
                 claimed[key] = priced
             else:
-                self.failures[stage.digest, key] = budgets.over_budget(stage)
+                self.failures[stage.digest, key] = budgets.exceeded(stage)
         return claimed
 
     def _record_job(

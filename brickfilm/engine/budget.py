@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.capabilities import Paid
 from brickfilm.engine.ledger import BatchJob, Ledger, Reservation
-from brickfilm.engine.queue import missing_answers
+from brickfilm.engine.queue import StageQueue, missing_answers
 from brickfilm.engine.stage import Answer, WorkItem
 from brickfilm.errors import Waiting
 
@@ -35,14 +35,15 @@ class Budgets:
         """Give back the cost of a work item that is not sent."""
         self._add(stage, -(work_item.cost or 0.0))
 
-    def over_budget(self, stage: AnyStage) -> Waiting:
+    def exceeded(self, stage: AnyStage) -> Waiting:
         """Return the error of an item whose cost could not be claimed."""
         budget = self._limited[stage.name].budget
         return Waiting(f"max_cost_usd={budget} reached: raise it and run again", reason="budget")
 
-    def may_settle_for_less(self, stage: AnyStage, in_flight: Iterable[str]) -> bool:
-        """Return True if a stage in flight, by name, may spend less than was claimed for it."""
-        return bool({*self._limited[stage.name].budget_group} & {*in_flight})
+    def may_settle_for_less(self, stage: AnyStage, queues: Iterable[StageQueue]) -> bool:
+        """Return True if calls in flight may cost less than was claimed from the same budget."""
+        group = self._limited[stage.name].budget_group
+        return any(queue.calls_in_flight for queue in queues if queue.stage.name in group)
 
     def reserve(
         self, stage: AnyStage, work_item: WorkItem, job: BatchJob | None = None

@@ -28,13 +28,6 @@ class Progress(Protocol):
         """Look at the run; called after every change, so it must be quick."""
 
 
-class NoProgress:
-    """Show nothing."""
-
-    def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
-        pass
-
-
 @contextmanager
 def show_progress() -> Iterator[Progress]:
     """Yield bars if standard error is a terminal, else a line every few seconds."""

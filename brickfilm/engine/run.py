@@ -19,7 +19,7 @@ from brickfilm.engine.commit import REJECTED_KEY, AnswerWriter
 from brickfilm.engine.executors import CallResult, Executor
 from brickfilm.engine.ledger import CaptionEdit, ItemResult, Ledger, read_edits
 from brickfilm.engine.pipeline import Pipeline
-from brickfilm.engine.progress import NoProgress, Progress
+from brickfilm.engine.progress import Progress
 from brickfilm.engine.queue import Failures, InFlightCall, StageQueue, missing_answers
 from brickfilm.engine.source_refs import SourceRefs
 from brickfilm.engine.stage import Answer, WorkItem
@@ -52,7 +52,7 @@ class PipelineRun:
         self.ledger = ledger
         self.executor = executor
         self.dry_run = dry_run
-        self.progress = progress or NoProgress()
+        self.progress = progress
         self.queues = [
             StageQueue(n, s, executor.concurrency(s)) for n, s in enumerate(pipeline.stages)
         ]
@@ -95,12 +95,11 @@ class PipelineRun:
                 if self._can_dispatch(queue):
                     self._dispatch(queue)
             while more and not self.stopping and self._has_room_downstream(-1):
-                item = next(source, None)
-                more = item is not None
-                if more:
+                if more := (item := next(source, None)) is not None:
                     self._push(0, item)
             self.source_refs.update()
-            self.progress.update(self.queues, self.item_results)
+            if self.progress:
+                self.progress.update(self.queues, self.item_results)
             if self._in_flight:
                 waited = wait(self._in_flight, CHECK_INTERVAL_SECONDS, return_when=FIRST_COMPLETED)
                 self._handle_completed(waited.done)
@@ -170,9 +169,9 @@ class PipelineRun:
 
     def _apply(self, queue: StageQueue, item: Any, answers: Mapping[str, Answer]) -> None:
         """Apply the stage to stored answers, and push the records that come out."""
-        for answer in answers.values():
-            if REJECTED_KEY in answer:
-                return self._record(queue, item, Rejected(**answer[REJECTED_KEY]))
+        rejection = next((a[REJECTED_KEY] for a in answers.values() if REJECTED_KEY in a), None)
+        if rejection:
+            return self._record(queue, item, Rejected(**rejection))
         outputs = apply_answers(queue.stage, item, answers)
         if len(outputs) == 1 and isinstance(outputs[0], Rejected) and outputs[0].record is None:
             return self._record(queue, item, outputs[0])
@@ -207,18 +206,14 @@ class PipelineRun:
                     reservations = [self._budgets.reserve(queue.stage, w) for w in work_items]
                     calls.append(InFlightCall(queue, work_items, reservations))
                     queue.calls_in_flight += 1
-                elif self._budgets.may_settle_for_less(queue.stage, self._in_flight_names()):
+                elif self._budgets.may_settle_for_less(queue.stage, self.queues):
                     queue.inbox.extendleft(reversed(work_items))
                     break
                 else:
-                    over_budget = self._budgets.over_budget(queue.stage)
-                    self._record_waiters(queue, work_items, over_budget)
+                    self._record_waiters(queue, work_items, self._budgets.exceeded(queue.stage))
         for call in calls:
             future = self.executor.submit(queue.stage, self.ledger.work, call.work_items)
             self._in_flight[future] = call
-
-    def _in_flight_names(self) -> Iterator[str]:
-        return (queue.stage.name for queue in self.queues if queue.calls_in_flight)
 
     def _record_waiters(
         self, queue: StageQueue, work_items: Iterable[WorkItem], error: Waiting
@@ -233,10 +228,9 @@ class PipelineRun:
         """Commit all results at once, push their items forward, then raise the first bug."""
         calls = {future: self._in_flight.pop(future) for future in done}
         good = [future for future in calls if future.exception() is None]
-        if good:
-            with self.ledger.transaction():
-                for future in good:
-                    self._writer.commit(calls[future], future.result())
+        with self.ledger.transaction():
+            for future in good:
+                self._writer.commit(calls[future], future.result())
         for call in calls.values():
             call.queue.calls_in_flight -= 1
         for future in good:
@@ -267,7 +261,6 @@ class PipelineRun:
         queue: StageQueue,
         item: Any,
         error: ItemError | None = None,
-        *,
         outputs: Sequence[Any] = (),
     ) -> None:
         """Append an item's result at a stage; it is done if there is no error."""

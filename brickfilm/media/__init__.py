@@ -11,7 +11,7 @@ from brickfilm.media.perceptual_hash import perceptual_hash
 from brickfilm.media.probe import VideoInfo, probe, sha256_of
 from brickfilm.media.reduce import ReducedFrame, downscale_by_2, reduced_frames
 from brickfilm.media.sound import Sound
-from brickfilm.media.verify import VerificationError, verify_clip, verify_sound
+from brickfilm.media.verify import ReferenceFrame, VerificationError, verify_clip, verify_sound
 
 __all__ = [
     "ClipEncoder",
@@ -19,6 +19,7 @@ __all__ = [
     "EncoderSettings",
     "Frame",
     "ReducedFrame",
+    "ReferenceFrame",
     "Sound",
     "VerificationError",
     "VideoInfo",

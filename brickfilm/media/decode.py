@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from PIL import Image
 
 from brickfilm.errors import MediaError
 from brickfilm.media.display_transform import DisplayTransform
+from brickfilm.media.geometry import PixelAspect
 from brickfilm.records import Span
 
 SEEK_MARGIN_SECONDS = (0.0, 2.0, 10.0)
@@ -109,7 +109,7 @@ class VideoReader:
         self.threads = threads
         self.container = container
         self.stream = stream
-        self.display_transform = DisplayTransform(Fraction(stream.sample_aspect_ratio or 1))
+        self.display_transform = DisplayTransform(PixelAspect(container, stream))
         self._frame_iterator: Iterator[Any] = iter(())
         self._next: Any = None
         stream.thread_type = "AUTO"

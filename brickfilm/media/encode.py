@@ -12,11 +12,10 @@ import av
 from av.video.frame import PictureType
 
 from brickfilm.errors import MediaError
+from brickfilm.media.color import ColorTags
 from brickfilm.media.decode import Frame, ffmpeg_error_text
 from brickfilm.media.display_transform import DisplayTransform
 from brickfilm.media.sound import Sound
-
-COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +134,7 @@ class ClipEncoder:
         stream.pix_fmt = "yuv420p"
         context.thread_count = self.settings.threads
         context.time_base = stream.time_base = self.time_base
-        for tag in COLOUR_TAGS:
-            setattr(context, tag, getattr(display_frame, tag))
-        context.color_range = display_frame.color_range
+        ColorTags.of(display_frame).write_to(context)
         self._stream = stream
         if self.sound:
             self._add_sound(self.sound)

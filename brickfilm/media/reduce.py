@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError, UsageError
 from brickfilm.media.decode import VideoReader, plane_view
+from brickfilm.media.geometry import Orientation
 from brickfilm.media.packet_groups import (
     MAX_GROUP_PACKETS,
     group_start_predicate,
@@ -114,18 +115,16 @@ def reduce_frame(reader: VideoReader, raw: Any, with_chroma: bool) -> ReducedFra
 
     pts, size = reader.pts_of(raw), reader.display_transform.display_size(raw)
     duration = int(raw.duration or 0)
-    quarter_turns, steps = int(raw.rotation) % 360 // 90, _downscale_steps(raw.width)
+    orientation, steps = Orientation.of(raw), _downscale_steps(raw.width)
     if raw.format.name not in ("yuv420p", "yuvj420p"):
         raw, steps = _convert_to_yuv420p(raw, steps), 0
 
     def reduced_plane(index: int) -> Uint8Array:
-        return rotated(downscale_by_2(plane_view(raw, index), steps))
+        return orientation.apply(downscale_by_2(plane_view(raw, index), steps))
 
     def thumbnail(index: int) -> Uint8Array:
-        return _cell_means(rotated(plane_view(raw, index)), CHROMA_CELL_SIZE // 2 << steps)
-
-    def rotated(image: Uint8Array) -> Uint8Array:
-        return np.rot90(image, quarter_turns) if quarter_turns else image
+        image = orientation.apply(plane_view(raw, index))
+        return _cell_means(image, CHROMA_CELL_SIZE // 2 << steps)
 
     luma = reduced_plane(0)
     if min(luma.shape) < MIN_REDUCED_SIDE:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError
-from brickfilm.media.decode import VideoReader, open_video, plane_view
+from brickfilm.media.color import hdr_transfer
+from brickfilm.media.decode import Frame, VideoReader, open_video
+from brickfilm.media.geometry import Orientation
 from brickfilm.media.sound import AAC_FRAME_SAMPLES
 
-Luma = NDArray[np.uint8]
+Rgb = NDArray[np.uint8]
+"""[H, W, 3], converted by the frame's own colour tags."""
 
+MAX_COMPARED_WIDTH = 640
+"""Pixels. Pictures are halved once, as chroma is, and wide ones again, to save memory."""
+COLOR_GRID = (16, 9)
+"""Columns and rows of the cells whose mean colours are compared."""
+COLOR_PERCENTILE = 90
+"""Cells on saturated edges differ, since chroma is stored at half size; so the worst tenth may."""
+MAX_COLOR_ERROR = 10
+"""Levels of 255 by which a cell's mean may differ: coding moves it by 3, a wrong matrix by 20."""
 HELD_FRAME_MARGIN_DB = 3.0
 """dB by which a neighbour may match better than the frame's own source.
 
@@ -23,30 +37,72 @@ the error."""
 
 
 class VerificationError(MediaError):
-    """A written clip has other frames or timestamps than planned."""
+    """A written clip has other frames, timestamps or colours than planned."""
 
     default_reason = "not as planned"
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceFrame:
+    """A frame that a clip must show."""
+
+    picture: Rgb
+    """As the encoder received it."""
+    colors: Rgb | None
+    """Mean colours as stored in the source, by cell; None where the conversion changes colours."""
+
+    @classmethod
+    def of(cls, frame: Frame, display_frame: Any) -> ReferenceFrame:
+        """Keep a source frame, and what the encoder received for it."""
+        colors = None if hdr_transfer(frame.raw) else cell_colors(frame.raw)
+        return cls(to_rgb(display_frame), colors)
+
+
+def to_rgb(raw: Any) -> Rgb:
+    """Return a frame in RGB by its colour tags, halved until it is MAX_COMPARED_WIDTH wide."""
+    steps = 1
+    while raw.width >> steps > MAX_COMPARED_WIDTH:
+        steps += 1
+    return _scaled_rgb(raw, max(1, raw.width >> steps), max(1, raw.height >> steps))
+
+
+def cell_colors(raw: Any) -> Rgb:
+    """Return the mean colours of a stored frame's cells by its own tags, upright."""
+    orientation = Orientation.of(raw)
+    return orientation.apply(_scaled_rgb(raw, *orientation.size(*COLOR_GRID)))
+
+
+def _scaled_rgb(raw: Any, width: int, height: int) -> Rgb:
+    picture: Rgb = raw.reformat(
+        width, height, format="rgb24", interpolation=Interpolation.AREA
+    ).to_ndarray()
+    return picture
 
 
 def verify_clip(
     path: Path,
     pts: Sequence[int],
-    reference_frames: Mapping[int, Luma],
+    reference_frames: Mapping[int, ReferenceFrame],
     *,
     full: bool,
     min_psnr_db: float,
 ) -> float:
     """Compare a clip with its source; return the lowest PSNR in dB or raise VerificationError.
 
-    pts: ticks from the clip's start, one a frame. reference_frames: luma of the source's frames by
-    position in the clip; a frame must not match a given neighbour better than its own. full:
-    compare every frame, not only the first and the last.
+    Pictures are compared in RGB, as the tags of either say. pts: ticks from the clip's start, one a
+    frame. reference_frames: by position in the clip; a frame must not match a given neighbour
+    better than its own. full: compare every frame, not only the first and the last.
     """
     with open_video(path) as reader:
         _check_timestamps(reader, pts)
         positions = range(len(pts)) if full else sorted({0, len(pts) - 1})
-        luma = _decode_luma(reader, set(positions), full=full)
-        return min(_check_frame(path, n, luma[n], reference_frames, min_psnr_db) for n in positions)
+        frames = _decode_frames(reader, set(positions), full=full)
+        for n in positions:
+            _check_colors(path, n, frames[n].colors, reference_frames[n].colors)
+        return min(
+            _check_frame(path, n, frames[n].picture, reference_frames, min_psnr_db)
+            for n in positions
+        )
 
 
 def verify_sound(path: Path, seconds: float) -> None:
@@ -83,49 +139,70 @@ def _tick_ratio(ticks: Sequence[int], pts: Sequence[int]) -> int:
     return max(1, round(ticks[-1] / pts[-1]))
 
 
-def _decode_luma(reader: VideoReader, numbers: set[int], *, full: bool) -> dict[int, Luma]:
-    """Return the luma of frames by number; unless `full`, only the first and last are decoded."""
-    luma: dict[int, Luma] = {}
+def _decode_frames(
+    reader: VideoReader, numbers: set[int], *, full: bool
+) -> dict[int, ReferenceFrame]:
+    """Return frames by number; unless `full`, only the first and last are decoded."""
+    frames: dict[int, ReferenceFrame] = {}
     reader.container.seek(0)
     for frame in reader.frames():
         if frame.number in numbers:
-            luma[frame.number] = plane_view(frame.raw, 0).copy()
+            frames[frame.number] = ReferenceFrame.of(frame, frame.raw)
         if not full and frame.number == 0:
             break
-    if missing := numbers - set(luma):
-        luma |= _decode_last_frame(reader, max(missing))
-    return luma
+    if missing := numbers - set(frames):
+        frames |= _decode_last_frame(reader, max(missing))
+    return frames
 
 
-def _decode_last_frame(reader: VideoReader, number: int) -> dict[int, Luma]:
-    """Return the luma of the stream's last frame under `number`; {} if it cannot be decoded."""
+def _decode_last_frame(reader: VideoReader, number: int) -> dict[int, ReferenceFrame]:
+    """Return the stream's last frame under `number`; {} if it cannot be decoded."""
     end = reader.stream.duration or 0
     reader.container.seek(end, stream=reader.stream, backward=True)
-    last: Luma | None = None
-    for frame in reader.frames():
-        last = plane_view(frame.raw, 0).copy()
-    return {} if last is None else {number: last}
+    last = None
+    for last in reader.frames():  # noqa: B007  # only the last is converted
+        pass
+    return {} if last is None else {number: ReferenceFrame.of(last, last.raw)}
+
+
+def _check_colors(path: Path, n: int, colors: Rgb | None, source: Rgb | None) -> None:
+    """Raise VerificationError if a cell's mean colour differs from the source's."""
+    if colors is None or source is None:
+        return
+    errors = np.abs(colors.astype(int) - source).max(axis=-1)
+    error = int(np.percentile(errors, COLOR_PERCENTILE))
+    if error > MAX_COLOR_ERROR:
+        raise VerificationError(
+            f"the colours of frame {n} of {path.name!r} differ by {error} of 255 levels from the "
+            f"source's, at most {MAX_COLOR_ERROR} are allowed: lower crf"
+        )
 
 
 def _check_frame(
-    path: Path, n: int, luma: Luma, reference_frames: Mapping[int, Luma], min_psnr_db: float
+    path: Path,
+    n: int,
+    picture: Rgb,
+    reference_frames: Mapping[int, ReferenceFrame],
+    min_psnr_db: float,
 ) -> float:
     """Return frame `n`'s PSNR in dB; raise VerificationError if it is low or a neighbour's."""
-    own = psnr(luma, reference_frames[n])
+    own = psnr(picture, reference_frames[n].picture)
     if own < min_psnr_db:
         raise VerificationError(
             f"frame {n} of {path.name!r} has a PSNR of {own:.1f} dB, at least {min_psnr_db:.0f} is "
             "required: lower crf, or lower min_psnr_db for noisy video"
         )
     for neighbour in sorted({n - 1, n + 1} & set(reference_frames)):
-        if psnr(luma, reference_frames[neighbour]) > own + HELD_FRAME_MARGIN_DB:
+        if psnr(picture, reference_frames[neighbour].picture) > own + HELD_FRAME_MARGIN_DB:
             raise VerificationError(f"frame {n} of {path.name!r} matches source frame {neighbour}")
     return own
 
 
-def psnr(a: Luma, b: Luma) -> float:
-    """Return the peak signal-to-noise ratio of two frames in dB, 100 if they are equal."""
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Return the peak signal-to-noise ratio of two pictures in dB, 100 if they are equal."""
+    import cv2
+
     if a.shape != b.shape:
         return 0.0
-    error = float(np.mean(np.square(a.astype(np.float32) - b)))
+    error = cv2.norm(a, b, cv2.NORM_L2SQR) / a.size
     return 100.0 if error == 0 else min(100.0, 10 * float(np.log10(255**2 / error)))

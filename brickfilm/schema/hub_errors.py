@@ -27,11 +27,13 @@ def check_repo_id(repo_id: str) -> None:
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     if repo_id.count("/") != 1 or not all(repo_id.split("/")):
-        raise UsageError(f"repo_id={repo_id!r}: name it 'user/dataset'")
+        raise UsageError(
+            f"{repo_id!r} is neither a folder here nor a repository named 'user/dataset'"
+        )
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise UsageError(f"repo_id={repo_id!r} is not a valid repository name: {error}") from error
+        raise UsageError(f"{repo_id!r} is not a valid repository name: {error}") from error
 
 
 @contextmanager

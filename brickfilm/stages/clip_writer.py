@@ -7,9 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from brickfilm.digest import field_added_later
 from brickfilm.engine.sinks import Sink, SinkSession
 from brickfilm.engine.stage import Answer
@@ -18,9 +15,9 @@ from brickfilm.media import (
     ClipEncoder,
     EncoderSettings,
     Frame,
+    ReferenceFrame,
     Sound,
     VerificationError,
-    plane_view,
     sha256_of,
     verify_clip,
     verify_sound,
@@ -88,7 +85,7 @@ class _ClipWriteSession:
         span = clip.span
         self.source = f"{clip.video.path.name!r}, frames {span.start_frame}-{span.end_frame}"
         self.count = span.frames
-        self.reference_frames: dict[int, NDArray[np.uint8]] = {}
+        self.reference_frames: dict[int, ReferenceFrame] = {}
         self.encoder = ClipEncoder(
             self.temporary,
             writer.encoder_settings,
@@ -104,7 +101,7 @@ class _ClipWriteSession:
         display_frame = self.encoder.add(frame)
         from_end = min(self.written, self.count - 1 - self.written)
         if from_end < VERIFIED_EDGE_FRAMES or self.writer.verify == "full":
-            self.reference_frames[self.written] = plane_view(display_frame, 0).copy()
+            self.reference_frames[self.written] = ReferenceFrame.of(frame, display_frame)
         self.written += 1
 
     def close(self) -> Answer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from brickfilm.files import lock_file, replace_folder
 from brickfilm.schema.hub_errors import hub_errors
 from finetune.config import Recipe, recipe_from_manifest
 from finetune.data.encoders import load_caption_encoder, load_vae, unique_captions
@@ -39,6 +41,7 @@ from finetune.validation.page import (
 
 REPLACED_FILES = ["*.safetensors", "*.json", "vae/*", "text_encoder/*", "samples/*"]
 """Files of the repository that a push deletes unless the release has them."""
+RELEASE_FOLDER = "release"
 CPU = torch.device("cpu")
 
 
@@ -59,41 +62,65 @@ class ReleaseOptions:
 def build_release(run: Path, options: ReleaseOptions) -> Path:
     """Write the release of a run, or of one of its checkpoints, into a folder and return it.
 
-    Every file of the checkpoint is compared with its manifest first.
+    Every file of the checkpoint is compared with its manifest first. The new folder replaces an
+    older release as a whole: a kill leaves one of them complete.
     """
     source = _find_checkpoint(run)
     checkpoint = source.weights.parent
     manifest = verify_checkpoint(checkpoint)
     recipe = recipe_from_manifest(manifest["recipe"], origin=f"{checkpoint}/manifest.json")
-    folder = checkpoint.parent / "release"
+    folder = checkpoint.parent / RELEASE_FOLDER
+    draft = folder.with_name(f".{RELEASE_FOLDER}.building")
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        find_family(recipe.family).write_weights(source.weights, folder)
-        encoders = _encoders(source, recipe, copy=options.copy_encoders)
-        defaults = {k: v for k, v in default_settings(recipe).items() if k != "seed"}
-        add_encoders(
-            folder,
-            **encoders,
-            precision=recipe.precision,
-            defaults=defaults,
-            family=recipe.family,
-            flow=recipe.flow,
-        )
-        card = render_card(
-            options.repo_id,
-            manifest,
-            recipe,
-            _copy_samples(checkpoint.parent, recipe, manifest["step"], folder),
-            parameters=_count_parameters(folder),
-            encoders={name: _encoder_phrase(encoder) for name, encoder in encoders.items()},
-            licence=options.licence or find_family(recipe.family).licence,
-        )
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        with _lock(folder):
+            shutil.rmtree(draft, ignore_errors=True)
+            _write_release(draft, source, manifest, recipe, options)
+            replace_folder(draft, folder)
     except OSError as error:
         raise ReleaseError(
             f"{folder} cannot be written ({error}): make room and run the same command again"
         ) from error
     return folder
+
+
+def _lock(folder: Path) -> AbstractContextManager[None]:
+    return lock_file(
+        folder.with_name(f".{RELEASE_FOLDER}.lock"),
+        busy=lambda holder: ReleaseError(f"{folder} is being written by {holder}: wait for it"),
+        unwritable=lambda error: error,
+    )
+
+
+def _write_release(
+    folder: Path,
+    source: ModelSource,
+    manifest: Mapping[str, Any],
+    recipe: Recipe,
+    options: ReleaseOptions,
+) -> None:
+    """Write weights, encoders, samples and the card into a new folder."""
+    find_family(recipe.family).write_weights(source.weights, folder)
+    encoders = _encoders(source, recipe, copy=options.copy_encoders)
+    defaults = {k: v for k, v in default_settings(recipe).items() if k != "seed"}
+    add_encoders(
+        folder,
+        **encoders,
+        precision=recipe.precision,
+        defaults=defaults,
+        family=recipe.family,
+        flow=recipe.flow,
+    )
+    run = source.weights.parent.parent
+    card = render_card(
+        options.repo_id,
+        manifest,
+        recipe,
+        _copy_samples(run, recipe, manifest["step"], folder),
+        parameters=_count_parameters(folder),
+        encoders={name: _encoder_phrase(encoder) for name, encoder in encoders.items()},
+        licence=options.licence or find_family(recipe.family).licence,
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def push(folder: Path, options: ReleaseOptions) -> str:

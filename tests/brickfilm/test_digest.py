@@ -17,6 +17,7 @@ from brickfilm.digest import digest_name
 from brickfilm.engine.sinks import FusedSinks
 from brickfilm.engine.stage import Part, Stage
 from brickfilm.records import Caption, Clip, Image, Listing, Span, Still, Video
+from brickfilm.sources.base import DownloadStage
 from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.lock import SourcesLock
 from brickfilm.sources.youtube.refetch import RefetchVideo
@@ -94,6 +95,10 @@ IMAGE = Image(
 )
 
 
+BASES = {FusedSinks, DownloadStage}
+"""Parts that have no answers under a digest of their own."""
+
+
 def product_parts() -> Iterator[type[Part]]:
     """Yield every dataclass of the package that has answers of its own."""
     for module in pkgutil.walk_packages(brickfilm.__path__, "brickfilm."):
@@ -103,7 +108,7 @@ def product_parts() -> Iterator[type[Part]]:
     while classes:
         cls = classes.pop()
         classes += cls.__subclasses__()
-        if cls.__module__.startswith("brickfilm.") and is_dataclass(cls) and cls is not FusedSinks:
+        if cls.__module__.startswith("brickfilm.") and is_dataclass(cls) and cls not in BASES:
             yield cls
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -35,6 +36,19 @@ def kill_at_event(event, args):
 
 sys.addaudithook(kill_at_event)
 replace_folder(work / "draft", work / "target")
+"""
+STOP_BETWEEN_RENAMES = """
+import sys
+from pathlib import Path
+from brickfilm.files import replace_folder
+
+def stop_between(event, args):
+    if event == "os.rename" and Path(args[0]).name == "draft":
+        print("between", flush=True)
+        sys.stdin.read()
+
+sys.addaudithook(stop_between)
+replace_folder(Path(sys.argv[1], "draft"), Path(sys.argv[1], "target"))
 """
 ORPHAN = """
 import multiprocessing, os, sys, time
@@ -122,6 +136,27 @@ def test_a_kill_at_any_step_leaves_one_folder_complete(tmp_path: Path, has_old: 
     if has_old:
         assert {"old"} in found and found.index({"new"}) > found.index({"old"})
         assert code == 0 and len(found) > 8  # several steps before and after the renames
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_recovery_waits_for_a_replacement_that_is_not_dead(tmp_path: Path, is_killed: bool) -> None:
+    put(tmp_path / "target", "old")
+    put(tmp_path / "draft", "new")
+    command = [sys.executable, "-c", STOP_BETWEEN_RENAMES, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as writer:
+        assert writer.stdout is not None and writer.stdout.readline() == "between\n"
+        reader = threading.Thread(target=recover_folder, args=(tmp_path / "target",))
+        reader.start()
+        reader.join(0.2)
+        assert reader.is_alive()
+        assert not (tmp_path / "target").exists()
+        if is_killed:
+            writer.kill()
+        writer.communicate()
+        reader.join()
+    assert writer.returncode == (-signal.SIGKILL if is_killed else 0)
+    assert content_of(tmp_path / "target") == {"old" if is_killed else "new"}
 
 
 def test_recovery_leaves_what_is_complete(tmp_path: Path) -> None:

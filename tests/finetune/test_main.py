@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from finetune.__main__ import main
+from tests.kit import ROOT
 from tests.kit.ranks import free_port
 from tests.kit.toy_clips import Toy, captions, write_dataset
 
@@ -52,7 +53,7 @@ def test_another_package_of_the_same_import_name_is_named(
     about.parent.mkdir()
     about.write_text("Metadata-Version: 2.1\nName: finetune\nVersion: 0.10.1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert exit_code("plan", "tiny/cpu") == 1
+    assert exit_code("plan", "tiny/cpu") == 2
     told = capsys.readouterr().err
     assert f"finetune 0.10.1 in {tmp_path}" in told
     assert "pip uninstall finetune" in told
@@ -68,6 +69,13 @@ def test_another_package_of_the_same_import_name_is_named(
         ("cache", "tiny/cpu", "--processes", "many"),
         ("demo",),
         ("release", "only-a-run"),
+        ("train", "no-such-recipe"),
+        ("plan", "tiny/cpu", "no.such=key"),
+        ("cache", "tiny/cpu", "steps=many"),
+        ("sample", "--prompt", "waves", "--model", "/nowhere"),
+        ("demo", "--model", "/nowhere", "--export-space", "/tmp/nothing-is-written"),
+        ("release", "/nowhere", "maker/model"),
+        ("release", "/nowhere", "no repository"),
     ],
 )
 def test_wrong_usage_exits_with_2(
@@ -84,8 +92,16 @@ def test_the_earlier_spelling_names_todays(capsys: pytest.CaptureFixture[str]) -
     assert "finetune train tiny/cpu steps=3" in message
 
 
+@pytest.mark.parametrize("command", ["cache", "demo", "release", "sample"])
+def test_the_earlier_module_names_todays_command(command: str) -> None:
+    call = [sys.executable, "-m", f"finetune.{command}", "run", "--out", "x"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr == f"error: this command is now: finetune {command} run --out x\n"
+
+
 def test_an_old_key_on_the_command_line_names_todays(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code("plan", "tiny/cpu", "buckets.0.batch=3") == 1
+    assert exit_code("plan", "tiny/cpu", "buckets.0.batch=3") == 2
     assert capsys.readouterr().err.endswith("cpu.toml: batch is now batch_size\n")
 
 

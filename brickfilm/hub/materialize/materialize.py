@@ -29,7 +29,8 @@ from brickfilm.hub.materialize.results import (
     write_table,
 )
 from brickfilm.records import Clip
-from brickfilm.sources import RateLimits
+from brickfilm.sources import YouTubeSource
+from brickfilm.sources.base import FetchingSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,10 +60,11 @@ def materialize(
     out: Path,
     *,
     sources: Path | None = None,
-    rate_limits: RateLimits | None = None,
+    downloads: object = None,
 ) -> MaterializeResult:
     """Find the sources of a dataset in the folder `sources`, or download them, and cut them again.
 
+    downloads: a FetchingSource, by default YouTubeSource, which asks yt-dlp for any URL.
     Rows with the same bytes or pictures become a saved dataset in `out`. Raises
     NothingMaterializedError if there is none.
     """
@@ -74,8 +76,13 @@ def materialize(
             "another --out"
         )
     frames = dataset.to_pandas_by_config()
-    locator = VideoLocator.from_folder(sources, out, rate_limits)
-    with disk_errors(make_folder(out)):
+    downloads = YouTubeSource(()) if downloads is None else downloads
+    if not isinstance(downloads, FetchingSource):
+        raise UsageError(
+            f"{type(downloads).__name__} downloads nothing: name a source that does, or put the "
+            "videos into a folder, --sources FOLDER"
+        )
+    with VideoLocator.open(out, sources, downloads) as locator, disk_errors(make_folder(out)):
         results = _cut_all(ClipCutter.from_dataset(dataset, out), locator, frames)
         counts = Counter(result.status for result in results)
         table = write_table(results, out / "materialized.csv")

@@ -13,7 +13,7 @@ from brickfilm.hub.removal.branch import Branch, dataset_at
 from brickfilm.hub.removal.branch_rows import delete_all, delete_rows
 from brickfilm.hub.removal.removal_report import RemovalReport
 from brickfilm.hub.removal.request import MatchedRows, RemovalRequest, find_rows, pluralize
-from brickfilm.schema.hub_errors import CommitConflictError, hub_errors
+from brickfilm.schema.hub_errors import CommitConflictError, check_repo_id, hub_errors
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -25,6 +25,7 @@ def remove_from_hub(repo_id: str, report: RemovalReport, *, forget_history: bool
     """Remove rows and media from every branch, and with `forget_history` from its history."""
     from huggingface_hub import HfApi
 
+    check_repo_id(repo_id)
     api = HfApi()
     with hub_errors(repo_id):
         branches = [ref.name for ref in api.list_repo_refs(repo_id, repo_type="dataset").branches]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -20,7 +19,7 @@ from brickfilm.engine.tombstones import Tombstone, Tombstones, write_tombstone
 from brickfilm.files import disk_errors
 from brickfilm.hub.removal.removal_report import RemovalReport
 from brickfilm.hub.removal.request import MatchedRows, RemovalRequest, find_rows, pluralize
-from brickfilm.sources.youtube.media_files import SOURCES_FOLDER, all_source_metadata, slug_of
+from brickfilm.sources.base import all_source_metadata, delete_downloads
 
 
 def remove_from_work(folder: Path, report: RemovalReport) -> Path:
@@ -127,10 +126,7 @@ def _covers_last_run(work: Path, tombstone: Tombstone) -> bool:
 
 def delete_files(work: Path, tombstone: Tombstone) -> int:
     """Delete files made from removed clips, and downloads; never the user's own footage."""
-    slugs = "|".join(re.escape(slug_of(source)) for source in tombstone.sources)
-    downloads = re.compile(rf"\.?({slugs or '$^'})-[0-9a-f]{{8}}[.-]")
     paths = [p for p in work.rglob("*") if p.is_file() and tombstone.covers_id(p.name.lstrip("."))]
-    paths += [p for p in (work / SOURCES_FOLDER).glob("*") if downloads.match(p.name)]
     for path in paths:
         path.unlink()
-    return len(paths)
+    return len(paths) + delete_downloads(work, tombstone.sources)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from brickfilm.engine.capabilities import SourceOwner
-from brickfilm.engine.stage import Answer, Resources, Stage
-from brickfilm.errors import MediaError, Rejected
-from brickfilm.records import Listing, Video
+from brickfilm.engine.stage import Answer, Resources
+from brickfilm.errors import Rejected
+from brickfilm.records import Listing
+from brickfilm.sources.base import (
+    DownloadStage,
+    SourceFile,
+    SourceMetadata,
+    count_fetched_last_day,
+)
 from brickfilm.sources.youtube import formats, ytdlp
 from brickfilm.sources.youtube.downloads import ActiveDownloads
 from brickfilm.sources.youtube.formats import InfoDict, LicenceFilter, OnLowResolution
-from brickfilm.sources.youtube.media_files import SourceFile, SourceMetadata, count_fetched_last_day
 from brickfilm.sources.youtube.settings import Connection, RateLimits
 from brickfilm.sources.youtube.throttle import Throttle, call_throttled
 
@@ -34,17 +37,14 @@ PLAN_MAX_AGE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class FetchVideo(Stage[Listing, Video], SourceOwner):
+class FetchVideo(DownloadStage):
     """Download a listed video at `max_height` lines, or the nearest height that the site offers."""
 
     version: ClassVar[int] = 1
-    input_types = (Listing,)
-    output_types = (Video,)
 
     max_height: int
     on_low_resolution: OnLowResolution = "reject"
     licence: LicenceFilter = "any"
-    keep_sources: bool = field(default=True, compare=False)
     connection: Connection = field(default=Connection(), compare=False)
     rate_limits: RateLimits = field(default=RateLimits(), compare=False)
     downloads: ActiveDownloads = field(default_factory=ActiveDownloads, compare=False, repr=False)
@@ -70,9 +70,13 @@ class FetchVideo(Stage[Listing, Video], SourceOwner):
         )
         yield lambda listing: self.answer(self.fetch(listing, work, throttle))
 
+    def source_file(self, work: Path, listing: Listing) -> SourceFile:
+        """Return the file of a video; its name depends on `max_height` and no other setting."""
+        return SourceFile.of(work, listing, self.max_height)
+
     def fetch(self, listing: Listing, work: Path, throttle: Throttle) -> SourceMetadata:
         """Return a video's metadata from its sidecar, after downloading it if necessary."""
-        source_file = SourceFile.of(work, listing, self.max_height)
+        source_file = self.source_file(work, listing)
         metadata = source_file.metadata() or self.finish_interrupted(source_file)
         if metadata is None:
             metadata = call_throttled(lambda: self.download(listing, source_file), throttle)
@@ -140,56 +144,15 @@ class FetchVideo(Stage[Listing, Video], SourceOwner):
     def _finalize(
         self, source_file: SourceFile, plan: SourceMetadata, draft: Path
     ) -> SourceMetadata:
-        """Probe a complete download, write its metadata and give the file its final name."""
-        from brickfilm.media import probe, sha256_of
-
-        try:
-            info = probe(draft)
-        except MediaError:
-            source_file.delete_all()  # an error page, or a truncated body
-            raise
-        metadata = build_metadata(plan, info, self.max_height) | {
-            "path": str(source_file.named(digest := sha256_of(draft), plan["ext"])),
-            "sha256": digest,
-            "bytes": draft.stat().st_size,
-            "tool": ytdlp.ytdlp_version(),
-            "fetched_at": time.time(),
-        }
-        source_file.finalize(draft, metadata)
-        return metadata
+        """Finish a complete download with the site's metadata."""
+        return source_file.finish(
+            draft, plan["ext"], lambda info: build_metadata(plan, info, self.max_height)
+        )
 
     def check_filters(self, metadata: SourceMetadata) -> None:
         """Apply the current filters: the video may have been downloaded with other settings."""
         formats.check_licence({"license": metadata["licence"], **metadata}, self.licence)
         formats.check_height(metadata, self.max_height, self.on_low_resolution)
-
-    def release_source(self, item: Listing, work: Path) -> None:
-        if not self.keep_sources:
-            SourceFile.of(work, item, self.max_height).delete_media()
-
-    def request_source_refetch(self, item: Listing, work: Path) -> bool:
-        SourceFile.of(work, item, self.max_height).request_refetch()
-        return True
-
-    def answer(self, metadata: SourceMetadata) -> Answer:
-        """Return the metadata, and the file as part of the answer only if it is to be kept."""
-        file = {"path": metadata["path"], "sha256": metadata["sha256"]}
-        return {"film": dict(metadata), "files": [file] if self.keep_sources else []}
-
-    def apply(self, item: Listing, answer: Answer) -> Iterable[Video]:
-        metadata = answer["film"]
-        names = ("sha256", "width", "height", "duration", "title", "uploader", "channel")
-        yield Video(
-            path=Path(metadata["path"]),
-            source_id=item.source_id,
-            url=item.url,
-            fps=Fraction(metadata["fps"]),
-            time_base=Fraction(metadata["time_base"]),
-            **{
-                name: metadata[name]
-                for name in (*names, "upload_date", "licence", "format", "tool")
-            },
-        )
 
 
 def listing_fields(listing: Listing, info: InfoDict) -> dict[str, Any]:
@@ -199,7 +162,7 @@ def listing_fields(listing: Listing, info: InfoDict) -> dict[str, Any]:
 
 
 def build_metadata(plan: SourceMetadata, info: VideoInfo, max_height: int) -> dict[str, Any]:
-    """Combine the site's metadata with the size, rate and duration of the file."""
+    """Return the site's metadata of a download, its format described with the file's size."""
     size = {"width": info.width, "height": info.height}
     names = ("title", "uploader", "channel", "upload_date")
     return {
@@ -209,8 +172,5 @@ def build_metadata(plan: SourceMetadata, info: VideoInfo, max_height: int) -> di
         "licence": formats.licence_of(plan),
         "format_id": plan["format_id"],
         "format": formats.describe_format({**plan, **size}, max_height),
-        "fps": str(info.fps),
-        "time_base": str(info.time_base),
-        "duration": info.duration,
-        **size,
+        "tool": ytdlp.ytdlp_version(),
     }

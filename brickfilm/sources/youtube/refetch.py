@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from brickfilm.errors import Failed, Rejected
 from brickfilm.records import Listing
+from brickfilm.sources.base import SourceFile, SourceMetadata
 from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.formats import NotOpenlyLicensed, SourceTooSmall
 from brickfilm.sources.youtube.lock import (
@@ -17,7 +18,6 @@ from brickfilm.sources.youtube.lock import (
     format_gone_error,
     video_gone_error,
 )
-from brickfilm.sources.youtube.media_files import SourceFile, SourceMetadata
 from brickfilm.sources.youtube.throttle import Throttle, call_throttled
 
 
@@ -39,7 +39,7 @@ class RefetchVideo(FetchVideo):
     def fetch(self, listing: Listing, work: Path, throttle: Throttle) -> SourceMetadata:
         """Return a video's metadata, after downloading it if its file is missing or damaged."""
         locked = self.lock.video(listing.source_id)
-        source_file = SourceFile.of(work, listing, self.max_height)
+        source_file = self.source_file(work, listing)
         metadata = self._verified_metadata(source_file) or self.finish_interrupted(source_file)
         if metadata is None:
             metadata = self._download_locked(listing, locked, source_file, throttle)

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, get_args
 
 from brickfilm.engine.stage import Stage
 from brickfilm.errors import UsageError
-from brickfilm.records import Listing
+from brickfilm.records import Listing, Video
 from brickfilm.schema.licences import hub_licence_id
+from brickfilm.sources.base import RefetchFunction, SourceFile
 from brickfilm.sources.youtube.addresses import listing_of, read_entries
 from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.forecast import DownloadForecast, forecast_download
 from brickfilm.sources.youtube.formats import LicenceFilter, OnLowResolution
 from brickfilm.sources.youtube.lock import SourcesLock, build_lock
-from brickfilm.sources.youtube.media_files import SourceFile
 from brickfilm.sources.youtube.playlists import ListVideos
 from brickfilm.sources.youtube.refetch import RefetchVideo
 from brickfilm.sources.youtube.settings import Connection, RateLimits
+from brickfilm.sources.youtube.throttle import Throttle
 
 log = logging.getLogger(__name__)
+
+MIN_REFETCH_HEIGHT = 144
+"""The lowest height that YouTube offers."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,23 @@ class YouTubeSource:
     def forecast(self, videos: Sequence[Listing]) -> DownloadForecast:
         """Forecast bytes and wall time of downloading these videos."""
         return forecast_download(videos, self.rate_limits, self.max_height)
+
+    @contextmanager
+    def open_refetch(self, work: Path) -> Iterator[RefetchFunction]:
+        """Yield a function that downloads a listed video again; all its calls share the limits."""
+        throttle = Throttle(self.rate_limits)
+
+        def refetch(listing: Listing, height: int) -> Video:
+            stage = FetchVideo(
+                max_height=max(MIN_REFETCH_HEIGHT, height),
+                on_low_resolution="keep",
+                connection=self.connection,
+                rate_limits=self.rate_limits,
+            )
+            (video,) = stage.apply(listing, stage.answer(stage.fetch(listing, work, throttle)))
+            return video
+
+        yield refetch
 
     def finish(self, work: Path, done: Sequence[str]) -> None:
         """Write the lock file after a pass, and warn of videos without an open licence.

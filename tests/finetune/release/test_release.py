@@ -6,6 +6,8 @@ import base64
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +38,8 @@ from finetune.sampling import TextToVideoPipeline
 from finetune.sampling.sample import sample_all
 from finetune.training.checkpoint_folders import checkpoint_folder, verify_checkpoint
 from finetune.training.loop import train
+from tests.finetune.conftest import MakeRecipe
+from tests.kit import ROOT
 from tests.kit.browser import open_page, scrolls_sideways
 from tests.kit.servers.hub import HubServer
 
@@ -253,6 +257,57 @@ def test_a_dry_run_sends_nothing(trained: Recipe, hub: HubServer) -> None:
     assert result.exit_code == 0, result.output
     assert "sampling.json" in result.output
     assert not hub.requests
+
+
+RELEASE_AND_DIE = """
+import os, shutil, signal, sys
+from pathlib import Path
+from finetune.release.release import ReleaseOptions, build_release
+
+run = Path(sys.argv[1])
+
+def release(events):
+    def kill_at_event(event, args):
+        nonlocal events
+        name = Path(str(args[0])).name if args else ""
+        if event in ("os.rename", "shutil.rmtree") and "release" in name:
+            events -= 1
+            if events < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(kill_at_event)
+    build_release(run, ReleaseOptions(repo_id="maker/second"))
+    os._exit(0)
+
+first = shutil.copytree(build_release(run, ReleaseOptions(repo_id="maker/first")), run / "first")
+for events in range(100):
+    for earlier in (run / "release", run / ".release.replaced"):
+        shutil.rmtree(earlier, ignore_errors=True)
+    shutil.copytree(first, run / "release")
+    child = os.fork() or release(events)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    complete = next(run.glob("release"), run / ".release.replaced")
+    files = sum(path.is_file() for path in complete.rglob("*"))
+    card = (complete / "README.md").read_text()
+    print(code, "second" if "maker/second" in card else "first", files)
+    if code == 0:
+        break
+"""
+
+
+def test_a_kill_leaves_the_old_or_the_new_release(make_recipe: MakeRecipe) -> None:
+    """Kill before each rename and deletion of a whole folder in turn, until it is built."""
+    recipe = make_recipe(steps=2)
+    build_cache(recipe)
+    train(recipe)
+    command = [sys.executable, "-c", RELEASE_AND_DIE, recipe.out]
+    run = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    codes, repos, files = zip(*(line.split() for line in run.stdout.splitlines()), strict=True)
+    assert codes == ("-9",) * 5 + ("0",)
+    assert list(repos) == sorted(repos) and set(repos) == {"first", "second"}
+    assert len(set(files)) == 1  # complete
+    left = {path.name for path in Path(recipe.out).iterdir() if path.name.startswith(".release")}
+    assert left == {".release.lock"}
 
 
 def test_what_cannot_be_released(trained: Recipe, hub: HubServer, tmp_path: Path) -> None:

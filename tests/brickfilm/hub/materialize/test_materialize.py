@@ -177,7 +177,9 @@ def test_films_are_fetched_from_their_addresses_and_a_film_taken_down_is_gone(
         build_dataset(source, SceneSplitter(), FrameSampler(), workdir=tmp_path / "built")
         push_to_hub(tmp_path / "built", PushOptions(repo_id=REPO, media="none"))
         del site.videos["film2"]
-        done = materialize(find_dataset(REPO), tmp_path / "again", rate_limits=polite)
+        done = materialize(
+            find_dataset(REPO), tmp_path / "again", downloads=YouTubeSource((), rate_limits=polite)
+        )
     table = pd.read_csv(done.table)
     assert set(table[table.source_url == pages[0]].verdict) == {"same bytes"}
     assert set(table[table.source_url == pages[1]].verdict) == {"gone"}

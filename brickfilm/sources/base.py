@@ -1,0 +1,256 @@
+"""What sources that download share: the protocol, the stage's base, and files with sidecars.
+
+`sources/<id>-<8 hex>.json` is a video's sidecar. The video lies beside it under the same name with
+8 more hex digits, of its own bytes, so that a path never changes its content. The sidecar is
+written twice: with the plan before the download, and with the metadata after it. A kill at any
+moment leaves what the next run needs, also without the ledger. Removal finds downloads by their
+sidecars, whichever source made them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from brickfilm.digest import digest_of
+from brickfilm.engine.capabilities import SourceOwner
+from brickfilm.engine.stage import Answer, Stage
+from brickfilm.errors import MediaError
+from brickfilm.files import atomic_write, commit_file
+from brickfilm.records import Listing, Video
+
+if TYPE_CHECKING:
+    from brickfilm.media import VideoInfo
+
+SOURCES_FOLDER = "sources"
+DAY_SECONDS = 86_400.0
+MAX_SLUG_LENGTH = 60
+PARTIAL_SUFFIXES = (".part", ".ytdl")
+
+STEM = r"-[0-9a-f]{8}"
+
+SourceMetadata = Mapping[str, Any]
+"""JSON of a downloaded video: `VIDEO_FIELDS`, `fps`, `time_base`, `url`, `bytes`, `fetched_at`."""
+VIDEO_FIELDS = (
+    *("sha256", "width", "height", "duration", "title", "uploader", "channel", "upload_date"),
+    *("licence", "format", "tool"),
+)
+RefetchFunction = Callable[[Listing, int], Video]
+"""Downloads a listed video again, at least so many lines high if the site offers it."""
+
+
+@runtime_checkable
+class FetchingSource(Protocol):
+    """A source that downloads videos, and can download one again from its row in a dataset."""
+
+    def open_refetch(self, work: Path) -> AbstractContextManager[RefetchFunction]:
+        """Yield a function that downloads into `work`; it raises ItemError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadStage(Stage[Listing, Video], SourceOwner):
+    """A stage that downloads listed videos as `SourceFile`s; subclasses define `open`."""
+
+    input_types = (Listing,)
+    output_types = (Video,)
+
+    keep_sources: bool = field(default=True, compare=False)
+    """False deletes a video when no stage will read it again."""
+
+    def source_file(self, work: Path, listing: Listing) -> SourceFile:
+        """Return the file of a video in a work folder."""
+        return SourceFile.of(work, listing)
+
+    def release_source(self, item: Listing, work: Path) -> None:
+        if not self.keep_sources:
+            self.source_file(work, item).delete_media()
+
+    def request_source_refetch(self, item: Listing, work: Path) -> bool:
+        self.source_file(work, item).request_refetch()
+        return True
+
+    def answer(self, metadata: SourceMetadata) -> Answer:
+        """Return the metadata, and the file as part of the answer only if it is to be kept."""
+        file = {"path": metadata["path"], "sha256": metadata["sha256"]}
+        return {"film": dict(metadata), "files": [file] if self.keep_sources else []}
+
+    def apply(self, item: Listing, answer: Answer) -> Iterable[Video]:
+        metadata = answer["film"]
+        yield Video(
+            path=Path(metadata["path"]),
+            source_id=item.source_id,
+            url=item.url,
+            fps=Fraction(metadata["fps"]),
+            time_base=Fraction(metadata["time_base"]),
+            **{name: metadata[name] for name in VIDEO_FIELDS},
+        )
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """Paths and sidecar of one video in a work folder."""
+
+    work: Path
+    stem: str
+
+    @classmethod
+    def of(cls, work: Path, listing: Listing, *variant: Any) -> SourceFile:
+        """Return the file of a video. variant: settings that give other bytes, such as a height."""
+        digest = digest_of([listing.source_id, *variant], 8)
+        return cls(work, f"{slug_of(listing.source_id)}-{digest}")
+
+    @property
+    def folder(self) -> Path:
+        return self.work / SOURCES_FOLDER
+
+    @property
+    def sidecar(self) -> Path:
+        return self.folder / f"{self.stem}.json"
+
+    def named(self, sha256: str, ext: str) -> Path:
+        """Return the path of the finished video, relative to the work folder."""
+        return Path(SOURCES_FOLDER) / f"{self.stem}-{sha256[:8]}.{ext}"
+
+    def draft(self, format_id: str, ext: str) -> Path:
+        """Return the path during download; it names the format, so that two are never mixed."""
+        slug = re.sub(r"[^\w-]+", "-", format_id)
+        return self.folder / f"{self.stem}.{slug}.{ext}"
+
+    def metadata(self) -> SourceMetadata | None:
+        """Return the metadata of the finished video; None if unfinished, or its file is missing.
+
+        A video that was deleted by `delete_media` keeps its metadata.
+        """
+        sidecar = self._read()
+        metadata: SourceMetadata | None = sidecar.get("film")
+        if metadata and (sidecar.get("spent") or (self.work / metadata["path"]).is_file()):
+            return metadata
+        return None
+
+    def plan(self) -> SourceMetadata | None:
+        """Return the plan of the last download attempt, with "planned_at"."""
+        return self._read().get("plan")
+
+    def write_plan(self, plan: SourceMetadata) -> None:
+        """Write the plan of a download attempt."""
+        self._write({"plan": {**plan, "planned_at": time.time()}})
+
+    def finish(
+        self, draft: Path, ext: str, describe: Callable[[VideoInfo], SourceMetadata]
+    ) -> SourceMetadata:
+        """Probe a complete download, write its metadata and give the file its final name.
+
+        describe: returns the site's metadata; size, rate and digest come from the file. Deletes a
+        file that is no video, such as an error page, and raises MediaError.
+        """
+        from brickfilm.media import probe, sha256_of
+
+        try:
+            info = probe(draft)
+        except MediaError:
+            self.delete_all()
+            raise
+        metadata = {
+            **describe(info),
+            "fps": str(info.fps),
+            "time_base": str(info.time_base),
+            "duration": info.duration,
+            "width": info.width,
+            "height": info.height,
+            "path": str(self.named(digest := sha256_of(draft), ext)),
+            "sha256": digest,
+            "bytes": draft.stat().st_size,
+            "fetched_at": time.time(),
+        }
+        self._finalize(draft, metadata)
+        return metadata
+
+    def _finalize(self, draft: Path, metadata: SourceMetadata) -> None:
+        """Write the metadata, give the file its final name, and delete partial files.
+
+        The metadata come first: after a kill in between, the draft is finished by the next run.
+        """
+        self._write({**self._read(), "film": dict(metadata), "spent": False})
+        commit_file(draft, self.work / metadata["path"])
+        for leftover in self.folder.glob(f"{self.stem}.*"):
+            if leftover.suffix in PARTIAL_SUFFIXES:
+                leftover.unlink(missing_ok=True)
+
+    def delete_media(self) -> None:
+        """Delete the file, whose clips are written, and keep its metadata."""
+        sidecar = self._read()
+        if "film" not in sidecar:
+            return
+        if not sidecar.get("spent"):  # first: after a kill in between, the file is not missing
+            self._write({**sidecar, "spent": True})
+        (self.work / sidecar["film"]["path"]).unlink(missing_ok=True)
+
+    def request_refetch(self) -> None:
+        """Mark a deleted file as needed: it is downloaded again."""
+        self._write({**self._read(), "spent": False})
+
+    def delete_all(self) -> None:
+        """Delete an invalid file, its sidecar and its partial files."""
+        for path in self.folder.glob(f"{self.stem}[.-]*"):
+            path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any]:
+        return _read_sidecar(self.sidecar)
+
+    def _write(self, content: SourceMetadata) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self.sidecar) as stream:
+            stream.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
+
+
+def slug_of(source_id: str) -> str:
+    """Return a source id as part of a file name; of a long one, its end."""
+    return re.sub(r"[^\w-]+", "-", source_id).strip("-")[-MAX_SLUG_LENGTH:]
+
+
+def all_source_metadata(work: Path) -> Iterator[SourceMetadata]:
+    """Yield the metadata of every video that was ever downloaded into a work folder."""
+    for sidecar in sorted((work / SOURCES_FOLDER).glob("*.json")):
+        if metadata := _read_sidecar(sidecar).get("film"):
+            yield metadata
+
+
+def delete_downloads(work: Path, source_ids: Collection[str]) -> int:
+    """Delete every file of these sources, complete or not; return the number of files."""
+    slugs = "|".join(re.escape(slug_of(source)) for source in source_ids)
+    named = re.compile(rf"\.?(?P<stem>({slugs or '$^'}){STEM})[.-]")
+    names = {p: m["stem"] for p in (work / SOURCES_FOLDER).glob("*") if (m := named.match(p.name))}
+    owners = {stem: _source_id_of(work, stem) for stem in names.values()}
+    # two ids may have one slug: the sidecar says whose file it is
+    paths = [path for path, stem in names.items() if owners[stem] in {None, *source_ids}]
+    for path in sorted(paths, key=lambda path: path.suffix == ".json"):
+        path.unlink()
+    return len(paths)
+
+
+def count_fetched_last_day(work: Path) -> int:
+    """Count the videos downloaded in the last 24 hours, by all runs together."""
+    since = time.time() - DAY_SECONDS
+    return sum(metadata["fetched_at"] > since for metadata in all_source_metadata(work))
+
+
+def _source_id_of(work: Path, stem: str) -> str | None:
+    """Return the source id in the sidecar of a file; None if there is none."""
+    sidecar = _read_sidecar(work / SOURCES_FOLDER / f"{stem}.json")
+    metadata = sidecar.get("film") or sidecar.get("plan") or {}
+    return metadata.get("source_id")
+
+
+def _read_sidecar(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # none yet, or damaged: the video is fetched again
+        return {}
+    return content if isinstance(content, dict) else {}
