@@ -51,9 +51,13 @@ class Video:
     frames: int | None = None
     """Number of frames, known after the scan."""
     non_monotonic_pts: bool = False
-    """True if a timestamp goes back: frames are then found by counting, not by seeking."""
+    """True if a timestamp goes back."""
+    needs_counting: bool = False
+    """True if frames are found by counting instead of seeking: no timestamp tells them apart."""
     duration: float = 0.0
-    """Seconds."""
+    """Seconds; after the scan, the time that its frames are shown and that is missing."""
+    header_seconds: float = 0.0
+    """Duration of the video stream that a header states, 0 if none does."""
     url: str = ""
     title: str = ""
     uploader: str = ""

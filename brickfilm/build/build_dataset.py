@@ -50,9 +50,16 @@ class BuildResult:
 
     @property
     def exit_code(self) -> int:
-        """Return 0 if all is done, 1 if items failed, 3 if items only wait."""
+        """Return 0 if all is done, 1 if items failed or no row came out, 3 if items only wait."""
         counts = Counter(result.status for result in self.item_results)
-        return 1 if counts["failed"] else 3 if counts["waiting"] else 0
+        if counts["waiting"] and not counts["failed"]:
+            return 3
+        return 1 if counts["failed"] or self.is_empty else 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Return True if the dataset has no row."""
+        return not any(rows for splits in self.dataset.values() for rows in splits.values())
 
 
 def build_dataset(

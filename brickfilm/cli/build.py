@@ -107,7 +107,7 @@ def run_build(recipe: DatasetRecipe, out: Path, *, wait: bool = True) -> None:
     _print(f"dataset: {out / 'dataset'}\nreport:  {result.dataset.report_path}")
     _print_failures(result.item_results)
     status = f"`brickfilm status {quote(str(out))}` lists the reasons"
-    if not any(rows for splits in result.dataset.values() for rows in splits.values()):
+    if result.is_empty:
         _print(f"no clips were produced; {status}")
     if result.exit_code:
         _print(f"not all items are done; {status}")

@@ -25,7 +25,7 @@ from brickfilm.engine.source_refs import SourceRefs
 from brickfilm.engine.stage import Answer, WorkItem
 from brickfilm.engine.tombstones import Tombstones
 from brickfilm.errors import ItemError, Rejected, Waiting, WorkdirUnusable
-from brickfilm.records import Clip, Image
+from brickfilm.records import Clip, Image, Video
 
 CHECK_INTERVAL_SECONDS = 0.5
 """Interval at which a wait updates the progress display and checks for a stop."""
@@ -172,10 +172,13 @@ class PipelineRun:
         rejection = next((a[REJECTED_KEY] for a in answers.values() if REJECTED_KEY in a), None)
         if rejection:
             return self._record(queue, item, Rejected(**rejection))
-        outputs = apply_answers(queue.stage, item, answers)
+        try:
+            outputs = apply_answers(queue.stage, item, answers)
+        except ItemError as error:
+            return self._record(queue, item, error)
         if len(outputs) == 1 and isinstance(outputs[0], Rejected) and outputs[0].record is None:
             return self._record(queue, item, outputs[0])
-        self._record(queue, item, outputs=outputs)
+        self._record(queue, _as_measured(item, outputs), outputs=outputs)
         for output in outputs:
             if isinstance(output, Rejected):
                 self._record(queue, output.record or item, output)
@@ -269,3 +272,10 @@ class PipelineRun:
         result = queue.item_result(item, error)
         self.source_refs.on_result(queue, item, result.status, outputs)
         self.item_results.append(result)
+
+
+def _as_measured(item: Any, results: Iterable[Any]) -> Any:
+    """Return a video as the scan measured it, which its clips carry; other items unchanged."""
+    records = (r.record if isinstance(r, Rejected) else r for r in results)
+    videos = (record.video for record in records if isinstance(record, Clip))
+    return next(videos, item) if isinstance(item, Video) else item

@@ -137,6 +137,9 @@ def _write_segment(
         with open_video(work / work_items[order[0]].item.video.path, threads=threads) as reader:
             for n in order:
                 results[n] = _write(work, reader, sinks, work_items[n])
+                if reader.damage.found and reader.threads > 1:
+                    reader.restart_on_one_thread()
+                    results[n] = _write(work, reader, sinks, work_items[n])
     except ItemError as error:
         results = {n: results.get(n, error) for n in order}
     return results
@@ -148,7 +151,7 @@ def _write(work: Path, reader: VideoReader, sinks: Sequence[Sink], work_item: Wo
     sessions: list[SinkSession] = []
     try:
         sessions += [sink.open_session(clip, work) for sink in missing]
-        for frame in reader.span(clip.span, by_count=clip.video.non_monotonic_pts):
+        for frame in reader.span(clip.span, by_count=clip.video.needs_counting):
             for session in sessions:
                 session.add(frame.number, frame)
         return {s.digest: session.close() for s, session in zip(missing, sessions, strict=True)}

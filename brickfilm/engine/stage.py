@@ -106,5 +106,8 @@ class Stage(Part, Generic[In, Out]):
         raise NotImplementedError(f"{self.name} computes nothing")
 
     def apply(self, item: In, answer: Answer) -> Iterable[Out | Rejected]:
-        """Yield the records that follow from the answer: pure and cheap, run on every run."""
+        """Yield the records that follow from the answer: pure and cheap, run on every run.
+
+        An ItemError that it raises is the result of the whole item.
+        """
         raise NotImplementedError

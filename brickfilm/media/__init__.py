@@ -4,9 +4,11 @@ Times are presentation timestamps in ticks of the stream's time base, never fram
 an average rate. Frames are numbered from 0 in presentation order.
 """
 
+from brickfilm.media.damage import FrameFlag
 from brickfilm.media.decode import Frame, VideoReader, open_video, plane_view
 from brickfilm.media.decode_stats import DecodeStats, decode_stats
 from brickfilm.media.encode import ClipEncoder, EncoderSettings
+from brickfilm.media.parallel_decode import DamagedGroupError
 from brickfilm.media.perceptual_hash import perceptual_hash
 from brickfilm.media.probe import VideoInfo, probe, sha256_of
 from brickfilm.media.reduce import ReducedFrame, downscale_by_2, reduced_frames
@@ -15,9 +17,11 @@ from brickfilm.media.verify import ReferenceFrame, VerificationError, verify_cli
 
 __all__ = [
     "ClipEncoder",
+    "DamagedGroupError",
     "DecodeStats",
     "EncoderSettings",
     "Frame",
+    "FrameFlag",
     "ReducedFrame",
     "ReferenceFrame",
     "Sound",

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from av.stream import Disposition
+from av.format import Flags as ContainerFlags
 from numpy.typing import NDArray
 from PIL import Image
 
 from brickfilm.errors import MediaError
 from brickfilm.media.display_transform import DisplayTransform
 from brickfilm.media.geometry import PixelAspect
+from brickfilm.media.packet_decoder import PacketDecoder
 from brickfilm.records import Span
 
 SEEK_MARGIN_SECONDS = (0.0, 2.0, 10.0)
@@ -26,6 +26,10 @@ Containers index by decode time: with reordered frames the first try may reach a
 
 MAX_FORWARD_DECODE_SECONDS = 10
 """Seconds to the next span up to which decoding on is cheaper than seeking: a keyframe interval."""
+
+
+ANIMATED_IMAGES = ("gif", "apng")
+"""Formats in which a seek finds no frame that is whole: each is drawn over the one before."""
 
 
 @dataclass
@@ -77,64 +81,35 @@ def plane_view(raw: Any, index: int) -> NDArray[np.uint8]:
 @contextmanager
 def open_video(path: Path, *, threads: int = 2) -> Iterator[VideoReader]:
     """Open a video and close it on exit: containers left to the garbage collector hang workers."""
+    reader = VideoReader(path, threads)
     try:
-        container = av.open(str(path), metadata_errors="ignore")
-    except (av.FFmpegError, OSError) as error:
-        raise MediaError(
-            f"{path.name!r} is no video that FFmpeg can open ({ffmpeg_error_text(error)}): "
-            "a broken or unfinished download, or another kind of file"
-        ) from error
-    with container:
-        yield VideoReader(path, container, _video_stream(container, path), threads)
+        yield reader
+    finally:
+        reader.close()
 
 
-def ffmpeg_error_text(error: Exception) -> str:
-    """Return FFmpeg's message for an error, without its number."""
-    return str(getattr(error, "strerror", None) or error)
-
-
-def _video_stream(container: Any, path: Path) -> Any:
-    """Return the stream that a player shows; raise MediaError for none or cover art."""
-    stream = container.streams.best("video")
-    if stream is None or stream.disposition & Disposition.attached_pic:
-        raise MediaError(f"{path.name!r} has no video stream: is it sound only?")
-    return stream
-
-
-class VideoReader:
+class VideoReader(PacketDecoder):
     """An open video: its numbered frames from the start, or spans of it."""
 
-    def __init__(self, path: Path, container: Any, stream: Any, threads: int) -> None:
-        self.path = path
-        self.threads = threads
-        self.container = container
-        self.stream = stream
-        self.display_transform = DisplayTransform(PixelAspect(container, stream))
-        self._frame_iterator: Iterator[Any] = iter(())
+    def open(self) -> None:
+        super().open()
+        self.display_transform = DisplayTransform(PixelAspect(self.container, self.stream))
+        self._raw_frames = self._decode_all()
         self._next: Any = None
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
+        self._next_number: int | None = 0
+        """Number of the frame that comes next; None after a seek."""
+
+    @property
+    def is_seekable(self) -> bool:
+        """Return False for raw streams and animated images: only decoding tells their times."""
+        container_format = self.container.format
+        has_times = not container_format.flags & ContainerFlags.no_timestamps.value
+        return bool(has_times and container_format.name not in ANIMATED_IMAGES)
 
     def frames(self) -> Iterator[Frame]:
         """Yield every frame from the start, in presentation order."""
-        for number, raw in enumerate(self._decode()):
-            yield Frame(number, self.pts_of(raw), raw, self.display_transform)
-
-    def packets(self) -> Iterator[Any]:
-        """Yield the stream's remaining packets; the last one is empty."""
-        with self._wrap_ffmpeg_errors():
-            yield from self.container.demux(self.stream)
-
-    def decode(self, packet: Any) -> list[Any]:
-        """Return the raw frames that a packet completes; an empty packet drains the decoder."""
-        with self._wrap_ffmpeg_errors():
-            return list(self.stream.codec_context.decode(packet))
-
-    def flush(self) -> list[Any]:
-        """Return the decoder's remaining raw frames and reset it for another keyframe."""
-        remaining = self.decode(None)
-        self.stream.codec_context.flush_buffers()
-        return remaining
+        for number, raw in enumerate(self._decode_all()):
+            yield Frame(number, raw.pts, raw, self.display_transform)
 
     def span(self, span: Span, *, by_count: bool = False) -> Iterator[Frame]:
         """Yield exactly the frames of one span; raise MediaError if they differ from the scan's.
@@ -142,6 +117,7 @@ class VideoReader:
         `by_count` counts frames from the start of the video instead of seeking. It is slower, and
         needed where timestamps jump back, since a timestamp is then ambiguous.
         """
+        by_count = by_count or not self.is_seekable
         frames = self._frames_by_count(span) if by_count else self._frames_by_seek(span)
         count = 0
         for frame in frames:
@@ -164,14 +140,16 @@ class VideoReader:
                 number += 1
 
     def _frames_by_count(self, span: Span) -> Iterator[Frame]:
-        """Yield frames by number, decoding from the start of the video."""
-        self.container.seek(0)
-        self._next = None
-        for frame in self.frames():
-            if frame.number >= span.end_frame:
-                return
-            if frame.number >= span.start_frame:
-                yield frame
+        """Yield frames by number, decoding on, or from the start of the video."""
+        if self._next_number is None or self._next_number > span.start_frame:
+            self.restart()
+        number = self._next_number or 0
+        while number < span.end_frame and (raw := self._peek()) is not None:
+            self._next = None
+            self._next_number = number + 1
+            if number >= span.start_frame:
+                yield Frame(number, raw.pts, raw, self.display_transform)
+            number += 1
 
     def _is_near(self, pts: int) -> bool:
         if self._next is None:
@@ -180,43 +158,27 @@ class VideoReader:
         return bool(0 <= gap * self.stream.time_base <= MAX_FORWARD_DECODE_SECONDS)
 
     def _seek(self, pts: int) -> None:
-        """Seek to a keyframe presented at or before `pts`."""
+        """Seek to a keyframe presented at or before `pts`, or to the start of the video."""
         for margin in SEEK_MARGIN_SECONDS:
-            target = pts - int(margin / self.stream.time_base)
-            self.container.seek(target, stream=self.stream, backward=True)
-            self._frame_iterator = (raw for raw in self._decode() if self.pts_of(raw) is not None)
-            self._next = next((raw for raw in self._frame_iterator if raw.key_frame), None)
+            try:
+                self.seek(pts - int(margin / self.stream.time_base))
+            except MediaError:
+                break
+            self._next_number = None
+            self._raw_frames = self._decode_all()
+            self._next = next((raw for raw in self._raw_frames if raw.key_frame), None)
             if self._next is not None and self._next.pts <= pts:
                 return
-        self.container.seek(0)
-        self._frame_iterator, self._next = self._decode(), None
+        self.restart()
 
     def _peek(self) -> Any:
         """Return the next frame without consuming it; None at the end."""
         if self._next is None:
-            self._next = next(self._frame_iterator, None)
+            self._next = next(self._raw_frames, None)
         return self._next
 
-    def _decode(self) -> Iterator[Any]:
-        return (raw for packet in self.packets() for raw in self.decode(packet))
-
-    @contextmanager
-    def _wrap_ffmpeg_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (av.FFmpegError, OSError) as error:
-            raise MediaError(
-                f"{self.path.name!r} cannot be decoded to its end: "
-                f"{ffmpeg_error_text(error)}: fetch it again"
-            ) from error
-
-    def pts_of(self, raw: Any) -> int:
-        """Return a raw frame's timestamp in ticks; raise MediaError if it has none."""
-        if raw.pts is None:
-            raise MediaError(
-                f"{self.path.name!r} has a frame without a timestamp: remux it into mp4 or mkv"
-            )
-        return int(raw.pts)
+    def _decode_all(self) -> Iterator[Any]:
+        return (frame.raw for packet in self.packets() for frame in self.decode(packet))
 
     def _changed_since_scan(self, span: Span, difference: str) -> MediaError:
         return MediaError(

@@ -11,7 +11,7 @@ from typing import Any
 import av
 
 from brickfilm.errors import MediaError
-from brickfilm.media.decode import ffmpeg_error_text
+from brickfilm.media.container import ffmpeg_error_text
 
 
 @dataclass(frozen=True)

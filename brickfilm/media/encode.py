@@ -13,7 +13,8 @@ from av.video.frame import PictureType
 
 from brickfilm.errors import MediaError
 from brickfilm.media.color import ColorTags
-from brickfilm.media.decode import Frame, ffmpeg_error_text
+from brickfilm.media.container import ffmpeg_error_text
+from brickfilm.media.decode import Frame
 from brickfilm.media.display_transform import DisplayTransform
 from brickfilm.media.sound import Sound
 

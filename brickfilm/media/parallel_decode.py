@@ -11,13 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from brickfilm.media.decode import VideoReader, open_video
+from brickfilm.media.packet_decoder import RawFrame
 from brickfilm.media.packet_groups import PacketGroup
 
+
+class DamagedGroupError(Exception):
+    """A group does not decode to a frame for each packet, as an undamaged one does."""
+
+
 FrameResult = TypeVar("FrameResult")
-FrameConverter = Callable[[VideoReader, Any], FrameResult]
+FrameConverter = Callable[[VideoReader, RawFrame], FrameResult]
 """Converts a decoded frame to a result that shares no memory with it: decoders reuse frames."""
 
 
@@ -32,6 +38,8 @@ def decode_parallel(
 ) -> Iterator[FrameResult]:
     """Yield `convert(reader, frame)` for every frame, in presentation order.
 
+    Raise DamagedGroupError at the first damaged group: what a decoder shows of it depends on the
+    groups around it.
     max_buffered_bytes: bound on waiting packets and results (`bytes_per_frame` each); a single
     PacketGroup may exceed it.
     """
@@ -74,6 +82,7 @@ class _DecodeThread(Generic[FrameResult]):
         self.reader, self.thread, self.convert = reader, thread, convert
         self._submitted = 0
         self._decoded = 0
+        self._frames = 0
 
     @property
     def backlog(self) -> int:
@@ -86,9 +95,14 @@ class _DecodeThread(Generic[FrameResult]):
 
     def _decode_group(self, group: PacketGroup) -> list[FrameResult]:
         results = [
-            self.convert(self.reader, raw) for p in group.packets for raw in self.reader.decode(p)
+            self.convert(self.reader, frame)
+            for packet in group.packets
+            for frame in self.reader.decode(packet)
         ]
         if group.ends_group:
-            results += [self.convert(self.reader, raw) for raw in self.reader.flush()]
+            results += [self.convert(self.reader, frame) for frame in self.reader.flush()]
         self._decoded += len(group.packets)
+        self._frames += len(results)
+        if self.reader.damage.found or (group.ends_group and self._frames != self._decoded):
+            raise DamagedGroupError
         return results

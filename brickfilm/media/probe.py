@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import mul
 from pathlib import Path
 
 from brickfilm.errors import MediaError
-from brickfilm.media.decode import VideoReader, open_video
+from brickfilm.media.container import MAX_PIXELS, check_size
+from brickfilm.media.decode import Frame, VideoReader, open_video
 
 AV_TIME_BASE = 1_000_000
 """Ticks a second of a container's duration (libavutil)."""
+SECONDS_OF_FIELDS = (3600, 60, 1)
+HEADER_DURATION_FORMATS = ("asf", "avi", "flv", "matroska", "mov", "mxf")
+"""Formats whose header states the duration; for others, FFmpeg estimates it from what is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,28 +31,45 @@ class VideoInfo:
     """Upright, square pixels."""
     duration: float
     """Seconds."""
+    header_seconds: float
+    """Duration of the video stream that the header states, 0 if it states none."""
     codec: str
     container: str
 
 
-def probe(path: Path) -> VideoInfo:
-    """Open a video and decode its first frame; raise MediaError if it is truncated or broken."""
+def probe(path: Path, *, whole: bool = True, max_pixels: int = MAX_PIXELS) -> VideoInfo:
+    """Open a video and decode its first frame; raise MediaError if it is broken.
+
+    whole: raise MediaError too if the file ends before its index does, as an unfinished download.
+    max_pixels: raise Rejected for larger frames.
+    """
     _check_not_empty(path)
     with open_video(path) as reader:
-        _check_not_truncated(reader, path)
+        if whole:
+            _check_not_truncated(reader, path)
+        context = reader.stream.codec_context
+        check_size(path.name, context.width, context.height, max_pixels)
         first = next(reader.frames(), None)
         if first is None:
-            raise MediaError(f"{path.name!r} has a video stream without a frame: fetch it again")
-        stream = reader.stream
-        return VideoInfo(
-            fps=Fraction(stream.average_rate or stream.guessed_rate or 0),
-            time_base=Fraction(stream.time_base),
-            width=first.size[0],
-            height=first.size[1],
-            duration=_duration_seconds(reader),
-            codec=str(stream.codec_context.name),
-            container=str(reader.container.format.name),
-        )
+            raise MediaError(
+                f"{path.name!r} has no frame that can be decoded "
+                f"({reader.error_text or 'its stream is empty'}): fetch it again"
+            )
+        return _video_info(reader, first)
+
+
+def _video_info(reader: VideoReader, first: Frame) -> VideoInfo:
+    stream = reader.stream
+    return VideoInfo(
+        fps=Fraction(stream.average_rate or stream.guessed_rate or 0),
+        time_base=Fraction(stream.time_base),
+        width=first.size[0],
+        height=first.size[1],
+        duration=_duration_seconds(reader),
+        header_seconds=_header_seconds(reader),
+        codec=str(stream.codec_context.name),
+        container=str(reader.container.format.name),
+    )
 
 
 def sha256_of(path: Path) -> str:
@@ -80,7 +102,27 @@ def _check_not_truncated(reader: VideoReader, path: Path) -> None:
 
 
 def _duration_seconds(reader: VideoReader) -> float:
+    return _stream_seconds(reader) or (reader.container.duration or 0) / AV_TIME_BASE
+
+
+def _stream_seconds(reader: VideoReader) -> float:
+    """Return the duration of the video stream alone; 0 if the file does not state it."""
     stream = reader.stream
     if stream.duration:
         return float(stream.duration * stream.time_base)
-    return (reader.container.duration or 0) / AV_TIME_BASE
+    tag = str(stream.metadata.get("DURATION", ""))  # of Matroska, as 00:00:15.000000000
+    fields = tag.split(":")
+    is_valid = len(fields) == len(SECONDS_OF_FIELDS) and all(map(_is_number, fields))
+    return sum(map(mul, SECONDS_OF_FIELDS, map(float, fields))) if is_valid else 0.0
+
+
+def _header_seconds(reader: VideoReader) -> float:
+    """Return the video's duration by its header; 0 where it is of all streams, or an estimate."""
+    if reader.container.format.name.split(",")[0] not in HEADER_DURATION_FORMATS:
+        return 0.0
+    is_alone = len(reader.container.streams) == 1
+    return _stream_seconds(reader) or (_duration_seconds(reader) if is_alone else 0.0)
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()

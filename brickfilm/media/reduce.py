@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError, UsageError
+from brickfilm.media.damage import NO_FLAG, FrameFlag
 from brickfilm.media.decode import VideoReader, plane_view
 from brickfilm.media.geometry import Orientation
+from brickfilm.media.packet_decoder import RawFrame
 from brickfilm.media.packet_groups import (
     MAX_GROUP_PACKETS,
     group_start_predicate,
@@ -55,6 +57,7 @@ class ReducedFrame:
     chroma_thumbnail: Uint8Array
     """Cb and Cr averaged by cell, [H/16, W/16, 2], 128 is grey; costs a hundredth of `chroma`."""
     planes: tuple[Uint8Array, Uint8Array] | None = field(repr=False)
+    flags: FrameFlag = NO_FLAG
 
     @property
     def chroma(self) -> tuple[Uint8Array, Uint8Array]:
@@ -82,16 +85,17 @@ class ReducedFrame:
 def reduced_frames(reader: VideoReader, *, with_chroma: bool = False) -> Iterator[ReducedFrame]:
     """Yield every frame from the start of a video, reduced.
 
-    Video with several groups of pictures is decoded on `reader.threads` threads in parallel.
+    Video with several groups of pictures is decoded on `reader.threads` threads in parallel; raise
+    DamagedGroupError if it is damaged, after which one thread decodes it as a player does.
     """
     packets = reader.packets()
     first = list(islice(packets, MAX_GROUP_PACKETS))
     packets = chain(first, packets)
     if reader.threads == 1 or not has_multiple_groups(first, reader.stream):
         return (
-            reduce_frame(reader, raw, with_chroma)
+            reduce_frame(reader, frame, with_chroma)
             for packet in packets
-            for raw in reader.decode(packet)
+            for frame in reader.decode(packet)
         )
     return decode_parallel(
         reader.path,
@@ -109,11 +113,12 @@ def _reduced_frame_bytes(codec_context: Any) -> int:
     return int(codec_context.width >> steps) * int(codec_context.height >> steps)
 
 
-def reduce_frame(reader: VideoReader, raw: Any, with_chroma: bool) -> ReducedFrame:
+def reduce_frame(reader: VideoReader, frame: RawFrame, with_chroma: bool) -> ReducedFrame:
     """Average a decoded frame down and rotate it upright; raise MediaError if it is too small."""
     import cv2
 
-    pts, size = reader.pts_of(raw), reader.display_transform.display_size(raw)
+    raw, flags = frame
+    pts, size = int(raw.pts), reader.display_transform.display_size(raw)
     duration = int(raw.duration or 0)
     orientation, steps = Orientation.of(raw), _downscale_steps(raw.width)
     if raw.format.name not in ("yuv420p", "yuvj420p"):
@@ -133,7 +138,8 @@ def reduce_frame(reader: VideoReader, raw: Any, with_chroma: bool) -> ReducedFra
             "to find shots in; scale or crop the video first"
         )
     chroma = (reduced_plane(1), reduced_plane(2)) if with_chroma else None
-    return ReducedFrame(pts, duration, size, luma, cv2.merge((thumbnail(1), thumbnail(2))), chroma)
+    chroma_thumbnail = cv2.merge((thumbnail(1), thumbnail(2)))
+    return ReducedFrame(pts, duration, size, luma, chroma_thumbnail, chroma, flags)
 
 
 def _cell_means(image: Uint8Array, side: int) -> Uint8Array:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError
-from brickfilm.media.decode import ffmpeg_error_text
+from brickfilm.media.container import ffmpeg_error_text, open_container
 
 AudioSamples = NDArray[np.float32]
 """[channels, n], -1 to 1."""
@@ -39,7 +39,7 @@ class Sound:
     def add_to(self, target: Any) -> list[Any]:
         """Add this sound to an open container; return its packets, [] without an audio stream."""
         try:
-            with av.open(str(self.path), metadata_errors="ignore") as container:
+            with open_container(self.path) as container:
                 source = container.streams.best("audio")
                 return [] if source is None else self._encoded(container, source, target)
         except (av.FFmpegError, OSError) as error:

@@ -10,6 +10,7 @@ import base64
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.engine.stage import Answer, Part
-from brickfilm.media import ReducedFrame, VideoReader, reduced_frames
+from brickfilm.media import DamagedGroupError, ReducedFrame, VideoReader, reduced_frames
 from brickfilm.records import Span, Video
 
 FrameFunction = Callable[[ReducedFrame], Sequence[float]]
@@ -78,7 +79,21 @@ class Measure(FrameAnalyzer):
 def analyze_frames(
     reader: VideoReader, video: Video, analyzers: Sequence[FrameAnalyzer]
 ) -> dict[str, Answer]:
-    """Run all analyzers over one decode of a video; return their answers by digest."""
+    """Run all analyzers over one decode of a video; return their answers by digest.
+
+    A damaged video is decoded again on one thread: several lose frames around the damage.
+    """
+    with suppress(DamagedGroupError):
+        answers = _analyze_frames(reader, video, analyzers)
+        if not reader.damage.found or reader.threads == 1:
+            return answers
+    reader.restart_on_one_thread()
+    return _analyze_frames(reader, video, analyzers)
+
+
+def _analyze_frames(
+    reader: VideoReader, video: Video, analyzers: Sequence[FrameAnalyzer]
+) -> dict[str, Answer]:
     frame_functions = [analyzer.begin(video) for analyzer in analyzers]
     collected = [array(analyzer.dtype) for analyzer in analyzers]
     for frame in reduced_frames(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 FrameRange = tuple[int, int]
 """Frames [start, end)."""
 
@@ -29,3 +32,9 @@ def split_evenly(start: int, end: int, max_frames: int) -> Iterator[FrameRange]:
     count = -(-(end - start) // max_frames)
     edges = [start + (end - start) * k // count for k in range(count + 1)]
     return pairwise(edges)
+
+
+def ranges_where(is_in: NDArray[np.bool_]) -> list[FrameRange]:
+    """Return the ranges of consecutive frames that are True, [n]."""
+    edges = np.flatnonzero(np.diff(is_in, prepend=False, append=False))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from brickfilm.engine.stage import Answer
 from brickfilm.records import Clip, Span, Video
 from brickfilm.scan.analyzer import FloatArray, FrameAnalyzer, FrameMetrics, unpack_array
+from brickfilm.scan.frame_ranges import FrameRange, split_at_forced_cuts
 from brickfilm.scan.held_frames import FrameDifference, find_unique_frames
+from brickfilm.scan.lost_footage import missing_seconds
 from brickfilm.scan.timestamps import FrameTimestamps, TimestampAnalyzer
 
 
@@ -29,6 +31,22 @@ class ScanResult:
         times = FrameTimestamps.from_answer(answers[TimestampAnalyzer().digest], video.time_base)
         differences = unpack_array(answers[FrameDifference().digest])
         return cls(times, find_unique_frames(differences), answers)
+
+    def measured(self, video: Video) -> Video:
+        """Return a video with what its frames tell of it, rather than its header."""
+        missing = missing_seconds(video, self.times)
+        return replace(
+            video,
+            frames=len(self.times),
+            non_monotonic_pts=bool(self.times.backward_jumps),
+            needs_counting=self.times.needs_counting,
+            duration=self.times.shown_seconds() + missing,
+        )
+
+    def divided(self, ranges: Iterable[FrameRange]) -> Iterator[FrameRange]:
+        """Yield frame ranges, divided at the forced cuts inside them, without damaged frames."""
+        pieces = split_at_forced_cuts(ranges, self.times.forced_cuts)
+        return (piece for piece in pieces if not self.times.is_damaged[piece[0]])
 
     def excluded_clip(self, video: Video, start: int, end: int) -> Clip:
         """Return frames that become no clip as a record, whose seconds the report counts."""

@@ -1,4 +1,4 @@
-"""Read the timestamps and sizes of a video's frames, and find the cuts that they force."""
+"""Read the timestamps, sizes and flags of a video's frames, and find the cuts that they force."""
 
 from __future__ import annotations
 
@@ -11,17 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.engine.stage import Answer
-from brickfilm.media import ReducedFrame
+from brickfilm.media import FrameFlag, ReducedFrame
 from brickfilm.records import Span, Video
 from brickfilm.scan.analyzer import FrameAnalyzer, FrameFunction, unpack_array
+from brickfilm.scan.frame_ranges import FrameRange, ranges_where
+
+MAX_STEP_SECONDS = 10
+MAX_USUAL_STEPS = 100
+"""A longer step between two frames is a gap of the clock: no frame is meant to be shown so long."""
+MAX_UNTIMED_SHARE = 0.1
+"""Share of frames without a presentation time above which seeking by time finds other frames."""
+RETIMED_FORMATS = ("avi/h264", "avi/hevc", "avi/mpeg4")
+"""Formats that older versions timed wrongly: their stored timestamps are not used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimestampAnalyzer(FrameAnalyzer):
-    """Record each frame's timestamp, as a difference, its duration and its size."""
+    """Record each frame's timestamp, as a difference, its duration, size and flags."""
 
-    columns = ("step", "duration", "width", "height")
+    columns = ("step", "duration", "width", "height", "flags")
     dtype = "d"
+
+    def key(self, item: Video) -> str:
+        return f"{item.id}:retimed" if item.format in RETIMED_FORMATS else item.id
 
     def begin(self, video: Video) -> FrameFunction:
         before = 0
@@ -29,14 +41,14 @@ class TimestampAnalyzer(FrameAnalyzer):
         def analyze(frame: ReducedFrame) -> Sequence[float]:
             nonlocal before
             step, before = frame.pts - before, frame.pts
-            return step, frame.duration, *frame.size
+            return step, frame.duration, *frame.size, frame.flags
 
         return analyze
 
 
 @dataclass(frozen=True)
 class FrameTimestamps:
-    """The timestamps and sizes of a video's frames."""
+    """The timestamps, sizes and flags of a video's frames."""
 
     pts: NDArray[np.int64]
     """[n], in ticks."""
@@ -44,17 +56,17 @@ class FrameTimestamps:
     """Ticks."""
     sizes: NDArray[np.int64]
     """[n, 2], displayed width and height."""
+    flags: NDArray[np.int64]
+    """[n], `FrameFlag`s; 0 in answers of older versions."""
     time_base: Fraction
 
     @classmethod
     def from_answer(cls, answer: Answer, time_base: Fraction) -> FrameTimestamps:
-        """Decode a TimestampAnalyzer's answer; an unknown last duration is the median step."""
+        """Decode a TimestampAnalyzer's answer; an unknown last duration is the usual step."""
         values = unpack_array(answer).astype(np.int64)
-        pts = np.cumsum(values[:, 0])
-        steps = np.diff(pts)
-        median_step = int(np.median(steps[steps > 0])) if (steps > 0).any() else 1
+        flags = values[:, 4] if values.shape[1] > 4 else np.zeros(len(values), np.int64)
         last_duration = int(values[-1, 1]) if len(values) else 0
-        return cls(pts, last_duration or median_step, values[:, 2:], time_base)
+        return cls(np.cumsum(values[:, 0]), last_duration, values[:, 2:4], flags, time_base)
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -65,24 +77,90 @@ class FrameTimestamps:
         return np.asarray(self.pts * float(self.time_base), np.float64)
 
     @cached_property
-    def discontinuities(self) -> list[int]:
+    def steps(self) -> NDArray[np.int64]:
+        """Return the ticks from each frame to the next, [n - 1]; at most 0 for a jump back."""
+        return np.diff(self.pts)
+
+    @cached_property
+    def usual_step(self) -> int:
+        """Return the median of the steps that go forward, in ticks."""
+        forward = self.steps[self.steps > 0]
+        return int(np.median(forward)) if len(forward) else self.last_duration or 1
+
+    @property
+    def max_step(self) -> float:
+        """Return the longest time that a frame is shown, in ticks; a longer step is a gap."""
+        longest = min(MAX_STEP_SECONDS / float(self.time_base), MAX_USUAL_STEPS * self.usual_step)
+        return max(longest, 2.0 * self.usual_step)
+
+    @cached_property
+    def backward_jumps(self) -> list[int]:
         """Return the frames whose timestamp is not after the one before."""
-        return [int(n) for n in np.flatnonzero(np.diff(self.pts) <= 0) + 1]
+        return [int(n) for n in np.flatnonzero(self.steps <= 0) + 1]
+
+    @property
+    def needs_counting(self) -> bool:
+        """Return True if a timestamp does not tell which frame is meant."""
+        untimed = np.count_nonzero(self.flags & FrameFlag.UNTIMED)
+        return bool(self.backward_jumps or untimed > MAX_UNTIMED_SHARE * len(self))
+
+    @cached_property
+    def is_damaged(self) -> NDArray[np.bool_]:
+        """Return True for damaged frames, and for B-frames directly before one, [n].
+
+        A B-frame may be predicted from the frame after it.
+        """
+        is_damaged = (self.flags & FrameFlag.DAMAGED) > 0
+        is_bidirectional = (self.flags & FrameFlag.BIDIRECTIONAL) > 0
+        for n in reversed(np.flatnonzero(is_damaged)):
+            before = n - 1
+            while before >= 0 and is_bidirectional[before] and not is_damaged[before]:
+                is_damaged[before] = True
+                before -= 1
+        return is_damaged
+
+    @cached_property
+    def damaged(self) -> list[FrameRange]:
+        """Return the ranges of damaged frames."""
+        return ranges_where(self.is_damaged)
 
     @cached_property
     def forced_cuts(self) -> list[int]:
-        """Return the frames that must begin a clip: timestamps jump back, or the size changes."""
+        """Return the frames that must begin a clip.
+
+        There the clock jumps, the size changes, or a range of damaged frames begins or ends.
+        """
         resized = np.flatnonzero(np.any(np.diff(self.sizes, axis=0) != 0, axis=1)) + 1
-        return sorted({*self.discontinuities, *(int(n) for n in resized)})
+        jumps = np.flatnonzero(self._is_break) + 1
+        return sorted({*map(int, resized), *map(int, jumps), *(n for r in self.damaged for n in r)})
+
+    @cached_property
+    def _is_break(self) -> NDArray[np.bool_]:
+        """Return True for steps after which the clock goes back or jumps forward, [n - 1]."""
+        return (self.steps <= 0) | (self.steps > self.max_step)
+
+    def shown_seconds(self) -> float:
+        """Return how long all frames are shown, without gaps of the clock."""
+        if not len(self):
+            return 0.0
+        steps = np.where(self._is_break, self.usual_step, self.steps)
+        return float((int(steps.sum()) + self._last_step(0, len(self))) * self.time_base)
 
     def span(self, start: int, end: int) -> Span:
-        """Return frames [start, end) with their ticks; the last frame lasts until the next one."""
-        end_pts = int(self.pts[end]) if end < len(self) else int(self.pts[-1]) + self.last_duration
-        if end_pts <= self.pts[end - 1]:
-            end_pts = int(self.pts[end - 1]) + self._median_step(start, end)
+        """Return frames [start, end) with their ticks; the last frame lasts until the next one.
+
+        Before a jump of the clock, and at the end of the video, it lasts as long as usual.
+        """
+        is_followed = end < len(self) and not self._is_break[end - 1]
+        last_step = self._last_step(start, end)
+        end_pts = int(self.pts[end] if is_followed else self.pts[end - 1] + last_step)
         start_pts = int(self.pts[start])
         return Span(start_frame=start, end_frame=end, start_pts=start_pts, end_pts=end_pts)
 
-    def _median_step(self, start: int, end: int) -> int:
-        steps = np.diff(self.pts[start:end])
-        return int(np.median(steps)) if len(steps) else self.last_duration
+    def _last_step(self, start: int, end: int) -> int:
+        """Return the ticks that the last frame of [start, end) is shown if no frame follows it."""
+        if end == len(self) and 0 < self.last_duration <= self.max_step:
+            return self.last_duration
+        within = self.steps[start : end - 1]
+        usual = within[(within > 0) & (within <= self.max_step)]
+        return int(np.median(usual)) if len(usual) else self.usual_step

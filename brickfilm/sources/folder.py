@@ -126,6 +126,7 @@ class Probe(Stage[Listing, Video]):
             width=answer["width"],
             height=answer["height"],
             duration=answer["duration"],
+            header_seconds=answer.get("header_seconds", 0.0),
             url=item.url,
             title=item.title,
             uploader=item.uploader,
@@ -146,7 +147,7 @@ def _path(item: Listing) -> Path:
 
 
 def _probe_answer(path: Path) -> Answer:
-    info = probe(path)
+    info = probe(path, whole=False)
     return {
         "sha256": sha256_of(path),
         "fps": str(info.fps),
@@ -154,5 +155,6 @@ def _probe_answer(path: Path) -> Answer:
         "width": info.width,
         "height": info.height,
         "duration": info.duration,
+        "header_seconds": info.header_seconds,
         "format": f"{info.container}/{info.codec}",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -18,13 +18,9 @@ from brickfilm.measures import DEFAULT_MEASURES
 from brickfilm.media import open_video
 from brickfilm.records import Clip, Video
 from brickfilm.scan.analyzer import FrameAnalyzer, Measure, analyze_frames
-from brickfilm.scan.frame_ranges import (
-    FrameRange,
-    ranges_outside,
-    split_at_forced_cuts,
-    split_evenly,
-)
+from brickfilm.scan.frame_ranges import FrameRange, ranges_outside, split_evenly
 from brickfilm.scan.held_frames import FrameDifference
+from brickfilm.scan.lost_footage import check_clock, lost_footage
 from brickfilm.scan.scan_result import ScanResult
 from brickfilm.scan.timestamps import TimestampAnalyzer
 
@@ -95,16 +91,15 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
 
     def apply_parts(self, item: Video, answers: Mapping[str, Answer]) -> Iterable[Clip | Rejected]:
         scan = ScanResult.from_answers(item, answers)
-        times = scan.times
-        video = replace(item, frames=len(times), non_monotonic_pts=bool(times.discontinuities))
+        check_clock(item, scan.times, self.min_frames)
+        video = scan.measured(item)
         assert isinstance(self.detector, Detector)
         shots = self.detector.shots(scan.metrics(self.detector))
-        for start, end in split_at_forced_cuts(
-            ranges_outside(shots, len(times)), times.forced_cuts
-        ):
+        yield from lost_footage(video, scan.times)
+        for start, end in scan.divided(ranges_outside(shots, len(scan.times))):
             message = f"frames {start}-{end}: {end - start} frames of a fade or crossfade"
             yield Rejected(message, reason="fade", record=scan.excluded_clip(video, start, end))
-        for start, end in split_at_forced_cuts(shots, times.forced_cuts):
+        for start, end in scan.divided(shots):
             if end - start < self.min_frames:
                 message = (
                     f"frames {start}-{end}: a shot of {end - start} frames, "

@@ -118,7 +118,7 @@ def _cut_source(
     except (ItemError, UsageError) as error:
         rows = [("clips", row) for row in clips] + [("images", row) for row in images]
         return [RowResult(config, row, "gone", str(error)) for config, row in rows]
-    video = replace(video, non_monotonic_pts=times.has_jumps)
+    video = replace(video, non_monotonic_pts=times.has_jumps, needs_counting=times.has_jumps)
     # the frame numbers of a lone image are of no use in another copy
     rows_to_cut = clips + [row for row in lone if video_id_of(row["id"]) == video.id]
     spans = [Clip(video=video, span=times.span_of_row(row, video)) for row in rows_to_cut]

@@ -9,10 +9,11 @@ from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_videos
 from brickfilm.report.sections.scores import scores
 from brickfilm.report.sections.stages import stages
-from brickfilm.report.sections.unfinished import unfinished
+from brickfilm.report.sections.unfinished import lost_footage, unfinished
 
 SECTIONS: tuple[SectionBuilder, ...] = (
     unfinished,
+    lost_footage,
     footage,
     stages,
     captions,

@@ -44,7 +44,7 @@ def contact_sheet(context: ReportContext) -> Section | None:
 def clip_cards(context: ReportContext) -> Iterator[ContactCard]:
     """Yield cards of the dataset's clips, then of the clips that are not in it."""
     rows, results, records = context.clips, context.left_out_results, context.clip_records
-    left_out = sorted(name for name in results if name in records)
+    left_out = sorted(name for name in results if name in records and records[name].span.frames)
     embed = evenly_spaced([*(row["id"] for row in rows), *left_out], MAX_THUMBNAILS)
     groups = Counter(row["near_duplicate_group"] for row in rows)
     nonzero = {name for row in rows for name, v in row_scores(row).items() if v}

@@ -1,8 +1,9 @@
-"""Failed and waiting items, with their messages and remedies."""
+"""Failed, waiting and lost items, with their messages and remedies."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from brickfilm.engine.ledger import ItemResult
@@ -25,9 +26,18 @@ DEFAULT_REMEDIES = {
 }
 
 
+LOST_REMEDIES = {
+    "damaged": "The shots around these frames are kept. An undamaged copy of the file has all.",
+    "truncated": "What decodes is kept. Copy or fetch the whole file, then run again.",
+    "missing stills": "Numbers are missing in the sequence: clips end there. Add the stills, or "
+    "number the files without a gap, then run again.",
+}
+"""Reasons of footage that was lost before it came here, and what helps."""
+
+
 @dataclass(frozen=True)
 class UnfinishedGroup:
-    """Failed or waiting items of one stage with one reason."""
+    """Items of one stage with one status and reason."""
 
     stage: str
     status: str
@@ -39,20 +49,37 @@ class UnfinishedGroup:
 
 def unfinished(context: ReportContext) -> Section | None:
     """Return failed, then waiting items by stage and reason; None if all are done."""
+    groups = groups_by_reason(r for r in context.item_results if r.status in DEFAULT_REMEDIES)
+    return Section("unfinished", "Unfinished items", {"groups": groups}) if groups else None
+
+
+def lost_footage(context: ReportContext) -> Section | None:
+    """Return damaged and missing footage, and files that were passed over, by reason."""
+    groups = groups_by_reason(
+        r
+        for r in context.item_results
+        if r.status == "rejected" and (r.kind == "listing" or r.reason in LOST_REMEDIES)
+    )
+    return (
+        Section("lost", "Damaged, missing and passed over", {"groups": groups}) if groups else None
+    )
+
+
+def groups_by_reason(item_results: Iterable[ItemResult]) -> list[UnfinishedGroup]:
+    """Group items by status, stage and reason, each group with its remedy."""
     by_reason: defaultdict[tuple[str, int, str, str], list[ItemResult]] = defaultdict(list)
-    for result in context.item_results:
-        if result.status in DEFAULT_REMEDIES:
-            key = (result.status, result.position, result.stage, result.reason)
-            by_reason[key].append(result)
-    groups = [
+    for result in item_results:
+        key = (result.status, result.position, result.stage, result.reason)
+        by_reason[key].append(result)
+    remedies = {**REMEDIES, **LOST_REMEDIES}
+    return [
         UnfinishedGroup(
             stage,
             status,
             reason,
-            REMEDIES.get(reason, DEFAULT_REMEDIES[status]),
+            remedies.get(reason, DEFAULT_REMEDIES.get(status, "")),
             items[:MAX_LISTED],
             max(0, len(items) - MAX_LISTED),
         )
         for (status, _, stage, reason), items in sorted(by_reason.items())
     ]
-    return Section("unfinished", "Unfinished items", {"groups": groups}) if groups else None

@@ -173,10 +173,10 @@ def test_a_config_without_rows_has_columns_and_is_not_saved(film: Path, tmp_path
     )
 
 
-def test_a_build_that_keeps_nothing_ends_well(film: Path, tmp_path: Path) -> None:
+def test_a_build_that_keeps_nothing_is_saved_and_exits_with_1(film: Path, tmp_path: Path) -> None:
     stages = (SceneSplitter(), Keep("height", at_least=9999), FrameSampler())
     built = build(FolderSource(film), stages, workdir=tmp_path / "w")
-    assert built.exit_code == 0
+    assert built.exit_code == 1
     assert [len(built.dataset[config]["train"]) for config in built.dataset] == [0, 0]
     assert "0 clips" in (tmp_path / "w/dataset/README.md").read_text()
 

@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brickfilm.errors import MediaError
-from brickfilm.media import open_video, packet_groups, reduce, reduced_frames
+from brickfilm.media import (
+    DamagedGroupError,
+    VideoReader,
+    open_video,
+    packet_groups,
+    reduce,
+    reduced_frames,
+)
 
 FRAMES = 90
 WIDTH, HEIGHT = 208, 120
@@ -52,17 +59,27 @@ def encode(path: Path, frames: int = FRAMES, ticks: int = 1, **x264: object) -> 
 def decoded(path: Path, threads: int) -> list[tuple[object, ...]]:
     """Return everything that a video's reduced frames hold."""
     with open_video(path, threads=threads) as video:
-        return [
-            (
-                f.pts,
-                f.duration,
-                f.size,
-                f.luma.tobytes(),
-                f.chroma_thumbnail.tobytes(),
-                f.bgr.tobytes(),
-            )
-            for f in reduced_frames(video, with_chroma=True)
-        ]
+        try:
+            return everything(video)
+        except DamagedGroupError:
+            assert threads > 1
+            video.restart_on_one_thread()
+            return everything(video)
+
+
+def everything(video: VideoReader) -> list[tuple[object, ...]]:
+    return [
+        (
+            f.pts,
+            f.duration,
+            f.size,
+            f.luma.tobytes(),
+            f.chroma_thumbnail.tobytes(),
+            f.bgr.tobytes(),
+            f.flags,
+        )
+        for f in reduced_frames(video, with_chroma=True)
+    ]
 
 
 def group_sizes(path: Path) -> list[tuple[int, bool]]:

@@ -1,0 +1,156 @@
+"""Read the packets of a video stream and decode them, whatever part of the stream is damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+
+from brickfilm.errors import MediaError
+from brickfilm.media.container import (
+    MAX_PIXELS,
+    ffmpeg_error_text,
+    find_video_stream,
+    media_errors,
+    open_container,
+)
+from brickfilm.media.damage import AFTER_LOSS, DamageTracker, FrameFlag
+
+MAX_UNREADABLE_PACKETS = 100
+"""Consecutive errors of a demuxer, which resynchronises after each, before the file is given up."""
+
+
+class RawFrame(NamedTuple):
+    """A decoded frame as stored, and what is known of it."""
+
+    raw: Any
+    """An `av.VideoFrame` that has a timestamp."""
+    flags: FrameFlag
+
+
+class PacketDecoder:
+    """An open video stream and its decoder. Every decoded frame has a timestamp.
+
+    A packet that cannot be read or decoded is skipped; `flags` says which frames it damages.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self.path = path
+        self.threads = threads
+        self.error_text = ""
+        """FFmpeg's message for the last packet that could not be decoded."""
+        self.damage = DamageTracker()
+        self.open()
+
+    def open(self) -> None:
+        """Open the file at its start."""
+        self.container = open_container(self.path)
+        try:
+            self.stream = find_video_stream(self.container, self.path)
+            self._configure_decoder()
+        except BaseException:
+            self.container.close()
+            raise
+        self.damage.reset()
+        self._last_pts: int | None = 0 - self._frame_ticks
+
+    def close(self) -> None:
+        """Close the file."""
+        self.container.close()
+
+    def restart(self) -> None:
+        """Open the file again at its start, to which not every format can seek."""
+        self.close()
+        self.open()
+
+    def restart_on_one_thread(self) -> None:
+        """Decode again from the start, as every decoder does whatever its number of threads."""
+        self.threads = 1
+        self.restart()
+
+    def seek(self, pts: int) -> None:
+        """Go to a keyframe at or before `pts` in decoding order; frames before it are forgotten."""
+        with media_errors(self.path, "cannot be sought"):
+            self.container.seek(pts, stream=self.stream, backward=True)
+        self.damage.reset()
+        self._last_pts = None
+
+    def packets(self) -> Iterator[Any]:
+        """Yield the stream's remaining packets; the last one is empty."""
+        failures = 0
+        while True:
+            try:
+                for packet in self.container.demux(self.stream):
+                    packet.opaque = AFTER_LOSS if failures else None
+                    failures = 0
+                    yield packet
+                return
+            except av.error.InvalidDataError as error:
+                failures += 1
+                self._check_readable(error, failures <= MAX_UNREADABLE_PACKETS)
+            except (av.FFmpegError, OSError) as error:
+                self._check_readable(error, False)
+
+    def _check_readable(self, error: Exception, is_readable: bool) -> None:
+        self.error_text = ffmpeg_error_text(error)
+        if not is_readable:
+            raise MediaError(
+                f"{self.path.name!r} cannot be read to its end: {self.error_text}: fetch it again"
+            ) from error
+
+    def decode(self, packet: Any | None) -> list[RawFrame]:
+        """Return the frames that a packet completes; an empty packet drains the decoder."""
+        if packet is not None:
+            self.damage.feed(packet)
+        try:
+            frames = list(self.stream.codec_context.decode(packet))
+        except MemoryError as error:
+            raise MediaError(f"{self.path.name!r} needs more memory than there is") from error
+        except av.FFmpegError as error:
+            self.error_text = ffmpeg_error_text(error)
+            self.damage.lose(packet)
+            return []
+        except (OSError, ValueError) as error:
+            raise MediaError(f"{self.path.name!r} cannot be decoded: {error}") from error
+        return [frame for raw in frames if (frame := self._timed(raw))]
+
+    def flush(self) -> list[RawFrame]:
+        """Return the decoder's remaining frames and reset it for another keyframe."""
+        remaining = self.decode(None)
+        self.stream.codec_context.flush_buffers()
+        self.damage.reset()
+        return remaining
+
+    def _timed(self, raw: Any) -> RawFrame | None:
+        """Return a raw frame with a timestamp; None if it has none to go by.
+
+        Without a presentation time, it is the decode time of the packet that completed the frame,
+        else a step after the frame before.
+        """
+        flags = self.damage.flags(raw)
+        if raw.pts is None:
+            flags |= FrameFlag.UNTIMED
+            raw.pts = raw.dts
+        if raw.pts is None and self._last_pts is not None:
+            raw.pts = self._last_pts + (raw.duration or self._frame_ticks)
+        if raw.pts is None:
+            return None
+        self._last_pts = raw.pts
+        return RawFrame(raw, flags)
+
+    @property
+    def _frame_ticks(self) -> int:
+        """Return the ticks of a frame at the stream's average rate, at least 1."""
+        rate, time_base = self.stream.average_rate, self.stream.time_base
+        return max(1, round(1 / (rate * time_base))) if rate and time_base else 1
+
+    def _configure_decoder(self) -> None:
+        """Bound the size of a frame: a stream may change it after the first one."""
+        codec_context = self.stream.codec_context
+        size = codec_context.width * codec_context.height
+        with media_errors(self.path):
+            codec_context.options = {"max_pixels": str(max(size, MAX_PIXELS))}
+            self.stream.thread_type = "AUTO"
+            codec_context.thread_count = self.threads
