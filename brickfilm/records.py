@@ -119,6 +119,8 @@ class Still:
     """Requested position in the clip, 0..1."""
     path: Path
     sha256: str
+    seconds: float | None = None
+    """Time from the clip's start, where the request is to name it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +156,10 @@ class Clip:
     @property
     def end(self) -> float:
         return float(self.span.end_pts * self.video.time_base)
+
+    def seconds_to(self, frame: int) -> float:
+        """Return the time from the start to a frame of the video; exact at a constant rate."""
+        return float((frame - self.span.start_frame) / self.fps)
 
     @property
     def fps(self) -> Fraction:

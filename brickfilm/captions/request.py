@@ -63,11 +63,14 @@ class CaptionRequest:
     @property
     def key(self) -> list[str]:
         """Text and still digests, which with the request parameters determine the answer."""
-        return [self.system_prompt, *(self.revision or ()), *(s.sha256 for s in self.stills)]
+        times = [self.user_text] if any(s.seconds is not None for s in self.stills) else []
+        digests = (s.sha256 for s in self.stills)
+        return [self.system_prompt, *(self.revision or ()), *times, *digests]
 
     @property
     def user_text(self) -> str:
-        return user_text(self.item_kind, [s.at for s in self.stills])
+        times = [s.seconds for s in self.stills if s.seconds is not None]
+        return user_text(self.item_kind, [s.at for s in self.stills], times)
 
     def chat(self, work: Path) -> ChatRequest:
         """Return the question to the model, with the stills read below `work`."""
@@ -110,9 +113,13 @@ class CaptionRequest:
             yield ChatMessage(role="user", text=revision_prompt)
 
 
-def user_text(item_kind: ItemKind, at: Sequence[float]) -> str:
-    """Return the text that precedes the stills."""
-    return "The still:" if item_kind == "images" else f"The stills, at {format_percentages(at)}:"
+def user_text(item_kind: ItemKind, at: Sequence[float], seconds: Sequence[float] = ()) -> str:
+    """Return the text that precedes the stills: their positions, or their times if known."""
+    if item_kind == "images":
+        return "The still:"
+    if seconds:
+        return f"The stills, at {', '.join(f'{time:.2f} s' for time in seconds)}:"
+    return f"The stills, at {format_percentages(at)}:"
 
 
 def stills_of(item: ClipOrImage) -> tuple[Still, ...]:

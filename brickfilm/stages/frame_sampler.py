@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import PIL.Image
 
+from brickfilm.digest import digest_of, field_added_later
 from brickfilm.engine.sinks import Sink, SinkSession
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
 from brickfilm.files import atomic_path
 from brickfilm.media import Frame, perceptual_hash, sha256_of
 from brickfilm.records import Clip, Image, Still
+from brickfilm.scan.poses import snap_to_poses
 
 JPEG_QUALITY = 95
+MAX_POSES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,23 +28,48 @@ class FrameSampler(Sink):
 
     The still at position p of n frames is frame `round(p * (n - 1))`; the image is frame
     `(n - 1) // 2`. Perceptual hashes of the first, middle and last frame find near-duplicates.
+
+    at: positions from 0 to 1, or a number of stills, evenly spaced.
+    snap: 'pose' moves each still to the first frame of the pose on screen there, or of the nearest
+    free one: no two stills show the same pose, and captioners are told the time of each. At most
+    16 stills.
     """
 
     version: ClassVar[int] = 1
     output_types = (Clip, Image)
     provides = ("stills", "frame_hashes")
 
-    at: tuple[float, ...] = (0.2, 0.5, 0.8)
+    at: tuple[float, ...] | int = (0.2, 0.5, 0.8)
     images: bool = True
+    snap: Literal["pose"] | None = field_added_later(None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "at", tuple(self.at))
-        if not self.at or not all(0 <= p <= 1 for p in self.at):
+        object.__setattr__(self, "at", self.positions)
+        if not self.positions or not all(0 <= p <= 1 for p in self.positions):
             raise UsageError(f"FrameSampler(at={self.at}): give positions in a clip from 0 to 1")
+        if self.snap not in (None, "pose"):
+            raise UsageError(f"FrameSampler(snap={self.snap!r}): 'pose' or None")
+        if self.snap and len(self.positions) > MAX_POSES:
+            raise UsageError(f"FrameSampler(snap='pose'): at most {MAX_POSES} stills a clip")
+
+    @property
+    def positions(self) -> tuple[float, ...]:
+        """Return the requested positions, 0..1."""
+        if isinstance(self.at, int):
+            return tuple((2 * n + 1) / (2 * self.at) for n in range(self.at))
+        return tuple(self.at)
+
+    def key(self, request: Clip) -> str:
+        """Return the clip's id, and the frames where they depend on the scan of the video."""
+        return f"{request.id}:{digest_of(self.frames(request))}" if self.snap else request.id
 
     def frames(self, clip: Clip) -> list[int]:
-        """Return the stills' frame numbers in the video, one for each of `at`."""
-        return [clip.span.start_frame + round(p * (clip.span.frames - 1)) for p in self.at]
+        """Return the stills' frame numbers in the video, one for each of `at` unless snapped."""
+        last = clip.span.frames - 1
+        frames = [round(p * last) for p in self.positions]
+        if self.snap:
+            frames = snap_to_poses(frames, clip.unique_frames)
+        return [clip.span.start_frame + n for n in frames]
 
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
         return _StillsSession(self, clip, work)
@@ -50,13 +78,24 @@ class FrameSampler(Sink):
         stills = {still["frame"]: still for still in answer["stills"]}
         yield replace(
             item,
-            stills=tuple(
-                _still(stills[n], at) for n, at in zip(self.frames(item), self.at, strict=True)
-            ),
+            stills=tuple(self._still(item, stills[n], k) for k, n in enumerate(self.frames(item))),
             frame_hashes=tuple(answer["frame_hashes"]),
         )
         if self.images:
             yield _image(item, stills[_middle_frame(item)])
+
+    def _still(self, clip: Clip, written: Mapping[str, Any], position: int) -> Still:
+        frame = written["frame"]
+        still = Still(
+            frame=frame,
+            at=self.positions[position],
+            path=Path(written["path"]),
+            sha256=written["sha256"],
+        )
+        if self.snap is None:
+            return still
+        at = (frame - clip.span.start_frame) / max(1, clip.span.frames - 1)
+        return replace(still, at=at, seconds=clip.seconds_to(frame))
 
     def simulate(self, item: Clip) -> Iterable[Clip | Image]:
         """Yield the records without files or hashes."""
@@ -68,12 +107,6 @@ class FrameSampler(Sink):
 
 def _middle_frame(clip: Clip) -> int:
     return clip.span.start_frame + (clip.span.frames - 1) // 2
-
-
-def _still(written: Mapping[str, Any], at: float) -> Still:
-    return Still(
-        frame=written["frame"], at=at, path=Path(written["path"]), sha256=written["sha256"]
-    )
 
 
 def _image(clip: Clip, written: Mapping[str, Any]) -> Image:
