@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from brickfilm.dataset import configs_from_rows
 from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates, mark_repeated_captions
 from brickfilm.dataset.rows import clip_row, image_row
 from brickfilm.dataset.splits import assign_splits
+from brickfilm.dataset.write import DamagedMediaError
 from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.executors import Executor, LocalExecutor
@@ -36,6 +38,8 @@ from brickfilm.records import Clip, Image, Video
 from brickfilm.report import ReportContext, write_report
 from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, FrameSampler
+
+log = logging.getLogger(__name__)
 
 BUILD_FILES = {*LEDGER_FILES, PLAN}
 """Files that a build writes before its first video."""
@@ -111,16 +115,34 @@ def build(
             next_pass = partial(
                 run_pass, pipeline, source, ledger, pool, progress, batch_jobs.failures
             )
-            run = next_pass()
-            if run.source_refs.refetch_needed and not run.stopping:
-                run = next_pass()
-            while not run.stopping and _advance_batch_jobs(batch_jobs, run, wait):
-                run = next_pass()
-        if run.stopping:
-            raise Interrupted(_resume_hint(run, ledger.work))
-        if unused := run.edits.keys() - {result.item for result in run.item_results}:
-            _print_status(f"edits by hand without a clip or image: {', '.join(sorted(unused))}")
-        return BuildResult(_finalize(run, ledger, test_fraction), run.item_results)
+            complete = partial(_run_passes, next_pass, batch_jobs, wait, ledger.work)
+            run = complete()
+            try:
+                dataset = _finalize(run, ledger, test_fraction)
+            except DamagedMediaError as error:
+                log.warning("%s; this is done now", error)
+                run = complete()
+                dataset = _finalize(run, ledger, test_fraction)
+        return BuildResult(dataset, run.item_results)
+
+
+def _run_passes(
+    next_pass: Callable[[], PipelineRun], batch_jobs: BatchJobManager, wait: bool, work: Path
+) -> PipelineRun:
+    """Run passes until no deleted video is needed, and no batch job has brought answers.
+
+    Raise Interrupted if the user stopped it.
+    """
+    run = next_pass()
+    if run.source_refs.refetch_needed and not run.stopping:
+        run = next_pass()
+    while not run.stopping and _advance_batch_jobs(batch_jobs, run, wait):
+        run = next_pass()
+    if run.stopping:
+        raise Interrupted(_resume_hint(run, work))
+    if unused := run.edits.keys() - {result.item for result in run.item_results}:
+        _print_status(f"edits by hand without a clip or image: {', '.join(sorted(unused))}")
+    return run
 
 
 def run_pass(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brickfilm.dataset.write import save_configs
+from brickfilm.dataset.write import DamagedMediaError, save_configs
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -57,5 +57,12 @@ class BrickfilmDataset(Mapping[str, "DatasetDict"]):
 
         The folder is replaced as a whole, and only if anything changed. If this is killed, it
         contains the old or the new dataset. Raise UsageError if it contains anything else.
+        Media whose bytes are not those of their row's `sha256` are deleted from the work folder,
+        so that the next build cuts them again, and DamagedMediaError is raised.
         """
-        return save_configs(self.configs, Path(folder))
+        try:
+            return save_configs(self.configs, Path(folder))
+        except DamagedMediaError as error:
+            for path in error.paths:
+                path.unlink(missing_ok=True)
+            raise

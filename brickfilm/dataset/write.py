@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.dataset.parquet import ROW_GROUP_BYTES, SHARD_BYTES, parquet_writer, write_until_full
 from brickfilm.dataset.saved_card import render_saved_card
 from brickfilm.digest import digest_of
-from brickfilm.errors import UsageError
+from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.files import recover_folder, replace_folder, temp_path
 from brickfilm.schema.columns import CONFIGS, MEDIA_COLUMN
 
@@ -23,28 +24,51 @@ FINGERPRINT_FILENAME = ".fingerprint.json"
 FORMAT_VERSION = 2
 
 
+class DamagedMediaError(BrickfilmError):
+    """Media files that are missing, or whose bytes are not those that were written."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        names = ", ".join(path.name for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+        super().__init__(
+            f"{len(paths)} media files of the work folder are damaged or missing ({names}): run "
+            "the build again, which writes them anew"
+        )
+        self.paths = paths
+
+
 def save_configs(configs: Mapping[str, DatasetDict], target: Path) -> Path:
     """Write the configs into the folder `target`, or leave it if its fingerprint is the same.
 
     A new folder is written beside it and replaces it as a whole. Raise UsageError if `target`
-    contains files that are not a saved dataset.
+    contains files that are not a saved dataset, and DamagedMediaError if media do not have the
+    `sha256` of their row; `target` is then as before.
     """
     recover_folder(target)
     card = saved_card(configs)
-    fingerprint = {"fingerprint": digest_of(card, length=64), "format": FORMAT_VERSION}
-    if _read_fingerprint(target) == fingerprint:
+    fingerprint: dict[str, Any] = {
+        "fingerprint": digest_of(card, length=64),
+        "format": FORMAT_VERSION,
+    }
+    if _is_complete(target, fingerprint):
         return target
-    if target.exists() and any(target.iterdir()) and _read_fingerprint(target) is None:
+    is_ours = (target / FINGERPRINT_FILENAME).exists()
+    if target.exists() and any(target.iterdir()) and not is_ours:
         raise UsageError(
-            f"{str(target)!r} contains files but no saved dataset: name an empty or new folder"
+            f"{str(target)!r} contains files but no saved dataset: move them away, or name an "
+            "empty or new folder"
         )
     draft = temp_path(target)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
+    damaged: list[Path] = []
     for config, splits in nonempty_configs(configs).items():
         for split, rows in splits.items():
-            write_shards(rows, draft / config, split, MEDIA_COLUMN[config])
+            write_shards(rows, draft / config, split, MEDIA_COLUMN[config], damaged)
+    if damaged:
+        shutil.rmtree(draft)
+        raise DamagedMediaError(damaged)
     (draft / "README.md").write_text(card, encoding="utf-8")
+    fingerprint["files"] = file_sizes(draft)
     (draft / FINGERPRINT_FILENAME).write_text(json.dumps(fingerprint))
     replace_folder(draft, target)
     return target
@@ -67,12 +91,20 @@ def nonempty_configs(configs: Mapping[str, DatasetDict]) -> dict[str, DatasetDic
 
 
 def write_shards(
-    rows: Dataset, folder: Path, split: str, media: str, shard_bytes: int = SHARD_BYTES
+    rows: Dataset,
+    folder: Path,
+    split: str,
+    media: str,
+    damaged: list[Path],
+    shard_bytes: int = SHARD_BYTES,
 ) -> list[Path]:
-    """Write a split as parquet files with the media embedded; memory holds one row group."""
+    """Write a split as parquet files with the media embedded; memory holds one row group.
+
+    Media files whose bytes do not have their row's `sha256` are added to `damaged`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     drafts: list[Path] = []
-    groups = iter_embedded_row_groups(rows, media)
+    groups = iter_embedded_row_groups(rows, media, damaged)
     table = next(groups, None)
     if table is None:
         empty = folder / f"{split}-00000.parquet"
@@ -93,20 +125,39 @@ def write_empty_parquet(path: Path, schema: pa.Schema) -> Path:
     return path
 
 
-def iter_embedded_row_groups(rows: Dataset, media: str) -> Iterator[pa.Table]:
-    """Yield tables with media bytes inside, of at most ROW_GROUP_BYTES of media or one row each."""
-    from datasets.table import embed_table_storage
+def iter_embedded_row_groups(rows: Dataset, media: str, damaged: list[Path]) -> Iterator[pa.Table]:
+    """Yield tables with media bytes inside, of at most ROW_GROUP_BYTES of media or one row each.
 
+    The bytes are compared with the column `sha256`; files that differ are added to `damaged`.
+    """
     table = rows.with_format("arrow")[:]
     start = size = 0
-    for n, path in enumerate(table.column(media).to_pylist()):
-        one = Path(path["path"]).stat().st_size
-        if n > start and size + one > ROW_GROUP_BYTES:
-            yield embed_table_storage(table.slice(start, n - start))
-            start, size = n, 0
-        size += one
-    if table.num_rows > start:
-        yield embed_table_storage(table.slice(start))
+    cells: list[dict[str, Any]] = []
+    columns = (table.column(name).to_pylist() for name in (media, "sha256"))
+    for n, (cell, sha256) in enumerate(zip(*columns, strict=True)):
+        content = _read_checked(Path(cell["path"]), sha256, damaged)
+        if n > start and size + len(content) > ROW_GROUP_BYTES:
+            yield _with_media(table.slice(start, n - start), media, cells)
+            start, size, cells = n, 0, []
+        size += len(content)
+        cells.append({"bytes": content, "path": Path(cell["path"]).name})
+    if cells:
+        yield _with_media(table.slice(start), media, cells)
+
+
+def _read_checked(path: Path, sha256: str, damaged: list[Path]) -> bytes:
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != sha256:
+        damaged.append(path)
+    return content
+
+
+def _with_media(table: pa.Table, media: str, cells: Sequence[Mapping[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    position = table.schema.get_field_index(media)
+    field = table.schema.field(position)
+    return table.set_column(position, field, pa.array(cells, field.type))
 
 
 def _content_digest(configs: Mapping[str, DatasetDict]) -> str:
@@ -120,10 +171,23 @@ def _content_digest(configs: Mapping[str, DatasetDict]) -> str:
     return digest_of(rows)
 
 
-def _read_fingerprint(folder: Path) -> dict[str, Any] | None:
-    """Return the fingerprint of a saved dataset, or None if the folder has none."""
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file of a saved dataset but the fingerprint, by relative name."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in files}
+    sizes.pop(FINGERPRINT_FILENAME, None)
+    return sizes
+
+
+def _is_complete(folder: Path, fingerprint: Mapping[str, Any]) -> bool:
+    """Return True if a folder has this fingerprint, and its files the sizes stored with it.
+
+    Older fingerprints have no sizes.
+    """
     try:
-        fingerprint: dict[str, Any] = json.loads((folder / FINGERPRINT_FILENAME).read_text())
-    except (OSError, ValueError):
-        return None
-    return fingerprint
+        stored = json.loads((folder / FINGERPRINT_FILENAME).read_text())
+        return bool({**stored, **fingerprint} == stored) and (
+            "files" not in stored or stored["files"] == file_sizes(folder)
+        )
+    except (OSError, ValueError, TypeError):
+        return False

@@ -18,6 +18,7 @@ from brickfilm.engine.calls import BatchFunction
 from brickfilm.engine.capabilities import DryRun, MultiPart
 from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
 from brickfilm.errors import ItemError
+from brickfilm.files import sync_path
 from brickfilm.media import Frame, VideoReader, open_video
 from brickfilm.records import Clip
 
@@ -114,7 +115,18 @@ def write_spans(work: Path, sinks: Sequence[Sink], work_items: Sequence[WorkItem
             lambda s: _write_segment(work, sinks, work_items, s, threads), segments
         ):
             results |= part
+    _sync_folders(work, results.values())
     return [results[n] for n in range(len(work_items))]
+
+
+def _sync_folders(work: Path, results: Iterable[Result]) -> None:
+    """Flush the names of written files to disk: an answer may be stored only after its files."""
+    answers = [a for r in results if not isinstance(r, ItemError) for a in r.values()]
+    folders = {
+        (work / file["path"]).parent for answer in answers for file in answer.get("files", ())
+    }
+    for folder in (*folders, work):
+        sync_path(folder)
 
 
 def split_by_frames(work_items: Sequence[WorkItem]) -> list[list[int]]:

@@ -23,7 +23,7 @@ from brickfilm.digest import digest_of
 from brickfilm.engine.capabilities import SourceOwner
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import MediaError
-from brickfilm.files import atomic_write, commit_file
+from brickfilm.files import atomic_write, commit_file, sync_path
 from brickfilm.records import Listing, Video
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ class SourceFile:
         """
         self._write({**self._read(), "film": dict(metadata), "spent": False})
         commit_file(draft, self.work / metadata["path"])
+        sync_path(self.folder)
         for leftover in self.folder.glob(f"{self.stem}.*"):
             if leftover.suffix in PARTIAL_SUFFIXES:
                 leftover.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from brickfilm.digest import digest_name
 from brickfilm.engine.ledger.file import FILENAME, connect, lock_work_folder, transaction
 from brickfilm.engine.ledger.stale_files import delete_stale_temp_files
 from brickfilm.engine.stage import Answer, Part
+from brickfilm.files import sync_path
 
 NAME_COLUMNS = (
     ("answers", "item"),
@@ -83,6 +84,7 @@ class Ledger:
             exits.enter_context(lock_work_folder(work))
             delete_stale_temp_files(work)
             self._db = exits.enter_context(closing(connect(work / FILENAME)))
+            sync_path(work)  # a power cut must not lose the name of a new ledger
             self._exits = exits.pop_all()
 
     def __enter__(self) -> Self:

@@ -53,7 +53,7 @@ def test_a_split_is_cut_into_files_that_say_how_many_they_are(
 ) -> None:
     monkeypatch.setattr("brickfilm.dataset.write.ROW_GROUP_BYTES", 1)  # a row each
     rows = toy_dataset(tmp_path, videos=2, clips=3)["clips"]["train"]
-    cut = write_shards(rows, tmp_path / "cut", "train", "video", shard_bytes=1)
+    cut = write_shards(rows, tmp_path / "cut", "train", "video", [], shard_bytes=1)
     assert [file.name for file in cut] == [f"train-0000{n}-of-00003.parquet" for n in range(3)]
     assert [pq.read_table(file)["id"].to_pylist() for file in cut] == [[i] for i in rows["id"]]
 
