@@ -9,7 +9,7 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from brickfilm.media.encode import COLOUR_TAGS
+COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace")
 
 Box = tuple[int, int, int, int]
 """x, y, width and height in pixels, all even: chroma has half the resolution."""
