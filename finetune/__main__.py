@@ -42,6 +42,9 @@ app = typer.Typer(
 RecipeName = Annotated[str, typer.Argument(help="a .toml file, or a name such as tiny/cpu")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, dots between tables")]
 ModelName = Annotated[str | None, typer.Option(help="release, run, checkpoint or Hub id")]
+Weights = Annotated[
+    str | None, typer.Option(help="ema or raw, of a run; default: its EMA, if it has one")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 
 
@@ -54,12 +57,16 @@ def train(
         bool,
         typer.Option(help="the dataset changed since the checkpoint: restart sampling from it"),
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="a key of the recipe that may differ from the checkpoint's; repeatable"),
+    ] = None,
 ) -> None:
     """Train one stage."""
     from finetune.training.loop import train as run_training  # takes seconds to import
 
     settings = load_recipe(recipe, overrides or ())
-    summary = run_training(settings, resume=resume, new_data=new_data)
+    summary = run_training(settings, resume=resume, new_data=new_data, allow=allow or ())
     if os.environ.get("RANK", "0") == "0":
         typer.echo("\n".join(summary_lines(summary)))
 
@@ -126,6 +133,7 @@ def sample(
     vae: Annotated[str | None, typer.Option(help="Hub id or folder")] = None,
     text_encoder: Annotated[str | None, typer.Option(help="Hub id or folder")] = None,
     revision: Annotated[str | None, typer.Option(help="revision of the model on the Hub")] = None,
+    weights: Weights = None,
 ) -> None:
     """Sample a model: a prompt, a file of prompts, or an old sample again."""
     from finetune.sampling.request import parse_size
@@ -154,6 +162,7 @@ def sample(
         device=device,
         precision=precision,
         revision=revision,
+        weights=weights,
         loading={"vae": vae, "text_encoder": text_encoder, "compile": compile},
     )
     for line, is_note in lines:
@@ -189,13 +198,19 @@ def release(
     copy_encoders: Annotated[bool, typer.Option(help="also those that are on the Hub")] = False,
     licence: Annotated[str | None, typer.Option(help="such as apache-2.0")] = None,
     dry_run: Annotated[bool, typer.Option(help="build the folder, upload nothing")] = False,
+    weights: Weights = None,
 ) -> None:
-    """Publish a run: EMA weights, encoders, samples and a card."""
-    from finetune.release.release import ReleaseOptions, build_release, push
+    """Publish a run: weights, encoders, samples and a card."""
+    from finetune.release.release import ReleaseOptions, build_release, describe_weights, push
 
     settings = ReleaseOptions(
-        repo_id=repo, private=private, copy_encoders=copy_encoders, licence=licence
+        repo_id=repo,
+        private=private,
+        copy_encoders=copy_encoders,
+        licence=licence,
+        weights=weights,
     )
+    typer.echo(describe_weights(run, settings))
     folder = build_release(run, settings)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         typer.echo(f"{file.stat().st_size:>14,}  {file.relative_to(folder)}")

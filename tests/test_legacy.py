@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -469,4 +469,5 @@ def test_an_old_checkpoint_begins_a_second_stage(recipe: Recipe) -> None:
 
 
 def test_an_old_checkpoint_knows_its_recipe(recipe: Recipe) -> None:
-    assert find_model("run").recipe == recipe
+    without_warmup = replace(recipe.optimizer, ema_warmup=False)  # which it did not have
+    assert find_model("run").recipe == replace(recipe, optimizer=without_warmup)

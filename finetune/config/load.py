@@ -17,7 +17,7 @@ from typing import Any
 
 from brickfilm.errors import UsageError
 from brickfilm.schema.recipes import find_recipe
-from finetune.config.old_keys import OLD_KEYS, rename_old_keys
+from finetune.config.old_keys import OLD_KEYS, VALUES_BEFORE_KEY, rename_old_keys
 from finetune.config.recipe import Bucket, Recipe
 from finetune.errors import ConfigError
 
@@ -49,7 +49,11 @@ def parse_recipe(data: Mapping[str, Any], *, origin: str) -> Recipe:
 
 def recipe_from_manifest(data: Mapping[str, Any], *, origin: str) -> Recipe:
     """Return the recipe in a checkpoint's manifest, which may be of an earlier version."""
-    return _validate(rename_old_keys(data)[0], origin)
+    renamed, _ = rename_old_keys(data)
+    for (table, key), value in VALUES_BEFORE_KEY.items():
+        if isinstance(renamed.get(table), dict):
+            renamed[table].setdefault(key, value)
+    return _validate(renamed, origin)
 
 
 def _validate(data: Mapping[str, Any], origin: str) -> Recipe:

@@ -35,6 +35,10 @@ OLD_KEYS: Mapping[str, NewKey] = {
 """Old keys by table, in the order of renaming: `guard` becomes `loss_spikes` before its keys."""
 
 
+VALUES_BEFORE_KEY: Mapping[tuple[str, str], object] = {("optimizer", "ema_warmup"): False}
+"""What earlier versions did, of keys that they did not have and whose default is another."""
+
+
 def rename_old_keys(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return a recipe's data with today's keys, and a message for each old key in it."""
     renamed, messages = copy.deepcopy(dict(data)), dict[str, None]()

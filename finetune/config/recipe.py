@@ -82,7 +82,7 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """AdamW; the defaults are those of both published recipes."""
+    """AdamW; the defaults but ema_warmup are those of both published recipes."""
 
     __pydantic_config__: ClassVar = STRICT
     kind: Literal["adamw", "hybrid_adam"] = "adamw"  # hybrid_adam: ColossalAI's, needs nvcc
@@ -91,6 +91,9 @@ class Optimizer:
     weight_decay: NonNegative = 0.0  # of AdamW
     grad_clip: NonNegative = 1.0  # largest gradient norm; 0: no clipping
     ema: Decay = 0.9999  # decay of the EMA weights per step; 0: no EMA
+    # lower the decay of update n to (1 + n) / (10 + n) at first; without it, a short run's EMA is
+    # mostly its initial weights
+    ema_warmup: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +135,7 @@ class Validation:
     guidance: NonNegative = 7.0  # classifier-free guidance scale
     seed: Count = 42  # of the first prompt's noise; each next prompt adds 1
     sweep: tuple[Finite, ...] = (0.0, 1.0, 3.0, 7.0)  # guidance of the first prompt, at the end
+    weights: Literal["ema", "raw"] = "ema"  # weights to sample; the other ones too at the end
     loss_batches: Count = 2  # training batches per rank, at fixed noise and timesteps
 
     @property

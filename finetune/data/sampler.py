@@ -7,7 +7,7 @@ number of ranks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,20 +22,23 @@ from finetune.errors import DataError
 
 @dataclass(frozen=True)
 class SamplerState:
-    """Number of samples drawn so far, by name of the aspect bucket."""
+    """Position in each aspect bucket's stream of samples, by its name.
+
+    skipped: the positions at which buckets began that were added when a run was resumed.
+    """
 
     drawn: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
         """Return the total number of samples drawn."""
-        return sum(self.drawn.values())
+        return sum(self.drawn.values()) - sum(self.skipped.values())
 
     def advanced_by(self, aspect_bucket: AspectBucket, samples: int) -> SamplerState:
         """Return the state after more samples of an aspect bucket."""
-        return SamplerState(
-            {**self.drawn, aspect_bucket.name: self.drawn.get(aspect_bucket.name, 0) + samples}
-        )
+        drawn = self.drawn.get(aspect_bucket.name, 0) + samples
+        return SamplerState({**self.drawn, aspect_bucket.name: drawn}, self.skipped)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Sampler:
     ) -> Iterator[BatchSpec]:
         """Yield this rank's share of every step from a sampler state on, endlessly."""
         while True:
-            number = self._next(sampler_state)
+            number = self._next(sampler_state, world_size)
             aspect_bucket = self._aspect_buckets[number]
             size = aspect_bucket.bucket.batch_size
             first = sampler_state.drawn.get(aspect_bucket.name, 0) + rank * size
@@ -79,13 +82,42 @@ class Sampler:
             clips, seeds = zip(*samples, strict=True)
             yield BatchSpec(aspect_bucket, clips, seeds, sampler_state)
 
-    def _next(self, sampler_state: SamplerState) -> int:
-        """Return the aspect bucket of least epoch progress, with a random jitter of one batch."""
-        rng = np.random.default_rng([self.seed, sampler_state.samples])
-        drawn, sizes = sampler_state.drawn, np.array(self._sizes)
-        jitter = rng.random(len(sizes)) * [a.bucket.batch_size for a in self._aspect_buckets]
-        progress = jitter + [drawn.get(a.name, 0) for a in self._aspect_buckets]
-        return int(np.argmin(np.where(sizes > 0, progress / np.maximum(sizes, 1), np.inf)))
+    def _next(self, sampler_state: SamplerState, world_size: int) -> int:
+        """Return the aspect bucket of least epoch progress, with a random jitter of one step.
+
+        Jitter and positions grow with the ranks, so that any number of them has the same order.
+        """
+        rng = np.random.default_rng([self.seed, sampler_state.samples // world_size])
+        batch_sizes = [world_size * a.bucket.batch_size for a in self._aspect_buckets]
+        jitter = rng.random(len(self._sizes)) * batch_sizes
+        return int(np.argmin(self._progress(sampler_state, jitter)))
+
+    def _progress(
+        self, sampler_state: SamplerState, jitter: NDArray[np.float64] | float = 0.0
+    ) -> NDArray[np.float64]:
+        """Return each aspect bucket's position in epochs; infinity for one without clips."""
+        sizes = np.array(self._sizes)
+        drawn = jitter + np.array(
+            [sampler_state.drawn.get(a.name, 0) for a in self._aspect_buckets]
+        )
+        return np.where(sizes > 0, drawn / np.maximum(sizes, 1), np.inf)
+
+    def admit(self, sampler_state: SamplerState, added: Collection[str]) -> SamplerState:
+        """Return the state in which buckets of these names begin where the others are.
+
+        From 0 they would be drawn alone until they have caught up.
+        """
+        progress = self._progress(sampler_state)
+        old = [str(a.bucket) not in added for a in self._aspect_buckets]
+        known = progress[np.isfinite(progress) & old]
+        if not len(known):
+            return sampler_state
+        begin = {
+            a.name: int(known.min() * size)
+            for a, size, is_old in zip(self._aspect_buckets, self._sizes, old, strict=True)
+            if size and not is_old
+        }
+        return SamplerState({**sampler_state.drawn, **begin}, {**sampler_state.skipped, **begin})
 
     def _draw_sample(self, number: int, sample: int) -> tuple[int, int]:
         """Return row number and seed of an aspect bucket's n-th sample."""

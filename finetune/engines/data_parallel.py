@@ -23,7 +23,7 @@ from finetune.engines.base import (
     trainable_parameters,
 )
 from finetune.engines.distributed import rank_and_world_size
-from finetune.engines.ema import EMA
+from finetune.engines.ema import EMA, decay_at
 from finetune.kernels import adamw as adamw_kernel
 from finetune.kernels import kernels_available
 from finetune.kernels.accumulate import GradientAccumulator
@@ -52,8 +52,8 @@ class DataParallel:
             dist.broadcast(self._weights, src=0)
         self._optimizer = make_adamw([self._weights], recipe.optimizer, device)
         self._optimizer.state[self._weights] = initial_adam_state(self._weights, self._optimizer)
-        self.ema = EMA(self._views(self._weights), recipe.optimizer.ema)
-        self._fused = self._make_fused_buffers() if recipe.kernels and self.ema.decay else None
+        self.ema = EMA(self._views(self._weights), recipe.optimizer)
+        self._fused = self._make_fused_buffers() if recipe.kernels and self.settings.ema else None
         self.sync_compute_weights()
 
     def _make_fused_buffers(self) -> adamw_kernel.FlatState | None:
@@ -77,7 +77,7 @@ class DataParallel:
             self._grads *= factor
             optimizer_step(self._optimizer, [self._weights], [self._grads], lr)
             self.sync_compute_weights()
-            self.ema.update(self.shards()["model"])
+            self.ema.update(self.shards()["model"], self.updates)
             return
         s = self.settings
         params = adamw_kernel.AdamWParams(
@@ -86,7 +86,7 @@ class DataParallel:
             betas=s.betas,
             eps=s.eps,
             weight_decay=s.weight_decay,
-            ema_decay=s.ema,
+            ema_decay=decay_at(s, self.updates),
         )
         adamw_kernel.adamw_step(self._fused, params, torch.tensor(factor, device=self.device))
 

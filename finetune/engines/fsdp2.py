@@ -63,7 +63,7 @@ class FullySharded:
         self._optimizer = make_adamw(list(self._params.values()), recipe.optimizer, device)
         for parameter in self._params.values():
             self._optimizer.state[parameter] = initial_adam_state(parameter, self._optimizer)
-        self.ema = EMA(self._params, recipe.optimizer.ema)
+        self.ema = EMA(self._params, recipe.optimizer)
         self._saved_weights: ShardDict | None = None
 
     def backward(self, loss: Tensor) -> None:
@@ -77,7 +77,7 @@ class FullySharded:
             torch._foreach_mul_(grads, clip_factor(norm, self.settings.grad_clip))
             optimizer_step(self._optimizer, list(self._params.values()), None, lr)
             self.updates += 1
-            self.ema.update(self.shards()["model"])
+            self.ema.update(self.shards()["model"], self.updates)
         self._optimizer.zero_grad()
         return StepResult(norm, taken)
 

@@ -24,7 +24,7 @@ class AdamWParams:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    ema_decay: float = 0.9999
+    ema_decay: float = 0.9999  # of this step; a run-time value of the kernel
 
     @property
     def step_size(self) -> float:

@@ -92,6 +92,7 @@ def _count_validation_rounds(recipe: Recipe, gpus: int) -> int:
     ask, prompts = recipe.validation, len(recipe.validation.sampled_prompts)
     validations = 1 + math.ceil(recipe.steps / (ask.every or recipe.checkpoints.every))
     last = math.ceil((prompts + len(ask.sweep)) / gpus)
+    last += math.ceil(prompts / gpus) if recipe.optimizer.ema else 0  # the other weights
     return (validations - 1) * math.ceil(prompts / gpus) + last if prompts else 0
 
 

@@ -30,9 +30,13 @@ def render_card(
     *,
     parameters: int,
     encoders: Mapping[str, str],
+    weights: str,
     licence: str | None,
 ) -> str:
-    """Render the card; `validations` are the first and the last validation, or none."""
+    """Render the card; `validations` are the first and the last validation, or none.
+
+    weights: a phrase that names the released ones.
+    """
     from huggingface_hub import ModelCard
 
     card = ModelCard.from_template(
@@ -40,7 +44,7 @@ def render_card(
         template_str=read_card_template("finetune", "model.md.jinja"),
         repo_id=repo_id,
         parameters=parameters,
-        facts=_facts(manifest, recipe, encoders),
+        facts={**_facts(manifest, recipe, encoders), "weights": weights},
         validations=validations,
         rows=_sample_rows(repo_id, validations),
         losses=[result.loss for result in validations],
@@ -51,7 +55,7 @@ def render_card(
             for name, means in measure_means(result).items()
         ],
         deviations=[line for result in validations[-1:] for line in find_deviations(result)],
-        swept=bool(validations) and any(s["sweep"] for s in validations[-1].about["samples"]),
+        swept=bool(validations) and bool(validations[-1].sweep),
     )
     return re.sub(r"\n{3,}", "\n\n", str(card))
 
@@ -104,7 +108,6 @@ def _facts(
         "family": recipe.family,
         "summary": recipe_summary(recipe),
         "step": manifest["step"],
-        "ema": recipe.optimizer.ema,
         "prompt": {"shell": shlex.quote(prompt), "python": json.dumps(prompt, ensure_ascii=False)},
         **encoders,
         "dataset": recipe.dataset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ from brickfilm.files import lock_file, replace_folder
 from brickfilm.schema.hub_errors import hub_errors
 from finetune.config import Recipe, recipe_from_manifest
 from finetune.data.encoders import load_caption_encoder, load_vae, unique_captions
+from finetune.engines.ema import start_share
 from finetune.errors import ReleaseError
 from finetune.models import find_family
 from finetune.models.family import CaptionEncoder, LatentCodec
@@ -27,6 +29,7 @@ from finetune.sampling.bundle import add_encoders
 from finetune.sampling.pipeline import open_index
 from finetune.sampling.sources import ModelSource, default_settings, find_model
 from finetune.training.checkpoint_folders import (
+    MANIFEST_FILE,
     latest_checkpoint,
     list_checkpoints,
     verify_checkpoint,
@@ -52,6 +55,7 @@ class ReleaseOptions:
     repo_id: str
     private: bool | None = None  # None: leave an existing repository as it is
     copy_encoders: bool = False  # even if the Hub has them
+    weights: str | None = None  # "ema" or "raw"; None: the EMA, if the run has one
     licence: str | None = None  # a Hub identifier such as apache-2.0, or the licence's name
 
     def __post_init__(self) -> None:
@@ -65,7 +69,7 @@ def build_release(run: Path, options: ReleaseOptions) -> Path:
     Every file of the checkpoint is compared with its manifest first. The new folder replaces an
     older release as a whole: a kill leaves one of them complete.
     """
-    source = _find_checkpoint(run)
+    source = _find_checkpoint(run, options.weights)
     checkpoint = source.weights.parent
     manifest = verify_checkpoint(checkpoint)
     recipe = recipe_from_manifest(manifest["recipe"], origin=f"{checkpoint}/manifest.json")
@@ -118,6 +122,7 @@ def _write_release(
         _copy_samples(run, recipe, manifest["step"], folder),
         parameters=_count_parameters(folder),
         encoders={name: _encoder_phrase(encoder) for name, encoder in encoders.items()},
+        weights=_weights_phrase(source, recipe, manifest["updates"]),
         licence=options.licence or find_family(recipe.family).licence,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
@@ -139,7 +144,29 @@ def push(folder: Path, options: ReleaseOptions) -> str:
     return str(address)
 
 
-def _find_checkpoint(run: Path) -> ModelSource:
+def describe_weights(run: Path, options: ReleaseOptions) -> str:
+    """Return a line on the weights that a release has, and the choice beside them."""
+    source = _find_checkpoint(run, options.weights)
+    assert source.recipe
+    manifest = json.loads((source.weights.parent / MANIFEST_FILE).read_text())
+    phrase = _weights_phrase(source, source.recipe, manifest["updates"])
+    other = "; --weights raw releases those of the last step" if source.kind == "ema" else ""
+    return f"weights: {phrase}{other}"
+
+
+def _weights_phrase(source: ModelSource, recipe: Recipe, updates: int) -> str:
+    """Describe a checkpoint's weights; of an EMA with the share that training began with."""
+    if source.kind == "raw":
+        no_ema = "" if recipe.optimizer.ema else ": the run had no EMA"
+        return f"those of the last step{no_ema}"
+    share = start_share(recipe.optimizer, updates)
+    return (
+        f"the exponential moving average (EMA, decay {recipe.optimizer.ema:g}); {share:.1%} of it "
+        "are the initial weights"
+    )
+
+
+def _find_checkpoint(run: Path, weights: str | None) -> ModelSource:
     """Return the checkpoint of a run's or a checkpoint's folder."""
     if not run.is_dir():
         raise ReleaseError(f"{run} is no folder: name a run, or one of its checkpoints")
@@ -147,7 +174,7 @@ def _find_checkpoint(run: Path) -> ModelSource:
         raise ReleaseError(
             f"{run} has no finished checkpoint: wait until one is written, or name another run"
         )
-    source = find_model(str(run))
+    source = find_model(str(run), weights=weights)
     if source.recipe is None:
         raise ReleaseError(f"{run} is no run's: name a folder with checkpoints step-...")
     return source

@@ -48,12 +48,14 @@ class TextToVideoPipeline:
     precision: str
 
     @classmethod
-    def from_pretrained(cls, name: str, *, revision: str | None = None, **options: Any) -> Self:
+    def from_pretrained(
+        cls, name: str, *, revision: str | None = None, weights: str | None = None, **options: Any
+    ) -> Self:
         """Load a release, a run, a checkpoint, or a denoiser whose two encoders are named.
 
-        options: those of `load`.
+        weights: "ema" or "raw", of a checkpoint. options: those of `load`.
         """
-        return cls.load(find_model(name, revision), **options)
+        return cls.load(find_model(name, revision, weights=weights), **options)
 
     @classmethod
     def load(

@@ -111,6 +111,7 @@ def sample_lines(
     device: str,
     precision: str | None,
     revision: str | None,
+    weights: str | None,
     loading: dict[str, Any],
 ) -> Iterator[tuple[str, bool]]:
     """Sample the requests of a command line; yield (line, is_note) for each file written.
@@ -123,7 +124,8 @@ def sample_lines(
     if sidecar and model is None:
         loading = {**sidecar.get("given", {}), **{n: v for n, v in loading.items() if v}}
         revision = revision or sidecar.get("revision")
-    source = find_model(_model_name(model, sidecar), revision)
+        weights = weights or sidecar.get("weights")
+    source = find_model(_model_name(model, sidecar), revision, weights=weights)
     requests = [build_request(source, line) for line in lines]
     pipeline = TextToVideoPipeline.load(
         source, device=device, precision=precision or sidecar.get("precision"), **loading

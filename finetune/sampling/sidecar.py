@@ -24,6 +24,7 @@ def pipeline_metadata(pipeline: TextToVideoPipeline, options: Mapping[str, Any])
     return {
         "model": _absolute_path(source.name),
         "revision": source.revision,
+        "weights": source.kind or None,
         "model_digest": pipeline.digest,
         "given": {name: _absolute_path(value) for name, value in options.items() if value},
         "vae": source.vae,

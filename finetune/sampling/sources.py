@@ -23,6 +23,7 @@ from finetune.training.checkpoint_folders import (
 CONFIG_FILE = "config.json"  # of a denoiser
 SAMPLING_FILE = "sampling.json"  # of a release: its encoders and default settings
 HUB_FILE_PATTERNS = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt"]
+WEIGHTS_FOLDERS = {"ema": "ema", "raw": "model"}  # of a checkpoint
 DEFAULT_FIELDS = ("frames", "height", "width", "fps", "steps", "guidance", "seed")
 
 
@@ -40,12 +41,21 @@ class ModelSource:
     revision: str | None = None  # the Hub's commit, if it was downloaded
     family: str = Recipe.family
     flow: Flow = field(default_factory=Flow)
+    kind: str = ""  # of a checkpoint's weights: "ema" or "raw"
 
 
-def find_model(name: str, revision: str | None = None) -> ModelSource:
-    """Find a local folder or a Hub repository; raise SamplingError if none is complete."""
+def find_model(
+    name: str, revision: str | None = None, *, weights: str | None = None
+) -> ModelSource:
+    """Find a local folder or a Hub repository; raise SamplingError if none is complete.
+
+    weights: "ema" or "raw" of a checkpoint; by default its EMA if it has one.
+    """
+    if weights not in (None, *WEIGHTS_FOLDERS):
+        raise SamplingError(f"weights {weights!r}: choose {' or '.join(WEIGHTS_FOLDERS)}")
     if exists_locally(name):
-        return _local_source(name, Path(name))
+        source = _local_source(name, Path(name))
+        return _choose_weights(source, weights) if weights else source
     folder = _download_from_hub(name, revision)
     source = _local_source(name, folder)
     if source.family not in FAMILIES:  # a downloaded file must not choose what is imported
@@ -53,7 +63,22 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
             f"{name} is of family {source.family!r}, which is no part of finetune: download it, "
             "and name the folder if you trust that module"
         )
-    return dataclasses.replace(source, revision=folder.name)
+    source = dataclasses.replace(source, revision=folder.name)
+    return _choose_weights(source, weights) if weights else source
+
+
+def _choose_weights(source: ModelSource, kind: str) -> ModelSource:
+    """Return the source with its EMA or raw weights; raise SamplingError if it has none."""
+    if not source.recipe:
+        raise SamplingError(
+            f"{source.name} has one set of weights: leave --weights out, or name a checkpoint"
+        )
+    folder = source.weights.parent / WEIGHTS_FOLDERS[kind]
+    if not folder.is_dir():
+        raise SamplingError(
+            f"{source.name} has no EMA (optimizer.ema = 0): choose --weights raw, or leave it out"
+        )
+    return dataclasses.replace(source, weights=folder, kind=kind)
 
 
 def exists_locally(name: str) -> bool:
@@ -133,10 +158,11 @@ def _resolve_encoder(folder: Path, named: str) -> str:
 
 def _checkpoint_source(name: str, folder: Path) -> ModelSource:
     recipe = _recipe_of(folder / "manifest.json")
-    kind = "ema" if (folder / "ema").is_dir() else "model"
+    kind = "ema" if (folder / "ema").is_dir() else "raw"
     return ModelSource(
         name,
-        folder / kind,
+        folder / WEIGHTS_FOLDERS[kind],
+        kind=kind,
         vae=recipe.vae,
         text=recipe.text_encoder,
         precision=recipe.precision,

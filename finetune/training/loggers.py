@@ -7,6 +7,7 @@ and a progress bar on a terminal. wandb, trackio and tensorboard are imported he
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import BytesIO
@@ -20,6 +21,7 @@ from finetune.config import Recipe
 from finetune.data.gif import write_gif
 from finetune.errors import ConfigError
 
+TRACKER_ID_FILE = "tracker-id.txt"
 Values = Mapping[str, float]
 
 
@@ -91,11 +93,13 @@ class TensorBoardLogger:
     SummaryWriter's own `add_video` would need another package (moviepy) for that.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, last_step: int) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(out / "tensorboard")
+        self._writer: Any = SummaryWriter(
+            out / "tensorboard", purge_step=last_step + 1 if last_step else None
+        )
         self._summary: Any = Summary
 
     def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
@@ -121,12 +125,15 @@ class TensorBoardLogger:
 
 
 class WandbLogger:
-    """Logs to wandb, or to trackio, which has the same functions."""
+    """Logs to wandb, or to trackio, which has the same functions; a resumed run goes on there.
 
-    def __init__(self, module: Any, recipe: Recipe) -> None:
+    identity: arguments that name the run at the tracker.
+    """
+
+    def __init__(self, module: Any, recipe: Recipe, identity: Mapping[str, str]) -> None:
         self._module = module
-        name = Path(recipe.out).name
-        self._run = module.init(project=recipe.log.project, name=name, config=recipe.as_dict())
+        project, config = recipe.log.project, recipe.as_dict()
+        self._run = module.init(project=project, config=config, **identity)
 
     def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
         make = self._module.Video
@@ -174,29 +181,40 @@ class CompositeLogger:
             logger.close()
 
 
+def _tracker_id(out: Path, last_step: int) -> str:
+    """Return the id of this run at a tracker, the one that it began with if it is resumed."""
+    file = out / TRACKER_ID_FILE
+    if not (last_step and file.is_file()):
+        with atomic_write(file) as stream:
+            stream.write(secrets.token_hex(4).encode())
+    return file.read_text()
+
+
 def open_logger(recipe: Recipe, last_step: int) -> Logger:
     """Open the recipe's loggers for a run that continues after `last_step` (0: a new run)."""
     out = Path(recipe.out)
     return CompositeLogger(
         JsonLinesLogger(out, last_step),
         ProgressBarLogger(recipe.steps, last_step),
-        _configured_logger(recipe, out),
+        _configured_logger(recipe, out, last_step),
     )
 
 
-def _configured_logger(recipe: Recipe, out: Path) -> Logger:
+def _configured_logger(recipe: Recipe, out: Path, last_step: int) -> Logger:
     """Open the logger that `log.to` names."""
     try:
         if recipe.log.to == "tensorboard":
-            return TensorBoardLogger(out)
+            return TensorBoardLogger(out, last_step)
         if recipe.log.to == "wandb":
             import wandb
 
-            return WandbLogger(wandb, recipe)
+            identity = {"name": out.name, "id": _tracker_id(out, last_step), "resume": "allow"}
+            return WandbLogger(wandb, recipe, identity)
         if recipe.log.to == "trackio":
             import trackio
 
-            return WandbLogger(trackio, recipe)
+            name = f"{out.name}-{_tracker_id(out, last_step)}"  # trackio knows a run by its name
+            return WandbLogger(trackio, recipe, {"name": name, "resume": "allow"})
     except ImportError as error:
         raise ConfigError(
             f"log.to = {recipe.log.to!r}, but {error}: install it, or choose another logger"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -17,19 +19,24 @@ from finetune.validation.validator import Validator
 
 
 def train(
-    recipe: Recipe, *, resume: str | None = None, new_data: bool = False
+    recipe: Recipe,
+    *,
+    resume: str | None = None,
+    new_data: bool = False,
+    allow: Sequence[str] = (),
 ) -> dict[str, object]:
-    """Train one stage to its last step, or until SIGTERM, and return the run's summary."""
+    """Train one stage to its last step, or until SIGTERM or Ctrl-C; return the run's summary.
+
+    resume, new_data, allow: see `finetune.training.run.open_run`.
+    """
     device = choose_device(recipe)
     with process_group(recipe, device, remedy=partial(suggest_batch_sizes, recipe, device)):
-        return _run(recipe, device, resume=resume, new_data=new_data)
+        return _run(recipe, device, resume=resume, new_data=new_data, allow=allow)
 
 
-def _run(
-    recipe: Recipe, device: torch.device, *, resume: str | None, new_data: bool
-) -> dict[str, object]:
+def _run(recipe: Recipe, device: torch.device, **options: Any) -> dict[str, object]:
     """Open, train and summarize in a frame of its own: it must end before the process group."""
-    with open_run(recipe, device, resume=resume, new_data=new_data) as run:
+    with open_run(recipe, device, **options) as run:
         loop(run)
         return run.summary()
 

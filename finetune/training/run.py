@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,7 @@ from finetune.data.loader import Batch, SampleLoader, batches
 from finetune.data.sampler import Sampler, SamplerState
 from finetune.engines.base import Engine, weight_norm
 from finetune.engines.distributed import all_gather, all_reduce_sum, rank_and_world_size
+from finetune.engines.ema import start_share
 from finetune.engines.factory import make_engine
 from finetune.errors import CheckpointError, ConfigError
 from finetune.models import Family, family_of, find_family
@@ -34,6 +36,7 @@ from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loggers import Logger, NoLogger, open_logger
 from finetune.training.loss_spikes import SpikeDetector
 from finetune.training.noise import SampleNoise, draw_noise
+from finetune.training.recipe_changes import added_buckets, resumed_recipe
 from finetune.training.resume import ResumePoint, find_resume_point, lock_run_folder
 from finetune.training.step_metrics import StepMetrics, StepTimer
 from finetune.training.system_metrics import Monitor, make_monitor
@@ -41,6 +44,7 @@ from finetune.training.system_metrics import Monitor, make_monitor
 log = logging.getLogger(__name__)
 
 MONITOR_EVERY = 10  # steps
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DATA_VERSION_SEED_STRIDE = 1_000_003  # added to the seed each time the dataset changes
 
 
@@ -77,11 +81,10 @@ class TrainingRun:
 
     def batches(self) -> Iterator[Batch]:
         """Yield this rank's batches from the run's position on, without end."""
-        seed = self.recipe.seed + DATA_VERSION_SEED_STRIDE * self.data_version
         rank, world_size = rank_and_world_size()
         return batches(
             SampleLoader(index_folder(self.recipe), self.recipe, self.index),
-            Sampler(self.index, self.recipe, self.coverage.usable, seed),
+            self._sampler(),
             self.sampler_state,
             rank=rank,
             world_size=world_size,
@@ -136,6 +139,7 @@ class TrainingRun:
         about = {
             "epoch": self.sampler_state.samples / max(1, int(self.coverage.usable.sum())),
             "position": dict(self.sampler_state.drawn),
+            "position_skipped": dict(self.sampler_state.skipped),
             "samples": self.sampler_state.samples,
             "dataset": self.index.fingerprint,
             "generation": self.data_version,
@@ -170,7 +174,17 @@ class TrainingRun:
         self.timer = StepTimer(manifest["gpu_hours"])
         self.spike_detector.restore(manifest["watch"])
         self.data_version = manifest["generation"] + (not same)
-        self.sampler_state = SamplerState(manifest["position"]) if same else SamplerState()
+        self.sampler_state = self._resumed_state(manifest) if same else SamplerState()
+
+    def _resumed_state(self, manifest: Mapping[str, Any]) -> SamplerState:
+        """Return the checkpoint's position, with buckets that the recipe adds to it."""
+        state = SamplerState(manifest["position"], manifest.get("position_skipped", {}))
+        added = added_buckets(self.recipe, manifest)
+        return self._sampler().admit(state, added) if added else state
+
+    def _sampler(self) -> Sampler:
+        seed = self.recipe.seed + DATA_VERSION_SEED_STRIDE * self.data_version
+        return Sampler(self.index, self.recipe, self.coverage.usable, seed)
 
     def summary(self) -> dict[str, object]:
         """Return the run's totals; rank 0 writes them to `summary.json`."""
@@ -181,6 +195,9 @@ class TrainingRun:
             "skipped_steps": self.spike_detector.skipped,
             "bad_samples": self.bad_samples,
         }
+        if self.recipe.optimizer.ema:
+            share = start_share(self.recipe.optimizer, self.engine.updates)
+            totals["ema_start_share"] = round(share, 4)
         if published := self.recipe.published:
             hours = {"gpu_hours": totals["gpu_hours"], "published": published.gpu_hours}
             totals["stages"] = {**_earlier_stage_hours(self.recipe), published.stage: hours}
@@ -208,15 +225,21 @@ def _device_name(device: torch.device) -> str:
 
 @contextmanager
 def open_run(
-    recipe: Recipe, device: torch.device, *, resume: str | None, new_data: bool
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    resume: str | None,
+    new_data: bool = False,
+    allow: Sequence[str] = (),
 ) -> Iterator[TrainingRun]:
-    """Open a run and close it; SIGTERM requests a stop after the current step.
+    """Open a run and close it; SIGTERM and Ctrl-C request a stop after the current step.
 
     resume: "auto" (the newest checkpoint of `recipe.out`, or a new run), a folder, or None.
+    allow: keys of the recipe that may differ from the checkpoint's.
     """
     with lock_run_folder(Path(recipe.out)):
-        run = _open(recipe, device, resume=resume, new_data=new_data)
-        with _stop_on_sigterm(run):
+        run = _open(recipe, device, resume=resume, new_data=new_data, allow=allow)
+        with _stop_on_signals(run):
             try:
                 yield run
             finally:
@@ -224,18 +247,27 @@ def open_run(
 
 
 def _open(
-    recipe: Recipe, device: torch.device, *, resume: str | None, new_data: bool
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    resume: str | None,
+    new_data: bool,
+    allow: Sequence[str],
 ) -> TrainingRun:
     """Make a run, resume it if there is a checkpoint, and print how many clips it uses."""
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     resume_point = find_resume_point(Path(recipe.out), resume)
+    if resume_point:
+        origin = str(resume_point.folder)
+        recipe = resumed_recipe(recipe, resume_point.manifest, allow, origin)
     family = family_of(recipe)
     index = _build_index(recipe)
     cached = cached_clips(index, recipe) if recipe.latents == "cached" else None
     coverage = bucket_coverage(index, recipe, cached)
-    engine = open_engine(new_model(recipe), recipe, device)
+    init = resume_point.folder / "model" if resume_point else None
+    engine = open_engine(new_model(recipe, init), recipe, device)
     encoder = BatchEncoder(recipe, index, device)
     objective = family.objective(recipe.flow).to(device)
     run = TrainingRun(recipe, device, index, coverage, engine, encoder, family, objective)
@@ -258,31 +290,41 @@ def _build_index(recipe: Recipe) -> Index:
 
 
 @contextmanager
-def _stop_on_sigterm(run: TrainingRun) -> Iterator[None]:
-    """Let SIGTERM stop the run after its current step, with a checkpoint."""
+def _stop_on_signals(run: TrainingRun) -> Iterator[None]:
+    """Let SIGTERM or Ctrl-C stop the run after its current step, with a checkpoint.
 
-    def request_stop(_number: int, _frame: FrameType | None) -> None:
+    A second Ctrl-C stops it at once.
+    """
+
+    def request_stop(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if run.engine.rank == 0:
+                print("stopping after this step with a checkpoint; Ctrl-C again stops at once")
         run.stop_requested = True
 
-    before = signal.signal(signal.SIGTERM, request_stop)
+    before = {number: signal.signal(number, request_stop) for number in STOP_SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def new_model(recipe: Recipe) -> nn.Module:
+def new_model(recipe: Recipe, checkpoint: Path | None = None) -> nn.Module:
     """Return the network that training starts from: random, or read from `init`.
+
+    checkpoint: the weights of a run to resume, read in the place of `init` with every buffer.
 
     Raise ConfigError if `init` expects text states of another width than the recipe's.
     """
     family = family_of(recipe)
-    model = family.new_network(recipe)
+    model = family.load_network(checkpoint) if checkpoint else family.new_network(recipe)
     expected, width = family.text_size(model).width, recipe.network.caption_channels
     if expected != width:
         raise ConfigError(
-            f"{recipe.init} reads text states of width {expected}, network.caption_channels is "
-            f"{width}: set it to {expected}, or start from another init"
+            f"{checkpoint or recipe.init} reads text states of width {expected}, "
+            f"network.caption_channels is {width}: set it to {expected}, or start from another init"
         )
     return model
 

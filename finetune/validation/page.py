@@ -44,7 +44,20 @@ class ValidationResult:
 
     @property
     def sweep(self) -> list[dict[str, Any]]:
-        return [self._with_source(s) for s in self.about["samples"] if s["sweep"]]
+        """Return the samples of the first prompt at other guidance scales."""
+        swept = (s for s in self.about["samples"] if s["sweep"] and "weights" not in s)
+        return [self._with_source(s) for s in swept]
+
+    @property
+    def other_weights(self) -> list[dict[str, Any]]:
+        """Return the prompts' samples by the weights that are not validated, if there are any."""
+        return [self._with_source(s) for s in self.about["samples"] if "weights" in s]
+
+    @property
+    def ema_start_share(self) -> float | None:
+        """Return the share of the initial weights in the EMA, if the run has one."""
+        share: float | None = self.about["values"].get("validation/ema_start_share")
+        return share
 
     def _with_source(self, sample: Mapping[str, Any]) -> dict[str, Any]:
         """Add the video as a data URL."""
@@ -79,21 +92,30 @@ def render_page(out: Path, recipe: Recipe, *, until: float = inf) -> str:
     return template.render(
         name="/".join(out.parts[-2:]),
         recipe=json.dumps(recipe.as_dict(), indent=2),
-        summary=recipe_summary(recipe),
+        summary=recipe_summary(recipe, rows[-1].ema_start_share),
         init=recipe.init,
-        ema=bool(recipe.optimizer.ema),
+        weights=weights_name(recipe.validation.weights, recipe),
         rows=rows,
         hidden=len(every) - len(rows),
         prompts=rows[-1].samples,
         curves=_curves(out, every, until),
         charts=_charts(out, rows[-1]),
         sweep=rows[-1].sweep,
+        other=rows[-1].other_weights,
     )
 
 
-def recipe_summary(recipe: Recipe) -> dict[str, str]:
-    """Return the main settings of a recipe as labelled texts."""
-    validation, schedule, ema = recipe.validation, recipe.schedule, recipe.optimizer.ema
+def weights_name(weights: str, recipe: Recipe) -> str:
+    """Return the words for the "ema" or "raw" weights of a run."""
+    return "EMA weights" if weights == "ema" and recipe.optimizer.ema else "trained weights"
+
+
+def recipe_summary(recipe: Recipe, ema_start_share: float | None = None) -> dict[str, str]:
+    """Return the main settings of a recipe as labelled texts.
+
+    ema_start_share: of the initial weights in the EMA.
+    """
+    validation, schedule = recipe.validation, recipe.schedule
     batches = [f"{b.batch_size} x {_frames(b.frames)} at {b.resolution}" for b in recipe.buckets]
     more = len(batches) - MAX_BUCKETS_LISTED
     batches[MAX_BUCKETS_LISTED:] = [f"{more} more"] if more > 0 else []
@@ -103,10 +125,20 @@ def recipe_summary(recipe: Recipe) -> dict[str, str]:
         "Steps": f"{recipe.steps:,}",
         "Batches": ", ".join(batches),
         "Learning rate": f"{schedule.kind.replace('_', ' ')}, at most {schedule.peak:g}",
-        "Sampled weights": f"EMA, decay {ema:g}" if ema else "trained (no EMA)",
+        "EMA": _ema_summary(recipe, ema_start_share),
+        "Sampled weights": weights_name(validation.weights, recipe),
         "Samples": f"{_frames(validation.frames)} of {validation.height}x{validation.width}, "
         f"{validation.steps} steps, guidance {validation.guidance:g}",
     }
+
+
+def _ema_summary(recipe: Recipe, start: float | None) -> str:
+    optimizer = recipe.optimizer
+    if not optimizer.ema:
+        return "none"
+    warmup = " after a warm-up" if optimizer.ema_warmup else ""
+    left = "" if start is None else f"; {start:.1%} of it are the initial weights"
+    return f"decay {optimizer.ema:g}{warmup}{left}"
 
 
 def _frames(count: int) -> str:

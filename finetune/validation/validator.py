@@ -1,4 +1,4 @@
-"""Sample the EMA weights at fixed noise during training, measure the samples, write the page."""
+"""Sample the weights at fixed noise during training, measure the samples, write the page."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from finetune.data.encoders import load_text_encoder, load_vae
 from finetune.data.media import write_video
 from finetune.engines.base import Engine
 from finetune.engines.distributed import all_reduce_sum
+from finetune.engines.ema import start_share
 from finetune.models.family import LatentCodec
 from finetune.sampling.generate import (
     EncodedPrompt,
@@ -76,15 +77,14 @@ class Validator:
             return
         run = self.run
         try:
-            with (
-                _preserve_rng_state(run.device),
-                _ema_weights(run.engine),
-                _raise_on_stop_request(run),
-                torch.no_grad(),
-            ):
-                vae, loss = self._open()
-                values = {"validation/loss": loss()}
-                frames = self._sample_all(vae, self.requests())
+            with _preserve_rng_state(run.device), _raise_on_stop_request(run), torch.no_grad():
+                with _swapped_weights(run.engine, self.settings.weights):
+                    vae, loss = self._open()
+                    values = {"validation/loss": loss(), **self._ema_values()}
+                    frames = self._sample_all(vae, self.requests())
+                if self.other_weights:
+                    with _swapped_weights(run.engine, self.other_weights):
+                        frames += self._sample_all(vae, self.requests()[: len(self.prompts)])
         except StopRequested:
             return
         if run.engine.rank == 0:
@@ -107,6 +107,19 @@ class Validator:
         if self.run.step >= self.run.recipe.steps:
             requests += [dataclasses.replace(requests[0], guidance=g) for g in self.settings.sweep]
         return requests
+
+    @property
+    def other_weights(self) -> str | None:
+        """Return the weights that are sampled too after the last step, to compare; or none."""
+        if self.run.step < self.run.recipe.steps or not self.run.recipe.optimizer.ema:
+            return None
+        return "raw" if self.settings.weights == "ema" else "ema"
+
+    def _ema_values(self) -> dict[str, float]:
+        optimizer = self.run.recipe.optimizer
+        if not optimizer.ema:
+            return {}
+        return {"validation/ema_start_share": start_share(optimizer, self.run.engine.updates)}
 
     def _open(self) -> tuple[LatentCodec, FixedLoss]:
         """Encode the prompts once and release the text encoder, the largest network."""
@@ -142,18 +155,27 @@ class Validator:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / VALIDATION_FILE).unlink(missing_ok=True)  # written last: a kill leaves none
         videos, samples = [], []
-        for number, request in enumerate(self.requests()):
-            swept = number >= len(self.prompts)
-            name = f"guidance-{request.guidance:g}.mp4" if swept else f"{number:02d}.mp4"
+        for number, (name, request, about) in enumerate(self._planned_files()):
             write_video(folder / name, frames[number], request.fps)
             videos.append(LoggedVideo(folder / name, frames[number], request.fps))
-            sample = {"file": name, "sweep": swept, "measures": metrics[number]._asdict()}
+            sample = {"file": name, **about, "measures": metrics[number]._asdict()}
             samples.append({**request.as_dict(), **sample})
         about = {"step": self.run.step, "values": values, "samples": samples}
         with atomic_write(folder / VALIDATION_FILE) as stream:
             stream.write(json.dumps(about, indent=1).encode())
         write_page(self.run.out, self.run.recipe, until=self.run.step)
         return videos[: len(self.prompts)]
+
+    def _planned_files(self) -> Iterator[tuple[str, SampleRequest, dict[str, object]]]:
+        """Yield each sample's file name, request, and place: beside the prompts' is a sweep."""
+        requests, count = self.requests(), len(self.prompts)
+        for number, request in enumerate(requests[:count]):
+            yield f"{number:02d}.mp4", request, {"sweep": False}
+        for request in requests[count:]:
+            yield f"guidance-{request.guidance:g}.mp4", request, {"sweep": True}
+        for number, request in enumerate(requests[:count] if self.other_weights else ()):
+            name = f"{number:02d}-{self.other_weights}.mp4"
+            yield name, request, {"sweep": True, "weights": self.other_weights}
 
     def _folder(self) -> Path:
         """Return the folder of this step's samples."""
@@ -169,11 +191,12 @@ class Validator:
 
 
 @contextmanager
-def _ema_weights(engine: Engine) -> Iterator[None]:
-    """Swap in the EMA weights, if the run has them, within the block."""
+def _swapped_weights(engine: Engine, weights: str) -> Iterator[None]:
+    """Swap in the "ema" weights, if the run has them, or the "raw" ones, within the block."""
     engine.module.eval()
     with torch.no_grad():
-        engine.swap_in(engine.shards()["ema"] or engine.shards()["model"])
+        ema = engine.shards()["ema"] if weights == "ema" else {}
+        engine.swap_in(ema or engine.shards()["model"])
     try:
         yield
     finally:

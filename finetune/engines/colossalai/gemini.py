@@ -73,7 +73,7 @@ class Gemini:
             master.copy_(self.shard(name, float32[name]))
             if (key := self._slices[name].key) is not None:
                 base_optimizer.state[key] = initial_adam_state(master, base_optimizer)
-        self.ema = EMA(self._masters(), recipe.optimizer.ema)
+        self.ema = EMA(self._masters(), recipe.optimizer)
         self.sync_compute_weights()
 
     def _find_slice(self, number: int) -> ChunkSlice:
@@ -94,7 +94,7 @@ class Gemini:
         self._optimizer.chunk_manager.accumulating_grads = False  # not reset after an overflow
         if result.taken:
             self.updates += 1
-            self.ema.update(self._masters())
+            self.ema.update(self._masters(), self.updates)
         return result
 
     def shards(self) -> dict[str, ShardDict]:

@@ -81,7 +81,7 @@ class Zero:
         for name, master in self._masters().items():
             master.copy_(self.shard(name, float32[name]))  # the plugin's are rounded
             base_optimizer.state[master] = initial_adam_state(master, base_optimizer)
-        self.ema = EMA(self._masters(), recipe.optimizer.ema)
+        self.ema = EMA(self._masters(), recipe.optimizer)
         self.sync_compute_weights()
 
     def backward(self, loss: Tensor) -> None:
@@ -97,7 +97,7 @@ class Zero:
         result = self._interceptor.step(self._optimizer, lr, allow)
         if result.taken:
             self.updates += 1
-            self.ema.update(self._masters())
+            self.ema.update(self._masters(), self.updates)
         self._optimizer.zero_grad()
         return result
 

@@ -206,6 +206,42 @@ def test_slots_take_turns_by_their_size(tmp_path: Path, make_recipe: MakeRecipe)
     assert sum(spec.aspect_bucket.ratio == "1.78" for spec in batch_specs) == 5
 
 
+def two_shapes(folder: Path) -> Index:
+    return write_index(rows(30) + rows(10, height=256, width=144), folder)
+
+
+def ratios(sampler: Sampler, state: SamplerState, count: int, world_size: int = 1) -> list[str]:
+    specs = islice(sampler.batch_specs(state, world_size=world_size), count)
+    return [spec.aspect_bucket.name for spec in specs]
+
+
+def test_any_number_of_ranks_has_the_same_order_of_buckets(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    sampler = sampler_of(two_shapes(tmp_path), make_recipe())
+    alone = ratios(sampler, SamplerState(), 40)
+    assert len(set(alone)) == 2
+    for world_size in (2, 3, 8):
+        assert ratios(sampler, SamplerState(), 40, world_size) == alone
+
+
+def test_a_bucket_added_to_a_run_is_drawn_at_its_share(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    stills = rows(15, frames=1)
+    index = write_index(rows(30) + stills, tmp_path)
+    video, image = (Bucket(resolution="144p", frames=n, batch_size=1) for n in (4, 1))
+    before = sampler_of(index, make_recipe(buckets=(video,)))
+    *_, last = islice(before.batch_specs(SamplerState()), 100)
+    after = sampler_of(index, make_recipe(buckets=(video, image)))
+    state = after.admit(last.sampler_state, {str(image)})
+    assert state.samples == 100
+    drawn = ratios(after, state, 45)
+    assert sum("x 1 @" in name for name in drawn) == pytest.approx(15, abs=1)
+    *_, later = islice(after.batch_specs(state), 45)
+    assert later.sampler_state.samples == 145
+
+
 def test_a_bucket_without_clips_is_refused_with_the_table(
     tmp_path: Path, make_recipe: MakeRecipe
 ) -> None:

@@ -111,10 +111,11 @@ def test_a_recipe_for_the_cpu_is_planned_for_this_one() -> None:
 
 
 def test_samples_are_planned_as_they_are_drawn() -> None:
-    """Before the first step, and at each of six checkpoints; then one prompt at four guidances."""
+    """Before the first step, and at each of six checkpoints; then by the other weights too, and
+    one prompt at four guidances."""
     stage = load_recipe("text2bricks/32f-stage1", ["dataset=not/here"])
-    assert f"validation       {7 * 8 + 4} rounds" in plan(stage)
-    assert "validation       8 rounds" in plan(stage, gpus=8)
+    assert f"validation       {7 * 8 + 8 + 4} rounds" in plan(stage)
+    assert "validation       9 rounds" in plan(stage, gpus=8)
 
 
 def test_want_of_memory_says_which_batch_fits(

@@ -56,7 +56,14 @@ def test_any_prompt_can_be_copied_from_the_card(make_recipe: MakeRecipe, tmp_pat
     manifest = {**dict.fromkeys(names, 1), "code": "1.0", "dataset": "0" * 64}
     encoders = {"vae": "here", "text": "here"}
     card = render_card(
-        "me/bricks", manifest, recipe, grid, parameters=1, encoders=encoders, licence=None
+        "me/bricks",
+        manifest,
+        recipe,
+        grid,
+        parameters=1,
+        encoders=encoders,
+        weights="the last",
+        licence=None,
     )
     line = " ".join(prompt.split())
     command = re.search(r"^finetune sample .*", card, re.MULTILINE)

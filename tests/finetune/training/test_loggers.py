@@ -10,6 +10,7 @@ import pickle
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -75,6 +76,20 @@ def test_tensorboard_holds_the_figures(make_recipe: MakeRecipe) -> None:
     events = EventAccumulator(str(out / "tensorboard"))
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("loss")] == [(1, 0.5), (2, 0.25)]
+
+
+def test_tensorboard_shows_steps_that_are_run_again_once(make_recipe: MakeRecipe) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    recipe = make_recipe(log=Log(to="tensorboard"))
+    logged(recipe)
+    time.sleep(1.1)  # event files are named, and read in order, by the second
+    logger = open_logger(recipe, 1)  # resumed after step 1
+    logger.log(2, FIGURES)
+    logger.close()
+    events = EventAccumulator(str(Path(recipe.out) / "tensorboard"))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(1, 0.5), (2, 0.5)]
 
 
 def test_tensorboard_shows_the_videos_moving(make_recipe: MakeRecipe) -> None:

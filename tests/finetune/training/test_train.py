@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections import Counter
 from dataclasses import replace
@@ -31,6 +32,7 @@ from finetune.errors import (
 from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.text_encoder import TextEncoder, TextStates
 from finetune.sampling.generate import generate_latent
+from finetune.sampling.sources import find_model
 from finetune.training.checkpoint_folders import (
     checkpoint_folder,
     latest_checkpoint,
@@ -40,6 +42,7 @@ from finetune.training.loop import train
 from finetune.training.resume import lock_run_folder
 from finetune.training.run import TrainingRun
 from tests.finetune.conftest import MakeRecipe
+from tests.kit.networks import TINY, tiny_model
 from tests.kit.toy_clips import Toy, captions, write_dataset
 
 RATE = Schedule(kind="constant", peak=1e-3)
@@ -152,6 +155,8 @@ def test_a_checkpoint_loads_as_a_model(recipe: Recipe) -> None:
     assert not torch.equal(model.final_layer.linear.weight, ema.final_layer.linear.weight)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["samples"] == 8
+    found = [find_model(recipe.out, weights=weights).weights for weights in (None, "ema", "raw")]
+    assert found == [folder / "ema", folder / "ema", folder / "model"]
     assert manifest["recipe"]["network"]["depth"] == 1
 
 
@@ -160,6 +165,19 @@ def test_a_recipe_trains_on_from_a_checkpoint(recipe: Recipe, tmp_path: Path) ->
     ema = checkpoint_folder(Path(recipe.out), 4) / "ema"
     second = replace(recipe, out=str(tmp_path / "second"), init=str(ema), steps=1)
     assert train(second)["steps"] == 1
+
+
+def test_a_resumed_run_needs_its_init_no_more(recipe: Recipe, tmp_path: Path) -> None:
+    """Its null text is the checkpoint's, not that of weights that are elsewhere by now."""
+    init = tmp_path / "init"
+    model = tiny_model(config=replace(TINY, depth=1, caption_channels=16, model_max_length=16))
+    model.save_pretrained(init)
+    begun = replace(recipe, init=str(init), steps=1)
+    train(begun)
+    shutil.rmtree(init)
+    train(replace(begun, steps=2, init="random"), resume="auto")
+    trained = STDiT2.from_pretrained(checkpoint_folder(Path(recipe.out), 2) / "model")
+    assert torch.equal(trained.y_embedder.y_embedding, model.y_embedder.y_embedding)
 
 
 def test_changed_data_are_an_error_unless_said_so(recipe: Recipe, tmp_path: Path) -> None:
@@ -181,13 +199,16 @@ def test_a_run_is_not_begun_over_another(recipe: Recipe) -> None:
         train(recipe)
 
 
-def test_sigterm_saves_and_ends(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_and_ctrl_c_save_and_end(
+    number: int, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log_step = TrainingRun.log_step
 
     def stop(self: TrainingRun, *args: Any, **named: Any) -> None:
         log_step(self, *args, **named)
         if self.step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     monkeypatch.setattr(TrainingRun, "log_step", stop)
     rare = replace(recipe, steps=50, checkpoints=replace(recipe.checkpoints, every=100))
@@ -389,7 +410,7 @@ def test_samples_are_written_before_and_after(recipe: Recipe) -> None:
     ask = Validation(prompts=("a boat",), steps=3, every=100, sweep=(0.0, 1.0), **size)
     train(replace(recipe, steps=2, validation=ask))
     found = Counter(p.parent.name for p in (Path(recipe.out) / "samples").rglob("*.mp4"))
-    assert found == {"step-00000000": 1, "step-00000002": 1 + 2}  # and the sweep, at the end
+    assert found == {"step-00000000": 1, "step-00000002": 1 + 2 + 1}  # sweep, other weights
 
 
 def test_images_train_beside_videos(make_recipe: MakeRecipe, tmp_path: Path) -> None:

@@ -87,3 +87,22 @@ def test_a_prompt_is_text_and_no_markup(recipe: Recipe) -> None:
     write_validation(recipe, 0, 1.0)
     page = render_page(Path(recipe.out), recipe)
     assert "a red &amp; a &lt;blue&gt; brick" in page and "<blue>" not in page
+
+
+def test_the_last_checkpoint_is_shown_with_both_weights_and_the_share_of_the_start(
+    recipe: Recipe,
+) -> None:
+    write_validation(recipe, 0, 1.0)
+    file = Path(recipe.out) / "samples" / "step-00000000" / "about.json"
+    about = json.loads(file.read_text())
+    write_video(file.with_name("00-raw.mp4"), NOISE, 6.0)
+    about["samples"].append(
+        {**about["samples"][0], "file": "00-raw.mp4", "sweep": True, "weights": "raw"}
+    )
+    about["values"]["validation/ema_start_share"] = 0.8607
+    file.write_text(json.dumps(about))
+    page = render_page(Path(recipe.out), recipe)
+    assert "86.1% of it are the initial weights" in page
+    assert page.count("<video src") == 2
+    assert "<code>--weights raw</code>" in page
+    assert "other guidance scales" not in page
