@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from PIL import Image, ImageSequence
 from finetune.config import Log, Recipe
 from finetune.data.media import write_video
 from finetune.errors import ConfigError
-from finetune.training.loggers import LoggedVideo, open_logger, read_metrics
+from finetune.training.loggers import TRACKER_ID_FILE, LoggedVideo, open_logger, read_metrics
 from tests.finetune.conftest import MakeRecipe
 
 FIGURES = {"loss": 0.5, "clips_s": 2.0}
@@ -108,16 +109,23 @@ def test_tensorboard_shows_the_videos_moving(make_recipe: MakeRecipe) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("wandb"), reason="wandb is not installed")
-def test_wandb_takes_the_figures_offline(
+def test_wandb_takes_the_figures_offline_and_continues_its_run(
     make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    logged(make_recipe(log=Log(to="wandb", project="toy")))
-    (run,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    assert b"clips_s" in run.read_bytes()
+    recipe = make_recipe(log=Log(to="wandb", project="toy"))
+    out = logged(recipe)
     (video,) = tmp_path.glob("wandb/offline-run-*/files/media/videos/sample/0_*.mp4")
     assert video.read_bytes() == (tmp_path / "run" / "moving.mp4").read_bytes()
+    begun = (out / TRACKER_ID_FILE).read_text()
+    open_logger(recipe, 2).close()  # resumed
+    open_logger(recipe, 0).close()  # begun anew
+    ids = Counter(p.name.rpartition("-")[2] for p in tmp_path.glob("wandb/offline-run-*"))
+    assert ids == {begun: 2, (out / TRACKER_ID_FILE).read_text(): 1}
+    importlib.import_module("wandb").teardown()  # writes what it holds
+    runs = [run.read_bytes() for run in tmp_path.glob(f"wandb/offline-run-*/run-{begun}.wandb")]
+    assert any(b"clips_s" in content for content in runs)
 
 
 @pytest.mark.slow
