@@ -150,7 +150,7 @@ def test_the_command_prints_a_plan_and_one_line_for_an_error(
 ) -> None:
     with pytest.raises(SystemExit) as left:
         main(["plan", "nowhere.toml"])
-    assert left.value.code == 1
+    assert left.value.code == 2
     assert capsys.readouterr().err.startswith("error: no recipe 'nowhere.toml'")
 
 
