@@ -8,6 +8,7 @@ from pathlib import Path
 import PIL.Image
 
 from brickfilm.errors import Failed
+from brickfilm.schema.pictures import open_picture
 
 
 def encode_jpeg(path: Path, *, size: int, quality: int) -> bytes:
@@ -16,7 +17,7 @@ def encode_jpeg(path: Path, *, size: int, quality: int) -> bytes:
     Raises Failed if the file cannot be read.
     """
     try:
-        with PIL.Image.open(path) as still:
+        with open_picture(path) as still:
             small = still.convert("RGB")
     except OSError as error:
         raise Failed(f"still {path} cannot be read: {error}", reason="no still") from error

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from brickfilm.dataset.reader import SavedDataset, SplitKey
+from brickfilm.dataset.data_files import SplitKey
+from brickfilm.dataset.reader import SavedDataset
 from brickfilm.dataset.table_checks import Problem
 from brickfilm.errors import MediaError
 from brickfilm.schema.columns import COLUMN_TYPES, MEDIA_COLUMN
+from brickfilm.schema.pictures import open_picture
+from brickfilm.schema.safe_paths import UnsafePathError
+
+MediaCheck = Callable[[bytes | None, Mapping[str, Any]], Iterator[str]]
+"""Yields what is wrong with the media of a row."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,20 @@ def check_row_group(task: RowGroupTask) -> tuple[int, list[Problem]]:
         (f"{config}: {problem}", str(row["id"]))
         for row in rows
         if _is_complete(config, row)
-        for problem in check(_read_media(task, row[MEDIA_COLUMN[config]]), row)
+        for problem in _row_problems(task, row, check)
     ]
     return len(rows), problems
+
+
+def _row_problems(task: RowGroupTask, row: Mapping[str, Any], check: MediaCheck) -> Iterator[str]:
+    try:
+        content = task.dataset.read_media(row[MEDIA_COLUMN[task.split_key[0]]])
+    except FileNotFoundError:
+        content = None
+    except UnsafePathError:
+        yield "media outside the dataset"
+        return
+    yield from check(content, row)
 
 
 def _clip_problems(content: bytes | None, row: Mapping[str, Any]) -> Iterator[str]:
@@ -78,18 +95,16 @@ def _clip_problems(content: bytes | None, row: Mapping[str, Any]) -> Iterator[st
 
 
 def _image_problems(content: bytes | None, row: Mapping[str, Any]) -> Iterator[str]:
-    from PIL import Image, UnidentifiedImageError
-
     if content is None:
         yield "no image"
         return
     if _sha256(content) != row["sha256"]:
         yield "bytes differ from sha256"
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with open_picture(io.BytesIO(content)) as picture:
             picture.load()
             size = picture.size
-    except (UnidentifiedImageError, OSError):
+    except (OSError, ValueError, SyntaxError):  # as Pillow's readers raise
         yield "image does not decode"
         return
     if size != (row["width"], row["height"]):
@@ -100,13 +115,6 @@ def _is_complete(config: str, row: Mapping[str, Any]) -> bool:
     """Return False if a value is missing, which `table_problems` reports."""
     values = (row[name] for name in COLUMN_TYPES[config] if name != MEDIA_COLUMN[config])
     return all(value is not None for value in values) and row.get("fps_den") != 0
-
-
-def _read_media(task: RowGroupTask, cell: Mapping[str, Any] | None) -> bytes | None:
-    try:
-        return task.dataset.read_media(cell)
-    except FileNotFoundError:
-        return None
 
 
 def _sha256(content: bytes) -> str:

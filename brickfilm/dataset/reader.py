@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.dataset.data_files import DatasetNotFoundError, SplitKey, list_data_files
+from brickfilm.errors import BrickfilmError
 from brickfilm.files import recover_folder
-from brickfilm.schema.columns import MEDIA_COLUMN
+from brickfilm.schema.columns import COLUMN_FORMS, MEDIA_COLUMN
 from brickfilm.schema.hub_errors import check_repo_id, hub_errors
+from brickfilm.schema.safe_paths import file_inside, relative_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +26,6 @@ if TYPE_CHECKING:
 
 MEDIA_SUFFIX = {"clips": ".mp4", "images": ".jpg"}
 BATCH_ROWS = 16
-SplitKey = tuple[str, str]
-"""(config, split)"""
-
-
-class DatasetNotFoundError(UsageError):
-    """There is no dataset that we can read."""
 
 
 class CorruptDatasetError(BrickfilmError):
@@ -49,6 +45,8 @@ class SavedDataset:
     work: Path | None = None
     """The work folder, if this is the dataset of a build."""
     repo_id: str = ""
+    checks_values: bool = True
+    """False reads rows whose ids or digests have another form than ours, to validate them."""
 
     @property
     def name(self) -> str:
@@ -108,7 +106,7 @@ class SavedDataset:
         for path in self.files[config, split]:
             with self.open_parquet(path) as file:
                 for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                    yield pa.Table.from_batches([batch])
+                    yield self._checked(pa.Table.from_batches([batch]), config, path)
 
     def to_pandas(self, config: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return all rows of a config without their media, with columns `split` and `file`."""
@@ -120,7 +118,8 @@ class SavedDataset:
         for split in self.splits(config):
             for path in self.files[config, split]:
                 with self.open_parquet(path) as file:
-                    rows = file.read(columns=list(wanted)).to_pandas()
+                    table = self._checked(file.read(columns=list(wanted)), config, path)
+                    rows = table.to_pandas()
                 parts.append(rows.assign(split=split, file=path))
         frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
         return frame
@@ -129,15 +128,35 @@ class SavedDataset:
         """Return the rows of each config without their media."""
         return {config: self.to_pandas(config) for config in self.configs}
 
+    def _checked(self, table: pa.Table, config: str, path: str) -> pa.Table:
+        """Return the table; raise CorruptDatasetError for a value unfit for a file's name."""
+        if self.checks_values:
+            for column, value in odd_values(table, config):
+                raise CorruptDatasetError(
+                    f"{path} of {self.name!r} has the {column} {value!r}, which is not of "
+                    "brickfilm's form: `brickfilm validate` lists such rows; name another dataset"
+                )
+        return table
+
     def read_media(self, cell: Mapping[str, Any] | None) -> bytes | None:
-        """Return the bytes of a media cell: embedded, or from the file that it names."""
+        """Return the bytes of a media cell: embedded, or from the dataset's file that it names.
+
+        Raise UnsafePathError if that is not in the dataset's own folder or repository.
+        """
         if not cell:
             return None
         if cell.get("bytes") is not None:
             return bytes(cell["bytes"])
         path = str(cell.get("path") or "")
-        with self._hub_errors():
-            return read_media_file(path) if path else None
+        if not path:
+            return None
+        if not self.repo_id:
+            return file_inside(Path(self.root), path).read_bytes()
+        with (
+            self._hub_errors(),
+            self.fs.open(f"{self.root}/{relative_path(path, self.repo_id)}", "rb") as file,
+        ):
+            return bytes(file.read())
 
     def _hub_errors(self) -> AbstractContextManager[None]:
         return hub_errors(self.repo_id) if self.repo_id else nullcontext()
@@ -150,12 +169,20 @@ class SavedDataset:
             return None
 
 
-def read_media_file(path: str) -> bytes:
-    """Return the bytes of a media file, on disk or on the Hub (`hf://...`)."""
-    import fsspec
+def odd_values(table: pa.Table, config: str) -> Iterator[tuple[str, object]]:
+    """Yield the first value of each column that has another form than `COLUMN_FORMS`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    with fsspec.open(path, "rb") as file:
-        return bytes(file.read())
+    for column, form in COLUMN_FORMS[config].items():
+        if column not in table.column_names:
+            continue
+        values = table[column]
+        if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+            yield from ((column, value) for value in values[:1].to_pylist())
+            continue
+        is_odd = pc.invert(pc.fill_null(pc.match_substring_regex(values, f"^{form}$"), False))
+        yield from ((column, value) for value in values.filter(is_odd)[:1].to_pylist())
 
 
 def find_dataset(where: str | Path, *, revision: str | None = None) -> SavedDataset:
@@ -183,7 +210,7 @@ def find_hub_dataset(repo_id: str, *, revision: str | None = None) -> SavedDatas
     root = f"datasets/{repo_id}" + (f"@{revision}" if revision else "")
     try:
         with hub_errors(repo_id):
-            return SavedDataset(fs, root, **_list_data_files(fs, root), repo_id=repo_id)
+            return SavedDataset(fs, root, **list_data_files(fs, root), repo_id=repo_id)
     except (FileNotFoundError, GatedRepoError) as error:
         at = f" at revision {revision!r}" if revision else ""
         raise DatasetNotFoundError(
@@ -200,42 +227,9 @@ def _find_local_dataset(folder: Path) -> SavedDataset:
     root = str(saved.resolve())
     fs = LocalFileSystem()
     try:
-        return SavedDataset(fs, root, **_list_data_files(fs, root), work=work)
+        return SavedDataset(fs, root, **list_data_files(fs, root), work=work)
     except FileNotFoundError as error:
         raise DatasetNotFoundError(
             f"{str(folder)!r} holds no saved dataset (no README.md with configs): name the work "
             "folder of a build, or what `dataset.save(folder)` wrote"
         ) from error
-
-
-def _list_data_files(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
-    """Return `files` and `missing_splits` as in the card's YAML.
-
-    Raise FileNotFoundError if there is no card, or none of its files exists.
-    """
-    from huggingface_hub import DatasetCard
-
-    card = DatasetCard(fs.read_text(f"{root}/README.md", encoding="utf-8"))
-    files: dict[SplitKey, list[str]] = {}
-    configs = card.data.get("configs") or []
-    for config in (c for c in configs if c["config_name"] in MEDIA_COLUMN):
-        for entry in config.get("data_files") or []:
-            paths = _glob_relative(fs, root, str(entry["path"]))
-            files[config["config_name"], entry["split"]] = paths
-    if configs and not files:
-        names = ", ".join(repr(config["config_name"]) for config in configs)
-        raise DatasetNotFoundError(
-            f"{root!r} is not a dataset of brickfilm: its configs are {names}, "
-            "not 'clips' and 'images'; name another dataset"
-        )
-    if not any(files.values()):
-        raise FileNotFoundError(root)
-    existing = {key: paths for key, paths in files.items() if paths}
-    return {"files": existing, "missing_splits": [key for key in files if key not in existing]}
-
-
-def _glob_relative(fs: AbstractFileSystem, root: str, pattern: str) -> list[str]:
-    """Return the files that match a pattern below the root, relative to it."""
-    depth = pattern.count("/") + 1
-    paths = sorted(str(path) for path in fs.glob(f"{root}/{pattern}"))
-    return ["/".join(path.split("/")[-depth:]) for path in paths]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from brickfilm.dataset.reader import DatasetNotFoundError, SavedDataset
+from brickfilm.dataset.data_files import DatasetNotFoundError
+from brickfilm.dataset.reader import SavedDataset
 from brickfilm.dataset.tables import config_features
 from brickfilm.schema.columns import SCORE_PREFIX, missing_columns
 
@@ -36,8 +37,15 @@ def require_rows(dataset: SavedDataset) -> None:
 
 
 def require_columns(dataset: SavedDataset) -> None:
-    """Raise DatasetNotFoundError if a config has the name of one of ours and lacks its columns."""
+    """Raise DatasetNotFoundError if a config of our names lacks a column, or has another type."""
     for config in dataset.configs:
+        with dataset.open_parquet(dataset.files[config, dataset.splits(config)[0]][0]) as file:
+            problems = [p for p in column_problems(file.schema_arrow, config) if "should be" in p]
+        if problems and not missing_columns(dataset.columns(config), config):
+            raise DatasetNotFoundError(
+                f"{dataset.name!r} is not a dataset of brickfilm: in its config {config!r} "
+                f"{'; '.join(problems[:3])}; name another dataset"
+            )
         if missing := missing_columns(dataset.columns(config), config):
             raise DatasetNotFoundError(
                 f"{dataset.name!r} is not a dataset of brickfilm, or is damaged: its config "

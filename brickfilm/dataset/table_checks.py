@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from brickfilm.dataset.reader import CorruptDatasetError, SavedDataset
 from brickfilm.dataset.required_columns import column_problems
-from brickfilm.schema.columns import COLUMN_TYPES
+from brickfilm.schema.columns import COLUMN_FORMS, COLUMN_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +44,9 @@ def _row_problems(config: str, rows: pd.DataFrame) -> Iterator[Problem]:
     """Check what both configs have: values, ids, captions and sizes."""
     for name in (name for name in COLUMN_TYPES[config] if name in rows):
         yield from _for_each(f"{config}: no value in {name!r}", rows[rows[name].isna()])
+    for name, form in COLUMN_FORMS[config].items():
+        is_odd = ~rows[name].fillna("").str.fullmatch(form) & rows[name].notna()
+        yield from _for_each(f"{config}: {name} is not of brickfilm's form", rows[is_odd])
     duplicate = rows.id.duplicated() & rows.id.notna()
     yield from _for_each(f"{config}: id appears twice", rows[duplicate])
     empty = (rows.caption.fillna("") == "") & (rows.caption_status == "described")

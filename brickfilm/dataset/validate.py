@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from brickfilm.dataset.media_checks import RowGroupTask, check_row_group, row_group_tasks
@@ -57,6 +57,7 @@ class ValidationReport:
 def validate(dataset: SavedDataset, *, workers: int | None = None) -> ValidationReport:
     """Check every row of a dataset; `workers` processes decode (default: one for each CPU)."""
     start = time.monotonic()
+    dataset = replace(dataset, checks_values=False)
     report = ValidationReport()
     report.add((f"{c}: split {split} has no file", "") for c, split in dataset.missing_splits)
     tables = _check_schemas(dataset, report)

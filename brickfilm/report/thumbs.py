@@ -7,7 +7,9 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
+
+from brickfilm.schema.pictures import open_picture
 
 THUMB_PIXELS = 160
 """Longer side. One is about 4 kB: a thousand clips of three stills are about 15 MB."""
@@ -17,7 +19,7 @@ JPEG_QUALITY = 72
 def thumbnail_data_url(path: Path) -> str:
     """Return a still as a `data:` URL, or an empty string if the file is missing or no image."""
     try:
-        with Image.open(path) as still:
+        with open_picture(path) as still:
             # decodes a JPEG at a fraction of its size: 1 ms a thumbnail
             still.thumbnail((THUMB_PIXELS, THUMB_PIXELS), reducing_gap=1.2)
             small = still.convert("RGB")

@@ -29,6 +29,13 @@ COLUMN_TYPES: Mapping[str, Mapping[str, str]] = {
     },
 }
 """Required columns of each config. A dataset of references has no media column."""
+_CLIP_ID = r"[0-9a-f]{16}-[0-9]{6,12}-[0-9]{6,12}"
+_SHA256 = r"[0-9a-f]{64}"
+COLUMN_FORMS: Mapping[str, Mapping[str, str]] = {
+    "clips": {"id": _CLIP_ID, "sha256": _SHA256},
+    "images": {"id": rf"{_CLIP_ID}-f[0-9]{{6,12}}", "clip_id": _CLIP_ID, "sha256": _SHA256},
+}
+"""Regular expressions that the values of a column match as a whole: files are named after them."""
 OPTIONAL_CLIP_COLUMNS: Mapping[str, str] = {"new_drawings": "list<int64>"}
 """Columns between the required ones and the scores that older datasets do not have."""
 

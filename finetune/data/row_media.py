@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tarfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from brickfilm.schema.columns import CONFIGS
+from brickfilm.schema.safe_paths import (
+    HUB_CACHE,
+    HUB_URL,
+    UnsafePathError,
+    file_inside,
+    relative_path,
+)
 from finetune.data.rows import FILE, MEDIA_COLUMNS, TAR_MEMBER, DatasetRow
 from finetune.errors import BadSample
-
-HUB_URL_PATTERN = re.compile(
-    r"hf://datasets/(?P<repo_id>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?/(?P<filename>.+)"
-)
 
 
 def read_media(row: DatasetRow) -> bytes:
@@ -42,6 +45,8 @@ def stored_bytes(file: str, row_group: int, row_in_group: int) -> bytes:
         if row_group == TAR_MEMBER:
             return _tar_member(file, row_in_group)
         return _cell_bytes(read_row_group(file, row_group)[row_in_group], Path(file).parent)
+    except UnsafePathError as error:
+        raise BadSample(str(error)) from error
     except (OSError, ArrowException, tarfile.TarError) as error:
         raise BadSample(f"cannot be read: {error}") from error
 
@@ -71,9 +76,20 @@ def _cell_bytes(cell: Any, folder: Path) -> bytes:
     path: str = (cell or {}).get("path") or ""
     if not path:
         raise BadSample("has neither bytes nor a path")
-    url = HUB_URL_PATTERN.fullmatch(path)
-    media = _download_from_hub(**url.groupdict()) if url else folder / Path(path).expanduser()
-    return media.read_bytes()
+    return _media_file(str(path), folder).read_bytes()
+
+
+def _media_file(path: str, folder: Path) -> Path:
+    """Return the file that a cell names, in the dataset's own folder or repository.
+
+    folder: of the table. Raise UnsafePathError for any other place.
+    """
+    if not HUB_URL.fullmatch(path):
+        return file_inside(folder, path)
+    if snapshot := HUB_CACHE.fullmatch(str(folder.absolute())):
+        repo_id = f"{snapshot['user']}/{snapshot['name']}"
+        return _download_from_hub(repo_id, snapshot["revision"], relative_path(path, repo_id))
+    return file_inside(folder.parent if folder.name in CONFIGS else folder, relative_path(path))
 
 
 def _tar_member(file: str, block: int) -> bytes:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.schema.pictures import open_picture
+
 EXIF_ORIENTATION = 0x0112
 ORIENTATION_BY_ROTATION = {0: 1, 90: 8, 180: 3, 270: 6}
 """EXIF orientations by the angle of a display matrix in degrees, counter-clockwise."""
@@ -18,17 +20,15 @@ def read_rgb(file: Path | BytesIO) -> NDArray[np.uint8]:
 
     Raise OSError, ValueError or SyntaxError, as Pillow does, if it is not an image.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    with Image.open(file) as opened:
+    with open_picture(file) as opened:
         return np.array(_to_rgb(ImageOps.exif_transpose(opened)))
 
 
 def exif_orientation(image: bytes) -> int:
     """Return an image's EXIF orientation, 1 to 8; 1 (upright) without one."""
-    from PIL import Image
-
-    with Image.open(BytesIO(image)) as opened:
+    with open_picture(BytesIO(image)) as opened:
         return int(opened.getexif().get(EXIF_ORIENTATION, 1))
 
 

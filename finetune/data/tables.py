@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brickfilm.schema.safe_paths import UnsafePathError, file_inside
 from finetune.data.parse_row import Place, first_column, parse_row
 from finetune.data.rows import (
     CAPTION_COLUMNS,
@@ -44,7 +45,7 @@ class MediaTable:
         for _, values in self._lines():
             count += 1
             media = self._media(values)
-            stamp = file_stamp(media) if media.is_file() else [str(media)]
+            stamp = file_stamp(media) if isinstance(media, Path) else [media]
             digest.update(json.dumps(stamp).encode())
         return [file_stamp(self.file), [f"media of {self.file}", count, digest.hexdigest()]]
 
@@ -52,16 +53,20 @@ class MediaTable:
         """Yield its rows; raise DataError if it lacks a column or is not UTF-8."""
         for number, values in self._lines():
             media = self._media(values)
-            name = f"{media}, line {number} of {self.file}"
-            if not media.is_file():
-                yield BadSample(f"{name}: there is no such file")
+            if isinstance(media, str):
+                yield BadSample(f"{media}, line {number} of {self.file}")
                 continue
+            name = f"{media}, line {number} of {self.file}"
             measured = {key: value for key, value in values.items() if key not in IGNORED_COLUMNS}
             yield parse_row(measured, Place(str(media), FILE, FILE, name))
 
-    def _media(self, values: dict[str, Any]) -> Path:
-        path = values.get(first_column(PATH_COLUMNS, values) or "")
-        return self.file.parent / Path(str(path or "")).expanduser()
+    def _media(self, values: dict[str, Any]) -> Path | str:
+        """Return the file of a line's media, in the table's folder, or what is wrong with it."""
+        path = str(values.get(first_column(PATH_COLUMNS, values) or "") or "")
+        try:
+            return file_inside(self.file.parent, path)
+        except (UnsafePathError, OSError) as error:
+            return str(error)
 
     def _lines(self) -> Iterator[Line]:
         try:

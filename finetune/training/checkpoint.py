@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from brickfilm.files import replace_folder, sync_path
+from brickfilm.schema.safe_paths import file_inside
 from finetune.config import Checkpoints
 from finetune.engines.base import Engine, ShardDict
 from finetune.engines.distributed import all_gather
@@ -247,7 +248,7 @@ def _read_tensors(folder: Path, names: list[str]) -> Iterator[tuple[str, Tensor]
     if missing:
         raise CheckpointError(f"{folder} lacks {missing[:3]}: it is of another network")
     for file in dict.fromkeys(files[name] for name in names):
-        with safe_open(folder / file, framework="pt") as tensors:
+        with safe_open(file_inside(folder, file), framework="pt") as tensors:
             for name in names:
                 if files[name] == file:
                     yield name, tensors.get_tensor(name)

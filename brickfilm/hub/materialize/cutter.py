@@ -14,12 +14,15 @@ from brickfilm.dataset.reader import SavedDataset
 from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.engine.sinks import write_spans
 from brickfilm.engine.stage import WorkItem
-from brickfilm.errors import ItemError
+from brickfilm.errors import ItemError, UsageError
 from brickfilm.hub.materialize.results import CutClip
 from brickfilm.hub.publish.provenance import load_provenance
 from brickfilm.media import open_video
 from brickfilm.records import Clip, Image, Span, Video
 from brickfilm.stages import ClipWriter, FrameSampler
+
+MAX_THREADS = 64
+"""Most encoder threads that a dataset's settings may ask for."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,8 @@ class ClipCutter:
         stages = {
             stage["name"]: stage["settings"] for stage in load_provenance(dataset).stages or ()
         }
-        names = {field.name for field in fields(ClipWriter)}
-        settings = {k: v for k, v in stages.get("ClipWriter", {}).items() if k in names}
-        if "keyframes" in settings:
-            settings["keyframes"] = tuple(settings["keyframes"])
-        return cls(work.resolve(), ClipWriter(**settings), FrameSampler(at=(0.5,), images=True))
+        writer = ClipWriter(**_writer_settings(stages.get("ClipWriter", {})))
+        return cls(work.resolve(), writer, FrameSampler(at=(0.5,), images=True))
 
     def cut(self, clips: Sequence[Clip]) -> list[CutClip]:
         """Write each clip and its middle frame, in one decode of the video."""
@@ -57,6 +57,24 @@ class ClipCutter:
         sampled, image = self.sampler.apply(written, answers[self.sampler.digest])
         assert isinstance(sampled, Clip) and isinstance(image, Image)
         return sampled, image
+
+
+def _writer_settings(published: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of ClipWriter; raise UsageError for a value of another kind."""
+    settings = {f.name: published[f.name] for f in fields(ClipWriter) if f.name in published}
+    if isinstance(settings.get("keyframes"), list):
+        settings["keyframes"] = tuple(settings["keyframes"])
+    for name, value in settings.items():
+        default = getattr(ClipWriter(), name)
+        kinds = (int, type(None)) if default is None else (type(default),)
+        is_bool = isinstance(value, bool) and not isinstance(default, bool)
+        is_excessive = name == "threads" and value not in range(1, MAX_THREADS + 1)
+        if is_bool or is_excessive or not isinstance(value, kinds):
+            raise UsageError(
+                f"the dataset was published with ClipWriter({name}={value!r}), which is not valid: "
+                "materialize another dataset"
+            )
+    return settings
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from brickfilm.dataset import config_yaml_entry
+from brickfilm.dataset.data_files import SplitKey
 from brickfilm.dataset.parquet import hf_features
-from brickfilm.dataset.reader import SavedDataset, SplitKey
+from brickfilm.dataset.reader import SavedDataset
 from brickfilm.hub.publish.histograms import histogram_png
 from brickfilm.hub.publish.provenance import PROVENANCE_FILENAME, load_provenance
 from brickfilm.hub.publish.stats import DatasetStats, compute_stats

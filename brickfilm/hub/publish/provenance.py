@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.build.plan_file import Plan
+from brickfilm.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,25 @@ def load_provenance(dataset: SavedDataset) -> BuildProvenance:
     if dataset.work is not None:
         return _provenance_from_ledger(dataset.work)
     text = dataset.read_text(PROVENANCE_FILENAME)
-    return BuildProvenance(**json.loads(text)) if text else BuildProvenance()
+    return parse_provenance(text, dataset.name) if text else BuildProvenance()
+
+
+def parse_provenance(text: str, name: str) -> BuildProvenance:
+    """Return the provenance in a published file; raise UsageError if it is not one."""
+    try:
+        provenance = BuildProvenance(**json.loads(text))
+        is_valid = isinstance(provenance.removed, int) and all(
+            isinstance(stage["name"], str) and isinstance(stage["settings"], dict)
+            for stage in provenance.stages or ()
+        )
+    except (ValueError, TypeError, KeyError):
+        is_valid = False
+    if not is_valid:
+        raise UsageError(
+            f"{PROVENANCE_FILENAME} of {name!r} is not provenance of brickfilm: delete that file, "
+            "or name another dataset"
+        )
+    return provenance
 
 
 def _provenance_from_ledger(work: Path) -> BuildProvenance:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from brickfilm.dataset.data_files import SplitKey
 from brickfilm.dataset.parquet import Shard, drop_column, iter_shards
-from brickfilm.dataset.reader import MEDIA_SUFFIX, SavedDataset, SplitKey
+from brickfilm.dataset.reader import MEDIA_SUFFIX, SavedDataset
 from brickfilm.hub.publish.options import MEDIA_FOLDER, PlannedFile, PushOptions
 from brickfilm.schema.columns import MEDIA_COLUMN
 

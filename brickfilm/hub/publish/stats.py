@@ -13,7 +13,7 @@ from brickfilm.schema.licences import LicenceUsage
 if TYPE_CHECKING:
     import pandas as pd
 
-    from brickfilm.dataset.reader import SplitKey
+    from brickfilm.dataset.data_files import SplitKey
 
 MAJORITY = 0.5
 

@@ -8,12 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brickfilm.dataset.data_files import DatasetNotFoundError
 from brickfilm.dataset.parquet import hf_features
-from brickfilm.dataset.reader import (
-    DatasetNotFoundError,
-    SavedDataset,
-    find_hub_dataset,
-)
+from brickfilm.dataset.reader import SavedDataset, find_hub_dataset
 from brickfilm.dataset.required_columns import require_columns
 from brickfilm.engine.tombstones import Tombstone
 from brickfilm.hub.publish import MEDIA_FOLDER, MediaMode

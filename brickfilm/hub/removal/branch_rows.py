@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from brickfilm.dataset.reader import SplitKey
+from brickfilm.dataset.data_files import SplitKey
 from brickfilm.dataset.rewrite import copy_without_rows
 from brickfilm.files import disk_errors
 from brickfilm.hub.publish import CARD_FILENAME, MANAGED_PATHS

@@ -9,7 +9,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from brickfilm.dataset.reader import DatasetNotFoundError, SavedDataset, find_dataset
+from brickfilm.dataset.data_files import DatasetNotFoundError
+from brickfilm.dataset.reader import SavedDataset, find_dataset
 from brickfilm.dataset.required_columns import require_columns
 from brickfilm.dataset.rewrite import delete_rows_in_folder
 from brickfilm.engine.ledger import Ledger, ledger_frame

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from brickfilm.files import atomic_path
+from brickfilm.schema.safe_paths import UnsafePathError, file_inside
 from finetune.errors import WeightsError
 from finetune.models.hub import download_snapshot
 from finetune.models.stdit2.config import STDiT2Config
@@ -147,8 +148,7 @@ def _weight_files(path: Path) -> list[Path]:
         return [path]
     for name in INDEX_FILES:
         if (path / name).is_file():
-            shards = json.loads((path / name).read_text())["weight_map"].values()
-            return [path / shard for shard in sorted(set(shards))]
+            return _indexed_files(path, name)
     for name in SINGLE_FILES:
         if (path / name).is_file():
             return [path / name]
@@ -158,6 +158,17 @@ def _weight_files(path: Path) -> list[Path]:
     raise WeightsError(
         f"{path} holds no weights: expected {' or '.join(SINGLE_FILES)}, or an index"
     )
+
+
+def _indexed_files(folder: Path, index: str) -> list[Path]:
+    """Return the files that an index names; raise WeightsError for one outside the folder."""
+    try:
+        shards = json.loads((folder / index).read_text())["weight_map"].values()
+        return [file_inside(folder, shard) for shard in sorted(set(shards))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{folder / index} is not an index of weights ({error!r})") from error
+    except (UnsafePathError, OSError) as error:
+        raise WeightsError(f"{folder / index}: {error}") from error
 
 
 def _read_file(file: Path) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ import pytest
 from datasets import Dataset, IterableDataset, load_dataset
 from huggingface_hub import HfApi
 
-from brickfilm.dataset.reader import DatasetNotFoundError, find_dataset, read_media_file
+from brickfilm.dataset.data_files import DatasetNotFoundError
+from brickfilm.dataset.reader import find_dataset, read_media_file
 from brickfilm.dataset.required_columns import require_columns
 from brickfilm.errors import UsageError
 from brickfilm.hub.publish import PushOptions, plan_push, push_to_hub

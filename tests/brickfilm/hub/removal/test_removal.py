@@ -18,7 +18,8 @@ from brickfilm import (
     SceneSplitter,
     build_dataset,
 )
-from brickfilm.dataset.reader import DatasetNotFoundError, find_dataset
+from brickfilm.dataset.data_files import DatasetNotFoundError
+from brickfilm.dataset.reader import find_dataset
 from brickfilm.engine.ledger import Ledger, ledger_frame
 from brickfilm.errors import WorkdirBusy
 from brickfilm.hub.publish import PushOptions, push_to_hub, upload
