@@ -89,7 +89,7 @@ def test_a_published_dataset_is_checked_on_the_hub(
         (first(fps_num=None), "clips: no value in 'fps_num'"),
         (first(id=None), "clips: no value in 'id'"),
         (first(caption_status=None), "clips: no value in 'caption_status'"),
-        (first(video={"bytes": None, "path": "/gone.mp4"}), "clips: no video"),
+        (first(video={"bytes": None, "path": "gone.mp4"}), "clips: no video"),
         (first(caption=""), "clips: empty caption"),
         (first(resolution=1), "clips: wrong aspect_ratio or resolution"),
         (lambda rows: [*rows, rows[0]], "clips: id appears twice"),

@@ -6,13 +6,14 @@ import io
 from pathlib import Path
 
 import av
+import fsspec
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, IterableDataset, load_dataset
 from huggingface_hub import HfApi
 
 from brickfilm.dataset.data_files import DatasetNotFoundError
-from brickfilm.dataset.reader import find_dataset, read_media_file
+from brickfilm.dataset.reader import find_dataset
 from brickfilm.dataset.required_columns import require_columns
 from brickfilm.errors import UsageError
 from brickfilm.hub.publish import PushOptions, plan_push, push_to_hub
@@ -38,7 +39,7 @@ def load(config: str = "clips", split: str = "train", **more: object) -> Dataset
 
 
 def frames_of(cell: dict[str, object]) -> int:
-    content = cell["bytes"] or read_media_file(str(cell["path"]))
+    content = cell["bytes"] or fsspec.open(str(cell["path"]), "rb").open().read()
     with av.open(io.BytesIO(content)) as container:
         return sum(1 for _ in container.decode(video=0))
 
@@ -250,7 +251,7 @@ def test_nothing_is_not_published(hub: HubServer, tmp_path: Path) -> None:
     "name", ["maker/bad name", "maker/--x", "maker", "a/b/c", "maker/", "m/x.git"]
 )
 def test_a_name_that_the_hub_would_not_take_is_refused_before_anything_is_done(name: str) -> None:
-    with pytest.raises(UsageError, match="repo_id="):
+    with pytest.raises(UsageError, match="repository"):
         PushOptions(repo_id=name)
 
 
