@@ -102,6 +102,8 @@ class Caption:
     output_tokens: int = 0
     cost: float = 0.0
     """US dollars."""
+    aspects: Mapping[str, str] = field(default_factory=dict)
+    """Parts of a structured answer, by name (captions/aspects.py)."""
 
     @property
     def is_edited(self) -> bool:

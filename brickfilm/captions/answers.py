@@ -36,7 +36,8 @@ def answer_from_completion(
     except MalformedReply as error:
         raise InvalidResponse(str(error), reason="malformed answer", bill=bill) from error
     prose = {"prose": True} if completion.may_be_prose else {}
-    return {"status": reply.status, "text": reply.caption, **prose, **bill}
+    aspects = {"aspects": dict(reply.aspects)} if reply.aspects else {}
+    return {"status": reply.status, "text": reply.caption, **aspects, **prose, **bill}
 
 
 def caption_from_answer(answer: Answer, prompt_digest: str) -> Caption:
@@ -49,6 +50,7 @@ def caption_from_answer(answer: Answer, prompt_digest: str) -> Caption:
         input_tokens=answer.get("input_tokens", 0),
         output_tokens=answer.get("output_tokens", 0),
         cost=answer["cost"] or 0.0,
+        aspects=answer.get("aspects", {}),
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from brickfilm.captions.aspects import ASPECTS, parse_aspects
 from brickfilm.captions.json_reply import last_object, one_line, without_thoughts
 from brickfilm.captions.prompts import ItemKind
 
@@ -32,17 +33,20 @@ class ParsedReply:
 
     status: str
     caption: str = ""
+    aspects: Mapping[str, str] = field(default_factory=dict)
 
 
-def reply_schema(item_kind: ItemKind) -> dict[str, Any]:
+def reply_schema(item_kind: ItemKind, *, structured: bool = False) -> dict[str, Any]:
     """Return the strict JSON schema of a reply about a clip or an image."""
+    aspects = ASPECTS if structured else {}
     return {
         "type": "object",
         "properties": {
             "status": {"type": "string", "enum": [DESCRIBED, *ESCAPE_STATUSES[item_kind]]},
             "caption": {"type": "string", "description": "empty unless status is 'described'"},
+            **{name: {"type": "string", "description": text} for name, text in aspects.items()},
         },
-        "required": ["status", "caption"],
+        "required": ["status", "caption", *aspects],
         "additionalProperties": False,
     }
 
@@ -63,7 +67,7 @@ def parse_reply(text: str, item_kind: ItemKind) -> ParsedReply:
         return ParsedReply(normal)
     if not isinstance(caption, str | None):
         raise MalformedReply(f"the model returned a caption that is no text: {text[:80]!r}")
-    return ParsedReply(DESCRIBED, _non_empty(one_line(caption or "")))
+    return ParsedReply(DESCRIBED, _non_empty(one_line(caption or "")), parse_aspects(reply))
 
 
 def parse_prose(text: str) -> ParsedReply:
@@ -94,6 +98,7 @@ def is_caption_reason(reason: str) -> bool:
     return reason in (*STATUSES, "no caption", "rejected by hand") or reason.startswith("audit: ")
 
 
-def format_reply(caption: str) -> str:
-    """Format a caption as the JSON reply of the model."""
-    return json.dumps({"status": DESCRIBED, "caption": caption}, ensure_ascii=False)
+def format_reply(caption: str, aspects: Mapping[str, str] | None = None) -> str:
+    """Format a caption and its aspects as the JSON reply of the model."""
+    reply = {"status": DESCRIBED, "caption": caption, **(aspects or {})}
+    return json.dumps(reply, ensure_ascii=False)

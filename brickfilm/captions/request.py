@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from brickfilm.captions.aspects import EXTRA_TOKENS
 from brickfilm.captions.backend import ChatMessage, ChatRequest, Detail
 from brickfilm.captions.pricing import Price
 from brickfilm.captions.prompts import ItemKind, Prompt, format_percentages
@@ -44,6 +45,8 @@ class CaptionRequest:
     params: RequestParams
     revision: tuple[str, str] | None = None
     """(first reply, revision prompt)."""
+    structured: bool = False
+    """True if the reply has aspects beside the caption."""
 
     @classmethod
     def for_item(cls, item: ClipOrImage, prompt: Prompt, params: RequestParams) -> Self:
@@ -54,6 +57,7 @@ class CaptionRequest:
             system_prompt=prompt.render([s.at for s in stills]),
             stills=stills,
             params=params,
+            structured=prompt.is_structured,
         )
 
     def with_revision(self, reply: str, revision_prompt: str) -> Self:
@@ -78,20 +82,26 @@ class CaptionRequest:
         return ChatRequest(
             model=params.model,
             messages=tuple(self._messages(work)),
-            schema=reply_schema(self.item_kind),
-            max_tokens=params.max_tokens,
+            schema=reply_schema(self.item_kind, structured=self.structured),
+            max_tokens=self.max_tokens,
             detail=params.detail,
             temperature=params.temperature,
             reasoning_effort=params.reasoning_effort,
         )
 
+    @property
+    def max_tokens(self) -> int:
+        """Return the most tokens of a reply: room for the aspects comes on top."""
+        return self.params.max_tokens + (EXTRA_TOKENS if self.structured else 0)
+
     def max_token_counts(self, price: Price) -> tuple[int, int]:
         """Return an upper bound of (input, output) tokens: a token has at least one byte."""
         text_tokens = len(self._text.encode()) + OVERHEAD_TOKENS
-        return text_tokens + self._image_tokens(price), self.params.max_tokens
+        return text_tokens + self._image_tokens(price), self.max_tokens
 
     def estimated_token_counts(self, price: Price, reply_tokens: int = 130) -> tuple[int, int]:
         """Estimate (input, output) tokens, at 4.2 characters of English a token."""
+        reply_tokens += EXTRA_TOKENS // 2 if self.structured else 0
         return round(len(self._text) / 4.2) + 60 + self._image_tokens(price), reply_tokens
 
     @property

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from brickfilm.captions.aspects import captions_json
 from brickfilm.records import Caption, Clip, Image, Video
-from brickfilm.schema.columns import SCORE_PREFIX
+from brickfilm.schema.columns import CAPTION_STYLES, SCORE_PREFIX
 
 DatasetRow = dict[str, Any]
 
@@ -33,6 +34,7 @@ def clip_row(clip: Clip) -> DatasetRow:
         "near_duplicate_group": "",
         "new_drawings": list(clip.unique_frames),
         **{f"{SCORE_PREFIX}{name}": float(score) for name, score in sorted(clip.scores.items())},
+        **_style_column(clip.caption),
     }
 
 
@@ -46,6 +48,7 @@ def image_row(image: Image) -> DatasetRow:
         **_size_columns(image.width, image.height),
         **_source_columns(image.video),
         "sha256": image.sha256,
+        **_style_column(image.caption),
     }
 
 
@@ -62,6 +65,11 @@ def _caption_columns(caption: Caption | None) -> DatasetRow:
         "caption_model": caption.model,
         "prompt_digest": caption.prompt_digest,
     }
+
+
+def _style_column(caption: Caption | None) -> DatasetRow:
+    styles = captions_json(caption.text, caption.aspects) if caption else ""
+    return {CAPTION_STYLES: styles} if styles else {}
 
 
 def _size_columns(width: int, height: int) -> DatasetRow:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.schema.columns import (
+    CAPTION_STYLES,
     COLUMN_TYPES,
     CONFIGS,
     MEDIA_COLUMN,
@@ -28,14 +29,14 @@ def configs_from_rows(
     """Split the rows of both configs by video; media paths in the rows are relative to `work`."""
     return {
         config: _split_rows(
-            rows, MEDIA_COLUMN[config], config_features(config, clips), split_by_video, work
+            rows, MEDIA_COLUMN[config], config_features(config, rows), split_by_video, work
         )
         for config, rows in zip(CONFIGS, (clips, images), strict=True)
     }
 
 
-def config_features(config: str, clips: Sequence[DatasetRow] = ()) -> Features:
-    """Return the columns of a config; those of `clips` depend on which scores its rows have."""
+def config_features(config: str, rows: Sequence[DatasetRow] = ()) -> Features:
+    """Return the columns of a config, which depend on the scores and captions of its rows."""
     from datasets import Features, Image, List, Value, Video
 
     features = {
@@ -43,18 +44,20 @@ def config_features(config: str, clips: Sequence[DatasetRow] = ()) -> Features:
         **{f"list<{name}>": List(Value(name)) for name in ("string", "int64")},
         **{"video": Video(decode=False), "image": Image()},
     }
-    return Features({name: features[kind] for name, kind in _column_types(config, clips).items()})
+    return Features({name: features[kind] for name, kind in _column_types(config, rows).items()})
 
 
-def _column_types(config: str, clips: Sequence[DatasetRow]) -> dict[str, str]:
-    """Return the required columns, then the optional ones that all clips have, then the scores."""
+def _column_types(config: str, rows: Sequence[DatasetRow]) -> dict[str, str]:
+    """Return the required columns, the optional ones that all clips have, scores and styles."""
     types = dict(COLUMN_TYPES[config])
     if config == "clips":
         for name, kind in OPTIONAL_CLIP_COLUMNS.items():
-            if all(name in row for row in clips):
+            if all(name in row for row in rows):
                 types[name] = kind
-        scores = {name for row in clips for name in row if name.startswith(SCORE_PREFIX)}
+        scores = {name for row in rows for name in row if name.startswith(SCORE_PREFIX)}
         types |= dict.fromkeys(sorted(scores), "float64")
+    if any(row.get(CAPTION_STYLES) for row in rows):
+        types[CAPTION_STYLES] = "string"
     return types
 
 

@@ -39,6 +39,10 @@ COLUMN_FORMS: Mapping[str, Mapping[str, str]] = {
 OPTIONAL_CLIP_COLUMNS: Mapping[str, str] = {"new_drawings": "list<int64>"}
 """Columns between the required ones and the scores that older datasets do not have."""
 
+CAPTION_STYLES = "captions"
+"""Column behind all others, of both configs: other styles of the caption, as JSON (style to text).
+Datasets without structured answers do not have it."""
+
 
 def missing_columns(names: Iterable[str], config: str) -> list[str]:
     """Return the required columns that are not among `names`, without the media column."""

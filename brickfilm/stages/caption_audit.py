@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from brickfilm.captions.answers import caption_from_answer
 from brickfilm.captions.completion import CaptionStage, max_request_cost, open_captioning
-from brickfilm.captions.lint import RULES_VERSION, Finding, lint, revision_prompt
+from brickfilm.captions.lint import RULES_VERSION, WHOLE_CAPTION, Finding, lint, revision_prompt
 from brickfilm.captions.prompts import load_prompt
 from brickfilm.captions.refusals import find_refusal
 from brickfilm.captions.reply_format import DESCRIBED, REFUSAL, format_reply
@@ -65,7 +65,9 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage], Paid):
         """Digest the caption, the rules, and the request for a second caption."""
         request_key = request.caption_request.key if request.caption_request else []
         item = request.item
-        return digest_of([_caption_text(item), self.rules_for(item), request_key], 32)
+        aspects = _aspects(item)
+        texts = [_caption_text(item), aspects] if aspects else [_caption_text(item)]
+        return digest_of([*texts, self.rules_for(item), request_key], 32)
 
     def worst_case_cost(self, request: AuditRequest) -> float | None:
         if self.captioner is None or request.revision is None:
@@ -85,7 +87,8 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage], Paid):
                 if request.revision is None:
                     return {"broke": request.broke}
                 answer = ask(request.revision)
-                still = _rule_names(self.findings(request.item, answer["text"]))
+                texts = answer["text"], *answer.get("aspects", {}).values()
+                still = _rule_names(self.findings(request.item, *texts))
                 return {**answer, "broke": request.broke, "still": still}
 
             yield compute
@@ -120,12 +123,18 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage], Paid):
         scores = {f"broke_{rule}": float(rule in broke) for rule in self.rules_for(item)}
         return item.with_scores(**scores, reasked=float(reasked))
 
-    def findings(self, item: ClipOrImage, caption: str) -> list[Finding]:
-        """Lint a caption of this item; items without a caption are left to RefusalFilter."""
+    def findings(self, item: ClipOrImage, caption: str, *aspects: str) -> list[Finding]:
+        """Lint a caption of this item and its aspects, unless there is none or a person wrote it.
+
+        Aspects may be several sentences together, or too few words to tell their language.
+        """
         if not _is_described(item):
             return []
         prompt = self.captioner.prompt_of(item).text if self.captioner else ""
-        return lint(caption, self.rules_for(item), prompt)
+        rules = self.rules_for(item)
+        of_aspects = [rule for rule in rules if rule not in WHOLE_CAPTION]
+        more = [finding for text in aspects for finding in lint(text, of_aspects, prompt)]
+        return lint(caption, rules, prompt) + more
 
     def rules_for(self, item: ClipOrImage) -> tuple[str, ...]:
         """Return the rules for an item: our own, else its prompt's."""
@@ -147,7 +156,9 @@ class AuditRequest:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        return self.audit.findings(self.item, _caption_text(self.item))
+        return self.audit.findings(
+            self.item, _caption_text(self.item), *_aspects(self.item).values()
+        )
 
     @property
     def broke(self) -> list[str]:
@@ -160,7 +171,8 @@ class AuditRequest:
         if self.caption_request is None or not self.findings:
             return None
         return self.caption_request.with_revision(
-            format_reply(_caption_text(self.item)), revision_prompt(self.findings)
+            format_reply(_caption_text(self.item), _aspects(self.item)),
+            revision_prompt(self.findings),
         )
 
 
@@ -175,6 +187,10 @@ def _is_described(item: ClipOrImage) -> bool:
 
 def _caption_text(item: ClipOrImage) -> str:
     return item.caption.text if item.caption else ""
+
+
+def _aspects(item: ClipOrImage) -> Mapping[str, str]:
+    return item.caption.aspects if item.caption else {}
 
 
 def _rejection(item: Any, rules: list[str], what: str) -> Rejected:

@@ -55,6 +55,9 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
     max_tokens: int = 400
     temperature: float | None = None
     reasoning_effort: str | None = None
+    structured: bool = field_added_later(False)
+    """Ask for the caption and its aspects in one answer, which exporters render in several styles.
+    It adds a paragraph to the prompt, whose text is part of every key."""
 
     max_cost_usd: float | None = field(default=None, compare=False)
     prices: str | None = field(default=None, compare=False)
@@ -134,8 +137,10 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
 
     def prompt_of(self, item: ClipOrImage) -> Prompt:
         if isinstance(item, Image):
-            return load_prompt(self.image_prompt or self.prompt, "images")
-        return load_prompt(self.prompt, "clips")
+            prompt = load_prompt(self.image_prompt or self.prompt, "images")
+        else:
+            prompt = load_prompt(self.prompt, "clips")
+        return prompt.structured() if self.structured else prompt
 
     @property
     def request_params(self) -> RequestParams:

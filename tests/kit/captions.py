@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -72,6 +72,20 @@ class AddImages(Stage[Clip, Clip | Image]):
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Image]:
         yield item
         yield image(item)
+
+
+@dataclass(frozen=True)
+class Written(Stage[Clip, Clip]):
+    """Gives a clip a media file, one of its stills, so that a dataset can be saved."""
+
+    input_types = (Clip,)
+    provides = ("path",)
+
+    def apply(self, item: Clip, answer: Answer) -> Iterable[Clip]:
+        hashes = (item.stills[0].sha256[:16],) * 3
+        yield replace(
+            item, path=item.stills[0].path, sha256=item.stills[0].sha256, frame_hashes=hashes
+        )
 
 
 def clip(number: int, work: Path, at: Sequence[float] = AT, **film: Any) -> Clip:

@@ -7,10 +7,19 @@ lint("The video shows a man.")        # [Finding(rule='medium', words='The video
 from brickfilm.captions.lint.rules import (
     RULES,
     RULES_VERSION,
+    WHOLE_CAPTION,
     Finding,
     count_rules,
     lint,
     revision_prompt,
 )
 
-__all__ = ["RULES", "RULES_VERSION", "Finding", "count_rules", "lint", "revision_prompt"]
+__all__ = [
+    "RULES",
+    "RULES_VERSION",
+    "WHOLE_CAPTION",
+    "Finding",
+    "count_rules",
+    "lint",
+    "revision_prompt",
+]

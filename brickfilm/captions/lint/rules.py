@@ -48,7 +48,8 @@ RULES: Mapping[str, LintRule] = {
 }
 RULES_VERSION = 2
 """Increased whenever a rule's findings change."""
-_WHOLE_CAPTION = frozenset({"sentences", "language"})
+WHOLE_CAPTION = frozenset({"sentences", "language"})
+"""Rules about a caption as a whole, not about a place in it."""
 
 
 def lint(text: str, rules: Iterable[str] = tuple(RULES), prompt: str = "") -> list[Finding]:
@@ -71,7 +72,7 @@ def _one_per_place(findings: Iterable[Finding]) -> Iterator[Finding]:
     taken: set[int] = set()
     for finding in sorted(findings, key=_specificity):
         place = range(finding.start, finding.start + len(finding.words))
-        if finding.rule in _WHOLE_CAPTION:
+        if finding.rule in WHOLE_CAPTION:
             yield finding
         elif taken.isdisjoint(place):
             taken.update(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Literal
 import jinja2
 import yaml
 
+from brickfilm.captions.aspects import STRUCTURE
 from brickfilm.digest import digest_of
 from brickfilm.errors import UsageError
 
@@ -36,6 +37,12 @@ class Prompt:
     rules: tuple[str, ...]
     """Lint rules that the audit checks captions against."""
     text: str
+    is_structured: bool = False
+    """True if the reply is to have aspects beside the caption."""
+
+    def structured(self) -> Prompt:
+        """Return the prompt that asks for aspects as well: another text, so another digest."""
+        return replace(self, text=f"{self.text}\n\n{STRUCTURE}", is_structured=True)
 
     @cached_property
     def digest(self) -> str:

@@ -6,8 +6,8 @@ import csv
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +26,15 @@ from brickfilm.engine.ledger import (
     read_edits,
     save_edits,
 )
-from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import UsageError, WorkdirBusy
 from brickfilm.hub.publish.card import dataset_card
-from brickfilm.records import EDITED_BY_HAND, Clip
+from brickfilm.records import EDITED_BY_HAND
 from brickfilm.review import export_captions, import_captions, list_captions, save_reviews
-from tests.kit.captions import AddImages, ClipSource, clip
+from tests.kit.captions import AddImages, ClipSource, Written, clip
 from tests.kit.servers.openai import CaptionServer, ReceivedRequest, Reply, answer
 
 CLIPS = [clip(n, Path("/nonexistent"), at=()).id for n in range(4)]
 MINE = "A red car waits in front of a green house."
-
-
-@dataclass(frozen=True)
-class Written(Stage[Clip, Clip]):
-    """Gives a clip a media file, one of its stills, so that a dataset can be saved."""
-
-    input_types = (Clip,)
-    provides = ("path",)
-
-    def apply(self, item: Clip, answer: Answer) -> Iterable[Clip]:
-        hashes = (item.stills[0].sha256[:16],) * 3
-        yield replace(item, path=item.stills[0].path, sha256="x", frame_hashes=hashes)
 
 
 @pytest.fixture
