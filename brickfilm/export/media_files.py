@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,13 +19,12 @@ from brickfilm.files import atomic_write, commit_file, disk_errors, make_folder,
 from brickfilm.media import (
     ClipEncoder,
     Frame,
+    ReferenceFrame,
     VerificationError,
     open_video,
-    plane_view,
     verify_clip,
 )
 from brickfilm.media.crop_scale import Box, CropScale, picture_box
-from brickfilm.media.display_transform import DisplayTransform
 from brickfilm.schema.columns import MEDIA_COLUMN
 
 MIN_PSNR_DB = 30.0
@@ -110,21 +108,21 @@ def _write_one(row: ExportRow, content: bytes, path: Path) -> None:
         recut_clip(source, row, path)
 
 
-def _encode(encoder: ClipEncoder, source: Path, row: ExportRow) -> dict[int, NDArray[np.uint8]]:
-    """Encode the frames of a row in order; return the luma of the two at either end."""
+def _encode(encoder: ClipEncoder, source: Path, row: ExportRow) -> dict[int, ReferenceFrame]:
+    """Encode the frames of a row in order; return the two at either end, to verify them."""
     assert row.recut is not None
     crop = CropScale(row.recut.box, (row.width, row.height))
-    square = DisplayTransform(Fraction(1))
-    reference: dict[int, NDArray[np.uint8]] = {}
-    for number, raw in enumerate(_frames_of(source, row)):
-        display = encoder.add(Frame(number, number, crop(raw), square))
+    reference: dict[int, ReferenceFrame] = {}
+    for number, frame in enumerate(_frames_of(source, row)):
+        new = Frame(number, number, crop(frame.display_frame), frame.display_transform)
+        display_frame = encoder.add(new)
         if min(number, row.frames - 1 - number) < 2:
-            reference[number] = plane_view(display, 0).copy()
+            reference[number] = ReferenceFrame.of(new, display_frame)
     encoder.close()
     return reference
 
 
-def _frames_of(source: Path, row: ExportRow) -> Iterator[Any]:
+def _frames_of(source: Path, row: ExportRow) -> Iterator[Frame]:
     """Yield the decoded frame for each frame of a row; its frame numbers never fall."""
     assert row.recut is not None
     with open_video(source) as reader:
@@ -138,7 +136,7 @@ def _frames_of(source: Path, row: ExportRow) -> Iterator[Any]:
                     f"clip {row.id} has fewer frames than its row says ({number + 1} needed): "
                     "run `brickfilm validate`"
                 )
-            yield current.raw
+            yield current
 
 
 def _some_lumas(path: Path, frames: int) -> list[NDArray[np.uint8]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from av.filter import Graph
 from numpy.typing import NDArray
 
-COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace")
+from brickfilm.media.color import ColorTags
+from brickfilm.media.display_transform import SCALER_FLAGS
+from brickfilm.media.geometry import buffer_arguments, linear_graph
 
 Box = tuple[int, int, int, int]
 """x, y, width and height in pixels, all even: chroma has half the resolution."""
@@ -26,37 +26,27 @@ class CropScale:
     def __init__(self, box: Box, size: tuple[int, int]) -> None:
         self.box = box
         self.size = size
-        self._graph: Graph | None = None
+        self._graphs: dict[str, Any] = {}
 
     def __call__(self, raw: Any) -> Any:
         if self.box == (0, 0, raw.width, raw.height) and self.size == (raw.width, raw.height):
             return raw
-        self._graph = self._graph or self._build(raw)
-        self._graph.push(raw)
-        frame = self._graph.pull()
+        key = buffer_arguments(raw)
+        if key not in self._graphs:
+            self._graphs[key] = linear_graph([("buffer", key), *self._steps()])
+        self._graphs[key].push(raw)
+        frame = self._graphs[key].pull()
         frame.pts, frame.time_base = raw.pts, raw.time_base
-        for tag in (*COLOUR_TAGS, "color_range"):
-            setattr(frame, tag, getattr(raw, tag))
+        ColorTags.of(raw).write_to(frame)
         return frame
 
-    def _build(self, raw: Any) -> Graph:
-        """Return a filter graph; no step converts colours, since it stays yuv420p throughout."""
+    def _steps(self) -> list[tuple[str, str]]:
+        """Return the filters: none converts colours, since pixels stay yuv420p throughout."""
         x, y, width, height = self.box
-        graph = Graph()
-        chain = [
-            graph.add_buffer(
-                width=raw.width, height=raw.height, format=raw.format, time_base=raw.time_base
-            ),
-            graph.add("crop", f"{width}:{height}:{x}:{y}:exact=1"),
-        ]
+        steps = [("crop", f"{width}:{height}:{x}:{y}:exact=1")]
         if self.size != (width, height):
-            scale = f"{self.size[0]}:{self.size[1]}:flags=bicubic+accurate_rnd"
-            chain.append(graph.add("scale", scale))
-        chain.append(graph.add("buffersink"))
-        for left, right in pairwise(chain):
-            left.link_to(right)
-        graph.configure()
-        return graph
+            steps.append(("scale", f"{self.size[0]}:{self.size[1]}:{SCALER_FLAGS}"))
+        return steps
 
 
 def picture_box(lumas: list[NDArray[np.uint8]]) -> Box:

@@ -34,6 +34,8 @@ class NumberedClip:
     caption: str | None = None
     bars: int = 0
     """Black lines above and below the picture."""
+    color: tuple[int, int, int] = (190, 185, 150)
+    """RGB of the columns that stand for 1."""
 
     @property
     def drawings(self) -> tuple[int, ...]:
@@ -128,7 +130,7 @@ def _picture(clip: NumberedClip, number: int) -> NDArray[np.uint8]:
     image = np.full((clip.height, clip.width, 3), 60, np.uint8)
     for bit, columns in enumerate(np.array_split(np.arange(clip.width), BITS)):
         if number >> bit & 1:
-            image[:, columns[0] : columns[-1] + 1] = (200, 190, 60)
+            image[:, columns[0] : columns[-1] + 1] = clip.color
     if clip.bars:
         image[: clip.bars] = image[-clip.bars :] = 0
     return image

@@ -207,11 +207,13 @@ def test_another_setting_replaces_the_clips_of_the_same_export(
     assert there == {f"{row.stem}.{kind}" for row, _ in plan.used for kind in ("mp4", "txt")}
 
 
-def test_colours_survive(dataset: SavedDataset, tmp_path: Path) -> None:
-    plan, _ = export(dataset, tmp_path / "out", size=(80, 48))
-    with av.open(str(exported(plan, tmp_path / "out")[ONES])) as container:
+def test_colours_survive(tmp_path: Path) -> None:
+    clip = NumberedClip(4, width=640, height=320, color=(200, 190, 60))
+    numbered_dataset(tmp_path / "work", [clip])
+    plan, _ = export(find_dataset(tmp_path / "work"), tmp_path / "out", size=(320, 160))
+    with av.open(str(exported(plan, tmp_path / "out")[4])) as container:
         frame = list(container.decode(video=0))[1]
-    bright = frame.to_ndarray(format="rgb24")[10:40, 2:6].reshape(-1, 3)
+    bright = frame.to_ndarray(format="rgb24")[10:150, 4:28].reshape(-1, 3)
     assert np.abs(np.median(bright, axis=0) - (200, 190, 60)).max() <= 6
 
 
