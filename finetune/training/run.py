@@ -209,8 +209,8 @@ class TrainingRun:
 
 def _earlier_stage_hours(recipe: Recipe) -> Mapping[str, object]:
     """Return the hours of earlier stages, if this one starts from a checkpoint of theirs."""
-    init = Path(recipe.init)  # OUT/step-N/model, or OUT/step-N
-    for folder in init.parents[:2] if init.exists() else ():
+    init = Path(recipe.init)  # OUT/step-N/model, OUT/step-N, or OUT
+    for folder in (init, *init.parents[:2]) if init.exists() else ():
         if (folder / "summary.json").is_file():
             summary: Mapping[str, Mapping[str, object]] = json.loads(
                 (folder / "summary.json").read_text()

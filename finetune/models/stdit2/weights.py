@@ -7,27 +7,26 @@ import json
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar
-from zipfile import is_zipfile
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from brickfilm.files import atomic_path
-from brickfilm.schema.safe_paths import UnsafePathError, file_inside
 from finetune.errors import WeightsError
 from finetune.models.hub import download_snapshot
 from finetune.models.stdit2.config import STDiT2Config
+from finetune.models.weight_files import (
+    WEIGHT_SUFFIXES,
+    describe_tensors,
+    find_weights,
+    read_state_dict,
+)
 
 M = TypeVar("M", bound=nn.Module)
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
-INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-SINGLE_FILES = (WEIGHTS_FILE, "diffusion_pytorch_model.safetensors", "pytorch_model.bin")
-WRAPPER_KEYS = ("state_dict", "model", "ema")  # that training scripts wrap the tensors in
 COMPUTED_KEYS = ("pos_embed", "pos_embed_temporal")  # in old files; computed here
 HUB_PATTERNS = ["*.json", "*.safetensors", "*.bin"]
 MAX_KEYS_SHOWN = 5
@@ -43,9 +42,9 @@ def load(
     config: STDiT2Config | None,
 ) -> M:
     """Build a network on the meta device and fill it from `source` (`STDiT2.from_pretrained`)."""
-    path = _resolve_source(source, revision)
+    path = find_weights(_resolve_source(source, revision))
     tensors = read_tensors(path)
-    config = config or _stored_config(path) or infer_config(tensors)
+    config = config or _stored_config(path) or infer_config(tensors, path)
     with torch.device("meta"):
         model = build(config)
     check_keys(model, tensors, path)
@@ -66,11 +65,7 @@ def save(model: nn.Module, config: STDiT2Config, folder: Path) -> None:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read the state dict of a file or a folder, under STDiT2's own names."""
-    tensors: dict[str, Tensor] = {}
-    for file in _weight_files(path):
-        tensors.update(_read_file(file))
-    named = {key.removeprefix("module."): value for key, value in tensors.items()}
-    return {key: value for key, value in named.items() if key not in COMPUTED_KEYS}
+    return {k: value for k, value in read_state_dict(path).items() if k not in COMPUTED_KEYS}
 
 
 def check_keys(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -93,8 +88,8 @@ def check_keys(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
         )
 
 
-def infer_config(tensors: Mapping[str, Tensor]) -> STDiT2Config:
-    """Infer the hyperparameters from the tensors of a checkpoint without config.json.
+def infer_config(tensors: Mapping[str, Tensor], path: Path | str = "it") -> STDiT2Config:
+    """Infer the hyperparameters from the tensors of `path`, a checkpoint without config.json.
 
     Raise WeightsError if the tensors are not an STDiT2's.
     """
@@ -105,7 +100,8 @@ def infer_config(tensors: Mapping[str, Tensor]) -> STDiT2Config:
         head_dim = 2 * len(tensors["rope.freqs"])
     except KeyError as error:
         raise WeightsError(
-            f"the checkpoint has no {error}, so it is not an STDiT2's: name another file"
+            f"{path} holds {describe_tensors(tensors)}, not an STDiT2's: {error} is missing; name "
+            "another file"
         ) from error
     blocks = {int(key.split(".")[1]) for key in tensors if key.startswith("blocks.")}
     return STDiT2Config(
@@ -134,59 +130,13 @@ def _stored_config(path: Path) -> STDiT2Config | None:
 
 def _resolve_source(source: str | PathLike[str], revision: str | None) -> Path:
     """Return the folder or file itself, or download the Hub repository of that name."""
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.exists():
         return path
     text = str(source)
-    if text.count("/") != 1 or path.suffix in {".pth", ".pt", ".bin", ".safetensors"}:
+    if text.count("/") != 1 or path.suffix in WEIGHT_SUFFIXES:
         raise WeightsError(f"{text!r} is no file or folder, nor a Hub id like 'name/model'")
     return download_snapshot(text, HUB_PATTERNS, WeightsError, revision=revision)
-
-
-def _weight_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    for name in INDEX_FILES:
-        if (path / name).is_file():
-            return _indexed_files(path, name)
-    for name in SINGLE_FILES:
-        if (path / name).is_file():
-            return [path / name]
-    single = sorted(path.glob("*.safetensors")) + sorted(path.glob("*.pth"))
-    if len(single) == 1:
-        return single
-    raise WeightsError(
-        f"{path} holds no weights: expected {' or '.join(SINGLE_FILES)}, or an index"
-    )
-
-
-def _indexed_files(folder: Path, index: str) -> list[Path]:
-    """Return the files that an index names; raise WeightsError for one outside the folder."""
-    try:
-        shards = json.loads((folder / index).read_text())["weight_map"].values()
-        return [file_inside(folder, shard) for shard in sorted(set(shards))]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{folder / index} is not an index of weights ({error!r})") from error
-    except (UnsafePathError, OSError) as error:
-        raise WeightsError(f"{folder / index}: {error}") from error
-
-
-def _read_file(file: Path) -> dict[str, Tensor]:
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        mapped = is_zipfile(file)  # files of before torch 1.6 are not
-        stored = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
-    except (OSError, RuntimeError, SafetensorError, UnpicklingError, EOFError) as error:
-        reason = (str(error).splitlines() or [repr(error)])[0]
-        raise WeightsError(
-            f"{file} cannot be read as weights ({reason}): download it again, or name another"
-        ) from error
-    for name in WRAPPER_KEYS:
-        if isinstance(stored, dict) and isinstance(stored.get(name), dict):
-            stored = stored[name]
-    named = stored.items() if isinstance(stored, dict) else ()
-    return {key: value for key, value in named if isinstance(value, Tensor)}
 
 
 def _summarize_keys(keys: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -52,8 +53,8 @@ def test_a_published_config_with_other_keys_is_understood(model: STDiT2, saved: 
     assert same(STDiT2.from_pretrained(saved), model)
 
 
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "ema"])
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "ema", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_a_single_file_loads_and_tells_its_own_shape(
     model: STDiT2, tmp_path: Path, wrapper: str | None, prefix: str
 ) -> None:
@@ -66,14 +67,46 @@ def test_a_single_file_loads_and_tells_its_own_shape(
     assert same(STDiT2.from_pretrained(tmp_path / "weights.pth", config=TINY), model)
 
 
-def test_a_sharded_folder_loads(model: STDiT2, saved: Path) -> None:
+@pytest.mark.parametrize("suffix", [".bin", ".pt", ".ckpt"])
+def test_pickles_of_tensors_and_settings_load(model: STDiT2, suffix: str, tmp_path: Path) -> None:
+    compiled = {
+        k.replace("blocks.0.", "blocks.0._orig_mod."): v for k, v in model.state_dict().items()
+    }
+    content = {"epoch": 3, "args": argparse.Namespace(lr=1e-4), "model": {"state_dict": compiled}}
+    torch.save(content, tmp_path / f"checkpoint{suffix}")
+    assert same(STDiT2.from_pretrained(tmp_path, config=TINY), model)
+
+
+def test_the_ema_of_a_file_with_both_is_taken(model: STDiT2, tmp_path: Path) -> None:
+    averaged = {f"ema_model.module.{key}": value for key, value in model.state_dict().items()}
+    online = {f"online_model.{key}": torch.zeros(()) for key in model.state_dict()}
+    torch.save({**online, **averaged, "initted": torch.ones(())}, tmp_path / "ema.pt")
+    assert same(STDiT2.from_pretrained(tmp_path / "ema.pt", config=TINY), model)
+
+
+def test_a_runs_folder_is_its_newest_checkpoints_ema(model: STDiT2, tmp_path: Path) -> None:
+    for step, seed in ((1, 5), (2, 0)):
+        folder = tmp_path / f"step-{step:08d}"
+        tiny_model(seed).save_pretrained(folder / "ema")
+        tiny_model(9).save_pretrained(folder / "model")
+        (folder / "manifest.json").write_text("{}")
+    (tmp_path / "step-00000003.tmp").mkdir()
+    assert same(STDiT2.from_pretrained(tmp_path), model)
+    assert same(STDiT2.from_pretrained(tmp_path / "step-00000002"), model)
+    assert not same(STDiT2.from_pretrained(tmp_path / "step-00000002" / "model"), model)
+
+
+@pytest.mark.parametrize(
+    "index", ["model.safetensors.index.json", "diffusion_pytorch_model.safetensors.index.json"]
+)
+def test_a_sharded_folder_loads(index: str, model: STDiT2, saved: Path) -> None:
     tensors = load_file(saved / "model.safetensors")
     (saved / "model.safetensors").unlink()
     halves = {"a.safetensors": list(tensors)[::2], "b.safetensors": list(tensors)[1::2]}
     for name, keys in halves.items():
         save_file({key: tensors[key] for key in keys}, saved / name)
-    index = {"weight_map": {key: name for name, keys in halves.items() for key in keys}}
-    (saved / "model.safetensors.index.json").write_text(json.dumps(index))
+    weight_map = {key: name for name, keys in halves.items() for key in keys}
+    (saved / index).write_text(json.dumps({"weight_map": weight_map}))
     assert same(STDiT2.from_pretrained(saved), model)
 
 
@@ -93,8 +126,21 @@ def test_wrong_weights_are_refused_by_name(saved: Path) -> None:
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     save_file({"conv.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(WeightsError, match="not an STDiT2"):
+    with pytest.raises(
+        WeightsError, match=r"1 tensors such as conv\.weight, not an STDiT2's: 'x_embedder"
+    ):
         STDiT2.from_pretrained(tmp_path / "other.safetensors")
+    save_file({"blocks.0.attn.qkv.lora_A.weight": torch.zeros(3)}, tmp_path / "lora.safetensors")
+    with pytest.raises(WeightsError, match="a LoRA adapter, which is merged into its base first"):
+        STDiT2.from_pretrained(tmp_path / "lora.safetensors")
+    with pytest.raises(WeightsError, match=r"name one \(lora\.safetensors, other\.safetensors\)"):
+        STDiT2.from_pretrained(tmp_path)
+
+
+def test_python_objects_are_not_loaded(model: STDiT2, tmp_path: Path) -> None:
+    torch.save(model, tmp_path / "whole.pth")
+    with pytest.raises(WeightsError, match=r"other Python objects.*torch\.save\(model\.state_dict"):
+        STDiT2.from_pretrained(tmp_path / "whole.pth")
 
 
 def test_a_broken_file_is_refused(tmp_path: Path) -> None:
