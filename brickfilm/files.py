@@ -192,3 +192,8 @@ def make_folder(folder: Path) -> Path:
             f"{str(folder)!r} cannot be written ({error.strerror}): name another folder"
         ) from error
     return folder
+
+
+def printable(name: str) -> str:
+    """Return a file's name as valid Unicode: bytes that are not UTF-8 become `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -16,6 +16,7 @@ import pysubs2
 from brickfilm.captions.caption_files import clean_text
 from brickfilm.captions.cues import Cue, CueIndex
 from brickfilm.errors import Failed
+from brickfilm.files import printable
 
 _ARROW = "-->"
 _TIME = re.compile(r"(?:\d+:)?[0-5]?\d:[0-5]?\d[.,]\d{1,3}")
@@ -56,7 +57,10 @@ def _read(path: Path, mtime_ns: int) -> CueIndex:
         problem = f"it is not UTF-8 (byte {error.start}): save it as UTF-8"
     except (OSError, ValueError, pysubs2.Pysubs2Error) as error:
         problem = str(error)
-    raise Failed(f"{path.name} cannot be read as captions: {problem}", reason="unreadable captions")
+    raise Failed(
+        f"{printable(path.name)} cannot be read as captions: {problem}",
+        reason="unreadable captions",
+    )
 
 
 def _from_subtitles(text: str) -> list[Cue]:

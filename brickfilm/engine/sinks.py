@@ -19,7 +19,7 @@ from brickfilm.engine.capabilities import DryRun, MultiPart
 from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
 from brickfilm.errors import ItemError
 from brickfilm.files import sync_path
-from brickfilm.media import Frame, VideoReader, open_video
+from brickfilm.media import MAX_PARALLEL_PIXELS, Frame, VideoReader, open_video
 from brickfilm.records import Clip
 
 SPANS_PER_CALL = 64
@@ -108,6 +108,9 @@ def write_spans(work: Path, sinks: Sequence[Sink], work_items: Sequence[WorkItem
     alone waits too often to keep two cores busy.
     """
     segments = split_by_frames(work_items)
+    video = work_items[0].item.video
+    if video.width * video.height > MAX_PARALLEL_PIXELS:
+        segments = [[n for segment in segments for n in segment]]
     threads = DECODER_THREADS // len(segments)
     results: dict[int, Result] = {}
     with ThreadPoolExecutor(len(segments), thread_name_prefix="write") as pool:

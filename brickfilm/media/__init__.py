@@ -4,6 +4,7 @@ Times are presentation timestamps in ticks of the stream's time base, never fram
 an average rate. Frames are numbered from 0 in presentation order.
 """
 
+from brickfilm.media.container import MAX_PARALLEL_PIXELS, MAX_PIXELS, media_errors
 from brickfilm.media.damage import FrameFlag
 from brickfilm.media.decode import Frame, VideoReader, open_video, plane_view
 from brickfilm.media.decode_stats import DecodeStats, decode_stats
@@ -16,6 +17,8 @@ from brickfilm.media.sound import Sound
 from brickfilm.media.verify import ReferenceFrame, VerificationError, verify_clip, verify_sound
 
 __all__ = [
+    "MAX_PARALLEL_PIXELS",
+    "MAX_PIXELS",
     "ClipEncoder",
     "DamagedGroupError",
     "DecodeStats",
@@ -30,6 +33,7 @@ __all__ = [
     "VideoReader",
     "decode_stats",
     "downscale_by_2",
+    "media_errors",
     "open_video",
     "perceptual_hash",
     "plane_view",

@@ -16,7 +16,11 @@ from brickfilm.files import DISK_FULL_ERRNOS
 from brickfilm.schema.containers import open_options
 
 MAX_PIXELS = 8192 * 4320
-"""Pixels of a frame: DCI 8K. Decoding and encoding take about 100 bytes of memory for each."""
+"""Pixels of a frame: DCI 8K."""
+MAX_PARALLEL_PIXELS = 4096 * 2304
+"""Pixels of a frame above which a video is decoded, and its clips written, one at a time.
+
+Reference frames and lookahead take up to 50 bytes of memory a pixel for a decoder or an encoder."""
 
 
 def open_container(path: Path) -> Any:
@@ -25,13 +29,12 @@ def open_container(path: Path) -> Any:
     PyAV asks for generated timestamps (GENPTS), which follow the decoding order where a file has
     none. Without them a frame's decode time is its presentation time.
     """
-    try:
+    problem = (
+        f"{path.name!r} is no video that FFmpeg can open (a broken or unfinished download, a "
+        "playlist, or another kind of file)"
+    )
+    with media_errors(problem):
         container = av.open(f"file:{path}", metadata_errors="ignore", options=open_options())
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(
-            f"{path.name!r} is no video that FFmpeg can open ({ffmpeg_error_text(error)}): "
-            "a broken or unfinished download, a playlist, or another kind of file"
-        ) from error
     container.flags &= ~Flags.gen_pts.value
     return container
 
@@ -59,7 +62,7 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
 
 
 @contextmanager
-def media_errors(path: Path, problem: str = "cannot be decoded") -> Iterator[None]:
+def media_errors(problem: str) -> Iterator[None]:
     """Raise every error of a media library as MediaError: one bad file must fail by itself."""
     try:
         yield
@@ -68,12 +71,12 @@ def media_errors(path: Path, problem: str = "cannot be decoded") -> Iterator[Non
     except OSError as error:
         if error.errno in DISK_FULL_ERRNOS:
             raise
-        raise MediaError(f"{path.name!r} {problem}: {ffmpeg_error_text(error)}") from error
+        raise MediaError(f"{problem}: {ffmpeg_error_text(error)}") from error
     except MemoryError as error:
-        raise MediaError(f"{path.name!r} {problem}: it needs more memory than there is") from error
+        raise MediaError(f"{problem}: it needs more memory than there is") from error
     except Exception as error:
         text = ffmpeg_error_text(error) or type(error).__name__
-        raise MediaError(f"{path.name!r} {problem}: {text}") from error
+        raise MediaError(f"{problem}: {text}") from error
 
 
 def ffmpeg_error_text(error: Exception) -> str:

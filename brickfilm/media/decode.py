@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from brickfilm.errors import MediaError
+from brickfilm.media.container import media_errors
 from brickfilm.media.display_transform import DisplayTransform
 from brickfilm.media.geometry import PixelAspect
 from brickfilm.media.packet_decoder import PacketDecoder
@@ -58,7 +59,8 @@ class Frame:
     def display_frame(self) -> Any:
         """Return the frame as yuv420p, upright, in square pixels; computed once and cached."""
         if self._display_frame is None:
-            self._display_frame = self.display_transform(self.raw)
+            with media_errors(f"frame {self.number} cannot be converted"):
+                self._display_frame = self.display_transform(self.raw)
         return self._display_frame
 
     def image(self) -> Image.Image:

@@ -12,6 +12,7 @@ import av
 
 from brickfilm.errors import MediaError
 from brickfilm.media.container import ffmpeg_error_text
+from brickfilm.schema.containers import open_options
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class DecodeStats:
 def decode_stats(content: bytes) -> DecodeStats:
     """Decode an encoded clip on one thread; raise MediaError if any part of it is broken."""
     try:
-        with av.open(io.BytesIO(content)) as container:
+        with av.open(io.BytesIO(content), options=open_options()) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             return _collect_stats(container.decode(stream), Fraction(stream.time_base or 1))

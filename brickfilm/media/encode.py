@@ -13,7 +13,7 @@ from av.video.frame import PictureType
 
 from brickfilm.errors import MediaError
 from brickfilm.media.color import ColorTags
-from brickfilm.media.container import ffmpeg_error_text
+from brickfilm.media.container import ffmpeg_error_text, media_errors
 from brickfilm.media.decode import Frame
 from brickfilm.media.display_transform import DisplayTransform
 from brickfilm.media.sound import Sound
@@ -82,6 +82,10 @@ class ClipEncoder:
 
     def add(self, frame: Frame) -> Any:
         """Encode one frame; return the frame that the encoder received."""
+        with media_errors(f"{self.path.name!r} cannot be encoded"):
+            return self._encode(frame)
+
+    def _encode(self, frame: Frame) -> Any:
         display_frame = self._transformed(frame)
         if self._container is None:
             self._open(display_frame)
@@ -98,8 +102,9 @@ class ClipEncoder:
         if self._container is None:
             raise MediaError(f"{self.path.name!r} has no frame to write")
         self._set_last_duration(self.end_pts)
-        self._mux(self._stream.encode(None))
-        self._container.close()
+        with media_errors(f"{self.path.name!r} cannot be encoded"):
+            self._mux(self._stream.encode(None))
+            self._container.close()
         self._container = None
 
     def _set_last_duration(self, pts: int) -> None:

@@ -10,6 +10,7 @@ import av
 
 from brickfilm.errors import MediaError
 from brickfilm.media.container import (
+    MAX_PARALLEL_PIXELS,
     MAX_PIXELS,
     ffmpeg_error_text,
     find_video_stream,
@@ -72,7 +73,7 @@ class PacketDecoder:
 
     def seek(self, pts: int) -> None:
         """Go to a keyframe at or before `pts` in decoding order; frames before it are forgotten."""
-        with media_errors(self.path, "cannot be sought"):
+        with media_errors(f"{self.path.name!r} cannot be sought"):
             self.container.seek(pts, stream=self.stream, backward=True)
         self.damage.reset()
         self._last_pts = None
@@ -106,13 +107,13 @@ class PacketDecoder:
             self.damage.feed(packet)
         try:
             frames = list(self.stream.codec_context.decode(packet))
-        except MemoryError as error:
-            raise MediaError(f"{self.path.name!r} needs more memory than there is") from error
         except av.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise MediaError(f"{self.path.name!r} needs more memory than there is") from error
             self.error_text = ffmpeg_error_text(error)
             self.damage.lose(packet)
             return []
-        except (OSError, ValueError) as error:
+        except Exception as error:
             raise MediaError(f"{self.path.name!r} cannot be decoded: {error}") from error
         return [frame for raw in frames if (frame := self._timed(raw))]
 
@@ -150,7 +151,8 @@ class PacketDecoder:
         """Bound the size of a frame: a stream may change it after the first one."""
         codec_context = self.stream.codec_context
         size = codec_context.width * codec_context.height
-        with media_errors(self.path):
+        self.threads = self.threads if size <= MAX_PARALLEL_PIXELS else 1
+        with media_errors(f"{self.path.name!r} cannot be decoded"):
             codec_context.options = {"max_pixels": str(max(size, MAX_PIXELS))}
             self.stream.thread_type = "AUTO"
             codec_context.thread_count = self.threads

@@ -9,7 +9,7 @@ from operator import mul
 from pathlib import Path
 
 from brickfilm.errors import MediaError
-from brickfilm.media.container import MAX_PIXELS, check_size
+from brickfilm.media.container import MAX_PIXELS, check_size, media_errors
 from brickfilm.media.decode import Frame, VideoReader, open_video
 
 AV_TIME_BASE = 1_000_000
@@ -44,7 +44,7 @@ def probe(path: Path, *, whole: bool = True, max_pixels: int = MAX_PIXELS) -> Vi
     max_pixels: raise Rejected for larger frames.
     """
     _check_not_empty(path)
-    with open_video(path) as reader:
+    with media_errors(f"{path.name!r} cannot be read"), open_video(path) as reader:
         if whole:
             _check_not_truncated(reader, path)
         context = reader.stream.codec_context

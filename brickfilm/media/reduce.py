@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError, UsageError
+from brickfilm.media.container import media_errors
 from brickfilm.media.damage import NO_FLAG, FrameFlag
 from brickfilm.media.decode import VideoReader, plane_view
 from brickfilm.media.geometry import Orientation
@@ -115,9 +116,13 @@ def _reduced_frame_bytes(codec_context: Any) -> int:
 
 def reduce_frame(reader: VideoReader, frame: RawFrame, with_chroma: bool) -> ReducedFrame:
     """Average a decoded frame down and rotate it upright; raise MediaError if it is too small."""
+    with media_errors(f"{reader.path.name!r} has a frame that cannot be converted"):
+        return _reduced(reader, *frame, with_chroma)
+
+
+def _reduced(reader: VideoReader, raw: Any, flags: FrameFlag, with_chroma: bool) -> ReducedFrame:
     import cv2
 
-    raw, flags = frame
     pts, size = int(raw.pts), reader.display_transform.display_size(raw)
     duration = int(raw.duration or 0)
     orientation, steps = Orientation.of(raw), _downscale_steps(raw.width)

@@ -11,8 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.errors import MediaError
-from brickfilm.media.container import ffmpeg_error_text, open_container
+from brickfilm.media.container import media_errors, open_container
 
 AudioSamples = NDArray[np.float32]
 """[channels, n], -1 to 1."""
@@ -38,15 +37,10 @@ class Sound:
 
     def add_to(self, target: Any) -> list[Any]:
         """Add this sound to an open container; return its packets, [] without an audio stream."""
-        try:
-            with open_container(self.path) as container:
-                source = container.streams.best("audio")
-                return [] if source is None else self._encoded(container, source, target)
-        except (av.FFmpegError, OSError) as error:
-            raise MediaError(
-                f"the sound of {self.path.name!r} cannot be read: {ffmpeg_error_text(error)}: "
-                "write its clips with sound=False"
-            ) from error
+        problem = f"the sound of {self.path.name!r} cannot be read (write clips with sound=False)"
+        with media_errors(problem), open_container(self.path) as container:
+            source = container.streams.best("audio")
+            return [] if source is None else self._encoded(container, source, target)
 
     def _encoded(self, container: Any, source: Any, target: Any) -> list[Any]:
         rate = source.rate if source.rate in SAMPLE_RATES else SAMPLE_RATES[-1]

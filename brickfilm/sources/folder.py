@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import UsageError
+from brickfilm.files import printable
 from brickfilm.media import probe, sha256_of
 from brickfilm.records import Listing, Video
 from brickfilm.schema.licences import check_licence_is_known
@@ -54,9 +55,9 @@ class FolderSource:
         for video in videos:
             name = video.relative_to(root).as_posix()
             yield Listing(
-                source_id=_printable(name),
+                source_id=printable(name),
                 path=video,
-                title=_printable(video.stem),
+                title=printable(video.stem),
                 uploader=self.uploader,
                 licence=self.licence,
             )
@@ -109,8 +110,8 @@ class Probe(Stage[Listing, Video]):
         try:
             stat = path.stat()
         except OSError:
-            return f"{_printable(str(path))}:missing"
-        return f"{_printable(str(path))}:{stat.st_size}:{stat.st_mtime_ns}"
+            return f"{printable(str(path))}:missing"
+        return f"{printable(str(path))}:{stat.st_size}:{stat.st_mtime_ns}"
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
@@ -133,11 +134,6 @@ class Probe(Stage[Listing, Video]):
             licence=item.licence,
             format=answer["format"],
         )
-
-
-def _printable(name: str) -> str:
-    """Return a name as valid Unicode: bytes that are not UTF-8 become `\\xff`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _path(item: Listing) -> Path:

@@ -18,6 +18,7 @@ from brickfilm.media import (
     ReferenceFrame,
     Sound,
     VerificationError,
+    media_errors,
     sha256_of,
     verify_clip,
     verify_sound,
@@ -107,7 +108,8 @@ class _ClipWriteSession:
     def close(self) -> Answer:
         try:
             self.encoder.close()
-            worst_psnr = self._verify()
+            with media_errors(f"{self.path.name!r} cannot be verified"):
+                worst_psnr = self._verify()
         except VerificationError as error:
             self.encoder.abort()
             raise VerificationError(f"{self.source}: {error}") from error

@@ -14,6 +14,7 @@ from brickfilm.captions.subtitles import find_sidecar, read_cues, sidecar_digest
 from brickfilm.digest import digest_of
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
+from brickfilm.files import printable
 from brickfilm.records import Caption, Clip, Image
 
 SUBTITLE_RULES = ("dialogue", "leak")
@@ -57,10 +58,10 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
     def open(self, work: Path) -> Iterator[Callable[[ClipOrImage], Answer]]:
         def compute(item: ClipOrImage) -> Answer:
             if self.table:
-                return {"text": self._table_text(item), "file": Path(self.table).name}
+                return {"text": self._table_text(item), "file": printable(Path(self.table).name)}
             sidecar = find_sidecar(work / item.video.path, self.suffixes)
             texts = cue_texts(item, read_cues(sidecar)) if sidecar else []
-            return {"text": " ".join(texts), "file": sidecar.name if sidecar else ""}
+            return {"text": " ".join(texts), "file": printable(sidecar.name) if sidecar else ""}
 
         yield compute
 

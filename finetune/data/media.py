@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brickfilm.schema.containers import MEDIA_OPEN_OPTIONS
 from finetune.data.stills import (
     ORIENTATION_BY_ROTATION,
     exif_orientation,
@@ -46,7 +47,7 @@ def probe(media: bytes) -> MediaInfo:
 
     height, width, _ = next(iter_frames(media, 1), np.zeros((0, 0, 3))).shape
     try:
-        with av.open(io.BytesIO(media)) as container:
+        with av.open(io.BytesIO(media), options=dict(MEDIA_OPEN_OPTIONS)) as container:
             stream = container.streams.video[0]
             frames = stream.frames or sum(1 for _ in container.decode(stream))
             return MediaInfo(frames, Fraction(stream.average_rate or 0), height, width)
@@ -104,7 +105,7 @@ def iter_frames(media: bytes, count: int) -> Iterator[NDArray[np.uint8]]:
     import av
 
     try:
-        with av.open(io.BytesIO(media)) as container:
+        with av.open(io.BytesIO(media), options=dict(MEDIA_OPEN_OPTIONS)) as container:
             to_rgb = _to_displayed_rgb(container, media)
             for frame in islice(container.decode(video=0), count):
                 yield to_rgb(frame)
