@@ -3,6 +3,7 @@
 from finetune.config.default_prompts import DEFAULT_PROMPTS
 from finetune.config.load import load_recipe, parse_recipe, recipe_from_manifest
 from finetune.config.recipe import (
+    Adapter,
     Bucket,
     Checkpoints,
     Flow,
@@ -18,6 +19,7 @@ from finetune.config.recipe import (
 
 __all__ = [
     "DEFAULT_PROMPTS",
+    "Adapter",
     "Bucket",
     "Checkpoints",
     "Flow",

@@ -67,6 +67,17 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """Low-rank layers (LoRA) that are trained in place of the network's own weights."""
+
+    __pydantic_config__: ClassVar = STRICT
+    rank: Positive = 32  # of each layer's change
+    alpha: NonNegative = 0.0  # the change is scaled by alpha / rank; 0: the rank
+    targets: tuple[Name, ...] = ()  # ends of the names of linear layers; none: the family's
+    dropout: Share = 0.0  # of the layers' inputs
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """The learning rate as a function of the step; functions in `finetune.training.lr_schedule`."""
 
@@ -222,6 +233,7 @@ class Recipe:
     kernels: bool = True
 
     network: Network = field(default_factory=Network)
+    adapter: Adapter | None = None
     schedule: Schedule = field(default_factory=Schedule)
     optimizer: Optimizer = field(default_factory=Optimizer)
     loss_spikes: LossSpikes = field(default_factory=LossSpikes)

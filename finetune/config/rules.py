@@ -22,6 +22,7 @@ def check_recipe(recipe: Recipe) -> None:
         if str(bucket) in map(str, recipe.buckets[:number]):
             raise ConfigError(f"bucket {bucket} is named twice: take one of the two out")
     _check_engine(recipe)
+    _check_adapter(recipe)
     if recipe.strategy == "gemini":
         _check_gemini(recipe)
 
@@ -52,6 +53,16 @@ def _check_engine(recipe: Recipe) -> None:
         )
     if recipe.engine == "torch" and recipe.optimizer.kind != "adamw":
         raise ConfigError("optimizer.kind 'hybrid_adam' is ColossalAI's: set engine = 'colossalai'")
+
+
+def _check_adapter(recipe: Recipe) -> None:
+    if recipe.adapter and (recipe.engine != "torch" or recipe.strategy == "fsdp2"):
+        raise ConfigError(
+            f"adapter is trained with engine 'torch' and strategy 'auto' or 'ddp', not "
+            f"{recipe.engine!r} and {recipe.strategy!r}: its frozen base is not sharded"
+        )
+    if recipe.adapter and recipe.init == "random":
+        raise ConfigError("adapter changes pretrained weights: name them as init")
 
 
 def _check_gemini(recipe: Recipe) -> None:

@@ -16,6 +16,7 @@ from torch.distributed.tensor import DTensor
 
 from finetune.engines.distributed import all_reduce_sum
 from finetune.engines.ema import EMA
+from finetune.models.adapters import has_adapter
 
 ShardDict = dict[str, Tensor]
 AllowStep = Callable[[float], bool]
@@ -97,7 +98,12 @@ def trainable_parameters(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn
 
 
 def frozen_tensors(model: torch.nn.Module) -> ShardDict:
-    """Return the state of a model beside its trained parameters, in float32 on the CPU."""
+    """Return the state of a model beside its trained parameters, in float32 on the CPU.
+
+    Empty for a network with an adapter, whose frozen base is where training started from.
+    """
+    if has_adapter(model):
+        return {}
     names = {name for name, _ in trainable_parameters(model)}
     state = model.state_dict()
     return {n: t.detach().cpu().float().clone() for n, t in state.items() if n not in names}

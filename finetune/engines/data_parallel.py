@@ -27,7 +27,7 @@ from finetune.engines.ema import EMA, decay_at
 from finetune.kernels import adamw as adamw_kernel
 from finetune.kernels import kernels_available
 from finetune.kernels.accumulate import GradientAccumulator
-from finetune.tensors import DTYPES
+from finetune.tensors import DTYPES, cast_module
 
 
 class DataParallel:
@@ -43,7 +43,7 @@ class DataParallel:
         self.loss_scale, self.frozen = LossScale(), frozen_tensors(model)
         full_precision = (p.detach().flatten() for _, p in trainable_parameters(model))
         self._weights = torch.cat([p.to(device, torch.float32) for p in full_precision])
-        self.module = model.to(device=device, dtype=DTYPES[recipe.precision])
+        self.module = cast_module(model.to(device), DTYPES[recipe.precision])
         self._params = dict(trainable_parameters(self.module))
         self._sizes = [p.numel() for p in self._params.values()]
         self._grads = torch.zeros_like(self._weights)

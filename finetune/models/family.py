@@ -272,6 +272,7 @@ class Family(Protocol):
     mask_probabilities: Mapping[str, float] = {}  # kinds of frame masks in training
     start_images: Sequence[str] = ()  # fields of a request: "image", "last_image"
     lora_targets: Sequence[str] = ()  # names of the linear layers that an adapter changes
+    pipeline_class: str = "DiffusionPipeline"  # of diffusers, which writes an adapter's keys
 
     def extra_shapes(self, frames: int, height: int, width: int) -> Mapping[str, Sequence[int]]:
         """Return the shapes of the tensors beside "mean" and "std" that the codec gives."""
@@ -306,6 +307,10 @@ class Family(Protocol):
             return null + scale * (with_text(x, time, frame_mask) - null)
 
         return denoise
+
+    def comfyui_key(self, name: str) -> str | None:
+        """Return ComfyUI's key of an adapter's weight, or None if it reads no such adapter."""
+        return None
 
     def write_weights(self, weights: Path, folder: Path) -> None:
         """Write a checkpoint's weights (its `model` or `ema` folder) as a release has them."""

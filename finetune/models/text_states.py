@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from finetune.errors import ConfigError
-from finetune.models.family import TextSize
+from finetune.models.family import TensorDict, TextSize
 from finetune.tensors import copy_float32
 
 
@@ -34,9 +34,7 @@ def pad_states(
     return padded, mask
 
 
-def drop_text(
-    text: dict[str, Tensor], null_text: dict[str, Tensor], drop: Tensor | None
-) -> dict[str, Tensor]:
+def drop_text(text: TensorDict, null_text: TensorDict, drop: Tensor | None) -> dict[str, Tensor]:
     """Replace the text states of dropped captions [B] by the null text's [1, ...]."""
     if drop is None:
         return dict(text)

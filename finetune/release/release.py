@@ -22,6 +22,7 @@ from finetune.data.encoders import load_caption_encoder, load_vae, unique_captio
 from finetune.engines.ema import start_share
 from finetune.errors import ReleaseError
 from finetune.models import find_family
+from finetune.models.adapters import write_weights
 from finetune.models.family import CaptionEncoder, LatentCodec
 from finetune.models.hub import HUB_ID
 from finetune.release.model_card import render_card
@@ -103,7 +104,7 @@ def _write_release(
     options: ReleaseOptions,
 ) -> None:
     """Write weights, encoders, samples and the card into a new folder."""
-    find_family(recipe.family).write_weights(source.weights, folder)
+    write_weights(find_family(recipe.family), source.weights, folder)
     encoders = _encoders(source, recipe, copy=options.copy_encoders)
     defaults = {k: v for k, v in default_settings(recipe).items() if k != "seed"}
     add_encoders(
@@ -207,7 +208,7 @@ def _encoder_phrase(encoder: LatentCodec | CaptionEncoder | str) -> str:
 def _count_parameters(folder: Path) -> int:
     """Count the numbers in a folder's safetensors files, reading only headers."""
     total = 0
-    for file in folder.glob("*.safetensors"):
+    for file in folder.glob("model*.safetensors"):
         with safe_open(file, framework="pt") as tensors:
             names: list[str] = list(tensors.keys())  # the handle itself does not iterate
             total += sum(prod(tensors.get_slice(name).get_shape()) for name in names)

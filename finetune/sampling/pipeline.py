@@ -18,6 +18,7 @@ from finetune.data.encoders import unique_captions
 from finetune.data.index import Index
 from finetune.errors import SamplingError
 from finetune.models import Family, find_family
+from finetune.models.adapters import load_network
 from finetune.models.compile_blocks import compile_blocks
 from finetune.models.family import CaptionEncoder, LatentCodec, TextSize
 from finetune.models.weights_digest import weights_digest
@@ -81,7 +82,7 @@ class TextToVideoPipeline:
         if chosen not in DTYPES:
             raise SamplingError(f"precision {chosen!r}: choose one of {', '.join(DTYPES)}")
         dtype, family = DTYPES[chosen], find_family(source.family)
-        network = family.load_network(source.weights, dtype=dtype, device=torch_device)
+        network = load_network(family, source.weights, dtype=dtype, device=torch_device)
         network.eval().requires_grad_(False)
         family.use_kernels(network, torch_device, dtype)
         encoders = _load_encoders(source, family, family.text_size(network), dtype, torch_device)

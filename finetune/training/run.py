@@ -28,6 +28,7 @@ from finetune.engines.ema import start_share
 from finetune.engines.factory import make_engine
 from finetune.errors import CheckpointError, ConfigError
 from finetune.models import Family, family_of, find_family
+from finetune.models.adapters import add_adapter, network_record, shape_record
 from finetune.models.compile_blocks import compile_blocks
 from finetune.objectives import Objective
 from finetune.tensors import DTYPES
@@ -149,7 +150,7 @@ class TrainingRun:
             "recipe": self.recipe.as_dict(),
             "hardware": _device_name(self.device),
         }
-        config = self.family.network_config(self.engine.module)
+        config = network_record(self.family, self.engine.module)
         policy = self.recipe.checkpoints
         return checkpoint.save(self.out, self.step, self.engine, about, policy, config)
 
@@ -166,8 +167,7 @@ class TrainingRun:
                 f"(fingerprint {manifest['dataset'][:12]}, now {self.index.fingerprint[:12]}): "
                 "restore the old dataset, or restart sampling from this one with --new-data"
             )
-        config = self.family.network_config(self.engine.module)
-        shape = {name: config[name] for name in self.family.shape_fields}
+        shape = shape_record(self.family, self.engine.module)
         checkpoint.load(folder, manifest, self.engine, shape)
         self.step = manifest["step"]
         self.bad_samples = manifest["bad_samples"]
@@ -319,7 +319,9 @@ def new_model(recipe: Recipe, checkpoint: Path | None = None) -> nn.Module:
     Raise ConfigError if `init` expects text states of another width than the recipe's.
     """
     family = family_of(recipe)
-    model = family.load_network(checkpoint) if checkpoint else family.new_network(recipe)
+    resumed = checkpoint if recipe.adapter is None else None  # an adapter's base is at init
+    network = family.load_network(resumed) if resumed else family.new_network(recipe)
+    model = add_adapter(network, family, recipe)
     expected, width = family.text_size(model).width, recipe.network.caption_channels
     if expected != width:
         raise ConfigError(

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from finetune.models.stdit2.network import STDiT2
-from finetune.models.stdit2.text_encoder import TextEncoder
+from finetune.models.text_encoder import TextEncoder
 from finetune.sampling.bundle import add_encoders
 from tests.benchmarks import synthetic
 from tests.benchmarks.training import open_every_branch

@@ -17,8 +17,8 @@ from finetune.data.loader import Sample, SampleLoader
 from finetune.data.rows import DatasetRow
 from finetune.data.sampler import BatchSpec
 from finetune.data.shards import ShardWriter, write_key_index
-from finetune.models.stdit2.text_encoder import TextEncoder
 from finetune.models.stdit2.vae import VAE
+from finetune.models.text_encoder import TextEncoder
 
 CLIPS = 64
 CAPTIONS = 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from finetune.models.stdit2.text_encoder import TextEncoder
 from finetune.models.stdit2.vae import VAE
+from finetune.models.text_encoder import TextEncoder
 from finetune.sampling.bundle import add_encoders
 from tests.kit.networks import TINY, tiny_model
 from tests.kit.toy_clips import captions

@@ -27,8 +27,8 @@ from finetune.models.stdit2.cost import STDiT2Cost
 from finetune.models.stdit2.guidance import classifier_free_guidance
 from finetune.models.stdit2.network import STDiT2
 from finetune.models.stdit2.scalars import scalars_of
-from finetune.models.stdit2.text_encoder import TextEncoder
 from finetune.models.stdit2.vae import LATENT_CHANNELS, SPATIAL_STRIDE, VAE
+from finetune.models.text_encoder import TextEncoder
 from finetune.models.text_states import pad_states
 from finetune.objectives import IDDPM, MASK_PROBABILITIES
 from finetune.objectives.base import Denoiser, Objective

@@ -30,7 +30,7 @@ from finetune.errors import (
     exit_with_one_line,
 )
 from finetune.models.stdit2.network import STDiT2
-from finetune.models.stdit2.text_encoder import TextEncoder, TextStates
+from finetune.models.text_encoder import TextEncoder, TextStates
 from finetune.sampling.generate import generate_latent
 from finetune.sampling.sources import find_model
 from finetune.training.checkpoint_folders import (

@@ -1,11 +1,11 @@
-"""The text encoder: the encoder of T5 v1.1, 200 tokens per caption."""
+"""Text encoders of the T5 kind: T5 v1.1 and UMT5, with a fixed number of tokens per caption."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 200
 PAD_TOKEN, EOS_TOKEN, UNK_TOKEN = "<pad>", "</s>", "<unk>"  # T5's names, in its order
+
+
+Architecture = Literal["T5", "UMT5"]
+"""Class names of transformers without `EncoderModel`; UMT5 has position biases in every block."""
 
 
 class TextStates(NamedTuple):
@@ -44,11 +48,13 @@ class TextEncoder:
         *,
         tokens: int = MAX_TOKENS,
         micro_batch_size: int = 8,
+        clean: Callable[[str], str] = str,
     ) -> None:
         self.network: Any = network.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.tokens = tokens
         self.micro_batch_size = micro_batch_size  # captions in memory at once
+        self._clean = clean  # prepares a caption for the tokenizer
         self._compiled = False
         self._digest: str | None = None
 
@@ -60,27 +66,42 @@ class TextEncoder:
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
         tokens: int = MAX_TOKENS,
+        architecture: Architecture = "T5",
+        tokenizer: str | PathLike[str] | None = None,
+        clean: Callable[[str], str] = str,
     ) -> Self:
-        """Load from a Hub id or a folder in transformers' layout."""
-        from transformers import AutoTokenizer, T5EncoderModel
+        """Load from a Hub id or a folder in transformers' layout.
 
-        network = T5EncoderModel.from_pretrained(source, torch_dtype=dtype)  # its name since 4.39
-        return cls(network.to(device), AutoTokenizer.from_pretrained(source), tokens=tokens)
+        tokenizer: its folder, if it lies elsewhere.
+        """
+        import transformers
+
+        kind = getattr(transformers, f"{architecture}EncoderModel")
+        network = kind.from_pretrained(source, torch_dtype=dtype)  # its name since 4.39
+        words = transformers.AutoTokenizer.from_pretrained(tokenizer or source)
+        return cls(network.to(device), words, tokens=tokens, clean=clean)
 
     @classmethod
     def tiny_random(
-        cls, captions: Sequence[str], seed: int, *, width: int = 32, tokens: int = MAX_TOKENS
+        cls,
+        captions: Sequence[str],
+        seed: int,
+        *,
+        width: int = 32,
+        tokens: int = MAX_TOKENS,
+        architecture: Architecture = "T5",
+        clean: Callable[[str], str] = str,
     ) -> Self:
         """Build a toy-size encoder: random weights from the seed, a tokenizer of the captions.
 
         width: of the states; the denoiser's `caption_channels`.
         """
-        from transformers import T5Config, T5EncoderModel
+        import transformers
 
         tokenizer = _train_tokenizer(captions)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            config = T5Config(
+            config = getattr(transformers, f"{architecture}Config")(
                 vocab_size=len(tokenizer),
                 d_model=width,
                 d_kv=8,
@@ -89,8 +110,8 @@ class TextEncoder:
                 num_heads=4,
                 feed_forward_proj="gated-gelu",
             )
-            network = T5EncoderModel(config)
-        return cls(network, tokenizer, tokens=tokens)
+            network = getattr(transformers, f"{architecture}EncoderModel")(config)
+        return cls(network, tokenizer, tokens=tokens, clean=clean)
 
     @property
     def width(self) -> int:
@@ -124,9 +145,10 @@ class TextEncoder:
     @torch.no_grad()
     def encode(self, captions: Sequence[str]) -> TextStates:
         """Encode captions, padded or truncated to `tokens`; count the tokens cut off."""
-        untruncated = self.tokenizer(list(captions), truncation=False)["input_ids"]
+        texts = [self._clean(caption) for caption in captions]
+        untruncated = self.tokenizer(texts, truncation=False)["input_ids"]
         batch = self.tokenizer(
-            list(captions),
+            texts,
             padding="max_length",
             max_length=self.tokens,
             truncation=True,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetune.models.stdit2.text_encoder import TextEncoder
+from finetune.models.text_encoder import TextEncoder
 
 pytest.importorskip("transformers")
 

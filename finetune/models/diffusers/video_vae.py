@@ -1,0 +1,62 @@
+"""Causal video VAEs of diffusers, with latents normalised per channel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from finetune.models.weights_digest import weights_digest
+
+
+class VideoVAE:
+    """Encode windows of frames to latents and back; frozen.
+
+    A latent is (z - latents_mean) / latents_std per channel, as the network takes it.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network: Any = network.eval().requires_grad_(False)
+        self._digest: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Return sha256 over configuration, weights and their precision."""
+        if self._digest is None:
+            self._digest = weights_digest(self.network, dict(self.network.config))
+        return self._digest
+
+    @torch.no_grad()
+    def encode_window(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Encode frames [T, 3, H, W] in [-1, 1] to "mean" and "std" [T', C, h, w] float32."""
+        latents = self.network.encode(self._cast(pixels).transpose(0, 1)[None]).latent_dist
+        mean, std = self._statistics(latents.mean)
+        values = {"mean": (latents.mean - mean) / std, "std": latents.std / std}
+        return {name: value[0].transpose(0, 1).float() for name, value in values.items()}
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode latents [T', C, h, w] to frames [T, 3, H, W] float32 in [-1, 1]."""
+        x = self._cast(latents).transpose(0, 1)[None]
+        mean, std = self._statistics(x)
+        pixels: Tensor = self.network.decode(x * std + mean, return_dict=False)[0]
+        return pixels[0].transpose(0, 1).float().clamp(-1, 1)
+
+    def compile_network(self) -> None:
+        """Leave it as it is: its caches between chunks of frames break a graph."""
+
+    def save(self, folder: Path) -> None:
+        """Write the network in diffusers' layout."""
+        self.network.save_pretrained(folder)
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        config = self.network.config
+        shape = (1, -1, 1, 1, 1)
+        mean, std = (like.new_tensor(v) for v in (config.latents_mean, config.latents_std))
+        return mean.view(shape), std.view(shape)
+
+    def _cast(self, x: Tensor) -> Tensor:
+        weight = next(self.network.parameters())
+        return x.to(device=weight.device, dtype=weight.dtype)

@@ -1,0 +1,270 @@
+"""Wan against diffusers' own pipeline, tensor for tensor, with tiny random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from finetune.config import Flow
+from finetune.models.diffusers import WAN_2_1, WAN_2_2_5B
+from finetune.models.diffusers.wan import Wan
+from finetune.models.family import TINY_RANDOM, ClipConditions, TextSize
+from finetune.models.text_encoder import TextEncoder
+
+FAMILIES = [WAN_2_1, WAN_2_2_5B]
+CPU = torch.device("cpu")
+FRAMES, SIDE = 9, 64
+SIZE = TextSize(512, 32)
+GUIDANCE, STEPS = 5.0, 3
+
+
+@pytest.fixture(params=FAMILIES, ids=[family.name for family in FAMILIES])
+def family(request: pytest.FixtureRequest) -> Wan:
+    chosen: Wan = request.param
+    return chosen
+
+
+@pytest.fixture
+def network(family: Wan) -> nn.Module:
+    return family.load_network(TINY_RANDOM).eval()
+
+
+@pytest.fixture
+def encoder(family: Wan) -> TextEncoder:
+    captions = ("a red  brick &amp; a blue one", "a castle")
+    return family.load_caption_encoder(
+        TINY_RANDOM, SIZE, lambda: captions, dtype=torch.float32, device=CPU
+    )
+
+
+def make_pipeline(family: Wan, network: nn.Module, encoder: TextEncoder | None = None) -> Any:
+    """diffusers' pipeline of these parts, with an Euler solver at the family's shift."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
+
+    codec = family.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
+    shape = family.latent_shape(FRAMES, SIDE, SIDE)
+    return WanPipeline(
+        tokenizer=encoder and encoder.tokenizer,
+        text_encoder=encoder and encoder.network,
+        vae=codec.network,
+        transformer=network,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=family.timestep_shift(shape)),
+        expand_timesteps=family.shape.token_times,
+    )
+
+
+def encode(family: Wan, encoder: TextEncoder, caption: str) -> Tensor:
+    states = [encoder.encode_captions([caption])[0].tensors]
+    return family.collate_text(states, SIZE, CPU)["states"]
+
+
+def conditions(text: Tensor, null: Tensor) -> ClipConditions:
+    return ClipConditions(
+        text={"states": text},
+        null_text={"states": null},
+        frames=FRAMES,
+        height=SIDE,
+        width=SIDE,
+        fps=(16.0,),
+    )
+
+
+def test_text_states_are_the_pipelines(
+    family: Wan, network: nn.Module, encoder: TextEncoder
+) -> None:
+    pipeline = make_pipeline(family, network, encoder)
+    caption = "a  red brick &amp;amp; a blue one\n"
+    theirs, their_null = pipeline.encode_prompt(caption, max_sequence_length=512)
+    assert torch.equal(encode(family, encoder, caption), theirs)
+    assert torch.equal(encode(family, encoder, ""), their_null)
+
+
+def test_every_network_call_is_the_pipelines(
+    family: Wan, network: nn.Module, encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its latents, times and guidance; the times are those of our solver, too."""
+    pipeline = make_pipeline(family, network, encoder)
+    pipeline.set_progress_bar_config(disable=True)
+    latents, guided = [], []
+    step = pipeline.scheduler.step
+
+    def record(velocity: Tensor, time: Tensor, x: Tensor, **options: Any) -> Any:
+        latents.append((time / 1000, x))
+        guided.append(velocity)
+        return step(velocity, time, x, **options)
+
+    monkeypatch.setattr(pipeline.scheduler, "step", record)
+    start = torch.randn(1, *family.latent_shape(FRAMES, SIDE, SIDE))
+    pipeline(
+        "a castle",
+        height=SIDE,
+        width=SIDE,
+        num_frames=FRAMES,
+        num_inference_steps=STEPS,
+        guidance_scale=GUIDANCE,
+        latents=start,
+        output_type="latent",
+    )
+    given = conditions(encode(family, encoder, "a castle"), encode(family, encoder, ""))
+    ours = family.guided_denoiser(network, given, GUIDANCE)
+    assert len(latents) == STEPS
+    with torch.no_grad():
+        for (time, x), theirs in zip(latents, guided, strict=True):
+            assert torch.equal(ours(x, time.expand(1), None), theirs)
+
+
+def test_latents_are_normalised_as_the_pipeline_decodes_them(family: Wan) -> None:
+    codec = family.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
+    pixels = torch.rand(FRAMES, 3, SIDE, SIDE) * 2 - 1
+    encoded = codec.encode_window(pixels)
+    assert encoded["mean"].transpose(0, 1).shape == family.latent_shape(FRAMES, SIDE, SIDE)
+    with torch.no_grad():
+        plain = codec.network.encode(pixels.transpose(0, 1)[None]).latent_dist
+        mean, std = (
+            torch.tensor(values).view(1, -1, 1, 1, 1)
+            for values in (codec.network.config.latents_mean, codec.network.config.latents_std)
+        )
+        back = encoded["mean"].transpose(0, 1)[None] * std + mean
+        torch.testing.assert_close(back, plain.mean, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            encoded["std"].transpose(0, 1)[None] * std, plain.std, rtol=1e-5, atol=1e-6
+        )
+        theirs = codec.network.decode(back, return_dict=False)[0][0].transpose(0, 1).clamp(-1, 1)
+    assert torch.equal(codec.decode(encoded["mean"]), theirs)
+
+
+def test_a_given_frame_has_time_zero_in_the_5b_model() -> None:
+    """As its image-to-video pipeline does: a time for each token, 0 for the first frame's."""
+    network, times = WAN_2_2_5B.load_network(TINY_RANDOM), []
+    network.register_forward_pre_hook(
+        lambda _module, _args, given: times.append(given["timestep"]), with_kwargs=True
+    )
+    x = torch.randn(1, *WAN_2_2_5B.latent_shape(FRAMES, SIDE, SIDE))
+    text = torch.randn(1, *SIZE)
+    denoise = WAN_2_2_5B.denoiser(network, conditions(text, text))
+    mask = torch.tensor([[False, True, True]])
+    with torch.no_grad():
+        denoise(x, torch.tensor([0.5]), mask)
+    assert times[0].tolist() == [[0.0] * 4 + [500.0] * 8]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_recomputed_blocks_give_the_same_gradients(family: Wan, count: int) -> None:
+    network = family.load_network(TINY_RANDOM)
+    x = torch.randn(2, *family.latent_shape(FRAMES, SIDE, SIDE))
+    text = torch.randn(2, *SIZE)
+    time = torch.tensor([0.3, 0.7])
+
+    def gradients(blocks: int) -> list[Tensor]:
+        network.zero_grad()
+        denoise = family.denoiser(network, conditions(text, text), activation_checkpointing=blocks)
+        denoise(x, time, None).square().mean().backward()
+        return [p.grad.clone() for p in network.parameters() if p.grad is not None]
+
+    plain = gradients(0)
+    assert all(map(torch.equal, plain, gradients(count)))
+
+
+def test_the_shift_is_that_of_the_size() -> None:
+    assert WAN_2_1.timestep_shift(WAN_2_1.latent_shape(81, 480, 832)) == 3.0
+    assert WAN_2_1.timestep_shift(WAN_2_1.latent_shape(81, 720, 1280)) == 5.0
+    assert WAN_2_2_5B.timestep_shift(WAN_2_2_5B.latent_shape(121, 704, 1280)) == 5.0
+
+
+WIDE = {
+    "num_attention_heads": 4,
+    "attention_head_dim": 32,
+    "ffn_dim": 256,
+    "freq_dim": 64,
+    "num_layers": 2,
+    "text_dim": 32,
+    "rope_max_seq_len": 32,
+}
+
+
+def overfit(family: Wan, latent: Tensor, text: Tensor, steps: int = 600) -> nn.Module:
+    """Train a small network on one latent [1, C, T, h, w] by the family's objective."""
+    from diffusers import WanTransformer3DModel
+
+    torch.manual_seed(0)
+    channels = family.shape.channels
+    network: nn.Module = WanTransformer3DModel(in_channels=channels, out_channels=channels, **WIDE)
+    objective = family.objective(Flow())
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.0)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, 1e-5)
+    generator = torch.Generator().manual_seed(1)
+    batch = latent.expand(8, *latent.shape[1:])
+    denoise = family.denoiser(network, conditions(text.expand(8, -1, -1), text))
+    for _ in range(steps):
+        draws = [objective.draw_time(generator, latent.shape[1:], (0.0, 1.0)) for _ in range(8)]
+        noise = torch.randn(batch.shape, generator=generator)
+        loss = objective.losses(denoise, batch, torch.stack(draws), noise).loss.mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        decay.step()
+    return network.eval()
+
+
+@contextmanager
+def wrong(network: nn.Module, *, sign: float = 1.0, time_scale: float = 1.0) -> Iterator[None]:
+    """Give the network other times, or its output another sign."""
+
+    def before(_module: nn.Module, args: Any, given: dict[str, Any]) -> Any:
+        return args, {**given, "timestep": given["timestep"] * time_scale}
+
+    def after(_module: nn.Module, _args: Any, output: Any) -> Any:
+        return tuple(sign * x for x in output)
+
+    hooks = (
+        network.register_forward_pre_hook(before, with_kwargs=True),
+        network.register_forward_hook(after),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(WAN_2_1, marks=pytest.mark.slow),
+        pytest.param(WAN_2_2_5B, marks=pytest.mark.soak),
+    ],
+    ids=["wan2.1", "wan2.2-5b"],
+)
+def test_an_overfitted_latent_is_found_again_by_diffusers_own_pipeline(family: Wan) -> None:
+    """With the right sign and time scale; each wrong one fails."""
+    shape = (family.shape.channels, 2, 4, 4)
+    latent = torch.randn(1, *shape, generator=torch.Generator().manual_seed(3))
+    text = torch.zeros(1, 8, 32)
+    network = overfit(family, latent, text)
+    pipeline = make_pipeline(family, network)
+    pipeline.set_progress_bar_config(disable=True)
+    stride = family.shape.spatial_stride
+
+    def relative_error() -> float:
+        found = pipeline(
+            prompt_embeds=text,
+            height=4 * stride,
+            width=4 * stride,
+            num_frames=5,
+            num_inference_steps=40,
+            guidance_scale=1.0,
+            latents=torch.randn(1, *shape, generator=torch.Generator().manual_seed(7)),
+            output_type="latent",
+        ).frames
+        return float((found - latent).norm() / latent.norm())
+
+    assert relative_error() <= 0.1
+    with wrong(network, sign=-1.0):
+        assert relative_error() > 0.5
+    with wrong(network, time_scale=1e-3):
+        assert relative_error() > 0.2

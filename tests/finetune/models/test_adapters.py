@@ -1,0 +1,141 @@
+"""Adapters: trained, saved, resumed, merged, and loaded by diffusers in both key formats."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from finetune.config import Adapter, Bucket, Optimizer, Recipe, Schedule, Validation
+from finetune.data.cache import build_cache
+from finetune.errors import CheckpointError, ConfigError, WeightsError
+from finetune.models.adapters import COMFYUI_FILE, DIFFUSERS_FILE, load_network
+from finetune.models.diffusers import WAN_2_1
+from finetune.models.family import ClipConditions
+from finetune.release.release import ReleaseOptions, build_release
+from finetune.training.checkpoint_folders import checkpoint_folder
+from finetune.training.loop import train
+from finetune.training.run import new_model
+from tests.finetune.conftest import MakeRecipe
+
+ADAPTER = Adapter(rank=4, alpha=8.0)
+CAPTION = "a castle number 0 turns slowly"
+
+
+@pytest.fixture
+def recipe(make_recipe: MakeRecipe) -> Recipe:
+    """A LoRA of the tiny Wan on clips of 5 frames at 144x256; nothing is sampled."""
+    made = make_recipe(
+        family="wan2.1",
+        init="tiny-random",
+        adapter=ADAPTER,
+        buckets=(Bucket(resolution="144p", frames=5, batch_size=2),),
+        frame_interval=1,
+        text_tokens=512,
+        optimizer=Optimizer(ema=0.0),
+        schedule=Schedule(peak=1e-2),
+        validation=Validation(loss_batches=0),
+    )
+    return replace(made, network=replace(made.network, caption_channels=32))
+
+
+def checkpoint(recipe: Recipe, step: int) -> Path:
+    return checkpoint_folder(Path(recipe.out), step)
+
+
+def tensors(folder: Path) -> dict[str, Tensor]:
+    files = sorted(folder.rglob("*.safetensors"))
+    return {f"{f.parent.name}/{n}": t for f in files for n, t in load_file(f).items()}
+
+
+def velocity(network: nn.Module) -> Tensor:
+    text = torch.randn(1, 512, 32, generator=torch.Generator().manual_seed(0))
+    given = ClipConditions(text={"states": text}, frames=5, height=64, width=64, fps=(16.0,))
+    x = torch.randn(1, 16, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return WAN_2_1.denoiser(network, given)(x, torch.tensor([0.4]), None)
+
+
+def test_an_adapter_is_trained_resumed_released_and_loaded_by_diffusers(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    build_cache(recipe)
+    train(recipe)
+    begun = replace(recipe, out=str(tmp_path / "begun"))
+    train(replace(begun, steps=2))
+    train(begun, resume="auto")
+    whole, resumed = tensors(checkpoint(recipe, 4)), tensors(checkpoint(begun, 4))
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert all(".lora_" in name for name in whole), "the frozen base is in the checkpoint"
+
+    folder = build_release(Path(recipe.out), ReleaseOptions(repo_id="me/lora"))
+    base = WAN_2_1.load_network("tiny-random")
+    trained = load_network(WAN_2_1, folder)
+    change = (velocity(trained) - velocity(base)).norm()
+    assert change > 1e-4 * velocity(base).norm()
+
+    for file in (DIFFUSERS_FILE, COMFYUI_FILE):
+        loaded = loaded_by_diffusers(folder / file)
+        torch.testing.assert_close(velocity(loaded), velocity(trained), rtol=1e-5, atol=1e-6)
+    merged = loaded_by_diffusers(folder / DIFFUSERS_FILE, merge=True)
+    torch.testing.assert_close(velocity(merged), velocity(trained), rtol=1e-5, atol=1e-5)
+
+
+def loaded_by_diffusers(file: Path, *, merge: bool = False) -> nn.Module:
+    """The tiny Wan with an adapter that `load_lora_weights` read."""
+    from diffusers import WanPipeline
+
+    pipeline: Any = WanPipeline(
+        tokenizer=None,
+        text_encoder=None,
+        vae=None,
+        transformer=WAN_2_1.load_network("tiny-random"),
+        scheduler=None,
+    )
+    pipeline.load_lora_weights(file.parent, weight_name=file.name)
+    if merge:
+        pipeline.fuse_lora()
+        pipeline.unload_lora_weights()
+    network: nn.Module = pipeline.transformer
+    return network.eval()
+
+
+def test_an_adapter_of_another_rank_or_base_is_named(recipe: Recipe, tmp_path: Path) -> None:
+    build_cache(recipe)
+    train(replace(recipe, steps=1))
+    with pytest.raises(CheckpointError, match="'rank': 4"):
+        train(replace(recipe, adapter=replace(ADAPTER, rank=8)), resume="auto")
+    folder = checkpoint(recipe, 1) / "model"
+    config = json.loads((folder / "config.json").read_text())
+    for change, message in (
+        ({"rank": 2}, "another rank or base"),
+        ({"targets": ["to_q"]}, "an adapter of another network"),
+    ):
+        other = {**config, "adapter": {**config["adapter"], **change}}
+        (folder / "config.json").write_text(json.dumps(other))
+        with pytest.raises(WeightsError, match=message):
+            load_network(WAN_2_1, folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"adapter": Adapter(targets=("to_z",))}, r"adapter.targets \['to_z'\] match no"),
+        ({"family": "stdit2", "init": "random"}, "adapter changes pretrained weights"),
+        ({"strategy": "fsdp2"}, "not 'torch' and 'fsdp2'"),
+        ({"adapter": None, "init": "random"}, "is fine-tuned, not trained from random"),
+        ({"text_tokens": 200}, "attends to all 512 tokens"),
+    ],
+)
+def test_an_adapter_that_cannot_be_trained_is_named(
+    recipe: Recipe, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        new_model(replace(recipe, **change))
