@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 
 PARALLEL := -n 2 --dist worksteal
 
-.PHONY: demo tiny check test test-slow soak lint clean
+.PHONY: demo tiny tiny-wan check test test-slow soak lint clean
 
 demo: $(VENV)/.core ## build a captioned dataset from the demo video
 	$(BIN)/brickfilm demo --out work/demo
@@ -14,6 +14,10 @@ demo: $(VENV)/.core ## build a captioned dataset from the demo video
 tiny: demo $(VENV)/.dev ## train a toy network on the demo's dataset, on the CPU
 	$(BIN)/finetune cache tiny/cpu
 	$(BIN)/finetune train tiny/cpu --resume auto
+
+tiny-wan: demo $(VENV)/.dev ## train a LoRA of a toy Wan on the demo's dataset, on the CPU
+	$(BIN)/finetune cache tiny/wan-cpu
+	$(BIN)/finetune train tiny/wan-cpu --resume auto
 
 check: $(VENV)/.dev lint ## the inner loop: lint, types, architecture, fast unit tests
 	$(BIN)/python -m pytest $(PARALLEL) -m "unit and not slow and not soak and not gpu"
@@ -41,12 +45,12 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) torch -e '.[dev,finetune]'
+	$(PIP) torch -e '.[dev,finetune,lora]'
 	touch $@
 
 $(VENV)/.slow: $(VENV)/.dev
-	$(PIP) -e '.[dev,finetune,demo]' playwright  # drives the system's Chromium
-	$(PIP) bitsandbytes einops galore-torch peft tqdm trackio triton==3.6.0 wandb
+	$(PIP) -e '.[dev,finetune,lora,demo]' playwright  # drives the system's Chromium
+	$(PIP) bitsandbytes einops galore-torch tqdm trackio triton==3.6.0 wandb
 	$(PIP) --no-deps colossalai==0.5.0  # its own pins are of 2024; docs/finetune.md
 	touch $@
 

@@ -96,26 +96,27 @@ def write_weights(family: Family, weights: Path, folder: Path) -> None:
     An adapter is also written as diffusers' `load_lora_weights` and as ComfyUI read it.
     """
     family.write_weights(weights, folder)
-    if record := _read_record(weights):
-        write_lora_files(family, record, dict(_adapter_tensors(weights)), folder)
+    write_lora_files(family, weights, folder)
 
 
-def write_lora_files(
-    family: Family, record: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path
-) -> list[Path]:
-    """Write an adapter with diffusers' keys, and with ComfyUI's where the family names them."""
-    plain = {name.replace(INFIX, "."): tensor.contiguous() for name, tensor in tensors.items()}
+def write_lora_files(family: Family, weights: Path, folder: Path) -> None:
+    """Write a checkpoint's adapter with diffusers' keys, and with ComfyUI's if it reads them.
+
+    Write nothing for other weights, and for families that diffusers has no pipeline of.
+    """
+    record = _read_record(weights)
+    if record is None or not family.pipeline_class:
+        return
+    plain = {n.replace(INFIX, "."): t.contiguous() for n, t in _adapter_tensors(weights)}
     diffusers_class(family.pipeline_class).save_lora_weights(
         folder,
         transformer_lora_layers=plain,
         transformer_lora_adapter_metadata=_peft_config(record).to_dict(),
     )
     renamed = {key: t for name, t in plain.items() if (key := family.comfyui_key(name))}
-    if not renamed:
-        return [folder / DIFFUSERS_FILE]
     scales = {_alpha_key(key): torch.tensor(record["alpha"]) for key in renamed}
-    save_file(renamed | scales, folder / COMFYUI_FILE)
-    return [folder / DIFFUSERS_FILE, folder / COMFYUI_FILE]
+    if renamed:
+        save_file(renamed | scales, folder / COMFYUI_FILE)
 
 
 def _alpha_key(key: str) -> str:

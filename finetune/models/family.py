@@ -272,7 +272,7 @@ class Family(Protocol):
     mask_probabilities: Mapping[str, float] = {}  # kinds of frame masks in training
     start_images: Sequence[str] = ()  # fields of a request: "image", "last_image"
     lora_targets: Sequence[str] = ()  # names of the linear layers that an adapter changes
-    pipeline_class: str = "DiffusionPipeline"  # of diffusers, which writes an adapter's keys
+    pipeline_class: str = ""  # of diffusers, which writes an adapter's files; none: there are none
 
     def extra_shapes(self, frames: int, height: int, width: int) -> Mapping[str, Sequence[int]]:
         """Return the shapes of the tensors beside "mean" and "std" that the codec gives."""

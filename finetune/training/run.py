@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from brickfilm.files import replace_folder
 from finetune.config import Recipe
 from finetune.data.bucket_coverage import BucketCoverage, bucket_coverage
 from finetune.data.cache_layout import cached_clips, index_folder
@@ -28,7 +30,12 @@ from finetune.engines.ema import start_share
 from finetune.engines.factory import make_engine
 from finetune.errors import CheckpointError, ConfigError
 from finetune.models import Family, family_of, find_family
-from finetune.models.adapters import add_adapter, network_record, shape_record
+from finetune.models.adapters import (
+    add_adapter,
+    network_record,
+    shape_record,
+    write_lora_files,
+)
 from finetune.models.compile_blocks import compile_blocks
 from finetune.objectives import Objective
 from finetune.tensors import DTYPES
@@ -44,6 +51,7 @@ from finetune.training.system_metrics import Monitor, make_monitor
 
 log = logging.getLogger(__name__)
 
+LORA_FOLDER = "lora"  # of a run's folder: its newest adapter for diffusers and ComfyUI
 MONITOR_EVERY = 10  # steps
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DATA_VERSION_SEED_STRIDE = 1_000_003  # added to the seed each time the dataset changes
@@ -152,7 +160,10 @@ class TrainingRun:
         }
         config = network_record(self.family, self.engine.module)
         policy = self.recipe.checkpoints
-        return checkpoint.save(self.out, self.step, self.engine, about, policy, config)
+        saved = checkpoint.save(self.out, self.step, self.engine, about, policy, config)
+        if self.recipe.adapter and self.engine.rank == 0:
+            _write_lora(self.family, saved / "model", self.out / LORA_FOLDER)
+        return saved
 
     def resume(self, point: ResumePoint, *, new_data: bool) -> None:
         """Set the run's state from a checkpoint; `new_data` allows a changed dataset.
@@ -205,6 +216,15 @@ class TrainingRun:
             self.out.mkdir(parents=True, exist_ok=True)
             (self.out / "summary.json").write_text(json.dumps(totals, indent=1) + "\n")
         return totals
+
+
+def _write_lora(family: Family, weights: Path, folder: Path) -> None:
+    """Write the newest adapter's files for diffusers and ComfyUI, all or none of them."""
+    draft = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    write_lora_files(family, weights, draft)
+    replace_folder(draft, folder)
 
 
 def _earlier_stage_hours(recipe: Recipe) -> Mapping[str, object]:

@@ -22,6 +22,7 @@ SECTIONS: dict[str, Any] = {
     "The recipe itself": config.Recipe,
     "`buckets`": config.Bucket,
     "`network`": config.Network,
+    "`adapter`": config.Adapter,
     "`schedule`": config.Schedule,
     "`optimizer`": config.Optimizer,
     "`loss_spikes`": config.LossSpikes,
