@@ -110,7 +110,7 @@ def loaded_by_diffusers(file: Path, *, merge: bool = False) -> nn.Module:
 def test_an_adapter_of_another_rank_or_base_is_named(recipe: Recipe, tmp_path: Path) -> None:
     build_cache(recipe)
     train(replace(recipe, steps=1))
-    with pytest.raises(CheckpointError, match="adapter.rank was 4, is 8"):
+    with pytest.raises(CheckpointError, match=r"adapter\.rank was 4, is 8"):
         train(replace(recipe, adapter=replace(ADAPTER, rank=8)), resume="auto")
     folder = checkpoint(recipe, 1) / "model"
     config = json.loads((folder / "config.json").read_text())
