@@ -20,10 +20,10 @@ from tests.kit.captions import ClipSource, Written
 from tests.kit.servers.openai import CaptionServer, ModelReply, ReceivedRequest, answer
 
 LONG = (
-    "A postman in a green coat pushes a blue handcart over a stone bridge at noon, past two anglers "
+    "A postman in a green coat pushes a blue handcart over a stone bridge past two old anglers "
     "in straw hats who lift a silver fish out of the river. Wet moss glitters on the railing, and "
     "a mill wheel turns slowly on the left. The view rises from the water to the roofs. As the "
-    "postman reaches the far bank a white goose runs out of a gate beside a red barn and chases him "
+    "postman reaches the far bank a white goose runs out of a gate beside a barn and chases him "
     "around a heap of hay, and a boy with a wooden rake drops his apple, climbs onto a fence and "
     "waves both arms while letters fly out of the cart and land in the reeds along the shore."
 )
