@@ -9,7 +9,8 @@ from typing import Any
 
 from brickfilm.captions.caption_files import clean_text
 from brickfilm.captions.reply_format import DESCRIBED, STATUSES, is_caption_reason
-from brickfilm.dataset.reader import DatasetNotFoundError, find_dataset
+from brickfilm.dataset.data_files import DatasetNotFoundError
+from brickfilm.dataset.reader import find_dataset
 from brickfilm.engine.ledger import (
     CaptionEdit,
     caption_texts,
