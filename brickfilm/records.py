@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
+
+HdrMode = Literal["reject", "tonemap"]
+"""High dynamic range: leave the video out, or convert it to BT.709."""
+DeinterlaceMode = Literal["auto", "off", "reject"]
+"""Interlaced and telecined video: convert it to progressive frames, keep it, or leave it out."""
+PICTURE_CONVERSIONS = frozenset(
+    ("PQ to SDR", "HLG to SDR", "deinterlaced", "inverse telecine", "mirrored")
+)
+"""Conversions that change what a picture shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +67,11 @@ class Video:
     """Seconds; after the scan, the time that its frames are shown and that is missing."""
     header_seconds: float = 0.0
     """Duration of the video stream that a header states, 0 if none does."""
+    conversions: tuple[str, ...] | None = None
+    """What is done to its pictures, turning and resizing apart: 'PQ to SDR', 'deinterlaced', ...
+    None for a plain video that an older version probed, which did not say."""
+    has_matrix: bool = False
+    """True if the video names its colour matrix."""
     url: str = ""
     title: str = ""
     uploader: str = ""
@@ -70,6 +84,14 @@ class Video:
     @property
     def id(self) -> str:
         return self.sha256[:16]
+
+    @property
+    def conversion_key(self) -> str:
+        """Return what distinguishes its converted pictures in keys; '' for plain ones.
+
+        The other conversions give the pictures that the first release gave.
+        """
+        return "".join(f":{c}" for c in self.conversions or () if c in PICTURE_CONVERSIONS)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -149,6 +171,10 @@ class Clip:
     def id(self) -> str:
         """Return the id of the span, independent of settings and of the written file."""
         return f"{self.video.id}-{self.span.start_frame:06d}-{self.span.end_frame:06d}"
+
+    @property
+    def conversion_key(self) -> str:
+        return self.video.conversion_key
 
     @property
     def start(self) -> float:

@@ -7,9 +7,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import cloudpickle
 
@@ -54,18 +55,21 @@ class DatasetRecipe:
 
 
 def resolve_recipe(
-    footage: Path, captions: str, *, sound: bool = False, licence: str = "", uploader: str = ""
+    footage: Path, captions: str, *, sound: bool = False, **of_source: Any
 ) -> DatasetRecipe:
-    """Load a recipe from a `.py` file, or return the default recipe for videos."""
+    """Load a recipe from a `.py` file, or return the default recipe for videos.
+
+    of_source: settings of FolderSource. A recipe has its own: then all must be at their defaults.
+    """
     if footage.suffix != ".py":
-        source = FolderSource(footage, licence=licence, uploader=uploader)
-        return default_recipe(source, captions, sound=sound)
+        return default_recipe(FolderSource(footage, **of_source), captions, sound=sound)
+    parameters = signature(FolderSource).parameters
     options = {
-        "--sound: write ClipWriter(sound=True)": sound,
-        f"--licence: write FolderSource(..., licence={licence!r})": licence,
-        f"--uploader: write FolderSource(..., uploader={uploader!r})": uploader,
+        f"--{name}: write FolderSource(..., {name}={value!r})": value != parameters[name].default
+        for name, value in of_source.items()
     }
-    for remedy in (remedy for remedy, value in options.items() if value):
+    options["--sound: write ClipWriter(sound=True)"] = sound
+    for remedy in (remedy for remedy, is_set in options.items() if is_set):
         raise UsageError(f"{remedy} into the recipe {str(footage)!r}")
     return load_recipe(footage)
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from brickfilm.engine.ledger import ItemResult
 
 MAX_FAILURES_PRINTED = 10
+HdrOption = Annotated[str, typer.Option(help="high dynamic range: reject, or tonemap to BT.709")]
+DeinterlaceOption = Annotated[
+    str, typer.Option(help="interlaced and telecined videos: auto converts them, off, reject")
+]
 
 
 @app.command()
@@ -39,6 +43,8 @@ def build(
         ),
     ] = "",
     uploader: Annotated[str, typer.Option(help="author of the videos in a folder")] = "",
+    hdr: HdrOption = "reject",
+    deinterlace: DeinterlaceOption = "auto",
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="print plan and cost; download, encode and request nothing"),
@@ -62,7 +68,10 @@ def build(
     """Build a captioned dataset. Run it again to continue or to apply new settings."""
     from brickfilm.build.recipe import resolve_recipe
 
-    recipe = resolve_recipe(footage, captions, sound=sound, licence=licence, uploader=uploader)
+    pictures: Any = {"hdr": hdr, "deinterlace": deinterlace}
+    recipe = resolve_recipe(
+        footage, captions, sound=sound, licence=licence, uploader=uploader, **pictures
+    )
     if locked or allow_drift:
         recipe = recipe.locked(out, allow_drift=allow_drift)
     if dry_run:
@@ -133,11 +142,11 @@ def dry_run_build(recipe: DatasetRecipe, out: Path, training_recipe: str | None 
 
 
 def _print_failures(item_results: Sequence[ItemResult]) -> None:
-    """Print each failure and each rejected listing once, at most MAX_FAILURES_PRINTED."""
+    """Print each failure and each rejected video once, at most MAX_FAILURES_PRINTED."""
     messages = dict.fromkeys(
         f"{o.status}: {o.message}"
         for o in item_results
-        if o.status == "failed" or (o.kind, o.status) == ("listing", "rejected")
+        if o.status == "failed" or (o.status == "rejected" and o.kind in ("listing", "video"))
     )
     for message in list(messages)[:MAX_FAILURES_PRINTED]:
         _print(message)

@@ -33,6 +33,7 @@ def clip_row(clip: Clip) -> DatasetRow:
         "frame_hashes": list(clip.frame_hashes),
         "near_duplicate_group": "",
         "new_drawings": list(clip.unique_frames),
+        **_conversions_column(clip.video),
         **{f"{SCORE_PREFIX}{name}": float(score) for name, score in sorted(clip.scores.items())},
         **_style_column(clip.caption),
     }
@@ -50,6 +51,10 @@ def image_row(image: Image) -> DatasetRow:
         "sha256": image.sha256,
         **_style_column(image.caption),
     }
+
+
+def _conversions_column(video: Video) -> DatasetRow:
+    return {} if video.conversions is None else {"conversions": list(video.conversions)}
 
 
 def video_id_of(row_id: str) -> str:

@@ -48,11 +48,11 @@ def config_features(config: str, rows: Sequence[DatasetRow] = ()) -> Features:
 
 
 def _column_types(config: str, rows: Sequence[DatasetRow]) -> dict[str, str]:
-    """Return the required columns, the optional ones that all clips have, scores and styles."""
+    """Return the required columns, the optional ones that any clip has, scores and styles."""
     types = dict(COLUMN_TYPES[config])
     if config == "clips":
         for name, kind in OPTIONAL_CLIP_COLUMNS.items():
-            if all(name in row for row in rows):
+            if any(name in row for row in rows) or not rows:
                 types[name] = kind
         scores = {name for row in rows for name in row if name.startswith(SCORE_PREFIX)}
         types |= dict.fromkeys(sorted(scores), "float64")

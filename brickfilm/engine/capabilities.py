@@ -83,6 +83,15 @@ class SourceOwner(Protocol):
 
 
 @runtime_checkable
+class Updatable(Protocol):
+    """A stage whose stored answers may lack what a newer version needs to know of some items."""
+
+    @abstractmethod
+    def is_outdated(self, item: Any, answer: Answer, work: Path) -> bool:
+        """Return True to compute a stored answer again; called whenever it is read."""
+
+
+@runtime_checkable
 class MultiPart(Protocol):
     """A stage whose answers have several owners, each with a digest, or one call several items.
 
@@ -157,7 +166,7 @@ class Batched(Protocol):
         """Connect to the batch service, once per build."""
 
 
-CAPABILITIES = (Checked, Paid, DryRun, SourceOwner, MultiPart, Batched)
+CAPABILITIES = (Checked, Paid, DryRun, SourceOwner, Updatable, MultiPart, Batched)
 
 REMOVED_HOOKS: Mapping[str, str] = {
     "run_batch": "inherit MultiPart, whose `open` yields a function of work items",

@@ -14,7 +14,7 @@ from typing import Any
 
 from brickfilm.engine.budget import Budgets
 from brickfilm.engine.calls import apply_answers, work_item_of
-from brickfilm.engine.capabilities import Batched, DryRun
+from brickfilm.engine.capabilities import Batched, DryRun, Updatable
 from brickfilm.engine.commit import REJECTED_KEY, AnswerWriter
 from brickfilm.engine.executors import CallResult, Executor
 from brickfilm.engine.ledger import CaptionEdit, ItemResult, Ledger, read_edits
@@ -138,14 +138,32 @@ class PipelineRun:
             self._record(queue, item, outputs=[edited])
         return self._push(queue.position + 1 if queue else len(self.queues), edited)
 
-    def _process(self, queue: StageQueue, work_item: WorkItem) -> None:
-        """Apply the stage if the ledger has all answers, else queue the item."""
+    def _process(
+        self, queue: StageQueue, work_item: WorkItem, *, is_answered: bool = False
+    ) -> None:
+        """Apply the stage if the ledger has all answers, else queue the item.
+
+        is_answered: its answers were computed in this run.
+        """
         answers = {part: self.ledger.get(part, key) for part, key in work_item.keys.items()}
+        item = work_item.item
         missing = frozenset(part for part, answer in answers.items() if answer is None)
+        if not (missing or is_answered):
+            missing = self._outdated(queue, item, answers)
         if not missing:
-            self._apply(queue, work_item.item, {d: a for d, a in answers.items() if a is not None})
+            self._apply(queue, item, {d: a for d, a in answers.items() if a is not None})
         elif not self._set_aside(queue, work_item := replace(work_item, parts=missing)):
             queue.enqueue(work_item)
+
+    def _outdated(
+        self, queue: StageQueue, item: Any, answers: Mapping[str, Answer | None]
+    ) -> frozenset[str]:
+        """Return the parts whose stored answers the stage wants to compute again."""
+        stage, work = queue.stage, self.ledger.work
+        if not isinstance(stage, Updatable) or (self.dry_run and not stage.runs_in_dry_run):
+            return frozenset()
+        stored = ((p, a) for p, a in answers.items() if a is not None and REJECTED_KEY not in a)
+        return frozenset(part for part, a in stored if stage.is_outdated(item, a, work))
 
     def _set_aside(self, queue: StageQueue, work_item: WorkItem) -> bool:
         """Record an item that this pass cannot compute; return False if it can."""
@@ -238,7 +256,9 @@ class PipelineRun:
             call.queue.calls_in_flight -= 1
         for future in good:
             for waiter in calls[future].queue.pop_waiters(calls[future].work_items):
-                self._process(calls[future].queue, waiter)  # its answers are in the ledger now
+                self._process(
+                    calls[future].queue, waiter, is_answered=True
+                )  # its answers are in the ledger now
         for future in calls.keys() - good:
             future.result()
 

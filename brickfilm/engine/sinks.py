@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from brickfilm.digest import digest_of
 from brickfilm.engine.calls import BatchFunction
 from brickfilm.engine.capabilities import DryRun, MultiPart
 from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
@@ -53,6 +54,11 @@ class Sink(Stage[Clip, Any], DryRun):
 
     def simulate(self, item: Clip) -> Iterable[Any]:
         return (item,)
+
+
+def artefact_digest(sink: Sink, conversions: str) -> str:
+    """Return 8 hex digits of a sink's settings and of a clip's conversions, for file names."""
+    return digest_of([sink.digest, conversions], 8) if conversions else sink.digest[:8]
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Part:
 
     def key(self, request: Any) -> str:
         """Return what the answer depends on, from the stage's request alone."""
-        return str(request.id)
+        return f"{request.id}{getattr(request, 'conversion_key', '')}"
 
 
 class Stage(Part, Generic[In, Out]):

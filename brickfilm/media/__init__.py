@@ -11,6 +11,7 @@ from brickfilm.media.decode_stats import DecodeStats, decode_stats
 from brickfilm.media.encode import ClipEncoder, EncoderSettings
 from brickfilm.media.parallel_decode import DamagedGroupError
 from brickfilm.media.perceptual_hash import perceptual_hash
+from brickfilm.media.picture_info import PictureInfo, is_worth_probing
 from brickfilm.media.probe import VideoInfo, probe, sha256_of
 from brickfilm.media.reduce import ReducedFrame, downscale_by_2, reduced_frames
 from brickfilm.media.sound import Sound
@@ -25,6 +26,7 @@ __all__ = [
     "EncoderSettings",
     "Frame",
     "FrameFlag",
+    "PictureInfo",
     "ReducedFrame",
     "ReferenceFrame",
     "Sound",
@@ -33,6 +35,7 @@ __all__ = [
     "VideoReader",
     "decode_stats",
     "downscale_by_2",
+    "is_worth_probing",
     "media_errors",
     "open_video",
     "perceptual_hash",

@@ -23,6 +23,7 @@ SCALER_MATRICES: Mapping[int, str] = {
     BT2020_MATRIX: "bt2020nc",
 }
 """The matrices that FFmpeg's scaler converts, by H.273 number, with its names for them."""
+MIN_COLOR_COMPONENTS = 3
 HDR_TRANSFERS: Mapping[int, str] = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
 """Transfers of high dynamic range (ITU-R BT.2100): HDR10, and HLG of phones and broadcasts."""
 
@@ -43,7 +44,7 @@ class ColorTags:
         Without a matrix that is BT.601, at any size; primaries and transfer are then those of
         BT.709, so that players convert neither. Raise MediaError for a matrix that cannot be read.
         """
-        matrix, is_rgb = int(raw.colorspace), raw.format.is_rgb
+        matrix, is_rgb = int(raw.colorspace), _is_rgb(raw)
         if is_rgb or matrix == RGB_MATRIX:
             matrix = BT709_MATRIX if is_rgb else SMPTE170M_MATRIX
         elif matrix in UNKNOWN_CODES:
@@ -62,9 +63,16 @@ class ColorTags:
         )
 
     @property
-    def limited(self) -> ColorTags:
-        """Return the same tags in limited range."""
+    def as_displayed(self) -> ColorTags:
+        """Return the tags after conversion: limited range; BT.709 for high dynamic range."""
+        if self.transfer in HDR_TRANSFERS:
+            return BT709
         return ColorTags(self.matrix, self.primaries, self.transfer, False)
+
+    @property
+    def is_wide_gamut(self) -> bool:
+        """Return True for the primaries of BT.2020."""
+        return self.primaries == ColorPrimaries.BT2020
 
     @property
     def scaler_matrix(self) -> str:
@@ -83,19 +91,25 @@ BT709 = ColorTags(BT709_MATRIX, int(ColorPrimaries.BT709), int(ColorTrc.BT709), 
 
 
 def has_matrix(raw: Any) -> bool:
-    """Return True if a frame names its matrix, or is RGB and needs none."""
-    return bool(raw.format.is_rgb) or int(raw.colorspace) not in (*UNKNOWN_CODES, RGB_MATRIX)
+    """Return True if a frame or a decoder's context names its matrix; RGB has none."""
+    return int(raw.colorspace) not in (*UNKNOWN_CODES, RGB_MATRIX)
 
 
 def is_full_range(raw: Any) -> bool:
     """Return True for luma of 0 to 255 instead of 16 to 235, in 8 bits."""
+    if len(raw.format.components) < MIN_COLOR_COMPONENTS and not raw.color_range:
+        return True  # grey without a range, as FFmpeg's scaler reads it
     is_full = raw.color_range == ColorRange.JPEG or raw.format.name.startswith("yuvj")
-    return bool(is_full or raw.format.is_rgb)
+    return bool(is_full or _is_rgb(raw))
 
 
 def hdr_transfer(raw: Any) -> str:
     """Return 'PQ' or 'HLG' for a frame of high dynamic range, else ''."""
     return HDR_TRANSFERS.get(int(raw.color_trc), "")
+
+
+def _is_rgb(raw: Any) -> bool:
+    return bool(raw.format.is_rgb or raw.format.has_palette)
 
 
 def _known(code: Any, default: int) -> int:

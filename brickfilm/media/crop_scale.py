@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.media.color import ColorTags
-from brickfilm.media.display_transform import SCALER_FLAGS
+from brickfilm.media.display_transform import SCALER_FLAGS, scaler_colors
 from brickfilm.media.geometry import buffer_arguments, linear_graph
 
 Box = tuple[int, int, int, int]
@@ -21,7 +21,7 @@ BAR_PERCENTILE = 98
 
 
 class CropScale:
-    """Crop yuv420p frames to a box and scale them to a size; colour tags are kept."""
+    """Crop yuv420p frames to a box and scale them to a size, in the same colour matrix."""
 
     def __init__(self, box: Box, size: tuple[int, int]) -> None:
         self.box = box
@@ -31,21 +31,22 @@ class CropScale:
     def __call__(self, raw: Any) -> Any:
         if self.box == (0, 0, raw.width, raw.height) and self.size == (raw.width, raw.height):
             return raw
-        key = buffer_arguments(raw)
+        tags, key = ColorTags.of(raw), buffer_arguments(raw)
         if key not in self._graphs:
-            self._graphs[key] = linear_graph([("buffer", key), *self._steps()])
+            self._graphs[key] = linear_graph([("buffer", key), *self._steps(tags)])
         self._graphs[key].push(raw)
         frame = self._graphs[key].pull()
         frame.pts, frame.time_base = raw.pts, raw.time_base
-        ColorTags.of(raw).write_to(frame)
+        tags.as_displayed.write_to(frame)
         return frame
 
-    def _steps(self) -> list[tuple[str, str]]:
-        """Return the filters: none converts colours, since pixels stay yuv420p throughout."""
+    def _steps(self, tags: ColorTags) -> list[tuple[str, str]]:
+        """Return the filters; the matrix must be named, or `scale` converts to BT.601."""
         x, y, width, height = self.box
         steps = [("crop", f"{width}:{height}:{x}:{y}:exact=1")]
-        if self.size != (width, height):
-            steps.append(("scale", f"{self.size[0]}:{self.size[1]}:{SCALER_FLAGS}"))
+        if self.size != (width, height) or tags.is_full_range:
+            size = f"{self.size[0]}:{self.size[1]}"
+            steps.append(("scale", f"{size}:{SCALER_FLAGS}:{scaler_colors(tags)}"))
         return steps
 
 

@@ -95,7 +95,8 @@ class VideoReader(PacketDecoder):
 
     def open(self) -> None:
         super().open()
-        self.display_transform = DisplayTransform(PixelAspect(self.container, self.stream))
+        self.pixel_aspect = PixelAspect(self.container, self.stream)
+        self.display_transform = DisplayTransform(self.pixel_aspect.of)
         self._raw_frames = self._decode_all()
         self._next: Any = None
         self._next_number: int | None = 0

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from brickfilm.media.color import ColorTags
+from brickfilm.media.color import ColorTags, hdr_transfer
 from brickfilm.media.geometry import (
     UPRIGHT,
     Orientation,
-    PixelAspect,
     buffer_arguments,
     linear_graph,
 )
+from brickfilm.media.tone_map import tone_map
 
+AspectFunction = Callable[[Any], Fraction]
 SCALER_FLAGS = "flags=bicubic+accurate_rnd+full_chroma_int"
 
 
 class DisplayTransform:
     """Convert stored frames for display; frames that need no conversion are returned unchanged.
 
-    max_height: lines to scale down to, if higher.
+    aspect_of: returns the pixel aspect of a stored frame. max_height: lines to scale down to, if
+    higher.
     """
 
-    def __init__(self, pixel_aspect: PixelAspect, max_height: int | None = None) -> None:
-        self.pixel_aspect = pixel_aspect
+    def __init__(self, aspect_of: AspectFunction, max_height: int | None = None) -> None:
+        self.aspect_of = aspect_of
         self.max_height = max_height
         self._graphs: dict[tuple[Any, ...], Any] = {}
 
@@ -33,29 +36,22 @@ class DisplayTransform:
 
         One side is stretched to make pixels square; an odd line or column is cut off.
         """
-        return self._size(raw, Orientation.of(raw), self.pixel_aspect.of(raw))
-
-    def display_tags(self, raw: Any) -> ColorTags:
-        """Return the colour tags of a stored frame once it is converted."""
-        tags = ColorTags.of(raw)
-        is_identity = self._is_identity(raw, Orientation.of(raw), self.pixel_aspect.of(raw))
-        return tags if is_identity else tags.limited
+        return self._size(raw, Orientation.of(raw), self.aspect_of(raw))
 
     def __call__(self, raw: Any) -> Any:
-        tags, orientation, aspect = (
-            ColorTags.of(raw),
-            Orientation.of(raw),
-            self.pixel_aspect.of(raw),
-        )
+        tags, orientation = ColorTags.of(raw), Orientation.of(raw)
+        aspect = self.aspect_of(raw)
         if self._is_identity(raw, orientation, aspect):
             return raw
+        stored = tone_map(raw, raw.width, raw.height) if hdr_transfer(raw) else raw
         key = (raw.width, raw.height, raw.format.name, raw.time_base, orientation, aspect, tags)
         if key not in self._graphs:
-            self._graphs[key] = linear_graph(self._steps(raw, orientation, aspect, tags))
-        self._graphs[key].push(raw)
+            steps = self._steps(stored, orientation, aspect, ColorTags.of(stored))
+            self._graphs[key] = linear_graph(steps)
+        self._graphs[key].push(stored)
         display_frame = self._graphs[key].pull()
         display_frame.pts, display_frame.time_base = raw.pts, raw.time_base
-        tags.limited.write_to(display_frame)
+        tags.as_displayed.write_to(display_frame)
         return display_frame
 
     def _size(self, raw: Any, orientation: Orientation, pixel_aspect: Fraction) -> tuple[int, int]:
@@ -66,7 +62,8 @@ class DisplayTransform:
 
     def _is_identity(self, raw: Any, orientation: Orientation, aspect: Fraction) -> bool:
         is_upright = raw.format.name == "yuv420p" and orientation == UPRIGHT
-        return is_upright and (raw.width, raw.height) == self._size(raw, orientation, aspect)
+        is_sdr = is_upright and not hdr_transfer(raw)
+        return is_sdr and (raw.width, raw.height) == self._size(raw, orientation, aspect)
 
     def _steps(
         self, raw: Any, orientation: Orientation, aspect: Fraction, tags: ColorTags
@@ -78,11 +75,11 @@ class DisplayTransform:
         if is_cropped := tuple(map(_round_down_to_even, stored)) == size:
             steps.append(("crop", f"{width}:{height}:0:0:exact=1"))
         if not is_cropped or raw.format.name != "yuv420p" or tags.is_full_range:
-            steps.append(("scale", f"{width}:{height}:{SCALER_FLAGS}:{_scaler_colors(tags)}"))
+            steps.append(("scale", f"{width}:{height}:{SCALER_FLAGS}:{scaler_colors(tags)}"))
         return [*steps, ("setsar", "1"), ("format", "yuv420p")]
 
 
-def _scaler_colors(tags: ColorTags) -> str:
+def scaler_colors(tags: ColorTags) -> str:
     """Return arguments of `scale` that keep the matrix; otherwise it converts to BT.601."""
     matrix, source_range = tags.scaler_matrix, "full" if tags.is_full_range else "limited"
     return (

@@ -121,8 +121,8 @@ class ClipEncoder:
 
     def _transformed(self, frame: Frame) -> Any:
         if self._transform is None:
-            aspect = frame.display_transform.pixel_aspect
-            self._transform = DisplayTransform(aspect, self.settings.max_height)
+            aspect_of = frame.display_transform.aspect_of
+            self._transform = DisplayTransform(aspect_of, self.settings.max_height)
         is_same_size = self._transform.display_size(frame.raw) == frame.size
         display_frame = frame.display_frame if is_same_size else self._transform(frame.raw)
         size = (display_frame.width, display_frame.height)

@@ -11,6 +11,7 @@ from pathlib import Path
 from brickfilm.errors import MediaError
 from brickfilm.media.container import MAX_PIXELS, check_size, media_errors
 from brickfilm.media.decode import Frame, VideoReader, open_video
+from brickfilm.media.picture_info import PictureInfo
 
 AV_TIME_BASE = 1_000_000
 """Ticks a second of a container's duration (libavutil)."""
@@ -35,6 +36,7 @@ class VideoInfo:
     """Duration of the video stream that the header states, 0 if it states none."""
     codec: str
     container: str
+    picture: PictureInfo
 
 
 def probe(path: Path, *, whole: bool = True, max_pixels: int = MAX_PIXELS) -> VideoInfo:
@@ -69,6 +71,7 @@ def _video_info(reader: VideoReader, first: Frame) -> VideoInfo:
         header_seconds=_header_seconds(reader),
         codec=str(stream.codec_context.name),
         container=str(reader.container.format.name),
+        picture=PictureInfo.of(reader, first),
     )
 
 

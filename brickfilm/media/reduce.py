@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError, UsageError
+from brickfilm.media.color import hdr_transfer
 from brickfilm.media.container import media_errors
 from brickfilm.media.damage import NO_FLAG, FrameFlag
 from brickfilm.media.decode import VideoReader, plane_view
@@ -24,6 +25,7 @@ from brickfilm.media.packet_groups import (
     packet_groups,
 )
 from brickfilm.media.parallel_decode import decode_parallel
+from brickfilm.media.tone_map import tone_map
 
 MIN_REDUCED_WIDTH = 200
 """Pixels. Frames are halved while they stay at least this wide: to 200-399, 320 for 720p.
@@ -126,7 +128,7 @@ def _reduced(reader: VideoReader, raw: Any, flags: FrameFlag, with_chroma: bool)
     pts, size = int(raw.pts), reader.display_transform.display_size(raw)
     duration = int(raw.duration or 0)
     orientation, steps = Orientation.of(raw), _downscale_steps(raw.width)
-    if raw.format.name not in ("yuv420p", "yuvj420p"):
+    if raw.format.name not in ("yuv420p", "yuvj420p") or hdr_transfer(raw):
         raw, steps = _convert_to_yuv420p(raw, steps), 0
 
     def reduced_plane(index: int) -> Uint8Array:
@@ -159,9 +161,10 @@ def _cell_means(image: Uint8Array, side: int) -> Uint8Array:
 
 def _convert_to_yuv420p(raw: Any, steps: int) -> Any:
     """Convert a frame of another format to 8-bit yuv420p, halved `steps` times."""
-    return raw.reformat(
-        raw.width >> steps, raw.height >> steps, format="yuv420p", interpolation="AREA"
-    )
+    width, height = raw.width >> steps, raw.height >> steps
+    if hdr_transfer(raw):
+        raw = tone_map(raw, width, height)
+    return raw.reformat(width, height, format="yuv420p", interpolation="AREA")
 
 
 def _downscale_steps(width: int) -> int:

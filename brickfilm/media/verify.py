@@ -23,11 +23,11 @@ Rgb = NDArray[np.uint8]
 
 MAX_COMPARED_WIDTH = 640
 """Pixels. Pictures are halved once, as chroma is, and wide ones again, to save memory."""
-COLOR_GRID = (16, 9)
+COLOR_GRID = (8, 5)
 """Columns and rows of the cells whose mean colours are compared."""
 COLOR_PERCENTILE = 90
 """Cells on saturated edges differ, since chroma is stored at half size; so the worst tenth may."""
-MAX_COLOR_ERROR = 10
+MAX_COLOR_ERROR = 12
 """Levels of 255 by which a cell's mean may differ: coding moves it by 3, a wrong matrix by 20."""
 HELD_FRAME_MARGIN_DB = 3.0
 """dB by which a neighbour may match better than the frame's own source.

@@ -33,7 +33,8 @@ class TimestampAnalyzer(FrameAnalyzer):
     dtype = "d"
 
     def key(self, item: Video) -> str:
-        return f"{item.id}:retimed" if item.format in RETIMED_FORMATS else item.id
+        key = super().key(item)
+        return f"{key}:retimed" if item.format in RETIMED_FORMATS else key
 
     def begin(self, video: Video) -> FrameFunction:
         before = 0

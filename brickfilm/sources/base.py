@@ -12,19 +12,19 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
-from brickfilm.digest import digest_of
-from brickfilm.engine.capabilities import SourceOwner
+from brickfilm.digest import digest_of, field_added_later
+from brickfilm.engine.capabilities import SourceOwner, Updatable
 from brickfilm.engine.stage import Answer, Stage
-from brickfilm.errors import MediaError
+from brickfilm.errors import MediaError, Rejected, UsageError
 from brickfilm.files import atomic_write, commit_file, sync_path
-from brickfilm.records import Listing, Video
+from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
 
 if TYPE_CHECKING:
     from brickfilm.media import VideoInfo
@@ -55,11 +55,52 @@ class FetchingSource(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DownloadStage(Stage[Listing, Video], SourceOwner):
-    """A stage that downloads listed videos as `SourceFile`s; subclasses define `open`."""
+class PictureStage(Stage[Listing, Video], Updatable):
+    """A stage that makes videos; their pictures are converted, or rejected, by its settings."""
 
     input_types = (Listing,)
     output_types = (Video,)
+
+    hdr: HdrMode = field_added_later("reject")  # noqa: RUF009
+    """High dynamic range (PQ, HLG): reject it, or "tonemap" it to BT.709."""
+    deinterlace: DeinterlaceMode = field_added_later("auto")  # noqa: RUF009
+    """Interlaced and telecined video: convert it to progressive frames, keep it "off", "reject"."""
+
+    def __post_init__(self) -> None:
+        check_choice("hdr", self.hdr, get_args(HdrMode))
+        check_choice("deinterlace", self.deinterlace, get_args(DeinterlaceMode))
+
+    def converted(self, video: Video, properties: Mapping[str, Any]) -> Video | Rejected:
+        """Return the video with its conversions; properties: an answer with "picture"."""
+        from brickfilm.media import PictureInfo
+
+        if "picture" not in properties:
+            return video
+        picture = PictureInfo(**properties["picture"])
+        modes: Any = {"hdr": self.hdr, "deinterlace": self.deinterlace}
+        return picture.rejection(video, **modes) or replace(
+            video,
+            conversions=picture.conversions(self.deinterlace),
+            has_matrix=picture.has_matrix,
+        )
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise UsageError for a setting that is none of the choices."""
+    if value not in choices:
+        raise UsageError(f"{name}={value!r} must be {' or '.join(map(repr, choices))}")
+
+
+def lacks_picture(properties: Mapping[str, Any], path: Path) -> bool:
+    """Return True if an answer of an older version says nothing of pictures that need it."""
+    from brickfilm.media import is_worth_probing
+
+    return "picture" not in properties and path.is_file() and is_worth_probing(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadStage(PictureStage, SourceOwner):
+    """A stage that downloads listed videos as `SourceFile`s; subclasses define `open`."""
 
     keep_sources: bool = field(default=True, compare=False)
     """False deletes a video when no stage will read it again."""
@@ -76,14 +117,17 @@ class DownloadStage(Stage[Listing, Video], SourceOwner):
         self.source_file(work, item).request_refetch()
         return True
 
+    def is_outdated(self, item: Listing, answer: Answer, work: Path) -> bool:
+        return lacks_picture(answer["film"], work / answer["film"]["path"])
+
     def answer(self, metadata: SourceMetadata) -> Answer:
         """Return the metadata, and the file as part of the answer only if it is to be kept."""
         file = {"path": metadata["path"], "sha256": metadata["sha256"]}
         return {"film": dict(metadata), "files": [file] if self.keep_sources else []}
 
-    def apply(self, item: Listing, answer: Answer) -> Iterable[Video]:
+    def apply(self, item: Listing, answer: Answer) -> Iterable[Video | Rejected]:
         metadata = answer["film"]
-        yield Video(
+        video = Video(
             path=Path(metadata["path"]),
             source_id=item.source_id,
             url=item.url,
@@ -91,6 +135,7 @@ class DownloadStage(Stage[Listing, Video], SourceOwner):
             time_base=Fraction(metadata["time_base"]),
             **{name: metadata[name] for name in VIDEO_FIELDS},
         )
+        yield self.converted(video, metadata)
 
 
 @dataclass(frozen=True)
@@ -134,6 +179,17 @@ class SourceFile:
             return metadata
         return None
 
+    def with_picture(self, metadata: SourceMetadata) -> SourceMetadata:
+        """Return metadata of an older version with what the file says of its pictures."""
+        from brickfilm.media import probe
+
+        if not lacks_picture(metadata, self.work / metadata["path"]):
+            return metadata
+        picture = probe(self.work / metadata["path"]).picture.to_answer()
+        metadata = {**metadata, "picture": picture}
+        self._write({**self._read(), "film": metadata})
+        return metadata
+
     def plan(self) -> SourceMetadata | None:
         """Return the plan of the last download attempt, with "planned_at"."""
         return self._read().get("plan")
@@ -164,6 +220,7 @@ class SourceFile:
             "duration": info.duration,
             "width": info.width,
             "height": info.height,
+            "picture": info.picture.to_answer(),
             "path": str(self.named(digest := sha256_of(draft), ext)),
             "sha256": digest,
             "bytes": draft.stat().st_size,

@@ -13,11 +13,12 @@ from typing import Any, ClassVar
 
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.engine.stage import Answer, Resources, Stage
-from brickfilm.errors import UsageError
+from brickfilm.errors import Rejected, UsageError
 from brickfilm.files import printable
 from brickfilm.media import probe, sha256_of
-from brickfilm.records import Listing, Video
+from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
 from brickfilm.schema.licences import check_licence_is_known
+from brickfilm.sources.base import PictureStage, lacks_picture
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
@@ -30,15 +31,23 @@ class FolderSource:
     """List videos by path: files, folders (with everything below them) and globs.
 
     licence, uploader: of all these videos, for dataset rows, card and `push`. Changing them later
-    rewrites the rows and recomputes nothing else.
+    rewrites the rows and recomputes nothing else. hdr, deinterlace: as of the stage `Probe`.
     """
 
-    def __init__(self, *paths: Path | str, licence: str = "", uploader: str = "") -> None:
+    def __init__(
+        self,
+        *paths: Path | str,
+        licence: str = "",
+        uploader: str = "",
+        hdr: HdrMode = "reject",
+        deinterlace: DeinterlaceMode = "auto",
+    ) -> None:
         if not paths:
             raise UsageError("FolderSource() needs a path: a folder, a file or a glob of videos")
         self.paths = tuple(str(path) for path in paths)
         self.licence = check_licence_is_known(licence)
         self.uploader = uploader
+        self.probe = Probe(hdr=hdr, deinterlace=deinterlace)
 
     def __repr__(self) -> str:
         return f"FolderSource({', '.join(map(repr, self.paths))})"
@@ -63,7 +72,7 @@ class FolderSource:
             )
 
     def stages(self) -> tuple[Stage[Any, Any], ...]:
-        return (Probe(),)
+        return (self.probe,)
 
     def _root(self, videos: list[Path]) -> Path:
         """Return the folder that source ids are relative to: the given one, or the common one."""
@@ -92,12 +101,10 @@ def _is_built_clip(file: Path) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probe(Stage[Listing, Video]):
+class Probe(PictureStage):
     """Open a listed file and read its properties; MediaError if it is not a complete video."""
 
     version: ClassVar[int] = 1
-    input_types = (Listing,)
-    output_types = (Video,)
     runs_in_dry_run = True
 
     @property
@@ -117,8 +124,11 @@ class Probe(Stage[Listing, Video]):
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
         yield lambda item: _probe_answer(_path(item))
 
-    def apply(self, item: Listing, answer: Answer) -> Iterable[Video]:
-        yield Video(
+    def is_outdated(self, item: Listing, answer: Answer, work: Path) -> bool:
+        return lacks_picture(answer, _path(item))
+
+    def apply(self, item: Listing, answer: Answer) -> Iterable[Video | Rejected]:
+        video = Video(
             path=_path(item),
             sha256=answer["sha256"],
             source_id=item.source_id,
@@ -134,6 +144,7 @@ class Probe(Stage[Listing, Video]):
             licence=item.licence,
             format=answer["format"],
         )
+        yield self.converted(video, answer)
 
 
 def _path(item: Listing) -> Path:
@@ -153,4 +164,5 @@ def _probe_answer(path: Path) -> Answer:
         "duration": info.duration,
         "header_seconds": info.header_seconds,
         "format": f"{info.container}/{info.codec}",
+        "picture": info.picture.to_answer(),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from brickfilm.digest import field_added_later
-from brickfilm.engine.sinks import Sink, SinkSession
+from brickfilm.engine.sinks import Sink, SinkSession, artefact_digest
 from brickfilm.engine.stage import Answer
 from brickfilm.files import commit_file, temp_path
 from brickfilm.media import (
@@ -25,6 +25,8 @@ from brickfilm.media import (
 )
 from brickfilm.records import Clip
 
+SCALER_CONVERSIONS = (" to yuv420p", "square pixels")
+"""Conversions, by their ends, that FFmpeg's scaler does."""
 VERIFIED_EDGE_FRAMES = 2
 """Source frames kept from either end for verification: the last one and its neighbour."""
 
@@ -59,8 +61,22 @@ class ClipWriter(Sink):
             crf=self.crf, preset=self.preset, threads=self.threads, max_height=self.max_height
         )
 
+    def key(self, request: Clip) -> str:
+        """Return the key of the clip's pictures; another one where older versions lost its matrix.
+
+        They did so whenever FFmpeg's scaler converted, and players then guess BT.709 or BT.601.
+        """
+        video = request.video
+        is_scaled = self.max_height is not None and video.height > self.max_height
+        converted = (c.endswith(SCALER_CONVERSIONS) for c in video.conversions or ())
+        suffix = ":colours" if video.has_matrix and (is_scaled or any(converted)) else ""
+        return f"{super().key(request)}{suffix}"
+
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
-        path = Path("clips") / f"{clip.id}-{self.digest[:8]}.mp4"
+        path = (
+            Path("clips")
+            / f"{clip.id}-{artefact_digest(self, self.key(clip).removeprefix(clip.id))}.mp4"
+        )
         return _ClipWriteSession(self, clip, work, path)
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import PIL.Image
 
 from brickfilm.digest import digest_of, field_added_later
-from brickfilm.engine.sinks import Sink, SinkSession
+from brickfilm.engine.sinks import Sink, SinkSession, artefact_digest
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
 from brickfilm.files import atomic_path
@@ -61,7 +61,8 @@ class FrameSampler(Sink):
 
     def key(self, request: Clip) -> str:
         """Return the clip's id, and the frames where they depend on the scan of the video."""
-        return f"{request.id}:{digest_of(self.frames(request))}" if self.snap else request.id
+        key = super().key(request)
+        return f"{key}:{digest_of(self.frames(request))}" if self.snap else key
 
     def frames(self, clip: Clip) -> list[int]:
         """Return the stills' frame numbers in the video, one for each of `at` unless snapped."""
@@ -126,7 +127,7 @@ class _StillsSession:
     def __init__(self, sampler: FrameSampler, clip: Clip, work: Path) -> None:
         self.work = work
         self.stem = f"stills/{clip.id}-f"
-        self.suffix = f"-{sampler.digest[:8]}.jpg"
+        self.suffix = f"-{artefact_digest(sampler, clip.conversion_key)}.jpg"
         middle = _middle_frame(clip)
         self.stills = {*sampler.frames(clip), *([middle] if sampler.images else [])}
         self.hashed = (clip.span.start_frame, middle, clip.span.end_frame - 1)

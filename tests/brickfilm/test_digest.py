@@ -17,7 +17,7 @@ from brickfilm.digest import digest_name
 from brickfilm.engine.sinks import FusedSinks
 from brickfilm.engine.stage import Part, Stage
 from brickfilm.records import Caption, Clip, Image, Listing, Span, Still, Video
-from brickfilm.sources.base import DownloadStage
+from brickfilm.sources.base import DownloadStage, PictureStage
 from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.lock import SourcesLock
 from brickfilm.sources.youtube.refetch import RefetchVideo
@@ -95,7 +95,7 @@ IMAGE = Image(
 )
 
 
-BASES = {FusedSinks, DownloadStage}
+BASES = {FusedSinks, DownloadStage, PictureStage}
 """Parts that have no answers under a digest of their own."""
 
 

@@ -62,6 +62,7 @@ def toy_video(work: Path, number: int, licence: str = OPEN) -> Video:
         time_base=Fraction(1, 24),
         width=WIDTH,
         height=HEIGHT,
+        conversions=(),
         url=f"https://films.example/{number}",
         title=f"Film {number}",
         uploader="ada" if number % 2 else "grace",

@@ -47,7 +47,7 @@ class VideoLocator:
 
 
 def _local_videos(sources: Path, work: Path) -> list[Video]:
-    folder = FolderSource(sources)
+    folder = FolderSource(sources, hdr="tonemap")
     (probe,) = folder.stages()
     with probe.open(work) as compute:
         return [v for item in folder.items() for v in _probe_video(probe, compute, item)]

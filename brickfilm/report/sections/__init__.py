@@ -4,6 +4,7 @@ from brickfilm.report.sections.base import Section, SectionBuilder
 from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
 from brickfilm.report.sections.contact import contact_sheet
+from brickfilm.report.sections.conversions import conversions
 from brickfilm.report.sections.footage import footage
 from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_videos
@@ -15,6 +16,7 @@ SECTIONS: tuple[SectionBuilder, ...] = (
     unfinished,
     lost_footage,
     footage,
+    conversions,
     stages,
     captions,
     money,

@@ -80,6 +80,7 @@ class FetchVideo(DownloadStage):
         metadata = source_file.metadata() or self.finish_interrupted(source_file)
         if metadata is None:
             metadata = call_throttled(lambda: self.download(listing, source_file), throttle)
+        metadata = source_file.with_picture(metadata)
         try:
             self.check_filters(metadata)
         except Rejected:
@@ -122,7 +123,8 @@ class FetchVideo(DownloadStage):
         formats.check_not_live(info)
         formats.check_licence(info, self.licence)
         formats.check_height(info, self.max_height, self.on_low_resolution)
-        formats.check_dynamic_range(info)
+        if self.hdr == "reject":
+            formats.check_dynamic_range(info)
         return info
 
     def _resumable(

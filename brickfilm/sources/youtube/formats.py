@@ -94,14 +94,11 @@ def check_height(info: InfoDict, max_height: int, on_low_resolution: OnLowResolu
 
 
 def check_dynamic_range(info: InfoDict) -> None:
-    """Raise Rejected for a video that exists in high dynamic range only.
-
-    Without tone mapping it would look washed out, and a tone mapping is the user's choice.
-    """
+    """Raise Rejected for a video that exists in high dynamic range only."""
     dynamic_range = info.get("dynamic_range") or "SDR"
     if dynamic_range != "SDR":
         raise Rejected(
             f"{info.get('title')!r} is offered in high dynamic range only ({dynamic_range}): "
-            "it is left out, its colours would be wrong",
+            "keep it with hdr='tonemap', which converts it to BT.709",
             reason="high dynamic range",
         )

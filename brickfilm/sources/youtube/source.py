@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from brickfilm.engine.stage import Stage
-from brickfilm.errors import UsageError
-from brickfilm.records import Listing, Video
+from brickfilm.errors import Rejected, UsageError
+from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
 from brickfilm.schema.licences import hub_licence_id
-from brickfilm.sources.base import RefetchFunction, SourceFile
+from brickfilm.sources.base import RefetchFunction, SourceFile, check_choice
 from brickfilm.sources.youtube.addresses import listing_of, read_entries
 from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.forecast import DownloadForecast, forecast_download
@@ -48,6 +48,10 @@ class YouTubeSource:
     """"keep" accepts lower videos too; their `format` says so."""
     licence: LicenceFilter = "any"
     """"cc" accepts only Creative Commons without NC and ND."""
+    hdr: HdrMode = "reject"
+    """"tonemap" converts videos that exist in high dynamic range only to BT.709."""
+    deinterlace: DeinterlaceMode = "auto"
+    """"off" keeps interlaced and telecined frames as they are, "reject" leaves them out."""
     keep_sources: bool = True
     """False deletes a video as soon as its clips are written and verified."""
     as_of: str = ""
@@ -65,8 +69,10 @@ class YouTubeSource:
             listing_of(entry)
         if self.max_height < 1:
             raise UsageError(f"max_height={self.max_height} must be a number of lines, such as 720")
-        _check_choice("on_low_resolution", self.on_low_resolution, get_args(OnLowResolution))
-        _check_choice("licence", self.licence, get_args(LicenceFilter))
+        check_choice("on_low_resolution", self.on_low_resolution, get_args(OnLowResolution))
+        check_choice("licence", self.licence, get_args(LicenceFilter))
+        check_choice("hdr", self.hdr, get_args(HdrMode))
+        check_choice("deinterlace", self.deinterlace, get_args(DeinterlaceMode))
 
     @classmethod
     def from_file(cls, path: str | Path, **settings: Any) -> Self:
@@ -92,6 +98,8 @@ class YouTubeSource:
             "max_height": self.max_height,
             "on_low_resolution": self.on_low_resolution,
             "licence": self.licence,
+            "hdr": self.hdr,
+            "deinterlace": self.deinterlace,
             "keep_sources": self.keep_sources,
         }
         if self.lock is not None:
@@ -115,10 +123,13 @@ class YouTubeSource:
             stage = FetchVideo(
                 max_height=max(MIN_REFETCH_HEIGHT, height),
                 on_low_resolution="keep",
+                hdr="tonemap",
                 connection=self.connection,
                 rate_limits=self.rate_limits,
             )
             (video,) = stage.apply(listing, stage.answer(stage.fetch(listing, work, throttle)))
+            if isinstance(video, Rejected):
+                raise video
             return video
 
         yield refetch
@@ -142,8 +153,3 @@ class YouTubeSource:
 
     def _source_file(self, work: Path, source_id: str) -> SourceFile:
         return SourceFile.of(work, Listing(source_id=source_id), self.max_height)
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"{name}={value!r} must be {' or '.join(map(repr, choices))}")

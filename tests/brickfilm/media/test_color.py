@@ -15,6 +15,7 @@ from PIL import Image
 from brickfilm.errors import MediaError
 from brickfilm.media import VerificationError, open_video
 from brickfilm.media.color import ColorTags
+from brickfilm.media.crop_scale import CropScale
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
 from tests.kit.ask_stage import clips_of, video_of, written
 from tests.kit.patches import Patches, patch_error, rgb_by_tags
@@ -122,7 +123,15 @@ def test_verify_finds_a_wrong_conversion(tmp_path: Path, monkeypatch: pytest.Mon
     """A scaler that is not told the matrix converts to BT.601."""
     path = Patches(tmp_path / "film.mp4", matrix=1, pix_fmt="yuv444p").write()
     monkeypatch.setattr(
-        "brickfilm.media.display_transform._scaler_colors", lambda tags: "sws_dither=auto"
+        "brickfilm.media.display_transform.scaler_colors", lambda tags: "sws_dither=auto"
     )
     with pytest.raises(VerificationError, match="the colours of frame 0"):
         written_frames(path)
+
+
+def test_a_smaller_export_keeps_matrix_and_colors(tmp_path: Path) -> None:
+    path = Patches(tmp_path / "film.mp4", matrix=1).write()
+    with open_video(path) as reader:
+        frame = CropScale((0, 0, 320, 180), (160, 90))(next(reader.frames()).raw)
+    assert (frame.width, frame.height, tags(frame)) == (160, 90, (1, 1, 1, 1))
+    assert patch_error(rgb_by_tags(frame)) <= MAX_ERROR
