@@ -57,6 +57,11 @@ def caption_from_answer(answer: Answer, prompt_digest: str) -> Caption:
 def _parse(completion: Completion, item_kind: ItemKind) -> ParsedReply:
     if completion.finish_reason == "content_filter":
         return ParsedReply(FILTERED)
+    if completion.finish_reason == "length" and not completion.text:
+        raise MalformedReply(
+            f"the model used all of its {completion.usage.output} tokens before it answered: set "
+            "reasoning_effort= to a lower one, or raise max_tokens="
+        )
     if completion.finish_reason == "length":
         return ParsedReply(TRUNCATED)
     if completion.refusal:

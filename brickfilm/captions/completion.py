@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -15,12 +17,20 @@ from brickfilm.captions.backend import (
     UnreadableResponse,
 )
 from brickfilm.captions.failure_limit import FailureLimit
-from brickfilm.captions.pricing import Price, PriceList, UnknownPrice
+from brickfilm.captions.pricing import (
+    UNKNOWN_RULE,
+    Price,
+    PriceList,
+    UnknownPrice,
+    retirement_warning,
+)
 from brickfilm.captions.prompts import Prompt
 from brickfilm.captions.request import CaptionRequest, ClipOrImage
+from brickfilm.engine.ledger import token_totals
 from brickfilm.engine.stage import Answer, Resources
-from brickfilm.errors import InvalidResponse
+from brickfilm.errors import BrickfilmError, InvalidResponse, Waiting
 
+log = logging.getLogger("brickfilm.captions")
 FAILURE_ADVICE = (
     "Look at `brickfilm status`, and try another model=, base_url=, json_mode= or timeout="
 )
@@ -36,11 +46,15 @@ class CaptionStage(Protocol):
     @property
     def budget_group(self) -> tuple[str, ...]: ...
     @property
+    def prompt(self) -> str: ...
+    @property
     def backend(self) -> Backend: ...
     @property
     def service(self) -> Service: ...
     @property
     def max_failures_in_a_row(self) -> int: ...
+    @property
+    def max_tokens_total(self) -> int | None: ...
     @property
     def known_prices(self) -> PriceList: ...
     @property
@@ -56,9 +70,43 @@ def open_captioning(
     """Connect to a captioner's backend; yield the function that sends a request."""
     failures = FailureLimit(captioner.max_failures_in_a_row, FAILURE_ADVICE)
     with captioner.backend.connect(captioner.service) as connection:
-        yield lambda request: failures.call(
-            lambda: request_caption(connection, request, work, captioner.price)
-        )
+        warn_of_shutdown(connection, captioner)
+
+        def ask(request: CaptionRequest) -> Answer:
+            check_token_limit(captioner, request, work)
+            return failures.call(
+                lambda: request_caption(connection, request, work, captioner.price)
+            )
+
+        yield ask
+
+
+def warn_of_shutdown(connection: BackendConnection, captioner: CaptionStage) -> None:
+    """Log a warning if the service states that the model is shut down soon."""
+    model, today = captioner.service.model, datetime.now(UTC).date()
+    if retirement_warning(captioner.known_prices, model, today):
+        return  # `check` has said so
+    with suppress(BrickfilmError, UnreadableResponse):  # not every server has a list
+        dates = {listed.id: listed.shutdown_date for listed in connection.models()}
+        if (stated := dates.get(model)) and (
+            warning := retirement_warning(captioner.known_prices, model, today, stated)
+        ):
+            log.warning("%s", warning)
+
+
+def check_token_limit(captioner: CaptionStage, request: CaptionRequest, work: Path) -> None:
+    """Raise Waiting if the tokens of all requests so far, with this one, could pass the limit.
+
+    A request without a response counts as the most that this one can have.
+    """
+    if captioner.max_tokens_total is None:
+        return
+    settled, unsettled = token_totals(work, captioner.budget_group)
+    price = captioner.price
+    most = sum(request.max_token_counts(UNKNOWN_RULE if not price or price.is_zero else price))
+    if settled + max(1, unsettled) * most > captioner.max_tokens_total:
+        message = f"max_tokens_total={captioner.max_tokens_total:,} reached: raise it and run again"
+        raise Waiting(message, reason="budget")
 
 
 def request_caption(
@@ -74,17 +122,19 @@ def request_caption(
     return {**answer, "stills": len(request.stills)}
 
 
+def check_price(price: Price | None, model: str, *, has_budget: bool) -> None:
+    """Raise UnknownPrice if there is a budget that no price can be checked against."""
+    if price is None and has_budget:
+        raise UnknownPrice(
+            f"max_cost_usd cannot be enforced for model={model!r}, whose price is unknown: pass "
+            "price_per_million=(input, output), or limit it by max_tokens_total="
+        )
+
+
 def max_request_cost(request: CaptionRequest, price: Price | None, *, has_budget: bool) -> float:
     """Return the most that one request can cost, in US dollars; 0 if its price is unknown.
 
-    Raises UnknownPrice if there is a budget, which no unknown price can be checked against.
+    Raises UnknownPrice if there is a budget.
     """
-    if price is not None:
-        return price.cost(*request.max_token_counts(price))
-    if has_budget:
-        model = request.params.model
-        raise UnknownPrice(
-            f"max_cost_usd cannot be enforced for model={model!r}, whose price is unknown: pass "
-            "a price list with prices='FILE.toml', or leave max_cost_usd out"
-        )
-    return 0.0
+    check_price(price, request.params.model, has_budget=has_budget)
+    return price.cost(*request.max_token_counts(price)) if price else 0.0

@@ -35,6 +35,7 @@ class CostForecast:
     """True if tokens are those of answers stored in this work folder."""
     use_batch: bool
     priced_on: str
+    prompt: str
 
     @property
     def requests(self) -> int:
@@ -45,13 +46,19 @@ class CostForecast:
         jobs = ", in batch jobs at the batch price" if self.use_batch else ""
         return (
             f"{self.clips} clips and {self.images} images: {self.requests:,} requests to "
-            f"{self.model}{jobs}\n  {self.input_tokens:,} tokens in, {self.output_tokens:,} out "
-            f"({basis})\n  {self._cost_text()}"
+            f"{self.model}{jobs}, prompt {self.prompt!r}\n"
+            f"  {self.input_tokens:,} tokens in, {self.output_tokens:,} out ({basis})\n"
+            f"  {self._cost_text()}"
         )
 
     def _cost_text(self) -> str:
         if self.cost_usd is None or self.max_cost_usd is None:
-            return f"price of {self.model} unknown: pass a price list with prices='FILE.toml'"
+            return (
+                f"price of {self.model} unknown: pass price_per_million=(input, output), or a "
+                "price list with prices='FILE.toml'"
+            )
+        if not self.max_cost_usd:
+            return "free: nothing is billed"
         return (
             f"${self.cost_usd:,.2f}, at most ${self.max_cost_usd:,.2f} (prices of {self.priced_on})"
         )
@@ -84,6 +91,7 @@ def forecast_cost(
         measured=all(len(request.stills) in usage for request in requests),
         use_batch=use_batch,
         priced_on=prices.date.isoformat(),
+        prompt=captioner.prompt,
     )
 
 

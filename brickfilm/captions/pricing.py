@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 import tomllib
@@ -11,10 +12,15 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from brickfilm.errors import UsageError
 
-TILE_SIZE, PATCH_SIZE, MAX_PATCHES = 512, 32, 1536
+TILE_SIZE, PATCH_SIZE = 512, 32
+MAX_PATCHES_AUTO = 12_000
+"""Patches of a picture where the service may keep its full size (`detail="auto"`)."""
+UNKNOWN_PATCH_TOKENS = 6.0
+"""Tokens of a 32 px patch for a model whose rule is unknown: more than any known one counts."""
 RETIREMENT_NOTICE_DAYS = 60
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
@@ -30,17 +36,22 @@ class Price:
     input: float
     output: float
     cached: float | None = None
+    cache_write: float | None = None
+    """Price of input that the service also stores; all new input is booked at it."""
     base: int = 0
     tile: int = 0
     patch: float = 0.0
+    patches: int = 1536
+    effort: str | None = None
+    """Lowest reasoning effort of a model that reasons."""
     retires: date | None = None
     """Announced date of retirement."""
 
     def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
         """Return the US dollars of one reply."""
         cached = self.input if self.cached is None else self.cached
-        uncached = input_tokens - cached_tokens
-        return (uncached * self.input + cached_tokens * cached + output_tokens * self.output) / 1e6
+        uncached = (input_tokens - cached_tokens) * max(self.input, self.cache_write or 0.0)
+        return (uncached + cached_tokens * cached + output_tokens * self.output) / 1e6
 
     @property
     def is_zero(self) -> bool:
@@ -50,7 +61,8 @@ class Price:
         """Return the tokens of one image, counted in patches, or as a base and tiles."""
         if self.patch:
             patches = math.ceil(width / PATCH_SIZE) * math.ceil(height / PATCH_SIZE)
-            return math.ceil(min(patches, MAX_PATCHES) * self.patch)
+            most = MAX_PATCHES_AUTO if detail == "auto" else self.patches
+            return math.ceil(min(patches, most) * self.patch)
         if detail == "low":
             return self.base
         return self.base + self.tile * _tile_count(width, height)
@@ -71,20 +83,62 @@ class PriceList:
         return self.models.get(model) or self.models.get(_DATED.sub("", model))
 
 
-def retirement_warning(prices: PriceList, model: str, today: date) -> str:
-    """Return a warning if a model is retired, or will be within 60 days; else ''."""
+def find_price(
+    prices: PriceList,
+    model: str,
+    *,
+    base_url: str | None = None,
+    per_million: tuple[float, float] | None = None,
+) -> Price | None:
+    """Return the price that requests to a model are booked at; None if it is unknown.
+
+    per_million: US dollars per million (input, output) tokens, in place of the list's. A server on
+    this machine or in a private network is free, unless the model is on the list: a gateway there
+    passes the bill on.
+    """
+    if per_million is not None:
+        if any(not 0 <= dollars < math.inf for dollars in per_million):
+            raise UsageError(f"price_per_million={per_million}: give two prices of 0 or more")
+        given, received = per_million
+        return Price(input=given, output=received, patch=UNKNOWN_PATCH_TOKENS)
+    if price := prices.price_of(model):
+        return price
+    return FREE if is_private_address(base_url) else None
+
+
+def is_private_address(base_url: str | None) -> bool:
+    """Return True for an address that only this machine or this network can reach."""
+    host = (urlsplit(base_url or "").hostname or "").lower()
+    if host in ("localhost", "host.docker.internal") or host.endswith((".localhost", ".local")):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private
+
+
+def retirement_warning(
+    prices: PriceList, model: str, today: date, retires: date | None = None
+) -> str:
+    """Return a warning if a model is retired, or will be within 60 days; else ''.
+
+    retires: the date that the service states; by default the list's.
+    """
     price = prices.price_of(model)
-    if price is None or price.retires is None:
+    retires = retires or (price.retires if price else None)
+    if retires is None or (days := (retires - today).days) > RETIREMENT_NOTICE_DAYS:
         return ""
-    days = (price.retires - today).days
-    if days > RETIREMENT_NOTICE_DAYS:
-        return ""
-    when = f"retires on {price.retires}, in {days} days"
+    when = f"retires on {retires}, in {days} days"
     others = ", ".join(name for name, other in prices.models.items() if other.retires is None)
     return (
-        f"model={model!r} {when if days >= 0 else f'was retired on {price.retires}'}: set model= "
+        f"model={model!r} {when if days >= 0 else f'was retired on {retires}'}: set model= "
         f"to another one ({others or 'the price list names none'})"
     )
+
+
+FREE = Price(input=0.0, output=0.0)
+UNKNOWN_RULE = Price(input=0.0, output=0.0, patch=UNKNOWN_PATCH_TOKENS)
 
 
 def price_list(path: str | Path | None = None) -> PriceList:

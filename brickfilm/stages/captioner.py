@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,16 @@ from typing import Literal
 from brickfilm.captions.answers import caption_from_answer
 from brickfilm.captions.backend import Backend, BatchBackend, Detail, JsonMode, Service
 from brickfilm.captions.backends import OpenAIBackend
-from brickfilm.captions.completion import max_request_cost, open_captioning
+from brickfilm.captions.completion import check_price, max_request_cost, open_captioning
 from brickfilm.captions.forecast import forecast_cost, measured_usage
-from brickfilm.captions.pricing import Price, PriceList, price_list, retirement_warning
+from brickfilm.captions.pricing import (
+    FREE,
+    Price,
+    PriceList,
+    find_price,
+    price_list,
+    retirement_warning,
+)
 from brickfilm.captions.prompts import Prompt, load_prompt
 from brickfilm.captions.request import CaptionRequest, ClipOrImage, RequestParams
 from brickfilm.digest import digest_of, field_added_later
@@ -25,6 +33,9 @@ from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import Clip, Image
 
 log = logging.getLogger(__name__)
+MAX_TOKENS = 400
+REASONING_TOKENS = {"minimal": 600, "low": 2_000, "medium": 8_000, "high": 24_000}
+"""Allowance for hidden reasoning by effort: a reply that it fills up has no caption."""
 OPENAI = OpenAIBackend()
 BUDGET_GROUP = ("Captioner", "GPT4oCaptioner", "CaptionAudit")
 """Stages whose requests a work folder's budget covers together."""
@@ -52,14 +63,20 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
     image_size: int = 512
     image_quality: int = 85
     detail: Detail = "high"
-    max_tokens: int = 400
+    max_tokens: int = MAX_TOKENS
+    """Of the reply, reasoning included; the default grows with the reasoning effort."""
     temperature: float | None = None
     reasoning_effort: str | None = None
+    """By default the lowest that the price list has for the model."""
     structured: bool = field_added_later(False)
     """Ask for the caption and its aspects in one answer, which exporters render in several styles.
     It adds a paragraph to the prompt, whose text is part of every key."""
 
     max_cost_usd: float | None = field(default=None, compare=False)
+    max_tokens_total: int | None = field(default=None, compare=False)
+    """Limit for a model whose price is unknown: tokens of all requests of a work folder."""
+    price_per_million: tuple[float, float] | None = field(default=None, compare=False)
+    """US dollars per million (input, output) tokens, in place of the price list's."""
     prices: str | None = field(default=None, compare=False)
     """Path of a price list; by default the built-in one, which has a date."""
     base_url: str | None = field(default=None, compare=False)
@@ -105,7 +122,10 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
         """Raise UsageError if a key, an extra or a prompt is missing; warn of a shutdown."""
         if self.uses_batch_jobs and not isinstance(self.backend, BatchBackend):
             raise UsageError(f"mode='batch': {self.backend} has no batch jobs: use mode='sync'")
+        if self.uses_batch_jobs and self.max_tokens_total is not None:
+            raise UsageError("max_tokens_total cannot limit batch jobs: use max_cost_usd")
         self.backend.check(self.service)
+        check_price(self.price, self.model, has_budget=self.budget is not None)
         load_prompt(self.prompt, "clips")
         load_prompt(self.image_prompt or self.prompt, "images")
         today = datetime.now(UTC).date()
@@ -144,14 +164,16 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
 
     @property
     def request_params(self) -> RequestParams:
+        effort = self.reasoning_effort or (self.price.effort if self.price else None)
+        allowance = REASONING_TOKENS.get(effort or "", 0) if self.max_tokens == MAX_TOKENS else 0
         return RequestParams(
             model=self.model,
             image_size=self.image_size,
             image_quality=self.image_quality,
             detail=self.detail,
-            max_tokens=self.max_tokens,
+            max_tokens=self.max_tokens + allowance,
             temperature=self.temperature,
-            reasoning_effort=self.reasoning_effort,
+            reasoning_effort=effort,
         )
 
     @property
@@ -173,7 +195,14 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
 
     @property
     def price(self) -> Price | None:
-        return self.known_prices.price_of(self.model)
+        if not self.backend.capabilities.priced:
+            return FREE
+        return find_price(
+            self.known_prices,
+            self.model,
+            base_url=self.base_url or os.environ.get("OPENAI_BASE_URL"),
+            per_million=self.price_per_million,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from brickfilm.engine.ledger.frames import (
     latest_answers,
     ledger_frame,
     spend_frame,
+    token_totals,
     usage_frame,
 )
 from brickfilm.engine.ledger.ledger import BatchJob, ItemResult, Ledger, Reservation
@@ -34,5 +35,6 @@ __all__ = [
     "read_edits",
     "save_edits",
     "spend_frame",
+    "token_totals",
     "usage_frame",
 ]

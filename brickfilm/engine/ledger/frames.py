@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,19 @@ def usage_frame(folder: str | Path, part: str) -> pd.DataFrame:
         "AND json_extract(answer, '$.stills') IS NOT NULL GROUP BY stills",
         (part,),
     )
+
+
+def token_totals(folder: str | Path, stages: Sequence[str]) -> tuple[int, int]:
+    """Return the tokens of all answered requests of some stages, and their open requests."""
+    marks = ", ".join("?" * len(stages))
+    (row,) = _read(
+        folder,
+        "SELECT COALESCE(SUM(input_tokens), 0) + COALESCE(SUM(output_tokens), 0) AS tokens, "
+        "COALESCE(SUM(settled IS NULL), 0) AS unsettled "
+        f"FROM intents WHERE stage IN ({marks})",
+        tuple(stages),
+    ).to_dict("records")
+    return int(row["tokens"]), int(row["unsettled"])
 
 
 def spend_frame(folder: str | Path) -> pd.DataFrame:

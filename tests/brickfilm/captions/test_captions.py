@@ -7,17 +7,15 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from brickfilm.captions.backends.openai.retry import parse_duration, retry_after_seconds
-from brickfilm.captions.pricing import UnknownPrice, price_list, retirement_warning
+from brickfilm.captions.pricing import price_list
 from brickfilm.captions.stills import encode_jpeg
 from brickfilm.engine.ledger import spend_frame
-from brickfilm.engine.pipeline import Pipeline
 from brickfilm.errors import MissingApiKey, ServiceRefused
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
 from tests.kit.captions import (
@@ -401,80 +399,6 @@ def test_prompt_model_and_stills_make_the_key_and_nothing_else_does(
     assert requests(prompt=str(moved), image_prompt="bricks") == 0
     moved.write_text(moved.read_text().replace("things", "words"))
     assert requests(prompt=str(moved), image_prompt="bricks") == 2
-
-
-def test_an_unknown_price_is_reported_and_never_guessed(
-    server: CaptionServer, tmp_path: Path
-) -> None:
-    stage = captioner(server, model="my-llava")
-    run = run_captions(tmp_path / "free", ClipSource(1, tmp_path / "free"), stage)
-    assert run.finished[0].caption.cost == 0
-    spend = spend_frame(tmp_path / "free")
-    assert (spend.model[0], spend.requests[0]) == ("my-llava", 1)
-    limited = captioner(server, model="my-llava", max_cost_usd=1.0)
-    with pytest.raises(UnknownPrice, match="my-llava"):
-        run_captions(tmp_path / "limited", ClipSource(1, tmp_path / "limited"), limited)
-
-
-def test_a_price_list_of_ones_own(server: CaptionServer, tmp_path: Path) -> None:
-    own = tmp_path / "prices.toml"
-    own.write_text("date = 2026-11-01\n[models.my-llava]\ninput = 1.0\noutput = 2.0\n")
-    stage = captioner(server, model="my-llava", prices=str(own), max_cost_usd=1.0)
-    run = run_captions(tmp_path, ClipSource(1, tmp_path), stage)
-    caption = run.finished[0].caption
-    assert caption.cost == pytest.approx((caption.input_tokens + 2 * caption.output_tokens) / 1e6)
-    assert caption.cost > 0
-
-
-def test_dated_names_have_their_familys_price() -> None:
-    prices = price_list()
-    assert prices.price_of("gpt-4o-2024-08-06") == prices.price_of("gpt-4o")
-    assert prices.price_of("gpt-4o-mini-2024-07-18") == prices.price_of("gpt-4o-mini")
-    assert prices.price_of("gpt-4o-audio") is None
-
-
-RETIRING = """
-date = 2026-11-01
-[models.old]
-input = 1.0
-output = 2.0
-retires = {date}
-[models.new]
-input = 1.0
-output = 2.0
-"""
-
-
-@pytest.mark.parametrize(
-    ("today", "warning"),
-    [
-        (date(2026, 12, 1), ""),  # 61 days before
-        (date(2026, 12, 2), "'old' retires on 2027-01-31, in 60 days"),
-        (date(2027, 1, 31), "'old' retires on 2027-01-31, in 0 days"),
-        (date(2027, 2, 1), "'old' was retired on 2027-01-31"),
-    ],
-)
-def test_a_model_that_retires_is_a_warning(tmp_path: Path, today: date, warning: str) -> None:
-    own = tmp_path / "prices.toml"
-    own.write_text(RETIRING.format(date="2027-01-31"))
-    prices = price_list(own)
-    message = retirement_warning(prices, "old", today)
-    assert message.startswith(f"model={warning}" if warning else "")
-    assert bool(message) == bool(warning) == message.endswith("set model= to another one (new)")
-    assert retirement_warning(prices, "new", today) == ""
-    assert retirement_warning(prices, "unknown", today) == ""
-
-
-@pytest.mark.parametrize(("retires", "warnings"), [("2020-01-01", 1), ("2999-01-01", 0)])
-def test_a_build_warns_once_of_a_retired_model(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, retires: str, warnings: int
-) -> None:
-    own = tmp_path / "prices.toml"
-    own.write_text(RETIRING.format(date=retires))
-    Pipeline.from_stages(
-        ClipSource(1, tmp_path), [GPT4oCaptioner(model="old", prices=str(own))]
-    ).check()
-    assert sum("was retired on 2020-01-01" in line for line in caplog.messages) == warnings
 
 
 def test_importing_brickfilm_imports_no_client() -> None:

@@ -143,7 +143,10 @@ def test_a_dry_run_counts_requests_tokens_and_money_and_sends_nothing(
     assert "(estimated)" in forecast and "(prices of 20" in forecast
     halved = GPT4oCaptioner(base_url=server.url, mode="batch")
     assert "in batch jobs at the batch price" in halved.forecast(clips, tmp_path / "none")
-    unknown = GPT4oCaptioner(base_url=server.url, model="my-llava")
+    assert "to gpt-4o, prompt 'bricks'" in forecast
+    local = GPT4oCaptioner(base_url=server.url, model="my-llava")
+    assert "free: nothing is billed" in local.forecast(clips, tmp_path / "none")
+    unknown = GPT4oCaptioner(base_url="https://models.example/v1", model="my-llava")
     assert "price of my-llava unknown" in unknown.forecast(clips, tmp_path / "none")
     assert server.requests == []
 
