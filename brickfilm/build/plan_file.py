@@ -66,7 +66,8 @@ def tool_versions() -> dict[str, str]:
 def _planned_stage(stage: object) -> PlannedStage:
     """Record the settings that determine answers; proxies, cookies and addresses stay private."""
     name = type(stage).__name__
-    shown_fields = [f for f in fields(stage) if f.repr and f.compare] if is_dataclass(stage) else []
+    stated = fields(stage) if is_dataclass(stage) else ()
+    shown_fields = [f for f in stated if f.repr and (f.compare or "planned" in f.metadata)]
     values = {f.name: getattr(stage, f.name) for f in shown_fields}
     shown = ", ".join(f"{setting}={value!r}" for setting, value in values.items())
     plain = {setting: value for setting, value in values.items() if _is_plain(value)}

@@ -14,19 +14,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import cloudpickle
 
+from brickfilm.build.caption_options import CaptionOptions
 from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.pipeline import Source
 from brickfilm.engine.stage import Stage
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.sources import FolderSource
-from brickfilm.stages import (
-    ClipWriter,
-    FrameSampler,
-    GPT4oCaptioner,
-    RefusalFilter,
-    SceneSplitter,
-    SidecarCaptioner,
-)
+from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
 
 
 @runtime_checkable
@@ -55,41 +49,40 @@ class DatasetRecipe:
 
 
 def resolve_recipe(
-    footage: Path, captions: str, *, sound: bool = False, **of_source: Any
+    footage: Path,
+    captions: CaptionOptions,
+    *,
+    out: Path | None = None,
+    sound: bool = False,
+    **of_source: Any,
 ) -> DatasetRecipe:
     """Load a recipe from a `.py` file, or return the default recipe for videos.
 
+    out: the work folder, whose last prompt is the default.
     of_source: settings of FolderSource. A recipe has its own: then all must be at their defaults.
     """
     if footage.suffix != ".py":
-        return default_recipe(FolderSource(footage, **of_source), captions, sound=sound)
+        source = FolderSource(footage, **of_source)
+        return default_recipe(source, captions, out=out, sound=sound)
     parameters = signature(FolderSource).parameters
     options = {
         f"--{name}: write FolderSource(..., {name}={value!r})": value != parameters[name].default
         for name, value in of_source.items()
     }
+    for flag, value in captions.options():
+        options[f"{flag}: write Captioner(...) with it"] = value is not None
     options["--sound: write ClipWriter(sound=True)"] = sound
     for remedy in (remedy for remedy, is_set in options.items() if is_set):
         raise UsageError(f"{remedy} into the recipe {str(footage)!r}")
     return load_recipe(footage)
 
 
-def default_recipe(source: Source, captions: str, *, sound: bool = False) -> DatasetRecipe:
-    """Return shots of 15-200 frames, three stills, and captions.
-
-    captions: gpt-4o, sidecar, sidecar:FILE (a table of captions) or none.
-    """
-    captions, _, table = captions.partition(":")
-    captioners: dict[str, list[AnyStage]] = {
-        "gpt-4o": [GPT4oCaptioner(), RefusalFilter()],
-        "sidecar": [SidecarCaptioner(table=table or None), RefusalFilter()],
-        "none": [],
-    }
-    if captions not in captioners or (table and captions != "sidecar"):
-        raise UsageError(f"--captions {captions!r} is not known: {', '.join(captioners)}")
+def default_recipe(
+    source: Source, captions: CaptionOptions, *, out: Path | None = None, sound: bool = False
+) -> DatasetRecipe:
+    """Return shots of 15-200 frames, three stills, and captions."""
     writers: list[AnyStage] = [ClipWriter(sound=True)] if sound else []
-    stages = [SceneSplitter(), *writers, FrameSampler(), *captioners[captions]]
-    return DatasetRecipe(source, stages)
+    return DatasetRecipe(source, [SceneSplitter(), *writers, FrameSampler(), *captions.stages(out)])
 
 
 def load_recipe(path: Path) -> DatasetRecipe:

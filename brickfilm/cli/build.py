@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from brickfilm.captions.backend import JsonMode
 from brickfilm.cli.app import OutOption, app, console
 from brickfilm.errors import Interrupted, UsageError
 
@@ -29,12 +30,32 @@ def build(
     footage: Annotated[Path, typer.Argument(help="a video, a folder of videos, or a recipe .py")],
     out: OutOption,
     captions: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="gpt-4o, sidecar (.vtt/.srt/.json beside the videos), sidecar:FILE "
-            "(.csv/.jsonl/.parquet) or none"
+            metavar="MODEL|local:PATH|sidecar|sidecar:FILE|none",
+            help="a model of the OpenAI API or of --base-url; a model run here, by folder or Hub "
+            "id; .vtt/.srt/.json beside the videos; a .csv/.jsonl/.parquet; default: gpt-4o",
         ),
-    ] = "gpt-4o",
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="server of the model, as http://localhost:8000/v1")
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="general, bricks or a Markdown file; default: OUT's last one, or general"
+        ),
+    ] = None,
+    max_cost_usd: Annotated[
+        float | None, typer.Option(min=0, help="never spend more on captions in OUT")
+    ] = None,
+    json_mode: Annotated[
+        JsonMode | None,
+        typer.Option(
+            "--captions-json-mode",
+            help="force replies into JSON by a schema, as an object, or in words alone (text)",
+        ),
+    ] = None,
     sound: Annotated[bool, typer.Option("--sound", help="write clips with sound")] = False,
     licence: Annotated[
         str,
@@ -66,11 +87,19 @@ def build(
     ] = True,
 ) -> None:
     """Build a captioned dataset. Run it again to continue or to apply new settings."""
+    from brickfilm.build.caption_options import CaptionOptions
     from brickfilm.build.recipe import resolve_recipe
 
     pictures: Any = {"hdr": hdr, "deinterlace": deinterlace}
+    options = CaptionOptions(
+        captions=captions,
+        base_url=base_url,
+        prompt=prompt,
+        max_cost_usd=max_cost_usd,
+        json_mode=json_mode,
+    )
     recipe = resolve_recipe(
-        footage, captions, sound=sound, licence=licence, uploader=uploader, **pictures
+        footage, options, out=out, sound=sound, licence=licence, uploader=uploader, **pictures
     )
     if locked or allow_drift:
         recipe = recipe.locked(out, allow_drift=allow_drift)
@@ -89,9 +118,10 @@ def cancel(
 ) -> None:
     """Cancel the open batch jobs of a build, and keep the answers they have given."""
     from brickfilm.build.build_dataset import cancel_jobs
+    from brickfilm.build.caption_options import CaptionOptions
     from brickfilm.build.recipe import resolve_recipe
 
-    recipe = resolve_recipe(footage, "gpt-4o")
+    recipe = resolve_recipe(footage, CaptionOptions())
     cancel_jobs(recipe.source, recipe.stages, workdir=out)
 
 

@@ -23,8 +23,11 @@ def demo(out: OutOption = Path("work/demo")) -> None:
 def demo_recipe(out: Path) -> DatasetRecipe:
     """Copy the demo video and its captions to `out`/film, and return a recipe for them."""
     from brickfilm import CaptionAudit, FolderSource
+    from brickfilm.build.caption_options import CaptionOptions
     from brickfilm.build.recipe import default_recipe
     from brickfilm.demo import copy_demo_film
 
-    recipe = default_recipe(FolderSource(copy_demo_film(out / "film")), "sidecar")
+    recipe = default_recipe(
+        FolderSource(copy_demo_film(out / "film")), CaptionOptions(captions="sidecar")
+    )
     return replace(recipe, stages=(*recipe.stages, CaptionAudit()))

@@ -33,6 +33,8 @@ from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import Clip, Image
 
 log = logging.getLogger(__name__)
+PLANNED = {"planned": True}
+"""Mark of a field that the plan file records though no digest holds it."""
 MAX_TOKENS = 400
 REASONING_TOKENS = {"minimal": 600, "low": 2_000, "medium": 8_000, "high": 24_000}
 """Allowance for hidden reasoning by effort: a reply that it fills up has no caption."""
@@ -56,7 +58,7 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
 
     model: str
     backend: Backend = field_added_later(OPENAI)  # noqa: RUF009
-    prompt: str = field(default="general", compare=False)
+    prompt: str = field(default="general", compare=False, metadata=PLANNED)
     """Name or Markdown file of the prompt. Its text, not its name, is part of every key."""
     image_prompt: str | None = field(default=None, compare=False)
     """Prompt for images; by default the one of the same name."""
@@ -210,4 +212,4 @@ class GPT4oCaptioner(Captioner):
     """Caption with GPT-4o and the prompt for brick films, unless told otherwise."""
 
     model: str = "gpt-4o"
-    prompt: str = field(default="bricks", compare=False)
+    prompt: str = field(default="bricks", compare=False, metadata=PLANNED)

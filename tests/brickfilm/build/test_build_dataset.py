@@ -204,7 +204,7 @@ def test_the_command_line_builds_says_where_and_exits_with_the_outcome(
     assert str(out / "dataset") in real.stdout
     status = brickfilm("status", str(out))
     assert "SceneSplitter" in status.stdout
-    wrong = brickfilm("build", str(film), "--out", str(out), "--captions", "magic")
+    wrong = brickfilm("build", str(film), "--out", str(out), "--captions", "sidecars")
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith("error: --captions 'magic'")
+    assert wrong.stderr.startswith("error: --captions 'sidecars'")
     assert "Traceback" not in wrong.stderr

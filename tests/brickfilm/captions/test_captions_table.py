@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from brickfilm import FolderSource
+from brickfilm.build.caption_options import CaptionOptions
 from brickfilm.build.recipe import default_recipe
 from brickfilm.captions.caption_files import read_captions, read_rows
 from brickfilm.captions.caption_table import CaptionTable
@@ -115,11 +116,11 @@ def test_a_malformed_table_says_line_and_field_before_anything_runs(
 
 
 def test_a_table_can_be_named_at_the_command_line() -> None:
-    recipe = default_recipe(FolderSource("films"), "sidecar:a/t.csv")
+    recipe = default_recipe(FolderSource("films"), CaptionOptions(captions="sidecar:a/t.csv"))
     (stage,) = (s for s in recipe.stages if isinstance(s, SidecarCaptioner))
     assert stage.table == "a/t.csv"
-    with pytest.raises(UsageError, match="'none' is not known"):
-        default_recipe(FolderSource("films"), "none:a/t.csv")
+    with pytest.raises(UsageError, match="is not known"):
+        default_recipe(FolderSource("films"), CaptionOptions(captions="none:a/t.csv"))
 
 
 def test_spreadsheets_of_other_countries_are_read(tmp_path: Path) -> None:

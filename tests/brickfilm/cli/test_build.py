@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from brickfilm.build.caption_options import CaptionOptions
 from brickfilm.build.recipe import resolve_recipe
 from brickfilm.cli import app
 from brickfilm.cli.build import dry_run_build, run_build
@@ -15,7 +16,7 @@ from brickfilm.errors import UsageError
 
 def test_a_wrong_call_leaves_no_folder_behind(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    recipe = resolve_recipe(tmp_path / "none", "none")
+    recipe = resolve_recipe(tmp_path / "none", CaptionOptions(captions="none"))
     for attempt in (run_build, dry_run_build):
         with pytest.raises(UsageError, match="no video below"):
             attempt(recipe, tmp_path / "out")

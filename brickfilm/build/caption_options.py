@@ -1,0 +1,97 @@
+"""The captions of a build as the command line names them, and the stages that they mean."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from brickfilm.build.plan_file import Plan
+from brickfilm.captions.backend import JsonMode
+from brickfilm.captions.backends import OpenAIBackend, TransformersBackend
+from brickfilm.engine.calls import AnyStage
+from brickfilm.errors import UsageError
+from brickfilm.stages import Captioner, RefusalFilter, SidecarCaptioner
+
+DEFAULT_MODEL = "gpt-4o"
+DEFAULT_PROMPT = "general"
+FIRST_DEFAULT_PROMPT = "bricks"
+"""Prompt of builds before plans recorded it."""
+WORDS = ("sidecar", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionOptions:
+    """Options of `brickfilm build` about captions."""
+
+    captions: str | None = None
+    """MODEL, local:PATH, sidecar, sidecar:FILE or none; by default DEFAULT_MODEL."""
+    base_url: str | None = None
+    prompt: str | None = None
+    max_cost_usd: float | None = None
+    json_mode: JsonMode | None = None
+
+    def stages(self, work: Path | None = None) -> list[AnyStage]:
+        """Return the captioning stages; raise UsageError for a word or a value that has none.
+
+        work: a work folder, whose last prompt is the default.
+        """
+        kind, _, rest = (self.captions or DEFAULT_MODEL).partition(":")
+        if kind in WORDS:
+            if given := [flag for flag, value in self.model_options() if value is not None]:
+                raise UsageError(f"{given[0]} is for a model, and --captions {kind} asks none")
+            if kind == "none" and rest:
+                raise self._unknown()
+            if kind == "none":
+                return []
+            return [SidecarCaptioner(table=rest or None), RefusalFilter()]
+        return [self._captioner(kind, rest, work), RefusalFilter()]
+
+    def options(self) -> Iterator[tuple[str, object]]:
+        """Yield every option and its value."""
+        yield "--captions", self.captions
+        yield from self.model_options()
+
+    def model_options(self) -> Iterator[tuple[str, object]]:
+        """Yield the options that only a model has, and their values."""
+        yield "--base-url", self.base_url
+        yield "--prompt", self.prompt
+        yield "--max-cost-usd", self.max_cost_usd
+        yield "--captions-json-mode", self.json_mode
+
+    def _captioner(self, kind: str, rest: str, work: Path | None) -> Captioner:
+        local = kind == "local"
+        model = rest if local else ":".join(filter(None, (kind, rest)))
+        if local and (self.base_url is not None or self.json_mode is not None):
+            raise UsageError(
+                "--captions local: runs the model in this process: leave out --base-url and "
+                "--captions-json-mode"
+            )
+        meant = difflib.get_close_matches(model.lower(), WORDS, n=1, cutoff=0.8)
+        if (local and not model) or (meant and self.base_url is None):
+            raise self._unknown()
+        return Captioner(
+            model=model,
+            backend=TransformersBackend() if local else OpenAIBackend(),
+            prompt=self.prompt or last_prompt(work) or DEFAULT_PROMPT,
+            max_cost_usd=self.max_cost_usd,
+            base_url=self.base_url,
+            json_mode=self.json_mode or "auto",
+        )
+
+    def _unknown(self) -> UsageError:
+        return UsageError(
+            f"--captions {self.captions!r} is not known: give a model, local:PATH, sidecar, "
+            "sidecar:FILE or none"
+        )
+
+
+def last_prompt(work: Path | None) -> str | None:
+    """Return the prompt of the last build in a work folder: another one would caption all again."""
+    plan = Plan.read(work) if work else None
+    for name in ("Captioner", "GPT4oCaptioner"):
+        settings = plan.settings(name) if plan else None
+        if settings is not None:
+            return str(settings.get("prompt", FIRST_DEFAULT_PROMPT))
+    return None

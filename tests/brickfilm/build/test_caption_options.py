@@ -1,0 +1,98 @@
+"""The captions that the command line names: models, servers, prompts, and their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brickfilm.build.caption_options import CaptionOptions
+from brickfilm.build.plan_file import Plan
+from brickfilm.captions.backends import TransformersBackend
+from brickfilm.errors import UsageError
+from brickfilm.stages import Captioner, GPT4oCaptioner, SidecarCaptioner
+from tests.kit.captions import ClipSource, run_captions
+from tests.kit.servers.openai import CaptionServer
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    with CaptionServer() as running:
+        yield running
+
+
+def captioner(work: Path | None = None, **options: Any) -> Captioner:
+    stage = CaptionOptions(**options).stages(work)[0]
+    assert isinstance(stage, Captioner)
+    return stage
+
+
+def test_any_model_of_any_server_can_be_named() -> None:
+    default = captioner()
+    assert (default.model, default.prompt, default.base_url) == ("gpt-4o", "general", None)
+    named = captioner(
+        captions="qwen3-vl:8b",
+        base_url="http://localhost:11434/v1",
+        prompt="bricks",
+        max_cost_usd=2.5,
+        json_mode="object",
+    )
+    assert (named.model, named.prompt, named.json_mode) == ("qwen3-vl:8b", "bricks", "object")
+    assert (named.base_url, named.max_cost_usd) == ("http://localhost:11434/v1", 2.5)
+    local = captioner(captions="local:models/qwen")
+    assert (local.model, local.backend) == ("models/qwen", TransformersBackend())
+    (sidecar, _) = CaptionOptions(captions="sidecar:a.csv").stages()
+    assert isinstance(sidecar, SidecarCaptioner)
+    assert CaptionOptions(captions="none").stages() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"captions": "sidecars"}, "is not known: give a model"),
+        ({"captions": "None"}, "is not known"),
+        ({"captions": "none:x"}, "is not known"),
+        ({"captions": "local:"}, "is not known"),
+        ({"captions": "none", "prompt": "bricks"}, "--prompt is for a model"),
+        ({"captions": "sidecar", "max_cost_usd": 0.0}, "--max-cost-usd is for a model"),
+        ({"captions": "local:x", "base_url": "http://a/v1"}, "in this process: leave out"),
+    ],
+)
+def test_what_means_nothing_is_an_error(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        CaptionOptions(**options).stages()
+
+
+@pytest.mark.parametrize(
+    ("stage", "prompt"),
+    [
+        (GPT4oCaptioner(), "bricks"),
+        (Captioner(model="m", prompt="general"), "general"),
+        (Captioner(model="m", prompt="my.md"), "my.md"),
+    ],
+)
+def test_the_default_prompt_is_the_work_folders_last_one(
+    tmp_path: Path, stage: Captioner, prompt: str
+) -> None:
+    Plan.from_stages([stage]).write(tmp_path)
+    assert captioner(tmp_path).prompt == prompt
+    assert captioner(tmp_path, prompt="general").prompt == "general"
+    assert captioner(tmp_path / "new").prompt == "general"
+
+
+def test_a_plan_of_before_has_the_prompt_of_its_day(tmp_path: Path) -> None:
+    plan = Plan.from_stages([GPT4oCaptioner()])
+    settings = {k: v for k, v in plan.stages[0].settings.items() if k != "prompt"}
+    Plan([type(plan.stages[0])("GPT4oCaptioner", "", settings)], {}).write(tmp_path)
+    assert captioner(tmp_path).prompt == "bricks"
+
+
+def test_no_clip_of_an_old_folder_is_captioned_again(server: CaptionServer, tmp_path: Path) -> None:
+    before = GPT4oCaptioner(base_url=server.url)
+    run_captions(tmp_path, ClipSource(3, tmp_path), before)
+    Plan.from_stages([before]).write(tmp_path)
+    run_captions(tmp_path, ClipSource(3, tmp_path), captioner(tmp_path, base_url=server.url))
+    assert len(server.requests) == 3
