@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brickfilm.captions.backend import JsonMode
+from brickfilm.cli import build_options as options
 from brickfilm.cli.app import OutOption, app, console
 from brickfilm.errors import Interrupted, UsageError
 
@@ -29,69 +29,28 @@ DeinterlaceOption = Annotated[
 def build(
     footage: Annotated[Path, typer.Argument(help="a video, a folder of videos, or a recipe .py")],
     out: OutOption,
-    captions: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL|local:PATH|sidecar|sidecar:FILE|none",
-            help="a model of the OpenAI API or of --base-url; a model run here, by folder or Hub "
-            "id; .vtt/.srt/.json beside the videos; a .csv/.jsonl/.parquet; default: gpt-4o",
-        ),
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="server of the model, as http://localhost:8000/v1")
-    ] = None,
-    prompt: Annotated[
-        str | None,
-        typer.Option(
-            help="general, bricks or a Markdown file; default: OUT's last one, or general"
-        ),
-    ] = None,
-    max_cost_usd: Annotated[
-        float | None, typer.Option(min=0, help="never spend more on captions in OUT")
-    ] = None,
-    json_mode: Annotated[
-        JsonMode | None,
-        typer.Option(
-            "--captions-json-mode",
-            help="force replies into JSON by a schema, as an object, or in words alone (text)",
-        ),
-    ] = None,
-    sound: Annotated[bool, typer.Option("--sound", help="write clips with sound")] = False,
-    licence: Annotated[
-        str,
-        typer.Option(
-            "--licence", "--license", help="of videos in a folder, as 'CC BY 4.0'; for `push`"
-        ),
-    ] = "",
-    uploader: Annotated[str, typer.Option(help="author of the videos in a folder")] = "",
+    captions: options.Captions = None,
+    base_url: options.BaseUrl = None,
+    prompt: options.PromptName = None,
+    max_cost_usd: options.MaxCost = None,
+    json_mode: options.CaptionsJsonMode = None,
+    sound: options.Sound = False,
+    licence: options.Licence = "",
+    uploader: options.Uploader = "",
     hdr: HdrOption = "reject",
     deinterlace: DeinterlaceOption = "auto",
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="print plan and cost; download, encode and request nothing"),
-    ] = False,
-    training_recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--for", help="with --dry-run: count the clips that a training recipe would use"
-        ),
-    ] = None,
-    locked: Annotated[
-        bool, typer.Option("--locked", help="fetch exactly the videos of OUT/sources.lock.json")
-    ] = False,
-    allow_drift: Annotated[
-        bool, typer.Option("--allow-drift", help="as --locked, but accept videos that changed")
-    ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="wait for batch jobs, or exit with 3")
-    ] = True,
+    dry_run: options.DryRun = False,
+    training_recipe: options.TrainingRecipe = None,
+    locked: options.Locked = False,
+    allow_drift: options.AllowDrift = False,
+    wait: options.Wait = True,
 ) -> None:
     """Build a captioned dataset. Run it again to continue or to apply new settings."""
     from brickfilm.build.caption_options import CaptionOptions
     from brickfilm.build.recipe import resolve_recipe
 
     pictures: Any = {"hdr": hdr, "deinterlace": deinterlace}
-    options = CaptionOptions(
+    caption_options = CaptionOptions(
         captions=captions,
         base_url=base_url,
         prompt=prompt,
@@ -99,7 +58,13 @@ def build(
         json_mode=json_mode,
     )
     recipe = resolve_recipe(
-        footage, options, out=out, sound=sound, licence=licence, uploader=uploader, **pictures
+        footage,
+        caption_options,
+        out=out,
+        sound=sound,
+        licence=licence,
+        uploader=uploader,
+        **pictures,
     )
     if locked or allow_drift:
         recipe = recipe.locked(out, allow_drift=allow_drift)

@@ -104,22 +104,19 @@ class LocalModel:
         return batch
 
     def _answer_batch(self, batch: Sequence[tuple[ChatRequest, Future[Completion]]]) -> None:
-        """Answer a batch; where its memory is not enough, each half, down to one request."""
-        import torch
-
+        """Answer a batch; where the model fails, as for memory, each half, down to one request."""
         try:
             completions = self._generate([request for request, _ in batch])
-        except torch.OutOfMemoryError as error:
-            if len(batch) > 1:
-                half = len(batch) // 2
+        except (RuntimeError, ValueError, IndexError) as error:
+            half = len(batch) // 2
+            if half:
                 self._answer_batch(batch[:half])
                 return self._answer_batch(batch[half:])
-            message = f"{self.name} needs more memory than there is ({error}): lower image_size="
-            return batch[0][1].set_exception(Failed(message, reason="out of memory"))
-        except BaseException as error:  # noqa: BLE001  raised again in the thread that asked
+            return batch[0][1].set_exception(_failure(self.name, error))
+        except BaseException as error:
             for _, answer in batch:
                 answer.set_exception(error)
-            return None
+            raise
         for (_, answer), completion in zip(batch, completions, strict=True):
             answer.set_result(completion)
         return None
@@ -169,6 +166,14 @@ class LocalModel:
             usage=Usage(input=int(sent), output=len(said) if stop is None else stop + 1),
             may_be_prose=is_prose(text),
         )
+
+
+def _failure(name: str, error: Exception) -> Failed:
+    problem = " ".join(str(error).split())[:300]
+    if "memory" in problem:
+        remedy = "lower image_size= or the backend's batch_size=, or take a smaller model"
+        return Failed(f"{name}: {problem}: {remedy}", reason="out of memory")
+    return Failed(f"{name} cannot answer: {problem}", reason="model error")
 
 
 @lru_cache(maxsize=1)  # the audit asks the same model again

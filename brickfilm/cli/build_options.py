@@ -1,0 +1,56 @@
+"""Options of `brickfilm build`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brickfilm.captions.backend import JsonMode
+
+Captions = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL|local:PATH|sidecar|sidecar:FILE|none",
+        help="a model of the OpenAI API or of --base-url; a model run here, by folder or Hub id; "
+        ".vtt/.srt/.json beside the videos; a .csv/.jsonl/.parquet; default: gpt-4o",
+    ),
+]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="server of the model, as http://localhost:8000/v1")
+]
+PromptName = Annotated[
+    str | None,
+    typer.Option(help="general, bricks or a Markdown file; default: OUT's last one, or general"),
+]
+MaxCost = Annotated[float | None, typer.Option(min=0, help="never spend more on captions in OUT")]
+CaptionsJsonMode = Annotated[
+    JsonMode | None,
+    typer.Option(
+        "--captions-json-mode",
+        help="force replies into JSON by a schema, as an object, or in words alone (text)",
+    ),
+]
+Sound = Annotated[bool, typer.Option("--sound", help="write clips with sound")]
+Licence = Annotated[
+    str,
+    typer.Option(
+        "--licence", "--license", help="of videos in a folder, as 'CC BY 4.0'; for `push`"
+    ),
+]
+Uploader = Annotated[str, typer.Option(help="author of the videos in a folder")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="print plan and cost; download, encode and request nothing"),
+]
+TrainingRecipe = Annotated[
+    str | None,
+    typer.Option("--for", help="with --dry-run: count the clips that a training recipe would use"),
+]
+Locked = Annotated[
+    bool, typer.Option("--locked", help="fetch exactly the videos of OUT/sources.lock.json")
+]
+AllowDrift = Annotated[
+    bool, typer.Option("--allow-drift", help="as --locked, but accept videos that changed")
+]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="wait for batch jobs, or exit with 3")]
