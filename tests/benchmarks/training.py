@@ -56,7 +56,7 @@ class Recorder:
     def log(self, step: int, values: Mapping[str, float], videos: object = None) -> None:
         self.steps.append(values)
         print(f"step {step}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()), flush=True)
-        if len(self.steps) == self.case.warmup:
+        if len(self.steps) == self.case.warmup and torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         if len(self.steps) == self.case.warmup + self.case.steps:
             raise Enough

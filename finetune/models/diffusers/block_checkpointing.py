@@ -1,11 +1,20 @@
-"""Recompute some blocks of a diffusers network in the backward pass."""
+"""Recompute blocks of a diffusers network in the backward pass, but not their attention."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
+import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+
+KEPT_OPERATIONS = [  # dear to recompute, small to keep: attention over all tokens of a clip
+    torch.ops.aten._scaled_dot_product_flash_attention.default,
+    torch.ops.aten._scaled_dot_product_cudnn_attention.default,
+    torch.ops.aten._scaled_dot_product_efficient_attention.default,
+]
 
 
 def recompute_blocks(network: nn.Module, count: int) -> None:
@@ -17,8 +26,22 @@ def recompute_blocks(network: nn.Module, count: int) -> None:
         recomputed = {id(block) for block in blocks[:count]}
 
         def call(block: nn.Module, *given: Any) -> Any:
-            if id(block) in recomputed:
-                return checkpoint(block, *given, use_reentrant=False)
-            return block(*given)
+            if id(block) not in recomputed:
+                return block(*given)
+            compiled = getattr(block, "_compiled_call_impl", None) is not None
+            return (_compiled_checkpoint() if compiled else _checkpoint)(block, *given)
 
         wrapped._gradient_checkpointing_func = call
+
+
+def _checkpoint(block: nn.Module, *given: Any) -> Any:
+    """Call a block without keeping its activations, apart from attention's outputs."""
+    contexts = partial(create_selective_checkpoint_contexts, KEPT_OPERATIONS)
+    return checkpoint(block.forward, *given, use_reentrant=False, context_fn=contexts)
+
+
+@cache
+def _compiled_checkpoint() -> Callable[..., Any]:
+    """Return block and checkpoint compiled together: a compiled block alone hides its operations."""
+    compiled: Callable[..., Any] = torch.compile(_checkpoint, fullgraph=True, dynamic=False)
+    return compiled

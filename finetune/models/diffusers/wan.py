@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -141,7 +141,13 @@ class Wan(Family):
         return plain_config(network)
 
     def use_kernels(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-        """Leave diffusers' operations in place: there are no kernels for Wan yet."""
+        """Choose cuDNN's attention on a GPU.
+
+        At 12 heads x 32,760 tokens x 128 on an H200 it reached 581 TFLOP/s forward and 529
+        backward, FlashAttention-2 356 and 309 (2026-11-29).
+        """
+        if device.type == "cuda" and dtype != torch.float32:
+            cast(Any, network).set_attention_backend("_native_cudnn")
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         return list(network.get_submodule("blocks").children())
