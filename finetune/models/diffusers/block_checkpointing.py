@@ -42,6 +42,6 @@ def _checkpoint(block: nn.Module, *given: Any) -> Any:
 
 @cache
 def _compiled_checkpoint() -> Callable[..., Any]:
-    """Return block and checkpoint compiled together: a compiled block alone hides its operations."""
+    """Return block and checkpoint compiled as one: a compiled block hides its operations."""
     compiled: Callable[..., Any] = torch.compile(_checkpoint, fullgraph=True, dynamic=False)
     return compiled
