@@ -104,11 +104,11 @@ def load_recipe(path: Path) -> DatasetRecipe:
 def _run_recipe(path: Path) -> ModuleType:
     """Import a recipe file; raise UsageError with the line that fails.
 
-    Its folder comes first in `sys.path`, as for a script, so that it can import files beside it;
-    spawned workers inherit `sys.path`.
+    Its folder comes last in `sys.path`, so that it can import files beside it, and a recipe called
+    html.py hides no module of the standard library; spawned workers inherit `sys.path`.
     """
     if (folder := str(path.resolve().parent)) not in sys.path:
-        sys.path.insert(0, folder)
+        sys.path.append(folder)
     spec = importlib.util.spec_from_file_location("brickfilm_recipe", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 
 from brickfilm.build.caption_options import CaptionOptions
 from brickfilm.build.plan_file import Plan
+from brickfilm.build.recipe import load_recipe
 from brickfilm.captions.backends import TransformersBackend
 from brickfilm.errors import UsageError
 from brickfilm.stages import Captioner, GPT4oCaptioner, SidecarCaptioner
@@ -96,3 +100,18 @@ def test_no_clip_of_an_old_folder_is_captioned_again(server: CaptionServer, tmp_
     Plan.from_stages([before]).write(tmp_path)
     run_captions(tmp_path, ClipSource(3, tmp_path), captioner(tmp_path, base_url=server.url))
     assert len(server.requests) == 3
+
+
+def test_a_recipe_hides_no_module_of_the_standard_library(tmp_path: Path) -> None:
+    """Workers import more than the recipe; its folder is in their `sys.path` too."""
+    recipe = tmp_path / "html.py"
+    recipe.write_text(
+        "from brickfilm import *\nsource = FolderSource('.')\nstages = (SceneSplitter(),)\n"
+    )
+    (tmp_path / "beside.py").write_text("x = 1\n")
+    load_recipe(recipe)
+    code = "import html, beside; print(html.escape('<'))"
+    path = os.pathsep.join(p for p in sys.path if p)
+    code = f"import sys; sys.path = {path!r}.split({os.pathsep!r}); {code}"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "&lt;\n"
