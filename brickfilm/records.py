@@ -16,7 +16,10 @@ HdrMode = Literal["reject", "tonemap"]
 DeinterlaceMode = Literal["auto", "off", "reject"]
 """Interlaced and telecined video: convert it to progressive frames, keep it, or leave it out."""
 PICTURE_CONVERSIONS = frozenset(
-    ("PQ to SDR", "HLG to SDR", "deinterlaced", "inverse telecine", "mirrored")
+    (
+        *("PQ to SDR", "HLG to SDR", "mirrored", "deinterlaced", "inverse telecine"),
+        *("deinterlaced bff", "inverse telecine bff"),
+    )
 )
 """Conversions that change what a picture shows."""
 

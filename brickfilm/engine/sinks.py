@@ -155,7 +155,9 @@ def _write_segment(
 ) -> dict[int, Result]:
     results: dict[int, Result] = {}
     try:
-        with open_video(work / work_items[order[0]].item.video.path, threads=threads) as reader:
+        video = work_items[order[0]].item.video
+        path, conversions = work / video.path, video.conversions
+        with open_video(path, threads=threads, conversions=conversions) as reader:
             for n in order:
                 results[n] = _write(work, reader, sinks, work_items[n])
                 if reader.damage.found and reader.threads > 1:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from PIL import Image
 from brickfilm.errors import MediaError
 from brickfilm.media.container import media_errors
 from brickfilm.media.display_transform import DisplayTransform
+from brickfilm.media.fields import drops_frames, field_filters, without_fields
 from brickfilm.media.geometry import PixelAspect
-from brickfilm.media.packet_decoder import PacketDecoder
+from brickfilm.media.packet_decoder import PacketDecoder, RawFrame
 from brickfilm.records import Span
 
 SEEK_MARGIN_SECONDS = (0.0, 2.0, 10.0)
@@ -29,6 +31,8 @@ MAX_FORWARD_DECODE_SECONDS = 10
 """Seconds to the next span up to which decoding on is cheaper than seeking: a keyframe interval."""
 
 
+FILTER_REACH = 3
+"""Frames before a frame that a deinterlaced one depends on, and one to be sure."""
 ANIMATED_IMAGES = ("gif", "apng")
 """Formats in which a seek finds no frame that is whole: each is drawn over the one before."""
 
@@ -81,9 +85,14 @@ def plane_view(raw: Any, index: int) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def open_video(path: Path, *, threads: int = 2) -> Iterator[VideoReader]:
-    """Open a video and close it on exit: containers left to the garbage collector hang workers."""
-    reader = VideoReader(path, threads)
+def open_video(
+    path: Path, *, threads: int = 2, conversions: Sequence[str] | None = None
+) -> Iterator[VideoReader]:
+    """Open a video and close it on exit: containers left to the garbage collector hang workers.
+
+    conversions: of the `Video`; those of fields change which frames there are.
+    """
+    reader = VideoReader(path, threads, conversions or ())
     try:
         yield reader
     finally:
@@ -92,6 +101,10 @@ def open_video(path: Path, *, threads: int = 2) -> Iterator[VideoReader]:
 
 class VideoReader(PacketDecoder):
     """An open video: its numbered frames from the start, or spans of it."""
+
+    def __init__(self, path: Path, threads: int, conversions: Sequence[str] = ()) -> None:
+        self.field_filters = field_filters(conversions)
+        super().__init__(path, threads)
 
     def open(self) -> None:
         super().open()
@@ -104,10 +117,14 @@ class VideoReader(PacketDecoder):
 
     @property
     def is_seekable(self) -> bool:
-        """Return False for raw streams and animated images: only decoding tells their times."""
+        """Return False where only decoding from the start tells which frames there are.
+
+        That is so for raw streams, animated images, and cycles of five telecined frames.
+        """
         container_format = self.container.format
         has_times = not container_format.flags & ContainerFlags.no_timestamps.value
-        return bool(has_times and container_format.name not in ANIMATED_IMAGES)
+        is_whole = has_times and container_format.name not in ANIMATED_IMAGES
+        return bool(is_whole and not drops_frames(self.field_filters))
 
     def frames(self) -> Iterator[Frame]:
         """Yield every frame from the start, in presentation order."""
@@ -134,7 +151,7 @@ class VideoReader(PacketDecoder):
     def _frames_by_seek(self, span: Span) -> Iterator[Frame]:
         """Yield frames by timestamp, decoding on from the previous span where that is near."""
         if not self._is_near(span.start_pts):
-            self._seek(span.start_pts)
+            self._seek(span.start_pts - self._filter_ticks)
         number = span.start_frame
         while (raw := self._peek()) is not None and raw.pts < span.end_pts:
             self._next = None
@@ -180,8 +197,30 @@ class VideoReader(PacketDecoder):
             self._next = next(self._raw_frames, None)
         return self._next
 
+    def decode_packets(self, packets: Iterable[Any]) -> Iterator[RawFrame]:
+        """Yield the frames that packets decode to, made progressive by the conversions."""
+        frames = (frame for packet in packets for frame in self.decode(packet))
+        if not self.field_filters:
+            return frames
+        return without_fields(frames, self.field_filters, Fraction(self.stream.average_rate or 25))
+
+    def raw_frames_from(self, seconds: float) -> Iterator[Any]:
+        """Yield raw frames from a keyframe at or before a time on, or from the start."""
+        with suppress(MediaError):
+            if self.is_seekable:
+                start = self.stream.start_time or 0
+                self.seek(start + int(seconds / self.stream.time_base))
+                return self._decode_all()
+        self.restart()
+        return self._decode_all()
+
+    @property
+    def _filter_ticks(self) -> int:
+        """Return the ticks before a frame from which a filter must see frames."""
+        return FILTER_REACH * self._frame_ticks if self.field_filters else 0
+
     def _decode_all(self) -> Iterator[Any]:
-        return (frame.raw for packet in self.packets() for frame in self.decode(packet))
+        return (frame.raw for frame in self.decode_packets(self.packets()))
 
     def _changed_since_scan(self, span: Span, difference: str) -> MediaError:
         return MediaError(

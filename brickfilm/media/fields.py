@@ -7,21 +7,34 @@ frames are often marked interlaced, and interlaced ones progressive.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from itertools import islice
+from operator import or_
 from typing import Any
 
 import av
 
+from brickfilm.errors import MediaError
+from brickfilm.media.damage import NO_FLAG, FrameFlag
 from brickfilm.media.geometry import buffer_arguments, linear_graph
+from brickfilm.media.packet_decoder import RawFrame
 
 INTERLACED = ("interlaced", "interlaced bff")
 TELECINE = ("telecine", "telecine bff")
 """Kinds of fields, the top or the bottom one first."""
-FIELD_FILTERS: Mapping[str, tuple[tuple[str, str], ...]] = {
+FieldFilters = tuple[tuple[str, str], ...]
+"""FFmpeg filters with their arguments, in order."""
+CONVERSION_OF_FIELDS: Mapping[str, str] = {
+    "interlaced": "deinterlaced",
+    "interlaced bff": "deinterlaced bff",
+    "telecine": "inverse telecine",
+    "telecine bff": "inverse telecine bff",
+}
+FIELD_FILTERS: Mapping[str, FieldFilters] = {
     f"{conversion}{suffix}": filters
     for suffix, parity in (("", "tff"), (" bff", "bff"))
     for conversion, filters in (
@@ -36,7 +49,7 @@ FIELD_FILTERS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ),
     )
 }
-"""FFmpeg filters by conversion; frames that match no field are deinterlaced before one of five goes."""
+"""Filters by conversion; a telecined frame that matches no field is deinterlaced."""
 FIELD_LINES = (480, 486, 512, 576, 608, 1080, 1088)
 """Heights of interlaced systems, with and without the lines of other data."""
 MAX_FIELD_RATE = 31
@@ -50,6 +63,10 @@ MIN_COMBED_SHARE = 0.3
 MIN_REPEATED_SHARE = 0.08
 """Frames that repeat a top field, and a bottom one, for 3:2 pulldown, which repeats 0.2 of each."""
 MIN_MOVING_FRAMES = 6
+PROGRESSIVE = 1
+"""Value of FFmpeg's `AVFieldOrder`; 0 is unknown, those above have fields."""
+MAX_DELAY_FRAMES, MAX_REACH_FRAMES = 32, 1.5
+"""Frames that filters hold back at most, and whose picture enters the one beside them."""
 MAX_STEP_FRAMES = 2.5
 """Frames of time from one frame to the next above which time has jumped."""
 
@@ -88,29 +105,59 @@ def field_kind(reader: Any, first: Any, seconds: float) -> str:
     reader: a VideoReader. first: its first raw frame.
     """
     rate = reader.stream.average_rate
-    is_suspect = bool(first.interlaced_frame)
-    if not is_suspect and first.height in FIELD_LINES and rate and rate <= MAX_FIELD_RATE:
-        is_suspect = bool(FieldCounts.of(_windows(reader, seconds, GATE_FRAMES)).kind())
-    if not is_suspect:
+    is_flagged = first.interlaced_frame or reader.stream.codec_context.field_order > PROGRESSIVE
+    is_possible = first.height in FIELD_LINES and bool(rate) and rate <= MAX_FIELD_RATE
+    if not is_flagged and not (is_possible and _measured(reader, seconds, GATE_FRAMES)):
         return ""
-    return FieldCounts.of(_windows(reader, seconds, WINDOW_FRAMES)).kind()
+    return _measured(reader, seconds, WINDOW_FRAMES)
 
 
-def _windows(reader: Any, seconds: float, frames: int) -> Iterator[Iterator[Any]]:
-    """Yield raw frames from each of the positions on; none where a seek fails."""
-    for position in WINDOWS:
-        yield islice(reader.raw_frames_from(Fraction(position * seconds)), frames)
+def _measured(reader: Any, seconds: float, frames: int) -> str:
+    """Measure `frames` frames from each of the positions on; '' if they cannot be decoded."""
+    windows = (islice(reader.raw_frames_from(at * seconds), frames) for at in WINDOWS)
+    try:
+        return FieldCounts.of(windows).kind()
+    except MediaError:
+        return ""
+
+
+def field_filters(conversions: Sequence[str]) -> FieldFilters:
+    """Return the filters of the conversions that concern fields; none if none does."""
+    return next((FIELD_FILTERS[name] for name in conversions if name in FIELD_FILTERS), ())
+
+
+def drops_frames(filters: FieldFilters) -> bool:
+    """Return True for filters that make fewer frames, counted from the start of a video."""
+    return any(name == "decimate" for name, _ in filters)
+
+
+def without_fields(
+    frames: Iterable[RawFrame], filters: FieldFilters, rate: Fraction
+) -> Iterator[RawFrame]:
+    """Yield the frames that filters make of decoded ones; those near a damaged one are damaged."""
+    seen: deque[RawFrame] = deque(maxlen=MAX_DELAY_FRAMES)
+
+    def remembered() -> Iterator[Any]:
+        for frame in frames:
+            seen.append(frame)
+            yield frame.raw
+
+    for raw in filtered(remembered(), filters, rate if drops_frames(filters) else None):
+        reach = MAX_REACH_FRAMES / (rate * raw.time_base)
+        near = [f.flags for f in seen if abs(f.raw.pts - raw.pts) <= reach]
+        yield RawFrame(raw, reduce(or_, near, NO_FLAG) & FrameFlag.DAMAGED)
 
 
 def filtered(
-    frames: Iterable[Any], filters: Sequence[tuple[str, str]], rate: Fraction | None = None
+    frames: Iterable[Any], filters: FieldFilters, rate: Fraction | None = None
 ) -> Iterator[Any]:
     """Yield the frames that FFmpeg filters make of raw frames, with times in the same time base.
 
     rate: frames per second, which `decimate` counts times by. So a new size or a jump of time
     begins a new graph.
     """
-    graph, key, last_pts = None, None, 0
+    graph: Any = None
+    key, last_pts = None, 0
     for raw in frames:
         step = (raw.pts - last_pts) * raw.time_base * (rate or 1)
         is_jump = rate is not None and not 0 < step < MAX_STEP_FRAMES

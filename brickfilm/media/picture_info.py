@@ -9,6 +9,7 @@ from typing import Any
 from brickfilm.errors import MediaError, Rejected
 from brickfilm.media.color import HDR_TRANSFERS, has_matrix, hdr_transfer
 from brickfilm.media.decode import Frame, VideoReader, open_video
+from brickfilm.media.fields import CONVERSION_OF_FIELDS, field_kind
 from brickfilm.media.geometry import Orientation
 from brickfilm.records import DeinterlaceMode, HdrMode, Video
 
@@ -30,11 +31,15 @@ class PictureInfo:
     square_pixels: bool = True
     mirrored: bool = False
     fields: str = ""
-    """'interlaced' or 'telecine' (3:2 pulldown); '' for progressive frames."""
+    """'interlaced' or 'telecine' (3:2 pulldown), and ' bff' if the bottom field comes first; '' for
+    progressive frames."""
 
     @classmethod
-    def of(cls, reader: VideoReader, first: Frame) -> PictureInfo:
-        """Read the properties of an open video from its first frame."""
+    def of(cls, reader: VideoReader, first: Frame, seconds: float) -> PictureInfo:
+        """Read the properties of an open video, `seconds` long, from its first frame.
+
+        Where that may hold fields, frames further on are measured, and the reader is elsewhere.
+        """
         raw = first.raw
         return cls(
             pixel_format=raw.format.name,
@@ -42,6 +47,7 @@ class PictureInfo:
             hdr=hdr_transfer(raw) or _dolby_vision(raw),
             square_pixels=reader.pixel_aspect.of(raw) == 1,
             mirrored=Orientation.of(raw).is_mirrored,
+            fields=field_kind(reader, raw, seconds),
         )
 
     def to_answer(self) -> dict[str, Any]:
@@ -49,10 +55,9 @@ class PictureInfo:
 
     def conversions(self, deinterlace: DeinterlaceMode) -> tuple[str, ...]:
         """Return what is done to the pictures, in words of the column `conversions`."""
-        fields = {"interlaced": "deinterlaced", "telecine": "inverse telecine"}
         done = {
             f"{self.hdr} to SDR": bool(self.hdr),
-            fields.get(self.fields, ""): bool(self.fields) and deinterlace == "auto",
+            CONVERSION_OF_FIELDS.get(self.fields, ""): bool(self.fields) and deinterlace == "auto",
             "mirrored": self.mirrored,
             f"{self.pixel_format} to {PLAIN_FORMAT}": self.pixel_format != PLAIN_FORMAT,
             "square pixels": not self.square_pixels,
@@ -69,10 +74,9 @@ class PictureInfo:
         elif self.hdr and hdr == "reject":
             remedy = "keep it with hdr='tonemap' (--hdr tonemap), which converts it to BT.709"
         elif self.fields and deinterlace == "reject":
-            message = (
-                f"{name!r} is {self.fields}: keep it with deinterlace='auto' (--deinterlace auto)"
-            )
-            return Rejected(message, reason=self.fields, record=video)
+            kind = self.fields.removesuffix(" bff")
+            message = f"{name!r} is {kind}: keep it with deinterlace='auto' (--deinterlace auto)"
+            return Rejected(message, reason=kind, record=video)
         else:
             return None
         message = f"{name!r} is in high dynamic range ({self.hdr}): {remedy}"

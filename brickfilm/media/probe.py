@@ -61,17 +61,17 @@ def probe(path: Path, *, whole: bool = True, max_pixels: int = MAX_PIXELS) -> Vi
 
 
 def _video_info(reader: VideoReader, first: Frame) -> VideoInfo:
-    stream = reader.stream
+    stream, duration = reader.stream, _duration_seconds(reader)
     return VideoInfo(
         fps=Fraction(stream.average_rate or stream.guessed_rate or 0),
         time_base=Fraction(stream.time_base),
         width=first.size[0],
         height=first.size[1],
-        duration=_duration_seconds(reader),
+        duration=duration,
         header_seconds=_header_seconds(reader),
         codec=str(stream.codec_context.name),
         container=str(reader.container.format.name),
-        picture=PictureInfo.of(reader, first),
+        picture=PictureInfo.of(reader, first, duration),
     )
 
 

@@ -94,12 +94,10 @@ def reduced_frames(reader: VideoReader, *, with_chroma: bool = False) -> Iterato
     packets = reader.packets()
     first = list(islice(packets, MAX_GROUP_PACKETS))
     packets = chain(first, packets)
-    if reader.threads == 1 or not has_multiple_groups(first, reader.stream):
-        return (
-            reduce_frame(reader, frame, with_chroma)
-            for packet in packets
-            for frame in reader.decode(packet)
-        )
+    is_sequential = reader.threads == 1 or bool(reader.field_filters)
+    if is_sequential or not has_multiple_groups(first, reader.stream):
+        frames = reader.decode_packets(packets)
+        return (reduce_frame(reader, frame, with_chroma) for frame in frames)
     return decode_parallel(
         reader.path,
         packet_groups(packets, group_start_predicate(reader.stream)),

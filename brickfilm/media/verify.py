@@ -57,8 +57,11 @@ class ReferenceFrame:
     @classmethod
     def of(cls, frame: Frame, display_frame: Any) -> ReferenceFrame:
         """Keep a source frame, and what the encoder received for it."""
-        colors = None if hdr_transfer(frame.raw) else cell_colors(frame.raw)
-        return cls(to_rgb(display_frame), colors)
+        picture = to_rgb(display_frame)
+        if hdr_transfer(frame.raw):
+            return cls(picture, None)
+        source = picture if display_frame is frame.raw else to_rgb(frame.raw)
+        return cls(picture, _cell_colors(source, Orientation.of(frame.raw)))
 
 
 def to_rgb(raw: Any) -> Rgb:
@@ -66,20 +69,19 @@ def to_rgb(raw: Any) -> Rgb:
     steps = 1
     while raw.width >> steps > MAX_COMPARED_WIDTH:
         steps += 1
-    return _scaled_rgb(raw, max(1, raw.width >> steps), max(1, raw.height >> steps))
-
-
-def cell_colors(raw: Any) -> Rgb:
-    """Return the mean colours of a stored frame's cells by its own tags, upright."""
-    orientation = Orientation.of(raw)
-    return orientation.apply(_scaled_rgb(raw, *orientation.size(*COLOR_GRID)))
-
-
-def _scaled_rgb(raw: Any, width: int, height: int) -> Rgb:
-    picture: Rgb = raw.reformat(
-        width, height, format="rgb24", interpolation=Interpolation.AREA
-    ).to_ndarray()
+    width, height = max(1, raw.width >> steps), max(1, raw.height >> steps)
+    reduced = raw.reformat(width, height, format="rgb24", interpolation=Interpolation.AREA)
+    picture: Rgb = reduced.to_ndarray()
     return picture
+
+
+def _cell_colors(picture: Rgb, orientation: Orientation) -> Rgb:
+    """Return the mean colours of a stored picture's cells, upright."""
+    import cv2
+
+    upright = np.ascontiguousarray(orientation.apply(picture))
+    cells: Rgb = cv2.resize(upright, COLOR_GRID, interpolation=cv2.INTER_AREA)
+    return cells
 
 
 def verify_clip(

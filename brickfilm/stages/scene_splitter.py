@@ -83,7 +83,8 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
         def scan(work_item: WorkItem) -> dict[str, Answer]:
             video = work_item.item
             missing = [a for a in self.analyzers if a.digest in work_item.parts]
-            with open_video(work / video.path, threads=self.threads) as reader:
+            path, conversions = work / video.path, video.conversions
+            with open_video(path, threads=self.threads, conversions=conversions) as reader:
                 return analyze_frames(reader, video, missing)
 
         with _one_opencv_thread():

@@ -86,8 +86,8 @@ class FrameTimes:
     has_jumps: bool
 
     @classmethod
-    def from_file(cls, path: Path) -> FrameTimes:
-        with open_video(path) as video:
+    def from_file(cls, path: Path, conversions: Sequence[str] | None = None) -> FrameTimes:
+        with open_video(path, conversions=conversions) as video:
             frames = [(frame.pts, frame.duration) for frame in video.frames()]
         frame_pts = [pts for pts, _ in frames]
         has_jumps = any(b <= a for a, b in itertools.pairwise(frame_pts))

@@ -114,7 +114,8 @@ def _cut_source(
     lone = [_clip_row_of_image(row) for row in images if row["clip_id"] not in clip_ids]
     try:
         video = locator.find([*clips, *lone][0])
-        times = FrameTimes.from_file(cutter.work / video.path)
+        video = replace(video, conversions=_conversions_of(clips))
+        times = FrameTimes.from_file(cutter.work / video.path, video.conversions)
     except (ItemError, UsageError) as error:
         rows = [("clips", row) for row in clips] + [("images", row) for row in images]
         return [RowResult(config, row, "gone", str(error)) for config, row in rows]
@@ -130,6 +131,12 @@ def _cut_source(
     return results + [
         compare_lone_image(image_by_clip[row["id"]], cut_by_id.get(row["id"])) for row in lone
     ]
+
+
+def _conversions_of(clips: list[DatasetRow]) -> tuple[str, ...] | None:
+    """Return what the build did to the video's pictures; None for datasets that do not say."""
+    names = clips[0].get("conversions") if clips else None
+    return None if names is None else tuple(names)
 
 
 def _clip_row_of_image(image: DatasetRow) -> DatasetRow:
