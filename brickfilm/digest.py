@@ -57,6 +57,40 @@ def digest_fields(owner: object) -> dict[str, Any]:
     }
 
 
+def seal(text: str) -> str:
+    """Return the digest that is stored beside a JSON text, to find damage in it."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_sealed(text: str, digest: str | None) -> dict[str, Any] | None:
+    """Return a stored JSON object; None if it is damaged. Without a digest it is only parsed."""
+    if digest not in (None, seal(text)):
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object with its own digest inside, under the key "digest"."""
+    return {**content, "digest": digest_of(content)}
+
+
+def without_digest(content: Any) -> dict[str, Any]:
+    """Return the object of `with_digest`; raise ValueError if it is damaged.
+
+    An object without a digest, as earlier versions wrote it, is returned as it is.
+    """
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    rest = {name: value for name, value in content.items() if name != "digest"}
+    if content.get("digest") not in (None, digest_of(rest)):
+        raise ValueError("its digest is of another content")
+    return rest
+
+
 def _to_json_value(value: Any) -> Any:
     """Convert a value to JSON: its digest if it has one, a dataclass by its compared fields."""
     match value:

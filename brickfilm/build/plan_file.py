@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from brickfilm.errors import UsageError
 from brickfilm.files import atomic_write
 
 FILENAME = "plan.json"
@@ -40,12 +41,17 @@ class Plan:
 
     @classmethod
     def read(cls, work: Path) -> Plan | None:
-        """Return the plan of the last build in a work folder, or None."""
+        """Return the plan of the last build in a work folder, or None; UsageError if damaged."""
         path = work / FILENAME
         if not path.is_file():
             return None
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return cls([PlannedStage(**stage) for stage in stored["stages"]], stored["tools"])
+        try:
+            stored = json.loads(path.read_bytes())
+            return cls([PlannedStage(**stage) for stage in stored["stages"]], dict(stored["tools"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{str(path)!r} is damaged ({error}): run the build again, which writes it anew"
+            ) from error
 
     def write(self, work: Path) -> None:
         stages = [vars(stage) for stage in self.stages]

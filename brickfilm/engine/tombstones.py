@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from brickfilm.errors import Rejected
+from brickfilm.digest import with_digest, without_digest
+from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import Clip, Image, Listing, Video
 
 FILENAME = "tombstones.jsonl"
@@ -77,9 +78,12 @@ class Tombstones:
 
     @classmethod
     def load(cls, work: Path) -> Tombstones:
+        """Read the tombstones of a work folder; raise UsageError for a line that is damaged."""
         path = work / FILENAME
-        lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
-        return cls(tuple(_parse_tombstone(json.loads(line)) for line in lines if line.strip()))
+        lines = path.read_bytes().split(b"\n") if path.is_file() else []
+        return cls(
+            tuple(_parse_line(path, n, line) for n, line in enumerate(lines, 1) if line.strip())
+        )
 
     @property
     def clips_removed(self) -> int:
@@ -144,12 +148,22 @@ class Tombstones:
 def write_tombstone(work: Path, tombstone: Tombstone) -> None:
     """Append a tombstone and flush it to disk, before anything is deleted."""
     with (work / FILENAME).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(tombstone), ensure_ascii=False) + "\n")
+        file.write(json.dumps(with_digest(asdict(tombstone)), ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
 
+def _parse_line(path: Path, number: int, line: bytes) -> Tombstone:
+    try:
+        return _parse_tombstone(without_digest(json.loads(line)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"line {number} of {str(path)!r}, a removal request, is damaged ({error}): restore a "
+            "copy of the file, or delete the line and repeat `brickfilm remove`"
+        ) from error
+
+
 def _parse_tombstone(stored: dict[str, Any]) -> Tombstone:
     lists = ("sources", "films", "uploaders", "clips")
-    spans = tuple((video, start, end) for video, start, end in stored["spans"])
+    spans = tuple((str(video), int(start), int(end)) for video, start, end in stored["spans"])
     return Tombstone(**{**stored, **{name: tuple(stored[name]) for name in lists}, "spans": spans})

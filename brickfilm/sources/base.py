@@ -10,6 +10,7 @@ sidecars, whichever source made them.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
-from brickfilm.digest import digest_of, field_added_later
+from brickfilm.digest import digest_of, field_added_later, with_digest, without_digest
 from brickfilm.engine.capabilities import SourceOwner, Updatable
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import MediaError, Rejected, UsageError
@@ -28,6 +29,8 @@ from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
 
 if TYPE_CHECKING:
     from brickfilm.media import VideoInfo
+
+log = logging.getLogger(__name__)
 
 SOURCES_FOLDER = "sources"
 DAY_SECONDS = 86_400.0
@@ -265,7 +268,8 @@ class SourceFile:
     def _write(self, content: SourceMetadata) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.sidecar) as stream:
-            stream.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
+            sealed = with_digest(content)
+            stream.write(json.dumps(sealed, ensure_ascii=False, indent=1).encode())
 
 
 def slug_of(source_id: str) -> str:
@@ -308,7 +312,9 @@ def _source_id_of(work: Path, stem: str) -> str | None:
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # none yet, or damaged: the video is fetched again
+        return without_digest(json.loads(path.read_bytes()))
+    except FileNotFoundError:
         return {}
-    return content if isinstance(content, dict) else {}
+    except ValueError as error:
+        log.warning("%s is damaged (%s): its video is fetched again", path, error)
+        return {}

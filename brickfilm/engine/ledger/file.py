@@ -7,20 +7,23 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from brickfilm.digest import seal
 from brickfilm.errors import WorkdirBusy, WorkdirUnusable
 from brickfilm.files import lock_file
 
 FILENAME = "ledger.sqlite"
 LOCK_FILENAME = "ledger.lock"
 LEDGER_FILES = (FILENAME, f"{FILENAME}-wal", f"{FILENAME}-shm", LOCK_FILENAME)
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+ARTEFACT_FOLDERS = ("clips", "stills", "dataset")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS parts (
     digest TEXT PRIMARY KEY, name TEXT, version INTEGER, settings TEXT, first_used REAL
 );
 CREATE TABLE IF NOT EXISTS answers (
-    part TEXT, key TEXT, answer TEXT, seconds REAL, at REAL, item TEXT, PRIMARY KEY (part, key)
+    part TEXT, key TEXT, answer TEXT, seconds REAL, at REAL, item TEXT, digest TEXT,
+    PRIMARY KEY (part, key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS intents (
     id INTEGER PRIMARY KEY, stage TEXT, part TEXT, key TEXT, reserved REAL, settled REAL,
@@ -34,7 +37,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE TABLE IF NOT EXISTS job_items (
     part TEXT, key TEXT, job TEXT, item TEXT, PRIMARY KEY (part, key)
 );
-CREATE TABLE IF NOT EXISTS films (id TEXT PRIMARY KEY, facts TEXT);
+CREATE TABLE IF NOT EXISTS films (id TEXT PRIMARY KEY, facts TEXT, digest TEXT);
 CREATE TABLE IF NOT EXISTS outcomes (
     position INTEGER, stage TEXT, kind TEXT, item TEXT, source_id TEXT, outcome TEXT,
     reason TEXT, message TEXT, seconds REAL
@@ -43,8 +46,13 @@ CREATE TABLE IF NOT EXISTS edits (
     item TEXT PRIMARY KEY, caption TEXT, status TEXT, reject INTEGER, note TEXT, at REAL
 );
 """
-LAST_SCHEMA_WITHOUT_ITEMS = 1
-"""The last schema without the id of the item in answers and job_items."""
+COLUMNS_ADDED_LATER = (
+    ("answers", "item"),
+    ("answers", "digest"),
+    ("job_items", "item"),
+    ("films", "digest"),
+)
+"""Columns that ledgers of older schemas get, by table."""
 
 
 def lock_work_folder(work: Path) -> AbstractContextManager[None]:
@@ -62,8 +70,10 @@ def lock_work_folder(work: Path) -> AbstractContextManager[None]:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the database, and create or upgrade its tables."""
-    try:
+    _refuse_empty(path)
+    with damage_errors(path):
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        db.text_factory = lambda text: text.decode(errors="replace")  # a digest finds the damage
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")  # a reservation survives a power cut
         version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -73,14 +83,33 @@ def connect(path: Path) -> sqlite3.Connection:
                 f"{SCHEMA_VERSION}): upgrade brickfilm"
             )
         db.executescript(SCHEMA)
-        if version == LAST_SCHEMA_WITHOUT_ITEMS:
-            _add_item_columns(db)
+        if 0 < version < SCHEMA_VERSION:
+            _upgrade(db)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return db
+
+
+def _refuse_empty(path: Path) -> None:
+    """Raise WorkdirUnusable for an empty ledger beside artefacts: its answers are lost."""
+    if not path.is_file() or path.stat().st_size:
+        return
+    if beside := [name for name in ARTEFACT_FOLDERS if (path.parent / name).exists()]:
+        raise WorkdirUnusable(
+            f"{str(path)!r} is empty, and {', '.join(beside)} beside it are not: restore a copy of "
+            "the ledger, or delete the empty file to compute and pay for every answer again"
+        )
+
+
+@contextmanager
+def damage_errors(path: Path) -> Iterator[None]:
+    """Raise WorkdirUnusable for what SQLite cannot read or write."""
+    try:
+        yield
     except sqlite3.DatabaseError as error:
         raise WorkdirUnusable(
-            f"{str(path)!r} cannot be used ({error}): name another work folder, or move it away"
+            f"{str(path)!r} cannot be used ({error}): restore a copy of it, salvage what is left "
+            f"with `sqlite3 {path.name} .recover`, or name another work folder"
         ) from error
-    return db
 
 
 @contextmanager
@@ -106,11 +135,15 @@ def transaction(db: sqlite3.Connection, work: Path) -> Iterator[None]:
         raise
 
 
-def _add_item_columns(db: sqlite3.Connection) -> None:
-    for table in ("answers", "job_items"):
+def _upgrade(db: sqlite3.Connection) -> None:
+    """Add the columns that an older schema lacks, and seal what is stored."""
+    for table, column in COLUMNS_ADDED_LATER:
         columns = db.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
-        if ("item",) not in columns:  # a kill may have come between the two tables
-            db.execute(f"ALTER TABLE {table} ADD COLUMN item TEXT")
+        if (column,) not in columns:  # a kill may have come between two tables
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
+    db.create_function("seal", 1, seal, deterministic=True)
+    db.execute("UPDATE answers SET digest = seal(answer) WHERE digest IS NULL")
+    db.execute("UPDATE films SET digest = seal(facts) WHERE digest IS NULL")
 
 
 def _rollback(db: sqlite3.Connection) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brickfilm.digest import read_sealed
 from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
@@ -35,11 +35,13 @@ def latest_answers(folder: str | Path, name: str) -> list[Answer]:
     """Return all answers of a part, by stored class name, under its last used settings."""
     rows = _read(
         folder,
-        "SELECT answer FROM answers WHERE part = (SELECT part FROM answers JOIN parts "
+        "SELECT * FROM answers WHERE part = (SELECT part FROM answers JOIN parts "
         "ON parts.digest = answers.part WHERE parts.name = ? ORDER BY at DESC LIMIT 1)",
         (name,),
     )
-    return [json.loads(answer) for answer in rows.answer]
+    digests = rows.digest if "digest" in rows else [None] * len(rows)  # none in older ledgers
+    answers = map(read_sealed, rows.answer, digests)
+    return [answer for answer in answers if answer is not None]
 
 
 def caption_texts(folder: str | Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ Only the driver of a build writes it; any number of processes may read it at the
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -14,11 +15,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from brickfilm.digest import digest_name
-from brickfilm.engine.ledger.file import FILENAME, connect, lock_work_folder, transaction
+from brickfilm.digest import digest_name, read_sealed, seal
+from brickfilm.engine.ledger.file import (
+    FILENAME,
+    connect,
+    damage_errors,
+    lock_work_folder,
+    transaction,
+)
 from brickfilm.engine.ledger.stale_files import delete_stale_temp_files
 from brickfilm.engine.stage import Answer, Part
 from brickfilm.files import sync_path
+
+log = logging.getLogger(__name__)
 
 NAME_COLUMNS = (
     ("answers", "item"),
@@ -81,6 +90,7 @@ class Ledger:
     def __init__(self, work: Path) -> None:
         self.work = work
         with ExitStack() as exits:
+            exits.enter_context(damage_errors(work / FILENAME))
             exits.enter_context(lock_work_folder(work))
             delete_stale_temp_files(work)
             self._db = exits.enter_context(closing(connect(work / FILENAME)))
@@ -118,23 +128,28 @@ class Ledger:
             self._db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)", rows)
 
     def get(self, part: str, key: str) -> Answer | None:
-        """Return an answer, or None if there is none or one of its files is missing."""
+        """Return an answer; None if there is none, it is damaged or one of its files is missing."""
         row = self._db.execute(
-            "SELECT answer FROM answers WHERE part = ? AND key = ?", (part, key)
+            "SELECT answer, digest, item FROM answers WHERE part = ? AND key = ?", (part, key)
         ).fetchone()
         if row is None:
             return None
-        answer: Answer = json.loads(row[0])
+        text, digest, item = row
+        answer = read_sealed(text, digest)
+        if answer is None:
+            log.warning("an answer in %s is damaged, and computed again: %s", FILENAME, item)
+            return None
         return answer if self._files_are_there(answer) else None
 
     def put(
         self, part: str, key: str, answer: Answer, seconds: float = 0.0, *, item: str = ""
     ) -> None:
         """Store an answer and the id of its item, inside a transaction."""
+        text = _json(answer)
         self._db.execute(
-            "INSERT OR REPLACE INTO answers (part, key, answer, seconds, at, item) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (part, key, _json(answer), seconds, time.time(), item),
+            "INSERT OR REPLACE INTO answers (part, key, answer, seconds, at, item, digest) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (part, key, text, seconds, time.time(), item, seal(text)),
         )
 
     def invalidate(self, part: str, key: str) -> None:
@@ -251,14 +266,18 @@ class Ledger:
 
     def video_facts(self) -> dict[str, dict[str, Any]]:
         """Return what earlier final passes decided about each video, by video id."""
-        rows = self._db.execute("SELECT id, facts FROM films")
-        return {video: json.loads(facts) for video, facts in rows}
+        rows = self._db.execute("SELECT id, facts, digest FROM films").fetchall()
+        facts = {video: read_sealed(text, digest) for video, text, digest in rows}
+        if damaged := [video for video, decided in facts.items() if decided is None]:
+            log.warning("the splits of %s in %s are damaged, and drawn again", damaged, FILENAME)
+        return {video: decided for video, decided in facts.items() if decided is not None}
 
     def save_video_facts(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
         """Store what the final pass decided about each video, by video id."""
-        rows = [(video, json.dumps(decided)) for video, decided in facts.items()]
+        texts = {video: json.dumps(decided) for video, decided in facts.items()}
+        rows = [(video, text, seal(text)) for video, text in texts.items()]
         with self.transaction():
-            self._db.executemany("INSERT OR REPLACE INTO films VALUES (?, ?)", rows)
+            self._db.executemany("INSERT OR REPLACE INTO films VALUES (?, ?, ?)", rows)
 
 
 def _json(value: Any) -> str:

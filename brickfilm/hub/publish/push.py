@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 from brickfilm.dataset.reader import SavedDataset, find_dataset
 from brickfilm.dataset.required_columns import require_columns
 from brickfilm.errors import UsageError
+from brickfilm.files import atomic_write
 from brickfilm.hub.publish.card import dataset_card
 from brickfilm.hub.publish.options import PlannedFile, PushOptions, PushResult
 from brickfilm.hub.publish.shards import iter_media_files, iter_push_shards, split_sizes
@@ -15,6 +17,7 @@ from brickfilm.hub.publish.upload import Upload, delete_operations, prepare_repo
 from brickfilm.schema.hub_errors import hub_errors
 from brickfilm.schema.licences import LicenceError, check_redistribution
 
+REPO_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 PUSHED_REPOS_FILENAME = "pushed.txt"
 """In the work folder: the repositories that a removal must reach."""
 
@@ -70,12 +73,19 @@ def push_to_hub(where: str | Path | SavedDataset, options: PushOptions) -> PushR
 def pushed_repos(work: Path) -> list[str]:
     """Return the ids of the repositories that a work folder was pushed to."""
     path = work / PUSHED_REPOS_FILENAME
-    return path.read_text().split() if path.is_file() else []
+    repos = path.read_text(errors="replace").split() if path.is_file() else []
+    if damaged := [repo for repo in repos if not REPO_ID.fullmatch(repo)]:
+        raise UsageError(
+            f"{str(path)!r} names no repository with {damaged[0]!r}: write the repositories "
+            "that this dataset was pushed to there, one 'user/name' a line"
+        )
+    return repos
 
 
 def _record_pushed_repo(work: Path, repo_id: str) -> None:
     repos = sorted({*pushed_repos(work), repo_id})
-    (work / PUSHED_REPOS_FILENAME).write_text("\n".join(repos) + "\n")
+    with atomic_write(work / PUSHED_REPOS_FILENAME) as stream:
+        stream.write(("\n".join(repos) + "\n").encode())
 
 
 def _open_nonempty(where: str | Path | SavedDataset) -> SavedDataset:

@@ -70,7 +70,7 @@ class SourcesLock:
             json.dumps({"lock": LOCK_VERSION, "films": films}, ensure_ascii=False, indent=1) + "\n"
         )
         path = folder / LOCK_FILENAME
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
+        if not path.exists() or path.read_bytes() != text.encode():
             with atomic_write(path) as stream:
                 stream.write(text.encode())
 

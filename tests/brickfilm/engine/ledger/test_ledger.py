@@ -120,7 +120,7 @@ def test_a_full_disk_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
     db = connect(tmp_path / FILENAME)
     db.execute("PRAGMA max_page_count = 30")
     with pytest.raises(WorkdirUnusable, match="full: make room"), transaction(db, tmp_path):
-        db.execute("INSERT INTO films VALUES ('id', ?)", ("x" * 1_000_000,))
+        db.execute("INSERT INTO films (id, facts) VALUES ('id', ?)", ("x" * 1_000_000,))
     assert db.execute("SELECT COUNT(*) FROM films").fetchone() == (0,)
     db.close()
 

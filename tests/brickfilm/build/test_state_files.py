@@ -1,0 +1,183 @@
+"""Damaged state is repaired, or named in one line: no traceback, and never another dataset."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brickfilm import FolderSource, FrameSampler, SceneSplitter
+from brickfilm.build.build_dataset import BuildResult, build
+from brickfilm.build.plan_file import Plan
+from brickfilm.captions.audit import audit_rates
+from brickfilm.dataset.reader import find_dataset
+from brickfilm.dataset.validate import validate
+from brickfilm.engine.ledger import ledger_frame, spend_frame
+from brickfilm.engine.ledger.file import FILENAME
+from brickfilm.engine.tombstones import Tombstone, Tombstones, write_tombstone
+from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.hub.publish import PushOptions, plan_push, pushed_repos
+from tests.brickworld import BrickFilm, Shot
+from tests.kit.inline_executor import InlineExecutor
+
+STATE_FILES = (
+    FILENAME,
+    "plan.json",
+    "tombstones.jsonl",
+    "pushed.txt",
+    "ledger.lock",
+    "report.html",
+    "dataset/README.md",
+    "dataset/.fingerprint.json",
+    "dataset/clips/train-00000-of-00001.parquet",
+    "dataset/images/train-00000-of-00001.parquet",
+)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("films") / "film.mp4"
+    shots = (Shot(frames=20), Shot(frames=24))
+    BrickFilm(seed=5, fps=Fraction(24), size=(96, 54), shots=shots).render(path)
+    return path
+
+
+def built(film: Path, work: Path) -> BuildResult:
+    executor = InlineExecutor()
+    try:
+        stages = (SceneSplitter(), FrameSampler())
+        return build(FolderSource(film), stages, workdir=work, executor=executor)
+    finally:
+        executor.close()
+
+
+@pytest.fixture(scope="module")
+def original(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("work")
+    built(film, work)
+    write_tombstone(work, Tombstone("source", "gone.mp4", "2026-11-30", sources=("gone.mp4",)))
+    (work / "pushed.txt").write_text("me/films\n")
+    with sqlite3.connect(work / FILENAME) as db:  # all in one file
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    return work
+
+
+@pytest.fixture
+def work(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "work"))
+
+
+def tables(work: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (work / "dataset").rglob("*.parquet")}
+
+
+def flipped(content: bytes, draw: random.Random) -> bytes:
+    place = draw.randrange(len(content))
+    return content[:place] + bytes([content[place] ^ 1 << draw.randrange(8)]) + content[place + 1 :]
+
+
+def cut(content: bytes, draw: random.Random) -> bytes:
+    return content[: draw.randrange(len(content))]
+
+
+def overwritten(content: bytes, draw: random.Random) -> bytes:
+    place = draw.randrange(len(content))
+    return content[:place] + draw.randbytes(200) + content[place + 200 :]
+
+
+def one_line(act: Callable[[], Any]) -> bool:
+    """Return True if it worked, False after an expected error of one line."""
+    try:
+        act()
+    except BrickfilmError as error:
+        assert "\n" not in str(error)
+        return False
+    return True
+
+
+def use_all_state(film: Path, original: Path, work: Path) -> None:
+    """Run everything that reads state; a build that ends well gives the same dataset."""
+    for act in (
+        lambda: (ledger_frame(work), spend_frame(work), audit_rates(work)),
+        lambda: Plan.read(work),
+        lambda: pushed_repos(work),
+        lambda: validate(find_dataset(work), workers=1),
+        lambda: plan_push(work, PushOptions(repo_id="me/films", i_have_the_rights=True)),
+    ):
+        one_line(act)
+    if one_line(lambda: built(film, work)):
+        assert tables(work).keys() == tables(original).keys()  # their bytes are checked when read
+        one_line(lambda: validate(find_dataset(work), workers=1))
+
+
+@pytest.mark.parametrize("name", STATE_FILES)
+@pytest.mark.parametrize("damage", [flipped, cut, overwritten])
+def test_any_damage_is_repaired_or_named(
+    film: Path, original: Path, work: Path, name: str, damage: Callable[..., bytes]
+) -> None:
+    content = (work / name).read_bytes()
+    (work / name).write_bytes(damage(content, random.Random(name)))
+    use_all_state(film, original, work)
+
+
+@pytest.mark.slow
+def test_any_damage_of_a_hundred_is_repaired_or_named(
+    film: Path, original: Path, tmp_path: Path
+) -> None:
+    draw = random.Random(20)
+    for n in range(100):
+        work = Path(shutil.copytree(original, tmp_path / "work", dirs_exist_ok=True))
+        name = draw.choice([FILENAME, *STATE_FILES])
+        content = (work / name).read_bytes()
+        damage = draw.choice([flipped, cut, overwritten])
+        (work / name).write_bytes(damage(content, draw))
+        print(n, name, damage.__name__)
+        use_all_state(film, original, work)
+        shutil.rmtree(work)
+
+
+def test_an_empty_ledger_beside_clips_is_not_a_new_one(film: Path, work: Path) -> None:
+    (work / FILENAME).write_bytes(b"")
+    with pytest.raises(UsageError, match=r"is empty, and clips, stills, dataset beside it"):
+        built(film, work)
+    assert (work / FILENAME).stat().st_size == 0
+    (work / FILENAME).unlink()
+    assert built(film, work).exit_code == 0
+
+
+def test_a_damaged_answer_is_computed_again_and_said(
+    film: Path, original: Path, work: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with sqlite3.connect(work / FILENAME) as db:
+        changed = "UPDATE answers SET answer = replace(answer, 'clips/', 'clipz/')"
+        assert db.execute(f"{changed} WHERE answer LIKE '%clips/%'").rowcount == 2
+    db.close()
+    shutil.rmtree(work / "dataset")
+    assert built(film, work).exit_code == 0
+    assert caplog.text.count("is damaged, and computed again") == 2
+    assert tables(work) == tables(original)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"kind": "source"}', "\x00\x00", "{}"])
+def test_a_torn_tombstone_stops_the_build_and_names_its_line(
+    film: Path, work: Path, line: str
+) -> None:
+    with (work / "tombstones.jsonl").open("a") as file:
+        file.write(line)
+    with pytest.raises(UsageError, match=r"line 2 of .*tombstones.jsonl.*repeat `brickfilm rem"):
+        built(film, work)
+
+
+def test_a_changed_name_in_a_tombstone_is_found(work: Path) -> None:
+    path = work / "tombstones.jsonl"
+    assert Tombstones.load(work).entries[0].sources == ("gone.mp4",)
+    path.write_text(path.read_text().replace('["gone.mp4"]', '["gonf.mp4"]'))
+    with pytest.raises(UsageError, match="its digest is of another content"):
+        Tombstones.load(work)
