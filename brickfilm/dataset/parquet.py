@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +107,15 @@ def concat_to_row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def replace_column(table: pa.Table, name: str, values: Sequence[object]) -> pa.Table:
+    """Return the table with other values of the same type in a column."""
+    import pyarrow as pa
+
+    position = table.schema.get_field_index(name)
+    field = table.schema.field(position)
+    return table.set_column(position, field, pa.array(values, field.type))
 
 
 def drop_column(table: pa.Table, name: str) -> pa.Table:

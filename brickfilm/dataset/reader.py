@@ -5,6 +5,7 @@ Tables are read a few rows at a time, so that a dataset may be larger than memor
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brickfilm.dataset.data_files import DatasetNotFoundError, SplitKey, list_data_files
+from brickfilm.dataset.write import FINGERPRINT_FILENAME
 from brickfilm.errors import BrickfilmError
 from brickfilm.files import recover_folder
 from brickfilm.schema.columns import COLUMN_FORMS, MEDIA_COLUMN
@@ -92,10 +94,22 @@ class SavedDataset:
                 pq.ParquetFile(handle, buffer_size=1 << 20) as file,
             ):
                 yield file
-        except pa.ArrowInvalid as error:
-            raise CorruptDatasetError(
-                f"{path} of {self.name!r} cannot be read ({error}): build, save or fetch it again"
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk or the network, not of what was read
+            raise self._damaged(
+                f"{path} cannot be read ({' '.join(str(error).split())})"
             ) from error
+
+    def _damaged(self, what: str) -> CorruptDatasetError:
+        """Return the error; the next build writes the dataset of its work folder anew."""
+        if self.work is None:
+            return CorruptDatasetError(f"{what} in {self.name!r}: save or fetch it again")
+        with suppress(OSError):
+            (Path(self.root) / FINGERPRINT_FILENAME).write_text("{}")
+        return CorruptDatasetError(
+            f"{what} in {self.name!r}: run the build again, to write it anew"
+        )
 
     def iter_tables(
         self, config: str, split: str, columns: Sequence[str] | None = None
@@ -157,6 +171,16 @@ class SavedDataset:
             self.fs.open(f"{self.root}/{relative_path(path, self.repo_id)}", "rb") as file,
         ):
             return bytes(file.read())
+
+    def read_row_media(self, config: str, row: Mapping[str, Any]) -> bytes | None:
+        """Return the media of a row with `id` and `sha256`; None if it has none.
+
+        Raise CorruptDatasetError if the bytes are others.
+        """
+        content = self.read_media(row[MEDIA_COLUMN[config]])
+        if content is not None and hashlib.sha256(content).hexdigest() != row["sha256"]:
+            raise self._damaged(f"the media of {row['id']} differ from their sha256")
+        return content
 
     def _hub_errors(self) -> AbstractContextManager[None]:
         return hub_errors(self.repo_id) if self.repo_id else nullcontext()

@@ -9,7 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brickfilm.dataset.parquet import ROW_GROUP_BYTES, SHARD_BYTES, parquet_writer, write_until_full
+from brickfilm.dataset.parquet import (
+    ROW_GROUP_BYTES,
+    SHARD_BYTES,
+    parquet_writer,
+    replace_column,
+    write_until_full,
+)
 from brickfilm.dataset.saved_card import render_saved_card
 from brickfilm.digest import digest_of
 from brickfilm.errors import BrickfilmError, UsageError
@@ -137,12 +143,12 @@ def iter_embedded_row_groups(rows: Dataset, media: str, damaged: list[Path]) -> 
     for n, (cell, sha256) in enumerate(zip(*columns, strict=True)):
         content = _read_checked(Path(cell["path"]), sha256, damaged)
         if n > start and size + len(content) > ROW_GROUP_BYTES:
-            yield _with_media(table.slice(start, n - start), media, cells)
+            yield replace_column(table.slice(start, n - start), media, cells)
             start, size, cells = n, 0, []
         size += len(content)
         cells.append({"bytes": content, "path": Path(cell["path"]).name})
     if cells:
-        yield _with_media(table.slice(start), media, cells)
+        yield replace_column(table.slice(start), media, cells)
 
 
 def _read_checked(path: Path, sha256: str, damaged: list[Path]) -> bytes:
@@ -150,14 +156,6 @@ def _read_checked(path: Path, sha256: str, damaged: list[Path]) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         damaged.append(path)
     return content
-
-
-def _with_media(table: pa.Table, media: str, cells: Sequence[Mapping[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    position = table.schema.get_field_index(media)
-    field = table.schema.field(position)
-    return table.set_column(position, field, pa.array(cells, field.type))
 
 
 def _content_digest(configs: Mapping[str, DatasetDict]) -> str:

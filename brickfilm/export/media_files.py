@@ -49,9 +49,9 @@ def write_media(
     paths = {key: out / names[key] for key in wanted}
     for folder in {path.parent for path in paths.values()}:
         make_folder(folder)
-    for key, cell in _media_cells(dataset, {config for config, _ in wanted}):
+    for key, row in _media_rows(dataset, {config for config, _ in wanted}):
         if key in paths and not paths[key].exists():
-            _write_one(wanted[key], _read_media(dataset, cell), paths[key])
+            _write_one(wanted[key], _read_media(dataset, key[0], row), paths[key])
     return paths
 
 
@@ -65,9 +65,9 @@ def find_bars(dataset: SavedDataset, rows: Sequence[ExportRow]) -> dict[str, Box
     """Return the picture inside the black bars of each clip, by id."""
     frames = {row.id: row.frames for row in rows}
     boxes: dict[str, Box] = {}
-    for (_, row_id), cell in _media_cells(dataset, ["clips"]):
+    for (config, row_id), row in _media_rows(dataset, ["clips"]):
         if row_id in frames:
-            with _as_file(_read_media(dataset, cell)) as path:
+            with _as_file(_read_media(dataset, config, row)) as path:
                 boxes[row_id] = picture_box(_some_lumas(path, frames[row_id]))
     return boxes
 
@@ -153,19 +153,19 @@ def _as_file(content: bytes) -> Iterator[Path]:
         yield path
 
 
-def _media_cells(
+def _media_rows(
     dataset: SavedDataset, configs: Iterable[str]
-) -> Iterator[tuple[MediaKey, Mapping[str, Any] | None]]:
+) -> Iterator[tuple[MediaKey, Mapping[str, Any]]]:
     for config in configs:
-        columns = ["id", MEDIA_COLUMN[config]]
+        columns = ["id", "sha256", MEDIA_COLUMN[config]]
         for split in dataset.splits(config):
             for table in dataset.iter_tables(config, split, columns):
                 for row in table.to_pylist():
-                    yield (config, row["id"]), row[MEDIA_COLUMN[config]]
+                    yield (config, row["id"]), row
 
 
-def _read_media(dataset: SavedDataset, cell: Mapping[str, Any] | None) -> bytes:
-    content = dataset.read_media(cell)
+def _read_media(dataset: SavedDataset, config: str, row: Mapping[str, Any]) -> bytes:
+    content = dataset.read_row_media(config, row)
     if content is None:
         raise UsageError(f"{dataset.name} has a row without media: run `brickfilm validate`")
     return content

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from brickfilm.dataset.data_files import SplitKey
-from brickfilm.dataset.parquet import Shard, drop_column, iter_shards
+from brickfilm.dataset.parquet import Shard, drop_column, iter_shards, replace_column
 from brickfilm.dataset.reader import MEDIA_SUFFIX, SavedDataset
 from brickfilm.hub.publish.options import MEDIA_FOLDER, PlannedFile, PushOptions
 from brickfilm.schema.columns import MEDIA_COLUMN
@@ -30,7 +30,7 @@ def iter_media_files(dataset: SavedDataset) -> Iterator[tuple[str, bytes]]:
         column = MEDIA_COLUMN[config]
         for table in dataset.iter_tables(config, split, ["id", "sha256", column]):
             for row in table.to_pylist():
-                content = dataset.read_media(row[column])
+                content = dataset.read_row_media(config, row)
                 if content is not None:
                     yield media_path_in_repo(config, row["id"], row["sha256"]), content
 
@@ -67,25 +67,14 @@ def _name_media_files(table: pa.Table, config: str, prefix: str) -> pa.Table:
     """Replace media by the address of their file in the repository."""
     rows = table.select(["id", "sha256"]).to_pylist()
     names = [media_path_in_repo(config, row["id"], row["sha256"]) for row in rows]
-    return _replace_media_column(
-        table, config, [{"bytes": None, "path": prefix + name} for name in names]
+    return replace_column(
+        table, MEDIA_COLUMN[config], [{"bytes": None, "path": prefix + name} for name in names]
     )
 
 
 def _embed_media(table: pa.Table, config: str, dataset: SavedDataset) -> pa.Table:
-    """Read media that a table only names, and put their bytes into it."""
-    cells = table[MEDIA_COLUMN[config]].combine_chunks()
-    if cells.field("bytes").null_count == 0:
-        return table
-    embedded = [{**cell, "bytes": dataset.read_media(cell)} for cell in cells.to_pylist()]
-    return _replace_media_column(table, config, embedded)
-
-
-def _replace_media_column(
-    table: pa.Table, config: str, cells: Sequence[Mapping[str, Any]]
-) -> pa.Table:
-    import pyarrow as pa
-
-    position = table.schema.get_field_index(MEDIA_COLUMN[config])
-    field = table.schema.field(position)
-    return table.set_column(position, field, pa.array(cells, field.type))
+    """Check the media of a table, and put the bytes of those that it only names into it."""
+    column = MEDIA_COLUMN[config]
+    rows = table.select(["id", "sha256", column]).to_pylist()
+    cells = [{**row[column], "bytes": dataset.read_row_media(config, row)} for row in rows]
+    return replace_column(table, column, cells)

@@ -14,8 +14,13 @@ import pytest
 
 from brickfilm import FolderSource, FrameSampler, SceneSplitter
 from brickfilm.build.build_dataset import BuildResult, build
+from brickfilm.dataset.reader import CorruptDatasetError, find_dataset
 from brickfilm.dataset.write import DamagedMediaError
 from brickfilm.engine.ledger import Ledger
+from brickfilm.export.media_files import write_media
+from brickfilm.export.rows import ExportRow
+from brickfilm.hub.publish import PushOptions, plan_push
+from brickfilm.hub.publish.options import MediaMode
 from tests.brickworld import BrickFilm, Shot
 from tests.kit.inline_executor import InlineExecutor
 from tests.kit.power_cut import FlushedDisk
@@ -111,6 +116,40 @@ def test_a_damaged_dataset_folder_is_rebuilt(
     damage(work / "dataset")
     assert built(film, work).exit_code == 0
     assert contents(work / "dataset") == contents(original / "dataset")
+
+
+@pytest.mark.parametrize("media", ["embed", "files"])
+def test_no_damaged_row_is_pushed_or_exported_and_the_next_build_repairs_it(
+    film: Path, original: Path, work: Path, tmp_path: Path, media: MediaMode
+) -> None:
+    (table,) = (work / "dataset/clips").iterdir()
+    clip = min((work / "clips").iterdir()).read_bytes()
+    content = bytearray(table.read_bytes())
+    content[content.index(clip) + len(clip) // 2] ^= 1
+    table.write_bytes(bytes(content))
+    shutil.copytree(work / "dataset", tmp_path / "copy")
+    push = PushOptions(repo_id="me/films", media=media, i_have_the_rights=True)
+    with pytest.raises(CorruptDatasetError, match=r"the media of \w{16}-\S+ differ.*save or fetch"):
+        plan_push(tmp_path / "copy", push)
+    with pytest.raises(CorruptDatasetError, match=r"differ from their sha256.*run the build again"):
+        plan_push(work, push)
+    rows = [
+        ExportRow(
+            **{name: row[name] for name in ("split", "id", "sha256", "height", "width")},
+            config="clips",
+            caption="A wall.",
+            frames=row["num_frames"],
+            fps=Fraction(24),
+            columns=row,
+        )
+        for row in find_dataset(work).to_pandas("clips").to_dict("records")
+    ]
+    names = {("clips", row.id): f"{row.id}.mp4" for row in rows}
+    with pytest.raises(CorruptDatasetError, match="differ from their sha256"):
+        write_media(find_dataset(work), rows, names, tmp_path / "out")
+    assert built(film, work).exit_code == 0
+    assert contents(work / "dataset") == contents(original / "dataset")
+    plan_push(work, push)
 
 
 def test_files_are_on_disk_before_their_answer_is_stored(
