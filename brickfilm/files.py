@@ -14,7 +14,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -181,6 +181,22 @@ def disk_errors(folder: Path, remedy: str = "make room") -> Iterator[None]:
                 f"the disk of {str(folder)!r} is full: {remedy} and run the same command again"
             ) from error
         raise
+
+
+def check_own_folder(folder: Path, marks: Collection[str], own: Collection[str] = ()) -> None:
+    """Raise UsageError if a folder holds files of others, which would be mixed with ours.
+
+    marks: names that only we write, any of which makes the folder ours. own: names that may be
+    there before us.
+    """
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    others = sorted(names - set(own))
+    if others and not names & set(marks):
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        raise UsageError(
+            f"{str(folder)!r} holds other files ({shown}), and is not a folder of brickfilm's: "
+            "name a new or an empty one"
+        )
 
 
 def make_folder(folder: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import signal
 import sys
 import threading
@@ -16,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 from brickfilm.build.built_dataset import BrickfilmDataset
-from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
+from brickfilm.build.work_folder import open_ledger, open_ledger_copy
 from brickfilm.dataset import configs_from_rows
 from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates, mark_repeated_captions
 from brickfilm.dataset.rows import clip_row, image_row
@@ -27,7 +26,7 @@ from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.executors import Executor, LocalExecutor
 from brickfilm.engine.ledger import ItemResult, Ledger
-from brickfilm.engine.ledger.file import FILENAME, LEDGER_FILES
+from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.engine.pipeline import Pipeline, Recorder, Source
 from brickfilm.engine.progress import Progress, show_progress
 from brickfilm.engine.queue import Failures
@@ -40,9 +39,6 @@ from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, FrameSampler
 
 log = logging.getLogger(__name__)
-
-BUILD_FILES = {*LEDGER_FILES, PLAN}
-"""Files that a build writes before its first video."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ def build(
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     pipeline.check()
     with (
-        open_ledger(Path(workdir)) as ledger,
+        open_ledger(Path(workdir), source) as ledger,
         executor_scope(executor) as pool,
         show_progress() as progress,
     ):
@@ -181,7 +177,7 @@ def dry_run(
     """Run only the stages that download, write and cost nothing; collect the items of the rest."""
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     with (
-        open_ledger(Path(workdir)) as ledger,
+        open_ledger_copy(Path(workdir), source) as ledger,
         executor_scope(None) as pool,
         show_progress() as progress,
     ):
@@ -227,22 +223,6 @@ def _finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> Brickfi
     )
     ledger.save_video_facts(split.history)
     return dataset
-
-
-@contextmanager
-def open_ledger(work: Path) -> Iterator[Ledger]:
-    """Open the ledger of a work folder.
-
-    If the call is rejected with UsageError and this call created the folder, delete it again.
-    """
-    is_new = not work.exists()
-    with Ledger(work) as ledger:
-        try:
-            yield ledger
-        except UsageError:
-            if is_new and ledger.is_empty and {p.name for p in work.iterdir()} <= BUILD_FILES:
-                shutil.rmtree(work)
-            raise
 
 
 @contextmanager

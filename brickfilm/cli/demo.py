@@ -25,8 +25,10 @@ def demo_recipe(out: Path) -> DatasetRecipe:
     from brickfilm import CaptionAudit, FolderSource
     from brickfilm.build.caption_options import CaptionOptions
     from brickfilm.build.recipe import default_recipe
+    from brickfilm.build.work_folder import check_work_folder
     from brickfilm.demo import copy_demo_film
 
+    check_work_folder(out, FolderSource(out / "film"))
     recipe = default_recipe(
         FolderSource(copy_demo_film(out / "film")), CaptionOptions(captions="sidecar")
     )

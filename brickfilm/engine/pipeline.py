@@ -14,6 +14,7 @@ from brickfilm.engine.sinks import FusedSinks, Sink
 from brickfilm.engine.stage import Part
 from brickfilm.errors import WiringError
 from brickfilm.records import Listing
+from brickfilm.schema.secrets import public_text
 
 
 class Source(Protocol):
@@ -61,7 +62,8 @@ class Pipeline:
 
     def describe(self) -> str:
         """Return the plan, one stage per line."""
-        return "\n".join(f"{n}. {stage!r}" for n, stage in enumerate(self.original_stages, start=1))
+        lines = (f"{n}. {stage!r}" for n, stage in enumerate(self.original_stages, start=1))
+        return public_text("\n".join(lines))
 
 
 def check_wiring(stages: Sequence[AnyStage]) -> None:

@@ -69,7 +69,7 @@ class PipelineRun:
         self._budgets = Budgets(pipeline.stages, ledger)
         self._writer = AnswerWriter(ledger, self._budgets, self.failures)
         self._tombstones = Tombstones.load(ledger.work)
-        self.edits: Mapping[str, CaptionEdit] = read_edits(ledger.work)
+        self.edits: Mapping[str, CaptionEdit] = read_edits(ledger.home)
         """What people decided about clips and images, by id."""
         ledger.register_parts(pipeline.parts())
 

@@ -26,6 +26,7 @@ from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import MediaError, Rejected, UsageError
 from brickfilm.files import atomic_write, commit_file, sync_path
 from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
+from brickfilm.schema.secrets import public_url
 
 if TYPE_CHECKING:
     from brickfilm.media import VideoInfo
@@ -133,7 +134,7 @@ class DownloadStage(PictureStage, SourceOwner):
         video = Video(
             path=Path(metadata["path"]),
             source_id=item.source_id,
-            url=item.url,
+            url=public_url(item.url),
             fps=Fraction(metadata["fps"]),
             time_base=Fraction(metadata["time_base"]),
             **{name: metadata[name] for name in VIDEO_FIELDS},

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from brickfilm.files import lock_file, replace_folder
+from brickfilm.files import check_own_folder, lock_file, replace_folder
 from brickfilm.schema.hub_errors import hub_errors
 from finetune.config import Recipe, recipe_from_manifest
 from finetune.data.encoders import load_caption_encoder, load_vae, unique_captions
@@ -28,7 +28,7 @@ from finetune.models.hub import HUB_ID
 from finetune.release.model_card import render_card
 from finetune.sampling.bundle import add_encoders
 from finetune.sampling.pipeline import open_index
-from finetune.sampling.sources import ModelSource, default_settings, find_model
+from finetune.sampling.sources import SAMPLING_FILE, ModelSource, default_settings, find_model
 from finetune.training.checkpoint_folders import (
     MANIFEST_FILE,
     latest_checkpoint,
@@ -76,6 +76,7 @@ def build_release(run: Path, options: ReleaseOptions) -> Path:
     recipe = recipe_from_manifest(manifest["recipe"], origin=f"{checkpoint}/manifest.json")
     folder = checkpoint.parent / RELEASE_FOLDER
     draft = folder.with_name(f".{RELEASE_FOLDER}.building")
+    check_own_folder(folder, (SAMPLING_FILE,))
     try:
         with _lock(folder):
             shutil.rmtree(draft, ignore_errors=True)

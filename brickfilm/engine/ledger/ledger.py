@@ -85,10 +85,13 @@ class BatchJob:
 
 
 class Ledger:
-    """The open ledger of a work folder, which stays locked until the ledger is closed."""
+    """The open ledger of a work folder, which stays locked until the ledger is closed.
+
+    home: the folder of the database; a dry run's is a copy elsewhere.
+    """
 
     def __init__(self, work: Path) -> None:
-        self.work = work
+        self.work = self.home = work
         with ExitStack() as exits:
             exits.enter_context(damage_errors(work / FILENAME))
             exits.enter_context(lock_work_folder(work))

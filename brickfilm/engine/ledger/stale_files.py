@@ -14,10 +14,11 @@ from brickfilm.files import recover_folders
 
 TEMP_FILE_SUFFIX = re.compile(r"\.(?P<pid>\d+)\.tmp$")
 """Temporary files are named after the process that writes them."""
-TEMP_FILES = ("*.tmp", "*/*.tmp", "*/*/*.tmp")
+TEMP_FILES = (".*.tmp", "*/.*.tmp", "*/*/.*.tmp")
+"""As `files.temp_path` names them; other files that end with .tmp are not ours."""
 BATCH_REQUEST_FILES = "jobs/*.jsonl"
 """Uploaded while they are written; an open job is looked up at the service, not here."""
-UNNAMED_REMOVAL_DRAFTS = "dataset/*/*.tmp"
+UNNAMED_REMOVAL_DRAFTS = "dataset/*/*.parquet.tmp"
 """Removals of earlier versions did not name their drafts after the process. They held the lock."""
 
 

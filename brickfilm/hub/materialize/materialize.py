@@ -17,7 +17,7 @@ from brickfilm.dataset.required_columns import require_columns, require_rows
 from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
-from brickfilm.files import disk_errors, make_folder
+from brickfilm.files import check_own_folder, disk_errors, make_folder
 from brickfilm.hub.materialize.cutter import ClipCutter, FrameTimes
 from brickfilm.hub.materialize.locate import VideoLocator
 from brickfilm.hub.materialize.results import (
@@ -30,10 +30,13 @@ from brickfilm.hub.materialize.results import (
 )
 from brickfilm.records import Clip
 from brickfilm.sources import YouTubeSource
-from brickfilm.sources.base import FetchingSource
+from brickfilm.sources.base import SOURCES_FOLDER, FetchingSource
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+TABLE_FILENAME = "materialized.csv"
 
 
 class NothingMaterializedError(BrickfilmError):
@@ -75,6 +78,7 @@ def materialize(
             f"{str(out)!r} is the work folder of a build, whose dataset would be replaced: name "
             "another --out"
         )
+    check_own_folder(out, (TABLE_FILENAME,), (SOURCES_FOLDER, "clips", "stills"))
     frames = dataset.to_pandas_by_config()
     downloads = YouTubeSource(()) if downloads is None else downloads
     if not isinstance(downloads, FetchingSource):
@@ -85,7 +89,7 @@ def materialize(
     with VideoLocator.open(out, sources, downloads) as locator, disk_errors(make_folder(out)):
         results = _cut_all(ClipCutter.from_dataset(dataset, out), locator, frames)
         counts = Counter(result.status for result in results)
-        table = write_table(results, out / "materialized.csv")
+        table = write_table(results, out / TABLE_FILENAME)
         if not any(result.status in MATCHING for result in results):
             by_status = ", ".join(f"{rows} {status}" for status, rows in counts.items())
             raise NothingMaterializedError(

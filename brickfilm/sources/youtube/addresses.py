@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from brickfilm.errors import UsageError
+from brickfilm.errors import UsageError, strip_credentials
 from brickfilm.records import Listing
+from brickfilm.schema.secrets import public_text, public_url
 
 YOUTUBE_URL = "https://www.youtube.com"
 VIDEO_ID = re.compile(r"[\w-]{11}")
@@ -80,7 +81,9 @@ def read_entries(path: str | Path) -> Iterator[str]:
 
 def _of_url(url: str) -> Listing:
     if not urlsplit(url).hostname or urlsplit(url).scheme not in ("http", "https"):
-        raise UsageError(f"{url!r} is not a web address: it must start with http:// or https://")
+        raise UsageError(
+            f"{public_text(url)!r} is not a web address: it must start with http:// or https://"
+        )
     if youtube_id := video_id(url):
         return _video_listing(youtube_id)
     return _url_listing(_uploads(url) if _is_youtube(url) else url)
@@ -105,4 +108,5 @@ def _video_listing(youtube_id: str) -> Listing:
 
 
 def _url_listing(url: str) -> Listing:
-    return Listing(source_id=url, url=url)
+    """Return a listing whose id may be published; a token in its URL is needed to download it."""
+    return Listing(source_id=public_url(url), url=strip_credentials(url))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brickfilm.errors import Failed, ItemError, Rejected, UsageError, Waiting
+from brickfilm.schema.secrets import public_text
 from brickfilm.sources.youtube.throttle import BlockedBySite, TooManyRequests
 
 
@@ -198,4 +199,5 @@ def clean_message(text: str) -> str:
     """Remove yt-dlp's prefix, and its advice for its own command line."""
     for end in ("; please report", ". Use --", "\nYou might want", " (caused by", ". See  "):
         text = text.partition(end)[0]
+    text = public_text(text)
     return text.removeprefix("ERROR: ").strip().rstrip(".:;").replace("\n", " ")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from brickfilm.engine.stage import Answer, Resources
 from brickfilm.errors import Rejected
 from brickfilm.records import Listing
+from brickfilm.schema.secrets import public_url
 from brickfilm.sources.base import (
     DownloadStage,
     SourceFile,
@@ -119,7 +120,7 @@ class FetchVideo(DownloadStage):
 
     def _extract_info(self, ytdl: ytdlp.YtdlpSession, listing: Listing) -> InfoDict:
         """Extract a video's information and check it against the filters."""
-        info = ytdl.extract_info(listing.url, listing.source_id.removeprefix(f"{listing.url}#"))
+        info = ytdl.extract_info(listing.url, _entry_id(listing))
         formats.check_not_live(info)
         formats.check_licence(info, self.licence)
         formats.check_height(info, self.max_height, self.on_low_resolution)
@@ -136,6 +137,7 @@ class FetchVideo(DownloadStage):
             plan is None
             or plan.get("extractor_key") == "Youtube"  # its media URLs belong to one session
             or plan.get("protocol") not in ("http", "https")
+            or "url" not in plan  # it holds a token
             or wanted not in (None, plan["format_id"])
             or time.time() - plan["planned_at"] > PLAN_MAX_AGE_SECONDS
         ):
@@ -157,10 +159,15 @@ class FetchVideo(DownloadStage):
         formats.check_height(metadata, self.max_height, self.on_low_resolution)
 
 
+def _entry_id(listing: Listing) -> str:
+    """Return the id of a video on a page with several; a single video's is never looked up."""
+    return listing.source_id.removeprefix(f"{public_url(listing.url)}#")
+
+
 def listing_fields(listing: Listing, info: InfoDict) -> dict[str, Any]:
     """Return source id, URL and title of a video; a list's title precedes the file's."""
     title = listing.title or info.get("title") or ""
-    return {"source_id": listing.source_id, "source_url": listing.url, "title": title}
+    return {"source_id": listing.source_id, "source_url": public_url(listing.url), "title": title}
 
 
 def build_metadata(plan: SourceMetadata, info: VideoInfo, max_height: int) -> dict[str, Any]:

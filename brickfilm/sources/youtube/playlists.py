@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Listing
+from brickfilm.schema.secrets import public_url
 from brickfilm.sources.youtube import ytdlp
 from brickfilm.sources.youtube.addresses import video_id
 from brickfilm.sources.youtube.settings import Connection, RateLimits
@@ -54,6 +55,6 @@ class ListVideos(Stage[Listing, Listing]):
 
     def apply(self, item: Listing, answer: Answer) -> Iterable[Listing | Rejected]:
         if not answer["films"]:
-            yield Rejected(f"{item.url} lists no videos", reason="empty list")
+            yield Rejected(f"{public_url(item.url)} lists no videos", reason="empty list")
         for fields in answer["films"]:
             yield Listing(**fields)

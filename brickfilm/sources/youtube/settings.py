@@ -23,6 +23,8 @@ class Connection:
     """In the form of yt-dlp's API: {"youtube": {"player_client": ["mweb"]}}."""
     proxy: str = field(default="", repr=False)
     """URL of a proxy; never shown, as it may hold a password."""
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """ "user:password" by host; YouTubeSource takes them from its addresses."""
     timeout: float = 30.0
     """Seconds without data until a connection is closed."""
     retries: int = 10

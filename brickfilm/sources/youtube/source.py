@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from brickfilm.engine.stage import Stage
-from brickfilm.errors import Rejected, UsageError
+from brickfilm.errors import Rejected, UsageError, strip_credentials
 from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
 from brickfilm.schema.licences import hub_licence_id
+from brickfilm.schema.secrets import credentials_of, has_secret
 from brickfilm.sources.base import RefetchFunction, SourceFile, check_choice
 from brickfilm.sources.youtube.addresses import listing_of, read_entries
 from brickfilm.sources.youtube.fetch import FetchVideo
@@ -40,7 +41,8 @@ class YouTubeSource:
     Checking terms of service and rights is up to you: docs/youtube.md.
     """
 
-    entries: Sequence[str]
+    entries: Sequence[str] = field(repr=False)
+    """Users and passwords in them move to `connection.credentials`."""
     _: KW_ONLY
     max_height: int = 720
     """Height to download, in lines. Lower videos are rejected; none is upscaled."""
@@ -64,7 +66,11 @@ class YouTubeSource:
 
     def __post_init__(self) -> None:
         entries = (self.entries,) if isinstance(self.entries, str) else tuple(self.entries)
+        known = {host: c for entry in entries for host, c in _credentials_of(entry).items()}
+        credentials = {**self.connection.credentials, **known}
+        entries = tuple(map(strip_credentials, entries))
         object.__setattr__(self, "entries", entries)
+        object.__setattr__(self, "connection", replace(self.connection, credentials=credentials))
         for entry in entries:
             listing_of(entry)
         if self.max_height < 1:
@@ -82,13 +88,23 @@ class YouTubeSource:
     def items(self) -> Iterator[Listing]:
         """Yield the entries as listings; ListVideos resolves them."""
         if self.lock is not None:
-            yield from (Listing(source_id=v.source_id, url=v.url) for v in self.lock.videos)
+            urls = {listing.source_id: listing.url for listing in map(listing_of, self.entries)}
+            for video in self.lock.videos:
+                url = urls.get(video.source_id, video.url)
+                yield Listing(source_id=video.source_id, url=url)
             return
         if not self.entries:
             raise UsageError(
                 "YouTubeSource() has no entries: give a channel, a playlist or a video"
             )
-        yield from {listing.id: listing for listing in map(listing_of, self.entries)}.values()
+        listings = {listing.id: listing for listing in map(listing_of, self.entries)}.values()
+        if secret := sum(has_secret(listing.url) for listing in listings):
+            log.warning(
+                "%d addresses hold a token: it stays in the private ledger.sqlite, and rows, lock "
+                "file and messages have a digest in its place",
+                secret,
+            )
+        yield from listings
 
     def stages(self) -> tuple[Stage[Any, Any], ...]:
         """Return the stages that list and download, or that download the videos of a lock file."""
@@ -153,3 +169,7 @@ class YouTubeSource:
 
     def _source_file(self, work: Path, source_id: str) -> SourceFile:
         return SourceFile.of(work, Listing(source_id=source_id), self.max_height)
+
+
+def _credentials_of(entry: str) -> dict[str, str]:
+    return credentials_of(entry) if "://" in entry else {}

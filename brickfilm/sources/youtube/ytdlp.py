@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from brickfilm.errors import Failed, UsageError
+from brickfilm.errors import Failed, UsageError, strip_credentials
 from brickfilm.records import Listing
+from brickfilm.schema.secrets import has_secret, public_url, public_value, with_credentials
 from brickfilm.sources.youtube.addresses import video_id
 from brickfilm.sources.youtube.failures import YtdlpFailure, cookies_error
 from brickfilm.sources.youtube.formats import InfoDict
@@ -45,6 +46,8 @@ class YtdlpSession:
 
     ydl: Any
     title: str
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """ "user:password" by host."""
 
     def extract_info(self, url: str, entry_id: str = "") -> InfoDict:
         """Return a video's information with a format chosen, without downloading it.
@@ -73,8 +76,11 @@ class YtdlpSession:
     def download(self, info: InfoDict, draft: Path) -> None:
         """Download the chosen format to `draft`, resuming its `.part` file."""
         self.ydl.params["outtmpl"]["default"] = str(draft).replace("%", "%%")
+        private = dict(info)
+        if "url" in info:
+            private["url"] = with_credentials(info["url"], self.credentials)
         with translate_errors(self.ydl, self.title):
-            self.ydl.process_info(dict(info))
+            self.ydl.process_info(private)
         if not draft.is_file():
             raise Failed(
                 f"{self.title}: yt-dlp downloaded nothing and reported no error, try again"
@@ -97,13 +103,16 @@ class YtdlpSession:
             elif "?" not in (entry.get("url") or "?"):  # a plain file, embedded anywhere
                 yield _listing_fields(entry, entry["url"], entry["url"])
             else:  # a video without a URL of its own
-                yield _listing_fields(entry, f"{url}#{entry['id']}", url)
+                yield _listing_fields(entry, f"{public_url(url)}#{entry['id']}", url)
 
     def _extract(self, url: str) -> dict[str, Any]:
         with translate_errors(self.ydl, self.title):
-            info = self.ydl.extract_info(url, download=False)
+            private = with_credentials(url, self.credentials)
+            info = self.ydl.extract_info(private, download=False)
         if not info:
-            raise Failed(f"{self.title}: yt-dlp found nothing at {url}", reason="no video found")
+            raise Failed(
+                f"{self.title}: yt-dlp found nothing at {public_url(url)}", reason="no video found"
+            )
         return self.ydl.sanitize_info(info)  # type: ignore[no-any-return]
 
 
@@ -129,7 +138,8 @@ def open_session(
         | extra_options
     )
     with yt_dlp.YoutubeDL(options | {"logger": YtdlpLogger(shown_warnings)}) as ydl:
-        yield YtdlpSession(ydl=ydl, title=listing.title or listing.url)
+        title = listing.title or public_url(listing.url)
+        yield YtdlpSession(ydl=ydl, title=title, credentials=connection.credentials)
 
 
 def check_connection(connection: Connection) -> None:
@@ -203,8 +213,11 @@ def staleness_warning(version: str, today: date) -> str:
 
 
 def plan_from_info(info: InfoDict) -> dict[str, Any]:
-    """Return the fields that a download plan keeps."""
-    return {name: info[name] for name in PLAN_FIELDS if info.get(name) is not None}
+    """Return the fields that a download plan keeps, without passwords and tokens."""
+    plan = {name: info[name] for name in PLAN_FIELDS if info.get(name) is not None}
+    if has_secret(strip_credentials(str(plan.get("url", "")))):
+        del plan["url"]  # the page is asked for it again
+    return {name: public_value(value) for name, value in plan.items()}
 
 
 def _entries(info: InfoDict) -> list[dict[str, Any]] | None:
@@ -225,8 +238,8 @@ def _is_list(entry: InfoDict) -> bool:
 def _listing_fields(info: InfoDict, source_id: str, url: str) -> dict[str, Any]:
     """Return listing fields; a YouTube video is identified by its id, others by `source_id`."""
     return {
-        "source_id": video_id(url) or source_id,
-        "url": url,
+        "source_id": video_id(url) or public_url(source_id),
+        "url": strip_credentials(url),
         "title": info.get("title") or "",
         "seconds": info.get("duration") or 0.0,
         "bytes": info.get("filesize") or info.get("filesize_approx") or 0,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from brickfilm.schema.secrets import public_text
 from brickfilm.sources.youtube.failures import (
     NO_JS_RUNTIME,
     YtdlpFailure,
@@ -26,21 +27,21 @@ class YtdlpLogger:
         self._shown = set() if shown is None else shown
 
     def debug(self, text: str) -> None:
-        log.debug("%s", text)
+        log.debug("%s", public_text(text))
 
     def info(self, text: str) -> None:
-        log.debug("%s", text)
+        log.debug("%s", public_text(text))
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)
         if not NO_JS_RUNTIME.matches_text(text):
-            log.debug("%s", text)
+            log.debug("%s", public_text(text))
         elif text not in self._shown:
             self._shown.add(text)
             log.warning("%s: %s", clean_message(text), NO_JS_RUNTIME.remedy)
 
     def error(self, text: str) -> None:
-        log.debug("%s", text)
+        log.debug("%s", public_text(text))
 
 
 @contextmanager

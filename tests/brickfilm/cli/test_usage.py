@@ -20,7 +20,7 @@ WRONG = (
     *("push films", "push films repo", "push films a/b --shard-mb 0", "push films a/b"),
     *("remove films", "remove films --clip x", "remove no --clip x", "remove 'a b/c' --clip x"),
     *("remove films --clip x --source y", "materialize films", "materialize films --out o"),
-    *("materialize films --out o --recipe no.py",),
+    *("materialize films --out o --recipe no.py", "captions", "captions export films"),
 )
 
 

@@ -50,6 +50,8 @@ class VideoSite:
         self.hits: list[Hit] = []
         self.cookies: list[str] = []
         """Cookie header of every request."""
+        self.authorizations: list[str] = []
+        """Authorization header of every request."""
         self.flowing: dict[int, tuple[str, int]] = {}
         """Responses being sent: the video, and the bytes sent so far."""
 
@@ -171,6 +173,7 @@ class Handler(BaseHTTPRequestHandler):
     def _begin(self, status: int, start: int, kind: str, length: int) -> None:
         self.site.hits.append(Hit(self.path, start, status))
         self.site.cookies.append(self.headers.get("Cookie", ""))
+        self.site.authorizations.append(self.headers.get("Authorization", ""))
         self.send_response(status, HTTPStatus(status).phrase)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(length))

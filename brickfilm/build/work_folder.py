@@ -1,0 +1,83 @@
+"""Open the work folder of a build: ours alone, and unchanged by a dry run."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from brickfilm.build.plan_file import FILENAME as PLAN
+from brickfilm.engine.ledger import Ledger
+from brickfilm.engine.ledger.file import FILENAME, LEDGER_FILES, LOCK_FILENAME
+from brickfilm.engine.pipeline import Source
+from brickfilm.errors import UsageError, WorkdirBusy
+from brickfilm.files import check_own_folder
+from brickfilm.sources import FolderSource
+
+BUILD_FILES = {*LEDGER_FILES, PLAN}
+"""Files that a build writes before its first video."""
+COPIED_FILES = (LOCK_FILENAME, "sources.lock.json", "tombstones.jsonl", "pushed.txt")
+"""Files that a user may copy from another work folder before the first build."""
+
+
+def check_work_folder(work: Path, source: Source) -> None:
+    """Raise UsageError if a folder holds others' files: neither a ledger nor only the footage."""
+    paths = source.paths if isinstance(source, FolderSource) else ()
+    absolute = [Path(path).absolute() for path in paths]
+    inside = [path.relative_to(work.absolute()) for path in absolute if _is_below(path, work)]
+    check_own_folder(work, (FILENAME,), (*COPIED_FILES, *(path.parts[0] for path in inside)))
+
+
+@contextmanager
+def open_ledger(work: Path, source: Source) -> Iterator[Ledger]:
+    """Open the ledger of a work folder; raise UsageError for a folder with files of others.
+
+    If the call is rejected with UsageError and this call created the folder, delete it again.
+    """
+    is_new = not work.exists()
+    check_work_folder(work, source)
+    with Ledger(work) as ledger:
+        try:
+            yield ledger
+        except UsageError:
+            if is_new and ledger.is_empty and {p.name for p in work.iterdir()} <= BUILD_FILES:
+                shutil.rmtree(work)
+            raise
+
+
+@contextmanager
+def open_ledger_copy(work: Path, source: Source) -> Iterator[Ledger]:
+    """Open a temporary copy of the ledger, for a dry run: the work folder stays as it is."""
+    check_work_folder(work, source)
+    with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder:
+        with _shared_lock(work):
+            for name in (FILENAME, f"{FILENAME}-wal"):
+                if (work / name).is_file():
+                    shutil.copy(work / name, folder)
+        with Ledger(Path(folder)) as ledger:
+            ledger.work = work
+            yield ledger
+
+
+@contextmanager
+def _shared_lock(work: Path) -> Iterator[None]:
+    """Keep builds out while the ledger is copied; raise WorkdirBusy if one is running."""
+    if not (work / LOCK_FILENAME).is_file():
+        yield
+        return
+    with (work / LOCK_FILENAME).open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = lock.read().strip() or "another process"
+            raise WorkdirBusy(f"{str(work)!r} is being built by {holder}: wait for it") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path != folder.absolute() and path.is_relative_to(folder.absolute())

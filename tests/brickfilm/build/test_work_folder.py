@@ -1,0 +1,93 @@
+"""A build touches its own work folder only, and a dry run nothing at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from brickfilm.build.build_dataset import build
+from brickfilm.cli import app
+from brickfilm.engine.ledger import Ledger
+from brickfilm.errors import UsageError, WorkdirBusy
+from brickfilm.sources import FolderSource
+from brickfilm.stages import SceneSplitter
+from tests.kit.footage import film_bytes
+
+Snapshot = dict[str, tuple[bytes | None, int]]
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "films/a.mp4"
+    path.parent.mkdir()
+    path.write_bytes(film_bytes(frames=30))
+    return path
+
+
+def snapshot(folder: Path) -> Snapshot:
+    return {
+        str(p.relative_to(folder)): (p.read_bytes() if p.is_file() else None, p.stat().st_mtime_ns)
+        for p in sorted(folder.rglob("*"))
+    }
+
+
+def brickfilm(*words: object) -> None:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if isinstance(result.exception, Exception):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("name", ["report.html", "plan.json", "jobs/mine.jsonl", "dataset/a/x.tmp"])
+@pytest.mark.parametrize("command", ["build", "dry run", "demo"])
+def test_a_folder_with_files_of_others_is_refused(
+    film: Path, tmp_path: Path, name: str, command: str
+) -> None:
+    out = tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("mine")
+    before = snapshot(out)
+    words = {
+        "build": ("build", film, "--captions", "none"),
+        "dry run": ("build", film, "--captions", "none", "--dry-run"),
+        "demo": ("demo",),
+    }[command]
+    with pytest.raises(UsageError, match=r"holds other files \(.*name a new or an empty one"):
+        brickfilm(*words, "--out", out)
+    assert snapshot(out) == before
+
+
+def test_footage_below_the_work_folder_and_copied_files_are_no_files_of_others(
+    film: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tombstones.jsonl").touch()
+    build(FolderSource(film.parent), [SceneSplitter()], workdir=tmp_path)
+    own = tmp_path / "notes.txt"
+    own.write_text("mine")
+    (tmp_path / "films/data.99999999.tmp").touch()
+    build(FolderSource(film.parent), [SceneSplitter()], workdir=tmp_path)  # it is marked by now
+    assert own.read_text() == "mine"
+    assert (tmp_path / "films/data.99999999.tmp").exists()
+
+
+def test_a_dry_run_writes_and_deletes_nothing(film: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("build", film, "--captions", "none", "--out", out)
+    brickfilm(*words, "--dry-run")
+    assert not out.exists()
+    brickfilm(*words)
+    (out / "clips/.x.mp4.99999999.tmp").touch()  # of a killed process: the next build deletes it
+    os.utime(film)
+    before = snapshot(tmp_path)
+    brickfilm(*words, "--dry-run")
+    assert snapshot(tmp_path) == before
+    brickfilm(*words)
+    assert not (out / "clips/.x.mp4.99999999.tmp").exists()
+
+
+def test_a_dry_run_waits_for_no_build(film: Path, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "out"), pytest.raises(WorkdirBusy, match="is being built by process"):
+        brickfilm("build", film, "--captions", "none", "--out", tmp_path / "out", "--dry-run")
