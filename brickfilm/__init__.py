@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from brickfilm.stages import (
         CaptionAudit,
         Captioner,
+        CaptionVerifier,
         ClipWriter,
         FrameSampler,
         GPT4oCaptioner,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 HOMES = {
     "BrickfilmDataset": "brickfilm.build.built_dataset",
     "CaptionAudit": "brickfilm.stages",
+    "CaptionVerifier": "brickfilm.stages",
     "Captioner": "brickfilm.stages",
     "ClipWriter": "brickfilm.stages",
     "Connection": "brickfilm.sources",
@@ -47,6 +49,7 @@ HOMES = {
 __all__ = [
     "BrickfilmDataset",
     "CaptionAudit",
+    "CaptionVerifier",
     "Captioner",
     "ClipWriter",
     "Connection",

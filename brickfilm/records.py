@@ -166,6 +166,8 @@ class Clip:
     unique_frames: tuple[int, ...] = ()
     """Positions in the clip, from 0, of the frames that do not repeat the one before."""
     stills: tuple[Still, ...] = ()
+    check_stills: tuple[Still, ...] = ()
+    """Stills at other frames, for a check of what a captioner said of `stills`."""
     frame_hashes: tuple[str, ...] = ()
     """Perceptual hashes of the first, middle and last frame, in hex."""
     caption: Caption | None = None

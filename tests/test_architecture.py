@@ -99,6 +99,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
 PUBLIC = [
     "BrickfilmDataset",
     "CaptionAudit",
+    "CaptionVerifier",
     "Captioner",
     "ClipWriter",
     "Connection",

@@ -30,7 +30,7 @@ def answer_from_completion(
 
     Raises InvalidResponse, with the bill, if it cannot be parsed; the item is then sent again.
     """
-    bill = _usage_and_cost(completion, price, discount)
+    bill = usage_and_cost(completion, price, discount)
     try:
         reply = _parse(completion, item_kind)
     except MalformedReply as error:
@@ -73,8 +73,8 @@ def _parse(completion: Completion, item_kind: ItemKind) -> ParsedReply:
     return parse_reply(completion.text, item_kind)
 
 
-def _usage_and_cost(
-    completion: Completion, price: Price | None, discount: float
+def usage_and_cost(
+    completion: Completion, price: Price | None, discount: float = 1.0
 ) -> dict[str, object]:
     """Return model, tokens and cost; without a price the cost is 0 and `priced` is False.
 

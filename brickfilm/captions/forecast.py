@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from brickfilm.captions.backend import Service
 from brickfilm.captions.completion import CaptionStage, max_request_cost
-from brickfilm.captions.pricing import Price
+from brickfilm.captions.pricing import Price, PriceList
 from brickfilm.captions.request import CaptionRequest, ClipOrImage
 from brickfilm.engine.ledger import usage_frame
 from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.records import Clip
 
+TYPICAL_CAPTION = (
+    "A man in a brown coat walks along a narrow street to a red door. Two lamps glow above the "
+    "wet pavement, and a dog follows him past a row of small windows. He stops, looks up and lifts "
+    "his hat while a woman in a green dress waves from a balcony. The camera moves slowly closer."
+)
+"""What a dry run takes for the caption of an item that is not captioned yet."""
+
 TokenUsage = Mapping[int, tuple[float, float]]
 """Mean (input, output) tokens of stored answers, by the number of stills in the request."""
+
+
+class PricedStage(Protocol):
+    """The parts of a paid stage that a forecast uses."""
+
+    @property
+    def service(self) -> Service: ...
+    @property
+    def known_prices(self) -> PriceList: ...
+    @property
+    def price(self) -> Price | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,18 +91,33 @@ def forecast_cost(
     use_batch: bool = False,
 ) -> CostForecast:
     """Add up requests, tokens and cost of these items."""
-    prices, price = captioner.known_prices, captioner.price
     requests = [captioner.request(item) for item in items]
+    clips = sum(isinstance(item, Clip) for item in items)
+    return forecast_requests(
+        requests, captioner, usage, prompt=captioner.prompt, clips=clips, use_batch=use_batch
+    )
+
+
+def forecast_requests(
+    requests: Sequence[CaptionRequest],
+    stage: PricedStage,
+    usage: TokenUsage,
+    *,
+    prompt: str,
+    clips: int,
+    use_batch: bool = False,
+) -> CostForecast:
+    """Add up tokens and cost of requests, of which `clips` are about clips, others about images."""
+    prices, price = stage.known_prices, stage.price
     counts = [expected_token_counts(request, price, usage) for request in requests]
     input_tokens = round(sum(sent for sent, _ in counts))
     output_tokens = round(sum(received for _, received in counts))
-    is_clip = Counter(isinstance(item, Clip) for item in items)
     discount = prices.batch_discount if use_batch else 1.0
     max_cost = sum(max_request_cost(request, price, has_budget=False) for request in requests)
     return CostForecast(
-        model=requests[0].params.model if requests else captioner.service.model,
-        clips=is_clip[True],
-        images=is_clip[False],
+        model=requests[0].params.model if requests else stage.service.model,
+        clips=clips,
+        images=len(requests) - clips,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cost_usd=price.cost(input_tokens, output_tokens) * discount if price else None,
@@ -91,7 +125,7 @@ def forecast_cost(
         measured=all(len(request.stills) in usage for request in requests),
         use_batch=use_batch,
         priced_on=prices.date.isoformat(),
-        prompt=captioner.prompt,
+        prompt=prompt,
     )
 
 

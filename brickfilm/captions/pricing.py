@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from brickfilm.errors import UsageError
 
+BUDGET_GROUP = ("Captioner", "GPT4oCaptioner", "CaptionAudit", "CaptionVerifier")
+"""Stages whose requests a work folder's budget covers together."""
 TILE_SIZE, PATCH_SIZE = 512, 32
 MAX_PATCHES_AUTO = 12_000
 """Patches of a picture where the service may keep its full size (`detail="auto"`)."""

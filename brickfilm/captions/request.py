@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from brickfilm.captions.aspects import EXTRA_TOKENS
 from brickfilm.captions.backend import ChatMessage, ChatRequest, Detail
@@ -47,6 +47,8 @@ class CaptionRequest:
     """(first reply, revision prompt)."""
     structured: bool = False
     """True if the reply has aspects beside the caption."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of the reply; None: that of a caption."""
 
     @classmethod
     def for_item(cls, item: ClipOrImage, prompt: Prompt, params: RequestParams) -> Self:
@@ -82,7 +84,7 @@ class CaptionRequest:
         return ChatRequest(
             model=params.model,
             messages=tuple(self._messages(work)),
-            schema=reply_schema(self.item_kind, structured=self.structured),
+            schema=self.schema or reply_schema(self.item_kind, structured=self.structured),
             max_tokens=self.max_tokens,
             detail=params.detail,
             temperature=params.temperature,

@@ -1,6 +1,7 @@
 """Stages of the pipeline. A new one is a file here and a line in this list."""
 
 from brickfilm.stages.caption_audit import CaptionAudit
+from brickfilm.stages.caption_verifier import CaptionVerifier
 from brickfilm.stages.captioner import Captioner, GPT4oCaptioner
 from brickfilm.stages.clip_writer import ClipWriter
 from brickfilm.stages.frame_sampler import FrameSampler
@@ -11,6 +12,7 @@ from brickfilm.stages.sidecar_captioner import SidecarCaptioner
 
 __all__ = [
     "CaptionAudit",
+    "CaptionVerifier",
     "Captioner",
     "ClipWriter",
     "FrameSampler",

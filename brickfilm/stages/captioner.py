@@ -15,8 +15,9 @@ from brickfilm.captions.answers import caption_from_answer
 from brickfilm.captions.backend import Backend, BatchBackend, Detail, JsonMode, Service
 from brickfilm.captions.backends import OpenAIBackend
 from brickfilm.captions.completion import check_price, max_request_cost, open_captioning
-from brickfilm.captions.forecast import forecast_cost, measured_usage
+from brickfilm.captions.forecast import TYPICAL_CAPTION, forecast_cost, measured_usage
 from brickfilm.captions.pricing import (
+    BUDGET_GROUP,
     FREE,
     Price,
     PriceList,
@@ -30,7 +31,7 @@ from brickfilm.digest import digest_of, field_added_later
 from brickfilm.engine.capabilities import Batched, BatchService, DryRun, Paid
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected, UsageError
-from brickfilm.records import Clip, Image
+from brickfilm.records import Caption, Clip, Image
 
 log = logging.getLogger(__name__)
 PLANNED = {"planned": True}
@@ -39,8 +40,6 @@ MAX_TOKENS = 400
 REASONING_TOKENS = {"minimal": 600, "low": 2_000, "medium": 8_000, "high": 24_000}
 """Allowance for hidden reasoning by effort: a reply that it fills up has no caption."""
 OPENAI = OpenAIBackend()
-BUDGET_GROUP = ("Captioner", "GPT4oCaptioner", "CaptionAudit")
-"""Stages whose requests a work folder's budget covers together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +151,10 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
         if isinstance(item, Clip) and answer.get("prose"):
             item = item.with_scores(prose_reply=1.0)
         yield replace(item, caption=caption)
+
+    def simulate(self, item: ClipOrImage) -> Iterable[ClipOrImage]:
+        """Yield the item with a caption of typical length, for the forecast of later stages."""
+        yield replace(item, caption=Caption(text=TYPICAL_CAPTION, model=self.model))
 
     def forecast(self, items: Sequence[ClipOrImage], work: Path) -> str:
         usage = measured_usage(work, self.digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,24 +34,32 @@ class FrameSampler(Sink):
     snap: 'pose' moves each still to the first frame of the pose on screen there, or of the nearest
     free one: no two stills show the same pose, and captioners are told the time of each. At most
     16 stills.
+    check_at: positions of more stills for `CaptionVerifier`, moved to poses that no other still
+    shows, or to frames that are not among the others.
     """
 
     version: ClassVar[int] = 1
     output_types = (Clip, Image)
-    provides = ("stills", "frame_hashes")
 
     at: tuple[float, ...] | int = (0.2, 0.5, 0.8)
     images: bool = True
     snap: Literal["pose"] | None = field_added_later(None)
+    check_at: tuple[float, ...] = field_added_later(())
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", self.positions)
-        if not self.positions or not all(0 <= p <= 1 for p in self.positions):
+        object.__setattr__(self, "check_at", tuple(self.check_at))
+        every = (*self.positions, *self.check_at)
+        if not self.positions or not all(0 <= p <= 1 for p in every):
             raise UsageError(f"FrameSampler(at={self.at}): give positions in a clip from 0 to 1")
         if self.snap not in (None, "pose"):
             raise UsageError(f"FrameSampler(snap={self.snap!r}): 'pose' or None")
         if self.snap and len(self.positions) > MAX_POSES:
             raise UsageError(f"FrameSampler(snap='pose'): at most {MAX_POSES} stills a clip")
+
+    @property
+    def provides(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("stills", "frame_hashes", *(["check_stills"] if self.check_at else []))
 
     @property
     def positions(self) -> tuple[float, ...]:
@@ -62,7 +71,10 @@ class FrameSampler(Sink):
     def key(self, request: Clip) -> str:
         """Return the clip's id, and the frames where they depend on the scan of the video."""
         key = super().key(request)
-        return f"{key}:{digest_of(self.frames(request))}" if self.snap else key
+        frames: list[Any] = self.frames(request)
+        if self.check_at:
+            frames = [frames, self.check_frames(request)]
+        return f"{key}:{digest_of(frames)}" if self.snap or self.check_at else key
 
     def frames(self, clip: Clip) -> list[int]:
         """Return the stills' frame numbers in the video, one for each of `at` unless snapped."""
@@ -72,6 +84,20 @@ class FrameSampler(Sink):
             frames = snap_to_poses(frames, clip.unique_frames)
         return [clip.span.start_frame + n for n in frames]
 
+    def check_frames(self, clip: Clip) -> list[int]:
+        """Return frame numbers in the video for `check_at`, which show what `frames` does not."""
+        start, count = clip.span.start_frame, clip.span.frames
+        seen = [frame - start for frame in self.frames(clip)]
+        targets = [round(p * (count - 1)) for p in self.check_at]
+        shown = {bisect_right(clip.unique_frames, n) for n in seen}
+        poses = [p for n, p in enumerate(clip.unique_frames, 1) if n not in shown]
+        free = poses or [n for n in range(count) if n not in seen] or list(range(count))
+        return [start + n for n in snap_to_poses(targets, free)] if targets else []
+
+    def all_frames(self, clip: Clip) -> set[int]:
+        """Return the frame numbers of all stills of a clip."""
+        return {*self.frames(clip), *self.check_frames(clip)}
+
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
         return _StillsSession(self, clip, work)
 
@@ -80,30 +106,33 @@ class FrameSampler(Sink):
         yield replace(
             item,
             stills=tuple(self._still(item, stills[n], k) for k, n in enumerate(self.frames(item))),
+            check_stills=tuple(_timed_still(item, stills[n]) for n in self.check_frames(item)),
             frame_hashes=tuple(answer["frame_hashes"]),
         )
         if self.images:
             yield _image(item, stills[_middle_frame(item)])
 
     def _still(self, clip: Clip, written: Mapping[str, Any], position: int) -> Still:
-        frame = written["frame"]
-        still = Still(
-            frame=frame,
-            at=self.positions[position],
-            path=Path(written["path"]),
-            sha256=written["sha256"],
-        )
-        if self.snap is None:
-            return still
-        at = (frame - clip.span.start_frame) / max(1, clip.span.frames - 1)
-        return replace(still, at=at, seconds=clip.seconds_to(frame))
+        still = _timed_still(clip, written)
+        return still if self.snap else replace(still, at=self.positions[position], seconds=None)
 
     def simulate(self, item: Clip) -> Iterable[Clip | Image]:
         """Yield the records without files or hashes."""
         no_file = {"path": "", "sha256": "", "width": item.width, "height": item.height}
-        stills = {n: {"frame": n, **no_file} for n in (*self.frames(item), _middle_frame(item))}
+        stills = {n: {"frame": n, **no_file} for n in (*self.all_frames(item), _middle_frame(item))}
         hashes = [""] * 3
         return self.apply(item, {"stills": list(stills.values()), "frame_hashes": hashes})
+
+
+def _timed_still(clip: Clip, written: Mapping[str, Any]) -> Still:
+    frame = written["frame"]
+    return Still(
+        frame=frame,
+        at=(frame - clip.span.start_frame) / max(1, clip.span.frames - 1),
+        path=Path(written["path"]),
+        sha256=written["sha256"],
+        seconds=clip.seconds_to(frame),
+    )
 
 
 def _middle_frame(clip: Clip) -> int:
@@ -129,7 +158,7 @@ class _StillsSession:
         self.stem = f"stills/{clip.id}-f"
         self.suffix = f"-{artefact_digest(sampler, clip.conversion_key)}.jpg"
         middle = _middle_frame(clip)
-        self.stills = {*sampler.frames(clip), *([middle] if sampler.images else [])}
+        self.stills = {*sampler.all_frames(clip), *([middle] if sampler.images else [])}
         self.hashed = (clip.span.start_frame, middle, clip.span.end_frame - 1)
         self.hashes: dict[int, str] = {}
         self.written: list[dict[str, Any]] = []

@@ -34,6 +34,7 @@ DEFAULT_DIGESTS = {
     "Adaptive": "7676b6c9c8becf1f",
     "Cadence": "ccaad4f364264458",
     "CaptionAudit": "5c0b25c24df76c89",
+    "CaptionVerifier": "39ced5258cb933f6",
     "ClipWriter": "4219bd10da168f0c",
     "Content": "15510064e9bad47a",
     "Drawings": "dd7f35df435dcd85",
@@ -56,6 +57,7 @@ DEFAULT_DIGESTS = {
 """Name in the ledger to digest, of every part of the product at its defaults."""
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "CaptionVerifier": {"model": "gpt-4o"},
     "GPT4oCaptioner": {"model": "gpt-4o"},
     "FetchFilm": {"max_height": 720},
     "Keep": {"score": "motion", "at_least": 0.02},

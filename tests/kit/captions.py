@@ -88,6 +88,20 @@ class Written(Stage[Clip, Clip]):
         )
 
 
+@dataclass(frozen=True)
+class WithCheckStills(Stage[Clip, Clip]):
+    """Gives a clip two more stills, for the verifier."""
+
+    work: str
+    input_types = (Clip,)
+    provides = ("check_stills",)
+
+    def apply(self, item: Clip, answer: Answer) -> Iterable[Clip]:
+        number = int(item.video.source_id.removeprefix("film"))
+        more = (still(1000 + 2 * number + k, p, Path(self.work)) for k, p in enumerate((0.1, 0.9)))
+        yield replace(item, check_stills=tuple(more))
+
+
 def clip(number: int, work: Path, at: Sequence[float] = AT, **film: Any) -> Clip:
     """Clip `number`: 40 frames at 10 per second, stills written below `work`."""
     video = Video(

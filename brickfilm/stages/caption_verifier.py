@@ -1,0 +1,243 @@
+"""Check the claims of captions against frames that the captioner did not see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from brickfilm.captions.answers import caption_from_answer
+from brickfilm.captions.backend import Backend, BackendConnection, Detail, JsonMode, Service
+from brickfilm.captions.backends import OpenAIBackend
+from brickfilm.captions.claims import split_claims
+from brickfilm.captions.completion import CaptionStage, max_request_cost, open_captioning
+from brickfilm.captions.failure_limit import FailureLimit
+from brickfilm.captions.forecast import forecast_requests, measured_usage
+from brickfilm.captions.pricing import BUDGET_GROUP, FREE, Price, PriceList, find_price, price_list
+from brickfilm.captions.reply_format import DESCRIBED, format_reply
+from brickfilm.captions.request import CaptionRequest, RequestParams
+from brickfilm.captions.verification import claims_request, request_verdicts, support
+from brickfilm.digest import digest_of
+from brickfilm.engine.capabilities import DryRun, Paid
+from brickfilm.engine.stage import Answer, Resources, Stage
+from brickfilm.errors import InvalidResponse, Rejected
+from brickfilm.records import Caption, Clip
+
+OPENAI = OpenAIBackend()
+ADVICE = "Look at `brickfilm status`, and try another model=, base_url=, json_mode= or timeout="
+REVISION = (
+    "Other frames of the shot contradict these statements of yours:\n{claims}\nWrite the caption "
+    "again without them, keep everything else that it says, and answer in the same form."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionVerifier(Stage[Clip, Clip], Paid, DryRun):
+    """Score each clip's caption by the share of its claims that other frames support.
+
+    A model, another one or the captioner's, answers yes, no or unclear to each claim, from the
+    stills of `FrameSampler(check_at=...)`. A clip gets the scores `caption_support` (yes among yes
+    and no; 1 if none could be judged) and `claims_unclear` (share of all). `Keep` drops by them.
+
+    captioner: the stage that wrote the captions; where support is below `at_least`, it is asked
+    for a second caption without the contradicted claims, which is checked again. Captions that a
+    person wrote are not checked.
+    """
+
+    input_types = (Clip,)
+    requires = ("caption", "check_stills")
+    provides = ("caption_support", "claims_unclear")
+
+    model: str
+    backend: Backend = OPENAI
+    captioner: CaptionStage | None = None
+    at_least: float = 1.0
+    image_size: int = 512
+    detail: Detail = "high"
+    max_tokens: int = 400
+    reasoning_effort: str | None = None
+
+    max_cost_usd: float | None = field(default=None, compare=False)
+    prices: str | None = field(default=None, compare=False)
+    price_per_million: tuple[float, float] | None = field(default=None, compare=False)
+    base_url: str | None = field(default=None, compare=False)
+    api_key_env: str = field(default="OPENAI_API_KEY", compare=False)
+    proxy: str | None = field(default=None, compare=False, repr=False)
+    concurrency: int = field(default=8, compare=False)
+    timeout: float = field(default=60.0, compare=False)
+    total_timeout: float = field(default=180.0, compare=False)
+    json_mode: JsonMode = field(default="auto", compare=False)
+    max_failures_in_a_row: int = field(default=20, compare=False)
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(pool="thread", concurrency=self.concurrency)
+
+    @property
+    def budget(self) -> float | None:
+        return self.max_cost_usd
+
+    @property
+    def budget_group(self) -> tuple[str, ...]:
+        return BUDGET_GROUP
+
+    @property
+    def service(self) -> Service:
+        names = ("model", "base_url", "api_key_env", "proxy", "timeout", "total_timeout")
+        return Service(
+            concurrency=self.concurrency,
+            json_mode=self.json_mode,
+            **{name: getattr(self, name) for name in names},
+        )
+
+    @property
+    def known_prices(self) -> PriceList:
+        return price_list(self.prices)
+
+    @property
+    def price(self) -> Price | None:
+        if not self.backend.capabilities.priced:
+            return FREE
+        return find_price(
+            self.known_prices,
+            self.model,
+            base_url=self.base_url or os.environ.get("OPENAI_BASE_URL"),
+            per_million=self.price_per_million,
+        )
+
+    def check(self) -> None:
+        """Raise UsageError if a key or an extra is missing."""
+        self.backend.check(self.service)
+
+    def request(self, item: Clip) -> ClaimsCheck:
+        """Return the check of a clip's caption."""
+        return ClaimsCheck(self, item)
+
+    def key(self, request: ClaimsCheck) -> str:
+        """Digest the claims, the stills, and what a second caption is asked for."""
+        asked_again = [self.captioner.request(request.clip).key] if self.captioner else []
+        return digest_of([*request.first.key, *asked_again], 32)
+
+    def worst_case_cost(self, request: ClaimsCheck) -> float | None:
+        """Return the cost of the check; with a captioner, of a second caption and check as well."""
+        if not request.claims:
+            return None
+        has_budget = self.budget is not None
+        cost = max_request_cost(request.first, self.price, has_budget=has_budget)
+        if self.captioner:
+            revision = request.revision(request.claims)
+            cost += max_request_cost(revision, self.captioner.price, has_budget=has_budget)
+            again = replace(request.first, revision=("", "x" * 4 * revision.max_tokens))
+            cost += max_request_cost(again, self.price, has_budget=has_budget)
+        return cost
+
+    @contextmanager
+    def open(self, work: Path) -> Iterator[Callable[[ClaimsCheck], Answer]]:
+        limit = FailureLimit(self.max_failures_in_a_row, ADVICE)
+        with self.backend.connect(self.service) as connection:
+            if self.captioner is None:
+                yield lambda check: limit.call(lambda: self._verdicts(connection, check, work))
+                return
+            with open_captioning(self.captioner, work) as ask:
+                yield lambda check: limit.call(
+                    lambda: self._with_revision(connection, check, work, ask)
+                )
+
+    def _verdicts(self, connection: BackendConnection, check: ClaimsCheck, work: Path) -> Answer:
+        if not check.claims:
+            return {"claims": [], "verdicts": [], "cost": 0.0}
+        return request_verdicts(connection, check.first, check.claims, work, self.price)
+
+    def _with_revision(
+        self,
+        connection: BackendConnection,
+        check: ClaimsCheck,
+        work: Path,
+        ask: Callable[[CaptionRequest], Answer],
+    ) -> Answer:
+        """Check the caption; if it falls short, get a second one and check that."""
+        first = self._verdicts(connection, check, work)
+        if support(first["verdicts"]) >= self.at_least:
+            return first
+        verdicts = zip(first["claims"], first["verdicts"], strict=True)
+        paid = [first]
+        try:
+            revised = ask(check.revision([claim for claim, said in verdicts if said == "no"]))
+            paid.append(revised)
+            if revised["status"] != DESCRIBED:
+                return {**first, "cost": _total(paid)}
+            caption = caption_from_answer(revised, _prompt_digest(check.clip))
+            again = ClaimsCheck(self, replace(check.clip, caption=caption))
+            second = self._verdicts(connection, again, work)
+        except InvalidResponse as error:  # what was paid before it counts as well
+            bill = {**error.bill, "cost": _total([*paid, error.bill])}
+            raise InvalidResponse(str(error), reason=error.reason, bill=bill) from error
+        return {**second, "cost": _total([*paid, second]), "revised": revised}
+
+    def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Rejected]:
+        verdicts = answer["verdicts"]
+        if revised := answer.get("revised"):
+            item = replace(item, caption=caption_from_answer(revised, _prompt_digest(item)))
+        unclear = verdicts.count("unclear") / len(verdicts) if verdicts else 0.0
+        yield item.with_scores(caption_support=support(verdicts), claims_unclear=unclear)
+
+    def simulate(self, item: Clip) -> Iterable[Clip]:
+        yield item.with_scores(caption_support=1.0, claims_unclear=0.0)
+
+    def forecast(self, items: Sequence[Clip], work: Path) -> str:
+        requests = [check.first for item in items if (check := self.request(item)).claims]
+        usage = measured_usage(work, self.digest)
+        more = "\n  second captions and their checks come on top" if self.captioner else ""
+        total = forecast_requests(requests, self, usage, prompt="claims", clips=len(requests))
+        return f"{total}{more}"
+
+
+@dataclass(frozen=True)
+class ClaimsCheck:
+    """The check of one clip's caption."""
+
+    stage: CaptionVerifier
+    clip: Clip
+
+    @cached_property
+    def claims(self) -> tuple[str, ...]:
+        """The claims of the caption; none if there is no caption, or a person wrote it."""
+        caption = self.clip.caption
+        if caption is None or caption.status != DESCRIBED or caption.is_edited:
+            return ()
+        return split_claims(caption)
+
+    @cached_property
+    def first(self) -> CaptionRequest:
+        """The request that checks the claims."""
+        stage = self.stage
+        params = RequestParams(
+            model=stage.model,
+            image_size=stage.image_size,
+            detail=stage.detail,
+            max_tokens=stage.max_tokens,
+            reasoning_effort=stage.reasoning_effort,
+        )
+        return claims_request(self.clip, self.claims, params)
+
+    def revision(self, contradicted: Sequence[str]) -> CaptionRequest:
+        """Return the request for a second caption without these claims."""
+        assert self.stage.captioner is not None
+        caption = self.clip.caption or Caption(text="")
+        prompt = REVISION.format(claims="\n".join(f"- {claim}" for claim in contradicted))
+        request = self.stage.captioner.request(self.clip)
+        return request.with_revision(format_reply(caption.text, caption.aspects), prompt)
+
+
+def _prompt_digest(clip: Clip) -> str:
+    return clip.caption.prompt_digest if clip.caption else ""
+
+
+def _total(bills: Sequence[Any]) -> float | None:
+    """Add up costs in US dollars; None if one of them is unknown."""
+    costs = [bill.get("cost") for bill in bills]
+    return None if None in costs else sum(costs)
