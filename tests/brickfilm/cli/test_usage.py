@@ -21,6 +21,8 @@ WRONG = (
     *("remove films", "remove films --clip x", "remove no --clip x", "remove 'a b/c' --clip x"),
     *("remove films --clip x --source y", "materialize films", "materialize films --out o"),
     *("materialize films --out o --recipe no.py", "captions", "captions export films"),
+    *("captions export films --to x.csv", "captions import films --from no.csv"),
+    *("captions revert films x", "build films --out o --captions sidecar:no.csv"),
 )
 
 
