@@ -109,7 +109,10 @@ class NoResponse(Failed):
 
 
 class InvalidResponse(NoResponse):
-    """A response that cannot be used, to be requested again; `bill` has its cost like an answer."""
+    """A response that cannot be used; `bill` has its cost like an answer.
+
+    It is requested again, a few times, unless `final` says that this is useless.
+    """
 
     default_reason = "malformed answer"
 
@@ -120,9 +123,11 @@ class InvalidResponse(NoResponse):
         reason: str | None = None,
         record: object = None,
         bill: Mapping[str, object] | None = None,
+        final: bool = False,
     ) -> None:
         super().__init__(message, reason=reason, record=record)
         self.bill = bill or {}
+        self.final = final
 
 
 class WorkerDied(Failed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,9 +20,48 @@ MAX_FAILURES = 20
 
 
 @app.command()
-def status(folder: Annotated[Path, typer.Argument(help="the --out folder of a build")]) -> None:
+def status(
+    folder: Annotated[Path, typer.Argument(help="the --out folder of a build")],
+    release_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--release-unknown",
+            help="book requests without a response at 0, after you have compared the bill",
+        ),
+    ] = False,
+) -> None:
     """Print results by stage, failures, stored answers and cost of a build."""
+    if release_unknown:
+        console.print(release_unknown_cost(folder), highlight=False)
     console.print(*status_tables(folder))
+    if note := unknown_cost_note(folder):
+        console.print(note, highlight=False, soft_wrap=True)
+
+
+def release_unknown_cost(folder: Path) -> str:
+    """Book requests without a response at 0; return what was given back."""
+    from brickfilm.engine.ledger import Ledger, unknown_cost
+
+    unknown_cost(folder)  # raises UsageError where there is no ledger to open
+    with Ledger(folder) as ledger:
+        count, dollars = ledger.release_unknown()
+    return f"released {count:,} requests without a response, ${dollars:,.4f}"
+
+
+def unknown_cost_note(folder: Path) -> str:
+    """Return an explanation of what may have been spent; '' if every request was answered."""
+    from brickfilm.engine.ledger import unknown_cost
+
+    count, dollars = unknown_cost(folder)
+    if not count:
+        return ""
+    return (
+        f"Possibly spent: {count:,} requests got no response (a timeout, a closed connection, a "
+        f"killed build). They may have been charged, so at most ${dollars:,.4f} stays reserved and "
+        "counts against max_cost_usd. Compare the settled sum with the bill on the provider's "
+        f"page; if it is complete, give the rest back: brickfilm status {quote(str(folder))} "
+        "--release-unknown"
+    )
 
 
 def status_tables(folder: Path) -> Iterator[Table]:

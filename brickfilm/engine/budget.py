@@ -20,6 +20,7 @@ class Budgets:
         self._limited = {s.name: s for s in stages if isinstance(s, Paid) and s.budget is not None}
         names = {name for stage in self._limited.values() for name in stage.budget_group}
         self._spent = {name: ledger.spent(name) for name in names}
+        self._unknown = ledger.unknown_cost()  # of earlier runs
 
     def claim(self, stage: AnyStage, work_items: Sequence[WorkItem]) -> bool:
         """Count the worst case of a call as spent; return False if it could exceed the budget."""
@@ -37,8 +38,11 @@ class Budgets:
 
     def exceeded(self, stage: AnyStage) -> Waiting:
         """Return the error of an item whose cost could not be claimed."""
-        budget = self._limited[stage.name].budget
-        return Waiting(f"max_cost_usd={budget} reached: raise it and run again", reason="budget")
+        message = f"max_cost_usd={self._limited[stage.name].budget} reached"
+        count, dollars = self._unknown
+        unknown = f", with ${dollars:.2f} of {count} requests without a response" if count else ""
+        remedy = ": raise it and run again" + (", or see `brickfilm status`" if count else "")
+        return Waiting(f"{message}{unknown}{remedy}", reason="budget")
 
     def may_settle_for_less(self, stage: AnyStage, queues: Iterable[StageQueue]) -> bool:
         """Return True if calls in flight may cost less than was claimed from the same budget."""

@@ -12,7 +12,7 @@ from brickfilm.engine.calls import AnyStage, parts_of, with_cost
 from brickfilm.engine.capabilities import MultiPart
 from brickfilm.engine.ledger import ItemResult, Reservation
 from brickfilm.engine.stage import WorkItem
-from brickfilm.errors import ItemError, NoResponse, Rejected, Waiting
+from brickfilm.errors import InvalidResponse, ItemError, NoResponse, Rejected, Waiting
 from brickfilm.records import Clip, Video
 
 AnswerKey = tuple[str, str]
@@ -33,7 +33,9 @@ class Failures(dict[AnswerKey, ItemError]):
     def count_attempt(self, answer_key: AnswerKey, error: ItemError) -> None:
         """Keep the error, unless it is a lost or invalid response that may be requested again."""
         self._attempts[answer_key] += 1
-        exhausted = self._attempts[answer_key] >= MAX_ATTEMPTS_WITHOUT_RESPONSE
+        exhausted = self._attempts[answer_key] >= MAX_ATTEMPTS_WITHOUT_RESPONSE or (
+            isinstance(error, InvalidResponse) and error.final
+        )
         if exhausted or not isinstance(error, NoResponse):
             self[answer_key] = error
 

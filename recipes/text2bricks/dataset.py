@@ -8,7 +8,9 @@ channels.txt beside this file first, and check that you may use their videos (do
 How long: at the default rate limits a download starts every 15 s or so; 24,000 clips came from some
 hundred hours of video, which is days of downloading. Run the same command again to resume.
 Cost: about one cent for a clip and its image with gpt-4o at list price; the build stops at
-`max_cost_usd` and continues when you raise it. Not run here: YouTube and OpenAI (docs/youtube.md).
+`max_cost_usd` and continues when you raise it. gpt-4o leaves the API on 2027-01-14: then write
+Captioner(model="gpt-6-luna", prompt="bricks", max_cost_usd=20).
+Not run here: YouTube and OpenAI (docs/youtube.md).
 """
 
 from pathlib import Path

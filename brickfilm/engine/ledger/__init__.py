@@ -16,6 +16,7 @@ from brickfilm.engine.ledger.frames import (
     ledger_frame,
     spend_frame,
     token_totals,
+    unknown_cost,
     usage_frame,
 )
 from brickfilm.engine.ledger.ledger import BatchJob, ItemResult, Ledger, Reservation
@@ -36,5 +37,6 @@ __all__ = [
     "save_edits",
     "spend_frame",
     "token_totals",
+    "unknown_cost",
     "usage_frame",
 ]

@@ -53,6 +53,9 @@ COLUMNS_ADDED_LATER = (
     ("films", "digest"),
 )
 """Columns that ledgers of older schemas get, by table."""
+UNKNOWN = """settled IS NULL AND
+    (job IS NULL OR job NOT IN (SELECT key FROM jobs WHERE state = 'open'))"""
+"""SQL condition of a request without a response, which may have been charged."""
 
 
 def lock_work_folder(work: Path) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brickfilm.digest import read_sealed
-from brickfilm.engine.ledger.file import FILENAME
+from brickfilm.engine.ledger.file import FILENAME, UNKNOWN
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
 
@@ -65,6 +65,13 @@ def usage_frame(folder: str | Path, part: str) -> pd.DataFrame:
         "AND json_extract(answer, '$.stills') IS NOT NULL GROUP BY stills",
         (part,),
     )
+
+
+def unknown_cost(folder: str | Path) -> tuple[int, float]:
+    """Return the number of requests without a response, and the US dollars reserved for them."""
+    query = f"SELECT COUNT(*) AS requests, SUM(reserved) AS dollars FROM intents WHERE {UNKNOWN}"
+    (row,) = _read(folder, query).fillna(0).to_dict("records")
+    return int(row["requests"]), float(row["dollars"])
 
 
 def token_totals(folder: str | Path, stages: Sequence[str]) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from typing import Any, Self
 from brickfilm.digest import digest_name, read_sealed, seal
 from brickfilm.engine.ledger.file import (
     FILENAME,
+    UNKNOWN,
     connect,
     damage_errors,
     lock_work_folder,
@@ -189,6 +190,23 @@ class Ledger:
         """Return US dollars settled or reserved by a stage name, over all its settings."""
         query = "SELECT COALESCE(SUM(COALESCE(settled, reserved)), 0) FROM intents WHERE stage = ?"
         return float(self._db.execute(query, (stage,)).fetchone()[0])
+
+    def unknown_cost(self) -> tuple[int, float]:
+        """Return how many requests have no response, and the US dollars reserved for them."""
+        query = f"SELECT COUNT(*), COALESCE(SUM(reserved), 0) FROM intents WHERE {UNKNOWN}"
+        count, dollars = self._db.execute(query).fetchone()
+        return int(count), float(dollars)
+
+    def release_unknown(self) -> tuple[int, float]:
+        """Book requests without a response at 0; return their number and what was reserved.
+
+        Requests of open batch jobs stay reserved. Somebody must have compared the bill.
+        """
+        with self.transaction():
+            released = self.unknown_cost()
+            update = f"UPDATE intents SET settled = 0, model = 'released' WHERE {UNKNOWN}"
+            self._db.execute(update)
+        return released
 
     def delete(
         self, matches: Callable[[str], bool], ids: Iterable[str], texts: Iterable[str]

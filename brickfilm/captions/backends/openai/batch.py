@@ -113,9 +113,25 @@ class CaptionBatchService:
         if batch.status == "failed":
             return _batch_failure(batch)
         files = (batch.output_file_id, batch.error_file_id)
-        return dict(
-            self.parse_result(line) for file in files if file for line in self.result_lines(file)
-        )
+        results: dict[str, AnswerOrError] = {}
+        for line in (line for file in files if file for line in self.result_lines(file)):
+            try:
+                results.update([self.parse_result(line)])
+            except (ValueError, LookupError, TypeError, AttributeError):
+                log(f"batch {id}: this line is no result and is left out: {line[:80]!r}")
+        return self._final_if_useless(results, log)
+
+    def _final_if_useless(
+        self, results: dict[str, AnswerOrError], log: Callable[[str], None]
+    ) -> dict[str, AnswerOrError]:
+        """Let a job be the last one if all its answers were paid for and none can be used."""
+        errors = [error for error in results.values() if isinstance(error, InvalidResponse)]
+        if len(errors) < max(self.captioner.max_failures_in_a_row, len(results)):
+            return results
+        log(f"no answer of {len(errors)} can be used ({errors[0]}): no more are sent in this run")
+        for error in errors:
+            error.final = "cost" in error.bill
+        return results
 
     def _request_line(self, key: str, request: CaptionRequest) -> bytes:
         line = {

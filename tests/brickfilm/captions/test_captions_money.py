@@ -1,0 +1,95 @@
+"""Money that may have been spent: it is said, kept within the budget, and given back on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from brickfilm.cli import app
+from brickfilm.engine.ledger import Ledger, spend_frame, unknown_cost
+from brickfilm.errors import WorkdirBusy
+from brickfilm.stages import GPT4oCaptioner
+from tests.kit.captions import ClipSource, clip, count_results, run_captions
+from tests.kit.servers.openai import MALFORMED, CaptionServer, LostReply, described
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    with CaptionServer() as running:
+        yield running
+
+
+def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
+    defaults = {"timeout": 5.0, "total_timeout": 10.0, "concurrency": 1}
+    return GPT4oCaptioner(base_url=server.url, **defaults | settings)
+
+
+def status(work: Path, *options: str) -> str:
+    result = CliRunner().invoke(app, ["status", str(work), *options], catch_exceptions=False)
+    assert result.exit_code == 0
+    return " ".join(result.stdout.split())
+
+
+def test_a_bad_line_fills_the_budget_until_it_is_released(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    stage = captioner(server)
+    one = stage.worst_case_cost(stage.request(clip(0, tmp_path)))
+    limited = captioner(server, max_cost_usd=3.5 * one)
+    source = ClipSource(9, tmp_path)
+    server.script = lambda request: LostReply()
+    run_captions(tmp_path, source, limited)
+    assert unknown_cost(tmp_path) == (3, pytest.approx(3 * one))
+    server.script = described
+    stuck = run_captions(tmp_path, source, limited)
+    assert count_results(stuck, "GPT4oCaptioner") == {"waiting: budget": 9}
+    (message,) = {r.message for r in stuck.item_results if r.status == "waiting"}
+    assert f"with ${3 * one:.2f} of 3 requests without a response" in message
+    assert "or see `brickfilm status`" in message
+    said = status(tmp_path)
+    assert "3 requests got no response" in said
+    assert f"at most ${3 * one:,.4f} stays reserved" in said
+    assert "--release-unknown" in said
+    assert f"released 3 requests without a response, ${3 * one:,.4f}" in status(
+        tmp_path, "--release-unknown"
+    )
+    assert "got no response" not in status(tmp_path)
+    assert unknown_cost(tmp_path) == (0, 0.0)
+    assert "released" in set(spend_frame(tmp_path).model)
+    assert len(run_captions(tmp_path, source, limited).finished) > 0
+
+
+def test_nothing_is_released_while_a_build_runs(server: CaptionServer, tmp_path: Path) -> None:
+    run_captions(tmp_path, ClipSource(1, tmp_path), captioner(server))
+    with Ledger(tmp_path), pytest.raises(WorkdirBusy):
+        CliRunner().invoke(
+            app, ["status", str(tmp_path), "--release-unknown"], catch_exceptions=False
+        )
+
+
+def test_a_job_without_one_usable_answer_is_the_last(server: CaptionServer, tmp_path: Path) -> None:
+    from tests.brickfilm.captions.test_captions_batch import batch_build
+
+    server.script = lambda request: MALFORMED
+    stage = captioner(server, mode="batch", poll_seconds=0.02)
+    run = batch_build(tmp_path, ClipSource(25, tmp_path), stage)
+    assert count_results(run, "GPT4oCaptioner") == {"failed: malformed answer": 25}
+    assert len(server.requests) == 25  # and not three times as many
+    assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
+
+
+def test_an_open_job_is_no_unknown_cost(server: CaptionServer, tmp_path: Path) -> None:
+    from tests.brickfilm.captions.test_captions_batch import batch_build
+
+    server.batches.polls = 1000
+    stage = captioner(server, mode="batch", poll_seconds=0.02)
+    batch_build(tmp_path, ClipSource(3, tmp_path), stage, wait=False)
+    assert spend_frame(tmp_path).unsettled.sum() > 0
+    assert unknown_cost(tmp_path) == (0, 0.0)
+    with Ledger(tmp_path) as ledger:
+        assert ledger.release_unknown() == (0, 0.0)
