@@ -11,6 +11,7 @@ FinetuneError
 ├── SamplingError    a sample that cannot be made as requested, or not be written
 ├── ReleaseError     a run that cannot be released
 └── TrainingStopped  the run stopped itself: too many skipped steps, or a lost rank
+    └── LoaderKilled a loader process was killed
 
 ConfigError, SamplingError and ReleaseError are brickfilm's UsageError too: the exit code is 2.
 """
@@ -71,6 +72,10 @@ class CheckpointError(FinetuneError):
 
 class TrainingStopped(FinetuneError):
     """Too many steps were skipped, too many samples bad, or a rank was lost."""
+
+
+class LoaderKilled(TrainingStopped):
+    """A loader process was killed; the run saves a checkpoint before it ends with this."""
 
 
 class SamplingError(FinetuneError, UsageError):

@@ -21,6 +21,9 @@ from finetune.config.old_keys import OLD_KEYS, VALUES_BEFORE_KEY, rename_old_key
 from finetune.config.recipe import Bucket, Recipe
 from finetune.errors import ConfigError
 
+PATH_KEYS = ("dataset", "out", "cache", "init", "vae", "text_encoder")
+NEAR_ENOUGH = 0.6  # similarity of a suggested key, as difflib measures it
+
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe by path or by name (`tiny/cpu`), and apply `key=value` overrides.
@@ -29,7 +32,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     try:
         file = find_recipe(path)
-        data = tomllib.loads(file.read_text("utf-8"))
+        data = tomllib.loads(file.read_text("utf-8-sig"))
     except UsageError as error:
         raise ConfigError(str(error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -60,10 +63,20 @@ def _validate(data: Mapping[str, Any], origin: str) -> Recipe:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(Recipe).validate_json(json.dumps(data))  # JSON: lists may be tuples
+        # JSON: lists may be tuples; a date, such as a folder's name without quotes, is text
+        return _expand_paths(TypeAdapter(Recipe).validate_json(json.dumps(data, default=str)))
     except ValidationError as error:
         lines = dict.fromkeys(_describe(problem) for problem in error.errors())
         raise ConfigError(f"{origin}: " + "; ".join(lines)) from error
+
+
+def _expand_paths(recipe: Recipe) -> Recipe:
+    """Return the recipe with `~` at the start of its paths as the home folder."""
+    paths = {name: getattr(recipe, name) for name in PATH_KEYS}
+    expanded: dict[str, Any] = {
+        n: str(Path(p).expanduser()) for n, p in paths.items() if p.startswith("~")
+    }
+    return dataclasses.replace(recipe, **expanded) if expanded else recipe
 
 
 def _describe(problem: Any) -> str:
@@ -87,8 +100,20 @@ def _describe_unknown_key(parents: Sequence[str | int], key: str) -> str:
     name = OLD_KEYS[f"buckets.{key}"].name if f"buckets.{key}" in OLD_KEYS else key
     if not parents and name in (f.name for f in dataclasses.fields(Bucket)):
         return f"{key!r} is a setting of a bucket: write 'buckets.0.{name}'"
-    near = difflib.get_close_matches(key, _keys_at(parents), n=1, cutoff=0)
-    return f"unknown key {'.'.join(map(str, (*parents, key)))!r}: did you mean {near[0]!r}?"
+    unknown, keys = ".".join(map(str, (*parents, key))), _keys_at(parents)
+    if near := difflib.get_close_matches(key, keys, n=1, cutoff=NEAR_ENOUGH):
+        return f"unknown key {unknown!r}: did you mean {near[0]!r}?"
+    tables = [f.name for f in dataclasses.fields(Recipe) if key in _settings_of(f.name)]
+    elsewhere = [*([key] if key in _keys_at(()) else []), *(f"{name}.{key}" for name in tables)]
+    if elsewhere:
+        return f"unknown key {unknown!r}: write {elsewhere[0]!r}"
+    return f"unknown key {unknown!r}: choose one of {', '.join(keys)}"
+
+
+def _settings_of(table: str) -> list[str]:
+    """Return the keys of a table of the recipe; none for a setting that is no table."""
+    keys = _keys_at((table,))
+    return [] if keys == _keys_at(()) else keys
 
 
 def _keys_at(parents: Sequence[str | int]) -> list[str]:

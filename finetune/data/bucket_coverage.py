@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,19 +32,20 @@ class BucketCoverage:
 
 
 def bucket_coverage(
-    index: Index, recipe: Recipe, cached: NDArray[np.bool_] | None = None
+    index: Index, recipe: Recipe, missing: Mapping[str, NDArray[np.bool_]] | None = None
 ) -> BucketCoverage:
-    """Count the clips that training will use; `cached` [N] bool marks clips in the cache.
+    """Count the clips that training will use; `missing` marks others [N] bool by a reason.
 
     Raise DataError, with the table, if a bucket gets no clip.
     """
     assigned = assign_buckets(*clip_shapes(index), recipe.buckets, interval=recipe.frame_interval)
-    fits = assigned >= 0
-    usable = fits if cached is None else fits & cached
+    usable = assigned >= 0
+    dropped = {text: int((assigned == code).sum()) for code, text in DROP_REASONS.items()}
+    for text, mask in (missing or {}).items():
+        dropped[text] = int((usable & mask).sum())
+        usable &= ~mask
     names = np.array([str(a.bucket) for a in recipe_aspect_buckets(recipe)])
     clips = Counter(names[assigned[usable]].tolist())
-    dropped = {text: int((assigned == code).sum()) for code, text in DROP_REASONS.items()}
-    dropped["not in the cache"] = int((fits & ~usable).sum())
     dropped["no caption"] = index.uncaptioned
     dropped["cannot be read"] = index.unreadable
     coverage = BucketCoverage(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from torch import Tensor
 from brickfilm.files import exit_with_parent
 from finetune.config import Recipe
 from finetune.data.cache_layout import (
+    TOKENS_ENTRY,
     CacheEntry,
     caption_key,
     entries_by_size,
@@ -33,6 +34,7 @@ from finetune.data.cache_layout import (
 from finetune.data.encoders import (
     load_text_encoder,
     load_vae,
+    long_caption_error,
     text_encoder_name,
     unique_captions,
 )
@@ -48,7 +50,7 @@ from finetune.data.shards import (
     write_key_index,
 )
 from finetune.data.windows import Window, resize_and_crop
-from finetune.errors import BadSample, CacheError, ConfigError
+from finetune.errors import BadSample, CacheError
 from finetune.models import find_family
 from finetune.models.family import LatentCodec, TensorDict
 from finetune.tensors import DTYPES
@@ -77,7 +79,7 @@ class CacheStats:
     captions: int = 0
     truncated: int = 0  # captions longer than `text_tokens`
     failures: list[str] = field(default_factory=list)  # clips that could not be encoded: reasons
-    stores: dict[Path, dict[str, str]] = field(default_factory=dict)  # folder -> about.json
+    stores: dict[Path, dict[str, str | int]] = field(default_factory=dict)  # folder -> about.json
 
     def add(self, other: CacheStats) -> None:
         self.clips += other.clips
@@ -124,7 +126,8 @@ def run_encode_job(job: EncodeJob) -> CacheStats:
 def _encode_captions(job: EncodeJob, index: Index, stats: CacheStats) -> None:
     recipe, encoder = job.recipe, load_text_encoder(job.recipe, index, job.device)
     folder = text_folder(recipe, encoder.digest)
-    stats.stores[folder] = {"encoder": text_encoder_name(recipe, index), "digest": encoder.digest}
+    about = {"encoder": text_encoder_name(recipe, index), "digest": encoder.digest}
+    stats.stores[folder] = {**about, TOKENS_ENTRY: recipe.text_tokens}
     writer, cached = ShardWriter(folder, f"{job.part:03d}"), {key for key, _ in stored_keys(folder)}
     null_caption = find_family(recipe.family).null_caption
     captions = [*unique_captions(index), *([] if null_caption is None else [null_caption])]
@@ -133,11 +136,14 @@ def _encode_captions(job: EncodeJob, index: Index, stats: CacheStats) -> None:
             continue
         (encoded,) = encoder.encode_captions([caption])
         if encoded.truncated_tokens and recipe.long_captions == "error":
-            raise ConfigError(
-                f"a caption is {encoded.truncated_tokens} tokens over {recipe.text_tokens}: "
-                f"{caption[:60]!r}...; shorten it, or set long_captions = 'truncate'"
+            raise long_caption_error(caption, encoded.truncated_tokens, recipe.text_tokens)
+        states = _as_one_row(encoded.tensors, recipe)
+        if not _all_finite(states):
+            raise CacheError(
+                f"the states of {caption[:60]!r} are not all finite in {recipe.precision}: run "
+                "`finetune cache` with precision=bfloat16 or float32"
             )
-        writer.add(caption_key(caption), _as_one_row(encoded.tensors, recipe))
+        writer.add(caption_key(caption), states)
         stats.captions += 1
         stats.truncated += bool(encoded.truncated_tokens)
     writer.close()
@@ -158,11 +164,21 @@ def _encode_clips(job: EncodeJob, index: Index, stats: CacheStats) -> None:
         for key, row, window in _missing_entries(index, entries, cached, job):
             index.check_unchanged(row.file)
             try:
-                writer.add(key, _encode_entry(row, window, vae, size, recipe))
+                latents = _encode_entry(row, window, vae, size, recipe)
+                if not _all_finite(latents):
+                    raise BadSample(
+                        f"its latent has NaN or infinity in {recipe.precision}, stored as "
+                        f"{recipe.cache_dtype}: set precision or cache_dtype to float32"
+                    )
+                writer.add(key, latents)
                 stats.clips += 1
             except BadSample as error:
                 stats.failures.append(f"{key[:12]} {error}")
         writer.close()
+
+
+def _all_finite(tensors: Mapping[str, Tensor]) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in tensors.values())
 
 
 def _missing_entries(

@@ -19,6 +19,9 @@ from finetune.data.windows import Window, spread_windows
 from finetune.errors import CacheError
 from finetune.models import find_family
 
+TOKENS_ENTRY = "text_tokens"  # of a text store's about.json
+NAMES_ENTRY = "other_names"  # under which the same encoder was cached too
+
 
 def caption_key(caption: str) -> str:
     """Return the key of a caption's states."""
@@ -110,17 +113,35 @@ def _bucket_groups(recipe: Recipe, *, by_window: bool) -> list[list[Bucket]]:
     return [[b for b in recipe.buckets if b.resolution == name] for name in resolutions]
 
 
-def open_store(cache: Path, kind: str, encoder: str, size: str = ".") -> ShardReader:
+def open_text_store(recipe: Recipe, encoder: str) -> ShardReader:
+    """Open the store of captions by this encoder; raise CacheError for another `text_tokens`."""
+    store = open_store(Path(recipe.cache), "text", encoder, tokens=recipe.text_tokens)
+    tokens = store.about.get(TOKENS_ENTRY, recipe.text_tokens)
+    if tokens != recipe.text_tokens:
+        raise CacheError(
+            f"cache {recipe.cache} has captions of text_tokens {tokens}, the recipe says "
+            f"{recipe.text_tokens}: run `finetune cache RECIPE`, or set text_tokens={tokens}"
+        )
+    return store
+
+
+def open_store(
+    cache: Path, kind: str, encoder: str, size: str = ".", *, tokens: int | None = None
+) -> ShardReader:
     """Open the store of `kind` ("latents" or "text") by this encoder; `size` is "HxW".
 
-    Raise CacheError if there is none, naming the encoders whose stores exist, or if there are two:
-    then weights or settings changed under one name.
+    tokens: taken before others, if there are stores of several. Raise CacheError if there is none,
+    naming the encoders whose stores exist, or if there are two: then weights or settings changed
+    under one name.
     """
-    encoders = {
-        about.parent: json.loads(about.read_text())["encoder"]
-        for about in sorted(cache.glob(f"{kind}-*/{size}/about.json"))
+    abouts = {
+        file.parent: json.loads(file.read_text())
+        for file in sorted(cache.glob(f"{kind}-*/{size}/about.json"))
     }
-    stores = [folder for folder, name in encoders.items() if name == encoder]
+    encoders = {folder: about["encoder"] for folder, about in abouts.items()}
+    stores = [f for f, a in abouts.items() if encoder in (a["encoder"], *a.get(NAMES_ENTRY, ()))]
+    exact = [folder for folder in stores if abouts[folder].get(TOKENS_ENTRY) == tokens]
+    stores = exact if len(exact) == 1 else stores
     if len(stores) == 1:
         return ShardReader(stores[0])
     what = kind if size == "." else f"{kind} at {size}"
@@ -135,6 +156,16 @@ def open_store(cache: Path, kind: str, encoder: str, size: str = ".") -> ShardRe
         f"cache {cache} has no {what} of {encoder!r}, {content}: "
         "run `finetune cache RECIPE`, or name another cache"
     )
+
+
+def missing_from_cache(index: Index, recipe: Recipe, encoder: str) -> dict[str, NDArray[np.bool_]]:
+    """Return masks [N] of clips that cannot be trained on, by reason; encoder: of the captions."""
+    keys = [caption_key(index.row(number).caption) for number in range(len(index))]
+    digests = np.array([list(bytes.fromhex(key)) for key in keys], dtype=np.uint8)
+    return {
+        "not in the cache": ~cached_clips(index, recipe),
+        "caption not in the cache": ~open_text_store(recipe, encoder).contains(digests),
+    }
 
 
 def cached_clips(index: Index, recipe: Recipe) -> NDArray[np.bool_]:

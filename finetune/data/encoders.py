@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 
 from finetune.config import Recipe
-from finetune.data.cache_layout import caption_key, open_store
+from finetune.data.cache_layout import caption_key, open_text_store
 from finetune.data.index import Index
+from finetune.errors import ConfigError
 from finetune.models import find_family
 from finetune.models.family import (
     TINY_RANDOM,
@@ -54,6 +54,14 @@ def load_caption_encoder(
     )
 
 
+def long_caption_error(caption: str, excess: int, tokens: int) -> ConfigError:
+    """Return the error for a caption over `text_tokens` where those are not to be truncated."""
+    return ConfigError(
+        f"a caption is {excess} tokens over {tokens}: {caption[:60]!r}...; shorten it, or set "
+        "long_captions = 'truncate'"
+    )
+
+
 def unique_captions(index: Index) -> list[str]:
     """Return the captions of a dataset in order, each once."""
     return sorted({index.row(number).caption for number in range(len(index))})
@@ -68,5 +76,5 @@ def null_text_states(
         return None
     if encoder is not None:
         return encoder.encode_captions([caption])[0].tensors
-    store = open_store(Path(recipe.cache), "text", text_encoder_name(recipe, index))
+    store = open_text_store(recipe, text_encoder_name(recipe, index))
     return {name: states[0] for name, states in store.read(caption_key(caption)).items()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from finetune.data.cache_layout import (
     clip_windows,
     latent_key,
     open_store,
+    open_text_store,
 )
 from finetune.data.encoders import text_encoder_name
 from finetune.data.index import Index
@@ -31,7 +34,7 @@ from finetune.data.rows import DatasetRow
 from finetune.data.sampler import BatchSpec, Sampler, SamplerState
 from finetune.data.shards import ShardReader
 from finetune.data.windows import Window, conditioning_fps, random_window, resize_and_crop
-from finetune.errors import BadSample, CacheError, DataError
+from finetune.errors import BadSample, CacheError, DataError, FinetuneError, LoaderKilled
 from finetune.models import find_family
 from finetune.models.family import TensorDict
 
@@ -75,6 +78,7 @@ class Batch:
             yield Batch(self.spec, samples[part], seeds[part], (), weights[part])
 
 
+WORKER_KILLED = re.compile(r"DataLoader worker .*(killed|exited unexpectedly)")
 BLANK_SAMPLE = Sample({}, {}, "", 1.0)
 """For a rank that lost all of its samples."""
 
@@ -90,8 +94,7 @@ class SampleLoader:
         self._text_store: ShardReader | None = None
         self._latent_stores: dict[tuple[int, int], ShardReader] = {}
         if recipe.latents == "cached":
-            name = text_encoder_name(recipe, index)
-            self._text_store = open_store(Path(recipe.cache), "text", name)
+            self._text_store = open_text_store(recipe, text_encoder_name(recipe, index))
 
     def __getstate__(self) -> dict[str, object]:
         state = {**self.__dict__, "_index": None}
@@ -141,7 +144,14 @@ class SampleLoader:
             return Sample({"pixels": pixels}, {}, row.caption, fps)
         states = self._text_store.read(caption_key(row.caption))
         text = {name: value[0] for name, value in states.items()}
-        return Sample(self._latents(row, window, size), text, row.caption, fps)
+        latents = self._latents(row, window, size)
+        for what, tensors in {"its latent": latents, "its caption's states": text}.items():
+            if not all(tensor.isfinite().all() for tensor in tensors.values()):
+                raise CacheError(
+                    f"{what} in cache {self.recipe.cache} has NaN or infinity: delete that cache, "
+                    "and run `finetune cache` with precision=float32"
+                )
+        return Sample(latents, text, row.caption, fps)
 
     def _choose_window(self, total: int, bucket: Bucket, uniform: float) -> Window:
         """Choose any window of a clip, or one of those whose latents a cache holds."""
@@ -191,14 +201,17 @@ class _BatchSpecSampler(torch.utils.data.Sampler[BatchSpec]):
         return self._batch_specs
 
 
-class _BatchDataset(torch.utils.data.Dataset[PackedBatch]):
-    """Load batches, packed."""
+class _BatchDataset(torch.utils.data.Dataset[PackedBatch | FinetuneError]):
+    """Load batches, packed; an error travels as a value, since torch would add a traceback."""
 
     def __init__(self, load: SampleLoader) -> None:
         self.load = load
 
-    def __getitem__(self, spec: BatchSpec) -> PackedBatch:
-        batch = self.load(spec)
+    def __getitem__(self, spec: BatchSpec) -> PackedBatch | FinetuneError:
+        try:
+            batch = self.load(spec)
+        except FinetuneError as error:
+            return error
         names = [(tuple(s.window), tuple(s.text)) for s in batch.samples]
         tensors = [t for s in batch.samples for t in (*s.window.values(), *s.text.values())]
         bare = tuple(sample._replace(window={}, text={}) for sample in batch.samples)
@@ -223,7 +236,10 @@ def batches(
     world_size: int,
     workers: int,
 ) -> Iterator[Batch]:
-    """Yield this rank's batches from a sampler state on, endlessly, prefetched by `workers`."""
+    """Yield this rank's batches from a sampler state on, endlessly, prefetched by `workers`.
+
+    Raise LoaderKilled if the system kills a loader process.
+    """
     loader = DataLoader(
         _BatchDataset(load),
         sampler=_BatchSpecSampler(sampler, sampler_state, rank, world_size),
@@ -234,7 +250,30 @@ def batches(
         worker_init_fn=_init_worker,
         pin_memory=torch.cuda.is_available(),  # so that copies to the GPU do not wait
     )
-    return (_unpack_batch(*packed) for packed in loader)
+    try:
+        for packed in _iterate_without_sigchld(loader):
+            if isinstance(packed, FinetuneError):
+                raise packed
+            yield _unpack_batch(*packed)
+    except (RuntimeError, ConnectionError, EOFError) as error:  # the last two: amid a tensor
+        if isinstance(error, RuntimeError) and not WORKER_KILLED.search(str(error)):
+            raise
+        raise LoaderKilled(
+            f"a loader process was killed ({error!r:.120}), perhaps out of memory or "
+            f"of room in /dev/shm: lower workers ({workers}), or give the job more of both"
+        ) from error
+
+
+def _iterate_without_sigchld(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Iterate without torch's handler of SIGCHLD, which raises wherever the training is.
+
+    Waiting for a batch finds a dead worker too, at a place where the step is complete.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    iterator = iter(loader)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+    return iterator
 
 
 def _init_worker(_worker: int) -> None:

@@ -119,10 +119,25 @@ def write_key_index(folder: Path, about: Mapping[str, Any]) -> int:
     longest = max((len(name) for name in shards.values()), default=1)
     table = np.array(sorted(shards.items()), dtype=[("key", "<u8"), ("shard", f"S{longest}")])
     with atomic_write(folder / "about.json") as stream:
-        stream.write(json.dumps(about, indent=1).encode())
+        stream.write(json.dumps(_with_earlier_names(folder, about), indent=1).encode())
     with atomic_write(folder / KEYS_FILE) as stream:
         np.save(stream, table)
     return len(shards)
+
+
+def _with_earlier_names(folder: Path, about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `about` with other names under which the same encoder filled the store.
+
+    That of a store which has this name already is returned as it is.
+    """
+    file = folder / "about.json"
+    before = json.loads(file.read_text()) if file.is_file() else {}
+    if not before or before.get("digest") != about.get("digest"):
+        return about
+    names = {before["encoder"], *before.get("other_names", ())}
+    if about["encoder"] in names:
+        return before
+    return {**about, "other_names": sorted(names)}
 
 
 class ShardReader:

@@ -28,6 +28,10 @@ def pad_states(
                 "make them the same"
             )
         tokens = 1 if state is None else len(state)
+        if tokens > size.tokens:
+            raise ConfigError(
+                f"text states of {tokens} tokens, text_tokens is {size.tokens}: make them the same"
+            )
         if state is not None:
             padded[number, :tokens] = copy_float32(state, device)
         mask[number, :tokens] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,13 +10,20 @@ import torch
 from torch import Tensor
 
 from finetune.config import Recipe
-from finetune.data.encoders import load_text_encoder, load_vae, null_text_states
+from finetune.data.encoders import (
+    load_text_encoder,
+    load_vae,
+    long_caption_error,
+    null_text_states,
+)
 from finetune.data.index import Index
 from finetune.data.loader import Batch, Sample
 from finetune.errors import CacheError, ConfigError
 from finetune.models import find_family
 from finetune.models.family import ClipConditions, TensorDict, TextSize
 from finetune.tensors import copy_float32
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class BatchEncoder:
         if self.vae and self.text_encoder and recipe.compile:
             self.vae.compile_network()
             self.text_encoder.compile_network()
+        self._warned_of_length = False
         self.text_size = TextSize(recipe.text_tokens, recipe.network.caption_channels)
         null_states = null_text_states(recipe, index, self.text_encoder)
         self.null_text = self._collate([null_states]) if null_states else {}
@@ -48,8 +57,18 @@ class BatchEncoder:
         if self.text_encoder is None or all(sample.text for sample in batch.samples):
             return batch
         encoded = self.text_encoder.encode_captions([sample.caption for sample in batch.samples])
+        for sample, text in zip(batch.samples, encoded, strict=True):
+            self._check_length(sample.caption, text.truncated_tokens)
         pairs = zip(batch.samples, encoded, strict=True)
         return replace(batch, samples=tuple(s._replace(text=text.tensors) for s, text in pairs))
+
+    def _check_length(self, caption: str, excess: int) -> None:
+        """Raise ConfigError for a caption over `text_tokens`, or warn once."""
+        if excess and self.recipe.long_captions == "error":
+            raise long_caption_error(caption, excess, self.recipe.text_tokens)
+        if excess and not self._warned_of_length:
+            log.warning("captions over %d tokens are truncated", self.recipe.text_tokens)
+            self._warned_of_length = True
 
     def __call__(self, micro_batch: Batch) -> ModelInputs:
         micro_batch = self.encode_captions(micro_batch)

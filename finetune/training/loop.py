@@ -85,3 +85,4 @@ def loop(run: TrainingRun) -> None:
             validate()
         if last or (saved and run.any_rank_stop_requested()):
             break
+    run.raise_stop_reason()

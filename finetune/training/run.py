@@ -20,7 +20,8 @@ from torch import nn
 from brickfilm.files import replace_folder
 from finetune.config import Recipe
 from finetune.data.bucket_coverage import BucketCoverage, bucket_coverage
-from finetune.data.cache_layout import cached_clips, index_folder
+from finetune.data.cache_layout import index_folder, missing_from_cache
+from finetune.data.encoders import text_encoder_name
 from finetune.data.index import Index, build_index
 from finetune.data.loader import Batch, SampleLoader, batches
 from finetune.data.sampler import Sampler, SamplerState
@@ -28,7 +29,7 @@ from finetune.engines.base import Engine, weight_norm
 from finetune.engines.distributed import all_gather, all_reduce_sum, rank_and_world_size
 from finetune.engines.ema import start_share
 from finetune.engines.factory import make_engine
-from finetune.errors import CheckpointError, ConfigError
+from finetune.errors import CheckpointError, ConfigError, LoaderKilled
 from finetune.models import Family, family_of, find_family
 from finetune.models.adapters import (
     add_adapter,
@@ -79,6 +80,7 @@ class TrainingRun:
     bad_samples: int = 0
     warned_reasons: set[str] = field(default_factory=set)  # of skipped samples of this rank
     stop_requested: bool = False  # of this rank
+    stop_reason: LoaderKilled | None = None
 
     def __post_init__(self) -> None:
         self.monitor = make_monitor(self.device)
@@ -89,7 +91,23 @@ class TrainingRun:
         return Path(self.recipe.out)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield this rank's batches from the run's position on, without end."""
+        """Yield this rank's batches from the run's position on, without end.
+
+        If a loader process is killed, load one more step here and request a stop, so that all
+        ranks finish it and save; `raise_stop_reason` then raises the error.
+        """
+        try:
+            yield from self._batches(self.recipe.workers)
+        except LoaderKilled as error:
+            self.stop_reason, self.stop_requested = error, True
+            yield from self._batches(0)
+
+    def raise_stop_reason(self) -> None:
+        """Raise the error that stopped this rank, after its checkpoint; none for a signal."""
+        if self.stop_reason:
+            raise self.stop_reason
+
+    def _batches(self, workers: int) -> Iterator[Batch]:
         rank, world_size = rank_and_world_size()
         return batches(
             SampleLoader(index_folder(self.recipe), self.recipe, self.index),
@@ -97,7 +115,7 @@ class TrainingRun:
             self.sampler_state,
             rank=rank,
             world_size=world_size,
-            workers=self.recipe.workers,
+            workers=workers,
         )
 
     def draw_noise(self, seeds: Sequence[int], shape: Sequence[int]) -> SampleNoise:
@@ -284,8 +302,10 @@ def _open(
         recipe = resumed_recipe(recipe, resume_point.manifest, allow, origin)
     family = family_of(recipe)
     index = _build_index(recipe)
-    cached = cached_clips(index, recipe) if recipe.latents == "cached" else None
-    coverage = bucket_coverage(index, recipe, cached)
+    missing = None
+    if recipe.latents == "cached":
+        missing = missing_from_cache(index, recipe, text_encoder_name(recipe, index))
+    coverage = bucket_coverage(index, recipe, missing)
     init = resume_point.folder / "model" if resume_point else None
     engine = open_engine(new_model(recipe, init), recipe, device)
     encoder = BatchEncoder(recipe, index, device)
@@ -342,11 +362,17 @@ def new_model(recipe: Recipe, checkpoint: Path | None = None) -> nn.Module:
     resumed = checkpoint if recipe.adapter is None else None  # an adapter's base is at init
     network = family.load_network(resumed) if resumed else family.new_network(recipe)
     model = add_adapter(network, family, recipe)
-    expected, width = family.text_size(model).width, recipe.network.caption_channels
-    if expected != width:
+    size, source = family.text_size(model), resumed or recipe.init
+    width = recipe.network.caption_channels
+    if size.width != width:
         raise ConfigError(
-            f"{checkpoint or recipe.init} reads text states of width {expected}, "
-            f"network.caption_channels is {width}: set it to {expected}, or start from another init"
+            f"{source} reads text states of width {size.width}, network.caption_channels is "
+            f"{width}: set it to {size.width}, or start from another init"
+        )
+    if size.tokens != recipe.text_tokens:
+        raise ConfigError(
+            f"{source} reads {size.tokens} tokens, text_tokens is {recipe.text_tokens}: set it to "
+            f"{size.tokens}, or start from another init"
         )
     return model
 

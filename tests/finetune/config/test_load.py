@@ -59,6 +59,10 @@ def test_what_colossalai_cannot_do_names_what_it_can(
         ("shedule.peak=1", "did you mean 'schedule'"),
         ("schedule.peek=1", "did you mean 'peak'"),
         ("buckets.0.bach_size=1", "did you mean 'batch_size'"),
+        ("batch_size=1", r"'batch_size' is a setting of a bucket: write 'buckets\.0\.batch_size'"),
+        ("peak=1e-4", r"unknown key 'peak': write 'schedule\.peak'"),
+        ("optimizer.seed=1", r"unknown key 'optimizer\.seed': write 'seed'"),
+        ("schedule.qqq=1", r"'schedule\.qqq': choose one of kind, start, peak, final"),
         ("steps=ten", "steps = 'ten'"),
         ("steps=1.5", "steps"),
         (
@@ -120,6 +124,14 @@ def test_what_colossalai_cannot_do_names_what_it_can(
 def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(tmp_path, override)
+
+
+def test_a_date_a_home_folder_and_a_byte_order_mark_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/maker")
+    recipe = load(tmp_path, "out=2026-11-30", "cache=~/cache", text="\ufeff" + TEXT)
+    assert (recipe.out, recipe.cache) == ("2026-11-30", "/home/maker/cache")
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

@@ -13,8 +13,16 @@ import torch
 from huggingface_hub import HfApi
 
 from finetune.config import Recipe
+from finetune.data.bucket_coverage import bucket_coverage
 from finetune.data.cache import build_cache, verify
-from finetune.data.cache_layout import cached_clips, index_folder, open_store
+from finetune.data.cache_layout import (
+    cached_clips,
+    caption_key,
+    index_folder,
+    missing_from_cache,
+    open_store,
+    open_text_store,
+)
 from finetune.data.encoders import load_text_encoder, load_vae
 from finetune.data.index import Index
 from finetune.data.loader import SampleLoader
@@ -22,6 +30,7 @@ from finetune.data.row_media import read_media
 from finetune.data.sampler import BatchSpec, Sampler, SamplerState
 from finetune.data.shards import ShardReader, ShardWriter, stored_keys, write_key_index
 from finetune.errors import CacheError, ConfigError
+from finetune.models.stdit2.vae import VAE
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.servers.hub import HubServer
 from tests.kit.toy_clips import Toy, encoded, write_dataset
@@ -149,6 +158,75 @@ def test_a_damaged_shard_is_named(make_recipe: MakeRecipe) -> None:
     shard.write_bytes(whole[:5000])
     with pytest.raises(CacheError, match="is damaged"):
         verify(recipe)
+
+
+def text_store(recipe: Recipe, captions: list[str], name: str = "t5", digest: str = "1") -> Path:
+    """Write a store of captions by an encoder of this name and digest."""
+    folder = Path(recipe.cache) / f"text-{digest}"
+    writer = ShardWriter(folder, "000")
+    for caption in captions:
+        writer.add(caption_key(caption), {"states": torch.ones(1, 3, 16)})
+    writer.close()
+    about = {"encoder": name, "digest": digest, "text_tokens": recipe.text_tokens}
+    write_key_index(folder, about)
+    return folder
+
+
+def test_captions_edited_after_caching_are_counted(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    build_cache(recipe)
+    index = Index.open(index_folder(recipe))
+    text_store(recipe, [index.row(number).caption for number in range(1, 6)])
+    missing = missing_from_cache(index, recipe, "t5")
+    coverage = bucket_coverage(index, recipe, missing)
+    assert coverage.dropped == {"caption not in the cache": 1}
+    assert coverage.usable.tolist() == [False, True, True, True, True, True]
+
+
+def test_captions_cached_with_other_text_tokens_are_named(make_recipe: MakeRecipe) -> None:
+    text_store(make_recipe(), ["a"])
+    with pytest.raises(CacheError, match=r"text_tokens 16, the recipe says 8: .* text_tokens=16"):
+        open_text_store(make_recipe(text_tokens=8), "t5")
+    text_store(make_recipe(text_tokens=8), ["a"], digest="2")
+    assert open_text_store(make_recipe(text_tokens=8), "t5").folder.name == "text-2"
+    assert open_text_store(make_recipe(), "t5").folder.name == "text-1"
+
+
+def test_one_encoder_may_have_two_names(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    folder = text_store(recipe, ["a"], "me/t5")
+    text_store(recipe, ["b"], "/models/t5")
+    for name in ("me/t5", "/models/t5"):
+        assert open_text_store(recipe, name).folder == folder
+    text_store(recipe, ["c"], "other/t5", digest="2")
+    with pytest.raises(CacheError, match="has no text of 'no/t5'"):
+        open_text_store(recipe, "no/t5")
+
+
+def test_a_latent_that_is_not_finite_is_neither_cached_nor_read(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe()
+    build_cache(recipe)
+    (shard,) = Path(recipe.cache).glob("latents-*/144x256/*.safetensors")
+    keys = [key for key, _ in stored_keys(shard.parent)]
+    shard.unlink()
+    writer = ShardWriter(shard.parent, "000")
+    for key in keys:
+        nan = {name: torch.full((20, 4, 18, 32), torch.nan) for name in ("mean", "std")}
+        writer.add(key, nan)
+    writer.close()
+    write_key_index(shard.parent, {"encoder": "tiny-random"})
+    (skipped, _) = loading(recipe)(batch_specs(recipe, 1)[0]).skipped
+    assert "its latent in cache" in skipped and "has NaN or infinity: delete" in skipped
+    encode = VAE.encode_window
+    monkeypatch.setattr(
+        VAE, "encode_window", lambda self, x: {n: t / 0 for n, t in encode(self, x).items()}
+    )
+    shutil.rmtree(shard.parent)
+    failures = build_cache(recipe).failures
+    assert len(failures) == 6
+    assert "its latent has NaN or infinity in float32, stored as float32" in failures[0]
 
 
 @pytest.mark.slow

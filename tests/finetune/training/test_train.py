@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,13 +21,27 @@ from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
 from brickfilm.files import replace_folder
 from finetune.__main__ import summary_lines
-from finetune.config import Bucket, LossSpikes, PublishedCost, Recipe, Schedule, Validation
+from finetune.config import (
+    Bucket,
+    Checkpoints,
+    LossSpikes,
+    PublishedCost,
+    Recipe,
+    Schedule,
+    Validation,
+)
 from finetune.data.cache import build_cache
+from finetune.data.cache_layout import index_folder
+from finetune.data.index import build_index
+from finetune.data.loader import SampleLoader, batches
+from finetune.data.sampler import Sampler, SamplerState
 from finetune.engines.data_parallel import DataParallel
 from finetune.errors import (
     CacheError,
     CheckpointError,
     ConfigError,
+    DataError,
+    LoaderKilled,
     TrainingStopped,
     exit_with_one_line,
 )
@@ -291,6 +307,43 @@ def test_a_run_without_a_readable_sample_says_so(
     assert any(f"{shard} is damaged" in record.message for record in caplog.records)
 
 
+def test_a_long_caption_is_refused_with_pixels_too(make_recipe: MakeRecipe) -> None:
+    online = make_recipe(latents="online", long_captions="error", text_tokens=3)
+    with pytest.raises(ConfigError, match=r"a caption is \d+ tokens over 3: 'a .*; shorten it"):
+        train(online)
+
+
+@pytest.mark.slow
+def test_a_killed_loader_process_is_named_after_a_checkpoint(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_step = TrainingRun.log_step
+
+    def kill(self: TrainingRun, *args: Any, **named: Any) -> None:
+        log_step(self, *args, **named)
+        if self.step == 2:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+
+    monkeypatch.setattr(TrainingRun, "log_step", kill)
+    with pytest.raises(LoaderKilled, match=r"killed.*/dev/shm: lower workers \(1\)"):
+        train(replace(recipe, workers=1, steps=50, checkpoints=Checkpoints(every=100)))
+    saved = latest_checkpoint(Path(recipe.out))
+    assert saved is not None and 3 <= int(saved.name[-8:]) < 50
+
+
+@pytest.mark.slow
+def test_an_error_in_a_loader_process_is_one_line(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "set", [Toy(), Toy()])
+    recipe = make_recipe(dataset=str(folder), latents="online", workers=1)
+    index = build_index(recipe.dataset, index_folder(recipe))
+    write_dataset(folder, [Toy(), Toy(caption="another")])
+    sampler = Sampler(index, recipe, np.ones(2, dtype=bool), 0)
+    load = SampleLoader(index_folder(recipe), recipe, index)
+    with pytest.raises(DataError, match=r"^[^\n]*changed during the run[^\n]*$"):
+        next(batches(load, sampler, SamplerState(), rank=0, world_size=1, workers=1))
+
+
 def test_a_cache_of_another_width_is_named(recipe: Recipe) -> None:
     network = replace(recipe.network, caption_channels=24)
     with pytest.raises(CacheError, match=r"states of width 16, network\.caption_channels is 24"):
@@ -312,7 +365,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(
     (Path(recipe.cache) / "index-file").write_text("in the way")
     with pytest.raises(SystemExit) as left, exit_with_one_line():
         train(replace(recipe, out=f"{recipe.cache}/index-file/run"))
-    assert left.value.code == 1
+    assert left.value.code == 2
     stderr = capsys.readouterr().err
     assert "index-file" in stderr
     assert "name another out" in stderr
@@ -392,7 +445,9 @@ def test_steps_are_not_taken_again_among_later_ones(recipe: Recipe, tmp_path: Pa
 def test_a_checkpoint_of_another_network_is_refused(recipe: Recipe) -> None:
     train(replace(recipe, steps=2))
     wider = replace(recipe, network=replace(recipe.network, hidden_size=96))
-    with pytest.raises(CheckpointError, match=r"another network \(hidden_size 48, not 96\)"):
+    with pytest.raises(
+        CheckpointError, match=r"another network \(network\.hidden_size was 48, is 96\)"
+    ):
         train(wider, resume="auto")
 
 
