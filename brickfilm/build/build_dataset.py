@@ -16,6 +16,7 @@ from types import FrameType
 
 from brickfilm.build.built_dataset import BrickfilmDataset
 from brickfilm.build.plan_file import Plan
+from brickfilm.build.recipe import training_lengths_of
 from brickfilm.build.work_folder import open_ledger, open_ledger_copy
 from brickfilm.dataset import configs_from_rows
 from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates, mark_repeated_captions
@@ -219,6 +220,7 @@ def _finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> Brickfi
             images=images,
             item_results=run.item_results,
             split=split,
+            training=training_lengths_of([queue.stage for queue in run.queues]),
         )
     )
     ledger.save_video_facts(split.history)

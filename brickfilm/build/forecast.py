@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from brickfilm.build.built_dataset import BrickfilmDataset
 from brickfilm.engine.capabilities import DryRun
 from brickfilm.engine.pipeline import Pipeline, Source
 from brickfilm.engine.run import PipelineRun
-from brickfilm.export.bucket_coverage import ClipShape
 from brickfilm.records import Clip, Listing, Video
+from brickfilm.schema.training_recipe import ClipShape
 from brickfilm.stages import ClipWriter, FrameSampler
 
 
@@ -35,14 +37,30 @@ def forecast_lines(source: Source, run: PipelineRun, work: Path) -> Iterator[str
             yield str(source.forecast(items))
 
 
-def planned_clip_shapes(pipeline: Pipeline, run: PipelineRun) -> Iterator[ClipShape]:
-    """Yield the shapes of all finished and pending clips, and of their images."""
+def planned_lengths(run: PipelineRun) -> list[tuple[int, Fraction]]:
+    """Return (frames, fps) of all finished and pending clips."""
+    return [(clip.span.frames, clip.fps) for clip in _planned_clips(run)]
+
+
+def built_lengths(dataset: BrickfilmDataset) -> list[tuple[int, Fraction]]:
+    """Return (frames, fps) of the clips of a built dataset."""
+    splits = [rows.remove_columns("video") for rows in dataset["clips"].values()]
+    rows = [row for split in splits for row in split]
+    return [(row["num_frames"], Fraction(row["fps_num"], row["fps_den"])) for row in rows]
+
+
+def _planned_clips(run: PipelineRun) -> list[Clip]:
     pending = [w.item for work_items in run.pending_items.values() for w in work_items]
     clips = {item.id: item for item in [*run.finished, *pending] if isinstance(item, Clip)}
+    return list(clips.values())
+
+
+def planned_clip_shapes(pipeline: Pipeline, run: PipelineRun) -> Iterator[ClipShape]:
+    """Yield the shapes of all finished and pending clips, and of their images."""
     stages = pipeline.original_stages
     limits = [s.max_height for s in stages if isinstance(s, ClipWriter) and s.max_height]
     has_images = any(s.images for s in stages if isinstance(s, FrameSampler))
-    for clip in clips.values():
+    for clip in _planned_clips(run):
         width, height = clip.width or clip.video.width, clip.height or clip.video.height
         scale = min([1.0, *(limit / height for limit in limits)])
         yield ClipShape(clip.span.frames, round(height * scale), round(width * scale))

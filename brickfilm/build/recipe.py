@@ -19,6 +19,7 @@ from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.pipeline import Source
 from brickfilm.engine.stage import Stage
 from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.schema.training_lengths import TrainingLengths
 from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
 
@@ -39,6 +40,29 @@ class DatasetRecipe:
     stages: Sequence[AnyStage]
     test_fraction: float = 0.05
 
+    @property
+    def training_lengths(self) -> TrainingLengths | None:
+        """Return the lengths that its shots are split into, or None."""
+        return training_lengths_of(self.stages)
+
+    def for_training(self, lengths: TrainingLengths) -> DatasetRecipe:
+        """Return the recipe with shots split into lengths that a training can use.
+
+        Raise UsageError if it has no SceneSplitter, or one with other lengths.
+        """
+        splitters = [stage for stage in self.stages if isinstance(stage, SceneSplitter)]
+        if not splitters or any(s.for_training not in (None, lengths) for s in splitters):
+            found = "other lengths" if splitters else "no SceneSplitter"
+            raise UsageError(
+                f"--for {lengths.name}: the recipe has {found}: "
+                "write SceneSplitter(for_training=...) into it"
+            )
+        stages = [
+            replace(stage, for_training=lengths) if isinstance(stage, SceneSplitter) else stage
+            for stage in self.stages
+        ]
+        return replace(self, stages=tuple(stages))
+
     def locked(self, out: Path, *, allow_drift: bool) -> DatasetRecipe:
         """Return the recipe bound to the lock file in `out`."""
         if not isinstance(self.source, Lockable):
@@ -46,6 +70,14 @@ class DatasetRecipe:
                 f"--locked: {type(self.source).__name__} writes no lock file, its videos are local"
             )
         return replace(self, source=self.source.locked(out, allow_drift=allow_drift))
+
+
+def training_lengths_of(stages: Sequence[AnyStage]) -> TrainingLengths | None:
+    """Return `for_training` of the first SceneSplitter that has it, or None."""
+    for stage in stages:
+        if isinstance(stage, SceneSplitter) and isinstance(stage.for_training, TrainingLengths):
+            return stage.for_training
+    return None
 
 
 def resolve_recipe(

@@ -12,7 +12,7 @@ import typer
 
 from brickfilm.cli import build_options as options
 from brickfilm.cli.app import OutOption, app, console
-from brickfilm.errors import Interrupted, UsageError
+from brickfilm.errors import Interrupted
 
 if TYPE_CHECKING:
     from brickfilm.build.recipe import DatasetRecipe
@@ -40,7 +40,7 @@ def build(
     hdr: HdrOption = "reject",
     deinterlace: DeinterlaceOption = "auto",
     dry_run: options.DryRun = False,
-    training_recipe: options.TrainingRecipe = None,
+    training: options.Training = None,
     locked: options.Locked = False,
     allow_drift: options.AllowDrift = False,
     wait: options.Wait = True,
@@ -48,6 +48,7 @@ def build(
     """Build a captioned dataset. Run it again to continue or to apply new settings."""
     from brickfilm.build.caption_options import CaptionOptions
     from brickfilm.build.recipe import resolve_recipe
+    from brickfilm.export.training_target import training_lengths
 
     pictures: Any = {"hdr": hdr, "deinterlace": deinterlace}
     caption_options = CaptionOptions(
@@ -68,10 +69,10 @@ def build(
     )
     if locked or allow_drift:
         recipe = recipe.locked(out, allow_drift=allow_drift)
+    if training:
+        recipe = recipe.for_training(training_lengths(training))
     if dry_run:
-        dry_run_build(recipe, out, training_recipe)
-    elif training_recipe:
-        raise UsageError("--for needs --dry-run; for a built dataset use `brickfilm export --for`")
+        dry_run_build(recipe, out, training)
     else:
         run_build(recipe, out, wait=wait)
 
@@ -93,6 +94,8 @@ def cancel(
 def run_build(recipe: DatasetRecipe, out: Path, *, wait: bool = True) -> None:
     """Build, print the sizes, paths and failures, and exit with the build's exit code."""
     from brickfilm.build.build_dataset import build
+    from brickfilm.build.forecast import built_lengths
+    from brickfilm.schema.training_lengths import describe_use
 
     try:
         result = build(
@@ -109,6 +112,8 @@ def run_build(recipe: DatasetRecipe, out: Path, *, wait: bool = True) -> None:
         sizes = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items())
         _print(f"{config}: {sizes}")
     _print(f"dataset: {out / 'dataset'}\nreport:  {result.dataset.report_path}")
+    if lengths := recipe.training_lengths:
+        _print(describe_use(lengths, built_lengths(result.dataset)))
     _print_failures(result.item_results)
     status = f"`brickfilm status {quote(str(out))}` lists the reasons"
     if result.is_empty:
@@ -118,20 +123,25 @@ def run_build(recipe: DatasetRecipe, out: Path, *, wait: bool = True) -> None:
     raise typer.Exit(result.exit_code)
 
 
-def dry_run_build(recipe: DatasetRecipe, out: Path, training_recipe: str | None = None) -> None:
-    """Print the plan and its forecast; exit with 1 if an item failed, as the build would."""
-    from brickfilm.build.build_dataset import dry_run
-    from brickfilm.build.forecast import forecast_lines, planned_clip_shapes
-    from brickfilm.cli.export import coverage_table
-    from brickfilm.export.bucket_coverage import TrainingRecipe
+def dry_run_build(recipe: DatasetRecipe, out: Path, training: str | None = None) -> None:
+    """Print the plan and its forecast; exit with 1 if an item failed, as the build would.
 
-    training = TrainingRecipe.from_name(training_recipe) if training_recipe else None
+    training: a trainer, model or recipe; the clips for each bucket of a recipe are counted.
+    """
+    from brickfilm.build.build_dataset import dry_run
+    from brickfilm.build.forecast import forecast_lines, planned_clip_shapes, planned_lengths
+    from brickfilm.cli.export import coverage_table
+    from brickfilm.export.training_target import find_training_recipe
+    from brickfilm.schema.training_lengths import describe_use
+
     pipeline, run = dry_run(recipe.source, recipe.stages, workdir=out)
     _print(pipeline.describe())
     for line in forecast_lines(recipe.source, run, out):
         _print(line)
-    if training:
-        console.print(coverage_table(training, planned_clip_shapes(pipeline, run)))
+    if counted := find_training_recipe(training):
+        console.print(coverage_table(counted, planned_clip_shapes(pipeline, run)))
+    if lengths := recipe.training_lengths:
+        _print(describe_use(lengths, planned_lengths(run)))
     _print_failures(run.item_results)
     raise typer.Exit(1 if any(o.status == "failed" for o in run.item_results) else 0)
 

@@ -43,9 +43,9 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="print plan and cost; download, encode and request nothing"),
 ]
-TrainingRecipe = Annotated[
+Training = Annotated[
     str | None,
-    typer.Option("--for", help="with --dry-run: count the clips that a training recipe would use"),
+    typer.Option("--for", help="split shots for a trainer, a model (wan2.1) or a training recipe"),
 ]
 Locked = Annotated[
     bool, typer.Option("--locked", help="fetch exactly the videos of OUT/sources.lock.json")

@@ -15,8 +15,8 @@ from brickfilm.errors import UsageError
 if TYPE_CHECKING:
     from brickfilm.dataset.reader import SavedDataset
     from brickfilm.export import ExportPlan, ExportSettings
-    from brickfilm.export.bucket_coverage import ClipShape, TrainingRecipe
     from brickfilm.export.prediction import ExportForecast
+    from brickfilm.schema.training_recipe import ClipShape, TrainingRecipe
 
 ALL = "all"
 
@@ -57,7 +57,8 @@ def export(
     """
     from brickfilm.dataset.reader import find_dataset
     from brickfilm.dataset.required_columns import require_columns, require_rows
-    from brickfilm.export.bucket_coverage import TrainingRecipe, dataset_clip_shapes
+    from brickfilm.export.bucket_coverage import dataset_clip_shapes
+    from brickfilm.schema.training_recipe import TrainingRecipe
 
     if not (to or recipe):
         raise UsageError("name a target: --to FORMAT, --for RECIPE, or both")

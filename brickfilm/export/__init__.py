@@ -16,7 +16,7 @@ from brickfilm.export.make_exporter import make_exporter
 from brickfilm.export.prediction import Dropped, ExportForecast, Prediction, Seen
 from brickfilm.export.recut import RecutSettings
 from brickfilm.export.rows import ExportRow
-from brickfilm.export.target import Target, target_models
+from brickfilm.export.target import Target
 from brickfilm.export.trainer_format import TrainerFormat
 
 __all__ = [
@@ -37,5 +37,4 @@ __all__ = [
     "export_dataset",
     "make_exporter",
     "plan_export",
-    "target_models",
 ]

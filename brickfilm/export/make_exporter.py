@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from brickfilm.errors import UsageError
 from brickfilm.export.formats import FORMATS
-from brickfilm.export.target import Target, find_model
+from brickfilm.export.target import Target
 from brickfilm.export.trainer_format import TrainerFormat
+from brickfilm.schema.target_models import find_model
 
 
 def make_exporter(

@@ -1,38 +1,12 @@
-"""The model that an export is for: its grid of frames, rate and size, from `models.toml`."""
+"""The model that an export is for, and the lengths and size at which it will be trained."""
 
 from __future__ import annotations
 
 import math
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from functools import cache
-from pathlib import Path
 
 from brickfilm.errors import UsageError
-
-
-@dataclass(frozen=True, kw_only=True)
-class TargetModel:
-    """A model's grid, rate and usual sizes; `models.toml` explains the fields."""
-
-    name: str
-    step: int
-    fps: int
-    multiple: int
-    frames: int
-    lengths: tuple[int, ...]
-    width: int
-    height: int
-    caption_style: str
-    source: str
-    date: date
-
-    def round_down(self, frames: int, step: int | None = None) -> int:
-        """Return the longest length on the grid of at most `frames`; 0 if there is none."""
-        step = step or self.step
-        return (frames - 1) // step * step + 1 if frames > 0 else 0
+from brickfilm.schema.target_models import TargetModel, find_model
 
 
 @dataclass(frozen=True)
@@ -79,24 +53,6 @@ class Target:
     def square_side(self) -> int:
         """Return the side of the square of the same area, rounded down, in pixels."""
         return math.isqrt(self.width * self.height)
-
-
-@cache
-def target_models() -> Mapping[str, TargetModel]:
-    """Return the models of `models.toml` by name."""
-    table = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
-    return {
-        name: TargetModel(name=name, **{**fields, "lengths": tuple(fields["lengths"])})
-        for name, fields in table.items()
-    }
-
-
-def find_model(name: str) -> TargetModel:
-    """Return a model by name; raise UsageError, which lists the names, for another."""
-    models = target_models()
-    if name not in models:
-        raise UsageError(f"--model {name!r} is not known: {', '.join(models)}")
-    return models[name]
 
 
 def _check_frames(model: TargetModel, frames: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from brickfilm.export.base import ExportedFile
 from brickfilm.export.config_files import write_captions
 from brickfilm.export.prediction import Dropped, Prediction, Seen
 from brickfilm.export.rows import ExportRow
-from brickfilm.export.target import Target, target_models
+from brickfilm.export.target import Target
+from brickfilm.schema.target_models import target_models
+from brickfilm.schema.training_lengths import TrainingLengths
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class TrainerFormat(ABC):
     models: ClassVar[Sequence[str]] = tuple(target_models())
     configs: ClassVar[Sequence[str]] = ("clips",)
     media_folder: ClassVar[str] = "videos"
+    resamples: ClassVar[bool] = False
+    """The trainer brings clips to the model's rate; otherwise it takes frames as they come."""
+    has_one_length: ClassVar[bool] = False
+    """The trainer reads `target.frames` of each clip, and no other length."""
     spare_frames: ClassVar[int] = 1
     """Frames over the length read: decoders and containers disagree about the last one."""
 
@@ -43,8 +50,16 @@ class TrainerFormat(ABC):
         """Write captions, tables and the trainer's config; return the file to pass to it."""
 
     def source_frames(self, frames: int, fps: Fraction) -> int:
-        """Return the length to cut to: the same rate is read, and a frame to spare."""
-        return frames + self.spare_frames
+        """Return the length to cut to, with a frame to spare."""
+        ratio = fps / self.target.model.fps if self.resamples else Fraction(1)
+        return math.ceil(frames * ratio) + self.spare_frames
+
+    @property
+    def training_lengths(self) -> TrainingLengths:
+        """Return the lengths of clips that it can use, for `SceneSplitter(for_training=...)`."""
+        lengths = (self.target.frames,) if self.has_one_length else self.target.lengths
+        fps = self.target.model.fps if self.resamples else None
+        return TrainingLengths(lengths, fps, self.spare_frames, self.name)
 
     def check(self, rows: Sequence[ExportRow]) -> None:
         """Accept all rows."""

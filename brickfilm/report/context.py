@@ -13,6 +13,7 @@ from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.dataset.splits import SplitAssignment
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.records import Clip
+from brickfilm.schema.training_lengths import TrainingLengths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,8 @@ class ReportContext:
     """Rows of the dataset."""
     item_results: Sequence[ItemResult]
     split: SplitAssignment
+    training: TrainingLengths | None = None
+    """Lengths that shots were split into, if the build was for a training."""
 
     @cached_property
     def counts(self) -> Counter[str]:

@@ -27,6 +27,34 @@ def split_at_forced_cuts(
         yield from pairwise(edges)
 
 
+def split_for_lengths(
+    start: int, end: int, max_frames: int, lengths: Sequence[int]
+) -> Iterator[FrameRange]:
+    """Split so that the most frames are used, where each part is cut to a length that it fills.
+
+    Tried are equal parts of each number, and parts of `max_frames` with the rest at the end.
+    Lengths below half of the longest one that the shot fills do not count, since shots would fall
+    to pieces. Where nothing can be used, or nothing is gained, the parts are as few as can be.
+    """
+    frames = end - start
+    fitting = [n for n in lengths if n <= min(frames, max_frames)]
+    wanted = [n for n in fitting if 2 * n > max(fitting)]
+    fewest = list(split_evenly(start, end, max_frames))
+    if not wanted:
+        return iter(fewest)
+    counts = range(len(fewest), frames // min(wanted) + 1)
+    tried = [list(split_evenly(start, end, -(-frames // count))) for count in counts]
+    edges = [*range(start, end, max_frames), end]
+    tried.append(list(pairwise(edges)))
+
+    def gain(parts: list[FrameRange]) -> tuple[int, int]:
+        used = (max((n for n in wanted if n <= b - a), default=0) for a, b in parts)
+        return sum(used), -len(parts)
+
+    best: list[FrameRange] = max([fewest, *tried], key=gain)
+    return iter(best)
+
+
 def split_evenly(start: int, end: int, max_frames: int) -> Iterator[FrameRange]:
     """Split into the fewest parts of at most `max_frames`; lengths differ by at most one."""
     count = -(-(end - start) // max_frames)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
+from brickfilm.digest import field_added_later
 from brickfilm.engine.calls import BatchFunction, result_of
 from brickfilm.engine.capabilities import MultiPart
 from brickfilm.engine.stage import Answer, Part, Resources, Stage, WorkItem
@@ -18,11 +20,17 @@ from brickfilm.measures import DEFAULT_MEASURES
 from brickfilm.media import open_video
 from brickfilm.records import Clip, Video
 from brickfilm.scan.analyzer import FrameAnalyzer, Measure, analyze_frames
-from brickfilm.scan.frame_ranges import FrameRange, ranges_outside, split_evenly
+from brickfilm.scan.frame_ranges import (
+    FrameRange,
+    ranges_outside,
+    split_evenly,
+    split_for_lengths,
+)
 from brickfilm.scan.held_frames import FrameDifference
 from brickfilm.scan.lost_footage import check_clock, lost_footage
 from brickfilm.scan.scan_result import ScanResult
 from brickfilm.scan.timestamps import TimestampAnalyzer
+from brickfilm.schema.training_lengths import TrainingLengths
 
 DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
     "holds": HoldAware,
@@ -48,8 +56,12 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
 
     min_frames: int = 15
     max_frames: int = 200
+    """Longest clip; raised to the longest length of `for_training`."""
     detector: Detector | Literal["holds", "adaptive", "content"] = "holds"
     measures: tuple[Measure, ...] = DEFAULT_MEASURES
+    for_training: TrainingLengths | str | None = field_added_later(None)  # noqa: RUF009
+    """Split long shots into lengths that a training can use: those of a model (`"wan2.1"`), or of a
+    recipe of `finetune` by its path or name."""
     threads: int = field(default=2, compare=False)
     """Decoder threads per video: one for each group of pictures, or FFmpeg's own without groups."""
 
@@ -59,6 +71,8 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
                 f"SceneSplitter(min_frames={self.min_frames}, max_frames={self.max_frames}): "
                 "give 1 <= min_frames <= max_frames"
             )
+        if isinstance(self.for_training, str):
+            object.__setattr__(self, "for_training", TrainingLengths.of(self.for_training))
         if isinstance(self.detector, str):
             object.__setattr__(self, "detector", _detector(self.detector))
         names = [name for measure in self.measures for name in measure.provides]
@@ -102,15 +116,28 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
             yield Rejected(message, reason="fade", record=scan.excluded_clip(video, start, end))
         for start, end in scan.divided(shots):
             if end - start < self.min_frames:
-                message = (
-                    f"frames {start}-{end}: a shot of {end - start} frames, "
-                    f"min_frames is {self.min_frames}"
-                )
-                record = scan.excluded_clip(video, start, end)
-                yield Rejected(message, reason="too short", record=record)
+                yield self._too_short(video, scan, (start, end))
                 continue
-            for part in split_evenly(start, end, self.max_frames):
-                yield self._clip(video, scan, part)
+            for part in self._parts_of_shot(start, end, video.fps):
+                if self.for_training and part[1] - part[0] < self.min_frames:
+                    yield self._too_short(video, scan, part)
+                else:
+                    yield self._clip(video, scan, part)
+
+    def _parts_of_shot(self, start: int, end: int, fps: Fraction) -> Iterator[FrameRange]:
+        if self.for_training is None:
+            return split_evenly(start, end, self.max_frames)
+        assert isinstance(self.for_training, TrainingLengths)
+        lengths = self.for_training.at(fps)
+        return split_for_lengths(start, end, max(self.max_frames, *lengths), lengths)
+
+    def _too_short(self, video: Video, scan: ScanResult, part: FrameRange) -> Rejected:
+        start, end = part
+        message = (
+            f"frames {start}-{end}: a shot of {end - start} frames, min_frames is {self.min_frames}"
+        )
+        record = scan.excluded_clip(video, start, end)
+        return Rejected(message, reason="too short", record=record)
 
     def _clip(self, video: Video, scan: ScanResult, part: FrameRange) -> Clip:
         span = scan.times.span(*part)

@@ -32,11 +32,9 @@ class AiToolkit(TrainerFormat):
     """
 
     name = "ai-toolkit"
+    resamples = True
     models = ("wan2.1", "wan2.2", "wan2.2-5b", "ltx-2")
     configs = ("clips", "images")
-
-    def source_frames(self, frames: int, fps: Fraction) -> int:
-        return math.ceil(frames * fps / self.target.model.fps) + self.spare_frames
 
     def predict(self, row: ExportRow) -> Prediction:
         model = self.target.model

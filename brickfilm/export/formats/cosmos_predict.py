@@ -25,6 +25,7 @@ class CosmosPredict(TrainerFormat):
     """
 
     name = "cosmos-predict2.5"
+    has_one_length = True
     models = ("cosmos-predict2.5",)
 
     def predict(self, row: ExportRow) -> Prediction:

@@ -35,18 +35,14 @@ class DiffSynth(TrainerFormat):
     configs = ("clips", "images")
 
     @property
-    def has_fixed_rate(self) -> bool:
+    def resamples(self) -> bool:  # type: ignore[override]
         return self.target.model.name in FIXED_RATE
-
-    def source_frames(self, frames: int, fps: Fraction) -> int:
-        ratio = fps / self.target.model.fps if self.has_fixed_rate else Fraction(1)
-        return math.ceil(frames * ratio) + self.spare_frames
 
     def predict(self, row: ExportRow) -> Prediction:
         if row.is_image:
             return Seen((0,), None, self.target.height, self.target.width)
         model, available = self.target.model, row.frames
-        if self.has_fixed_rate:
+        if self.resamples:
             available = math.floor(math.floor(row.seconds * 100 + 0.5) / 100 * model.fps)
         if available < 1:
             return Dropped("DiffSynth would read 0 frames of it at a fixed rate")
@@ -54,7 +50,7 @@ class DiffSynth(TrainerFormat):
         if length == 1:
             return self.too_short(model.step + 1)
         frames = first(length)
-        if self.has_fixed_rate:
+        if self.resamples:
             frames = rounded_by_time(length, model.fps, rate(row.fps), row.frames - 1)
         return Seen(frames, Fraction(model.fps), self.target.height, self.target.width)
 
@@ -72,6 +68,6 @@ class DiffSynth(TrainerFormat):
             "height": self.target.height,
             "width": self.target.width,
         }
-        if self.has_fixed_rate:
+        if self.resamples:
             options["frame_rate"] = self.target.model.fps
         return write_args(out / "train_options.txt", options, COMMENT)

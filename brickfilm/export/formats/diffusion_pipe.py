@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,6 +28,7 @@ class DiffusionPipe(TrainerFormat):
     """
 
     name = "diffusion-pipe"
+    resamples = True
     models = (
         "wan2.1",
         "wan2.2",
@@ -40,10 +40,6 @@ class DiffusionPipe(TrainerFormat):
     )
     configs = ("clips", "images")
     media_folder = "data"
-
-    def source_frames(self, frames: int, fps: Fraction) -> int:
-        """Return the length that resampling turns into `frames`, and one more."""
-        return math.ceil(frames * fps / self.target.model.fps) + self.spare_frames
 
     def predict(self, row: ExportRow) -> Prediction:
         width, height = self.target.nearest_size(row.width, row.height)

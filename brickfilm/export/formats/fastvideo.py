@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,10 +29,9 @@ class FastVideo(TrainerFormat):
     """
 
     name = "fastvideo"
+    has_one_length = True
+    resamples = True
     models = ("wan2.1", "wan2.2", "hunyuanvideo", "ltx-2", "cosmos-predict2.5")
-
-    def source_frames(self, frames: int, fps: Fraction) -> int:
-        return math.ceil(frames * fps / self.target.model.fps) + self.spare_frames
 
     def predict(self, row: ExportRow) -> Prediction:
         model, fps = self.target.model, rate(row.fps)

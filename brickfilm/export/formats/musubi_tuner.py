@@ -31,6 +31,7 @@ class MusubiTuner(TrainerFormat):
     """
 
     name = "musubi-tuner"
+    resamples = True
     models = ("wan2.1", "wan2.2", "hunyuanvideo", "hunyuanvideo-1.5", "kandinsky5")
     configs = ("clips", "images")
 

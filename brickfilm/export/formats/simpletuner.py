@@ -34,6 +34,7 @@ class SimpleTuner(TrainerFormat):
     """
 
     name = "simpletuner"
+    has_one_length = True
     models = ("wan2.1", "wan2.2", "ltx-2", "ltx-0.9", "hunyuanvideo-1.5", "kandinsky5")
 
     @property

@@ -10,6 +10,7 @@ from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_videos
 from brickfilm.report.sections.scores import scores
 from brickfilm.report.sections.stages import stages
+from brickfilm.report.sections.training import training
 from brickfilm.report.sections.unfinished import lost_footage, unfinished
 
 SECTIONS: tuple[SectionBuilder, ...] = (
@@ -17,6 +18,7 @@ SECTIONS: tuple[SectionBuilder, ...] = (
     lost_footage,
     footage,
     conversions,
+    training,
     stages,
     captions,
     money,

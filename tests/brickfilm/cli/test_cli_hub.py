@@ -135,6 +135,7 @@ def test_a_dry_build_counts_for_a_recipe_before_anything_is_written(tmp_path: Pa
     row = next(line for line in output.splitlines() if "144p x 8" in line)
     assert "> 16 frames" in row
     assert [cell.strip() for cell in row.split("│")][3] != "0"
+    assert "recipe.toml can use" in output.replace("\n", "")
     assert not list(tmp_path.rglob("clips/*.mp4"))
 
 
@@ -176,7 +177,7 @@ def test_own_films_with_their_licence_go_up_without_a_question(
         (("push", ".", "no-slash"), "user/dataset"),
         (("push", ".", "a/b", "--media", "tape"), "embed, files or none"),
         (("validate", "nowhere"), "neither a folder nor a repository"),
-        (("build", ".", "--out", "w", "--for", "r.toml"), "--for needs --dry-run"),
+        (("build", ".", "--out", "w", "--for", "r.toml"), "no recipe 'r.toml'.* or a trainer"),
     ],
 )
 def test_a_wrong_call_is_said(args: tuple[str, ...], message: str) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from brickfilm.errors import UsageError
-from brickfilm.export.bucket_coverage import (
+from brickfilm.export.bucket_coverage import RecipeCoverage
+from brickfilm.schema.training_recipe import (
     NO_IMAGES,
     TOO_FEW_PIXELS,
     ClipShape,
     RecipeBucket,
-    RecipeCoverage,
     TrainingRecipe,
 )
 from tests.kit import ROOT

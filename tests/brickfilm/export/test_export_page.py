@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from brickfilm.cli import app
-from brickfilm.export import FORMATS, target_models
+from brickfilm.export import FORMATS
+from brickfilm.schema.target_models import target_models
 from tests.kit import ROOT
 
 PAGE = (ROOT / "docs/export.md").read_text(encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from brickfilm.export.bucket_coverage import RecipeBucket
 from brickfilm.schema.buckets import (
     is_large_enough,
     is_long_enough,
@@ -12,6 +11,7 @@ from brickfilm.schema.buckets import (
     resolutions,
     sort_buckets,
 )
+from brickfilm.schema.training_recipe import RecipeBucket
 
 PIXELS = {
     "144p": 36_864,

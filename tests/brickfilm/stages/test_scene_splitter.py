@@ -11,6 +11,7 @@ import pytest
 from brickfilm.engine.stage import WorkItem
 from brickfilm.errors import MediaError, UsageError
 from brickfilm.records import Clip
+from brickfilm.schema.training_lengths import TrainingLengths
 from brickfilm.stages import SceneSplitter
 from tests.brickfilm.conftest import Drawn
 from tests.brickworld import BrickFilm, Shot
@@ -151,3 +152,24 @@ def test_a_scan_runs_opencv_on_one_thread_and_restores_the_setting(tmp_path: Pat
     with SceneSplitter().open(tmp_path):
         assert cv2.getNumThreads() == 1
     assert cv2.getNumThreads() == before
+
+
+def test_a_rest_that_a_training_leaves_is_rejected_if_it_is_too_short(
+    plain: Drawn, tmp_path: Path
+) -> None:
+    lengths = TrainingLengths((33,), name="mine")
+    splitter = SceneSplitter(min_frames=5, max_frames=36, for_training=lengths)
+    assert spans(clips_of(splitter, plain.video, tmp_path)) == [(0, 36), (40, 70), (70, 78)]
+    (rest,) = rejected_of(splitter, plain.video, tmp_path)
+    assert "frames 36-40" in str(rest)
+
+
+def test_parts_without_a_training_are_as_they_were(plain: Drawn, tmp_path: Path) -> None:
+    """A part may be shorter than min_frames: only shots are measured by it."""
+    clips = clips_of(SceneSplitter(min_frames=30, max_frames=35), plain.video, tmp_path)
+    assert spans(clips) == [(0, 20), (20, 40), (40, 70)]
+
+
+def test_a_training_decodes_nothing_again() -> None:
+    parts = [part.digest for part in SceneSplitter().parts()]
+    assert [part.digest for part in SceneSplitter(for_training="wan2.1").parts()] == parts

@@ -1,0 +1,17 @@
+"""The clips and seconds that the training of a build can use."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from brickfilm.report.context import ReportContext
+from brickfilm.report.sections.base import Section
+from brickfilm.schema.training_lengths import describe_use
+
+
+def training(context: ReportContext) -> Section | None:
+    """Return a sentence with the usable seconds; None for a build that is for no training."""
+    if context.training is None:
+        return None
+    clips = [(row["num_frames"], Fraction(row["fps_num"], row["fps_den"])) for row in context.clips]
+    return Section("training", "For training", {"text": describe_use(context.training, clips)})
