@@ -39,6 +39,8 @@ class Listing:
     """Duration of the video, or 0 if the source does not list it."""
     bytes: int = 0
     """Size of the file, or 0 if the source does not list it."""
+    fps: Fraction | None = None
+    """Frame rate of numbered stills, whose `path` has `%d` for the number; None for other files."""
 
     @property
     def id(self) -> str:
@@ -75,6 +77,8 @@ class Video:
     None for a plain video that an older version probed, which did not say."""
     has_matrix: bool = False
     """True if the video names its colour matrix."""
+    first_number: int = 0
+    """Number of the first file of a sequence of stills."""
     url: str = ""
     title: str = ""
     uploader: str = ""

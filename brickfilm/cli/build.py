@@ -39,6 +39,7 @@ def build(
     uploader: options.Uploader = "",
     hdr: HdrOption = "reject",
     deinterlace: DeinterlaceOption = "auto",
+    fps: options.FrameRate = None,
     dry_run: options.DryRun = False,
     training: options.Training = None,
     locked: options.Locked = False,
@@ -50,7 +51,7 @@ def build(
     from brickfilm.build.recipe import resolve_recipe
     from brickfilm.export.training_target import training_lengths
 
-    pictures: Any = {"hdr": hdr, "deinterlace": deinterlace}
+    pictures: Any = {"hdr": hdr, "deinterlace": deinterlace, "fps": fps}
     caption_options = CaptionOptions(
         captions=captions,
         base_url=base_url,

@@ -39,6 +39,9 @@ Licence = Annotated[
     ),
 ]
 Uploader = Annotated[str, typer.Option(help="author of the videos in a folder")]
+FrameRate = Annotated[
+    str | None, typer.Option("--fps", help="frame rate of numbered stills in a folder, as 24")
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="print plan and cost; download, encode and request nothing"),

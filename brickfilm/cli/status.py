@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_FAILURES = 20
+MAX_NAMES = 10
 
 
 @app.command()
@@ -73,6 +74,9 @@ def status_tables(folder: Path) -> Iterator[Table]:
     failed = results[results.outcome == "failed"]
     if len(failed):
         yield _failure_table(failed)
+    passed_over = results[(results.kind == "listing") & (results.outcome == "rejected")]
+    if len(passed_over):
+        yield _passed_over_table(passed_over)
     yield _answer_table(answers_frame(folder))
     spend = spend_frame(folder)
     if len(spend):
@@ -96,6 +100,15 @@ def _failure_table(failed: pd.DataFrame) -> Table:
         table.add_row(row["stage"], *(escape(text) for text in (name, row["message"])))
     if len(failed) > MAX_FAILURES:
         table.add_row("", f"and {len(failed) - MAX_FAILURES} more", "the report lists them")
+    return table
+
+
+def _passed_over_table(passed_over: pd.DataFrame) -> Table:
+    table = Table("reason", "files", "names", title="passed over")
+    for reason, rows in passed_over.groupby("reason"):
+        names = ", ".join(rows.source_id.head(MAX_NAMES))
+        more = f" and {len(rows) - MAX_NAMES} more" if len(rows) > MAX_NAMES else ""
+        table.add_row(str(reason), str(len(rows)), escape(names + more))
     return table
 
 

@@ -21,7 +21,7 @@ class Source(Protocol):
     """A list of footage, with the stages that turn an entry into a `Video`."""
 
     def items(self) -> Iterator[Any]:
-        """Yield the entries, without opening any."""
+        """Yield the entries, without opening any; an ItemError for what it cannot take."""
 
     def stages(self) -> tuple[AnyStage, ...]:
         """Return the stages that make a `Video` from an entry."""

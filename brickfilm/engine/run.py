@@ -110,6 +110,8 @@ class PipelineRun:
 
     def _push(self, position: int, item: Any) -> None:
         """Move an item through the stages as far as the ledger has answers."""
+        if isinstance(item, ItemError):  # of a file that the source cannot list as a video
+            return self._record(self.queues[0], item.record, item)
         if rejection := self._tombstones.rejection_for(item):
             last = len(self.queues) - 1
             return self._record(self.queues[min(position, last)], item, rejection)

@@ -6,20 +6,23 @@ an average rate. Frames are numbered from 0 in presentation order.
 
 from brickfilm.media.container import MAX_PARALLEL_PIXELS, MAX_PIXELS, media_errors
 from brickfilm.media.damage import FrameFlag
-from brickfilm.media.decode import Frame, VideoReader, open_video, plane_view
+from brickfilm.media.decode import Frame, VideoReader, plane_view
 from brickfilm.media.decode_stats import DecodeStats, decode_stats
 from brickfilm.media.encode import ClipEncoder, EncoderSettings
+from brickfilm.media.open_video import open_video
 from brickfilm.media.parallel_decode import DamagedGroupError
 from brickfilm.media.perceptual_hash import perceptual_hash
 from brickfilm.media.picture_info import PictureInfo, is_worth_probing
-from brickfilm.media.probe import VideoInfo, probe, sha256_of
+from brickfilm.media.probe import SEQUENCE_FORMAT, VideoInfo, probe, probe_stills, sha256_of
 from brickfilm.media.reduce import ReducedFrame, downscale_by_2, reduced_frames
 from brickfilm.media.sound import Sound
+from brickfilm.media.still_sequence import StillSequence
 from brickfilm.media.verify import ReferenceFrame, VerificationError, verify_clip, verify_sound
 
 __all__ = [
     "MAX_PARALLEL_PIXELS",
     "MAX_PIXELS",
+    "SEQUENCE_FORMAT",
     "ClipEncoder",
     "DamagedGroupError",
     "DecodeStats",
@@ -30,6 +33,7 @@ __all__ = [
     "ReducedFrame",
     "ReferenceFrame",
     "Sound",
+    "StillSequence",
     "VerificationError",
     "VideoInfo",
     "VideoReader",
@@ -41,6 +45,7 @@ __all__ = [
     "perceptual_hash",
     "plane_view",
     "probe",
+    "probe_stills",
     "reduced_frames",
     "sha256_of",
     "verify_clip",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -82,21 +82,6 @@ def plane_view(raw: Any, index: int) -> NDArray[np.uint8]:
     source = raw.planes[index]
     lines = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)
     return lines[: source.height, : source.width]
-
-
-@contextmanager
-def open_video(
-    path: Path, *, threads: int = 2, conversions: Sequence[str] | None = None
-) -> Iterator[VideoReader]:
-    """Open a video and close it on exit: containers left to the garbage collector hang workers.
-
-    conversions: of the `Video`; those of fields change which frames there are.
-    """
-    reader = VideoReader(path, threads, conversions or ())
-    try:
-        yield reader
-    finally:
-        reader.close()
 
 
 class VideoReader(PacketDecoder):

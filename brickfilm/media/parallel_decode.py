@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from brickfilm.media.decode import VideoReader, open_video
+from brickfilm.media.decode import VideoReader
+from brickfilm.media.open_video import open_video
 from brickfilm.media.packet_decoder import RawFrame
 from brickfilm.media.packet_groups import PacketGroup
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from brickfilm.errors import MediaError, Rejected
 from brickfilm.media.color import HDR_TRANSFERS, has_matrix, hdr_transfer
-from brickfilm.media.decode import Frame, VideoReader, open_video
+from brickfilm.media.decode import Frame, VideoReader
 from brickfilm.media.fields import CONVERSION_OF_FIELDS, field_kind
 from brickfilm.media.geometry import Orientation
+from brickfilm.media.open_video import open_video
 from brickfilm.records import DeinterlaceMode, HdrMode, Video
 
 PLAIN_FORMAT = "yuv420p"

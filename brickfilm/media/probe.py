@@ -10,11 +10,15 @@ from pathlib import Path
 
 from brickfilm.errors import MediaError
 from brickfilm.media.container import MAX_PIXELS, check_size, media_errors
-from brickfilm.media.decode import Frame, VideoReader, open_video
+from brickfilm.media.decode import Frame, VideoReader
+from brickfilm.media.open_video import open_video
 from brickfilm.media.picture_info import PictureInfo
+from brickfilm.media.still_sequence import StillSequence
 
 AV_TIME_BASE = 1_000_000
 """Ticks a second of a container's duration (libavutil)."""
+SEQUENCE_FORMAT = "stills"
+"""First part of the format of a sequence of stills, before the images' own format."""
 SECONDS_OF_FIELDS = (3600, 60, 1)
 HEADER_DURATION_FORMATS = ("asf", "avi", "flv", "matroska", "mov", "mxf")
 """Formats whose header states the duration; for others, FFmpeg estimates it from what is there."""
@@ -37,6 +41,10 @@ class VideoInfo:
     codec: str
     container: str
     picture: PictureInfo
+    sha256: str = ""
+    """Of a sequence of stills: their bytes, numbers and rate."""
+    first_number: int = 0
+    """Of a sequence of stills."""
 
 
 def probe(path: Path, *, whole: bool = True, max_pixels: int = MAX_PIXELS) -> VideoInfo:
@@ -72,6 +80,25 @@ def _video_info(reader: VideoReader, first: Frame) -> VideoInfo:
         codec=str(stream.codec_context.name),
         container=str(reader.container.format.name),
         picture=PictureInfo.of(reader, first, duration),
+    )
+
+
+def probe_stills(sequence: StillSequence, fps: Fraction, max_pixels: int = MAX_PIXELS) -> VideoInfo:
+    """Read the headers of a sequence; raise MediaError if its sizes or numbers do not fit."""
+    width, height = sequence.check(max_pixels)
+    lines = [f"{number} {sha256_of(file)}\n" for number, file in sequence.files]
+    return VideoInfo(
+        fps=fps,
+        time_base=1 / fps,
+        width=width - width % 2,
+        height=height - height % 2,
+        duration=float(len(sequence.files) / fps),
+        header_seconds=0.0,
+        codec=sequence.path.suffix.removeprefix("."),
+        container=SEQUENCE_FORMAT,
+        sha256=hashlib.sha256(f"{fps}\n{''.join(lines)}".encode()).hexdigest(),
+        first_number=sequence.files[0][0],
+        picture=PictureInfo(has_matrix=True),
     )
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError
 from brickfilm.media.color import hdr_transfer
-from brickfilm.media.decode import Frame, VideoReader, open_video
+from brickfilm.media.decode import Frame, VideoReader
 from brickfilm.media.geometry import Orientation
+from brickfilm.media.open_video import open_video
 from brickfilm.media.sound import AAC_FRAME_SAMPLES
 
 Rgb = NDArray[np.uint8]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
+
 from brickfilm.errors import Failed, Rejected
 from brickfilm.records import Clip, Span, Video
 from brickfilm.scan.frame_ranges import FrameRange
@@ -36,22 +38,34 @@ def lost_footage(video: Video, times: FrameTimestamps) -> Iterator[Rejected]:
             reason="damaged",
             record=Clip(video=video, span=times.span(start, end)),
         )
+    number = video.first_number
+    for first, end in times.missing_stills:
+        yield Rejected(
+            f"stills {number + first} to {number + end - 1} of {video.path.name!r} are missing: "
+            "clips end there",
+            reason="missing stills",
+            record=_time_without_frames(video, times, first, end),
+        )
     if missing := missing_seconds(video, times):
+        end = times.span(0, len(times)).end_pts
         stated, shown = video.header_seconds, video.header_seconds - missing
         yield Rejected(
             f"{video.path.name!r} is truncated: its frames end after {shown:.1f} s of "
             f"{stated:.1f} s: fetch or copy it again",
             reason="truncated",
-            record=_time_without_frames(video, times, missing),
+            record=_time_without_frames(video, times, end, end + round(missing / times.time_base)),
         )
 
 
-def _time_without_frames(video: Video, times: FrameTimestamps, seconds: float) -> Clip:
-    """Return seconds after the last frame as a record whose time the report counts."""
-    frames = len(times)
-    start = times.span(frames - 1, frames).end_pts
-    end = start + round(seconds / times.time_base)
-    span = Span(start_frame=frames, end_frame=frames, start_pts=start, end_pts=end)
+def missing_still_seconds(times: FrameTimestamps) -> float:
+    """Return the seconds of the stills that are missing in a sequence."""
+    return float(sum(end - first for first, end in times.missing_stills) * times.time_base)
+
+
+def _time_without_frames(video: Video, times: FrameTimestamps, start: int, end: int) -> Clip:
+    """Return ticks without frames as a record whose time the report counts."""
+    before = int(np.searchsorted(times.pts, start)) if times.are_stills else len(times)
+    span = Span(start_frame=before, end_frame=before, start_pts=start, end_pts=end)
     return Clip(video=video, span=span)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.engine.stage import Answer
+from brickfilm.media import SEQUENCE_FORMAT
 from brickfilm.records import Clip, Span, Video
 from brickfilm.scan.analyzer import FloatArray, FrameAnalyzer, FrameMetrics, unpack_array
 from brickfilm.scan.frame_ranges import FrameRange, split_at_forced_cuts
 from brickfilm.scan.held_frames import FrameDifference, find_unique_frames
-from brickfilm.scan.lost_footage import missing_seconds
+from brickfilm.scan.lost_footage import missing_seconds, missing_still_seconds
 from brickfilm.scan.timestamps import FrameTimestamps, TimestampAnalyzer
 
 
@@ -28,13 +29,17 @@ class ScanResult:
 
     @classmethod
     def from_answers(cls, video: Video, answers: Mapping[str, Answer]) -> ScanResult:
-        times = FrameTimestamps.from_answer(answers[TimestampAnalyzer().digest], video.time_base)
+        times = FrameTimestamps.from_answer(
+            answers[TimestampAnalyzer().digest],
+            video.time_base,
+            are_stills=video.format.startswith(SEQUENCE_FORMAT),
+        )
         differences = unpack_array(answers[FrameDifference().digest])
         return cls(times, find_unique_frames(differences), answers)
 
     def measured(self, video: Video) -> Video:
         """Return a video with what its frames tell of it, rather than its header."""
-        missing = missing_seconds(video, self.times)
+        missing = missing_seconds(video, self.times) + missing_still_seconds(self.times)
         return replace(
             video,
             frames=len(self.times),

@@ -60,14 +60,19 @@ class FrameTimestamps:
     flags: NDArray[np.int64]
     """[n], `FrameFlag`s; 0 in answers of older versions."""
     time_base: Fraction
+    are_stills: bool = False
+    """True for numbered stills: a step of more than 1 is a gap in the numbers."""
 
     @classmethod
-    def from_answer(cls, answer: Answer, time_base: Fraction) -> FrameTimestamps:
+    def from_answer(
+        cls, answer: Answer, time_base: Fraction, *, are_stills: bool = False
+    ) -> FrameTimestamps:
         """Decode a TimestampAnalyzer's answer; an unknown last duration is the usual step."""
         values = unpack_array(answer).astype(np.int64)
         flags = values[:, 4] if values.shape[1] > 4 else np.zeros(len(values), np.int64)
         last_duration = int(values[-1, 1]) if len(values) else 0
-        return cls(np.cumsum(values[:, 0]), last_duration, values[:, 2:4], flags, time_base)
+        pts, sizes = np.cumsum(values[:, 0]), values[:, 2:4]
+        return cls(pts, last_duration, sizes, flags, time_base, are_stills)
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -91,6 +96,8 @@ class FrameTimestamps:
     @property
     def max_step(self) -> float:
         """Return the longest time that a frame is shown, in ticks; a longer step is a gap."""
+        if self.are_stills:
+            return 1
         longest = min(MAX_STEP_SECONDS / float(self.time_base), MAX_USUAL_STEPS * self.usual_step)
         return max(longest, 2.0 * self.usual_step)
 
@@ -139,6 +146,12 @@ class FrameTimestamps:
     def _is_break(self) -> NDArray[np.bool_]:
         """Return True for steps after which the clock goes back or jumps forward, [n - 1]."""
         return (self.steps <= 0) | (self.steps > self.max_step)
+
+    @property
+    def missing_stills(self) -> list[FrameRange]:
+        """Return the ranges of missing numbers, counted from the first still's."""
+        gaps = np.flatnonzero(self.steps > 1) if self.are_stills else ()
+        return [(int(self.pts[n]) + 1, int(self.pts[n + 1])) for n in gaps]
 
     def shown_seconds(self) -> float:
         """Return how long all frames are shown, without gaps of the clock."""

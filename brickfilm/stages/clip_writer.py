@@ -12,6 +12,7 @@ from brickfilm.engine.sinks import Sink, SinkSession, artefact_digest
 from brickfilm.engine.stage import Answer
 from brickfilm.files import commit_file, temp_path
 from brickfilm.media import (
+    SEQUENCE_FORMAT,
     ClipEncoder,
     EncoderSettings,
     Frame,
@@ -154,9 +155,9 @@ class _ClipWriteSession:
 
 
 def _sound_of(clip: Clip, work: Path) -> Sound | None:
-    """Return the sound of a clip's span; None where timestamps jump back and are ambiguous."""
+    """Return the sound of a clip's span; None for stills, and where timestamps jump back."""
     video, span = clip.video, clip.span
-    if video.non_monotonic_pts:
+    if video.non_monotonic_pts or video.format.startswith(SEQUENCE_FORMAT):
         return None
     start, end = (pts * video.time_base for pts in (span.start_pts, span.end_pts))
     return Sound(work / video.path, start, end)

@@ -50,7 +50,8 @@ def _local_videos(sources: Path, work: Path) -> list[Video]:
     folder = FolderSource(sources, hdr="tonemap")
     (probe,) = folder.stages()
     with probe.open(work) as compute:
-        return [v for item in folder.items() for v in _probe_video(probe, compute, item)]
+        listings = [item for item in folder.items() if isinstance(item, Listing)]
+        return [v for listing in listings for v in _probe_video(probe, compute, listing)]
 
 
 def _probe_video(
