@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 FOLDER = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).with_name("golden"))
@@ -39,17 +39,21 @@ def read(path: Path) -> Golden:
 
 def kind_of(path: Path) -> str | None:
     """What a file is about, or none if it is of no golden format."""
-    if path.suffix == ".json":
-        return kind_of_table(json.loads(path.read_text()))
-    with safe_open(path, "pt") as file:
-        keys = set(file.keys())
+    try:
+        if path.suffix == ".json":
+            return kind_of_table(json.loads(path.read_bytes()))
+        with safe_open(path, "pt") as file:
+            keys = set(file.keys())
+    except (ValueError, SafetensorError):  # of another program, or cut short
+        return None
     return "network" if keys >= NETWORK else "diffusion" if keys >= DIFFUSION else None
 
 
 def kind_of_table(table: Any) -> str | None:
     """Buckets are a list of cases; what else there is tells itself by its first entry."""
     if isinstance(table, list):
-        return "buckets" if table and "num_frames" in table[0] else None
+        is_case = bool(table) and isinstance(table[0], dict)
+        return "buckets" if is_case and "num_frames" in table[0] else None
     first = next(iter(table.values()), None) if isinstance(table, dict) else None
     if isinstance(first, list):
         return "state dict"

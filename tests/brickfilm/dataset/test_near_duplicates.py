@@ -139,6 +139,12 @@ def test_a_chain_joins_at_the_limit_and_not_one_over(step: int, frame: int) -> N
     assert grouped(ids, clips) == (["00"] * len(ids) if joined else ids)
 
 
+@pytest.mark.parametrize(("bits", "groups"), [(8, ["a", "a"]), (9, ["a", "b"])])
+def test_near_duplicates_differ_in_at_most_eight_bits(bits: int, groups: list[str]) -> None:
+    other = flip(BASE, range(bits))
+    assert grouped(["a", "b"], [(BASE,) * 3, (other,) * 3]) == groups
+
+
 @pytest.mark.parametrize("bands", range(1, NEAR_DUPLICATE_BITS + 2))
 @exhaustively
 @given(st.sets(st.integers(0, 63), max_size=NEAR_DUPLICATE_BITS))

@@ -56,3 +56,16 @@ def test_a_video_that_must_move_is_named() -> None:
             r["near_duplicate_group"] = row(first)["id"]
     joined = assign_splits(rows, alone.history, 0.5)
     assert set(joined.moved_videos) == {second}
+
+
+def test_a_group_is_split_by_its_oldest_video_not_by_the_least_id() -> None:
+    names = [f"{n:016x}" for n in range(40)]
+    split = assign_splits([row(f) for f in names], {}, 0.5).split_by_video
+    tested = next(f for f in names if split[f] == "test")
+    older = next(f for f in names if split[f] == "train" and f > tested)
+    history = assign_splits([row(older)], {}, 0.5).history
+    rows = [row(f) for f in names if f != older] + [row(older)]
+    rows[-1]["near_duplicate_group"] = row(tested)["id"]
+    joined = assign_splits(rows, history, 0.5)
+    assert joined.split_by_video[older] == joined.split_by_video[tested] == "train"
+    assert joined.moved_videos == {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,16 @@ import pytest
 
 from brickfilm.build.forecast import forecast_lines
 from brickfilm.engine.batch_jobs import BatchJobManager
+from brickfilm.engine.capabilities import BatchRequestFile
 from brickfilm.engine.executors import LocalExecutor
 from brickfilm.engine.ledger import Ledger, spend_frame
+from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.run import PipelineRun
 from brickfilm.engine.stage import Answer, Result, Stage, WorkItem
 from brickfilm.errors import Failed, UsageError, WiringError
 from brickfilm.records import Clip
-from tests.kit.toy_capabilities import Copied, Halve, Letter
+from tests.kit.toy_capabilities import Copied, Halve, Letter, PostOffice
 from tests.kit.toy_stages import Names, Say, lines
 
 
@@ -55,6 +59,27 @@ def test_a_second_batched_stage_is_paid_through_jobs_within_its_budget(
     run = build(tmp_path, source, stages[0], Letter(office, max_cost_usd=0.09))
     assert len(run.finished) == 6
     assert spend_frame(tmp_path).settled.sum() == pytest.approx(0.06)
+
+
+def test_money_is_reserved_on_disk_before_a_job_is_submitted(tmp_path: Path, office: Path) -> None:
+    class Watched(PostOffice):
+        def submit(self, job: str, request_file: BatchRequestFile) -> str:
+            with closing(sqlite3.connect(tmp_path / FILENAME)) as db:
+                rows = db.execute("SELECT reserved FROM intents WHERE job = ?", (job,)).fetchall()
+            assert rows == [(0.02,)] * len(request_file.keys) == [(0.02,)] * 4
+            return super().submit(job, request_file)
+
+    @dataclass(frozen=True)
+    class WatchedLetter(Letter):
+        @contextmanager
+        def open_batch_service(self, work: Path) -> Iterator[PostOffice]:
+            yield Watched(self.office)
+
+    source = Copied("ab", tmp_path / "copied")
+    assert (
+        len(build(tmp_path, source, Halve(tmp_path / "halved"), WatchedLetter(office)).finished)
+        == 4
+    )
 
 
 def test_the_request_of_an_item_is_built_once_in_a_run(tmp_path: Path, office: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from brickfilm.engine.executors import LocalExecutor
 from brickfilm.engine.ledger import Ledger, ledger_frame, spend_frame
+from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.run import PipelineRun
 from brickfilm.engine.stage import Answer, Stage
@@ -118,6 +120,27 @@ def test_a_budget_is_never_passed_and_the_rest_waits(tmp_path: Path) -> None:
     again = run(tmp_path, Names("abc"), Cut(), Say(log=say.log, max_cost_usd=1.0))
     assert len(again.finished) == 9
     assert len(lines(say.log)) == 9
+
+
+@dataclass(frozen=True)
+class SayAfterLooking(Say):
+    """Answer with what a second connection finds reserved while the request is on its way."""
+
+    @contextmanager
+    def open(self, work: Path) -> Iterator[Callable[[Clip], Answer]]:
+        def compute(request: Clip) -> Answer:
+            with closing(sqlite3.connect(work / FILENAME)) as db:
+                query = "SELECT reserved FROM intents WHERE key = ? AND settled IS NULL"
+                (reserved,) = db.execute(query, (request.id,)).fetchone() or (0.0,)
+            return {"text": f"{reserved:.2f} reserved", "cost": 0.01, "model": "toy"}
+
+        yield compute
+
+
+def test_money_is_reserved_on_disk_before_the_request_is_sent(tmp_path: Path) -> None:
+    once = run(tmp_path, Names("abc"), Cut(), SayAfterLooking())
+    assert {clip.caption.text for clip in once.finished} == {"0.02 reserved"}
+    assert len(once.finished) == 9
 
 
 def test_a_request_without_an_answer_stays_reserved_and_is_asked_again(tmp_path: Path) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
+from brickfilm.records import Clip, Span
+from brickfilm.stages import ClipWriter
 from tests.brickworld import BrickFilm, Shot
+from tests.kit.ask_stage import video_of, written
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +24,18 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shots = tuple(Shot(frames=frames) for frames in (24, 40))
     BrickFilm(seed=2, fps=Fraction(24), size=(320, 180), shots=shots).render(path)
     return path
+
+
+def test_the_last_frame_is_shown_until_the_end_of_the_span(film: Path, tmp_path: Path) -> None:
+    video = replace(video_of(film), path=film)
+    ticks = round(1 / (24 * video.time_base))
+    span = Span(start_frame=4, end_frame=9, start_pts=4 * ticks, end_pts=9 * ticks - ticks // 2)
+    (clip,), _ = written(ClipWriter(), [Clip(video=video, span=span)], tmp_path)
+    assert clip.path
+    with av.open(str(tmp_path / clip.path)) as container:
+        stream = container.streams.video[0]
+        shown = [packet.duration for packet in container.demux(stream) if packet.pts is not None]
+        assert [n * stream.time_base * 24 for n in sorted(shown)] == [0.5, 1, 1, 1, 1]
 
 
 BUILD = (

@@ -64,6 +64,15 @@ def test_frames_of_a_fade_belong_to_no_shot(how: str, tmp_path: Path) -> None:
     assert abs(start - max(truth.ignore) - 1) <= 2
 
 
+@pytest.mark.parametrize(("score", "cuts"), [(0.59, []), (0.61, [40])])
+def test_a_cut_differs_by_more_than_the_threshold(score: float, cuts: list[int]) -> None:
+    values = np.zeros((90, len(HoldAware.columns)), np.float32)
+    values[40, 0] = score
+    values[:, 3] = 50.0  # contrast: no frame is black
+    metrics = FrameMetrics(values, np.arange(90) / 24, np.ones(90, bool))
+    assert HoldAware().cuts(metrics) == cuts
+
+
 def test_a_black_film_is_one_shot() -> None:
     metrics = FrameMetrics(
         np.zeros((90, len(HoldAware.columns)), np.float32), np.arange(90) / 24, np.ones(90, bool)
