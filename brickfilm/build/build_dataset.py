@@ -41,6 +41,8 @@ from brickfilm.stages import ClipWriter, FrameSampler
 
 log = logging.getLogger(__name__)
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @dataclass(frozen=True)
 class BuildResult:
@@ -152,7 +154,7 @@ def run_pass(
 ) -> PipelineRun:
     """Run the source through the stages once, then let it record what it fetched."""
     run = PipelineRun(pipeline, ledger, pool, progress=progress, failures=failures)
-    with stop_on_sigint(run):
+    with stop_on_signals(run):
         run.execute(source.items())
     if isinstance(source, Recorder):
         makes_videos = [Video in queue.stage.output_types for queue in run.queues]
@@ -183,7 +185,7 @@ def dry_run(
         show_progress() as progress,
     ):
         run = PipelineRun(pipeline, ledger, pool, progress=progress, dry_run=True)
-        with stop_on_sigint(run):
+        with stop_on_signals(run):
             run.execute(source.items())
     return pipeline, run
 
@@ -244,10 +246,11 @@ def executor_scope(executor: Executor | None) -> Iterator[Executor]:
 
 
 @contextmanager
-def stop_on_sigint(run: PipelineRun) -> Iterator[None]:
-    """Handle Ctrl-C in the main thread.
+def stop_on_signals(run: PipelineRun) -> Iterator[None]:
+    """Handle Ctrl-C, SIGTERM and SIGHUP in the main thread.
 
-    First Ctrl-C: stop dispatching and wait for calls in flight. Second Ctrl-C: exit immediately.
+    The first stops dispatching and waits for calls in flight; a second one exits immediately. A
+    signal that is ignored, as SIGHUP under `nohup`, stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -258,15 +261,19 @@ def stop_on_sigint(run: PipelineRun) -> Iterator[None]:
             raise KeyboardInterrupt
         run.stop()
 
-    before = signal.signal(signal.SIGINT, on_signal)
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in handled:
+        signal.signal(number, on_signal)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in handled:
+            signal.signal(number, before[number])
 
 
 def _advance_batch_jobs(batch_jobs: BatchJobManager, run: PipelineRun, wait: bool) -> bool:
-    with stop_on_sigint(run):
+    with stop_on_signals(run):
         return batch_jobs.advance(run, wait=wait, log=_print_status) and not run.stopping
 
 

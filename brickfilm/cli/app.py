@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 some items failed, 2 wrong usage, 3 some items wait, 130 i
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -51,19 +53,41 @@ def global_options(
 
 
 def main() -> None:
-    """Run the command line. Print an expected error as one line; with --debug, as a traceback."""
+    """Run the command line. Print an expected error as one line; with --debug, as a traceback.
+
+    SIGTERM and SIGHUP are handled as Ctrl-C.
+    """
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except SystemExit as leave:
         if leave.code != EXIT_INTERRUPTED:
             raise
-        sys.stdout.flush()
         os._exit(EXIT_INTERRUPTED)  # a plain exit would wait for threads that wait for the network
     except BrickfilmError as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:
+        if debug or error.errno not in SYSTEM_LIMITS:
+            raise
+        print(f"error: {error.strerror}: {SYSTEM_LIMITS[error.errno]}", file=sys.stderr)
+        os._exit(1)  # a plain exit would flush the output once more
+
+
+SYSTEM_LIMITS = {
+    errno.EMFILE: "raise the limit of open files with `ulimit -n 1024`",
+    errno.ENFILE: "close other programs, or raise the system's limit of open files",
+    errno.ENOSPC: "make room, or write the output elsewhere",
+    errno.EDQUOT: "make room, or write the output elsewhere",
+}
+"""Errors of the system with what a user can do."""

@@ -1,4 +1,4 @@
-"""Spawn worker processes that ignore SIGINT, exit with their parent, and need no main guard."""
+"""Spawn worker processes that ignore Ctrl-C, exit with their parent, and need no main guard."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def _hidden_main() -> Iterator[None]:
 
 
 def _init_worker() -> None:
-    """Ignore SIGINT, which is the driver's to handle, and exit when the driver dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ignore what a terminal sends to its whole group, and exit when the driver dies."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # SIGTERM must end a worker of a broken pool
     exit_with_parent()

@@ -247,7 +247,10 @@ def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
     assert done.stdout.split() == ["6"], done.stderr
 
 
-def test_ctrl_c_saves_calls_in_flight_and_says_how_to_continue(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_calls_in_flight_and_says_how_to_continue(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     script = (
         "from pathlib import Path; from brickfilm.build.build_dataset import build_dataset; "
         "from tests.kit.toy_stages import *; "
@@ -259,7 +262,7 @@ def test_ctrl_c_saves_calls_in_flight_and_says_how_to_continue(tmp_path: Path) -
     )
     while len(lines(tmp_path / "say")) < 4:
         assert child.poll() is None
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
     stderr = child.communicate(timeout=20)[1]
     assert "run the same command" in stderr
     assert spend_frame(tmp_path).unsettled.sum() == 0
