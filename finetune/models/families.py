@@ -7,11 +7,11 @@ from importlib import import_module
 
 from finetune.config import Recipe
 from finetune.errors import ConfigError
-from finetune.models.diffusers import WAN_2_1, WAN_2_2_5B
+from finetune.models.diffusers import DIFFUSERS_FAMILIES
 from finetune.models.family import Family, check_grid
 from finetune.models.stdit2.family import STDIT2
 
-FAMILIES: Mapping[str, Family] = {f.name: f for f in (STDIT2, WAN_2_1, WAN_2_2_5B)}
+FAMILIES: Mapping[str, Family] = {f.name: f for f in (STDIT2, *DIFFUSERS_FAMILIES)}
 """By the recipe's `family`; a new family is one more name in this line."""
 
 

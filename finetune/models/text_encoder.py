@@ -49,12 +49,14 @@ class TextEncoder:
         tokens: int = MAX_TOKENS,
         micro_batch_size: int = 8,
         clean: Callable[[str], str] = str,
+        attend_to_padding: bool = False,
     ) -> None:
         self.network: Any = network.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.tokens = tokens
         self.micro_batch_size = micro_batch_size  # captions in memory at once
         self._clean = clean  # prepares a caption for the tokenizer
+        self._attend_to_padding = attend_to_padding  # as some models were trained
         self._compiled = False
         self._digest: str | None = None
 
@@ -68,18 +70,18 @@ class TextEncoder:
         tokens: int = MAX_TOKENS,
         architecture: Architecture = "T5",
         tokenizer: str | PathLike[str] | None = None,
-        clean: Callable[[str], str] = str,
+        **options: Any,
     ) -> Self:
         """Load from a Hub id or a folder in transformers' layout.
 
-        tokenizer: its folder, if it lies elsewhere.
+        tokenizer: its folder, if it lies elsewhere. options: of the class.
         """
         import transformers
 
         kind = getattr(transformers, f"{architecture}EncoderModel")
         network = kind.from_pretrained(source, torch_dtype=dtype)  # its name since 4.39
         words = transformers.AutoTokenizer.from_pretrained(tokenizer or source)
-        return cls(network.to(device), words, tokens=tokens, clean=clean)
+        return cls(network.to(device), words, tokens=tokens, **options)
 
     @classmethod
     def tiny_random(
@@ -90,11 +92,11 @@ class TextEncoder:
         width: int = 32,
         tokens: int = MAX_TOKENS,
         architecture: Architecture = "T5",
-        clean: Callable[[str], str] = str,
+        **options: Any,
     ) -> Self:
         """Build a toy-size encoder: random weights from the seed, a tokenizer of the captions.
 
-        width: of the states; the denoiser's `caption_channels`.
+        width: of the states; the denoiser's `caption_channels`. options: of the class.
         """
         import transformers
 
@@ -111,7 +113,7 @@ class TextEncoder:
                 feed_forward_proj="gated-gelu",
             )
             network = getattr(transformers, f"{architecture}EncoderModel")(config)
-        return cls(network, tokenizer, tokens=tokens, clean=clean)
+        return cls(network, tokenizer, tokens=tokens, **options)
 
     @property
     def width(self) -> int:
@@ -181,7 +183,8 @@ class TextEncoder:
         return torch.cat(outputs)
 
     def _hidden_states(self, ids: Tensor, mask: Tensor) -> Tensor:
-        states: Tensor = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
+        seen = None if self._attend_to_padding else mask
+        states: Tensor = self.network(input_ids=ids, attention_mask=seen).last_hidden_state
         return states.float()
 
 

@@ -38,6 +38,7 @@ from finetune.models.adapters import (
     write_lora_files,
 )
 from finetune.models.compile_blocks import compile_blocks
+from finetune.models.family import TINY_RANDOM
 from finetune.objectives import Objective
 from finetune.tensors import DTYPES
 from finetune.training import checkpoint
@@ -314,6 +315,8 @@ def _open(
     if resume_point:
         run.resume(resume_point, new_data=new_data)
     if engine.rank == 0:
+        if family.licence and recipe.init not in ("random", TINY_RANDOM):
+            print(f"licence of {recipe.init}: {family.licence}")
         print(coverage, flush=True)
         run.log = open_logger(recipe, run.step)
     return run

@@ -110,7 +110,7 @@ def use_plain_checkpointing(network: Any) -> None:
     """Recompute whole blocks, attention included, whatever the recipe says."""
     from finetune.models.diffusers import wan
 
-    def enable(chosen: Any, _count: int) -> None:
+    def enable(chosen: Any, _blocks: object, _count: int) -> None:
         chosen.enable_gradient_checkpointing()
 
     wan.recompute_blocks = enable

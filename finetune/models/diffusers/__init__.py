@@ -1,5 +1,15 @@
 """Model families whose networks, VAEs and text encoders are those of diffusers' pipelines."""
 
-from finetune.models.diffusers.wan import WAN_2_1, WAN_2_2_5B
+from finetune.models.diffusers.ltx import LTX_0_9
+from finetune.models.diffusers.wan import WAN_2_1, WAN_2_2_5B, WAN_2_2_HIGH, WAN_2_2_LOW
 
-__all__ = ["WAN_2_1", "WAN_2_2_5B"]
+DIFFUSERS_FAMILIES = (WAN_2_1, WAN_2_2_5B, WAN_2_2_HIGH, WAN_2_2_LOW, LTX_0_9)
+
+__all__ = [
+    "DIFFUSERS_FAMILIES",
+    "LTX_0_9",
+    "WAN_2_1",
+    "WAN_2_2_5B",
+    "WAN_2_2_HIGH",
+    "WAN_2_2_LOW",
+]

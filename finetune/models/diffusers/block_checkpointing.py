@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -17,12 +17,11 @@ KEPT_OPERATIONS = [  # dear to recompute, small to keep: attention over all toke
 ]
 
 
-def recompute_blocks(network: nn.Module, count: int) -> None:
+def recompute_blocks(network: nn.Module, blocks: Sequence[nn.Module], count: int) -> None:
     """Set how many of the first blocks are recomputed; 0 keeps all activations."""
     wrapped: Any = network
     wrapped.gradient_checkpointing = count > 0
     if count > 0:
-        blocks = list(network.get_submodule("blocks").children())
         recomputed = {id(block) for block in blocks[:count]}
 
         def call(block: nn.Module, *given: Any) -> Any:

@@ -37,13 +37,13 @@ def diffusers_class(name: str) -> Any:
 
 
 def load_transformer(
-    source: Path | str, class_name: str, dtype: torch.dtype, device: torch.device | str
+    source: Path | str, part: str, class_name: str, dtype: torch.dtype, device: torch.device | str
 ) -> nn.Module:
     """Load a denoiser strictly: every weight has its place, and every place its weight.
 
     Raise WeightsError for another class, other shapes, or missing or unexpected weights.
     """
-    folder = find_part(source, "transformer")
+    folder = find_part(source, part)
     config = read_config(folder, class_name)
     kind = diffusers_class(class_name)
     with torch.device("meta"):

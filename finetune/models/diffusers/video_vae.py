@@ -41,7 +41,8 @@ class VideoVAE:
         """Decode latents [T', C, h, w] to frames [T, 3, H, W] float32 in [-1, 1]."""
         x = self._cast(latents).transpose(0, 1)[None]
         mean, std = self._statistics(x)
-        pixels: Tensor = self.network.decode(x * std + mean, return_dict=False)[0]
+        time = (x.new_zeros(1),) if getattr(self.network.config, "timestep_conditioning", 0) else ()
+        pixels: Tensor = self.network.decode(x * std + mean, *time, return_dict=False)[0]
         return pixels[0].transpose(0, 1).float().clamp(-1, 1)
 
     def compile_network(self) -> None:
@@ -52,10 +53,14 @@ class VideoVAE:
         self.network.save_pretrained(folder)
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        config = self.network.config
-        shape = (1, -1, 1, 1, 1)
-        mean, std = (like.new_tensor(v) for v in (config.latents_mean, config.latents_std))
-        return mean.view(shape), std.view(shape)
+        """Return mean and std of each channel: settings of Wan's VAE, buffers of LTX-Video's."""
+        config, shape = self.network.config, (1, -1, 1, 1, 1)
+        owner = config if hasattr(config, "latents_mean") else self.network
+        mean, std = (
+            torch.as_tensor(values, dtype=like.dtype, device=like.device).view(shape)
+            for values in (owner.latents_mean, owner.latents_std)
+        )
+        return mean, std / getattr(config, "scaling_factor", 1.0)
 
     def _cast(self, x: Tensor) -> Tensor:
         weight = next(self.network.parameters())

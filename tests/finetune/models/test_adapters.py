@@ -131,7 +131,7 @@ def test_an_adapter_of_another_rank_or_base_is_named(recipe: Recipe, tmp_path: P
         ({"family": "stdit2", "init": "random"}, "adapter changes pretrained weights"),
         ({"strategy": "fsdp2"}, "not 'torch' and 'fsdp2'"),
         ({"adapter": None, "init": "random"}, "is fine-tuned, not trained from random"),
-        ({"text_tokens": 200}, "attends to all 512 tokens"),
+        ({"text_tokens": 200}, "was trained with 512"),
     ],
 )
 def test_an_adapter_that_cannot_be_trained_is_named(

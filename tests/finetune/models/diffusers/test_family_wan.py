@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune.config import Flow
-from finetune.models.diffusers import WAN_2_1, WAN_2_2_5B
+from finetune.models.diffusers import WAN_2_1, WAN_2_2_5B, WAN_2_2_HIGH, WAN_2_2_LOW
 from finetune.models.diffusers.wan import Wan
 from finetune.models.family import TINY_RANDOM, ClipConditions, TextSize
 from finetune.models.text_encoder import TextEncoder
@@ -54,7 +55,7 @@ def make_pipeline(family: Wan, network: nn.Module, encoder: TextEncoder | None =
         vae=codec.network,
         transformer=network,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=family.timestep_shift(shape)),
-        expand_timesteps=family.shape.token_times,
+        expand_timesteps=family.version.token_times,
     )
 
 
@@ -176,6 +177,26 @@ def test_the_shift_is_that_of_the_size() -> None:
     assert WAN_2_2_5B.timestep_shift(WAN_2_2_5B.latent_shape(121, 704, 1280)) == 5.0
 
 
+def test_each_expert_is_trained_on_its_own_part_of_the_noise(tmp_path: Path) -> None:
+    """And read from its own folder of the pipeline."""
+    for expert, part in ((WAN_2_2_HIGH, "transformer"), (WAN_2_2_LOW, "transformer_2")):
+        network: Any = expert.load_network(TINY_RANDOM)
+        torch.nn.init.constant_(network.proj_out.bias, len(part))
+        network.save_pretrained(tmp_path / part)
+    for expert, mark in ((WAN_2_2_HIGH, 11), (WAN_2_2_LOW, 13)):
+        network = expert.load_network(tmp_path)
+        assert float(network.proj_out.bias.detach().mean()) == mark
+        shape = expert.latent_shape(81, 480, 832)
+        low, high = expert.time_range(0)
+        generator = torch.Generator().manual_seed(0)
+        times = [
+            float(expert.objective(Flow()).draw_time(generator, shape, (low, high)))
+            for _ in range(50)
+        ]
+        assert low <= min(times) <= max(times) < high
+    assert WAN_2_2_HIGH.time_range(0)[0] == WAN_2_2_LOW.time_range(0)[1] == 0.875
+
+
 WIDE = {
     "num_attention_heads": 4,
     "attention_head_dim": 32,
@@ -192,7 +213,7 @@ def overfit(family: Wan, latent: Tensor, text: Tensor, steps: int = 600) -> nn.M
     from diffusers import WanTransformer3DModel
 
     torch.manual_seed(0)
-    channels = family.shape.channels
+    channels = family.channels
     network: nn.Module = WanTransformer3DModel(in_channels=channels, out_channels=channels, **WIDE)
     objective = family.objective(Flow())
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.0)
@@ -242,13 +263,13 @@ def wrong(network: nn.Module, *, sign: float = 1.0, time_scale: float = 1.0) -> 
 )
 def test_an_overfitted_latent_is_found_again_by_diffusers_own_pipeline(family: Wan) -> None:
     """With the right sign and time scale; each wrong one fails."""
-    shape = (family.shape.channels, 2, 4, 4)
+    shape = (family.channels, 2, 4, 4)
     latent = torch.randn(1, *shape, generator=torch.Generator().manual_seed(3))
     text = torch.zeros(1, 8, 32)
     network = overfit(family, latent, text)
     pipeline = make_pipeline(family, network)
     pipeline.set_progress_bar_config(disable=True)
-    stride = family.shape.spatial_stride
+    stride = family.spatial_stride
 
     def relative_error() -> float:
         found = pipeline(

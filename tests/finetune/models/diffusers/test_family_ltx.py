@@ -1,0 +1,172 @@
+"""LTX-Video against diffusers' own pipeline, tensor for tensor, with tiny random weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from finetune.models.diffusers import LTX_0_9
+from finetune.models.family import TINY_RANDOM, ClipConditions, TextSize
+from finetune.models.text_encoder import TextEncoder
+
+CPU = torch.device("cpu")
+FRAMES, HEIGHT, WIDTH, FPS = 17, 64, 96, 12.5
+SIZE = TextSize(128, 32)
+GUIDANCE, STEPS = 3.0, 3
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    return LTX_0_9.load_network(TINY_RANDOM).eval()
+
+
+@pytest.fixture
+def encoder() -> TextEncoder:
+    captions = ("a red brick & a blue one", "a castle")
+    return LTX_0_9.load_caption_encoder(
+        TINY_RANDOM, SIZE, lambda: captions, dtype=torch.float32, device=CPU
+    )
+
+
+def make_pipeline(network: nn.Module, encoder: TextEncoder) -> Any:
+    """The published pipeline's scheduler, without its stretch to a terminal time."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, LTXPipeline
+
+    codec = LTX_0_9.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True,
+        base_shift=0.95,
+        max_shift=2.05,
+        base_image_seq_len=1024,
+        max_image_seq_len=4096,
+    )
+    pipeline = LTXPipeline(
+        scheduler=scheduler,
+        vae=codec.network,
+        text_encoder=encoder.network,
+        tokenizer=encoder.tokenizer,
+        transformer=network,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def encode(encoder: TextEncoder, caption: str) -> dict[str, Tensor]:
+    return LTX_0_9.collate_text([encoder.encode_captions([caption])[0].tensors], SIZE, CPU)
+
+
+def test_every_network_call_is_the_pipelines(
+    network: nn.Module, encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its packed latents, times, frame rate and guidance; the shift is the scheduler's too."""
+    pipeline = make_pipeline(network, encoder)
+    steps: list[tuple[Tensor, Tensor, Tensor]] = []
+    step = pipeline.scheduler.step
+
+    def record(velocity: Tensor, time: Tensor, x: Tensor, **options: Any) -> Any:
+        steps.append((time / 1000, x, velocity))
+        return step(velocity, time, x, **options)
+
+    monkeypatch.setattr(pipeline.scheduler, "step", record)
+    shape = LTX_0_9.latent_shape(FRAMES, HEIGHT, WIDTH)
+    start = torch.randn(1, *shape)
+    pipeline(
+        "a castle",
+        height=HEIGHT,
+        width=WIDTH,
+        num_frames=FRAMES,
+        frame_rate=FPS,
+        num_inference_steps=STEPS,
+        guidance_scale=GUIDANCE,
+        latents=start.flatten(2).transpose(1, 2),
+        max_sequence_length=128,
+        output_type="latent",
+    )
+    given = ClipConditions(
+        text=encode(encoder, "a castle"),
+        null_text=encode(encoder, ""),
+        frames=FRAMES,
+        height=HEIGHT,
+        width=WIDTH,
+        fps=(FPS,),
+    )
+    ours = LTX_0_9.guided_denoiser(network, given, GUIDANCE)
+    for time, packed, theirs in steps:
+        x = packed.transpose(1, 2).reshape(1, *shape)
+        with torch.no_grad():
+            velocity = ours(x, time.expand(1), None).flatten(2).transpose(1, 2)
+        torch.testing.assert_close(velocity, theirs, rtol=1e-5, atol=1e-5)
+    shift = LTX_0_9.timestep_shift(shape)
+    second = float(steps[1][0])
+    assert second == pytest.approx(shift * (2 / 3) / (1 + (shift - 1) * (2 / 3)), rel=1e-5)
+
+
+def test_clips_of_one_batch_keep_their_own_rate(network: nn.Module) -> None:
+    shape = LTX_0_9.latent_shape(FRAMES, HEIGHT, WIDTH)
+    x, text = torch.randn(1, *shape).expand(2, *shape), torch.randn(1, *SIZE).expand(2, *SIZE)
+
+    def velocity(*fps: float) -> Tensor:
+        count = len(fps)
+        mask = torch.ones(count, SIZE.tokens, dtype=torch.bool)
+        given = ClipConditions(
+            text={"states": text[:count], "mask": mask},
+            frames=FRAMES,
+            height=HEIGHT,
+            width=WIDTH,
+            fps=fps,
+        )
+        with torch.no_grad():
+            return LTX_0_9.denoiser(network, given)(x[:count], torch.full((count,), 0.4), None)
+
+    both = velocity(12.0, 24.0)
+    torch.testing.assert_close(both[:1], velocity(12.0))
+    torch.testing.assert_close(both[1:], velocity(24.0))
+    assert not torch.allclose(both[0], both[1])
+
+
+def test_latents_are_normalised_as_the_pipeline_decodes_them() -> None:
+    codec = LTX_0_9.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
+    with torch.no_grad():
+        codec.network.latents_mean += 0.3
+        codec.network.latents_std *= 1.7
+    pixels = torch.rand(FRAMES, 3, HEIGHT, WIDTH) * 2 - 1
+    mean = codec.encode_window(pixels)["mean"]
+    assert mean.transpose(0, 1).shape == LTX_0_9.latent_shape(FRAMES, HEIGHT, WIDTH)
+    from diffusers import LTXPipeline
+
+    vae = codec.network
+    plain = LTXPipeline._denormalize_latents(
+        mean.transpose(0, 1)[None], vae.latents_mean, vae.latents_std, vae.config.scaling_factor
+    )
+    with torch.no_grad():
+        encoded = vae.encode(pixels.transpose(0, 1)[None]).latent_dist.mean
+        decoded = vae.decode(plain, return_dict=False)[0][0].transpose(0, 1).clamp(-1, 1)
+    torch.testing.assert_close(plain, encoded, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(codec.decode(mean), decoded)
+
+
+def test_a_given_frame_has_time_zero(network: nn.Module) -> None:
+    times = []
+    network.register_forward_pre_hook(
+        lambda _module, _args, given: times.append(given["timestep"]), with_kwargs=True
+    )
+    shape = LTX_0_9.latent_shape(FRAMES, HEIGHT, WIDTH)
+    text = encode_nothing()
+    given = ClipConditions(text=text, frames=FRAMES, height=HEIGHT, width=WIDTH, fps=(FPS,))
+    mask = torch.tensor([[False, True, True]])
+    with torch.no_grad():
+        LTX_0_9.denoiser(network, given)(torch.randn(1, *shape), torch.tensor([0.5]), mask)
+    assert times[0].tolist() == [[0.0] * 6 + [500.0] * 12]
+
+
+def encode_nothing() -> dict[str, Tensor]:
+    return LTX_0_9.collate_text([None], SIZE, CPU)
+
+
+def test_the_shift_grows_with_the_tokens() -> None:
+    assert LTX_0_9.timestep_shift((128, 1, 32, 32)) == pytest.approx(math.exp(0.95))
+    assert LTX_0_9.timestep_shift((128, 4, 32, 32)) == pytest.approx(math.exp(2.05))
