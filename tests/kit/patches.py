@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ OPTIONS = {
     "libx264": {"crf": "4", "preset": "ultrafast"},
     "libx265": {"crf": "4", "preset": "ultrafast", "x265-params": "log-level=none"},
     "ffv1": {},
+    "mpeg2video": {"b": "20M", "maxrate": "20M", "bufsize": "8M"},
 }
 """Encoder options by codec."""
 
@@ -50,12 +52,14 @@ class Patches:
     turned: int = 0
     mirrored: bool = False
     pixel_aspect: Fraction = Fraction(1)
+    container_options: Mapping[str, str] = field(default_factory=dict)
     colors: tuple[tuple[float, float, float], ...] = PATCHES
     """Encoded values, 0 to 255: R'G'B'."""
 
     def write(self) -> Path:
         """Write the video; return its path."""
-        with av.open(str(self.path), "w") as container:
+        options = dict(self.container_options)
+        with av.open(str(self.path), "w", options=options) as container:
             stream = container.add_stream(self.codec, rate=24, options=OPTIONS[self.codec])
             stream.width, stream.height, stream.pix_fmt = *self.size, self.pix_fmt
             context = stream.codec_context
