@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 
 PARALLEL := -n 2 --dist worksteal
 
-.PHONY: demo tiny tiny-wan check test test-slow soak lint clean
+.PHONY: demo tiny tiny-wan check test test-slow soak lint audit clean
 
 demo: $(VENV)/.core ## build a captioned dataset from the demo video
 	$(BIN)/brickfilm demo --out work/demo
@@ -56,6 +56,10 @@ $(VENV)/.slow: $(VENV)/.dev
 	$(PIP) bitsandbytes einops galore-torch tqdm trackio triton==3.6.0 wandb
 	$(PIP) --no-deps colossalai==0.5.0  # its own pins are of 2024; docs/finetune.md
 	touch $@
+
+audit: $(VENV)/.dev ## ask an advisory service about the installed versions
+	$(PIP) pip-audit
+	$(BIN)/pip-audit --skip-editable
 
 clean: ## delete the environment and everything built; your videos and datasets stay
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -116,6 +116,9 @@ def materialize(
         Path | None, typer.Option(help="a dataset recipe .py whose source downloads the videos")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="a branch, tag or commit")] = None,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="download from addresses of this network too")
+    ] = False,
 ) -> None:
     """Cut the clips of a reference dataset from their sources; exit with 1 if some differ."""
     from brickfilm.build.recipe import load_recipe
@@ -124,7 +127,9 @@ def materialize(
 
     downloads = load_recipe(recipe).source if recipe else None
     dataset = find_dataset(where, revision=revision)
-    result = materialize(dataset, out, sources=sources, downloads=downloads)
+    result = materialize(
+        dataset, out, sources=sources, downloads=downloads, allow_private=allow_private
+    )
     table = Table("verdict", "rows", title=f"clips and stills of {where}")
     for status, count in result.counts.items():
         table.add_row(status, str(count))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.config import DEFAULT_PROMPTS
+from finetune.demo.limits import MAX_UPLOAD_BYTES, DemoLimits, check_prompt, uploaded_file
 from finetune.errors import FinetuneError, SamplingError
 from finetune.sampling.generate import StepCallback
 from finetune.sampling.images import file_digest
@@ -19,7 +20,6 @@ from finetune.sampling.request import SampleRequest
 from finetune.sampling.sample import sample_all
 
 GALLERY_SIZE = 8
-MAX_FRAMES, MAX_SIDE = 64, 720  # of the sliders, unless the model's defaults are larger
 STYLE = """
 footer {display: none !important}
 .gradio-container, .gradio-container main {max-width: 1100px !important; margin: 0 auto !important}
@@ -28,10 +28,14 @@ footer {display: none !important}
 
 
 class DemoApp:
-    """Sample one pipeline for a page, one request at a time, into one folder."""
+    """Sample one pipeline for a page, one request at a time, into one folder.
 
-    def __init__(self, pipeline: TextToVideoPipeline, out: Path) -> None:
-        self.pipeline, self.out = pipeline, out
+    uploads: the folder of uploaded images; a request can name no other file.
+    """
+
+    def __init__(self, pipeline: TextToVideoPipeline, out: Path, uploads: Path) -> None:
+        self.pipeline, self.out, self.uploads = pipeline, out, uploads
+        self.limits = DemoLimits.of(pipeline)
         self.samples: list[tuple[str, str]] = []
 
     def generate(
@@ -49,17 +53,19 @@ class DemoApp:
     ) -> tuple[str, str, list[tuple[str, str]]]:
         """Return the video, its sidecar and the gallery; None uses the model's default.
 
-        image: Gradio's description of an uploaded file.
+        image: Gradio's description of an uploaded file. Raise SamplingError for anything that the
+        page would not send.
         """
+        upload = uploaded_file(image, self.uploads)
         request = self.pipeline.request(
-            prompt=prompt,
-            image=image and image["path"],
-            frames=_to_int(frames),
-            height=_to_int(height),
-            width=_to_int(width),
-            steps=_to_int(steps),
-            guidance=guidance,
-            seed=_to_int(seed),
+            prompt=check_prompt(prompt),
+            image=upload and str(upload),
+            frames=self.limits.integer("frames", frames),
+            height=self.limits.integer("height", height),
+            width=self.limits.integer("width", width),
+            steps=self.limits.integer("steps", steps),
+            guidance=self.limits.number("guidance", guidance),
+            seed=self.limits.integer("seed", seed),
         )
         self.pipeline.check(request)
         request = dataclasses.replace(
@@ -78,11 +84,6 @@ class DemoApp:
         copy = self.out / f"{file_digest(image)[:16]}{Path(image).suffix}"
         shutil.copyfile(image, copy)
         return str(copy)
-
-
-def _to_int(number: float | None) -> int | None:
-    """Convert a field's number; None if the field is empty."""
-    return None if number is None else int(number)
 
 
 def _gradio_progress(progress: Any) -> Any:
@@ -105,7 +106,7 @@ def _gradio_progress(progress: Any) -> Any:
 def build_page(pipeline: TextToVideoPipeline, out: Path) -> Any:
     """Build the Gradio page; `.queue().launch()` serves it."""
     gr = _gradio()
-    demo = DemoApp(pipeline, out)
+    demo = DemoApp(pipeline, out, Path(gr.utils.get_upload_folder()))
 
     def generate(*fields: Any, progress: Any = gr.Progress()) -> Any:  # noqa: B008
         try:
@@ -124,7 +125,7 @@ def build_page(pipeline: TextToVideoPipeline, out: Path) -> Any:
                 sidecar = gr.DownloadButton(
                     "Settings, to reproduce the video", size="sm", interactive=False
                 )
-        fields = [prompt, image, *_sampling_inputs(gr, pipeline)]
+        fields = [prompt, image, *_sampling_inputs(gr, pipeline, demo.limits)]
         gr.Examples([[text] for text in DEFAULT_PROMPTS], [prompt], label="Examples")
         gallery = gr.Gallery(label="Gallery", height="auto", fit_columns=False, elem_id="made")
         gr.on(
@@ -149,26 +150,22 @@ def _prompt_inputs(gr: Any) -> tuple[Any, Any, Any]:
     return prompt, button, image
 
 
-def _sampling_inputs(gr: Any, pipeline: TextToVideoPipeline) -> list[Any]:
+def _sampling_inputs(gr: Any, pipeline: TextToVideoPipeline, limits: DemoLimits) -> list[Any]:
     """Add the other settings, in the order of `DemoApp.generate`."""
     default = pipeline.request(prompt=DEFAULT_PROMPTS[0])
-    grid, objective = pipeline.generator.family.grid, pipeline.generator.objective
-    max_frames = grid.nearest_frames(max(MAX_FRAMES, default.frames))
-    max_side = max(MAX_SIDE, default.height, default.width)
-    sides = {"minimum": grid.min_side, "maximum": max_side, "step": grid.pixel_multiple}
+    grid = pipeline.generator.family.grid
+
+    def slider(name: str, step: float) -> Any:
+        value = getattr(default, name)
+        return gr.Slider(*limits.ranges[name], value=value, step=step, label=name.capitalize())
+
     with gr.Row():
-        frames = gr.Slider(
-            grid.frame_offset,
-            max_frames,
-            value=default.frames,
-            step=grid.frame_step,
-            label="Frames",
-        )
-        height = gr.Slider(**sides, value=default.height, label="Height")
-        width = gr.Slider(**sides, value=default.width, label="Width")
+        frames = slider("frames", grid.frame_step)
+        height = slider("height", grid.pixel_multiple)
+        width = slider("width", grid.pixel_multiple)
     with gr.Row():
-        steps = gr.Slider(objective.min_steps, 250, value=default.steps, step=1, label="Steps")
-        guidance = gr.Slider(0, 15, value=default.guidance, step=0.5, label="Guidance")
+        steps = slider("steps", 1)
+        guidance = slider("guidance", 0.5)
         seed = gr.Number(
             value=default.seed, precision=0, label="Seed: the same seed gives the same video"
         )
@@ -189,6 +186,7 @@ def serve(
         server_port=port,
         allowed_paths=[str(out.resolve())],
         css=STYLE,
+        max_file_size=MAX_UPLOAD_BYTES,
         show_error=True,
     )
 

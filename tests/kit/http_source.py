@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.error import HTTPError
+from urllib.error import URLError
 from urllib.request import urlopen
 
 from brickfilm.engine.stage import Answer, Stage
@@ -59,7 +59,7 @@ class DownloadFile(DownloadStage):
         try:
             with urlopen(item.url, timeout=TIMEOUT_SECONDS) as response, draft.open("wb") as out:
                 shutil.copyfileobj(response, out)
-        except HTTPError as error:
+        except URLError as error:
             raise Failed(f"{item.url}: {error}") from error
         names = ("title", "channel", "upload_date", "licence", "format", "tool")
         return file.finish(draft, "mp4", lambda info: {**plan, **dict.fromkeys(names, "")})

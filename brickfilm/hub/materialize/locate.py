@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import ItemError, UsageError
+from brickfilm.hub.materialize.public_addresses import check_web_address, public_addresses_only
 from brickfilm.records import Listing, Video
 from brickfilm.sources import FolderSource
 from brickfilm.sources.base import FetchingSource, RefetchFunction
@@ -18,20 +19,31 @@ from brickfilm.sources.base import FetchingSource, RefetchFunction
 class VideoLocator:
     """Finds a source video by its bytes, then by its source id, else downloads it."""
 
-    def __init__(self, local: Sequence[Video], refetch: RefetchFunction) -> None:
+    def __init__(
+        self, local: Sequence[Video], refetch: RefetchFunction, *, allow_private: bool
+    ) -> None:
         self.by_id = {video.id: video for video in local}
         self.by_source_id = {video.source_id: video for video in local}
         self.refetch = refetch
+        self.allow_private = allow_private
 
     @classmethod
     @contextmanager
     def open(
-        cls, work: Path, sources: Path | None, downloads: FetchingSource
+        cls,
+        work: Path,
+        sources: Path | None,
+        downloads: FetchingSource,
+        *,
+        allow_private: bool = False,
     ) -> Iterator[VideoLocator]:
-        """Probe and digest the videos of the folder `sources`, if there is one."""
+        """Probe and digest the videos of the folder `sources`, if there is one.
+
+        allow_private: download from addresses of this network too.
+        """
         local = _local_videos(sources, work) if sources else []
         with downloads.open_refetch(work) as refetch:
-            yield cls(local, refetch)
+            yield cls(local, refetch, allow_private=allow_private)
 
     def find(self, row: DatasetRow) -> Video:
         """Return the source video of a row; raise ItemError or UsageError if there is none."""
@@ -42,8 +54,10 @@ class VideoLocator:
             raise UsageError(
                 f"{source_id!r} has no URL: put the video into a folder, --sources FOLDER"
             )
+        check_web_address(row["source_url"])
         listing = Listing(source_id=source_id, url=row["source_url"])
-        return self.refetch(listing, int(row["height"]))
+        with nullcontext() if self.allow_private else public_addresses_only():
+            return self.refetch(listing, int(row["height"]))
 
 
 def _local_videos(sources: Path, work: Path) -> list[Video]:

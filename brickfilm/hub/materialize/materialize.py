@@ -64,10 +64,12 @@ def materialize(
     *,
     sources: Path | None = None,
     downloads: object = None,
+    allow_private: bool = False,
 ) -> MaterializeResult:
     """Find the sources of a dataset in the folder `sources`, or download them, and cut them again.
 
     downloads: a FetchingSource, by default YouTubeSource, which asks yt-dlp for any URL.
+    allow_private: download from addresses of this machine and its network too.
     Rows with the same bytes or pictures become a saved dataset in `out`. Raises
     NothingMaterializedError if there is none.
     """
@@ -86,7 +88,8 @@ def materialize(
             f"{type(downloads).__name__} downloads nothing: name a source that does, or put the "
             "videos into a folder, --sources FOLDER"
         )
-    with VideoLocator.open(out, sources, downloads) as locator, disk_errors(make_folder(out)):
+    opened = VideoLocator.open(out, sources, downloads, allow_private=allow_private)
+    with opened as locator, disk_errors(make_folder(out)):
         results = _cut_all(ClipCutter.from_dataset(dataset, out), locator, frames)
         counts = Counter(result.status for result in results)
         table = write_table(results, out / TABLE_FILENAME)

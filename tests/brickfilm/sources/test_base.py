@@ -96,12 +96,12 @@ def test_a_deleted_video_of_any_source_is_fetched_again_when_it_is_needed(
 def test_rows_are_materialized_by_the_source_that_is_given(tmp_path: Path, site: VideoSite) -> None:
     built(tmp_path / "built", source(site, "ant", "bee"))
     saved = find_dataset(tmp_path / "built")
-    done = materialize(saved, tmp_path / "again", downloads=HttpSource())
+    done = materialize(saved, tmp_path / "again", downloads=HttpSource(), allow_private=True)
     assert set(done.counts) == {"same bytes"}
     assert len(site.requests_for("ant")) == 2
     del site.videos["ant"], site.videos["bee"]
     with pytest.raises(NothingMaterializedError, match="4 gone"):
-        materialize(saved, tmp_path / "third", downloads=HttpSource())
+        materialize(saved, tmp_path / "third", downloads=HttpSource(), allow_private=True)
     with pytest.raises(UsageError, match="FolderSource downloads nothing"):
         materialize(saved, tmp_path / "fourth", downloads=FolderSource("films"))
 
@@ -115,5 +115,5 @@ def test_the_command_takes_the_source_of_a_recipe(
         "from tests.kit.http_source import HttpSource\nsource = HttpSource()\nstages = ()\n"
     )
     command = ["materialize", str(tmp_path / "built"), "--out", str(tmp_path / "again")]
-    assert app([*command, "--recipe", str(recipe)], standalone_mode=False) == 0
+    assert app([*command, "--recipe", str(recipe), "--allow-private"], standalone_mode=False) == 0
     assert "same bytes" in capsys.readouterr().out

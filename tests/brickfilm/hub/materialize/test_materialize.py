@@ -178,7 +178,10 @@ def test_films_are_fetched_from_their_addresses_and_a_film_taken_down_is_gone(
         push_to_hub(tmp_path / "built", PushOptions(repo_id=REPO, media="none"))
         del site.videos["film2"]
         done = materialize(
-            find_dataset(REPO), tmp_path / "again", downloads=YouTubeSource((), rate_limits=polite)
+            find_dataset(REPO),
+            tmp_path / "again",
+            downloads=YouTubeSource((), rate_limits=polite),
+            allow_private=True,
         )
     table = pd.read_csv(done.table)
     assert set(table[table.source_url == pages[0]].verdict) == {"same bytes"}

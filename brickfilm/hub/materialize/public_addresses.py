@@ -1,0 +1,66 @@
+"""Keep the downloads of a stranger's dataset away from this network's own addresses."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from brickfilm.errors import UsageError
+
+_GUARD = threading.local()
+_resolve = socket.getaddrinfo
+
+
+class PrivateAddressError(OSError):
+    """A host of a download is on this machine or in its network."""
+
+
+@contextmanager
+def public_addresses_only() -> Iterator[None]:
+    """Refuse every connection of this thread to a host that is not on the public internet.
+
+    The name is resolved once and the answer is used, so that neither a redirect nor a second answer
+    of a name server leads elsewhere. Behind a proxy, the proxy resolves names: it must do this.
+    """
+    socket.getaddrinfo = _resolve_public  # the one door of urllib, requests and yt-dlp
+    _GUARD.is_active = True
+    try:
+        yield
+    finally:
+        _GUARD.is_active = False
+
+
+def check_web_address(url: str) -> None:
+    """Raise UsageError for a URL that is not of the web, such as a file."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(
+            f"the source_url {url[:200]!r} is not a web address: put the video into a folder, "
+            "--sources FOLDER"
+        )
+
+
+def is_public(address: str) -> bool:
+    """Return True for an address of the public internet."""
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        ip = inner or ip
+    return ip.is_global and not ip.is_multicast
+
+
+def _resolve_public(host: Any, *args: Any, **options: Any) -> Any:
+    found = _resolve(host, *args, **options)
+    if getattr(_GUARD, "is_active", False):
+        for *_, place in found:
+            if not is_public(str(place[0])):
+                raise PrivateAddressError(
+                    f"{host!r} is at {place[0]}, which is not a public address: if you trust the "
+                    "dataset, add --allow-private"
+                )
+    return found
