@@ -49,6 +49,7 @@ UNITS = (
     "brickfilm.cli",
     "brickfilm.__main__",
     "finetune.errors",
+    "finetune.progress",
     "finetune.config",
     "finetune.tensors",
     "finetune.kernels",

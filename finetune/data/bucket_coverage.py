@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.config import Recipe
+from finetune.config import Bucket, Recipe
 from finetune.data.buckets import DROP_REASONS, assign_buckets, recipe_aspect_buckets
 from finetune.data.cache_layout import clip_shapes
 from finetune.data.index import Index
 from finetune.errors import DataError
+
+MANY_EPOCHS = 100
+"""Epochs above which a run is warned of: published recipes have fewer than ten."""
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """The samples of a run, and the clips that they are drawn from."""
+
+    samples: int
+    clips: int
+
+    @property
+    def count(self) -> float:
+        return self.samples / max(1, self.clips)
+
+    def __str__(self) -> str:
+        number = f"{self.count:,.0f}" if self.count >= MANY_EPOCHS else f"{self.count:,.2g}"
+        return f"{self.samples:,} samples = {number} epochs over {self.clips:,} usable clips"
+
+
+def step_shares(buckets: Sequence[Bucket], clips: Mapping[str, int]) -> dict[Bucket, float]:
+    """Return the share of steps of each bucket: an epoch uses every clip of every bucket once.
+
+    clips: by the bucket's name; 1 for a bucket that it lacks.
+    """
+    steps = {b: clips.get(str(b), 1) / b.batch_size for b in buckets}
+    return {bucket: count / sum(steps.values()) for bucket, count in steps.items()}
 
 
 @dataclass(frozen=True)
@@ -23,6 +51,12 @@ class BucketCoverage:
     clips_per_bucket: dict[str, int]
     dropped: dict[str, int]
     usable: NDArray[np.bool_]
+
+    def epochs(self, recipe: Recipe, ranks: int) -> Epochs:
+        """Return how often a run of this recipe sees each usable clip."""
+        shares = step_shares(recipe.buckets, self.clips_per_bucket).items()
+        samples = recipe.steps * ranks * sum(share * b.batch_size for b, share in shares)
+        return Epochs(round(samples), int(self.usable.sum()))
 
     def __str__(self) -> str:
         rows = [(name, n, "") for name, n in self.clips_per_bucket.items()]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -53,6 +53,7 @@ from finetune.data.windows import Window, resize_and_crop
 from finetune.errors import BadSample, CacheError
 from finetune.models import find_family
 from finetune.models.family import LatentCodec, TensorDict
+from finetune.progress import ProgressLines
 from finetune.tensors import DTYPES
 
 
@@ -124,14 +125,16 @@ def run_encode_job(job: EncodeJob) -> CacheStats:
 
 
 def _encode_captions(job: EncodeJob, index: Index, stats: CacheStats) -> None:
-    recipe, encoder = job.recipe, load_text_encoder(job.recipe, index, job.device)
+    recipe = job.recipe
+    with ProgressLines("loading the text encoder"):
+        encoder = load_text_encoder(recipe, index, job.device)
     folder = text_folder(recipe, encoder.digest)
     about = {"encoder": text_encoder_name(recipe, index), "digest": encoder.digest}
     stats.stores[folder] = {**about, TOKENS_ENTRY: recipe.text_tokens}
     writer, cached = ShardWriter(folder, f"{job.part:03d}"), {key for key, _ in stored_keys(folder)}
     null_caption = find_family(recipe.family).null_caption
     captions = [*unique_captions(index), *([] if null_caption is None else [null_caption])]
-    for caption in captions[job.part :: job.parts]:
+    for caption in ProgressLines("encoding captions").track(captions[job.part :: job.parts]):
         if caption_key(caption) in cached:
             continue
         (encoded,) = encoder.encode_captions([caption])
@@ -155,13 +158,18 @@ def _as_one_row(tensors: TensorDict, recipe: Recipe) -> dict[str, Tensor]:
 
 
 def _encode_clips(job: EncodeJob, index: Index, stats: CacheStats) -> None:
-    recipe, vae = job.recipe, load_vae(job.recipe, job.device)
+    recipe = job.recipe
+    with ProgressLines("loading the VAE"):
+        vae = load_vae(recipe, job.device)
     for size, entries in entries_by_size(index, recipe).items():
         folder = latent_folder(recipe, vae.digest, size)
         stats.stores[folder] = {"encoder": recipe.vae, "digest": vae.digest}
         writer = ShardWriter(folder, f"{job.part:03d}")
         cached = {key for key, _ in stored_keys(folder)}
-        for key, row, window in _missing_entries(index, entries, cached, job):
+        share = ProgressLines(f"encoding clips at {size[0]}x{size[1]}").track(
+            entries[job.part :: job.parts]
+        )
+        for key, row, window in _missing_entries(index, share, cached):
             index.check_unchanged(row.file)
             try:
                 latents = _encode_entry(row, window, vae, size, recipe)
@@ -182,10 +190,10 @@ def _all_finite(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _missing_entries(
-    index: Index, entries: Sequence[CacheEntry], cached: set[str], job: EncodeJob
+    index: Index, entries: Iterable[CacheEntry], cached: set[str]
 ) -> Iterator[tuple[str, DatasetRow, Window | None]]:
-    """Yield this process's entries that are not cached, each key once; add them to `cached`."""
-    for clip, window in entries[job.part :: job.parts]:
+    """Yield the entries that are not cached, each key once; add them to `cached`."""
+    for clip, window in entries:
         row = index.row(clip)
         key = latent_key(row.sha256, window)
         if key not in cached:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 
 from finetune.config import Bucket, Recipe
-from finetune.data.bucket_coverage import BucketCoverage, bucket_coverage
+from finetune.data.bucket_coverage import MANY_EPOCHS, BucketCoverage, bucket_coverage
+from finetune.data.bucket_coverage import step_shares as bucket_shares
 from finetune.data.cache_layout import index_folder
 from finetune.data.index import build_index
 from finetune.engines.distributed import rank_and_world_size
@@ -101,9 +102,7 @@ def step_shares(buckets: tuple[Bucket, ...], data: UsableClips | None) -> dict[B
 
     Without a local dataset, all buckets count as equally large.
     """
-    clips: Mapping[str, int] = data.coverage.clips_per_bucket if data else {}
-    steps = {b: clips.get(str(b), 1) / b.batch_size for b in buckets}
-    return {bucket: count / sum(steps.values()) for bucket, count in steps.items()}
+    return bucket_shares(buckets, data.coverage.clips_per_bucket if data else {})
 
 
 def _count_usable_clips(recipe: Recipe) -> UsableClips | None:
@@ -118,7 +117,9 @@ def _count_usable_clips(recipe: Recipe) -> UsableClips | None:
 def _epochs_text(recipe: Recipe, data: UsableClips | None, samples: int) -> str:
     if data is None:
         return f"the same number of clips for each bucket: {recipe.dataset} is not on this disk"
-    return f"{_format_number(samples / data.clips)} epochs over {data.clips:,} usable clips"
+    epochs = samples / data.clips
+    warning = " (WARNING: the clips may be learned by heart)" if epochs > MANY_EPOCHS else ""
+    return f"{_format_number(epochs)} epochs over {data.clips:,} usable clips{warning}"
 
 
 def _bucket_line(bucket: Bucket, recipe: Recipe, spec: DeviceSpec, gpus: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.errors import SamplingError
+from finetune.progress import ProgressLines
 from finetune.sampling.files import WRITERS, lock_folder, sample_file_name, write_sample
 from finetune.sampling.generate import StepCallback
 from finetune.sampling.pipeline import TextToVideoPipeline
@@ -86,6 +87,11 @@ def progress(request: SampleRequest) -> Iterator[StepCallback]:
     from rich import progress as bars
     from rich.console import Console
 
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        with ProgressLines(request.prompt[:32], request.steps) as steps:
+            yield steps.advance
+        return
     columns = (
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
@@ -94,7 +100,7 @@ def progress(request: SampleRequest) -> Iterator[StepCallback]:
         bars.TextColumn("left"),
         bars.TimeRemainingColumn(),
     )
-    with bars.Progress(*columns, console=Console(stderr=True)) as progress_bar:
+    with bars.Progress(*columns, console=console) as progress_bar:
         task = progress_bar.add_task(request.prompt[:32].replace("[", "("), total=request.steps)
         yield lambda: progress_bar.advance(task)
 
@@ -127,9 +133,10 @@ def sample_lines(
         weights = weights or sidecar.get("weights")
     source = find_model(_model_name(model, sidecar), revision, weights=weights)
     requests = [build_request(source, line) for line in lines]
-    pipeline = TextToVideoPipeline.load(
-        source, device=device, precision=precision or sidecar.get("precision"), **loading
-    )
+    with ProgressLines("loading the model"):
+        pipeline = TextToVideoPipeline.load(
+            source, device=device, precision=precision or sidecar.get("precision"), **loading
+        )
     files = sample_all(
         pipeline, requests, out, kind or sample_format(sidecar), pipeline_options=loading
     )

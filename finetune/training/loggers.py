@@ -7,7 +7,10 @@ and a progress bar on a terminal. wandb, trackio and tensorboard are imported he
 from __future__ import annotations
 
 import json
+import logging
 import secrets
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import BytesIO
@@ -20,7 +23,10 @@ from brickfilm.files import atomic_write
 from finetune.config import Recipe
 from finetune.data.gif import write_gif
 from finetune.errors import ConfigError
+from finetune.progress import Heartbeat, format_seconds
 
+LOG_FILE = "log.txt"
+LINE_SECONDS = 10
 TRACKER_ID_FILE = "tracker-id.txt"
 Values = Mapping[str, float]
 
@@ -166,6 +172,60 @@ class ProgressBarLogger:
         self._progress.stop()
 
 
+class LineLogger:
+    """Writes plain lines to `log.txt`: step, loss, speed, time left, and this package's warnings.
+
+    There is a line at the first and the last step, else every ten seconds, and one after half a
+    minute of silence. Without a terminal they go to standard error too.
+    """
+
+    def __init__(self, out: Path, steps: int, last_step: int) -> None:
+        self._file = (out / LOG_FILE).open("a", encoding="utf-8", errors="replace")
+        self._steps, self._first_step = steps, last_step
+        self._begin = self._written = time.monotonic()
+        self._pending, self._is_first = "", True
+        self._handler = logging.StreamHandler(self._file)
+        self._handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        logging.getLogger("finetune").addHandler(self._handler)
+        self._heartbeat = Heartbeat(self._write_silence)
+
+    def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
+        if "loss" not in values:
+            return
+        now = time.monotonic()
+        seconds_a_step = (now - self._begin) / max(1, step - self._first_step)
+        left = format_seconds(seconds_a_step * (self._steps - step))
+        self._pending = (
+            f"step {step:,} of {self._steps:,}  loss {values['loss']:.4f}  "
+            f"{values['clips_s']:.2f} clips/s  {left} left"
+        )
+        if self._is_first or now - self._written >= LINE_SECONDS:
+            self._write_pending()
+        self._heartbeat.beat()
+
+    def _write_pending(self) -> None:
+        if self._pending:
+            self._write(self._pending)
+        self._pending, self._is_first, self._written = "", False, time.monotonic()
+
+    def _write_silence(self) -> None:
+        self._write("still at work: a step, a validation or a checkpoint takes long")
+
+    def _write(self, text: str) -> None:
+        line = f"{time.strftime('%H:%M:%S')} {text}\n"
+        self._file.write(line)
+        self._file.flush()
+        if not sys.stderr.isatty():
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        self._heartbeat.end()
+        self._write_pending()
+        logging.getLogger("finetune").removeHandler(self._handler)
+        self._file.close()
+
+
 class CompositeLogger:
     """Several loggers as one."""
 
@@ -196,6 +256,7 @@ def open_logger(recipe: Recipe, last_step: int) -> Logger:
     return CompositeLogger(
         JsonLinesLogger(out, last_step),
         ProgressBarLogger(recipe.steps, last_step),
+        LineLogger(out, recipe.steps, last_step),
         _configured_logger(recipe, out, last_step),
     )
 

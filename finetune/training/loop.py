@@ -13,7 +13,8 @@ from finetune.engines.distributed import all_reduce_sum, choose_device, process_
 from finetune.planning.plan import suggest_batch_sizes
 from finetune.tensors import to_device_async
 from finetune.training.lr_schedule import learning_rate
-from finetune.training.run import TrainingRun, open_run
+from finetune.training.open_run import open_run
+from finetune.training.run import TrainingRun
 from finetune.training.step_metrics import MetricAccumulator
 from finetune.validation.validator import Validator
 
@@ -27,7 +28,7 @@ def train(
 ) -> dict[str, object]:
     """Train one stage to its last step, or until SIGTERM or Ctrl-C; return the run's summary.
 
-    resume, new_data, allow: see `finetune.training.run.open_run`.
+    resume, new_data, allow: see `finetune.training.open_run.open_run`.
     """
     device = choose_device(recipe)
     with process_group(recipe, device, remedy=partial(suggest_batch_sizes, recipe, device)):

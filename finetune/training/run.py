@@ -5,24 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from brickfilm.files import replace_folder
 from finetune.config import Recipe
-from finetune.data.bucket_coverage import BucketCoverage, bucket_coverage
-from finetune.data.cache_layout import index_folder, missing_from_cache
-from finetune.data.encoders import text_encoder_name
-from finetune.data.index import Index, build_index
+from finetune.data.bucket_coverage import BucketCoverage
+from finetune.data.cache_layout import index_folder
+from finetune.data.index import Index
 from finetune.data.loader import Batch, SampleLoader, batches
 from finetune.data.sampler import Sampler, SamplerState
 from finetune.engines.base import Engine, weight_norm
@@ -38,16 +33,15 @@ from finetune.models.adapters import (
     write_lora_files,
 )
 from finetune.models.compile_blocks import compile_blocks
-from finetune.models.family import TINY_RANDOM
 from finetune.objectives import Objective
 from finetune.tensors import DTYPES
 from finetune.training import checkpoint
 from finetune.training.batch_encoder import BatchEncoder
-from finetune.training.loggers import Logger, NoLogger, open_logger
+from finetune.training.loggers import Logger, NoLogger
 from finetune.training.loss_spikes import SpikeDetector
 from finetune.training.noise import SampleNoise, draw_noise
-from finetune.training.recipe_changes import added_buckets, resumed_recipe
-from finetune.training.resume import ResumePoint, find_resume_point, lock_run_folder
+from finetune.training.recipe_changes import added_buckets
+from finetune.training.resume import ResumePoint
 from finetune.training.step_metrics import StepMetrics, StepTimer
 from finetune.training.system_metrics import Monitor, make_monitor
 
@@ -55,7 +49,6 @@ log = logging.getLogger(__name__)
 
 LORA_FOLDER = "lora"  # of a run's folder: its newest adapter for diffusers and ComfyUI
 MONITOR_EVERY = 10  # steps
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DATA_VERSION_SEED_STRIDE = 1_000_003  # added to the seed each time the dataset changes
 
 
@@ -260,98 +253,6 @@ def _earlier_stage_hours(recipe: Recipe) -> Mapping[str, object]:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-@contextmanager
-def open_run(
-    recipe: Recipe,
-    device: torch.device,
-    *,
-    resume: str | None,
-    new_data: bool = False,
-    allow: Sequence[str] = (),
-) -> Iterator[TrainingRun]:
-    """Open a run and close it; SIGTERM and Ctrl-C request a stop after the current step.
-
-    resume: "auto" (the newest checkpoint of `recipe.out`, or a new run), a folder, or None.
-    allow: keys of the recipe that may differ from the checkpoint's.
-    """
-    with lock_run_folder(Path(recipe.out)):
-        run = _open(recipe, device, resume=resume, new_data=new_data, allow=allow)
-        with _stop_on_signals(run):
-            try:
-                yield run
-            finally:
-                run.log.close()
-
-
-def _open(
-    recipe: Recipe,
-    device: torch.device,
-    *,
-    resume: str | None,
-    new_data: bool,
-    allow: Sequence[str],
-) -> TrainingRun:
-    """Make a run, resume it if there is a checkpoint, and print how many clips it uses."""
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    torch.manual_seed(recipe.seed)
-    resume_point = find_resume_point(Path(recipe.out), resume)
-    if resume_point:
-        origin = str(resume_point.folder)
-        recipe = resumed_recipe(recipe, resume_point.manifest, allow, origin)
-    family = family_of(recipe)
-    index = _build_index(recipe)
-    missing = None
-    if recipe.latents == "cached":
-        missing = missing_from_cache(index, recipe, text_encoder_name(recipe, index))
-    coverage = bucket_coverage(index, recipe, missing)
-    init = resume_point.folder / "model" if resume_point else None
-    engine = open_engine(new_model(recipe, init), recipe, device)
-    encoder = BatchEncoder(recipe, index, device)
-    objective = family.objective(recipe.flow).to(device)
-    run = TrainingRun(recipe, device, index, coverage, engine, encoder, family, objective)
-    if resume_point:
-        run.resume(resume_point, new_data=new_data)
-    if engine.rank == 0:
-        if family.licence and recipe.init not in ("random", TINY_RANDOM):
-            print(f"licence of {recipe.init}: {family.licence}")
-        print(coverage, flush=True)
-        run.log = open_logger(recipe, run.step)
-    return run
-
-
-def _build_index(recipe: Recipe) -> Index:
-    """Build the dataset's index on rank 0, and open it on every rank."""
-    rank, world_size = rank_and_world_size()
-    if rank == 0:
-        build_index(recipe.dataset, index_folder(recipe))
-    if world_size > 1:
-        dist.barrier()
-    return Index.open(index_folder(recipe))
-
-
-@contextmanager
-def _stop_on_signals(run: TrainingRun) -> Iterator[None]:
-    """Let SIGTERM or Ctrl-C stop the run after its current step, with a checkpoint.
-
-    A second Ctrl-C stops it at once.
-    """
-
-    def request_stop(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            if run.engine.rank == 0:
-                print("stopping after this step with a checkpoint; Ctrl-C again stops at once")
-        run.stop_requested = True
-
-    before = {number: signal.signal(number, request_stop) for number in STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def new_model(recipe: Recipe, checkpoint: Path | None = None) -> nn.Module:

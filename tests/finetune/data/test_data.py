@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from finetune.config import Bucket, Recipe
-from finetune.data.bucket_coverage import bucket_coverage
+from finetune.data.bucket_coverage import MANY_EPOCHS, bucket_coverage
 from finetune.data.buckets import assign_buckets
 from finetune.data.index import Index, build_index, write_index
 from finetune.data.readers import find_sources
@@ -204,6 +204,16 @@ def test_slots_take_turns_by_their_size(tmp_path: Path, make_recipe: MakeRecipe)
     index = write_index(wide + tall, tmp_path)
     batch_specs = list(islice(sampler_of(index, make_recipe()).batch_specs(SamplerState()), 20))
     assert sum(spec.aspect_bucket.ratio == "1.78" for spec in batch_specs) == 5
+
+
+def test_many_epochs_are_counted_in_words(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    video, image = (Bucket(resolution="144p", frames=n, batch_size=b) for n, b in ((4, 2), (1, 8)))
+    index = write_index(rows(4) + rows(2, frames=1), tmp_path)
+    recipe = make_recipe(buckets=(video, image), steps=900)
+    # 4 / 2 to 2 / 8 steps: eight ninths of two clips, a ninth of eight
+    epochs = bucket_coverage(index, recipe).epochs(recipe, ranks=5)
+    assert str(epochs) == "12,000 samples = 2,000 epochs over 6 usable clips"
+    assert epochs.count > MANY_EPOCHS
 
 
 def two_shapes(folder: Path) -> Index:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import logging
 import os
 import pickle
 import sqlite3
@@ -45,6 +46,23 @@ def test_every_run_writes_a_line_a_step(make_recipe: MakeRecipe, name: str) -> N
     out = logged(make_recipe(log=Log(to=name)))
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["loss"]) for line in lines] == [(1, 0.5), (2, 0.25)]
+
+
+def test_a_run_writes_plain_lines(
+    make_recipe: MakeRecipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path(make_recipe().out)
+    logger = open_logger(make_recipe(steps=1000), 0)
+    for step in range(1, 4):
+        logger.log(step, FIGURES)
+    logging.getLogger("finetune.data").warning("skipped a sample")
+    logger.close()
+    lines = [line[9:] for line in (out / "log.txt").read_text().splitlines()]
+    assert lines[0].startswith("step 1 of 1,000  loss 0.5000  2.00 clips/s  ")
+    assert lines[0].endswith(" left")
+    assert (out / "log.txt").read_text().splitlines()[1] == "WARNING skipped a sample"
+    assert lines[2].startswith("step 3 of 1,000")
+    assert "step 1 of 1,000  loss 0.5000" in capsys.readouterr().err
 
 
 def test_steps_that_are_run_again_stand_once(make_recipe: MakeRecipe) -> None:
