@@ -10,21 +10,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-MAX_WORDS = {"wan2.2": 100}
-"""Words by style. Wan 2.2 rewrites prompts to at most 100 words (wan/utils/system_prompt.py)."""
+from brickfilm.schema.columns import CAPTION_STYLES
 
 
 def render_caption(columns: Mapping[str, Any], style: str) -> str:
     """Return the caption of a row in a style, as one line.
 
-    A column `captions` with JSON (style -> text) is preferred to `caption`. The short form of it
-    replaces a caption that is too long for the style; a text without one is never cut.
+    The column `captions` holds JSON (style -> text) where a captioner was asked for it; other rows
+    have one caption for all styles.
     """
-    styles = _parse_styles(columns.get("captions"))
-    text = styles.get(style) or columns.get("caption") or ""
-    limit = MAX_WORDS.get(style)
-    if limit and len(text.split()) > limit:
-        text = styles.get("short") or text
+    text = _parse_styles(columns.get(CAPTION_STYLES)).get(style) or columns.get("caption") or ""
     return " ".join(text.split())
 
 

@@ -13,6 +13,7 @@ from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import UsageError
 from brickfilm.export import ExportForecast, ExportRow, Seen, Target, export_dataset, plan_export
 from brickfilm.export.base import NothingToExport
+from brickfilm.export.caption_styles import render_caption
 from brickfilm.export.prediction import lost_drawings, speed
 from tests.kit.toy_dataset import FRAMES, toy_dataset
 from tests.kit.toy_exporter import ToyExporter
@@ -69,6 +70,23 @@ def test_a_trainer_that_would_use_no_clip_is_named_with_the_reason(tmp_path: Pat
 )
 def test_speed_is_that_of_the_frames_read(fps: int, expected: float) -> None:
     assert speed(CLIP, Seen((0, 2, 4, 6), Fraction(fps), 48, 64)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("styles", "text"),
+    [
+        ('{"wan2.2": "short\\n one", "paragraph": "long"}', "short one"),
+        ('{"paragraph": "long"}', "the caption"),
+        ('{"wan2.2": " "}', "the caption"),
+        ('{"wan2.2": 3}', "the caption"),
+        ("[", "the caption"),
+        ("[1]", "the caption"),
+        (None, "the caption"),
+    ],
+)
+def test_a_target_gets_its_style_of_caption_as_one_line(styles: str | None, text: str) -> None:
+    columns = {"caption": "the\ncaption ", "captions": styles}
+    assert render_caption(columns, "wan2.2") == text
 
 
 def test_drawings_that_no_frame_shows_are_counted_within_what_is_read() -> None:
