@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -10,6 +11,9 @@ from typing import Any
 
 from brickfilm.errors import BrickfilmError, UsageError
 
+ODD_ANSWER_ERRORS = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
+"""Errors that the Hub's client raises for HTML, or JSON of another form."""
+CLIENT_PACKAGES = ("huggingface_hub", "httpx", "httpx2")
 RETRY_HINT = "run the same command again: completed work is kept"
 
 
@@ -53,18 +57,33 @@ def hub_errors(repo_id: str) -> Iterator[None]:
         if isinstance(error.__cause__, HfHubHTTPError):
             raise _translate(error.__cause__, repo_id) from error
         raise
-    except ValueError as error:  # of a card that the Hub rejects
-        if isinstance(error.__cause__, HfHubHTTPError):
-            raise HubError(f"{repo_id}: {' '.join(str(error).split())}") from error
-        raise
     except _network_errors() as error:
         raise HubError(f"{repo_id}: the connection failed ({error}); {RETRY_HINT}") from error
+    except ODD_ANSWER_ERRORS as error:
+        if isinstance(error.__cause__, HfHubHTTPError):  # of a card that the Hub rejects
+            raise HubError(f"{repo_id}: {' '.join(str(error).split())}") from error
+        if not _was_raised_by_client(error):
+            raise
+        raise HubError(
+            f"{repo_id}: the server did not answer as the Hub does ({_one_line(error)}): check "
+            f"HF_ENDPOINT and your proxy, then {RETRY_HINT}"
+        ) from error
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of the HTTP libraries that versions of huggingface_hub use."""
+    """Return the errors of the HTTP libraries: broken connections, and too many redirects."""
     names = [name for name in ("httpx2", "httpx") if find_spec(name)]
-    return tuple(import_module(name).TransportError for name in names)
+    return tuple(import_module(name).RequestError for name in names)
+
+
+def _was_raised_by_client(error: BaseException) -> bool:
+    """Return True if an error comes from inside the Hub's client, which misread an answer."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(f"/{package}/" in frame.filename for frame in frames for package in CLIENT_PACKAGES)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _translate(error: Any, repo_id: str) -> BrickfilmError:

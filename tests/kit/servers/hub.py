@@ -45,6 +45,8 @@ class Fault:
     """Number of such requests that succeed before the first fault."""
     is_held: bool = False
     """Execute the request and delay its response."""
+    reply: Reply | None = None
+    """Sent in place of the response."""
 
 
 class HubServer:
@@ -109,6 +111,10 @@ class HubServer:
     def cut(self, match: str, *, after: int, times: int = 1) -> None:
         """Close the connection of the next `times` such requests after `after` bytes of body."""
         self._faults.append(Fault(match, times=times, cut_after=after))
+
+    def answer_with(self, match: str, reply: Reply, *, times: int = 1_000) -> None:
+        """Send this reply to the next `times` such requests."""
+        self._faults.append(Fault(match, times=times, reply=reply))
 
     def hold(self, match: str, *, skip: int = 0) -> None:
         """Execute one such request, and delay its response until `release`."""
@@ -178,7 +184,11 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             hub.requests.append(request)
             fault = hub.fault(request)
             with suppress(ConnectionError):
-                if fault and fault.status:
+                if fault and fault.reply:
+                    for _ in self.chunks():
+                        pass
+                    self.send(fault.reply)
+                elif fault and fault.status:
                     for _ in self.chunks():
                         pass
                     self.refuse(HubError(fault.status, "", "scripted fault"), fault.retry_after)
