@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from brickfilm.engine.capabilities import MultiPart, Paid
+from brickfilm.engine.capabilities import MultiPart, Paid, Updatable
 from brickfilm.engine.stage import Answer, Part, Result, Stage, WorkItem
-from brickfilm.errors import ItemError
+from brickfilm.errors import ItemError, Rejected
+from brickfilm.records import Clip, Video
 
 AnyStage = Stage[Any, Any]
+REJECTED_KEY = "__rejected__"
+"""In an answer, the rejection that was stored in its place."""
 BatchFunction = Callable[[Sequence[WorkItem]], list[Result]]
 
 
@@ -61,7 +64,33 @@ def result_of(compute: Callable[[], Mapping[str, Answer]]) -> Result:
 
 
 def apply_answers(stage: AnyStage, item: Any, answers: Mapping[str, Answer]) -> list[Any]:
-    """Return the records and rejections that follow from an item's answers."""
-    if isinstance(stage, MultiPart):
-        return list(stage.apply_parts(item, answers))
-    return list(stage.apply(item, answers.get(stage.digest, {})))
+    """Return the records and errors that follow from an item's answers.
+
+    It is one error without a record if nothing follows: a stored rejection, or what `apply` raised.
+    """
+    for answer in answers.values():
+        if REJECTED_KEY in answer:
+            return [Rejected(**answer[REJECTED_KEY])]
+    try:
+        if isinstance(stage, MultiPart):
+            return list(stage.apply_parts(item, answers))
+        return list(stage.apply(item, answers.get(stage.digest, {})))
+    except ItemError as error:
+        return [error]
+
+
+def outdated_parts(
+    stage: AnyStage, item: Any, answers: Mapping[str, Answer], work: Path
+) -> frozenset[str]:
+    """Return the parts whose stored answers the stage wants to compute again."""
+    if not isinstance(stage, Updatable):
+        return frozenset()
+    stored = ((part, answer) for part, answer in answers.items() if REJECTED_KEY not in answer)
+    return frozenset(part for part, answer in stored if stage.is_outdated(item, answer, work))
+
+
+def as_measured(item: Any, outputs: Sequence[Any]) -> Any:
+    """Return a video as the scan measured it, which its clips carry; other items unchanged."""
+    records = (o.record if isinstance(o, ItemError) else o for o in outputs)
+    videos = (record.video for record in records if isinstance(record, Clip))
+    return next(videos, item) if isinstance(item, Video) else item

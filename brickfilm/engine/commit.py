@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brickfilm.engine.budget import Budgets
+from brickfilm.engine.calls import REJECTED_KEY
 from brickfilm.engine.executors import CallResult
 from brickfilm.engine.ledger import Ledger, Reservation
 from brickfilm.engine.queue import Failures, InFlightCall, missing_answers
 from brickfilm.engine.stage import Answer, Result, WorkItem
 from brickfilm.errors import InvalidResponse, ItemError, NoResponse, Rejected
-
-REJECTED_KEY = "__rejected__"
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,18 @@ one is missing. Resuming replays stored answers. Only the driver writes the ledg
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from brickfilm.engine.budget import Budgets
-from brickfilm.engine.calls import apply_answers, work_item_of
-from brickfilm.engine.capabilities import Batched, DryRun, Updatable
-from brickfilm.engine.commit import REJECTED_KEY, AnswerWriter
+from brickfilm.engine.calls import apply_answers, as_measured, outdated_parts, work_item_of
+from brickfilm.engine.capabilities import Batched, DryRun
+from brickfilm.engine.commit import AnswerWriter
+from brickfilm.engine.dispatch import Dispatcher
 from brickfilm.engine.executors import CallResult, Executor
-from brickfilm.engine.ledger import CaptionEdit, ItemResult, Ledger, read_edits
+from brickfilm.engine.ledger import CaptionEdit, ItemResult, Ledger, edit_at, read_edits
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.progress import Progress
 from brickfilm.engine.queue import Failures, InFlightCall, StageQueue, missing_answers
@@ -25,7 +26,7 @@ from brickfilm.engine.source_refs import SourceRefs
 from brickfilm.engine.stage import Answer, WorkItem
 from brickfilm.engine.tombstones import Tombstones
 from brickfilm.errors import ItemError, Rejected, Waiting, WorkdirUnusable
-from brickfilm.records import Clip, Image, Video
+from brickfilm.records import Clip, Image
 
 CHECK_INTERVAL_SECONDS = 0.5
 """Interval at which a wait updates the progress display and checks for a stop."""
@@ -65,8 +66,8 @@ class PipelineRun:
         self.stopping = False
         self.source_refs = SourceRefs(self.queues, ledger, dry_run=dry_run)
         self.failures = Failures() if failures is None else failures
-        self._in_flight: dict[Future[CallResult], InFlightCall] = {}
         self._budgets = Budgets(pipeline.stages, ledger)
+        self._dispatcher = Dispatcher(self.queues, ledger, executor, self._budgets)
         self._writer = AnswerWriter(ledger, self._budgets, self.failures)
         self._tombstones = Tombstones.load(ledger.work)
         self.edits: Mapping[str, CaptionEdit] = read_edits(ledger.home)
@@ -92,17 +93,16 @@ class PipelineRun:
         more = True
         while True:
             for queue in reversed(self.queues):  # downstream first: no deadlock
-                if self._can_dispatch(queue):
-                    self._dispatch(queue)
-            while more and not self.stopping and self._has_room_downstream(-1):
+                if not self.stopping and (exceeded := self._dispatcher.start(queue)):
+                    self._record_waiters(queue, exceeded, self._budgets.exceeded(queue.stage))
+            while more and not self.stopping and self._dispatcher.has_room_downstream(-1):
                 if more := (item := next(source, None)) is not None:
                     self._push(0, item)
             self.source_refs.update()
             if self.progress:
                 self.progress.update(self.queues, self.item_results)
-            if self._in_flight:
-                waited = wait(self._in_flight, CHECK_INTERVAL_SECONDS, return_when=FIRST_COMPLETED)
-                self._handle_completed(waited.done)
+            if self._dispatcher:
+                self._handle_completed(self._dispatcher.completed(CHECK_INTERVAL_SECONDS))
             elif self.stopping or not (more or any(queue.inbox for queue in self.queues)):
                 return self._mark_rest_waiting()
 
@@ -116,20 +116,11 @@ class PipelineRun:
             last = len(self.queues) - 1
             return self._record(self.queues[min(position, last)], item, rejection)
         queue = next((queue for queue in self.queues[position:] if queue.accepts(item)), None)
-        if edit := self._edit_at(queue, item):
+        if edit := edit_at(self.edits, item, queue.stage.provides if queue else None):
             return self._apply_edit(queue, item, edit)
         if queue is None:
             return self.finished.append(item)
         return self._process(queue, work_item_of(queue.stage, item, queue.parts))
-
-    def _edit_at(self, queue: StageQueue | None, item: Any) -> CaptionEdit | None:
-        """Return the edit that replaces a captioner's answer, or what the last stage left."""
-        edit = self.edits.get(item.id) if isinstance(item, Clip | Image) else None
-        if edit is None or not edit.decides:
-            return None
-        if queue is None:
-            return None if item.caption and item.caption.is_edited else edit
-        return edit if "caption" in queue.stage.provides else None
 
     def _apply_edit(self, queue: StageQueue | None, item: Clip | Image, edit: CaptionEdit) -> None:
         """Push the item with the caption that a person gave it, or record its rejection."""
@@ -147,25 +138,16 @@ class PipelineRun:
 
         is_answered: its answers were computed in this run.
         """
-        answers = {part: self.ledger.get(part, key) for part, key in work_item.keys.items()}
-        item = work_item.item
-        missing = frozenset(part for part, answer in answers.items() if answer is None)
-        if not (missing or is_answered):
-            missing = self._outdated(queue, item, answers)
+        item, stage = work_item.item, queue.stage
+        stored = {part: self.ledger.get(part, key) for part, key in work_item.keys.items()}
+        answers = {part: answer for part, answer in stored.items() if answer is not None}
+        missing = frozenset(stored.keys() - answers.keys())
+        if not (missing or is_answered or (self.dry_run and not stage.runs_in_dry_run)):
+            missing = outdated_parts(stage, item, answers, self.ledger.work)
         if not missing:
-            self._apply(queue, item, {d: a for d, a in answers.items() if a is not None})
+            self._apply(queue, item, answers)
         elif not self._set_aside(queue, work_item := replace(work_item, parts=missing)):
             queue.enqueue(work_item)
-
-    def _outdated(
-        self, queue: StageQueue, item: Any, answers: Mapping[str, Answer | None]
-    ) -> frozenset[str]:
-        """Return the parts whose stored answers the stage wants to compute again."""
-        stage, work = queue.stage, self.ledger.work
-        if not isinstance(stage, Updatable) or (self.dry_run and not stage.runs_in_dry_run):
-            return frozenset()
-        stored = ((p, a) for p, a in answers.items() if a is not None and REJECTED_KEY not in a)
-        return frozenset(part for part, a in stored if stage.is_outdated(item, a, work))
 
     def _set_aside(self, queue: StageQueue, work_item: WorkItem) -> bool:
         """Record an item that this pass cannot compute; return False if it can."""
@@ -189,54 +171,16 @@ class PipelineRun:
 
     def _apply(self, queue: StageQueue, item: Any, answers: Mapping[str, Answer]) -> None:
         """Apply the stage to stored answers, and push the records that come out."""
-        rejection = next((a[REJECTED_KEY] for a in answers.values() if REJECTED_KEY in a), None)
-        if rejection:
-            return self._record(queue, item, Rejected(**rejection))
-        try:
-            outputs = apply_answers(queue.stage, item, answers)
-        except ItemError as error:
-            return self._record(queue, item, error)
-        if len(outputs) == 1 and isinstance(outputs[0], Rejected) and outputs[0].record is None:
+        outputs = apply_answers(queue.stage, item, answers)
+        if len(outputs) == 1 and isinstance(outputs[0], ItemError) and outputs[0].record is None:
             return self._record(queue, item, outputs[0])
-        self._record(queue, _as_measured(item, outputs), outputs=outputs)
+        self._record(queue, as_measured(item, outputs), outputs=outputs)
         for output in outputs:
-            if isinstance(output, Rejected):
+            if isinstance(output, ItemError):
                 self._record(queue, output.record or item, output)
             else:
                 self._push(queue.position + 1, output)
         return None
-
-    # -- dispatch: start calls ---------------------------------------------------------------
-
-    def _can_dispatch(self, queue: StageQueue) -> bool:
-        return (
-            not self.stopping
-            and bool(queue.inbox)
-            and queue.calls_in_flight < queue.concurrency
-            and self._has_room_downstream(queue.position)
-        )
-
-    def _has_room_downstream(self, position: int) -> bool:
-        return all(queue.has_room for queue in self.queues[position + 1 :])
-
-    def _dispatch(self, queue: StageQueue) -> None:
-        """Start every call that may start, after committing all their reservations at once."""
-        calls: list[InFlightCall] = []
-        with self.ledger.transaction():
-            while self._can_dispatch(queue):
-                work_items = queue.next_batch()
-                if self._budgets.claim(queue.stage, work_items):
-                    reservations = [self._budgets.reserve(queue.stage, w) for w in work_items]
-                    calls.append(InFlightCall(queue, work_items, reservations))
-                    queue.calls_in_flight += 1
-                elif self._budgets.may_settle_for_less(queue.stage, self.queues):
-                    queue.inbox.extendleft(reversed(work_items))
-                    break
-                else:
-                    self._record_waiters(queue, work_items, self._budgets.exceeded(queue.stage))
-        for call in calls:
-            future = self.executor.submit(queue.stage, self.ledger.work, call.work_items)
-            self._in_flight[future] = call
 
     def _record_waiters(
         self, queue: StageQueue, work_items: Iterable[WorkItem], error: Waiting
@@ -247,20 +191,16 @@ class PipelineRun:
 
     # -- completion: store answers -----------------------------------------------------------
 
-    def _handle_completed(self, done: Iterable[Future[CallResult]]) -> None:
+    def _handle_completed(self, calls: Mapping[Future[CallResult], InFlightCall]) -> None:
         """Commit all results at once, push their items forward, then raise the first bug."""
-        calls = {future: self._in_flight.pop(future) for future in done}
         good = [future for future in calls if future.exception() is None]
         with self.ledger.transaction():
             for future in good:
                 self._writer.commit(calls[future], future.result())
-        for call in calls.values():
-            call.queue.calls_in_flight -= 1
         for future in good:
-            for waiter in calls[future].queue.pop_waiters(calls[future].work_items):
-                self._process(
-                    calls[future].queue, waiter, is_answered=True
-                )  # its answers are in the ledger now
+            queue = calls[future].queue
+            for waiter in queue.pop_waiters(calls[future].work_items):
+                self._process(queue, waiter, is_answered=True)
         for future in calls.keys() - good:
             future.result()
 
@@ -274,11 +214,10 @@ class PipelineRun:
 
     def _drain(self) -> None:
         """Save the results of calls in flight, and push nothing."""
-        for future in wait(self._in_flight).done:
+        for future, call in self._dispatcher.completed().items():
             if future.exception() is None:
                 with suppress(WorkdirUnusable):
-                    self._writer.commit(self._in_flight[future], future.result())
-        self._in_flight.clear()
+                    self._writer.commit(call, future.result())
         self._mark_rest_waiting()
 
     def _record(
@@ -294,10 +233,3 @@ class PipelineRun:
         result = queue.item_result(item, error)
         self.source_refs.on_result(queue, item, result.status, outputs)
         self.item_results.append(result)
-
-
-def _as_measured(item: Any, results: Iterable[Any]) -> Any:
-    """Return a video as the scan measured it, which its clips carry; other items unchanged."""
-    records = (r.record if isinstance(r, Rejected) else r for r in results)
-    videos = (record.video for record in records if isinstance(record, Clip))
-    return next(videos, item) if isinstance(item, Video) else item

@@ -5,6 +5,7 @@ from __future__ import annotations
 from brickfilm.engine.ledger.edits import (
     CaptionEdit,
     delete_edits,
+    edit_at,
     merge_edits,
     read_edits,
     save_edits,
@@ -30,6 +31,7 @@ __all__ = [
     "answers_frame",
     "caption_texts",
     "delete_edits",
+    "edit_at",
     "latest_answers",
     "ledger_frame",
     "merge_edits",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,6 +49,22 @@ class CaptionEdit:
             return item
         caption = Caption(text=self.caption, status=self.status, model=EDITED_BY_HAND)
         return replace(item, caption=caption)
+
+
+def edit_at(
+    edits: Mapping[str, CaptionEdit], item: object, provides: Sequence[str] | None
+) -> CaptionEdit | None:
+    """Return the edit that replaces a captioner's answer, or what the last stage left.
+
+    provides: what the next stage adds to the item; None behind the last stage.
+    """
+    edit = edits.get(item.id) if isinstance(item, Clip | Image) else None
+    if edit is None or not edit.decides:
+        return None
+    if provides is None:
+        is_edited = isinstance(item, Clip | Image) and item.caption and item.caption.is_edited
+        return None if is_edited else edit
+    return edit if "caption" in provides else None
 
 
 def read_edits(work: str | Path) -> dict[str, CaptionEdit]:
