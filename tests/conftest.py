@@ -21,6 +21,8 @@ INTEGRATION = (
     "tests/brickfilm/demo",
     "tests/brickfilm/detectors",
     "tests/brickfilm/engine/test_sinks.py",
+    "tests/brickfilm/export/test_export_recut.py",
+    "tests/brickfilm/export/test_export_trainers.py",
     "tests/brickfilm/hub",
     "tests/brickfilm/media",
     "tests/brickfilm/scan",

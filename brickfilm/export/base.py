@@ -121,13 +121,14 @@ class ExportPlan:
                 f"{self.exporter.name} would use no clip of {self.dataset.name!r}: {reasons}"
             )
 
-    def write(self, out: Path) -> ExportResult:
+    def write(self, out: str | Path) -> ExportResult:
         """Write the rows that are used into a folder; keep media that are there already.
 
         Raise NothingToExport if the trainer would drop them all, and UsageError if the folder holds
         something else, or another export.
         """
         self.require_rows()
+        out = Path(out)
         used = self.used
         names = {
             (row.config, row.id): f"{self.exporter.folder(row, seen)}/{row.file_name}"

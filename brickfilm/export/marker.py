@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from brickfilm.engine.ledger.stale_files import delete_temp_files_of_dead_processes
 from brickfilm.errors import UsageError
 from brickfilm.export.config_files import write_json
 from brickfilm.files import make_folder
@@ -36,14 +38,19 @@ def open_export(out: Path, marker: ExportMarker, media: Sequence[str]) -> Iterat
     """
     earlier = _read_marker(out, marker)
     make_folder(out)
+    delete_temp_files_of_dead_processes(out)  # trainers take them for media
     every = sorted({*earlier, *media})
     write_json(out / MARKER_NAME, asdict(marker) | {"media": every})
     yield
     for name in sorted(set(earlier) - set(media)):
-        path = out / name
-        path.unlink(missing_ok=True)
-        path.with_suffix(".txt").unlink(missing_ok=True)
+        _delete_row(out, Path(name).stem)
     write_json(out / MARKER_NAME, asdict(marker) | {"media": sorted(media)})
+
+
+def _delete_row(out: Path, stem: str) -> None:
+    """Delete the media and texts of a row that is gone, wherever the format put them."""
+    for path in list(out.rglob(f"{glob.escape(stem)}.*")):
+        path.unlink(missing_ok=True)
 
 
 def _read_marker(out: Path, marker: ExportMarker) -> list[str]:

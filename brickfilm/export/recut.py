@@ -26,11 +26,22 @@ MAX_FPS = 240
 class RecutSettings:
     """Changes that were asked for; the default changes nothing, and copies the clips' bytes."""
 
-    fps: Fraction | Literal["drawings"] | None = None
+    fps: Fraction | float | Literal["drawings"] | None = None
+    """Frames a second, or each drawing once. A number becomes a Fraction."""
     size: tuple[int, int] | None = None
     """Width and height; a clip that is upright is turned to the same size, upright."""
     crop: Literal["letterbox"] | Fraction | Box | None = None
     """Black bars, an aspect width / height, or a box."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.fps, int | float | Fraction):
+            object.__setattr__(self, "fps", parse_fps(str(self.fps)))
+
+    @property
+    def rate(self) -> Fraction | Literal["drawings"] | None:
+        """Return `fps` as it was parsed."""
+        assert not isinstance(self.fps, int | float)
+        return self.fps
 
     @property
     def changes_nothing(self) -> bool:
@@ -84,7 +95,7 @@ def recut_row(
     """
     if row.fps is None:
         return row
-    frames, fps = _retime(row, settings.fps)
+    frames, fps = _retime(row, settings.rate)
     frames = frames[:max_frames]
     box = _crop_box(row, settings.crop, bars)
     size = box[2:]

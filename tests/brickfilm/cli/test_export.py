@@ -98,6 +98,17 @@ def test_a_folder_with_other_files_is_refused(work: Path, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_texts_of_rows_that_are_gone_are_deleted_where_they_are(tmp_path: Path) -> None:
+    clips = [NumberedClip(94), NumberedClip(95)]
+    numbered_dataset(tmp_path / "work", clips)
+    args = (tmp_path / "work", "--to", "cosmos-predict2.5", "--out", tmp_path / "out")
+    export(*args)
+    export(*args, "--split", "train")
+    stems = {path.stem for path in (tmp_path / "out/videos").iterdir()}
+    assert {path.stem for path in (tmp_path / "out/metas").iterdir()} == stems
+    assert len(stems) == 1
+
+
 def test_a_spoilt_marker_deletes_nothing_outside(work: Path, tmp_path: Path) -> None:
     out, mine = tmp_path / "out", tmp_path / "mine.mp4"
     mine.touch()
@@ -117,7 +128,9 @@ def test_a_killed_export_is_continued(work: Path, tmp_path: Path) -> None:
     export(work, "--to", "folder", "--out", out)
     (out / "metadata.jsonl").unlink()
     next((out / "clips").glob("*.mp4")).unlink()
+    (out / "clips/.half.mp4.4194999.tmp").touch()  # no process has this number
     export(work, "--to", "folder", "--out", out)
+    assert not list(out.rglob(".*"))
     assert len((out / "metadata.jsonl").read_text().splitlines()) == 3
     assert len(list((out / "clips").glob("*.mp4"))) == 3
 

@@ -251,6 +251,10 @@ def test_a_rate_that_is_none_is_said(text: str) -> None:
 
 
 def test_options_are_parsed() -> None:
+    assert RecutSettings(fps=16) == RecutSettings(fps=Fraction(16))
+    assert RecutSettings(fps=23.976).fps == Fraction("23.976")
+    with pytest.raises(UsageError, match="give 'drawings', or a rate"):
+        RecutSettings(fps=0)
     assert parse_fps("23.976") == Fraction("23.976")
     assert parse_fps("24000/1001") == Fraction(24000, 1001)
     assert parse_crop("16:9") == Fraction(16, 9)
