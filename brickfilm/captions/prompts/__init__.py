@@ -7,6 +7,7 @@ from brickfilm.captions.prompts.prompt import (
     builtin_prompts,
     format_percentages,
     load_prompt,
+    names_by_digest,
     parse_prompt,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "builtin_prompts",
     "format_percentages",
     "load_prompt",
+    "names_by_digest",
     "parse_prompt",
 ]

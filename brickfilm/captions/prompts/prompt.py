@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -71,6 +71,14 @@ def builtin_prompts() -> tuple[str, ...]:
     """Return the names of the prompts that come with the package."""
     names = (entry.name for entry in _prompt_folder().iterdir())
     return tuple(sorted(n[:-3] for n in names if n.endswith(".md") and ".image" not in n))
+
+
+@lru_cache(maxsize=1)
+def names_by_digest() -> Mapping[str, str]:
+    """Return the names of the built-in prompts, in every form, by digest."""
+    kinds: tuple[ItemKind, ...] = ("clips", "images")
+    forms = [load_prompt(name, kind) for name in builtin_prompts() for kind in kinds]
+    return {p.digest: p.name for form in forms for p in (form, form.structured())}
 
 
 def load_prompt(name: str | Path, item_kind: ItemKind = "clips") -> Prompt:

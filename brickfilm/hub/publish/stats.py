@@ -62,7 +62,7 @@ class DatasetStats:
     repeated_captions: float | None
     """Fraction of clips whose caption another clip has word for word."""
     captioners: Sequence[tuple[str, str, int]]
-    """(model, prompt digest, number of clips)"""
+    """(model, name of a built-in prompt and prompt digest, number of clips)"""
     caption_audit: Mapping[str, float | None]
     """Fraction of captions that break each rule, by the rule's remedy."""
     near_duplicates: int | None
@@ -155,11 +155,14 @@ def _edited_share(clips: pd.DataFrame) -> float | None:
 
 
 def _captioners(clips: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
+    from brickfilm.captions.prompts import names_by_digest
+
     captioned = clips[clips.caption_model.fillna("") != ""]
     for (model, digest), rows in captioned.groupby(
         ["caption_model", "prompt_digest"], dropna=False
     ):
-        yield str(model), str(digest), len(rows)
+        name = names_by_digest().get(str(digest), "")
+        yield str(model), f"{name} {digest}".strip(), len(rows)
 
 
 def _rule_violation_rates(captions: Sequence[str]) -> dict[str, float | None]:

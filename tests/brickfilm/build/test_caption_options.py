@@ -15,6 +15,7 @@ from brickfilm.build.caption_options import CaptionOptions
 from brickfilm.build.plan_file import Plan
 from brickfilm.build.recipe import load_recipe
 from brickfilm.captions.backends import TransformersBackend
+from brickfilm.captions.prompts import load_prompt, names_by_digest
 from brickfilm.errors import UsageError
 from brickfilm.stages import Captioner, GPT4oCaptioner, SidecarCaptioner
 from tests.kit.captions import ClipSource, run_captions
@@ -115,3 +116,10 @@ def test_a_recipe_hides_no_module_of_the_standard_library(tmp_path: Path) -> Non
     code = f"import sys; sys.path = {path!r}.split({os.pathsep!r}); {code}"
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "&lt;\n"
+
+
+def test_a_digest_of_a_built_in_prompt_has_its_name() -> None:
+    names = names_by_digest()
+    assert names[load_prompt("general").digest] == "general"
+    assert names[load_prompt("bricks", "images").structured().digest] == "bricks"
+    assert len(names) == 8  # two prompts, for clips and images, plain and structured
