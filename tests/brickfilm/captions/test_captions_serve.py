@@ -1,4 +1,4 @@
-"""A real Chat Completions server: `transformers serve` with a tiny random model."""
+"""Captions from the command line alone: a scripted server, a real one, a model in the process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from brickfilm.engine.ledger import spend_frame
-from brickfilm.stages import GPT4oCaptioner
-from tests.kit.captions import AddImages, ClipSource, count_results, run_captions
+from tests.kit.footage import shots_bytes
+from tests.kit.servers.openai import CaptionServer
 from tests.kit.servers.tiny_llava import write_tiny_llava
+from tests.kit.tiny_vlms import write_tiny_qwen2_vl
 
 pytestmark = pytest.mark.slow
 
@@ -56,21 +58,51 @@ def wait_until_up(address: str, log: Path) -> None:
     pytest.fail(f"the server did not start:\n{log.read_text()[-2000:]}")
 
 
-def test_a_real_server_reads_our_requests_and_its_gibberish_is_no_caption(
-    served: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A folder with one video of one shot."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "one.mp4").write_bytes(shots_bytes(30, width=160, height=80))
+    return folder
+
+
+def captions_of(films: Path, work: Path, *options: str) -> pd.DataFrame:
+    """Build at the command line, without a key of an API; return the clips."""
+    command = [sys.executable, "-m", "brickfilm", "build", films, "--out", work, *options]
+    quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    quiet.pop("OPENAI_API_KEY", None)
+    done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return pd.concat(pd.read_parquet(f) for f in (work / "dataset" / "clips").glob("*.parquet"))
+
+
+def test_a_build_against_a_server_with_a_schema(films: Path, tmp_path: Path) -> None:
+    with CaptionServer() as server:
+        address = ("--captions", "my-llava", "--base-url", server.url, "--max-cost-usd", "0.01")
+        clips = captions_of(films, tmp_path / "w", *address)
+    assert len(clips) == 1
+    assert "A red car stops" in clips.caption[0]
+    assert server.invalid == []
+
+
+def test_a_build_against_a_real_server_takes_its_prose(
+    served: tuple[str, str], films: Path, tmp_path: Path
 ) -> None:
     address, model = served
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)  # not needed with base_url
-    stage = GPT4oCaptioner(
-        base_url=address, model=model, max_tokens=16, image_size=64, timeout=60, concurrency=2
-    )
-    run = run_captions(tmp_path / "w", ClipSource(2, tmp_path / "w"), AddImages(), stage)
-    ends = count_results(run, "GPT4oCaptioner")
-    print(dict(ends))
-    assert ends.total() == 4
-    assert set(ends) <= {"done", "failed: malformed answer"}  # read, answered, paid; not JSON
-    assert all(item.caption.status == "truncated" for item in run.finished)
+    clips = captions_of(films, tmp_path / "w", "--captions", model, "--base-url", address)
+    assert set(clips.caption_status) == {"described"}
+    assert all(clips.caption)
+    assert set(clips.score_prose_reply) == {1.0}
     spend = spend_frame(tmp_path / "w")
-    assert spend.requests.sum() >= 4
-    assert spend.input_tokens.sum() > 4 * 1000  # the prompt and the pictures arrived
-    assert spend.output_tokens.sum() > 0
+    assert spend.input_tokens.sum() > 2 * 2000  # of clip and image: prompt and pictures arrived
+    assert (spend.output_tokens.sum() > 0, spend.settled.sum()) == (True, 0)
+
+
+def test_a_build_with_a_model_in_its_own_process(films: Path, tmp_path: Path) -> None:
+    if LACKING:
+        pytest.skip(f"needs {', '.join(LACKING)}: pip install 'brickfilm[dev]'")
+    model = write_tiny_qwen2_vl(tmp_path / "model")
+    clips = captions_of(films, tmp_path / "w", "--captions", f"local:{model}", "--prompt", "bricks")
+    assert set(clips.caption_status) == {"described"}
+    assert all(clips.caption)

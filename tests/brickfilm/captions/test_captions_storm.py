@@ -1,4 +1,4 @@
-"""Two thousand clips through a bad day: faults, timeouts, kills. Nothing is lost or paid twice.
+"""Clips through a bad day: faults, timeouts, kills. Nothing is lost or paid twice.
 
 The build runs in a process of its own, through the real client, against the scripted service.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from brickfilm.captions.stills import encode_jpeg
-from brickfilm.engine.ledger import ledger_frame, spend_frame
+from brickfilm.engine.ledger import ledger_frame, spend_frame, unknown_cost
 from tests.kit.captions import clip
 from tests.kit.servers.openai import (
     BROKEN,
@@ -32,9 +32,6 @@ from tests.kit.servers.openai import (
     faulty,
 )
 
-pytestmark = pytest.mark.slow
-
-CLIPS = 2000
 IN_FLIGHT = 32
 LATENCY = 0.5
 TIMEOUT = 2.0
@@ -87,15 +84,19 @@ def wait_for(server: CaptionServer, answered: int) -> None:
         time.sleep(0.005)
 
 
-def test_a_storm_with_three_kills(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "clips",
+    [pytest.param(500, marks=pytest.mark.slow), pytest.param(2000, marks=pytest.mark.soak)],
+)
+def test_a_storm_with_three_kills(tmp_path: Path, clips: int) -> None:
     seed = int(os.environ.get("STORM_SEED", "20261122"))
     print(f"seed {seed}")
     dice = random.Random(seed)
-    moments = sorted(dice.sample(range(150, CLIPS), 3))
+    moments = sorted(dice.sample(range(clips // 8, clips), 3))
     lost_at_kills = 0
     with CaptionServer(faulty(STORM, seed=seed), latency=LATENCY, width=IN_FLIGHT) as server:
         for moment in moments:
-            with child(tmp_path, server, CLIPS) as build:
+            with child(tmp_path, server, clips) as build:
                 wait_for(server, moment)
                 build.send_signal(signal.SIGKILL)
                 lost_at_kills += server.in_flight
@@ -103,13 +104,13 @@ def test_a_storm_with_three_kills(tmp_path: Path) -> None:
             while server.in_flight:  # what was in flight is charged all the same
                 time.sleep(0.05)
             assert_money(tmp_path, server)
-        with child(tmp_path, server, CLIPS) as build:
+        with child(tmp_path, server, clips) as build:
             out, problems = build.communicate(timeout=240)
         assert build.returncode == 0, problems
         result = json.loads(out)
         assert_money(tmp_path, server)
-        assert_every_clip_is_accounted_for(tmp_path, result["captions"])
-        assert_asked_again_only_when_lost(server, lost_at_kills)
+        assert_every_clip_is_accounted_for(tmp_path, clips, result["captions"])
+        assert_asked_again_only_when_lost(tmp_path, server)
         assert server.invalid == []
         assert_secret(tmp_path, out + problems)
         print(
@@ -126,24 +127,27 @@ def assert_money(work: Path, server: CaptionServer) -> None:
     assert server.bill <= BUDGET
 
 
-def assert_every_clip_is_accounted_for(work: Path, captions: dict[str, str]) -> None:
+def assert_every_clip_is_accounted_for(work: Path, clips: int, captions: dict[str, str]) -> None:
     outcomes = ledger_frame(work)
     ends = Counter(outcomes[outcomes.stage == "GPT4oCaptioner"].outcome)
-    assert ends.total() == CLIPS
-    assert len(captions) == ends["done"] >= CLIPS * 0.99
-    for number in range(0, CLIPS, 7):
+    assert ends.total() == clips
+    assert len(captions) == ends["done"] >= clips * 0.99
+    for number in range(0, clips, 7):
         of = clip(number, work)
         stills = [encode_jpeg(work / s.path, size=512, quality=85) for s in of.stills]
         if of.id in captions:
             assert f"house {digest_of_stills(stills)} " in captions[of.id]
 
 
-def assert_asked_again_only_when_lost(server: CaptionServer, lost_at_kills: int) -> None:
-    """Answers that were charged more than once: lost at a kill, timed out, or malformed."""
+def assert_asked_again_only_when_lost(work: Path, server: CaptionServer) -> None:
+    """Answers that were charged more than once: lost at a kill, timed out, or malformed.
+
+    The ledger knows the first two: on a busy machine more requests time out than the storm loses.
+    """
     paid = Counter(charge.digest for charge in server.charged)
     again = sum(paid.values()) - len(paid)
-    excused = lost_at_kills + sum(not charge.useful for charge in server.charged)
-    assert again <= excused
+    without_response, _ = unknown_cost(work)
+    assert again <= without_response + sum(charge.malformed for charge in server.charged)
 
 
 def assert_secret(work: Path, output: str) -> None:
@@ -152,6 +156,7 @@ def assert_secret(work: Path, output: str) -> None:
         assert not file.is_file() or SECRET.encode() not in file.read_bytes()
 
 
+@pytest.mark.soak
 def test_throughput_is_the_services_own_and_memory_is_flat(tmp_path: Path) -> None:
     latency = 1.0  # a real model takes longer
     limit = IN_FLIGHT / latency

@@ -70,10 +70,10 @@ class ReceivedRequest:
 
 @dataclass(frozen=True)
 class Charge:
-    """A reply that was charged: the stills of its request, and whether it was well-formed."""
+    """A reply that was charged: the stills of its request, and True if it was malformed."""
 
     digest: str
-    useful: bool
+    malformed: bool
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,7 @@ class CaptionServer:
         if isinstance(reply, ModelReply | LostReply):
             with self.lock:
                 self.bill += share * cost_usd(request, reply)
-                useful = isinstance(reply, ModelReply) and reply != MALFORMED
-                self.charged.append(Charge(request.digest, useful))
+                self.charged.append(Charge(request.digest, reply == MALFORMED))
         return reply
 
     @contextmanager

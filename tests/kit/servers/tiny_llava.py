@@ -54,7 +54,10 @@ def write_tiny_llava(folder: Path) -> Path:
         vision_feature_select_strategy="default",
         vision_feature_layer=-1,
     )
-    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    model = LlavaForConditionalGeneration(config)
+    model.generation_config.eos_token_id = words.eos_token_id
+    model.generation_config.exponential_decay_length_penalty = (20, 2.0)  # it ends what it says
+    model.save_pretrained(folder)
     size = {"height": SIDE, "width": SIDE}
     LlavaProcessor(
         image_processor=CLIPImageProcessorPil(
