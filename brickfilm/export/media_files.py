@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,9 +21,11 @@ from brickfilm.media import (
     ClipEncoder,
     Frame,
     ReferenceFrame,
+    Sound,
     VerificationError,
     open_video,
     verify_clip,
+    verify_sound,
 )
 from brickfilm.media.crop_scale import Box, CropScale, picture_box
 from brickfilm.schema.columns import MEDIA_COLUMN
@@ -80,12 +83,15 @@ def recut_clip(source: Path, row: ExportRow, target: Path) -> None:
     """
     assert row.recut is not None and row.fps is not None
     temporary = temp_path(target)
+    seconds = row.frames / row.fps
+    sound = Sound(source, Fraction(0), seconds) if row.recut.keeps_time else None
     encoder = ClipEncoder(
         temporary,
         ENCODER,
         time_base=1 / row.fps,
         end_pts=row.frames,
         keyframes=set(),
+        sound=sound,
     )
     try:
         with disk_errors(target.parent):
@@ -93,6 +99,8 @@ def recut_clip(source: Path, row: ExportRow, target: Path) -> None:
             verify_clip(
                 temporary, encoder.relative_pts, reference, full=False, min_psnr_db=MIN_PSNR_DB
             )
+            if encoder.has_sound:
+                verify_sound(temporary, float(seconds))
             commit_file(temporary, target)
     except VerificationError as error:
         raise VerificationError(f"clip {row.id}: {error}") from error

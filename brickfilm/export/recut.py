@@ -111,6 +111,7 @@ def recut_row(
         frames=frames,
         source_fps=row.fps,
         box=box,
+        keeps_time=settings.fps != "drawings",
         settings=f"{frames} {fps} {box} {size} {ENCODER}",
     )
     return replace(row, frames=len(frames), fps=fps, width=size[0], height=size[1], recut=recut)

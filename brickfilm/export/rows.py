@@ -28,6 +28,8 @@ class Recut:
     """Rate of the dataset's clip."""
     box: tuple[int, int, int, int]
     """x, y, width and height in pixels, even."""
+    keeps_time: bool
+    """Frames keep their times, so that sound still fits."""
     settings: str
     """All that the new file depends on, as text: it enters the file's name."""
 

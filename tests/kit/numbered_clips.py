@@ -20,6 +20,8 @@ from brickfilm.engine.ledger import Ledger
 from brickfilm.records import Caption, Clip, Span, Video
 
 BITS = 10
+RATE = 16_000
+"""Samples a second of the tone."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class NumberedClip:
     caption: str | None = None
     bars: int = 0
     """Black lines above and below the picture."""
+    has_tone: bool = False
+    """Add sound: silence, and a tone from the middle on."""
     color: tuple[int, int, int] = (190, 185, 150)
     """RGB of the columns that stand for 1."""
 
@@ -111,9 +115,21 @@ def _encode(path: Path, clip: NumberedClip) -> None:
         stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv420p"
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = 1 / clip.fps
+        if clip.has_tone:
+            _add_tone(container, float(clip.frames / clip.fps))
         for picture in _pictures(clip):
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+
+
+def _add_tone(container: Any, seconds: float) -> None:
+    stream = container.add_stream("aac", rate=RATE, layout="mono")
+    times = np.arange(round(seconds * RATE)) / RATE
+    wave = np.where(times < seconds / 2, 0, 0.5 * np.sin(times * 440 * 2 * np.pi))
+    frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), format="fltp", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+    for packet in [*stream.encode(frame), *stream.encode(None)]:
+        container.mux(packet)
 
 
 def _pictures(clip: NumberedClip) -> Iterator[Any]:

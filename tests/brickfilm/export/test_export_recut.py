@@ -217,6 +217,27 @@ def test_colours_survive(tmp_path: Path) -> None:
     assert np.abs(np.median(bright, axis=0) - (200, 190, 60)).max() <= 6
 
 
+def tone_begins(path: Path) -> float | None:
+    """Return the second at which sound becomes loud, None without sound."""
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return None
+        frames = [f.to_ndarray()[0] for f in container.decode(audio=0)]
+        rate = container.streams.audio[0].rate
+    return float(np.flatnonzero(np.abs(np.concatenate(frames)) > 0.2)[0]) / rate
+
+
+def test_sound_stays_where_it_was_unless_times_change(tmp_path: Path) -> None:
+    numbered_dataset(tmp_path / "work", [NumberedClip(48, has_tone=True)])
+    dataset = find_dataset(tmp_path / "work")
+    for name, change in {"a": {"fps": Fraction(16)}, "b": {"size": (80, 48)}}.items():
+        plan, _ = export(dataset, tmp_path / name, **change)
+        begins = tone_begins(exported(plan, tmp_path / name)[48])
+        assert begins == pytest.approx(1, abs=0.03)
+    plan, _ = export(dataset, tmp_path / "c", fps="drawings", size=(80, 48))
+    assert tone_begins(exported(plan, tmp_path / "c")[48]) is None
+
+
 def test_a_clip_with_fewer_frames_than_its_row_is_an_error_and_leaves_no_file(
     tmp_path: Path,
 ) -> None:
