@@ -25,10 +25,13 @@ class SamplerState:
     """Position in each aspect bucket's stream of samples, by its name.
 
     skipped: the positions at which buckets began that were added when a run was resumed.
+    steps: taken so far, which seed the order of buckets; None for a run of before they were
+    counted, whose order is seeded by its samples and depends on the number of ranks.
     """
 
     drawn: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+    steps: int | None = 0
 
     @property
     def samples(self) -> int:
@@ -38,7 +41,8 @@ class SamplerState:
     def advanced_by(self, aspect_bucket: AspectBucket, samples: int) -> SamplerState:
         """Return the state after more samples of an aspect bucket."""
         drawn = self.drawn.get(aspect_bucket.name, 0) + samples
-        return SamplerState({**self.drawn, aspect_bucket.name: drawn}, self.skipped)
+        steps = None if self.steps is None else self.steps + 1
+        return SamplerState({**self.drawn, aspect_bucket.name: drawn}, self.skipped, steps)
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,11 @@ class Sampler:
 
         Jitter and positions grow with the ranks, so that any number of them has the same order.
         """
-        rng = np.random.default_rng([self.seed, sampler_state.samples // world_size])
-        batch_sizes = [world_size * a.bucket.batch_size for a in self._aspect_buckets]
+        step, ranks = sampler_state.steps, world_size
+        if step is None:
+            step, ranks = sampler_state.samples, 1
+        rng = np.random.default_rng([self.seed, step])
+        batch_sizes = [ranks * a.bucket.batch_size for a in self._aspect_buckets]
         jitter = rng.random(len(self._sizes)) * batch_sizes
         return int(np.argmin(self._progress(sampler_state, jitter)))
 
@@ -117,7 +124,8 @@ class Sampler:
             for a, size, is_old in zip(self._aspect_buckets, self._sizes, old, strict=True)
             if size and not is_old
         }
-        return SamplerState({**sampler_state.drawn, **begin}, {**sampler_state.skipped, **begin})
+        drawn, skipped = ({**m, **begin} for m in (sampler_state.drawn, sampler_state.skipped))
+        return SamplerState(drawn, skipped, sampler_state.steps)
 
     def _draw_sample(self, number: int, sample: int) -> tuple[int, int]:
         """Return row number and seed of an aspect bucket's n-th sample."""

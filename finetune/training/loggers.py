@@ -256,8 +256,8 @@ def open_logger(recipe: Recipe, last_step: int) -> Logger:
     return CompositeLogger(
         JsonLinesLogger(out, last_step),
         ProgressBarLogger(recipe.steps, last_step),
-        LineLogger(out, recipe.steps, last_step),
         _configured_logger(recipe, out, last_step),
+        LineLogger(out, recipe.steps, last_step),  # last: it starts a thread
     )
 
 

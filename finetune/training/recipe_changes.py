@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from finetune.config import Recipe, recipe_from_manifest
+from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import CheckpointError, ConfigError
 
 FREE = (
@@ -32,6 +33,10 @@ class Change(NamedTuple):
     def __str__(self) -> str:
         return f"{self.key} was {self.before!r}, is {self.now!r}"
 
+    def is_of_ranks(self, before: int, now: int) -> bool:
+        """Tell if another number of ranks makes up for it: a step has as many clips as before."""
+        return self.key == "buckets.batch_size" and self.before * before == self.now * now
+
     def is_below(self, keys: Sequence[str]) -> bool:
         """Tell if one of these keys is this one, or a table that holds it."""
         return any(f"{self.key}.".startswith(f"{key}.") for key in keys)
@@ -50,7 +55,8 @@ def resumed_recipe(
     if "ema_warmup" not in manifest["recipe"].get("optimizer", {}):
         warmup = before.optimizer.ema_warmup
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, ema_warmup=warmup))
-    changes = list(_changes(before.as_dict(), recipe.as_dict()))
+    ranks = manifest.get("world", 1), rank_and_world_size()[1]
+    changes = [c for c in _changes(before.as_dict(), recipe.as_dict()) if not c.is_of_ranks(*ranks)]
     if fixed := [change for change in changes if change.is_below(FIXED)]:
         raise CheckpointError(
             f"{origin} is of another network ({'; '.join(map(str, fixed))}): set the recipe to "

@@ -161,6 +161,7 @@ class TrainingRun:
             "epoch": self.sampler_state.samples / max(1, int(self.coverage.usable.sum())),
             "position": dict(self.sampler_state.drawn),
             "position_skipped": dict(self.sampler_state.skipped),
+            "position_steps": self.sampler_state.steps,
             "samples": self.sampler_state.samples,
             "dataset": self.index.fingerprint,
             "generation": self.data_version,
@@ -201,7 +202,8 @@ class TrainingRun:
 
     def _resumed_state(self, manifest: Mapping[str, Any]) -> SamplerState:
         """Return the checkpoint's position, with buckets that the recipe adds to it."""
-        state = SamplerState(manifest["position"], manifest.get("position_skipped", {}))
+        skipped, steps = manifest.get("position_skipped", {}), manifest.get("position_steps")
+        state = SamplerState(manifest["position"], skipped, steps)
         added = added_buckets(self.recipe, manifest)
         return self._sampler().admit(state, added) if added else state
 

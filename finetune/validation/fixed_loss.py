@@ -32,8 +32,9 @@ class FixedLoss:
         sampler = Sampler(run.index, run.recipe, run.coverage.usable, settings.seed)
         load = SampleLoader(index_folder(run.recipe), run.recipe, run.index)
         engine = run.engine
+        same_as_ever = SamplerState(steps=None)  # the losses of a run's earlier versions compare
         stream = batches(
-            load, sampler, SamplerState(), rank=engine.rank, world_size=engine.world_size, workers=0
+            load, sampler, same_as_ever, rank=engine.rank, world_size=engine.world_size, workers=0
         )
         self._batches: list[Batch] = list(islice(stream, settings.loss_batches))
 

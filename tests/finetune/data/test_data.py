@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -194,7 +195,7 @@ def test_position_counts_samples_so_ranks_may_change(
         list(islice(sampler.batch_specs(SamplerState(), rank=r, world_size=2), 1)) for r in (0, 1)
     ]
     assert _drawn(together[0] + together[1]) == _drawn(alone[:2])
-    assert together[0][0].sampler_state == alone[1].sampler_state
+    assert together[0][0].sampler_state.drawn == alone[1].sampler_state.drawn
     rest = list(islice(sampler.batch_specs(together[0][0].sampler_state), 4))
     assert _drawn(rest) == _drawn(alone[2:])
 
@@ -233,6 +234,18 @@ def test_any_number_of_ranks_has_the_same_order_of_buckets(
     assert len(set(alone)) == 2
     for world_size in (2, 3, 8):
         assert ratios(sampler, SamplerState(), 40, world_size) == alone
+    (bucket,) = make_recipe().buckets
+    half = make_recipe(buckets=(replace(bucket, batch_size=bucket.batch_size // 2),))
+    assert ratios(sampler_of(two_shapes(tmp_path), half), SamplerState(), 40, 2) == alone
+
+
+def test_a_run_of_before_steps_were_counted_keeps_its_order(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    sampler = sampler_of(two_shapes(tmp_path), make_recipe())
+    old = ratios(sampler, SamplerState(steps=None), 12)
+    assert [name[-4:] for name in old].count("1.78") == 3
+    assert old != ratios(sampler, SamplerState(), 12)
 
 
 def test_a_bucket_added_to_a_run_is_drawn_at_its_share(

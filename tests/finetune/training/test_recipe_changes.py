@@ -63,6 +63,14 @@ def test_a_network_never_changes(make_recipe: MakeRecipe) -> None:
         resumed(recipe, deeper, ["network"])
 
 
+def test_a_batch_size_may_make_up_for_the_number_of_ranks(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    (bucket,) = recipe.buckets
+    now = replace(recipe, buckets=(replace(bucket, batch_size=4),))
+    manifest = {"recipe": recipe.as_dict(), "world": 2}
+    assert resumed_recipe(now, manifest, (), "run/step-2") == now
+
+
 def test_a_key_that_no_recipe_has_is_not_allowed(make_recipe: MakeRecipe) -> None:
     for key in ("sede", "schedule.peek", "seed.x"):
         with pytest.raises(ConfigError, match=f"--allow {key}: a recipe has no such key"):
