@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from brickfilm.engine.capabilities import MultiPart, Paid, Updatable
+from brickfilm.engine.capabilities import MultiPart, Paid, Updatable, has_capability
 from brickfilm.engine.stage import Answer, Part, Result, Stage, WorkItem
 from brickfilm.errors import ItemError, Rejected
 from brickfilm.records import Clip, Video
@@ -36,9 +36,9 @@ def work_item_of(stage: AnyStage, item: Any, parts: Sequence[Part] | None = None
 
 def with_cost(stage: AnyStage, work_item: WorkItem) -> WorkItem:
     """Add the most that the request can cost."""
-    if not isinstance(stage, Paid):
+    if not has_capability(stage, Paid):
         return work_item
-    return replace(work_item, cost=stage.worst_case_cost(work_item.request))
+    return replace(work_item, cost=cast(Paid, stage).worst_case_cost(work_item.request))
 
 
 @contextmanager
@@ -72,8 +72,8 @@ def apply_answers(stage: AnyStage, item: Any, answers: Mapping[str, Answer]) -> 
         if REJECTED_KEY in answer:
             return [Rejected(**answer[REJECTED_KEY])]
     try:
-        if isinstance(stage, MultiPart):
-            return list(stage.apply_parts(item, answers))
+        if has_capability(stage, MultiPart):
+            return list(cast(MultiPart, stage).apply_parts(item, answers))
         return list(stage.apply(item, answers.get(stage.digest, {})))
     except ItemError as error:
         return [error]
@@ -83,10 +83,11 @@ def outdated_parts(
     stage: AnyStage, item: Any, answers: Mapping[str, Answer], work: Path
 ) -> frozenset[str]:
     """Return the parts whose stored answers the stage wants to compute again."""
-    if not isinstance(stage, Updatable):
+    if not has_capability(stage, Updatable):
         return frozenset()
+    updatable = cast(Updatable, stage)
     stored = ((part, answer) for part, answer in answers.items() if REJECTED_KEY not in answer)
-    return frozenset(part for part, answer in stored if stage.is_outdated(item, answer, work))
+    return frozenset(part for part, answer in stored if updatable.is_outdated(item, answer, work))
 
 
 def as_measured(item: Any, outputs: Sequence[Any]) -> Any:

@@ -168,6 +168,17 @@ class Batched(Protocol):
 
 CAPABILITIES = (Checked, Paid, DryRun, SourceOwner, Updatable, MultiPart, Batched)
 
+_HAS: dict[tuple[type, type], bool] = {}
+
+
+def has_capability(stage: Stage[Any, Any], capability: Any) -> bool:
+    """Return isinstance(stage, capability), kept for each class: 80 µs a call, and one an item."""
+    key = type(stage), capability
+    if key not in _HAS:
+        _HAS[key] = isinstance(stage, capability)
+    return _HAS[key]
+
+
 REMOVED_HOOKS: Mapping[str, str] = {
     "run_batch": "inherit MultiPart, whose `open` yields a function of work items",
     "fuse": "inherit engine.sinks.Sink: adjacent sinks share one decode",

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from brickfilm.engine.calls import AnyStage, work_item_of
-from brickfilm.engine.capabilities import SourceOwner
+from brickfilm.engine.capabilities import SourceOwner, has_capability
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.queue import StageQueue
 from brickfilm.records import Video
@@ -45,9 +45,10 @@ class SourceRefs:
         self, queue: StageQueue, item: Any, status: str, outputs: Sequence[Any] = ()
     ) -> None:
         """Remember where videos come from; keep those that the next run may read."""
-        if isinstance(queue.stage, SourceOwner):
+        if has_capability(queue.stage, SourceOwner):
+            owner = cast(SourceOwner, queue.stage)
             for video in (output for output in outputs if isinstance(output, Video)):
-                self._origins[video.path] = SourceOrigin(queue.stage, queue.stage, item)
+                self._origins[video.path] = SourceOrigin(queue.stage, owner, item)
                 self._changed.add(video.path)
         path = _video_path(item)
         if path in self._origins:
