@@ -19,7 +19,7 @@ from brickfilm.captions.pricing import (
 )
 from brickfilm.engine.ledger import spend_frame
 from brickfilm.engine.pipeline import Pipeline
-from brickfilm.errors import UsageError
+from brickfilm.errors import NoResponse, UsageError
 from brickfilm.stages import CaptionAudit, Captioner, GPT4oCaptioner
 from tests.kit.captions import ClipSource, clip, count_results, run_captions
 from tests.kit.servers.openai import CaptionServer, ErrorReply, ModelReply, RawReply, described
@@ -212,6 +212,17 @@ def test_a_reply_that_is_all_reasoning_is_no_caption_cut_short(
 
 
 # -- dates ----------------------------------------------------------------------------------------
+
+
+def test_a_list_of_models_that_hangs_holds_no_build_up(
+    server: CaptionServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brickfilm.captions.backends.openai.client.MODELS_SECONDS", 0.1)
+    server.models_pause = 2.0
+    stage = captioner(server)
+    with stage.backend.connect(stage.service) as backend, pytest.raises(NoResponse):
+        backend.models()
+    assert len(run_captions(tmp_path, ClipSource(1, tmp_path), stage).finished) == 1
 
 
 @pytest.mark.parametrize(("days", "warned"), [(20, 1), (90, 0)])

@@ -182,6 +182,7 @@ class CaptionServer:
         self.charged: list[Charge] = []
         self.bill = 0.0
         self.models: list[Mapping[str, Any]] = []
+        self.models_pause = 0.0
         self.in_flight = 0
         self.max_in_flight = 0
         self.answered = 0
@@ -326,6 +327,7 @@ def _handler(server: CaptionServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             if self.path == "/v1/models":
+                time.sleep(server.models_pause)
                 self._send(200, {"object": "list", "data": server.models})
             elif self._allowed():
                 self._batches("GET", b"")

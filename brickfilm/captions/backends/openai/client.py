@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger("brickfilm.captions")
+MODELS_SECONDS = 10.0
+"""Limit for the list of models, which a build can do without."""
 
 
 @dataclass
@@ -66,7 +68,8 @@ class Client:
             models = self.api.models.list()
             return [ModelInfo(id=m.id, shutdown_date=_shutdown_date(m)) async for m in models]
 
-        return self.call_once(listed)
+        seconds = min(MODELS_SECONDS, self.service.total_timeout)
+        return self._call(listed, retries=False, seconds=seconds)
 
     def call_once(self, request: Callable[[], Awaitable[T]]) -> T:
         """Send a request that must not arrive twice: it is never retried."""
@@ -126,19 +129,22 @@ class Client:
         alike = difflib.get_close_matches(model, names, cutoff=0.3) or names[:3]
         return f"; it has {', '.join(alike)}" if alike else ""
 
-    def _call(self, request: Callable[[], Awaitable[T]], *, retries: bool) -> T:
+    def _call(
+        self, request: Callable[[], Awaitable[T]], *, retries: bool, seconds: float | None = None
+    ) -> T:
+        """Send a request within `seconds`, by default the service's total timeout."""
         import openai
 
+        seconds = self.service.total_timeout if seconds is None else seconds
         try:
             return call_with_retry(
-                lambda seconds: self.loop.run(request(), timeout=seconds),
-                total_timeout=self.service.total_timeout,
+                lambda left: self.loop.run(request(), timeout=left),
+                total_timeout=seconds,
                 retries=retries,
             )
         except openai.APIError as error:
             raise translate(error, self.service, self._host, self.api.api_key) from None
         except TimeoutError:
-            seconds = self.service.total_timeout
             raise NoResponse(f"{self._host} sent no whole response in {seconds:g} s") from None
 
     @property
