@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from brickfilm.build.plan_file import Plan
 from brickfilm.captions.backend import JsonMode
@@ -31,6 +32,7 @@ class CaptionOptions:
     prompt: str | None = None
     max_cost_usd: float | None = None
     json_mode: JsonMode | None = None
+    structured: bool | None = None
 
     def stages(self, work: Path | None = None) -> list[AnyStage]:
         """Return the captioning stages; raise UsageError for a word or a value that has none.
@@ -59,6 +61,7 @@ class CaptionOptions:
         yield "--prompt", self.prompt
         yield "--max-cost-usd", self.max_cost_usd
         yield "--captions-json-mode", self.json_mode
+        yield "--structured", self.structured
 
     def _captioner(self, kind: str, rest: str, work: Path | None) -> Captioner:
         local = kind == "local"
@@ -78,6 +81,7 @@ class CaptionOptions:
             max_cost_usd=self.max_cost_usd,
             base_url=self.base_url,
             json_mode=self.json_mode or "auto",
+            structured=was_structured(work) if self.structured is None else self.structured,
         )
 
     def _unknown(self) -> UsageError:
@@ -89,9 +93,16 @@ class CaptionOptions:
 
 def last_prompt(work: Path | None) -> str | None:
     """Return the prompt of the last build in a work folder: another one would caption all again."""
+    settings = _last_captioner(work)
+    return None if settings is None else str(settings.get("prompt", FIRST_DEFAULT_PROMPT))
+
+
+def was_structured(work: Path | None) -> bool:
+    """Return True if the last build in a work folder asked for aspects as well."""
+    return bool((_last_captioner(work) or {}).get("structured", False))
+
+
+def _last_captioner(work: Path | None) -> Mapping[str, Any] | None:
     plan = Plan.read(work) if work else None
-    for name in ("Captioner", "GPT4oCaptioner"):
-        settings = plan.settings(name) if plan else None
-        if settings is not None:
-            return str(settings.get("prompt", FIRST_DEFAULT_PROMPT))
-    return None
+    found = (plan.settings(name) for name in ("Captioner", "GPT4oCaptioner")) if plan else ()
+    return next((settings for settings in found if settings is not None), None)

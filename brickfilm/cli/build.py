@@ -34,6 +34,7 @@ def build(
     prompt: options.PromptName = None,
     max_cost_usd: options.MaxCost = None,
     json_mode: options.CaptionsJsonMode = None,
+    structured: options.Structured = None,
     sound: options.Sound = False,
     licence: options.Licence = "",
     uploader: options.Uploader = "",
@@ -58,6 +59,7 @@ def build(
         prompt=prompt,
         max_cost_usd=max_cost_usd,
         json_mode=json_mode,
+        structured=structured,
     )
     recipe = resolve_recipe(
         footage,

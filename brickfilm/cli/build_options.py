@@ -31,6 +31,13 @@ CaptionsJsonMode = Annotated[
         help="force replies into JSON by a schema, as an object, or in words alone (text)",
     ),
 ]
+Structured = Annotated[
+    bool | None,
+    typer.Option(
+        "--structured/--plain",
+        help="ask for aspects and several styles of each caption; default: as the last build",
+    ),
+]
 Sound = Annotated[bool, typer.Option("--sound", help="write clips with sound")]
 Licence = Annotated[
     str,

@@ -88,6 +88,15 @@ def test_the_default_prompt_is_the_work_folders_last_one(
     assert captioner(tmp_path / "new").prompt == "general"
 
 
+def test_a_structured_build_stays_structured(tmp_path: Path) -> None:
+    assert not captioner(tmp_path).structured
+    Plan.from_stages([captioner(structured=True)]).write(tmp_path)
+    assert captioner(tmp_path).structured  # plain requests would ask for all captions again
+    assert not captioner(tmp_path, structured=False).structured
+    with pytest.raises(UsageError, match="--structured is for a model"):
+        CaptionOptions(captions="none", structured=True).stages()
+
+
 def test_a_plan_of_before_has_the_prompt_of_its_day(tmp_path: Path) -> None:
     plan = Plan.from_stages([GPT4oCaptioner()])
     settings = {k: v for k, v in plan.stages[0].settings.items() if k != "prompt"}
