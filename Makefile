@@ -32,7 +32,7 @@ test-slow: $(VENV)/.slow ## kill, load, browser, multi-process and tiny-training
 soak: $(VENV)/.slow ## more kills, more seeds, long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-mutants: $(VENV)/.dev ## make 50 wrong changes in a copy of the code: a test notices each (also in soak)
+mutants: $(VENV)/.dev ## make the wrong changes of tests/mutants in a copy of the code: a test notices each (also in soak)
 	$(BIN)/python -m tests.mutants.run
 
 lint: $(VENV)/.dev

@@ -17,6 +17,8 @@ from brickfilm.scan.poses import snap_to_poses
 from tests.brickworld import BrickFilm, Shot
 from tests.kit.captions import clip
 from tests.kit.servers.openai import CaptionServer
+from tests.kit.toy_stages import clip as toy_clip
+from tests.kit.toy_stages import video as toy_video
 
 
 @pytest.mark.parametrize(
@@ -107,3 +109,7 @@ def test_a_film_on_fours_sends_new_poses_alone(
     assert len(request.stills) == len(set(request.stills)) == len(row["new_drawings"]) == 12
     times = [f"{n / 24:.2f} s" for n in row["new_drawings"]]
     assert f"The stills, at {', '.join(times)}:" in request.text
+
+
+def test_stills_of_positions_are_rounded_to_the_nearest_frame() -> None:
+    assert FrameSampler().frames(toy_clip(toy_video("a"), 10, 40)) == [16, 24, 33]  # of 0..29

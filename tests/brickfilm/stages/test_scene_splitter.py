@@ -173,3 +173,9 @@ def test_parts_without_a_training_are_as_they_were(plain: Drawn, tmp_path: Path)
 def test_a_training_decodes_nothing_again() -> None:
     parts = [part.digest for part in SceneSplitter().parts()]
     assert [part.digest for part in SceneSplitter(for_training="wan2.1").parts()] == parts
+
+
+def test_a_shot_of_exactly_min_frames_is_kept(plain: Drawn, tmp_path: Path) -> None:
+    lengths = [c.span.frames for c in clips_of(SceneSplitter(min_frames=5), plain.video, tmp_path)]
+    at_limit = SceneSplitter(min_frames=min(lengths))
+    assert [c.span.frames for c in clips_of(at_limit, plain.video, tmp_path)] == lengths
