@@ -14,8 +14,8 @@ from brickfilm.files import recover_folders
 
 TEMP_FILE_SUFFIX = re.compile(r"\.(?P<pid>\d+)\.tmp$")
 """Temporary files are named after the process that writes them."""
-TEMP_FILES = (".*.tmp", "*/.*.tmp", "*/*/.*.tmp")
-"""As `files.temp_path` names them; other files that end with .tmp are not ours."""
+TEMP_FILES = (".*.tmp", "*/.*.tmp", "*/*/.*.tmp", "clips/*.tmp", "stills/*.tmp")
+"""As `files.temp_path` names them, and, in folders of ours, as earlier versions did."""
 BATCH_REQUEST_FILES = "jobs/*.jsonl"
 """Uploaded while they are written; an open job is looked up at the service, not here."""
 UNNAMED_REMOVAL_DRAFTS = "dataset/*/*.parquet.tmp"

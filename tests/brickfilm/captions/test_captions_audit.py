@@ -145,7 +145,7 @@ def test_the_model_is_told_what_was_wrong_and_shown_the_stills_again(
         (answer("no_movement"), "no_movement"),
         (ModelReply(None, refusal="No."), "refusal"),
         ("I'm sorry, but I cannot write that.", "refusal"),
-        (ModelReply("", finish="length"), "truncated"),
+        (ModelReply("a red brick and", finish="length"), "truncated"),
     ],
 )
 def test_a_second_bad_caption_is_rejected_without_a_third_request(

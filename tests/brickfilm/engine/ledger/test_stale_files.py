@@ -30,12 +30,13 @@ def test_drafts_of_the_dead_are_swept_and_nothing_else(tmp_path: Path) -> None:
         put(tmp_path / f"dataset/clips/.train-00000-of-00001.parquet.{dead}.tmp"),  # of a removal
         put(tmp_path / "jobs/0123.jsonl"),
         put(tmp_path / f"dataset/clips/.train-00000-of-00001.parquet.{dead}.tmp"),
-        put(tmp_path / "dataset/images/train-00000-of-00001.tmp"),  # of an earlier version
+        put(tmp_path / "dataset/images/train-00000-of-00001.parquet.tmp"),  # of an earlier version
     ]
     kept = [
         put(tmp_path / f"clips/b.mp4.{alive}.tmp"),
         put(tmp_path / "clips/c.mp4"),
         put(tmp_path / "mine.tmp"),
+        put(tmp_path / f"mine.{dead}.tmp"),
         put(tmp_path / "films" / "notes.jsonl"),
     ]
     with Ledger(tmp_path):
@@ -48,9 +49,9 @@ def test_a_link_is_removed_and_not_what_it_names(tmp_path: Path) -> None:
     elsewhere = put(tmp_path / "elsewhere" / "film.mp4")
     work = tmp_path / "work"
     work.mkdir()
-    (work / f"a.{dead_pid()}.tmp").symlink_to(elsewhere.parent)
+    (work / f".a.{dead_pid()}.tmp").symlink_to(elsewhere.parent)
     with Ledger(work):
-        assert list(work.glob("*.tmp")) == []
+        assert list(work.glob(".*.tmp")) == []
     assert elsewhere.exists()
 
 
