@@ -149,7 +149,7 @@ def halves(tmp_path: Path, *, sizes: tuple[tuple[int, int], tuple[int, int]]) ->
 
 
 BEFORE_SEAM = 18
-"""Of 20 frames: the demuxer flags the packet before a seam as corrupt, and the decoder its frames."""
+"""Of 20 frames: the demuxer flags the packet before a seam as corrupt."""
 
 
 def test_a_clock_that_jumps_back(tmp_path: Path) -> None:
