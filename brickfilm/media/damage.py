@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from enum import IntFlag
 from typing import Any
 
@@ -9,6 +10,25 @@ from av.video.frame import PictureType
 
 AFTER_LOSS = "after loss"
 """Mark (`packet.opaque`) of the first packet that could be read after others could not."""
+
+
+def mark_gaps(packets: Iterable[Any]) -> Iterator[Any]:
+    """Yield packets; mark with AFTER_LOSS the first one that a gap in the data may have damaged.
+
+    The demuxer flags the packet before the one in or after which it missed data. If that one is a
+    keyframe, decoders find what it lacks, and the next may refer to a lost packet. If a keyframe
+    follows, as at the seam of joined streams, nothing refers to what was lost.
+    """
+    before: Any | None = None
+    held: Any | None = None
+    for packet in packets:
+        if held is not None:
+            if before is not None and before.is_corrupt and not packet.is_keyframe:
+                (packet if held.is_keyframe else held).opaque = AFTER_LOSS
+            yield held
+        before, held = held, packet
+    if held is not None:
+        yield held
 
 
 class FrameFlag(IntFlag):
@@ -45,16 +65,12 @@ class DamageTracker:
         self._lost_pts: int | None = None
         self._repairs: set[int | None] = set()
         """Timestamps of the keyframes that were fed to the decoder since a packet was lost."""
-        self._after_gap = False
-        """Whether the demuxer missed data after the packet before."""
 
     def feed(self, packet: Any) -> None:
         """Note a packet before it is decoded."""
-        is_keyframe = packet.is_keyframe
-        if packet.opaque == AFTER_LOSS or (self._after_gap and packet.size and not is_keyframe):
+        if packet.opaque == AFTER_LOSS:
             self.lose(packet)
-        self._after_gap = packet.is_corrupt
-        if self._lost and is_keyframe:
+        if self._lost and packet.is_keyframe:
             self._repairs.add(packet.pts)
 
     def lose(self, packet: Any | None = None) -> None:

@@ -17,7 +17,7 @@ from brickfilm.media.container import (
     media_errors,
     open_container,
 )
-from brickfilm.media.damage import AFTER_LOSS, DamageTracker, FrameFlag
+from brickfilm.media.damage import AFTER_LOSS, DamageTracker, FrameFlag, mark_gaps
 
 MAX_UNREADABLE_PACKETS = 100
 """Consecutive errors of a demuxer, which resynchronises after each, before the file is given up."""
@@ -80,6 +80,9 @@ class PacketDecoder:
 
     def packets(self) -> Iterator[Any]:
         """Yield the stream's remaining packets; the last one is empty."""
+        return mark_gaps(self._demuxed())
+
+    def _demuxed(self) -> Iterator[Any]:
         failures = 0
         while True:
             try:
