@@ -25,7 +25,7 @@ LUMA_WEIGHTS |= {2: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 
 OPTIONS = {
     "libx264": {"crf": "4", "preset": "ultrafast"},
-    "libx265": {"crf": "4", "preset": "ultrafast", "x265-params": "log-level=none"},
+    "libx265": {"crf": "4", "preset": "ultrafast", "x265-params": "log-level=none:bframes=0"},
     "ffv1": {},
     "mpeg2video": {"b": "20M", "maxrate": "20M", "bufsize": "8M"},
 }
@@ -96,7 +96,7 @@ class Patches:
         if self.tagged:
             frame.colorspace, frame.color_trc = self.matrix, self.transfer
             frame.color_primaries, frame.color_range = self.primaries, 2 if self.full else 1
-        frame.pts = n
+        frame.pts, frame.time_base = n, Fraction(1, 24)
         return frame
 
     def _planes(self, rgb: NDArray[Any], bits: int) -> Planes:

@@ -259,7 +259,7 @@ def die_at(moment: str) -> None:
         case "uploaded":
             import openai
 
-            openai.resources.Batches.create = killing(None, before=True)  # type: ignore[method-assign]
+            openai.resources.AsyncBatches.create = killing(None, before=True)  # type: ignore[method-assign]
         case "submitted":
             CaptionBatchService.submit = killing(CaptionBatchService.submit)  # type: ignore[method-assign]
         case "collected":

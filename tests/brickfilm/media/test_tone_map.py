@@ -67,9 +67,9 @@ def probed(path: Path, **settings: Any) -> Any:
 
 @pytest.mark.parametrize(("transfer", "name"), [(PQ, "PQ"), (HLG, "HLG")])
 def test_high_dynamic_range_is_left_out(transfer: int, name: str, tmp_path: Path) -> None:
-    rejection = probed(hdr_film(tmp_path / "film.mkv", transfer, frames=2))
+    rejection = probed(hdr_film(tmp_path / "film.mp4", transfer, frames=2))
     assert rejection.reason == "high dynamic range"
-    assert rejection.record.source_id == "film.mkv"
+    assert rejection.record.source_id == "film.mp4"
     assert str(rejection).startswith(f"'film' is in high dynamic range ({name}): keep it with")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -39,8 +40,9 @@ def bulky_dataset(work: Path, clips: int) -> None:
         clip = Clip(video=film, span=span, path=Path(f"clips/{n}.mp4"), width=WIDTH, height=HEIGHT)
         path = work / f"clips/{n}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(CLIP_BYTES))
-        rows.append(clip_row(replace(clip, sha256=f"{n:064x}")))
+        content = os.urandom(CLIP_BYTES)
+        path.write_bytes(content)
+        rows.append(clip_row(replace(clip, sha256=hashlib.sha256(content).hexdigest())))
     save_configs(configs_from_rows(rows, [], {film.id: "train"}, work), work / "dataset")
     shutil.rmtree(work / "clips")
 

@@ -20,6 +20,7 @@ from brickfilm import (
 )
 from brickfilm.dataset.data_files import DatasetNotFoundError
 from brickfilm.dataset.reader import find_dataset
+from brickfilm.digest import with_digest, without_digest
 from brickfilm.engine.ledger import Ledger, ledger_frame
 from brickfilm.errors import WorkdirBusy
 from brickfilm.hub.publish import PushOptions, push_to_hub, upload
@@ -337,12 +338,13 @@ def test_an_older_cut_of_the_same_seconds_goes_too(films: Path, tmp_path: Path) 
 def test_an_uploader_goes_with_films_of_which_no_row_came(films: Path, tmp_path: Path) -> None:
     with video_site() as site:
         pages = [site.add(f"film{n}", (films / f"{n}.mp4").read_bytes()) for n in (1, 2)]
-        fetch(tmp_path, youtube_source(pages))
+        fetch(tmp_path / "first", youtube_source(pages))
+        with Ledger(tmp_path):  # a new one, beside the sources of another
+            shutil.move(tmp_path / "first/sources", tmp_path)
         for n, sidecar in enumerate(sorted((tmp_path / "sources").glob("*.json"))):
-            metadata = json.loads(sidecar.read_text())
+            metadata = without_digest(json.loads(sidecar.read_text()))
             metadata["film"]["uploader"] = ("ada", "grace")[n]
-            sidecar.write_text(json.dumps(metadata))
-        (tmp_path / "ledger.sqlite").unlink()
+            sidecar.write_text(json.dumps(with_digest(metadata)))
         stages = (SceneSplitter(), FrameSampler(images=False), Keep("sharpness", at_least=1e9))
         build_dataset(youtube_source(pages), *stages, workdir=tmp_path)
         left = set(tmp_path.rglob("*.mp4"))

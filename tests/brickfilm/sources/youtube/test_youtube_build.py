@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from brickfilm.build.build_dataset import BuildResult, build
+from brickfilm.engine.ledger import Ledger
 from brickfilm.hub.removal import RemovalRequest, remove
 from brickfilm.sources import YouTubeSource
 from brickfilm.sources.youtube.lock import LOCK_FILENAME
@@ -81,7 +82,8 @@ def test_what_failed_is_not_asked_again_because_a_film_is_wanted_back(
 def test_a_film_whose_clips_failed_is_kept(tmp_path: Path, site: VideoSite) -> None:
     source = youtube_source([site.file("ant")], keep_sources=False)
     blocked = tmp_path / "clips"
-    tmp_path.mkdir(exist_ok=True)
+    with Ledger(tmp_path):  # a folder of ours
+        pass
     blocked.write_text("a file where the folder of clips should be")
     with pytest.raises(OSError, match="clips"):
         built(tmp_path, source)
