@@ -79,7 +79,7 @@ class ShardWriter:
 
 def delete_stale_temp_files(cache: Path) -> None:
     """Delete temporary files of killed processes; writing a shard takes seconds."""
-    for unfinished in cache.rglob(".*.safetensors.*.tmp"):
+    for unfinished in cache.rglob("*.safetensors.*.tmp"):
         with suppress(FileNotFoundError):  # renamed meanwhile
             if time.time() - unfinished.stat().st_mtime > STALE_AFTER_S:
                 unfinished.unlink()

@@ -13,7 +13,8 @@ from finetune.errors import CheckpointError, ConfigError
 FREE = (
     *("steps", "out", "log", "checkpoints", "validation", "published"),
     *("dataset", "cache", "init", "workers", "threads", "device", "compile", "kernels"),
-    *("engine", "strategy", "buckets.micro_batch_size", "buckets.activation_checkpointing"),
+    *("engine", "strategy", "optimizer.kind"),
+    *("buckets.micro_batch_size", "buckets.activation_checkpointing"),
 )
 """Keys that a resumed run may change: they do not change what the next step computes.
 
