@@ -73,7 +73,7 @@ class Video:
     header_seconds: float = 0.0
     """Duration of the video stream that a header states, 0 if none does."""
     conversions: tuple[str, ...] | None = None
-    """What is done to its pictures, turning and resizing apart: 'PQ to SDR', 'deinterlaced', ...
+    """Conversions of its pictures, turning and resizing apart: 'PQ to SDR', 'deinterlaced', ...
     None for a plain video that an older version probed, which did not say."""
     has_matrix: bool = False
     """True if the video names its colour matrix."""

@@ -25,7 +25,7 @@ STRUCTURE = (
     "Besides `caption`, fill in these fields. Each is plain prose in whole sentences, obeys the "
     "rules above, and is empty if there is nothing to say or no caption:\n\n"
 ) + "\n".join(f"- `{name}`: {content}" for name, content in ASPECTS.items())
-"""What a prompt says in addition, to get a structured answer."""
+"""Paragraph added to a prompt, to get a structured answer."""
 
 EXTRA_TOKENS = 600
 """Of a structured reply, above those of the caption: eight fields of 75 tokens."""

@@ -33,7 +33,7 @@ class Service:
     """Seconds for one request and its retries together."""
     concurrency: int = 8
     json_mode: JsonMode = "auto"
-    """How a reply is forced into JSON; 'auto' learns what the service can do."""
+    """Way to force a reply into JSON; 'auto' learns what the service can do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What a backend can do, beyond answering a question about stills."""
+    """List what a backend can do, beyond answering a question about stills."""
 
     json_schema: bool
     """True if it can force a reply into a schema; otherwise the schema is put in words."""

@@ -20,7 +20,7 @@ TYPICAL_CAPTION = (
     "wet pavement, and a dog follows him past a row of small windows. He stops, looks up and lifts "
     "his hat while a woman in a green dress waves from a balcony. The camera moves slowly closer."
 )
-"""What a dry run takes for the caption of an item that is not captioned yet."""
+"""Caption that a dry run assumes for an item without one."""
 
 TokenUsage = Mapping[int, tuple[float, float]]
 """Mean (input, output) tokens of stored answers, by the number of stills in the request."""

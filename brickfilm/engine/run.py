@@ -71,7 +71,7 @@ class PipelineRun:
         self._writer = AnswerWriter(ledger, self._budgets, self.failures)
         self._tombstones = Tombstones.load(ledger.work)
         self.edits: Mapping[str, CaptionEdit] = read_edits(ledger.home)
-        """What people decided about clips and images, by id."""
+        """Decisions of people about clips and images, by id."""
         ledger.register_parts(pipeline.parts())
 
     def stop(self) -> None:

@@ -20,7 +20,7 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 @dataclass(frozen=True, kw_only=True)
 class Recut:
-    """How a clip is written anew: which frames of it, at which rate, which part, at which size."""
+    """Describe a new cut of a clip: its frames, rate, crop and size."""
 
     frames: tuple[int, ...]
     """Frames of the dataset's clip, in the order of the new one; a frame may repeat."""

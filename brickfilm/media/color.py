@@ -30,7 +30,7 @@ HDR_TRANSFERS: Mapping[int, str] = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_
 
 @dataclass(frozen=True)
 class ColorTags:
-    """How YUV values become colours. Complete: no part is unspecified."""
+    """Name the matrix, range, primaries and transfer of YUV values; none is unspecified."""
 
     matrix: int
     primaries: int

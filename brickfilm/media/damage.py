@@ -32,7 +32,7 @@ def mark_gaps(packets: Iterable[Any]) -> Iterator[Any]:
 
 
 class FrameFlag(IntFlag):
-    """What the decoder and the container say of a frame; stored by the scan."""
+    """Mark a frame by what decoder and container report; stored by the scan."""
 
     DAMAGED = 1
     """Concealed, or predicted from a frame that is damaged or missing."""
@@ -53,15 +53,15 @@ class DamageTracker:
 
     def __init__(self) -> None:
         self.found = False
-        """Whether any damage was found so far."""
+        """True if any damage was found so far."""
         self.reset()
 
     def reset(self) -> None:
         """Begin at another keyframe."""
         self._concealed = False
-        """Whether frames are predicted from one that the decoder flagged."""
+        """True while frames are predicted from one that the decoder flagged."""
         self._lost = False
-        """Whether a packet was lost and no later keyframe was shown yet."""
+        """True if a packet was lost and no later keyframe was shown yet."""
         self._lost_pts: int | None = None
         self._repairs: set[int | None] = set()
         """Timestamps of the keyframes that were fed to the decoder since a packet was lost."""

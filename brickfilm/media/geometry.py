@@ -1,4 +1,4 @@
-"""How stored frames are laid out for display: orientation and pixel aspect."""
+"""Lay out stored frames for display: orientation and pixel aspect."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ ORIENTATIONS = {
     7: Orientation(transposed=True, flip_x=True, flip_y=True),
     8: Orientation(transposed=True, flip_y=True),
 }
-"""What makes a picture upright, by the EXIF tag's value; others are upright."""
+"""Operation that makes a picture upright, by the EXIF tag's value; others are upright."""
 MAX_16_BIT = 65535
 
 

@@ -87,7 +87,7 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
     timeout: float = field(default=60.0, compare=False)
     total_timeout: float = field(default=180.0, compare=False)
     json_mode: JsonMode = field(default="auto", compare=False)
-    """How replies are forced into JSON: by a schema, as an object, or in words alone."""
+    """Way to force replies into JSON: by a schema, as an object, or in words alone."""
     max_failures_in_a_row: int = field(default=20, compare=False)
     """After so many failures of one kind, no more requests are sent in this run."""
 

@@ -36,7 +36,7 @@ OLD_KEYS: Mapping[str, NewKey] = {
 
 
 VALUES_BEFORE_KEY: Mapping[tuple[str, str], object] = {("optimizer", "ema_warmup"): False}
-"""What earlier versions did, of keys that they did not have and whose default is another."""
+"""Behaviour of earlier versions, by keys that they lacked and whose default is another."""
 
 
 def rename_old_keys(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

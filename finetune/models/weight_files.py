@@ -44,7 +44,7 @@ EMA_PREFIX = "ema_model."  # of a file that holds the trained weights too
 COUNTERS = ("n_averaged", "initted", "step")  # of EMA classes
 MAX_NAMES = 3
 Settings: Any = type("Namespace", (SimpleNamespace,), {"__module__": "argparse"})
-"""What a script's parsed arguments, saved beside its tensors, are loaded as: attributes alone."""
+"""Stand-in for a script's parsed arguments, saved beside its tensors: attributes alone."""
 
 
 def find_weights(path: Path) -> Path:

@@ -21,7 +21,7 @@ _COLUMNS = "item, caption, status, reject, note, at"
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionEdit:
-    """What a person decided about one clip or image."""
+    """Record a person's decision about one clip or image."""
 
     item: str
     """Id of the clip or image."""

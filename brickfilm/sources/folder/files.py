@@ -31,7 +31,7 @@ BUILD_FOLDERS = ("clips", "dataset", "stills")
 
 @dataclass(frozen=True)
 class FoundFiles:
-    """What folders hold: videos, sequences of stills, and files that are neither."""
+    """List the contents of folders: videos, sequences of stills, and files that are neither."""
 
     videos: Sequence[Path]
     sequences: Sequence[StillSequence]

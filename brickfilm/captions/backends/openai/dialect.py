@@ -17,7 +17,7 @@ _FORMAT_WORDS = ("response_format", *_FORMATS[:2])
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a server accepts; the newest that all servers might."""
+    """Note the options that a server accepts; the defaults are the newest."""
 
     response_formats: tuple[str, ...] = _FORMATS
     schema_in_words: bool = False
