@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import av
 from av.container import Flags
 from av.stream import Disposition
+from PIL import Image
 
-from brickfilm.errors import BrickfilmError, MediaError, Rejected
+from brickfilm.errors import MediaError, Rejected
 from brickfilm.files import DISK_FULL_ERRNOS
 from brickfilm.schema.containers import open_options
 
@@ -61,20 +63,23 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
         )
 
 
+LIBRARY_ERRORS = (
+    *(av.FFmpegError, OSError, EOFError, ValueError, LookupError, ArithmeticError, RuntimeError),
+    *(SyntaxError, struct.error, Image.DecompressionBombError),  # of Pillow, for damaged stills
+)
+"""Errors that PyAV and Pillow raise for bad files; a TypeError or AttributeError is a bug."""
+
+
 @contextmanager
 def media_errors(problem: str) -> Iterator[None]:
-    """Raise every error of a media library as MediaError: one bad file must fail by itself."""
+    """Raise an error of a media library as MediaError: one bad file must fail by itself."""
     try:
         yield
-    except BrickfilmError:
-        raise
-    except OSError as error:
-        if error.errno in DISK_FULL_ERRNOS:
-            raise
-        raise MediaError(f"{problem}: {ffmpeg_error_text(error)}") from error
     except MemoryError as error:
         raise MediaError(f"{problem}: it needs more memory than there is") from error
-    except Exception as error:
+    except LIBRARY_ERRORS as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
+            raise
         text = ffmpeg_error_text(error) or type(error).__name__
         raise MediaError(f"{problem}: {text}") from error
 

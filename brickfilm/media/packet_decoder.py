@@ -10,6 +10,7 @@ import av
 
 from brickfilm.errors import MediaError
 from brickfilm.media.container import (
+    LIBRARY_ERRORS,
     MAX_PARALLEL_PIXELS,
     MAX_PIXELS,
     ffmpeg_error_text,
@@ -110,13 +111,13 @@ class PacketDecoder:
             self.damage.feed(packet)
         try:
             frames = list(self.stream.codec_context.decode(packet))
+        except MemoryError as error:
+            raise MediaError(f"{self.path.name!r} needs more memory than there is") from error
         except av.FFmpegError as error:
-            if isinstance(error, MemoryError):
-                raise MediaError(f"{self.path.name!r} needs more memory than there is") from error
             self.error_text = ffmpeg_error_text(error)
             self.damage.lose(packet)
             return []
-        except Exception as error:
+        except LIBRARY_ERRORS as error:
             raise MediaError(f"{self.path.name!r} cannot be decoded: {error}") from error
         return [frame for raw in frames if (frame := self._timed(raw))]
 
