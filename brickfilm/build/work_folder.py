@@ -19,7 +19,9 @@ from brickfilm.sources import FolderSource
 
 BUILD_FILES = {*LEDGER_FILES, PLAN}
 """Files that a build writes before its first video."""
-COPIED_FILES = (LOCK_FILENAME, "sources.lock.json", "tombstones.jsonl", "pushed.txt")
+MARKS = (FILENAME, LOCK_FILENAME)
+"""Files by which a folder is ours; the lock stays where a user deletes a damaged ledger."""
+COPIED_FILES = ("sources.lock.json", "tombstones.jsonl", "pushed.txt")
 """Files that a user may copy from another work folder before the first build."""
 
 
@@ -28,7 +30,7 @@ def check_work_folder(work: Path, source: Source) -> None:
     paths = source.paths if isinstance(source, FolderSource) else ()
     absolute = [Path(path).absolute() for path in paths]
     inside = [path.relative_to(work.absolute()) for path in absolute if _is_below(path, work)]
-    check_own_folder(work, (FILENAME,), (*COPIED_FILES, *(path.parts[0] for path in inside)))
+    check_own_folder(work, MARKS, (*COPIED_FILES, *(path.parts[0] for path in inside)))
 
 
 @contextmanager

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from brickfilm.captions.answers import caption_from_answer
-from brickfilm.captions.backend import Backend, BackendConnection, Detail, JsonMode, Service
-from brickfilm.captions.backends import OpenAIBackend
+from brickfilm.captions.backend import BackendConnection, Detail
 from brickfilm.captions.claims import split_claims
-from brickfilm.captions.completion import CaptionStage, max_request_cost, open_captioning
+from brickfilm.captions.completion import (
+    FAILURE_ADVICE,
+    CaptionStage,
+    max_request_cost,
+    open_captioning,
+)
 from brickfilm.captions.failure_limit import FailureLimit
 from brickfilm.captions.forecast import forecast_requests, measured_usage
-from brickfilm.captions.pricing import BUDGET_GROUP, FREE, Price, PriceList, find_price, price_list
+from brickfilm.captions.model_service import ModelService
 from brickfilm.captions.reply_format import DESCRIBED, format_reply
 from brickfilm.captions.request import CaptionRequest, RequestParams
 from brickfilm.captions.verification import claims_request, request_verdicts, support
 from brickfilm.digest import digest_of
 from brickfilm.engine.capabilities import DryRun, Paid
-from brickfilm.engine.stage import Answer, Resources, Stage
+from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import InvalidResponse, Rejected
 from brickfilm.records import Caption, Clip
 
-OPENAI = OpenAIBackend()
-ADVICE = "Look at `brickfilm status`, and try another model=, base_url=, json_mode= or timeout="
 REVISION = (
     "Other frames of the shot contradict these statements of yours:\n{claims}\nWrite the caption "
     "again without them, keep everything else that it says, and answer in the same form."
@@ -36,7 +37,7 @@ REVISION = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionVerifier(Stage[Clip, Clip], Paid, DryRun):
+class CaptionVerifier(ModelService, Stage[Clip, Clip], Paid, DryRun):
     """Score each clip's caption by the share of its claims that other frames support.
 
     A model, another one or the captioner's, answers yes, no or unclear to each claim, from the
@@ -52,66 +53,12 @@ class CaptionVerifier(Stage[Clip, Clip], Paid, DryRun):
     requires = ("caption", "check_stills")
     provides = ("caption_support", "claims_unclear")
 
-    model: str
-    backend: Backend = OPENAI
     captioner: CaptionStage | None = None
     at_least: float = 1.0
     image_size: int = 512
     detail: Detail = "high"
     max_tokens: int = 400
     reasoning_effort: str | None = None
-
-    max_cost_usd: float | None = field(default=None, compare=False)
-    prices: str | None = field(default=None, compare=False)
-    price_per_million: tuple[float, float] | None = field(default=None, compare=False)
-    base_url: str | None = field(default=None, compare=False)
-    api_key_env: str = field(default="OPENAI_API_KEY", compare=False)
-    proxy: str | None = field(default=None, compare=False, repr=False)
-    concurrency: int = field(default=8, compare=False)
-    timeout: float = field(default=60.0, compare=False)
-    total_timeout: float = field(default=180.0, compare=False)
-    json_mode: JsonMode = field(default="auto", compare=False)
-    max_failures_in_a_row: int = field(default=20, compare=False)
-
-    @property
-    def resources(self) -> Resources:
-        return Resources(pool="thread", concurrency=self.concurrency)
-
-    @property
-    def budget(self) -> float | None:
-        return self.max_cost_usd
-
-    @property
-    def budget_group(self) -> tuple[str, ...]:
-        return BUDGET_GROUP
-
-    @property
-    def service(self) -> Service:
-        names = ("model", "base_url", "api_key_env", "proxy", "timeout", "total_timeout")
-        return Service(
-            concurrency=self.concurrency,
-            json_mode=self.json_mode,
-            **{name: getattr(self, name) for name in names},
-        )
-
-    @property
-    def known_prices(self) -> PriceList:
-        return price_list(self.prices)
-
-    @property
-    def price(self) -> Price | None:
-        if not self.backend.capabilities.priced:
-            return FREE
-        return find_price(
-            self.known_prices,
-            self.model,
-            base_url=self.base_url or os.environ.get("OPENAI_BASE_URL"),
-            per_million=self.price_per_million,
-        )
-
-    def check(self) -> None:
-        """Raise UsageError if a key or an extra is missing."""
-        self.backend.check(self.service)
 
     def request(self, item: Clip) -> ClaimsCheck:
         """Return the check of a clip's caption."""
@@ -137,7 +84,7 @@ class CaptionVerifier(Stage[Clip, Clip], Paid, DryRun):
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[ClaimsCheck], Answer]]:
-        limit = FailureLimit(self.max_failures_in_a_row, ADVICE)
+        limit = FailureLimit(self.max_failures_in_a_row, FAILURE_ADVICE)
         with self.backend.connect(self.service) as connection:
             if self.captioner is None:
                 yield lambda check: limit.call(lambda: self._verdicts(connection, check, work))

@@ -2,61 +2,44 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from brickfilm.captions.answers import caption_from_answer
-from brickfilm.captions.backend import Backend, BatchBackend, Detail, JsonMode, Service
-from brickfilm.captions.backends import OpenAIBackend
-from brickfilm.captions.completion import check_price, max_request_cost, open_captioning
+from brickfilm.captions.backend import BatchBackend, Detail
+from brickfilm.captions.completion import max_request_cost, open_captioning
 from brickfilm.captions.forecast import TYPICAL_CAPTION, forecast_cost, measured_usage
-from brickfilm.captions.pricing import (
-    BUDGET_GROUP,
-    FREE,
-    Price,
-    PriceList,
-    find_price,
-    price_list,
-    retirement_warning,
-)
+from brickfilm.captions.model_service import ModelService
 from brickfilm.captions.prompts import Prompt, load_prompt
 from brickfilm.captions.request import CaptionRequest, ClipOrImage, RequestParams
 from brickfilm.digest import digest_of, field_added_later
 from brickfilm.engine.capabilities import Batched, BatchService, DryRun, Paid
-from brickfilm.engine.stage import Answer, Resources, Stage
+from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import Caption, Clip, Image
 
-log = logging.getLogger(__name__)
 PLANNED = {"planned": True}
 """Mark of a field that the plan file records though no digest holds it."""
 MAX_TOKENS = 400
 REASONING_TOKENS = {"minimal": 600, "low": 2_000, "medium": 8_000, "high": 24_000}
 """Allowance for hidden reasoning by effort: a reply that it fills up has no caption."""
-OPENAI = OpenAIBackend()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
+class Captioner(ModelService, Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
     """Add captions from a vision model: of the OpenAI API, of any server, or of another backend.
 
     Answers are stored by the stills' bytes, the prompt's text, the model and its parameters, and
-    never paid for twice. `max_cost_usd` is never exceeded: the highest cost of each request is
-    reserved before it is sent. An item without a caption keeps its status for `RefusalFilter`.
+    never paid for twice. An item without a caption keeps its status for `RefusalFilter`.
     """
 
     input_types = (Clip, Image)
     requires = ("stills",)
     provides = ("caption",)
 
-    model: str
-    backend: Backend = field_added_later(OPENAI)  # noqa: RUF009
     prompt: str = field(default="general", compare=False, metadata=PLANNED)
     """Name or Markdown file of the prompt. Its text, not its name, is part of every key."""
     image_prompt: str | None = field(default=None, compare=False)
@@ -73,31 +56,12 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
     """Ask for the caption and its aspects in one answer, which exporters render in several styles.
     It adds a paragraph to the prompt, whose text is part of every key."""
 
-    max_cost_usd: float | None = field(default=None, compare=False)
     max_tokens_total: int | None = field(default=None, compare=False)
     """Limit for a model whose price is unknown: tokens of all requests of a work folder."""
-    price_per_million: tuple[float, float] | None = field(default=None, compare=False)
-    """US dollars per million (input, output) tokens, in place of the price list's."""
-    prices: str | None = field(default=None, compare=False)
-    """Path of a price list; by default the built-in one, which has a date."""
-    base_url: str | None = field(default=None, compare=False)
-    api_key_env: str = field(default="OPENAI_API_KEY", compare=False)
-    proxy: str | None = field(default=None, compare=False, repr=False)
-    concurrency: int = field(default=8, compare=False)
-    timeout: float = field(default=60.0, compare=False)
-    total_timeout: float = field(default=180.0, compare=False)
-    json_mode: JsonMode = field(default="auto", compare=False)
-    """Way to force replies into JSON: by a schema, as an object, or in words alone."""
-    max_failures_in_a_row: int = field(default=20, compare=False)
-    """After so many failures of one kind, no more requests are sent in this run."""
 
     mode: Literal["sync", "batch"] = field(default="sync", compare=False)
     """One request at a time, or in jobs of the Batch API: half the price, within a day."""
     poll_seconds: float = field(default=30.0, compare=False)
-
-    @property
-    def resources(self) -> Resources:
-        return Resources(pool="thread", concurrency=self.concurrency)
 
     def request(self, item: ClipOrImage) -> CaptionRequest:
         """Return the request for an item."""
@@ -105,14 +69,6 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
 
     def key(self, request: CaptionRequest) -> str:
         return digest_of(request.key, 32)
-
-    @property
-    def budget(self) -> float | None:
-        return self.max_cost_usd
-
-    @property
-    def budget_group(self) -> tuple[str, ...]:
-        return BUDGET_GROUP
 
     def worst_case_cost(self, request: CaptionRequest) -> float:
         has_budget = self.budget is not None
@@ -125,13 +81,9 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
             raise UsageError(f"mode='batch': {self.backend} has no batch jobs: use mode='sync'")
         if self.uses_batch_jobs and self.max_tokens_total is not None:
             raise UsageError("max_tokens_total cannot limit batch jobs: use max_cost_usd")
-        self.backend.check(self.service)
-        check_price(self.price, self.model, has_budget=self.budget is not None)
         load_prompt(self.prompt, "clips")
         load_prompt(self.image_prompt or self.prompt, "images")
-        today = datetime.now(UTC).date()
-        if warning := retirement_warning(self.known_prices, self.model, today):
-            log.warning("%s", warning)
+        super().check()
 
     @property
     def uses_batch_jobs(self) -> bool:
@@ -179,34 +131,6 @@ class Captioner(Stage[ClipOrImage, ClipOrImage], Paid, Batched, DryRun):
             max_tokens=self.max_tokens + allowance,
             temperature=self.temperature,
             reasoning_effort=effort,
-        )
-
-    @property
-    def service(self) -> Service:
-        return Service(
-            model=self.model,
-            base_url=self.base_url,
-            api_key_env=self.api_key_env,
-            proxy=self.proxy,
-            timeout=self.timeout,
-            total_timeout=self.total_timeout,
-            concurrency=self.concurrency,
-            json_mode=self.json_mode,
-        )
-
-    @property
-    def known_prices(self) -> PriceList:
-        return price_list(self.prices)
-
-    @property
-    def price(self) -> Price | None:
-        if not self.backend.capabilities.priced:
-            return FREE
-        return find_price(
-            self.known_prices,
-            self.model,
-            base_url=self.base_url or os.environ.get("OPENAI_BASE_URL"),
-            per_million=self.price_per_million,
         )
 
 
