@@ -32,6 +32,7 @@ class DiffusersFamily(Family):
     blocks_name: str  # of the transformer's list of blocks
     architecture: Literal["T5", "UMT5"]
     text_tokens: int
+    text_width_key: str  # of the transformer's configuration
     part = "transformer"  # folder of the pipeline that is trained
     attend_to_padding = False  # the text encoder gets no mask of the tokens after the text's end
     frame_stride: int  # frames of a latent but the first
@@ -131,6 +132,10 @@ class DiffusersFamily(Family):
             device=device,
             **options,
         )
+
+    def text_size(self, network: nn.Module) -> TextSize:
+        config: Any = network.config
+        return TextSize(self.text_tokens, int(config[self.text_width_key]))
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         stride = self.spatial_stride

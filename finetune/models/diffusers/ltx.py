@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +37,7 @@ class LTX(DiffusersFamily):
     codec_class = "AutoencoderKLLTXVideo"
     pipeline_class = "LTXPipeline"
     blocks_name = "transformer_blocks"
+    text_width_key = "caption_channels"
     architecture = "T5"
     text_tokens = 128
     attend_to_padding = True
@@ -75,10 +75,6 @@ class LTX(DiffusersFamily):
         tokens = math.prod(latent_shape[1:])
         slope = (SHIFTS[1] - SHIFTS[0]) / (SHIFT_TOKENS[1] - SHIFT_TOKENS[0])
         return math.exp(SHIFTS[0] + slope * (tokens - SHIFT_TOKENS[0]))
-
-    def text_size(self, network: nn.Module) -> TextSize:
-        config: Any = network.config
-        return TextSize(self.text_tokens, int(config.caption_channels))
 
     def collate_text(
         self, captions: Sequence[TensorDict | None], size: TextSize, device: torch.device

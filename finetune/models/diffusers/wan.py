@@ -66,6 +66,7 @@ class Wan(DiffusersFamily):
     codec_class = "AutoencoderKLWan"
     pipeline_class = "WanPipeline"
     blocks_name = "blocks"
+    text_width_key = "text_dim"
     architecture = "UMT5"
     text_tokens = 512
     frame_stride = 4
@@ -122,10 +123,6 @@ class Wan(DiffusersFamily):
         pixels = latent_shape[2] * latent_shape[3] * self.spatial_stride**2
         version = self.version
         return version.shift_large if pixels > LARGE_PIXELS else version.shift_small
-
-    def text_size(self, network: nn.Module) -> TextSize:
-        config: Any = network.config
-        return TextSize(self.text_tokens, int(config.text_dim))
 
     def collate_text(
         self, captions: Sequence[TensorDict | None], size: TextSize, device: torch.device

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from brickfilm import FolderSource, FrameSampler, SceneSplitter
-from brickfilm.build.build_dataset import BuildResult, build
+from brickfilm.build.build_dataset import BuildResult
 from brickfilm.dataset.reader import CorruptDatasetError, find_dataset
 from brickfilm.dataset.write import DamagedMediaError
 from brickfilm.engine.ledger import Ledger
@@ -21,9 +20,8 @@ from brickfilm.export.media_files import write_media
 from brickfilm.export.rows import ExportRow
 from brickfilm.hub.publish import PushOptions, plan_push
 from brickfilm.hub.publish.options import MediaMode
-from tests.brickworld import BrickFilm, Shot
-from tests.kit.inline_executor import InlineExecutor
 from tests.kit.power_cut import FlushedDisk
+from tests.kit.small_build import built, two_shots
 
 Rebuild = Callable[[], BuildResult]
 
@@ -31,18 +29,7 @@ Rebuild = Callable[[], BuildResult]
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("films") / "film.mp4"
-    shots = (Shot(frames=20), Shot(frames=24))
-    BrickFilm(seed=3, fps=Fraction(24), size=(160, 90), shots=shots).render(path)
-    return path
-
-
-def built(film: Path, work: Path) -> BuildResult:
-    executor = InlineExecutor()
-    try:
-        stages = (SceneSplitter(), FrameSampler())
-        return build(FolderSource(film), stages, workdir=work, executor=executor)
-    finally:
-        executor.close()
+    return two_shots(path, seed=3, size=(160, 90))
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,11 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from brickfilm import FolderSource, FrameSampler, SceneSplitter
-from brickfilm.build.build_dataset import BuildResult, build
 from brickfilm.build.plan_file import Plan
 from brickfilm.captions.audit import audit_rates
 from brickfilm.dataset.reader import find_dataset
@@ -23,8 +20,7 @@ from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.engine.tombstones import Tombstone, Tombstones, write_tombstone
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.hub.publish import PushOptions, plan_push, pushed_repos
-from tests.brickworld import BrickFilm, Shot
-from tests.kit.inline_executor import InlineExecutor
+from tests.kit.small_build import built, two_shots
 
 STATE_FILES = (
     FILENAME,
@@ -43,18 +39,7 @@ STATE_FILES = (
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("films") / "film.mp4"
-    shots = (Shot(frames=20), Shot(frames=24))
-    BrickFilm(seed=5, fps=Fraction(24), size=(96, 54), shots=shots).render(path)
-    return path
-
-
-def built(film: Path, work: Path) -> BuildResult:
-    executor = InlineExecutor()
-    try:
-        stages = (SceneSplitter(), FrameSampler())
-        return build(FolderSource(film), stages, workdir=work, executor=executor)
-    finally:
-        executor.close()
+    return two_shots(path, seed=5, size=(96, 54))
 
 
 @pytest.fixture(scope="module")

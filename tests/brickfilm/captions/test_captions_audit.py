@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,13 +45,6 @@ FAULTS = {
 }
 STUBBORN = 0.1
 """The share of faulty captions that are no better the second time."""
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    with CaptionServer() as running:
-        yield running
 
 
 def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,6 @@ from brickfilm.errors import WorkdirBusy
 from brickfilm.stages import GPT4oCaptioner
 from tests.kit.captions import ClipSource, clip, count_results, run_captions
 from tests.kit.servers.openai import MALFORMED, CaptionServer, LostReply, described
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    with CaptionServer() as running:
-        yield running
 
 
 def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:

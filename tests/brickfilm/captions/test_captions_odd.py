@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,6 @@ from tests.kit.servers.openai import (
 CAPTION = "A small figure walks along a street and waves."
 GOOD = json.dumps({"status": "described", "caption": CAPTION})
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    with CaptionServer() as running:
-        yield running
 
 
 def captioner(server: CaptionServer, **settings: Any) -> Captioner:

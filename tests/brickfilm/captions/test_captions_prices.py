@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,6 @@ from brickfilm.stages import CaptionAudit, Captioner, GPT4oCaptioner
 from tests.kit.captions import ClipSource, clip, count_results, run_captions
 from tests.kit.servers.openai import CaptionServer, ErrorReply, ModelReply, RawReply, described
 from tests.kit.word_backend import WordBackend
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    with CaptionServer() as running:
-        yield running
 
 
 def captioner(server: CaptionServer, **settings: Any) -> Captioner:
