@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 import torch
 import typer
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from finetune import kernels
 from finetune.kernels import norms, reference, space, text, time
 from finetune.kernels.reference import RotaryTable
 from finetune.models.stdit2.network import STDiT2
 from tests.benchmarks.cost import seconds
+from tests.benchmarks.profiling import kernel_times, slowest_lines
 from tests.benchmarks.training import open_every_branch
 
 T, S, H, D = 32, 920, 16, 72
@@ -123,18 +123,12 @@ def profile_lines() -> Iterator[str]:
         clip()
     yield f"one clip: {1000 * statistics.median(seconds(clip, 5)):.1f} ms"
     yield f"peak {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
-    with profile(activities=[ProfilerActivity.CUDA]) as recorded:
-        clip()
-        torch.cuda.synchronize()
-    times, counts = Counter[str](), Counter[str]()
-    for event in recorded.key_averages():
-        times[event.key] += event.self_device_time_total / 1000
-        counts[event.key] += event.count
+    times, counts = kernel_times(clip)
     kinds = Counter[str]()
     for name, milliseconds in times.items():
         kinds[kind_of(name)] += milliseconds
     yield from (f"{value:8.2f} ms  {kind}" for kind, value in kinds.most_common())
-    yield from (f"{v:8.2f} ms {counts[n]:5d}x  {n[:110]}" for n, v in times.most_common(40))
+    yield from slowest_lines(times, counts)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from finetune.models.diffusers import WAN_2_1
 from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loop import loop
 from finetune.training.run import TrainingRun, open_engine
+from tests.benchmarks.profiling import kernel_times, slowest_lines
 from tests.benchmarks.training import ENDLESS, Case, Enough, Recorder
 
 FRAMES, HEIGHT, WIDTH, CLIPS = 81, 480, 832, 4
@@ -43,6 +45,7 @@ def main(
     baseline: Annotated[bool, typer.Option(help="as diffusers' examples are")] = False,
     memory: Annotated[float | None, typer.Option(help="GiB that the GPU may use")] = None,
     steps: Annotated[int, typer.Option(help="measured steps")] = 12,
+    profile: Annotated[bool, typer.Option(help="list the kernels of a step too")] = False,
 ) -> None:
     """Print seconds a step, peak memory, and model TFLOP/s (LoRA: 2 x linear + 3 x attention)."""
     if memory:
@@ -58,13 +61,21 @@ def main(
         with process_group(recipe, device):
             run = open_run(recipe, size, device, plain=baseline)
             run.log = recorder
-            with suppress(Enough):
-                loop(run)
+            take_steps(run)
+            peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
+            if profile:
+                run.log = Recorder(Case(steps=1, warmup=0))
+                print(*slowest_lines(*kernel_times(partial(take_steps, run))), sep="\n")
     seconds = recorder.median("step_s")
-    peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
     speed = model_tflop(recipe, frames) / seconds
     way = "baseline" if baseline else f"compile {compile}, {blocks} blocks recomputed"
     print(f"| {size} | {frames} | {way} | {seconds:.3f} s | {peak:.1f} GiB | {speed:.0f} TFLOP/s |")
+
+
+def take_steps(run: TrainingRun) -> None:
+    """Run the loop until the run's recorder has enough."""
+    with suppress(Enough):
+        loop(run)
 
 
 def recipe_of(size: str, frames: int, blocks: int, compile: bool, folder: Path) -> Recipe:
