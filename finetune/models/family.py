@@ -144,6 +144,18 @@ class ClipConditions:
         return dataclasses.replace(self, text=null)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LatentRequest:
+    """One latent that a pipeline samples."""
+
+    conditions: ClipConditions  # of one clip
+    noise: Tensor  # [1, C, T, h, w], the start
+    steps: int
+    guidance: float  # 0: the text is ignored; 1: no guidance
+    image: Tensor | None = None  # first frame [1, 3, H, W] in [-1, 1]
+    on_step: Callable[[], None] | None = None  # called after each step
+
+
 class CostModel(Protocol):
     """Arithmetic and memory of a family's network, for `finetune plan`."""
 
@@ -307,6 +319,19 @@ class Family(Protocol):
             return null + scale * (with_text(x, time, frame_mask) - null)
 
         return denoise
+
+    def check_sampling(self, guidance: float) -> None:
+        """Raise SamplingError if the family cannot sample, or not with this guidance."""
+        return
+
+    def sample_latent(
+        self, network: nn.Module, codec: LatentCodec, objective: Objective, request: LatentRequest
+    ) -> Tensor | None:
+        """Sample a latent [1, C, T, h, w] by the pipeline that the network was published with.
+
+        None, without one: the objective's solver samples.
+        """
+        return None
 
     def comfyui_key(self, name: str) -> str | None:
         """Return ComfyUI's key of an adapter's weight, or None if it reads no such adapter."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from finetune.errors import SamplingError
 from finetune.models import Family
-from finetune.models.family import CaptionEncoder, ClipConditions, LatentCodec
+from finetune.models.family import CaptionEncoder, ClipConditions, LatentCodec, LatentRequest
 from finetune.objectives import Denoiser, Objective
-from finetune.objectives.base import KnownFrames
 from finetune.sampling.request import SampleRequest
 from finetune.tensors import to_device_async
 
@@ -29,11 +29,12 @@ class EncodedPrompt:
 
 @dataclass(frozen=True)
 class LatentGenerator:
-    """A network, and its family's way to sample it."""
+    """A network with its VAE, and its family's way to sample it."""
 
     family: Family
     objective: Objective
     network: nn.Module
+    codec: LatentCodec
     device: torch.device
 
 
@@ -42,14 +43,15 @@ def generate_latent(
     generator: LatentGenerator,
     prompt: EncodedPrompt,
     request: SampleRequest,
-    known: KnownFrames | None = None,
+    images: Mapping[int, Tensor] | None = None,
     on_step: StepCallback | None = None,
 ) -> Tensor:
     """Return the latent [T', C, h, w] of a request.
 
-    known: latents [C, h, w] by latent frame number, kept as they are. on_step: called after each
-    step. All noise is drawn on the CPU from the request's seed, so it is the same on every device;
-    torch's global generators are not used.
+    images: frames [1, 3, H, W] in [-1, 1] by latent frame number, kept as they are. on_step: called
+    after each step. A family's own pipeline samples, else the objective's solver. All noise is
+    drawn on the CPU from the request's seed, so it is the same on every device; torch's global
+    generators are not used.
     """
     family = generator.family
     conditions = ClipConditions(
@@ -61,14 +63,38 @@ def generate_latent(
         fps=(family.image_fps if request.frames == 1 else request.fps,),
     )
     shape = family.latent_shape(request.frames, request.height, request.width)
-    denoise = family.guided_denoiser(generator.network, conditions, request.guidance)
-    latent = generator.objective.sample(
-        _with_callback(denoise, on_step),
-        _noise_stream(shape, request.seed, generator.device),
+    noises, images = _noise_stream(shape, request.seed, generator.device), images or {}
+    wanted = LatentRequest(
+        conditions=conditions,
+        noise=next(noises),
+        steps=request.steps,
+        guidance=request.guidance,
+        image=images.get(0),
+        on_step=on_step,
+    )
+    latent = family.sample_latent(generator.network, generator.codec, generator.objective, wanted)
+    if latent is None:
+        latent = _solve(generator, wanted, noises, images)
+    return latent[0].transpose(0, 1)
+
+
+def _solve(
+    generator: LatentGenerator,
+    request: LatentRequest,
+    noises: Iterator[Tensor],
+    images: Mapping[int, Tensor],
+) -> Tensor:
+    """Sample by the objective's solver; frames that images give are their latents."""
+    denoise = generator.family.guided_denoiser(
+        generator.network, request.conditions, request.guidance
+    )
+    known = {n: generator.codec.encode_window(x)["mean"][0] for n, x in images.items()}
+    return generator.objective.sample(
+        _with_callback(denoise, request.on_step),
+        chain((request.noise,), noises),
         request.steps,
         known,
     )
-    return latent[0].transpose(0, 1)
 
 
 def encode_prompt(family: Family, encoder: CaptionEncoder, prompt: str) -> EncodedPrompt:

@@ -22,7 +22,6 @@ from finetune.models.adapters import load_network
 from finetune.models.compile_blocks import compile_blocks
 from finetune.models.family import CaptionEncoder, LatentCodec, TextSize
 from finetune.models.weights_digest import weights_digest
-from finetune.objectives.base import KnownFrames
 from finetune.sampling.generate import (
     EncodedPrompt,
     LatentGenerator,
@@ -97,7 +96,7 @@ class TextToVideoPipeline:
         """Return the network with its family and objective."""
         family = find_family(self.source.family)
         objective = family.objective(self.source.flow).to(self.device)
-        return LatentGenerator(family, objective, self.network, self.device)
+        return LatentGenerator(family, objective, self.network, self.vae, self.device)
 
     def request(self, **fields: Any) -> SampleRequest:
         """Build a request, with the model's defaults for fields that are missing or None."""
@@ -119,7 +118,7 @@ class TextToVideoPipeline:
         prompt = self.check(request)
         try:
             latent = generate_latent(
-                self.generator, prompt, request, self._known_frames(request), on_step
+                self.generator, prompt, request, self._images(request), on_step
             )
             _check_finite(latent, request)
             return decode_latent(self.vae, latent)
@@ -129,13 +128,13 @@ class TextToVideoPipeline:
                 "device's memory: request fewer frames or a smaller size"
             ) from error
 
-    def _known_frames(self, request: SampleRequest) -> KnownFrames:
-        """Encode the images that a request starts or ends with, by latent frame number."""
+    def _images(self, request: SampleRequest) -> dict[int, Tensor]:
+        """Read the images that a request starts or ends with, by latent frame number."""
         size = request.height, request.width
         _, frames, *_ = self.generator.family.latent_shape(request.frames, *size)
         files = {0: request.image, frames - 1: request.last_image}
         return {
-            number: self.vae.encode_window(read_image(file, *size))["mean"][0]
+            number: read_image(file, *size).to(self.device)
             for number, file in files.items()
             if file is not None
         }

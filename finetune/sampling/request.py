@@ -93,6 +93,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def check_request(request: SampleRequest, family: Family, objective: Objective) -> None:
     """Raise SamplingError for a request off the family's grid, or that it cannot start from."""
+    family.check_sampling(request.guidance)
     _check_frames(request, family)
     for name in ("height", "width"):
         _check_side(name, getattr(request, name), family)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,13 +140,14 @@ class Validator:
         """Sample in rounds of one request per rank; return frames [T, 3, H, W] uint8 on rank 0."""
         run, gathered = self.run, list[Tensor]()
         rank, world_size = run.engine.rank, run.engine.world_size
-        generator = LatentGenerator(run.family, run.objective, run.engine.module, run.device)
-        for first in range(0, len(requests), world_size):
-            request = requests[min(first + rank, len(requests) - 1)]
+        generator = LatentGenerator(run.family, run.objective, run.engine.module, vae, run.device)
+        by_guidance = bool(run.family.pipeline_class)
+        for round_ in sampling_rounds(requests, world_size, by_guidance=by_guidance):
+            request = round_[min(rank, len(round_) - 1)]
             prompt = self._prompts[self.prompts.index(request.prompt)]
             latent = generate_latent(generator, prompt, request)
-            gathered += _gather_frames(decode_latent(vae, latent), run.engine)
-        return gathered[: len(requests)]
+            gathered += _gather_frames(decode_latent(vae, latent), run.engine)[: len(round_)]
+        return gathered
 
     def _write(
         self, frames: Sequence[Tensor], metrics: Sequence[VideoMetrics], values: dict[str, float]
@@ -188,6 +190,19 @@ class Validator:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as stream:
             stream.write(json.dumps(metrics).encode())
+
+
+def sampling_rounds(
+    requests: Sequence[SampleRequest], world_size: int, *, by_guidance: bool
+) -> Iterator[Sequence[SampleRequest]]:
+    """Yield requests to sample at the same time, in order, at most one a rank.
+
+    by_guidance: apart with and without it. diffusers' pipelines call the network twice a step, or
+    once; ranks with sharded weights (FSDP2) must call it equally often.
+    """
+    for _, group in groupby(requests, key=lambda request: by_guidance and request.guidance > 1):
+        alike = list(group)
+        yield from (alike[i : i + world_size] for i in range(0, len(alike), world_size))
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from finetune.config import Flow, Recipe
 from finetune.errors import ConfigError
 from finetune.models.diffusers.networks import diffusers_class, load_transformer, plain_config
 from finetune.models.diffusers.pipeline_folder import find_part, read_config
+from finetune.models.diffusers.pipelines import check_guidance
 from finetune.models.diffusers.video_vae import VideoVAE
 from finetune.models.family import TINY_RANDOM, TINY_SEED, Family, TextSize
 from finetune.models.text_encoder import TextEncoder
 from finetune.objectives import FlowMatching
-from finetune.objectives.base import Objective
 from finetune.tensors import cast_module
 
 TINY_TEXT_DIM = 32
@@ -58,7 +58,14 @@ class DiffusersFamily(Family):
                 f"{self.text_tokens}; set that"
             )
 
-    def objective(self, settings: Flow) -> Objective:
+        sweep = recipe.validation.sweep
+        for guidance in (recipe.validation.guidance, *sweep) if recipe.validation.prompts else ():
+            self.check_sampling(guidance)
+
+    def check_sampling(self, guidance: float) -> None:
+        check_guidance(guidance)
+
+    def objective(self, settings: Flow) -> FlowMatching:
         return FlowMatching(settings, self.timestep_shift)
 
     def new_network(self, recipe: Recipe) -> nn.Module:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +22,25 @@ from finetune.models.diffusers.base import (
 )
 from finetune.models.diffusers.block_checkpointing import recompute_blocks
 from finetune.models.diffusers.ltx_cost import LTXCost
-from finetune.models.family import ClipConditions, Grid, TensorDict, TextSize
+from finetune.models.diffusers.networks import diffusers_class
+from finetune.models.diffusers.pipelines import call_pipeline, make_pipeline, text_inputs
+from finetune.models.diffusers.video_vae import VideoVAE
+from finetune.models.family import (
+    ClipConditions,
+    Grid,
+    LatentCodec,
+    LatentRequest,
+    TensorDict,
+    TextSize,
+)
 from finetune.models.text_states import drop_text, pad_states
-from finetune.objectives.base import Denoiser
+from finetune.objectives import FlowMatching
+from finetune.objectives.base import Denoiser, Objective
 
 SHIFTS = (0.95, 2.05)  # logarithms of the shift at these numbers of tokens, a line between
 SHIFT_TOKENS = (1024, 4096)
+TERMINAL_TIME = 0.1  # of sampling: its last time before 0
+TEXT_INPUTS = {"prompt_embeds": "states", "prompt_attention_mask": "mask"}
 
 
 class LTX(DiffusersFamily):
@@ -91,7 +105,7 @@ class LTX(DiffusersFamily):
         drop: Tensor | None = None,
         activation_checkpointing: int = 0,
     ) -> Denoiser:
-        dtype = next(network.get_submodule("proj_in").parameters()).dtype
+        dtype = input_dtype(network)
         text = drop_text(conditions.text, conditions.null_text, drop)
         rates = torch.tensor(conditions.fps, device=text["states"].device).view(-1, 1, 1, 1, 1)
         scale = (self.frame_stride / rates, self.spatial_stride, self.spatial_stride)
@@ -103,7 +117,7 @@ class LTX(DiffusersFamily):
             if frame_mask is not None:
                 times = token_times(time, frame_mask, frames, height * width)
             velocity: Tensor = network(
-                hidden_states=x.flatten(2).transpose(1, 2).to(dtype),
+                hidden_states=pack(x).to(dtype),
                 encoder_hidden_states=text["states"].to(dtype),
                 encoder_attention_mask=text["mask"],
                 timestep=times,
@@ -116,6 +130,55 @@ class LTX(DiffusersFamily):
             return velocity.float().transpose(1, 2).reshape(x.shape)
 
         return denoise
+
+    def scheduler(self, shift: float, steps: int) -> Any:
+        """Return the published scheduler; shift 0: by the number of tokens, as the pipeline does.
+
+        It stretches the times so that the last one before 0 is 0.1; a single step has time 1.
+        """
+        base, most = SHIFTS
+        dynamic = {
+            "use_dynamic_shifting": True,
+            "base_shift": base,
+            "max_shift": most,
+            "base_image_seq_len": SHIFT_TOKENS[0],
+            "max_image_seq_len": SHIFT_TOKENS[1],
+        }
+        settings = {"shift": shift} if shift else dynamic
+        return diffusers_class("FlowMatchEulerDiscreteScheduler")(
+            shift_terminal=TERMINAL_TIME if steps > 1 else None, **settings
+        )
+
+    def sample_latent(
+        self, network: nn.Module, codec: LatentCodec, objective: Objective, request: LatentRequest
+    ) -> Tensor:
+        """Sample by `LTXPipeline`, or by `LTXImageToVideoPipeline` if the first frame is given."""
+        assert isinstance(objective, FlowMatching)
+        assert isinstance(codec, VideoVAE)
+        kind, start = self.pipeline_class, request.noise.clone()
+        if request.image is not None:
+            kind = "LTXImageToVideoPipeline"
+            start[0, :, 0] = codec.encode_window(request.image)["mean"][0]
+        scheduler = self.scheduler(objective.settings.shift, request.steps)
+        pipeline = make_pipeline(kind, scheduler, codec.network, transformer=network)
+        latent = call_pipeline(
+            pipeline,
+            request,
+            latents=pack(start),
+            frame_rate=request.conditions.fps[0],
+            **text_inputs(request, TEXT_INPUTS, input_dtype(network)),
+        )
+        return latent.transpose(1, 2).reshape(start.shape)
+
+
+def input_dtype(network: nn.Module) -> torch.dtype:
+    """Return the precision in which a network takes latents and text states."""
+    return next(network.get_submodule("proj_in").parameters()).dtype
+
+
+def pack(latents: Tensor) -> Tensor:
+    """Return latents [B, C, T, h, w] as tokens [B, T h w, C]."""
+    return latents.flatten(2).transpose(1, 2)
 
 
 LTX_0_9 = LTX()

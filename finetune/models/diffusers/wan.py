@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune.config import Recipe
-from finetune.errors import ConfigError
+from finetune.errors import ConfigError, SamplingError
 from finetune.models.diffusers.base import (
     TIME_SCALE,
     TINY_TEXT_DIM,
@@ -24,10 +24,21 @@ from finetune.models.diffusers.base import (
     token_times,
 )
 from finetune.models.diffusers.block_checkpointing import recompute_blocks
+from finetune.models.diffusers.networks import diffusers_class
+from finetune.models.diffusers.pipelines import call_pipeline, make_pipeline, text_inputs
+from finetune.models.diffusers.video_vae import VideoVAE
 from finetune.models.diffusers.wan_cost import WanCost
-from finetune.models.family import ClipConditions, Grid, TensorDict, TextSize
+from finetune.models.family import (
+    ClipConditions,
+    Grid,
+    LatentCodec,
+    LatentRequest,
+    TensorDict,
+    TextSize,
+)
 from finetune.models.text_states import drop_text, pad_states
-from finetune.objectives.base import Denoiser
+from finetune.objectives import FlowMatching
+from finetune.objectives.base import Denoiser, Objective
 
 COMFYUI_LAYERS = {  # names of the makers' own code, which ComfyUI keeps
     ".attn1.": ".self_attn.",
@@ -109,12 +120,21 @@ class Wan(DiffusersFamily):
         return re.sub(r"\s+", " ", html.unescape(html.unescape(text))).strip()
 
     def check(self, recipe: Recipe) -> None:
-        super().check(recipe)
         if self.version.times != (0.0, 1.0) and recipe.validation.prompts:
-            raise ConfigError(
-                f"family {self.name!r} is one expert of two, which cannot sample alone: set "
-                "validation.prompts = [], and sample both adapters in diffusers"
-            )
+            raise ConfigError(f"{self._one_expert}: set validation.prompts = []")
+        super().check(recipe)
+
+    @property
+    def _one_expert(self) -> str:
+        return (
+            f"family {self.name!r} is one expert of two, which cannot sample alone: load both "
+            "adapters in diffusers"
+        )
+
+    def check_sampling(self, guidance: float) -> None:
+        if self.version.times != (0.0, 1.0):
+            raise SamplingError(self._one_expert)
+        super().check_sampling(guidance)
 
     def time_range(self, step: int) -> tuple[float, float]:
         return self.version.times
@@ -138,7 +158,7 @@ class Wan(DiffusersFamily):
         drop: Tensor | None = None,
         activation_checkpointing: int = 0,
     ) -> Denoiser:
-        dtype = next(network.get_submodule("patch_embedding").parameters()).dtype
+        dtype = input_dtype(network)
         states = drop_text(conditions.text, conditions.null_text, drop)["states"].to(dtype)
         recompute_blocks(network, self.blocks(network), activation_checkpointing)
 
@@ -158,10 +178,40 @@ class Wan(DiffusersFamily):
             return TIME_SCALE * time
         return token_times(time, frame_mask, x.shape[2], (x.shape[3] // 2) * (x.shape[4] // 2))
 
+    def scheduler(self, shift: float) -> Any:
+        """Return the published scheduler at a shift."""
+        return diffusers_class("UniPCMultistepScheduler")(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
+        )
+
+    def sample_latent(
+        self, network: nn.Module, codec: LatentCodec, objective: Objective, request: LatentRequest
+    ) -> Tensor:
+        """Sample by `WanPipeline`, or by `WanImageToVideoPipeline` if the first frame is given."""
+        assert isinstance(objective, FlowMatching)
+        assert isinstance(codec, VideoVAE)
+        kind, image = self.pipeline_class, {}
+        if request.image is not None:
+            kind, image = "WanImageToVideoPipeline", {"image": (request.image + 1) / 2}
+        pipeline = make_pipeline(
+            kind,
+            self.scheduler(objective.shift(request.noise.shape[1:])),
+            codec.network,
+            transformer=network,
+            expand_timesteps=self.version.token_times,
+        )
+        text = text_inputs(request, {"prompt_embeds": "states"}, input_dtype(network))
+        return call_pipeline(pipeline, request, latents=request.noise, **text, **image)
+
     def comfyui_key(self, name: str) -> str | None:
         for ours, theirs in COMFYUI_LAYERS.items():
             name = name.replace(ours, theirs)
         return f"diffusion_model.{name}"
+
+
+def input_dtype(network: nn.Module) -> torch.dtype:
+    """Return the precision in which a network takes latents and text states."""
+    return next(network.get_submodule("patch_embedding").parameters()).dtype
 
 
 WAN_2_1 = Wan(WanVersion(name="wan2.1"))

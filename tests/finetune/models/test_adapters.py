@@ -19,6 +19,7 @@ from finetune.models.adapters import COMFYUI_FILE, DIFFUSERS_FILE, load_network
 from finetune.models.diffusers import WAN_2_1
 from finetune.models.family import ClipConditions
 from finetune.release.release import ReleaseOptions, build_release
+from finetune.sampling.pipeline import TextToVideoPipeline
 from finetune.training.checkpoint_folders import checkpoint_folder
 from finetune.training.loop import train
 from finetune.training.run import new_model
@@ -84,8 +85,31 @@ def test_an_adapter_is_trained_resumed_released_and_loaded_by_diffusers(
     for file in (DIFFUSERS_FILE, COMFYUI_FILE):
         loaded = loaded_by_diffusers(folder / file)
         torch.testing.assert_close(velocity(loaded), velocity(trained), rtol=1e-5, atol=1e-6)
+    assert_diffusers_samples_the_same(Path(recipe.out))
     merged = loaded_by_diffusers(folder / DIFFUSERS_FILE, merge=True)
     torch.testing.assert_close(velocity(merged), velocity(trained), rtol=1e-5, atol=1e-5)
+
+
+def assert_diffusers_samples_the_same(run: Path) -> None:
+    """`finetune sample` and `WanPipeline` with the run's adapter: a video of the same pixels."""
+    from diffusers import UniPCMultistepScheduler, WanPipeline
+
+    ours = TextToVideoPipeline.from_pretrained(str(run), device="cpu")
+    request = ours.request(prompt=CAPTION, frames=5, height=64, width=64, steps=2, guidance=5.0)
+    pipeline = WanPipeline(
+        tokenizer=ours.text.tokenizer,
+        text_encoder=ours.text.network,
+        vae=ours.vae.network,
+        transformer=loaded_by_diffusers(run / "lora" / DIFFUSERS_FILE),
+        scheduler=UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+    )
+    noise = torch.randn(1, 16, 2, 8, 8, generator=torch.Generator().manual_seed(request.seed))
+    size = {"height": 64, "width": 64, "num_frames": 5, "num_inference_steps": 2}
+    frames = pipeline(CAPTION, **size, latents=noise, guidance_scale=5.0, output_type="pt").frames
+    theirs = (frames[0] * 255).round().to(torch.uint8)
+    assert int((ours.sample(request).int() - theirs.int()).abs().max()) <= 1
 
 
 def loaded_by_diffusers(file: Path, *, merge: bool = False) -> nn.Module:

@@ -16,6 +16,7 @@ from finetune.data.media import write_video
 from finetune.sampling.measures import compute_metrics
 from finetune.sampling.request import SampleRequest
 from finetune.validation.page import MAX_CHECKPOINTS, TRAINING_METRICS_FILE, render_page
+from finetune.validation.validator import sampling_rounds
 from tests.finetune.conftest import MakeRecipe
 
 PROMPT = "a red & a <blue> brick"
@@ -41,6 +42,18 @@ def write_validation(recipe: Recipe, step: int, loss: float, *, clip: Tensor = C
         json.dumps({"step": step, "values": values, "samples": [sample]})
     )
     (samples / TRAINING_METRICS_FILE).write_text(json.dumps([compute_metrics(NOISE)._asdict()] * 2))
+
+
+def test_ranks_sample_at_once_what_calls_the_network_equally_often() -> None:
+    """diffusers' pipelines call it once a step without guidance: FSDP2 would wait for ever."""
+    requests = [SampleRequest(prompt="a", guidance=g) for g in (5.0, 5.0, 5.0, 0.0, 1.0, 3.0)]
+
+    def rounds(*, by_guidance: bool) -> list[list[float]]:
+        split = sampling_rounds(requests, 2, by_guidance=by_guidance)
+        return [[request.guidance for request in round_] for round_ in split]
+
+    assert rounds(by_guidance=True) == [[5.0, 5.0], [5.0], [0.0, 1.0], [3.0]]
+    assert rounds(by_guidance=False) == [[5.0, 5.0], [5.0, 0.0], [1.0, 3.0]]
 
 
 def charts(page: str) -> list[str]:

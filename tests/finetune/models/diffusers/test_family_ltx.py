@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from finetune.config import Flow
 from finetune.models.diffusers import LTX_0_9
 from finetune.models.family import TINY_RANDOM, ClipConditions, TextSize
 from finetune.models.text_encoder import TextEncoder
+from finetune.sampling.generate import LatentGenerator, encode_prompt, generate_latent
+from finetune.sampling.request import SampleRequest
 
 CPU = torch.device("cpu")
 FRAMES, HEIGHT, WIDTH, FPS = 17, 64, 96, 12.5
@@ -32,8 +35,10 @@ def encoder() -> TextEncoder:
     )
 
 
-def make_pipeline(network: nn.Module, encoder: TextEncoder) -> Any:
-    """The published pipeline's scheduler, without its stretch to a terminal time."""
+def make_pipeline(
+    network: nn.Module, encoder: TextEncoder, shift_terminal: float | None = None
+) -> Any:
+    """The published pipeline, without its stretch to a terminal time unless one is given."""
     from diffusers import FlowMatchEulerDiscreteScheduler, LTXPipeline
 
     codec = LTX_0_9.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
@@ -43,6 +48,7 @@ def make_pipeline(network: nn.Module, encoder: TextEncoder) -> Any:
         max_shift=2.05,
         base_image_seq_len=1024,
         max_image_seq_len=4096,
+        shift_terminal=shift_terminal,
     )
     pipeline = LTXPipeline(
         scheduler=scheduler,
@@ -103,6 +109,64 @@ def test_every_network_call_is_the_pipelines(
     shift = LTX_0_9.timestep_shift(shape)
     second = float(steps[1][0])
     assert second == pytest.approx(shift * (2 / 3) / (1 + (shift - 1) * (2 / 3)), rel=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, STEPS])
+def test_a_sample_is_the_pipelines(network: nn.Module, encoder: TextEncoder, steps: int) -> None:
+    """With the published scheduler, whose last time before 0 is 0.1."""
+    pipeline = make_pipeline(network, encoder, shift_terminal=0.1 if steps > 1 else None)
+    shape = LTX_0_9.latent_shape(FRAMES, HEIGHT, WIDTH)
+    noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(5))
+    theirs = pipeline(
+        "a castle",
+        height=HEIGHT,
+        width=WIDTH,
+        num_frames=FRAMES,
+        frame_rate=FPS,
+        num_inference_steps=steps,
+        guidance_scale=GUIDANCE,
+        latents=noise.flatten(2).transpose(1, 2),
+        max_sequence_length=128,
+        output_type="latent",
+    ).frames
+    ours = sample(network, encoder, steps)
+    assert torch.equal(ours.flatten(2).transpose(1, 2), theirs)
+    if steps > 1:
+        assert float(pipeline.scheduler.sigmas[-2]) == pytest.approx(0.1)
+
+
+def test_a_sample_from_an_image_keeps_the_images_latent(
+    network: nn.Module, encoder: TextEncoder
+) -> None:
+    image = torch.rand(1, 3, HEIGHT, WIDTH) * 2 - 1
+    codec = LTX_0_9.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
+    first = codec.encode_window(image)["mean"][0]
+    ours = sample(network, encoder, STEPS, {0: image})
+    assert torch.equal(ours[0, :, 0], first)
+    assert not torch.equal(ours[0, :, 1:], sample(network, encoder, STEPS)[0, :, 1:])
+
+
+def sample(
+    network: nn.Module,
+    encoder: TextEncoder,
+    steps: int,
+    images: dict[int, Tensor] | None = None,
+) -> Tensor:
+    """Our sample, [1, C, T, h, w]."""
+    codec = LTX_0_9.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
+    generator = LatentGenerator(LTX_0_9, LTX_0_9.objective(Flow()), network, codec, CPU)
+    request = SampleRequest(
+        prompt="a castle",
+        frames=FRAMES,
+        height=HEIGHT,
+        width=WIDTH,
+        fps=FPS,
+        steps=steps,
+        guidance=GUIDANCE,
+        seed=5,
+    )
+    prompt = encode_prompt(LTX_0_9, encoder, request.prompt)
+    return generate_latent(generator, prompt, request, images).transpose(0, 1)[None]
 
 
 def test_clips_of_one_batch_keep_their_own_rate(network: nn.Module) -> None:

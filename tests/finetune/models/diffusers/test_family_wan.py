@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from finetune.config import Flow
@@ -15,6 +17,9 @@ from finetune.models.diffusers import WAN_2_1, WAN_2_2_5B, WAN_2_2_HIGH, WAN_2_2
 from finetune.models.diffusers.wan import Wan
 from finetune.models.family import TINY_RANDOM, ClipConditions, TextSize
 from finetune.models.text_encoder import TextEncoder
+from finetune.sampling.generate import LatentGenerator, encode_prompt, generate_latent
+from finetune.sampling.images import read_image
+from finetune.sampling.request import SampleRequest
 
 FAMILIES = [WAN_2_1, WAN_2_2_5B]
 CPU = torch.device("cpu")
@@ -116,6 +121,104 @@ def test_every_network_call_is_the_pipelines(
     with torch.no_grad():
         for (time, x), theirs in zip(latents, guided, strict=True):
             assert torch.equal(ours(x, time.expand(1), None), theirs)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, GUIDANCE])
+def test_a_sample_is_the_pipelines(
+    family: Wan, network: nn.Module, encoder: TextEncoder, guidance: float
+) -> None:
+    """From the same noise, with the published scheduler; guidance 0 ignores the prompt."""
+    pipeline = published_pipeline("WanPipeline", family, network, encoder)
+    request = SampleRequest(prompt="a castle", guidance=guidance, **SAMPLE)
+    theirs = pipeline(
+        request.prompt if guidance else "", guidance_scale=guidance, **call_options(family)
+    )
+    assert torch.equal(sample(family, network, encoder, request), theirs.frames)
+
+
+def test_a_sample_of_the_5b_model_from_an_image_is_the_pipelines(tmp_path: Path) -> None:
+    family, network, encoder = parts_of(WAN_2_2_5B)
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "first.png")
+    request = SampleRequest(prompt="a castle", guidance=GUIDANCE, **SAMPLE)
+    pipeline = published_pipeline("WanImageToVideoPipeline", family, network, encoder)
+    theirs = pipeline(
+        image,
+        prompt_embeds=encode(family, encoder, "a castle"),  # its own needs the package ftfy
+        negative_prompt_embeds=encode(family, encoder, ""),
+        guidance_scale=GUIDANCE,
+        **call_options(family),
+    ).frames
+    first = read_image(tmp_path / "first.png", SIDE, SIDE)
+    ours = sample(family, network, encoder, request, {0: first})
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    codec = family.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
+    torch.testing.assert_close(ours[0, :, 0], codec.encode_window(first)["mean"][0])
+
+
+SAMPLE: dict[str, Any] = {
+    "frames": FRAMES,
+    "height": SIDE,
+    "width": SIDE,
+    "steps": STEPS,
+    "seed": 5,
+}
+
+
+def parts_of(family: Wan) -> tuple[Wan, nn.Module, TextEncoder]:
+    encoder = family.load_caption_encoder(
+        TINY_RANDOM, SIZE, lambda: ("a castle",), dtype=torch.float32, device=CPU
+    )
+    return family, family.load_network(TINY_RANDOM).eval(), encoder
+
+
+def published_pipeline(kind: str, family: Wan, network: nn.Module, encoder: TextEncoder) -> Any:
+    """diffusers' pipeline as published, whose UniPC solver has the shift of this size."""
+    import diffusers
+
+    pipeline = getattr(diffusers, kind)(
+        tokenizer=encoder.tokenizer,
+        text_encoder=encoder.network,
+        vae=family.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU).network,
+        transformer=network,
+        scheduler=diffusers.UniPCMultistepScheduler(
+            prediction_type="flow_prediction",
+            use_flow_sigmas=True,
+            flow_shift=family.timestep_shift(family.latent_shape(FRAMES, SIDE, SIDE)),
+        ),
+        expand_timesteps=family.version.token_times,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def call_options(family: Wan) -> dict[str, Any]:
+    noise = torch.randn(
+        1, *family.latent_shape(FRAMES, SIDE, SIDE), generator=torch.Generator().manual_seed(5)
+    )
+    return {
+        "height": SIDE,
+        "width": SIDE,
+        "num_frames": FRAMES,
+        "num_inference_steps": STEPS,
+        "latents": noise,
+        "output_type": "latent",
+    }
+
+
+def sample(
+    family: Wan,
+    network: nn.Module,
+    encoder: TextEncoder,
+    request: SampleRequest,
+    images: dict[int, Tensor] | None = None,
+) -> Tensor:
+    """Our sample of a request as the pipeline has it, [1, C, T, h, w]."""
+    codec = family.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
+    generator = LatentGenerator(family, family.objective(Flow()), network, codec, CPU)
+    prompt = encode_prompt(family, encoder, request.prompt)
+    return generate_latent(generator, prompt, request, images).transpose(0, 1)[None]
 
 
 def test_latents_are_normalised_as_the_pipeline_decodes_them(family: Wan) -> None:
