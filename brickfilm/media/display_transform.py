@@ -8,12 +8,11 @@ from typing import Any
 
 from brickfilm.media.color import ColorTags, hdr_transfer
 from brickfilm.media.geometry import (
-    UPRIGHT,
-    Orientation,
     buffer_arguments,
     linear_graph,
 )
 from brickfilm.media.tone_map import tone_map
+from brickfilm.schema.orientation import UPRIGHT, Orientation
 
 AspectFunction = Callable[[Any], Fraction]
 SCALER_FLAGS = "flags=bicubic+accurate_rnd+full_chroma_int"

@@ -10,9 +10,9 @@ from brickfilm.errors import MediaError, Rejected
 from brickfilm.media.color import HDR_TRANSFERS, has_matrix, hdr_transfer
 from brickfilm.media.decode import Frame, VideoReader
 from brickfilm.media.fields import CONVERSION_OF_FIELDS, field_kind
-from brickfilm.media.geometry import Orientation
 from brickfilm.media.open_video import open_video
 from brickfilm.records import DeinterlaceMode, HdrMode, Video
+from brickfilm.schema.orientation import Orientation
 
 PLAIN_FORMAT = "yuv420p"
 PROGRESSIVE_FIELD_ORDERS = (0, 1)

@@ -16,7 +16,6 @@ from brickfilm.media.color import hdr_transfer
 from brickfilm.media.container import media_errors
 from brickfilm.media.damage import NO_FLAG, FrameFlag
 from brickfilm.media.decode import VideoReader, plane_view
-from brickfilm.media.geometry import Orientation
 from brickfilm.media.packet_decoder import RawFrame
 from brickfilm.media.packet_groups import (
     MAX_GROUP_PACKETS,
@@ -26,6 +25,7 @@ from brickfilm.media.packet_groups import (
 )
 from brickfilm.media.parallel_decode import decode_parallel
 from brickfilm.media.tone_map import tone_map
+from brickfilm.schema.orientation import Orientation
 
 MIN_REDUCED_WIDTH = 200
 """Pixels. Frames are halved while they stay at least this wide: to 200-399, 320 for 720p.

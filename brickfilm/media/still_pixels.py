@@ -10,26 +10,17 @@ from PIL import Image, ImageOps
 
 from brickfilm.errors import MediaError
 from brickfilm.media.container import media_errors
-from brickfilm.media.geometry import UPRIGHT, Orientation
+from brickfilm.schema.orientation import Orientation
 
-EXIF_ORIENTATION = 0x0112
-ORIENTATIONS = {
-    2: Orientation(flip_x=True),
-    3: Orientation(flip_x=True, flip_y=True),
-    4: Orientation(flip_y=True),
-    5: Orientation(transposed=True),
-    6: Orientation(transposed=True, flip_x=True),
-    7: Orientation(transposed=True, flip_x=True, flip_y=True),
-    8: Orientation(transposed=True, flip_y=True),
-}
-"""Operation that makes a picture upright, by the EXIF tag's value; others are upright."""
 MAX_16_BIT = 65535
 
 
 def display_size(file: Path) -> tuple[int, int]:
     """Return the upright width and height of a still, from its header."""
     with media_errors(f"{file.name!r} is no still that can be read"), Image.open(file) as image:
-        is_turned = image.format != "TIFF" and _orientation(image).transposed  # Pillow turns TIFF
+        is_turned = (
+            image.format != "TIFF" and Orientation.of_image(image).transposed
+        )  # Pillow turns TIFF
         return image.size[::-1] if is_turned else image.size
 
 
@@ -37,12 +28,8 @@ def read_rgb(file: Path) -> NDArray[np.uint8]:
     """Return a still's pixels, [H, W, 3]. 16-bit values are rounded to the nearest 8-bit ones."""
     with Image.open(file) as image:
         if _is_16_bit(image):
-            return np.ascontiguousarray(_orientation(image).apply(_read_16_bit(file)))
+            return np.ascontiguousarray(Orientation.of_image(image).apply(_read_16_bit(file)))
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-
-
-def _orientation(image: Image.Image) -> Orientation:
-    return ORIENTATIONS.get(image.getexif().get(EXIF_ORIENTATION, 1), UPRIGHT)
 
 
 def _is_16_bit(image: Image.Image) -> bool:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from brickfilm.errors import MediaError
 from brickfilm.media.color import hdr_transfer
 from brickfilm.media.decode import Frame, VideoReader
-from brickfilm.media.geometry import Orientation
 from brickfilm.media.open_video import open_video
 from brickfilm.media.sound import AAC_FRAME_SAMPLES
+from brickfilm.schema.orientation import Orientation
 
 Rgb = NDArray[np.uint8]
 """[H, W, 3], converted by the frame's own colour tags."""

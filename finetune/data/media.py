@@ -16,12 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brickfilm.schema.containers import MEDIA_OPEN_OPTIONS
-from finetune.data.stills import (
-    ORIENTATION_BY_ROTATION,
-    exif_orientation,
-    read_rgb,
-    turn_upright,
-)
+from brickfilm.schema.orientation import Orientation
+from finetune.data.stills import image_orientation, read_rgb
 from finetune.errors import BadSample
 
 DETERMINISTIC_X264_OPTIONS = {"threads": "1", "x264-params": "mbtree=0"}
@@ -100,7 +96,7 @@ def _iter_sized_frames(
 def iter_frames(media: bytes, count: int) -> Iterator[NDArray[np.uint8]]:
     """Decode up to `count` frames [H, W, 3] uint8 in presentation order, as they are displayed.
 
-    They are upright (display matrix, EXIF) and in square pixels.
+    They are turned and mirrored (display matrix, EXIF), and in square pixels.
     """
     import av
 
@@ -116,9 +112,9 @@ def iter_frames(media: bytes, count: int) -> Iterator[NDArray[np.uint8]]:
 def _to_displayed_rgb(container: Any, media: bytes) -> Callable[[Any], NDArray[np.uint8]]:
     """Return the conversion of stored frames to RGB as displayed, for an opened container."""
     if container.format.name.endswith("_pipe"):  # a still image, read as `sample --image` does
-        orientation = exif_orientation(media)
+        orientation = image_orientation(media)
         return lambda frame: (
-            turn_upright(frame.to_ndarray(format="rgb24"), orientation)
+            orientation.apply(frame.to_ndarray(format="rgb24"))
             if frame.format.name.startswith("yuv")  # JPEG
             else read_rgb(io.BytesIO(media))
         )
@@ -128,13 +124,12 @@ def _to_displayed_rgb(container: Any, media: bytes) -> Callable[[Any], NDArray[n
 
 def _video_frame_to_rgb(frame: Any, pixel_aspect: Fraction) -> NDArray[np.uint8]:
     """Return a frame upright, with the side stretched that makes its pixels square."""
-    angle = frame.rotation % 360
-    if angle not in ORIENTATION_BY_ROTATION:
-        raise BadSample(f"is displayed rotated by {angle} degrees: encode it upright")
+    if frame.rotation % 90:
+        raise BadSample(f"is displayed rotated by {frame.rotation} degrees: encode it upright")
     width = round(frame.width * max(pixel_aspect, 1))
     height = round(frame.height / min(pixel_aspect, 1))
     image = frame.to_ndarray(format="rgb24", width=width, height=height)
-    return turn_upright(image, ORIENTATION_BY_ROTATION[angle])
+    return Orientation.of(frame).apply(image)
 
 
 def write_video(file: Path, frames: Tensor, fps: float) -> None:

@@ -8,11 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.schema.orientation import Orientation
 from brickfilm.schema.pictures import open_picture
-
-EXIF_ORIENTATION = 0x0112
-ORIENTATION_BY_ROTATION = {0: 1, 90: 8, 180: 3, 270: 6}
-"""EXIF orientations by the angle of a display matrix in degrees, counter-clockwise."""
 
 
 def read_rgb(file: Path | BytesIO) -> NDArray[np.uint8]:
@@ -26,18 +23,10 @@ def read_rgb(file: Path | BytesIO) -> NDArray[np.uint8]:
         return np.array(_to_rgb(ImageOps.exif_transpose(opened)))
 
 
-def exif_orientation(image: bytes) -> int:
-    """Return an image's EXIF orientation, 1 to 8; 1 (upright) without one."""
+def image_orientation(image: bytes) -> Orientation:
+    """Return how an image is displayed, by its EXIF."""
     with open_picture(BytesIO(image)) as opened:
-        return int(opened.getexif().get(EXIF_ORIENTATION, 1))
-
-
-def turn_upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return a stored image [H, W, 3] as it is displayed, by its EXIF orientation."""
-    if orientation in (2, 4, 5, 7):  # mirrored; the others are rotations
-        image = image[:, ::-1]
-    quarter_turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
-    return np.rot90(image, quarter_turns) if quarter_turns else image
+        return Orientation.of_image(opened)
 
 
 def _to_rgb(image: object) -> object:

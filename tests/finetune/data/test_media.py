@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from brickfilm.media import open_video
 from finetune.config import Recipe
 from finetune.data.buckets import recipe_aspect_buckets
 from finetune.data.cache import build_cache
@@ -30,15 +31,15 @@ CORNER = np.zeros((48, 64, 3), np.uint8)
 CORNER[:24, :32] = 255  # white in the upper left quarter, as displayed without a transform
 
 
-def video(*, turned: int = 0, aspect: Fraction = Fraction(1)) -> bytes:
-    """Return two frames of CORNER, to be displayed turned counter-clockwise or stretched."""
+def video(*, turned: int = 0, mirrored: bool = False, aspect: Fraction = Fraction(1)) -> bytes:
+    """Return two frames of CORNER, to be displayed mirrored, turned or stretched."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=24, options={"threads": "1"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.sample_aspect_ratio = aspect
-        if turned:
-            stream.set_display_rotation(turned)
+        if turned or mirrored:
+            stream.set_display_rotation(turned, hflip=mirrored)
         for _ in range(2):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(CORNER, format="rgb24")))
         container.mux(stream.encode())
@@ -54,13 +55,29 @@ def white_quarter(media: bytes) -> tuple[tuple[int, int], NDArray[np.bool_]]:
     return (info.height, info.width), quarters.mean((1, 3)) > 128
 
 
-@pytest.mark.parametrize(
-    ("turned", "corner"), [(0, (0, 0)), (90, (1, 0)), (180, (1, 1)), (270, (0, 1))]
-)
-def test_a_rotated_clip_is_read_upright(turned: int, corner: tuple[int, int]) -> None:
-    size, white = white_quarter(video(turned=turned))
-    assert size == ((48, 64) if turned % 180 == 0 else (64, 48))
-    assert np.argwhere(white).tolist() == [[*corner]]
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turned", [0, 90, 180, 270])
+def test_a_turned_or_mirrored_clip_is_read_as_brickfilm_reads_it(
+    turned: int, mirrored: bool, tmp_path: Path
+) -> None:
+    media = video(turned=turned, mirrored=mirrored)
+    (tmp_path / "clip.mp4").write_bytes(media)
+    with open_video(tmp_path / "clip.mp4") as reader:
+        shown = next(reader.frames()).display_frame.to_ndarray(format="gray")
+    size, white = white_quarter(media)
+    assert size == shown.shape == ((48, 64) if turned % 180 == 0 else (64, 48))
+    rows, columns = size[0] // 2, size[1] // 2
+    quarters = shown.reshape(2, rows, 2, columns).mean((1, 3)) > 128
+    assert white.tolist() == quarters.tolist()
+    assert white.sum() == 1
+
+
+def test_a_clip_is_mirrored_as_its_matrix_says() -> None:
+    """Left and right change places, then it is turned: a rotation alone gives other corners."""
+    corners = {(0, True): (0, 1), (0, False): (0, 0), (180, True): (1, 0), (180, False): (1, 1)}
+    for (turned, mirrored), corner in corners.items():
+        white = white_quarter(video(turned=turned, mirrored=mirrored))[1]
+        assert np.argwhere(white).tolist() == [[*corner]], (turned, mirrored)
 
 
 def test_a_clip_of_wide_pixels_is_read_in_square_ones() -> None:
