@@ -2,57 +2,88 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from brickfilm.export.bucket_coverage import ClipShape, RecipeBucket, TrainingRecipe
-from brickfilm.schema.buckets import resolutions
+from brickfilm import BrickfilmDataset
+from brickfilm.dataset import configs_from_rows
+from brickfilm.dataset.reader import find_dataset
+from brickfilm.export.bucket_coverage import RecipeCoverage, dataset_clip_shapes
+from brickfilm.schema.columns import COLUMN_TYPES
 from brickfilm.schema.recipes import find_recipe
-from finetune.config import Bucket
-from finetune.data.buckets import aspect_buckets, assign_buckets
+from brickfilm.schema.training_recipe import TrainingRecipe
+from finetune.config import load_recipe
+from finetune.data.bucket_coverage import bucket_coverage
+from finetune.data.cache_layout import index_folder
+from finetune.data.index import build_index
+from finetune.errors import DataError
+from tests.kit import ROOT
 
 ENDS = 20  # steps at either end, whose mean losses are compared
 
-buckets = st.lists(
-    st.builds(
-        RecipeBucket,
-        resolution=st.sampled_from(resolutions()),
-        frames=st.sampled_from([1, 4, 16, 32, 64]),
-    ),
-    min_size=1,
-    max_size=4,
-    unique_by=lambda bucket: (bucket.resolution, bucket.frames),
+RECIPES = sorted(
+    path.relative_to(ROOT / "recipes").with_suffix("").as_posix()
+    for path in (ROOT / "recipes").glob("*/*.toml")
 )
-sizes = st.builds(
-    ClipShape,
-    frames=st.integers(1, 300),
-    height=st.integers(90, 2200),
-    width=st.integers(90, 4000),
-)
+SIZES = [(144, 256), (240, 426), (360, 640), (480, 832), (480, 848), (720, 1280), (1280, 720)]
+LENGTHS = (1, 17, 18, 24, 49, 64, 65, 81, 82, 97, 121, 122, 129, 130, 257)
 
 
-@given(buckets, st.integers(1, 6), st.lists(sizes, min_size=1, max_size=20))
-def test_both_halves_put_a_clip_into_the_same_bucket(
-    buckets_of_recipe: list[RecipeBucket], interval: int, clips: list[ClipShape]
-) -> None:
-    recipe = TrainingRecipe("any", buckets_of_recipe, interval)
-    theirs = [
-        Bucket(resolution=b.resolution, frames=b.frames, batch_size=1) for b in buckets_of_recipe
-    ]
-    frames, height, width = (np.array(column) for column in zip(*clips, strict=True))
-    numbers = assign_buckets(frames, height, width, theirs, interval=interval)
-    places = [aspect_buckets(theirs)[n].bucket if n >= 0 else None for n in numbers]
-    for clip, place in zip(clips, places, strict=True):
-        fate = recipe.bucket_for(clip)
-        ours = (fate.resolution, fate.frames) if isinstance(fate, RecipeBucket) else None
-        assert ours == (place and (place.resolution, place.frames)), clip
+def saved_dataset(work: Path, *, images_only: bool) -> Path:
+    """Save rows of many lengths and sizes, some without a caption, the last video as `test`.
+
+    No media are opened to count them, so a clip is a few bytes.
+    """
+    rows, images = [], []
+    for number, (size, frames) in enumerate(itertools.product(SIZES, LENGTHS)):
+        status = "described" if number % 5 else "nothing moves"
+        media = work / f"{number}"
+        media.write_text(f"not video {number}")
+        common = {
+            "sha256": hashlib.sha256(media.read_bytes()).hexdigest(),
+            "caption": "a brick" if number % 5 else "",
+            "caption_status": status,
+            "height": size[0],
+            "width": size[1],
+        }
+        video_id = f"{number % 9:016x}"
+        clip_id = f"{video_id}-{number:06d}-{number + frames:06d}"
+        if frames > 1 and not images_only:
+            rate = {"num_frames": frames, "fps": 24.0, "fps_num": 24, "fps_den": 1}
+            rows.append({"id": clip_id, "video": str(media), **common, **rate})
+        images.append({"id": f"{clip_id}-f{number:06d}", "image": str(media), **common})
+    for row, config in [*((r, "clips") for r in rows), *((r, "images") for r in images)]:
+        missing = {n: None for n in COLUMN_TYPES[config] if n not in row}
+        row.update(missing, frame_hashes=[] if config == "clips" else None)
+    splits = {f"{n:016x}": "test" if n == 8 else "train" for n in range(9)}
+    BrickfilmDataset(configs_from_rows(rows, images, splits, work), work).save(work / "dataset")
+    return work / "dataset"
+
+
+@pytest.mark.parametrize("images_only", [False, True])
+def test_both_halves_count_the_same_clips(tmp_path: Path, images_only: bool) -> None:
+    folder = saved_dataset(tmp_path, images_only=images_only)
+    shapes = list(dataset_clip_shapes(find_dataset(folder)))
+    for name in RECIPES:
+        ours = RecipeCoverage.from_sizes(TrainingRecipe.from_name(name), shapes)
+        recipe = load_recipe(name, [f"dataset={folder}", f"cache={tmp_path / 'cache'}"])
+        index = build_index(str(folder), index_folder(recipe))
+        try:
+            theirs = bucket_coverage(index, recipe)
+        except DataError as error:
+            assert images_only, name
+            assert "no clip for bucket" in str(error)
+            assert not all(ours.used[bucket] for bucket in ours.recipe.buckets)
+            continue
+        assert theirs.clips_per_bucket == {str(b): ours.used[b] for b in ours.recipe.buckets}, name
+        assert theirs.dropped == dict(ours.unused), name
+        assert ours.total == len(index) + index.uncaptioned
 
 
 @pytest.mark.soak

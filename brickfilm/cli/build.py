@@ -77,7 +77,7 @@ def build(
     if dry_run:
         dry_run_build(recipe, out, training)
     else:
-        run_build(recipe, out, wait=wait)
+        run_build(recipe, out, training, wait=wait)
 
 
 @app.command()
@@ -94,10 +94,19 @@ def cancel(
     cancel_jobs(recipe.source, recipe.stages, workdir=out)
 
 
-def run_build(recipe: DatasetRecipe, out: Path, *, wait: bool = True) -> None:
-    """Build, print the sizes, paths and failures, and exit with the build's exit code."""
+def run_build(
+    recipe: DatasetRecipe, out: Path, training: str | None = None, *, wait: bool = True
+) -> None:
+    """Build, print the sizes, paths and failures, and exit with the build's exit code.
+
+    training: a trainer, model or recipe; the clips for each bucket of a recipe are counted.
+    """
     from brickfilm.build.build_dataset import build
     from brickfilm.build.forecast import built_lengths
+    from brickfilm.cli.export import coverage_table
+    from brickfilm.dataset.reader import find_dataset
+    from brickfilm.export.bucket_coverage import dataset_clip_shapes
+    from brickfilm.export.training_target import find_training_recipe
     from brickfilm.schema.training_lengths import describe_use
 
     try:
@@ -115,6 +124,8 @@ def run_build(recipe: DatasetRecipe, out: Path, *, wait: bool = True) -> None:
         sizes = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items())
         _print(f"{config}: {sizes}")
     _print(f"dataset: {out / 'dataset'}\nreport:  {result.dataset.report_path}")
+    if counted := None if result.is_empty else find_training_recipe(training):
+        console.print(coverage_table(counted, dataset_clip_shapes(find_dataset(out))))
     if lengths := recipe.training_lengths:
         _print(describe_use(lengths, built_lengths(result.dataset)))
     _print_failures(result.item_results)

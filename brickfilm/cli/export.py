@@ -77,7 +77,7 @@ def export(
         _export(dataset, to, model, frames, settings, None if dry_run else out)
 
 
-def coverage_table(recipe: TrainingRecipe, shapes: Iterable[ClipShape]) -> Table:
+def coverage_table(recipe: TrainingRecipe, shapes: Iterable[ClipShape | str]) -> Table:
     """Return the number of clips for each bucket of a training recipe, and the unused ones."""
     from brickfilm.export.bucket_coverage import RecipeCoverage
 

@@ -1,6 +1,6 @@
 """Count the clips that a training recipe would use, before any caption is paid for.
 
-Applies the trainer's rules to a recipe's `buckets` and `frame_interval`.
+`finetune plan` counts by the same rules the same clips: those to train on that have a caption.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from brickfilm.dataset.reader import SavedDataset
-from brickfilm.schema.buckets import sort_buckets
+from brickfilm.schema.buckets import NO_CAPTION, sort_buckets
+from brickfilm.schema.columns import HELD_OUT_SPLITS
 from brickfilm.schema.training_recipe import ClipShape, RecipeBucket, TrainingRecipe
 
 
@@ -24,8 +25,11 @@ class RecipeCoverage:
     unused: Counter[str]
 
     @classmethod
-    def from_sizes(cls, recipe: TrainingRecipe, sizes: Iterable[ClipShape]) -> RecipeCoverage:
-        counts = Counter(recipe.bucket_for(size) for size in sizes)
+    def from_sizes(cls, recipe: TrainingRecipe, sizes: Iterable[ClipShape | str]) -> RecipeCoverage:
+        """Count the shapes of clips; a text is the reason why a clip is not used."""
+        rows = list(sizes)
+        shapes = [row for row in rows if isinstance(row, ClipShape)]
+        counts = Counter([*recipe.assign(shapes), *(row for row in rows if isinstance(row, str))])
         used = Counter({b: n for b, n in counts.items() if isinstance(b, RecipeBucket)})
         unused = Counter({reason: n for reason, n in counts.items() if isinstance(reason, str)})
         return cls(recipe, counts.total(), used, unused)
@@ -38,9 +42,14 @@ class RecipeCoverage:
         return [(bucket, text, n, n / max(1, self.total)) for bucket, text, n in counts]
 
 
-def dataset_clip_shapes(dataset: SavedDataset) -> Iterator[ClipShape]:
-    """Yield the shapes of all clips and images of a dataset; an image has one frame."""
+def dataset_clip_shapes(dataset: SavedDataset) -> Iterator[ClipShape | str]:
+    """Yield the shapes of the clips and images that are trained on; an image has one frame.
+
+    Rows of other splits than those for training are left out; of one without a caption it is said.
+    """
     columns = {"clips": ["num_frames", "height", "width"], "images": ["height", "width"]}
     for config in dataset.configs:
-        for row in dataset.to_pandas(config, columns[config]).to_dict("records"):
-            yield ClipShape(int(row.get("num_frames", 1)), row["height"], row["width"])
+        rows = dataset.to_pandas(config, [*columns[config], "caption"])
+        for row in rows[~rows["split"].isin(HELD_OUT_SPLITS)].to_dict("records"):
+            shape = ClipShape(int(row.get("num_frames", 1)), row["height"], row["width"])
+            yield shape if (row["caption"] or "").strip() else NO_CAPTION

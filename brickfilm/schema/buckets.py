@@ -1,5 +1,7 @@
 """Rules that assign clips to training buckets: resolution, number of frames, aspect ratio.
 
+`finetune` and `brickfilm --for RECIPE` count clips by `assign_to_buckets`.
+
 `aspect_ratios.json` holds Open-Sora's table: resolution -> ratio (height / width, as text) ->
 [height, width] in pixels.
 """
@@ -7,12 +9,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MIN_PIXEL_FRACTION = 0.8  # of the resolution's nominal pixels
+# Reasons for having no bucket, beside the numbers of buckets from 0.
+TOO_FEW_PIXELS, TOO_FEW_FRAMES, NO_IMAGE_BUCKET, NOT_SAMPLED, NO_CLIP_BUCKET = range(-1, -6, -1)
+DROP_REASONS = {
+    TOO_FEW_PIXELS: "under 80 % of the bucket's pixels",
+    TOO_FEW_FRAMES: "too short for every bucket",
+    NO_IMAGE_BUCKET: "an image, and no image bucket",
+    NOT_SAMPLED: "not sampled (keep_prob < 1)",
+    NO_CLIP_BUCKET: "a clip, and image buckets only",
+}
+NO_CAPTION = "no caption"
+"""The reason of rows that are not used whatever their size."""
 
 
 class ClipBucket(Protocol):
@@ -54,6 +71,36 @@ def resolutions() -> tuple[str, ...]:
 def sort_buckets(buckets: Iterable[B]) -> list[B]:
     """Sort buckets in the order in which clips try them: most pixels first, then most frames."""
     return sorted(buckets, key=lambda b: (-nominal_pixels(b.resolution), -b.frames))
+
+
+def assign_to_buckets(
+    frames: NDArray[np.int64],
+    height: NDArray[np.int64],
+    width: NDArray[np.int64],
+    buckets: Sequence[ClipBucket],
+    *,
+    interval: int,
+    kept: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int16]:
+    """Return for each clip an index into `sort_buckets(buckets)`, or a key of `DROP_REASONS`.
+
+    A clip of one frame goes to an image bucket only, others to the largest T > 1 with
+    frames > T * interval. Where `kept` [len(buckets), N] is False, a clip tries the next smaller
+    bucket.
+    """
+    import numpy as np
+
+    only_images = all(bucket.frames == 1 for bucket in buckets)
+    too_short = NO_CLIP_BUCKET if only_images else TOO_FEW_FRAMES
+    assigned = np.where(frames == 1, NO_IMAGE_BUCKET, too_short).astype(np.int16)
+    for number, bucket in enumerate(sort_buckets(buckets)):
+        large = is_large_enough(bucket, height, width)
+        fits = is_long_enough(bucket, frames, interval) & (assigned < 0)
+        assigned[fits & ~large] = TOO_FEW_PIXELS
+        fits &= large
+        assigned[fits] = NOT_SAMPLED
+        assigned[fits if kept is None else fits & kept[number]] = number
+    return assigned
 
 
 def is_long_enough(bucket: ClipBucket, frames: Any, interval: int) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 MEDIA_COLUMN = {"clips": "video", "images": "image"}
 CONFIGS = tuple(MEDIA_COLUMN)
+HELD_OUT_SPLITS = ("test", "validation")
+"""Splits that are not trained on."""
 SCORE_PREFIX = "score_"
 """Columns of scores follow all others in `clips`, sorted by name, as float64."""
 

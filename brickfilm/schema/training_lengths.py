@@ -58,4 +58,5 @@ def seconds_used(
 def describe_use(lengths: TrainingLengths, clips: Sequence[tuple[int, Fraction]]) -> str:
     """Return a sentence with the clips and seconds that a training can use."""
     count, used, total = seconds_used(lengths, clips)
-    return f"{lengths.name} can use {used:.1f} of {total:.1f} s, in {count} of {len(clips)} clips"
+    enough = f"{count} of {len(clips)} clips are long enough"
+    return f"{lengths.name} can use {used:.1f} of {total:.1f} s: {enough}"

@@ -9,17 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brickfilm.errors import UsageError
-from brickfilm.schema.buckets import (
-    is_large_enough,
-    is_long_enough,
-    resolutions,
-    sort_buckets,
-)
+from brickfilm.schema.buckets import DROP_REASONS, assign_to_buckets, resolutions, sort_buckets
 from brickfilm.schema.recipes import find_recipe
-
-TOO_FEW_PIXELS = "smaller than 80 % of the pixels"
-NO_IMAGES = "an image, and the recipe has no image bucket"
-NO_VIDEO = "a clip, and the recipe has image buckets only"
 
 
 class ClipShape(NamedTuple):
@@ -71,27 +62,19 @@ class TrainingRecipe:
             raise UsageError(f"the recipe {str(path)!r} has frame_interval = {interval}: 1 or more")
         return cls(path.stem, [_parse_bucket(path, entry) for entry in entries], interval)
 
-    def bucket_for(self, size: ClipShape) -> RecipeBucket | str:
-        """Return the bucket of a clip if no bucket drops clips, or the reason why it has none."""
-        if size.frames == 1 and all(bucket.frames > 1 for bucket in self.buckets):
-            return NO_IMAGES
-        if size.frames > 1 and all(bucket.frames == 1 for bucket in self.buckets):
-            return NO_VIDEO
-        buckets = sort_buckets(self.buckets)
-        long_enough = [b for b in buckets if is_long_enough(b, size.frames, self.frame_interval)]
-        if not long_enough:
-            return f"{self.min_frames - 1} frames or fewer"
-        large = (b for b in long_enough if is_large_enough(b, size.height, size.width))
-        return next(large, TOO_FEW_PIXELS)
+    def assign(self, shapes: Sequence[ClipShape]) -> list[RecipeBucket | str]:
+        """Return the bucket of each clip, as if every bucket kept all, or why it has none."""
+        import numpy as np
+
+        frames, height, width = np.array(shapes, dtype=np.int64).reshape(-1, 3).T
+        interval = self.frame_interval
+        numbers = assign_to_buckets(frames, height, width, self.buckets, interval=interval)
+        ordered = sort_buckets(self.buckets)
+        return [ordered[n] if n >= 0 else DROP_REASONS[n] for n in numbers.tolist()]
 
     def describe_length(self, bucket: RecipeBucket) -> str:
         """Describe the required length of a bucket's clips."""
         return "images" if bucket.frames == 1 else f"> {bucket.frames * self.frame_interval} frames"
-
-    @property
-    def min_frames(self) -> int:
-        """Return the number of frames of the shortest clip that any bucket takes."""
-        return self.clip_lengths[0]
 
     @property
     def clip_lengths(self) -> tuple[int, ...]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.schema.buckets import DROP_REASONS, NO_CAPTION
 from finetune.config import Bucket, Recipe
-from finetune.data.buckets import DROP_REASONS, assign_buckets, recipe_aspect_buckets
+from finetune.data.buckets import assign_buckets, recipe_aspect_buckets
 from finetune.data.cache_layout import clip_shapes
 from finetune.data.index import Index
 from finetune.errors import DataError
@@ -80,7 +81,7 @@ def bucket_coverage(
         usable &= ~mask
     names = np.array([str(a.bucket) for a in recipe_aspect_buckets(recipe)])
     clips = Counter(names[assigned[usable]].tolist())
-    dropped["no caption"] = index.uncaptioned
+    dropped[NO_CAPTION] = index.uncaptioned
     dropped["cannot be read"] = index.unreadable
     coverage = BucketCoverage(
         {str(bucket): clips[str(bucket)] for bucket in recipe.buckets},

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.schema.buckets import aspect_ratios, is_large_enough, is_long_enough, sort_buckets
+from brickfilm.schema.buckets import aspect_ratios, assign_to_buckets, sort_buckets
 from finetune.config import Bucket, Recipe
 from finetune.models import find_family
 from finetune.models.family import Grid
@@ -41,16 +41,6 @@ def recipe_aspect_buckets(recipe: Recipe) -> tuple[AspectBucket, ...]:
     return aspect_buckets(recipe.buckets, find_family(recipe.family).grid)
 
 
-# Reasons for having no aspect bucket, beside the numbers of buckets from 0.
-TOO_FEW_PIXELS, TOO_FEW_FRAMES, NO_IMAGE_BUCKET, NOT_SAMPLED = -1, -2, -3, -4
-DROP_REASONS = {
-    TOO_FEW_PIXELS: "under 80 % of the bucket's pixels",
-    TOO_FEW_FRAMES: "too short for every bucket",
-    NO_IMAGE_BUCKET: "an image, and no image bucket",
-    NOT_SAMPLED: "not sampled (keep_prob < 1)",
-}
-
-
 def assign_buckets(
     frames: NDArray[np.int64],
     height: NDArray[np.int64],
@@ -60,23 +50,18 @@ def assign_buckets(
     interval: int,
     uniform: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int16]:
-    """Return for each clip an index into `aspect_buckets(buckets)`, or a negative drop reason.
+    """Return for each clip an index into `aspect_buckets(buckets)`, or a key of `DROP_REASONS`.
 
-    A clip of one frame goes to an image bucket only, others to the largest T > 1 with
-    frames > T * interval. `uniform` [len(buckets), N] in [0, 1) applies keep_prob (None: keep all);
-    a clip that is not kept tries the next smaller bucket.
+    `uniform` [len(buckets), N] in [0, 1) applies keep_prob (None: keep all).
     """
-    assigned = np.full(len(frames), TOO_FEW_FRAMES, dtype=np.int16)
-    assigned[frames == 1] = NO_IMAGE_BUCKET
-    first = 0
-    for number, bucket in enumerate(sort_buckets(buckets)):
-        large = is_large_enough(bucket, height, width)
-        fits = is_long_enough(bucket, frames, interval)
-        assigned[fits & ~large & (assigned < 0)] = TOO_FEW_PIXELS
-        fits &= large & (assigned < 0)
-        kept = fits if uniform is None else fits & (uniform[number] < bucket.keep_prob)
-        assigned[fits] = NOT_SAMPLED
-        assigned[kept] = first + _nearest_ratio(height[kept] / width[kept], bucket.resolution)
+    ordered, kept = sort_buckets(buckets), None
+    if uniform is not None:
+        kept = uniform < np.array([[bucket.keep_prob] for bucket in ordered])
+    numbers = assign_to_buckets(frames, height, width, buckets, interval=interval, kept=kept)
+    assigned, first = numbers.copy(), 0
+    for number, bucket in enumerate(ordered):
+        mine = numbers == number
+        assigned[mine] = first + _nearest_ratio(height[mine] / width[mine], bucket.resolution)
         first += len(aspect_ratios()[bucket.resolution])
     return assigned
 

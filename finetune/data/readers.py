@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from brickfilm.schema.columns import HELD_OUT_SPLITS
 from finetune.data.media_folders import MEDIA_SUFFIXES, CaptionedFolder, TarShard
 from finetune.data.parquet_rows import ParquetFile
 from finetune.data.rows import RowSource
@@ -12,7 +13,7 @@ from finetune.data.tables import TABLE_SUFFIXES, MediaTable
 from finetune.errors import DataError
 from finetune.models.hub import download_snapshot
 
-NON_TRAIN_SPLIT = re.compile(r"(^|/)(test|validation)[-./]")
+NON_TRAIN_SPLIT = re.compile(rf"(^|/)({'|'.join(HELD_OUT_SPLITS)})[-./]")
 METADATA_FILES = tuple(f"metadata{suffix}" for suffix in TABLE_SUFFIXES)
 HUB_PATTERNS = [*METADATA_FILES, *(f"**/{name}" for name in METADATA_FILES), "*.tar", "*.txt"]
 KINDS = "parquet files, metadata.csv or .jsonl, .tar shards, or media with captions in .txt files"

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.schema.buckets import NOT_SAMPLED
 from finetune.config import Recipe
-from finetune.data.buckets import NOT_SAMPLED, AspectBucket, assign_buckets, recipe_aspect_buckets
+from finetune.data.buckets import AspectBucket, assign_buckets, recipe_aspect_buckets
 from finetune.data.cache_layout import clip_shapes
 from finetune.data.index import Index
 from finetune.errors import DataError

@@ -10,13 +10,14 @@ import pytest
 
 from brickfilm.errors import UsageError
 from brickfilm.export.bucket_coverage import RecipeCoverage
-from brickfilm.schema.training_recipe import (
-    NO_IMAGES,
+from brickfilm.schema.buckets import (
+    DROP_REASONS,
+    NO_CAPTION,
+    NO_IMAGE_BUCKET,
+    TOO_FEW_FRAMES,
     TOO_FEW_PIXELS,
-    ClipShape,
-    RecipeBucket,
-    TrainingRecipe,
 )
+from brickfilm.schema.training_recipe import ClipShape, RecipeBucket, TrainingRecipe
 from tests.kit import ROOT
 
 GOLDEN = ROOT / "tests/kit/golden/buckets_360p.json"
@@ -39,7 +40,7 @@ def test_clips_fall_where_they_fell_in_the_published_training() -> None:
 
 def bucket_of(case: dict[str, Any]) -> list[object] | None:
     size = ClipShape(case["num_frames"], case["height"], case["width"])
-    bucket = RECIPES[case["recipe"]].bucket_for(size)
+    (bucket,) = RECIPES[case["recipe"]].assign([size])
     return [bucket.resolution, bucket.frames] if isinstance(bucket, RecipeBucket) else None
 
 
@@ -49,13 +50,15 @@ def test_the_table_says_why_clips_fall_out() -> None:
         ClipShape(128, 720, 1280),
         ClipShape(129, 240, 426),
         ClipShape(1, 720, 1280),
+        NO_CAPTION,
     ]
     coverage = RecipeCoverage.from_sizes(RECIPES["text2bricks-360p-32f"], sizes)
     assert coverage.to_rows() == [
-        ("360p x 32", "> 128 frames", 1, 0.25),
-        ("not used", "128 frames or fewer", 1, 0.25),
-        ("not used", TOO_FEW_PIXELS, 1, 0.25),
-        ("not used", NO_IMAGES, 1, 0.25),
+        ("360p x 32", "> 128 frames", 1, 0.2),
+        ("not used", DROP_REASONS[TOO_FEW_FRAMES], 1, 0.2),
+        ("not used", DROP_REASONS[TOO_FEW_PIXELS], 1, 0.2),
+        ("not used", DROP_REASONS[NO_IMAGE_BUCKET], 1, 0.2),
+        ("not used", NO_CAPTION, 1, 0.2),
     ]
 
 

@@ -45,7 +45,7 @@ def test_a_trainer_has_lengths_of_its_own(name: str, at_24: tuple[int, ...]) -> 
 def test_a_sentence_says_how_many_seconds_are_used() -> None:
     clips = [(250, Fraction(24)), (100, Fraction(24))]
     text = describe_use(training_lengths("text2bricks/32f-stage1"), clips)
-    assert text == "text2bricks/32f-stage1 can use 5.4 of 14.6 s, in 1 of 2 clips"
+    assert text == "text2bricks/32f-stage1 can use 5.4 of 14.6 s: 1 of 2 clips are long enough"
 
 
 def test_only_recipes_have_buckets_to_count() -> None:
