@@ -35,7 +35,7 @@ def status(
     if release_unknown:
         console.print(release_unknown_cost(folder), highlight=False)
     console.print(*status_tables(folder))
-    if note := unknown_cost_note(folder):
+    for note in filter(None, (open_jobs_note(folder), unknown_cost_note(folder))):
         console.print(note, highlight=False, soft_wrap=True)
 
 
@@ -47,6 +47,22 @@ def release_unknown_cost(folder: Path) -> str:
     with Ledger(folder) as ledger:
         count, dollars = ledger.release_unknown()
     return f"released {count:,} requests without a response, ${dollars:,.4f}"
+
+
+def open_jobs_note(folder: Path) -> str:
+    """Return what open batch jobs hold and how they end; '' if there is none."""
+    from brickfilm.engine.ledger import open_jobs_frame
+
+    jobs = open_jobs_frame(folder)
+    if not len(jobs):
+        return ""
+    return (
+        f"Open batch jobs: {len(jobs)} with {int(jobs.requests.sum()):,} requests, the oldest "
+        f"{jobs.hours.max():.0f} h old. At most ${jobs.dollars.sum():,.4f} stays reserved until "
+        "the next build has collected them, or `brickfilm cancel` has ended them; requests that "
+        "failed, expired or were cancelled then cost nothing. --release-unknown gives back what "
+        "jobs hold that are older than two days"
+    )
 
 
 def unknown_cost_note(folder: Path) -> str:

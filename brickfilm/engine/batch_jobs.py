@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+from brickfilm.digest import digest_name
 from brickfilm.engine.budget import Budgets
 from brickfilm.engine.calls import AnyStage, with_cost
 from brickfilm.engine.capabilities import Batched, BatchService
@@ -36,9 +37,13 @@ class BatchJobManager:
         self.failures = Failures()
         """Errors of the whole build: pass it to every PipelineRun."""
         self._stages = pipeline.stages
+        open_parts = {job.part for job in ledger.open_jobs()}
         self._batched = {
-            n: s for n, s in enumerate(self._stages) if isinstance(s, Batched) and s.uses_batch_jobs
+            n: s
+            for n, s in enumerate(self._stages)
+            if isinstance(s, Batched) and (s.uses_batch_jobs or s.digest in open_parts)
         }
+        """Stages with batch jobs: of this run, or of an earlier one under the same settings."""
         self._services: dict[int, BatchService] = {}
         self._exits = ExitStack()
 
@@ -65,7 +70,8 @@ class BatchJobManager:
         """
         known = len(self.failures)
         for position, service in self._services.items():
-            self._submit(self._stages[position], service, run.pending_items[position])
+            if self._batched[position].uses_batch_jobs:
+                self._submit(self._stages[position], service, run.pending_items[position])
         while (
             not (collected := self._collect(log))
             and wait
@@ -83,10 +89,10 @@ class BatchJobManager:
 
     def cancel(self, log: Callable[[str], None]) -> None:
         """Cancel every open job, and collect what was answered until then."""
-        for job, service in self._open_batch_jobs():
+        for job, service in (*self._open_batch_jobs(), *self._jobs_of_other_settings()):
             if job.id is not None:
                 service.cancel(job.id)
-        while self._open_batch_jobs():
+        while self._open_batch_jobs() or self._jobs_of_other_settings():
             if not self._collect(log):
                 time.sleep(self._poll_seconds)
 
@@ -97,6 +103,15 @@ class BatchJobManager:
     def _open_batch_jobs(self) -> list[tuple[BatchJob, BatchService]]:
         by_part = {self._stages[n].digest: service for n, service in self._services.items()}
         return [(j, by_part[j.part]) for j in self.ledger.open_jobs() if j.part in by_part]
+
+    def _jobs_of_other_settings(self) -> list[tuple[BatchJob, BatchService]]:
+        """Return open jobs that a stage of this kind submitted before its settings changed."""
+        by_name = {digest_name(type(self._stages[n])): s for n, s in self._services.items()}
+        return [
+            (job, by_name[job.name])
+            for job in self.ledger.open_jobs()
+            if job.name in by_name and job.part not in {s.digest for s in self._stages}
+        ]
 
     # -- submit ------------------------------------------------------------------------------
 
@@ -164,19 +179,31 @@ class BatchJobManager:
     # -- collect -----------------------------------------------------------------------------
 
     def _collect(self, log: Callable[[str], None]) -> bool:
-        """Store the answers of every job that has ended; return True if one has."""
+        """Store the answers of every job that has ended; return True if one has.
+
+        Jobs of other settings are collected as well, so that their cost is known, but nobody waits.
+        """
+        for job, service in self._jobs_of_other_settings():
+            answers = _collect_job(service, job.id, log) if job.id else None
+            if not isinstance(answers, NoResponse):  # of another account, it may be found later
+                self._close_ended(job, answers)
         ended = False
         for job, service in self._open_batch_jobs():
             if job.id is None:
                 self._find_service_id(job, service)
                 continue
-            answers = _collect_job(service, job.id, log)
-            if isinstance(answers, ItemError):
-                answers = dict.fromkeys(self.ledger.job_items(job), answers)
-            if answers is not None:
-                self._close_job(job, answers, "collected")
-                ended = True
+            ended |= self._close_ended(job, _collect_job(service, job.id, log))
         return ended
+
+    def _close_ended(
+        self, job: BatchJob, answers: Mapping[str, Answer | ItemError] | ItemError | None
+    ) -> bool:
+        """Close a job that has ended, with its answers or its error; False if it still runs."""
+        if isinstance(answers, ItemError):
+            answers = dict.fromkeys(self.ledger.job_items(job), answers)
+        if answers is not None:
+            self._close_job(job, answers, "collected")
+        return answers is not None
 
     def _close_job(
         self, job: BatchJob, answers: Mapping[str, Answer | ItemError], state: str
@@ -187,11 +214,20 @@ class BatchJobManager:
                 answer = answers.get(key, MISSING_FROM_BATCH)
                 if isinstance(answer, ItemError):
                     self.failures.count_attempt((job.part, key), answer)
-                    answer = answer.bill if isinstance(answer, InvalidResponse) else {}
+                    bill = _bill(answer)
                 else:
                     self.ledger.put(job.part, key, answer, item=item)
-                self.ledger.settle_in_job(job, key, answer)
+                    bill = answer
+                if bill is not None:
+                    self.ledger.settle_in_job(job, key, bill)
             self.ledger.close_job(job, state)
+
+
+def _bill(error: ItemError) -> Answer | None:
+    """Return what an item without an answer cost; None if that cannot be known."""
+    if isinstance(error, InvalidResponse):
+        return error.bill
+    return None if isinstance(error, NoResponse) else {}
 
 
 def _collect_job(

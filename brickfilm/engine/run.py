@@ -165,9 +165,15 @@ class PipelineRun:
         elif isinstance(stage, Batched) and stage.uses_batch_jobs:
             self.pending_items[queue.position].append(work_item)
             self._record(queue, item, IN_BATCH_JOB)
+        elif isinstance(stage, Batched) and self._is_in_open_job(work_item):
+            self._record(queue, item, IN_BATCH_JOB)
         else:
             return False
         return True
+
+    def _is_in_open_job(self, work_item: WorkItem) -> bool:
+        """Return True if a job of an earlier run will answer, which is paid for already."""
+        return any(self.ledger.in_open_job(*key) for key in missing_answers(work_item))
 
     def _apply(self, queue: StageQueue, item: Any, answers: Mapping[str, Answer]) -> None:
         """Apply the stage to stored answers, and push the records that come out."""

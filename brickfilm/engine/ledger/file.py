@@ -56,6 +56,8 @@ COLUMNS_ADDED_LATER = (
 UNKNOWN = """settled IS NULL AND
     (job IS NULL OR job NOT IN (SELECT key FROM jobs WHERE state = 'open'))"""
 """SQL condition of a request without a response, which may have been charged."""
+MAX_JOB_SECONDS = 2 * 24 * 3600
+"""Twice the window of a batch job: a service has ended it by then."""
 
 
 def lock_work_folder(work: Path) -> AbstractContextManager[None]:

@@ -74,6 +74,17 @@ def unknown_cost(folder: str | Path) -> tuple[int, float]:
     return int(row["requests"]), float(row["dollars"])
 
 
+def open_jobs_frame(folder: str | Path) -> pd.DataFrame:
+    """Return open batch jobs: stage, requests, US dollars reserved, and hours since they began."""
+    return _read(
+        folder,
+        "SELECT jobs.key, jobs.id, MIN(stage) AS stage, COUNT(*) AS requests, "
+        "SUM(reserved) AS dollars, (strftime('%s', 'now') - jobs.at) / 3600 AS hours "
+        "FROM jobs JOIN intents ON intents.job = jobs.key WHERE state = 'open' "
+        "AND settled IS NULL GROUP BY jobs.key ORDER BY jobs.at",
+    )
+
+
 def token_totals(folder: str | Path, stages: Sequence[str]) -> tuple[int, int]:
     """Return the tokens of all answered requests of some stages, and their open requests."""
     marks = ", ".join("?" * len(stages))

@@ -18,6 +18,7 @@ from typing import Any, Self
 from brickfilm.digest import digest_name, read_sealed, seal
 from brickfilm.engine.ledger.file import (
     FILENAME,
+    MAX_JOB_SECONDS,
     UNKNOWN,
     connect,
     damage_errors,
@@ -83,6 +84,8 @@ class BatchJob:
     part: str
     id: str | None = None
     """The service's id, once it is known."""
+    name: str = ""
+    """Stored class name of the stage."""
 
 
 class Ledger:
@@ -200,13 +203,21 @@ class Ledger:
     def release_unknown(self) -> tuple[int, float]:
         """Book requests without a response at 0; return their number and what was reserved.
 
-        Requests of open batch jobs stay reserved. Somebody must have compared the bill.
+        Batch jobs that must have ended long ago are closed; others stay reserved. Somebody must
+        have compared the bill.
         """
         with self.transaction():
+            for job in self._overdue_jobs():
+                self.close_job(job, "released")
             released = self.unknown_cost()
             update = f"UPDATE intents SET settled = 0, model = 'released' WHERE {UNKNOWN}"
             self._db.execute(update)
         return released
+
+    def _overdue_jobs(self) -> list[BatchJob]:
+        query = "SELECT key FROM jobs WHERE at < ?"
+        overdue = {key for (key,) in self._db.execute(query, (time.time() - MAX_JOB_SECONDS,))}
+        return [job for job in self.open_jobs() if job.key in overdue]
 
     def delete(
         self, matches: Callable[[str], bool], ids: Iterable[str], texts: Iterable[str]
@@ -249,8 +260,11 @@ class Ledger:
 
     def open_jobs(self) -> list[BatchJob]:
         """Return the jobs that were not collected, oldest first."""
-        rows = self._db.execute("SELECT key, part, id FROM jobs WHERE state = 'open' ORDER BY at")
-        return [BatchJob(key=key, part=part, id=service_id) for key, part, service_id in rows]
+        rows = self._db.execute(
+            "SELECT key, part, id, COALESCE(name, '') FROM jobs LEFT JOIN parts "
+            "ON parts.digest = jobs.part WHERE state = 'open' ORDER BY at"
+        )
+        return [BatchJob(key=key, part=part, id=id, name=name) for key, part, id, name in rows]
 
     def in_open_job(self, part: str, key: str) -> bool:
         """Return True if an answer is expected from an open job."""

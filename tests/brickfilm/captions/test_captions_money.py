@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,80 @@ def test_an_open_job_is_no_unknown_cost(server: CaptionServer, tmp_path: Path) -
     assert unknown_cost(tmp_path) == (0, 0.0)
     with Ledger(tmp_path) as ledger:
         assert ledger.release_unknown() == (0, 0.0)
+
+
+def backdate_jobs(work: Path, hours: float) -> None:
+    with closing(sqlite3.connect(work / "ledger.sqlite")) as db, db:
+        db.execute("UPDATE jobs SET at = at - ?", (3600 * hours,))
+
+
+def test_a_job_older_than_two_days_can_be_released(server: CaptionServer, tmp_path: Path) -> None:
+    from tests.brickfilm.captions.test_captions_batch import batch_build
+
+    server.batches.polls = 1000
+    stage = captioner(server, mode="batch", poll_seconds=0.02)
+    batch_build(tmp_path, ClipSource(3, tmp_path), stage, wait=False)
+    reserved = spend_frame(tmp_path).unsettled.sum()
+    backdate_jobs(tmp_path, 47)
+    said = status(tmp_path, "--release-unknown")
+    assert "released 0 requests" in said
+    assert "Open batch jobs: 1 with 3 requests, the oldest 47 h old" in said
+    assert f"At most ${reserved:,.4f} stays reserved until the next build" in said
+    backdate_jobs(tmp_path, 2)
+    assert f"released 3 requests without a response, ${reserved:,.4f}" in status(
+        tmp_path, "--release-unknown"
+    )
+    assert "Open batch jobs" not in status(tmp_path)
+    assert spend_frame(tmp_path).unsettled.sum() == 0
+    server.batches.polls = 1
+    again = batch_build(tmp_path, ClipSource(3, tmp_path), stage)
+    assert (len(again.finished), len(server.batches.jobs)) == (3, 2)
+
+
+def test_a_job_that_the_service_has_lost_is_an_unknown_cost(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    from tests.brickfilm.captions.test_captions_batch import batch_build
+
+    server.batches.polls = 2
+    stage = captioner(server, mode="batch", poll_seconds=0.02)
+    batch_build(tmp_path, ClipSource(3, tmp_path), stage, wait=False)
+    assert len(server.requests) == 0
+    reserved = spend_frame(tmp_path).unsettled.sum()
+    server.batches.jobs.clear()
+    run = batch_build(tmp_path, ClipSource(3, tmp_path), stage)
+    assert len(run.finished) == 3  # in a second job
+    assert unknown_cost(tmp_path) == (3, pytest.approx(reserved))
+
+
+def test_jobs_of_other_settings_are_collected_and_settled(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    from tests.brickfilm.captions.test_captions_batch import batch_build
+
+    server.batches.polls = 2
+    first = captioner(server, mode="batch", poll_seconds=0.02)
+    batch_build(tmp_path, ClipSource(3, tmp_path), first, wait=False)
+    assert len(server.requests) == 0
+    other = captioner(server, mode="batch", poll_seconds=0.02, image_size=256)
+    assert len(batch_build(tmp_path, ClipSource(3, tmp_path), other).finished) == 3
+    spend = spend_frame(tmp_path)
+    assert (spend.unsettled.sum(), spend.settled.sum()) == (0, pytest.approx(server.bill))
+    asked = len(server.requests)
+    batch_build(tmp_path, ClipSource(3, tmp_path), first)
+    assert len(server.requests) == asked  # the first job's answers were kept
+
+
+def test_what_an_open_job_will_answer_is_not_asked_one_by_one(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    from tests.brickfilm.captions.test_captions_batch import batch_build
+
+    server.batches.polls = 2
+    jobs = captioner(server, mode="batch", poll_seconds=0.02)
+    batch_build(tmp_path, ClipSource(3, tmp_path), jobs, wait=False)
+    assert len(server.requests) == 0
+    single = captioner(server, poll_seconds=0.02)
+    assert len(batch_build(tmp_path, ClipSource(5, tmp_path), single).finished) == 5
+    assert len(server.requests) == 5
+    assert spend_frame(tmp_path).unsettled.sum() == 0

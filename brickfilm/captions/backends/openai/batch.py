@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from brickfilm.captions.answers import answer_from_completion
 from brickfilm.captions.backend import Completion, UnreadableResponse
 from brickfilm.captions.backends.openai.client import Client, filtered_completion
-from brickfilm.captions.backends.openai.errors import CONTENT_FILTER_CODES
+from brickfilm.captions.backends.openai.errors import CONTENT_FILTER_CODES, NoSuchModel
 from brickfilm.captions.backends.openai.wire import parse_completion, request_body
 from brickfilm.captions.completion import CaptionStage
 from brickfilm.captions.pricing import PriceList
@@ -25,7 +25,7 @@ from brickfilm.captions.prompts import ItemKind
 from brickfilm.captions.request import CaptionRequest
 from brickfilm.engine.capabilities import BatchRequestFile
 from brickfilm.engine.stage import Answer
-from brickfilm.errors import Failed, InvalidResponse, ItemError
+from brickfilm.errors import Failed, InvalidResponse, ItemError, NoResponse
 
 if TYPE_CHECKING:
     from openai.types import Batch
@@ -105,7 +105,10 @@ class CaptionBatchService:
         self, id: str, log: Callable[[str], None]
     ) -> Mapping[str, AnswerOrError] | ItemError | None:
         """Return answers by key once the job has ended, complete or not; None before."""
-        batch = self.client.call(partial(self.client.api.batches.retrieve, id))
+        try:
+            batch = self.client.call(partial(self.client.api.batches.retrieve, id))
+        except NoSuchModel:  # it may have been charged before it was deleted
+            return NoResponse(f"the service has no batch {id} any more", reason="batch lost")
         if batch.status in RUNNING_STATUSES:
             log(f"batch {id}: {_progress(batch)}")
             return None
@@ -165,10 +168,14 @@ class CaptionBatchService:
             return key, error
 
     def _answer(self, result: Mapping[str, Any], item_kind: ItemKind) -> Answer:
+        completion = self._completion(result)
+        own = self.captioner.service.model
+        is_own = completion.model.startswith(own)  # else it is a job of earlier settings
+        listed = None if is_own else self.prices.price_of(completion.model)
         return answer_from_completion(
-            self._completion(result),
+            completion,
             item_kind=item_kind,
-            price=self.captioner.price,
+            price=listed or self.captioner.price,
             discount=self.prices.batch_discount,
         )
 
