@@ -152,6 +152,9 @@ class Still:
     sha256: str
     seconds: float | None = None
     """Time from the clip's start, where the request is to name it."""
+    width: int = 0
+    """Pixels of the written file; 0 if unknown."""
+    height: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import ipaddress
 import math
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from functools import lru_cache
 from importlib import resources
@@ -46,6 +46,8 @@ class Price:
     patches: int = 1536
     effort: str | None = None
     """Lowest reasoning effort of a model that reasons."""
+    padded: bool = False
+    """True if a picture counts as a square, as for a model whose rule is unknown."""
     retires: date | None = None
     """Announced date of retirement."""
 
@@ -61,6 +63,8 @@ class Price:
 
     def image_tokens(self, width: int, height: int, detail: str = "high") -> int:
         """Return the tokens of one image, counted in patches, or as a base and tiles."""
+        if self.padded:
+            width = height = max(width, height)
         if self.patch:
             patches = math.ceil(width / PATCH_SIZE) * math.ceil(height / PATCH_SIZE)
             most = MAX_PATCHES_AUTO if detail == "auto" else self.patches
@@ -94,15 +98,16 @@ def find_price(
 ) -> Price | None:
     """Return the price that requests to a model are booked at; None if it is unknown.
 
-    per_million: US dollars per million (input, output) tokens, in place of the list's. A server on
-    this machine or in a private network is free, unless the model is on the list: a gateway there
-    passes the bill on.
+    per_million: US dollars per million (input, output) tokens, in place of the list's; pictures are
+    counted as the list says, 'vendor/model' by its last part. A server on this machine or in a
+    private network is free, unless the model is on the list: a gateway there passes the bill on.
     """
     if per_million is not None:
         if any(not 0 <= dollars < math.inf for dollars in per_million):
             raise UsageError(f"price_per_million={per_million}: give two prices of 0 or more")
         given, received = per_million
-        return Price(input=given, output=received, patch=UNKNOWN_PATCH_TOKENS)
+        rule = prices.price_of(model.rpartition("/")[2]) or UNKNOWN_RULE
+        return replace(rule, input=given, output=received, cached=None, cache_write=None)
     if price := prices.price_of(model):
         return price
     return FREE if is_private_address(base_url) else None
@@ -140,7 +145,7 @@ def retirement_warning(
 
 
 FREE = Price(input=0.0, output=0.0)
-UNKNOWN_RULE = Price(input=0.0, output=0.0, patch=UNKNOWN_PATCH_TOKENS)
+UNKNOWN_RULE = Price(input=0.0, output=0.0, patch=UNKNOWN_PATCH_TOKENS, padded=True)
 
 
 def price_list(path: str | Path | None = None) -> PriceList:

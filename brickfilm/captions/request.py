@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +12,17 @@ from brickfilm.captions.aspects import EXTRA_TOKENS
 from brickfilm.captions.backend import ChatMessage, ChatRequest, Detail
 from brickfilm.captions.pricing import Price
 from brickfilm.captions.prompts import ItemKind, Prompt, format_percentages
-from brickfilm.captions.reply_format import reply_schema
-from brickfilm.captions.stills import encode_jpeg
+from brickfilm.captions.reply_format import reply_schema, schema_instruction
+from brickfilm.captions.stills import encode_jpeg, scaled_size
+from brickfilm.captions.token_bounds import (
+    MESSAGE_TOKENS,
+    counted_tokens,
+    margin_of_counted,
+    max_text_tokens,
+)
 from brickfilm.records import Clip, Image, Still
 
 ClipOrImage = Clip | Image
-OVERHEAD_TOKENS = 200
-"""Tokens for the schema, roles and separators: an upper bound, as reservations must be one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +54,18 @@ class CaptionRequest:
     """True if the reply has aspects beside the caption."""
     schema: Mapping[str, Any] | None = None
     """JSON schema of the reply; None: that of a caption."""
+    prompt_tokens: int | None = None
+    """Most tokens of the system prompt, where they were counted; None: by its letters."""
 
     @classmethod
     def for_item(cls, item: ClipOrImage, prompt: Prompt, params: RequestParams) -> Self:
         """Render the prompt for an item's stills."""
         stills = stills_of(item)
+        at = [s.at for s in stills]
         return cls(
             item_kind=prompt.item_kind,
-            system_prompt=prompt.render([s.at for s in stills]),
+            system_prompt=prompt.render(at),
+            prompt_tokens=prompt.max_tokens(at),
             stills=stills,
             params=params,
             structured=prompt.is_structured,
@@ -97,9 +106,13 @@ class CaptionRequest:
         return self.params.max_tokens + (EXTRA_TOKENS if self.structured else 0)
 
     def max_token_counts(self, price: Price) -> tuple[int, int]:
-        """Return an upper bound of (input, output) tokens: a token has at least one byte."""
-        text_tokens = len(self._text.encode()) + OVERHEAD_TOKENS
-        return text_tokens + self._image_tokens(price), self.max_tokens
+        """Return the most (input, output) tokens that the request can be billed for."""
+        prompt = self.prompt_tokens
+        prompt = max_text_tokens(self.system_prompt) if prompt is None else prompt
+        texts = (self.user_text, *(self.revision or ()))
+        text_tokens = sum(max_text_tokens(text) + MESSAGE_TOKENS for text in texts)
+        sent = prompt + MESSAGE_TOKENS + text_tokens + self._max_schema_tokens
+        return sent + self._image_tokens(price), self.max_tokens
 
     def estimated_token_counts(self, price: Price, reply_tokens: int = 130) -> tuple[int, int]:
         """Estimate (input, output) tokens, at 4.2 characters of English a token."""
@@ -110,9 +123,19 @@ class CaptionRequest:
     def _text(self) -> str:
         return "".join((self.system_prompt, self.user_text, *(self.revision or ())))
 
+    @property
+    def _max_schema_tokens(self) -> int:
+        """Most tokens of the reply's schema, which some servers get in words as well."""
+        if self.schema is not None:
+            return max_text_tokens(json.dumps(self.schema) + schema_instruction(self.schema))
+        name = f"schema-{self.item_kind}{'-structured' if self.structured else ''}"
+        return margin_of_counted(counted_tokens()[name])
+
     def _image_tokens(self, price: Price) -> int:
-        edge = self.params.image_size
-        return len(self.stills) * price.image_tokens(edge, edge, self.params.detail)
+        """Return the tokens of the stills as they are sent; of unknown size, of a square."""
+        edge, detail = self.params.image_size, self.params.detail
+        sizes = (scaled_size(s.width or edge, s.height or edge, edge) for s in self.stills)
+        return sum(price.image_tokens(*size, detail) for size in sizes)
 
     def _messages(self, work: Path) -> Iterator[ChatMessage]:
         size, quality = self.params.image_size, self.params.image_quality
@@ -137,5 +160,6 @@ def user_text(item_kind: ItemKind, at: Sequence[float], seconds: Sequence[float]
 def stills_of(item: ClipOrImage) -> tuple[Still, ...]:
     """Return a clip's stills in temporal order; an image is its own still, at 0.5."""
     if isinstance(item, Image):
-        return (Still(frame=item.frame, at=0.5, path=item.path, sha256=item.sha256),)
+        size = {"width": item.width, "height": item.height}
+        return (Still(frame=item.frame, at=0.5, path=item.path, sha256=item.sha256, **size),)
     return tuple(sorted(item.stills, key=lambda s: s.frame))

@@ -11,6 +11,14 @@ from brickfilm.errors import Failed
 from brickfilm.schema.pictures import open_picture
 
 
+def scaled_size(width: int, height: int, edge: int) -> tuple[int, int]:
+    """Return the size in pixels of a still whose long edge is downscaled to `edge`, rounded up."""
+    longest = max(width, height)
+    if longest <= edge:
+        return width, height
+    return -(-width * edge // longest), -(-height * edge // longest)
+
+
 def encode_jpeg(path: Path, *, size: int, quality: int) -> bytes:
     """Return a still as JPEG bytes, its long edge at most `size` pixels; deterministic.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from brickfilm.captions.answers import usage_and_cost
 from brickfilm.captions.backend import BackendConnection, Completion, UnreadableResponse
+from brickfilm.captions.claims import MAX_CLAIMS
 from brickfilm.captions.json_reply import last_object
 from brickfilm.captions.pricing import Price
 from brickfilm.captions.request import CaptionRequest, RequestParams
@@ -15,6 +17,7 @@ from brickfilm.engine.stage import Answer
 from brickfilm.errors import InvalidResponse
 from brickfilm.records import Clip
 
+CLAIM_TOKENS = 12
 Verdict = Literal["yes", "no", "unclear"]
 VERDICTS: tuple[Verdict, ...] = ("yes", "no", "unclear")
 
@@ -43,6 +46,15 @@ def claims_request(clip: Clip, claims: Sequence[str], params: RequestParams) -> 
         params=params,
         schema=SCHEMA,
     )
+
+
+def longest_claims_request(request: CaptionRequest, tokens: int) -> CaptionRequest:
+    """Return a request as long as the check of any caption of so many tokens, on the same stills.
+
+    Each of its claims may have CLAIM_TOKENS more: its number, and the aspect that it is from.
+    """
+    claims = "0" * (tokens + CLAIM_TOKENS * MAX_CLAIMS)  # a digit is a token
+    return replace(request, system_prompt=PROMPT + claims)
 
 
 def request_verdicts(

@@ -23,7 +23,12 @@ from brickfilm.captions.forecast import forecast_requests, measured_usage
 from brickfilm.captions.model_service import ModelService
 from brickfilm.captions.reply_format import DESCRIBED, format_reply
 from brickfilm.captions.request import CaptionRequest, RequestParams
-from brickfilm.captions.verification import claims_request, request_verdicts, support
+from brickfilm.captions.verification import (
+    claims_request,
+    longest_claims_request,
+    request_verdicts,
+    support,
+)
 from brickfilm.digest import digest_of
 from brickfilm.engine.capabilities import DryRun, Paid
 from brickfilm.engine.stage import Answer, Stage
@@ -78,7 +83,7 @@ class CaptionVerifier(ModelService, Stage[Clip, Clip], Paid, DryRun):
         if self.captioner:
             revision = request.revision(request.claims)
             cost += max_request_cost(revision, self.captioner.price, has_budget=has_budget)
-            again = replace(request.first, revision=("", "x" * 4 * revision.max_tokens))
+            again = longest_claims_request(request.first, revision.max_tokens)
             cost += max_request_cost(again, self.price, has_budget=has_budget)
         return cost
 

@@ -132,6 +132,8 @@ def _timed_still(clip: Clip, written: Mapping[str, Any]) -> Still:
         path=Path(written["path"]),
         sha256=written["sha256"],
         seconds=clip.seconds_to(frame),
+        width=written["width"],
+        height=written["height"],
     )
 
 

@@ -13,6 +13,7 @@ import jinja2
 import yaml
 
 from brickfilm.captions.aspects import STRUCTURE
+from brickfilm.captions.token_bounds import counted_tokens, margin_of_counted, max_text_tokens
 from brickfilm.digest import digest_of
 from brickfilm.errors import UsageError
 
@@ -48,6 +49,13 @@ class Prompt:
     def digest(self) -> str:
         """16 hex digits of the item kind and the template; name, version and rules do not count."""
         return digest_of([self.item_kind, self.text])
+
+    def max_tokens(self, at: Sequence[float]) -> int | None:
+        """Return the most tokens of the text for stills at these positions; None if not counted."""
+        counted = counted_tokens().get(self.digest)
+        if counted is None:
+            return None
+        return margin_of_counted(counted) + max_text_tokens(f"{len(at)} {format_percentages(at)}")
 
     def render(self, at: Sequence[float]) -> str:
         """Render the text for stills at these positions (0..1) of the shot."""
