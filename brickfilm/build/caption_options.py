@@ -33,6 +33,7 @@ class CaptionOptions:
     max_cost_usd: float | None = None
     json_mode: JsonMode | None = None
     structured: bool | None = None
+    video: bool | None = None
 
     def stages(self, work: Path | None = None) -> list[AnyStage]:
         """Return the captioning stages; raise UsageError for a word or a value that has none.
@@ -62,14 +63,15 @@ class CaptionOptions:
         yield "--max-cost-usd", self.max_cost_usd
         yield "--captions-json-mode", self.json_mode
         yield "--structured", self.structured
+        yield "--video", self.video
 
     def _captioner(self, kind: str, rest: str, work: Path | None) -> Captioner:
         local = kind == "local"
         model = rest if local else ":".join(filter(None, (kind, rest)))
-        if local and (self.base_url is not None or self.json_mode is not None):
+        if local and (self.base_url is not None or self.json_mode is not None or self.video):
             raise UsageError(
-                "--captions local: runs the model in this process: leave out --base-url and "
-                "--captions-json-mode"
+                "--captions local: runs the model in this process: leave out --base-url, "
+                "--captions-json-mode and --video"
             )
         meant = difflib.get_close_matches(model.lower(), WORDS, n=1, cutoff=0.8)
         if (local and not model) or (meant and self.base_url is None):
@@ -81,7 +83,8 @@ class CaptionOptions:
             max_cost_usd=self.max_cost_usd,
             base_url=self.base_url,
             json_mode=self.json_mode or "auto",
-            structured=was_structured(work) if self.structured is None else self.structured,
+            structured=_or_last(self.structured, "structured", work),
+            video=_or_last(self.video, "video", work),
         )
 
     def _unknown(self) -> UsageError:
@@ -97,9 +100,10 @@ def last_prompt(work: Path | None) -> str | None:
     return None if settings is None else str(settings.get("prompt", FIRST_DEFAULT_PROMPT))
 
 
-def was_structured(work: Path | None) -> bool:
-    """Return True if the last build in a work folder asked for aspects as well."""
-    return bool((_last_captioner(work) or {}).get("structured", False))
+def _or_last(given: bool | None, setting: str, work: Path | None) -> bool:
+    """Return an option, or if it is not given that of the last build in a work folder."""
+    last = _last_captioner(work) or {}
+    return bool(last.get(setting, False)) if given is None else given
 
 
 def _last_captioner(work: Path | None) -> Mapping[str, Any] | None:

@@ -43,6 +43,8 @@ class ChatMessage:
     role: Literal["system", "user", "assistant"]
     text: str
     jpegs: tuple[bytes, ...] = field(default=(), repr=False)
+    mp4: bytes | None = field(default=None, repr=False)
+    """A video, in place of pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,8 @@ class Capabilities:
     """True if it can force a reply into a schema; otherwise the schema is put in words."""
     priced: bool
     """False if no request costs anything."""
+    video: bool = False
+    """True if a request may hold a video in place of stills."""
 
 
 class BackendConnection(Protocol):

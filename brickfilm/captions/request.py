@@ -20,9 +20,16 @@ from brickfilm.captions.token_bounds import (
     margin_of_counted,
     max_text_tokens,
 )
+from brickfilm.errors import Failed
 from brickfilm.records import Clip, Image, Still
 
 ClipOrImage = Clip | Image
+
+
+MAX_VIDEO_BYTES = 64 * 2**20
+"""Of a clip that is sent whole, in memory and once more in base64."""
+VIDEO_SAMPLES_PER_SECOND = 2.0
+"""Frames a second that vLLM and SGLang take by default, for estimates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +63,8 @@ class CaptionRequest:
     """JSON schema of the reply; None: that of a caption."""
     prompt_tokens: int | None = None
     """Most tokens of the system prompt, where they were counted; None: by its letters."""
+    video: Clip | None = None
+    """The clip whose file is sent in place of stills."""
 
     @classmethod
     def for_item(cls, item: ClipOrImage, prompt: Prompt, params: RequestParams) -> Self:
@@ -71,6 +80,10 @@ class CaptionRequest:
             structured=prompt.is_structured,
         )
 
+    def with_video(self, clip: Clip) -> Self:
+        """Send the clip's own file in place of its stills."""
+        return replace(self, stills=(), video=clip)
+
     def with_revision(self, reply: str, revision_prompt: str) -> Self:
         """Add the first reply, and a prompt that asks for a better one."""
         return replace(self, revision=(reply, revision_prompt))
@@ -79,11 +92,15 @@ class CaptionRequest:
     def key(self) -> list[str]:
         """Text and still digests, which with the request parameters determine the answer."""
         times = [self.user_text] if any(s.seconds is not None for s in self.stills) else []
-        digests = (s.sha256 for s in self.stills)
+        digests = [s.sha256 for s in self.stills]
+        if self.video:
+            times, digests = [self.user_text], ["video", self.video.sha256]
         return [self.system_prompt, *(self.revision or ()), *times, *digests]
 
     @property
     def user_text(self) -> str:
+        if self.video:
+            return f"The shot, {self.video.end - self.video.start:.2f} s:"
         times = [s.seconds for s in self.stills if s.seconds is not None]
         return user_text(self.item_kind, [s.at for s in self.stills], times)
 
@@ -117,7 +134,11 @@ class CaptionRequest:
     def estimated_token_counts(self, price: Price, reply_tokens: int = 130) -> tuple[int, int]:
         """Estimate (input, output) tokens, at 4.2 characters of English a token."""
         reply_tokens += EXTRA_TOKENS // 2 if self.structured else 0
-        return round(len(self._text) / 4.2) + 60 + self._image_tokens(price), reply_tokens
+        seen = float(self._image_tokens(price))
+        if clip := self.video:
+            frames = VIDEO_SAMPLES_PER_SECOND * (clip.end - clip.start)
+            seen *= min(1.0, frames / max(1, clip.span.frames))
+        return round(len(self._text) / 4.2 + seen) + 60, reply_tokens
 
     @property
     def _text(self) -> str:
@@ -132,8 +153,13 @@ class CaptionRequest:
         return margin_of_counted(counted_tokens()[name])
 
     def _image_tokens(self, price: Price) -> int:
-        """Return the tokens of the stills as they are sent; of unknown size, of a square."""
+        """Return the tokens of the stills as they are sent; of unknown size, of a square.
+
+        A server samples a video as it likes: at most, every frame counts as a still.
+        """
         edge, detail = self.params.image_size, self.params.detail
+        if clip := self.video:
+            return clip.span.frames * price.image_tokens(clip.width, clip.height, detail)
         sizes = (scaled_size(s.width or edge, s.height or edge, edge) for s in self.stills)
         return sum(price.image_tokens(*size, detail) for size in sizes)
 
@@ -141,7 +167,8 @@ class CaptionRequest:
         size, quality = self.params.image_size, self.params.image_quality
         jpegs = tuple(encode_jpeg(work / s.path, size=size, quality=quality) for s in self.stills)
         yield ChatMessage(role="system", text=self.system_prompt)
-        yield ChatMessage(role="user", text=self.user_text, jpegs=jpegs)
+        mp4 = _read_video(self.video, work) if self.video else None
+        yield ChatMessage(role="user", text=self.user_text, jpegs=jpegs, mp4=mp4)
         if self.revision is not None:
             reply, revision_prompt = self.revision
             yield ChatMessage(role="assistant", text=reply)
@@ -155,6 +182,23 @@ def user_text(item_kind: ItemKind, at: Sequence[float], seconds: Sequence[float]
     if seconds:
         return f"The stills, at {', '.join(f'{time:.2f} s' for time in seconds)}:"
     return f"The stills, at {format_percentages(at)}:"
+
+
+def _read_video(clip: Clip, work: Path) -> bytes:
+    """Return the bytes of a clip's file; raise Failed if it is missing or too large to send."""
+    file = work / (clip.path or "")
+    try:
+        size = file.stat().st_size
+        if size > MAX_VIDEO_BYTES:
+            raise Failed(
+                f"clip {clip.id} has {size / 2**20:.0f} MiB, and at most "
+                f"{MAX_VIDEO_BYTES >> 20} are sent: shorten or downscale clips "
+                "(SceneSplitter(max_frames=), ClipWriter(max_height=)), or send stills",
+                reason="video too large",
+            )
+        return file.read_bytes()
+    except OSError as error:
+        raise Failed(f"clip {file} cannot be read: {error}", reason="no video") from error
 
 
 def stills_of(item: ClipOrImage) -> tuple[Still, ...]:

@@ -35,6 +35,7 @@ def build(
     max_cost_usd: options.MaxCost = None,
     json_mode: options.CaptionsJsonMode = None,
     structured: options.Structured = None,
+    video: options.Video = None,
     sound: options.Sound = False,
     licence: options.Licence = "",
     uploader: options.Uploader = "",
@@ -60,6 +61,7 @@ def build(
         max_cost_usd=max_cost_usd,
         json_mode=json_mode,
         structured=structured,
+        video=video,
     )
     recipe = resolve_recipe(
         footage,

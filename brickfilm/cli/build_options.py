@@ -38,6 +38,13 @@ Structured = Annotated[
         help="ask for aspects and several styles of each caption; default: as the last build",
     ),
 ]
+Video = Annotated[
+    bool | None,
+    typer.Option(
+        "--video/--stills",
+        help="send clips whole to a server that reads videos; default: as the last build",
+    ),
+]
 Sound = Annotated[bool, typer.Option("--sound", help="write clips with sound")]
 Licence = Annotated[
     str,

@@ -37,7 +37,6 @@ class Captioner(ModelService, Stage[ClipOrImage, ClipOrImage], Paid, Batched, Dr
     """
 
     input_types = (Clip, Image)
-    requires = ("stills",)
     provides = ("caption",)
 
     prompt: str = field(default="general", compare=False, metadata=PLANNED)
@@ -56,6 +55,10 @@ class Captioner(ModelService, Stage[ClipOrImage, ClipOrImage], Paid, Batched, Dr
     """Ask for the caption and its aspects in one answer, which exporters render in several styles.
     It adds a paragraph to the prompt, whose text is part of every key."""
 
+    video: bool = field_added_later(False)
+    """Send each clip's own file (`video_url`) in place of its stills, to a server that reads videos
+    (vLLM, SGLang). The server samples it as it is set up. Images are sent as they are."""
+
     max_tokens_total: int | None = field(default=None, compare=False)
     """Limit for a model whose price is unknown: tokens of all requests of a work folder."""
 
@@ -65,7 +68,12 @@ class Captioner(ModelService, Stage[ClipOrImage, ClipOrImage], Paid, Batched, Dr
 
     def request(self, item: ClipOrImage) -> CaptionRequest:
         """Return the request for an item."""
-        return CaptionRequest.for_item(item, self.prompt_of(item), self.request_params)
+        request = CaptionRequest.for_item(item, self.prompt_of(item), self.request_params)
+        return request.with_video(item) if self.video and isinstance(item, Clip) else request
+
+    @property
+    def requires(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("stills", "path") if self.video else ("stills",)
 
     def key(self, request: CaptionRequest) -> str:
         return digest_of(request.key, 32)
@@ -79,6 +87,8 @@ class Captioner(ModelService, Stage[ClipOrImage, ClipOrImage], Paid, Batched, Dr
         """Raise UsageError if a key, an extra or a prompt is missing; warn of a shutdown."""
         if self.uses_batch_jobs and not isinstance(self.backend, BatchBackend):
             raise UsageError(f"mode='batch': {self.backend} has no batch jobs: use mode='sync'")
+        if self.video and not self.backend.capabilities.video:
+            raise UsageError(f"video=True: {self.backend} takes no videos: leave it out")
         if self.uses_batch_jobs and self.max_tokens_total is not None:
             raise UsageError("max_tokens_total cannot limit batch jobs: use max_cost_usd")
         load_prompt(self.prompt, "clips")
@@ -117,6 +127,7 @@ class Captioner(ModelService, Stage[ClipOrImage, ClipOrImage], Paid, Batched, Dr
             prompt = load_prompt(self.image_prompt or self.prompt, "images")
         else:
             prompt = load_prompt(self.prompt, "clips")
+            prompt = prompt.of_video() if self.video else prompt
         return prompt.structured() if self.structured else prompt
 
     @property

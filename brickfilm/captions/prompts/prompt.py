@@ -19,6 +19,11 @@ from brickfilm.errors import UsageError
 
 ItemKind = Literal["clips", "images"]
 _SUFFIX: dict[ItemKind, str] = {"clips": ".md", "images": ".image.md"}
+VIDEO_NOTE = (
+    "You are shown the whole shot as one video, in place of the stills: what is said of the stills "
+    "holds for its frames."
+)
+"""Paragraph added to a prompt whose request holds the clip itself."""
 
 
 class BadPrompt(UsageError):
@@ -40,6 +45,10 @@ class Prompt:
     text: str
     is_structured: bool = False
     """True if the reply is to have aspects beside the caption."""
+
+    def of_video(self) -> Prompt:
+        """Return the prompt for a whole shot as a video: another text, so another digest."""
+        return replace(self, text=f"{self.text}\n\n{VIDEO_NOTE}")
 
     def structured(self) -> Prompt:
         """Return the prompt that asks for aspects as well: another text, so another digest."""
@@ -86,6 +95,7 @@ def names_by_digest() -> Mapping[str, str]:
     """Return the names of the built-in prompts, in every form, by digest."""
     kinds: tuple[ItemKind, ...] = ("clips", "images")
     forms = [load_prompt(name, kind) for name in builtin_prompts() for kind in kinds]
+    forms += [form.of_video() for form in forms if form.item_kind == "clips"]
     return {p.digest: p.name for form in forms for p in (form, form.structured())}
 
 

@@ -131,4 +131,4 @@ def test_a_digest_of_a_built_in_prompt_has_its_name() -> None:
     names = names_by_digest()
     assert names[load_prompt("general").digest] == "general"
     assert names[load_prompt("bricks", "images").structured().digest] == "bricks"
-    assert len(names) == 8  # two prompts, for clips and images, plain and structured
+    assert len(names) == 12  # two prompts, for clips, videos and images, plain and structured

@@ -50,6 +50,13 @@ class ReceivedRequest:
         return [base64.b64decode(url.partition(",")[2]) for url in urls]
 
     @property
+    def videos(self) -> list[bytes]:
+        """Videos as vLLM and SGLang take them, which are no part of the public API."""
+        lists = [m["content"] for m in self.body["messages"] if isinstance(m["content"], list)]
+        urls = [p["video_url"]["url"] for c in lists for p in c if p["type"] == "video_url"]
+        return [base64.b64decode(url.removeprefix("data:video/mp4;base64,")) for url in urls]
+
+    @property
     def digest(self) -> str:
         """Digest of the stills as sent, in their order."""
         return digest_of_stills(self.stills)
@@ -161,7 +168,8 @@ class CaptionServer:
     """The service on a port of its own.
 
     latency: seconds that a request takes; width: requests processed in parallel, so that the
-    service's own limit is width / latency; polls: status requests of a batch until it ends.
+    service's own limit is width / latency; polls: status requests of a batch until it ends; videos:
+    take `video_url` parts, as vLLM does, instead of rejecting them, as the public API does.
     """
 
     def __init__(
@@ -173,10 +181,11 @@ class CaptionServer:
         polls: int = 1,
         key: str | None = None,
         port: int = 0,
+        videos: bool = False,
     ) -> None:
         from tests.kit.servers.openai_batches import Batches
 
-        self.script, self.latency, self.key = script, latency, key
+        self.script, self.latency, self.key, self.videos = script, latency, key, videos
         self.requests: list[ReceivedRequest] = []
         self.invalid: list[str] = []
         self.charged: list[Charge] = []
@@ -209,7 +218,7 @@ class CaptionServer:
         self, body: Mapping[str, Any], headers: Mapping[str, str], share: float = 1.0
     ) -> Reply:
         """Validate a request, call the script, and add up the bill."""
-        if problem := validation_error(body):
+        if problem := validation_error(_without_videos(body) if self.videos else body):
             self.invalid.append(problem)
             return ErrorReply(400, "invalid_request_error", problem)
         with self.lock:
@@ -234,6 +243,16 @@ class CaptionServer:
         finally:
             with self.lock:
                 self.in_flight -= 1
+
+
+def _without_videos(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    def kept(content: Any) -> Any:
+        if isinstance(content, str):
+            return content
+        return [part for part in content if part["type"] != "video_url"]
+
+    messages = [{**m, "content": kept(m["content"])} for m in body["messages"]]
+    return {**body, "messages": messages}
 
 
 def validation_error(body: Mapping[str, Any]) -> str:

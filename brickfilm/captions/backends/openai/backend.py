@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class OpenAIBackend:
     """Ask the OpenAI API, or any other Chat Completions server at `base_url`."""
 
-    capabilities = Capabilities(json_schema=True, priced=True)
+    capabilities = Capabilities(json_schema=True, priced=True, video=True)
 
     def check(self, service: Service) -> None:
         """Raise UsageError for an API key, an address or a proxy that no request can use."""

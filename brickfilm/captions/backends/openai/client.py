@@ -21,18 +21,27 @@ from brickfilm.captions.backend import (
     Usage,
 )
 from brickfilm.captions.backends.openai.dialect import Dialect
-from brickfilm.captions.backends.openai.errors import ContentFiltered, NoSuchModel, translate
+from brickfilm.captions.backends.openai.errors import (
+    ContentFiltered,
+    NoSuchModel,
+    is_about_media,
+    translate,
+)
 from brickfilm.captions.backends.openai.event_loop import EventLoopThread
 from brickfilm.captions.backends.openai.retry import call_with_retry
 from brickfilm.captions.backends.openai.wire import parse_completion, request_body
 from brickfilm.captions.json_reply import is_prose
-from brickfilm.errors import BrickfilmError, Failed, NoResponse
+from brickfilm.errors import BrickfilmError, Failed, NoResponse, ServiceRefused
 
 if TYPE_CHECKING:
     import openai
 
 T = TypeVar("T")
 log = logging.getLogger("brickfilm.captions")
+NO_VIDEO = (
+    "It may take no videos: send stills (video=False, --stills), or serve a model that reads "
+    "videos with vLLM or SGLang"
+)
 MODELS_SECONDS = 10.0
 """Limit for the list of models, which a build can do without."""
 
@@ -51,14 +60,22 @@ class Client:
     dialect: Dialect = field(default_factory=Dialect)
     _answers_in_json: bool = False
     """True once a reply was JSON: prose is then a fault of one reply, not of the service."""
+    _takes_video: bool = False
+    """True once a request with a video was answered: a refusal is then about one video."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def complete(self, request: ChatRequest) -> Completion:
         """Send one request and return its completion."""
+        has_video = any(message.mp4 is not None for message in request.messages)
         try:
             dialect, response = self._send(request_body(request))
         except ContentFiltered:
             return filtered_completion(request.model)
+        except Failed as error:
+            if has_video and not self._takes_video and is_about_media(error):
+                raise ServiceRefused(f"{error}. {NO_VIDEO}") from error
+            raise
+        self._takes_video |= has_video
         return self._judge(dialect, parse_completion(response, request.model))
 
     def models(self) -> Sequence[ModelInfo]:

@@ -26,6 +26,10 @@ CONTENT_FILTER_CODES = (
     "responsible_ai_policy_violation",
 )
 NO_MODEL_CODES = ("model_not_found", "model_decommissioned", "model_deprecated", "model_not_active")
+_ABOUT_MEDIA = re.compile(
+    r"video|image_url|content.{0,12}(?:type|part)|(?:type|part).{0,20}content|multi-?modal|modalit",
+    re.IGNORECASE,
+)
 MAX_MESSAGE = 300
 """Characters kept of an error body, which may be a whole page of HTML."""
 
@@ -48,6 +52,11 @@ def translate(error: openai.APIError, service: Service, host: str, api_key: str)
     if isinstance(error, openai.APIConnectionError):
         return _of_connection(error, service, host)
     return NoResponse(f"{host} sent an unreadable response: {message}")
+
+
+def is_about_media(error: Failed) -> bool:
+    """Return True if a server rejected a request for the kind of content in it, by its words."""
+    return error.reason == "bad request" and bool(_ABOUT_MEDIA.search(str(error)))
 
 
 def error_text(error: openai.APIError) -> str:

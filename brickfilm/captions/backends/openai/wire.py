@@ -56,15 +56,18 @@ def parse_completion(body: object, model: str) -> Completion:
 
 
 def _message(message: ChatMessage, detail: Detail) -> dict[str, Any]:
-    if not message.jpegs:
+    if not message.jpegs and message.mp4 is None:
         return {"role": message.role, "content": message.text}
-    urls = [{"url": _data_url(jpeg), "detail": detail} for jpeg in message.jpegs]
-    parts = [{"type": "image_url", "image_url": url} for url in urls]
+    urls = [{"url": _data_url("image/jpeg", jpeg), "detail": detail} for jpeg in message.jpegs]
+    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": url} for url in urls]
+    if message.mp4 is not None:  # as vLLM and SGLang take it
+        video = {"url": _data_url("video/mp4", message.mp4)}
+        parts.append({"type": "video_url", "video_url": video})
     return {"role": message.role, "content": [{"type": "text", "text": message.text}, *parts]}
 
 
-def _data_url(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+def _data_url(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _text(message: Mapping[str, Any]) -> str:
