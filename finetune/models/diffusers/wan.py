@@ -119,6 +119,12 @@ class Wan(DiffusersFamily):
         """Return a prompt without HTML escapes and with single spaces."""
         return re.sub(r"\s+", " ", html.unescape(html.unescape(text))).strip()
 
+    def use_kernels(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+        from finetune.models.diffusers.wan_attention import use_rotary_attention
+
+        use_rotary_attention(network)
+        super().use_kernels(network, device, dtype)
+
     def check(self, recipe: Recipe) -> None:
         if self.version.times != (0.0, 1.0) and recipe.validation.prompts:
             raise ConfigError(f"{self._one_expert}: set validation.prompts = []")
