@@ -84,11 +84,15 @@ def _media_file(path: str, folder: Path) -> Path:
 
     folder: of the table. Raise UnsafePathError for any other place.
     """
-    if not HUB_URL.fullmatch(path):
-        return file_inside(folder, path)
-    if snapshot := HUB_CACHE.fullmatch(str(folder.absolute())):
+    is_url = HUB_URL.fullmatch(path)
+    if snapshot := HUB_CACHE.fullmatch(str(folder.absolute())):  # its media are not downloaded yet
         repo_id = f"{snapshot['user']}/{snapshot['name']}"
-        return _download_from_hub(repo_id, snapshot["revision"], relative_path(path, repo_id))
+        root = Path(snapshot["home"], "snapshots", snapshot["revision"])
+        table = Path() if is_url else folder.absolute().relative_to(root)
+        filename = (table / relative_path(path, repo_id)).as_posix()
+        return _download_from_hub(repo_id, snapshot["revision"], filename)
+    if not is_url:
+        return file_inside(folder, path)
     return file_inside(folder.parent if folder.name in CONFIGS else folder, relative_path(path))
 
 

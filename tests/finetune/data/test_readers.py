@@ -15,11 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import HfApi
 from PIL import Image
 
 from finetune.data.index import build_index
 from finetune.data.row_media import read_media
 from finetune.errors import DataError
+from tests.kit.servers.hub import HubServer
 from tests.kit.toy_clips import encoded
 
 CLIPS = {"a.mp4": ("a red car", encoded(0, 5, 48, 64)), "b.mp4": ("a boat", encoded(1, 3, 64, 48))}
@@ -50,9 +52,9 @@ def text_parquet_of_bytes(folder: Path) -> None:
 
 
 def text_parquet_of_paths(folder: Path) -> None:
-    write_clips(folder)
-    rows = [{"video": name, "text": text} for name, (text, _) in CLIPS.items()]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "data.parquet")
+    write_clips(folder / "data" / "films")
+    rows = [{"video": f"films/{name}", "text": text} for name, (text, _) in CLIPS.items()]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "data" / "data.parquet")
 
 
 def metadata_csv(folder: Path) -> None:
@@ -114,6 +116,34 @@ def test_datasets_of_every_convention_are_read(
     rows = [index.row(number) for number in range(len(index))]
     assert [(r.caption, r.frames, r.height, r.width, r.fps) for r in rows] == MEASURED
     assert [read_media(row) for row in rows] == [media for _, media in CLIPS.values()]
+
+
+@pytest.mark.parametrize(
+    "write", [text_parquet_of_paths, metadata_csv, metadata_jsonl, pairs, web_dataset]
+)
+def test_datasets_of_every_convention_are_read_from_the_hub(
+    write: Callable[[Path], None], tmp_path: Path, hub: HubServer
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write(folder)
+    (folder / "notes.pdf").write_bytes(b"not of the dataset")
+    HfApi().create_repo("maker/clips", repo_type="dataset")
+    HfApi().upload_folder(repo_id="maker/clips", repo_type="dataset", folder_path=folder)
+    hub.requests.clear()
+    index = build_index("maker/clips", tmp_path / "index")
+    rows = [index.row(number) for number in range(len(index))]
+    assert [(r.caption, r.frames, r.height, r.width, r.fps) for r in rows] == MEASURED
+    assert [read_media(row) for row in rows] == [media for _, media in CLIPS.values()]
+    assert not [request for request in hub.requests if "notes.pdf" in request]
+
+
+def test_a_dataset_that_is_not_on_the_hub_is_named(tmp_path: Path, hub: HubServer) -> None:
+    with pytest.raises(DataError, match=r"'maker/none' is no folder here and could not be down"):
+        build_index("maker/none", tmp_path / "index")
+    HfApi().create_repo("maker/empty", repo_type="dataset")
+    with pytest.raises(DataError, match=r"no parquet file of a training split .*nor another"):
+        build_index("maker/empty", tmp_path / "index")
 
 
 def test_a_dataset_of_images_alone_is_read(tmp_path: Path) -> None:
