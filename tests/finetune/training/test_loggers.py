@@ -126,7 +126,7 @@ def test_tensorboard_shows_the_videos_moving(make_recipe: MakeRecipe) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not importlib.util.find_spec("wandb"), reason="wandb is not installed")
+@pytest.mark.skipif(not importlib.util.find_spec("wandb"), reason="pip install wandb")
 def test_wandb_takes_the_figures_offline_and_continues_its_run(
     make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,13 +146,26 @@ def test_wandb_takes_the_figures_offline_and_continues_its_run(
     assert any(b"clips_s" in content for content in runs)
 
 
+def trackio_runs(recipe: Recipe) -> None:
+    """Log two steps and a video, resume after step 2 for a third, and begin anew."""
+    logged(recipe)
+    resumed = open_logger(recipe, 2)
+    resumed.log(3, {**FIGURES, "loss": 0.125})
+    resumed.close()
+    anew = open_logger(recipe, 0)
+    anew.log(1, FIGURES)
+    anew.close()
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not importlib.util.find_spec("trackio"), reason="trackio is not installed")
-def test_trackio_takes_the_figures_and_videos_here(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+@pytest.mark.skipif(not importlib.util.find_spec("trackio"), reason="pip install trackio")
+def test_trackio_takes_the_figures_here_and_continues_its_run(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
     """In a process of its own: trackio reads TRACKIO_DIR as it is imported."""
     recipe = make_recipe(log=Log(to="trackio", project="toy"))
-    script = "import sys, pickle; from tests.finetune.training.test_loggers import logged; "
-    script += "logged(pickle.load(sys.stdin.buffer))"
+    script = "import sys, pickle; from tests.finetune.training.test_loggers import trackio_runs; "
+    script += "trackio_runs(pickle.load(sys.stdin.buffer))"
     subprocess.run(
         [sys.executable, "-c", script],
         input=pickle.dumps(recipe),
@@ -161,8 +174,10 @@ def test_trackio_takes_the_figures_and_videos_here(make_recipe: MakeRecipe, tmp_
         timeout=120,
     )
     with closing(sqlite3.connect(tmp_path / "trackio" / "toy.db")) as base:
-        rows = base.execute("SELECT step, metrics FROM metrics ORDER BY step").fetchall()
-    assert [(step, json.loads(values)["loss"]) for step, values in rows] == [(1, 0.5), (2, 0.25)]
+        rows = base.execute("SELECT run_name, step, metrics FROM metrics ORDER BY id").fetchall()
+    first, second = dict.fromkeys(name for name, *_ in rows)  # resumed in the same run
+    found = [(name, step, json.loads(values)["loss"]) for name, step, values in rows]
+    assert found == [(first, 1, 0.5), (first, 2, 0.25), (first, 3, 0.125), (second, 1, 0.5)]
     (video,) = (tmp_path / "trackio" / "media").rglob("*.mp4")
     assert video.read_bytes() == (tmp_path / "run" / "moving.mp4").read_bytes()
 
