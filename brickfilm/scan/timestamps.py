@@ -83,6 +83,11 @@ class FrameTimestamps:
         return np.asarray(self.pts * float(self.time_base), np.float64)
 
     @cached_property
+    def end_seconds(self) -> NDArray[np.float64]:
+        """Return the seconds until which each frame is shown, [n]: as long as usual at a gap."""
+        return np.asarray((self.pts + self._durations) * float(self.time_base), np.float64)
+
+    @cached_property
     def steps(self) -> NDArray[np.int64]:
         """Return the ticks from each frame to the next, [n - 1]; at most 0 for a jump back."""
         return np.diff(self.pts)
@@ -147,6 +152,14 @@ class FrameTimestamps:
         """Return True for steps after which the clock goes back or jumps forward, [n - 1]."""
         return (self.steps <= 0) | (self.steps > self.max_step)
 
+    @cached_property
+    def _durations(self) -> NDArray[np.int64]:
+        """Return the ticks that each frame is shown, [n], without gaps of the clock."""
+        if not len(self):
+            return np.zeros(0, np.int64)
+        steps = np.where(self._is_break, self.usual_step, self.steps)
+        return np.append(steps, self._last_step(0, len(self)))
+
     @property
     def missing_stills(self) -> list[FrameRange]:
         """Return the ranges of missing numbers, counted from the first still's."""
@@ -155,10 +168,7 @@ class FrameTimestamps:
 
     def shown_seconds(self) -> float:
         """Return how long all frames are shown, without gaps of the clock."""
-        if not len(self):
-            return 0.0
-        steps = np.where(self._is_break, self.usual_step, self.steps)
-        return float((int(steps.sum()) + self._last_step(0, len(self))) * self.time_base)
+        return float(int(self._durations.sum()) * self.time_base)
 
     def span(self, start: int, end: int) -> Span:
         """Return frames [start, end) with their ticks; the last frame lasts until the next one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +18,10 @@ from brickfilm.hub.materialize.results import CutClip
 from brickfilm.hub.publish.provenance import load_provenance
 from brickfilm.media import open_video
 from brickfilm.records import Clip, Image, Span, Video
+from brickfilm.scan.analyzer import analyze_frames
+from brickfilm.scan.held_frames import FrameDifference
+from brickfilm.scan.scan_result import ScanResult
+from brickfilm.scan.timestamps import FrameTimestamps, TimestampAnalyzer
 from brickfilm.stages import ClipWriter, FrameSampler
 
 MAX_THREADS = 64
@@ -77,36 +80,19 @@ def _writer_settings(published: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-@dataclass(frozen=True)
-class FrameTimes:
-    """Presentation times of all frames of a video, in ticks, and the end of the last one."""
+def scan(work: Path, video: Video) -> ScanResult:
+    """Decode a source once for the timestamps of its frames, by the rules of a build's scan."""
+    parts = (TimestampAnalyzer(), FrameDifference())
+    with open_video(work / video.path, conversions=video.conversions) as reader:
+        return ScanResult.from_answers(video, analyze_frames(reader, video, parts))
 
-    frame_pts: Sequence[int]
-    end_pts: int
-    has_jumps: bool
 
-    @classmethod
-    def from_file(cls, path: Path, conversions: Sequence[str] | None = None) -> FrameTimes:
-        with open_video(path, conversions=conversions) as video:
-            frames = [(frame.pts, frame.duration) for frame in video.frames()]
-        frame_pts = [pts for pts, _ in frames]
-        has_jumps = any(b <= a for a, b in itertools.pairwise(frame_pts))
-        return cls(frame_pts, frame_pts[-1] + (frames[-1][1] or 1), has_jumps)
-
-    def span_of_row(self, row: DatasetRow, video: Video) -> Span:
-        """Return the span of a row: by frame numbers in the same file, by seconds in another."""
-        if video_id_of(row["id"]) == video.id:
-            first, last = int(row["start_frame"]), int(row["end_frame"])
-        else:
-            first, last = (self._frame_at(row[name], video) for name in ("start", "end"))
-        first = min(first, len(self.frame_pts) - 1)
-        last = min(max(last, first + 1), len(self.frame_pts))
-        end_pts = self.frame_pts[last] if last < len(self.frame_pts) else self.end_pts
-        return Span(
-            start_frame=first, end_frame=last, start_pts=self.frame_pts[first], end_pts=end_pts
-        )
-
-    def _frame_at(self, seconds: float, video: Video) -> int:
-        """Return the frame nearest to a time; the number of frames for the end of the video."""
-        times = np.array([*self.frame_pts, self.end_pts], dtype=float) * float(video.time_base)
-        return int(np.abs(times - seconds).argmin())
+def span_of_row(row: DatasetRow, video: Video, times: FrameTimestamps) -> Span:
+    """Return the span of a row: by frame numbers in the same file, by seconds in another."""
+    if video_id_of(row["id"]) == video.id:
+        first, last = int(row["start_frame"]), int(row["end_frame"])
+    else:
+        first = int(np.abs(times.seconds - row["start"]).argmin())
+        last = int(np.abs(times.end_seconds - row["end"]).argmin()) + 1
+    first = min(first, len(times) - 1)
+    return times.span(first, min(max(last, first + 1), len(times)))

@@ -18,7 +18,7 @@ from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
 from brickfilm.files import check_own_folder, disk_errors, make_folder
-from brickfilm.hub.materialize.cutter import ClipCutter, FrameTimes
+from brickfilm.hub.materialize.cutter import ClipCutter, scan, span_of_row
 from brickfilm.hub.materialize.locate import VideoLocator
 from brickfilm.hub.materialize.results import (
     MATCHING,
@@ -122,14 +122,14 @@ def _cut_source(
     try:
         video = locator.find([*clips, *lone][0])
         video = replace(video, conversions=_conversions_of(clips))
-        times = FrameTimes.from_file(cutter.work / video.path, video.conversions)
+        scanned = scan(cutter.work, video)
     except (ItemError, UsageError) as error:
         rows = [("clips", row) for row in clips] + [("images", row) for row in images]
         return [RowResult(config, row, "gone", str(error)) for config, row in rows]
-    video = replace(video, non_monotonic_pts=times.has_jumps, needs_counting=times.has_jumps)
+    video = scanned.measured(video)
     # the frame numbers of a lone image are of no use in another copy
     rows_to_cut = clips + [row for row in lone if video_id_of(row["id"]) == video.id]
-    spans = [Clip(video=video, span=times.span_of_row(row, video)) for row in rows_to_cut]
+    spans = [Clip(video=video, span=span_of_row(row, video, scanned.times)) for row in rows_to_cut]
     cut_clips = cutter.cut(spans) if spans else []
     cut_by_id = {row["id"]: cut for row, cut in zip(rows_to_cut, cut_clips, strict=True)}
     results: list[RowResult] = []

@@ -25,6 +25,7 @@ from brickfilm.hub.materialize import NothingMaterializedError, materialize
 from brickfilm.hub.publish import PushOptions, push_to_hub
 from tests.brickworld import BrickFilm
 from tests.brickworld.encode import Encoding
+from tests.kit.odd_videos import Film, joined
 from tests.kit.servers.hub import HubServer
 from tests.kit.servers.videos import video_site
 
@@ -65,6 +66,28 @@ def test_the_same_films_give_the_same_bytes(
     assert set(done.counts) == {"same bytes"}
     again, first = (load_dataset(str(w / "dataset")) for w in (tmp_path / "again", built))
     assert contents(again) == contents(first)
+
+
+@pytest.mark.slow
+def test_clips_beside_a_jump_of_the_clock_are_cut_as_the_build_cut_them(tmp_path: Path) -> None:
+    """The last frame before a gap is shown as long as usual, not until the next one."""
+    films = tmp_path / "films"
+    films.mkdir()
+
+    Film(frames=48, pts=lambda n: n + 2400 * (n >= 24)).write(films / "gap.mkv")
+    joined(100, 0)(films / "back.ts")
+    stages = (SceneSplitter(), ClipWriter(), FrameSampler(at=(0.5,)))
+    work = tmp_path / "built"
+    build_dataset(FolderSource(films), *stages, workdir=work)
+    clips = find_dataset(work).to_pandas_by_config()["clips"]
+    assert len(clips) == 4 and clips.duration.max() < 1.01
+    done = materialize(find_dataset(work), tmp_path / "again", sources=films)
+    assert set(done.counts) == {"same bytes"}
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    (copies / "gap.mkv").write_bytes((films / "gap.mkv").read_bytes() + b"\0")
+    done = materialize(find_dataset(work), tmp_path / "of_a_copy", sources=copies)
+    assert done.counts == {"same bytes": 4, "gone": 4}  # cut by seconds; back.ts has no copy
 
 
 def contents(splits: DatasetDict) -> dict[str, list[bytes]]:
