@@ -14,6 +14,7 @@ from brickfilm.captions.request import CaptionRequest, ClipOrImage
 from brickfilm.engine.ledger import usage_frame
 from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.records import Clip
+from brickfilm.schema.plural import pluralize
 
 TYPICAL_CAPTION = (
     "A man in a brown coat walks along a narrow street to a red door. Two lamps glow above the "
@@ -64,8 +65,8 @@ class CostForecast:
         basis = "measured here" if self.measured else "estimated"
         jobs = ", in batch jobs at the batch price" if self.use_batch else ""
         return (
-            f"{self.clips} clips and {self.images} images: {self.requests:,} requests to "
-            f"{self.model}{jobs}, prompt {self.prompt!r}\n"
+            f"{pluralize(self.clips, 'clip')} and {pluralize(self.images, 'image')}: "
+            f"{pluralize(self.requests, 'request')} to {self.model}{jobs}, prompt {self.prompt!r}\n"
             f"  {self.input_tokens:,} tokens in, {self.output_tokens:,} out ({basis})\n"
             f"  {self._cost_text()}"
         )

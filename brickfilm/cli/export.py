@@ -11,6 +11,7 @@ from rich.table import Table
 
 from brickfilm.cli.app import DatasetArgument, app, console
 from brickfilm.errors import UsageError
+from brickfilm.schema.plural import pluralize
 
 if TYPE_CHECKING:
     from brickfilm.dataset.reader import SavedDataset
@@ -135,7 +136,8 @@ def _export(
     if out:
         result = plan.write(out)
         console.print(
-            f"{result.clips} clips and {result.images} images are in {result.index_path}",
+            f"{pluralize(result.clips, 'clip')} and {pluralize(result.images, 'image')}: "
+            f"{result.index_path}",
             soft_wrap=True,
         )
 
@@ -152,7 +154,8 @@ def _print_forecast(plan: ExportPlan) -> None:
     if held_out:
         console.print(f"{held_out} of these rows are of the split 'test': --split train omits them")
     if plan.without_caption:
-        console.print(f"{plan.without_caption} rows without a caption are left out")
+        left_out = pluralize(plan.without_caption, "row")
+        console.print(f"{left_out} without a caption left out")
 
 
 def _compare(dataset: SavedDataset, settings: ExportSettings, dry_run: bool) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from brickfilm.cli.app import DatasetArgument, FolderArgument, app, console
 from brickfilm.errors import UsageError
 from brickfilm.schema.licences import LicenceError
+from brickfilm.schema.plural import pluralize
 
 if TYPE_CHECKING:
     from brickfilm.dataset.validate import ValidationReport
@@ -140,7 +141,8 @@ def materialize(
 
 def validation_table(report: ValidationReport) -> Table:
     """Return the problems with their number of rows and some ids, and the speed of the check."""
-    speed = f"{report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s"
+    speed = f"{pluralize(report.rows, 'row')} in {report.seconds:.1f} s"
+    speed += f", {report.rows_per_second:.0f} rows/s"
     if report.reference_rows:
         speed += f"; {report.reference_rows} of them references, with nothing to decode"
     table = Table("problem", "rows", "examples", title=speed)
@@ -158,7 +160,7 @@ def _print_push_plan(plan: PushResult, options: PushOptions) -> None:
         table.add_row(file.name, str(file.rows or ""), f"{file.bytes:,}")
     if len(plan.files) > MAX_FILES_LISTED:
         table.add_row(f"... and {len(plan.files) - MAX_FILES_LISTED} more", "", "")
-    table.add_row(f"{len(plan.files)} files", "", f"{plan.bytes:,}", style="bold")
+    table.add_row(pluralize(len(plan.files), "file"), "", f"{plan.bytes:,}", style="bold")
     console.print(table)
     typer.echo(f"{', '.join(_describe_target(options))}; the card is:\n\n{plan.card.text}")
     if plan.licence_error:
@@ -177,7 +179,7 @@ def _describe_target(options: PushOptions) -> Iterator[str]:
 def _print_push_result(result: PushResult) -> None:
     revision = f', revision="{result.revision}"' if result.revision else ""
     console.print(
-        f"pushed {len(result.files)} files, {result.bytes:,} bytes, to {result.url} "
+        f"pushed {pluralize(len(result.files), 'file')}, {result.bytes:,} bytes, to {result.url} "
         f'(commit {result.commit})\nload_dataset("{result.repo_id}"{revision})',
         highlight=False,
         soft_wrap=True,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from brickfilm.cli.app import app
+from brickfilm.schema.plural import pluralize
 
 captions_commands = typer.Typer(help="Captions that people correct.", no_args_is_help=True)
 WorkArgument = Annotated[Path, typer.Argument(help="the --out folder of a build")]
@@ -22,7 +23,7 @@ def export_command(
     """Write the captions of a build to a file; change caption, status, reject or note there."""
     from brickfilm.review import export_captions
 
-    typer.echo(f"{export_captions(folder, to)} captions: {to}")
+    typer.echo(f"{pluralize(export_captions(folder, to), 'caption')}: {to}")
 
 
 @captions_commands.command("import")
@@ -35,7 +36,7 @@ def import_command(
 
     edits = import_captions(folder, file)
     rejected = sum(edit.reject for edit in edits)
-    typer.echo(f"{len(edits)} edits, {rejected} of them reject the item")
+    typer.echo(f"{pluralize(len(edits), 'edit')}, {pluralize(rejected, 'rejection')} among them")
     if edits:
         typer.echo(f"run the build of {quote(str(folder))} again to apply them")
 
@@ -48,7 +49,7 @@ def revert_command(
     """Forget the edits of these clips and images: the captioner's own captions come back."""
     from brickfilm.engine.ledger import delete_edits
 
-    typer.echo(f"{delete_edits(folder, items)} edits reverted")
+    typer.echo(f"{pluralize(delete_edits(folder, items), 'edit')} reverted")
 
 
 app.add_typer(captions_commands, name="captions")

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from brickfilm.cli.app import app, console
+from brickfilm.schema.plural import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ def release_unknown_cost(folder: Path) -> str:
     unknown_cost(folder)  # raises UsageError where there is no ledger to open
     with Ledger(folder) as ledger:
         count, dollars = ledger.release_unknown()
-    return f"released {count:,} requests without a response, ${dollars:,.4f}"
+    return f"released {pluralize(count, 'request')} without a response, ${dollars:,.4f}"
 
 
 def open_jobs_note(folder: Path) -> str:
@@ -73,11 +74,11 @@ def unknown_cost_note(folder: Path) -> str:
     if not count:
         return ""
     return (
-        f"Possibly spent: {count:,} requests got no response (a timeout, a closed connection, a "
-        f"killed build). They may have been charged, so at most ${dollars:,.4f} stays reserved and "
-        "counts against max_cost_usd. Compare the settled sum with the bill on the provider's "
-        f"page; if it is complete, give the rest back: brickfilm status {quote(str(folder))} "
-        "--release-unknown"
+        f"Possibly spent: {pluralize(count, 'request')} got no response (a timeout, a closed "
+        f"connection, a killed build). They may have been charged, so at most ${dollars:,.4f} "
+        "stays reserved and counts against max_cost_usd. Compare the settled sum with the bill on "
+        "the provider's page; if it is complete, give the rest back: brickfilm status "
+        f"{quote(str(folder))} --release-unknown"
     )
 
 

@@ -10,6 +10,7 @@ from brickfilm.engine.ledger import BatchJob, Ledger, Reservation
 from brickfilm.engine.queue import StageQueue, missing_answers
 from brickfilm.engine.stage import Answer, WorkItem
 from brickfilm.errors import Waiting
+from brickfilm.schema.plural import pluralize
 
 
 class Budgets:
@@ -40,7 +41,8 @@ class Budgets:
         """Return the error of an item whose cost could not be claimed."""
         message = f"max_cost_usd={self._limited[stage.name].budget} reached"
         count, dollars = self._unknown
-        unknown = f", with ${dollars:.2f} of {count} requests without a response" if count else ""
+        requests = pluralize(count, "request")
+        unknown = f", with ${dollars:.2f} of {requests} without a response" if count else ""
         remedy = ": raise it and run again" + (", or see `brickfilm status`" if count else "")
         return Waiting(f"{message}{unknown}{remedy}", reason="budget")
 

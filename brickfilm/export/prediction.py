@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from brickfilm.export.rows import ExportRow
+from brickfilm.schema.plural import pluralize
 
 FRACTION_WORDS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 SAME_SPEED = 0.01
@@ -136,12 +137,12 @@ class ExportForecast:
         """Return sentences for people: kept, dropped, speed and cadence."""
         dropped = [f"drops {n}: {reason}" for reason, n in self.dropped.most_common()]
         speeds = [
-            f"plays {n} clips at {value:g} times their speed"
+            f"plays {pluralize(n, 'clip')} at {value:g} times their speed"
             for value, n in sorted(self.speeds.items())
             if abs(value - 1) > SAME_SPEED
         ]
         kept = (
-            f"uses {self.clips} clips and {self.images} images, "
+            f"uses {pluralize(self.clips, 'clip')} and {pluralize(self.images, 'image')}, "
             f"{self.seconds_seen:.1f} of {self.seconds:.1f} s"
         )
         return [kept, *dropped, *speeds, *self._cadence_lines()]
@@ -153,7 +154,7 @@ class ExportForecast:
         every = FRACTION_WORDS.get(int(1 / share + 0.49)) if share > 0.15 else None
         words = f"about every {every} drawing" if every else "some drawings"
         return [
-            f"would drop {words} of {self.clips_with_lost_drawings} clips "
+            f"would drop {words} of {pluralize(self.clips_with_lost_drawings, 'clip')} "
             f"({self.drawings_lost} of {self.drawings_of_those})"
         ]
 

@@ -12,8 +12,9 @@ from brickfilm.engine.tombstones import Tombstone
 from brickfilm.hub.removal.branch import Branch, dataset_at
 from brickfilm.hub.removal.branch_rows import delete_all, delete_rows
 from brickfilm.hub.removal.removal_report import RemovalReport
-from brickfilm.hub.removal.request import MatchedRows, RemovalRequest, find_rows, pluralize
+from brickfilm.hub.removal.request import MatchedRows, RemovalRequest, find_rows
 from brickfilm.schema.hub_errors import CommitConflictError, check_repo_id, hub_errors
+from brickfilm.schema.plural import pluralize
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

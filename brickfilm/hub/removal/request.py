@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from brickfilm.engine.tombstones import ID_PATTERN, Tombstone
+from brickfilm.schema.plural import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +96,3 @@ def _distinct_captions(*frames: pd.DataFrame) -> frozenset[str]:
 def count_rows(clips: Sized, images: Sized) -> str:
     """Return a count as '1 clip and 2 stills'."""
     return f"{pluralize(len(clips), 'clip')} and {pluralize(len(images), 'still')}"
-
-
-def pluralize(count: int, word: str) -> str:
-    """Return a count with its noun, as '1 clip' or '2 clips'."""
-    return f"{count:,} {word}" + ("" if count == 1 else "s")

@@ -19,7 +19,8 @@ from brickfilm.engine.ledger.stale_files import delete_temp_files_of_dead_proces
 from brickfilm.engine.tombstones import Tombstone, Tombstones, write_tombstone
 from brickfilm.files import disk_errors
 from brickfilm.hub.removal.removal_report import RemovalReport
-from brickfilm.hub.removal.request import MatchedRows, RemovalRequest, find_rows, pluralize
+from brickfilm.hub.removal.request import MatchedRows, RemovalRequest, find_rows
+from brickfilm.schema.plural import pluralize
 from brickfilm.sources.base import all_source_metadata, delete_downloads
 
 

@@ -223,6 +223,6 @@ def test_the_command_line_exports_imports_and_reverts(work: Path, tmp_path: Path
 
     assert run("export", work, "--to", file) == f"8 captions: {file}\n"
     edited_file(work, file, {CLIPS[0]: {"caption": MINE}, CLIPS[1]: {"reject": "x"}})
-    assert run("import", work, "--from", file).startswith("2 edits, 1 of them reject the item\n")
-    assert run("revert", work, CLIPS[0], CLIPS[2]) == "1 edits reverted\n"
+    assert run("import", work, "--from", file).startswith("2 edits, 1 rejection among them\n")
+    assert run("revert", work, CLIPS[0], CLIPS[2]) == "1 edit reverted\n"
     assert list(read_edits(work)) == [CLIPS[1]]
