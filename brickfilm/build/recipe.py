@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
@@ -19,6 +18,7 @@ from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.pipeline import Source
 from brickfilm.engine.stage import Stage
 from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.schema.own_modules import add_import_folder, error_location
 from brickfilm.schema.training_lengths import TrainingLengths
 from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
@@ -67,7 +67,7 @@ class DatasetRecipe:
         """Return the recipe bound to the lock file in `out`."""
         if not isinstance(self.source, Lockable):
             raise UsageError(
-                f"--locked: {type(self.source).__name__} writes no lock file, its videos are local"
+                f"--locked: {type(self.source).__name__} writes no lock file: leave --locked out"
             )
         return replace(self, source=self.source.locked(out, allow_drift=allow_drift))
 
@@ -139,8 +139,7 @@ def _run_recipe(path: Path) -> ModuleType:
     Its folder comes last in `sys.path`, so that it can import files beside it, and a recipe called
     html.py hides no module of the standard library; spawned workers inherit `sys.path`.
     """
-    if (folder := str(path.resolve().parent)) not in sys.path:
-        sys.path.append(folder)
+    add_import_folder(path.resolve().parent)
     spec = importlib.util.spec_from_file_location("brickfilm_recipe", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -152,18 +151,8 @@ def _run_recipe(path: Path) -> ModuleType:
     except BrickfilmError:
         raise
     except Exception as error:  # a recipe is anybody's code
-        raise UsageError(
-            f"the recipe {str(path)!r} fails {_error_location(path, error)}"
-        ) from error
+        raise UsageError(f"the recipe {str(path)!r} fails {error_location(path, error)}") from error
     return module
-
-
-def _error_location(path: Path, error: Exception) -> str:
-    """Return the last line of the recipe that ran, and the error."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
-    location = f"in line {lines[-1]}" if lines else "to load"
-    return f"{location}: {type(error).__name__}: {error}"
 
 
 def _check_stages(path: Path, stages: object) -> tuple[AnyStage, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.errors import UsageError
+from brickfilm.schema.own_modules import add_import_folder
 from brickfilm.schema.recipes import find_recipe
 from finetune.config.old_keys import OLD_KEYS, VALUES_BEFORE_KEY, rename_old_keys
 from finetune.config.recipe import Bucket, Recipe
@@ -37,6 +38,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise ConfigError(str(error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
+    add_import_folder(file.parent)  # of a family of the user's own
     for override in overrides:
         _apply_override(data, override)
     return parse_recipe(data, origin=str(file))

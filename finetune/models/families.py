@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 
+from brickfilm.errors import UsageError
+from brickfilm.schema.own_modules import import_object
 from finetune.config import Recipe
 from finetune.errors import ConfigError
 from finetune.models.diffusers import DIFFUSERS_FAMILIES
@@ -22,16 +23,22 @@ def find_family(name: str) -> Family:
     """
     if name in FAMILIES:
         return FAMILIES[name]
-    module, _, attribute = name.partition(":")
     try:
-        found = getattr(import_module(module), attribute) if attribute else None
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"family {name!r} cannot be imported ({error})") from error
-    if not isinstance(found, Family):
+        found = import_object(name) if ":" in name else None
+    except UsageError as error:
+        raise ConfigError(f"family {error}") from error
+    if found is None:
         raise ConfigError(
-            f"no family {name!r}: choose one of {', '.join(FAMILIES)}, or module:object for a "
-            "subclass's instance of finetune.models.Family"
+            f"no family {name!r}: choose one of {', '.join(FAMILIES)}, or module:object for one of "
+            "your own"
         )
+    if isinstance(found, type) or not isinstance(found, Family):
+        raise ConfigError(
+            f"family {name!r} is {found!r}: name an instance of a subclass of "
+            "finetune.models.Family"
+        )
+    if missing := [member for member in Family.__annotations__ if not hasattr(found, member)]:
+        raise ConfigError(f"family {name!r} has no {', '.join(missing)}: set it in the class")
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,14 +198,17 @@ class Family(Protocol):
     cost: CostModel
     shape_fields: Sequence[str]  # keys of `network_config` that decide the weights' shapes
 
+    @abstractmethod
     def objective(self, settings: Flow) -> Objective:
         """Return how the family is trained and sampled."""
         ...
 
+    @abstractmethod
     def new_network(self, recipe: Recipe) -> nn.Module:
         """Return the network that training starts from: random, or read from `recipe.init`."""
         ...
 
+    @abstractmethod
     def load_network(
         self,
         source: Path | str,
@@ -215,18 +219,22 @@ class Family(Protocol):
         """Read a network from a folder, a file or a Hub id; raise WeightsError if none fits."""
         ...
 
+    @abstractmethod
     def network_config(self, network: nn.Module) -> dict[str, Any]:
         """Return what a checkpoint's config.json holds, with which `load_network` reads it."""
         ...
 
+    @abstractmethod
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         """Return the repeated blocks, which engines shard and compile one by one."""
         ...
 
+    @abstractmethod
     def load_codec(self, name: str, *, dtype: torch.dtype, device: torch.device) -> LatentCodec:
         """Load the VAE of a folder or Hub id, or a small random one ("tiny-random")."""
         ...
 
+    @abstractmethod
     def load_caption_encoder(
         self,
         name: str,
@@ -242,14 +250,17 @@ class Family(Protocol):
         """
         ...
 
+    @abstractmethod
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         """Return (C, T', h, w) of a clip; height and width in pixels."""
         ...
 
+    @abstractmethod
     def text_size(self, network: nn.Module) -> TextSize:
         """Return the text that this network reads."""
         ...
 
+    @abstractmethod
     def collate_text(
         self, captions: Sequence[TensorDict | None], size: TextSize, device: torch.device
     ) -> dict[str, Tensor]:
@@ -259,6 +270,7 @@ class Family(Protocol):
         """
         ...
 
+    @abstractmethod
     def denoiser(
         self,
         network: nn.Module,

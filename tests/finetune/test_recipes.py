@@ -13,7 +13,7 @@ from finetune.__main__ import main
 from finetune.config import load_recipe
 from finetune.training.lr_schedule import learning_rate
 from tests.kit import ROOT
-from tests.kit.recipe_tables import PAGE, SECTIONS, page_with_tables, rows
+from tests.kit.recipe_tables import HEAD, PAGE, SECTIONS, page_with_tables, rows
 
 STAGES = ("32f-stage1", "32f-stage2", "64f-stage1", "64f-stage2")
 HOURS = {"32f-stage1": 67.84, "32f-stage2": 101.76, "64f-stage1": 160.0, "64f-stage2": 857.6}
@@ -89,6 +89,7 @@ def test_the_tables_of_settings_are_those_of_the_code() -> None:
     """`python -m tests.kit.recipe_tables` writes them."""
     page = PAGE.read_text(encoding="utf-8")
     assert page == page_with_tables(page)
+    assert page.count(HEAD[0]) == len(SECTIONS)
     documented = {settings.__name__ for settings in SECTIONS.values()}
     assert {name for name, kind in vars(config).items() if dataclasses.is_dataclass(kind)} == (
         documented

@@ -29,6 +29,9 @@ class ToyExporter(TrainerFormat):
             return Dropped(f"fewer than {self.target.frames * 2 - 1} frames")
         return Seen(frames, Fraction(24), row.height, row.width)
 
+    def source_frames(self, frames: int, fps: Fraction) -> int:
+        return 2 * frames - 1
+
     def write(self, files: Sequence[ExportedFile], out: Path) -> Path:
         caption_files(files)
         write_file(out / "index.txt", "\n".join(file.path.name for file in files).encode())

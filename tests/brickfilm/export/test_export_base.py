@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from brickfilm.cli import app
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import UsageError
 from brickfilm.export import ExportForecast, ExportRow, Seen, Target, export_dataset, plan_export
@@ -65,6 +67,27 @@ def test_a_trainer_that_would_use_no_clip_is_named_with_the_reason(tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
+def test_the_command_takes_a_format_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy_dataset(tmp_path / "work", videos=1, clips=1)
+    (tmp_path / "own_format.py").write_text(
+        "from tests.kit.toy_exporter import ToyExporter\nclass Mine(ToyExporter): name = 'mine'\n"
+    )
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])  # as of a console script
+    monkeypatch.chdir(tmp_path)
+    command = ["export", "work", "--to", "own_format:Mine", "--model", "wan2.1", "--frames", "9"]
+    app([*command, "--out", "out"], standalone_mode=False)
+    assert "mine uses 1 clip and 0 images" in capsys.readouterr().out
+    assert len((tmp_path / "out/index.txt").read_text().split()) == 1
+    for wrong, message in (
+        ("nowhere:Mine", "run the command in the folder of nowhere.py"),
+        ("json:dumps", "module:Class for a subclass of brickfilm.export.TrainerFormat"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            app(["export", "work", "--to", wrong, "--dry-run"], standalone_mode=False)
+
+
 @pytest.mark.parametrize(
     ("fps", "expected"), [(24, 2.0), (12, 1.0), (16, 4 / 3)], ids=["double", "true", "faster"]
 )
@@ -96,7 +119,7 @@ def test_drawings_that_no_frame_shows_are_counted_within_what_is_read() -> None:
     forecast = ExportForecast.from_predictions(
         [(row, Seen((0, 3, 6, 9, 12), Fraction(24), 48, 64))]
     )
-    assert "would drop about every third drawing of 1 clips (2 of 7)" in forecast.lines()
+    assert "would drop about every third drawing of 1 clip (2 of 7)" in forecast.lines()
 
 
 @pytest.mark.parametrize("name", ["../../up", "/etc/x", "a b", "ä", "", "x" * 300])

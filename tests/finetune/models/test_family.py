@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from finetune.__main__ import main
-from finetune.config import Bucket, Recipe, Validation
+from finetune.config import Bucket, Recipe, Validation, load_recipe
 from finetune.data.cache import build_cache, cache_lines
 from finetune.data.cache_layout import index_folder, latent_key
 from finetune.data.index import Index
@@ -186,8 +187,10 @@ def test_keys_of_windows_differ_by_all_that_they_name() -> None:
         (lambda r: replace(r, buckets=(replace(r.buckets[0], frames=8),)), "the nearest is 9"),
         (lambda r: replace(r, validation=replace(SAMPLES, frames=7)), "4 n \\+ 1; the nearest is"),
         (lambda r: replace(r, family="wan9"), "no family 'wan9': choose one of stdit2"),
-        (lambda r: replace(r, family="nowhere:TOY"), "cannot be imported"),
-        (lambda r: replace(r, family="json:dumps"), "no family 'json:dumps'"),
+        (lambda r: replace(r, family="nowhere:TOY"), "run the command in the folder of nowhere.py"),
+        (lambda r: replace(r, family="json:dumps"), "is <function dumps .*: name an instance"),
+        (lambda r: replace(r, family="json:loaf"), "has no attribute 'loaf'"),
+        (lambda r: replace(r, family="tests.kit.toy_family:ToyFamily"), "name an instance"),
     ],
 )
 def test_what_a_family_lacks_is_named_before_training(
@@ -195,6 +198,37 @@ def test_what_a_family_lacks_is_named_before_training(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         plan(change(recipe))
+
+
+def test_a_family_is_found_beside_its_recipe_and_what_it_lacks_is_named(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The console script has no working folder in `sys.path`."""
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "beside"
+    folder.mkdir()
+    bucket = '{ resolution = "144p", frames = 9, batch_size = 1 }'
+    toml = f'dataset = "{recipe.dataset}"\nout = "run"\nsteps = 1\nbuckets = [{bucket}]\n'
+    (folder / "mine.toml").write_text(toml)
+    base = "from finetune.models import Family\nfrom tests.kit.toy_family import ToyFamily\n"
+    mine = f"{base}class F(ToyFamily): name = 'mine'\nF = F()"
+    abstract = f"{base}class F(Family): pass\nF = F()"
+    nameless = f"{base}class F(Family): pass\nF.__abstractmethods__ = frozenset()\nF = F()"
+    for name, where, text in (
+        ("found_beside", folder, mine),
+        ("found_here", tmp_path, mine),
+        ("abstract", folder, abstract),
+        ("nameless", folder, nameless),
+    ):
+        (where / f"{name}.py").write_text(text)
+    load_recipe(folder / "mine.toml")
+    assert find_family("found_beside:F").name == "mine"
+    assert find_family("found_here:F").name == "mine"
+    with pytest.raises(ConfigError, match=r"abstract.py fails in line 4: TypeError: .*denoiser"):
+        find_family("abstract:F")
+    with pytest.raises(ConfigError, match="has no name, grid, cost, shape_fields: set it"):
+        find_family("nameless:F")
 
 
 def test_a_request_off_the_familys_grid_names_the_nearest(recipe: Recipe) -> None:
