@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from finetune.config import Flow, Recipe
 from finetune.errors import ConfigError
-from finetune.models.diffusers.attention import use_fast_attention
+from finetune.models.diffusers.attention import compute_capability, use_fast_attention
 from finetune.models.diffusers.networks import diffusers_class, load_transformer, plain_config
 from finetune.models.diffusers.pipeline_folder import find_part, read_config
 from finetune.models.diffusers.pipelines import check_guidance
@@ -35,7 +35,6 @@ class DiffusersFamily(Family):
     text_tokens: int
     text_width_key: str  # of the transformer's configuration
     part = "transformer"  # folder of the pipeline that is trained
-    masked_attention: Sequence[str] = ()  # names of a block's attentions that are given a mask
     attend_to_padding = False  # the text encoder gets no mask of the tokens after the text's end
     frame_stride: int  # frames of a latent but the first
     spatial_stride: int
@@ -90,8 +89,7 @@ class DiffusersFamily(Family):
         return plain_config(network)
 
     def use_kernels(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-        if device.type == "cuda" and dtype != torch.float32:
-            use_fast_attention(network, device, masked=self.masked_attention)
+        use_fast_attention(network, compute_capability(device, dtype))
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         return list(network.get_submodule(self.blocks_name).children())

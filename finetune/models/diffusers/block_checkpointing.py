@@ -10,10 +10,13 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
+import finetune.kernels.flash_attention  # noqa: F401  # registers its operation
+
 KEPT_OPERATIONS = [  # dear to recompute, small to keep: attention over all tokens of a clip
     torch.ops.aten._scaled_dot_product_flash_attention.default,
     torch.ops.aten._scaled_dot_product_cudnn_attention.default,
     torch.ops.aten._scaled_dot_product_efficient_attention.default,
+    torch.ops.finetune.flash_attention.default,
 ]
 
 

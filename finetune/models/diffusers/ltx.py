@@ -58,7 +58,6 @@ class LTX(DiffusersFamily):
     frame_stride, spatial_stride, channels = 8, 32, 128
     grid = Grid(frame_step=8, frame_offset=1, max_frames=257, pixel_multiple=32, min_side=32)
     cost = LTXCost()
-    masked_attention = ("attn2",)
     licence = "other"
     native_fps = 25.0
     start_images = ("image",)

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from finetune.config import Recipe
 from finetune.errors import ConfigError, SamplingError
+from finetune.kernels.flash_attention import flash_available
+from finetune.models.diffusers.attention import compute_capability
 from finetune.models.diffusers.base import (
     TIME_SCALE,
     TINY_TEXT_DIM,
@@ -120,9 +122,12 @@ class Wan(DiffusersFamily):
         return re.sub(r"\s+", " ", html.unescape(html.unescape(text))).strip()
 
     def use_kernels(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-        from finetune.models.diffusers.wan_attention import use_rotary_attention
+        from finetune.models.diffusers.wan_attention import use_joined_attention
 
-        use_rotary_attention(network)
+        shape: Any = network.config
+        capability = compute_capability(device, dtype)
+        flash = flash_available(capability, shape["attention_head_dim"])
+        use_joined_attention(network, flash=flash)
         super().use_kernels(network, device, dtype)
 
     def check(self, recipe: Recipe) -> None:

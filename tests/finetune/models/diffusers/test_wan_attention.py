@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune.models.diffusers import WAN_2_1
-from finetune.models.diffusers.attention import attention_backend
-from finetune.models.diffusers.wan_attention import use_rotary_attention
+from finetune.models.diffusers.wan_attention import use_joined_attention
 
 
 @pytest.fixture
@@ -25,16 +24,9 @@ def velocity_and_gradients(network: nn.Module) -> list[Tensor]:
     return [velocity, x.grad, *(p.grad for p in network.parameters() if p.grad is not None)]
 
 
-def test_rotary_attention_equals_that_of_diffusers(network: nn.Module) -> None:
+def test_joined_attention_equals_that_of_diffusers(network: nn.Module) -> None:
     replaced = copy.deepcopy(network)
-    use_rotary_attention(replaced)
+    use_joined_attention(replaced, flash=False)
     pairs = zip(velocity_and_gradients(network), velocity_and_gradients(replaced), strict=True)
     for wanted, found in pairs:
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("capability", "name"), [(8, "native"), (9, "_native_cudnn"), (12, "native")]
-)
-def test_attention_without_flash_attention_4(capability: int, name: str) -> None:
-    assert attention_backend(capability) == name
