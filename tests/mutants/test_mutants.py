@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
-from tests.mutants.run import MIN_KILLED, read_mutants, survivors
+from tests.mutants.run import MIN_KILLED, ROOT, read_mutants, survivors
 
-pytestmark = pytest.mark.soak
+MUTANTS = read_mutants()
 
 
+def test_every_change_applies_to_the_present_code() -> None:
+    for mutant in MUTANTS:
+        text = (ROOT / mutant.file).read_text(encoding="utf-8")
+        compile(mutant.mutated(text), mutant.name, "exec")
+        paths = [word for word in shlex.split(mutant.tests) if word.startswith("tests/")]
+        assert paths and all((ROOT / path).exists() for path in paths), mutant.name
+
+
+def test_there_are_sixty_changes_with_names_of_their_own() -> None:
+    names = {mutant.name for mutant in MUTANTS}
+    halves = [mutant.file.split("/")[0] for mutant in MUTANTS]
+    assert len(names) == len(MUTANTS) >= 60
+    assert min(halves.count("brickfilm"), halves.count("finetune")) >= 20
+
+
+@pytest.mark.soak
 def test_the_tests_notice_wrong_changes() -> None:
-    mutants = read_mutants()
-    alive = survivors(mutants)
-    assert len(alive) <= (1 - MIN_KILLED) * len(mutants), alive
+    alive = survivors(MUTANTS)
+    assert len(alive) <= (1 - MIN_KILLED) * len(MUTANTS), alive

@@ -182,6 +182,17 @@ def test_every_clip_comes_once_a_pass(tmp_path: Path, make_recipe: MakeRecipe) -
     assert sorted(drawn) == list(range(10))
 
 
+def test_every_clip_has_another_place_and_seed_in_the_next_pass(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    sampler = sampler_of(write_index(rows(10), tmp_path), make_recipe())
+    drawn = _drawn(list(islice(sampler.batch_specs(SamplerState()), 10)))
+    first, second = drawn[:10], drawn[10:]
+    assert sorted(clip for clip, _ in first) == sorted(clip for clip, _ in second)
+    assert [clip for clip, _ in first] != [clip for clip, _ in second]
+    assert len({seed for _, seed in drawn}) == 20
+
+
 def _drawn(batch_specs: list[BatchSpec]) -> list[tuple[int, int]]:
     return [pair for spec in batch_specs for pair in zip(spec.clips, spec.seeds, strict=True)]
 

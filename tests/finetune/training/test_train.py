@@ -286,12 +286,23 @@ def test_nan_without_end_stops_the_run(recipe: Recipe, monkeypatch: pytest.Monke
 
 
 def test_bad_samples_are_left_out_told_and_counted(
-    make_recipe: MakeRecipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_recipe: MakeRecipe,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    backward, trained = DataParallel.backward, list[float]()
+
+    def noted(self: DataParallel, loss: torch.Tensor) -> None:
+        trained.append(loss.item())
+        backward(self, loss)
+
+    monkeypatch.setattr(DataParallel, "backward", noted)
     clips = [Toy(), Toy(), Toy(media=b"no video")]
     dataset = write_dataset(tmp_path / "set", clips)
     recipe = make_recipe(dataset=str(dataset), latents="online", steps=3)
     assert train(recipe)["bad_samples"] == 2  # 6 samples are two epochs of three clips
+    assert trained == pytest.approx(losses(recipe))  # blanks in their place count for nothing
     messages = [r.message for r in caplog.records if r.message.startswith("skipped a sample")]
     assert len(messages) == 1
     assert all(isfinite(value) for value in losses(recipe))
