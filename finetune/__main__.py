@@ -197,11 +197,22 @@ def release(
     private: Annotated[bool | None, typer.Option("--private/--public")] = None,
     copy_encoders: Annotated[bool, typer.Option(help="also those that are on the Hub")] = False,
     licence: Annotated[str | None, typer.Option(help="such as apache-2.0")] = None,
-    dry_run: Annotated[bool, typer.Option(help="build the folder, upload nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="show files, sizes and the card; write and upload nothing")
+    ] = False,
+    only_here: Annotated[
+        bool, typer.Option("--only-here", help="write the folder, upload nothing")
+    ] = False,
     weights: Weights = None,
 ) -> None:
     """Publish a run: weights, encoders, samples and a card."""
-    from finetune.release.release import ReleaseOptions, build_release, describe_weights, push
+    from finetune.release.release import (
+        ReleaseOptions,
+        build_release,
+        describe_weights,
+        preview_release,
+        push,
+    )
 
     settings = ReleaseOptions(
         repo_id=repo,
@@ -211,10 +222,19 @@ def release(
         weights=weights,
     )
     typer.echo(describe_weights(run, settings))
+    if dry_run:
+        with preview_release(run, settings) as folder:
+            _print_files(folder)
+            typer.echo(f"the card is:\n\n{(folder / 'README.md').read_text(encoding='utf-8')}")
+        return
     folder = build_release(run, settings)
+    _print_files(folder)
+    typer.echo(f"built in {folder}" if only_here else f"published at {push(folder, settings)}")
+
+
+def _print_files(folder: Path) -> None:
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         typer.echo(f"{file.stat().st_size:>14,}  {file.relative_to(folder)}")
-    typer.echo(f"built in {folder}" if dry_run else f"published at {push(folder, settings)}")
 
 
 def check_import_name() -> None:

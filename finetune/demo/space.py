@@ -54,7 +54,7 @@ def export_space(folder: Path, model: str) -> None:
     if local and not (Path(model) / SAMPLING_FILE).is_file():
         raise SamplingError(
             f"{model} is no release, and a Space cannot read it from here: build one with "
-            "finetune release RUN USER/MODEL --dry-run, and name that folder"
+            "finetune release RUN USER/MODEL --only-here, and name that folder"
         )
     if not local and not HUB_ID.fullmatch(model):
         raise SamplingError(f"{model!r} is no folder here, nor a Hub id like 'name/model'")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -30,9 +30,9 @@ from finetune.sampling.bundle import add_encoders
 from finetune.sampling.pipeline import open_index
 from finetune.sampling.sources import SAMPLING_FILE, ModelSource, default_settings, find_model
 from finetune.training.checkpoint_folders import (
-    MANIFEST_FILE,
     latest_checkpoint,
     list_checkpoints,
+    read_manifest,
     verify_checkpoint,
 )
 from finetune.validation.page import (
@@ -71,22 +71,39 @@ def build_release(run: Path, options: ReleaseOptions) -> Path:
     older release as a whole: a kill leaves one of them complete.
     """
     source = _find_checkpoint(run, options.weights)
-    checkpoint = source.weights.parent
-    manifest = verify_checkpoint(checkpoint)
-    recipe = recipe_from_manifest(manifest["recipe"], origin=f"{checkpoint}/manifest.json")
-    folder = checkpoint.parent / RELEASE_FOLDER
+    folder = source.weights.parent.parent / RELEASE_FOLDER
     draft = folder.with_name(f".{RELEASE_FOLDER}.building")
     check_own_folder(folder, (SAMPLING_FILE,))
+    with _disk_errors(folder), _lock(folder):
+        shutil.rmtree(draft, ignore_errors=True)
+        _write_release(draft, source, options)
+        replace_folder(draft, folder)
+    return folder
+
+
+@contextmanager
+def preview_release(run: Path, options: ReleaseOptions) -> Iterator[Path]:
+    """Yield the folder of `build_release` in the system's temporary folder; delete it at the end.
+
+    Raise what `build_release` would, and write nothing elsewhere.
+    """
+    source = _find_checkpoint(run, options.weights)
+    check_own_folder(source.weights.parent.parent / RELEASE_FOLDER, (SAMPLING_FILE,))
+    with TemporaryDirectory(prefix="brickfilm-") as temporary:
+        folder = Path(temporary, RELEASE_FOLDER)
+        with _disk_errors(folder):
+            _write_release(folder, source, options)
+        yield folder
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
     try:
-        with _lock(folder):
-            shutil.rmtree(draft, ignore_errors=True)
-            _write_release(draft, source, manifest, recipe, options)
-            replace_folder(draft, folder)
+        yield
     except OSError as error:
         raise ReleaseError(
             f"{folder} cannot be written ({error}): make room and run the same command again"
         ) from error
-    return folder
 
 
 def _lock(folder: Path) -> AbstractContextManager[None]:
@@ -97,14 +114,11 @@ def _lock(folder: Path) -> AbstractContextManager[None]:
     )
 
 
-def _write_release(
-    folder: Path,
-    source: ModelSource,
-    manifest: Mapping[str, Any],
-    recipe: Recipe,
-    options: ReleaseOptions,
-) -> None:
-    """Write weights, encoders, samples and the card into a new folder."""
+def _write_release(folder: Path, source: ModelSource, options: ReleaseOptions) -> None:
+    """Verify a checkpoint; write weights, encoders, samples and the card into a new folder."""
+    checkpoint = source.weights.parent
+    manifest = verify_checkpoint(checkpoint)
+    recipe = recipe_from_manifest(manifest["recipe"], origin=f"{checkpoint}/manifest.json")
     write_weights(find_family(recipe.family), source.weights, folder)
     encoders = _encoders(source, recipe, copy=options.copy_encoders)
     defaults = {k: v for k, v in default_settings(recipe).items() if k != "seed"}
@@ -116,12 +130,11 @@ def _write_release(
         family=recipe.family,
         flow=recipe.flow,
     )
-    run = source.weights.parent.parent
     card = render_card(
         options.repo_id,
         manifest,
         recipe,
-        _copy_samples(run, recipe, manifest["step"], folder),
+        _copy_samples(checkpoint.parent, recipe, manifest["step"], folder),
         parameters=_count_parameters(folder),
         encoders={name: _encoder_phrase(encoder) for name, encoder in encoders.items()},
         weights=_weights_phrase(source, recipe, manifest["updates"]),
@@ -150,7 +163,7 @@ def describe_weights(run: Path, options: ReleaseOptions) -> str:
     """Return a line on the weights that a release has, and the choice beside them."""
     source = _find_checkpoint(run, options.weights)
     assert source.recipe
-    manifest = json.loads((source.weights.parent / MANIFEST_FILE).read_text())
+    manifest = read_manifest(source.weights.parent)
     phrase = _weights_phrase(source, source.recipe, manifest["updates"])
     other = "; --weights raw releases those of the last step" if source.kind == "ema" else ""
     return f"weights: {phrase}{other}"

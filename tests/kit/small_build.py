@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from brickfilm import FolderSource, FrameSampler, SceneSplitter
 from brickfilm.build.build_dataset import BuildResult, build
+from brickfilm.engine.stage import Stage
 from tests.brickworld import BrickFilm, Shot
 from tests.kit.inline_executor import InlineExecutor
 
@@ -18,11 +20,11 @@ def two_shots(path: Path, *, seed: int, size: tuple[int, int]) -> Path:
     return path
 
 
-def built(film: Path, work: Path) -> BuildResult:
-    """Split a video and take stills of its shots."""
+def built(film: Path, work: Path, *more: Stage[Any, Any]) -> BuildResult:
+    """Split a video and take stills of its shots; `more` stages follow."""
     executor = InlineExecutor()
     try:
-        stages = (SceneSplitter(), FrameSampler())
+        stages = (SceneSplitter(), FrameSampler(), *more)
         return build(FolderSource(film), stages, workdir=work, executor=executor)
     finally:
         executor.close()

@@ -111,13 +111,28 @@ def spend_frame(folder: str | Path) -> pd.DataFrame:
 
 
 def _read(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> pd.DataFrame:
-    import pandas as pd
-
+    """Query a ledger without writing beside it, as SQLite does on opening one that is closed."""
     path = Path(folder) / FILENAME
     if not path.is_file():
         raise UsageError(f"{str(folder)!r} has no {FILENAME}: name the --out folder of a build")
-    # SQLite creates an index beside the file, which fails in a read-only folder
-    mode = "mode=ro" if os.access(path.parent, os.W_OK) else "immutable=1"
+    if not _is_open(path):
+        rows = _query(path, "immutable=1", query, values)
+        if not _is_open(path):  # else a build began meanwhile, and may have changed pages
+            return rows
+    return _query(path, "mode=ro", query, values)
+
+
+def _is_open(path: Path) -> bool:
+    """Return True for a ledger that a build has open, or was killed with; not in others' folders.
+
+    SQLite creates an index beside the file, which fails in a read-only folder.
+    """
+    return path.with_name(f"{FILENAME}-wal").exists() and os.access(path.parent, os.W_OK)
+
+
+def _query(path: Path, mode: str, query: str, values: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
     db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
     try:
         return pd.read_sql_query(query, db, params=values)

@@ -15,8 +15,7 @@ from brickfilm.errors import UsageError, WorkdirBusy
 from brickfilm.sources import FolderSource
 from brickfilm.stages import SceneSplitter
 from tests.kit.footage import film_bytes
-
-Snapshot = dict[str, tuple[bytes | None, int]]
+from tests.kit.snapshot import snapshot
 
 
 @pytest.fixture
@@ -25,13 +24,6 @@ def film(tmp_path: Path) -> Path:
     path.parent.mkdir()
     path.write_bytes(film_bytes(frames=30))
     return path
-
-
-def snapshot(folder: Path) -> Snapshot:
-    return {
-        str(p.relative_to(folder)): (p.read_bytes() if p.is_file() else None, p.stat().st_mtime_ns)
-        for p in sorted(folder.rglob("*"))
-    }
 
 
 def brickfilm(*words: object) -> None:

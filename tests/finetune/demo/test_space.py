@@ -91,7 +91,7 @@ def test_what_a_space_needs_is_what_the_package_states() -> None:
 
 def test_what_cannot_be_exported(toy_model: Path, tmp_path: Path) -> None:
     (tmp_path / "run" / "step-00000010").mkdir(parents=True)
-    with pytest.raises(SamplingError, match=r"is no release, .*--dry-run, and name that folder"):
+    with pytest.raises(SamplingError, match=r"is no release, .*--only-here, and name that folder"):
         export_space(tmp_path / "space", str(tmp_path / "run"))
     with pytest.raises(SamplingError, match="nor a Hub id"):
         export_space(tmp_path / "space", "bricks")

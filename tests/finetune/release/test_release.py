@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from tests.finetune.conftest import MakeRecipe
 from tests.kit import ROOT
 from tests.kit.browser import open_page, scrolls_sideways
 from tests.kit.servers.hub import HubServer
+from tests.kit.snapshot import snapshot
 
 REPO = "maker/bricks"
 EVERY, STEPS = 40, 120
@@ -243,6 +245,7 @@ def test_encoders_that_the_hub_has_are_named_not_copied(trained: Recipe, tmp_pat
     folder = checkpoint_folder(Path(trained.out), STEPS)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["recipe"]["vae"] = "stabilityai/sd-vae-ft-ema"
+    del manifest["digest"]  # as earlier versions wrote it
     copied = tmp_path / folder.name
     shutil.copytree(folder, copied)
     (copied / "manifest.json").write_text(json.dumps(manifest))
@@ -252,11 +255,25 @@ def test_encoders_that_the_hub_has_are_named_not_copied(trained: Recipe, tmp_pat
     assert (built / "text_encoder" / "model.safetensors").is_file()
 
 
-def test_a_dry_run_sends_nothing(trained: Recipe, hub: HubServer) -> None:
+def test_a_dry_run_writes_and_sends_nothing(
+    trained: Recipe, hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # read TMPDIR anew
+    work = Path(trained.out).parent
+    before = snapshot(work)
     result = CliRunner().invoke(app, ["release", trained.out, REPO, "--dry-run"])
     assert result.exit_code == 0, result.output
-    assert "sampling.json" in result.output
+    assert snapshot(work) == before
+    assert not list(tmp_path.iterdir())
     assert not hub.requests
+    here = CliRunner().invoke(app, ["release", trained.out, REPO, "--only-here"])
+    built = Path(trained.out, "release")
+    assert here.output.splitlines()[-1] == f"built in {built}"
+    assert not hub.requests
+    files, card = result.output.split("the card is:\n\n")
+    assert here.output.startswith(files)  # the same files of the same sizes
+    assert card.strip() == (built / "README.md").read_text().strip()
 
 
 RELEASE_AND_DIE = """
