@@ -7,7 +7,6 @@ a clip is exact. A second call encodes only what is missing; `--verify` reads ev
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,9 +42,11 @@ from finetune.data.media import decode_frames, decode_in_chunks
 from finetune.data.row_media import read_media
 from finetune.data.rows import DatasetRow
 from finetune.data.shards import (
+    ABOUT_FILE,
     ShardReader,
     ShardWriter,
     delete_stale_temp_files,
+    read_about,
     stored_keys,
     write_key_index,
 )
@@ -224,9 +225,9 @@ def verify(recipe: Recipe) -> int:
     Stores are indexed first, since a killed build leaves shards newer than their index.
     """
     checked = 0
-    for about in sorted(Path(recipe.cache).rglob("about.json")):
+    for about in sorted(Path(recipe.cache).rglob(ABOUT_FILE)):
         keys = [key for key, _ in stored_keys(about.parent)]
-        write_key_index(about.parent, json.loads(about.read_text()))
+        write_key_index(about.parent, read_about(about.parent))
         shards = ShardReader(about.parent)
         for key in keys:
             shards.read(key)

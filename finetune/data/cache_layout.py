@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from finetune.config import Bucket, Recipe
 from finetune.data.buckets import aspect_buckets, assign_buckets, recipe_aspect_buckets
 from finetune.data.index import Index
-from finetune.data.shards import ShardReader
+from finetune.data.shards import ABOUT_FILE, ShardReader, read_about
 from finetune.data.windows import Window, spread_windows
 from finetune.errors import CacheError
 from finetune.models import find_family
@@ -135,8 +134,8 @@ def open_store(
     under one name.
     """
     abouts = {
-        file.parent: json.loads(file.read_text())
-        for file in sorted(cache.glob(f"{kind}-*/{size}/about.json"))
+        file.parent: read_about(file.parent)
+        for file in sorted(cache.glob(f"{kind}-*/{size}/{ABOUT_FILE}"))
     }
     encoders = {folder: about["encoder"] for folder, about in abouts.items()}
     stores = [f for f, a in abouts.items() if encoder in (a["encoder"], *a.get(NAMES_ENTRY, ()))]

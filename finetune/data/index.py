@@ -14,11 +14,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.digest import with_digest, without_digest
 from brickfilm.files import atomic_write
 from finetune.data.readers import find_sources
 from finetune.data.rows import DatasetRow, Stamp, file_stamp
@@ -27,6 +28,7 @@ from finetune.errors import BadSample, DataError
 log = logging.getLogger(__name__)
 
 INDEX_VERSION = 2
+ABOUT_FILE, CLIPS_FILE, STRINGS_FILE = "index.json", "clips.npy", "strings.bin"
 MAX_ROWS_NAMED = 20  # unreadable ones, in the log
 PROGRESS_SECONDS = 30
 Row = DatasetRow | BadSample
@@ -92,13 +94,24 @@ class Index:
         return self.strings[start : start + size].tobytes().decode()
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open an index written by `build_index`."""
-        about = json.loads((folder / "index.json").read_text())
-        clips = np.load(folder / "clips.npy", mmap_mode="r")
-        strings = np.memmap(folder / "strings.bin", dtype=np.uint8, mode="r")
-        counts = about["uncaptioned"], about["unreadable"]
-        return cls(clips, strings, about["fingerprint"], *counts, tuple(about["stamp"] or ()))
+    def open(cls, folder: Path, *, verify: bool = False) -> Self:
+        """Open an index written by `build_index`; raise DataError if it cannot be read.
+
+        verify: compare its files with their digests, as `build_index` does.
+        """
+        try:
+            if verify and not _read_intact(folder):
+                raise ValueError("its digests are of another content")
+            about = without_digest(json.loads((folder / ABOUT_FILE).read_bytes()))
+            clips = np.load(folder / CLIPS_FILE, mmap_mode="r")
+            strings = np.memmap(folder / STRINGS_FILE, dtype=np.uint8, mode="r")
+            counts = about["uncaptioned"], about["unreadable"]
+            return cls(clips, strings, about["fingerprint"], *counts, tuple(about["stamp"] or ()))
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise DataError(
+                f"the index of the dataset in {folder} is damaged ({error}): delete it, and run "
+                "the command again"
+            ) from error
 
 
 def _stamp_or_none(file: str) -> Stamp | None:
@@ -109,16 +122,35 @@ def _stamp_or_none(file: str) -> Stamp | None:
 
 
 def build_index(dataset: str, folder: Path) -> Index:
-    """Index a dataset in `folder`; open an existing index of the same files unchanged."""
+    """Index a dataset in `folder`; open an existing index of the same files unchanged.
+
+    A damaged index is written anew.
+    """
     sources = find_sources(dataset)
     stamp = [stamp for source in sources for stamp in source.stamps()]
-    about = folder / "index.json"
-    if about.exists():
-        existing = json.loads(about.read_text())
-        if existing["stamp"] == stamp and existing["version"] == INDEX_VERSION:
+    if (folder / ABOUT_FILE).exists():
+        existing = _read_intact(folder)
+        if not existing:
+            log.warning("the index of the dataset in %s is damaged, and written anew", folder)
+        elif existing["stamp"] == stamp and existing["version"] == INDEX_VERSION:
             return Index.open(folder)
     rows = (row for source in sources for row in source.rows())
     return write_index(_with_progress(rows), folder, stamp=stamp)
+
+
+def _read_intact(folder: Path) -> dict[str, Any]:
+    """Return what is written about an index; {} unless its files are as they were written."""
+    try:
+        about = without_digest(json.loads((folder / ABOUT_FILE).read_bytes()))
+        written = about.get("files", {})  # none in indexes of earlier versions
+        return about if all(_file_digest(folder / n) == d for n, d in written.items()) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _with_progress(rows: Iterable[Row]) -> Iterator[Row]:
@@ -137,15 +169,17 @@ def write_index(rows: Iterable[Row], folder: Path, *, stamp: object = None) -> I
     Files are replaced, never modified, so that processes with an open index keep the old one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    about = folder / "index.json"
+    about = folder / ABOUT_FILE
     with (
-        atomic_write(folder / "strings.bin") as strings,
-        atomic_write(folder / "clips.npy") as clips,
+        atomic_write(folder / STRINGS_FILE) as strings,
+        atomic_write(folder / CLIPS_FILE) as clips,
     ):
         summary = _write_rows(rows, strings, clips)
         about.unlink(missing_ok=True)
+    files = {name: _file_digest(folder / name) for name in (CLIPS_FILE, STRINGS_FILE)}
+    content = {"version": INDEX_VERSION, "stamp": stamp, **summary, "files": files}
     with atomic_write(about) as stream:
-        stream.write(json.dumps({"version": INDEX_VERSION, "stamp": stamp, **summary}).encode())
+        stream.write(json.dumps(with_digest(content)).encode())
     return Index.open(folder)
 
 

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from brickfilm.digest import digest_of
 from brickfilm.files import atomic_path, atomic_write
 from finetune.errors import CacheError
 
-KEYS_FILE = "keys.npy"
+ABOUT_FILE, KEYS_FILE = "about.json", "keys.npy"
+CHECK_ENTRY = "check"  # of about.json: a digest of the others
 CHECKSUM_PART = "crc"
 STALE_AFTER_S = 3600  # age of a temporary file that no process writes any more
 NamedTensors = dict[str, Tensor]  # of equal length; one checksum covers row i of all
@@ -118,26 +121,71 @@ def write_key_index(folder: Path, about: Mapping[str, Any]) -> int:
     shards = {int(key[:16], 16): shard.name for key, shard in stored_keys(folder)}
     longest = max((len(name) for name in shards.values()), default=1)
     table = np.array(sorted(shards.items()), dtype=[("key", "<u8"), ("shard", f"S{longest}")])
-    with atomic_write(folder / "about.json") as stream:
-        stream.write(json.dumps(_with_earlier_names(folder, about), indent=1).encode())
+    named = _with_earlier_names(folder, about)
+    with atomic_write(folder / ABOUT_FILE) as stream:
+        stream.write(json.dumps({**named, CHECK_ENTRY: digest_of(named)}, indent=1).encode())
+    keys = BytesIO()
+    np.save(keys, table)
     with atomic_write(folder / KEYS_FILE) as stream:
-        np.save(stream, table)
+        stream.write(keys.getvalue() + _crc(keys.getvalue()))
     return len(shards)
 
 
 def _with_earlier_names(folder: Path, about: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return `about` with other names under which the same encoder filled the store.
 
-    That of a store which has this name already is returned as it is.
+    That of a store which has this name already is returned as it is; a damaged one is replaced.
     """
-    file = folder / "about.json"
-    before = json.loads(file.read_text()) if file.is_file() else {}
-    if not before or before.get("digest") != about.get("digest"):
+    try:
+        before = read_about(folder)
+    except CacheError:
+        return about
+    if before.get("digest") != about.get("digest"):
         return about
     names = {before["encoder"], *before.get("other_names", ())}
     if about["encoder"] in names:
         return before
     return {**about, "other_names": sorted(names)}
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Return what is written about a store; raise CacheError if that is damaged or missing."""
+    file = folder / ABOUT_FILE
+    try:
+        about: dict[str, Any] = json.loads(file.read_bytes())
+        check = about.pop(CHECK_ENTRY, None)  # none in stores of earlier versions
+        if check not in (None, digest_of(about)) or "encoder" not in about:
+            raise ValueError("its digest is of another content")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CacheError(
+            f"{file} is damaged ({error}): run `finetune cache` again, which writes it anew; "
+            "delete it if it is of another recipe"
+        ) from error
+    return about
+
+
+def _read_keys(folder: Path) -> NDArray[np.void]:
+    """Map the index of a store's keys; raise CacheError if it is damaged.
+
+    A checksum follows the array; stores of earlier versions have none.
+    """
+    file = folder / KEYS_FILE
+    content = file.read_bytes()
+    is_checked = content[-4:] == _crc(content[:-4])
+    try:
+        keys: NDArray[np.void] = np.load(file, mmap_mode="r")
+        is_old = len(content) == getattr(keys, "offset", 0) + keys.nbytes
+        if not (is_checked or is_old) or keys.dtype.names != ("key", "shard"):
+            raise ValueError("its checksum is of another content")
+    except (OSError, ValueError, EOFError) as error:
+        raise CacheError(
+            f"{file} is damaged ({error}): run `finetune cache` again, which writes it anew"
+        ) from error
+    return keys
+
+
+def _crc(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(4, "little")
 
 
 class ShardReader:
@@ -147,12 +195,11 @@ class ShardReader:
         if not (folder / KEYS_FILE).exists():
             raise CacheError(f"no cache at {folder}: run `finetune cache RECIPE` first")
         self.folder = folder
-        self.about: dict[str, Any] = json.loads((folder / "about.json").read_text())
+        self.about = read_about(folder)
 
     @cached_property
     def _index(self) -> NDArray[np.void]:
-        index: NDArray[np.void] = np.load(self.folder / KEYS_FILE, mmap_mode="r")
-        return index
+        return _read_keys(self.folder)
 
     @cached_property
     def _open_shards(self) -> dict[str, OpenShard]:

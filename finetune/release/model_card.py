@@ -16,7 +16,7 @@ from finetune.data.cache_layout import index_folder
 from finetune.data.index import Index
 from finetune.models.hub import HUB_ID
 from finetune.sampling.measures import METRIC_TITLES
-from finetune.validation.page import TRAINING_METRICS_FILE, ValidationResult, recipe_summary
+from finetune.validation.page import ValidationResult, recipe_summary, training_metrics
 
 COMPARED_MEASURES = ("flicker", "motion", "sharpness")
 DEVIATION_FACTOR = 1.5  # ratio to the training clips' mean, either way, that the card reports
@@ -65,7 +65,7 @@ def measure_means(newest: ValidationResult) -> dict[str, tuple[float, float]]:
 
     Return nothing for a run on images only.
     """
-    clips = json.loads((newest.folder.parent / TRAINING_METRICS_FILE).read_text())
+    clips = training_metrics(newest.folder.parent.parent)
     samples = [s["measures"] for s in newest.about["samples"] if not s["sweep"]]
     if not clips:
         return {}

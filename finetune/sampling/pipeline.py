@@ -188,7 +188,7 @@ def open_index(source: ModelSource) -> Index:
             f"{folder}, which does not exist: run this in the folder of the training, or sample "
             "its release"
         )
-    return Index.open(folder)
+    return Index.open(folder, verify=True)
 
 
 @contextmanager

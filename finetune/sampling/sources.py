@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from brickfilm.digest import without_digest
 from finetune.config import Flow, Recipe, recipe_from_manifest
 from finetune.errors import SamplingError
 from finetune.models import FAMILIES, find_family
@@ -175,7 +176,7 @@ def _checkpoint_source(name: str, folder: Path) -> ModelSource:
 
 def _recipe_of(manifest: Path) -> Recipe:
     try:
-        recipe = json.loads(manifest.read_text())["recipe"]
+        recipe = without_digest(json.loads(manifest.read_bytes()))["recipe"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SamplingError(
             f"{manifest} is incomplete ({error}): name another checkpoint"

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from brickfilm.digest import with_digest
 from brickfilm.files import replace_folder, sync_path
 from brickfilm.schema.safe_paths import file_inside
 from finetune.config import Checkpoints
@@ -94,7 +95,7 @@ def _write_all_ranks(
         return problems
     if engine.rank == 0:
         with errors.capture():
-            manifest = json.dumps(_manifest(engine, about, ranks), indent=1)
+            manifest = json.dumps(with_digest(_manifest(engine, about, ranks)), indent=1)
             (unfinished / MANIFEST_FILE).write_text(manifest)
             replace_folder(unfinished, final)
     rank_0: Any = all_gather(errors.messages)[0]

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from brickfilm.digest import without_digest
 from finetune.config import Checkpoints
 from finetune.errors import CheckpointError
 
@@ -34,10 +35,18 @@ def latest_checkpoint(out: Path) -> Path | None:
     return complete[-1] if complete else None
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a checkpoint's manifest; raise CheckpointError if it is damaged or missing."""
+    try:
+        return without_digest(json.loads((folder / MANIFEST_FILE).read_bytes()))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} is no checkpoint ({error}): name another") from error
+
+
 def verify_checkpoint(folder: Path) -> dict[str, Any]:
     """Return a checkpoint's manifest; raise CheckpointError if a file is not as it was written."""
+    manifest = read_manifest(folder)
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_text())
         for name, written in manifest["files"].items():
             with (folder / name).open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != written["sha256"]:

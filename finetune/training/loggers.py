@@ -65,7 +65,7 @@ def read_metrics(file: Path) -> Iterator[dict[str, Any]]:
     for line in file.read_text(errors="replace").splitlines() if file.exists() else ():
         with suppress(json.JSONDecodeError):
             values = json.loads(line)
-            if isinstance(values, dict) and "step" in values:  # part of a line may parse too
+            if isinstance(values, dict) and isinstance(values.get("step"), int):  # parts may parse
                 yield values
 
 

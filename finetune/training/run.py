@@ -47,6 +47,7 @@ from finetune.training.system_metrics import Monitor, make_monitor
 
 log = logging.getLogger(__name__)
 
+SUMMARY_FILE = "summary.json"
 LORA_FOLDER = "lora"  # of a run's folder: its newest adapter for diffusers and ComfyUI
 MONITOR_EVERY = 10  # steps
 DATA_VERSION_SEED_STRIDE = 1_000_003  # added to the seed each time the dataset changes
@@ -228,7 +229,7 @@ class TrainingRun:
             totals["stages"] = {**_earlier_stage_hours(self.recipe), published.stage: hours}
         if self.engine.rank == 0:
             self.out.mkdir(parents=True, exist_ok=True)
-            (self.out / "summary.json").write_text(json.dumps(totals, indent=1) + "\n")
+            (self.out / SUMMARY_FILE).write_text(json.dumps(totals, indent=1) + "\n")
         return totals
 
 
@@ -245,11 +246,11 @@ def _earlier_stage_hours(recipe: Recipe) -> Mapping[str, object]:
     """Return the hours of earlier stages, if this one starts from a checkpoint of theirs."""
     init = Path(recipe.init)  # OUT/step-N/model, OUT/step-N, or OUT
     for folder in (init, *init.parents[:2]) if init.exists() else ():
-        if (folder / "summary.json").is_file():
-            summary: Mapping[str, Mapping[str, object]] = json.loads(
-                (folder / "summary.json").read_text()
-            )
-            return summary.get("stages", {})
+        if (file := folder / SUMMARY_FILE).is_file():
+            try:
+                return dict(json.loads(file.read_bytes()).get("stages", {}))
+            except (ValueError, TypeError, AttributeError):
+                log.warning("%s is damaged: the hours of earlier stages are not counted", file)
     return {}
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
 
+from brickfilm.digest import without_digest
 from brickfilm.files import atomic_write
 from finetune.config import Recipe
 from finetune.sampling.measures import METRIC_TITLES
 from finetune.training.loggers import read_metrics
 from finetune.validation.svg import line_chart, overlaid_histograms
+
+log = logging.getLogger(__name__)
 
 VALIDATION_FILE, TRAINING_METRICS_FILE, PAGE_FILE = "about.json", "training.json", "index.html"
 MAX_CHECKPOINTS = 8  # on the page: the first and the newest
@@ -76,8 +80,28 @@ def write_page(out: Path, recipe: Recipe, *, until: float = inf) -> Path:
 def validation_results(out: Path, *, until: float = inf) -> list[ValidationResult]:
     """Return the validations of a run up to a step, oldest first."""
     files = sorted((out / "samples").glob(f"step-*/{VALIDATION_FILE}"))
-    results = [ValidationResult(file.parent, json.loads(file.read_text())) for file in files]
+    results = [ValidationResult(file.parent, about) for file in files if (about := _read(file))]
     return [result for result in results if result.about["step"] <= until]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return what is written about a validation; {} and a warning if it is damaged."""
+    try:
+        return without_digest(json.loads(file.read_bytes()))
+    except (OSError, ValueError) as error:
+        log.warning("%s is damaged (%s): that validation is left out", file, error)
+        return {}
+
+
+def training_metrics(out: Path) -> list[dict[str, float]]:
+    """Return the measures of a run's training clips; none and a warning if they are damaged."""
+    file = out / "samples" / TRAINING_METRICS_FILE
+    try:
+        clips = json.loads(file.read_bytes())
+        return [{name: float(clip[name]) for name in METRIC_TITLES} for clip in clips]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s is damaged (%r): training clips are left out", file, error)
+        return []
 
 
 def render_page(out: Path, recipe: Recipe, *, until: float = inf) -> str:
@@ -170,7 +194,7 @@ def _finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _charts(out: Path, newest: ValidationResult) -> list[str]:
     """Return one chart per measure, of the newest samples over training clips."""
-    clips = json.loads((out / "samples" / TRAINING_METRICS_FILE).read_text())
+    clips = training_metrics(out)
     samples = [sample["measures"] for sample in newest.about["samples"] if not sample["sweep"]]
     return [
         overlaid_histograms(

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from brickfilm.digest import with_digest
 from brickfilm.files import atomic_write
 from finetune.data.encoders import load_text_encoder, load_vae
 from finetune.data.media import write_video
@@ -164,7 +165,7 @@ class Validator:
             samples.append({**request.as_dict(), **sample})
         about = {"step": self.run.step, "values": values, "samples": samples}
         with atomic_write(folder / VALIDATION_FILE) as stream:
-            stream.write(json.dumps(about, indent=1).encode())
+            stream.write(json.dumps(with_digest(about), indent=1).encode())
         write_page(self.run.out, self.run.recipe, until=self.run.step)
         return videos[: len(self.prompts)]
 

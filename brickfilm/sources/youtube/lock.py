@@ -61,7 +61,10 @@ class SourcesLock:
                 "the lock file of another build there"
             ) from None
         except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{str(path)!r} is not a lock file ({error!r})") from error
+            raise UsageError(
+                f"{str(path)!r} is not a lock file ({error!r}): copy it anew, "
+                "or delete it and build without --locked"
+            ) from error
 
     def write(self, folder: Path) -> None:
         """Replace the lock file of a folder atomically, if anything changed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,13 @@ from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.engine.tombstones import Tombstone, Tombstones, write_tombstone
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.hub.publish import PushOptions, plan_push, pushed_repos
+from brickfilm.records import Listing
+from brickfilm.sources.base import SourceFile, all_source_metadata
+from brickfilm.sources.youtube.lock import LOCK_FILENAME, LockedVideo, SourcesLock
+from tests.kit.damage import DAMAGES, Damage
+from tests.kit.footage import film_bytes
+from tests.kit.http_source import DownloadFile
+from tests.kit.servers.videos import video_site
 from tests.kit.small_build import built, two_shots
 
 STATE_FILES = (
@@ -63,20 +70,6 @@ def tables(work: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (work / "dataset").rglob("*.parquet")}
 
 
-def flipped(content: bytes, draw: random.Random) -> bytes:
-    place = draw.randrange(len(content))
-    return content[:place] + bytes([content[place] ^ 1 << draw.randrange(8)]) + content[place + 1 :]
-
-
-def cut(content: bytes, draw: random.Random) -> bytes:
-    return content[: draw.randrange(len(content))]
-
-
-def overwritten(content: bytes, draw: random.Random) -> bytes:
-    place = draw.randrange(len(content))
-    return content[:place] + draw.randbytes(200) + content[place + 200 :]
-
-
 def one_line(act: Callable[[], Any]) -> bool:
     """Return True if it worked, False after an expected error of one line."""
     try:
@@ -103,9 +96,9 @@ def use_all_state(film: Path, original: Path, work: Path) -> None:
 
 
 @pytest.mark.parametrize("name", STATE_FILES)
-@pytest.mark.parametrize("damage", [flipped, cut, overwritten])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_any_damage_is_repaired_or_named(
-    film: Path, original: Path, work: Path, name: str, damage: Callable[..., bytes]
+    film: Path, original: Path, work: Path, name: str, damage: Damage
 ) -> None:
     content = (work / name).read_bytes()
     (work / name).write_bytes(damage(content, random.Random(name)))
@@ -121,11 +114,67 @@ def test_any_damage_of_thirty_is_repaired_or_named(
         work = Path(shutil.copytree(original, tmp_path / "work", dirs_exist_ok=True))
         name = draw.choice([FILENAME, *STATE_FILES])
         content = (work / name).read_bytes()
-        damage = draw.choice([flipped, cut, overwritten])
+        damage = draw.choice(DAMAGES)
         (work / name).write_bytes(damage(content, draw))
         print(n, name, damage.__name__)
         use_all_state(film, original, work)
         shutil.rmtree(work)
+
+
+def test_every_file_of_a_work_folder_is_among_them(original: Path) -> None:
+    files = {str(path.relative_to(original)) for path in original.rglob("*") if path.is_file()}
+    media = {name for name in files if name.startswith(("clips/", "stills/"))}  # test_damage.py
+    assert media
+    assert files - media == set(STATE_FILES)
+
+
+def all_damage(content: bytes) -> Iterator[bytes]:
+    """Yield the content with each bit changed, and cut after each byte."""
+    for place, value in enumerate(content):
+        yield content[:place]
+        for bit in range(8):
+            yield content[:place] + bytes([value ^ 1 << bit]) + content[place + 1 :]
+
+
+def test_a_lock_file_with_any_bit_or_byte_wrong_is_read_or_named(tmp_path: Path) -> None:
+    text = dict.fromkeys(("source_id", "url", "title", "format_id", "format", "licence"), "å")
+    video = LockedVideo(**text, height=9, sha256="0", bytes=7, fetched_at=1.5, tool="t")
+    SourcesLock((video,)).write(tmp_path)
+    path = tmp_path / LOCK_FILENAME
+    assert SourcesLock.read(tmp_path).videos == (video,)
+    for content in all_damage(path.read_bytes()):
+        path.write_bytes(content)
+        one_line(lambda: SourcesLock.read(tmp_path))
+
+
+def test_a_sidecar_with_any_bit_or_byte_wrong_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    file = SourceFile(tmp_path, "a film")
+    file.write_plan({"source_id": "a film", "url": "", "uploader": "å"})
+    whole = file.plan()
+    assert whole
+    for content in all_damage(file.sidecar.read_bytes()):
+        file.sidecar.write_bytes(content)
+        assert file.plan() in (None, whole)  # a space between two entries may be another one
+        assert list(all_source_metadata(tmp_path)) == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_video_with_a_damaged_sidecar_is_fetched_again(
+    tmp_path: Path, damage: Damage, caplog: pytest.LogCaptureFixture
+) -> None:
+    with video_site() as site:
+        site.add("a", film_bytes(frames=30))
+        stage, item = DownloadFile(), Listing(source_id="a", url=site.file("a"))
+        with stage.open(tmp_path) as compute:
+            fetched = compute(item)
+            (sidecar,) = (tmp_path / "sources").glob("*.json")
+            sidecar.write_bytes(damage(sidecar.read_bytes(), random.Random(7)))
+            again = compute(item)
+    assert len(site.requests_for("a")) == 2
+    assert "is damaged" in caplog.text
+    assert {k: v for k, v in again["film"].items() if k != "fetched_at"} == {
+        k: v for k, v in fetched["film"].items() if k != "fetched_at"
+    }
 
 
 def test_an_empty_ledger_beside_clips_is_not_a_new_one(film: Path, work: Path) -> None:
