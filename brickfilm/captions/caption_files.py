@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from brickfilm.captions.json_reply import one_line
 from brickfilm.errors import UsageError
 
 CAPTION_COLUMNS = ("caption", "text")
@@ -74,9 +75,11 @@ def first_column(
 
 
 def clean_text(text: str) -> str:
-    """Return text on one line, without control characters and halves of surrogate pairs."""
-    valid = text.encode("utf-8", "ignore").decode("utf-8")
-    return " ".join("".join(c if c.isprintable() else " " for c in valid).split())
+    """Return text on one line, without control characters and halves of surrogate pairs.
+
+    Marks of direction and joiners stay: Persian words and emoji fall apart without them.
+    """
+    return one_line(text)
 
 
 def _text(file: Path) -> str:

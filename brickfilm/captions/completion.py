@@ -36,7 +36,20 @@ FAILURE_ADVICE = (
 )
 
 
-class CaptionStage(Protocol):
+_largest_item: dict[Path, int] = {}
+"""Most tokens of one item, by work folder."""
+
+
+class TokenLimited(Protocol):
+    """The parts of a stage that the limit on tokens uses."""
+
+    @property
+    def budget_group(self) -> tuple[str, ...]: ...
+    @property
+    def max_tokens_total(self) -> int | None: ...
+
+
+class CaptionStage(TokenLimited, Protocol):
     """The parts of a captioning stage that the audit, the forecast and batch jobs use."""
 
     @property
@@ -44,17 +57,15 @@ class CaptionStage(Protocol):
     @property
     def budget(self) -> float | None: ...
     @property
-    def budget_group(self) -> tuple[str, ...]: ...
-    @property
     def prompt(self) -> str: ...
+    @property
+    def names_rules(self) -> bool: ...
     @property
     def backend(self) -> Backend: ...
     @property
     def service(self) -> Service: ...
     @property
     def max_failures_in_a_row(self) -> int: ...
-    @property
-    def max_tokens_total(self) -> int | None: ...
     @property
     def known_prices(self) -> PriceList: ...
     @property
@@ -65,15 +76,19 @@ class CaptionStage(Protocol):
 
 @contextmanager
 def open_captioning(
-    captioner: CaptionStage, work: Path
+    captioner: CaptionStage, work: Path, *, limits_tokens: bool = True
 ) -> Iterator[Callable[[CaptionRequest], Answer]]:
-    """Connect to a captioner's backend; yield the function that sends a request."""
+    """Connect to a captioner's backend; yield the function that sends a request.
+
+    limits_tokens: False where the caller has checked the limit for several requests together.
+    """
     failures = FailureLimit(captioner.max_failures_in_a_row, FAILURE_ADVICE)
     with captioner.backend.connect(captioner.service) as connection:
         warn_of_shutdown(connection, captioner)
 
         def ask(request: CaptionRequest) -> Answer:
-            check_token_limit(captioner, request, work)
+            if limits_tokens:
+                check_token_limit(captioner, max_tokens_of(request, captioner.price), work)
             return failures.call(
                 lambda: request_caption(connection, request, work, captioner.price)
             )
@@ -94,18 +109,23 @@ def warn_of_shutdown(connection: BackendConnection, captioner: CaptionStage) -> 
             log.warning("%s", warning)
 
 
-def check_token_limit(captioner: CaptionStage, request: CaptionRequest, work: Path) -> None:
-    """Raise Waiting if the tokens of all requests so far, with this one, could pass the limit.
+def max_tokens_of(request: CaptionRequest, price: Price | None) -> int:
+    """Return the most tokens, sent and received, of a request."""
+    rule = UNKNOWN_RULE if price is None or price.is_zero else price
+    return sum(request.max_token_counts(rule))
 
-    A request without a response counts as the most that this one can have.
+
+def check_token_limit(stage: TokenLimited, tokens: int, work: Path) -> None:
+    """Raise Waiting if the tokens of all requests so far, with those of this item, could pass it.
+
+    An item without a response counts as the largest that any stage has sent in this process.
     """
-    if captioner.max_tokens_total is None:
+    most = _largest_item[work] = max(tokens, _largest_item.get(work, 0))
+    if stage.max_tokens_total is None:
         return
-    settled, unsettled = token_totals(work, captioner.budget_group)
-    price = captioner.price
-    most = sum(request.max_token_counts(UNKNOWN_RULE if not price or price.is_zero else price))
-    if settled + max(1, unsettled) * most > captioner.max_tokens_total:
-        message = f"max_tokens_total={captioner.max_tokens_total:,} reached: raise it and run again"
+    settled, unsettled = token_totals(work, stage.budget_group)
+    if settled + max(1, unsettled) * most > stage.max_tokens_total:
+        message = f"max_tokens_total={stage.max_tokens_total:,} reached: raise it and run again"
         raise Waiting(message, reason="budget")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 _END_OF_THOUGHT = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL)
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _BEGINS_OBJECT = re.compile(r'\{\s*["}]')
 _decoder = json.JSONDecoder(strict=False)  # servers without schemas pass line breaks in strings
 
@@ -33,7 +33,7 @@ def without_thoughts(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Return a text on one line, without control characters and lone surrogates."""
-    return _UNPRINTABLE.sub("", " ".join(text.split())).strip()
+    return " ".join(_UNPRINTABLE.sub("", " ".join(text.split())).split())
 
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:

@@ -40,6 +40,8 @@ class ModelService:
     max_cost_usd: float | None = field(default=None, compare=False)
     price_per_million: tuple[float, float] | None = field(default=None, compare=False)
     """US dollars per million (input, output) tokens, in place of the price list's."""
+    max_tokens_total: int | None = field(default=None, compare=False)
+    """Limit for a model whose price is unknown: tokens of all requests of a work folder."""
     prices: str | None = field(default=None, compare=False)
     """Path of a price list; by default the built-in one, which has a date."""
     base_url: str | None = field(default=None, compare=False)

@@ -17,16 +17,16 @@ from brickfilm.captions.refusals import find_refusal
 from brickfilm.captions.reply_format import DESCRIBED, REFUSAL, format_reply
 from brickfilm.captions.request import CaptionRequest, ClipOrImage
 from brickfilm.digest import digest_of
-from brickfilm.engine.capabilities import Paid
+from brickfilm.engine.capabilities import Checked, Paid
 from brickfilm.engine.stage import Answer, Resources, Stage
-from brickfilm.errors import Rejected
+from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import Clip, Image
 
 DEFAULT_PROMPT = "general"
 
 
 @dataclass(frozen=True)
-class CaptionAudit(Stage[ClipOrImage, ClipOrImage], Paid):
+class CaptionAudit(Stage[ClipOrImage, ClipOrImage], Paid, Checked):
     """Request a second caption if the first breaks a rule; reject the item if it does so again.
 
     captioner: the stage that wrote the captions and writes the second ones, on the same budget.
@@ -56,6 +56,15 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage], Paid):
     @property
     def budget_group(self) -> tuple[str, ...]:
         return self.captioner.budget_group if self.captioner else (self.name,)
+
+    def check(self) -> None:
+        """Raise UsageError for a rule that does not exist, or if there is none to check."""
+        lint("", self.rules)
+        if self.captioner and not self.rules and not self.captioner.names_rules:
+            raise UsageError(
+                f"CaptionAudit: prompt {self.captioner.prompt!r} names no rules: add "
+                "`rules: [medium, ...]` to its front matter, or give CaptionAudit(rules=...)"
+            )
 
     def request(self, item: ClipOrImage) -> AuditRequest:
         """Return the check of an item's caption, with the captioner's request for the item."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from brickfilm.captions.answers import caption_from_answer
 from brickfilm.captions.backend import BackendConnection, Detail
@@ -15,12 +15,15 @@ from brickfilm.captions.claims import split_claims
 from brickfilm.captions.completion import (
     FAILURE_ADVICE,
     CaptionStage,
+    check_token_limit,
     max_request_cost,
+    max_tokens_of,
     open_captioning,
 )
 from brickfilm.captions.failure_limit import FailureLimit
 from brickfilm.captions.forecast import forecast_requests, measured_usage
 from brickfilm.captions.model_service import ModelService
+from brickfilm.captions.pricing import Price
 from brickfilm.captions.reply_format import DESCRIBED, format_reply
 from brickfilm.captions.request import CaptionRequest, RequestParams
 from brickfilm.captions.verification import (
@@ -32,7 +35,7 @@ from brickfilm.captions.verification import (
 from brickfilm.digest import digest_of
 from brickfilm.engine.capabilities import DryRun, Paid
 from brickfilm.engine.stage import Answer, Stage
-from brickfilm.errors import InvalidResponse, Rejected
+from brickfilm.errors import InvalidResponse, ItemError, NoResponse, Rejected, UsageError
 from brickfilm.records import Caption, Clip
 
 REVISION = (
@@ -64,6 +67,17 @@ class CaptionVerifier(ModelService, Stage[Clip, Clip], Paid, DryRun):
     detail: Detail = "high"
     max_tokens: int = 400
     reasoning_effort: str | None = None
+    mode: Literal["sync"] = field(default="sync", compare=False)
+    """Checks are sent one by one: a second caption is asked for in between."""
+
+    def check(self) -> None:
+        """Raise UsageError if a key, an extra or the price is missing, or for mode='batch'."""
+        if self.mode != "sync":
+            raise UsageError(
+                f"CaptionVerifier(mode={self.mode!r}): checks are sent one by one, not in batch "
+                "jobs: leave mode= out"
+            )
+        super().check()
 
     def request(self, item: Clip) -> ClaimsCheck:
         """Return the check of a clip's caption."""
@@ -79,25 +93,41 @@ class CaptionVerifier(ModelService, Stage[Clip, Clip], Paid, DryRun):
         if not request.claims:
             return None
         has_budget = self.budget is not None
-        cost = max_request_cost(request.first, self.price, has_budget=has_budget)
+        parts = self._worst_requests(request)
+        return sum(max_request_cost(sent, price, has_budget=has_budget) for sent, price in parts)
+
+    def _worst_requests(self, check: ClaimsCheck) -> Iterator[tuple[CaptionRequest, Price | None]]:
+        """Yield the requests that a check can lead to, as long as they can be, and their prices."""
+        yield check.first, self.price
         if self.captioner:
-            revision = request.revision(request.claims)
-            cost += max_request_cost(revision, self.captioner.price, has_budget=has_budget)
-            again = longest_claims_request(request.first, revision.max_tokens)
-            cost += max_request_cost(again, self.price, has_budget=has_budget)
-        return cost
+            revision = check.revision(check.claims)
+            yield revision, self.captioner.price
+            yield longest_claims_request(check.first, revision.max_tokens), self.price
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[ClaimsCheck], Answer]]:
         limit = FailureLimit(self.max_failures_in_a_row, FAILURE_ADVICE)
-        with self.backend.connect(self.service) as connection:
-            if self.captioner is None:
-                yield lambda check: limit.call(lambda: self._verdicts(connection, check, work))
-                return
-            with open_captioning(self.captioner, work) as ask:
-                yield lambda check: limit.call(
-                    lambda: self._with_revision(connection, check, work, ask)
-                )
+        with ExitStack() as exits:
+            connection = exits.enter_context(self.backend.connect(self.service))
+            ask = None
+            if self.captioner:
+                opened = open_captioning(self.captioner, work, limits_tokens=False)
+                ask = exits.enter_context(opened)
+
+            def compute(check: ClaimsCheck) -> Answer:
+                self._check_token_limits(check, work)
+                if ask is None:
+                    return limit.call(lambda: self._verdicts(connection, check, work))
+                return limit.call(lambda: self._with_revision(connection, check, work, ask))
+
+            yield compute
+
+    def _check_token_limits(self, check: ClaimsCheck, work: Path) -> None:
+        """Raise Waiting if all the requests of a check could pass our limit or the captioner's."""
+        if check.claims:
+            tokens = sum(max_tokens_of(*part) for part in self._worst_requests(check))
+            for stage in filter(None, (self, self.captioner)):
+                check_token_limit(stage, tokens, work)
 
     def _verdicts(self, connection: BackendConnection, check: ClaimsCheck, work: Path) -> Answer:
         if not check.claims:
@@ -121,14 +151,19 @@ class CaptionVerifier(ModelService, Stage[Clip, Clip], Paid, DryRun):
             revised = ask(check.revision([claim for claim, said in verdicts if said == "no"]))
             paid.append(revised)
             if revised["status"] != DESCRIBED:
-                return {**first, "cost": _total(paid)}
+                return {**first, **_total(paid)}
             caption = caption_from_answer(revised, _prompt_digest(check.clip))
             again = ClaimsCheck(self, replace(check.clip, caption=caption))
             second = self._verdicts(connection, again, work)
         except InvalidResponse as error:  # what was paid before it counts as well
-            bill = {**error.bill, "cost": _total([*paid, error.bill])}
+            bill = {**error.bill, **_total([*paid, error.bill])}
             raise InvalidResponse(str(error), reason=error.reason, bill=bill) from error
-        return {**second, "cost": _total([*paid, second]), "revised": revised}
+        except NoResponse:
+            raise  # all that the item can cost stays reserved
+        except ItemError as error:
+            bill = _total(paid)
+            raise InvalidResponse(str(error), reason=error.reason, bill=bill, final=True) from error
+        return {**second, **_total([*paid, second]), "revised": revised}
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Rejected]:
         verdicts = answer["verdicts"]
@@ -189,7 +224,9 @@ def _prompt_digest(clip: Clip) -> str:
     return clip.caption.prompt_digest if clip.caption else ""
 
 
-def _total(bills: Sequence[Any]) -> float | None:
-    """Add up costs in US dollars; None if one of them is unknown."""
+def _total(bills: Sequence[Any]) -> dict[str, Any]:
+    """Add up tokens and costs in US dollars; no cost if one of them is unknown."""
     costs = [bill.get("cost") for bill in bills]
-    return None if None in costs else sum(costs)
+    counts = ("input_tokens", "output_tokens")
+    tokens = {name: sum(bill.get(name) or 0 for bill in bills) for name in counts}
+    return {**tokens, "cost": None if None in costs else sum(costs)}

@@ -59,9 +59,6 @@ class Captioner(ModelService, Stage[ClipOrImage, ClipOrImage], Paid, Batched, Dr
     """Send each clip's own file (`video_url`) in place of its stills, to a server that reads videos
     (vLLM, SGLang). The server samples it as it is set up. Images are sent as they are."""
 
-    max_tokens_total: int | None = field(default=None, compare=False)
-    """Limit for a model whose price is unknown: tokens of all requests of a work folder."""
-
     mode: Literal["sync", "batch"] = field(default="sync", compare=False)
     """One request at a time, or in jobs of the Batch API: half the price, within a day."""
     poll_seconds: float = field(default=30.0, compare=False)
@@ -91,9 +88,15 @@ class Captioner(ModelService, Stage[ClipOrImage, ClipOrImage], Paid, Batched, Dr
             raise UsageError(f"video=True: {self.backend} takes no videos: leave it out")
         if self.uses_batch_jobs and self.max_tokens_total is not None:
             raise UsageError("max_tokens_total cannot limit batch jobs: use max_cost_usd")
-        load_prompt(self.prompt, "clips")
-        load_prompt(self.image_prompt or self.prompt, "images")
+        load_prompt(self.prompt, "clips").render((0.5,))
+        load_prompt(self.image_prompt or self.prompt, "images").render((0.5,))
         super().check()
+
+    @property
+    def names_rules(self) -> bool:
+        """True if the prompt for clips or for images names lint rules."""
+        prompts = load_prompt(self.prompt), load_prompt(self.image_prompt or self.prompt, "images")
+        return any(prompt.rules for prompt in prompts)
 
     @property
     def uses_batch_jobs(self) -> bool:

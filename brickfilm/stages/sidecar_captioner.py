@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brickfilm.captions.caption_table import CaptionTable, cue_texts
-from brickfilm.captions.lint import lint
+from brickfilm.captions.lint import FILE_RULES, lint
 from brickfilm.captions.request import ClipOrImage
 from brickfilm.captions.subtitles import find_sidecar, read_cues, sidecar_digest
 from brickfilm.digest import digest_of
@@ -17,8 +17,6 @@ from brickfilm.errors import Rejected
 from brickfilm.files import printable
 from brickfilm.records import Caption, Clip, Image
 
-SUBTITLE_RULES = ("dialogue", "leak")
-
 
 @dataclass(frozen=True, kw_only=True)
 class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
@@ -26,7 +24,7 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
 
     A clip gets the cue that overlaps it most and the cues that lie mostly within it; an image gets
     the cue at its own time, else its clip's. An item without a cue is rejected as 'no caption',
-    one whose text breaks a rule (speech and sounds, by default) as 'audit: RULE'.
+    one whose text breaks a rule (speech and sounds, labels, by default) as 'audit: RULE'.
     """
 
     input_types = (Clip, Image)
@@ -35,7 +33,7 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
     """The first existing file is read."""
     table: str | Path | None = field(default=None, compare=False)
     """A .csv, .jsonl or .parquet file (docs/captions.md) that replaces the files beside videos."""
-    rules: tuple[str, ...] = field(default=SUBTITLE_RULES, compare=False)
+    rules: tuple[str, ...] = field(default=FILE_RULES, compare=False)
     """Lint rules that a text must keep; `()` takes every text."""
 
     @property

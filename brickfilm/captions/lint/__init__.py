@@ -5,6 +5,7 @@ lint("The video shows a man.")        # [Finding(rule='medium', words='The video
 """
 
 from brickfilm.captions.lint.rules import (
+    FILE_RULES,
     RULES,
     RULES_VERSION,
     WHOLE_CAPTION,
@@ -15,6 +16,7 @@ from brickfilm.captions.lint.rules import (
 )
 
 __all__ = [
+    "FILE_RULES",
     "RULES",
     "RULES_VERSION",
     "WHOLE_CAPTION",

@@ -26,7 +26,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class LintRule:
-    """A function that finds faults, and the instruction that avoids them."""
+    """A function that finds faults, and the instruction that avoids them.
+
+    The words that rules look for are English. Captions in another language pass all but `language`,
+    which is for prompts that ask for English; signs of `dialogue` and `leak` (brackets, dashes,
+    notes, fences) are found in any.
+    """
 
     find: Callable[[str], Iterator[TextMatch]]
     remedy: str
@@ -46,7 +51,10 @@ RULES: Mapping[str, LintRule] = {
     "language": LintRule(language, "write in English"),
     "dialogue": LintRule(dialogue, "describe what can be seen, not what is said or heard"),
 }
-RULES_VERSION = 2
+FILE_RULES = ("dialogue", "leak")
+"""Rules for captions from files and people: the others are a prompt's wishes for its own captions,
+such as its language and length, which people have not been asked to keep."""
+RULES_VERSION = 3
 """Increased whenever a rule's findings change."""
 WHOLE_CAPTION = frozenset({"sentences", "language"})
 """Rules about a caption as a whole, not about a place in it."""

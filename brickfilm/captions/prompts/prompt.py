@@ -13,6 +13,7 @@ import jinja2
 import yaml
 
 from brickfilm.captions.aspects import STRUCTURE
+from brickfilm.captions.lint import RULES
 from brickfilm.captions.token_bounds import counted_tokens, margin_of_counted, max_text_tokens
 from brickfilm.digest import digest_of
 from brickfilm.errors import UsageError
@@ -132,11 +133,21 @@ def parse_prompt(text: str, origin: str) -> Prompt:
             name=str(header["name"]),
             version=int(header["version"]),
             item_kind=item_kind,
-            rules=tuple(header.get("rules", ())),
+            rules=_rules(header.get("rules", []), origin),
             text=body.strip(),
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise BadPrompt(f"{origin}: front matter must hold name, version, for ({error})") from error
+
+
+def _rules(given: object, origin: str) -> tuple[str, ...]:
+    """Return the names of lint rules; BadPrompt for what is no list of them."""
+    names = given if isinstance(given, list) else [given]
+    unknown = [name for name in names if name not in tuple(RULES)]
+    if unknown or names is not given:
+        wrong = ", ".join(map(str, unknown or names))
+        raise BadPrompt(f"{origin}: rules: {wrong}: give a list of {', '.join(RULES)}")
+    return tuple(names)
 
 
 def _prompt_folder() -> resources.abc.Traversable:
@@ -169,4 +180,8 @@ def _render(text: str, at: tuple[float, ...]) -> str:
 @lru_cache(maxsize=64)
 def _load_file(path: Path, mtime_ns: int) -> Prompt:
     """Load once for each version of the file, not once for each clip."""
-    return parse_prompt(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadPrompt(f"the prompt {str(path)!r} is no file in UTF-8: {error}") from error
+    return parse_prompt(text, str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -64,7 +65,9 @@ class DatasetStats:
     captioners: Sequence[tuple[str, str, int]]
     """(model, name of a built-in prompt and prompt digest, number of clips)"""
     caption_audit: Mapping[str, float | None]
-    """Fraction of captions that break each rule, by the rule's remedy."""
+    """Fraction of captions that break each rule of those that it is for, by the rule's remedy."""
+    foreign_captions: float | None
+    """Fraction of captions that are not English."""
     near_duplicates: int | None
     """Number of clips that look like another clip."""
     videos: int
@@ -76,10 +79,7 @@ class DatasetStats:
     @property
     def is_english(self) -> bool:
         """Return whether most captions pass the language rule."""
-        from brickfilm.captions.lint import RULES
-
-        foreign = self.caption_audit[RULES["language"].remedy]
-        return foreign is not None and foreign < MAJORITY
+        return self.foreign_captions is not None and self.foreign_captions < MAJORITY
 
     @property
     def clips(self) -> int:
@@ -99,7 +99,8 @@ def compute_stats(
 ) -> DatasetStats:
     """Compute statistics of the rows without media (`SavedDataset.to_pandas_by_config`)."""
     clips = frames["clips"]
-    captions = clips[clips.caption.fillna("") != ""].caption
+    captioned = clips[clips.caption.fillna("") != ""]
+    captions = captioned.caption
     words = captions.map(lambda text: len(text.split()))
     return DatasetStats(
         splits=[s for config, frame in frames.items() for s in _split_stats(config, frame, sizes)],
@@ -110,7 +111,8 @@ def compute_stats(
         caption_words=words.mean() if len(captions) else None,
         repeated_captions=float(captions.duplicated(keep=False).mean()) if len(captions) else None,
         captioners=list(_captioners(clips)),
-        caption_audit=_rule_violation_rates(captions.tolist()),
+        caption_audit=_rule_violation_rates(captioned),
+        foreign_captions=_foreign_share(captions.tolist()),
         near_duplicates=_count_near_duplicates(clips),
         videos=len({source for rows in frames.values() for source in rows.source_id}),
         provenance=provenance,
@@ -165,13 +167,33 @@ def _captioners(clips: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
         yield str(model), f"{name} {digest}".strip(), len(rows)
 
 
-def _rule_violation_rates(captions: Sequence[str]) -> dict[str, float | None]:
-    """Return the fraction of captions that break each rule, by the rule's remedy."""
+def _rule_violation_rates(clips: pd.DataFrame) -> dict[str, float | None]:
+    """Return the fraction of captions that break each rule of their prompt, by its remedy."""
     from brickfilm.captions.lint import RULES, count_rules, lint
 
-    counts = count_rules(lint(text) for text in captions)
-    rates = {rule: counts[rule] / len(captions) if captions else None for rule in RULES}
-    return {RULES[rule].remedy: rate for rule, rate in rates.items()}
+    digests = clips.prompt_digest.fillna("").where(clips.caption_model != EDITED_BY_HAND, "")
+    rules = {digest: _rules_of(digest) for digest in digests.unique()}
+    applied = Counter(rule for digest in digests for rule in rules[digest])
+    texts = zip(clips.caption, digests, strict=True)
+    broken = count_rules(lint(text, rules[digest]) for text, digest in texts)
+    return {RULES[rule].remedy: broken[rule] / applied[rule] for rule in RULES if applied[rule]}
+
+
+def _rules_of(prompt_digest: str) -> tuple[str, ...]:
+    """Return the rules of a built-in prompt, `general`'s for another; without one, of files."""
+    from brickfilm.captions.lint import FILE_RULES
+    from brickfilm.captions.prompts import load_prompt, names_by_digest
+
+    if not prompt_digest:
+        return FILE_RULES
+    return load_prompt(names_by_digest().get(prompt_digest, "general")).rules
+
+
+def _foreign_share(captions: Sequence[str]) -> float | None:
+    from brickfilm.captions.lint import lint
+
+    foreign = sum(bool(lint(text, ["language"])) for text in captions)
+    return foreign / len(captions) if captions else None
 
 
 def _count_near_duplicates(clips: pd.DataFrame) -> int | None:

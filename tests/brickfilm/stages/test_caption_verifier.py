@@ -15,6 +15,7 @@ from brickfilm.captions.claims import MAX_CLAIMS, split_claims
 from brickfilm.captions.verification import support
 from brickfilm.engine.ledger import CaptionEdit, Ledger, save_edits, spend_frame
 from brickfilm.engine.run import PipelineRun
+from brickfilm.errors import UsageError
 from brickfilm.records import Caption, Clip
 from tests.kit.captions import ClipSource, WithCheckStills, clip, count_results, run_captions
 from tests.kit.servers.openai import (
@@ -24,6 +25,7 @@ from tests.kit.servers.openai import (
     ReceivedRequest,
     Reply,
     answer,
+    input_tokens,
 )
 
 SAID = "A red car stops at a gate. A dog runs past, while a man waves."
@@ -199,3 +201,48 @@ def test_the_forecast_names_the_requests(server: CaptionServer, tmp_path: Path) 
     assert "3 clips and 0 images: 3 requests to gpt-4o" in told and "at most $" in told
     (simulated,) = asks(server).simulate(items[0])
     assert len(stage.request(simulated).claims) >= 4
+
+
+def test_a_token_limit_holds_for_checks_and_second_captions(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    def script(request: ReceivedRequest) -> Reply:
+        if is_check(request):
+            return verdicts(*("no" if "dog" in claim else "yes" for claim in claims_of(request)))
+        return answer("described", "A red car stops at a gate." if request.is_revision else SAID)
+
+    server.script, limit = script, 60_000
+    unpriced = {"model": "my-llava", "base_url": server.url, "max_tokens_total": limit}
+    captioner = Captioner(**unpriced, concurrency=1)
+    stages = captioner, CaptionVerifier(**unpriced, captioner=captioner, concurrency=2)
+    for _ in range(2):
+        done = run(tmp_path, 40, *stages)
+        spent = spend_frame(tmp_path)
+        charged = sum(input_tokens(r) + ModelReply("").output_tokens for r in server.requests)
+        assert charged == spent.input_tokens.sum() + spent.output_tokens.sum() <= limit
+        assert len(done.finished) > 0
+    waiting = count_results(done, "Captioner") + count_results(done, "CaptionVerifier")
+    assert waiting["waiting: budget"] > 0
+
+
+def test_a_check_is_booked_even_if_no_second_caption_comes(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    def script(request: ReceivedRequest) -> Reply:
+        if is_check(request):
+            return verdicts(*["no"] * len(claims_of(request)))
+        return ErrorReply(400, None, "bad") if request.is_revision else answer("described", SAID)
+
+    server.script = script
+    captioner = asks(server)
+    done = run(tmp_path, 2, captioner, verifier(server, captioner=captioner))
+    assert count_results(done, "CaptionVerifier") == {"failed: bad request": 2}
+    assert len(server.requests) == 6  # none of them twice
+    spent = spend_frame(tmp_path)
+    assert (spent.settled.sum(), spent.unsettled.sum()) == (pytest.approx(server.bill), 0)
+
+
+def test_checks_are_no_batch_jobs(server: CaptionServer, tmp_path: Path) -> None:
+    batch: Any = "batch"
+    with pytest.raises(UsageError, match="sent one by one, not in batch jobs: leave mode= out"):
+        verifier(server, mode=batch).check()

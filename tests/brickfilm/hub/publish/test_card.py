@@ -13,11 +13,14 @@ from huggingface_hub import DatasetCard
 
 from brickfilm import GPT4oCaptioner
 from brickfilm.build.plan_file import Plan
+from brickfilm.captions.lint import RULES
+from brickfilm.captions.prompts import load_prompt
 from brickfilm.dataset.reader import SavedDataset, find_dataset
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.hub.publish.card import dataset_card, render_card, size_category
 from brickfilm.hub.publish.provenance import BuildProvenance, load_provenance
 from brickfilm.hub.publish.stats import DatasetStats, compute_stats
+from brickfilm.records import EDITED_BY_HAND
 from brickfilm.schema.cards import read_card_template
 from brickfilm.stages import ClipWriter
 from tests.kit.servers.hub import HubServer
@@ -120,6 +123,33 @@ def test_captions_are_held_to_their_rules(saved: SavedDataset) -> None:
     frames["clips"].loc[:2, "caption"] = "The video shows a man."
     audit = compute_stats(frames, BuildProvenance(), {}).caption_audit
     assert [share for rule, share in audit.items() if "do not mention the video" in rule] == [0.5]
+
+
+def test_a_caption_is_held_to_the_rules_of_its_own_prompt(saved: SavedDataset) -> None:
+    frames = {config: saved.to_pandas(config) for config in saved.configs}
+    clips = frames["clips"]
+    clips["caption"] = "The video shows a blocky minifigure. - Hey!"
+    digests = [load_prompt("bricks").digest, load_prompt("general").structured().digest, "", ""]
+    clips["prompt_digest"] = [*digests, load_prompt("bricks").digest, "0" * 16][: len(clips)]
+    clips.loc[clips.index[4], "caption_model"] = EDITED_BY_HAND
+    audit = compute_stats(frames, BuildProvenance(), {}).caption_audit
+    shares = {name: audit.get(rule.remedy) for name, rule in RULES.items()}
+    assert shares == {
+        "medium": 1.0,  # of three: bricks, general and a prompt of one's own
+        "stills": 0.0,
+        "toy": 1.0,  # of one: bricks
+        "sentences": 0.0,
+        "hedging": 0.0,
+        "leak": 0.0,
+        "language": 0.0,
+        "dialogue": 1.0,  # of three: two files and a person
+    }
+    clips["prompt_digest"] = load_prompt("general").digest
+    clips["caption_model"] = "gpt-4o"
+    general = compute_stats(frames, BuildProvenance(), {}).caption_audit
+    assert {rule for rule in RULES if RULES[rule].remedy in general} == {
+        *load_prompt("general").rules
+    }
 
 
 @pytest.mark.parametrize(
