@@ -112,6 +112,22 @@ def cache(
 
 
 @app.command()
+def check(
+    model: Annotated[str, typer.Argument(help="a pipeline's folder or Hub id, or tiny-random")],
+    dataset: Annotated[str, typer.Argument(help="your dataset's folder or Hub id")],
+    overrides: Overrides = None,
+    family: Annotated[
+        str | None, typer.Option(help="such as wan2.1; default: that of the pipeline")
+    ] = None,
+) -> None:
+    """Try weights of Wan or LTX-Video on your clips: load strictly, train 20 steps, sample."""
+    from finetune.training.check import check_lines
+
+    for line in check_lines(model, dataset, overrides or (), family=family):
+        typer.echo(line)
+
+
+@app.command()
 def sample(
     prompt: Annotated[str | None, typer.Option(help="text to sample from")] = None,
     model: ModelName = None,

@@ -62,6 +62,7 @@ UNITS = (
     "finetune.sampling",
     "finetune.validation",
     "finetune.training.loop",
+    "finetune.training.check",
     "finetune.release",
     "finetune.demo",
     "finetune.__main__",

@@ -39,13 +39,13 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
     add_import_folder(file.parent)  # of a family of the user's own
+    return parse_recipe(data, origin=str(file), overrides=overrides)
+
+
+def parse_recipe(data: dict[str, Any], *, origin: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Check TOML, with overrides, against `Recipe`; raise ConfigError, which names `origin`."""
     for override in overrides:
         _apply_override(data, override)
-    return parse_recipe(data, origin=str(file))
-
-
-def parse_recipe(data: Mapping[str, Any], *, origin: str) -> Recipe:
-    """Check parsed TOML against `Recipe`; raise ConfigError, which names `origin`."""
     _, messages = rename_old_keys(data)
     if messages:
         raise ConfigError(f"{origin}: {'; '.join(messages)}")

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from brickfilm.errors import UsageError
 from brickfilm.schema.own_modules import import_object
 from finetune.config import Recipe
-from finetune.errors import ConfigError
+from finetune.errors import ConfigError, WeightsError
 from finetune.models.diffusers import DIFFUSERS_FAMILIES
+from finetune.models.diffusers.base import DiffusersFamily
+from finetune.models.diffusers.pipeline_folder import read_index
 from finetune.models.family import Family, check_grid
 from finetune.models.stdit2.family import STDIT2
 
@@ -40,6 +42,26 @@ def find_family(name: str) -> Family:
     if missing := [member for member in Family.__annotations__ if not hasattr(found, member)]:
         raise ConfigError(f"family {name!r} has no {', '.join(missing)}: set it in the class")
     return found
+
+
+def recognise_family(source: str) -> DiffusersFamily:
+    """Return the family of a pipeline of diffusers, by its model_index.json.
+
+    Raise WeightsError for a source without one, and for pipelines of no family.
+    """
+    index = read_index(source)
+    if index is None:
+        raise WeightsError(
+            f"{source!r} has no model_index.json, so it is no pipeline in diffusers' layout: name "
+            "another folder or Hub id, such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+        )
+    for family in DIFFUSERS_FAMILIES:
+        if family.reads_pipeline(index):
+            return family
+    names = ", ".join(family.name for family in DIFFUSERS_FAMILIES)
+    raise WeightsError(
+        f"{source!r} is a {index.get('_class_name')}, of no family here: choose one of {names}"
+    )
 
 
 def family_of(recipe: Recipe) -> Family:

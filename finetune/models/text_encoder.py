@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from finetune.models.family import EncodedCaption, TextSize
+from finetune.models.weight_files import load_whole
 from finetune.models.weights_digest import weights_digest
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class TextEncoder:
         import transformers
 
         kind = getattr(transformers, f"{architecture}EncoderModel")
-        network = kind.from_pretrained(source, torch_dtype=dtype)  # its name since 4.39
+        network = load_whole(kind, source, torch_dtype=dtype)  # its name since 4.39
         words = transformers.AutoTokenizer.from_pretrained(tokenizer or source)
         return cls(network.to(device), words, tokens=tokens, **options)
 

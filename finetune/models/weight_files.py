@@ -18,7 +18,7 @@ from zipfile import is_zipfile
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from brickfilm.schema.safe_paths import UnsafePathError, file_inside
 from finetune.errors import WeightsError
@@ -155,3 +155,19 @@ def _unwrapped(stored: Any) -> dict[str, Tensor]:
             return {key: value for key, value in stored.items() if isinstance(value, Tensor)}
         stored = inner[0]
     return {}
+
+
+def load_whole(kind: Any, source: Path | str, **options: Any) -> nn.Module:
+    """Load a network by its class's `from_pretrained`; raise WeightsError if a weight is missing.
+
+    The libraries give it random values, and only warn.
+    """
+    network: nn.Module
+    network, report = kind.from_pretrained(source, output_loading_info=True, **options)
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise WeightsError(
+            f"{source} lacks {len(missing)} weights, such as {missing[0]!r}: fetch it again, or "
+            "name another"
+        )
+    return network

@@ -10,14 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from finetune.config import Flow, Recipe
-from finetune.errors import ConfigError
+from finetune.errors import ConfigError, WeightsError
 from finetune.models.diffusers.attention import compute_capability, use_fast_attention
-from finetune.models.diffusers.networks import diffusers_class, load_transformer, plain_config
-from finetune.models.diffusers.pipeline_folder import find_part, read_config
+from finetune.models.diffusers.networks import (
+    diffusers_class,
+    load_transformer,
+    plain_config,
+)
+from finetune.models.diffusers.pipeline_folder import find_part, read_config, read_index
 from finetune.models.diffusers.pipelines import check_guidance
 from finetune.models.diffusers.video_vae import VideoVAE
 from finetune.models.family import TINY_RANDOM, TINY_SEED, Family, TextSize
 from finetune.models.text_encoder import TextEncoder
+from finetune.models.weight_files import load_whole
 from finetune.objectives import FlowMatching
 from finetune.tensors import cast_module
 
@@ -30,6 +35,7 @@ class DiffusersFamily(Family):
 
     transformer_class: str
     codec_class: str
+    codec_width_key: str  # of the VAE's configuration: channels of a latent
     blocks_name: str  # of the transformer's list of blocks
     architecture: Literal["T5", "UMT5"]
     text_tokens: int
@@ -42,6 +48,7 @@ class DiffusersFamily(Family):
     tiny_network: Mapping[str, Any]  # settings of the small random parts
     tiny_codec: Mapping[str, Any]
     null_caption = ""
+    samples_alone = True  # False: an expert for a part of the noise
 
     def clean(self, text: str) -> str:
         """Return a prompt as the text encoder was trained on it."""
@@ -83,7 +90,45 @@ class DiffusersFamily(Family):
             return cast_module(self._tiny(self.transformer_class, self.tiny_network), dtype).to(
                 device
             )
-        return load_transformer(source, self.part, self.transformer_class, dtype, device)
+        self._check_index(source)
+        folder = find_part(source, self.part)
+        self._check_channels(folder, self.transformer_class, {"in_channels": self.input_channels})
+        return load_transformer(folder, self.transformer_class, dtype, device)
+
+    @property
+    def input_channels(self) -> int:
+        """Return the channels that the network reads: a latent's, and those of its conditions."""
+        return self.channels
+
+    def reads_pipeline(self, index: Mapping[str, Any]) -> bool:
+        """Tell from a pipeline's model_index.json if its weights are this family's."""
+        return index.get("_class_name") == self.pipeline_class
+
+    def text_width(self, source: str) -> int:
+        """Return the width of the text states that the network at `source` reads."""
+        if source == TINY_RANDOM:
+            return TINY_TEXT_DIM
+        folder = find_part(source, self.part)
+        return int(read_config(folder, self.transformer_class)[self.text_width_key])
+
+    def _check_index(self, source: Path | str) -> None:
+        """Raise WeightsError for a pipeline of another family; its shapes may be the same."""
+        index = read_index(source)
+        if index is not None and not self.reads_pipeline(index):
+            raise WeightsError(
+                f"{source} is another family's {index.get('_class_name')}, not {self.name!r}: set "
+                "family to it, or name a pipeline of this one as init"
+            )
+
+    def _check_channels(self, folder: Path, class_name: str, wanted: Mapping[str, int]) -> None:
+        """Raise WeightsError for a part of the family's class and another family's channels."""
+        config = read_config(folder, class_name)
+        for name, channels in wanted.items():
+            if config.get(name, channels) != channels:
+                raise WeightsError(
+                    f"{folder} has {name} {config[name]}, family {self.name!r} has {channels}: "
+                    "name weights of this family, or set the family that they are of"
+                )
 
     def network_config(self, network: nn.Module) -> dict[str, Any]:
         return plain_config(network)
@@ -98,9 +143,9 @@ class DiffusersFamily(Family):
         if name == TINY_RANDOM:
             return VideoVAE(self._tiny(self.codec_class, self.tiny_codec).to(device))
         folder = find_part(name, "vae")
-        read_config(folder, self.codec_class)
+        self._check_channels(folder, self.codec_class, {self.codec_width_key: self.channels})
         kind = diffusers_class(self.codec_class)
-        return VideoVAE(kind.from_pretrained(folder, torch_dtype=dtype).to(device))
+        return VideoVAE(load_whole(kind, folder, torch_dtype=dtype).to(device))
 
     def _tiny(self, class_name: str, settings: Mapping[str, Any]) -> nn.Module:
         """Return a small network with random weights, the same on every machine."""

@@ -49,6 +49,7 @@ class LTX(DiffusersFamily):
     name = "ltx0.9"
     transformer_class = "LTXVideoTransformer3DModel"
     codec_class = "AutoencoderKLLTXVideo"
+    codec_width_key = "latent_channels"
     pipeline_class = "LTXPipeline"
     blocks_name = "transformer_blocks"
     text_width_key = "caption_channels"

@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from finetune.errors import ConfigError, WeightsError
-from finetune.models.diffusers.pipeline_folder import find_part, read_config
+from finetune.models.diffusers.pipeline_folder import read_config
 from finetune.tensors import cast_module
 
 MIN_DIFFUSERS = "0.40"
+FIRST_RELEASES = {"LTX": "0.32", "Wan": "0.33"}  # of classes with this in their names: git tags
 
 
 def diffusers_class(name: str) -> Any:
@@ -30,20 +31,21 @@ def diffusers_class(name: str) -> Any:
             f"{name} needs diffusers: pip install 'diffusers>={MIN_DIFFUSERS}'"
         ) from error
     except AttributeError as error:
+        since = [release for part, release in FIRST_RELEASES.items() if part in name]
+        came = f", which came with {since[0]}" if since else ""
         raise ConfigError(
-            f"diffusers {diffusers.__version__} has no {name}: "
+            f"diffusers {diffusers.__version__} has no {name}{came}: "
             f"pip install 'diffusers>={MIN_DIFFUSERS}'"
         ) from error
 
 
 def load_transformer(
-    source: Path | str, part: str, class_name: str, dtype: torch.dtype, device: torch.device | str
+    folder: Path, class_name: str, dtype: torch.dtype, device: torch.device | str
 ) -> nn.Module:
     """Load a denoiser strictly: every weight has its place, and every place its weight.
 
     Raise WeightsError for another class, other shapes, or missing or unexpected weights.
     """
-    folder = find_part(source, part)
     config = read_config(folder, class_name)
     kind = diffusers_class(class_name)
     with torch.device("meta"):

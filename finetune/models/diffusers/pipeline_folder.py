@@ -10,6 +10,7 @@ from finetune.errors import WeightsError
 from finetune.models.hub import HUB_ID, download_snapshot
 
 CONFIG_FILE = "config.json"
+INDEX_FILE = "model_index.json"  # of a pipeline: its class, parts and settings
 FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
 
 
@@ -31,18 +32,31 @@ def find_part(source: Path | str, part: str) -> Path:
     )
 
 
+def read_index(source: Path | str) -> dict[str, Any] | None:
+    """Return the index of a pipeline in a folder or at a Hub id; None for one without."""
+    folder = Path(source)
+    if not folder.exists() and HUB_ID.fullmatch(str(source)):
+        folder = download_snapshot(str(source), [INDEX_FILE], WeightsError)
+    return _read_json(folder / INDEX_FILE) if (folder / INDEX_FILE).is_file() else None
+
+
 def read_config(folder: Path, class_name: str) -> dict[str, Any]:
     """Read a part's configuration; raise WeightsError if it is of another class."""
-    try:
-        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{folder / CONFIG_FILE} cannot be read ({error})") from error
+    config = _read_json(folder / CONFIG_FILE)
     found = config.get("_class_name", class_name)
     if found != class_name:
         raise WeightsError(
             f"{folder} is a {found}, not a {class_name}: name another, or its family"
         )
     return config
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{file} cannot be read ({error}): fetch it again") from error
+    return entries
 
 
 def _has_tokenizer(folder: Path) -> bool:

@@ -77,6 +77,7 @@ class Wan(DiffusersFamily):
 
     transformer_class = "WanTransformer3DModel"
     codec_class = "AutoencoderKLWan"
+    codec_width_key = "z_dim"
     pipeline_class = "WanPipeline"
     blocks_name = "blocks"
     text_width_key = "text_dim"
@@ -91,6 +92,7 @@ class Wan(DiffusersFamily):
         self.version, self.name = version, version.name
         self.channels, self.spatial_stride = version.channels, version.spatial_stride
         self.native_fps, self.part = version.fps, version.part
+        self.samples_alone = version.times == (0.0, 1.0)
         self.start_images = ("image",) if version.token_times else ()
         multiple = 2 * version.spatial_stride  # the network takes patches of 2 x 2 latents
         self.grid = Grid(
@@ -131,7 +133,7 @@ class Wan(DiffusersFamily):
         super().use_kernels(network, device, dtype)
 
     def check(self, recipe: Recipe) -> None:
-        if self.version.times != (0.0, 1.0) and recipe.validation.prompts:
+        if not self.samples_alone and recipe.validation.prompts:
             raise ConfigError(f"{self._one_expert}: set validation.prompts = []")
         super().check(recipe)
 
@@ -143,9 +145,16 @@ class Wan(DiffusersFamily):
         )
 
     def check_sampling(self, guidance: float) -> None:
-        if self.version.times != (0.0, 1.0):
+        if not self.samples_alone:
             raise SamplingError(self._one_expert)
         super().check_sampling(guidance)
+
+    def reads_pipeline(self, index: Mapping[str, Any]) -> bool:
+        return (
+            super().reads_pipeline(index)
+            and bool(index.get("expand_timesteps")) == self.version.token_times
+            and bool(index.get("boundary_ratio")) != self.samples_alone
+        )
 
     def time_range(self, step: int) -> tuple[float, float]:
         return self.version.times

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from finetune.kernels.channels_last import use_channels_last
+from finetune.models.weight_files import load_whole
 from finetune.models.weights_digest import weights_digest
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class VAE:
         """Load from a Hub id or a folder in diffusers' layout."""
         from diffusers import AutoencoderKL
 
-        network = AutoencoderKL.from_pretrained(source, torch_dtype=dtype)
+        network = load_whole(AutoencoderKL, source, torch_dtype=dtype)
         return cls(network.to(device), micro_batch_size=micro_batch_size)
 
     @classmethod

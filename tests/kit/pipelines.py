@@ -1,0 +1,43 @@
+"""Folders of diffusers' pipelines as they lie on the Hub, with tiny random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from finetune.models.diffusers import WAN_2_2_HIGH, WAN_2_2_LOW
+from finetune.models.diffusers.base import TINY_TEXT_DIM, DiffusersFamily
+from finetune.models.family import TINY_RANDOM, TextSize
+from tests.kit.toy_clips import captions
+
+
+def write_pipeline(folder: Path, family: DiffusersFamily, **options: Any) -> Path:
+    """Write a pipeline by its own `save_pretrained`; options are those of its class."""
+    import diffusers
+
+    text = family.load_caption_encoder(
+        TINY_RANDOM,
+        TextSize(family.text_tokens, TINY_TEXT_DIM),
+        lambda: captions(6),
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+    )
+    vae: Any = family.load_codec(TINY_RANDOM, dtype=torch.float32, device=torch.device("cpu"))
+    pipeline = getattr(diffusers, family.pipeline_class)(
+        tokenizer=text.tokenizer,
+        text_encoder=text.network,
+        vae=vae.network,
+        transformer=family.load_network(TINY_RANDOM),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        **options,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def write_a14b(folder: Path) -> Path:
+    """Write the pipeline of two experts."""
+    second = WAN_2_2_LOW.load_network(TINY_RANDOM)
+    return write_pipeline(folder, WAN_2_2_HIGH, transformer_2=second, boundary_ratio=0.875)
