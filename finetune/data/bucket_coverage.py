@@ -88,15 +88,16 @@ def bucket_coverage(
         {text: n for text, n in dropped.items() if n},
         usable,
     )
-    _check_no_empty_bucket(coverage, recipe)
+    _check_no_empty_bucket(coverage, recipe, longest=max(clip_shapes(index)[0], default=0))
     return coverage
 
 
-def _check_no_empty_bucket(coverage: BucketCoverage, recipe: Recipe) -> None:
+def _check_no_empty_bucket(coverage: BucketCoverage, recipe: Recipe, longest: int) -> None:
     empty = [name for name, clips in coverage.clips_per_bucket.items() if clips == 0]
     if empty:
         raise DataError(
             f"no clip for bucket {', '.join(empty)}:\n{coverage}\n"
             f"remove it from the recipe, lower frame_interval ({recipe.frame_interval}), "
-            "or choose shorter frames"
+            f"or choose fewer frames: a clip needs more than frames x frame_interval, the longest "
+            f"has {longest}"
         )

@@ -1,0 +1,164 @@
+"""Weights that are missing, incomplete or of another family: one line that says what to name."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from finetune.config import Adapter, Bucket, Recipe
+from finetune.errors import ConfigError, DataError, FinetuneError, WeightsError
+from finetune.models.diffusers import LTX_0_9, WAN_2_1, WAN_2_2_5B, WAN_2_2_LOW
+from finetune.models.diffusers.base import DiffusersFamily
+from finetune.models.diffusers.networks import diffusers_class
+from finetune.models.family import TextSize
+from finetune.training.loop import train
+from tests.finetune.conftest import MakeRecipe
+from tests.kit.pipelines import write_a14b, write_pipeline
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pipeline(tmp_path_factory.mktemp("wan"), WAN_2_1)
+
+
+def load_text(family: DiffusersFamily, folder: Path) -> object:
+    return family.load_caption_encoder(
+        str(folder), TextSize(512, 32), lambda: (), dtype=torch.float32, device=CPU
+    )
+
+
+def load_codec(family: DiffusersFamily, folder: Path) -> object:
+    return family.load_codec(str(folder), dtype=torch.float32, device=CPU)
+
+
+def other_layout(folder: Path) -> None:
+    """One file for all, as ComfyUI has it."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "wan2.1_t2v_1.3B_bf16.safetensors").write_bytes(b"")
+
+
+def no_text_encoder(folder: Path) -> None:
+    shutil.rmtree(folder / "text_encoder")
+
+
+def no_text_weights(folder: Path) -> None:
+    for file in (folder / "text_encoder").glob("*.safetensors"):
+        file.unlink()
+
+
+def cut_vae(folder: Path) -> None:
+    (file,) = (folder / "vae").glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def an_adapter(folder: Path) -> None:
+    config = json.loads((folder / "transformer/config.json").read_text())
+    text = json.dumps({**config, "adapter": {"base": "x"}})
+    (folder / "transformer/config.json").write_text(text)
+
+
+CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], object], str]] = {
+    "layout": (
+        other_layout,
+        WAN_2_1.load_network,
+        r"holds no 'transformer' in diffusers' layout \(transformer/config.json\): name a folder",
+    ),
+    "no text encoder": (
+        no_text_encoder,
+        lambda folder: load_text(WAN_2_1, folder),
+        "holds no 'text_encoder' in diffusers' layout",
+    ),
+    "no text weights": (
+        no_text_weights,
+        lambda folder: load_text(WAN_2_1, folder),
+        r"text_encoder cannot be loaded \(.*fetch it again",
+    ),
+    "cut vae": (cut_vae, lambda folder: load_codec(WAN_2_1, folder), "vae cannot be loaded"),
+    "an adapter": (an_adapter, WAN_2_1.load_network, "is an adapter, not a network: name its base"),
+    "of the 5B model": (
+        lambda _: None,
+        WAN_2_2_5B.load_network,
+        "is another family's WanPipeline, not 'wan2.2-5b': set family to it",
+    ),
+    "part of the 5B model": (
+        lambda folder: (folder / "model_index.json").unlink(),
+        WAN_2_2_5B.load_network,
+        "transformer has in_channels 16, family 'wan2.2-5b' has 48: name weights of this family",
+    ),
+    "of LTX": (
+        lambda folder: (folder / "model_index.json").unlink(),
+        LTX_0_9.load_network,
+        "is a WanTransformer3DModel, not a LTXVideoTransformer3DModel",
+    ),
+    "vae of the 5B model": (
+        lambda _: None,
+        lambda folder: load_codec(WAN_2_2_5B, folder),
+        "vae has z_dim 16, family 'wan2.2-5b' has 48",
+    ),
+    "an expert": (
+        lambda folder: (folder / "model_index.json").unlink(),
+        WAN_2_2_LOW.load_network,
+        "holds no 'transformer_2'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weights_that_do_not_fit_are_named(name: str, wan: Path, tmp_path: Path) -> None:
+    spoil, load, message = CASES[name]
+    folder = tmp_path / "model"
+    shutil.copytree(wan, folder)
+    spoil(folder)
+    with pytest.raises(WeightsError, match=message) as told:
+        load(folder)
+    assert re.search(re.escape(str(folder)), str(told.value))
+    assert "\n" not in str(told.value)
+
+
+def test_the_experts_are_not_wan_2_1(tmp_path: Path) -> None:
+    """Of the same shapes: read as Wan 2.1, one expert would be trained on all the noise."""
+    with pytest.raises(WeightsError, match=r"is another family's WanPipeline, not 'wan2\.1'"):
+        WAN_2_1.load_network(write_a14b(tmp_path))
+
+
+def test_an_older_diffusers_is_told_which_version_has_a_class() -> None:
+    with pytest.raises(ConfigError, match=r"has no WanOtherPipeline, which came with 0\.33: pip"):
+        diffusers_class("WanOtherPipeline")
+
+
+@pytest.fixture
+def recipe(make_recipe: MakeRecipe) -> Recipe:
+    made = make_recipe(
+        family="wan2.1",
+        init="tiny-random",
+        adapter=Adapter(rank=4),
+        frame_interval=1,
+        text_tokens=512,
+        latents="online",
+    )
+    return replace(made, network=replace(made.network, caption_channels=32))
+
+
+@pytest.mark.parametrize(
+    ("frames", "error", "message"),
+    [
+        (21, DataError, r"too short for every bucket(?s:.*)fewer frames: .* the longest has 20"),
+        (18, ConfigError, r"18 frames: family 'wan2\.1' takes 4 n \+ 1; the nearest is 17"),
+    ],
+)
+def test_clips_too_short_and_frames_off_the_grid_are_named(
+    recipe: Recipe, frames: int, error: type[FinetuneError], message: str
+) -> None:
+    bucket = Bucket(resolution="144p", frames=frames, batch_size=2)
+    with pytest.raises(error, match=message):
+        train(replace(recipe, buckets=(bucket,)))

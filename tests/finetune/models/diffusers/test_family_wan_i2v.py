@@ -1,0 +1,174 @@
+"""Wan 2.1 image-to-video against diffusers' own pipeline, tensor for tensor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from finetune.config import Adapter, Bucket, Flow, Optimizer, Recipe, Validation
+from finetune.data.cache import build_cache
+from finetune.errors import ConfigError, SamplingError
+from finetune.models.adapters import DIFFUSERS_FILE
+from finetune.models.diffusers import WAN_2_1_I2V
+from finetune.models.diffusers.video_vae import VideoVAE
+from finetune.models.family import TINY_RANDOM, ClipConditions
+from finetune.sampling.generate import EncodedPrompt, LatentGenerator, generate_latent
+from finetune.sampling.images import read_image
+from finetune.sampling.pipeline import TextToVideoPipeline
+from finetune.sampling.request import SampleRequest
+from finetune.training.loop import train
+from tests.finetune.conftest import MakeRecipe
+
+CPU = torch.device("cpu")
+FRAMES, SIDE, STEPS, GUIDANCE = 9, 64, 3, 5.0
+SHAPE = WAN_2_1_I2V.latent_shape(FRAMES, SIDE, SIDE)
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    return WAN_2_1_I2V.load_network(TINY_RANDOM).eval()
+
+
+@pytest.fixture
+def codec() -> VideoVAE:
+    return WAN_2_1_I2V.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    pixels = torch.randint(0, 256, (SIDE, SIDE, 3), dtype=torch.uint8)
+    Image.fromarray(pixels.numpy()).save(tmp_path / "first.png")
+    return tmp_path / "first.png"
+
+
+def text(seed: int) -> Tensor:
+    return torch.randn(1, 512, 32, generator=torch.Generator().manual_seed(seed))
+
+
+def run_pipeline(
+    network: nn.Module, codec: VideoVAE, image: Path, record: Any = None
+) -> tuple[Tensor, Tensor]:
+    """Return noise, and the latent that the published pipeline makes of it."""
+    from diffusers import UniPCMultistepScheduler, WanImageToVideoPipeline
+
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    )
+    pipeline: Any = WanImageToVideoPipeline(
+        tokenizer=None,
+        text_encoder=None,
+        vae=codec.network,
+        transformer=network,
+        scheduler=scheduler,
+        **codec.pipeline_parts,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    if record:
+        step = scheduler.step
+        scheduler.step = lambda v, t, x, **given: (record(v, t, x), step(v, t, x, **given))[1]
+    noise = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(5))
+    latent = pipeline(
+        Image.open(image),
+        prompt_embeds=text(0),
+        negative_prompt_embeds=text(1),
+        height=SIDE,
+        width=SIDE,
+        num_frames=FRAMES,
+        num_inference_steps=STEPS,
+        guidance_scale=GUIDANCE,
+        latents=noise,
+        output_type="latent",
+    ).frames
+    return noise, latent
+
+
+def test_every_network_call_is_the_pipelines(
+    network: nn.Module, codec: VideoVAE, image: Path
+) -> None:
+    """The condition is made of the clip's first frame alone."""
+    calls: list[tuple[Tensor, Tensor, Tensor]] = []
+    run_pipeline(network, codec, image, lambda v, t, x: calls.append((v, t, x)))
+    first = read_image(image, SIDE, SIDE)
+    clip = torch.cat([first, torch.rand(FRAMES - 1, 3, SIDE, SIDE) * 2 - 1])
+    window = codec.encode_window(clip)
+    given = ClipConditions(
+        text={"states": text(0)},
+        null_text={"states": text(1)},
+        frames=FRAMES,
+        height=SIDE,
+        width=SIDE,
+        fps=(16.0,),
+        extras={name: window[name][None] for name in ("condition", "image_states")},
+    )
+    ours = WAN_2_1_I2V.guided_denoiser(network, given, GUIDANCE)
+    assert len(calls) == STEPS
+    with torch.no_grad():
+        for theirs, time, x in calls:
+            assert torch.equal(ours(x, time.expand(1) / 1000, None), theirs)
+
+
+def test_a_sample_is_the_pipelines(network: nn.Module, codec: VideoVAE, image: Path) -> None:
+    _, theirs = run_pipeline(network, codec, image)
+    objective = WAN_2_1_I2V.objective(Flow())
+    generator = LatentGenerator(WAN_2_1_I2V, objective, network, codec, CPU)
+    prompt = EncodedPrompt({"states": text(0)}, {"states": text(1)})
+    size = {"frames": FRAMES, "height": SIDE, "width": SIDE, "steps": STEPS}
+    request = SampleRequest(prompt="a castle", guidance=GUIDANCE, seed=5, **size)
+    ours = generate_latent(generator, prompt, request, {0: read_image(image, SIDE, SIDE)})
+    assert torch.equal(ours.transpose(0, 1)[None], theirs)
+
+
+@pytest.fixture
+def recipe(make_recipe: MakeRecipe, image: Path) -> Recipe:
+    made = make_recipe(
+        family="wan2.1-i2v",
+        init=TINY_RANDOM,
+        adapter=Adapter(rank=4),
+        steps=2,
+        buckets=(Bucket(resolution="144p", frames=5, batch_size=2),),
+        frame_interval=1,
+        text_tokens=512,
+        optimizer=Optimizer(ema=0.0),
+        validation=Validation(
+            prompts=("a castle",),
+            images=(str(image),),
+            frames=5,
+            height=SIDE,
+            width=SIDE,
+            steps=2,
+            guidance=GUIDANCE,
+            sweep=(),
+            loss_batches=1,
+        ),
+    )
+    return replace(made, network=replace(made.network, caption_channels=32))
+
+
+@pytest.mark.slow
+def test_an_adapter_is_trained_from_cached_first_frames_and_animates_one(
+    recipe: Recipe, image: Path
+) -> None:
+    build_cache(recipe)
+    train(recipe)
+    out = Path(recipe.out)
+    assert (out / "lora" / DIFFUSERS_FILE).is_file()
+    assert len(list(out.rglob("00.mp4"))) == 2
+    pipeline = TextToVideoPipeline.from_pretrained(str(out), device="cpu")
+    asked = {"prompt": "a castle", "frames": 5, "height": SIDE, "width": SIDE, "steps": 1}
+    assert pipeline.sample(pipeline.request(**asked, image=str(image))).shape == (5, 3, SIDE, SIDE)
+    with pytest.raises(SamplingError, match="animates a first frame: name its file"):
+        pipeline.request(**asked)
+
+
+def test_prompts_without_their_images_are_named(recipe: Recipe) -> None:
+    asked = recipe.validation
+    with pytest.raises(ConfigError, match=r"name a file for each prompt in validation\.images"):
+        train(replace(recipe, validation=replace(asked, images=())))
+    with pytest.raises(ConfigError, match=r"validation\.images names 1 files for 2 prompts"):
+        replace(recipe, validation=replace(asked, prompts=("a", "b")))
