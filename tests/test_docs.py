@@ -22,9 +22,11 @@ from brickfilm import errors
 from brickfilm.cli import app
 from brickfilm.dataset import config_features
 from brickfilm.engine.ledger import answers_frame
+from finetune.__main__ import app as finetune_app
 from tests.brickworld import BrickFilm, Shot
 from tests.kit import ROOT
 from tests.kit.console import run_console
+from tests.kit.pipelines import write_pipeline
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("recipes/**/*.md")])
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -250,15 +252,17 @@ def commands(program: str) -> Iterator[tuple[Path, list[str]]]:
                 yield snippet.page, words[names.index(program) + 1 :]
 
 
-def test_commands_on_the_pages_exist_with_their_options() -> None:
-    for page, words in commands("brickfilm"):
-        command, path = typer.main.get_command(app), words[:]
+@pytest.mark.parametrize("program", ["brickfilm", "finetune"])
+def test_commands_on_the_pages_exist_with_their_options(program: str) -> None:
+    for page, words in commands(program):
+        command = typer.main.get_command(app if program == "brickfilm" else finetune_app)
+        path = words[:]
         while hasattr(command, "commands"):
-            assert path[0] in command.commands, f"{page.name}: brickfilm {' '.join(words)}"
+            assert path[0] in command.commands, f"{page.name}: {program} {' '.join(words)}"
             command = command.commands[path.pop(0)]
         options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
         asked = {word.partition("=")[0] for word in path if word.startswith("--")}
-        assert asked <= options | {"--debug", "--help"}, f"{page.name}: brickfilm {words}"
+        assert asked <= options | {"--debug", "--help"}, f"{page.name}: {program} {words}"
 
 
 def test_make_targets_on_the_pages_exist() -> None:
@@ -279,6 +283,46 @@ def test_extras_on_the_pages_exist() -> None:
 @cache
 def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+# -- the tutorial ----------------------------------------------------------------------------------
+
+MODEL = "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+TOY_RUN = (  # of the recipe wan/1.3b-lora: toy weights, sizes and steps, on a CPU
+    *(f"{part}={{model}}" for part in ("init", "vae", "text_encoder")),
+    *("device=cpu", "precision=float32", "compile=false", "cache_dtype=float32", "workers=0"),
+    *("network.caption_channels=32", "adapter.rank=2", "steps=2", "log.to=none"),
+    *("buckets.0.resolution=144p", "buckets.0.frames=5", 'validation.prompts=["a"]'),
+    *("validation.frames=5", "validation.height=64", "validation.width=64", "validation.steps=1"),
+)
+TOY_CHECK = ("steps=1", "buckets.0.frames=5", *TOY_RUN[-4:])
+TOY_WORDS = {'"cuda"': '"cpu"', "num_frames=81": "num_frames=5, height=64, width=64"}
+
+
+@pytest.mark.slow
+def test_the_tutorial_goes_from_films_to_a_lora_in_diffusers(tmp_path: Path) -> None:
+    """Each of its commands, with a pipeline of the same layout and tiny random weights."""
+    from finetune.models.diffusers import WAN_2_1
+
+    (tmp_path / "films").mkdir()
+    shots = tuple(Shot(seconds=1.5, scene=scene) for scene in ("street", "space"))
+    BrickFilm(seed=5, size=(256, 144), shots=shots).render(tmp_path / "films" / "mine.mp4")
+    (sample,) = [s.text for s in snippets("json") if s.page.name == "quickstart.md"]
+    (tmp_path / "films" / "mine.json").write_text(sample)
+    model = str(write_pipeline(tmp_path / "model", WAN_2_1))
+    for program in ("brickfilm", "finetune"):
+        for words in [words for page, words in commands(program) if page.name == "tutorial.md"]:
+            more = {"check": TOY_CHECK, "sample": ("--device", "cpu", "--steps", "1")}
+            toy = more.get(words[0], TOY_RUN if "wan/1.3b-lora" in words else ())
+            told = [w.replace(MODEL, model) for w in words]
+            run_console(tmp_path, program, *told, *(w.format(model=model) for w in toy))
+    text = named("use-lora.py").replace(MODEL, model).replace("bfloat16", "float32")
+    for told, toy_word in TOY_WORDS.items():
+        assert told in text
+        text = text.replace(told, toy_word)
+    run_text(tmp_path, "use-lora.py", text)
+    for made in ("castle.mp4", "work/samples", "work/wan-1.3b-lora/run/samples/index.html"):
+        assert (tmp_path / made).exists(), made
 
 
 # -- facts that stand in two places ----------------------------------------------------------------

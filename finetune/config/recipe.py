@@ -147,6 +147,8 @@ class Validation:
     seed: Count = 42  # of the first prompt's noise; each next prompt adds 1
     sweep: tuple[Finite, ...] = (0.0, 1.0, 3.0, 7.0)  # guidance of the first prompt, at the end
     weights: Literal["ema", "raw"] = "ema"  # weights to sample; the other ones too at the end
+    # files of the first frames, one a prompt, for families that take one
+    images: tuple[Name, ...] = ()
     loss_batches: Count = 2  # training batches per rank, at fixed noise and timesteps
 
     @property

@@ -21,6 +21,12 @@ def check_recipe(recipe: Recipe) -> None:
         _check_bucket(bucket)
         if str(bucket) in map(str, recipe.buckets[:number]):
             raise ConfigError(f"bucket {bucket} is named twice: take one of the two out")
+    images, prompts = len(recipe.validation.images), len(recipe.validation.sampled_prompts)
+    if images and images != prompts:
+        raise ConfigError(
+            f"validation.images names {images} files for {prompts} prompts: name one for each "
+            "prompt, or none"
+        )
     _check_engine(recipe)
     _check_adapter(recipe)
     if recipe.strategy == "gemini":
@@ -56,10 +62,10 @@ def _check_engine(recipe: Recipe) -> None:
 
 
 def _check_adapter(recipe: Recipe) -> None:
-    if recipe.adapter and (recipe.engine != "torch" or recipe.strategy == "fsdp2"):
+    if recipe.adapter and recipe.engine != "torch":
         raise ConfigError(
-            f"adapter is trained with engine 'torch' and strategy 'auto' or 'ddp', not "
-            f"{recipe.engine!r} and {recipe.strategy!r}: its frozen base is not sharded"
+            f"adapter is trained with engine 'torch', not {recipe.engine!r}: set engine = 'torch' "
+            "and strategy = 'ddp' or 'fsdp2'"
         )
     if recipe.adapter and recipe.init == "random":
         raise ConfigError("adapter changes pretrained weights: name them as init")

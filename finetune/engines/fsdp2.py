@@ -27,6 +27,7 @@ from finetune.engines.base import (
 )
 from finetune.engines.distributed import rank_and_world_size
 from finetune.engines.ema import EMA
+from finetune.models.adapters import has_adapter
 from finetune.tensors import DTYPES
 
 try:
@@ -51,11 +52,18 @@ class FullySharded:
         self.rank, self.world_size = rank_and_world_size()
         self.device, self.settings, self.updates = device, recipe.optimizer, 0
         self.loss_scale, self.frozen = LossScale(), frozen_tensors(model)
-        compute = DTYPES[recipe.precision]
+        adapted = has_adapter(model)
         policy = MixedPrecisionPolicy(
-            param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False
+            param_dtype=None if adapted else DTYPES[recipe.precision],
+            reduce_dtype=torch.float32,
+            cast_forward_inputs=False,
         )
-        self.module = model.to(device).float()
+        self.module = model.to(device)
+        if adapted:  # a frozen base is computed in the precision that it is kept in
+            for _, parameter in trainable_parameters(self.module):
+                parameter.data = parameter.data.float()
+        else:
+            self.module.float()
         for block in blocks:
             fully_shard(block, mp_policy=policy)
         fully_shard(self.module, mp_policy=policy)

@@ -68,9 +68,15 @@ def network_record(family: Family, network: nn.Module) -> dict[str, Any]:
 
 
 def shape_record(family: Family, network: nn.Module) -> dict[str, Any]:
-    """Return the entries of config.json that decide the shapes of the trained weights."""
-    config = network_record(family, network)
-    return {name: config[name] for name in (*family.shape_fields, "adapter") if name in config}
+    """Return the entries of config.json that decide the shapes of the trained weights.
+
+    Names have a dot between tables.
+    """
+    config = family.network_config(network)
+    shape = {name: config[name] for name in family.shape_fields if name in config}
+    if has_adapter(network):
+        shape |= {f"adapter.{name}": _record_of(network)[name] for name in ("rank", "targets")}
+    return shape
 
 
 def load_network(

@@ -295,6 +295,7 @@ class Family(Protocol):
     null_caption: str | None = None  # its states are the null text; None: the network has its own
     mask_probabilities: Mapping[str, float] = {}  # kinds of frame masks in training
     start_images: Sequence[str] = ()  # fields of a request: "image", "last_image"
+    needs_image: bool = False  # True: it samples only from a first frame
     lora_targets: Sequence[str] = ()  # names of the linear layers that an adapter changes
     pipeline_class: str = ""  # of diffusers, which writes an adapter's files; none: there are none
 
@@ -356,6 +357,11 @@ class Family(Protocol):
 
 def check_grid(family: Family, recipe: Recipe) -> None:
     """Raise ConfigError for buckets or validation samples off the family's grid."""
+    if family.needs_image and recipe.validation.prompts and not recipe.validation.images:
+        raise ConfigError(
+            f"family {family.name!r} animates first frames: name a file for each prompt in "
+            "validation.images, or set validation.prompts = []"
+        )
     wanted = {f"bucket {bucket} has": bucket.frames for bucket in recipe.buckets}
     if recipe.validation.prompts:
         wanted["validation.frames asks for"] = recipe.validation.frames

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from pickle import UnpicklingError
 from types import SimpleNamespace
@@ -157,7 +158,7 @@ def _unwrapped(stored: Any) -> dict[str, Tensor]:
     return {}
 
 
-def load_whole(kind: Any, source: Path | str, **options: Any) -> nn.Module:
+def load_whole(kind: Any, source: str | PathLike[str], **options: Any) -> nn.Module:
     """Load a network by its class's `from_pretrained`; raise WeightsError if a weight is missing.
 
     The libraries give it random values, and only warn.

@@ -113,6 +113,11 @@ def _check_frames(request: SampleRequest, family: Family) -> None:
     for name in images:
         if name not in family.start_images:
             raise SamplingError(f"{name}: a model of family {family.name!r} does not take one")
+    if family.needs_image and request.image is None:
+        raise SamplingError(
+            f"family {family.name!r} animates a first frame: name its file with --image, or in "
+            "validation.images for the samples of a training"
+        )
     if images and request.frames <= len(images):
         raise SamplingError(
             f"{request.frames} frames and {len(images)} of them given: request at least "

@@ -229,16 +229,22 @@ def load(
 def _check_network(folder: Path, shape: Mapping[str, Any]) -> None:
     """Raise CheckpointError if the weights are of a network with another shape."""
     saved = json.loads((folder / "model" / "config.json").read_text())
+    found = {name: _entry(saved, name) for name in shape}
     differences = [
-        f"{name} {saved.get(name)}, not {ours}"
-        for name, ours in shape.items()
-        if saved.get(name) != ours
+        f"{name} {found[name]}, not {ours}" for name, ours in shape.items() if found[name] != ours
     ]
     if differences:
         raise CheckpointError(
             f"{folder} is of another network ({'; '.join(differences)}): set the recipe's network "
             "to match, or name another out"
         )
+
+
+def _entry(config: Any, name: str) -> Any:
+    """Return the entry of a name with dots between tables; None without one."""
+    for part in name.split("."):
+        config = config.get(part) if isinstance(config, dict) else None
+    return config
 
 
 def _read_tensors(folder: Path, names: list[str]) -> Iterator[tuple[str, Tensor]]:

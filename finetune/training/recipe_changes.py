@@ -18,7 +18,8 @@ FREE = (
 )
 """Keys that a resumed run may change: they do not change what the next step computes.
 
-The dataset's rows are compared by their fingerprint; `init` was read when the run began.
+The dataset's rows are compared by their fingerprint; `init` was read when the run began, except the
+base of an adapter, which is read again.
 """
 FIXED = ("family", "network")
 """Keys that a checkpoint's weights have the shape of."""
@@ -63,7 +64,8 @@ def resumed_recipe(
             f"{origin} is of another network ({'; '.join(map(str, fixed))}): set the recipe to "
             "match, or name another out"
         )
-    refused = [change for change in changes if not change.is_below((*FREE, *allow))]
+    free = [key for key in FREE if not (recipe.adapter and key == "init")]
+    refused = [change for change in changes if not change.is_below((*free, *allow))]
     if refused:
         options = " ".join(f"--allow {key}" for key in dict.fromkeys(c.key for c in refused))
         raise CheckpointError(

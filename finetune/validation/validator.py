@@ -29,6 +29,7 @@ from finetune.sampling.generate import (
     encode_prompt,
     generate_latent,
 )
+from finetune.sampling.images import read_image
 from finetune.sampling.measures import VideoMetrics, compute_metrics
 from finetune.sampling.request import SampleRequest
 from finetune.sampling.sources import default_settings
@@ -102,9 +103,12 @@ class Validator:
         """Return a request per prompt, and after the last step the guidance sweep of the first."""
         settings = default_settings(self.run.recipe)
         seed = settings.pop("seed")
+        images = self.settings.images or (None,) * len(self.prompts)
         requests = [
-            SampleRequest.from_dict({"prompt": prompt, "seed": seed + n, **settings})
-            for n, prompt in enumerate(self.prompts)
+            SampleRequest.from_dict(
+                {"prompt": prompt, "image": image, "seed": seed + n, **settings}
+            )
+            for n, (prompt, image) in enumerate(zip(self.prompts, images, strict=True))
         ]
         if self.run.step >= self.run.recipe.steps:
             requests += [dataclasses.replace(requests[0], guidance=g) for g in self.settings.sweep]
@@ -146,9 +150,16 @@ class Validator:
         for round_ in sampling_rounds(requests, world_size, by_guidance=by_guidance):
             request = round_[min(rank, len(round_) - 1)]
             prompt = self._prompts[self.prompts.index(request.prompt)]
-            latent = generate_latent(generator, prompt, request)
+            latent = generate_latent(generator, prompt, request, self._images(request))
             gathered += _gather_frames(decode_latent(vae, latent), run.engine)[: len(round_)]
         return gathered
+
+    def _images(self, request: SampleRequest) -> dict[int, Tensor]:
+        """Read the first frame of a request, if it has one."""
+        if request.image is None:
+            return {}
+        image = read_image(request.image, request.height, request.width)
+        return {0: image.to(self.run.device)}
 
     def _write(
         self, frames: Sequence[Tensor], metrics: Sequence[VideoMetrics], values: dict[str, float]

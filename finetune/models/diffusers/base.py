@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from finetune.config import Flow, Recipe
@@ -27,6 +29,8 @@ from finetune.objectives import FlowMatching
 from finetune.tensors import cast_module
 
 TINY_TEXT_DIM = 32
+CAST_INPUTS = ("hidden_states", "encoder_hidden_states", "encoder_hidden_states_image")
+FIRST_FRAME_GIVEN = {"none": 0.8, "frame_head": 0.2}  # our choice: both uses are trained
 TIME_SCALE = 1000  # the networks' times are 0 to 1000
 
 
@@ -36,6 +40,7 @@ class DiffusersFamily(Family):
     transformer_class: str
     codec_class: str
     codec_width_key: str  # of the VAE's configuration: channels of a latent
+    input_layer: str  # of the transformer: takes latents
     blocks_name: str  # of the transformer's list of blocks
     architecture: Literal["T5", "UMT5"]
     text_tokens: int
@@ -87,13 +92,33 @@ class DiffusersFamily(Family):
         device: torch.device | str = "cpu",
     ) -> nn.Module:
         if source == TINY_RANDOM:
-            return cast_module(self._tiny(self.transformer_class, self.tiny_network), dtype).to(
-                device
+            network = cast_module(self._tiny(self.transformer_class, self.tiny_network), dtype)
+        else:
+            network = load_transformer(
+                self._find_network(source), self.transformer_class, dtype, device
             )
+        network.register_forward_pre_hook(self._cast_inputs, with_kwargs=True)
+        return network.to(device)
+
+    def _cast_inputs(
+        self, network: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Cast latents and states to the weights' precision, which FSDP2 decides at each call."""
+        dtype = next(network.get_submodule(self.input_layer).parameters()).dtype
+        cast_ = {n: inputs[n].to(dtype) for n in CAST_INPUTS if inputs.get(n) is not None}
+        return args, {**inputs, **cast_}
+
+    def _find_network(self, source: Path | str) -> Path:
+        """Return the folder of this family's network; raise WeightsError for another's."""
         self._check_index(source)
-        folder = find_part(source, self.part)
-        self._check_channels(folder, self.transformer_class, {"in_channels": self.input_channels})
-        return load_transformer(folder, self.transformer_class, dtype, device)
+        folder, kind = find_part(source, self.part), self.transformer_class
+        if "adapter" in read_config(folder, kind):
+            raise WeightsError(
+                f"{folder} is an adapter, not a network: name its base as init, or continue its "
+                "run with --resume"
+            )
+        self._check_channels(folder, kind, {"in_channels": self.input_channels})
+        return folder
 
     @property
     def input_channels(self) -> int:
@@ -145,7 +170,8 @@ class DiffusersFamily(Family):
         folder = find_part(name, "vae")
         self._check_channels(folder, self.codec_class, {self.codec_width_key: self.channels})
         kind = diffusers_class(self.codec_class)
-        return VideoVAE(load_whole(kind, folder, torch_dtype=dtype).to(device))
+        with library_errors(folder):
+            return VideoVAE(load_whole(kind, folder, torch_dtype=dtype).to(device))
 
     def _tiny(self, class_name: str, settings: Mapping[str, Any]) -> nn.Module:
         """Return a small network with random weights, the same on every machine."""
@@ -172,13 +198,15 @@ class DiffusersFamily(Family):
         if name == TINY_RANDOM:
             texts = [*captions(), "a"]
             return TextEncoder.tiny_random(texts, TINY_SEED, width=size.width, **options).to(device)
-        return TextEncoder.from_pretrained(
-            find_part(name, "text_encoder"),
-            tokenizer=find_part(name, "tokenizer"),
-            dtype=dtype,
-            device=device,
-            **options,
-        )
+        folder = find_part(name, "text_encoder")
+        with library_errors(folder):
+            return TextEncoder.from_pretrained(
+                folder,
+                tokenizer=find_part(name, "tokenizer"),
+                dtype=dtype,
+                device=device,
+                **options,
+            )
 
     def text_size(self, network: nn.Module) -> TextSize:
         config: Any = network.config
@@ -188,6 +216,18 @@ class DiffusersFamily(Family):
         stride = self.spatial_stride
         latents = 1 + (frames - 1) // self.frame_stride
         return self.channels, latents, height // stride, width // stride
+
+
+@contextmanager
+def library_errors(folder: Path) -> Iterator[None]:
+    """Raise WeightsError, which names the folder, for errors of the libraries that read it."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        first = (str(error).splitlines() or [""])[0]
+        raise WeightsError(f"{folder} cannot be loaded ({first}): fetch it again") from error
 
 
 def token_times(

@@ -31,19 +31,24 @@ def recompute_blocks(network: nn.Module, blocks: Sequence[nn.Module], count: int
             if id(block) not in recomputed:
                 return block(*given)
             compiled = getattr(block, "_compiled_call_impl", None) is not None
-            return (_compiled_checkpoint() if compiled else _checkpoint)(block, *given)
+            fused = compiled and not hasattr(block, "unshard")  # FSDP2 gathers in the block's hooks
+            return (_compiled_checkpoint() if fused else _checkpoint)(block, *given)
 
         wrapped._gradient_checkpointing_func = call
 
 
-def _checkpoint(block: nn.Module, *given: Any) -> Any:
+def _checkpoint(call: Callable[..., Any], *given: Any) -> Any:
     """Call a block without keeping its activations, apart from attention's outputs."""
     contexts = partial(create_selective_checkpoint_contexts, KEPT_OPERATIONS)
-    return checkpoint(block.forward, *given, use_reentrant=False, context_fn=contexts)
+    return checkpoint(call, *given, use_reentrant=False, context_fn=contexts)
+
+
+def _checkpoint_forward(block: nn.Module, *given: Any) -> Any:
+    return _checkpoint(block.forward, *given)
 
 
 @cache
 def _compiled_checkpoint() -> Callable[..., Any]:
     """Return block and checkpoint compiled as one: a compiled block hides its operations."""
-    compiled: Callable[..., Any] = torch.compile(_checkpoint, fullgraph=True, dynamic=False)
+    compiled: Callable[..., Any] = torch.compile(_checkpoint_forward, fullgraph=True, dynamic=False)
     return compiled

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune.models.diffusers.base import (
+    FIRST_FRAME_GIVEN,
     TIME_SCALE,
     TINY_TEXT_DIM,
     DiffusersFamily,
@@ -51,6 +52,7 @@ class LTX(DiffusersFamily):
     codec_class = "AutoencoderKLLTXVideo"
     codec_width_key = "latent_channels"
     pipeline_class = "LTXPipeline"
+    input_layer = "proj_in"
     blocks_name = "transformer_blocks"
     text_width_key = "caption_channels"
     architecture = "T5"
@@ -62,6 +64,7 @@ class LTX(DiffusersFamily):
     licence = "other"
     native_fps = 25.0
     start_images = ("image",)
+    mask_probabilities = FIRST_FRAME_GIVEN
     shape_fields = ("num_layers", "num_attention_heads", "attention_head_dim", "caption_channels")
     lora_targets = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
     tiny_network = MappingProxyType(
@@ -106,7 +109,6 @@ class LTX(DiffusersFamily):
         drop: Tensor | None = None,
         activation_checkpointing: int = 0,
     ) -> Denoiser:
-        dtype = input_dtype(network)
         text = drop_text(conditions.text, conditions.null_text, drop)
         rates = torch.tensor(conditions.fps, device=text["states"].device).view(-1, 1, 1, 1, 1)
         scale = (self.frame_stride / rates, self.spatial_stride, self.spatial_stride)
@@ -118,8 +120,8 @@ class LTX(DiffusersFamily):
             if frame_mask is not None:
                 times = token_times(time, frame_mask, frames, height * width)
             velocity: Tensor = network(
-                hidden_states=pack(x).to(dtype),
-                encoder_hidden_states=text["states"].to(dtype),
+                hidden_states=pack(x),
+                encoder_hidden_states=text["states"],
                 encoder_attention_mask=text["mask"],
                 timestep=times,
                 num_frames=frames,
@@ -167,14 +169,9 @@ class LTX(DiffusersFamily):
             request,
             latents=pack(start),
             frame_rate=request.conditions.fps[0],
-            **text_inputs(request, TEXT_INPUTS, input_dtype(network)),
+            **text_inputs(request, TEXT_INPUTS),
         )
         return latent.transpose(1, 2).reshape(start.shape)
-
-
-def input_dtype(network: nn.Module) -> torch.dtype:
-    """Return the precision in which a network takes latents and text states."""
-    return next(network.get_submodule("proj_in").parameters()).dtype
 
 
 def pack(latents: Tensor) -> Tensor:

@@ -42,19 +42,24 @@ def call_pipeline(pipeline: Any, request: LatentRequest, **inputs: Any) -> Tenso
     return latent.float()
 
 
-def text_inputs(
-    request: LatentRequest, names: Mapping[str, str], dtype: torch.dtype
-) -> dict[str, Tensor]:
+def text_inputs(request: LatentRequest, names: Mapping[str, str]) -> dict[str, Tensor]:
     """Return a pipeline's arguments of text: names are ours by theirs.
 
-    Guidance 0 samples the null text alone. Floating-point tensors are cast to the network's dtype.
+    Guidance 0 samples the null text alone.
     """
     conditions = request.conditions
     null = conditions.null_text
     text = conditions.text if request.guidance else null
     inputs = {theirs: text[ours] for theirs, ours in names.items()}
-    inputs |= {f"negative_{theirs}": null[ours] for theirs, ours in names.items()}
-    return {n: t.to(dtype) if t.is_floating_point() else t for n, t in inputs.items()}
+    return inputs | {f"negative_{theirs}": null[ours] for theirs, ours in names.items()}
+
+
+def to_picture(image: Tensor) -> Any:
+    """Return a frame [1, 3, H, W] in [-1, 1] as a PIL image."""
+    from PIL import Image
+
+    levels = ((image[0] + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
 
 
 def check_guidance(guidance: float) -> None:

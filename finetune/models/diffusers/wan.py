@@ -20,6 +20,7 @@ from finetune.errors import ConfigError, SamplingError
 from finetune.kernels.flash_attention import flash_available
 from finetune.models.diffusers.attention import compute_capability
 from finetune.models.diffusers.base import (
+    FIRST_FRAME_GIVEN,
     TIME_SCALE,
     TINY_TEXT_DIM,
     DiffusersFamily,
@@ -27,7 +28,12 @@ from finetune.models.diffusers.base import (
 )
 from finetune.models.diffusers.block_checkpointing import recompute_blocks
 from finetune.models.diffusers.networks import diffusers_class
-from finetune.models.diffusers.pipelines import call_pipeline, make_pipeline, text_inputs
+from finetune.models.diffusers.pipelines import (
+    call_pipeline,
+    make_pipeline,
+    text_inputs,
+    to_picture,
+)
 from finetune.models.diffusers.video_vae import VideoVAE
 from finetune.models.diffusers.wan_cost import WanCost
 from finetune.models.family import (
@@ -49,10 +55,13 @@ COMFYUI_LAYERS = {  # names of the makers' own code, which ComfyUI keeps
     ".to_k.": ".k.",
     ".to_v.": ".v.",
     ".to_out.0.": ".o.",
+    ".add_k_proj.": ".k_img.",
+    ".add_v_proj.": ".v_img.",
     ".ffn.net.0.proj.": ".ffn.0.",
     ".ffn.net.2.": ".ffn.2.",
 }
 LARGE_PIXELS = 832 * 480 * 3 // 2  # from here on times are shifted as for 720p
+IMAGE_PIPELINE = "WanImageToVideoPipeline"
 EXPERT_BOUNDARY = 0.875  # of A14B: more noise is the first expert's
 
 
@@ -79,6 +88,7 @@ class Wan(DiffusersFamily):
     codec_class = "AutoencoderKLWan"
     codec_width_key = "z_dim"
     pipeline_class = "WanPipeline"
+    input_layer = "patch_embedding"
     blocks_name = "blocks"
     text_width_key = "text_dim"
     architecture = "UMT5"
@@ -93,7 +103,8 @@ class Wan(DiffusersFamily):
         self.channels, self.spatial_stride = version.channels, version.spatial_stride
         self.native_fps, self.part = version.fps, version.part
         self.samples_alone = version.times == (0.0, 1.0)
-        self.start_images = ("image",) if version.token_times else ()
+        if version.token_times:
+            self.start_images, self.mask_probabilities = ("image",), FIRST_FRAME_GIVEN
         multiple = 2 * version.spatial_stride  # the network takes patches of 2 x 2 latents
         self.grid = Grid(
             frame_step=4, frame_offset=1, max_frames=241, pixel_multiple=multiple, min_side=multiple
@@ -178,13 +189,12 @@ class Wan(DiffusersFamily):
         drop: Tensor | None = None,
         activation_checkpointing: int = 0,
     ) -> Denoiser:
-        dtype = input_dtype(network)
-        states = drop_text(conditions.text, conditions.null_text, drop)["states"].to(dtype)
+        states = drop_text(conditions.text, conditions.null_text, drop)["states"]
         recompute_blocks(network, self.blocks(network), activation_checkpointing)
 
         def denoise(x: Tensor, time: Tensor, frame_mask: Tensor | None, /) -> Tensor:
             velocity: Tensor = network(
-                hidden_states=x.to(dtype),
+                **self.image_inputs(x, conditions),
                 timestep=self._times(x, time, frame_mask),
                 encoder_hidden_states=states,
                 return_dict=False,
@@ -192,6 +202,10 @@ class Wan(DiffusersFamily):
             return velocity.float()
 
         return denoise
+
+    def image_inputs(self, x: Tensor, conditions: ClipConditions) -> dict[str, Tensor]:
+        """Return the network's inputs of noisy latents, and of images beside them."""
+        return {"hidden_states": x}
 
     def _times(self, x: Tensor, time: Tensor, frame_mask: Tensor | None) -> Tensor:
         if not self.version.token_times:
@@ -210,28 +224,22 @@ class Wan(DiffusersFamily):
         """Sample by `WanPipeline`, or by `WanImageToVideoPipeline` if the first frame is given."""
         assert isinstance(objective, FlowMatching)
         assert isinstance(codec, VideoVAE)
-        kind, image = self.pipeline_class, {}
-        if request.image is not None:
-            kind, image = "WanImageToVideoPipeline", {"image": (request.image + 1) / 2}
         pipeline = make_pipeline(
-            kind,
+            self.pipeline_class if request.image is None else IMAGE_PIPELINE,
             self.scheduler(objective.shift(request.noise.shape[1:])),
             codec.network,
             transformer=network,
             expand_timesteps=self.version.token_times,
+            **codec.pipeline_parts,
         )
-        text = text_inputs(request, {"prompt_embeds": "states"}, input_dtype(network))
+        text = text_inputs(request, {"prompt_embeds": "states"})
+        image = {"image": to_picture(request.image)} if request.image is not None else {}
         return call_pipeline(pipeline, request, latents=request.noise, **text, **image)
 
     def comfyui_key(self, name: str) -> str | None:
         for ours, theirs in COMFYUI_LAYERS.items():
             name = name.replace(ours, theirs)
         return f"diffusion_model.{name}"
-
-
-def input_dtype(network: nn.Module) -> torch.dtype:
-    """Return the precision in which a network takes latents and text states."""
-    return next(network.get_submodule("patch_embedding").parameters()).dtype
 
 
 WAN_2_1 = Wan(WanVersion(name="wan2.1"))

@@ -24,6 +24,7 @@ from finetune.training.checkpoint_folders import checkpoint_folder
 from finetune.training.loop import train
 from finetune.training.run import new_model
 from tests.finetune.conftest import MakeRecipe
+from tests.kit.ranks import train_in_ranks
 
 ADAPTER = Adapter(rank=4, alpha=8.0)
 CAPTION = "a castle number 0 turns slowly"
@@ -131,11 +132,61 @@ def loaded_by_diffusers(file: Path, *, merge: bool = False) -> nn.Module:
     return network.eval()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_ranks_train_the_adapter_of_one_and_resume_its_run(
+    recipe: Recipe, strategy: str, tmp_path: Path
+) -> None:
+    """One device takes steps 1 and 4, two ranks the others, with recomputed blocks."""
+    build_cache(recipe)
+    (bucket,) = recipe.buckets
+    alone = replace(recipe, buckets=(replace(bucket, batch_size=2, micro_batch_size=1),))
+    whole = replace(alone, out=str(tmp_path / "whole"))
+    train(whole)
+    train(replace(alone, steps=1))
+    shared = replace(bucket, batch_size=1, activation_checkpointing=True)
+    out = train_in_ranks(
+        replace(recipe, strategy=strategy, steps=3, buckets=(shared,)), resume="auto"
+    )
+    train(alone, resume="auto")
+    losses = [
+        [line["loss"] for line in map(json.loads, (o / "metrics.jsonl").open()) if "loss" in line]
+        for o in (out, tmp_path / "whole")
+    ]
+    assert len(losses[0]) == 4
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    ours, theirs = (tensors(checkpoint_folder(o, 4)) for o in (out, tmp_path / "whole"))
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("adapter", [ADAPTER, None], ids=["lora", "full"])
+def test_sharded_ranks_train_and_sample_in_bfloat16(
+    recipe: Recipe, adapter: Adapter | None
+) -> None:
+    """Prompts and a sweep with and without guidance: no rank waits for a call of another."""
+    build_cache(recipe)
+    size = {"frames": 5, "height": 64, "width": 64, "steps": 2, "guidance": 5.0}
+    asked = Validation(prompts=(CAPTION,), loss_batches=1, every=10, sweep=(0.0, 1.0, 3.0), **size)
+    half = replace(recipe, adapter=adapter, precision="bfloat16", strategy="fsdp2", steps=2)
+    out = train_in_ranks(replace(half, validation=asked))
+    assert len(list((out / "samples" / "step-00000002").glob("*.mp4"))) == 4
+    kept = tensors(checkpoint_folder(out, 2))
+    assert all(t.dtype == torch.float32 and t.isfinite().all() for t in kept.values())
+
+
 def test_an_adapter_of_another_rank_or_base_is_named(recipe: Recipe, tmp_path: Path) -> None:
     build_cache(recipe)
     train(replace(recipe, steps=1))
     with pytest.raises(CheckpointError, match=r"adapter\.rank was 4, is 8"):
         train(replace(recipe, adapter=replace(ADAPTER, rank=8)), resume="auto")
+    with pytest.raises(CheckpointError, match="init was 'tiny-random', is 'other/base'"):
+        train(replace(recipe, init="other/base"), resume="auto")
+    wider = replace(recipe, adapter=replace(ADAPTER, rank=8))
+    with pytest.raises(CheckpointError, match=r"of another network \(adapter\.rank 4, not 8\)"):
+        train(wider, resume="auto", allow=["adapter"])
     folder = checkpoint(recipe, 1) / "model"
     config = json.loads((folder / "config.json").read_text())
     for change, message in (
@@ -153,7 +204,7 @@ def test_an_adapter_of_another_rank_or_base_is_named(recipe: Recipe, tmp_path: P
     [
         ({"adapter": Adapter(targets=("to_z",))}, r"adapter.targets \['to_z'\] match no"),
         ({"family": "stdit2", "init": "random"}, "adapter changes pretrained weights"),
-        ({"strategy": "fsdp2"}, "not 'torch' and 'fsdp2'"),
+        ({"engine": "colossalai"}, "trained with engine 'torch', not 'colossalai'"),
         ({"adapter": None, "init": "random"}, "is fine-tuned, not trained from random"),
         ({"text_tokens": 200}, "was trained with 512"),
     ],

@@ -17,6 +17,7 @@ from finetune.models.diffusers import WAN_2_1, WAN_2_2_5B, WAN_2_2_HIGH, WAN_2_2
 from finetune.models.diffusers.wan import Wan
 from finetune.models.family import TINY_RANDOM, ClipConditions, TextSize
 from finetune.models.text_encoder import TextEncoder
+from finetune.objectives import draw_frame_mask
 from finetune.sampling.generate import LatentGenerator, encode_prompt, generate_latent
 from finetune.sampling.images import read_image
 from finetune.sampling.request import SampleRequest
@@ -254,6 +255,16 @@ def test_a_given_frame_has_time_zero_in_the_5b_model() -> None:
     with torch.no_grad():
         denoise(x, torch.tensor([0.5]), mask)
     assert times[0].tolist() == [[0.0] * 4 + [500.0] * 8]
+
+
+def test_the_5b_model_is_also_trained_with_given_first_frames() -> None:
+    """Text-to-video models of Wan are not."""
+    generator = torch.Generator().manual_seed(0)
+    masks = [draw_frame_mask(5, WAN_2_2_5B.mask_probabilities, generator) for _ in range(500)]
+    given = [mask.tolist() for mask in masks if not mask.all()]
+    assert given == [[False, True, True, True, True]] * len(given)
+    assert 0.15 < len(given) / len(masks) < 0.25
+    assert not WAN_2_1.mask_probabilities
 
 
 @pytest.mark.parametrize("count", [1, 2])
