@@ -11,9 +11,9 @@ from statistics import median_low
 from brickfilm.errors import UsageError
 from brickfilm.export.base import ExportPlan, ExportSettings, predict_rows
 from brickfilm.export.prediction import ExportForecast
-from brickfilm.export.recut import modal_hold
 from brickfilm.export.rows import ExportRow
 from brickfilm.export.trainer_format import TrainerFormat
+from brickfilm.schema.frame_sampling import modal_hold
 
 MAX_TRIED_ROWS = 200
 """Rows on which rates are tried: enough for a choice, and a second or two for any dataset."""

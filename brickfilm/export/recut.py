@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
 from typing import Literal
 
 from brickfilm.errors import UsageError
@@ -17,6 +13,7 @@ from brickfilm.export.prediction import Dropped
 from brickfilm.export.rows import ExportRow, Recut
 from brickfilm.media.crop_scale import Box
 from brickfilm.media.encode import EncoderSettings
+from brickfilm.schema.frame_sampling import modal_hold, poses, resample
 
 ENCODER = EncoderSettings()
 MAX_FPS = 240
@@ -136,56 +133,7 @@ def once_each(row: ExportRow) -> tuple[int, ...]:
             f"clip {row.id} has no `new_drawings`: build the dataset again, which repeats the "
             "scan only, or give a rate as --fps 12"
         )
-    return tuple(dict.fromkeys((0, *row.drawings)))
-
-
-def modal_hold(drawings: tuple[int, ...]) -> int:
-    """Return the most common number of frames between drawings, the shorter of equal ones."""
-    holds = Counter(b - a for a, b in pairwise(drawings))
-    return min(holds, key=lambda hold: (-holds[hold], hold), default=1)
-
-
-def resample(
-    frames: int, drawings: tuple[int, ...], source: Fraction, target: Fraction
-) -> tuple[int, ...]:
-    """Return the frame of a clip for each frame at another rate.
-
-    Each drawing begins at the new frame nearest to its time, and one frame later where that is
-    taken, so that no hold is cut to nothing while a free frame is less than one frame away. Without
-    measured drawings each frame counts as one.
-    """
-    ratio = target / source
-    count = max(1, math.floor(frames * ratio))
-    starts = _begin_at(tuple(dict.fromkeys((0, *(drawings or range(frames))))), ratio)
-    begins = sorted(starts)
-    shown = []
-    for slot in range(count):
-        begin = begins[bisect_right(begins, slot) - 1]
-        first, end = starts[begin], _hold_end(starts[begin], drawings, frames)
-        shown.append(min(first + math.floor((slot - begin) / ratio), end - 1))
-    return tuple(shown)
-
-
-def _begin_at(drawings: tuple[int, ...], ratio: Fraction) -> Mapping[int, int]:
-    """Return new frame -> first frame of the drawing that begins there."""
-    starts: dict[int, int] = {}
-    last = -1
-    for frame in drawings:
-        slot = math.floor(frame * ratio + Fraction(1, 2))
-        if slot <= last and last + 1 - frame * ratio < 1:
-            slot = last + 1
-        slot = max(slot, last, 0)
-        starts[slot] = frame
-        last = slot
-    return starts
-
-
-def _hold_end(first: int, drawings: tuple[int, ...], frames: int) -> int:
-    """Return the frame after the last one of a drawing."""
-    if not drawings:
-        return first + 1
-    after = bisect_right(drawings, first)
-    return drawings[after] if after < len(drawings) else frames
+    return poses(row.drawings)
 
 
 def _crop_box(

@@ -23,9 +23,10 @@ from brickfilm.export import (
     plan_export,
 )
 from brickfilm.export.base import predict_rows
-from brickfilm.export.recut import modal_hold, parse_crop, parse_fps, resample
+from brickfilm.export.recut import parse_crop, parse_fps
 from brickfilm.media import VerificationError
 from brickfilm.media.crop_scale import picture_box
+from brickfilm.schema.frame_sampling import modal_hold, resample
 from tests.kit.numbered_clips import NumberedClip, numbered_dataset, numbers_in
 
 ONES, TWOS, UNEVEN, BARS, UPRIGHT = 40, 41, 42, 43, 44
