@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,11 @@ RECIPES = sorted(
     path.relative_to(ROOT / "recipes").with_suffix("").as_posix()
     for path in (ROOT / "recipes").glob("*/*.toml")
 )
+SAMPLINGS = {
+    "time": 'sampling = "time"\ntarget_fps = 11.988\n',
+    "pose": 'sampling = "pose"\n',
+    "interval": "frame_interval = 2\n",
+}
 SIZES = [(144, 256), (240, 426), (360, 640), (480, 832), (480, 848), (720, 1280), (1280, 720)]
 LENGTHS = (1, 17, 18, 24, 49, 64, 65, 81, 82, 97, 121, 122, 129, 130, 257)
 
@@ -55,7 +61,9 @@ def saved_dataset(work: Path, *, images_only: bool) -> Path:
         video_id = f"{number % 9:016x}"
         clip_id = f"{video_id}-{number:06d}-{number + frames:06d}"
         if frames > 1 and not images_only:
-            rate = {"num_frames": frames, "fps": 24.0, "fps_num": 24, "fps_den": 1}
+            fps = (24, 12, 30)[number % 3]
+            rate = {"num_frames": frames, "fps": float(fps), "fps_num": fps, "fps_den": 1}
+            rate["new_drawings"] = list(range(0, frames, 1 + number % 2)) if number % 7 else []
             rows.append({"id": clip_id, "video": str(media), **common, **rate})
         images.append({"id": f"{clip_id}-f{number:06d}", "image": str(media), **common})
     for row, config in [*((r, "clips") for r in rows), *((r, "images") for r in images)]:
@@ -69,8 +77,12 @@ def saved_dataset(work: Path, *, images_only: bool) -> Path:
 @pytest.mark.parametrize("images_only", [False, True])
 def test_both_halves_count_the_same_clips(tmp_path: Path, images_only: bool) -> None:
     folder = saved_dataset(tmp_path, images_only=images_only)
+    for sampling, lines in SAMPLINGS.items():
+        text = find_recipe("wan/1.3b-lora").read_text()
+        text = re.sub("sampling = .*\ntarget_fps = .*\n", lines, text)
+        (tmp_path / f"{sampling}.toml").write_text(text)
     shapes = list(dataset_clip_shapes(find_dataset(folder)))
-    for name in RECIPES:
+    for name in [*RECIPES, *(str(tmp_path / f"{sampling}.toml") for sampling in SAMPLINGS)]:
         ours = RecipeCoverage.from_sizes(TrainingRecipe.from_name(name), shapes)
         recipe = load_recipe(name, [f"dataset={folder}", f"cache={tmp_path / 'cache'}"])
         index = build_index(str(folder), index_folder(recipe))

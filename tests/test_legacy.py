@@ -28,6 +28,7 @@ from brickfilm.captions.audit import audit_rates
 from brickfilm.captions.prompts import builtin_prompts, load_prompt
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.detectors import Adaptive, Content, HoldAware
+from brickfilm.digest import without_digest
 from brickfilm.engine.ledger import Ledger, spend_frame
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.hub.materialize.cutter import ClipCutter
@@ -476,7 +477,7 @@ def keep_old_order(manifest: Path) -> None:
 
     A new run has the new order; a run that began with the old one keeps it.
     """
-    content = json.loads(manifest.read_text())
+    content = without_digest(json.loads(manifest.read_text()))
     assert content.pop("position_steps") == 1
     manifest.write_text(json.dumps(content))
 

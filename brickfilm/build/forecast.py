@@ -12,6 +12,7 @@ from brickfilm.engine.capabilities import DryRun
 from brickfilm.engine.pipeline import Pipeline, Source
 from brickfilm.engine.run import PipelineRun
 from brickfilm.records import Clip, Listing, Video
+from brickfilm.schema.frame_sampling import poses
 from brickfilm.schema.training_recipe import ClipShape
 from brickfilm.stages import ClipWriter, FrameSampler
 
@@ -63,6 +64,8 @@ def planned_clip_shapes(pipeline: Pipeline, run: PipelineRun) -> Iterator[ClipSh
     for clip in _planned_clips(run):
         width, height = clip.width or clip.video.width, clip.height or clip.video.height
         scale = min([1.0, *(limit / height for limit in limits)])
-        yield ClipShape(clip.span.frames, round(height * scale), round(width * scale))
+        size = round(height * scale), round(width * scale)
+        drawings = len(poses(clip.unique_frames)) if clip.unique_frames else 0
+        yield ClipShape(clip.span.frames, *size, clip.fps, drawings)
         if has_images:
             yield ClipShape(1, height, width)

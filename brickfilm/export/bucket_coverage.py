@@ -6,13 +6,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 from brickfilm.dataset.reader import SavedDataset
 from brickfilm.schema.buckets import NO_CAPTION, sort_buckets
 from brickfilm.schema.columns import HELD_OUT_SPLITS
+from brickfilm.schema.frame_sampling import poses
 from brickfilm.schema.training_recipe import ClipShape, RecipeBucket, TrainingRecipe
+
+COUNTED_COLUMNS = (
+    *("num_frames", "height", "width", "fps_num", "fps_den"),
+    *("new_drawings", "caption"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,16 @@ def dataset_clip_shapes(dataset: SavedDataset) -> Iterator[ClipShape | str]:
 
     Rows of other splits than those for training are left out; of one without a caption it is said.
     """
-    columns = {"clips": ["num_frames", "height", "width"], "images": ["height", "width"]}
     for config in dataset.configs:
-        rows = dataset.to_pandas(config, [*columns[config], "caption"])
+        names = [name for name in dataset.columns(config) if name in COUNTED_COLUMNS]
+        rows = dataset.to_pandas(config, names)
         for row in rows[~rows["split"].isin(HELD_OUT_SPLITS)].to_dict("records"):
-            shape = ClipShape(int(row.get("num_frames", 1)), row["height"], row["width"])
-            yield shape if (row["caption"] or "").strip() else NO_CAPTION
+            yield _shape(row) if (row["caption"] or "").strip() else NO_CAPTION
+
+
+def _shape(row: Mapping[Hashable, Any]) -> ClipShape:
+    if "num_frames" not in row:
+        return ClipShape(1, row["height"], row["width"])
+    fps, drawings = Fraction(row["fps_num"], row["fps_den"]), row.get("new_drawings")
+    measured = 0 if drawings is None or not len(drawings) else len(poses(tuple(drawings)))
+    return ClipShape(row["num_frames"], row["height"], row["width"], fps, measured)

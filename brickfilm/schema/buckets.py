@@ -14,19 +14,23 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from brickfilm.schema.frame_sampling import NOT_MEASURED, FrameSampling
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 MIN_PIXEL_FRACTION = 0.8  # of the resolution's nominal pixels
 # Reasons for having no bucket, beside the numbers of buckets from 0.
-TOO_FEW_PIXELS, TOO_FEW_FRAMES, NO_IMAGE_BUCKET, NOT_SAMPLED, NO_CLIP_BUCKET = range(-1, -6, -1)
+TOO_FEW_PIXELS, TOO_FEW_FRAMES, NO_IMAGE_BUCKET, NOT_SAMPLED = range(-1, -5, -1)
+NO_CLIP_BUCKET, NO_DRAWINGS = -5, -6
 DROP_REASONS = {
     TOO_FEW_PIXELS: "under 80 % of the bucket's pixels",
     TOO_FEW_FRAMES: "too short for every bucket",
     NO_IMAGE_BUCKET: "an image, and no image bucket",
     NOT_SAMPLED: "not sampled (keep_prob < 1)",
     NO_CLIP_BUCKET: "a clip, and image buckets only",
+    NO_DRAWINGS: "its drawings were not measured (sampling = 'pose')",
 }
 NO_CAPTION = "no caption"
 """The reason of rows that are not used whatever their size."""
@@ -79,23 +83,24 @@ def assign_to_buckets(
     width: NDArray[np.int64],
     buckets: Sequence[ClipBucket],
     *,
-    interval: int,
+    sampling: FrameSampling,
     kept: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int16]:
     """Return for each clip an index into `sort_buckets(buckets)`, or a key of `DROP_REASONS`.
 
-    A clip of one frame goes to an image bucket only, others to the largest T > 1 with
-    frames > T * interval. Where `kept` [len(buckets), N] is False, a clip tries the next smaller
-    bucket.
+    frames: seen of each clip (`FrameSampling.count`). An image goes to an image bucket only, others
+    to the largest T > 1 for which it is long enough. Where `kept` [len(buckets), N] is False, the
+    next smaller bucket is tried.
     """
     import numpy as np
 
     only_images = all(bucket.frames == 1 for bucket in buckets)
     too_short = NO_CLIP_BUCKET if only_images else TOO_FEW_FRAMES
     assigned = np.where(frames == 1, NO_IMAGE_BUCKET, too_short).astype(np.int16)
+    assigned[frames == NOT_MEASURED] = NO_DRAWINGS
     for number, bucket in enumerate(sort_buckets(buckets)):
         large = is_large_enough(bucket, height, width)
-        fits = is_long_enough(bucket, frames, interval) & (assigned < 0)
+        fits = is_long_enough(bucket, frames, sampling) & (assigned < 0)
         assigned[fits & ~large] = TOO_FEW_PIXELS
         fits &= large
         assigned[fits] = NOT_SAMPLED
@@ -103,9 +108,9 @@ def assign_to_buckets(
     return assigned
 
 
-def is_long_enough(bucket: ClipBucket, frames: Any, interval: int) -> Any:
+def is_long_enough(bucket: ClipBucket, frames: Any, sampling: FrameSampling) -> Any:
     """Compare numbers of frames, an int or an array; images fit into image buckets only."""
-    return frames == 1 if bucket.frames == 1 else frames > bucket.frames * interval
+    return frames == 1 if bucket.frames == 1 else frames >= sampling.needed(bucket.frames)
 
 
 def is_large_enough(bucket: ClipBucket, height: Any, width: Any) -> Any:

@@ -17,7 +17,7 @@ class TrainingLengths:
 
     frames: tuple[int, ...]
     """Rising, of at least one, at the rate `fps`."""
-    fps: int | None = None
+    fps: Fraction | int | None = None
     """Frames a second that the model plays; None if it takes a video's frames as they come."""
     spare_frames: int = 0
     """Frames over each length: decoders and containers disagree about the last one."""
@@ -31,7 +31,9 @@ class TrainingLengths:
         """
         if model := target_models().get(name):
             return cls(model.lengths, model.fps, 1, name)
-        return cls((TrainingRecipe.from_name(name)).clip_lengths, name=name)
+        recipe = TrainingRecipe.from_name(name)
+        fps = recipe.sampling.target_fps or None
+        return cls(recipe.clip_lengths, fps, name=name)
 
     def at(self, fps: Fraction) -> tuple[int, ...]:
         """Return the lengths in frames of a video at `fps`, rising."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
+from brickfilm.schema.frame_sampling import FrameSampling
 from finetune.config.bounds import (
     STRICT,
     AboveZero,
@@ -203,7 +205,12 @@ class Recipe:
     init: Name = "random"  # "random", a folder, a checkpoint file, or a Hub id
     seed: Count = 42  # of weights, sampling order, noise and dropout
 
-    frame_interval: Positive = 1  # a clip is used if it has more than frames * interval frames
+    # frames of a clip: every frame_interval-th; those shown at target_fps, so that motion keeps its
+    # speed; or each drawing once, for stop motion
+    sampling: Literal["interval", "time", "pose"] = "interval"
+    # of "interval": a clip is used if it has more than frames * interval frames
+    frame_interval: Positive = 1
+    target_fps: NonNegative = 0.0  # of "time": frames a second that the model plays
     # windows of each clip, evenly spread, for families whose VAE compresses time; other families
     # use every window
     windows_per_clip: Positive = 1
@@ -247,6 +254,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_recipe(self)
+
+    @property
+    def frame_sampling(self) -> FrameSampling:
+        """Return how frames are taken from a clip."""
+        rate = Fraction(self.target_fps).limit_denominator(1001)
+        return FrameSampling(self.sampling, self.frame_interval, rate)
 
     def checkpointed_blocks(self, bucket: Bucket) -> int:
         """Return how many blocks, at most, a bucket recomputes in the backward pass."""

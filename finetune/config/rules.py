@@ -27,6 +27,7 @@ def check_recipe(recipe: Recipe) -> None:
             f"validation.images names {images} files for {prompts} prompts: name one for each "
             "prompt, or none"
         )
+    _check_sampling(recipe)
     _check_engine(recipe)
     _check_adapter(recipe)
     if recipe.strategy == "gemini":
@@ -42,6 +43,19 @@ def _check_bucket(bucket: Bucket) -> None:
         raise ConfigError(
             f"bucket {bucket} has micro_batch_size {bucket.micro_batch_size}: choose 1 to "
             f"batch_size ({bucket.batch_size})"
+        )
+
+
+def _check_sampling(recipe: Recipe) -> None:
+    if (recipe.sampling == "time") != (recipe.target_fps > 0):
+        raise ConfigError(
+            f"sampling {recipe.sampling!r} and target_fps {recipe.target_fps:g}: set target_fps to "
+            "the frames a second that the model plays (Wan 2.1: 16) with sampling = 'time', else 0"
+        )
+    if recipe.sampling != "interval" and recipe.frame_interval != 1:
+        raise ConfigError(
+            f"frame_interval {recipe.frame_interval} is of sampling 'interval': leave it out with "
+            f"{recipe.sampling!r}"
         )
 
 

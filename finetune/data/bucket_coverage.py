@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from brickfilm.schema.buckets import DROP_REASONS, NO_CAPTION
 from finetune.config import Bucket, Recipe
-from finetune.data.buckets import assign_buckets, recipe_aspect_buckets
-from finetune.data.cache_layout import clip_shapes
+from finetune.data.buckets import recipe_aspect_buckets
+from finetune.data.cache_layout import assign_recipe_buckets, clip_shapes
 from finetune.data.index import Index
 from finetune.errors import DataError
 
@@ -73,7 +73,7 @@ def bucket_coverage(
 
     Raise DataError, with the table, if a bucket gets no clip.
     """
-    assigned = assign_buckets(*clip_shapes(index), recipe.buckets, interval=recipe.frame_interval)
+    assigned = assign_recipe_buckets(index, recipe)
     usable = assigned >= 0
     dropped = {text: int((assigned == code).sum()) for code, text in DROP_REASONS.items()}
     for text, mask in (missing or {}).items():
@@ -88,16 +88,18 @@ def bucket_coverage(
         {text: n for text, n in dropped.items() if n},
         usable,
     )
-    _check_no_empty_bucket(coverage, recipe, longest=max(clip_shapes(index)[0], default=0))
+    _check_no_empty_bucket(coverage, recipe, longest=max(clip_shapes(index, recipe)[0], default=0))
     return coverage
 
 
 def _check_no_empty_bucket(coverage: BucketCoverage, recipe: Recipe, longest: int) -> None:
-    empty = [name for name, clips in coverage.clips_per_bucket.items() if clips == 0]
+    sampling = recipe.frame_sampling
+    empty = [b for b in recipe.buckets if not coverage.clips_per_bucket[str(b)]]
     if empty:
+        interval = f"lower frame_interval ({sampling.interval}), " * (sampling.kind == "interval")
+        needed = sampling.describe_needed(min(bucket.frames for bucket in empty))
         raise DataError(
-            f"no clip for bucket {', '.join(empty)}:\n{coverage}\n"
-            f"remove it from the recipe, lower frame_interval ({recipe.frame_interval}), "
-            f"or choose fewer frames: a clip needs more than frames x frame_interval, the longest "
-            f"has {longest}"
+            f"no clip for bucket {', '.join(map(str, empty))}:\n{coverage}\n"
+            f"remove it from the recipe, {interval}or choose fewer frames: a clip needs {needed}, "
+            f"the longest has {longest}"
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.schema.buckets import aspect_ratios, assign_to_buckets, sort_buckets
+from brickfilm.schema.frame_sampling import FrameSampling
 from finetune.config import Bucket, Recipe
 from finetune.models import find_family
 from finetune.models.family import Grid
@@ -47,17 +48,18 @@ def assign_buckets(
     width: NDArray[np.int64],
     buckets: Sequence[Bucket],
     *,
-    interval: int,
+    sampling: FrameSampling,
     uniform: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int16]:
     """Return for each clip an index into `aspect_buckets(buckets)`, or a key of `DROP_REASONS`.
 
-    `uniform` [len(buckets), N] in [0, 1) applies keep_prob (None: keep all).
+    frames: seen of each clip. `uniform` [len(buckets), N] in [0, 1) applies keep_prob (None: keep
+    all).
     """
     ordered, kept = sort_buckets(buckets), None
     if uniform is not None:
         kept = uniform < np.array([[bucket.keep_prob] for bucket in ordered])
-    numbers = assign_to_buckets(frames, height, width, buckets, interval=interval, kept=kept)
+    numbers = assign_to_buckets(frames, height, width, buckets, sampling=sampling, kept=kept)
     assigned, first = numbers.copy(), 0
     for number, bucket in enumerate(ordered):
         mine = numbers == number

@@ -25,10 +25,12 @@ from finetune.data.cache_layout import (
     CacheEntry,
     caption_key,
     entries_by_size,
+    frame_numbers,
+    index_dataset,
     index_folder,
     latent_folder,
-    latent_key,
     text_folder,
+    window_key,
 )
 from finetune.data.encoders import (
     load_text_encoder,
@@ -37,7 +39,7 @@ from finetune.data.encoders import (
     text_encoder_name,
     unique_captions,
 )
-from finetune.data.index import Index, build_index
+from finetune.data.index import Index
 from finetune.data.media import decode_frames, decode_in_chunks
 from finetune.data.row_media import read_media
 from finetune.data.rows import DatasetRow
@@ -93,7 +95,7 @@ class CacheStats:
 
 def build_cache(recipe: Recipe, processes: int = 1) -> CacheStats:
     """Encode missing clips and captions in several processes, then index every store."""
-    build_index(recipe.dataset, index_folder(recipe))
+    index_dataset(recipe)
     delete_stale_temp_files(Path(recipe.cache))
     jobs = [EncodeJob(recipe, part, processes) for part in range(processes)]
     stats = CacheStats()
@@ -170,7 +172,7 @@ def _encode_clips(job: EncodeJob, index: Index, stats: CacheStats) -> None:
         share = ProgressLines(f"encoding clips at {size[0]}x{size[1]}").track(
             entries[job.part :: job.parts]
         )
-        for key, row, window in _missing_entries(index, share, cached):
+        for key, row, window in _missing_entries(index, share, cached, recipe):
             index.check_unchanged(row.file)
             try:
                 latents = _encode_entry(row, window, vae, size, recipe)
@@ -191,12 +193,12 @@ def _all_finite(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _missing_entries(
-    index: Index, entries: Iterable[CacheEntry], cached: set[str]
+    index: Index, entries: Iterable[CacheEntry], cached: set[str], recipe: Recipe
 ) -> Iterator[tuple[str, DatasetRow, Window | None]]:
     """Yield the entries that are not cached, each key once; add them to `cached`."""
     for clip, window in entries:
         row = index.row(clip)
-        key = latent_key(row.sha256, window)
+        key = window_key(row, window, recipe)
         if key not in cached:
             cached.add(key)
             yield key, row, window
@@ -208,7 +210,7 @@ def _encode_entry(
     """Encode a window at this (height, width) as one row, or a whole clip as a row per frame."""
     media, stored = read_media(row), (row.height, row.width)
     if window is not None:
-        frames = decode_frames(media, window.frame_indices(row.frames), stored)
+        frames = decode_frames(media, frame_numbers(row, window, recipe), stored)
         pixels = resize_and_crop(frames, *size)
         return _as_one_row(vae.encode_window(pixels), recipe)
     chunks = [

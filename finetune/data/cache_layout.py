@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from finetune.config import Bucket, Recipe
 from finetune.data.buckets import aspect_buckets, assign_buckets, recipe_aspect_buckets
-from finetune.data.index import Index
+from finetune.data.index import Index, build_index
+from finetune.data.rows import DatasetRow
 from finetune.data.shards import ABOUT_FILE, ShardReader, read_about
 from finetune.data.windows import Window, spread_windows
 from finetune.errors import CacheError
@@ -27,15 +28,35 @@ def caption_key(caption: str) -> str:
     return hashlib.sha256(caption.encode()).hexdigest()
 
 
-def latent_key(sha256: bytes, window: Window | None) -> str:
+def latent_key(sha256: bytes, window: Window | None, numbers: Sequence[int] = ()) -> str:
     """Return the key of a window's latents, whose store is of one encoder and size.
 
-    None is the whole clip frame by frame, whose key is the digest of its media.
+    window: None is the whole clip frame by frame, whose key is the digest of its media. numbers: of
+    the frames of a window that is no even one; consecutive frames have the key of an even window.
     """
     if window is None:
         return sha256.hex()
-    text = " ".join(map(str, (sha256.hex(), *window)))
+    place: Sequence[object] = window
+    if numbers:
+        is_even = list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
+        place = (numbers[0], 1, len(numbers)) if is_even else ("frames", *numbers)
+    text = " ".join(map(str, (sha256.hex(), *place)))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def window_key(row: DatasetRow, window: Window | None, recipe: Recipe) -> str:
+    """Return the key of what training reads of a clip."""
+    if window is None or recipe.sampling == "interval":
+        return latent_key(row.sha256, window)
+    return latent_key(row.sha256, window, frame_numbers(row, window, recipe).tolist())
+
+
+def frame_numbers(row: DatasetRow, window: Window, recipe: Recipe) -> NDArray[np.int64]:
+    """Return the numbers of a window's frames in the clip's file."""
+    if recipe.sampling == "interval":
+        return window.frame_indices(row.frames)
+    shown = recipe.frame_sampling.shown(row.frames, row.fps, row.drawings)
+    return np.array(shown)[window.frame_indices(len(shown))]
 
 
 def index_folder(recipe: Recipe) -> Path:
@@ -57,11 +78,33 @@ def text_folder(recipe: Recipe, digest: str) -> Path:
 ClipShapes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
-def clip_shapes(index: Index) -> ClipShapes:
-    """Return frames, height and width of every clip, for `assign_buckets`."""
-    clips = index.clips
-    frames, height, width = (clips[name].astype(np.int64) for name in ("frames", "height", "width"))
-    return frames, height, width
+def index_dataset(recipe: Recipe) -> Index:
+    """Build or open the index of a recipe's dataset, with drawings if they are needed."""
+    drawings = recipe.sampling != "interval"
+    return build_index(recipe.dataset, index_folder(recipe), drawings=drawings)
+
+
+def clip_shapes(index: Index, recipe: Recipe) -> ClipShapes:
+    """Return frames seen, height and width of every clip, for `assign_buckets`."""
+    names = ("frames", "height", "width", "fps_num", "fps_den")
+    frames, height, width, *fps = (index.clips[name].astype(np.int64) for name in names)
+    seen = recipe.frame_sampling.count(frames, (fps[0], fps[1]), index.drawing_counts)
+    return seen, height, width
+
+
+def assign_recipe_buckets(
+    index: Index, recipe: Recipe, buckets: Sequence[Bucket] = ()
+) -> NDArray[np.int16]:
+    """Return for each clip an aspect bucket or a drop reason, of the recipe's or other buckets."""
+    shapes, sampling = clip_shapes(index, recipe), recipe.frame_sampling
+    return assign_buckets(*shapes, buckets or recipe.buckets, sampling=sampling)
+
+
+def frames_seen(row: DatasetRow, recipe: Recipe) -> int:
+    """Return how many frames windows are cut from."""
+    if recipe.sampling == "interval":
+        return row.frames
+    return len(recipe.frame_sampling.shown(row.frames, row.fps, row.drawings))
 
 
 class CacheEntry(NamedTuple):
@@ -72,7 +115,7 @@ class CacheEntry(NamedTuple):
 
 
 def clip_windows(total: int, bucket: Bucket, recipe: Recipe) -> list[Window]:
-    """Return the windows of a clip of `total` frames that a family with windowed latents uses."""
+    """Return the windows that a family with windowed latents uses of `total` frames seen."""
     interval = bucket_interval(bucket, recipe)
     return spread_windows(total, bucket.frames, interval, recipe.windows_per_clip)
 
@@ -86,13 +129,14 @@ def entries_by_size(index: Index, recipe: Recipe) -> dict[tuple[int, int], list[
     """Return (height, width) in pixels -> the entries that training can use at this size."""
     family = find_family(recipe.family)
     by_size: dict[tuple[int, int], dict[CacheEntry, None]] = {}
+    seen = clip_shapes(index, recipe)[0]
     for buckets in _bucket_groups(recipe, by_window=not family.frame_latents):
-        assigned = assign_buckets(*clip_shapes(index), buckets, interval=recipe.frame_interval)
+        assigned = assign_recipe_buckets(index, recipe, buckets)
         for number, (bucket, _, size) in enumerate(aspect_buckets(buckets, family.grid)):
             for clip in np.flatnonzero(assigned == number).tolist():
                 windows: Sequence[Window | None] = [None]
                 if not family.frame_latents:
-                    windows = clip_windows(int(index.clips["frames"][clip]), bucket, recipe)
+                    windows = clip_windows(int(seen[clip]), bucket, recipe)
                 entries = by_size.setdefault(size, {})
                 entries.update({CacheEntry(clip, window): None for window in windows})
     return {size: sorted(by_size[size]) for size in sorted(by_size)}
@@ -169,7 +213,7 @@ def missing_from_cache(index: Index, recipe: Recipe, encoder: str) -> dict[str, 
 
 def cached_clips(index: Index, recipe: Recipe) -> NDArray[np.bool_]:
     """Return a mask [N] of the clips that the cache holds at their bucket's size."""
-    assigned = assign_buckets(*clip_shapes(index), recipe.buckets, interval=recipe.frame_interval)
+    assigned = assign_recipe_buckets(index, recipe)
     cached = np.zeros(len(index), dtype=bool)
     for number in np.unique(assigned[assigned >= 0]).tolist():
         bucket, _, (height, width) = recipe_aspect_buckets(recipe)[number]
@@ -186,6 +230,7 @@ def _has_windows(
     store: ShardReader, index: Index, clip: int, bucket: Bucket, recipe: Recipe
 ) -> bool:
     row = index.row(clip)
-    keys = [latent_key(row.sha256, w) for w in clip_windows(row.frames, bucket, recipe)]
+    windows = clip_windows(frames_seen(row, recipe), bucket, recipe)
+    keys = [window_key(row, window, recipe) for window in windows]
     digests = np.array([list(bytes.fromhex(key)) for key in keys], dtype=np.uint8)
     return bool(store.contains(digests).all())

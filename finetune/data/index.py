@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 INDEX_VERSION = 2
 ABOUT_FILE, CLIPS_FILE, STRINGS_FILE = "index.json", "clips.npy", "strings.bin"
+DRAWING_FILES = ("drawings.npy", "drawing_ends.npy")  # which earlier versions did not write
 MAX_ROWS_NAMED = 20  # unreadable ones, in the log
 PROGRESS_SECONDS = 30
 Row = DatasetRow | BadSample
@@ -58,6 +59,8 @@ class Index:
     uncaptioned: int
     unreadable: int
     stamps: tuple[Stamp, ...] = ()  # of the files that were indexed
+    drawings: NDArray[np.int32] | None = None  # first frames of drawings, of all rows in order
+    drawing_ends: NDArray[np.int64] | None = None  # [N] of each row's in `drawings`
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -75,7 +78,21 @@ class Index:
             file=self._text(clip["file"]),
             row_group=int(clip["group"]),
             row_in_group=int(clip["place"]),
+            drawings=self._drawings(number),
         )
+
+    @property
+    def drawing_counts(self) -> NDArray[np.int64]:
+        """Return the number of drawings of each row [N], 0 where they were not measured."""
+        if self.drawing_ends is None:
+            return np.zeros(len(self), np.int64)
+        return np.diff(self.drawing_ends, prepend=0)
+
+    def _drawings(self, number: int) -> tuple[int, ...]:
+        if self.drawings is None or self.drawing_ends is None:
+            return ()
+        start = self.drawing_ends[number - 1] if number else 0
+        return tuple(self.drawings[start : self.drawing_ends[number]].tolist())
 
     def check_unchanged(self, file: str) -> None:
         """Raise DataError if a table or tar is no longer the one that was indexed.
@@ -106,12 +123,19 @@ class Index:
             clips = np.load(folder / CLIPS_FILE, mmap_mode="r")
             strings = np.memmap(folder / STRINGS_FILE, dtype=np.uint8, mode="r")
             counts = about["uncaptioned"], about["unreadable"]
-            return cls(clips, strings, about["fingerprint"], *counts, tuple(about["stamp"] or ()))
+            names = DRAWING_FILES if _has_drawings(about) else ()
+            drawings = [np.load(folder / name, mmap_mode="r") for name in names]
+            stamps = tuple(about["stamp"] or ())
+            return cls(clips, strings, about["fingerprint"], *counts, stamps, *drawings)
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise DataError(
                 f"the index of the dataset in {folder} is damaged ({error}): delete it, and run "
                 "the command again"
             ) from error
+
+
+def _has_drawings(about: Mapping[str, Any]) -> bool:
+    return DRAWING_FILES[0] in about.get("files", {})
 
 
 def _stamp_or_none(file: str) -> Stamp | None:
@@ -121,10 +145,10 @@ def _stamp_or_none(file: str) -> Stamp | None:
         return None
 
 
-def build_index(dataset: str, folder: Path) -> Index:
+def build_index(dataset: str, folder: Path, *, drawings: bool = False) -> Index:
     """Index a dataset in `folder`; open an existing index of the same files unchanged.
 
-    A damaged index is written anew.
+    drawings: write one anew that was made before drawings were indexed. So is a damaged one.
     """
     sources = find_sources(dataset)
     stamp = [stamp for source in sources for stamp in source.stamps()]
@@ -132,6 +156,8 @@ def build_index(dataset: str, folder: Path) -> Index:
         existing = _read_intact(folder)
         if not existing:
             log.warning("the index of the dataset in %s is damaged, and written anew", folder)
+        elif drawings and not _has_drawings(existing):
+            log.info("the index in %s has no drawings, and is written anew", folder)
         elif existing["stamp"] == stamp and existing["version"] == INDEX_VERSION:
             return Index.open(folder)
     rows = (row for source in sources for row in source.rows())
@@ -173,14 +199,28 @@ def write_index(rows: Iterable[Row], folder: Path, *, stamp: object = None) -> I
     with (
         atomic_write(folder / STRINGS_FILE) as strings,
         atomic_write(folder / CLIPS_FILE) as clips,
+        atomic_write(folder / DRAWING_FILES[0]) as drawings,
+        atomic_write(folder / DRAWING_FILES[1]) as ends,
     ):
-        summary = _write_rows(rows, strings, clips)
+        counted: list[tuple[int, ...]] = []
+        summary = _write_rows(_collecting_drawings(rows, counted), strings, clips)
+        np.save(drawings, np.array([n for first in counted for n in first], np.int32))
+        np.save(ends, np.cumsum([len(first) for first in counted], dtype=np.int64))
         about.unlink(missing_ok=True)
-    files = {name: _file_digest(folder / name) for name in (CLIPS_FILE, STRINGS_FILE)}
+    names = (CLIPS_FILE, STRINGS_FILE, *DRAWING_FILES)
+    files = {name: _file_digest(folder / name) for name in names}
     content = {"version": INDEX_VERSION, "stamp": stamp, **summary, "files": files}
     with atomic_write(about) as stream:
         stream.write(json.dumps(with_digest(content)).encode())
     return Index.open(folder)
+
+
+def _collecting_drawings(rows: Iterable[Row], found: list[tuple[int, ...]]) -> Iterator[Row]:
+    """Yield the rows; add the drawings of those that are written to `found`."""
+    for row in rows:
+        if isinstance(row, DatasetRow) and row.caption.strip():
+            found.append(row.drawings)
+        yield row
 
 
 def _write_rows(rows: Iterable[Row], strings: BinaryIO, clips: BinaryIO) -> dict[str, object]:

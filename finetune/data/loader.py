@@ -22,9 +22,11 @@ from finetune.data.cache_layout import (
     bucket_interval,
     caption_key,
     clip_windows,
-    latent_key,
+    frame_numbers,
+    frames_seen,
     open_store,
     open_text_store,
+    window_key,
 )
 from finetune.data.encoders import text_encoder_name
 from finetune.data.index import Index
@@ -129,18 +131,17 @@ class SampleLoader:
 
     def _load(self, row: DatasetRow, spec: BatchSpec, seed: int) -> Sample:
         bucket, _, size = spec.aspect_bucket
-        interval = bucket_interval(bucket, self.recipe)
         uniform = float(np.random.default_rng(seed).random())
-        window = self._choose_window(row.frames, bucket, uniform)
+        window = self._choose_window(frames_seen(row, self.recipe), bucket, uniform)
         fps = conditioning_fps(
             row.fps,
-            interval,
+            self.recipe.frame_sampling.fps_shown(row.fps, row.drawings),
             frames=bucket.frames,
             fps_source=self.recipe.fps,
             image_fps=self.family.image_fps,
         )
         if self._text_store is None:
-            pixels = self._pixels(row, window.frame_indices(row.frames), size)
+            pixels = self._pixels(row, frame_numbers(row, window, self.recipe), size)
             return Sample({"pixels": pixels}, {}, row.caption, fps)
         states = self._text_store.read(caption_key(row.caption))
         text = {name: value[0] for name, value in states.items()}
@@ -165,8 +166,9 @@ class SampleLoader:
     def _latents(self, row: DatasetRow, window: Window, size: tuple[int, int]) -> TensorDict:
         store = self._store(size)
         if self.family.frame_latents:
-            return store.read(latent_key(row.sha256, None), rows=window.frame_indices(row.frames))
-        parts = store.read(latent_key(row.sha256, window))
+            numbers = frame_numbers(row, window, self.recipe)
+            return store.read(window_key(row, None, self.recipe), rows=numbers)
+        parts = store.read(window_key(row, window, self.recipe))
         return {name: value[0] for name, value in parts.items()}
 
     def _pixels(self, row: DatasetRow, numbers: NDArray[np.int64], size: tuple[int, int]) -> Tensor:

@@ -17,7 +17,10 @@ from finetune.data.rows import (
 )
 from finetune.errors import BadSample, DataError
 
-READ_COLUMNS = ("sha256", "num_frames", "fps", "fps_num", "fps_den", "height", "width")
+READ_COLUMNS = (
+    *("sha256", "num_frames", "fps", "fps_num", "fps_den", "height", "width"),
+    "new_drawings",
+)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
+from brickfilm.schema.frame_sampling import poses
 from finetune.data.row_media import stored_bytes
 from finetune.data.rows import CAPTION_COLUMNS, DatasetRow
 from finetune.errors import BadSample
@@ -43,14 +45,16 @@ def parse_row(
     try:
         caption = _parse_caption(values)
         complete = _completed({**values, "num_frames": 1} if is_image else values, place)
+        sizes = dict(zip(("frames", "height", "width"), _parse_sizes(complete), strict=True))
         return DatasetRow(
             sha256=_parse_sha256(complete["sha256"]),
             caption=caption,
-            **dict(zip(("frames", "height", "width"), _parse_sizes(complete), strict=True)),
+            **sizes,
             fps=_parse_fps(complete),
             file=place.file,
             row_group=place.row_group,
             row_in_group=place.row_in_group,
+            drawings=_parse_drawings(values.get("new_drawings"), sizes["frames"]),
         )
     except (TypeError, ValueError, OverflowError, BadSample) as error:
         return BadSample(f"{place.name}: {error}")
@@ -82,6 +86,19 @@ def _parse_sizes(values: Mapping[str, Any]) -> list[int]:
         if not 0 < size <= LARGEST_SIZE:
             raise BadSample(f"{name} is {size}: correct it, or leave it empty to have it read")
     return list(sizes.values())
+
+
+def _parse_drawings(numbers: Sequence[int] | None, frames: int) -> tuple[int, ...]:
+    """Return the first frame of each drawing; nothing where they were not measured."""
+    if not numbers:
+        return ()
+    drawings = poses(numbers)
+    if any(b <= a for a, b in pairwise(drawings)) or drawings[-1] >= frames:
+        raise BadSample(
+            f"its new_drawings {str(list(numbers))[:60]} are not rising numbers of its {frames} "
+            "frames: build the dataset again, or leave the column out"
+        )
+    return drawings
 
 
 def _parse_fps(values: Mapping[str, Any]) -> Fraction:

@@ -35,6 +35,7 @@ class DatasetRow:
     file: str  # a parquet file, a tar (row_group TAR_MEMBER), or the media itself (FILE)
     row_group: int
     row_in_group: int  # of a tar: the member's header, in blocks of 512 bytes
+    drawings: tuple[int, ...] = ()  # first frame of each drawing, 0 first; empty: not measured
 
 
 Stamp = list[object]

@@ -63,7 +63,7 @@ class Sampler:
         self.recipe = recipe
         self.seed = seed
         self._usable = usable
-        self._clips = clip_shapes(index)
+        self._clips = clip_shapes(index, recipe)
         self._aspect_buckets = recipe_aspect_buckets(recipe)
         self._assignments: dict[int, list[NDArray[np.int64]]] = {}
         self._shuffled: dict[tuple[int, int], NDArray[np.int64]] = {}
@@ -148,14 +148,14 @@ class Sampler:
 
     def _clips_by_bucket(self, epoch: int) -> list[NDArray[np.int64]]:
         """Return each aspect bucket's clips in this epoch; they vary where keep_prob < 1."""
-        buckets, interval = self.recipe.buckets, self.recipe.frame_interval
+        buckets, sampling = self.recipe.buckets, self.recipe.frame_sampling
         if all(bucket.keep_prob == 1 for bucket in buckets):
             epoch = 0
         if epoch not in self._assignments:
             uniform = np.random.default_rng([self.seed, epoch]).random(
                 (len(buckets), len(self._usable))
             )
-            assigned = assign_buckets(*self._clips, buckets, interval=interval, uniform=uniform)
+            assigned = assign_buckets(*self._clips, buckets, sampling=sampling, uniform=uniform)
             assigned[~self._usable] = NOT_SAMPLED
             order = np.argsort(assigned, kind="stable")  # one sort for all aspect buckets
             bounds = np.searchsorted(assigned[order], np.arange(len(self._aspect_buckets) + 1))

@@ -27,8 +27,8 @@ from finetune.data.rows import (
 from finetune.errors import BadSample, DataError
 
 TABLE_SUFFIXES = (".csv", ".jsonl", ".json")
-IGNORED_COLUMNS = ("sha256",)
-"""Computed instead: a table may be older than its files."""
+IGNORED_COLUMNS = ("sha256", "new_drawings")
+"""Computed instead, or not used: a table may be older than its files."""
 Line = tuple[int, dict[str, Any]]
 """The number of a line, and its values by column."""
 

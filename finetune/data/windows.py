@@ -58,12 +58,12 @@ def _halving(number: int) -> float:
 
 
 def conditioning_fps(
-    fps: Fraction, interval: int, *, frames: int, fps_source: str, image_fps: float
+    fps: Fraction, shown: Fraction, *, frames: int, fps_source: str, image_fps: float
 ) -> float:
-    """Return the model's fps input: the sampled frames' rate, or the file's for "source"."""
+    """Return the model's fps input: the rate of the frames shown, or the file's for "source"."""
     if frames == 1:
         return image_fps
-    return float(fps) if fps_source == "source" else float(fps / interval)
+    return float(fps if fps_source == "source" else shown)
 
 
 def resize_and_crop(frames: Tensor, height: int, width: int) -> Tensor:

@@ -13,8 +13,7 @@ import torch
 from finetune.config import Bucket, Recipe
 from finetune.data.bucket_coverage import MANY_EPOCHS, BucketCoverage, bucket_coverage
 from finetune.data.bucket_coverage import step_shares as bucket_shares
-from finetune.data.cache_layout import index_folder
-from finetune.data.index import build_index
+from finetune.data.cache_layout import index_dataset
 from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import EngineError
 from finetune.models import family_of, find_family
@@ -109,7 +108,7 @@ def _count_usable_clips(recipe: Recipe) -> UsableClips | None:
     """Return the usable clips of a dataset on this disk, or none."""
     if not Path(recipe.dataset).exists():
         return None
-    index = build_index(recipe.dataset, index_folder(recipe))
+    index = index_dataset(recipe)
     coverage = bucket_coverage(index, recipe)
     return UsableClips(coverage, int(index.clips["frames"][coverage.usable].sum()))
 

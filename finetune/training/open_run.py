@@ -14,9 +14,9 @@ import torch.distributed as dist
 
 from finetune.config import Recipe
 from finetune.data.bucket_coverage import MANY_EPOCHS, bucket_coverage
-from finetune.data.cache_layout import index_folder, missing_from_cache
+from finetune.data.cache_layout import index_dataset, index_folder, missing_from_cache
 from finetune.data.encoders import text_encoder_name
-from finetune.data.index import Index, build_index
+from finetune.data.index import Index
 from finetune.engines.distributed import rank_and_world_size
 from finetune.models import family_of
 from finetune.models.family import TINY_RANDOM
@@ -100,7 +100,7 @@ def _build_index(recipe: Recipe) -> Index:
     """Build the dataset's index on rank 0, and open it on every rank."""
     rank, world_size = rank_and_world_size()
     if rank == 0:
-        build_index(recipe.dataset, index_folder(recipe))
+        index_dataset(recipe)
     if world_size > 1:
         dist.barrier()
     return Index.open(index_folder(recipe))

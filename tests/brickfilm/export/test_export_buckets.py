@@ -17,16 +17,19 @@ from brickfilm.schema.buckets import (
     TOO_FEW_FRAMES,
     TOO_FEW_PIXELS,
 )
+from brickfilm.schema.frame_sampling import FrameSampling
 from brickfilm.schema.training_recipe import ClipShape, RecipeBucket, TrainingRecipe
 from tests.kit import ROOT
 
 GOLDEN = ROOT / "tests/kit/golden/buckets_360p.json"
 RECIPES = {
-    "text2bricks-360p-32f": TrainingRecipe("32f", [RecipeBucket("360p", 32)], 4),
+    "text2bricks-360p-32f": TrainingRecipe(
+        "32f", [RecipeBucket("360p", 32)], FrameSampling(interval=4)
+    ),
     "text2bricks-360p-64f": TrainingRecipe(
         "64f",
         [RecipeBucket("360p", 64), RecipeBucket("360p", 32), RecipeBucket("360p", 1)],
-        2,
+        FrameSampling(interval=2),
     ),
 }
 
@@ -68,7 +71,9 @@ def test_a_recipe_is_read_from_its_toml(tmp_path: Path) -> None:
         'init = "x"\nbuckets = [{ resolution = "360p", frames = 32, batch_size = 8 }]\n'
         "frame_interval = 4\n[schedule]\nkind = 'one_cycle'\n"
     )
-    assert TrainingRecipe.from_file(path) == TrainingRecipe("r", [RecipeBucket("360p", 32)], 4)
+    assert TrainingRecipe.from_file(path) == TrainingRecipe(
+        "r", [RecipeBucket("360p", 32)], FrameSampling(interval=4)
+    )
 
 
 @pytest.mark.parametrize(

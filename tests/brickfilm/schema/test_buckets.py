@@ -11,6 +11,7 @@ from brickfilm.schema.buckets import (
     resolutions,
     sort_buckets,
 )
+from brickfilm.schema.frame_sampling import FrameSampling
 from brickfilm.schema.training_recipe import RecipeBucket
 
 PIXELS = {
@@ -40,8 +41,9 @@ def test_clips_try_the_largest_then_the_longest_bucket_first() -> None:
 def test_a_clip_needs_more_than_frames_times_interval_and_an_image_an_image_bucket() -> None:
     frames = np.array([1, 64, 65, 128, 129])
     video, image = RecipeBucket("360p", 32), RecipeBucket("360p", 1)
-    assert is_long_enough(video, frames, 4).tolist() == [False] * 4 + [True]
-    assert is_long_enough(image, frames, 4).tolist() == [True] + [False] * 4
+    sampling = FrameSampling(interval=4)
+    assert is_long_enough(video, frames, sampling).tolist() == [False] * 4 + [True]
+    assert is_long_enough(image, frames, sampling).tolist() == [True] + [False] * 4
 
 
 def test_four_fifths_of_the_pixels_are_enough() -> None:

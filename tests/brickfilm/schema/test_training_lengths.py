@@ -22,6 +22,20 @@ def test_a_recipe_takes_frames_as_they_come() -> None:
     assert lengths.used(250, Fraction(24)) == 129
 
 
+def test_a_recipe_by_time_counts_at_its_target_rate(tmp_path: Path) -> None:
+    lengths = training_lengths("wan/1.3b-lora")
+    assert lengths.at(Fraction(16)) == (81,)
+    assert lengths.at(Fraction(24)) == (122,)
+    path = tmp_path / "pose.toml"
+    bucket = 'buckets = [{ resolution = "480p", frames = 17 }]\n'
+    path.write_text(bucket + 'sampling = "pose"')
+    with pytest.raises(UsageError, match=r"counts drawings .*: build without --for, then count"):
+        training_lengths(str(path))
+    path.write_text(bucket + 'sampling = "times"')
+    with pytest.raises(UsageError, match="sampling = 'times' and target_fps = 0: choose interval"):
+        training_lengths(str(path))
+
+
 def test_a_model_counts_at_its_own_rate_and_a_frame_to_spare() -> None:
     lengths = training_lengths("wan2.1")
     assert lengths.at(Fraction(16)) == (18, 34, 50, 66, 82)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from brickfilm.schema.frame_sampling import FrameSampling
 from finetune.config import Bucket, Recipe
 from finetune.data.bucket_coverage import MANY_EPOCHS, bucket_coverage
 from finetune.data.buckets import assign_buckets
@@ -72,9 +73,9 @@ def test_windows_of_a_clip_are_spread_evenly_and_never_twice() -> None:
 
 def test_the_model_is_told_the_rate_of_the_frames_it_sees() -> None:
     fps, still = Fraction(24000, 1001), {"image_fps": 120.0}
-    assert conditioning_fps(fps, 4, frames=32, fps_source="sampled", **still) == float(fps) / 4
-    assert conditioning_fps(fps, 4, frames=32, fps_source="source", **still) == float(fps)
-    assert conditioning_fps(fps, 4, frames=1, fps_source="sampled", **still) == 120.0
+    assert conditioning_fps(fps, fps / 4, frames=2, fps_source="sampled", **still) == float(fps) / 4
+    assert conditioning_fps(fps, fps / 4, frames=32, fps_source="source", **still) == float(fps)
+    assert conditioning_fps(fps, fps / 4, frames=1, fps_source="sampled", **still) == 120.0
 
 
 def test_filling_covers_the_size_and_crops_the_centre() -> None:
@@ -93,7 +94,7 @@ def test_keep_sends_a_clip_on_to_the_next_smaller_bucket() -> None:
     )
     clips = (np.full(2, 100), np.full(2, 144), np.full(2, 256))
     uniform = np.array([[0.4, 0.6], [0.0, 0.0]])
-    assigned = assign_buckets(*clips, buckets, interval=1, uniform=uniform)
+    assigned = assign_buckets(*clips, buckets, sampling=FrameSampling(), uniform=uniform)
     assert (assigned // 17).tolist() == [0, 1]
 
 
@@ -113,7 +114,8 @@ def test_an_open_index_stays_as_it_is_when_another_is_written(tmp_path: Path) ->
     with pytest.raises(DataError, match="not one has a caption"):
         write_index([], tmp_path)
     assert len(Index.open(tmp_path)) == 2
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips.npy", "index.json", "strings.bin"]
+    names = {"clips.npy", "drawing_ends.npy", "drawings.npy", "index.json", "strings.bin"}
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 def test_a_dataset_folder_is_read_without_its_test_split(toy_dataset: Path, tmp_path: Path) -> None:

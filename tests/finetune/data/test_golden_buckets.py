@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from brickfilm.schema.buckets import aspect_ratios
+from brickfilm.schema.frame_sampling import FrameSampling
 from finetune.config import Bucket, load_recipe
 from finetune.data.buckets import aspect_buckets, assign_buckets
 from tests.kit.golden_files import cases
@@ -36,7 +37,8 @@ def buckets_of(recipe: str, table: list[dict[str, Any]]) -> tuple[Bucket, ...]:
 def answer(case: dict[str, Any], buckets: tuple[Bucket, ...]) -> dict[str, Any]:
     """What our buckets say of the case, in the golden table's words."""
     clip = (np.array([case[key]]) for key in ("num_frames", "height", "width"))
-    assigned = int(assign_buckets(*clip, buckets, interval=case["frame_interval"])[0])
+    sampling = FrameSampling(interval=case["frame_interval"])
+    assigned = int(assign_buckets(*clip, buckets, sampling=sampling)[0])
     if assigned < 0:
         return {"bucket": None}
     aspect_bucket = aspect_buckets(buckets)[assigned]
