@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from typing import Annotated
 import torch
 import typer
 
+from tests.benchmarks import wan
 from tests.benchmarks.cost import matmul_ceiling, training_flops
 from tests.benchmarks.training import Case, network, run_case
 
@@ -40,15 +42,21 @@ def main(
     memory: Annotated[
         float | None, typer.Option(help="GiB; limits memory, as on a smaller GPU")
     ] = None,
+    baseline: Annotated[
+        bool, typer.Option(help="of a case of Wan: diffusers and peft as their examples run them")
+    ] = False,
+    profile: Annotated[bool, typer.Option(help="of a case of Wan: list its kernels too")] = False,
     out: Annotated[Path, typer.Option(help="the JSON file that rows are added to")] = ROWS,
 ) -> None:
     """Measure, and print the table of all rows so far."""
     if memory is not None:
-        limit_memory(memory)
+        wan.limit_memory(memory)
     if case is None:
         for name in (*TRAINING, *OTHERS):
             _run_case(name, engine, out, ranks=1)
         print(table(json.loads(out.read_text())))
+    elif case in wan.CASES:
+        print(table(add(measure_wan(case, baseline=baseline, profile=profile), out)))
     elif case == "dp2" and "RANK" not in os.environ:
         _run_case(case, engine, out, ranks=2)
     else:
@@ -57,21 +65,9 @@ def main(
             print(table(add(row, out)))
 
 
-def limit_memory(gib: float) -> None:
-    """Limit this process to so much of the GPU's memory."""
-    total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / total))
-
-
 def measure(case: str, engine: str) -> dict[str, object]:
     """Measure one case, and return its row."""
-    about = {
-        "case": case,
-        "engine": engine,
-        "date": datetime.now(UTC).isoformat(timespec="minutes"),
-        "gpu": torch.cuda.get_device_name(),
-        "torch": torch.__version__,
-    }
+    about = describe(case, engine)
     if case in OTHERS:
         from tests.benchmarks import inference
 
@@ -82,6 +78,25 @@ def measure(case: str, engine: str) -> dict[str, object]:
     speed = found["clips_s"] * training_flops(network(), chosen.frames, *LATENT) / 1e12
     share = speed / found["world"] / ceiling
     return about | found | {"tflops": speed, "ceiling": ceiling, "share": share}
+
+
+def measure_wan(case: str, *, baseline: bool, profile: bool) -> dict[str, object]:
+    """Measure a case of Wan, and return its row."""
+    chosen = replace(wan.CASES[case], baseline=baseline)
+    about = describe(case, "diffusers + peft" if baseline else "torch")
+    return about | wan.measure(chosen, profile=profile)
+
+
+def describe(case: str, engine: str) -> dict[str, object]:
+    """Return the first entries of a row."""
+    cuda = torch.cuda.is_available()
+    return {
+        "case": case,
+        "engine": engine,
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "gpu": torch.cuda.get_device_name() if cuda else "none",
+        "torch": torch.__version__,
+    }
 
 
 def add(row: dict[str, object], out: Path) -> list[dict[str, object]]:

@@ -1,7 +1,7 @@
-"""Measure LoRA training of Wan 2.1 1.3B at 81 x 480 x 832: `python -m tests.benchmarks.wan`.
+"""Cases of training Wan 2.1 at 480 x 832: random weights of true size, a real cache of noise.
 
-Random weights of true size, a real cache of noise, the real loop. `--baseline` is diffusers and
-peft as their examples run it: eager, gradient checkpointing of whole blocks.
+The loop and the loader are those of a run. A baseline is diffusers and peft as their examples run
+them: eager, gradient checkpointing of whole blocks.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-import typer
 
 from finetune.config import Adapter, Bucket, Checkpoints, Network, Optimizer, Recipe, Schedule
 from finetune.data.bucket_coverage import bucket_coverage
@@ -37,39 +37,52 @@ SIZES = {"1.3b": (30, 1536, 12, 8960), "14b": (40, 5120, 40, 13824), "tiny": (2,
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 
 
-def main(
-    size: Annotated[str, typer.Option(help="1.3b, 14b or tiny")] = "1.3b",
-    frames: Annotated[int, typer.Option(help="of a clip: 4 n + 1")] = FRAMES,
-    blocks: Annotated[int, typer.Option(help="number of blocks to recompute")] = 0,
-    compile: Annotated[bool, typer.Option(help="compile the blocks")] = True,
-    baseline: Annotated[bool, typer.Option(help="as diffusers' examples are")] = False,
-    memory: Annotated[float | None, typer.Option(help="GiB that the GPU may use")] = None,
-    steps: Annotated[int, typer.Option(help="measured steps")] = 12,
-    profile: Annotated[bool, typer.Option(help="list the kernels of a step too")] = False,
-) -> None:
-    """Print seconds a step, peak memory, and model TFLOP/s (LoRA: 2 x linear + 3 x attention)."""
-    if memory:
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(memory * 2**30 / total)
-    if baseline:
-        blocks, compile = ENDLESS, False
+@dataclass(frozen=True, kw_only=True)
+class WanCase:
+    """A size of Wan, the clips, and the way it is trained."""
+
+    size: str = "1.3b"
+    frames: int = FRAMES  # 4 n + 1
+    blocks: int = 0  # to recompute but for their attention
+    memory: float | None = None  # GiB that the GPU may use
+    adapter: bool = True  # rank 32 on q, k, v and o; or all weights
+    compile: bool = True
+    baseline: bool = False  # diffusers and peft as their examples run them
+    steps: int = 12
+    warmup: int = 4  # steps before the measured ones, compilation included
+
+
+CASES = {
+    "wan-1.3b-lora": WanCase(),
+    "wan-1.3b-lora-16g": WanCase(blocks=30, memory=16),
+    "wan-1.3b-full": WanCase(adapter=False),
+    "wan-14b-lora": WanCase(size="14b", frames=49, blocks=40, steps=8),
+    "wan-tiny": WanCase(size="tiny", frames=5, compile=False, steps=2),  # to try it on a CPU
+}
+
+
+def measure(case: WanCase, *, profile: bool = False) -> dict[str, object]:
+    """Train a case; return median seconds a step, peak memory and model TFLOP/s.
+
+    profile: print the kernels of a further step.
+    """
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as name:
-        recipe = recipe_of(size, frames, blocks, compile, Path(name))
-        recorder = Recorder(Case(steps=steps, warmup=4))
+        recipe = recipe_of(case, Path(name))
         device = choose_device(recipe)
+        if case.memory:
+            limit_memory(case.memory)
         with process_group(recipe, device):
-            run = open_run(recipe, size, device, plain=baseline)
-            run.log = recorder
+            run = open_run(recipe, case, device)
+            run.log = recorder = Recorder(Case(steps=case.steps, warmup=case.warmup))
             take_steps(run)
             peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
             if profile:
                 run.log = Recorder(Case(steps=1, warmup=0))
                 print(*slowest_lines(*kernel_times(partial(take_steps, run))), sep="\n")
     seconds = recorder.median("step_s")
-    speed = model_tflop(recipe, frames) / seconds
-    way = "baseline" if baseline else f"compile {compile}, {blocks} blocks recomputed"
-    print(f"| {size} | {frames} | {way} | {seconds:.3f} s | {peak:.1f} GiB | {speed:.0f} TFLOP/s |")
+    speed = model_tflop(recipe, case.frames) / seconds
+    return {"seconds": seconds, "peak_gib": peak, "tflops": speed}
 
 
 def take_steps(run: TrainingRun) -> None:
@@ -78,10 +91,13 @@ def take_steps(run: TrainingRun) -> None:
         loop(run)
 
 
-def recipe_of(size: str, frames: int, blocks: int, compile: bool, folder: Path) -> Recipe:
-    depth, width, heads, _ = SIZES[size]
+def recipe_of(case: WanCase, folder: Path) -> Recipe:
+    depth, width, heads, _ = SIZES[case.size]
     bucket = Bucket(
-        resolution="480p", frames=frames, batch_size=1, activation_checkpointing=min(blocks, depth)
+        resolution="480p",
+        frames=case.frames,
+        batch_size=1,
+        activation_checkpointing=depth if case.baseline else min(case.blocks, depth),
     )
     return Recipe(
         dataset="noise",
@@ -96,28 +112,29 @@ def recipe_of(size: str, frames: int, blocks: int, compile: bool, folder: Path) 
         steps=ENDLESS,
         buckets=(bucket,),
         workers=1,
-        compile=compile,
+        compile=case.compile and not case.baseline,
+        kernels=not case.baseline,
         network=Network(depth=depth, hidden_size=width, num_heads=heads),
-        adapter=Adapter(rank=32, targets=ATTENTION),
+        adapter=Adapter(rank=32, targets=ATTENTION) if case.adapter else None,
         optimizer=Optimizer(ema=0.0),
         schedule=Schedule(kind="constant", peak=1e-4),
         checkpoints=Checkpoints(every=ENDLESS),
     )
 
 
-def open_run(recipe: Recipe, size: str, device: torch.device, *, plain: bool) -> TrainingRun:
+def open_run(recipe: Recipe, case: WanCase, device: torch.device) -> TrainingRun:
     index = write_cache(recipe)
-    network = add_adapter(random_network(size, device), WAN_2_1, recipe)
+    network = add_adapter(random_network(case.size, device), WAN_2_1, recipe)
     engine = open_engine(network, recipe, device)
-    if plain:
-        use_plain_checkpointing(engine.module)
+    if case.baseline:
+        use_plain_checkpointing()
     coverage = bucket_coverage(index, recipe)
     encoder = BatchEncoder(recipe, index, device)
     objective = WAN_2_1.objective(recipe.flow)
     return TrainingRun(recipe, device, index, coverage, engine, encoder, WAN_2_1, objective)
 
 
-def use_plain_checkpointing(network: Any) -> None:
+def use_plain_checkpointing() -> None:
     """Recompute whole blocks, attention included, whatever the recipe says."""
     from finetune.models.diffusers import wan
 
@@ -125,7 +142,6 @@ def use_plain_checkpointing(network: Any) -> None:
         chosen.enable_gradient_checkpointing()
 
     wan.recompute_blocks = enable
-    network.set_attention_backend("native")
 
 
 def random_network(size: str, device: torch.device) -> torch.nn.Module:
@@ -185,12 +201,18 @@ def write_cache(recipe: Recipe) -> Index:
 
 
 def model_tflop(recipe: Recipe, frames: int) -> float:
-    """Return the arithmetic of a LoRA step: linear layers twice, attention three times."""
+    """Return the arithmetic of a step without recomputation.
+
+    Attention counts three times its forward pass; so do linear layers, twice where frozen.
+    """
     network, tokens = recipe.network, WAN_2_1.cost.tokens(frames, HEIGHT, WIDTH)
     linear_and_attention = WAN_2_1.cost.forward_tflop(recipe, frames, HEIGHT, WIDTH)
     attention = network.depth * 4 * tokens * network.hidden_size * (tokens + 512) / 1e12
-    return 2 * (linear_and_attention - attention) + 3 * attention
+    linear = linear_and_attention - attention
+    return (2 if recipe.adapter else 3) * linear + 3 * attention
 
 
-if __name__ == "__main__":
-    typer.run(main)
+def limit_memory(gib: float) -> None:
+    """Limit this process to so much of the GPU's memory."""
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / total))
