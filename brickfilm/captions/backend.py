@@ -118,6 +118,8 @@ class Capabilities:
     """False if no request costs anything."""
     video: bool = False
     """True if a request may hold a video in place of stills."""
+    default_base_url: str | None = None
+    """The address that is used if the service names none, where it decides about the price."""
 
 
 class BackendConnection(Protocol):
@@ -134,6 +136,7 @@ class BackendConnection(Protocol):
         """Return the models that can be named; empty if the service has no list."""
 
 
+@runtime_checkable
 class Backend(Protocol):
     """A way to get captions: a frozen dataclass whose compared fields may change an answer."""
 

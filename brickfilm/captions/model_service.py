@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,6 +20,7 @@ from brickfilm.captions.pricing import (
 )
 from brickfilm.digest import field_added_later
 from brickfilm.engine.stage import Resources
+from brickfilm.errors import UsageError
 
 log = logging.getLogger(__name__)
 OPENAI = OpenAIBackend()
@@ -71,6 +71,11 @@ class ModelService:
 
     def check(self) -> None:
         """Raise UsageError if a key, an extra or the price is missing; warn of a shutdown."""
+        if isinstance(self.backend, type) or not isinstance(self.backend, Backend):
+            raise UsageError(
+                f"backend={self.backend!r} is no instance of a class like brickfilm.captions."
+                "Backend: give OpenAIBackend(), TransformersBackend() or your own"
+            )
         self.backend.check(self.service)
         check_price(self.price, self.model, has_budget=self.budget is not None)
         today = datetime.now(UTC).date()
@@ -96,11 +101,12 @@ class ModelService:
 
     @property
     def price(self) -> Price | None:
-        if not self.backend.capabilities.priced:
+        capabilities = self.backend.capabilities
+        if not capabilities.priced:
             return FREE
         return find_price(
             self.known_prices,
             self.model,
-            base_url=self.base_url or os.environ.get("OPENAI_BASE_URL"),
+            base_url=self.base_url or capabilities.default_base_url,
             per_million=self.price_per_million,
         )

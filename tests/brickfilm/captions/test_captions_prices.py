@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from brickfilm.captions import Capabilities
+from brickfilm.captions.backends import OpenAIBackend
 from brickfilm.captions.pricing import (
+    FREE,
     UnknownPrice,
     find_price,
     is_private_address,
@@ -76,6 +79,25 @@ def test_a_server_of_ones_own_is_booked_at_zero_under_a_budget(
 def test_a_backend_without_prices_is_free() -> None:
     price = Captioner(model="words", backend=WordBackend(), max_cost_usd=1.0).price
     assert price is not None and price.is_zero
+
+
+def test_an_address_of_the_openai_client_is_not_another_backends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:8000/v1")
+    assert Captioner(model="my-llava").price == FREE
+
+    class PricedBackend(WordBackend):
+        capabilities = Capabilities(json_schema=False, priced=True)
+
+    assert Captioner(model="my-llava", backend=PricedBackend()).price is None
+
+
+@pytest.mark.parametrize("backend", ["openai", OpenAIBackend, None])
+def test_what_is_no_backend_is_named(backend: Any, tmp_path: Path) -> None:
+    stage = Captioner(model="words", backend=backend)
+    with pytest.raises(UsageError, match=r"backend=.* is no instance of a class like"):
+        Pipeline.from_stages(ClipSource(1, tmp_path), [stage]).check()
 
 
 def test_a_budget_for_an_unknown_price_is_refused_before_the_build(

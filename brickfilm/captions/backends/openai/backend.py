@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 class OpenAIBackend:
     """Ask the OpenAI API, or any other Chat Completions server at `base_url`."""
 
-    capabilities = Capabilities(json_schema=True, priced=True, video=True)
+    @property
+    def capabilities(self) -> Capabilities:
+        address = os.environ.get("OPENAI_BASE_URL")  # as the client reads it
+        return Capabilities(json_schema=True, priced=True, video=True, default_base_url=address)
 
     def check(self, service: Service) -> None:
         """Raise UsageError for an API key, an address or a proxy that no request can use."""
