@@ -369,3 +369,15 @@ OFF_THE_TREE = {"BrickfilmError", "Interrupted"}
 
 def is_error(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, BaseException)
+
+
+def test_where_the_next_thing_goes_is_a_place_and_an_instance_that_a_test_uses() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Where the next")[1]
+    named_files = set(re.findall(r"`([\w/]+(?:\.py|/))`", table.split("\n## ")[0]))
+    folders = ("brickfilm", "finetune", "tests")
+    known = [str(path) for folder in folders for path in (ROOT / folder).rglob("*")]
+    missing = [n for n in named_files if not any(k.endswith(f"/{n.rstrip('/')}") for k in known)]
+    assert missing == []
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    for instance in (Path(name).stem for name in named_files if name.startswith("tests/kit/")):
+        assert any(f"from tests.kit.{instance} import" in text for text in tests), instance

@@ -128,8 +128,11 @@ def load_recipe(path: Path) -> DatasetRecipe:
             f"the recipe {str(path)!r} defines no {' and no '.join(missing)}: it needs "
             "source = ... and stages = (...) at its top level"
         )
+    source = module.source
     return DatasetRecipe(
-        module.source, _check_stages(path, module.stages), getattr(module, "test_fraction", 0.05)
+        FolderSource(source) if isinstance(source, str | Path) else source,
+        _check_stages(path, module.stages),
+        getattr(module, "test_fraction", 0.05),
     )
 
 

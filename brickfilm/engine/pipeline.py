@@ -17,6 +17,7 @@ from brickfilm.records import Listing
 from brickfilm.schema.secrets import public_text
 
 
+@runtime_checkable
 class Source(Protocol):
     """A list of footage, with the stages that turn an entry into a `Video`."""
 
@@ -46,6 +47,11 @@ class Pipeline:
     @classmethod
     def from_stages(cls, source: Source, stages: Sequence[AnyStage]) -> Pipeline:
         """Check that the stages fit together, then fuse them; raise WiringError if they do not."""
+        if isinstance(source, type) or not isinstance(source, Source):
+            raise WiringError(
+                f"{source!r} is no source: give an instance of a class with items() and stages(), "
+                "such as FolderSource(...)"
+            )
         original = (*source.stages(), *stages)
         check_wiring(original)
         return cls(tuple(fuse_sinks(original)), original)

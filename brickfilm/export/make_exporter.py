@@ -37,4 +37,6 @@ def _own_format(name: str) -> type[TrainerFormat]:
             f"--to {name!r} is not known: {', '.join(FORMATS)}, or module:Class for a subclass of "
             "brickfilm.export.TrainerFormat"
         )
+    if found.__abstractmethods__:
+        raise UsageError(f"--to {name!r} has no {', '.join(sorted(found.__abstractmethods__))}")
     return found

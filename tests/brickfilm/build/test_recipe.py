@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from brickfilm.build.build_dataset import build
 from brickfilm.build.recipe import load_recipe
 from brickfilm.errors import UsageError
+from brickfilm.sources import FolderSource
+from brickfilm.stages import SceneSplitter
 
 IMPORTS = "from brickfilm import FolderSource, SceneSplitter\nsource = FolderSource('films')\n"
 
@@ -33,3 +37,18 @@ def test_a_recipe_that_cannot_be_read_says_why(
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         load_recipe(path)
+
+
+def test_a_recipe_names_its_source_by_a_path_too(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(IMPORTS.replace("FolderSource('films')", "'films'") + "stages = ()\n")
+    assert str(load_recipe(path).source) == str(FolderSource("films"))
+
+
+@pytest.mark.parametrize("source", [FolderSource, object(), None])
+def test_what_is_no_source_is_named_before_the_work_folder_is_made(
+    source: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"is no source: give an instance"):
+        build(source, [SceneSplitter()], workdir=tmp_path / "work")
+    assert not (tmp_path / "work").exists()

@@ -82,6 +82,7 @@ def test_the_command_takes_a_format_of_ones_own(
     assert len((tmp_path / "out/index.txt").read_text().split()) == 1
     for wrong, message in (
         ("nowhere:Mine", "run the command in the folder of nowhere.py"),
+        ("brickfilm.export:TrainerFormat", "has no predict, write"),
         ("json:dumps", "module:Class for a subclass of brickfilm.export.TrainerFormat"),
     ):
         with pytest.raises(UsageError, match=message):
