@@ -31,6 +31,9 @@ class CaptionOptions:
     base_url: str | None = None
     prompt: str | None = None
     max_cost_usd: float | None = None
+    max_tokens_total: int | None = None
+    price_per_million: str | None = None
+    """IN,OUT in US dollars."""
     json_mode: JsonMode | None = None
     structured: bool | None = None
     video: bool | None = None
@@ -61,6 +64,8 @@ class CaptionOptions:
         yield "--base-url", self.base_url
         yield "--prompt", self.prompt
         yield "--max-cost-usd", self.max_cost_usd
+        yield "--max-tokens-total", self.max_tokens_total
+        yield "--price-per-million", self.price_per_million
         yield "--captions-json-mode", self.json_mode
         yield "--structured", self.structured
         yield "--video", self.video
@@ -81,6 +86,8 @@ class CaptionOptions:
             backend=TransformersBackend() if local else OpenAIBackend(),
             prompt=self.prompt or last_prompt(work) or DEFAULT_PROMPT,
             max_cost_usd=self.max_cost_usd,
+            max_tokens_total=self.max_tokens_total,
+            price_per_million=_parse_price(self.price_per_million),
             base_url=self.base_url,
             json_mode=self.json_mode or "auto",
             structured=_or_last(self.structured, "structured", work),
@@ -92,6 +99,19 @@ class CaptionOptions:
             f"--captions {self.captions!r} is not known: give a model, local:PATH, sidecar, "
             "sidecar:FILE or none"
         )
+
+
+def _parse_price(text: str | None) -> tuple[float, float] | None:
+    """Return the US dollars per million tokens in and out of 'IN,OUT'."""
+    if text is None:
+        return None
+    try:
+        given, received = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--price-per-million {text!r}: give US dollars for input and output, as 0.5,1.5"
+        ) from None
+    return given, received
 
 
 def last_prompt(work: Path | None) -> str | None:

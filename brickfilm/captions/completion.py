@@ -147,7 +147,8 @@ def check_price(price: Price | None, model: str, *, has_budget: bool) -> None:
     if price is None and has_budget:
         raise UnknownPrice(
             f"max_cost_usd cannot be enforced for model={model!r}, whose price is unknown: pass "
-            "price_per_million=(input, output), or limit it by max_tokens_total="
+            "price_per_million=(input, output) (--price-per-million IN,OUT), or limit it by "
+            "max_tokens_total= (--max-tokens-total) instead"
         )
 
 

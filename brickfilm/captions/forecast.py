@@ -74,14 +74,18 @@ class CostForecast:
     def _cost_text(self) -> str:
         if self.cost_usd is None or self.max_cost_usd is None:
             return (
-                f"price of {self.model} unknown: pass price_per_million=(input, output), or a "
-                "price list with prices='FILE.toml'"
+                f"price of {self.model} unknown: pass price_per_million=(input, output) "
+                "(--price-per-million IN,OUT), or a price list with prices='FILE.toml'"
             )
         if not self.max_cost_usd:
             return "free: nothing is billed"
-        return (
-            f"${self.cost_usd:,.2f}, at most ${self.max_cost_usd:,.2f} (prices of {self.priced_on})"
-        )
+        likely, most = dollars(self.cost_usd), dollars(self.max_cost_usd)
+        return f"{likely}, at most {most} (prices of {self.priced_on})"
+
+
+def dollars(amount: float) -> str:
+    """Format US dollars to the cent, less than one dollar to a hundredth of a cent."""
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
 
 
 def forecast_cost(

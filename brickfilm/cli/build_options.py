@@ -24,6 +24,20 @@ PromptName = Annotated[
     typer.Option(help="general, bricks or a Markdown file; default: OUT's last one, or general"),
 ]
 MaxCost = Annotated[float | None, typer.Option(min=0, help="never spend more on captions in OUT")]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tokens-total", min=0, help="limit for a model without a price: tokens of all of OUT"
+    ),
+]
+Price = Annotated[
+    str | None,
+    typer.Option(
+        "--price-per-million",
+        metavar="IN,OUT",
+        help="US dollars per million tokens of a model that is not on the price list",
+    ),
+]
 CaptionsJsonMode = Annotated[
     JsonMode | None,
     typer.Option(

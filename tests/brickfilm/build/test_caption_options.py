@@ -44,7 +44,10 @@ def test_any_model_of_any_server_can_be_named() -> None:
         prompt="bricks",
         max_cost_usd=2.5,
         json_mode="object",
+        max_tokens_total=1000,
+        price_per_million="0.5, 1.5",
     )
+    assert (named.max_tokens_total, named.price_per_million) == (1000, (0.5, 1.5))
     assert (named.model, named.prompt, named.json_mode) == ("qwen3-vl:8b", "bricks", "object")
     assert (named.base_url, named.max_cost_usd) == ("http://localhost:11434/v1", 2.5)
     local = captioner(captions="local:models/qwen")
@@ -58,6 +61,9 @@ def test_any_model_of_any_server_can_be_named() -> None:
     ("options", "message"),
     [
         ({"captions": "sidecars"}, "is not known: give a model"),
+        ({"captions": "m", "price_per_million": "0.5"}, "give US dollars for input and output"),
+        ({"captions": "m", "price_per_million": "a,b"}, "give US dollars for input and output"),
+        ({"captions": "none", "max_tokens_total": 1}, "--max-tokens-total is for a model"),
         ({"captions": "None"}, "is not known"),
         ({"captions": "none:x"}, "is not known"),
         ({"captions": "local:"}, "is not known"),

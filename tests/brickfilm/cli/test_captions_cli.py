@@ -159,7 +159,7 @@ def test_after_real_answers_the_forecast_is_the_bill(server: CaptionServer, tmp_
     forecast = stage.forecast([*left, *map(image, left)], tmp_path)
     assert "(measured here)" in forecast
     run_captions(tmp_path, ClipSource(12, tmp_path), AddImages(), stage)
-    assert f"${server.bill - spent:,.2f}, at most" in forecast
+    assert f"${server.bill - spent:.4f}, at most" in forecast
 
 
 def test_the_estimate_is_below_what_is_set_aside(tmp_path: Path) -> None:
@@ -172,4 +172,4 @@ def test_the_estimate_is_below_what_is_set_aside(tmp_path: Path) -> None:
         caption_request.max_token_counts(price),
     )
     assert likely[0] < most[0] and likely[1] < most[1]
-    assert most[0] < 6 * likely[0]
+    assert most[0] < 2 * likely[0]
