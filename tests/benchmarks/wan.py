@@ -124,7 +124,8 @@ def recipe_of(case: WanCase, folder: Path) -> Recipe:
 
 def open_run(recipe: Recipe, case: WanCase, device: torch.device) -> TrainingRun:
     index = write_cache(recipe)
-    network = add_adapter(random_network(case.size, device), WAN_2_1, recipe)
+    random = WAN_2_1.cast_inputs(random_network(case.size, device))
+    network = add_adapter(random, WAN_2_1, recipe)
     engine = open_engine(network, recipe, device)
     if case.baseline:
         use_plain_checkpointing()

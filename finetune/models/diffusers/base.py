@@ -97,8 +97,12 @@ class DiffusersFamily(Family):
             network = load_transformer(
                 self._find_network(source), self.transformer_class, dtype, device
             )
+        return self.cast_inputs(network).to(device)
+
+    def cast_inputs(self, network: nn.Module) -> nn.Module:
+        """Let a network cast its inputs to its weights' precision."""
         network.register_forward_pre_hook(self._cast_inputs, with_kwargs=True)
-        return network.to(device)
+        return network
 
     def _cast_inputs(
         self, network: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]
