@@ -87,14 +87,20 @@ def plan(
     overrides: Overrides = None,
     gpu: Annotated[
         str | None,
-        typer.Option(help="h200, h100, a100-80, a100-40, l40s, 4090, or cpu: this machine"),
+        typer.Option(
+            help="b200, h200, h100, a100-80, a100-40, l40s, a6000, 5090, 4090, 3090, or cpu: this "
+            "machine"
+        ),
     ] = None,
     gpus: Annotated[int, typer.Option(min=1, help="number of GPUs")] = 1,
+    memory: Annotated[
+        float | None, typer.Option(min=1, help="GiB to plan for, in place of the GPU's")
+    ] = None,
 ) -> None:
     """Estimate steps, samples, GPU-hours, memory and disk before a run."""
     from finetune.planning.plan import plan as planned
 
-    typer.echo(planned(load_recipe(recipe, overrides or ()), gpu=gpu, gpus=gpus))
+    typer.echo(planned(load_recipe(recipe, overrides or ()), gpu=gpu, gpus=gpus, memory=memory))
 
 
 @app.command()

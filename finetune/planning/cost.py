@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import timeit
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -32,20 +32,28 @@ class DeviceSpec:
     is_cpu: bool = False
 
 
+# Memory that a process can use, in GiB, and TFLOP/s of dense bfloat16 with float32 sums, by
+# NVIDIA's data sheets (for RTX cards the GA102, Ada and Blackwell white papers). Only the H200 and
+# the H100 were at hand.
 GPUS = {
+    "b200": DeviceSpec("B200", 167, 2250),
     "h200": DeviceSpec("H200 SXM", 139, 989),
     "h100": DeviceSpec("H100 SXM", 79, 989),
     "a100-80": DeviceSpec("A100 80 GB", 79, 312),
     "a100-40": DeviceSpec("A100 40 GB", 39, 312),
     "l40s": DeviceSpec("L40S", 44, 362),
+    "a6000": DeviceSpec("RTX A6000", 47, 155),
+    "5090": DeviceSpec("RTX 5090", 31, 209),
     "4090": DeviceSpec("RTX 4090", 23.5, 165),
+    "3090": DeviceSpec("RTX 3090", 23.5, 71),
 }
+MEASURED = GPUS["h200"].name
+"""The GPU on which speeds were measured: shares of the data sheet are taken from it to others."""
 
 
 CPU_MFU = 0.3  # tiny/cpu on two idle threads reached 33 %
-CHECKPOINTED_SHARE = 0.3  # inputs of all recomputed blocks together, of a block's activations
-STATE_BYTES = 22  # per parameter: bf16 weights; float32 weights, gradients, two moments, EMA
-RESERVE_GIB = 3.0  # context, allocator, one clip's batch
+# bytes per trained parameter: weights in bfloat16, float32 gradients; weights and two moments; EMA
+COPY_BYTES, STATE_BYTES, EMA_BYTES = 6, 12, 4
 
 
 @dataclass(frozen=True)
@@ -54,14 +62,20 @@ class ClipCost:
 
     tokens: int
     tflop: float  # forward and backward, recomputation included
+    peak_tflop: float  # what a GPU would do in the same time at its data sheet's rate
 
 
 def clip_cost(bucket: Bucket, recipe: Recipe) -> ClipCost:
     """Return the cost of a clip at the resolution's nominal size."""
     cost = find_family(recipe.family).cost
     clip = bucket.frames, *nominal_size(bucket.resolution)
-    passes = 3 + _recomputed_blocks(bucket, recipe) / cost.blocks(recipe)
-    return ClipCost(cost.tokens(*clip), passes * cost.forward_tflop(recipe, *clip))
+    attention = cost.attention_tflop(recipe, *clip)
+    linear = cost.forward_tflop(recipe, *clip) - attention
+    again = _recomputed_blocks(bucket, recipe) / cost.blocks(recipe)
+    linear *= (2 if recipe.adapter else 3) + again  # frozen weights have no gradients
+    attention *= 3 + again * (not cost.keeps_attention)
+    peak = linear / cost.mfu(recipe) + attention / cost.attention_mfu(recipe)
+    return ClipCost(cost.tokens(*clip), linear + attention, peak)
 
 
 def nominal_size(resolution: str) -> tuple[int, int]:
@@ -75,32 +89,55 @@ def _recomputed_blocks(bucket: Bucket, recipe: Recipe) -> int:
     return min(recipe.checkpointed_blocks(bucket), blocks)
 
 
+def trained_parameters(recipe: Recipe) -> int:
+    """Return the number of trained parameters: the adapter's, or all."""
+    family = find_family(recipe.family)
+    if not recipe.adapter:
+        return family.cost.parameters(recipe)
+    return family.cost.adapter_parameters(recipe, recipe.adapter.targets or family.lora_targets)
+
+
 def memory_gib(bucket: Bucket, recipe: Recipe, gpus: int, micro: int) -> float:
     """Return the peak memory of a rank with `micro` clips per pass."""
     cost = find_family(recipe.family).cost
-    ranks = gpus if recipe.engine == "colossalai" or recipe.strategy == "fsdp2" else 1
-    states = cost.parameters(recipe) * (6 + (STATE_BYTES - 6) / ranks)
     blocks, recomputed = cost.blocks(recipe), _recomputed_blocks(bucket, recipe)
     # the first blocks are recomputed last, one at a time, when the others' activations are freed
-    kept = max(blocks - recomputed, 1) + CHECKPOINTED_SHARE * recomputed / blocks
+    kept = max(blocks - recomputed, 1) + cost.kept_share(recipe) * recomputed
     token_bytes = cost.activation_bytes(recipe) * kept / blocks
     online = recipe.latents == "online" and recipe.text_encoder != TINY_RANDOM
-    rest = RESERVE_GIB + online * cost.encoder_gib
-    return (states + micro * clip_cost(bucket, recipe).tokens * token_bytes) / GIB + rest
+    rest = cost.reserve_gib + online * cost.encoder_gib
+    activations = micro * clip_cost(bucket, recipe).tokens * token_bytes
+    return (_weight_bytes(recipe, gpus) + activations) / GIB + rest
 
 
-def mfu(recipe: Recipe, device: DeviceSpec) -> float:
-    """Return the share of its peak FLOP/s that training reaches on a device."""
-    return CPU_MFU if device.is_cpu else find_family(recipe.family).cost.mfu(recipe)
+def _weight_bytes(recipe: Recipe, gpus: int) -> float:
+    """Return the memory of weights, gradients and optimizer states on a rank."""
+    trained, sharded = trained_parameters(recipe), recipe.strategy == "fsdp2"
+    ranks = gpus if recipe.engine == "colossalai" or sharded else 1
+    states = STATE_BYTES + EMA_BYTES * bool(recipe.optimizer.ema)
+    frozen = find_family(recipe.family).cost.parameters(recipe) if recipe.adapter else 0
+    frozen_bytes = frozen * (4 if recipe.precision == "float32" else 2)
+    return frozen_bytes / (gpus if sharded else 1) + trained * (COPY_BYTES + states / ranks)
 
 
-def find_device(name: str, recipe: Recipe) -> DeviceSpec:
-    """Return a GPU of the table, or this CPU for "cpu"; raise EngineError for another name."""
+def seconds(clip: ClipCost, device: DeviceSpec) -> float:
+    """Return how long a device takes for a clip."""
+    busy = clip.tflop / CPU_MFU if device.is_cpu else clip.peak_tflop
+    return busy / device.tflops
+
+
+def find_device(name: str, recipe: Recipe, memory: float | None = None) -> DeviceSpec:
+    """Return a GPU of the table, or this CPU for "cpu"; raise EngineError for another name.
+
+    memory: GiB, in place of the GPU's.
+    """
     if name == CPU:
         return measure_cpu(recipe.threads)
     if name not in GPUS:
         raise EngineError(f"no GPU {name!r} in the table: choose one of {', '.join([*GPUS, CPU])}")
-    return GPUS[name]
+    if memory is None:
+        return GPUS[name]
+    return replace(GPUS[name], name=f"{GPUS[name].name} with {memory:g} GiB", memory_gib=memory)
 
 
 def measure_cpu(threads: int, side: int = 1024) -> DeviceSpec:

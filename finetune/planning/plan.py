@@ -19,13 +19,18 @@ from finetune.errors import EngineError
 from finetune.models import family_of, find_family
 from finetune.planning.cost import (
     CPU,
+    EMA_BYTES,
     GIB,
+    GPUS,
+    MEASURED,
+    STATE_BYTES,
     DeviceSpec,
     clip_cost,
     find_device,
     memory_gib,
-    mfu,
     nominal_size,
+    seconds,
+    trained_parameters,
 )
 
 
@@ -40,18 +45,23 @@ class UsableClips(NamedTuple):
         return sum(self.coverage.clips_per_bucket.values())
 
 
-def plan(recipe: Recipe, *, gpu: str | None = None, gpus: int = 1) -> str:
+def plan(
+    recipe: Recipe, *, gpu: str | None = None, gpus: int = 1, memory: float | None = None
+) -> str:
     """Return the plan as text, for a GPU of the table or "cpu"; by default an H100.
+
+    memory: GiB to plan for, in place of the GPU's.
 
     Raise EngineError if no batch fits the GPU, ConfigError if the family lacks what is asked for.
     """
     family = family_of(recipe)
-    device_spec = find_device(gpu or (CPU if recipe.device == "cpu" else "h100"), recipe)
+    name = gpu or (CPU if recipe.device == "cpu" and memory is None else "h100")
+    device_spec = find_device(name, recipe, memory)
     data = _count_usable_clips(recipe)
     shares = step_shares(recipe.buckets, data).items()
     samples = round(recipe.steps * sum(s * b.batch_size for b, s in shares) * gpus)
     lines = [
-        f"network          {family.cost.parameters(recipe):,} parameters",
+        f"network          {_parameters_text(recipe, family.cost.parameters(recipe))}",
         f"steps            {recipe.steps:,}",
         f"samples          {samples:,} = {_epochs_text(recipe, data, samples)}",
         *_time_lines(recipe, data, device_spec, gpus),
@@ -66,12 +76,15 @@ def _time_lines(
     recipe: Recipe, data: UsableClips | None, spec: DeviceSpec, gpus: int
 ) -> Iterator[str]:
     """Yield the device's speed, the hours of this plan, and the published hours."""
-    share = mfu(recipe, spec)
-    tflop_per_hour = spec.tflops * share * 3600
     shares = step_shares(recipe.buckets, data).items()
-    step = sum(part * b.batch_size * clip_cost(b, recipe).tflop for b, part in shares)
-    hours = recipe.steps * step / tflop_per_hour
-    yield f"hardware         {gpus} x {spec.name}, at {share:.0%} of {spec.tflops:g} TFLOP/s"
+    clips = [(part * b.batch_size, clip_cost(b, recipe)) for b, part in shares]
+    step = sum(count * seconds(clip, spec) for count, clip in clips)
+    reached = sum(count * clip.tflop for count, clip in clips) / step
+    hours = recipe.steps * step / 3600
+    speed = f"{reached / spec.tflops:.0%} of {spec.tflops:g} TFLOP/s"
+    measured = spec.name == MEASURED and find_family(recipe.family).cost.is_measured(recipe)
+    estimated = "" if spec.is_cpu or measured else ", estimated"
+    yield f"hardware         {gpus} x {spec.name}, at {speed}{estimated}"
     if spec.is_cpu:
         yield f"time             {_format_hours(hours)}, at the CPU's present load"
     else:
@@ -81,7 +94,7 @@ def _time_lines(
         ask = recipe.validation
         cost = find_family(recipe.family).cost
         video = 2 * ask.steps * cost.forward_tflop(recipe, ask.frames, ask.height, ask.width)
-        more = _format_hours(rounds * video / tflop_per_hour)
+        more = _format_hours(rounds * video / reached / 3600)
         yield f"validation       {rounds} rounds of one video each, {more} more"
     if recipe.published and not spec.is_cpu:
         yield f"published        {recipe.published.gpu_hours:g} on H100, {recipe.published.stage}"
@@ -94,6 +107,12 @@ def _count_validation_rounds(recipe: Recipe, gpus: int) -> int:
     last = math.ceil((prompts + len(ask.sweep)) / gpus)
     last += math.ceil(prompts / gpus) if recipe.optimizer.ema else 0  # the other weights
     return (validations - 1) * math.ceil(prompts / gpus) + last if prompts else 0
+
+
+def _parameters_text(recipe: Recipe, parameters: int) -> str:
+    if not recipe.adapter:
+        return f"{parameters:,} parameters"
+    return f"{parameters:,} parameters, frozen, and {trained_parameters(recipe):,} of its adapter"
 
 
 def step_shares(buckets: tuple[Bucket, ...], data: UsableClips | None) -> dict[Bucket, float]:
@@ -161,24 +180,44 @@ def _suggest_for_bucket(bucket: Bucket, recipe: Recipe, memory: float, gpus: int
         checkpointed = replace(bucket, activation_checkpointing=blocks)
         if memory_gib(checkpointed, recipe, gpus, 1) <= memory:
             return f"micro_batch_size = 1 with activation_checkpointing = {blocks} fits"
-    return "no batch fits; take a larger GPU, or more of them with strategy fsdp2 or zero2"
+    least = memory_gib(replace(bucket, activation_checkpointing=most), recipe, gpus, 1)
+    fits_on = [name for name, spec in GPUS.items() if least <= spec.memory_gib > memory]
+    larger = f" ({', '.join(fits_on)})" if fits_on else ""
+    return (
+        f"no batch fits, the least needs {least:.0f} GiB; take a larger GPU{larger}, or more of "
+        "them with strategy fsdp2 or zero2"
+    )
 
 
 def _disk_lines(recipe: Recipe, data: UsableClips | None) -> list[str]:
     """Return the sizes of checkpoints and cache."""
     kept = recipe.checkpoints.keep_last or recipe.steps // recipe.checkpoints.every
-    frames, clips = (data.frames, data.clips) if data else (200, 1)
-    family = find_family(recipe.family)
-    size = max((nominal_size(b.resolution) for b in recipe.buckets), key=math.prod)
-    latents = 2 * math.prod(family.latent_shape(frames, *size))  # mean and std
-    values = latents + clips * recipe.text_tokens * recipe.network.caption_channels
+    clips = data.clips if data else 1
+    values = _latent_values(recipe, data) + (
+        clips * recipe.text_tokens * recipe.network.caption_channels
+    )
     cached = values * (4 if recipe.cache_dtype == "float32" else 2)
-    of = f"the {clips:,} usable clips" if data else "a clip of 200 frames"
-    checkpoint = _format_bytes(16 * family.cost.parameters(recipe))
+    of = f"the {clips:,} usable clips" if data else "one clip (of 200 frames)"
+    state_bytes = STATE_BYTES + EMA_BYTES * bool(recipe.optimizer.ema)
+    checkpoint = _format_bytes(state_bytes * trained_parameters(recipe))
     return [
         f"checkpoints      {checkpoint} each, {kept} kept, one more while writing",
         f"cache            up to {_format_bytes(cached)} for {of}, {recipe.cache_dtype}",
     ]
+
+
+def _latent_values(recipe: Recipe, data: UsableClips | None) -> int:
+    """Return the number of values of the cached latents: of all frames, or of the windows."""
+    family = find_family(recipe.family)
+    if family.frame_latents:
+        size = max((nominal_size(b.resolution) for b in recipe.buckets), key=math.prod)
+        return 2 * math.prod(family.latent_shape(data.frames if data else 200, *size))
+    counts = data.coverage.clips_per_bucket if data else {}
+    return sum(
+        2 * counts.get(str(b), 1) * recipe.windows_per_clip
+        * math.prod(family.latent_shape(b.frames, *nominal_size(b.resolution)))
+        for b in recipe.buckets
+    )  # fmt: skip
 
 
 def _format_number(value: float) -> str:

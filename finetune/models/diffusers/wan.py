@@ -109,7 +109,7 @@ class Wan(DiffusersFamily):
         self.grid = Grid(
             frame_step=4, frame_offset=1, max_frames=241, pixel_multiple=multiple, min_side=multiple
         )
-        self.cost = WanCost(version.spatial_stride)
+        self.cost = WanCost(side=2 * version.spatial_stride, channels=version.channels)
         self.tiny_network = {
             "num_attention_heads": 2,
             "attention_head_dim": 12,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,10 +10,13 @@ import pytest
 import torch
 
 from finetune.__main__ import main
-from finetune.config import Bucket, Network, load_recipe
+from finetune.config import Adapter, Bucket, Network, load_recipe
 from finetune.data.bucket_coverage import BucketCoverage
 from finetune.engines.distributed import choose_device, process_group
 from finetune.errors import ConfigError, EngineError
+from finetune.models.adapters import add_adapter
+from finetune.models.diffusers import WAN_2_1
+from finetune.models.diffusers.networks import diffusers_class
 from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.stdit2.cost import WITH_KERNELS, STDiT2Cost
 from finetune.models.stdit2.network import STDiT2
@@ -21,6 +25,8 @@ from finetune.planning.cost import (
     clip_cost,
     measure_cpu,
     memory_gib,
+    seconds,
+    trained_parameters,
 )
 from finetune.planning.plan import UsableClips, plan, step_shares, suggest_batch_sizes
 from tests.finetune.conftest import MakeRecipe
@@ -82,6 +88,67 @@ def test_memory_and_speed_are_those_measured_on_an_h200(make_recipe: MakeRecipe)
     for blocks, peak in ((17, 61.9), (True, 23.8)):
         bucket = Bucket(resolution="360p", frames=64, batch_size=4, activation_checkpointing=blocks)
         assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.01)
+
+
+WAN_CASES = [
+    ("1.3b-lora", 81, False, 1.802, 67.1),
+    ("1.3b-lora", 81, True, 1.943, 13.8),
+    ("14b-lora", 49, True, 4.900, 55.5),
+]
+"""Seconds a step and peak GiB of one H200, LoRA of the attention alone (docs/performance.md)."""
+
+
+@pytest.mark.parametrize(("name", "frames", "checkpointing", "step", "peak"), WAN_CASES)
+def test_memory_and_speed_of_lora_are_those_measured_on_an_h200(
+    name: str, frames: int, checkpointing: bool, step: float, peak: float
+) -> None:
+    bucket = Bucket(
+        resolution="480p", frames=frames, batch_size=1, activation_checkpointing=checkpointing
+    )
+    attention = Adapter(rank=32, targets=("to_q", "to_k", "to_v", "to_out.0"))
+    recipe = replace(load_recipe(f"wan/{name}"), buckets=(bucket,), adapter=attention)
+    wider = 848 / 832  # a bucket of 480p at 16:9, and the size that was measured
+    assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(peak, rel=0.04)
+    found = seconds(clip_cost(bucket, recipe), GPUS["h200"])
+    assert step * 0.97 < found < step * wider**2 * 1.05
+
+
+def test_an_adapter_is_counted_as_peft_makes_it() -> None:
+    pytest.importorskip("peft")
+    recipe = replace(load_recipe("wan/1.3b-lora"), network=Network(depth=1, hidden_size=1536))
+    sizes = {"num_layers": 1, "num_attention_heads": 12, "attention_head_dim": 128}
+    with torch.device("meta"):
+        network = diffusers_class("WanTransformer3DModel")(**sizes, ffn_dim=8960)
+        whole = sum(p.numel() for p in network.parameters())
+        adapted = add_adapter(network, WAN_2_1, recipe)
+    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    assert trained_parameters(recipe) == trained
+    assert WAN_2_1.cost.parameters(recipe) == pytest.approx(whole, rel=0.002)
+
+
+def test_a_frozen_base_takes_two_bytes_and_no_state() -> None:
+    recipe = load_recipe("wan/14b-lora")
+    (bucket,) = recipe.buckets
+    full = replace(recipe, adapter=None, optimizer=replace(recipe.optimizer, ema=0.9))
+    parameters, adapter = WAN_2_1.cost.parameters(recipe), trained_parameters(recipe)
+    both = memory_gib(bucket, full, 1, 1), memory_gib(bucket, recipe, 1, 1)
+    assert (both[0] - both[1]) * 2**30 == pytest.approx(20 * parameters - 18 * adapter)
+    sharded = replace(full, strategy="fsdp2")
+    saved = both[0] - memory_gib(bucket, sharded, 8, 1)
+    assert saved * 2**30 == pytest.approx(16 * parameters * 7 / 8)
+
+
+def test_a_gpu_that_is_too_small_names_those_that_are_not() -> None:
+    with pytest.raises(EngineError, match=r"RTX 3090 has 23.5: no batch fits.*h200, h100, a100-80"):
+        plan(load_recipe("wan/14b-lora"), gpu="3090")
+    with pytest.raises(EngineError, match="H200 SXM with 12 GiB has 12: no batch fits"):
+        plan(load_recipe("wan/1.3b-lora"), gpu="h200", memory=12)
+    text = plan(load_recipe("wan/1.3b-lora"), gpu="4090", memory=16)
+    assert "1 x RTX 4090 with 16 GiB, at" in text
+    assert "TFLOP/s, estimated\n" in text
+    assert "estimated" not in plan(load_recipe("wan/1.3b-lora"), gpu="h200")
+    assert "TFLOP/s, estimated\n" in plan(load_recipe("wan/1.3b-full"), gpu="h200")
+    assert "parameters, frozen, and" in text
 
 
 def test_buckets_take_turns_by_their_clips() -> None:
