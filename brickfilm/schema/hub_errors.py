@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.schema.hub_time import SlowServerError, bound_hub_time
 
 ODD_ANSWER_ERRORS = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
 """Errors that the Hub's client raises for HTML, or JSON of another form."""
@@ -42,9 +43,13 @@ def check_repo_id(repo_id: str) -> None:
 
 @contextmanager
 def hub_errors(repo_id: str) -> Iterator[None]:
-    """Raise HubError or CommitConflictError with the remedy, for errors of the Hub's client."""
+    """Raise HubError or CommitConflictError with the remedy, for errors of the Hub's client.
+
+    Requests are bounded in time, see `hub_time`.
+    """
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalTokenNotFoundError
 
+    bound_hub_time()
     try:
         yield
     except LocalTokenNotFoundError as error:
@@ -53,6 +58,8 @@ def hub_errors(repo_id: str) -> Iterator[None]:
         raise
     except HfHubHTTPError as error:
         raise _translate(error, repo_id) from error
+    except SlowServerError as error:
+        raise HubError(f"{repo_id}: {error}") from error
     except RuntimeError as error:  # of an upload in a thread
         if isinstance(error.__cause__, HfHubHTTPError):
             raise _translate(error.__cause__, repo_id) from error

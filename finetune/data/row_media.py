@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.schema.columns import CONFIGS
+from brickfilm.schema.hub_errors import HubError, hub_errors
 from brickfilm.schema.safe_paths import (
     HUB_CACHE,
     HUB_URL,
@@ -45,7 +46,7 @@ def stored_bytes(file: str, row_group: int, row_in_group: int) -> bytes:
         if row_group == TAR_MEMBER:
             return _tar_member(file, row_in_group)
         return _cell_bytes(read_row_group(file, row_group)[row_in_group], Path(file).parent)
-    except UnsafePathError as error:
+    except (UnsafePathError, HubError) as error:
         raise BadSample(str(error)) from error
     except (OSError, ArrowException, tarfile.TarError) as error:
         raise BadSample(f"cannot be read: {error}") from error
@@ -109,4 +110,5 @@ def _download_from_hub(repo_id: str, revision: str | None, filename: str) -> Pat
     """Download a file of a dataset on the Hub into the Hub's cache, once."""
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(repo_id, filename, repo_type="dataset", revision=revision))
+    with hub_errors(repo_id):
+        return Path(hf_hub_download(repo_id, filename, repo_type="dataset", revision=revision))

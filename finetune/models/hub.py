@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from brickfilm.schema.hub_errors import hub_errors
 from finetune.errors import FinetuneError
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -18,20 +19,24 @@ def download_snapshot(
     repo_type: str = "model",
     revision: str | None = None,
 ) -> Path:
-    """Download a repository's files that match `patterns`; raise `error` if that fails."""
+    """Download a repository's files that match `patterns`; raise `error` if that fails.
+
+    Raise HubError if a server does not answer as the Hub does, or not in time.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    try:
-        return Path(
-            snapshot_download(
-                repo_id, repo_type=repo_type, revision=revision, allow_patterns=patterns
+    at = f" at revision {revision!r}" if revision else ""
+    with hub_errors(f"{repo_id}{at}"):
+        try:
+            return Path(
+                snapshot_download(
+                    repo_id, repo_type=repo_type, revision=revision, allow_patterns=patterns
+                )
             )
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError) as cause:
-        at = f" at revision {revision!r}" if revision else ""
-        reason = str(cause).splitlines()[0].rstrip(".")
-        raise error(
-            f"{repo_id!r}{at} is no folder here and could not be downloaded from the Hub "
-            f"({reason}): check the name and your token"
-        ) from cause
+        except (HfHubHTTPError, LocalEntryNotFoundError) as cause:
+            reason = str(cause).splitlines()[0].rstrip(".")
+            raise error(
+                f"{repo_id!r}{at} is no folder here and could not be downloaded from the Hub "
+                f"({reason}): check the name and your token"
+            ) from cause

@@ -11,6 +11,8 @@ from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import BrickfilmError
 from brickfilm.hub.publish import PushOptions, push_to_hub
 from brickfilm.hub.removal import RemovalRequest, remove
+from finetune.errors import DataError
+from finetune.models.hub import download_snapshot
 from tests.kit.servers.hub import HubServer
 from tests.kit.servers.hub_routes import Reply
 from tests.kit.toy_dataset import toy_dataset
@@ -37,12 +39,13 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", REPLIES)
-@pytest.mark.parametrize("command", ["read", "push", "remove"])
+@pytest.mark.parametrize("command", ["read", "push", "remove", "download"])
 def test_an_odd_answer_is_one_line(hub: HubServer, work: Path, name: str, command: str) -> None:
     calls: dict[str, Callable[[], object]] = {
         "read": lambda: find_dataset(REPO),
         "push": lambda: push_to_hub(work, PushOptions(repo_id=REPO)),
         "remove": lambda: remove(REPO, RemovalRequest("uploader", "ada")),
+        "download": lambda: download_snapshot(REPO, ["*"], DataError),
     }
     hub.answer_with("", REPLIES[name])
     with pytest.raises(BrickfilmError) as caught:

@@ -71,6 +71,8 @@ def test_one_closed_clip_stops_a_push_and_is_counted() -> None:
     check_redistribution({"CC0": 10})
     with pytest.raises(LicenceError, match=r"3 of 13 clips and stills .*'no stated licence'"):
         check_redistribution({"CC0": 10, "": 3})
+    with pytest.raises(LicenceError, match=r"1 of 11 .* have no open licence \(1 under 'CC BY-NC'"):
+        check_redistribution({"CC0": 10, "CC BY-NC": 1})
 
 
 @pytest.mark.parametrize("written", ["", "CC BY 4.0", "cc-by-nc-4.0", "All rights reserved"])

@@ -15,14 +15,16 @@ import json
 import re
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.kit.servers.hub_routes import ROUTES, Call, Reply, Route, Upload
@@ -47,6 +49,10 @@ class Fault:
     """Execute the request and delay its response."""
     reply: Reply | None = None
     """Sent in place of the response."""
+    pause: float = 0.0
+    """Seconds before each byte of the response's body."""
+    slow_headers: bool = False
+    """True if each byte of the headers takes as long."""
 
 
 class HubServer:
@@ -116,6 +122,10 @@ class HubServer:
         """Send this reply to the next `times` such requests."""
         self._faults.append(Fault(match, times=times, reply=reply))
 
+    def trickle(self, match: str, pause: float, *, headers: bool, times: int = 1_000) -> None:
+        """Send the responses to the next `times` such requests byte by byte."""
+        self._faults.append(Fault(match, times=times, pause=pause, slow_headers=headers))
+
     def hold(self, match: str, *, skip: int = 0) -> None:
         """Execute one such request, and delay its response until `release`."""
         self.holding.clear()
@@ -173,6 +183,22 @@ def _route(method: str, path: str) -> tuple[Route, Mapping[str, str]]:
     raise HubError(404, "EntryNotFound", f"this Hub does not implement {method} {path}")
 
 
+class SlowWriter(BufferedIOBase):
+    """Writes byte by byte, with a pause before each; the first write are the headers."""
+
+    def __init__(self, file: BinaryIO, pause: float, *, headers: bool) -> None:
+        self._file, self._pause, self._is_slow = file, pause, headers
+
+    def write(self, content: Any) -> int:
+        if not self._is_slow:
+            self._is_slow = True
+            return self._file.write(content)
+        for byte in bytes(content):
+            time.sleep(self._pause)
+            self._file.write(bytes([byte]))
+        return len(content)
+
+
 def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
     """Return the request handler class of one server."""
 
@@ -192,6 +218,10 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                     for _ in self.chunks():
                         pass
                     self.refuse(HubError(fault.status, "", "scripted fault"), fault.retry_after)
+                elif fault and fault.pause:
+                    self.wfile = SlowWriter(self.wfile, fault.pause, headers=fault.slow_headers)
+                    self.close_connection = True
+                    self.answer(None)
                 elif fault and fault.is_held:
                     self.answer(None, late=True)
                 elif fault and self.command in ("PUT", "POST"):
