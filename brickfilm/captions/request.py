@@ -13,7 +13,7 @@ from brickfilm.captions.backend import ChatMessage, ChatRequest, Detail
 from brickfilm.captions.pricing import Price
 from brickfilm.captions.prompts import ItemKind, Prompt, format_percentages
 from brickfilm.captions.reply_format import reply_schema, schema_instruction
-from brickfilm.captions.stills import encode_jpeg, scaled_size
+from brickfilm.captions.stills import encode_jpeg, read_written, scaled_size
 from brickfilm.captions.token_bounds import (
     MESSAGE_TOKENS,
     counted_tokens,
@@ -165,7 +165,10 @@ class CaptionRequest:
 
     def _messages(self, work: Path) -> Iterator[ChatMessage]:
         size, quality = self.params.image_size, self.params.image_quality
-        jpegs = tuple(encode_jpeg(work / s.path, size=size, quality=quality) for s in self.stills)
+        jpegs = tuple(
+            encode_jpeg(work / s.path, size=size, quality=quality, sha256=s.sha256 or None)
+            for s in self.stills
+        )
         yield ChatMessage(role="system", text=self.system_prompt)
         mp4 = _read_video(self.video, work) if self.video else None
         yield ChatMessage(role="user", text=self.user_text, jpegs=jpegs, mp4=mp4)
@@ -196,7 +199,7 @@ def _read_video(clip: Clip, work: Path) -> bytes:
                 "(SceneSplitter(max_frames=), ClipWriter(max_height=)), or send stills",
                 reason="video too large",
             )
-        return file.read_bytes()
+        return read_written(file, clip.sha256 or None)
     except OSError as error:
         raise Failed(f"clip {file} cannot be read: {error}", reason="no video") from error
 

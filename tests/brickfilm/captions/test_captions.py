@@ -24,7 +24,9 @@ from tests.kit.captions import (
     clip,
     count_results,
     image,
+    picture,
     run_captions,
+    still,
     worst_case_cost,
 )
 from tests.kit.servers.openai import (
@@ -349,6 +351,25 @@ def test_a_request_that_a_server_cannot_use_fails_alone(
     server.script = replies_first(ErrorReply(400, None, "image too small"))
     run = run_captions(tmp_path, ClipSource(3, tmp_path), captioner(server))
     assert count_results(run, "GPT4oCaptioner") == {"failed: bad request": 1, "done": 2}
+
+
+def test_a_damaged_still_is_sent_to_nobody_and_written_anew(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    damaged = tmp_path / still(5, 0.5, tmp_path).path
+    damaged.write_bytes(picture(99))  # a good picture, but another one
+    run = run_captions(tmp_path, ClipSource(3, tmp_path), captioner(server))
+    assert count_results(run, "GPT4oCaptioner") == {"failed: damaged file": 1, "done": 2}
+    (message,) = [o.message for o in run.item_results if o.status == "failed"]
+    assert message.endswith(
+        "5.jpg was damaged, and is deleted: run the build again, which writes it anew"
+    )
+    assert len(server.requests) == 2
+    assert spend_frame(tmp_path).unsettled.sum() == 0
+    assert not damaged.exists()
+    again = run_captions(tmp_path, ClipSource(3, tmp_path), captioner(server))
+    assert count_results(again, "GPT4oCaptioner") == {"done": 3}
+    assert len(server.requests) == 3
 
 
 def test_a_server_that_is_not_there_is_a_failure_of_the_items(tmp_path: Path) -> None:
