@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -180,11 +181,18 @@ def write_cache(recipe: Recipe) -> Index:
         )
         for number in range(CLIPS)
     ]
-    index, cache = write_index(rows, index_folder(recipe)), Path(recipe.cache)
+    index = write_index(rows, index_folder(recipe))
+    fill_cache(recipe, index, rows)
+    return index
+
+
+def fill_cache(recipe: Recipe, index: Index, rows: Sequence[DatasetRow]) -> None:
+    """Cache noise as the latents and text states of all clips."""
+    cache = Path(recipe.cache)
     for (height, width), entries in entries_by_size(index, recipe).items():
         folder = cache / "latents-random" / f"{height}x{width}"
         writer = ShardWriter(folder, "000")
-        channels, *size = WAN_2_1.latent_shape(frames, height, width)
+        channels, *size = WAN_2_1.latent_shape(recipe.buckets[0].frames, height, width)
         for clip, window in entries:
             mean = torch.randn(1, size[0], channels, *size[1:]).bfloat16()
             writer.add(
@@ -198,7 +206,6 @@ def write_cache(recipe: Recipe) -> Index:
         writer.add(caption_key(text), {"states": states.bfloat16()})
     writer.close()
     write_key_index(cache / "text-random", {"encoder": "random"})
-    return index
 
 
 def model_tflop(recipe: Recipe, frames: int) -> float:
