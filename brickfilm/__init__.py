@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from brickfilm.build.build_dataset import build_dataset
     from brickfilm.build.built_dataset import BrickfilmDataset
     from brickfilm.engine.ledger import ledger_frame
-    from brickfilm.sources import Connection, FolderSource, RateLimits, YouTubeSource
+    from brickfilm.sources import (
+        Connection,
+        FolderSource,
+        HubSource,
+        RateLimits,
+        RemoteFolderSource,
+        UrlListSource,
+        WebDatasetSource,
+        YouTubeSource,
+    )
     from brickfilm.stages import (
         CaptionAudit,
         Captioner,
@@ -36,11 +45,15 @@ HOMES = {
     "FolderSource": "brickfilm.sources",
     "FrameSampler": "brickfilm.stages",
     "GPT4oCaptioner": "brickfilm.stages",
+    "HubSource": "brickfilm.sources",
     "Keep": "brickfilm.stages",
     "RateLimits": "brickfilm.sources",
     "RefusalFilter": "brickfilm.stages",
+    "RemoteFolderSource": "brickfilm.sources",
     "SceneSplitter": "brickfilm.stages",
     "SidecarCaptioner": "brickfilm.stages",
+    "UrlListSource": "brickfilm.sources",
+    "WebDatasetSource": "brickfilm.sources",
     "YouTubeSource": "brickfilm.sources",
     "build_dataset": "brickfilm.build.build_dataset",
     "ledger_frame": "brickfilm.engine.ledger",
@@ -56,11 +69,15 @@ __all__ = [
     "FolderSource",
     "FrameSampler",
     "GPT4oCaptioner",
+    "HubSource",
     "Keep",
     "RateLimits",
     "RefusalFilter",
+    "RemoteFolderSource",
     "SceneSplitter",
     "SidecarCaptioner",
+    "UrlListSource",
+    "WebDatasetSource",
     "YouTubeSource",
     "build_dataset",
     "ledger_frame",

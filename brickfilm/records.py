@@ -5,6 +5,7 @@ They are frozen and can be pickled, to be sent to a process or a Ray task.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -24,6 +25,15 @@ PICTURE_CONVERSIONS = frozenset(
 """Conversions that change what a picture shows."""
 
 
+@dataclass(frozen=True, kw_only=True, order=True)
+class GivenSpan:
+    """A span that a source lists, in seconds of the video's own time; the default is all of it."""
+
+    start: float = 0.0
+    end: float = math.inf
+    caption: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Listing:
     """One video as a source lists it, before anything is fetched or opened."""
@@ -41,6 +51,12 @@ class Listing:
     """Size of the file, or 0 if the source does not list it."""
     fps: Fraction | None = None
     """Frame rate of numbered stills, whose `path` has `%d` for the number; None for other files."""
+    address: str = ""
+    """Address to download from, if it is not `url`: with a token, or a file of this machine."""
+    version: str = ""
+    """Digest of the content that the source states; another one is downloaded anew."""
+    spans: tuple[GivenSpan, ...] = ()
+    """Spans that become the clips; without any, shots are detected."""
 
     @property
     def id(self) -> str:
@@ -87,6 +103,8 @@ class Video:
     licence: str = ""
     format: str = ""
     tool: str = ""
+    spans: tuple[GivenSpan, ...] = ()
+    """Spans that its source lists, which become its clips."""
 
     @property
     def id(self) -> str:
@@ -117,6 +135,8 @@ class Span:
 
 EDITED_BY_HAND = "edited by hand"
 """Model of a caption that a person wrote or corrected."""
+GIVEN_BY_SOURCE = "source"
+"""Model of a caption that came with the video, from a list or a dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)

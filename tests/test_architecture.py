@@ -108,11 +108,15 @@ PUBLIC = [
     "FolderSource",
     "FrameSampler",
     "GPT4oCaptioner",
+    "HubSource",
     "Keep",
     "RateLimits",
     "RefusalFilter",
+    "RemoteFolderSource",
     "SceneSplitter",
     "SidecarCaptioner",
+    "UrlListSource",
+    "WebDatasetSource",
     "YouTubeSource",
     "build_dataset",
     "ledger_frame",
@@ -322,7 +326,7 @@ def test_no_unit_knows_the_files_of_a_source() -> None:
         f"{module.name} imports {name}"
         for module in EVERY
         for name in own_imports(module)
-        if within(name, "brickfilm.sources.youtube")
+        if any(within(name, f"brickfilm.sources.{source}") for source in ("remote", "youtube"))
         and not within(module.name, "brickfilm.sources")
     ]
 

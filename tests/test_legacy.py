@@ -35,9 +35,9 @@ from brickfilm.hub.materialize.cutter import ClipCutter
 from brickfilm.measures import Cadence, Freeze, Motion, Sharpness
 from brickfilm.scan.held_frames import FrameDifference
 from brickfilm.scan.timestamps import TimestampAnalyzer
+from brickfilm.sources.base.lock import SourcesLock
 from brickfilm.sources.folder import Probe
 from brickfilm.sources.youtube.fetch import FetchVideo
-from brickfilm.sources.youtube.lock import SourcesLock
 from brickfilm.sources.youtube.playlists import ListVideos
 from brickfilm.sources.youtube.refetch import RefetchVideo
 from brickfilm.stages import (

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from brickfilm.build.built_dataset import BrickfilmDataset
+from brickfilm.build.footage import source_of
 from brickfilm.build.plan_file import Plan
 from brickfilm.build.recipe import training_lengths_of
 from brickfilm.build.work_folder import open_ledger, open_ledger_copy
@@ -36,7 +37,6 @@ from brickfilm.errors import Interrupted, UsageError
 from brickfilm.files import disk_errors
 from brickfilm.records import Clip, Image, Video
 from brickfilm.report import ReportContext, write_report
-from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, FrameSampler
 
 log = logging.getLogger(__name__)
@@ -74,12 +74,13 @@ def build_dataset(
 ) -> BrickfilmDataset:
     """Turn footage into a captioned dataset; run it again to continue after a stop.
 
-    source: a source, or the path of a video, a folder or a glob of videos (`FolderSource`).
+    source: a source, or in one word (`build/footage.py`) a video, a folder or a glob of videos, a
+    list of URLs, tars, the URL of a folder, or a dataset as `hub:user/dataset`.
     The work folder gets `dataset/`, `report.html`, `ledger.sqlite`, clips and stills. Raise
     UsageError (wiring, work folder) before anything is done, ServiceRefused if a service refuses
     every request, and Interrupted (a KeyboardInterrupt) after Ctrl-C.
     """
-    videos = FolderSource(source) if isinstance(source, str | Path) else source
+    videos = source_of(source) if isinstance(source, str | Path) else source
     return build(
         videos, stages, workdir=workdir, executor=executor, test_fraction=test_fraction
     ).dataset

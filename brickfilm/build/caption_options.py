@@ -54,6 +54,11 @@ class CaptionOptions:
             return [SidecarCaptioner(table=rest or None), RefusalFilter()]
         return [self._captioner(kind, rest, work), RefusalFilter()]
 
+    @property
+    def is_given(self) -> bool:
+        """Return True if captions of some kind were asked for."""
+        return any(value is not None for _, value in self.options())
+
     def options(self) -> Iterator[tuple[str, object]]:
         """Yield every option and its value."""
         yield "--captions", self.captions

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import cloudpickle
 
 from brickfilm.build.caption_options import CaptionOptions
+from brickfilm.build.footage import source_of
 from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.pipeline import Source
 from brickfilm.engine.stage import Stage
@@ -30,6 +31,22 @@ class Lockable(Protocol):
 
     def locked(self, folder: Path, *, allow_drift: bool = False) -> Source:
         """Return this source, bound to the lock file of a folder."""
+
+
+@runtime_checkable
+class Captioned(Protocol):
+    """A source that may bring captions along."""
+
+    @property
+    def has_captions(self) -> bool:
+        """Return True if it brings any."""
+
+
+SOURCE_DEFAULTS: dict[str, Any] = {
+    parameter.name: parameter.default
+    for owner in (FolderSource, source_of)
+    for parameter in signature(owner).parameters.values()
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +98,7 @@ def training_lengths_of(stages: Sequence[AnyStage]) -> TrainingLengths | None:
 
 
 def resolve_recipe(
-    footage: Path,
+    footage: str | Path,
     captions: CaptionOptions,
     *,
     out: Path | None = None,
@@ -91,14 +108,18 @@ def resolve_recipe(
     """Load a recipe from a `.py` file, or return the default recipe for videos.
 
     out: the work folder, whose last prompt is the default.
-    of_source: settings of FolderSource. A recipe has its own: then all must be at their defaults.
+    of_source: settings of `source_of`. A recipe has its own: then all must be at their defaults.
+    Captions that come with the videos are kept if no others are asked for.
     """
-    if footage.suffix != ".py":
-        source = FolderSource(footage, **of_source)
+    if not str(footage).endswith(".py"):
+        source = source_of(footage, **of_source)
+        if isinstance(source, Captioned) and not captions.is_given and source.has_captions:
+            captions = replace(captions, captions="sidecar")
         return default_recipe(source, captions, out=out, sound=sound)
-    parameters = signature(FolderSource).parameters
+    footage = Path(footage)
     options = {
-        f"--{name}: write FolderSource(..., {name}={value!r})": value != parameters[name].default
+        f"--{name}: write {_class_with(name)}(..., {name}={value!r})": value
+        != SOURCE_DEFAULTS[name]
         for name, value in of_source.items()
     }
     for flag, value in captions.options():
@@ -107,6 +128,11 @@ def resolve_recipe(
     for remedy in (remedy for remedy, is_set in options.items() if is_set):
         raise UsageError(f"{remedy} into the recipe {str(footage)!r}")
     return load_recipe(footage)
+
+
+def _class_with(setting: str) -> str:
+    """Return the name of a source that has a setting."""
+    return "FolderSource" if setting in signature(FolderSource).parameters else "HubSource"
 
 
 def default_recipe(
@@ -130,7 +156,7 @@ def load_recipe(path: Path) -> DatasetRecipe:
         )
     source = module.source
     return DatasetRecipe(
-        FolderSource(source) if isinstance(source, str | Path) else source,
+        source_of(source) if isinstance(source, str | Path) else source,
         _check_stages(path, module.stages),
         getattr(module, "test_fraction", 0.05),
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,7 +28,7 @@ DeinterlaceOption = Annotated[
 
 @app.command()
 def build(
-    footage: Annotated[Path, typer.Argument(help="a video, a folder of videos, or a recipe .py")],
+    footage: options.Footage,
     out: OutOption,
     captions: options.Captions = None,
     base_url: options.BaseUrl = None,
@@ -44,6 +45,12 @@ def build(
     hdr: HdrOption = "reject",
     deinterlace: DeinterlaceOption = "auto",
     fps: options.FrameRate = None,
+    column: options.Column = None,
+    split: options.Split = None,
+    config: options.Config = None,
+    revision: options.Revision = None,
+    allow_private: options.AllowPrivate = False,
+    keep_sources: options.KeepSources = True,
     dry_run: options.DryRun = False,
     training: options.Training = None,
     locked: options.Locked = False,
@@ -51,30 +58,18 @@ def build(
     wait: options.Wait = True,
 ) -> None:
     """Build a captioned dataset. Run it again to continue or to apply new settings."""
+    given = dict(locals())  # the options by name, which the settings share
     from brickfilm.build.caption_options import CaptionOptions
     from brickfilm.build.recipe import resolve_recipe
     from brickfilm.export.training_target import training_lengths
 
-    pictures: Any = {"hdr": hdr, "deinterlace": deinterlace, "fps": fps}
-    caption_options = CaptionOptions(
-        captions=captions,
-        base_url=base_url,
-        prompt=prompt,
-        max_cost_usd=max_cost_usd,
-        max_tokens_total=max_tokens_total,
-        price_per_million=price_per_million,
-        json_mode=json_mode,
-        structured=structured,
-        video=video,
-    )
     recipe = resolve_recipe(
         footage,
-        caption_options,
+        CaptionOptions(**{option.name: given[option.name] for option in fields(CaptionOptions)}),
         out=out,
         sound=sound,
-        licence=licence,
-        uploader=uploader,
-        **pictures,
+        columns=options.columns_of(column),
+        **{name: given[name] for name in options.OF_SOURCES},
     )
     if locked or allow_drift:
         recipe = recipe.locked(out, allow_drift=allow_drift)
@@ -88,7 +83,7 @@ def build(
 
 @app.command()
 def cancel(
-    footage: Annotated[Path, typer.Argument(help="the video, folder or recipe of the build")],
+    footage: options.Footage,
     out: OutOption,
 ) -> None:
     """Cancel the open batch jobs of a build, and keep the answers they have given."""

@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from brickfilm.captions.backend import JsonMode
+from brickfilm.errors import UsageError
 
+Footage = Annotated[
+    str,
+    typer.Argument(
+        help="a video, a folder of videos, a recipe .py; a .csv, .jsonl or .parquet of URLs; "
+        ".tar files; https://, s3://, gs://; hub:user/dataset"
+    ),
+]
 Captions = Annotated[
     str | None,
     typer.Option(
@@ -70,6 +78,22 @@ Uploader = Annotated[str, typer.Option(help="author of the videos in a folder")]
 FrameRate = Annotated[
     str | None, typer.Option("--fps", help="frame rate of numbered stills in a folder, as 24")
 ]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(metavar="WHAT=NAME", help="of a list or dataset: the column of url, caption, ..."),
+]
+Split = Annotated[str | None, typer.Option(help="of hub:user/dataset; default: train")]
+Config = Annotated[str | None, typer.Option(help="of hub:user/dataset, if it has several")]
+Revision = Annotated[str | None, typer.Option(help="of hub:user/dataset: a branch, tag or commit")]
+AllowPrivate = Annotated[
+    bool, typer.Option("--allow-private", help="download from addresses of this network too")
+]
+KeepSources = Annotated[
+    bool,
+    typer.Option(
+        "--keep-sources/--no-keep-sources", help="keep downloads, or delete them once cut"
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="print plan and cost; download, encode and request nothing"),
@@ -85,3 +109,17 @@ AllowDrift = Annotated[
     bool, typer.Option("--allow-drift", help="as --locked, but accept videos that changed")
 ]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="wait for batch jobs, or exit with 3")]
+
+OF_SOURCES = (
+    *("licence", "uploader", "hdr", "deinterlace", "fps", "split", "config", "revision"),
+    *("allow_private", "keep_sources"),
+)
+"""Options that are settings of `source_of` under the same name."""
+
+
+def columns_of(given: list[str] | None) -> dict[str, str] | None:
+    """Return `--column caption=long_text` as a mapping; UsageError without an equals sign."""
+    for entry in given or ():
+        if not entry.partition("=")[1]:
+            raise UsageError(f"--column {entry!r}: write WHAT=NAME, as caption=long_text")
+    return dict(entry.split("=", 1) for entry in given) if given else None

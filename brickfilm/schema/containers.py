@@ -11,6 +11,12 @@ VIDEO_FORMATS = (
     *("gif", "apng", "av1", "vc1", "dirac"),
 )
 """Names of FFmpeg's demuxers that read one file of video and refer to no other."""
+VIDEO_SUFFIXES = (
+    *(".3gp", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m1v", ".m2ts"),
+    *(".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"),
+    *(".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+)
+"""Suffixes of videos inside a folder. A file given by name is opened whatever its suffix."""
 IMAGE_FORMATS = ("jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe")
 """Demuxers of single images."""
 

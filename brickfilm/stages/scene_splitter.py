@@ -18,7 +18,7 @@ from brickfilm.engine.stage import Answer, Part, Resources, Stage, WorkItem
 from brickfilm.errors import Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
 from brickfilm.media import open_video
-from brickfilm.records import Clip, Video
+from brickfilm.records import GIVEN_BY_SOURCE, Caption, Clip, GivenSpan, Video
 from brickfilm.scan.analyzer import FrameAnalyzer, Measure, analyze_frames
 from brickfilm.scan.frame_ranges import (
     FrameRange,
@@ -26,6 +26,7 @@ from brickfilm.scan.frame_ranges import (
     split_evenly,
     split_for_lengths,
 )
+from brickfilm.scan.given_spans import ranges_beside, ranges_of_spans
 from brickfilm.scan.held_frames import FrameDifference
 from brickfilm.scan.lost_footage import check_clock, lost_footage
 from brickfilm.scan.scan_result import ScanResult
@@ -45,7 +46,8 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
 
     Each video is decoded once, reduced, for the detector and all measures. Shots and scores are
     computed from the stored metrics, so other lengths decode nothing. A longer shot is split into
-    equal parts; a video without a cut is one shot.
+    equal parts; a video without a cut is one shot. Spans that a source lists are clips as they are,
+    of whatever length from `min_frames` on: nothing is detected.
     """
 
     version: ClassVar[int] = 1
@@ -108,6 +110,10 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
         scan = ScanResult.from_answers(item, answers)
         check_clock(item, scan.times, self.min_frames)
         video = scan.measured(item)
+        if video.spans:
+            yield from lost_footage(video, scan.times)
+            yield from self._given_clips(video, scan)
+            return
         assert isinstance(self.detector, Detector)
         shots = self.detector.shots(scan.metrics(self.detector))
         yield from lost_footage(video, scan.times)
@@ -124,6 +130,24 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
                 else:
                     yield self._clip(video, scan, part)
 
+    def _given_clips(self, video: Video, scan: ScanResult) -> Iterator[Clip | Rejected]:
+        """Yield the spans that the source lists; the frames of a span that is no clip are lost."""
+        listed: list[FrameRange] = []
+        for span, found in ranges_of_spans(scan.times, video.spans):
+            if isinstance(found, Rejected):
+                yield found
+                continue
+            listed.append(found)
+            for part in scan.divided([found]):
+                if part[1] - part[0] < self.min_frames:
+                    yield self._too_short(video, scan, part)
+                else:
+                    yield self._clip(video, scan, part, span)
+        for start, end in scan.divided(ranges_beside(listed, len(scan.times))):
+            message = f"frames {start}-{end}: the source lists no span there"
+            record = scan.excluded_clip(video, start, end)
+            yield Rejected(message, reason="not listed", record=record)
+
     def _parts_of_shot(self, start: int, end: int, fps: Fraction) -> Iterator[FrameRange]:
         if self.for_training is None:
             return split_evenly(start, end, self.max_frames)
@@ -139,13 +163,19 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
         record = scan.excluded_clip(video, start, end)
         return Rejected(message, reason="too short", record=record)
 
-    def _clip(self, video: Video, scan: ScanResult, part: FrameRange) -> Clip:
+    def _clip(
+        self, video: Video, scan: ScanResult, part: FrameRange, given: GivenSpan | None = None
+    ) -> Clip:
         span = scan.times.span(*part)
         scores: dict[str, float] = {}
         for measure in self.measures:
             scores.update(measure.summarise(scan.metrics(measure).in_span(span)))
         unique_frames = scan.unique_frames_in(span)
-        return Clip(video=video, span=span, scores=scores, unique_frames=unique_frames)
+        text = given.caption if given else ""
+        caption = Caption(text=text, model=GIVEN_BY_SOURCE) if text else None
+        return Clip(
+            video=video, span=span, scores=scores, unique_frames=unique_frames, caption=caption
+        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Take captions from a .vtt, .srt or .json file beside the video, or from a table."""
+"""Take captions that came with the video, from a file beside it, or from a table."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from brickfilm.digest import digest_of
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
 from brickfilm.files import printable
-from brickfilm.records import Caption, Clip, Image
+from brickfilm.records import GIVEN_BY_SOURCE, Caption, Clip, Image
 
 
 @dataclass(frozen=True, kw_only=True)
 class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
     """Add captions from the file with the video's name (film.mp4, film.vtt), or from a table.
+
+    A caption that the source lists for a span is kept, unless there is a table.
 
     A clip gets the cue that overlaps it most and the cues that lie mostly within it; an image gets
     the cue at its own time, else its clip's. An item without a cue is rejected as 'no caption',
@@ -50,6 +52,8 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
         """Digest the item's id and the file's bytes, or its text of the table."""
         if self.table:
             return digest_of([item.id, "table", self._table_text(item)])
+        if text := _given_text(item):
+            return digest_of([item.id, "given", text])
         return digest_of([item.id, sidecar_digest(item.video.path, self.suffixes)])
 
     @contextmanager
@@ -57,6 +61,8 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
         def compute(item: ClipOrImage) -> Answer:
             if self.table:
                 return {"text": self._table_text(item), "file": printable(Path(self.table).name)}
+            if text := _given_text(item):
+                return {"text": text, "file": "the source"}
             sidecar = find_sidecar(work / item.video.path, self.suffixes)
             texts = cue_texts(item, read_cues(sidecar)) if sidecar else []
             return {"text": " ".join(texts), "file": printable(sidecar.name) if sidecar else ""}
@@ -72,7 +78,15 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
             rule, words = findings[0].rule, findings[0].words
             yield Rejected(f"{item.id}: {file} has {words!r} ({rule})", reason=f"audit: {rule}")
         else:
-            yield replace(item, caption=Caption(text=text, model="sidecar"))
+            is_given = not self.table and _given_text(item)
+            model = GIVEN_BY_SOURCE if is_given else "sidecar"
+            yield replace(item, caption=Caption(text=text, model=model))
 
     def _table_text(self, item: ClipOrImage) -> str:
         return CaptionTable.read(Path(self.table or "")).text_for(item)
+
+
+def _given_text(item: ClipOrImage) -> str:
+    """Return the caption that the source lists for a clip, or for an image's clip; '' for none."""
+    caption = (item.clip if isinstance(item, Image) else item).caption
+    return caption.text if caption and caption.model == GIVEN_BY_SOURCE else ""

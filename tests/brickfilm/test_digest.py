@@ -18,8 +18,8 @@ from brickfilm.engine.sinks import FusedSinks
 from brickfilm.engine.stage import Part, Stage
 from brickfilm.records import Caption, Clip, Image, Listing, Span, Still, Video
 from brickfilm.sources.base import DownloadStage, PictureStage
+from brickfilm.sources.base.lock import SourcesLock
 from brickfilm.sources.youtube.fetch import FetchVideo
-from brickfilm.sources.youtube.lock import SourcesLock
 from brickfilm.sources.youtube.refetch import RefetchVideo
 from brickfilm.stages import (
     CaptionAudit,
@@ -38,6 +38,7 @@ DEFAULT_DIGESTS = {
     "ClipWriter": "4219bd10da168f0c",
     "Content": "15510064e9bad47a",
     "Drawings": "dd7f35df435dcd85",
+    "FetchFile": "00f74ae9ee0d40be",
     "FetchFilm": "8654b4a5afd95175",
     "FrameSampler": "6f2d72b18c0e7934",
     "Freeze": "9e8a099689814720",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,28 @@ from typing import Any
 from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import ItemError, UsageError
-from brickfilm.hub.materialize.public_addresses import check_web_address, public_addresses_only
 from brickfilm.records import Listing, Video
 from brickfilm.sources import FolderSource
 from brickfilm.sources.base import FetchingSource, RefetchFunction
+from brickfilm.sources.base.public_addresses import (
+    WEB_SCHEMES,
+    check_web_address,
+    public_addresses_only,
+)
 
 
 class VideoLocator:
     """Finds a source video by its bytes, then by its source id, else downloads it."""
 
     def __init__(
-        self, local: Sequence[Video], refetch: RefetchFunction, *, allow_private: bool
+        self,
+        local: Sequence[Video],
+        refetch: RefetchFunction,
+        *,
+        allow_private: bool,
+        schemes: Collection[str] = WEB_SCHEMES,
     ) -> None:
+        self.schemes = schemes
         self.by_id = {video.id: video for video in local}
         self.by_source_id = {video.source_id: video for video in local}
         self.refetch = refetch
@@ -43,7 +53,8 @@ class VideoLocator:
         """
         local = _local_videos(sources, work) if sources else []
         with downloads.open_refetch(work) as refetch:
-            yield cls(local, refetch, allow_private=allow_private)
+            schemes = getattr(downloads, "schemes", WEB_SCHEMES)
+            yield cls(local, refetch, allow_private=allow_private, schemes=schemes)
 
     def find(self, row: DatasetRow) -> Video:
         """Return the source video of a row; raise ItemError or UsageError if there is none."""
@@ -54,7 +65,7 @@ class VideoLocator:
             raise UsageError(
                 f"{source_id!r} has no URL: put the video into a folder, --sources FOLDER"
             )
-        check_web_address(row["source_url"])
+        check_web_address(row["source_url"], self.schemes if self.allow_private else WEB_SCHEMES)
         listing = Listing(source_id=source_id, url=row["source_url"])
         with nullcontext() if self.allow_private else public_addresses_only():
             return self.refetch(listing, int(row["height"]))

@@ -19,6 +19,7 @@ from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
 from brickfilm.files import check_own_folder, disk_errors, make_folder
 from brickfilm.hub.materialize.cutter import ClipCutter, scan, span_of_row
+from brickfilm.hub.materialize.default_downloads import AnyDownloads
 from brickfilm.hub.materialize.locate import VideoLocator
 from brickfilm.hub.materialize.results import (
     MATCHING,
@@ -29,7 +30,6 @@ from brickfilm.hub.materialize.results import (
     write_table,
 )
 from brickfilm.records import Clip
-from brickfilm.sources import YouTubeSource
 from brickfilm.sources.base import SOURCES_FOLDER, FetchingSource
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def materialize(
 ) -> MaterializeResult:
     """Find the sources of a dataset in the folder `sources`, or download them, and cut them again.
 
-    downloads: a FetchingSource, by default YouTubeSource, which asks yt-dlp for any URL.
+    downloads: a FetchingSource, by default AnyDownloads, which asks yt-dlp for pages.
     allow_private: download from addresses of this machine and its network too.
     Rows with the same bytes or pictures become a saved dataset in `out`. Raises
     NothingMaterializedError if there is none.
@@ -82,7 +82,7 @@ def materialize(
         )
     check_own_folder(out, (TABLE_FILENAME,), (SOURCES_FOLDER, "clips", "stills"))
     frames = dataset.to_pandas_by_config()
-    downloads = YouTubeSource(()) if downloads is None else downloads
+    downloads = AnyDownloads() if downloads is None else downloads
     if not isinstance(downloads, FetchingSource):
         raise UsageError(
             f"{type(downloads).__name__} downloads nothing: name a source that does, or put the "

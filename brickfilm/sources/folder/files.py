@@ -11,13 +11,8 @@ from pathlib import Path
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import UsageError
 from brickfilm.media import StillSequence
+from brickfilm.schema.containers import VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = (
-    *(".3gp", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m1v", ".m2ts"),
-    *(".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"),
-    *(".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-)
-"""Suffixes of videos inside a folder. A file given by name is opened whatever its suffix."""
 STILL_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """Suffixes of stills, which are frames of a video if they are numbered."""
 MIN_STILLS = 5

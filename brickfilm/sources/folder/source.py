@@ -14,8 +14,9 @@ from brickfilm.errors import Failed, ItemError, Rejected, UsageError
 from brickfilm.files import printable
 from brickfilm.media import MAX_PIXELS
 from brickfilm.records import DeinterlaceMode, HdrMode, Listing
+from brickfilm.schema.containers import VIDEO_SUFFIXES
 from brickfilm.schema.licences import check_licence_is_known
-from brickfilm.sources.folder.files import STILL_SUFFIXES, VIDEO_SUFFIXES, FoundFiles
+from brickfilm.sources.folder.files import STILL_SUFFIXES, FoundFiles
 from brickfilm.sources.folder.probe import Probe
 
 MAX_FPS = 1000

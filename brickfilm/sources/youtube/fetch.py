@@ -22,8 +22,8 @@ from brickfilm.sources.base import (
     SourceMetadata,
     count_fetched_last_day,
 )
+from brickfilm.sources.base.active_downloads import ActiveDownloads
 from brickfilm.sources.youtube import formats, ytdlp
-from brickfilm.sources.youtube.downloads import ActiveDownloads
 from brickfilm.sources.youtube.formats import InfoDict, LicenceFilter, OnLowResolution
 from brickfilm.sources.youtube.settings import Connection, RateLimits
 from brickfilm.sources.youtube.throttle import Throttle, call_throttled

@@ -9,15 +9,15 @@ from typing import ClassVar
 from brickfilm.errors import Failed, Rejected
 from brickfilm.records import Listing
 from brickfilm.sources.base import SourceFile, SourceMetadata
-from brickfilm.sources.youtube.fetch import FetchVideo
-from brickfilm.sources.youtube.formats import NotOpenlyLicensed, SourceTooSmall
-from brickfilm.sources.youtube.lock import (
+from brickfilm.sources.base.lock import (
     LockedVideo,
     SourcesLock,
     check_bytes,
     format_gone_error,
     video_gone_error,
 )
+from brickfilm.sources.youtube.fetch import FetchVideo
+from brickfilm.sources.youtube.formats import NotOpenlyLicensed, SourceTooSmall
 from brickfilm.sources.youtube.throttle import Throttle, call_throttled
 
 
@@ -40,24 +40,11 @@ class RefetchVideo(FetchVideo):
         """Return a video's metadata, after downloading it if its file is missing or damaged."""
         locked = self.lock.video(listing.source_id)
         source_file = self.source_file(work, listing)
-        metadata = self._verified_metadata(source_file) or self.finish_interrupted(source_file)
+        metadata = source_file.verified_metadata() or self.finish_interrupted(source_file)
         if metadata is None:
             metadata = self._download_locked(listing, locked, source_file, throttle)
         if not self.allow_drift:
             check_bytes(locked, metadata["sha256"])
-        return metadata
-
-    def _verified_metadata(self, source_file: SourceFile) -> SourceMetadata | None:
-        """Return the metadata if the file on disk still has its digest; else delete the file."""
-        from brickfilm.media import sha256_of
-
-        metadata = source_file.metadata()
-        if metadata is None:
-            return None
-        path = source_file.work / metadata["path"]
-        if path.is_file() and sha256_of(path) != metadata["sha256"]:
-            source_file.delete_all()
-            return None
         return metadata
 
     def _download_locked(

@@ -12,14 +12,13 @@ from typing import Any, Self, get_args
 from brickfilm.engine.stage import Stage
 from brickfilm.errors import Rejected, UsageError, strip_credentials
 from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
-from brickfilm.schema.licences import hub_licence_id
 from brickfilm.schema.secrets import credentials_of, has_secret
 from brickfilm.sources.base import RefetchFunction, SourceFile, check_choice
+from brickfilm.sources.base.lock import SourcesLock, record_downloads
 from brickfilm.sources.youtube.addresses import listing_of, read_entries
 from brickfilm.sources.youtube.fetch import FetchVideo
 from brickfilm.sources.youtube.forecast import DownloadForecast, forecast_download
 from brickfilm.sources.youtube.formats import LicenceFilter, OnLowResolution
-from brickfilm.sources.youtube.lock import SourcesLock, build_lock
 from brickfilm.sources.youtube.playlists import ListVideos
 from brickfilm.sources.youtube.refetch import RefetchVideo
 from brickfilm.sources.youtube.settings import Connection, RateLimits
@@ -157,15 +156,7 @@ class YouTubeSource:
         """
         files = [self._source_file(work, source_id) for source_id in sorted(set(done))]
         videos = [metadata for file in files if (metadata := file.metadata()) is not None]
-        if self.lock is None or self.allow_drift:
-            build_lock(videos).write(work)
-        if closed := sum(hub_licence_id(video["licence"]) is None for video in videos):
-            log.warning(
-                "%d of %d videos are not openly licensed: check that you may use and publish them "
-                "(docs/youtube.md)",
-                closed,
-                len(videos),
-            )
+        record_downloads(work, videos, with_lock=self.lock is None or self.allow_drift)
 
     def _source_file(self, work: Path, source_id: str) -> SourceFile:
         return SourceFile.of(work, Listing(source_id=source_id), self.max_height)

@@ -13,14 +13,15 @@ import pytest
 
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import Failed, UsageError
-from brickfilm.hub.materialize import NothingMaterializedError, materialize, public_addresses
-from brickfilm.hub.materialize.public_addresses import (
+from brickfilm.hub.materialize import NothingMaterializedError, materialize
+from brickfilm.records import Listing
+from brickfilm.sources import YouTubeSource
+from brickfilm.sources.base import public_addresses
+from brickfilm.sources.base.public_addresses import (
     check_web_address,
     is_public,
     public_addresses_only,
 )
-from brickfilm.records import Listing
-from brickfilm.sources import YouTubeSource
 from tests.kit.http_source import HttpSource
 from tests.kit.toy_dataset import toy_dataset
 from tests.kit.youtube import NO_DELAYS

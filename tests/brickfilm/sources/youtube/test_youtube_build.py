@@ -15,7 +15,7 @@ from brickfilm.build.build_dataset import BuildResult, build
 from brickfilm.engine.ledger import Ledger
 from brickfilm.hub.removal import RemovalRequest, remove
 from brickfilm.sources import YouTubeSource
-from brickfilm.sources.youtube.lock import LOCK_FILENAME
+from brickfilm.sources.base.lock import LOCK_FILENAME
 from brickfilm.stages import SceneSplitter
 from tests.kit.footage import film_bytes
 from tests.kit.servers.videos import VideoSite, video_site

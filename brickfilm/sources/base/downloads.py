@@ -194,6 +194,19 @@ class SourceFile:
         self._write({**self._read(), "film": metadata})
         return metadata
 
+    def verified_metadata(self) -> SourceMetadata | None:
+        """Return the metadata if the file on disk still has its digest; else delete the file."""
+        from brickfilm.media import sha256_of
+
+        metadata = self.metadata()
+        if metadata is None:
+            return None
+        path = self.work / metadata["path"]
+        if path.is_file() and sha256_of(path) != metadata["sha256"]:
+            self.delete_all()
+            return None
+        return metadata
+
     def plan(self) -> SourceMetadata | None:
         """Return the plan of the last download attempt, with "planned_at"."""
         return self._read().get("plan")

@@ -21,7 +21,7 @@ class ActiveDownloads:
 
     @contextmanager
     def track(self, listing: Listing) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """Yield a yt-dlp progress hook for one video; its line ends with the block."""
+        """Yield a progress hook of yt-dlp's form for one video; its line ends with the block."""
         title = (listing.title or listing.source_id)[-MAX_TITLE_LENGTH:]
 
         def on_bytes(status: Mapping[str, Any]) -> None:

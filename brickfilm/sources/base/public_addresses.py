@@ -1,10 +1,10 @@
-"""Keep the downloads of a stranger's dataset away from this network's own addresses."""
+"""Keep the downloads of a stranger's dataset or list away from this network's own addresses."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 from typing import Any
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from brickfilm.errors import UsageError
 
+WEB_SCHEMES = ("http", "https")
 _GUARD = threading.local()
 _resolve = socket.getaddrinfo
 
@@ -21,24 +22,27 @@ class PrivateAddressError(OSError):
 
 
 @contextmanager
-def public_addresses_only() -> Iterator[None]:
+def public_addresses_only(trusted: Collection[str] = ()) -> Iterator[None]:
     """Refuse every connection of this thread to a host that is not on the public internet.
+
+    trusted: names of hosts that the user wrote, which may be anywhere.
 
     The name is resolved once and the answer is used, so that neither a redirect nor a second answer
     of a name server leads elsewhere. Behind a proxy, the proxy resolves names: it must do this.
     """
     socket.getaddrinfo = _resolve_public  # the one door of urllib, requests and yt-dlp
-    _GUARD.is_active = True
+    before = getattr(_GUARD, "trusted", None)
+    _GUARD.trusted = frozenset(trusted)
     try:
         yield
     finally:
-        _GUARD.is_active = False
+        _GUARD.trusted = before
 
 
-def check_web_address(url: str) -> None:
+def check_web_address(url: str, schemes: Collection[str] = WEB_SCHEMES) -> None:
     """Raise UsageError for a URL that is not of the web, such as a file."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in schemes or not parts.hostname:
         raise UsageError(
             f"the source_url {url[:200]!r} is not a web address: put the video into a folder, "
             "--sources FOLDER"
@@ -56,11 +60,12 @@ def is_public(address: str) -> bool:
 
 def _resolve_public(host: Any, *args: Any, **options: Any) -> Any:
     found = _resolve(host, *args, **options)
-    if getattr(_GUARD, "is_active", False):
+    trusted = getattr(_GUARD, "trusted", None)
+    if trusted is not None and host not in trusted:
         for *_, place in found:
             if not is_public(str(place[0])):
                 raise PrivateAddressError(
                     f"{host!r} is at {place[0]}, which is not a public address: if you trust the "
-                    "dataset, add --allow-private"
+                    "dataset or list, add --allow-private"
                 )
     return found

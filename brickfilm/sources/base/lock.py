@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from brickfilm.errors import Failed, UsageError
 from brickfilm.files import atomic_write
+from brickfilm.schema.licences import hub_licence_id
+from brickfilm.sources.base.downloads import SourceMetadata
+
+log = logging.getLogger(__name__)
 
 LOCK_FILENAME = "sources.lock.json"
 LOCK_VERSION = 1
@@ -81,17 +85,34 @@ class SourcesLock:
         """Return the video with a source id."""
         return self._by_name[source_id]
 
+    def find(self, source_id: str) -> LockedVideo | None:
+        """Return the video with a source id, or None."""
+        return self._by_name.get(source_id)
+
     @cached_property
     def _by_name(self) -> dict[str, LockedVideo]:
         return {video.source_id: video for video in self.videos}
 
 
-def build_lock(metadata: Iterable[Mapping[str, Any]]) -> SourcesLock:
+def build_lock(metadata: Iterable[SourceMetadata]) -> SourcesLock:
     """Build a lock file's content from the metadata of downloaded videos."""
     names = [f.name for f in fields(LockedVideo)]
     return SourcesLock(
         tuple(LockedVideo(**{name: video[name] for name in names}) for video in metadata)
     )
+
+
+def record_downloads(work: Path, videos: Sequence[SourceMetadata], *, with_lock: bool) -> None:
+    """Write the lock file of these downloads, and warn of videos without an open licence."""
+    if with_lock:
+        build_lock(videos).write(work)
+    if closed := sum(hub_licence_id(video["licence"]) is None for video in videos):
+        log.warning(
+            "%d of %d videos are not openly licensed: check that you may use and publish them "
+            "(docs/youtube.md)",
+            closed,
+            len(videos),
+        )
 
 
 def check_bytes(locked: LockedVideo, sha256: str) -> None:

@@ -1,0 +1,33 @@
+"""Share between sources that download: the protocol, the stage's base, sidecars, the lock file."""
+
+from brickfilm.sources.base.downloads import (
+    PARTIAL_SUFFIXES,
+    SOURCES_FOLDER,
+    DownloadStage,
+    FetchingSource,
+    PictureStage,
+    RefetchFunction,
+    SourceFile,
+    SourceMetadata,
+    all_source_metadata,
+    check_choice,
+    count_fetched_last_day,
+    delete_downloads,
+    lacks_picture,
+)
+
+__all__ = [
+    "PARTIAL_SUFFIXES",
+    "SOURCES_FOLDER",
+    "DownloadStage",
+    "FetchingSource",
+    "PictureStage",
+    "RefetchFunction",
+    "SourceFile",
+    "SourceMetadata",
+    "all_source_metadata",
+    "check_choice",
+    "count_fetched_last_day",
+    "delete_downloads",
+    "lacks_picture",
+]

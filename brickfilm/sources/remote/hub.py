@@ -1,0 +1,287 @@
+"""List the videos of a dataset on the Hugging Face Hub: files, values of a column, tars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from brickfilm.captions.caption_files import clean_text, read_rows
+from brickfilm.errors import ItemError, UsageError
+from brickfilm.records import Listing
+from brickfilm.schema.containers import VIDEO_SUFFIXES
+from brickfilm.schema.hub_errors import check_repo_id, hub_errors
+from brickfilm.schema.safe_paths import HUB_URL
+from brickfilm.sources.remote.addresses import Access
+from brickfilm.sources.remote.fetch import FetchFile
+from brickfilm.sources.remote.listed_rows import ListedRow, columns_of, videos_of_rows
+from brickfilm.sources.remote.parquet_rows import media_paths, table_columns
+from brickfilm.sources.remote.source import RemoteSource, host_of, hub_credentials
+from brickfilm.sources.remote.webdataset import TarListing
+
+METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+DEFAULT_SPLIT = "train"
+BUILDERS = ("VideoFolder", "WebDataset", "Parquet", "Csv", "Json")
+"""Classes of `datasets` that read forms of data in which there may be videos."""
+VERSION_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class HubSource(RemoteSource):
+    """Every video of a split of a dataset on the Hub, of its newest commit or of `revision`.
+
+    HubSource("user/dataset", video="video", caption="text", split="train")
+
+    The videos are files (with `metadata.csv` or the like), values of the column `video` (bytes,
+    paths or URLs), or files in tars. Only what a build needs is downloaded, as it needs it. A row
+    with a caption is one clip; `caption=""` leaves captions out, and shots are detected.
+    """
+
+    repo_id: str
+    video: str = "video"
+    caption: str | None = field(default=None, kw_only=True)
+    """Column of captions; None takes `caption` or `text` if there is one."""
+    split: str | None = field(default=None, kw_only=True)
+    """None takes `train`, or the only one."""
+    config: str | None = field(default=None, kw_only=True)
+    revision: str | None = field(default=None, kw_only=True)
+    columns: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """Names of other columns, such as {"licence": "license_name"}."""
+    token: str | None = field(default=None, kw_only=True, repr=False, compare=False)
+    """By default HF_TOKEN, or that of `hf auth login`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_repo_id(self.repo_id)
+
+    def listings(self) -> Iterator[Listing | ItemError]:
+        """Yield the videos; UsageError for a dataset without any."""
+        builder, files = self._data_files
+        with self._errors():
+            match builder:
+                case "VideoFolder":
+                    yield from self._listed_files(files)
+                case "WebDataset":
+                    names = {self._url(path): f"{self.repo_id}/{path}" for path in files}
+                    tars = TarListing(self.full_access(), self._given_columns, self._defaults)
+                    yield from tars.videos(names)
+                case "Parquet" | "Csv" | "Json":
+                    yield from self._listed_rows(files)
+                case _:
+                    raise self._no_video(f"its files are read as {builder}")
+
+    def full_access(self) -> Access:
+        from huggingface_hub import constants
+
+        access = super().full_access()
+        return replace(
+            access,
+            trusted_hosts=access.trusted_hosts | {host_of(constants.ENDPOINT)},
+            credentials={**access.credentials, **hub_credentials(self.token)},
+        )
+
+    def fetch_stage(self, access: Access) -> FetchFile:
+        stage = super().fetch_stage(access)
+        is_table = self._data_files[0] == "Parquet" if self.lock is None else True
+        return replace(stage, concurrency=1) if is_table else stage
+
+    # -- what is in the repository -----------------------------------------------------------
+
+    @cached_property
+    def _tree(self) -> Mapping[str, Any]:
+        """Return every file of the repository by its path."""
+        from huggingface_hub import HfApi
+        from huggingface_hub.hf_api import RepoFile
+
+        tree = HfApi(token=self.token).list_repo_tree(
+            self.repo_id, recursive=True, revision=self._commit, repo_type="dataset"
+        )
+        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+
+    @cached_property
+    def _commit(self) -> str:
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=self.token)
+        return str(api.dataset_info(self.repo_id, revision=self.revision).sha)
+
+    @cached_property
+    def _data_files(self) -> tuple[str, Sequence[str]]:
+        """Return the name of the builder that reads the dataset, and the files of the split."""
+        from datasets import load_dataset_builder
+
+        with self._errors():
+            try:
+                builder = load_dataset_builder(
+                    self.repo_id, self.config, revision=self._commit, token=self.token
+                )
+            except ValueError as error:  # of an unknown or missing config
+                raise UsageError(f"{self.repo_id}: {' '.join(str(error).split())}") from error
+        by_split = dict(builder.config.data_files or {})
+        only = next(iter(by_split)) if len(by_split) == 1 else DEFAULT_SPLIT
+        split = self.split or only
+        if split not in by_split:
+            names = ", ".join(map(str, by_split))
+            raise UsageError(f"{self.repo_id} has no split {split!r}: name one of {names}")
+        urls = (HUB_URL.fullmatch(str(url)) for url in by_split[split])
+        classes = [cls.__name__ for cls in type(builder).__mro__]
+        kind = next((name for name in classes if name in BUILDERS), classes[0])
+        return kind, [url["path"] for url in urls if url]
+
+    def _version(self, path: str) -> str:
+        entry = self._tree[path]
+        return str(entry.lfs.sha256 if entry.lfs else entry.blob_id)[:VERSION_DIGITS]
+
+    def _url(self, path: str) -> str:
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(self.repo_id, path, repo_type="dataset", revision=self._commit)
+
+    def _local(self, path: str) -> Path:
+        """Download a small table."""
+        from huggingface_hub import hf_hub_download
+
+        return Path(
+            hf_hub_download(
+                self.repo_id, path, repo_type="dataset", revision=self._commit, token=self.token
+            )
+        )
+
+    # -- videos ------------------------------------------------------------------------------
+
+    def _listed_files(self, files: Sequence[str]) -> Iterator[Listing]:
+        """Yield the video files, with what the metadata beside them say."""
+        rows: dict[str, list[ListedRow]] = {}
+        for table in (path for path in files if PurePosixPath(path).name in METADATA_NAMES):
+            for path, row in self._text_rows(table, ("file_name", f"{self.video}_file_name")):
+                rows.setdefault(path, []).append(row)
+        videos = [path for path in files if PurePosixPath(path).suffix.lower() in VIDEO_SUFFIXES]
+        if not videos:
+            raise self._no_video("none of its files is a video")
+        found: list[ListedRow] = []
+        for path in videos:
+            bare = ListedRow({}, partial(_error, f"{self.repo_id}/{path}"))
+            found += [self._row_of_file(path, row) for row in rows.get(path, [bare])]
+        yield from self._videos(found)
+
+    def _listed_rows(self, tables: Sequence[str]) -> Iterator[Listing]:
+        """Yield the videos of the column `video`."""
+        found: list[ListedRow] = []
+        for table in tables:
+            if table.endswith(".parquet"):
+                found += self._parquet_rows(table)
+            else:
+                rows = self._text_rows(table, (self.video,))
+                found += [self._row_of_file(path, row) for path, row in rows]
+        yield from self._videos(found)
+
+    def _videos(self, rows: Sequence[ListedRow]) -> Iterator[Listing]:
+        for listing in videos_of_rows(rows, self._defaults):
+            path = listing.source_id.removeprefix(f"{self.repo_id}/")
+            if path in self._tree:
+                yield replace(listing, version=self._version(path), bytes=self._tree[path].size)
+            else:
+                yield listing
+
+    def _row_of_file(self, path: str, row: ListedRow) -> ListedRow:
+        if "://" in path:
+            return ListedRow({**row.cells, "url": path, "id": ""}, row.error)
+        if path not in self._tree:
+            raise row.error(f"there is no file {path!r} in the repository")
+        of_file = {"url": self._url(path), "id": f"{self.repo_id}/{path}"}
+        return ListedRow({**row.cells, **of_file}, row.error)
+
+    def _text_rows(self, table: str, names: Sequence[str]) -> Iterator[tuple[str, ListedRow]]:
+        """Yield path or URL, and the cells, of the rows of a .csv, .jsonl or .parquet file."""
+        rows = read_rows(self._local(table))
+        error = partial(_error, f"{self.repo_id}/{table}")
+        have = list(rows[0].cells) if rows else []
+        column = next((name for name in names if name in have), None)
+        if rows and column is None:
+            raise self._no_video(f"{table} has no column {names[0]!r}, but {', '.join(have)}")
+        columns = self._columns(have, error)
+        for row in rows:
+            cells = {what: row.cells[name] for what, name in columns.items()}
+            path = row.cells[column or ""]
+            if path:
+                yield self._in_repository(table, path), ListedRow(cells, row.error)
+
+    def _parquet_rows(self, table: str) -> Iterator[ListedRow]:
+        access, url, name = self.full_access(), self._url(table), f"{self.repo_id}/{table}"
+        with access.guard():
+            have = table_columns(url, access)
+            if self.video not in have:
+                raise self._no_video(f"{table} has no column {self.video!r}, but {', '.join(have)}")
+            columns = self._columns(have, partial(_error, name))
+            for number, values in enumerate(media_paths(url, self.video, access)):
+                cells = {w: clean_text(str(_or_empty(values.get(c)))) for w, c in columns.items()}
+                row = ListedRow(cells, partial(_error, f"{name} row {number}"))
+                path = self._in_repository(table, values[self.video] or "")
+                if "://" in path or path in self._tree:
+                    yield self._row_of_file(path, row)
+                else:
+                    embedded = {
+                        "url": f"{url}#{self.video}:{number}",
+                        "id": f"{name}@{self._version(table)}#{number}",
+                    }
+                    yield ListedRow({**cells, **embedded}, row.error)
+
+    def _in_repository(self, table: str, path: str) -> str:
+        """Return a path of a table relative to the repository, or a foreign URL as it is."""
+        if url := HUB_URL.fullmatch(path):
+            return url["path"] if url["repo_id"] == self.repo_id else path
+        beside = str(PurePosixPath(table).parent / path)
+        return beside if beside in self._tree or path not in self._tree else path
+
+    @property
+    def _given_columns(self) -> dict[str, str]:
+        given = dict(self.columns)
+        return given if self.caption is None else {**given, "caption": self.caption}
+
+    @property
+    def _defaults(self) -> dict[str, str]:
+        return {"licence": self.licence, "uploader": self.uploader or self.repo_id.split("/")[0]}
+
+    def _columns(self, have: Sequence[str], error: Any) -> dict[str, str]:
+        found = columns_of(
+            [name for name in have if name != self.video], self._given_columns, error
+        )
+        return {what: name for what, name in found.items() if what not in ("url", "id")}
+
+    def _no_video(self, found: str) -> UsageError:
+        return UsageError(
+            f"{self.repo_id} has no videos: {found}. Name the column with video= "
+            "(--column video=NAME), or another dataset"
+        )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise one line for what the Hub's clients raise."""
+        from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
+        from huggingface_hub.errors import GatedRepoError
+
+        try:
+            with hub_errors(self.repo_id):
+                yield
+        except GatedRepoError as error:
+            raise UsageError(
+                f"{self.repo_id} is gated: ask for access on its page, then log in with "
+                "`hf auth login` or set HF_TOKEN"
+            ) from error
+        except DataFilesNotFoundError as error:
+            raise self._no_video("it holds no data files") from error
+        except DatasetNotFoundError as error:
+            raise UsageError(f"{self.repo_id}: {' '.join(str(error).split())}") from error
+        except FileNotFoundError as error:  # of an empty repository
+            raise self._no_video(" ".join(str(error).split())) from error
+
+
+def _error(name: str, problem: str) -> UsageError:
+    return UsageError(f"{name}: {problem}")
+
+
+def _or_empty(value: object) -> object:
+    return "" if value is None else value

@@ -1,0 +1,95 @@
+"""List the files in a tar without reading their contents, and open one of them."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import BinaryIO
+
+from brickfilm.errors import Failed
+from brickfilm.sources.remote.addresses import Access, validator_of
+from brickfilm.sources.remote.web_file import WebFile
+
+TEXT_SUFFIXES = (".txt", ".json")
+MAX_TEXT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class TarMember:
+    """Position and size of one file in a tar, in bytes."""
+
+    start: int
+    size: int
+    text: bytes = b""
+    """The content of a small .txt or .json."""
+
+
+def tar_members(tar: str, access: Access) -> Mapping[str, TarMember]:
+    """Return the regular files of a tar in its order; listed once in a process."""
+    with access.open(tar) as file:
+        return _members(tar, validator_of(file), access)
+
+
+@lru_cache(maxsize=256)
+def _members(tar: str, validator: str, access: Access) -> Mapping[str, TarMember]:
+    members: dict[str, TarMember] = {}
+    with access.open(tar) as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                for member in archive:
+                    raw = getattr(file, "raw", None)
+                    if isinstance(raw, WebFile) and not raw.has_ranges:
+                        raise Failed(
+                            f"{raw.url}: its server sends whole files only: download it, and give "
+                            "its path",
+                            reason="no ranges",
+                        )
+                    if member.isreg():
+                        members[member.name] = TarMember(
+                            member.offset_data, member.size, _text_of(archive, member)
+                        )
+                    archive.members = []  # type: ignore[attr-defined]  # it keeps every header
+        except tarfile.TarError as error:
+            raise Failed(f"{tar} is not an uncompressed tar: {error}", reason="no tar") from error
+    return members
+
+
+def _text_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    is_text = member.name.endswith(TEXT_SUFFIXES) and member.size <= MAX_TEXT_BYTES
+    file = archive.extractfile(member) if is_text else None
+    return file.read() if file else b""
+
+
+class FilePart(io.RawIOBase):
+    """Bytes [start, start + size) of a file, as a file."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        super().__init__()
+        self._file, self._start, self._size, self._at = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._file.seek(self._start + self._at)
+        block = self._file.read(min(len(buffer), max(0, self._size - self._at)))
+        buffer[: len(block)] = block
+        self._at += len(block)
+        return len(block)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

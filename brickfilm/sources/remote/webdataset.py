@@ -1,0 +1,175 @@
+"""List the videos of tar files in the form of WebDataset: a.mp4, a.txt, a.json side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from glob import glob, has_magic
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from brickfilm.captions.caption_files import clean_text
+from brickfilm.digest import digest_of
+from brickfilm.errors import Failed, ItemError, UsageError
+from brickfilm.files import printable
+from brickfilm.records import Listing
+from brickfilm.schema.containers import VIDEO_SUFFIXES
+from brickfilm.schema.secrets import public_url
+from brickfilm.sources.remote.addresses import Access, validator_of
+from brickfilm.sources.remote.listed_rows import ListedRow, columns_of, title_of
+from brickfilm.sources.remote.source import RemoteSource, basic_credentials, host_of, located
+from brickfilm.sources.remote.tar_files import TarMember, tar_members
+
+BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+OF_THE_FILE = ("caption", "licence", "uploader", "title")
+"""What a .json may say of its video; the text of a .txt is its caption, too."""
+
+
+@dataclass(frozen=True)
+class WebDatasetSource(RemoteSource):
+    """Every video in tar files: paths, globs or URLs, with numbers in braces as in a-{00..12}.tar.
+
+    Files with one name up to the first dot belong together. A .txt is the video's caption, else the
+    field `caption` or `text` of its .json, which may also have licence, uploader and title. A video
+    with a caption is one clip. columns: names of fields that are called otherwise.
+    """
+
+    tars: str | Path | Sequence[str | Path]
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def listings(self) -> Iterator[Listing | ItemError]:
+        """Yield the videos of one tar after the other, by its headers; Failed for a missing tar."""
+        names = _names(self._tars())
+        defaults = {"licence": self.licence, "uploader": self.uploader}
+        yield from TarListing(self.full_access(), self.columns, defaults).videos(names)
+
+    def full_access(self) -> Access:
+        access = super().full_access()
+        tars = [str(t) for t in self._given]
+        known = {host: header for url in tars for host, header in basic_credentials(url).items()}
+        hosts = access.trusted_hosts | {host for url in tars if (host := host_of(url))}
+        credentials = {**access.credentials, **known}
+        return replace(access, trusted_hosts=hosts, credentials=credentials)
+
+    @property
+    def _given(self) -> Sequence[str | Path]:
+        return [self.tars] if isinstance(self.tars, str | Path) else self.tars
+
+    def _tars(self) -> list[str]:
+        """Return the addresses of the tars, sorted; UsageError if there are none."""
+        found = {address for given in self._given for address in _expanded(str(given))}
+        if not found:
+            raise UsageError("WebDatasetSource() needs a tar: a path, a glob or a URL")
+        return sorted(found)
+
+
+@dataclass(frozen=True)
+class TarListing:
+    """Lists the videos of tars."""
+
+    access: Access
+    columns: Mapping[str, str]
+    defaults: Mapping[str, str]
+    """Licence and uploader of videos without."""
+
+    def videos(self, names: Mapping[str, str]) -> Iterator[Listing | ItemError]:
+        """Yield the videos of tars. names: address to the name that the ids begin with."""
+        for tar, name in names.items():
+            try:
+                yield from self._of_tar(tar, name)
+            except ItemError as error:
+                error.record = Listing(source_id=name)
+                yield error
+
+    def _of_tar(self, tar: str, name: str) -> Iterator[Listing]:
+        with self.access.guard():
+            version = _version(tar, self.access)
+            members = tar_members(tar, self.access)
+        videos = [m for m in members if PurePosixPath(m).suffix.lower() in VIDEO_SUFFIXES]
+        if not videos:
+            raise Failed(f"{name} holds no video", reason="no video")
+        for member in videos:
+            source_id = printable(f"{name}#{member}")
+            cells = self._cells(source_id, _sample_key(member), members)
+            span = ListedRow(cells, partial(_error, source_id)).span()
+            address = located(f"{tar}#{member}")
+            if "://" not in tar:
+                address = {"address": f"{tar}#{member}"}
+            yield Listing(
+                source_id=source_id,
+                bytes=members[member].size,
+                version=version,
+                spans=(span,) if span else (),
+                title=cells.get("title") or title_of(f"#{member}"),
+                licence=cells.get("licence") or self.defaults["licence"],
+                uploader=cells.get("uploader") or self.defaults["uploader"],
+                **address,
+            )
+
+    def _cells(self, name: str, key: str, members: Mapping[str, TarMember]) -> dict[str, str]:
+        """Return what .json and .txt say of a video; Failed if the .json is none."""
+        described = members.get(f"{key}.json")
+        fields: Any = {}
+        if described and described.text:
+            try:
+                fields = json.loads(described.text)
+            except ValueError as error:
+                raise Failed(f"{name}: its .json is none: {error}", reason="no JSON") from error
+        fields = fields if isinstance(fields, dict) else {}
+        given = {what: c for what, c in self.columns.items() if c in fields}
+        columns = columns_of(list(fields), given, partial(_error, name))
+        cells = {w: clean_text(str(fields[c])) for w, c in columns.items() if w in OF_THE_FILE}
+        if (text := members.get(f"{key}.txt")) and text.text.strip():
+            cells["caption"] = clean_text(text.text.decode("utf-8", "replace"))
+        return cells
+
+
+def _sample_key(member: str) -> str:
+    """Return the name of a sample: the path up to the first dot of the file's name."""
+    folder, slash, name = member.rpartition("/")
+    return f"{folder}{slash}{name.partition('.')[0]}"
+
+
+def _error(name: str, problem: str) -> UsageError:
+    return UsageError(f"{name}: {problem}")
+
+
+def _expanded(given: str) -> Iterator[str]:
+    """Yield the addresses that braces and globs stand for; UsageError for a path without file."""
+    if match := BRACES.search(given):
+        first, last = match.groups()
+        for number in range(int(first), int(last) + 1):
+            digits = str(number).zfill(len(first))
+            yield from _expanded(given[: match.start()] + digits + given[match.end() :])
+    elif "://" in given:
+        yield given
+    elif Path(given).is_file():
+        yield str(Path(given).absolute())
+    elif has_magic(given) and (found := glob(given, recursive=True)):  # noqa: PTH207
+        yield from (str(Path(path).absolute()) for path in found)
+    else:
+        raise UsageError(f"there is no tar {given!r}")
+
+
+def _names(tars: Sequence[str]) -> dict[str, str]:
+    """Return the name of each tar: its public URL, or its path below the folder of all."""
+    local = [tar for tar in tars if "://" not in tar]
+    root = os.path.commonpath([str(Path(tar).parent) for tar in local]) if local else ""
+    return {
+        tar: public_url(tar) if "://" in tar else printable(os.path.relpath(tar, root))
+        for tar in tars
+    }
+
+
+def _version(tar: str, access: Access) -> str:
+    """Return a digest that changes with the tar, '' if its server does not tell."""
+    if "://" not in tar:
+        stat = Path(tar).stat()
+        return digest_of([stat.st_size, stat.st_mtime_ns], 8)
+    with access.open(tar) as file:
+        validator = validator_of(file)
+    return digest_of(validator, 8) if validator else ""
