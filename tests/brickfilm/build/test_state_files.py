@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brickfilm.sources.youtube.lock import LOCK_FILENAME, LockedVideo, SourcesLock
 
 from brickfilm.build.plan_file import Plan
 from brickfilm.captions.audit import audit_rates
@@ -23,6 +22,7 @@ from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.hub.publish import PushOptions, plan_push, pushed_repos
 from brickfilm.records import Listing
 from brickfilm.sources.base import SourceFile, all_source_metadata
+from brickfilm.sources.base.lock import LOCK_FILENAME, LockedVideo, SourcesLock
 from tests.kit.damage import DAMAGES, Damage
 from tests.kit.footage import film_bytes
 from tests.kit.http_source import DownloadFile
