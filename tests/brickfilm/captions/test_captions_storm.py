@@ -63,8 +63,10 @@ print(json.dumps({
 
 
 @contextmanager
-def child(work: Path, server: CaptionServer, count: int) -> Iterator[subprocess.Popen[str]]:
-    settings = (work, server.url, count, TIMEOUT, IN_FLIGHT, BUDGET)
+def child(
+    work: Path, server: CaptionServer, count: int, budget: float = BUDGET
+) -> Iterator[subprocess.Popen[str]]:
+    settings = (work, server.url, count, TIMEOUT, IN_FLIGHT, budget)
     command = [sys.executable, "-c", CHILD, *map(str, settings)]
     environment = {**os.environ, "OPENAI_API_KEY": SECRET, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -119,12 +121,36 @@ def test_a_storm_with_three_kills(tmp_path: Path, clips: int) -> None:
         )
 
 
-def assert_money(work: Path, server: CaptionServer) -> None:
+@pytest.mark.soak
+def test_a_budget_that_is_reached_holds_through_kills(tmp_path: Path) -> None:
+    clips, budget = 1000, 2.0
+    with CaptionServer(faulty(STORM, seed=5), latency=LATENCY, width=IN_FLIGHT) as server:
+        for moment in (120, 260):
+            with child(tmp_path, server, clips, budget) as build:
+                wait_for(server, moment)
+                build.send_signal(signal.SIGKILL)
+            while server.in_flight:
+                time.sleep(0.05)
+            assert_money(tmp_path, server, budget)
+        with child(tmp_path, server, clips, budget) as build:
+            out, problems = build.communicate(timeout=240)
+        assert build.returncode == 0, problems
+        assert_money(tmp_path, server, budget)
+    spend, finished = spend_frame(tmp_path), json.loads(out)["finished"]
+    settled, unsettled = spend.settled.sum(), spend.unsettled.sum()
+    print(
+        f"{finished} captions, bill {server.bill:.2f}, {settled:.2f} and {unsettled:.2f} reserved"
+    )
+    assert 0 < finished < clips
+    assert settled + unsettled > 0.99 * budget  # nothing was left that could have been sent
+
+
+def assert_money(work: Path, server: CaptionServer, budget: float = BUDGET) -> None:
     spend = spend_frame(work)
     settled, unsettled = spend.settled.sum(), spend.unsettled.sum()
     assert settled <= server.bill + 1e-9
     assert server.bill <= settled + unsettled + 1e-9
-    assert server.bill <= BUDGET
+    assert server.bill <= budget
 
 
 def assert_every_clip_is_accounted_for(work: Path, clips: int, captions: dict[str, str]) -> None:
