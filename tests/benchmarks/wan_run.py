@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -37,7 +37,8 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = folder / "base"
-        random_network(chosen.size, torch.device("cpu")).save_pretrained(base / "transformer")
+        network: Any = random_network(chosen.size, torch.device("cpu"))
+        network.save_pretrained(base / "transformer")
         recipe = replace(
             recipe_of(chosen, folder),
             dataset=dataset,
