@@ -7,6 +7,7 @@ import json
 import random
 import string
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,12 @@ def test_our_own_texts_are_counted_with_the_real_vocabulary() -> None:
 
 def of_size(item: Clip, width: int, height: int, work: Path) -> Clip:
     """Give a clip stills of this size."""
+    out = io.BytesIO()
+    PIL.Image.new("RGB", (width, height)).save(out, "JPEG")
     for still in item.stills:
-        PIL.Image.new("RGB", (width, height)).save(work / still.path, "JPEG")
-    sized = tuple(replace(s, width=width, height=height) for s in item.stills)
-    return replace(item, stills=sized)
+        (work / still.path).write_bytes(out.getvalue())
+    new = {"width": width, "height": height, "sha256": sha256(out.getvalue()).hexdigest()}
+    return replace(item, stills=tuple(replace(still, **new) for still in item.stills))
 
 
 def most_billed(stage: Captioner, request: Any, work: Path) -> float:
