@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -48,6 +51,7 @@ class DataParallel:
         self._sizes = [p.numel() for p in self._params.values()]
         self._grads = torch.zeros_like(self._weights)
         self._accumulator = GradientAccumulator(self._grads, self._sizes)
+        self._reached = set[str]()  # parameters with a gradient in this step
         if self.world_size > 1:
             dist.broadcast(self._weights, src=0)
         self._optimizer = make_adamw([self._weights], recipe.optimizer, device)
@@ -93,8 +97,10 @@ class DataParallel:
     def backward(self, loss: Tensor) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         self._accumulator.add([parameter.grad for parameter in self._params.values()])
-        for parameter in self._params.values():
-            parameter.grad = None
+        for name, parameter in self._params.items():
+            if parameter.grad is not None:
+                self._reached.add(name)
+                parameter.grad = None
 
     def step(self, lr: float, allow: AllowStep) -> StepResult:
         if self.world_size > 1:
@@ -103,9 +109,22 @@ class DataParallel:
         norm = float(self._grads.norm())
         taken = allow(norm)
         if taken:
-            self._update(lr, clip_factor(norm, self.settings.grad_clip))
+            with self._rest_kept():
+                self._update(lr, clip_factor(norm, self.settings.grad_clip))
         self._grads.zero_()
+        self._reached.clear()
         return StepResult(norm, taken)
+
+    @contextmanager
+    def _rest_kept(self) -> Iterator[None]:
+        """Keep weights and moments that no gradient of the step reached, as of a resting expert."""
+        names = [name for name in self._params if name not in self._reached]
+        views = [shards[name] for shards in self.shards().values() if shards for name in names]
+        kept = [view.clone() for view in views]
+        yield
+        if kept:
+            torch._foreach_copy_(views, kept)
+            self.swap_in(self._views(self._weights))
 
     def shards(self) -> dict[str, ShardDict]:
         state = self._optimizer.state[self._weights]

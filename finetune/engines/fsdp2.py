@@ -85,6 +85,8 @@ class FullySharded:
             torch._foreach_mul_(grads, clip_factor(norm, self.settings.grad_clip))
             optimizer_step(self._optimizer, list(self._params.values()), None, lr)
             self.updates += 1
+            if len(grads) < len(self._params):  # one count for all, as in the other engines
+                set_adam_step(self._optimizer, self.updates)
             self.ema.update(self.shards()["model"], self.updates)
         self._optimizer.zero_grad()
         return StepResult(norm, taken)

@@ -114,6 +114,16 @@ def write_lora_files(family: Family, weights: Path, folder: Path) -> None:
     if record is None or not family.pipeline_class:
         return
     plain = {n.replace(INFIX, "."): t.contiguous() for n, t in _adapter_tensors(weights)}
+    for start, name in family.adapter_folders.items():
+        (folder / name).mkdir(exist_ok=True)
+        part = {n.removeprefix(start): t for n, t in plain.items() if n.startswith(start)}
+        _write_lora(family, record, part, folder / name)
+
+
+def _write_lora(
+    family: Family, record: Mapping[str, Any], plain: Mapping[str, Tensor], folder: Path
+) -> None:
+    """Write one network's adapter in both formats."""
     diffusers_class(family.pipeline_class).save_lora_weights(
         folder,
         transformer_lora_layers=plain,

@@ -320,6 +320,7 @@ class Family(Protocol):
     start_images: Sequence[str] = ()  # fields of a request: "image", "last_image"
     needs_image: bool = False  # True: it samples only from a first frame
     lora_targets: Sequence[str] = ()  # names of the linear layers that an adapter changes
+    adapter_folders: Mapping[str, str] = {"": ""}  # of its files, by the start of weights' names
     pipeline_class: str = ""  # of diffusers, which writes an adapter's files; none: there are none
 
     def extra_shapes(self, frames: int, height: int, width: int) -> Mapping[str, Sequence[int]]:

@@ -1,4 +1,4 @@
-"""Wan 2.1 text-to-video, Wan 2.2 TI2V-5B and the experts of Wan 2.2 T2V-A14B (Apache-2.0).
+"""Wan 2.1 text-to-video and Wan 2.2 TI2V-5B (Apache-2.0).
 
 Flow matching on times 1000 t; UMT5 states of 512 tokens, zeros after the text's end; a causal VAE
 with 4 frames a latent. Facts and shifts: the makers' configurations, read on 2026-11-29.
@@ -62,7 +62,6 @@ COMFYUI_LAYERS = {  # names of the makers' own code, which ComfyUI keeps
 }
 LARGE_PIXELS = 832 * 480 * 3 // 2  # from here on times are shifted as for 720p
 IMAGE_PIPELINE = "WanImageToVideoPipeline"
-EXPERT_BOUNDARY = 0.875  # of A14B: more noise is the first expert's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +189,7 @@ class Wan(DiffusersFamily):
         activation_checkpointing: int = 0,
     ) -> Denoiser:
         states = drop_text(conditions.text, conditions.null_text, drop)["states"]
-        recompute_blocks(network, self.blocks(network), activation_checkpointing)
+        self.recompute(network, activation_checkpointing)
 
         def denoise(x: Tensor, time: Tensor, frame_mask: Tensor | None, /) -> Tensor:
             velocity: Tensor = network(
@@ -202,6 +201,10 @@ class Wan(DiffusersFamily):
             return velocity.float()
 
         return denoise
+
+    def recompute(self, network: nn.Module, count: int) -> None:
+        """Set how many blocks the backward pass recomputes."""
+        recompute_blocks(network, self.blocks(network), count)
 
     def image_inputs(self, x: Tensor, conditions: ClipConditions) -> dict[str, Tensor]:
         """Return the network's inputs of noisy latents, and of images beside them."""
@@ -260,22 +263,5 @@ WAN_2_2_5B = Wan(
             "latents_mean": [0.0] * 48,
             "latents_std": [1.0] * 48,
         },
-    )
-)
-WAN_2_2_HIGH = Wan(
-    WanVersion(
-        name="wan2.2-a14b-high",
-        shift_small=12.0,  # the makers'; the converted scheduler says 3
-        shift_large=12.0,
-        times=(EXPERT_BOUNDARY, 1.0),
-    )
-)
-WAN_2_2_LOW = Wan(
-    WanVersion(
-        name="wan2.2-a14b-low",
-        shift_small=12.0,
-        shift_large=12.0,
-        part="transformer_2",
-        times=(0.0, EXPERT_BOUNDARY),
     )
 )
