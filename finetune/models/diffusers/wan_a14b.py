@@ -70,12 +70,15 @@ class Experts(nn.Module):
         return expert(timestep=timestep, **inputs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExpertsCost(WanCost):
     """The cost of a run that has both experts in memory, and computes with one of them."""
 
     def parameters(self, recipe: Recipe) -> int:
         return 2 * super().parameters(recipe)
+
+    def adapter_parameters(self, recipe: Recipe, targets: Sequence[str]) -> int:
+        return 2 * super().adapter_parameters(recipe, targets)
 
 
 class WanExperts(Wan):
@@ -86,7 +89,7 @@ class WanExperts(Wan):
     def __init__(self, version: WanVersion, experts: tuple[Wan, Wan]) -> None:
         super().__init__(version)
         self.experts = experts
-        self.cost = ExpertsCost(version.spatial_stride)
+        self.cost = ExpertsCost(side=2 * version.spatial_stride, channels=version.channels)
 
     def check(self, recipe: Recipe) -> None:
         super().check(recipe)
