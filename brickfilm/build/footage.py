@@ -25,6 +25,7 @@ def source_of(
     footage: str | Path,
     *,
     fps: Any = None,
+    max_pixels: int | None = None,
     columns: Mapping[str, str] | None = None,
     allow_private: bool = False,
     keep_sources: bool = True,
@@ -42,7 +43,7 @@ def source_of(
     is_remote = "://" in name
     remote: dict[str, Any] = {"allow_private": allow_private, "keep_sources": keep_sources}
     of_hub: dict[str, Any] = {"split": split, "config": config, "revision": revision}
-    given: dict[str, Any] = {"fps": fps, "column": columns, **of_hub}
+    given: dict[str, Any] = {"fps": fps, "max-pixels": max_pixels, "column": columns, **of_hub}
     given |= {"allow-private": allow_private, "no-keep-sources": not keep_sources}
     if name.startswith(HUB_PREFIX):
         _check(name, given, {"column", "allow-private", "no-keep-sources", *OF_A_HUB})
@@ -59,7 +60,8 @@ def source_of(
     if is_remote:
         _check(name, given, {"allow-private", "no-keep-sources"})
         return RemoteFolderSource(name, **remote, **settings)
-    _check(name, given, {"fps"})
+    _check(name, given, {"fps", "max-pixels"})
+    settings |= {} if max_pixels is None else {"max_pixels": max_pixels}
     return FolderSource(footage, fps=fps, **settings)
 
 

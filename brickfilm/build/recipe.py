@@ -118,7 +118,7 @@ def resolve_recipe(
         return default_recipe(source, captions, out=out, sound=sound)
     footage = Path(footage)
     options = {
-        f"--{name}: write {_class_with(name)}(..., {name}={value!r})": value
+        f"--{name.replace('_', '-')}: write {_class_with(name)}(..., {name}={value!r})": value
         != SOURCE_DEFAULTS[name]
         for name, value in of_source.items()
     }

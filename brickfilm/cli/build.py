@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from brickfilm.engine.ledger import ItemResult
 
 MAX_FAILURES_PRINTED = 10
-HdrOption = Annotated[str, typer.Option(help="high dynamic range: reject, or tonemap to BT.709")]
-DeinterlaceOption = Annotated[
-    str, typer.Option(help="interlaced and telecined videos: auto converts them, off, reject")
-]
 
 
 @app.command()
@@ -42,8 +38,9 @@ def build(
     sound: options.Sound = False,
     licence: options.Licence = "",
     uploader: options.Uploader = "",
-    hdr: HdrOption = "reject",
-    deinterlace: DeinterlaceOption = "auto",
+    hdr: options.Hdr = "reject",
+    deinterlace: options.Deinterlace = "auto",
+    max_pixels: options.MaxPixels = None,
     fps: options.FrameRate = None,
     column: options.Column = None,
     split: options.Split = None,

@@ -75,6 +75,14 @@ Licence = Annotated[
     ),
 ]
 Uploader = Annotated[str, typer.Option(help="author of the videos in a folder")]
+Hdr = Annotated[str, typer.Option(help="high dynamic range: reject, or tonemap to BT.709")]
+Deinterlace = Annotated[
+    str, typer.Option(help="interlaced and telecined videos: auto converts them, off, reject")
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(min=1, help="reject videos with more pixels a frame; default: 8192 x 4320"),
+]
 FrameRate = Annotated[
     str | None, typer.Option("--fps", help="frame rate of numbered stills in a folder, as 24")
 ]
@@ -112,7 +120,7 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="wait for batch job
 
 OF_SOURCES = (
     *("licence", "uploader", "hdr", "deinterlace", "fps", "split", "config", "revision"),
-    *("allow_private", "keep_sources"),
+    *("allow_private", "keep_sources", "max_pixels"),
 )
 """Options that are settings of `source_of` under the same name."""
 

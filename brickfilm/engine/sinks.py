@@ -161,7 +161,7 @@ def _write_segment(
             for n in order:
                 results[n] = _write(work, reader, sinks, work_items[n])
                 if reader.damage.found and reader.threads > 1:
-                    reader.restart_on_one_thread()
+                    reader.restart_strictly()
                     results[n] = _write(work, reader, sinks, work_items[n])
     except ItemError as error:
         results = {n: results.get(n, error) for n in order}

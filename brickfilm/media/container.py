@@ -58,7 +58,7 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise Rejected(
             f"{name!r} is {width} x {height} pixels, more than max_pixels={max_pixels}: "
-            "scale it down, or raise max_pixels",
+            "scale it down, or raise max_pixels (--max-pixels)",
             reason="too many pixels",
         )
 

@@ -10,23 +10,75 @@ from av.video.frame import PictureType
 
 AFTER_LOSS = "after loss"
 """Mark (`packet.opaque`) of the first packet that could be read after others could not."""
+SUSPECT = "suspect"
+"""Mark of a packet whose own data may be damaged, so that it repairs nothing as a keyframe."""
+RESYNCING_FORMATS = ("avi", "flv", "matroska,webm")
+"""Formats whose demuxers skip over damaged bytes without a word."""
+MAX_HEADER_BYTES = 256
+"""Bytes between two packets of those formats that headers explain."""
+MAX_FIRST_STEP = 1.5
+"""Frames from a stream's first packet to its second above which there is a gap."""
+FLAGGING_CODECS = ("flv1", "h263", "h264", "mpeg1video", "mpeg2video", "mpeg4")
+"""Codecs whose decoders flag what they conceal; others decode damaged data to other pictures."""
 
 
-def mark_gaps(packets: Iterable[Any]) -> Iterator[Any]:
-    """Yield packets; mark with AFTER_LOSS the first one that a gap in the data may have damaged.
+def mark_gaps(packets: Iterable[Any], codec: str, frame_ticks: int = 0) -> Iterator[Any]:
+    """Yield packets; mark the ones that a gap in the data may have damaged.
 
     The demuxer flags the packet before the one in or after which it missed data. If that one is a
-    keyframe, decoders find what it lacks, and the next may refer to a lost packet. If a keyframe
-    follows, as at the seam of joined streams, nothing refers to what was lost.
+    keyframe, flagging decoders find what it lacks, and the next may refer to a lost packet. If a
+    keyframe follows, as at the seam of joined streams, only frames shown before it, but stored
+    after it, refer to what was lost.
+    frame_ticks: usual step, where a longer first one is a gap; FFmpeg's parser forgets its flag.
     """
     before: Any | None = None
     held: Any | None = None
     for packet in packets:
         if held is not None:
-            if before is not None and before.is_corrupt and not packet.is_keyframe:
-                (packet if held.is_keyframe else held).opaque = AFTER_LOSS
+            if before is not None and before.is_corrupt:
+                _mark_damaged(held, packet, codec)
+            elif before is None and _is_gap(held, packet, frame_ticks):
+                packet.opaque = AFTER_LOSS
             yield held
         before, held = held, packet
+    if held is not None:
+        yield held
+
+
+def _mark_damaged(packet: Any, following: Any, codec: str) -> None:
+    if codec not in FLAGGING_CODECS:
+        packet.opaque = SUSPECT
+    elif not packet.is_keyframe and not following.is_keyframe:
+        packet.opaque = AFTER_LOSS
+    if following.size:
+        following.opaque = AFTER_LOSS
+
+
+def _is_gap(first: Any, second: Any, frame_ticks: int) -> bool:
+    is_timed = frame_ticks > 0 and None not in (first.dts, second.dts)
+    return is_timed and second.dts - first.dts > MAX_FIRST_STEP * frame_ticks
+
+
+def mark_skipped_bytes(packets: Iterable[Any], stream_index: int) -> Iterator[Any]:
+    """Yield one stream's packets of all streams' ones; mark those beside skipped bytes.
+
+    Only for RESYNCING_FORMATS: there the packets of a file lie one behind the other.
+    """
+    held: Any | None = None
+    end: int | None = None
+    is_gap = False
+    for packet in packets:
+        if packet.pos is not None and packet.size:
+            has_more = any(packet.iter_sidedata())  # alpha, stored behind the packet
+            is_gap |= end is not None and packet.pos - end > MAX_HEADER_BYTES
+            end = None if has_more else packet.pos + packet.size
+        if packet.stream_index != stream_index:
+            continue
+        if held is not None:
+            if is_gap:
+                held.opaque, packet.opaque = SUSPECT, AFTER_LOSS
+            yield held
+        held, is_gap = packet, False
     if held is not None:
         yield held
 
@@ -40,6 +92,11 @@ class FrameFlag(IntFlag):
     """A B-frame: it may be predicted from a frame that is shown later."""
     UNTIMED = 4
     """The stream has frames without a presentation time: decode times are used."""
+    KEY = 8
+    """Whole, and predicted from no other frame."""
+    GROUP_DAMAGED = 16
+    """Damaged, or after damage, in a codec whose damage may show before it is found: frames before
+    this one, back to a keyframe, may be damaged."""
 
 
 NO_FLAG = FrameFlag(0)
@@ -48,10 +105,12 @@ NO_FLAG = FrameFlag(0)
 class DamageTracker:
     """Follow one decoder: a lost packet damages all frames until the next keyframe.
 
-    Decoders flag a frame that they conceal, but not the frames that are predicted from it.
+    Decoders flag a frame that they conceal, but not the frames that are predicted from it. Those
+    of codecs that are none of FLAGGING_CODECS fail late, so frames before may be damaged too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, codec: str = "") -> None:
+        self._is_flagging = codec in FLAGGING_CODECS
         self.found = False
         """True if any damage was found so far."""
         self.reset()
@@ -62,35 +121,64 @@ class DamageTracker:
         """True while frames are predicted from one that the decoder flagged."""
         self._lost = False
         """True if a packet was lost and no later keyframe was shown yet."""
+        self._is_late = False
+        """True if packets before the lost one may be damaged as well."""
         self._lost_pts: int | None = None
+        self._fed: set[int | None] = set()
+        """Timestamps of the packets that were fed to the decoder since one was lost."""
         self._repairs: set[int | None] = set()
-        """Timestamps of the keyframes that were fed to the decoder since a packet was lost."""
+        """Those of them that are keyframes, all before them being lost."""
 
     def feed(self, packet: Any) -> None:
         """Note a packet before it is decoded."""
-        if packet.opaque == AFTER_LOSS:
-            self.lose(packet)
-        if self._lost and packet.is_keyframe:
-            self._repairs.add(packet.pts)
+        if packet.opaque in (AFTER_LOSS, SUSPECT):
+            self._lose(packet)
+        if self._lost:
+            self._fed.add(packet.pts)
+            if packet.is_keyframe and packet.opaque != SUSPECT:
+                self._repairs.add(packet.pts)
 
-    def lose(self, packet: Any | None = None) -> None:
-        """Note that a packet could not be read or decoded."""
+    def lose(self, packet: Any | None = None, *, is_late: bool = True) -> None:
+        """Note that a packet could not be decoded. is_late: packets before may be damaged too."""
+        self._is_late |= is_late and not self._is_flagging
+        self._lose(packet)
+
+    def _lose(self, packet: Any | None) -> None:
         if not self._lost:
             self._lost_pts = packet.pts if packet else None
+            self._fed.clear()
         self.found = self._lost = True
         self._repairs.clear()
 
     def flags(self, raw: Any) -> FrameFlag:
         """Return a decoded frame's flags; call it once for every frame, in output order."""
+        flags = self._damage_flags(raw)
+        return flags | FrameFlag.BIDIRECTIONAL if raw.pict_type == PictureType.B else flags
+
+    def _damage_flags(self, raw: Any) -> FrameFlag:
+        if raw.is_corrupt:
+            self.found = True
+            self._is_late = not self._is_flagging
+        group = FrameFlag.GROUP_DAMAGED if self._is_late else NO_FLAG
         if raw.key_frame:
             self._concealed = False
             self._lost = self._lost and raw.pts not in self._repairs
-        if raw.is_corrupt:
-            self.found = self._concealed = True
-        is_damaged = self._concealed or (self._lost and not self._was_decoded_before_loss(raw))
-        flags = FrameFlag.DAMAGED if is_damaged else NO_FLAG
-        return flags | FrameFlag.BIDIRECTIONAL if raw.pict_type == PictureType.B else flags
+        self._concealed |= raw.is_corrupt
+        if self._concealed or (self._lost and not self._was_decoded_before_loss(raw)):
+            return FrameFlag.DAMAGED | group
+        if not raw.key_frame:
+            return NO_FLAG
+        self._is_late = self._is_late and self._lost
+        return FrameFlag.KEY | group
+
+    def last_flags(self) -> FrameFlag:
+        """Return more flags of the last frame, behind which packets may have been lost."""
+        if not (self._lost and self._is_late):
+            return NO_FLAG
+        return FrameFlag.DAMAGED | FrameFlag.GROUP_DAMAGED
 
     def _was_decoded_before_loss(self, raw: Any) -> bool:
         """Return True for a frame that only the decoder's reordering delayed."""
-        return None not in (raw.pts, self._lost_pts) and raw.pts < self._lost_pts
+        if None in (raw.pts, self._lost_pts) or raw.pts in self._fed:
+            return False
+        return bool(raw.pts < self._lost_pts)

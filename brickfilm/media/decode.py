@@ -184,10 +184,20 @@ class VideoReader(PacketDecoder):
 
     def decode_packets(self, packets: Iterable[Any]) -> Iterator[RawFrame]:
         """Yield the frames that packets decode to, made progressive by the conversions."""
-        frames = (frame for packet in packets for frame in self.decode(packet))
+        frames = self._with_last(frame for packet in packets for frame in self.decode(packet))
         if not self.field_filters:
             return frames
         return without_fields(frames, self.field_filters, Fraction(self.stream.average_rate or 25))
+
+    def _with_last(self, frames: Iterable[RawFrame]) -> Iterator[RawFrame]:
+        """Yield frames, the last one with the flags of damage behind it."""
+        held: RawFrame | None = None
+        for frame in frames:
+            if held is not None:
+                yield held
+            held = frame
+        if held is not None:
+            yield RawFrame(held.raw, held.flags | self.damage.last_flags())
 
     def raw_frames_from(self, seconds: float) -> Iterator[Any]:
         """Yield raw frames from a keyframe at or before a time on, or from the start."""

@@ -67,6 +67,8 @@ PROGRESSIVE = 1
 """Value of FFmpeg's `AVFieldOrder`; 0 is unknown, those above have fields."""
 MAX_DELAY_FRAMES, MAX_REACH_FRAMES = 32, 1.5
 """Frames that filters hold back at most, and whose picture enters the one beside them."""
+OF_ITS_SOURCES = FrameFlag.DAMAGED | FrameFlag.GROUP_DAMAGED | FrameFlag.KEY
+"""Flags that a filtered frame takes from the frames that it is made of."""
 MAX_STEP_FRAMES = 2.5
 """Frames of time from one frame to the next above which time has jumped."""
 
@@ -145,7 +147,7 @@ def without_fields(
     for raw in filtered(remembered(), filters, rate if drops_frames(filters) else None):
         reach = MAX_REACH_FRAMES / (rate * raw.time_base)
         near = [f.flags for f in seen if abs(f.raw.pts - raw.pts) <= reach]
-        yield RawFrame(raw, reduce(or_, near, NO_FLAG) & FrameFlag.DAMAGED)
+        yield RawFrame(raw, reduce(or_, near, NO_FLAG) & OF_ITS_SOURCES)
 
 
 def filtered(

@@ -18,10 +18,25 @@ from brickfilm.media.container import (
     media_errors,
     open_container,
 )
-from brickfilm.media.damage import AFTER_LOSS, DamageTracker, FrameFlag, mark_gaps
+from brickfilm.media.damage import (
+    AFTER_LOSS,
+    RESYNCING_FORMATS,
+    DamageTracker,
+    FrameFlag,
+    mark_gaps,
+    mark_skipped_bytes,
+)
+from brickfilm.media.packet_checks import BROKEN
 
 MAX_UNREADABLE_PACKETS = 100
 """Consecutive errors of a demuxer, which resynchronises after each, before the file is given up."""
+
+STRICT_OPTIONS = {"err_detect": "crccheck+bitstream+buffer"}
+"""Decoder's options of a video that is known to be damaged."""
+THREADED_OPTIONS = {"err_detect": "explode"}
+"""Decoder's options on several threads, which lose flags of damage, but no errors.
+
+An error that would do no harm leads to a second decode, on one thread without this option."""
 
 
 class RawFrame(NamedTuple):
@@ -43,7 +58,7 @@ class PacketDecoder:
         self.threads = threads
         self.error_text = ""
         """FFmpeg's message for the last packet that could not be decoded."""
-        self.damage = DamageTracker()
+        self._is_strict = False
         self.open()
 
     def open(self) -> None:
@@ -55,7 +70,7 @@ class PacketDecoder:
         except BaseException:
             self.container.close()
             raise
-        self.damage.reset()
+        self.damage = DamageTracker(self.stream.codec_context.name)
         self._last_pts: int | None = 0 - self._frame_ticks
 
     def close(self) -> None:
@@ -67,9 +82,13 @@ class PacketDecoder:
         self.close()
         self.open()
 
-    def restart_on_one_thread(self) -> None:
-        """Decode again from the start, as every decoder does whatever its number of threads."""
-        self.threads = 1
+    def restart_strictly(self) -> None:
+        """Decode a damaged video again from the start: on one thread, and checking more.
+
+        Several threads lose frames around the damage. What is checked (`err_detect`) some encoders
+        break in whole videos, so it counts only where damage was found without it.
+        """
+        self.threads, self._is_strict = 1, True
         self.restart()
 
     def seek(self, pts: int) -> None:
@@ -81,13 +100,17 @@ class PacketDecoder:
 
     def packets(self) -> Iterator[Any]:
         """Yield the stream's remaining packets; the last one is empty."""
-        return mark_gaps(self._demuxed())
+        name, codec = self.container.format.name, self.stream.codec_context.name
+        if name in RESYNCING_FORMATS:
+            return mark_skipped_bytes(self._demuxed(), self.stream.index)
+        first_step = self._frame_ticks if name == "mpegts" and self._last_pts is not None else 0
+        return mark_gaps(self._demuxed(self.stream), codec, first_step)
 
-    def _demuxed(self) -> Iterator[Any]:
+    def _demuxed(self, *streams: Any) -> Iterator[Any]:
         failures = 0
         while True:
             try:
-                for packet in self.container.demux(self.stream):
+                for packet in self.container.demux(*streams):
                     packet.opaque = AFTER_LOSS if failures else None
                     failures = 0
                     yield packet
@@ -109,6 +132,9 @@ class PacketDecoder:
         """Return the frames that a packet completes; an empty packet drains the decoder."""
         if packet is not None:
             self.damage.feed(packet)
+            is_broken = BROKEN.get(self.stream.codec_context.name)
+            if is_broken and packet.size and is_broken(bytes(packet)):
+                self.damage.lose(packet, is_late=False)
         try:
             frames = list(self.stream.codec_context.decode(packet))
         except MemoryError as error:
@@ -157,6 +183,11 @@ class PacketDecoder:
         size = codec_context.width * codec_context.height
         self.threads = self.threads if size <= MAX_PARALLEL_PIXELS else 1
         with media_errors(f"{self.path.name!r} cannot be decoded"):
-            codec_context.options = {"max_pixels": str(max(size, MAX_PIXELS))}
+            options = {"max_pixels": str(max(size, MAX_PIXELS))}
+            if self._is_strict:
+                options |= STRICT_OPTIONS
+            elif self.threads > 1:
+                options |= THREADED_OPTIONS
+            codec_context.options = options
             self.stream.thread_type = "AUTO"
             codec_context.thread_count = self.threads

@@ -87,7 +87,7 @@ def analyze_frames(
         answers = _analyze_frames(reader, video, analyzers)
         if not reader.damage.found or reader.threads == 1:
             return answers
-    reader.restart_on_one_thread()
+    reader.restart_strictly()
     return _analyze_frames(reader, video, analyzers)
 
 

@@ -119,17 +119,21 @@ class FrameTimestamps:
 
     @cached_property
     def is_damaged(self) -> NDArray[np.bool_]:
-        """Return True for damaged frames, and for B-frames directly before one, [n].
+        """Return True for damaged frames, and for those before them that may be damaged, [n].
 
-        A B-frame may be predicted from the frame after it.
+        A B-frame may be predicted from the frame after it. A decoder that flags nothing may have
+        shown damage before it was found, back to the last keyframe.
         """
         is_damaged = (self.flags & FrameFlag.DAMAGED) > 0
         is_bidirectional = (self.flags & FrameFlag.BIDIRECTIONAL) > 0
-        for n in reversed(np.flatnonzero(is_damaged)):
-            before = n - 1
-            while before >= 0 and is_bidirectional[before] and not is_damaged[before]:
-                is_damaged[before] = True
-                before -= 1
+        is_key = (self.flags & FrameFlag.KEY) > 0
+        is_group = (self.flags & FrameFlag.GROUP_DAMAGED) > 0
+        for n in reversed(np.flatnonzero(is_damaged | is_group)):
+            is_in_group = is_group[n]
+            while n > 0 and not is_damaged[n - 1] and (is_in_group or is_bidirectional[n - 1]):
+                n -= 1
+                is_damaged[n] = True
+                is_in_group = is_in_group and not is_key[n]
         return is_damaged
 
     @cached_property

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.stream import Disposition
+from PIL import Image
 
 from brickfilm.build.build_dataset import BuildResult, build
+from brickfilm.files import printable
 from brickfilm.sources import FolderSource
 from brickfilm.stages import FrameSampler, SceneSplitter
 from tests.kit import ROOT
@@ -53,7 +57,7 @@ class Film:
             sound = container.add_stream("aac", rate=48_000, layout="mono") if self.sound else None
             for stream in streams:
                 for n in range(self.frames):
-                    container.mux(stream.encode(self._frame(n)))
+                    container.mux(stream.encode(self.frame(n)))
                 container.mux(stream.encode())
             if sound is not None:
                 silence = av.AudioFrame.from_ndarray(
@@ -70,7 +74,7 @@ class Film:
         stream.codec_context.time_base = Fraction(1, self.rate)
         return stream
 
-    def _frame(self, n: int) -> Any:
+    def frame(self, n: int) -> Any:
         width, height = self.size
         picture = np.zeros((height, width, 3), np.uint8)
         picture[:] = np.linspace(40, 200, width).astype(np.uint8)[:, None]
@@ -173,7 +177,38 @@ def _damaged(content: bytes) -> bytes:
     return content[:middle] + bytes(400) + content[middle + 400 :]
 
 
+def stills(
+    suffix: str = "png", *, numbers: Sequence[int] = range(FRAMES), **settings: Any
+) -> Callable[[Path], None]:
+    """Return a maker of a folder of numbered stills."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        for n in numbers:
+            _still(folder / f"shot_{n:04d}.{suffix}", n, **settings)
+
+    return make
+
+
+def _still(path: Path, n: int, *, bits: int = 8, turned: bool = False, mixed: bool = False) -> None:
+    size = (200, 120) if mixed and n == FRAMES - 1 else (160, 96)
+    picture = Film(pix_fmt="rgb24", size=size).frame(n).to_ndarray(format="rgb24")
+    if bits == 16:
+        cv2.imwrite(str(path), picture[..., ::-1].astype(np.uint16) * 257)
+        return
+    image = Image.fromarray(picture)
+    exif = image.getexif()
+    exif[0x0112] = 6 if turned else 1
+    image.save(path, exif=exif)
+
+
+def _without_unicode(path: Path) -> None:
+    film(frames=22)(path)
+    path.with_suffix(".vtt").write_text("WEBVTT\n\n00:00.000 --> 01:00.000\nA block moves.\n")
+
+
 PLAIN = "kept as it is"
+NAME_IN_LATIN_1 = os.fsdecode(b"caf\xe9.mp4")
 CODEC = "every codec of FFmpeg; clips are H.264"
 FIELDS = "combing is measured: flags alone prove nothing"
 TIMES = "times are the stream's own"
@@ -213,8 +248,8 @@ ODD_VIDEOS: tuple[OddVideo, ...] = (
     OddVideo("subtitles.mkv", "with subtitles and a cover picture", "neither is a video", _with_cover),
     OddVideo("open_gop.ts", "open groups of pictures", "decoded exactly", film(options={"x264-params": "open-gop=1:keyint=8:bframes=2"})),
     OddVideo("wrap.ts", "a clock that starts again at 26.5 h", "FFmpeg unwraps it", film(container={"output_ts_offset": "95443.2"})),
-    OddVideo("gap.ts", "the clock jumps by an hour", "a clip ends at the jump; the frame at the seam is damaged", joined(0, 3600)),
-    OddVideo("back.ts", "the clock jumps back", "a clip ends at the jump; the frame at the seam is damaged", joined(100, 0)),
+    OddVideo("gap.ts", "the clock jumps by an hour", "a clip ends at the jump", joined(0, 3600)),
+    OddVideo("back.ts", "the clock jumps back", "a clip ends at the jump", joined(100, 0)),
     OddVideo("two_streams.mkv", "two video streams", "the one that players choose", film(streams=2)),
     OddVideo("sound.mkv", "with sound", "`ClipWriter(sound=True)` keeps it", film(sound=True)),
     OddVideo("sound_only.mp4", "sound only", "no video stream", _sound_only),
@@ -226,6 +261,13 @@ ODD_VIDEOS: tuple[OddVideo, ...] = (
     OddVideo("page.mp4", "a web page saved as a video", "no video", lambda p: p.write_text("<html>Sign in</html>")),
     OddVideo("empty.mp4", "an empty file", "no video", lambda p: p.touch()),
     OddVideo("list.mkv", "an `ffconcat` list of other files", "lists are not opened", lambda p: p.write_text("ffconcat version 1.0\nfile plain.mp4\n")),
+    OddVideo("huge.y4m", "16,000 x 16,000 pixels", "`max_pixels` is the bound", lambda p: p.write_bytes(b"YUV4MPEG2 W16000 H16000 F24:1 C420jpeg\nFRAME\n" + bytes(1000))),
+    OddVideo("stills", "numbered stills", "with `fps=24`; without, an error names `--fps`", stills()),
+    OddVideo("stills_gap", "numbered stills, one missing", "a clip ends there", stills(numbers=[*range(20), *range(21, 41)])),
+    OddVideo("stills_mixed", "numbered stills of two sizes", "the error names both", stills(mixed=True)),
+    OddVideo("stills_turned", "numbered stills turned by EXIF", "made upright", stills("jpg", turned=True)),
+    OddVideo("stills_16", "numbered stills of 16 bits", "rounded to 8 bits", stills(bits=16)),
+    OddVideo(NAME_IN_LATIN_1, "a name that is not UTF-8, beside a caption file", PLAIN, _without_unicode),
     OddVideo(f"{'n' * 251}.mp4", "a name of 255 bytes", PLAIN, film(frames=21)),
 )  # fmt: skip
 
@@ -236,7 +278,7 @@ def make_all(folder: Path) -> None:
 
 
 def build_all(films: Path, work: Path) -> BuildResult:
-    return build(FolderSource(films), [SceneSplitter(), FrameSampler()], workdir=work)
+    return build(FolderSource(films, fps=24), [SceneSplitter(), FrameSampler()], workdir=work)
 
 
 def outcomes(result: BuildResult) -> dict[str, str]:
@@ -245,7 +287,10 @@ def outcomes(result: BuildResult) -> dict[str, str]:
     for table in result.dataset["clips"].values():
         for row in table.remove_columns("video"):
             rows.setdefault(row["source_id"], []).append(row)
-    return {odd.name: _outcome(result, odd.name, rows.get(odd.name, [])) for odd in ODD_VIDEOS}
+    return {
+        odd.name: _outcome(result, name := printable(odd.name), rows.get(name, []))
+        for odd in ODD_VIDEOS
+    }
 
 
 def _outcome(result: BuildResult, name: str, rows: list[dict[str, Any]]) -> str:

@@ -51,6 +51,8 @@ class FolderSource:
         self.licence = check_licence_is_known(licence)
         self.uploader = uploader
         self.fps = None if fps is None else _frame_rate(fps)
+        if max_pixels < 1:
+            raise UsageError(f"max_pixels={max_pixels!r} must be at least 1")
         self.probe = Probe(hdr=hdr, deinterlace=deinterlace, max_pixels=max_pixels)
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from brickfilm.build.recipe import resolve_recipe
 from brickfilm.cli import app
 from brickfilm.cli.build import dry_run_build, run_build
 from brickfilm.errors import UsageError
+from tests.kit.odd_videos import Film
 
 
 def test_a_wrong_call_leaves_no_folder_behind(tmp_path: Path) -> None:
@@ -39,3 +40,18 @@ def test_both_spellings_of_licence_are_accepted(tmp_path: Path, flag: str) -> No
     result = CliRunner().invoke(app, call)
     assert isinstance(result.exception, UsageError)
     assert "'CC BX' is not known" in str(result.exception)
+
+
+def test_max_pixels_is_an_option_of_the_command_too(tmp_path: Path) -> None:
+    Film().write(tmp_path / "film.mp4")
+    call = ["build", str(tmp_path), "--out", str(tmp_path / "out"), "--captions", "none"]
+    result = CliRunner().invoke(app, [*call, "--max-pixels", "15359", "--dry-run"])
+    assert result.exit_code == 0
+    assert "'film.mp4' is 160 x 96 pixels, more than max_pixels=15359" in result.output
+    assert "(--max-pixels)" in result.output
+    result = CliRunner().invoke(app, [*call, "--max-pixels", "15360", "--dry-run"])
+    assert "more than max_pixels" not in result.output
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text("")
+    result = CliRunner().invoke(app, ["build", str(recipe), *call[2:4], "--max-pixels", "9"])
+    assert "--max-pixels: write FolderSource(..., max_pixels=9)" in str(result.exception)

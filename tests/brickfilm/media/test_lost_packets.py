@@ -15,8 +15,8 @@ from tests.brickworld import BrickFilm, Shot
 
 TS_PACKET = 188  # bytes
 LOSSES = 60
-FIRST = 20
-"""FFmpeg's parser forgets a gap directly behind a file's first frame: there is nothing to flag."""
+FIRST = 3
+"""Packets of tables before the first frame."""
 SAME = 0.5  # mean difference in levels of 255
 
 

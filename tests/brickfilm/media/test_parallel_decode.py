@@ -63,7 +63,7 @@ def decoded(path: Path, threads: int) -> list[tuple[object, ...]]:
             return everything(video)
         except DamagedGroupError:
             assert threads > 1
-            video.restart_on_one_thread()
+            video.restart_strictly()
             return everything(video)
 
 

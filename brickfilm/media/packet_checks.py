@@ -1,0 +1,73 @@
+"""Check data that FFmpeg decodes without a word though it is broken: FFV1's CRCs, GIF's blocks."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+
+TRAILER_BYTES, SIZE_BYTES = 8, 3
+"""Bytes behind a slice (RFC 9043, 4.8): its size, an error status, and a CRC-32 of all of it."""
+REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Bytes with their bits in reverse: FFV1 divides from the highest bit on, zlib from the lowest."""
+INVERTED = 0xFFFFFFFF
+"""What zlib begins with and adds at the end; FFV1 begins with 0 and adds nothing."""
+
+GIF_SCREEN, GIF_IMAGE, GIF_EXTENSION, GIF_END = b"GIF8", 0x2C, 0x21, 0x3B
+GIF_SCREEN_BYTES, GIF_IMAGE_BYTES = 13, 10
+"""Bytes before a color table: the header and screen descriptor; an image descriptor."""
+
+
+def has_wrong_checksum(packet: bytes) -> bool:
+    """Return True if a slice of a frame differs from its CRC; False too if it has none.
+
+    Without checksums the trailers are shorter, so their sizes do not lead to the frame's start.
+    """
+    end, slices = len(packet), []
+    while end >= TRAILER_BYTES:
+        trailer = end - TRAILER_BYTES
+        start = trailer - int.from_bytes(packet[trailer : trailer + SIZE_BYTES])
+        slices.append((start, end))
+        end = start
+    return end == 0 and any(_has_wrong_crc(packet[start:stop]) for start, stop in slices)
+
+
+def _has_wrong_crc(data: bytes) -> bool:
+    """Return True unless the CRC of data with its CRC at the end is 0."""
+    return zlib.crc32(data.translate(REVERSED_BITS), INVERTED) != INVERTED
+
+
+def has_broken_blocks(packet: bytes) -> bool:
+    """Return True if the blocks of a GIF frame do not end where it ends."""
+    try:
+        end = _color_table_end(packet, 0, GIF_SCREEN_BYTES) if packet[:4] == GIF_SCREEN else 0
+        while end < len(packet) and packet[end] != GIF_END:
+            end = _block_end(packet, end)
+    except IndexError:
+        return True
+    return end != len(packet) - (packet[-1] == GIF_END)
+
+
+def _block_end(packet: bytes, start: int) -> int:
+    """Return the end of an image or an extension; raise IndexError if it has none."""
+    if packet[start] == GIF_IMAGE:
+        end = _color_table_end(packet, start, GIF_IMAGE_BYTES) + 1  # of LZW's code size
+    elif packet[start] == GIF_EXTENSION:
+        end = start + 2
+    else:
+        raise IndexError
+    while size := packet[end]:
+        end += size + 1
+    return end + 1
+
+
+def _color_table_end(packet: bytes, start: int, size: int) -> int:
+    """Return the end of a descriptor of `size` bytes with its color table."""
+    flags = packet[start + (10 if size == GIF_SCREEN_BYTES else size - 1)]
+    return start + size + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+
+
+BROKEN: Mapping[str, Callable[[bytes], bool]] = {
+    "ffv1": has_wrong_checksum,
+    "gif": has_broken_blocks,
+}
+"""Checks of a packet, by codec."""

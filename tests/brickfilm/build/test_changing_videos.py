@@ -1,0 +1,59 @@
+"""Videos that vanish or change while they are built fail by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brickfilm.build.build_dataset import build
+from brickfilm.sources import FolderSource
+from brickfilm.stages import ClipWriter, SceneSplitter
+from tests.kit.inline_executor import InlineExecutor
+from tests.kit.odd_videos import Film
+
+
+class MeddlingExecutor(InlineExecutor):
+    """Change a file before a stage runs."""
+
+    def __init__(self, stage: str, change: Callable[[], object]) -> None:
+        super().__init__()
+        self.stage, self.change = stage, change
+
+    def submit(self, stage: Any, *args: Any) -> Any:
+        if self.stage in type(stage).__name__:
+            self.change()
+        return super().submit(stage, *args)
+
+
+def other_film(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    Film(frames=30, rate=30, size=(96, 64)).write(path)
+
+
+def vanish(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [(vanish, "SceneSplitter"), (vanish, "FusedSinks"), (other_film, "FusedSinks")],
+)
+def test_a_video_that_vanishes_or_changes_fails_by_itself(
+    change: Callable[[Path], None], stage: str, tmp_path: Path
+) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    Film(frames=40).write(films / "a.mp4")
+    Film(frames=20).write(films / "b.mp4")
+    executor = MeddlingExecutor(stage, lambda: change(films / "a.mp4"))
+    stages = (SceneSplitter(), ClipWriter())
+    result = build(FolderSource(films), stages, workdir=tmp_path / "work", executor=executor)
+    failed = [r for r in result.item_results if r.status == "failed"]
+    assert {r.source_id for r in failed} == {"a.mp4"}
+    assert all("a.mp4" in r.message for r in failed)
+    kept = result.dataset["clips"]["train"]
+    assert [row["source_id"] for row in kept.remove_columns("video")] == ["b.mp4"]
+    assert result.exit_code == 1
