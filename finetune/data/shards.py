@@ -117,11 +117,16 @@ class OpenShard:
 
 
 def write_key_index(folder: Path, about: Mapping[str, Any]) -> int:
-    """Write the index of a store's shards; return the number of keys."""
+    """Write the index of a store's shards; return the number of keys.
+
+    One that says the same already, of this version or an earlier one, is left as it is.
+    """
     shards = {int(key[:16], 16): shard.name for key, shard in stored_keys(folder)}
     longest = max((len(name) for name in shards.values()), default=1)
     table = np.array(sorted(shards.items()), dtype=[("key", "<u8"), ("shard", f"S{longest}")])
     named = _with_earlier_names(folder, about)
+    if _is_current(folder, named, table):
+        return len(shards)
     with atomic_write(folder / ABOUT_FILE) as stream:
         stream.write(json.dumps({**named, CHECK_ENTRY: digest_of(named)}, indent=1).encode())
     keys = BytesIO()
@@ -129,6 +134,13 @@ def write_key_index(folder: Path, about: Mapping[str, Any]) -> int:
     with atomic_write(folder / KEYS_FILE) as stream:
         stream.write(keys.getvalue() + _crc(keys.getvalue()))
     return len(shards)
+
+
+def _is_current(folder: Path, about: Mapping[str, Any], table: NDArray[np.void]) -> bool:
+    try:
+        return read_about(folder) == about and np.array_equal(_read_keys(folder), table)
+    except (CacheError, OSError):
+        return False
 
 
 def _with_earlier_names(folder: Path, about: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -34,6 +34,8 @@ STATE_FILES = (
     "cache/index-*/index.json",
     "cache/index-*/clips.npy",
     "cache/index-*/strings.bin",
+    "cache/index-*/drawings.npy",
+    "cache/index-*/drawing_ends.npy",
     "cache/latents-*/144x256/about.json",
     "cache/latents-*/144x256/keys.npy",
     "cache/latents-*/144x256/*.safetensors",
