@@ -72,6 +72,7 @@ def test_bytes_in_a_column_are_read_row_by_row(tmp_path: Path, hub: HubServer) -
     assert fetched(source, tmp_path) == FILMS
 
 
+@pytest.mark.slow
 def test_a_build_of_a_dataset_keeps_captions_and_splits_apart(
     tmp_path: Path, hub: HubServer
 ) -> None:
@@ -182,6 +183,7 @@ def test_an_interrupted_download_is_resumed(
     assert sorted(p.suffix for p in (tmp_path / "sources").iterdir()) == [".json", ".mp4"]
 
 
+@pytest.mark.slow
 def test_the_build_takes_shots_where_captions_are_left_out(tmp_path: Path, hub: HubServer) -> None:
     push_embedded({"caption": ["a", "b", "c"]})
     source = hub_source("maker/set", caption="", keep_sources=False)

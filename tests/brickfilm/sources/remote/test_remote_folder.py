@@ -42,6 +42,7 @@ def test_the_folders_of_a_web_server_are_followed_downward_only(server: FileServ
     assert not [path for path, _ in server.hits if path.startswith("other")]
 
 
+@pytest.mark.slow
 def test_a_url_is_footage_by_itself(tmp_path: Path, server: FileServer) -> None:
     stages = [SceneSplitter(min_frames=5)]
     dataset = build_dataset(f"{server.address}/films/", *stages, workdir=tmp_path / "folder")

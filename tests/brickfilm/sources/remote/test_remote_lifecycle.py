@@ -179,6 +179,7 @@ def test_an_interrupted_download_is_resumed_if_the_file_is_the_same(
         assert not list((work / "sources").glob("*.part"))
 
 
+@pytest.mark.slow
 def test_no_secret_of_an_address_is_stored_or_shown(
     tmp_path: Path,
     server: FileServer,
@@ -203,6 +204,7 @@ def test_no_secret_of_an_address_is_stored_or_shown(
     assert lock["url"].startswith(f"http://{host}/films/ant.mp4?token=hidden-")
 
 
+@pytest.mark.slow
 def test_references_of_a_list_are_a_list(
     tmp_path: Path, server: FileServer, built: Builder
 ) -> None:

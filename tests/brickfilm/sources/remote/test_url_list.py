@@ -148,6 +148,7 @@ def test_listed_spans_become_the_clips_and_the_rest_is_named(
     assert models == {"source"}
 
 
+@pytest.mark.slow
 def test_frames_that_no_span_lists_are_counted(tmp_path: Path, site: VideoSite) -> None:
     file = listed(tmp_path, {"url": site.file("ant"), "start": 0.5, "end": 1.5})
     result = built(tmp_path / "work", UrlListSource(file, allow_private=True))

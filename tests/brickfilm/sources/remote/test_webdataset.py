@@ -85,6 +85,7 @@ def test_videos_of_a_tar_have_their_own_bytes(
             assert path.suffix == Path(listing.source_id).suffix
 
 
+@pytest.mark.slow
 def test_a_build_of_two_tars(tmp_path: Path) -> None:
     for n, film in enumerate((FILM, OTHER)):
         (tmp_path / f"s-0{n}.tar").write_bytes(
