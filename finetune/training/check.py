@@ -67,6 +67,8 @@ def check_recipe(model: str, dataset: str, family: DiffusersFamily) -> dict[str,
         "vae": model,
         "text_encoder": model,
         "text_tokens": family.text_tokens,
+        "sampling": "time",  # clips of any rate keep their speed
+        "target_fps": family.native_fps,
         "latents": "online",
         "workers": 0,
         "precision": "bfloat16" if on_gpu else "float32",
