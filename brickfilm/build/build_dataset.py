@@ -18,6 +18,7 @@ from brickfilm.build.built_dataset import BrickfilmDataset
 from brickfilm.build.footage import source_of
 from brickfilm.build.plan_file import Plan
 from brickfilm.build.recipe import training_lengths_of
+from brickfilm.build.shot_detector import with_kept_detector
 from brickfilm.build.work_folder import open_ledger, open_ledger_copy
 from brickfilm.dataset import configs_from_rows
 from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates, mark_repeated_captions
@@ -103,6 +104,7 @@ def build(
         raise UsageError(
             f"test_fraction={test_fraction} must be in [0, 1): it is a fraction of the videos"
         )
+    stages = with_kept_detector(stages, Path(workdir))
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     pipeline.check()
     with (
@@ -179,6 +181,7 @@ def dry_run(
     source: Source, stages: Sequence[AnyStage], *, workdir: str | Path
 ) -> tuple[Pipeline, PipelineRun]:
     """Run only the stages that download, write and cost nothing; collect the items of the rest."""
+    stages = with_kept_detector(stages, Path(workdir))
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     with (
         open_ledger_copy(Path(workdir), source) as ledger,

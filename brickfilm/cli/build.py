@@ -50,6 +50,7 @@ def build(
     keep_sources: options.KeepSources = True,
     dry_run: options.DryRun = False,
     training: options.Training = None,
+    detector: options.Detector = None,
     locked: options.Locked = False,
     allow_drift: options.AllowDrift = False,
     wait: options.Wait = True,
@@ -70,6 +71,7 @@ def build(
     )
     if locked or allow_drift:
         recipe = recipe.locked(out, allow_drift=allow_drift)
+    recipe = recipe.with_detector(detector) if detector else recipe
     if training:
         recipe = recipe.for_training(training_lengths(training))
     if dry_run:

@@ -117,6 +117,13 @@ AllowDrift = Annotated[
     bool, typer.Option("--allow-drift", help="as --locked, but accept videos that changed")
 ]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="wait for batch jobs, or exit with 3")]
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        help="of shots: auto (that of OUT; in a new OUT joint with the extra `shots`, else holds), "
+        "holds, layout, joint, transnetv2, adaptive or content"
+    ),
+]
 
 OF_SOURCES = (
     *("licence", "uploader", "hdr", "deinterlace", "fps", "split", "config", "revision"),

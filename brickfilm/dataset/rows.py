@@ -6,7 +6,7 @@ from typing import Any
 
 from brickfilm.captions.aspects import captions_json
 from brickfilm.records import Caption, Clip, Image, Video
-from brickfilm.schema.columns import CAPTION_STYLES, SCORE_PREFIX
+from brickfilm.schema.columns import CAPTION_STYLES, SCORE_PREFIX, SHOT_DETECTOR
 
 DatasetRow = dict[str, Any]
 
@@ -34,6 +34,7 @@ def clip_row(clip: Clip) -> DatasetRow:
         "near_duplicate_group": "",
         "new_drawings": list(clip.unique_frames),
         **_conversions_column(clip.video),
+        **({SHOT_DETECTOR: clip.shot_detector} if clip.shot_detector else {}),
         **{f"{SCORE_PREFIX}{name}": float(score) for name, score in sorted(clip.scores.items())},
         **_style_column(clip.caption),
     }

@@ -14,6 +14,7 @@ from brickfilm.schema.columns import (
     MEDIA_COLUMN,
     OPTIONAL_CLIP_COLUMNS,
     SCORE_PREFIX,
+    SHOT_DETECTOR,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _column_types(config: str, rows: Sequence[DatasetRow]) -> dict[str, str]:
     types = dict(COLUMN_TYPES[config])
     if config == "clips":
         for name, kind in OPTIONAL_CLIP_COLUMNS.items():
-            if any(name in row for row in rows) or not rows:
+            if any(name in row for row in rows) or (not rows and name != SHOT_DETECTOR):
                 types[name] = kind
         scores = {name for row in rows for name in row if name.startswith(SCORE_PREFIX)}
         types |= dict.fromkeys(sorted(scores), "float64")

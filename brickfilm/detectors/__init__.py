@@ -3,11 +3,15 @@
 from brickfilm.detectors.base import Detector, shots_from_cuts
 from brickfilm.detectors.holds import HoldAware
 from brickfilm.detectors.pyscenedetect import Adaptive, Content
+from brickfilm.detectors.transnetv2 import JointDetector, TransNetV2, is_installed
 
 __all__ = [
     "Adaptive",
     "Content",
     "Detector",
     "HoldAware",
+    "JointDetector",
+    "TransNetV2",
+    "is_installed",
     "shots_from_cuts",
 ]

@@ -32,6 +32,10 @@ class _ContentScoreDetector(Detector):
     columns: ClassVar[tuple[str, ...]] = ("score",)
     with_chroma: ClassVar[bool] = True
 
+    @property
+    def name(self) -> str:
+        return type(self).__name__.lower()
+
     def begin(self, video: Video) -> FrameFunction:
         from scenedetect import ContentDetector, FrameTimecode
 

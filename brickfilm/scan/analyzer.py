@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,17 @@ from brickfilm.records import Span, Video
 FrameFunction = Callable[[ReducedFrame], Sequence[float]]
 FloatArray = NDArray[np.float32]
 Scores = Mapping[str, float]
+
+
+@runtime_checkable
+class LateFrameFunction(Protocol):
+    """A frame function that looks ahead: rows come later, several at once, flattened."""
+
+    def __call__(self, frame: ReducedFrame) -> Sequence[float]:
+        """Take the next frame; return the rows that are complete, or nothing."""
+
+    def finish(self) -> Sequence[float]:
+        """Return the rest of the rows, after the last frame."""
 
 
 class FrameAnalyzer(Part):
@@ -101,6 +112,9 @@ def _analyze_frames(
     ):
         for analyze, values in zip(frame_functions, collected, strict=True):
             values.extend(analyze(frame))
+    for analyze, values in zip(frame_functions, collected, strict=True):
+        if isinstance(analyze, LateFrameFunction):
+            values.extend(analyze.finish())
     return {
         analyzer.digest: pack_array(np.asarray(values, analyzer.dtype), len(analyzer.columns))
         for analyzer, values in zip(analyzers, collected, strict=True)

@@ -38,9 +38,12 @@ COLUMN_FORMS: Mapping[str, Mapping[str, str]] = {
     "images": {"id": rf"{_CLIP_ID}-f[0-9]{{6,12}}", "clip_id": _CLIP_ID, "sha256": _SHA256},
 }
 """Regular expressions that the values of a column match as a whole: files are named after them."""
+SHOT_DETECTOR = "shot_detector"
+"""Column of datasets that were cut by a detector that is not older than the column."""
 OPTIONAL_CLIP_COLUMNS: Mapping[str, str] = {
     "new_drawings": "list<int64>",
     "conversions": "list<string>",
+    SHOT_DETECTOR: "string",
 }
 """Columns between the required ones and the scores that older datasets do not have."""
 

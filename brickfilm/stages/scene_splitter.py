@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
+from brickfilm.detectors import (
+    Adaptive,
+    Content,
+    Detector,
+    HoldAware,
+    JointDetector,
+    TransNetV2,
+)
 from brickfilm.digest import field_added_later
 from brickfilm.engine.calls import BatchFunction, result_of
 from brickfilm.engine.capabilities import MultiPart
@@ -33,8 +40,16 @@ from brickfilm.scan.scan_result import ScanResult
 from brickfilm.scan.timestamps import TimestampAnalyzer
 from brickfilm.schema.training_lengths import TrainingLengths
 
+AUTO = "auto"
+FIRST_DETECTOR = "holds"
+"""Detector of builds before plans recorded it."""
+UNNAMED_DETECTORS = ("holds", "adaptive", "content")
+"""Detectors older than the column that names them: naming them now would rewrite old datasets."""
 DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
     "holds": HoldAware,
+    "layout": lambda: JointDetector(holds=HoldAware(), asks_network=False),
+    "joint": lambda: JointDetector(holds=HoldAware()),
+    "transnetv2": TransNetV2,
     "adaptive": Adaptive,
     "content": Content,
 }
@@ -59,11 +74,18 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
     min_frames: int = 15
     max_frames: int = 200
     """Longest clip; raised to the longest length of `for_training`."""
-    detector: Detector | Literal["holds", "adaptive", "content"] = "holds"
+    detector: (
+        Detector | Literal["auto", "holds", "layout", "joint", "transnetv2", "adaptive", "content"]
+    ) = "auto"
+    """'auto' is the work folder's; in a new one 'joint' with the extra `shots`, else 'holds'."""
     measures: tuple[Measure, ...] = DEFAULT_MEASURES
     for_training: TrainingLengths | str | None = field_added_later(None)  # noqa: RUF009
     """Split long shots into lengths that a training can use: those of a model (`"wan2.1"`), or of a
     recipe of `finetune` by its path or name."""
+    is_automatic: bool = field(default=False, compare=False, repr=False)
+    """True if a build may choose the detector; set by `detector="auto"`."""
+    shot_detector: str = field(init=False, compare=False, repr=False, metadata={"planned": True})
+    """Name of the detector, in the column of this name and in the plan of the build."""
     threads: int = field(default=2, compare=False)
     """Decoder threads per video: one for each group of pictures, or FFmpeg's own without groups."""
 
@@ -76,9 +98,24 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
         if isinstance(self.for_training, str):
             object.__setattr__(self, "for_training", TrainingLengths.of(self.for_training))
         if isinstance(self.detector, str):
-            object.__setattr__(self, "detector", _detector(self.detector))
+            object.__setattr__(self, "is_automatic", self.detector == AUTO)
+            object.__setattr__(self, "detector", named_detector(self.detector))
+        object.__setattr__(self, "shot_detector", self._detector.name)
         names = [name for measure in self.measures for name in measure.provides]
         object.__setattr__(self, "provides", tuple(names))
+
+    @property
+    def _detector(self) -> Detector:
+        assert isinstance(self.detector, Detector)
+        return self.detector
+
+    def with_detector(self, name: str) -> SceneSplitter:
+        """Return the stage with the detector of a name; UsageError if there is none."""
+        return replace(self, detector=named_detector(name), is_automatic=name == AUTO)
+
+    def check(self) -> None:
+        """Raise UsageError if the detector's extra is missing."""
+        self._detector.check()
 
     @property
     def resources(self) -> Resources:
@@ -87,8 +124,7 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
     @property
     def analyzers(self) -> tuple[FrameAnalyzer, ...]:
         """Return the parts that analyze frames; measures without columns only use the metrics."""
-        assert isinstance(self.detector, Detector)
-        every = (TimestampAnalyzer(), FrameDifference(), self.detector, *self.measures)
+        every = (TimestampAnalyzer(), FrameDifference(), self._detector, *self.measures)
         return tuple({analyzer.digest: analyzer for analyzer in every if analyzer.columns}.values())
 
     def parts(self) -> tuple[Part, ...]:
@@ -114,8 +150,7 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
             yield from lost_footage(video, scan.times)
             yield from self._given_clips(video, scan)
             return
-        assert isinstance(self.detector, Detector)
-        shots = self.detector.shots(scan.metrics(self.detector))
+        shots = self._detector.shots(scan.metrics(self._detector))
         yield from lost_footage(video, scan.times)
         for start, end in scan.divided(ranges_outside(shots, len(scan.times))):
             message = f"frames {start}-{end}: {end - start} frames of a fade or crossfade"
@@ -172,9 +207,14 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
             scores.update(measure.summarise(scan.metrics(measure).in_span(span)))
         unique_frames = scan.unique_frames_in(span)
         text = given.caption if given else ""
-        caption = Caption(text=text, model=GIVEN_BY_SOURCE) if text else None
+        is_unnamed = given is not None or self.shot_detector in UNNAMED_DETECTORS
         return Clip(
-            video=video, span=span, scores=scores, unique_frames=unique_frames, caption=caption
+            video=video,
+            span=span,
+            scores=scores,
+            unique_frames=unique_frames,
+            caption=Caption(text=text, model=GIVEN_BY_SOURCE) if text else None,
+            shot_detector="" if is_unnamed else self.shot_detector,
         )
 
 
@@ -191,9 +231,9 @@ def _one_opencv_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _detector(name: str) -> Detector:
-    if name not in DETECTORS_BY_NAME:
-        raise UsageError(
-            f"SceneSplitter(detector={name!r}): give {', '.join(DETECTORS_BY_NAME)} or a Detector"
-        )
-    return DETECTORS_BY_NAME[name]()
+def named_detector(name: str) -> Detector:
+    """Return the detector of a name; 'auto' without a work folder is 'holds'."""
+    if name != AUTO and name not in DETECTORS_BY_NAME:
+        names = ", ".join((AUTO, *DETECTORS_BY_NAME))
+        raise UsageError(f"SceneSplitter(detector={name!r}): give {names} or a Detector")
+    return DETECTORS_BY_NAME[FIRST_DETECTOR if name == AUTO else name]()

@@ -1,4 +1,4 @@
-"""Measure F1 of shot detection: ours and PySceneDetect's two, at tolerances 0 and 1.
+"""Measure F1 of shot detection: ours, PySceneDetect's two, and TransNetV2's with the extra `shots`.
 
     python -m tests.benchmarks.shots                       # rendered videos, not used for tuning
     python -m tests.benchmarks.shots --split tuning        # those used for tuning
@@ -22,7 +22,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from brickfilm.detectors import Adaptive, Content, Detector, HoldAware
+from brickfilm.detectors import (
+    Adaptive,
+    Content,
+    Detector,
+    HoldAware,
+    JointDetector,
+    TransNetV2,
+    is_installed,
+)
 from brickfilm.media import open_video
 from brickfilm.records import Listing, Video
 from brickfilm.scan.analyzer import analyze_frames
@@ -35,7 +43,17 @@ from tests.benchmarks.degradations import degraded_films
 from tests.benchmarks.figure import bars_svg
 from tests.benchmarks.scoring import Score, pooled, score
 
-DETECTORS: dict[str, Detector] = {"ours": HoldAware(), "adaptive": Adaptive(), "content": Content()}
+DETECTORS: dict[str, Detector] = {
+    "ours": HoldAware(),
+    "layout": JointDetector(holds=HoldAware(), asks_network=False),
+    **(
+        {"joint": JointDetector(holds=HoldAware()), "transnetv2": TransNetV2()}
+        if is_installed()
+        else {}
+    ),
+    "adaptive": Adaptive(),
+    "content": Content(),
+}
 TOLERANCES = (0, 1)
 KINDS = ("stop-motion", "ordinary")
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import brickfilm
+from brickfilm.detectors import HoldAware
 from brickfilm.digest import digest_name
 from brickfilm.engine.sinks import FusedSinks
 from brickfilm.engine.stage import Part, Stage
@@ -44,6 +45,7 @@ DEFAULT_DIGESTS = {
     "Freeze": "9e8a099689814720",
     "GPT4oCaptioner": "c6f15152f4c27363",
     "HoldAware": "82db924b389df944",
+    "JointDetector": "b95acb60f5f65d38",
     "Keep": "25457e482fc4529f",
     "ListFilms": "c37c857d9717e4ea",
     "Motion": "dd952792b0a5bd3f",
@@ -54,6 +56,7 @@ DEFAULT_DIGESTS = {
     "Sharpness": "c2785f89799c4a74",
     "SidecarCaptioner": "fd4258720e2fcd48",
     "Timeline": "6efa72aa8928085a",
+    "TransNetV2": "8e431a9337f0d46f",
 }
 """Name in the ledger to digest, of every part of the product at its defaults."""
 
@@ -61,6 +64,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "CaptionVerifier": {"model": "gpt-4o"},
     "GPT4oCaptioner": {"model": "gpt-4o"},
     "FetchFilm": {"max_height": 720},
+    "JointDetector": {"holds": HoldAware()},
     "Keep": {"score": "motion", "at_least": 0.02},
     "RefetchFilm": {"max_height": 720, "lock": SourcesLock()},
 }

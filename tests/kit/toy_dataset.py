@@ -89,6 +89,7 @@ def _clip(work: Path, video: Video, span: Span) -> Clip:
         sha256=hashlib.sha256(content).hexdigest(),
         width=WIDTH,
         height=HEIGHT,
+        shot_detector="joint",
         scores={"motion": span.start_frame / 100 + 0.1, "sharpness": 3.0},
         frame_hashes=frame_hashes(work / path),
         caption=Caption(text=text, model="gpt-4o", prompt_digest="0123456789abcdef"),

@@ -69,22 +69,25 @@ class HoldAware(Detector):
 
         return analyze
 
-    def shots(self, metrics: FrameMetrics) -> list[FrameRange]:
-        cuts, blended = self.cuts(metrics), metrics.values[:, 2]
+    @property
+    def name(self) -> str:
+        return "holds"
+
+    def shots_between(self, cuts: Sequence[int], metrics: FrameMetrics) -> list[FrameRange]:
+        blended = metrics.values[:, 2]
         blends = [(cut - int(blended[cut]), cut) for cut in cuts if blended[cut]]
         transitions = [*_transition_ranges(metrics, self.threshold), *blends]
         return shots_without_transitions(transitions, cuts, len(metrics))
 
     def cuts(self, metrics: FrameMetrics) -> list[int]:
         scores = metrics.values[:, 0]
-        excluded = self._frames_without_cuts(metrics)
+        excluded = self.frames_without_cuts(metrics)
         remaining = np.where(excluded, 0, scores).astype(np.float32)
         candidates = np.flatnonzero((scores >= self.threshold) & ~excluded).tolist()
         cuts = [n for n in candidates if _exceeds_local_baseline(remaining, n, self.threshold)]
         return _suppress_non_maxima(cuts, scores)
 
-    def _frames_without_cuts(self, metrics: FrameMetrics) -> NDArray[np.bool_]:
-        """Return True for frames inside flashes, blends and transitions."""
+    def frames_without_cuts(self, metrics: FrameMetrics) -> NDArray[np.bool_]:
         _, frames_since_shown, blended = metrics.values.T[:3]
         excluded = np.zeros(len(metrics), bool)
         for frame in np.flatnonzero(frames_since_shown):

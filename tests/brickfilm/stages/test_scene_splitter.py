@@ -129,7 +129,7 @@ def test_impossible_lengths_are_refused() -> None:
 
 
 def test_an_unknown_detector_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="holds, adaptive, content"):
+    with pytest.raises(UsageError, match="holds, layout, joint, transnetv2, adaptive"):
         SceneSplitter(detector="magic")  # type: ignore[arg-type]
 
 

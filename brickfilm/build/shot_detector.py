@@ -1,0 +1,69 @@
+"""Choose the shot detector of a build once, and keep it for the work folder.
+
+Another detector cuts other clips, whose captions are other requests: an extra that is installed
+later must not change a folder that was paid for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from brickfilm.build.plan_file import FILENAME as PLAN
+from brickfilm.build.plan_file import Plan
+from brickfilm.detectors import is_installed
+from brickfilm.engine.calls import AnyStage
+from brickfilm.engine.ledger.file import FILENAME as LEDGER
+from brickfilm.errors import UsageError
+from brickfilm.stages import SceneSplitter
+from brickfilm.stages.scene_splitter import DETECTORS_BY_NAME, FIRST_DETECTOR
+
+
+def with_kept_detector(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]:
+    """Return the stages, `detector="auto"` replaced by the work folder's detector.
+
+    A new folder gets 'joint' if the extra `shots` is installed, else 'holds'.
+    """
+    automatic = [s for s in stages if isinstance(s, SceneSplitter) and s.is_automatic]
+    if not automatic:
+        return list(stages)
+    name = _detector_of(work)
+    return [_with_detector(stage, name) if stage in automatic else stage for stage in stages]
+
+
+def _with_detector(stage: AnyStage, name: str) -> AnyStage:
+    assert isinstance(stage, SceneSplitter)
+    return stage.with_detector(name)
+
+
+def _detector_of(work: Path) -> str:
+    best = "joint" if is_installed() else "holds"
+    if not (work / LEDGER).is_file():
+        return best
+    kept = _recorded(work)
+    if kept not in DETECTORS_BY_NAME:
+        raise UsageError(
+            f"{str(work)!r} was cut by the detector {kept!r}: name it in "
+            "SceneSplitter(detector=...), or choose another with --detector, which cuts anew"
+        )
+    if best == "joint" and kept == "holds":
+        print(
+            f"shots: {str(work)!r} keeps the detector 'holds'; --detector joint cuts anew, and "
+            "--dry-run says what that costs",
+            file=sys.stderr,
+        )
+    return kept
+
+
+def _recorded(work: Path) -> str:
+    """Return the detector in the folder's plan; raise UsageError if the plan is damaged."""
+    try:
+        plan = Plan.read(work)
+    except UsageError:
+        raise UsageError(
+            f"{str(work / PLAN)!r} is damaged, and recorded the shot detector: give it with "
+            "--detector holds or --detector joint; another one than before cuts anew"
+        ) from None
+    settings = (plan.settings("SceneSplitter") if plan else None) or {}
+    return str(settings.get("shot_detector", FIRST_DETECTOR))

@@ -1,0 +1,7 @@
+"""TransNetV2, alone or as the second opinion of another detector; the extra `shots`."""
+
+from brickfilm.detectors.transnetv2.detector import TransNetV2
+from brickfilm.detectors.transnetv2.joint import JointDetector
+from brickfilm.detectors.transnetv2.network import is_installed
+
+__all__ = ["JointDetector", "TransNetV2", "is_installed"]

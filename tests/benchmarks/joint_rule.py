@@ -1,0 +1,129 @@
+"""Fit the rule of JointDetector on `joint_rule.csv`, and measure it on films that were left out.
+
+    python -m tests.benchmarks.joint_rule
+
+The table holds the proposals in the films of `real_films.json` and in rendered tuning videos:
+figures and labels, no frames. A film with many proposals weighs no more than one with MAX_WEIGHT.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from brickfilm.detectors.transnetv2.rule import DOUBT, Proposals, log_odds, logistic
+from tests.benchmarks.scoring import Score
+
+TABLE = Path(__file__).with_name("joint_rule.csv")
+RIDGE = 0.2
+"""Penalty of the squared weights: a few films must not make them large."""
+MAX_WEIGHT = 12
+ITERATIONS = 60
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Proposals with their labels."""
+
+    films: Array
+    is_cut: Array
+    proposals: Proposals
+
+    @classmethod
+    def read(cls, path: Path = TABLE) -> Examples:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        names = ("dissimilarity", "baseline", "layout_change", "network")
+        columns = [np.array([float(row[name]) for row in rows], np.float32) for name in names]
+        frames = np.array([int(row["frame"]) for row in rows])
+        films = np.array([row["film"] for row in rows])
+        is_cut = np.array([row["cut"] == "1" for row in rows])
+        return cls(films, is_cut, Proposals(frames, *columns))
+
+    @property
+    def weights(self) -> Array:
+        """Return the weight of each example: MAX_WEIGHT of a film's count at most in sum."""
+        counts = Counter(self.films.tolist())
+        return np.array([min(1.0, MAX_WEIGHT / counts[film]) for film in self.films.tolist()])
+
+    def figures(self, *, network: bool) -> Array:
+        """Return what the rule weighs, with or without the network, [n, 5] or [n, 4]."""
+        figures = self.proposals.figures()
+        return np.c_[figures, log_odds(self.proposals.network)] if network else figures
+
+
+def fit(figures: Array, is_cut: Array, weights: Array) -> Array:
+    """Return the weights of a ridge logistic regression, by Newton's method."""
+    penalty = np.diag([1e-6, *[RIDGE] * (figures.shape[1] - 1)])
+    found = np.zeros(figures.shape[1])
+    for _ in range(ITERATIONS):
+        chance = 1 / (1 + np.exp(-figures @ found))
+        curvature = weights * chance * (1 - chance) + 1e-9
+        slope = figures.T @ (weights * (is_cut - chance)) - penalty @ found
+        found += np.linalg.solve(figures.T @ (figures * curvature[:, None]) + penalty, slope)
+    return found
+
+
+def fitted_weights(examples: Examples, *, network: bool) -> list[float]:
+    """Return the rule's weights, rounded as the product has them."""
+    figures = examples.figures(network=network)
+    return [round(float(w), 3) for w in fit(figures, examples.is_cut, examples.weights)]
+
+
+def left_out(examples: Examples, *, network: bool) -> Array:
+    """Return each example's probability by a rule that was fitted without its film, [n]."""
+    figures = examples.figures(network=network)
+    found = np.zeros(len(figures))
+    for film in dict.fromkeys(examples.films.tolist()):
+        others = examples.films != film
+        weights = fit(figures[others], examples.is_cut[others], examples.weights[others])
+        found[~others] = logistic(figures[~others] @ weights)
+    return found
+
+
+def joint_left_out(examples: Examples) -> tuple[Array, int]:
+    """Return the joint rule's probabilities by film left out, and the number of questions."""
+    alone = left_out(examples, network=False)
+    asked = (alone > DOUBT[0]) & (alone < DOUBT[1])
+    return np.where(asked, left_out(examples, network=True), alone), int(asked.sum())
+
+
+def scores_by_film(
+    examples: Examples, chance: Array, films: Sequence[str], cuts: dict[str, int]
+) -> dict[str, Score]:
+    """Count by film; cuts that are no proposals are missed."""
+    found: dict[str, Score] = {}
+    for film in films:
+        mine = examples.films == film
+        yes = chance[mine] > 0.5
+        hits = int((yes & examples.is_cut[mine]).sum())
+        found[film] = Score(hits, int(yes.sum()) - hits, cuts[film] - hits)
+    return found
+
+
+def main() -> None:
+    """Print the weights, and F1 on the table by film left out."""
+    examples = Examples.read()
+    films = list(dict.fromkeys(examples.films.tolist()))
+    cuts = {film: int(examples.is_cut[examples.films == film].sum()) for film in films}
+    joint, asked = joint_left_out(examples)
+    for name, chance in {"layout": left_out(examples, network=False), "joint": joint}.items():
+        total = sum(scores_by_film(examples, chance, films, cuts).values(), Score())
+        print(f"{name}, by film left out: F1 {total.f1:.3f} of proposals ({total})")
+    print(f"questions: {asked} of {len(examples.films)} proposals")
+    for network in (False, True):
+        print(f"weights {'with' if network else 'without'} network:", end=" ")
+        print(fitted_weights(examples, network=network))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,56 @@
+"""The list of real films, the check of a folder, and the rule that was fitted on them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+from brickfilm.detectors.transnetv2.rule import WEIGHTS, WEIGHTS_WITHOUT_NETWORK
+from tests.benchmarks.films import LIST, main
+from tests.benchmarks.joint_rule import Examples, fitted_weights, joint_left_out
+from tests.benchmarks.shots import KINDS
+
+
+def test_each_missing_or_changed_film_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"film")
+    (tmp_path / "b.mp4").write_bytes(b"another")
+    digest = hashlib.sha256(b"film").hexdigest()
+    labels = {"source": "some/where 123abc video/x y.mp4", "sha256": digest, "cuts": [3]}
+    truth = tmp_path / "films.json"
+    truth.write_text(json.dumps(dict.fromkeys(("a.mp4", "b.mp4", "c.mp4"), labels)))
+    with pytest.raises(typer.Exit) as left:
+        main(tmp_path, truth)
+    assert left.value.exit_code == 1
+    changed, missing, count = capsys.readouterr().out.splitlines()
+    assert changed.startswith("b.mp4: another file, sha256 ")
+    assert missing == "c.mp4: missing; it is 'video/x y.mp4' of some/where at 123abc"
+    assert count == "1 of 3 films, 3 cuts"
+
+
+def test_the_list_is_a_truth_of_the_shots_benchmark() -> None:
+    films = json.loads(LIST.read_text(encoding="utf-8"))
+    for name, film in films.items():
+        assert film["kind"] in KINDS, name
+        assert film["cuts"] == sorted(set(film["cuts"])), name
+        assert all(0 < cut < film["frames"] for cut in film["cuts"]), name
+        assert not set(film["cuts"]) & set(film["ignore"]) or name == "monk_clock.mp4", name
+
+
+def test_the_rule_is_the_one_fitted_on_the_table() -> None:
+    examples = Examples.read()
+    assert tuple(fitted_weights(examples, network=False)) == WEIGHTS_WITHOUT_NETWORK
+    assert tuple(fitted_weights(examples, network=True)) == WEIGHTS
+
+
+def test_a_film_left_out_is_judged_by_the_others() -> None:
+    examples = Examples.read()
+    chance, asked = joint_left_out(examples)
+    right = (chance > 0.5) == examples.is_cut
+    assert right.mean() > 0.96
+    assert 0 < asked < len(right) / 4

@@ -1,0 +1,107 @@
+"""The shot detector is chosen once for a work folder: an extra that comes later recuts nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from brickfilm.build.plan_file import FILENAME, Plan
+from brickfilm.build.shot_detector import with_kept_detector
+from brickfilm.cli import app
+from brickfilm.detectors import HoldAware
+from brickfilm.engine.ledger import Ledger
+from brickfilm.errors import UsageError
+from brickfilm.stages import FrameSampler, SceneSplitter
+from tests.kit.extras import transnetv2
+from tests.kit.small_build import two_shots
+
+__all__ = ["transnetv2"]
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    """Return a folder with a ledger and no plan, as the first release left it."""
+    with Ledger(tmp_path / "work") as ledger:
+        return ledger.work
+
+
+def chosen(work: Path, splitter: SceneSplitter) -> str:
+    (found,) = with_kept_detector([splitter], work)
+    assert isinstance(found, SceneSplitter)
+    return found.shot_detector
+
+
+def test_a_new_folder_without_the_extra_gets_holds(tmp_path: Path) -> None:
+    assert chosen(tmp_path, SceneSplitter()) == "holds"
+    assert SceneSplitter().digest == SceneSplitter(detector=HoldAware()).digest
+
+
+def test_a_new_folder_with_the_extra_gets_joint(transnetv2: None, tmp_path: Path) -> None:
+    assert chosen(tmp_path, SceneSplitter()) == "joint"
+
+
+def test_the_extra_recuts_no_folder(
+    transnetv2: None, built: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert chosen(built, SceneSplitter()) == "holds"
+    assert "--detector joint cuts anew, and --dry-run says what" in capsys.readouterr().err
+    Plan.from_stages([SceneSplitter(detector="holds")]).write(built)
+    assert chosen(built, SceneSplitter()) == "holds"
+
+
+@pytest.mark.parametrize("name", ["layout", "joint", "transnetv2", "adaptive"])
+def test_a_folder_keeps_its_detector(name: str, built: Path) -> None:
+    Plan.from_stages([SceneSplitter(detector=name)]).write(built)  # type: ignore[arg-type]
+    assert chosen(built, SceneSplitter(min_frames=9)) == name
+    assert chosen(built, SceneSplitter(detector="content")) == "content"
+
+
+def test_a_damaged_plan_is_no_reason_to_guess(built: Path) -> None:
+    (built / FILENAME).write_text("{")
+    with pytest.raises(UsageError, match="damaged, and recorded the shot detector: give it with"):
+        chosen(built, SceneSplitter())
+    assert chosen(built, SceneSplitter(detector="layout")) == "layout"
+
+
+def test_a_detector_of_ones_own_must_be_given_again(built: Path) -> None:
+    class Own(HoldAware):
+        name = "own"
+
+    Plan.from_stages([SceneSplitter(detector=Own())]).write(built)
+    with pytest.raises(UsageError, match="was cut by the detector 'own': name it"):
+        chosen(built, SceneSplitter())
+
+
+def test_stages_without_a_splitter_pass(built: Path) -> None:
+    stages = [FrameSampler()]
+    assert with_kept_detector(stages, built) == stages
+
+
+@pytest.mark.slow
+def test_the_command_line_changes_the_detector_and_then_keeps_it(tmp_path: Path) -> None:
+    film = two_shots(tmp_path / "a.mp4", seed=5, size=(320, 180))
+    work = tmp_path / "work"
+    command = ("build", film, "--out", work, "--captions", "none")
+    brickfilm(*command)
+    assert detectors_of(work) == {"holds"}
+    assert "JointDetector" in brickfilm(*command, "--detector", "layout", "--dry-run").output
+    assert detectors_of(work) == {"holds"}
+    brickfilm(*command, "--detector", "layout")
+    assert detectors_of(work) == {"layout"}
+    brickfilm(*command)
+    assert detectors_of(work) == {"layout"}
+
+
+def brickfilm(*words: object) -> Result:
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def detectors_of(work: Path) -> set[str]:
+    files = (work / "dataset").rglob("clips/**/*.parquet")
+    tables = [pd.read_parquet(file) for file in files]
+    return {name for table in tables for name in table.get("shot_detector", ["holds"])}

