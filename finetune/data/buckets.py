@@ -12,7 +12,7 @@ from brickfilm.schema.buckets import aspect_ratios, assign_to_buckets, sort_buck
 from brickfilm.schema.frame_sampling import FrameSampling
 from finetune.config import Bucket, Recipe
 from finetune.models import find_family
-from finetune.models.family import Grid
+from finetune.models.grid import Grid
 
 
 class AspectBucket(NamedTuple):

@@ -20,40 +20,13 @@ from torch import Tensor, nn
 
 from finetune.config import Flow, Recipe
 from finetune.errors import ConfigError
+from finetune.models.cost_model import CostModel
+from finetune.models.grid import Grid
 from finetune.objectives.base import Denoiser, Objective
 
 TensorDict = Mapping[str, Tensor]
 TINY_RANDOM = "tiny-random"  # a small random VAE or text encoder, for tests and demos
 TINY_SEED = 0  # of its weights: not the run's, so that runs with other seeds share a cache
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Numbers of frames (step * n + offset) and sides in pixels that a family takes."""
-
-    frame_step: int = 1
-    frame_offset: int = 1  # also the least number of frames
-    max_frames: int = 512
-    pixel_multiple: int = 8
-    bucket_multiple: int = 0  # sizes of training buckets are rounded down to it; 0: pixel_multiple
-    min_side: int = 16
-    max_side: int = 2048
-
-    def bucket_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size at which a training bucket of this size is trained."""
-        multiple = self.bucket_multiple or self.pixel_multiple
-        return height // multiple * multiple, width // multiple * multiple
-
-    def nearest_frames(self, frames: int) -> int:
-        """Return the number of frames on the grid that is nearest to this one."""
-        steps = round((frames - self.frame_offset) / self.frame_step)
-        last = (self.max_frames - self.frame_offset) // self.frame_step
-        return self.frame_offset + self.frame_step * min(max(steps, 0), last)
-
-    def nearest_side(self, side: int) -> int:
-        """Return the side in pixels on the grid that is nearest to this one."""
-        least, most = (s // self.pixel_multiple for s in (self.min_side, self.max_side))
-        return self.pixel_multiple * min(max(round(side / self.pixel_multiple), least), most)
 
 
 class TextSize(NamedTuple):
@@ -155,59 +128,6 @@ class LatentRequest:
     guidance: float  # 0: the text is ignored; 1: no guidance
     image: Tensor | None = None  # first frame [1, 3, H, W] in [-1, 1]
     on_step: Callable[[], None] | None = None  # called after each step
-
-
-class CostModel(Protocol):
-    """Arithmetic and memory of a family's network, for `finetune plan`."""
-
-    encoder_gib: float  # memory of VAE and text encoder in the training step
-    reserve_gib: float = 3.0  # context, allocator, one clip's batch
-    keeps_attention: bool = False  # recomputed blocks keep the outputs of attention
-
-    def parameters(self, recipe: Recipe) -> int:
-        """Count trained parameters."""
-        ...
-
-    def blocks(self, recipe: Recipe) -> int:
-        """Count the blocks that activation checkpointing can recompute."""
-        ...
-
-    def tokens(self, frames: int, height: int, width: int) -> int:
-        """Count the tokens of a clip; height and width in pixels."""
-        ...
-
-    def forward_tflop(self, recipe: Recipe, frames: int, height: int, width: int) -> float:
-        """Count the arithmetic of one forward pass of one clip."""
-        ...
-
-    def activation_bytes(self, recipe: Recipe) -> float:
-        """Return activation memory per token, all blocks together, nothing recomputed."""
-        ...
-
-    def mfu(self, recipe: Recipe) -> float:
-        """Return the share of a GPU's data-sheet rate that training reaches."""
-        ...
-
-    def is_measured(self, recipe: Recipe) -> bool:
-        """Tell if speed and memory were measured for what the recipe trains."""
-        return True
-
-    def attention_mfu(self, recipe: Recipe) -> float:
-        """Return the share that the arithmetic of `attention_tflop` reaches."""
-        return self.mfu(recipe)
-
-    def attention_tflop(self, recipe: Recipe, frames: int, height: int, width: int) -> float:
-        """Return the part of `forward_tflop` that runs at the speed of `attention_mfu`."""
-        return 0.0
-
-    def adapter_parameters(self, recipe: Recipe, targets: Sequence[str]) -> int:
-        """Count the parameters of an adapter on these layers; square ones are assumed."""
-        rank = recipe.adapter.rank if recipe.adapter else 0
-        return self.blocks(recipe) * len(targets) * 2 * rank * recipe.network.hidden_size
-
-    def kept_share(self, recipe: Recipe) -> float:
-        """Return the share of a block's activations that stay when it is recomputed: its input."""
-        return 0.3 / self.blocks(recipe)
 
 
 @runtime_checkable

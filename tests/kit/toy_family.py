@@ -20,15 +20,9 @@ from torch.utils.checkpoint import checkpoint
 
 from finetune.config import Flow, Recipe
 from finetune.errors import WeightsError
-from finetune.models.family import (
-    ClipConditions,
-    CostModel,
-    EncodedCaption,
-    Family,
-    Grid,
-    TensorDict,
-    TextSize,
-)
+from finetune.models.cost_model import CostModel
+from finetune.models.family import ClipConditions, EncodedCaption, Family, TensorDict, TextSize
+from finetune.models.grid import Grid
 from finetune.models.text_states import drop_text, pad_states
 from finetune.models.weights_digest import weights_digest
 from finetune.objectives.base import Denoiser, Objective

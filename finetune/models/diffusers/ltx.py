@@ -26,14 +26,8 @@ from finetune.models.diffusers.ltx_cost import LTXCost
 from finetune.models.diffusers.networks import diffusers_class
 from finetune.models.diffusers.pipelines import call_pipeline, make_pipeline, text_inputs
 from finetune.models.diffusers.video_vae import VideoVAE
-from finetune.models.family import (
-    ClipConditions,
-    Grid,
-    LatentCodec,
-    LatentRequest,
-    TensorDict,
-    TextSize,
-)
+from finetune.models.family import ClipConditions, LatentCodec, LatentRequest, TensorDict, TextSize
+from finetune.models.grid import Grid
 from finetune.models.text_states import drop_text, pad_states
 from finetune.objectives import FlowMatching
 from finetune.objectives.base import Denoiser, Objective

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune.config import Recipe
-from finetune.models.family import CostModel
+from finetune.models.cost_model import CostModel
 
 # TFLOP/s of linear layers and of attention that give 1.802 and 1.943 s a step of 1.3B at 81 frames
 # (nothing recomputed; all linear layers recomputed), as shares of 989. They give 5.1 s for the 4.90

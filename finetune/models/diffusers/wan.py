@@ -36,14 +36,8 @@ from finetune.models.diffusers.pipelines import (
 )
 from finetune.models.diffusers.video_vae import VideoVAE
 from finetune.models.diffusers.wan_cost import WanCost
-from finetune.models.family import (
-    ClipConditions,
-    Grid,
-    LatentCodec,
-    LatentRequest,
-    TensorDict,
-    TextSize,
-)
+from finetune.models.family import ClipConditions, LatentCodec, LatentRequest, TensorDict, TextSize
+from finetune.models.grid import Grid
 from finetune.models.text_states import drop_text, pad_states
 from finetune.objectives import FlowMatching
 from finetune.objectives.base import Denoiser, Objective

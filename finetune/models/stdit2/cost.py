@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from finetune.config import Recipe
-from finetune.models.family import CostModel
+from finetune.models.cost_model import CostModel
 from finetune.models.stdit2.vae import SPATIAL_STRIDE
 
 XL2_DEPTH, XL2_WIDTH = 28, 1152

@@ -18,10 +18,10 @@ from finetune.models.family import (
     TINY_SEED,
     ClipConditions,
     Family,
-    Grid,
     TensorDict,
     TextSize,
 )
+from finetune.models.grid import Grid
 from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.stdit2.cost import STDiT2Cost
 from finetune.models.stdit2.guidance import classifier_free_guidance
