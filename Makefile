@@ -26,8 +26,8 @@ test: $(VENV)/.dev lint ## unit and integration tests
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: $(VENV)/.slow ## kill, load, browser, multi-process and tiny-training tests
-	$(BIN)/python -m pytest -m "slow and not soak" --timeout 900 --durations 15
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/finetune/kernels  # the GPU's kernels, on a CPU
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow and not soak" --timeout 900 --durations 15
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest $(PARALLEL) tests/finetune/kernels  # the GPU's kernels, on a CPU
 
 soak: $(VENV)/.slow ## more kills, more seeds, long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
