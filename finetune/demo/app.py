@@ -20,6 +20,7 @@ from finetune.sampling.request import SampleRequest
 from finetune.sampling.sample import sample_all
 
 GALLERY_SIZE = 8
+START_IMAGES = "start-images"  # of visitors, below the folder of samples; never served
 STYLE = """
 footer {display: none !important}
 .gradio-container, .gradio-container main {max-width: 1100px !important; margin: 0 auto !important}
@@ -80,8 +81,10 @@ class DemoApp:
         return str(file), str(file.with_suffix(".json")), self.samples
 
     def _keep_upload(self, image: str) -> str:
-        """Copy an uploaded image into the folder, so that its sidecar stays valid."""
-        copy = self.out / f"{file_digest(image)[:16]}{Path(image).suffix}"
+        """Copy an uploaded image below the folder, so that its sidecar stays valid."""
+        folder = self.out / START_IMAGES
+        folder.mkdir(exist_ok=True)
+        copy = folder / f"{file_digest(image)[:16]}{Path(image).suffix}"
         shutil.copyfile(image, copy)
         return str(copy)
 
@@ -185,9 +188,10 @@ def serve(
         server_name=host,
         server_port=port,
         allowed_paths=[str(out.resolve())],
+        blocked_paths=[str(out.resolve() / START_IMAGES)],
         css=STYLE,
         max_file_size=MAX_UPLOAD_BYTES,
-        show_error=True,
+        show_error=False,  # of others than ours (gr.Error): they name folders of the server
     )
 
 
