@@ -65,7 +65,7 @@ def measure_means(newest: ValidationResult) -> dict[str, tuple[float, float]]:
 
     Return nothing for a run on images only.
     """
-    clips = training_metrics(newest.folder.parent.parent)
+    clips = training_metrics(newest.folder.parent)
     samples = [s["measures"] for s in newest.about["samples"] if not s["sweep"]]
     if not clips:
         return {}

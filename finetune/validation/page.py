@@ -93,9 +93,12 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
 
 
-def training_metrics(out: Path) -> list[dict[str, float]]:
-    """Return the measures of a run's training clips; none and a warning if they are damaged."""
-    file = out / "samples" / TRAINING_METRICS_FILE
+def training_metrics(samples: Path) -> list[dict[str, float]]:
+    """Return the measures of a run's training clips; none and a warning if they are damaged.
+
+    samples: the run's folder of validations.
+    """
+    file = samples / TRAINING_METRICS_FILE
     try:
         clips = json.loads(file.read_bytes())
         return [{name: float(clip[name]) for name in METRIC_TITLES} for clip in clips]
@@ -194,7 +197,7 @@ def _finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _charts(out: Path, newest: ValidationResult) -> list[str]:
     """Return one chart per measure, of the newest samples over training clips."""
-    clips = training_metrics(out)
+    clips = training_metrics(out / "samples")
     samples = [sample["measures"] for sample in newest.about["samples"] if not sample["sweep"]]
     return [
         overlaid_histograms(
