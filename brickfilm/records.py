@@ -95,6 +95,8 @@ class Video:
     """True if the video names its colour matrix."""
     first_number: int = 0
     """Number of the first file of a sequence of stills."""
+    file_state: str = ""
+    """State of a file outside the work folder when it was probed; '' if it is not to be checked."""
     url: str = ""
     title: str = ""
     uploader: str = ""

@@ -20,7 +20,7 @@ from brickfilm.engine.capabilities import DryRun, MultiPart
 from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
 from brickfilm.errors import ItemError
 from brickfilm.files import sync_path
-from brickfilm.media import MAX_PARALLEL_PIXELS, Frame, VideoReader, open_video
+from brickfilm.media import MAX_PARALLEL_PIXELS, Frame, VideoReader, check_unchanged, open_video
 from brickfilm.records import Clip
 
 SPANS_PER_CALL = 64
@@ -177,6 +177,7 @@ def _write(work: Path, reader: VideoReader, sinks: Sequence[Sink], work_item: Wo
         for frame in reader.span(clip.span, by_count=clip.video.needs_counting):
             for session in sessions:
                 session.add(frame.number, frame)
+        check_unchanged(work / clip.video.path, clip.video.file_state)
         return {s.digest: session.close() for s, session in zip(missing, sessions, strict=True)}
     except ItemError as error:
         for session in sessions:

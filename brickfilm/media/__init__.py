@@ -9,6 +9,7 @@ from brickfilm.media.damage import FrameFlag
 from brickfilm.media.decode import Frame, VideoReader, plane_view
 from brickfilm.media.decode_stats import DecodeStats, decode_stats
 from brickfilm.media.encode import ClipEncoder, EncoderSettings
+from brickfilm.media.file_state import check_unchanged, file_state, unchanged
 from brickfilm.media.open_video import open_video
 from brickfilm.media.parallel_decode import DamagedGroupError
 from brickfilm.media.perceptual_hash import perceptual_hash
@@ -37,8 +38,10 @@ __all__ = [
     "VerificationError",
     "VideoInfo",
     "VideoReader",
+    "check_unchanged",
     "decode_stats",
     "downscale_by_2",
+    "file_state",
     "is_worth_probing",
     "media_errors",
     "open_video",
@@ -48,6 +51,7 @@ __all__ = [
     "probe_stills",
     "reduced_frames",
     "sha256_of",
+    "unchanged",
     "verify_clip",
     "verify_sound",
 ]

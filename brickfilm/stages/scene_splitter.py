@@ -24,7 +24,7 @@ from brickfilm.engine.capabilities import MultiPart
 from brickfilm.engine.stage import Answer, Part, Resources, Stage, WorkItem
 from brickfilm.errors import Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
-from brickfilm.media import open_video
+from brickfilm.media import open_video, unchanged
 from brickfilm.records import GIVEN_BY_SOURCE, Caption, Clip, GivenSpan, Video
 from brickfilm.scan.analyzer import FrameAnalyzer, Measure, analyze_frames
 from brickfilm.scan.frame_ranges import (
@@ -136,7 +136,10 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
             video = work_item.item
             missing = [a for a in self.analyzers if a.digest in work_item.parts]
             path, conversions = work / video.path, video.conversions
-            with open_video(path, threads=self.threads, conversions=conversions) as reader:
+            with (
+                unchanged(path, video.file_state),
+                open_video(path, threads=self.threads, conversions=conversions) as reader,
+            ):
                 return analyze_frames(reader, video, missing)
 
         with _one_opencv_thread():

@@ -9,11 +9,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
-from brickfilm.digest import digest_of, field_added_later
+from brickfilm.digest import field_added_later
 from brickfilm.engine.stage import Answer, Resources
 from brickfilm.errors import MediaError, Rejected, UsageError
 from brickfilm.files import printable
-from brickfilm.media import MAX_PIXELS, StillSequence, probe, probe_stills, sha256_of
+from brickfilm.media import (
+    MAX_PIXELS,
+    StillSequence,
+    file_state,
+    probe,
+    probe_stills,
+    sha256_of,
+    unchanged,
+)
 from brickfilm.records import Listing, Video
 from brickfilm.sources.base import PictureStage, lacks_picture
 
@@ -35,25 +43,21 @@ class Probe(PictureStage):
     def key(self, item: Listing) -> str:
         """Return path, size and modification time: a replaced file is probed again."""
         path = _path(item)
-        try:
-            if item.fps:
-                files = [(f.name, *_size_and_time(f)) for _, f in StillSequence(path).files]
-                return f"{printable(str(path))}:{item.fps}:{digest_of(sorted(map(repr, files)))}"
-            size, time = _size_and_time(path)
-        except (OSError, MediaError):
-            return f"{printable(str(path))}:missing"
-        return f"{printable(str(path))}:{size}:{time}"
+        rate = f"{item.fps}:" if item.fps else ""
+        return f"{printable(str(path))}:{rate}{_state(path)}"
 
     @contextmanager
     def open(self, work: Path) -> Iterator[Callable[[Listing], Answer]]:
         yield lambda item: _probe_answer(_path(item), item.fps, self.max_pixels)
 
     def is_outdated(self, item: Listing, answer: Answer, work: Path) -> bool:
-        return lacks_picture(answer, _path(item))
+        path = _path(item)
+        return answer.get("state", _state(path)) != _state(path) or lacks_picture(answer, path)
 
     def apply(self, item: Listing, answer: Answer) -> Iterable[Video | Rejected]:
+        path = _path(item)
         video = Video(
-            path=_path(item),
+            path=path,
             sha256=answer["sha256"],
             source_id=item.source_id,
             fps=Fraction(answer["fps"]),
@@ -68,6 +72,7 @@ class Probe(PictureStage):
             uploader=item.uploader,
             licence=item.licence,
             format=answer["format"],
+            file_state=answer.get("state") or _state(path),
         )
         yield self.converted(video, answer)
 
@@ -78,12 +83,20 @@ def _path(item: Listing) -> Path:
     return item.path
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
+def _state(path: Path) -> str:
+    try:
+        return file_state(path)
+    except MediaError:
+        return "missing"
 
 
 def _probe_answer(path: Path, fps: Fraction | None, max_pixels: int) -> Answer:
+    state = file_state(path)
+    with unchanged(path, state):
+        return {**_properties(path, fps, max_pixels), "state": state}
+
+
+def _properties(path: Path, fps: Fraction | None, max_pixels: int) -> Answer:
     if fps:
         info = probe_stills(StillSequence(path), fps, max_pixels)
     else:
