@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,12 @@ from brickfilm.errors import UsageError
 CAPTION_COLUMNS = ("caption", "text")
 DELIMITERS = (",", ";", "\t")
 """Spreadsheets save "CSV" with any of these, by the country they are set to."""
+
+
+class NestedCell(str):
+    """A list or an object as JSON: no caption, no time and no licence."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,9 @@ def first_column(
     """Return the first of these columns that the rows have; UsageError if they have none."""
     have = list(rows[0].cells)
     if found := next((name for name in names if name in have), None):
+        for row in rows:
+            if isinstance(row.cells[found], NestedCell):
+                raise row.error(f"{found} is a list or an object: give one text")
         return found
     wanted = " or ".join(map(repr, names))
     raise UsageError(f"{str(file)!r} has no column {wanted}: {remedy} {', '.join(have)}")
@@ -92,11 +102,13 @@ def _text(file: Path) -> str:
 
 
 def _csv_rows(file: Path) -> Iterator[TableRow]:
-    lines = _text(file).splitlines(keepends=True)
-    delimiter = max(DELIMITERS, key=lines[0].count) if lines else ","
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    text = _text(file)
+    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
+        if twice := next((name for name in header if name and header.count(name) > 1), None):
+            raise UsageError(f"{file.name} has two columns {twice!r}: rename one")
         for cells in reader:
             row = TableRow(file.name, reader.line_num, dict(zip(header, cells, strict=False)))
             if cells and len(cells) != len(header):
@@ -148,4 +160,7 @@ def _cell(value: object) -> str:
     """Return a cell as text on one line; None is ''."""
     if value is None:
         return ""
-    return clean_text(value if isinstance(value, str) else json.dumps(value, default=str))
+    if isinstance(value, str):
+        return clean_text(value)
+    text = clean_text(json.dumps(value, default=str))
+    return NestedCell(text) if isinstance(value, list | dict) else text

@@ -7,6 +7,7 @@ in a tar; `x.parquet#video:17` is the value of a row of a column, counted from 0
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ from brickfilm.sources.remote.web_file import WebFile
 
 STORAGE_SCHEMES = ("s3", "gs")
 SCHEMES = (*WEB_SCHEMES, *STORAGE_SCHEMES)
-MEMBER_SUFFIXES = (".tar", ".parquet")
+MEMBER = re.compile(r"(?P<base>[^?]+?\.(tar|parquet)(\?[^#]*)?)#(?P<member>.*)", re.DOTALL)
+"""A part of the first tar or table in an address; a folder's name may have a '#' as well."""
 READ_BYTES = 1 << 18
 """Bytes read at once: small files of a tar, and the header that follows, come in one request."""
 
@@ -68,10 +70,10 @@ class Access:
 
 def split_member(address: str) -> tuple[str, str]:
     """Split an address into that of a file, and the part of the file that is meant, or ''."""
-    base, _, member = address.partition("#")
-    if base.partition("?")[0].endswith(MEMBER_SUFFIXES):
-        return base, member
-    return (base if urlsplit(address).scheme in WEB_SCHEMES else address), ""
+    if parts := MEMBER.fullmatch(address):
+        return parts["base"], parts["member"]
+    is_web = urlsplit(address).scheme in WEB_SCHEMES
+    return (address.partition("#")[0] if is_web else address), ""
 
 
 def suffix_of(address: str) -> str:

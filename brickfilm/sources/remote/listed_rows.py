@@ -8,9 +8,11 @@ from pathlib import PurePosixPath
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from brickfilm.captions.caption_files import NestedCell
 from brickfilm.errors import UsageError
 from brickfilm.records import GivenSpan, Listing
 from brickfilm.schema.secrets import public_url
+from brickfilm.sources.remote.addresses import split_member
 from brickfilm.sources.remote.source import located
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -38,6 +40,14 @@ class ListedRow:
 
     cells: Mapping[str, str]
     error: LineError
+
+    def __post_init__(self) -> None:
+        for what, cell in self.cells.items():
+            if isinstance(cell, NestedCell):
+                raise self.error(
+                    f"{what} is a list or an object, {cell[:40]}, but a text is expected: name "
+                    f"another column with --column {what}=NAME"
+                )
 
     def span(self) -> GivenSpan | None:
         """Return the span of the row; all of the video if it has only a caption, None if neither.
@@ -144,6 +154,6 @@ def videos_of_rows(rows: Iterable[ListedRow], defaults: Mapping[str, str]) -> It
 
 def title_of(address: str) -> str:
     """Return the name of the file at an address, without its suffix."""
-    base, _, member = address.partition("#")
+    base, member = split_member(address)
     path = PurePosixPath(unquote(member or urlsplit(base).path))
     return path.stem or base

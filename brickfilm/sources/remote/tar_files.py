@@ -28,7 +28,7 @@ class TarMember:
 
 
 def tar_members(tar: str, access: Access) -> Mapping[str, TarMember]:
-    """Return the regular files of a tar in its order; listed once in a process."""
+    """Return the files of a tar and hard links to them, in its order; listed once in a process."""
     with access.open(tar) as file:
         return _members(tar, validator_of(file), access)
 
@@ -51,6 +51,8 @@ def _members(tar: str, validator: str, access: Access) -> Mapping[str, TarMember
                         members[member.name] = TarMember(
                             member.offset_data, member.size, _text_of(archive, member)
                         )
+                    elif member.islnk() and member.linkname in members:
+                        members[member.name] = members[member.linkname]
                     archive.members = []  # type: ignore[attr-defined]  # it keeps every header
         except tarfile.TarError as error:
             raise Failed(f"{tar} is not an uncompressed tar: {error}", reason="no tar") from error

@@ -63,10 +63,17 @@ class UrlListSource(RemoteSource):
 
     def _row(self, row: TableRow) -> ListedRow:
         cells = {what: row.cells[column] for what, column in self._columns.items()}
-        parts = urlsplit(cells["url"])
-        if parts.scheme not in SCHEMES or not parts.netloc:
+        if not _is_address(cells["url"]):
             raise row.error(
                 f"{public_text(cells['url'])!r} is no address of a video: it must start with "
                 f"{', '.join(f'{scheme}://' for scheme in SCHEMES)}"
             )
         return ListedRow(cells, row.error)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # of a port or an IPv6 address
+        return False

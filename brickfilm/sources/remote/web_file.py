@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from brickfilm.errors import Failed, ItemError
 from brickfilm.schema.secrets import public_url
@@ -17,6 +18,8 @@ from brickfilm.sources.base.public_addresses import PrivateAddressError
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each new attempt in a row, after a broken connection or a busy server."""
 SKIP_BYTES = 1 << 20
+URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=~"
+"""What stays as it is in an address: lists also have spaces and letters that browsers escape."""
 BUSY = (429, 500, 502, 503, 504)
 USER_AGENT = "brickfilm"
 REASONS = {401: "forbidden", 403: "forbidden", 404: "dead link", 410: "dead link"}
@@ -117,7 +120,7 @@ class WebFile(io.RawIOBase):
     def _request(self) -> Any:
         headers = {"User-Agent": USER_AGENT, "Range": f"bytes={self._at}-"}
         headers["Accept-Encoding"] = "identity"
-        request = urllib.request.Request(self.url, headers=headers)
+        request = urllib.request.Request(quote(self.url, URL_CHARACTERS), headers=headers)
         if self._authorization:
             request.add_unredirected_header("Authorization", self._authorization)
         for pause in (*PAUSES, None):

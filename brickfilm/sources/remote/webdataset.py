@@ -16,13 +16,13 @@ from brickfilm.captions.caption_files import clean_text
 from brickfilm.digest import digest_of
 from brickfilm.errors import Failed, ItemError, UsageError
 from brickfilm.files import printable
-from brickfilm.records import Listing
+from brickfilm.records import GivenSpan, Listing
 from brickfilm.schema.containers import VIDEO_SUFFIXES
 from brickfilm.schema.secrets import public_url
 from brickfilm.sources.remote.addresses import Access, validator_of
-from brickfilm.sources.remote.listed_rows import ListedRow, columns_of, title_of
+from brickfilm.sources.remote.listed_rows import columns_of
 from brickfilm.sources.remote.source import RemoteSource, basic_credentials, host_of, located
-from brickfilm.sources.remote.tar_files import TarMember, tar_members
+from brickfilm.sources.remote.tar_files import MAX_TEXT_BYTES, TarMember, tar_members
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 OF_THE_FILE = ("caption", "licence", "uploader", "title")
@@ -85,47 +85,79 @@ class TarListing:
                 error.record = Listing(source_id=name)
                 yield error
 
-    def _of_tar(self, tar: str, name: str) -> Iterator[Listing]:
+    def _of_tar(self, tar: str, name: str) -> Iterator[Listing | ItemError]:
         with self.access.guard():
             version = _version(tar, self.access)
             members = tar_members(tar, self.access)
-        videos = [m for m in members if PurePosixPath(m).suffix.lower() in VIDEO_SUFFIXES]
+        videos = [m for m in members if _is_video(m)]
         if not videos:
             raise Failed(f"{name} holds no video", reason="no video")
         for member in videos:
             source_id = printable(f"{name}#{member}")
-            cells = self._cells(source_id, _sample_key(member), members)
-            span = ListedRow(cells, partial(_error, source_id)).span()
-            address = located(f"{tar}#{member}")
-            if "://" not in tar:
-                address = {"address": f"{tar}#{member}"}
+            try:
+                cells = self._cells(source_id, _sample_key(member), members)
+            except Failed as error:
+                error.record = Listing(source_id=source_id)
+                yield error
+                continue
+            address = f"{tar}#{member}"
             yield Listing(
                 source_id=source_id,
                 bytes=members[member].size,
                 version=version,
-                spans=(span,) if span else (),
-                title=cells.get("title") or title_of(f"#{member}"),
+                spans=(GivenSpan(caption=cells["caption"]),) if cells.get("caption") else (),
+                title=cells.get("title") or PurePosixPath(member).stem,
                 licence=cells.get("licence") or self.defaults["licence"],
                 uploader=cells.get("uploader") or self.defaults["uploader"],
-                **address,
+                **(located(address) if "://" in tar else {"address": address}),
             )
 
     def _cells(self, name: str, key: str, members: Mapping[str, TarMember]) -> dict[str, str]:
-        """Return what .json and .txt say of a video; Failed if the .json is none."""
-        described = members.get(f"{key}.json")
+        """Return what .json and .txt say of a video; Failed if they cannot be read."""
         fields: Any = {}
-        if described and described.text:
+        if text := _text_of(name, members.get(f"{key}.json")):
             try:
-                fields = json.loads(described.text)
+                fields = json.loads(text)
             except ValueError as error:
                 raise Failed(f"{name}: its .json is none: {error}", reason="no JSON") from error
         fields = fields if isinstance(fields, dict) else {}
         given = {what: c for what, c in self.columns.items() if c in fields}
         columns = columns_of(list(fields), given, partial(_error, name))
-        cells = {w: clean_text(str(fields[c])) for w, c in columns.items() if w in OF_THE_FILE}
-        if (text := members.get(f"{key}.txt")) and text.text.strip():
-            cells["caption"] = clean_text(text.text.decode("utf-8", "replace"))
+        cells = {w: _field(name, fields, c) for w, c in columns.items() if w in OF_THE_FILE}
+        if caption := clean_text(_text_of(name, members.get(f"{key}.txt"))):
+            cells["caption"] = caption
         return cells
+
+
+def _is_video(member: str) -> bool:
+    """Return True for a video; `._a.mp4` is what macOS packs beside a file."""
+    path = PurePosixPath(member)
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+
+
+def _text_of(name: str, member: TarMember | None) -> str:
+    """Return the text of a video's .txt or .json, '' for none; Failed if it is no UTF-8."""
+    if member and member.size > MAX_TEXT_BYTES:
+        raise Failed(
+            f"{name}: its .json or .txt has {member.size:,} bytes, and {MAX_TEXT_BYTES:,} are read",
+            reason="text too large",
+        )
+    try:
+        return member.text.decode("utf-8-sig") if member else ""
+    except UnicodeDecodeError as error:
+        raise Failed(f"{name}: its text is not UTF-8: {error}", reason="not UTF-8") from error
+
+
+def _field(name: str, fields: Mapping[str, Any], column: str) -> str:
+    """Return a field as text on one line, '' for null; Failed for a list or an object."""
+    value = fields[column]
+    if isinstance(value, list | dict):
+        raise Failed(
+            f"{name}: {column!r} is no text but a {type(value).__name__}: name another field with "
+            "--column",
+            reason="no text",
+        )
+    return "" if value is None else clean_text(str(value))
 
 
 def _sample_key(member: str) -> str:

@@ -101,6 +101,8 @@ def test_only_the_rows_that_changed_are_read_again(tmp_path: Path) -> None:
         ("t.csv", "video,start,end,text\nv,,2,b\n", "line 2: start is empty"),
         ("t.jsonl", '{"id": "a", "caption": "b"}\n{"id"\n', "line 2: no JSON"),
         ("t.jsonl", "[1]\n", "line 1: a JSON object was expected"),
+        ("t.jsonl", '{"id": "a", "caption": ["b"]}\n', "line 1: caption is a list or an object"),
+        ("t.csv", "id,caption,caption\na,b,c\n", "two columns 'caption': rename one"),
         ("t.parquet", "PAR", "cannot be read"),
         ("t.xlsx", "PK", r"give a \.csv, \.jsonl or \.parquet file"),
     ],

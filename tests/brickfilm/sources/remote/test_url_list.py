@@ -89,12 +89,24 @@ def test_ids_that_differ_for_one_url_name_rows(tmp_path: Path) -> None:
         ([{"url": "/etc/passwd"}], "line 1: '/etc/passwd' is no address"),
         ([{"url": "file:///etc/passwd"}], "line 1: .* is no address"),
         ([{"url": ""}], "line 1: '' is no address"),
+        ([{"url": "https://[::1/a.mp4"}], "line 1: .* is no address"),
+        ([{"url": "https://x.org:http/a.mp4"}], "line 1: .* is no address"),
+        ([{"caption": ["a", "b"]}], "line 1: caption is a list or an object.*--column caption="),
     ],
 )
 def test_wrong_rows_are_named(tmp_path: Path, two: list[dict[str, object]], message: str) -> None:
     whole = ({"url": "https://x.org/a.mp4"} | row for row in two)
     with pytest.raises(UsageError, match=message):
         videos(listed(tmp_path, *whole))
+
+
+def test_only_line_breaks_end_a_row(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    url = "https://x.org/a.mp4#t=1"
+    file.write_text(f'url,caption\r\n{url},one\u2028two\x0cthree "four"\r\n', newline="")
+    (video,) = videos(file)
+    assert video.spans == (GivenSpan(caption='one two three "four"'),)
+    assert video.title == "a"
 
 
 def test_columns_may_have_other_names(tmp_path: Path) -> None:

@@ -43,6 +43,13 @@ def test_a_file_is_read_from_any_place(server: FileServer) -> None:
         assert file.read(1) == b""
 
 
+def test_addresses_are_escaped_as_browsers_do(server: FileServer) -> None:
+    for path, asked in (("a b/\u00fc.mp4", "a%20b/%C3%BC.mp4"), ("c%20d.mp4", "c%20d.mp4")):
+        server.add(asked, b"film")
+        with OPEN.open(f"{server.address}/{path}") as file:
+            assert file.read() == b"film"
+
+
 @pytest.mark.parametrize("has_ranges", [True, False])
 def test_a_broken_connection_is_continued(server: FileServer, has_ranges: bool) -> None:
     server.has_ranges = has_ranges

@@ -125,3 +125,43 @@ def test_other_fields_and_a_wrong_name(tmp_path: Path) -> None:
     (tmp_path / "s.tar").write_bytes(tar_bytes({"a.mp4": FILM, "a.json": fields}))
     (video,) = listings(WebDatasetSource(tmp_path / "s.tar", columns={"caption": "long"}))
     assert video.spans == (GivenSpan(caption="a"),)
+
+
+def test_a_caption_is_a_text_or_none_at_all(tmp_path: Path) -> None:
+    described = {
+        "null": b'{"caption": null, "licence": null}',
+        "list": b'{"caption": ["a", "b"]}',
+        "latin": '{"caption": "gr\u00fcn"}'.encode("latin-1"),
+        "long": json.dumps({"caption": "x" * (1 << 20)}).encode(),
+        "good": b'\xef\xbb\xbf{"caption": "a street"}',
+    }
+    files = {f"{name}.mp4": FILM for name in described}
+    files |= {f"{name}.json": text for name, text in described.items()}
+    (tmp_path / "s.tar").write_bytes(tar_bytes(files | {"._good.mp4": b"resource fork"}))
+    items = list(WebDatasetSource(tmp_path / "s.tar").items())
+    failed = {i.record.source_id: i.reason for i in items if isinstance(i, Failed) and i.record}
+    assert failed == {
+        "s.tar#list.mp4": "no text",
+        "s.tar#latin.mp4": "not UTF-8",
+        "s.tar#long.mp4": "text too large",
+    }
+    null, good = (item for item in items if isinstance(item, Listing))
+    assert (null.spans, null.licence) == ((), "")
+    assert good.spans == (GivenSpan(caption="a street"),)
+
+
+def test_hard_links_and_folders_with_a_hash(tmp_path: Path) -> None:
+    folder = tmp_path / "a#b"
+    folder.mkdir()
+    link = tarfile.TarInfo("again.mp4")
+    link.type, link.linkname = tarfile.LNKTYPE, "a.mp4"
+    with tarfile.open(folder / "s.tar", "w") as tar:
+        info = tarfile.TarInfo("a.mp4")
+        info.size = len(FILM)
+        tar.addfile(info, io.BytesIO(FILM))
+        tar.addfile(link)
+    source = WebDatasetSource(folder / "s.tar")
+    (fetch,) = source.stages()
+    with fetch.open(tmp_path) as compute:
+        paths = [compute(listing)["film"]["path"] for listing in listings(source)]
+    assert [(tmp_path / path).read_bytes() == FILM for path in paths] == [True, True]
