@@ -34,6 +34,7 @@ from finetune.sampling.images import read_image
 from finetune.sampling.request import SampleRequest
 from finetune.sampling.sources import ModelSource, build_request, find_model
 from finetune.tensors import DTYPES
+from finetune.training.checkpoint_folders import verify_checkpoint
 
 
 @dataclass
@@ -68,7 +69,7 @@ class TextToVideoPipeline:
         text_encoder: str | None = None,
         compile: bool = False,
     ) -> Self:
-        """Load the networks of a model.
+        """Load the networks of a model; compare a checkpoint's weights with its manifest first.
 
         precision: by default the model's own on a GPU, float32 on a CPU. compile: blocks and VAE,
         which takes a minute and pays off over many steps.
@@ -80,6 +81,8 @@ class TextToVideoPipeline:
         chosen = precision or (source.precision if torch_device.type == "cuda" else "float32")
         if chosen not in DTYPES:
             raise SamplingError(f"precision {chosen!r}: choose one of {', '.join(DTYPES)}")
+        if source.recipe:
+            verify_checkpoint(source.weights.parent, source.weights.name)
         dtype, family = DTYPES[chosen], find_family(source.family)
         network = load_network(family, source.weights, dtype=dtype, device=torch_device)
         network.eval().requires_grad_(False)

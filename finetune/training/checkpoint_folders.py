@@ -43,14 +43,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder} is no checkpoint ({error}): name another") from error
 
 
-def verify_checkpoint(folder: Path) -> dict[str, Any]:
-    """Return a checkpoint's manifest; raise CheckpointError if a file is not as it was written."""
+def verify_checkpoint(folder: Path, kind: str | None = None) -> dict[str, Any]:
+    """Return a checkpoint's manifest; raise CheckpointError if a file is not as it was written.
+
+    kind: the folder of weights to compare; by default all files.
+    """
     manifest = read_manifest(folder)
     try:
         for name, written in manifest["files"].items():
+            if kind and not name.startswith(f"{kind}/"):
+                continue
             with (folder / name).open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != written["sha256"]:
-                    raise CheckpointError(f"{folder / name} is not as it was written: use another")
+                    raise CheckpointError(
+                        f"{folder / name} is not as it was written: use another checkpoint"
+                    )
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{folder} is no checkpoint ({error}): name another") from error
     return manifest

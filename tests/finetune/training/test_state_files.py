@@ -21,6 +21,7 @@ from finetune.data.cache_layout import index_folder
 from finetune.data.index import build_index
 from finetune.errors import CheckpointError, DataError
 from finetune.release.release import ReleaseOptions, build_release, describe_weights
+from finetune.sampling.pipeline import TextToVideoPipeline
 from finetune.sampling.sources import find_model
 from finetune.training.checkpoint_folders import checkpoint_folder, verify_checkpoint
 from finetune.training.loop import train
@@ -183,6 +184,26 @@ def test_a_changed_number_in_a_manifest_is_found(
     file.write_text(file.read_text().replace('"updates": 4', '"updates": 5'))
     with pytest.raises(CheckpointError, match="its digest is of another content"):
         verify_checkpoint(file.parent)
+
+
+@pytest.mark.parametrize(("kind", "other"), [("ema", "raw"), ("model", "ema")])
+def test_damaged_weights_are_not_sampled(
+    kind: str,
+    other: str,
+    recipe: Recipe,
+    original: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copied(original, tmp_path / "copy", monkeypatch)
+    (file,) = (checkpoint_folder(Path("run"), 4) / kind).glob("*.safetensors")
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    weights = {"ema": "ema", "model": "raw"}[kind]
+    with pytest.raises(CheckpointError, match=rf"{file} is not as it was written") as refused:
+        TextToVideoPipeline.from_pretrained("run", weights=weights, device="cpu")
+    assert "\n" not in str(refused.value)
+    assert TextToVideoPipeline.from_pretrained("run", weights=other, device="cpu").digest
 
 
 def test_a_changed_caption_in_the_index_is_written_anew(
