@@ -27,6 +27,7 @@ from torch import Tensor
 
 from brickfilm.digest import digest_of
 from brickfilm.files import atomic_path, atomic_write
+from finetune.data.array_files import map_array
 from finetune.errors import CacheError
 
 ABOUT_FILE, KEYS_FILE = "about.json", "keys.npy"
@@ -185,11 +186,11 @@ def _read_keys(folder: Path) -> NDArray[np.void]:
     content = file.read_bytes()
     is_checked = content[-4:] == _crc(content[:-4])
     try:
-        keys: NDArray[np.void] = np.load(file, mmap_mode="r")
+        keys: NDArray[np.void] = map_array(file)
         is_old = len(content) == getattr(keys, "offset", 0) + keys.nbytes
         if not (is_checked or is_old) or keys.dtype.names != ("key", "shard"):
             raise ValueError("its checksum is of another content")
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise CacheError(
             f"{file} is damaged ({error}): run `finetune cache` again, which writes it anew"
         ) from error
