@@ -43,7 +43,10 @@ class CaptionOptions:
 
         work: a work folder, whose last prompt is the default.
         """
-        kind, _, rest = (self.captions or DEFAULT_MODEL).partition(":")
+        captions = DEFAULT_MODEL if self.captions is None else self.captions
+        kind, colon, rest = captions.partition(":")
+        if not captions.strip() or (kind in (*WORDS, "local") and colon and not rest.strip()):
+            raise self._unknown()
         if kind in WORDS:
             if given := [flag for flag, value in self.model_options() if value is not None]:
                 raise UsageError(f"{given[0]} is for a model, and --captions {kind} asks none")
@@ -84,7 +87,7 @@ class CaptionOptions:
                 "--captions-json-mode and --video"
             )
         meant = difflib.get_close_matches(model.lower(), WORDS, n=1, cutoff=0.8)
-        if (local and not model) or (meant and self.base_url is None):
+        if meant and self.base_url is None:
             raise self._unknown()
         return Captioner(
             model=model,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import math
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from brickfilm.errors import UsageError
@@ -169,18 +172,38 @@ def _load_builtin() -> PriceList:
 
 
 def _parse(data: dict[str, Any], origin: str) -> PriceList:
-    known = {f.name for f in fields(Price)}
     try:
-        models = {
-            name: Price(**{k: v for k, v in entry.items() if k in known})
-            for name, entry in data["models"].items()
-        }
-        return PriceList(data["date"], models, **data.get("limits", {}))
-    except (KeyError, TypeError) as error:
+        models = {name: _price(name, entry) for name, entry in data["models"].items()}
+        prices = PriceList(data["date"], models, **data.get("limits", {}))
+        _check_values("limits", prices)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
             f"{origin} is not a price list ({error}): it needs date = 2026-01-31 and tables "
             "[models.NAME] with input and output, in dollars per million tokens"
         ) from error
+    return prices
+
+
+def _price(name: str, entry: Mapping[str, Any]) -> Price:
+    known = [f.name for f in fields(Price)]
+    for setting in entry.keys() - set(known):
+        like = difflib.get_close_matches(setting, known, n=1)
+        meant = f", did you mean {like[0]}?" if like else ""
+        raise ValueError(f"[models.{name}] has no {setting}{meant}")
+    price = Price(**entry)
+    _check_values(f"models.{name}", price)
+    return price
+
+
+def _check_values(table: str, record: Price | PriceList) -> None:
+    """Raise ValueError for a value of another type, and for a number below 0 or infinite."""
+    for setting, kind in get_type_hints(type(record)).items():
+        value = getattr(record, setting)
+        kinds = get_args(kind) if isinstance(kind, UnionType) else (get_origin(kind) or kind,)
+        kinds = (*kinds, int) if float in kinds else kinds
+        is_number = isinstance(value, int | float)
+        if type(value) not in kinds or (is_number and not 0 <= value < math.inf):
+            raise ValueError(f"{setting} = {value!r} in [{table}]")
 
 
 def _tile_count(width: int, height: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from brickfilm.captions.aspects import ASPECTS, parse_aspects
-from brickfilm.captions.json_reply import last_object, one_line, without_thoughts
+from brickfilm.captions.json_reply import last_object, one_line, unwrapped
 from brickfilm.captions.prompts import ItemKind
 
 DESCRIBED: Final = "described"
@@ -72,7 +72,7 @@ def parse_reply(text: str, item_kind: ItemKind) -> ParsedReply:
 
 def parse_prose(text: str) -> ParsedReply:
     """Take a reply in prose as the caption, from a service that has no JSON mode."""
-    return ParsedReply(DESCRIBED, _non_empty(one_line(without_thoughts(text))))
+    return ParsedReply(DESCRIBED, _non_empty(one_line(unwrapped(text))))
 
 
 def schema_instruction(schema: Mapping[str, Any]) -> str:

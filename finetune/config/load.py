@@ -23,6 +23,14 @@ from finetune.config.recipe import Bucket, Recipe
 from finetune.errors import ConfigError
 
 PATH_KEYS = ("dataset", "out", "cache", "init", "vae", "text_encoder")
+NAMES_ELSEWHERE = {
+    **dict.fromkeys(("lr", "learning_rate", "max_lr"), "schedule.peak"),
+    **dict.fromkeys(("warmup_steps", "lr_warmup_steps"), "schedule.warmup"),
+    **dict.fromkeys(("save_every", "save_steps", "checkpointing_steps"), "checkpoints.every"),
+    **dict.fromkeys(("gradient_accumulation", "grad_accum"), "buckets.0.micro_batch_size"),
+    "gradient_accumulation_steps": "buckets.0.micro_batch_size",
+}
+"""Settings by their names in other trainers."""
 NEAR_ENOUGH = 0.6  # similarity of a suggested key, as difflib measures it
 
 
@@ -103,13 +111,25 @@ def _describe_unknown_key(parents: Sequence[str | int], key: str) -> str:
     if not parents and name in (f.name for f in dataclasses.fields(Bucket)):
         return f"{key!r} is a setting of a bucket: write 'buckets.0.{name}'"
     unknown, keys = ".".join(map(str, (*parents, key))), _keys_at(parents)
-    if near := difflib.get_close_matches(key, keys, n=1, cutoff=NEAR_ENOUGH):
-        return f"unknown key {unknown!r}: did you mean {near[0]!r}?"
+    if key in NAMES_ELSEWHERE:
+        return f"unknown key {unknown!r}: write {NAMES_ELSEWHERE[key]!r}"
+    if near := _nearest(key, keys):
+        return f"unknown key {unknown!r}: did you mean {near!r}?"
+    if not parents and (near := _nearest(key, [f.name for f in dataclasses.fields(Bucket)])):
+        return f"unknown key {unknown!r}: did you mean 'buckets.0.{near}'?"
     tables = [f.name for f in dataclasses.fields(Recipe) if key in _settings_of(f.name)]
     elsewhere = [*([key] if key in _keys_at(()) else []), *(f"{name}.{key}" for name in tables)]
     if elsewhere:
         return f"unknown key {unknown!r}: write {elsewhere[0]!r}"
     return f"unknown key {unknown!r}: choose one of {', '.join(keys)}"
+
+
+def _nearest(key: str, keys: Sequence[str]) -> str | None:
+    """Return the key that is one of the two words of `key`, or the most similar; or none."""
+    words = key.split("_")
+    if len(words) == 2 and (named := [word for word in words if word in keys]):
+        return named[0]
+    return next(iter(difflib.get_close_matches(key, keys, n=1, cutoff=NEAR_ENOUGH)), None)
 
 
 def _settings_of(table: str) -> list[str]:

@@ -231,7 +231,7 @@ def verify(recipe: Recipe) -> int:
         keys = [key for key, _ in stored_keys(about.parent)]
         write_key_index(about.parent, read_about(about.parent))
         shards = ShardReader(about.parent)
-        for key in keys:
+        for key in ProgressLines(f"verifying {about.parent}").track(keys):
             shards.read(key)
         checked += len(keys)
     return checked

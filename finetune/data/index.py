@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,6 +24,7 @@ from finetune.data.array_files import map_array
 from finetune.data.readers import find_sources
 from finetune.data.rows import DatasetRow, Stamp, file_stamp
 from finetune.errors import BadSample, DataError
+from finetune.progress import ProgressLines
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ INDEX_VERSION = 2
 ABOUT_FILE, CLIPS_FILE, STRINGS_FILE = "index.json", "clips.npy", "strings.bin"
 DRAWING_FILES = ("drawings.npy", "drawing_ends.npy")  # which earlier versions did not write
 MAX_ROWS_NAMED = 20  # unreadable ones, in the log
-PROGRESS_SECONDS = 30
 Row = DatasetRow | BadSample
 CLIP_DTYPE = np.dtype(
     [
@@ -149,8 +148,14 @@ def _stamp_or_none(file: str) -> Stamp | None:
 def build_index(dataset: str, folder: Path, *, drawings: bool = False) -> Index:
     """Index a dataset in `folder`; open an existing index of the same files unchanged.
 
-    drawings: write one anew that was made before drawings were indexed. So is a damaged one.
+    drawings: write one anew that was made before drawings were indexed. So is a damaged one. Media
+    of unknown size are opened one by one, which may take long: it says so.
     """
+    with ProgressLines("indexing the dataset"):
+        return _build_index(dataset, folder, drawings=drawings)
+
+
+def _build_index(dataset: str, folder: Path, *, drawings: bool) -> Index:
     sources = find_sources(dataset)
     stamp = [stamp for source in sources for stamp in source.stamps()]
     if (folder / ABOUT_FILE).exists():
@@ -162,7 +167,7 @@ def build_index(dataset: str, folder: Path, *, drawings: bool = False) -> Index:
         elif existing["stamp"] == stamp and existing["version"] == INDEX_VERSION:
             return Index.open(folder)
     rows = (row for source in sources for row in source.rows())
-    return write_index(_with_progress(rows), folder, stamp=stamp)
+    return write_index(rows, folder, stamp=stamp)
 
 
 def _read_intact(folder: Path) -> dict[str, Any]:
@@ -178,16 +183,6 @@ def _read_intact(folder: Path) -> dict[str, Any]:
 def _file_digest(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _with_progress(rows: Iterable[Row]) -> Iterator[Row]:
-    """Log the number of rows every half minute: media of unknown size are opened one by one."""
-    logged = time.monotonic()
-    for number, row in enumerate(rows, 1):
-        yield row
-        if time.monotonic() - logged > PROGRESS_SECONDS:
-            log.warning("indexing the dataset: %s rows so far", f"{number:,}")
-            logged = time.monotonic()
 
 
 def write_index(rows: Iterable[Row], folder: Path, *, stamp: object = None) -> Index:

@@ -45,10 +45,21 @@ def probe(media: bytes) -> MediaInfo:
     try:
         with av.open(io.BytesIO(media), options=dict(MEDIA_OPEN_OPTIONS)) as container:
             stream = container.streams.video[0]
-            frames = stream.frames or sum(1 for _ in container.decode(stream))
+            frames = _displayed_frames(container, stream)
             return MediaInfo(frames, Fraction(stream.average_rate or 0), height, width)
     except (av.FFmpegError, IndexError) as error:
         raise BadSample(f"does not decode: {error}") from error
+
+
+def _displayed_frames(container: Any, stream: Any) -> int:
+    """Return the number of frames that decode; a clip cut without encoding states more.
+
+    Its edit list leaves out those from its key frame to the cut.
+    """
+    if not stream.frames:
+        return sum(1 for _ in container.decode(stream))
+    hidden = sum(1 for packet in container.demux(stream) if packet.size and packet.is_discard)
+    return int(stream.frames) - hidden
 
 
 def decode_frames(media: bytes, numbers: NDArray[np.int64], size: tuple[int, int]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from finetune.errors import BadSample, DataError
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MEDIA_SUFFIXES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,23 @@ class TarShard:
     def rows(self) -> Iterator[DatasetRow | BadSample]:
         """Yield a row for each sample with media; raise DataError if the tar is damaged."""
         try:
-            with tarfile.open(self.file) as tar:
+            with tarfile.open(self.file, "r:") as tar:  # members are read by their place
                 yield from (self._parse(s) for s in self._samples(tar) if s.media)
+                self._check_end(tar.offset)
         except (tarfile.TarError, OSError) as error:
             raise DataError(
                 f"{self.file} cannot be read ({error}): build or download it again"
             ) from error
+
+    def _check_end(self, offset: int) -> None:
+        """Raise TarError unless the members end at a mark of the end, as `tarfile` does not."""
+        with self.file.open("rb") as stream:
+            stream.seek(offset)
+            block = stream.read(tarfile.BLOCKSIZE)
+        if any(block):
+            raise tarfile.ReadError(f"no header at byte {offset:,}")
+        if not block:
+            log.warning("%s has no mark of its end: it may have been cut short", self.file)
 
     def _parse(self, sample: _TarSample) -> DatasetRow | BadSample:
         assert sample.media
@@ -108,6 +123,8 @@ class TarShard:
         self, sample: _TarSample, tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str
     ) -> None:
         if suffix in MEDIA_SUFFIXES:
+            if sample.media and suffix in IMAGE_SUFFIXES:
+                return  # the poster of a video
             block = member.offset_data // tarfile.BLOCKSIZE - 1  # the header before the content
             sample.media = (member.name, block)
         elif suffix in (".txt", ".json"):
@@ -126,4 +143,6 @@ def _decode_text(content: bytes) -> str:
 def _json_caption(text: str) -> Any:
     """Return the caption of a sample's JSON; its other values may be of another version of it."""
     values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"it holds {text[:60]!r} in the place of an object")
     return values.get(first_column(CAPTION_COLUMNS, values) or "")

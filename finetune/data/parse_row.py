@@ -50,13 +50,13 @@ def parse_row(
             sha256=_parse_sha256(complete["sha256"]),
             caption=caption,
             **sizes,
-            fps=_parse_fps(complete),
+            fps=_parse_fps(complete, sizes["frames"]),
             file=place.file,
             row_group=place.row_group,
             row_in_group=place.row_in_group,
             drawings=_parse_drawings(values.get("new_drawings"), sizes["frames"]),
         )
-    except (TypeError, ValueError, OverflowError, BadSample) as error:
+    except (TypeError, ValueError, ArithmeticError, BadSample) as error:
         return BadSample(f"{place.name}: {error}")
 
 
@@ -68,7 +68,14 @@ def _parse_caption(values: Mapping[str, Any]) -> str:
         raise BadSample(
             f"its caption is a {type(caption).__name__}, {str(caption)[:60]}: write one text"
         )
+    if not _is_unicode(caption):
+        raise BadSample(f"its caption {caption[:60]!a} has half a character: write the whole")
     return caption
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell if a text has no lone surrogate, as is left of an emoji that JSON cuts in two."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _parse_sha256(digest: str) -> bytes:
@@ -101,10 +108,15 @@ def _parse_drawings(numbers: Sequence[int] | None, frames: int) -> tuple[int, ..
     return drawings
 
 
-def _parse_fps(values: Mapping[str, Any]) -> Fraction:
+def _parse_fps(values: Mapping[str, Any], frames: int) -> Fraction:
+    """Return the frame rate; 0 only of an image without one."""
     if values.get("fps_num"):
-        return Fraction(values["fps_num"], values["fps_den"])
-    return Fraction(values.get("fps") or 0).limit_denominator(1001)
+        fps = Fraction(values["fps_num"]) / Fraction(values["fps_den"])  # numbers, or their texts
+    else:
+        fps = Fraction(values.get("fps") or 0).limit_denominator(1001)
+    if not 0 <= fps <= LARGEST_SIZE or (frames > 1 and not fps):
+        raise BadSample(f"its fps is {float(fps):g}: correct it, or leave it empty to have it read")
+    return fps
 
 
 def _completed(values: Mapping[str, Any], place: Place) -> Mapping[str, Any]:

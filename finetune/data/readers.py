@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from brickfilm.schema.columns import HELD_OUT_SPLITS
@@ -58,13 +59,29 @@ def _file_source(file: Path) -> RowSource:
 def _folder_sources(folder: Path) -> list[RowSource]:
     def find(*patterns: str) -> list[Path]:
         files = sorted(file for pattern in patterns for file in folder.rglob(pattern))
-        return [f for f in files if not NON_TRAIN_SPLIT.search(str(f.relative_to(folder)))]
+        return [f for f in files if not NON_TRAIN_SPLIT.search(_split_path(f, folder))]
 
-    files = find("*.parquet") or find(*METADATA_FILES) or find("*.tar")
+    files = find("*.parquet") or _one_per_folder(find(*METADATA_FILES)) or find("*.tar")
     if files:
         return [_file_source(file) for file in files]
     media = tuple(file for file in find("*") if file.suffix.lower() in MEDIA_SUFFIXES)
     return [CaptionedFolder(folder, media)] if media else []
+
+
+def _split_path(file: Path, folder: Path) -> str:
+    """Return the path in which a split may be named: of media, that of their folder."""
+    path = file.relative_to(folder)
+    return f"{path.parent}/" if file.suffix.lower() in MEDIA_SUFFIXES else str(path)
+
+
+def _one_per_folder(tables: list[Path]) -> list[Path]:
+    """Return the tables; raise DataError for two of one folder: one is mostly a copy."""
+    for first, second in pairwise(sorted(tables)):
+        if first.parent == second.parent:
+            raise DataError(
+                f"{first.parent} has both {first.name} and {second.name}: name the one to read"
+            )
+    return tables
 
 
 def _download_from_hub(dataset: str, patterns: list[str]) -> Path:

@@ -5,6 +5,7 @@ Paths are relative to the table's folder. Missing sizes and rates are read from 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import json
@@ -26,9 +27,12 @@ from finetune.data.rows import (
 )
 from finetune.errors import BadSample, DataError
 
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 TABLE_SUFFIXES = (".csv", ".jsonl", ".json")
 IGNORED_COLUMNS = ("sha256", "new_drawings")
 """Computed instead, or not used: a table may be older than its files."""
+SURPLUS = "surplus fields"
+"""Key of what follows the last column: mostly the rest of a caption without quotes."""
 Line = tuple[int, dict[str, Any]]
 """The number of a line, and its values by column."""
 
@@ -53,6 +57,8 @@ class MediaTable:
         """Yield its rows; raise DataError if it lacks a column or is not UTF-8."""
         for number, values in self._lines():
             media = self._media(values)
+            if surplus := [text for text in values.pop(SURPLUS, ()) if text.strip()]:
+                media = f"{surplus[0][:60]!r} is in no column: put quotes around texts with commas"
             if isinstance(media, str):
                 yield BadSample(f"{media}, line {number} of {self.file}")
                 continue
@@ -75,9 +81,10 @@ class MediaTable:
                 self._check_columns(values)
                 yield number, values
         except UnicodeDecodeError as error:
+            encoding = "utf-16" if error.object[:2] in UTF_16_MARKS else "latin1"
             raise DataError(
                 f"{self.file} is not UTF-8 (byte {error.object[error.start]:#04x}): convert it, "
-                f"such as with iconv -f latin1 -t utf-8 {self.file} > utf-8{self.file.suffix}"
+                f"such as with iconv -f {encoding} -t utf-8 {self.file} > utf-8{self.file.suffix}"
             ) from error
         except (csv.Error, json.JSONDecodeError) as error:
             raise DataError(f"{self.file} cannot be read ({error}): correct the file") from error
@@ -85,7 +92,7 @@ class MediaTable:
     def _csv_lines(self) -> Iterator[Line]:
         csv.field_size_limit(sys.maxsize)  # a caption may be longer than 131,072 characters
         with self.file.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
+            reader = csv.DictReader(lines, restkey=SURPLUS)
             self._check_columns(dict.fromkeys(reader.fieldnames or ()))
             for values in reader:
                 yield reader.line_num, values
@@ -93,9 +100,10 @@ class MediaTable:
     def _json_lines(self) -> Iterator[Line]:
         text = self.file.read_text(encoding="utf-8-sig")
         if self.file.suffix == ".json":
-            yield from enumerate(json.loads(text), 1)
+            listed = json.loads(text)
+            yield from enumerate(listed if isinstance(listed, list) else [listed], 1)
             return
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # texts may hold other line ends
             if line.strip():
                 yield number, json.loads(line)
 

@@ -35,10 +35,10 @@ PICKLE_SUFFIXES = (".bin", ".pth", ".pt", ".ckpt")
 WEIGHT_SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
 NETWORK_FOLDERS = ("ema", "model")  # of a checkpoint; the EMA is what its validation showed
 WRAPPER_KEYS = (
-    *("state_dict", "model_state_dict", "model", "ema", "ema_state_dict", "module"),
+    *("ema", "ema_state_dict", "state_dict", "model_state_dict", "model", "module"),
     *("network", "net"),
 )
-"""Keys under which training scripts put the tensors in a file."""
+"""Keys under which training scripts put the tensors in a file, the EMA's before others."""
 WRAPPER_PARTS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 """Parts of a key that torch.compile, FSDP and activation checkpointing add."""
 EMA_PREFIX = "ema_model."  # of a file that holds the trained weights too
@@ -69,9 +69,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for file in _weight_files(path):
         tensors.update(_read_file(file))
-    averaged = {k.removeprefix(EMA_PREFIX): v for k, v in tensors.items() if EMA_PREFIX in k}
-    named = {_plain_key(key): value for key, value in (averaged or tensors).items()}
-    return {key: value for key, value in named.items() if key not in COUNTERS}
+    named = {_plain_key(key): value for key, value in tensors.items()}
+    averaged = {
+        _plain_key(key.removeprefix(EMA_PREFIX)): value
+        for key, value in named.items()
+        if key.startswith(EMA_PREFIX)
+    }
+    return {key: value for key, value in (averaged or named).items() if key not in COUNTERS}
 
 
 def describe_tensors(tensors: Mapping[str, Tensor]) -> str:
@@ -135,7 +139,7 @@ def _read_file(file: Path) -> dict[str, Tensor]:
             stored = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, RuntimeError, SafetensorError, UnpicklingError, EOFError) as error:
         raise WeightsError(_read_problem(file, error)) from error
-    return _unwrapped(stored)
+    return _unwrapped(stored, file)
 
 
 def _read_problem(file: Path, error: Exception) -> str:
@@ -145,17 +149,27 @@ def _read_problem(file: Path, error: Exception) -> str:
             "save its state dict alone, torch.save(model.state_dict(), file)"
         )
     reason = (str(error).splitlines() or [repr(error)])[0]
+    if isinstance(error, UnpicklingError):  # torch's text advises to load it without a check
+        reason = "torch.save has not written it, or it was cut short"
     return f"{file} cannot be read as weights ({reason}): download it again, or name another"
 
 
-def _unwrapped(stored: Any) -> dict[str, Tensor]:
+def _unwrapped(stored: Any, file: Path) -> dict[str, Tensor]:
     """Return the tensors of a loaded file, from below known wrappers of any depth."""
     while isinstance(stored, dict):
-        inner = [stored[n] for n in WRAPPER_KEYS if isinstance(stored.get(n), dict)]
+        inner = [name for name in WRAPPER_KEYS if _may_hold_tensors(stored.get(name))]
         if not inner:
             return {key: value for key, value in stored.items() if isinstance(value, Tensor)}
-        stored = inner[0]
+        if len(inner) > 1:
+            log.warning(
+                "reading %r of %s, which holds %s too", inner[0], file, ", ".join(inner[1:])
+            )
+        stored = stored[inner[0]]
     return {}
+
+
+def _may_hold_tensors(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(v, Tensor | dict) for v in value.values())
 
 
 def load_whole(kind: Any, source: str | PathLike[str], **options: Any) -> nn.Module:

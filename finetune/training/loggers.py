@@ -176,7 +176,7 @@ class LineLogger:
     """Writes plain lines to `log.txt`: step, loss, speed, time left, and this package's warnings.
 
     There is a line at the first and the last step, else every ten seconds, and one after half a
-    minute of silence. Without a terminal they go to standard error too.
+    minute of silence. Without a terminal they go to standard error too, warnings always.
     """
 
     def __init__(self, out: Path, steps: int, last_step: int) -> None:
@@ -184,9 +184,13 @@ class LineLogger:
         self._steps, self._first_step = steps, last_step
         self._begin = self._written = time.monotonic()
         self._pending, self._is_first = "", True
-        self._handler = logging.StreamHandler(self._file)
-        self._handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-        logging.getLogger("finetune").addHandler(self._handler)
+        in_file = logging.StreamHandler(self._file)
+        in_file.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        self._handlers: list[logging.Handler] = [in_file]
+        if logging.lastResort and not logging.getLogger().handlers:
+            self._handlers.append(logging.lastResort)  # which a logger with a handler leaves out
+        for handler in self._handlers:
+            logging.getLogger("finetune").addHandler(handler)
         self._heartbeat = Heartbeat(self._write_silence)
 
     def log(self, step: int, values: Values, videos: Videos | None = None) -> None:
@@ -222,7 +226,8 @@ class LineLogger:
     def close(self) -> None:
         self._heartbeat.end()
         self._write_pending()
-        logging.getLogger("finetune").removeHandler(self._handler)
+        for handler in self._handlers:
+            logging.getLogger("finetune").removeHandler(handler)
         self._file.close()
 
 

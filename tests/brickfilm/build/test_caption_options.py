@@ -67,6 +67,8 @@ def test_any_model_of_any_server_can_be_named() -> None:
         ({"captions": "None"}, "is not known"),
         ({"captions": "none:x"}, "is not known"),
         ({"captions": "local:"}, "is not known"),
+        ({"captions": "sidecar:"}, "is not known"),
+        ({"captions": ""}, "is not known"),
         ({"captions": "none", "prompt": "bricks"}, "--prompt is for a model"),
         ({"captions": "sidecar", "max_cost_usd": 0.0}, "--max-cost-usd is for a model"),
         ({"captions": "local:x", "base_url": "http://a/v1"}, "in this process: leave out"),

@@ -341,7 +341,12 @@ def test_servers_without_schemas_get_an_older_dialect_and_a_warning(
     last = server.requests[-1]
     assert last.body["max_tokens"] == 400
     assert "Answer with JSON alone" in last.text
-    assert len([line for line in caplog.messages if "; using" in line]) == 3  # each once
+    learned = [line for line in caplog.messages if "; using" in line]
+    assert [line.partition("support ")[2] for line in learned] == [
+        "response_format json_schema; using json_object",
+        "response_format json_object; using text",
+        "max_completion_tokens; using max_tokens",
+    ]
     assert spend_frame(tmp_path).settled.sum() == pytest.approx(server.bill)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from brickfilm.captions.json_reply import is_prose, last_object
 from brickfilm.captions.stills import encode_jpeg
 from brickfilm.engine.ledger import spend_frame
 from brickfilm.engine.pipeline import Pipeline
@@ -75,6 +77,7 @@ ACCEPTED = (
     completion(None, reasoning_content=GOOD),
     completion(GOOD.replace("waves.", "waves.\\u0000\\u0007 \\ud83d")),
     completion(GOOD.replace("walks along", "walks\nalong")),
+    completion(json.dumps(GOOD)),
 )
 
 
@@ -121,6 +124,23 @@ def test_prose_of_a_server_that_knows_json_is_a_failure(
     server.script = lambda request: next(replies)
     run = run_captions(tmp_path, ClipSource(2, tmp_path), captioner(server, concurrency=1))
     assert count_results(run, "Captioner") == {"done": 1, "failed: malformed answer": 1}
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 100_000, "{" * 200_000, '{"' * 100_000])
+def test_a_reply_without_end_is_read_in_linear_time(text: str) -> None:
+    begun = time.process_time()
+    assert last_object(text, key="status") is None
+    assert time.process_time() - begun < 2  # 20 s when every brace was tried
+
+
+@pytest.mark.parametrize("text", ["[" * 9, "...", "{'status': 'described'}", "{status: 1}", "{}"])
+def test_what_holds_no_words_or_tries_json_is_no_prose(text: str) -> None:
+    assert not is_prose(text)
+
+
+@pytest.mark.parametrize("text", [CAPTION, f'"{CAPTION}"', "रजल", "Hm {smiles}.", "一人走"])
+def test_words_in_any_script_are_prose(text: str) -> None:
+    assert is_prose(text)
 
 
 # -- replies that are not -------------------------------------------------------------------------

@@ -264,6 +264,27 @@ def test_dated_names_have_their_familys_price() -> None:
     assert prices.price_of("gpt-4o-audio") is None
 
 
+WRONG_LISTS = (
+    ("input = 1", "output"),
+    ('input = "1"\noutput = 2', "input = '1' in .models.m."),
+    ("input = -1\noutput = 2", "input = -1 in .models.m."),
+    ("input = nan\noutput = 2", "input = nan in .models.m."),
+    ("input = 1\noutput = true", "output = True in .models.m."),
+    ('input = 1\noutput = 2\nretires = "2027"', "retires = '2027' in .models.m."),
+    ("input = 1\noutput = 2\ncahced = 1", "has no cahced, did you mean cached"),
+    ("input = 1\noutput = 2\n[limits]\nbatch_discount = -1", "batch_discount = -1 in .limits."),
+    ("input = 1\noutput = 2\n[models]\na = 3", "models"),
+)
+
+
+@pytest.mark.parametrize(("entry", "message"), WRONG_LISTS)
+def test_a_wrong_price_list_names_its_entry(tmp_path: Path, entry: str, message: str) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(f"date = 2026-11-01\n[models.m]\n{entry}\n")
+    with pytest.raises(UsageError, match=message):
+        price_list(own)
+
+
 RETIRING = """
 date = 2026-11-01
 [models.old]

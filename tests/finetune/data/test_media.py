@@ -20,7 +20,7 @@ from finetune.data.cache import build_cache
 from finetune.data.cache_layout import index_folder
 from finetune.data.index import Index, build_index
 from finetune.data.loader import SampleLoader
-from finetune.data.media import decode_frames, probe
+from finetune.data.media import decode_frames, decode_in_chunks, probe
 from finetune.data.sampler import BatchSpec, SamplerState
 from finetune.errors import BadSample, DataError
 from finetune.sampling.images import read_image
@@ -97,6 +97,25 @@ def test_an_image_is_read_as_sample_reads_it(orientation: int, kind: str, tmp_pa
     quarters = sampled.reshape(2, height // 2, 2, width // 2).mean((1, 3)) > 0
     assert white.tolist() == quarters.tolist()
     assert white.sum() == 1
+
+
+def test_a_clip_cut_without_encoding_has_the_frames_that_are_displayed() -> None:
+    cut, hidden = io.BytesIO(), 3
+    with av.open(io.BytesIO(encoded(0, 9, 48, 64))) as whole, av.open(cut, "w", "mp4") as output:
+        stream = output.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.size:
+                start = int(hidden / 24 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = (
+                    packet.pts - start,
+                    packet.dts - start,
+                    stream,
+                )
+                output.mux(packet)
+    info = probe(cut.getvalue())
+    assert info.frames == 9 - hidden
+    frames = list(decode_in_chunks(cut.getvalue(), info.frames, (info.height, info.width)))
+    assert [len(chunk) for chunk in frames] == [9 - hidden]
 
 
 def test_a_clip_that_changes_size_is_named() -> None:

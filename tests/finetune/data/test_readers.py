@@ -18,7 +18,7 @@ import pytest
 from huggingface_hub import HfApi
 from PIL import Image
 
-from finetune.data.index import build_index
+from finetune.data.index import Index, build_index
 from finetune.data.row_media import read_media
 from finetune.errors import DataError
 from tests.kit.servers.hub import HubServer
@@ -209,3 +209,111 @@ def test_columns_that_are_missing_name_those_that_are_read(tmp_path: Path) -> No
     (tmp_path / "set.csv").write_text("clip,words\na.mp4,a red car\n")
     with pytest.raises(DataError, match=r"lacks the column\(s\) path, text: name the media's"):
         build_index(str(tmp_path / "set.csv"), tmp_path / "index")
+
+
+def in_table(folder: Path, text: str, name: str = "metadata.csv", encoding: str = "utf-8") -> Index:
+    write_clips(folder)
+    (folder / name).write_text(text, encoding=encoding)
+    return build_index(str(folder), folder / "index")
+
+
+def test_a_caption_with_commas_but_no_quotes_is_not_cut(tmp_path: Path) -> None:
+    text = "path,text\na.mp4,a red car, on a road\nb.mp4,a boat,,\n"
+    index = in_table(tmp_path, text)
+    assert (len(index), index.unreadable, index.row(0).caption) == (1, 1, "a boat")
+    with pytest.raises(DataError, match=r"' on a road' is in no column: put quotes.*, line 2 of"):
+        in_table(tmp_path, "path,text\na.mp4,a red car, on a road\n")
+
+
+def test_line_ends_of_unicode_in_a_caption_end_no_line(tmp_path: Path) -> None:
+    caption = "a car\u2028on\x85a road"
+    line = json.dumps({"path": "a.mp4", "text": caption}, ensure_ascii=False)
+    assert in_table(tmp_path, line, "metadata.jsonl").row(0).caption == caption
+
+
+def test_an_emoji_cut_in_two_is_named(tmp_path: Path) -> None:
+    line = '{"path": "a.mp4", "text": "a car \\ud83d"}\n'
+    with pytest.raises(DataError, match=r"caption 'a car \\ud83d' has half a character"):
+        in_table(tmp_path, line, "metadata.jsonl")
+
+
+@pytest.mark.parametrize("rate", ["24,1,", "24.0,1,", ",,24", ",,24/1"])
+def test_rates_in_a_csv_are_read(rate: str, tmp_path: Path) -> None:
+    header = "path,text,num_frames,height,width,fps_num,fps_den,fps"
+    index = in_table(tmp_path, f"{header}\na.mp4,a car,5,48,64,{rate}\n")
+    assert index.row(0).fps == 24
+
+
+@pytest.mark.parametrize("rate", ["24,0,", "-24,1,", ",,-24", ",,1e300", ",,inf"])
+def test_a_rate_that_is_none_is_named(rate: str, tmp_path: Path) -> None:
+    header = "path,text,num_frames,height,width,fps_num,fps_den,fps"
+    with pytest.raises(DataError, match=r"none of 1 rows can be read.*, line 2 of"):
+        in_table(tmp_path, f"{header}\na.mp4,a car,5,48,64,{rate}\n")
+
+
+def test_two_tables_of_one_folder_are_not_both_read(tmp_path: Path) -> None:
+    in_table(tmp_path, "path,text\na.mp4,a car\n")
+    with pytest.raises(DataError, match=r"has both metadata\.csv and metadata\.jsonl: name"):
+        in_table(tmp_path, '{"path": "a.mp4", "text": "a car"}\n', "metadata.jsonl")
+
+
+def test_a_json_without_a_list_of_rows_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has '3' in the place of a row"):
+        in_table(tmp_path, "3", "metadata.json")
+
+
+def test_a_table_in_utf_16_names_its_encoding(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="iconv -f utf-16 -t utf-8"):
+        in_table(tmp_path, "path,text\na.mp4,a car\n", encoding="utf-16")
+
+
+def test_a_clip_called_test_is_read_and_a_folder_is_not(tmp_path: Path) -> None:
+    for name in ("test-drive.mp4", "test/a.mp4", "test-set/a.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(CLIPS["a.mp4"][1])
+        (tmp_path / name).with_suffix(".txt").write_text(name)
+    index = build_index(str(tmp_path), tmp_path / "index")
+    assert [index.row(number).caption for number in range(len(index))] == ["test-drive.mp4"]
+
+
+def write_tar(file: Path, *members: tuple[str, bytes], mode: Any = "w") -> bytes:
+    with tarfile.open(file, mode) as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return file.read_bytes()
+
+
+CAR, BOAT = (
+    [(f"{key}.mp4", CLIPS[f"{key}.mp4"][1]), (f"{key}.txt", CLIPS[f"{key}.mp4"][0].encode())]
+    for key in "ab"
+)
+"""The members of two samples of a WebDataset."""
+
+
+def test_a_tar_is_not_read_up_to_a_damaged_header(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "0.tar"
+    whole = write_tar(file, *CAR, *BOAT)
+    with tarfile.open(file) as tar:
+        second = tar.getmember("b.mp4").offset
+    for damaged in (whole[: second + 9] + b"?" + whole[second + 10 :], whole[: second + 100]):
+        file.write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"cannot be read \(no header at byte {second:,}\)"):
+            build_index(str(file), tmp_path / "index")
+    file.write_bytes(whole[:second])
+    assert len(build_index(str(file), tmp_path / "index")) == 1
+    assert "0.tar has no mark of its end: it may have been cut short" in caplog.text
+    write_tar(file, *CAR, mode="w:gz")
+    with pytest.raises(DataError, match=r"0\.tar cannot be read"):
+        build_index(str(file), tmp_path / "index")
+
+
+def test_a_tar_with_posters_and_odd_json_is_read(tmp_path: Path) -> None:
+    poster = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(poster, "PNG")
+    write_tar(tmp_path / "0.tar", *CAR, ("a.png", poster.getvalue()), ("b.json", b"[1]"), BOAT[0])
+    index = build_index(str(tmp_path), tmp_path / "index")
+    assert (len(index), index.unreadable, index.row(0).frames) == (1, 1, 5)

@@ -49,8 +49,11 @@ def test_every_run_writes_a_line_a_step(make_recipe: MakeRecipe, name: str) -> N
 
 
 def test_a_run_writes_plain_lines(
-    make_recipe: MakeRecipe, capsys: pytest.CaptureFixture[str]
+    make_recipe: MakeRecipe,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's, which a user has not
     out = Path(make_recipe().out)
     logger = open_logger(make_recipe(steps=1000), 0)
     for step in range(1, 4):
@@ -62,7 +65,9 @@ def test_a_run_writes_plain_lines(
     assert lines[0].endswith(" left")
     assert (out / "log.txt").read_text().splitlines()[1] == "WARNING skipped a sample"
     assert lines[2].startswith("step 3 of 1,000")
-    assert "step 1 of 1,000  loss 0.5000" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "step 1 of 1,000  loss 0.5000" in printed
+    assert printed.count("skipped a sample\n") == 1
 
 
 def test_steps_that_are_run_again_stand_once(make_recipe: MakeRecipe) -> None:

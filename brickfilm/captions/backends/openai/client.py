@@ -117,7 +117,7 @@ class Client:
         """Replace a dialect; return True if the request can be sent in another one."""
         with self._lock:
             if other and self.dialect == dialect:
-                log.warning("%s does not support %s; using %s", self._host, dialect, other)
+                log.warning("%s does not support %s", self._host, dialect.change_to(other))
                 self.dialect = other
             return self.dialect != dialect
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Self
 
 from brickfilm.captions.backend import JsonMode
@@ -53,6 +53,21 @@ class Dialect:
         if not self.system_role:
             adapted["messages"] = _without_system(adapted["messages"])
         return adapted
+
+    def change_to(self, other: Dialect) -> str:
+        """Return what a server does not support here, and what another dialect sends instead."""
+        dropped = ", ".join(sorted(other.refused - self.refused))
+        changes = {
+            f"response_format {self.response_formats[0]}": other.response_formats[0],
+            "a schema without words": "words as well" if other.schema_in_words else "no words",
+            self.max_tokens_field: other.max_tokens_field,
+            dropped: "requests without it",
+            f"reasoning_effort {self.lowest_effort}": other.lowest_effort,
+            "the role system": "the user's message",
+        }
+        same = [mine == theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)]
+        words = [pair for pair, kept in zip(changes.items(), same, strict=True) if not kept]
+        return "; using ".join(" and ".join(said) for said in zip(*words, strict=True))
 
     def fallback(self, error: str, effort: str = "") -> Dialect | None:
         """Return the next older dialect, or None if the error is not about the dialect.

@@ -78,10 +78,30 @@ def test_pickles_of_tensors_and_settings_load(model: STDiT2, suffix: str, tmp_pa
 
 
 def test_the_ema_of_a_file_with_both_is_taken(model: STDiT2, tmp_path: Path) -> None:
-    averaged = {f"ema_model.module.{key}": value for key, value in model.state_dict().items()}
-    online = {f"online_model.{key}": torch.zeros(()) for key in model.state_dict()}
-    torch.save({**online, **averaged, "initted": torch.ones(())}, tmp_path / "ema.pt")
-    assert same(STDiT2.from_pretrained(tmp_path / "ema.pt", config=TINY), model)
+    for outer in ("", "module."):
+        averaged = {f"{outer}ema_model.module.{k}": v for k, v in model.state_dict().items()}
+        online = {f"{outer}online_model.{key}": torch.zeros(()) for key in model.state_dict()}
+        torch.save({**online, **averaged, "initted": torch.ones(())}, tmp_path / "ema.pt")
+        assert same(STDiT2.from_pretrained(tmp_path / "ema.pt", config=TINY), model)
+
+
+def test_the_ema_beside_the_trained_weights_is_taken_and_named(
+    model: STDiT2, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained = {key: torch.zeros_like(value) for key, value in model.state_dict().items()}
+    torch.save({"model": trained, "ema": model.state_dict(), "opt": {}}, tmp_path / "both.pt")
+    assert same(STDiT2.from_pretrained(tmp_path / "both.pt", config=TINY), model)
+    assert "reading 'ema' of" in caplog.text
+    torch.save({"model": model.state_dict(), "ema": {"decay": 0.9}}, tmp_path / "one.pt")
+    assert same(STDiT2.from_pretrained(tmp_path / "one.pt", config=TINY), model)
+
+
+def test_a_page_in_the_place_of_a_pickle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"<html>" * 99)
+    with pytest.raises(
+        WeightsError, match=r"\(torch\.save has not written it, or it was cut short"
+    ):
+        STDiT2.from_pretrained(tmp_path / "weights.bin")
 
 
 def test_a_runs_folder_is_its_newest_checkpoints_ema(model: STDiT2, tmp_path: Path) -> None:
