@@ -110,5 +110,5 @@ def _download_from_hub(repo_id: str, revision: str | None, filename: str) -> Pat
     """Download a file of a dataset on the Hub into the Hub's cache, once."""
     from huggingface_hub import hf_hub_download
 
-    with hub_errors(repo_id):
+    with hub_errors(f"{repo_id}/{filename}"):
         return Path(hf_hub_download(repo_id, filename, repo_type="dataset", revision=revision))
