@@ -14,6 +14,7 @@ from brickfilm.engine.calls import AnyStage, work_item_of
 from brickfilm.engine.capabilities import SourceOwner, has_capability
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.queue import StageQueue
+from brickfilm.errors import ItemError
 from brickfilm.records import Video
 
 
@@ -47,7 +48,8 @@ class SourceRefs:
         """Remember where videos come from; keep those that the next run may read."""
         if has_capability(queue.stage, SourceOwner):
             owner = cast(SourceOwner, queue.stage)
-            for video in (output for output in outputs if isinstance(output, Video)):
+            records = (o.record if isinstance(o, ItemError) else o for o in outputs)
+            for video in (record for record in records if isinstance(record, Video)):
                 self._origins[video.path] = SourceOrigin(queue.stage, owner, item)
                 self._changed.add(video.path)
         path = _video_path(item)

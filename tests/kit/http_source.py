@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Failed
-from brickfilm.records import Listing
+from brickfilm.records import HdrMode, Listing
 from brickfilm.sources.base import DownloadStage, RefetchFunction, SourceFile, SourceMetadata
 
 TIMEOUT_SECONDS = 30
@@ -26,12 +26,13 @@ class HttpSource:
     urls: tuple[str, ...] = ()
     uploader: str = ""
     keep_sources: bool = True
+    hdr: HdrMode = "reject"
 
     def items(self) -> Iterator[Listing]:
         yield from (Listing(source_id=u, url=u, uploader=self.uploader) for u in self.urls)
 
     def stages(self) -> tuple[Stage[Any, Any], ...]:
-        return (DownloadFile(keep_sources=self.keep_sources),)
+        return (DownloadFile(keep_sources=self.keep_sources, hdr=self.hdr),)
 
     @contextmanager
     def open_refetch(self, work: Path) -> Iterator[RefetchFunction]:

@@ -221,13 +221,14 @@ class SourceFile:
         """Probe a complete download, write its metadata and give the file its final name.
 
         describe: returns the site's metadata; size, rate and digest come from the file. Deletes a
-        file that is no video, such as an error page, and raises MediaError.
+        file that is no video, such as an error page, and raises MediaError; one with too many
+        pixels likewise, and raises Rejected.
         """
         from brickfilm.media import probe, sha256_of
 
         try:
             info = probe(draft)
-        except MediaError:
+        except (MediaError, Rejected):
             self.delete_all()
             raise
         metadata = {

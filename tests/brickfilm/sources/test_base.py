@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from brickfilm.build.build_dataset import BuildResult, build
 from brickfilm.cli import app
 from brickfilm.dataset.reader import find_dataset
-from brickfilm.errors import UsageError
+from brickfilm.errors import Rejected, UsageError
 from brickfilm.hub.materialize import NothingMaterializedError, materialize
 from brickfilm.hub.removal import NothingToRemoveError, RemovalRequest, remove
 from brickfilm.records import Listing
@@ -19,6 +20,7 @@ from brickfilm.sources.base import SourceFile, delete_downloads
 from brickfilm.stages import FrameSampler, SceneSplitter
 from tests.kit.footage import film_bytes
 from tests.kit.http_source import HttpSource
+from tests.kit.patches import Patches
 from tests.kit.servers.videos import VideoSite, video_site
 
 
@@ -91,6 +93,36 @@ def test_a_deleted_video_of_any_source_is_fetched_again_when_it_is_needed(
     assert len(site.requests_for("ant")) == 1
     assert built(tmp_path, one, max_frames=10).exit_code == 0
     assert len(site.requests_for("ant")) == 2
+
+
+@pytest.mark.slow
+def test_a_rejected_video_is_deleted_and_fetched_again_for_another_setting(
+    tmp_path: Path, site: VideoSite
+) -> None:
+    film = Patches(tmp_path / "hdr.mp4", matrix=9, primaries=9, transfer=16, codec="libx265")
+    site.add("hdr", replace(film, pix_fmt="yuv420p10le").write().read_bytes())
+    one, work = source(site, "hdr", keep_sources=False), tmp_path / "work"
+    for _ in range(2):
+        results = built(work, one).item_results
+        assert [r.reason for r in results if r.status == "rejected"] == ["high dynamic range"]
+        assert [name for name in files(work) if name.endswith(".mp4")] == []
+    assert len(site.requests_for("hdr")) == 1
+    assert built(work, replace(one, hdr="tonemap")).exit_code == 0
+    assert len(site.requests_for("hdr")) == 2
+    assert [name for name in files(work) if name.endswith(".mp4")] == []
+    built(work, replace(one, keep_sources=True))
+    assert len(site.requests_for("hdr")) == 2
+
+
+def test_a_download_with_too_many_pixels_leaves_no_file(tmp_path: Path) -> None:
+    file = SourceFile.of(tmp_path, Listing(source_id="a"))
+    file.write_plan({"source_id": "a"})
+    draft = file.draft("http", "y4m")
+    header = b"YUV4MPEG2 W16000 H16000 F24:1 C420jpeg\nFRAME\n"
+    draft.write_bytes(header + bytes(1000))
+    with pytest.raises(Rejected, match="more than max_pixels"):
+        file.finish(draft, "y4m", lambda info: {})
+    assert files(tmp_path) == []
 
 
 def test_rows_are_materialized_by_the_source_that_is_given(tmp_path: Path, site: VideoSite) -> None:
