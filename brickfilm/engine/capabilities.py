@@ -90,6 +90,10 @@ class Updatable(Protocol):
     def is_outdated(self, item: Any, answer: Answer, work: Path) -> bool:
         """Return True to compute a stored answer again; called whenever it is read."""
 
+    def updated(self, old: Answer, new: Answer) -> Answer:
+        """Return what to store in place of an old answer that was computed again."""
+        return new
+
 
 @runtime_checkable
 class MultiPart(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brickfilm.engine.budget import Budgets
-from brickfilm.engine.calls import REJECTED_KEY
+from brickfilm.engine.calls import REJECTED_KEY, updated_answer
 from brickfilm.engine.executors import CallResult
 from brickfilm.engine.ledger import Ledger, Reservation
 from brickfilm.engine.queue import Failures, InFlightCall, missing_answers
@@ -31,7 +31,9 @@ class AnswerWriter:
                 answers = self._answers(work_item, result)
                 for digest, answer in answers.items():
                     key, share = work_item.keys[digest], seconds / len(answers)
-                    self.ledger.put(digest, key, answer, share, item=work_item.item.id)
+                    old = self.ledger.get(digest, key)
+                    new = updated_answer(call.queue.stage, old, answer)
+                    self.ledger.put(digest, key, new, share, item=work_item.item.id)
                 self._settle(call, reservation, result, answers)
 
     def _answers(self, work_item: WorkItem, result: Result) -> dict[str, Answer]:

@@ -34,6 +34,9 @@ class PictureInfo:
     fields: str = ""
     """'interlaced' or 'telecine' (3:2 pulldown), and ' bff' if the bottom field comes first; '' for
     progressive frames."""
+    was_plain: bool = False
+    """True for a video that an older version built, which knew neither fields nor mirroring: its
+    clips stay as they are, so that no caption is paid for twice."""
 
     @classmethod
     def of(cls, reader: VideoReader, first: Frame, seconds: float) -> PictureInfo:
@@ -56,10 +59,11 @@ class PictureInfo:
 
     def conversions(self, deinterlace: DeinterlaceMode) -> tuple[str, ...]:
         """Return what is done to the pictures, in words of the column `conversions`."""
+        is_deinterlaced = deinterlace == "auto" and not self.was_plain
         done = {
             f"{self.hdr} to SDR": bool(self.hdr),
-            CONVERSION_OF_FIELDS.get(self.fields, ""): bool(self.fields) and deinterlace == "auto",
-            "mirrored": self.mirrored,
+            CONVERSION_OF_FIELDS.get(self.fields, ""): bool(self.fields) and is_deinterlaced,
+            "mirrored": self.mirrored and not self.was_plain,
             f"{self.pixel_format} to {PLAIN_FORMAT}": self.pixel_format != PLAIN_FORMAT,
             "square pixels": not self.square_pixels,
         }

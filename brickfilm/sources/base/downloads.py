@@ -190,7 +190,7 @@ class SourceFile:
         if not lacks_picture(metadata, self.work / metadata["path"]):
             return metadata
         picture = probe(self.work / metadata["path"]).picture.to_answer()
-        metadata = {**metadata, "picture": picture}
+        metadata = {**metadata, "picture": {**picture, "was_plain": True}}
         self._write({**self._read(), "film": metadata})
         return metadata
 

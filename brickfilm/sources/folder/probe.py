@@ -54,6 +54,13 @@ class Probe(PictureStage):
         path = _path(item)
         return answer.get("state", _state(path)) != _state(path) or lacks_picture(answer, path)
 
+    def updated(self, old: Answer, new: Answer) -> Answer:
+        """Return the new answer, of a video that was built before its pictures were looked at."""
+        was_plain = old.get("picture", {"was_plain": True}).get("was_plain", False)
+        if not was_plain or old["sha256"] != new["sha256"]:
+            return new
+        return {**new, "picture": {**new["picture"], "was_plain": True}}
+
     def apply(self, item: Listing, answer: Answer) -> Iterable[Video | Rejected]:
         path = _path(item)
         video = Video(

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from brickfilm.build.build_dataset import BuildResult, build
+from brickfilm.records import DeinterlaceMode
 from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
+from tests.kit.field_film import FieldFilm
+from tests.kit.inline_executor import InlineExecutor
 from tests.kit.patches import Patches
 
 pytestmark = pytest.mark.slow
@@ -27,11 +30,43 @@ def forget_pictures(work: Path) -> None:
     for part, key, text in db.execute("SELECT part, key, answer FROM answers").fetchall():
         answer = json.loads(text)
         answer.pop("picture", None)
+        answer.pop("state", None)
         old_key = key.removesuffix(":colours")
         db.execute(
-            "UPDATE answers SET answer = ?, key = ? WHERE part = ? AND key = ?",
+            "UPDATE answers SET answer = ?, key = ?, digest = NULL WHERE part = ? AND key = ?",
             (json.dumps(answer), old_key, part, key),
         )
+    db.commit()
+    db.close()
+
+
+@pytest.mark.parametrize("deinterlace", ["auto", "reject"])
+def test_interlaced_videos_stay_as_they_were_until_the_option_changes(
+    deinterlace: DeinterlaceMode, tmp_path: Path
+) -> None:
+    """No stage behind the probe has a new key, so no captioner is asked again either."""
+    films, work = tmp_path / "films", tmp_path / "work"
+    films.mkdir()
+    FieldFilm(films / "film.mpg", kind="interlaced").write()
+    executor, stages = InlineExecutor(), [SceneSplitter(), ClipWriter(), FrameSampler()]
+    off = FolderSource(films, deinterlace="off")
+    build(off, stages, workdir=work, executor=executor)
+    rename_part(work, off.probe.digest, FolderSource(films).probe.digest)
+    forget_pictures(work)
+    before, clips = answers(work), sorted((work / "clips").iterdir())
+    again = build(
+        FolderSource(films, deinterlace=deinterlace), stages, workdir=work, executor=executor
+    )
+    changed = {part for (part, key), at in answers(work).items() if before.get((part, key)) != at}
+    assert changed == {FolderSource(films, deinterlace=deinterlace).probe.digest}
+    assert sorted((work / "clips").iterdir()) == clips
+    rejected = [r.reason for r in again.item_results if r.status == "rejected"]
+    assert rejected == ([] if deinterlace == "auto" else ["interlaced"])
+
+
+def rename_part(work: Path, old: str, new: str) -> None:
+    db = sqlite3.connect(work / "ledger.sqlite")
+    db.execute("UPDATE answers SET part = ? WHERE part = ?", (new, old))
     db.commit()
     db.close()
 
