@@ -11,6 +11,7 @@ from brickfilm.media.geometry import (
     buffer_arguments,
     linear_graph,
 )
+from brickfilm.media.side_data import side_data
 from brickfilm.media.tone_map import tone_map
 from brickfilm.schema.orientation import UPRIGHT, Orientation
 
@@ -35,10 +36,10 @@ class DisplayTransform:
 
         One side is stretched to make pixels square; an odd line or column is cut off.
         """
-        return self._size(raw, Orientation.of(raw), self.aspect_of(raw))
+        return self._size(raw, Orientation.of(side_data(raw)), self.aspect_of(raw))
 
     def __call__(self, raw: Any) -> Any:
-        tags, orientation = ColorTags.of(raw), Orientation.of(raw)
+        tags, orientation = ColorTags.of(raw), Orientation.of(side_data(raw))
         aspect = self.aspect_of(raw)
         if self._is_identity(raw, orientation, aspect):
             return raw

@@ -11,6 +11,7 @@ from brickfilm.media.color import HDR_TRANSFERS, has_matrix, hdr_transfer
 from brickfilm.media.decode import Frame, VideoReader
 from brickfilm.media.fields import CONVERSION_OF_FIELDS, field_kind
 from brickfilm.media.open_video import open_video
+from brickfilm.media.side_data import side_data
 from brickfilm.records import DeinterlaceMode, HdrMode, Video
 from brickfilm.schema.orientation import Orientation
 
@@ -50,7 +51,7 @@ class PictureInfo:
             has_matrix=has_matrix(raw),
             hdr=hdr_transfer(raw) or _dolby_vision(raw),
             square_pixels=reader.pixel_aspect.of(raw) == 1,
-            mirrored=Orientation.of(raw).is_mirrored,
+            mirrored=Orientation.of(side_data(raw)).is_mirrored,
             fields=field_kind(reader, raw, seconds),
         )
 
@@ -107,5 +108,5 @@ def is_worth_probing(path: Path) -> bool:
 
 def _dolby_vision(raw: Any) -> str:
     """Return 'Dolby Vision' for pictures in its own colours (profile 5), which name no matrix."""
-    is_dolby = raw.side_data.get(DOLBY_VISION_SIDE_DATA) is not None
+    is_dolby = side_data(raw).get(DOLBY_VISION_SIDE_DATA) is not None
     return "Dolby Vision" if is_dolby and not has_matrix(raw) else ""

@@ -24,6 +24,7 @@ from brickfilm.media.packet_groups import (
     packet_groups,
 )
 from brickfilm.media.parallel_decode import decode_parallel
+from brickfilm.media.side_data import side_data
 from brickfilm.media.tone_map import tone_map
 from brickfilm.schema.orientation import Orientation
 
@@ -125,7 +126,7 @@ def _reduced(reader: VideoReader, raw: Any, flags: FrameFlag, with_chroma: bool)
 
     pts, size = int(raw.pts), reader.display_transform.display_size(raw)
     duration = int(raw.duration or 0)
-    orientation, steps = Orientation.of(raw), _downscale_steps(raw.width)
+    orientation, steps = Orientation.of(side_data(raw)), _downscale_steps(raw.width)
     if raw.format.name not in ("yuv420p", "yuvj420p") or hdr_transfer(raw):
         raw, steps = _convert_to_yuv420p(raw, steps), 0
 

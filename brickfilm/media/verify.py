@@ -16,6 +16,7 @@ from brickfilm.errors import MediaError
 from brickfilm.media.color import hdr_transfer
 from brickfilm.media.decode import Frame, VideoReader
 from brickfilm.media.open_video import open_video
+from brickfilm.media.side_data import side_data
 from brickfilm.media.sound import AAC_FRAME_SAMPLES
 from brickfilm.schema.orientation import Orientation
 
@@ -62,7 +63,7 @@ class ReferenceFrame:
         if hdr_transfer(frame.raw):
             return cls(picture, None)
         source = picture if display_frame is frame.raw else to_rgb(frame.raw)
-        return cls(picture, _cell_colors(source, Orientation.of(frame.raw)))
+        return cls(picture, _cell_colors(source, Orientation.of(side_data(frame.raw))))
 
 
 def to_rgb(raw: Any) -> Rgb:

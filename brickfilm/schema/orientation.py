@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,12 @@ class Orientation:
     flip_y: bool = False
 
     @classmethod
-    def of(cls, raw: Any) -> Orientation:
-        """Return the orientation of PyAV's frame; other angles become the nearest quarter turn."""
-        matrix = raw.side_data.get(MATRIX_SIDE_DATA)
+    def of(cls, side_data: Mapping[Any, Any]) -> Orientation:
+        """Return the orientation by a frame's side data; other angles become the nearest quarter.
+
+        side_data: PyAV's container, made anew: a frame keeps `frame.side_data`, which keeps it.
+        """
+        matrix = side_data.get(MATRIX_SIDE_DATA)
         return UPRIGHT if matrix is None else _from_matrix(bytes(matrix))
 
     @classmethod

@@ -135,12 +135,15 @@ def _to_displayed_rgb(container: Any, media: bytes) -> Callable[[Any], NDArray[n
 
 def _video_frame_to_rgb(frame: Any, pixel_aspect: Fraction) -> NDArray[np.uint8]:
     """Return a frame upright, with the side stretched that makes its pixels square."""
+    from av.sidedata.sidedata import SideDataContainer
+
     if frame.rotation % 90:
         raise BadSample(f"is displayed rotated by {frame.rotation} degrees: encode it upright")
     width = round(frame.width * max(pixel_aspect, 1))
     height = round(frame.height / min(pixel_aspect, 1))
     image = frame.to_ndarray(format="rgb24", width=width, height=height)
-    return Orientation.of(frame).apply(image)
+    side_data = SideDataContainer(frame)  # frame.side_data keeps the frame until garbage collection
+    return Orientation.of(side_data).apply(image)
 
 
 def write_video(file: Path, frames: Tensor, fps: float) -> None:

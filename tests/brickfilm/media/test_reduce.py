@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import av
@@ -50,3 +51,20 @@ def test_chroma_needs_with_chroma(tmp_path: Path) -> None:
         frame = next(reduced_frames(reader))
     with pytest.raises(UsageError, match="with_chroma = True"):
         frame.bgr  # noqa: B018
+
+
+@pytest.mark.parametrize("angle", [0, 90])
+def test_frames_are_freed_without_garbage_collection(angle: int, tmp_path: Path) -> None:
+    first_of(path := tmp_path / "film.mp4", (320, 180), "yuv420p", angle)
+    gc.collect()
+    gc.disable()
+    try:
+        with open_video(path) as reader:
+            assert [frame.size for frame in reduced_frames(reader)]
+        with open_video(path) as reader:
+            assert [frame.image().size for frame in reader.frames()]
+        frames = (o for o in gc.get_objects() if isinstance(o, av.VideoFrame))
+        alive = [frame for frame in frames if frame.format]  # PyAV keeps empty ones
+    finally:
+        gc.enable()
+    assert alive == []
