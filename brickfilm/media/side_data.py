@@ -14,5 +14,5 @@ def side_data(raw: Any) -> Mapping[Any, Any]:
     `raw.side_data` refers to its frame and the frame to it: frames of megabytes would wait for the
     garbage collector, 135 MB of them in a scan of 640 x 360.
     """
-    container: Mapping[Any, Any] = SideDataContainer(raw)
+    container: Mapping[Any, Any] = SideDataContainer(raw)  # type: ignore[call-arg]
     return container

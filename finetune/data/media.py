@@ -142,7 +142,8 @@ def _video_frame_to_rgb(frame: Any, pixel_aspect: Fraction) -> NDArray[np.uint8]
     width = round(frame.width * max(pixel_aspect, 1))
     height = round(frame.height / min(pixel_aspect, 1))
     image = frame.to_ndarray(format="rgb24", width=width, height=height)
-    side_data = SideDataContainer(frame)  # frame.side_data keeps the frame until garbage collection
+    # frame.side_data would keep the frame until garbage collection
+    side_data = SideDataContainer(frame)  # type: ignore[call-arg]
     return Orientation.of(side_data).apply(image)
 
 
