@@ -17,6 +17,12 @@ DELIMITERS = (",", ";", "\t")
 """Spreadsheets save "CSV" with any of these, by the country they are set to."""
 
 
+class AbsentCell(str):
+    """A cell that a row of JSON or Parquet leaves out, or holds as null."""
+
+    __slots__ = ()
+
+
 class NestedCell(str):
     """A list or an object as JSON: no caption, no time and no licence."""
 
@@ -127,14 +133,14 @@ def _jsonl_rows(file: Path) -> Iterator[TableRow]:
         row = TableRow(file.name, number, {})
         try:
             entry = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise row.error(f"no JSON: {error}") from error
         if not isinstance(entry, dict):
             raise row.error("a JSON object was expected")
         rows.append((number, {name: _cell(value) for name, value in entry.items()}))
     columns = dict.fromkeys(name for _, cells in rows for name in cells)
     for number, cells in rows:
-        yield TableRow(file.name, number, {name: cells.get(name, "") for name in columns})
+        yield TableRow(file.name, number, {name: cells.get(name, AbsentCell()) for name in columns})
 
 
 def _parquet_rows(file: Path) -> Iterator[TableRow]:
@@ -157,9 +163,9 @@ def _is_bytes(kind: object) -> bool:
 
 
 def _cell(value: object) -> str:
-    """Return a cell as text on one line; None is ''."""
+    """Return a cell as text on one line; None is an AbsentCell."""
     if value is None:
-        return ""
+        return AbsentCell()
     if isinstance(value, str):
         return clean_text(value)
     text = clean_text(json.dumps(value, default=str))

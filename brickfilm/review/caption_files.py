@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from brickfilm.captions.caption_files import TableRow, read_rows
+from brickfilm.captions.caption_files import AbsentCell, TableRow, read_rows
 from brickfilm.engine.ledger import CaptionEdit, save_edits
 from brickfilm.errors import UsageError
 from brickfilm.files import atomic_write
@@ -38,8 +38,9 @@ def export_captions(work: str | Path, file: Path) -> int:
 def import_captions(work: str | Path, file: Path) -> list[CaptionEdit]:
     """Store the rows of a .csv, .jsonl or .parquet file that differ from the folder's captions.
 
-    Rows are found by `id`; of `caption`, `status`, `reject` and `note`, absent columns stay as they
-    are. Raise UsageError with the line of a wrong row; then nothing is stored.
+    Rows are found by `id`. Of `caption`, `status`, `reject` and `note`, what a row leaves out (no
+    column, or an absent or null field of JSON or Parquet) stays as it is. Raise UsageError with
+    the line of a wrong row; then nothing is stored.
     """
     rows = read_rows(file)
     if rows and ("id" not in rows[0].cells or not set(EDITABLE) & set(rows[0].cells)):
@@ -67,12 +68,13 @@ def _edits(rows: Sequence[TableRow], current: dict[str, ReviewedCaption]) -> Ite
 def _review(row: TableRow, current: ReviewedCaption | None) -> ReviewedCaption:
     """Return a row as a review; what it has no column for stays as it is."""
     base = current or ReviewedCaption(id=row.cells["id"], caption="")
+    cells = {k: v for k, v in row.cells.items() if not isinstance(v, AbsentCell)}
     return replace(
         base,
-        caption=row.cells.get("caption", base.caption),
-        status=row.cells.get("status", base.status),
-        reject=_flag(row) if "reject" in row.cells else base.reject,
-        note=row.cells.get("note", base.note),
+        caption=cells.get("caption", base.caption),
+        status=cells.get("status", base.status),
+        reject=_flag(row) if "reject" in cells else base.reject,
+        note=cells.get("note", base.note),
     )
 
 

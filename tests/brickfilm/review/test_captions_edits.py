@@ -194,6 +194,22 @@ def test_an_unchanged_file_is_no_edit_and_jsonl_does_as_well(work: Path, tmp_pat
         export_captions(work, tmp_path / "c.xlsx")
 
 
+def test_what_a_row_of_jsonl_leaves_out_stays_as_it_is(work: Path, tmp_path: Path) -> None:
+    first, second, *_ = before = list_captions(work)
+    file = tmp_path / "part.jsonl"
+    rows = {"id": first.id, "reject": True, "note": None}, {"id": second.id, "caption": MINE}
+    file.write_text("\n".join(map(json.dumps, rows)))
+    import_captions(work, file)
+    rejected, captioned, *_ = list_captions(work)
+    assert (rejected.caption, rejected.reject, captioned.caption) == (first.caption, True, MINE)
+    file.write_text("\n".join(map(json.dumps, [rows[1] | {"id": first.id}, rows[0]])))
+    with pytest.raises(UsageError, match="line 2"):  # one row for each clip
+        import_captions(work, file)
+    file.write_text(json.dumps({"id": first.id, "reject": False}))
+    import_captions(work, file)
+    assert list_captions(work)[0].caption == before[0].caption
+
+
 def test_edits_are_merged_newest_first_and_removed_on_request(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for work in (one, two):
