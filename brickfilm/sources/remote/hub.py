@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from brickfilm.captions.caption_files import clean_text, read_rows
-from brickfilm.errors import ItemError, UsageError
+from brickfilm.errors import Failed, ItemError, UsageError
 from brickfilm.records import Listing
 from brickfilm.schema.containers import VIDEO_SUFFIXES
 from brickfilm.schema.hub_errors import check_repo_id, hub_errors
@@ -18,7 +18,12 @@ from brickfilm.schema.safe_paths import HUB_URL
 from brickfilm.sources.remote.addresses import Access
 from brickfilm.sources.remote.fetch import FetchFile
 from brickfilm.sources.remote.listed_rows import ListedRow, columns_of, videos_of_rows
-from brickfilm.sources.remote.parquet_rows import media_paths, table_columns
+from brickfilm.sources.remote.parquet_rows import (
+    holds_bytes,
+    media_paths,
+    table_schema,
+    wrong_type,
+)
 from brickfilm.sources.remote.source import RemoteSource, host_of, hub_credentials
 from brickfilm.sources.remote.webdataset import TarListing
 
@@ -26,6 +31,7 @@ METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 DEFAULT_SPLIT = "train"
 BUILDERS = ("VideoFolder", "WebDataset", "Parquet", "Csv", "Json")
 """Classes of `datasets` that read forms of data in which there may be videos."""
+TEXT_TABLES = (".csv", ".jsonl")
 VERSION_DIGITS = 8
 
 
@@ -152,8 +158,8 @@ class HubSource(RemoteSource):
 
     # -- videos ------------------------------------------------------------------------------
 
-    def _listed_files(self, files: Sequence[str]) -> Iterator[Listing]:
-        """Yield the video files, with what the metadata beside them say."""
+    def _listed_files(self, files: Sequence[str]) -> Iterator[Listing | ItemError]:
+        """Yield the video files with what the metadata beside them say; Failed for missing ones."""
         rows: dict[str, list[ListedRow]] = {}
         for table in (path for path in files if PurePosixPath(path).name in METADATA_NAMES):
             for path, row in self._text_rows(table, ("file_name", f"{self.video}_file_name")):
@@ -166,6 +172,13 @@ class HubSource(RemoteSource):
             bare = ListedRow({}, partial(_error, f"{self.repo_id}/{path}"))
             found += [self._row_of_file(path, row) for row in rows.get(path, [bare])]
         yield from self._videos(found)
+        for path in rows.keys() - self._tree.keys():
+            missing = f"{self.repo_id}/{path}"
+            yield Failed(
+                f"{missing}: its metadata name it, but there is no such file",
+                reason="dead link",
+                record=Listing(source_id=missing),
+            )
 
     def _listed_rows(self, tables: Sequence[str]) -> Iterator[Listing]:
         """Yield the videos of the column `video`."""
@@ -173,6 +186,8 @@ class HubSource(RemoteSource):
         for table in tables:
             if table.endswith(".parquet"):
                 found += self._parquet_rows(table)
+            elif not table.endswith(TEXT_TABLES):
+                raise _error(f"{self.repo_id}/{table}", "tables are read as .csv, .jsonl, .parquet")
             else:
                 rows = self._text_rows(table, (self.video,))
                 found += [self._row_of_file(path, row) for path, row in rows]
@@ -212,22 +227,35 @@ class HubSource(RemoteSource):
     def _parquet_rows(self, table: str) -> Iterator[ListedRow]:
         access, url, name = self.full_access(), self._url(table), f"{self.repo_id}/{table}"
         with access.guard():
-            have = table_columns(url, access)
-            if self.video not in have:
-                raise self._no_video(f"{table} has no column {self.video!r}, but {', '.join(have)}")
-            columns = self._columns(have, partial(_error, name))
+            schema = table_schema(url, access)
+            columns = self._columns_of_table(name, schema)
+            is_embedded = holds_bytes(schema, self.video)
             for number, values in enumerate(media_paths(url, self.video, access)):
                 cells = {w: clean_text(str(_or_empty(values.get(c)))) for w, c in columns.items()}
                 row = ListedRow(cells, partial(_error, f"{name} row {number}"))
-                path = self._in_repository(table, values[self.video] or "")
-                if "://" in path or path in self._tree:
+                path = self._in_repository(table, values.get(self.video) or "")
+                if "://" in path or path in self._tree or (path and not is_embedded):
                     yield self._row_of_file(path, row)
-                else:
+                elif is_embedded:
                     embedded = {
                         "url": f"{url}#{self.video}:{number}",
                         "id": f"{name}@{self._version(table)}#{number}",
                     }
                     yield ListedRow({**cells, **embedded}, row.error)
+
+    def _columns_of_table(self, name: str, schema: Any) -> dict[str, str]:
+        """Return the column of everything that rows say; UsageError for one of another type."""
+        have = schema.names
+        if self.video not in have:
+            raise self._no_video(f"{name} has no column {self.video!r}, but {', '.join(have)}")
+        if kind := wrong_type(schema, self.video, is_media=True):
+            raise self._no_video(f"the column {self.video!r} of {name} holds {kind}")
+        columns = self._columns(have, partial(_error, name))
+        for what, column in columns.items():
+            if kind := wrong_type(schema, column, is_media=False):
+                remedy = f"name another one, or none, with --column {what}="
+                raise _error(name, f"the column {column!r} holds {kind}, not texts: {remedy}")
+        return columns
 
     def _in_repository(self, table: str, path: str) -> str:
         """Return a path of a table relative to the repository, or a foreign URL as it is."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH_ROWS = 1000
+BYTES = ("binary", "large_binary", "binary_view")
+TEXTS = ("string", "large_string", "string_view")
 READ_BYTES = 1 << 20
 
 
@@ -78,10 +80,31 @@ def open_parquet(table: str, access: Access) -> pq.ParquetFile:
         raise Failed(f"{table} is not parquet: {error}", reason="unreadable") from error
 
 
-def table_columns(table: str, access: Access) -> list[str]:
-    """Return the names of a table's columns."""
+def table_schema(table: str, access: Access) -> pa.Schema:
+    """Return the names and types of a table's columns."""
     with open_parquet(table, access) as parquet:
-        return list(parquet.schema_arrow.names)
+        return parquet.schema_arrow
+
+
+def holds_bytes(schema: pa.Schema, column: str) -> bool:
+    """Return True if the values of a column are media, or structs that may have them."""
+    kind = schema.field(column).type
+    return str(kind) in BYTES if not _is_struct(schema, column) else "bytes" in _fields(kind)
+
+
+def _holds_paths(schema: pa.Schema, column: str) -> bool:
+    """Return True if the values of a column are texts, or structs with a path."""
+    kind = schema.field(column).type
+    return str(kind) in TEXTS if not _is_struct(schema, column) else "path" in _fields(kind)
+
+
+def wrong_type(schema: pa.Schema, column: str, *, is_media: bool) -> str:
+    """Return the type of a column that is no media, or no text or number; '' if it is right."""
+    kind = schema.field(column).type
+    is_right = (
+        holds_bytes(schema, column) or _holds_paths(schema, column) if is_media else _is_plain(kind)
+    )
+    return "" if is_right else str(kind)
 
 
 def media_paths(table: str, column: str, access: Access) -> Iterator[dict[str, Any]]:
@@ -89,7 +112,7 @@ def media_paths(table: str, column: str, access: Access) -> Iterator[dict[str, A
     with open_parquet(table, access) as parquet:
         schema = parquet.schema_arrow
         columns = [field.name for field in schema if _is_plain(field.type)]
-        if _is_struct(schema, column):
+        if _is_struct(schema, column) and _holds_paths(schema, column):
             columns.append(f"{column}.path")
         for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):
             for row in batch.to_pylist():
@@ -101,6 +124,10 @@ def _is_struct(schema: pa.Schema, column: str) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_struct(schema.field(column).type))
+
+
+def _fields(kind: pa.DataType) -> list[str]:
+    return [field.name for field in kind]
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from brickfilm.build.build_dataset import build
@@ -126,6 +129,38 @@ def test_paths_in_a_table(tmp_path: Path, hub: HubServer) -> None:
         listings(hub_source("maker/set"))
     with pytest.raises(UsageError, match="no column 'words' for caption"):
         listings(hub_source("maker/set", "clip", caption="words"))
+
+
+def parquet_of(**columns: Any) -> bytes:
+    body = io.BytesIO()
+    pq.write_table(pa.table(columns), body)
+    return body.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"video": ["elsewhere/x.mp4"]}, "row 0: there is no file 'elsewhere/x.mp4'"),
+        ({"video": [{"path": "x.mp4"}]}, "row 0: there is no file 'x.mp4'"),
+        ({"video": [1]}, "column 'video' of maker/set/t.parquet holds int64"),
+        ({"video": [["x.mp4"]]}, "column 'video' of maker/set/t.parquet holds list<"),
+        ({"video": [{"uri": "x.mp4"}]}, "column 'video' of maker/set/t.parquet holds struct<"),
+        ({"video": [b"x"], "caption": [["a", "b"]]}, "column 'caption' holds list<.*--column capt"),
+    ],
+)
+def test_columns_of_other_types_are_named(
+    hub: HubServer, columns: dict[str, Any], message: str
+) -> None:
+    upload({"t.parquet": parquet_of(**columns)})
+    with pytest.raises(UsageError, match=message):
+        listings(hub_source("maker/set"))
+
+
+def test_a_file_that_only_the_metadata_have_fails(hub: HubServer) -> None:
+    upload({"a.mp4": FILMS[0], "metadata.csv": b"file_name,text\na.mp4,x\nb.mp4,y\n"})
+    a, b = hub_source("maker/set").items()
+    assert isinstance(a, Listing) and a.spans == (GivenSpan(caption="x"),)
+    assert isinstance(b, Failed) and (b.reason, str(b)[:15]) == ("dead link", "maker/set/b.mp4")
 
 
 def test_tars_of_a_repository(tmp_path: Path, hub: HubServer) -> None:
