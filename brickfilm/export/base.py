@@ -21,7 +21,7 @@ from brickfilm.media.crop_scale import Box
 
 
 class NothingToExport(BrickfilmError):
-    """A trainer would drop every clip and image of a dataset."""
+    """A trainer would drop every clip of a dataset, or every image of one without clips."""
 
 
 @dataclass(frozen=True)
@@ -114,18 +114,20 @@ class ExportPlan:
         return ExportForecast.from_predictions(self.predictions)
 
     def require_rows(self) -> None:
-        """Raise NothingToExport, with the reasons, if the trainer would drop all rows."""
-        if not self.used:
-            reasons = "; ".join(self.forecast.lines()[1:])
-            raise NothingToExport(
-                f"{self.exporter.name} would use no clip of {self.dataset.name!r}: {reasons}"
-            )
+        """Raise NothingToExport if no clip is used, and no image if there are only those."""
+        forecast = self.forecast
+        if forecast.clips or (forecast.images and not forecast.all_clips):
+            return
+        reasons = "; ".join(forecast.lines()[1:]) or "it has images only, which are not read"
+        raise NothingToExport(
+            f"{self.exporter.name} would use no clip of {self.dataset.name!r}: {reasons}"
+        )
 
     def write(self, out: str | Path) -> ExportResult:
         """Write the rows that are used into a folder; keep media that are there already.
 
-        Raise NothingToExport if the trainer would drop them all, and UsageError if the folder holds
-        something else, or another export.
+        Raise NothingToExport as `require_rows` does, and UsageError if the folder holds something
+        else, or another export.
         """
         self.require_rows()
         out = Path(out)

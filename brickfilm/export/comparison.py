@@ -25,9 +25,8 @@ def comparison_table(dataset: SavedDataset, settings: ExportSettings) -> str:
 def _totals(forecast: ExportForecast) -> tuple[str, ...]:
     lengths = sorted({group.frames for group in forecast.groups})
     speeds = sorted(forecast.speeds)
-    total = forecast.clips + forecast.dropped.total()
     return (
-        f"{forecast.clips} of {total}",
+        f"{forecast.clips} of {forecast.all_clips}",
         f"{forecast.seconds_seen:.1f} of {forecast.seconds:.1f}",
         _span([str(length) for length in lengths]),
         _span([f"{speed:g}" for speed in speeds]),

@@ -24,7 +24,7 @@ def write_captions(captions: Mapping[Path, str]) -> None:
     """Write a .txt beside each media file, unless it has this text already."""
     for path, caption in captions.items():
         text = path.with_suffix(".txt")
-        if not (text.is_file() and text.read_text(encoding="utf-8") == f"{caption}\n"):
+        if not (text.is_file() and text.read_bytes() == f"{caption}\n".encode()):
             write_text(text, caption)
 
 

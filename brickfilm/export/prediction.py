@@ -84,6 +84,8 @@ class ExportForecast:
     """Totals of what a trainer will use of an export."""
 
     clips: int
+    all_clips: int
+    """Number of clips, used and dropped."""
     images: int
     dropped: Counter[str]
     """Number of rows by reason."""
@@ -109,6 +111,7 @@ class ExportForecast:
         drawn = [drawings_in_range(row, p) for row, p in clips]
         return cls(
             clips=len(clips),
+            all_clips=sum(not row.is_image for row, _ in pairs),
             images=len(seen) - len(clips),
             dropped=Counter(p.reason for _, p in pairs if isinstance(p, Dropped)),
             seconds=sum(row.source_seconds for row, _ in pairs),

@@ -13,10 +13,18 @@ import pytest
 from brickfilm.cli import app
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import UsageError
-from brickfilm.export import ExportForecast, ExportRow, Seen, Target, export_dataset, plan_export
+from brickfilm.export import (
+    ExportForecast,
+    ExportRow,
+    Seen,
+    Target,
+    export_dataset,
+    make_exporter,
+    plan_export,
+)
 from brickfilm.export.base import NothingToExport
 from brickfilm.export.caption_styles import render_caption
-from brickfilm.export.prediction import lost_drawings, speed
+from brickfilm.export.prediction import Dropped, lost_drawings, speed
 from tests.kit.toy_dataset import FRAMES, toy_dataset
 from tests.kit.toy_exporter import ToyExporter
 
@@ -65,6 +73,22 @@ def test_a_trainer_that_would_use_no_clip_is_named_with_the_reason(tmp_path: Pat
     with pytest.raises(NothingToExport, match=r"no clip .*drops 1: fewer than 33 frames"):
         plan.write(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_images_alone_are_no_export_of_clips(tmp_path: Path) -> None:
+    toy_dataset(tmp_path / "work", videos=1, clips=1)
+    plan = plan_export(find_dataset(tmp_path / "work"), make_exporter("diffusion-pipe"))
+    (clip,) = (row for row, _ in plan.predictions if not row.is_image)
+    image = replace(clip, config="images", id="i1", fps=None, frames=1)
+    seen = Seen((0,), None, 48, 64)
+    dropped = replace(plan, predictions=[(clip, Dropped("too short")), (image, seen)])
+    with pytest.raises(NothingToExport, match=r"no clip .*drops 1: too short"):
+        dropped.require_rows()
+    replace(plan, predictions=[(image, seen)]).require_rows()
+    with pytest.raises(NothingToExport, match="it has images only, which are not read"):
+        replace(plan, predictions=[]).require_rows()
+    forecast = ExportForecast.from_predictions([(clip, seen), (image, Dropped("too small"))])
+    assert (forecast.clips, forecast.all_clips) == (1, 1)
 
 
 def test_the_command_takes_a_format_of_ones_own(

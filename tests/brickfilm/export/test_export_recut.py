@@ -46,6 +46,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> SavedDataset:
     return find_dataset(work)
 
 
+def test_a_crop_that_leaves_nothing_drops_the_clip(dataset: SavedDataset) -> None:
+    settings = ExportSettings(RecutSettings(crop=Fraction(1, 1000)))
+    plan = plan_export(dataset, make_exporter("folder"), settings)
+    assert not plan.used
+    assert all(reason.startswith("nothing left") for reason in plan.forecast.dropped)
+
+
 def export(
     dataset: SavedDataset, out: Path, *, frames: int | None = None, **recut: object
 ) -> tuple[ExportPlan, ExportResult]:
