@@ -1,7 +1,11 @@
-"""Check data that FFmpeg decodes without a word though it is broken: FFV1's CRCs, GIF's blocks."""
+"""Check data that FFmpeg decodes without a word though it is broken.
+
+FFV1's CRCs, GIF's blocks, and holes of zeros in H.264.
+"""
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Mapping
 
@@ -15,6 +19,26 @@ INVERTED = 0xFFFFFFFF
 GIF_SCREEN, GIF_IMAGE, GIF_EXTENSION, GIF_END = b"GIF8", 0x2C, 0x21, 0x3B
 GIF_SCREEN_BYTES, GIF_IMAGE_BYTES = 13, 10
 """Bytes before a color table: the header and screen descriptor; an image descriptor."""
+
+HOLE = re.compile(rb"\0\0\0+[^\0]")
+"""Bytes that no NAL unit of H.264 may contain (7.4.1); zeros may follow one."""
+NAL_LENGTH_BYTES, SLICE_TYPES = 4, range(1, 6)
+
+
+def has_hole(packet: bytes) -> bool:
+    """Return True if a slice of length-prefixed H.264 has zeros that no encoder writes.
+
+    False for other packets: their units are found by zeros.
+    """
+    if b"\0\0\0\0" not in packet:
+        return False
+    start, has_zeros = 0, False
+    while start + NAL_LENGTH_BYTES < len(packet):
+        unit = start + NAL_LENGTH_BYTES
+        start = unit + int.from_bytes(packet[start:unit])
+        is_slice = packet[unit] & 31 in SLICE_TYPES
+        has_zeros |= is_slice and HOLE.search(packet, unit, start) is not None
+    return has_zeros and start == len(packet)
 
 
 def has_wrong_checksum(packet: bytes) -> bool:
@@ -69,5 +93,6 @@ def _color_table_end(packet: bytes, start: int, size: int) -> int:
 BROKEN: Mapping[str, Callable[[bytes], bool]] = {
     "ffv1": has_wrong_checksum,
     "gif": has_broken_blocks,
+    "h264": has_hole,
 }
 """Checks of a packet, by codec."""

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from brickfilm.media import FrameFlag, VideoReader, open_video
-from brickfilm.media.packet_checks import has_broken_blocks, has_wrong_checksum
+from brickfilm.media.packet_checks import has_broken_blocks, has_hole, has_wrong_checksum
 from brickfilm.scan.timestamps import FrameTimestamps
 from tests.kit.odd_videos import Film
 
@@ -113,6 +113,23 @@ def test_a_flipped_bit_of_ffv1_is_found(tmp_path: Path) -> None:
         flipped = bytearray(packet)
         flipped[len(packet) // 2] ^= 16
         assert has_wrong_checksum(bytes(flipped))
+
+
+def test_zeros_in_a_slice_of_h264_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    Film(size=(320, 180), options={"crf": "4", "g": "40"}).write(path)
+    with open_video(path) as reader:
+        packets = [bytes(packet) for packet in reader.packets() if packet.size]
+    assert not any(map(has_hole, packets))
+    content, broken = path.read_bytes(), max(packets[6:], key=len)
+    middle = 4 + int.from_bytes(broken[:4]) // 2
+    hole = broken[:middle] + bytes(8) + broken[middle + 8 :]
+    assert has_hole(hole)
+    path.write_bytes(content.replace(broken, hole))
+    with open_video(path) as reader:
+        _, pictures, times = decoded(reader)
+    assert times.damaged[0][0] > 5
+    assert times.damaged[-1][1] == len(pictures)
 
 
 @pytest.mark.parametrize("options", [{"level": "1"}, {"level": "3", "slicecrc": "0"}])
