@@ -23,10 +23,16 @@ class EMA:
 
     @torch.no_grad()
     def update(self, shards: Mapping[str, Tensor], updates: int) -> None:
-        """Take one step towards these float32 weights of the `updates`-th update (from 1)."""
-        if self.shards:
-            ema, share = list(self.shards.values()), 1 - decay_at(self.settings, updates)
-            torch._foreach_lerp_(ema, [shards[name] for name in self.shards], share)
+        """Take one step towards these float32 weights of the `updates`-th update (from 1).
+
+        Weights that are not given keep their average, as those of a resting expert.
+        """
+        if self.shards and shards:
+            ema, share = (
+                [self.shards[name] for name in shards],
+                1 - decay_at(self.settings, updates),
+            )
+            torch._foreach_lerp_(ema, list(shards.values()), share)
 
 
 def decay_at(settings: Optimizer, updates: int) -> float:

@@ -78,7 +78,8 @@ class FullySharded:
         loss.backward()  # type: ignore[no-untyped-call]
 
     def step(self, lr: float, allow: AllowStep) -> StepResult:
-        grads = [p.grad for p in self._params.values() if p.grad is not None]
+        reached = {name: p for name, p in self._params.items() if p.grad is not None}
+        grads = [p.grad for p in reached.values() if p.grad is not None]
         norm = global_norm(grads)
         taken = allow(norm)
         if taken:
@@ -87,7 +88,8 @@ class FullySharded:
             self.updates += 1
             if len(grads) < len(self._params):  # one count for all, as in the other engines
                 set_adam_step(self._optimizer, self.updates)
-            self.ema.update(self.shards()["model"], self.updates)
+            weights = self.shards()["model"]
+            self.ema.update({name: weights[name] for name in reached}, self.updates)
         self._optimizer.zero_grad()
         return StepResult(norm, taken)
 

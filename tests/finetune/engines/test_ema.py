@@ -9,7 +9,7 @@ import torch
 
 from finetune.config import Optimizer, Recipe
 from finetune.engines.data_parallel import DataParallel
-from finetune.engines.ema import decay_at, start_share
+from finetune.engines.ema import EMA, decay_at, start_share
 from finetune.kernels import adamw
 from tests.finetune.conftest import MakeRecipe
 
@@ -59,3 +59,11 @@ def test_an_engines_ema_is_the_weighted_sum_of_its_weights(
         expected = decay * expected + (1 - decay) * weights_of(engine, "model")
     torch.testing.assert_close(weights_of(engine, "ema").double(), expected)
     assert not torch.allclose(weights_of(engine, "ema"), weights_of(engine, "model"), rtol=1e-2)
+
+
+def test_weights_that_no_gradient_reached_keep_their_average() -> None:
+    start = {"a": torch.zeros(2), "b": torch.zeros(2)}
+    ema = EMA(start, Optimizer(ema=0.5, ema_warmup=False))
+    ema.update({"b": torch.ones(2)}, 1)
+    assert ema.shards["a"].tolist() == [0, 0]
+    assert ema.shards["b"].tolist() == [0.5, 0.5]
