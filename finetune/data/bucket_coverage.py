@@ -15,6 +15,7 @@ from finetune.data.buckets import recipe_aspect_buckets
 from finetune.data.cache_layout import assign_recipe_buckets, clip_shapes
 from finetune.data.index import Index
 from finetune.errors import DataError
+from finetune.models import find_family
 
 MANY_EPOCHS = 100
 """Epochs above which a run is warned of: published recipes have fewer than ten."""
@@ -95,11 +96,32 @@ def bucket_coverage(
 def _check_no_empty_bucket(coverage: BucketCoverage, recipe: Recipe, longest: int) -> None:
     sampling = recipe.frame_sampling
     empty = [b for b in recipe.buckets if not coverage.clips_per_bucket[str(b)]]
-    if empty:
-        interval = f"lower frame_interval ({sampling.interval}), " * (sampling.kind == "interval")
-        needed = sampling.describe_needed(min(bucket.frames for bucket in empty))
+    if not empty:
+        return
+    names = ", ".join(map(str, empty))
+    shortest = min(empty, key=lambda bucket: bucket.frames)
+    needed = sampling.describe_needed(shortest.frames)
+    interval = f"lower frame_interval ({sampling.interval}), " * (sampling.kind == "interval")
+    fitting = (longest - 1) // sampling.interval if sampling.kind == "interval" else longest
+    if 1 < fitting < shortest.frames:
         raise DataError(
-            f"no clip for bucket {', '.join(map(str, empty))}:\n{coverage}\n"
-            f"remove it from the recipe, {interval}or choose fewer frames: a clip needs {needed}, "
-            f"the longest has {longest}"
+            f"no clip for bucket {names}: every clip is too short, the longest has {longest} and "
+            f"needs {needed}: {_shorter_bucket(recipe, shortest, fitting)}, {interval}or remove "
+            "the bucket"
         )
+    raise DataError(
+        f"no clip for bucket {names}:\n{coverage}\n"
+        f"remove it from the recipe, {interval}or choose fewer frames: a clip needs {needed}, "
+        f"the longest has {longest}"
+    )
+
+
+def _shorter_bucket(recipe: Recipe, bucket: Bucket, fitting: int) -> str:
+    """Say how to train on clips that show `fitting` frames, fewer than the bucket has."""
+    grid = find_family(recipe.family).grid
+    steps = (fitting - grid.frame_offset) // grid.frame_step
+    if steps < 1:
+        least = grid.frame_offset + grid.frame_step
+        return f"family {recipe.family!r} takes at least {least}: cut longer shots"
+    frames = grid.frame_offset + grid.frame_step * steps
+    return f"set buckets.{recipe.buckets.index(bucket)}.frames={frames}"

@@ -152,7 +152,11 @@ def recipe(make_recipe: MakeRecipe) -> Recipe:
 @pytest.mark.parametrize(
     ("frames", "error", "message"),
     [
-        (21, DataError, r"too short for every bucket(?s:.*)fewer frames: .* the longest has 20"),
+        (
+            21,
+            DataError,
+            r"^no clip .*, the longest has 20 and needs > 21 frames: set buckets\.0\.frames=17",
+        ),
         (18, ConfigError, r"18 frames: family 'wan2\.1' takes 4 n \+ 1; the nearest is 17"),
     ],
 )
@@ -162,3 +166,9 @@ def test_clips_too_short_and_frames_off_the_grid_are_named(
     bucket = Bucket(resolution="144p", frames=frames, batch_size=2)
     with pytest.raises(error, match=message):
         train(replace(recipe, buckets=(bucket,)))
+
+
+def test_clips_below_the_least_grid_are_named_with_it(recipe: Recipe) -> None:
+    bucket = Bucket(resolution="144p", frames=5, batch_size=2)
+    with pytest.raises(DataError, match=r"the longest has 20 .*takes at least 5: cut longer shots"):
+        train(replace(recipe, frame_interval=5, buckets=(bucket,)))
