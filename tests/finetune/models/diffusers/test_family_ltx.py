@@ -15,6 +15,7 @@ from finetune.models.family import TINY_RANDOM, ClipConditions, TextSize
 from finetune.models.text_encoder import TextEncoder
 from finetune.sampling.generate import LatentGenerator, encode_prompt, generate_latent
 from finetune.sampling.request import SampleRequest
+from tests.kit.overfit import FAULTS, Fault, overfit, relative_error
 
 CPU = torch.device("cpu")
 FRAMES, HEIGHT, WIDTH, FPS = 17, 64, 96, 12.5
@@ -234,3 +235,50 @@ def encode_nothing() -> dict[str, Tensor]:
 def test_the_shift_grows_with_the_tokens() -> None:
     assert LTX_0_9.timestep_shift((128, 1, 32, 32)) == pytest.approx(math.exp(0.95))
     assert LTX_0_9.timestep_shift((128, 4, 32, 32)) == pytest.approx(math.exp(2.05))
+
+
+STEPS_TO_OVERFIT = 300
+SHAPE = (2, 2, 2)  # latent frames, rows, columns
+
+
+def wide_network() -> nn.Module:
+    from diffusers import LTXVideoTransformer3DModel
+
+    torch.manual_seed(0)
+    network: nn.Module = LTXVideoTransformer3DModel(
+        num_attention_heads=8,  # wider than a token's 128 numbers
+        attention_head_dim=32,
+        cross_attention_dim=256,
+        num_layers=2,
+        caption_channels=SIZE.width,
+    )
+    return network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [None, *FAULTS])
+def test_diffusers_own_pipeline_finds_an_overfitted_latent_unless_training_is_wrong(
+    encoder: TextEncoder, fault: Fault | None
+) -> None:
+    """Relative errors seen: 0.09; sign 2.6, time scale 0.64, shift 0.92."""
+    latent = torch.randn(1, 128, *SHAPE, generator=torch.Generator().manual_seed(3))
+    text = {"states": torch.zeros(1, 8, SIZE.width), "mask": torch.ones(1, 8, dtype=torch.bool)}
+    given = ClipConditions(text=text, frames=9, height=64, width=64, fps=(FPS,))
+    network = wide_network()
+    overfit(LTX_0_9, network, latent, given, steps=STEPS_TO_OVERFIT, fault=fault)
+    found = make_pipeline(network, encoder, shift_terminal=0.1)(
+        prompt_embeds=text["states"],
+        prompt_attention_mask=text["mask"],
+        height=64,
+        width=64,
+        num_frames=9,
+        frame_rate=FPS,
+        num_inference_steps=40,
+        guidance_scale=1.0,
+        latents=torch.randn(latent.shape, generator=torch.Generator().manual_seed(7))
+        .flatten(2)
+        .transpose(1, 2),
+        output_type="latent",
+    ).frames
+    error = relative_error(found, latent.flatten(2).transpose(1, 2))
+    assert error > 0.2 if fault else error <= 0.1

@@ -1,0 +1,85 @@
+"""Overfit a small network to one latent by a family's objective, rightly or with a known fault."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from finetune.config import Flow
+from finetune.models.diffusers.base import DiffusersFamily
+from finetune.models.family import ClipConditions
+
+BATCH = 8
+
+Fault = Callable[[pytest.MonkeyPatch, DiffusersFamily], None]
+"""A wrong change of the code that trains a family."""
+
+
+def overfit(
+    family: DiffusersFamily,
+    network: nn.Module,
+    latent: Tensor,
+    given: ClipConditions,
+    *,
+    steps: int,
+    fault: Fault | None = None,
+) -> nn.Module:
+    """Train a network on one latent [1, C, T, h, w] by the family's objective."""
+    with pytest.MonkeyPatch.context() as patch:
+        if fault:
+            fault(patch, family)
+        _train(family, network, latent, given, steps)
+    return network.eval()
+
+
+def _train(
+    family: DiffusersFamily, network: nn.Module, latent: Tensor, given: ClipConditions, steps: int
+) -> None:
+    objective = family.objective(Flow())
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.0, fused=True)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, 1e-5)
+    generator = torch.Generator().manual_seed(1)
+    batch = latent.expand(BATCH, *latent.shape[1:])
+    text = {name: tensor.repeat_interleave(BATCH, 0) for name, tensor in given.text.items()}
+    denoise = family.denoiser(network, replace(given, text=text, fps=given.fps * BATCH))
+    for _ in range(steps):
+        draws = [objective.draw_time(generator, latent.shape[1:], (0.0, 1.0)) for _ in range(BATCH)]
+        noise = torch.randn(batch.shape, generator=generator)
+        loss = objective.losses(denoise, batch, torch.stack(draws), noise).loss.mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        decay.step()
+
+
+def flip_sign(patch: pytest.MonkeyPatch, family: DiffusersFamily) -> None:
+    right = type(family).denoiser
+
+    def denoiser(*args: Any, **options: Any) -> Any:
+        denoise = right(*args, **options)
+        return lambda *given: -denoise(*given)
+
+    patch.setattr(type(family), "denoiser", denoiser)
+
+
+def drop_time_scale(patch: pytest.MonkeyPatch, family: DiffusersFamily) -> None:
+    patch.setattr(sys.modules[type(family).__module__], "TIME_SCALE", 1)
+
+
+def invert_shift(patch: pytest.MonkeyPatch, family: DiffusersFamily) -> None:
+    right = type(family).timestep_shift
+    patch.setattr(type(family), "timestep_shift", lambda self, shape: 1 / right(self, shape))
+
+
+FAULTS: tuple[Fault, ...] = (flip_sign, drop_time_scale, invert_shift)
+
+
+def relative_error(found: Tensor, wanted: Tensor) -> float:
+    """Return the norm of the difference, in norms of what was wanted."""
+    return float((found - wanted).norm() / wanted.norm())
