@@ -28,10 +28,8 @@ class EMA:
         Weights that are not given keep their average, as those of a resting expert.
         """
         if self.shards and shards:
-            ema, share = (
-                [self.shards[name] for name in shards],
-                1 - decay_at(self.settings, updates),
-            )
+            ema = [self.shards[name] for name in shards]
+            share = 1 - decay_at(self.settings, updates)
             torch._foreach_lerp_(ema, list(shards.values()), share)
 
 

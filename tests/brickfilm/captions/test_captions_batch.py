@@ -197,7 +197,7 @@ def test_an_unreadable_still_fails_its_clip_alone(server: CaptionServer, tmp_pat
     album = ClipSource(3, tmp_path)
     (tmp_path / clip(1, tmp_path).stills[0].path).write_bytes(b"no picture")
     run = batch_build(tmp_path, album, captioner(server))
-    assert count_results(run, "GPT4oCaptioner") == {"done": 2, "failed: no still": 1}
+    assert count_results(run, "GPT4oCaptioner") == {"done": 2, "failed: damaged file": 1}
 
 
 def test_cancelling_keeps_what_was_answered(server: CaptionServer, tmp_path: Path) -> None:

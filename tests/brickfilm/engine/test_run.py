@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -255,13 +256,14 @@ def test_a_signal_saves_calls_in_flight_and_says_how_to_continue(
         "from pathlib import Path; from brickfilm.build.build_dataset import build_dataset; "
         "from tests.kit.toy_stages import *; "
         f"w = Path({str(tmp_path)!r}); "
-        "build_dataset(Names('abcdef'), Cut(), Say(log=w / 'say', wait=0.3), workdir=w)"
+        "build_dataset(Names('abcdef'), Cut(), Say(log=w / 'say', wait=1.0), workdir=w)"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, env=_path_here()
     )
     while len(lines(tmp_path / "say")) < 4:
         assert child.poll() is None
+        time.sleep(0.01)
     child.send_signal(number)
     stderr = child.communicate(timeout=20)[1]
     assert "run the same command" in stderr
