@@ -14,7 +14,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\uf
 _BEGINS_OBJECT = re.compile(r'\{\s*"')
 _LIKE_OBJECT = re.compile(r"""\{\s*(?:["'}]|\w+\s*:)""")
 """An object, or an attempt at one: with single quotes, or none."""
-_WORD = re.compile(r"[^\W\d_]{2}")
+_LETTER = re.compile(r"[^\W\d_]")
 MAX_STARTS = 200
 """Places where an object may begin, from the end; a model that repeats itself writes thousands."""
 _decoder = json.JSONDecoder(strict=False)  # servers without schemas pass line breaks in strings
@@ -29,7 +29,7 @@ def last_object(text: str, *, key: str) -> Mapping[str, Any] | None:
 def is_prose(text: str) -> bool:
     """Return True if a text holds words and no JSON object, not even a broken one."""
     said = unwrapped(text)
-    return bool(_WORD.search(said)) and not _LIKE_OBJECT.search(said)
+    return bool(_LETTER.search(said)) and not _LIKE_OBJECT.search(said)
 
 
 def unwrapped(text: str) -> str:
