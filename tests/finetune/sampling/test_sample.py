@@ -434,7 +434,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing_half_made(toy_model: Path, tmp_path
         time.sleep(0.05)
     time.sleep(2)  # libraries that are imported at the first step may swallow a Ctrl-C
     running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=300)
     assert running.returncode == 130
     assert "Traceback" not in errors
     assert [path.name for path in out.iterdir()] == [".sampling.lock"]
