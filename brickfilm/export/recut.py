@@ -96,7 +96,7 @@ def recut_row(
     frames = frames[:max_frames]
     box = _crop_box(row, settings.crop, bars)
     if not all(box[2:]):
-        return Dropped("nothing left of the picture by an aspect of {settings.crop}")
+        return Dropped(f"nothing left of the picture by an aspect of {settings.crop}")
     size = box[2:]
     if settings.size:
         size = settings.size if box[2] >= box[3] else (settings.size[1], settings.size[0])
