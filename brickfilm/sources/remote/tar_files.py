@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
 
+from brickfilm.digest import digest_of
 from brickfilm.errors import Failed
 from brickfilm.sources.remote.addresses import Access, validator_of
 from brickfilm.sources.remote.web_file import WebFile
@@ -29,12 +31,21 @@ class TarMember:
 
 def tar_members(tar: str, access: Access) -> Mapping[str, TarMember]:
     """Return the files of a tar and hard links to them, in its order; listed once in a process."""
+    return _members(tar, tar_version(tar, access), access)
+
+
+def tar_version(tar: str, access: Access) -> str:
+    """Return a digest that changes with the tar, '' if its server does not tell."""
     with access.open(tar) as file:
-        return _members(tar, validator_of(file), access)
+        if "://" not in tar:
+            stat = os.fstat(file.fileno())
+            return digest_of([stat.st_size, stat.st_mtime_ns], 8)
+        validator = validator_of(file)
+    return digest_of(validator, 8) if validator else ""
 
 
 @lru_cache(maxsize=256)
-def _members(tar: str, validator: str, access: Access) -> Mapping[str, TarMember]:
+def _members(tar: str, version: str, access: Access) -> Mapping[str, TarMember]:
     members: dict[str, TarMember] = {}
     with access.open(tar) as file:
         try:
@@ -82,16 +93,9 @@ class FilePart(io.RawIOBase):
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         return self._at
 
-    def tell(self) -> int:
-        return self._at
-
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         self._file.seek(self._start + self._at)
         block = self._file.read(min(len(buffer), max(0, self._size - self._at)))
         buffer[: len(block)] = block
         self._at += len(block)
         return len(block)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

@@ -13,16 +13,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from brickfilm.captions.caption_files import clean_text
-from brickfilm.digest import digest_of
 from brickfilm.errors import Failed, ItemError, UsageError
 from brickfilm.files import printable
 from brickfilm.records import GivenSpan, Listing
 from brickfilm.schema.containers import VIDEO_SUFFIXES
 from brickfilm.schema.secrets import public_url
-from brickfilm.sources.remote.addresses import Access, validator_of
+from brickfilm.sources.remote.addresses import Access
 from brickfilm.sources.remote.listed_rows import columns_of
 from brickfilm.sources.remote.source import RemoteSource, basic_credentials, host_of, located
-from brickfilm.sources.remote.tar_files import MAX_TEXT_BYTES, TarMember, tar_members
+from brickfilm.sources.remote.tar_files import MAX_TEXT_BYTES, TarMember, tar_members, tar_version
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 OF_THE_FILE = ("caption", "licence", "uploader", "title")
@@ -87,7 +86,7 @@ class TarListing:
 
     def _of_tar(self, tar: str, name: str) -> Iterator[Listing | ItemError]:
         with self.access.guard():
-            version = _version(tar, self.access)
+            version = tar_version(tar, self.access)
             members = tar_members(tar, self.access)
         videos = [m for m in members if _is_video(m)]
         if not videos:
@@ -195,13 +194,3 @@ def _names(tars: Sequence[str]) -> dict[str, str]:
         tar: public_url(tar) if "://" in tar else printable(os.path.relpath(tar, root))
         for tar in tars
     }
-
-
-def _version(tar: str, access: Access) -> str:
-    """Return a digest that changes with the tar, '' if its server does not tell."""
-    if "://" not in tar:
-        stat = Path(tar).stat()
-        return digest_of([stat.st_size, stat.st_mtime_ns], 8)
-    with access.open(tar) as file:
-        validator = validator_of(file)
-    return digest_of(validator, 8) if validator else ""

@@ -85,6 +85,17 @@ def test_videos_of_a_tar_have_their_own_bytes(
             assert path.suffix == Path(listing.source_id).suffix
 
 
+def test_a_tar_that_is_replaced_is_listed_anew(tmp_path: Path) -> None:
+    for films in ([FILM], [OTHER, FILM]):
+        files = {f"{n}.mp4": film for n, film in enumerate(films)}
+        (tmp_path / "s.tar").write_bytes(tar_bytes(files))
+        source = WebDatasetSource(tmp_path / "s.tar")
+        (fetch,) = source.stages()
+        with fetch.open(tmp_path) as compute:
+            paths = [compute(listing)["film"]["path"] for listing in listings(source)]
+        assert [(tmp_path / path).read_bytes() for path in paths] == films
+
+
 @pytest.mark.slow
 def test_a_build_of_two_tars(tmp_path: Path) -> None:
     for n, film in enumerate((FILM, OTHER)):
