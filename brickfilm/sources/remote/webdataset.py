@@ -34,7 +34,8 @@ class WebDatasetSource(RemoteSource):
 
     Files with one name up to the first dot belong together. A .txt is the video's caption, else the
     field `caption` or `text` of its .json, which may also have licence, uploader and title. A video
-    with a caption is one clip. columns: names of fields that are called otherwise.
+    with a caption is one clip. columns: names of fields that are called otherwise; one for the
+    caption is read in place of the .txt, and "" leaves captions out.
     """
 
     tars: str | Path | Sequence[str | Path]
@@ -76,15 +77,27 @@ class TarListing:
     """Licence and uploader of videos without."""
 
     def videos(self, names: Mapping[str, str]) -> Iterator[Listing | ItemError]:
-        """Yield the videos of tars. names: address to the name that the ids begin with."""
+        """Yield the videos of tars; at the end UsageError for a field that no .json has.
+
+        names: address to the name that the ids begin with.
+        """
+        known: set[str] = set()
+        is_any = False
         for tar, name in names.items():
             try:
-                yield from self._of_tar(tar, name)
+                for item in self._of_tar(tar, name, known):
+                    is_any |= isinstance(item, Listing)
+                    yield item
             except ItemError as error:
                 error.record = Listing(source_id=name)
                 yield error
+        missing = sorted(set(filter(None, self.columns.values())) - known)
+        if is_any and missing:
+            there = ", ".join(sorted(known)) or "no .json"
+            raise UsageError(f"no .json has a field {missing[0]!r}: there is {there}")
 
-    def _of_tar(self, tar: str, name: str) -> Iterator[Listing | ItemError]:
+    def _of_tar(self, tar: str, name: str, known: set[str]) -> Iterator[Listing | ItemError]:
+        """Yield the videos of a tar, and add the fields of their .json to `known`."""
         with self.access.guard():
             version = tar_version(tar, self.access)
             members = tar_members(tar, self.access)
@@ -94,7 +107,7 @@ class TarListing:
         for member in videos:
             source_id = printable(f"{name}#{member}")
             try:
-                cells = self._cells(source_id, _sample_key(member), members)
+                cells = self._cells(source_id, _sample_key(member), members, known)
             except Failed as error:
                 error.record = Listing(source_id=source_id)
                 yield error
@@ -111,7 +124,9 @@ class TarListing:
                 **(located(address) if "://" in tar else {"address": address}),
             )
 
-    def _cells(self, name: str, key: str, members: Mapping[str, TarMember]) -> dict[str, str]:
+    def _cells(
+        self, name: str, key: str, members: Mapping[str, TarMember], known: set[str]
+    ) -> dict[str, str]:
         """Return what .json and .txt say of a video; Failed if they cannot be read."""
         fields: Any = {}
         if text := _text_of(name, members.get(f"{key}.json")):
@@ -120,11 +135,13 @@ class TarListing:
             except ValueError as error:
                 raise Failed(f"{name}: its .json is none: {error}", reason="no JSON") from error
         fields = fields if isinstance(fields, dict) else {}
-        given = {what: c for what, c in self.columns.items() if c in fields}
+        known.update(fields)
+        given = {what: c if c in fields else "" for what, c in self.columns.items()}
         columns = columns_of(list(fields), given, partial(_error, name))
         cells = {w: _field(name, fields, c) for w, c in columns.items() if w in OF_THE_FILE}
-        if caption := clean_text(_text_of(name, members.get(f"{key}.txt"))):
-            cells["caption"] = caption
+        if "caption" not in self.columns:
+            text = clean_text(_text_of(name, members.get(f"{key}.txt")))
+            cells["caption"] = text or cells.get("caption", "")
         return cells
 
 

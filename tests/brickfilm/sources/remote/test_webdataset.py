@@ -133,9 +133,21 @@ def test_tars_that_give_nothing_have_a_reason(tmp_path: Path, server: FileServer
 
 def test_other_fields_and_a_wrong_name(tmp_path: Path) -> None:
     fields = json.dumps({"long": "a", "caption": "b"}).encode()
-    (tmp_path / "s.tar").write_bytes(tar_bytes({"a.mp4": FILM, "a.json": fields}))
-    (video,) = listings(WebDatasetSource(tmp_path / "s.tar", columns={"caption": "long"}))
-    assert video.spans == (GivenSpan(caption="a"),)
+    files = {"a.mp4": FILM, "a.json": fields, "a.txt": b"c"}
+    files |= {"b.mp4": FILM, "b.json": b'{"text": 1}'}
+    (tmp_path / "s.tar").write_bytes(tar_bytes(files))
+    for columns, captions in (
+        ({}, ["c", "1"]),
+        ({"caption": "long"}, ["a", None]),
+        ({"caption": ""}, [None, None]),
+    ):
+        videos = listings(WebDatasetSource(tmp_path / "s.tar", columns=columns))
+        assert [v.spans[0].caption if v.spans else None for v in videos] == captions
+    (tmp_path / "t.tar").write_bytes(tar_bytes({"a.mp4": FILM, "a.txt": b"c"}))
+    for tar, there in (("s.tar", "caption, long, text"), ("t.tar", "no .json")):
+        wrong = WebDatasetSource(tmp_path / tar, columns={"caption": "lnog"})
+        with pytest.raises(UsageError, match=rf"no \.json has a field 'lnog': there is {there}"):
+            listings(wrong)
 
 
 def test_a_caption_is_a_text_or_none_at_all(tmp_path: Path) -> None:
