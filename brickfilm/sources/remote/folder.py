@@ -18,7 +18,7 @@ from brickfilm.sources.remote.addresses import SCHEMES, Access, file_system, sto
 from brickfilm.sources.remote.source import RemoteSource, basic_credentials, host_of, located
 
 MAX_PAGES = 10_000
-"""Folders of a web server after which listing ends: a page may link to itself under new names."""
+"""Folders of a web server that are listed: a page may link to itself under ever new names."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ class RemoteFolderSource(RemoteSource):
         root = strip_credentials(self.url).partition("?")[0].rstrip("/") + "/"
         fs, _ = file_system(self.url)
         pages, seen = [root], {root}
-        while pages and len(seen) < MAX_PAGES:
+        for _ in range(MAX_PAGES):
+            if not pages:
+                return
             for entry in fs.ls(pages.pop(), detail=True):
                 url = strip_credentials(entry["name"]).partition("#")[0]
                 if not url.startswith(root) or "?" in url or ".." in url or url in seen:
@@ -103,6 +105,10 @@ class RemoteFolderSource(RemoteSource):
                     pages.append(url)
                 else:
                     yield unquote(url.removeprefix(root)), {"url": url}
+        if pages:
+            raise UsageError(
+                f"{public_text(root)} has more than {MAX_PAGES:,} folders: give one of them"
+            )
 
 
 def _is_video(name: str) -> bool:

@@ -11,6 +11,7 @@ from brickfilm.build.build_dataset import build, build_dataset
 from brickfilm.errors import Failed, Rejected, UsageError
 from brickfilm.records import Listing
 from brickfilm.sources import RemoteFolderSource
+from brickfilm.sources.remote import folder
 from brickfilm.stages import SceneSplitter
 from tests.kit.footage import film_bytes
 from tests.kit.remote_files import FileServer, file_server
@@ -53,6 +54,16 @@ def test_a_url_is_footage_by_itself(tmp_path: Path, server: FileServer) -> None:
     (row,) = [row for table in result.dataset["clips"].values() for row in table]
     assert row["source_url"].startswith(f"{server.address}/other/d.mp4?token=hidden-")
     assert row["licence"] == "mit"
+
+
+def test_more_folders_than_are_listed_are_an_error(
+    server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "MAX_PAGES", 2)
+    assert len(list(RemoteFolderSource(f"{server.address}/films").items())) == 3
+    server.add("films/sub/deep/e.mp4", FILM)
+    with pytest.raises(UsageError, match="/films/ has more than 2 folders: give one of them"):
+        list(RemoteFolderSource(f"{server.address}/films").items())
 
 
 def test_a_folder_without_videos_is_named(server: FileServer) -> None:
