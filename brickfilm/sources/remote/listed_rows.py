@@ -110,7 +110,7 @@ def columns_of(
     names: Sequence[str], given: Mapping[str, str], error: Callable[[str], UsageError]
 ) -> dict[str, str]:
     """Return the column of everything that rows say; UsageError for a given one that is missing."""
-    if unknown := sorted(given.keys() - COLUMNS.keys() - {"video"}):
+    if unknown := sorted(given.keys() - COLUMNS.keys()):
         raise error(f"{unknown[0]!r} is none of {', '.join(COLUMNS)}")
     lower = {name.lower(): name for name in reversed(names)}
     for what, column in given.items():

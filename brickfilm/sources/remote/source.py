@@ -15,6 +15,7 @@ from brickfilm.engine.stage import Stage
 from brickfilm.errors import ItemError, Rejected, strip_credentials
 from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
 from brickfilm.schema.licences import check_licence_is_known
+from brickfilm.schema.plural import pluralize
 from brickfilm.schema.secrets import credentials_of, public_url
 from brickfilm.sources.base import RefetchFunction, all_source_metadata, check_choice
 from brickfilm.sources.base.lock import SourcesLock, record_downloads
@@ -105,7 +106,7 @@ class RemoteSource:
         unknown = sum(not video.bytes for video in videos)
         total = sum(video.bytes for video in videos)
         sizes = f", {total / 1e6:.1f} MB" if total else ""
-        return f"{len(videos)} files to download{sizes}" + (
+        return f"{pluralize(len(videos), 'file')} to download{sizes}" + (
             f"; {unknown} of unknown size" if unknown else ""
         )
 

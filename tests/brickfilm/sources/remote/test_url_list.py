@@ -119,6 +119,7 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
         ({}, "no column 'url'.*--column url=NAME.*file, long, caption"),
         ({"url": "file", "caption": "short"}, "no column 'short' for caption"),
         ({"url": "file", "colour": "long"}, "'colour' is none of url, id"),
+        ({"video": "file"}, "'video' is none of url, id"),  # it is so called for the Hub alone
     ):
         with pytest.raises(UsageError, match=message):
             videos(file, columns=columns)
@@ -184,7 +185,7 @@ def test_the_command_takes_a_list_and_keeps_its_captions(
     command = ["build", str(listed(tmp_path, row)), "--out", str(tmp_path / "work")]
     options = ["--allow-private", "--no-keep-sources"]
     assert app([*command, *options, "--dry-run"], standalone_mode=False) == 0
-    assert "1 files to download; 1 of unknown size" in capsys.readouterr().out
+    assert "1 file to download; 1 of unknown size" in capsys.readouterr().out
     assert site.hits == []
     assert app([*command, *options], standalone_mode=False) == 0
     from brickfilm.dataset.reader import find_dataset
