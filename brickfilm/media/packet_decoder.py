@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,12 +65,11 @@ class PacketDecoder:
     def open(self) -> None:
         """Open the file at its start."""
         self.container = open_container(self.path)
-        try:
+        with ExitStack() as on_error:
+            on_error.callback(self.container.close)
             self.stream = find_video_stream(self.container, self.path)
             self._configure_decoder()
-        except BaseException:
-            self.container.close()
-            raise
+            on_error.pop_all()
         self.damage = DamageTracker(self.stream.codec_context.name)
         self._last_pts: int | None = 0 - self._frame_ticks
 

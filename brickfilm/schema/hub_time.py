@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
@@ -94,11 +95,10 @@ class BoundedSend:
         response = self._begin(request, url, options)
         response.stream = self._watched(response.stream, lambda body: self._metered(body, url))
         if not stream:
-            try:
+            with ExitStack() as on_error:
+                on_error.callback(response.close)
                 response.read()
-            except BaseException:
-                response.close()
-                raise
+                on_error.pop_all()
         return response
 
     def _begin(self, request: Any, url: str, options: dict[str, Any]) -> Any:
@@ -128,14 +128,13 @@ class BoundedSend:
     def _metered(self, body: Any, url: str) -> Iterator[bytes]:
         meter, parts = self.meters.setdefault(url, Meter()), iter(body)
         while True:
-            begun, part = time.monotonic(), b""
+            begun, part = time.monotonic(), None
             try:
                 part = next(parts, b"")
-            except Exception:
-                meter.broke_at = time.monotonic()
-                raise
             finally:  # the time before an error counts too
-                meter.count(time.monotonic() - begun, len(part), url)
+                ended = time.monotonic()
+                meter.broke_at = ended if part is None else None
+                meter.count(ended - begun, len(part or b""), url)
             if not part:
                 self.meters.pop(url, None)
                 return

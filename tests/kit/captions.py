@@ -14,6 +14,7 @@ from typing import Any
 
 import PIL.Image
 
+from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.executors import LocalExecutor
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.pipeline import Pipeline
@@ -159,3 +160,17 @@ def worst_case_cost(stage: Any, item: Clip | Image) -> float:
     """Return the most US dollars that an item can cost."""
     cost: float = stage.worst_case_cost(stage.request(item))
     return cost
+
+
+def batch_build(work: Path, source: Any, *stages: Any, wait: bool = True) -> PipelineRun:
+    """Run a build with batch jobs, without the final pass."""
+    pipeline = Pipeline.from_stages(source, stages)
+    executor = LocalExecutor()
+    with Ledger(work) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
+        more = True
+        while more:
+            run = PipelineRun(pipeline, ledger, executor, failures=batch_jobs.failures)
+            run.execute(source.items())
+            more = batch_jobs.advance(run, wait=wait, log=lambda message: None)
+    executor.close()
+    return run

@@ -6,11 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from finetune.config import Flow
 from finetune.models.diffusers import WAN_2_2_HIGH, WAN_2_2_LOW
 from finetune.models.diffusers.base import TINY_TEXT_DIM, DiffusersFamily
 from finetune.models.family import TINY_RANDOM, TextSize
+from finetune.models.text_encoder import TextEncoder
+from finetune.sampling.generate import LatentGenerator, encode_prompt, generate_latent
+from finetune.sampling.request import SampleRequest
 from tests.kit.toy_clips import captions
+
+CPU = torch.device("cpu")
+
+
+def sample(
+    family: DiffusersFamily,
+    network: nn.Module,
+    encoder: TextEncoder,
+    request: SampleRequest,
+    images: dict[int, Tensor] | None = None,
+) -> Tensor:
+    """Sample a latent by our commands' functions, shaped as a pipeline has it: [1, C, T, h, w]."""
+    codec = family.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
+    generator = LatentGenerator(family, family.objective(Flow()), network, codec, CPU)
+    prompt = encode_prompt(family, encoder, request.prompt)
+    return generate_latent(generator, prompt, request, images).transpose(0, 1)[None]
 
 
 def write_pipeline(folder: Path, family: DiffusersFamily, **options: Any) -> Path:
@@ -22,9 +43,9 @@ def write_pipeline(folder: Path, family: DiffusersFamily, **options: Any) -> Pat
         TextSize(family.text_tokens, TINY_TEXT_DIM),
         lambda: captions(6),
         dtype=torch.float32,
-        device=torch.device("cpu"),
+        device=CPU,
     )
-    vae: Any = family.load_codec(TINY_RANDOM, dtype=torch.float32, device=torch.device("cpu"))
+    vae: Any = family.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
     pipeline = getattr(diffusers, family.pipeline_class)(
         tokenizer=text.tokenizer,
         text_encoder=text.network,

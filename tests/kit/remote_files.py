@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.kit.servers.loopback import serving
 
 
 class FileServer:
@@ -92,14 +93,6 @@ class Handler(BaseHTTPRequestHandler):
 def file_server(host: str = "127.0.0.1") -> Iterator[FileServer]:
     """Run a server until the end of the block."""
     handler = type("FileHandler", (Handler,), {})
-    server = ThreadingHTTPServer((host, 0), handler)
-    server.daemon_threads = True
-    handler.server_state = FileServer(f"http://{host}:{server.server_port}")  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serving(handler, host) as address:
+        handler.server_state = FileServer(address)  # type: ignore[attr-defined]
         yield handler.server_state  # type: ignore[attr-defined]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

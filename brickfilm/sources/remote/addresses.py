@@ -31,7 +31,7 @@ READ_BYTES = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """How addresses may be opened. It does not affect what is downloaded: no digest has it."""
+    """Settings of connections. They do not affect what is downloaded, so no digest has them."""
 
     allow_private: bool = False
     """True opens addresses of this machine and its network too."""

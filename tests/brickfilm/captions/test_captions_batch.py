@@ -21,7 +21,14 @@ from brickfilm.engine.ledger import Ledger, spend_frame
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.run import PipelineRun
 from brickfilm.stages import GPT4oCaptioner, RefusalFilter
-from tests.kit.captions import AddImages, ClipSource, clip, count_results, worst_case_cost
+from tests.kit.captions import (
+    AddImages,
+    ClipSource,
+    batch_build,
+    clip,
+    count_results,
+    worst_case_cost,
+)
 from tests.kit.servers.openai import (
     BROKEN,
     MALFORMED,
@@ -44,20 +51,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
 def captioner(server: CaptionServer, **settings: Any) -> GPT4oCaptioner:
     ours = {"mode": "batch", "poll_seconds": 0.02, "timeout": 10.0, "total_timeout": 10.0}
     return GPT4oCaptioner(base_url=server.url, **ours | settings)
-
-
-def batch_build(work: Path, source: Any, *stages: Any, wait: bool = True) -> PipelineRun:
-    """Run a build with batch jobs, without the final pass."""
-    pipeline = Pipeline.from_stages(source, stages)
-    executor = LocalExecutor()
-    with Ledger(work) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
-        more = True
-        while more:
-            run = PipelineRun(pipeline, ledger, executor, failures=batch_jobs.failures)
-            run.execute(source.items())
-            more = batch_jobs.advance(run, wait=wait, log=lambda message: None)
-    executor.close()
-    return run
 
 
 def small_limits(folder: Path, **limits: int) -> str:
@@ -229,7 +222,8 @@ CHILD = """
 import os, sys
 from pathlib import Path
 from tests.kit.captions import ClipSource, AddImages
-from tests.brickfilm.captions.test_captions_batch import batch_build, die_at
+from tests.brickfilm.captions.test_captions_batch import die_at
+from tests.kit.captions import batch_build
 from brickfilm.stages import GPT4oCaptioner
 
 work, url, moment = Path(sys.argv[1]), sys.argv[2], sys.argv[3]

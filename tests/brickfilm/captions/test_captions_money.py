@@ -14,7 +14,7 @@ from brickfilm.cli import app
 from brickfilm.engine.ledger import Ledger, spend_frame, unknown_cost
 from brickfilm.errors import WorkdirBusy
 from brickfilm.stages import GPT4oCaptioner
-from tests.kit.captions import ClipSource, clip, count_results, run_captions
+from tests.kit.captions import ClipSource, batch_build, clip, count_results, run_captions
 from tests.kit.servers.openai import MALFORMED, CaptionServer, LostReply, described
 
 
@@ -67,8 +67,6 @@ def test_nothing_is_released_while_a_build_runs(server: CaptionServer, tmp_path:
 
 
 def test_a_job_without_one_usable_answer_is_the_last(server: CaptionServer, tmp_path: Path) -> None:
-    from tests.brickfilm.captions.test_captions_batch import batch_build
-
     server.script = lambda request: MALFORMED
     stage = captioner(server, mode="batch", poll_seconds=0.02)
     run = batch_build(tmp_path, ClipSource(25, tmp_path), stage)
@@ -78,8 +76,6 @@ def test_a_job_without_one_usable_answer_is_the_last(server: CaptionServer, tmp_
 
 
 def test_an_open_job_is_no_unknown_cost(server: CaptionServer, tmp_path: Path) -> None:
-    from tests.brickfilm.captions.test_captions_batch import batch_build
-
     server.batches.polls = 1000
     stage = captioner(server, mode="batch", poll_seconds=0.02)
     batch_build(tmp_path, ClipSource(3, tmp_path), stage, wait=False)
@@ -95,8 +91,6 @@ def backdate_jobs(work: Path, hours: float) -> None:
 
 
 def test_a_job_older_than_two_days_can_be_released(server: CaptionServer, tmp_path: Path) -> None:
-    from tests.brickfilm.captions.test_captions_batch import batch_build
-
     server.batches.polls = 1000
     stage = captioner(server, mode="batch", poll_seconds=0.02)
     batch_build(tmp_path, ClipSource(3, tmp_path), stage, wait=False)
@@ -120,8 +114,6 @@ def test_a_job_older_than_two_days_can_be_released(server: CaptionServer, tmp_pa
 def test_a_job_that_the_service_has_lost_is_an_unknown_cost(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    from tests.brickfilm.captions.test_captions_batch import batch_build
-
     server.batches.polls = 2
     stage = captioner(server, mode="batch", poll_seconds=0.02)
     batch_build(tmp_path, ClipSource(3, tmp_path), stage, wait=False)
@@ -136,8 +128,6 @@ def test_a_job_that_the_service_has_lost_is_an_unknown_cost(
 def test_jobs_of_other_settings_are_collected_and_settled(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    from tests.brickfilm.captions.test_captions_batch import batch_build
-
     server.batches.polls = 2
     first = captioner(server, mode="batch", poll_seconds=0.02)
     batch_build(tmp_path, ClipSource(3, tmp_path), first, wait=False)
@@ -154,8 +144,6 @@ def test_jobs_of_other_settings_are_collected_and_settled(
 def test_what_an_open_job_will_answer_is_not_asked_one_by_one(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    from tests.brickfilm.captions.test_captions_batch import batch_build
-
     server.batches.polls = 2
     jobs = captioner(server, mode="batch", poll_seconds=0.02)
     batch_build(tmp_path, ClipSource(3, tmp_path), jobs, wait=False)

@@ -112,15 +112,17 @@ def test_claims_are_asked_of_other_frames_and_scored(server: CaptionServer, tmp_
     assert support(["unclear"]) == 1.0
 
 
+def contradict_dogs(request: ReceivedRequest) -> Reply:
+    """Find no dog; a second caption is without one."""
+    if is_check(request):
+        return verdicts(*("no" if "dog" in claim else "yes" for claim in claims_of(request)))
+    return answer("described", "A red car stops at a gate." if request.is_revision else SAID)
+
+
 def test_a_contradicted_caption_is_asked_for_again_and_checked(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    def script(request: ReceivedRequest) -> Reply:
-        if is_check(request):
-            return verdicts(*("no" if "dog" in claim else "yes" for claim in claims_of(request)))
-        return answer("described", "A red car stops at a gate." if request.is_revision else SAID)
-
-    server.script = script
+    server.script = contradict_dogs
     captioner = asks(server)
     done = run(tmp_path, 1, captioner, verifier(server, captioner=captioner))
     (item,) = done.finished
@@ -206,12 +208,7 @@ def test_the_forecast_names_the_requests(server: CaptionServer, tmp_path: Path) 
 def test_a_token_limit_holds_for_checks_and_second_captions(
     server: CaptionServer, tmp_path: Path
 ) -> None:
-    def script(request: ReceivedRequest) -> Reply:
-        if is_check(request):
-            return verdicts(*("no" if "dog" in claim else "yes" for claim in claims_of(request)))
-        return answer("described", "A red car stops at a gate." if request.is_revision else SAID)
-
-    server.script, limit = script, 60_000
+    server.script, limit = contradict_dogs, 60_000
     unpriced = {"model": "my-llava", "base_url": server.url, "max_tokens_total": limit}
     captioner = Captioner(**unpriced, concurrency=1)
     stages = captioner, CaptionVerifier(**unpriced, captioner=captioner, concurrency=2)

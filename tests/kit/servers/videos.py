@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.kit.servers.loopback import serving
 
 BLOCK = 8192
 
@@ -183,17 +184,9 @@ class Handler(BaseHTTPRequestHandler):
 def video_site() -> Iterator[VideoSite]:
     """Run the site until the end of the block."""
     handler = type("SiteHandler", (Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    handler.site = VideoSite(f"http://127.0.0.1:{server.server_port}")  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serving(handler) as address:
+        handler.site = VideoSite(address)  # type: ignore[attr-defined]
         yield handler.site  # type: ignore[attr-defined]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _tag(name: str) -> str:

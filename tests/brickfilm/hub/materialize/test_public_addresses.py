@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from brickfilm.sources.base.public_addresses import (
     public_addresses_only,
 )
 from tests.kit.http_source import HttpSource
+from tests.kit.servers.loopback import serving
 from tests.kit.toy_dataset import toy_dataset
 from tests.kit.youtube import NO_DELAYS
 
@@ -45,15 +45,8 @@ def server(host: str, location: str = "") -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *args: Any) -> None:
             """Log nothing."""
 
-    running = ThreadingHTTPServer((host, 0), Handler)
-    thread = threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://{host}:{running.server_port}", asked
-    finally:
-        running.shutdown()
-        running.server_close()
-        thread.join()
+    with serving(Handler, host) as address:
+        yield address, asked
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from finetune.config import Flow
 from finetune.models.diffusers import LTX_0_9
 from finetune.models.family import TINY_RANDOM, ClipConditions, TextSize
 from finetune.models.text_encoder import TextEncoder
-from finetune.sampling.generate import LatentGenerator, encode_prompt, generate_latent
 from finetune.sampling.request import SampleRequest
 from tests.kit.overfit import FAULTS, Fault, overfit, relative_error
+from tests.kit.pipelines import sample
 
 CPU = torch.device("cpu")
 FRAMES, HEIGHT, WIDTH, FPS = 17, 64, 96, 12.5
@@ -83,15 +82,7 @@ def test_every_network_call_is_the_pipelines(
     start = torch.randn(1, *shape)
     pipeline(
         "a castle",
-        height=HEIGHT,
-        width=WIDTH,
-        num_frames=FRAMES,
-        frame_rate=FPS,
-        num_inference_steps=STEPS,
-        guidance_scale=GUIDANCE,
-        latents=start.flatten(2).transpose(1, 2),
-        max_sequence_length=128,
-        output_type="latent",
+        **call_options(start, STEPS),
     )
     given = ClipConditions(
         text=encode(encoder, "a castle"),
@@ -120,17 +111,9 @@ def test_a_sample_is_the_pipelines(network: nn.Module, encoder: TextEncoder, ste
     noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(5))
     theirs = pipeline(
         "a castle",
-        height=HEIGHT,
-        width=WIDTH,
-        num_frames=FRAMES,
-        frame_rate=FPS,
-        num_inference_steps=steps,
-        guidance_scale=GUIDANCE,
-        latents=noise.flatten(2).transpose(1, 2),
-        max_sequence_length=128,
-        output_type="latent",
+        **call_options(noise, steps),
     ).frames
-    ours = sample(network, encoder, steps)
+    ours = sample(LTX_0_9, network, encoder, request(steps))
     assert torch.equal(ours.flatten(2).transpose(1, 2), theirs)
     if steps > 1:
         assert float(pipeline.scheduler.sigmas[-2]) == pytest.approx(0.1)
@@ -142,21 +125,28 @@ def test_a_sample_from_an_image_keeps_the_images_latent(
     image = torch.rand(1, 3, HEIGHT, WIDTH) * 2 - 1
     codec = LTX_0_9.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
     first = codec.encode_window(image)["mean"][0]
-    ours = sample(network, encoder, STEPS, {0: image})
+    ours = sample(LTX_0_9, network, encoder, request(STEPS), {0: image})
     assert torch.equal(ours[0, :, 0], first)
-    assert not torch.equal(ours[0, :, 1:], sample(network, encoder, STEPS)[0, :, 1:])
+    without = sample(LTX_0_9, network, encoder, request(STEPS))
+    assert not torch.equal(ours[0, :, 1:], without[0, :, 1:])
 
 
-def sample(
-    network: nn.Module,
-    encoder: TextEncoder,
-    steps: int,
-    images: dict[int, Tensor] | None = None,
-) -> Tensor:
-    """Our sample, [1, C, T, h, w]."""
-    codec = LTX_0_9.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
-    generator = LatentGenerator(LTX_0_9, LTX_0_9.objective(Flow()), network, codec, CPU)
-    request = SampleRequest(
+def call_options(noise: Tensor, steps: int) -> dict[str, Any]:
+    return {
+        "height": HEIGHT,
+        "width": WIDTH,
+        "num_frames": FRAMES,
+        "frame_rate": FPS,
+        "num_inference_steps": steps,
+        "guidance_scale": GUIDANCE,
+        "latents": noise.flatten(2).transpose(1, 2),
+        "max_sequence_length": 128,
+        "output_type": "latent",
+    }
+
+
+def request(steps: int) -> SampleRequest:
+    return SampleRequest(
         prompt="a castle",
         frames=FRAMES,
         height=HEIGHT,
@@ -166,8 +156,6 @@ def sample(
         guidance=GUIDANCE,
         seed=5,
     )
-    prompt = encode_prompt(LTX_0_9, encoder, request.prompt)
-    return generate_latent(generator, prompt, request, images).transpose(0, 1)[None]
 
 
 def test_clips_of_one_batch_keep_their_own_rate(network: nn.Module) -> None:

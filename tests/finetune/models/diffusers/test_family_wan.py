@@ -17,10 +17,10 @@ from finetune.models.diffusers.wan import Wan
 from finetune.models.family import TINY_RANDOM, ClipConditions, TextSize
 from finetune.models.text_encoder import TextEncoder
 from finetune.objectives import draw_frame_mask
-from finetune.sampling.generate import LatentGenerator, encode_prompt, generate_latent
 from finetune.sampling.images import read_image
 from finetune.sampling.request import SampleRequest
 from tests.kit.overfit import FAULTS, Fault, overfit, relative_error
+from tests.kit.pipelines import sample
 
 FAMILIES = [WAN_2_1, WAN_2_2_5B]
 CPU = torch.device("cpu")
@@ -206,20 +206,6 @@ def call_options(family: Wan) -> dict[str, Any]:
         "latents": noise,
         "output_type": "latent",
     }
-
-
-def sample(
-    family: Wan,
-    network: nn.Module,
-    encoder: TextEncoder,
-    request: SampleRequest,
-    images: dict[int, Tensor] | None = None,
-) -> Tensor:
-    """Our sample of a request as the pipeline has it, [1, C, T, h, w]."""
-    codec = family.load_codec(TINY_RANDOM, dtype=torch.float32, device=CPU)
-    generator = LatentGenerator(family, family.objective(Flow()), network, codec, CPU)
-    prompt = encode_prompt(family, encoder, request.prompt)
-    return generate_latent(generator, prompt, request, images).transpose(0, 1)[None]
 
 
 def test_latents_are_normalised_as_the_pipeline_decodes_them(family: Wan) -> None:
