@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from brickfilm.captions.answers import caption_from_answer
-from brickfilm.captions.backend import BackendConnection, Detail
+from brickfilm.captions.backend import Backend, BackendConnection, Detail
 from brickfilm.captions.claims import split_claims
 from brickfilm.captions.completion import (
     FAILURE_ADVICE,
@@ -22,7 +22,7 @@ from brickfilm.captions.completion import (
 )
 from brickfilm.captions.failure_limit import FailureLimit
 from brickfilm.captions.forecast import forecast_requests, measured_usage
-from brickfilm.captions.model_service import ModelService
+from brickfilm.captions.model_service import OPENAI, ModelService
 from brickfilm.captions.pricing import Price
 from brickfilm.captions.reply_format import DESCRIBED, format_reply
 from brickfilm.captions.request import CaptionRequest, RequestParams
@@ -61,6 +61,7 @@ class CaptionVerifier(ModelService, Stage[Clip, Clip], Paid, DryRun):
     requires = ("caption", "check_stills")
     provides = ("caption_support", "claims_unclear")
 
+    backend: Backend = OPENAI  # in every digest, unlike the captioner's: this stage began with it
     captioner: CaptionStage | None = None
     at_least: float = 1.0
     image_size: int = 512

@@ -35,7 +35,7 @@ DEFAULT_DIGESTS = {
     "Adaptive": "7676b6c9c8becf1f",
     "Cadence": "ccaad4f364264458",
     "CaptionAudit": "5c0b25c24df76c89",
-    "CaptionVerifier": "75982332d0130e3c",
+    "CaptionVerifier": "39ced5258cb933f6",
     "ClipWriter": "4219bd10da168f0c",
     "Content": "15510064e9bad47a",
     "Drawings": "dd7f35df435dcd85",
