@@ -45,6 +45,8 @@ class BatchJobManager:
         }
         """Stages with batch jobs: of this run, or of an earlier one under the same settings."""
         self._services: dict[int, BatchService] = {}
+        self._not_found: set[str] = set()
+        """Keys of jobs of other settings that the service does not have: of another account."""
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
@@ -105,12 +107,16 @@ class BatchJobManager:
         return [(j, by_part[j.part]) for j in self.ledger.open_jobs() if j.part in by_part]
 
     def _jobs_of_other_settings(self) -> list[tuple[BatchJob, BatchService]]:
-        """Return open jobs that a stage of this kind submitted before its settings changed."""
+        """Return open jobs that a stage of this kind submitted before its settings changed.
+
+        Those that the service does not have stay open: they may be of another account.
+        """
         by_name = {digest_name(type(self._stages[n])): s for n, s in self._services.items()}
         return [
             (job, by_name[job.name])
             for job in self.ledger.open_jobs()
             if job.name in by_name and job.part not in {s.digest for s in self._stages}
+            if job.id is not None and job.key not in self._not_found
         ]
 
     # -- submit ------------------------------------------------------------------------------
@@ -184,8 +190,11 @@ class BatchJobManager:
         Jobs of other settings are collected as well, so that their cost is known, but nobody waits.
         """
         for job, service in self._jobs_of_other_settings():
-            answers = _collect_job(service, job.id, log) if job.id else None
-            if not isinstance(answers, NoResponse):  # of another account, it may be found later
+            assert job.id is not None
+            answers = _collect_job(service, job.id, log)
+            if isinstance(answers, NoResponse):
+                self._not_found.add(job.key)
+            else:
                 self._close_ended(job, answers)
         ended = False
         for job, service in self._open_batch_jobs():

@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from brickfilm.cli import app
+from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.ledger import Ledger, spend_frame, unknown_cost
+from brickfilm.engine.pipeline import Pipeline
 from brickfilm.errors import WorkdirBusy
 from brickfilm.stages import GPT4oCaptioner
 from tests.kit.captions import ClipSource, batch_build, clip, count_results, run_captions
@@ -152,3 +154,19 @@ def test_what_an_open_job_will_answer_is_not_asked_one_by_one(
     assert len(batch_build(tmp_path, ClipSource(5, tmp_path), single).finished) == 5
     assert len(server.requests) == 5
     assert spend_frame(tmp_path).unsettled.sum() == 0
+
+
+def test_cancelling_ends_though_a_job_of_other_settings_is_lost(
+    server: CaptionServer, tmp_path: Path
+) -> None:
+    server.batches.polls = 1000
+    first = captioner(server, mode="batch", poll_seconds=0.02)
+    batch_build(tmp_path, ClipSource(2, tmp_path), first, wait=False)
+    other = captioner(server, mode="batch", poll_seconds=0.02, image_size=256)
+    batch_build(tmp_path, ClipSource(3, tmp_path), other, wait=False)
+    del server.batches.jobs["batch_0"]
+    pipeline = Pipeline.from_stages(ClipSource(3, tmp_path), [other])
+    with Ledger(tmp_path) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
+        batch_jobs.cancel(lambda message: None)
+        (lost,) = ledger.open_jobs()
+    assert lost.part == first.digest

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -99,7 +100,8 @@ class CaptionBatchService:
 
     def cancel(self, id: str) -> None:
         """Cancel a job; results that exist by then can still be collected."""
-        self.client.call(partial(self.client.api.batches.cancel, id))
+        with suppress(NoSuchModel):  # `collect` says so
+            self.client.call(partial(self.client.api.batches.cancel, id))
 
     def collect(
         self, id: str, log: Callable[[str], None]
