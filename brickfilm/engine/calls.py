@@ -90,14 +90,6 @@ def outdated_parts(
     return frozenset(part for part, answer in stored if updatable.is_outdated(item, answer, work))
 
 
-def updated_answer(stage: AnyStage, old: Answer | None, new: Answer) -> Answer:
-    """Return the answer to store, which may depend on the one before it."""
-    is_update = old is not None and REJECTED_KEY not in old and REJECTED_KEY not in new
-    if not (is_update and has_capability(stage, Updatable)):
-        return new
-    return cast(Updatable, stage).updated(cast(Answer, old), new)
-
-
 def as_measured(item: Any, outputs: Sequence[Any]) -> Any:
     """Return a video as the scan measured it, which its clips carry; other items unchanged."""
     records = (o.record if isinstance(o, ItemError) else o for o in outputs)

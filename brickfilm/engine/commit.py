@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from brickfilm.engine.budget import Budgets
-from brickfilm.engine.calls import REJECTED_KEY, updated_answer
+from brickfilm.engine.calls import REJECTED_KEY, AnyStage
+from brickfilm.engine.capabilities import Updatable, has_capability
 from brickfilm.engine.executors import CallResult
 from brickfilm.engine.ledger import Ledger, Reservation
 from brickfilm.engine.queue import Failures, InFlightCall, missing_answers
@@ -31,10 +33,18 @@ class AnswerWriter:
                 answers = self._answers(work_item, result)
                 for digest, answer in answers.items():
                     key, share = work_item.keys[digest], seconds / len(answers)
-                    old = self.ledger.get(digest, key)
-                    new = updated_answer(call.queue.stage, old, answer)
+                    new = self._updated(call.queue.stage, digest, key, answer)
                     self.ledger.put(digest, key, new, share, item=work_item.item.id)
                 self._settle(call, reservation, result, answers)
+
+    def _updated(self, stage: AnyStage, part: str, key: str, answer: Answer) -> Answer:
+        """Return the answer to store, which may depend on the one that it replaces."""
+        if REJECTED_KEY in answer or not has_capability(stage, Updatable):
+            return answer
+        old = self.ledger.get(part, key)
+        if old is None or REJECTED_KEY in old:
+            return answer
+        return cast(Updatable, stage).updated(old, answer)
 
     def _answers(self, work_item: WorkItem, result: Result) -> dict[str, Answer]:
         """Return the answers to store: none of a failure, which is noted."""
