@@ -90,14 +90,6 @@ def first_column(
     raise UsageError(f"{str(file)!r} has no column {wanted}: {remedy} {', '.join(have)}")
 
 
-def clean_text(text: str) -> str:
-    """Return text on one line, without control characters and halves of surrogate pairs.
-
-    Marks of direction and joiners stay: Persian words and emoji fall apart without them.
-    """
-    return one_line(text)
-
-
 def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
@@ -167,6 +159,6 @@ def _cell(value: object) -> str:
     if value is None:
         return AbsentCell()
     if isinstance(value, str):
-        return clean_text(value)
-    text = clean_text(json.dumps(value, default=str))
+        return one_line(value)
+    text = one_line(json.dumps(value, default=str))
     return NestedCell(text) if isinstance(value, list | dict) else text

@@ -45,7 +45,10 @@ def unwrapped(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without control characters and lone surrogates."""
+    """Return a text on one line, without control characters and lone surrogates.
+
+    Marks of direction and joiners stay: Persian words and emoji fall apart without them.
+    """
     return " ".join(_UNPRINTABLE.sub("", " ".join(text.split())).split())
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pysubs2
 
-from brickfilm.captions.caption_files import clean_text
 from brickfilm.captions.cues import Cue, CueIndex
+from brickfilm.captions.json_reply import one_line
 from brickfilm.errors import Failed
 from brickfilm.files import printable
 
@@ -73,7 +73,7 @@ def _from_subtitles(text: str) -> list[Cue]:
             raise _Malformed("line 1: no line of the file has times, as 00:01.000 --> 00:02.500")
         return []
     return [
-        Cue(e.start / 1000, e.end / 1000, clean_text(html.unescape(e.plaintext)))
+        Cue(e.start / 1000, e.end / 1000, one_line(html.unescape(e.plaintext)))
         for e in pysubs2.SSAFile.from_string(text)
         if not e.is_comment and e.plaintext.strip()
     ]
@@ -111,7 +111,7 @@ def _json_cue(number: int, entry: Any) -> Cue:
         raise _Malformed(f"entry {number}: end {end:g} is before start {start:g}")
     if not isinstance(entry.get("text"), str):
         raise _Malformed(f"entry {number}: text {entry.get('text')!r} is no text")
-    return Cue(start, end, clean_text(entry["text"]))
+    return Cue(start, end, one_line(entry["text"]))
 
 
 def _json_seconds(number: int, entry: dict[str, Any], field: str) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from brickfilm.captions.caption_files import clean_text
+from brickfilm.captions.json_reply import one_line
 from brickfilm.captions.reply_format import DESCRIBED, STATUSES, is_caption_reason
 from brickfilm.dataset.data_files import DatasetNotFoundError
 from brickfilm.dataset.reader import find_dataset
@@ -75,7 +75,7 @@ def edit_of(review: ReviewedCaption, current: ReviewedCaption | None) -> Caption
     """
     if current is None:
         raise UsageError(f"id={review.id!r} is not in this folder: export its captions again")
-    if clean_text(review.caption) == clean_text(current.caption):
+    if one_line(review.caption) == one_line(current.caption):
         review = replace(review, caption=current.caption)  # files have captions on one line
     if review.decision == current.decision:
         return None

@@ -9,7 +9,8 @@ from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from brickfilm.captions.caption_files import clean_text, read_rows
+from brickfilm.captions.caption_files import read_rows
+from brickfilm.captions.json_reply import one_line
 from brickfilm.errors import Failed, ItemError, UsageError
 from brickfilm.records import Listing
 from brickfilm.schema.containers import VIDEO_SUFFIXES
@@ -231,7 +232,7 @@ class HubSource(RemoteSource):
             columns = self._columns_of_table(name, schema)
             is_embedded = holds_bytes(schema, self.video)
             for number, values in enumerate(media_paths(url, self.video, access)):
-                cells = {w: clean_text(str(_or_empty(values.get(c)))) for w, c in columns.items()}
+                cells = {w: one_line(str(_or_empty(values.get(c)))) for w, c in columns.items()}
                 row = ListedRow(cells, partial(_error, f"{name} row {number}"))
                 path = self._in_repository(table, values.get(self.video) or "")
                 if "://" in path or path in self._tree or (path and not is_embedded):

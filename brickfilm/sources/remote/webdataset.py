@@ -12,7 +12,7 @@ from glob import glob, has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from brickfilm.captions.caption_files import clean_text
+from brickfilm.captions.json_reply import one_line
 from brickfilm.errors import Failed, ItemError, UsageError
 from brickfilm.files import printable
 from brickfilm.records import GivenSpan, Listing
@@ -140,7 +140,7 @@ class TarListing:
         columns = columns_of(list(fields), given, partial(_error, name))
         cells = {w: _field(name, fields, c) for w, c in columns.items() if w in OF_THE_FILE}
         if "caption" not in self.columns:
-            text = clean_text(_text_of(name, members.get(f"{key}.txt")))
+            text = one_line(_text_of(name, members.get(f"{key}.txt")))
             cells["caption"] = text or cells.get("caption", "")
         return cells
 
@@ -173,7 +173,7 @@ def _field(name: str, fields: Mapping[str, Any], column: str) -> str:
             "--column",
             reason="no text",
         )
-    return "" if value is None else clean_text(str(value))
+    return "" if value is None else one_line(str(value))
 
 
 def _sample_key(member: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from brickfilm.captions.caption_files import clean_text
+from brickfilm.captions.json_reply import one_line
 from brickfilm.captions.lint import RULES, lint
 from brickfilm.captions.prompts import BadPrompt, load_prompt
 from brickfilm.captions.subtitles import read_cues
@@ -87,8 +87,8 @@ def test_a_subtitle_keeps_every_mark(tmp_path: Path) -> None:
 
 
 def test_controls_and_halves_of_pairs_are_removed() -> None:
-    assert clean_text("a\x00b\ud800c \x07\n d\ufeff\u2028e") == "abc d e"
-    assert clean_text("می\u200cرود \u200f") == "می\u200cرود \u200f"
+    assert one_line("a\x00b\ud800c \x07\n d\ufeff\u2028e") == "abc d e"
+    assert one_line("می\u200cرود \u200f") == "می\u200cرود \u200f"
 
 
 def test_rules_for_english_pass_other_languages() -> None:
