@@ -25,16 +25,12 @@ def with_kept_detector(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]
 
     A new folder gets 'joint' if the extra `shots` is installed, else 'holds'.
     """
-    automatic = [s for s in stages if isinstance(s, SceneSplitter) and s.is_automatic]
-    if not automatic:
-        return list(stages)
-    name = _detector_of(work)
-    return [_with_detector(stage, name) if stage in automatic else stage for stage in stages]
-
-
-def _with_detector(stage: AnyStage, name: str) -> AnyStage:
-    assert isinstance(stage, SceneSplitter)
-    return stage.with_detector(name)
+    return [
+        stage.with_detector(_detector_of(work))
+        if isinstance(stage, SceneSplitter) and stage.is_automatic
+        else stage
+        for stage in stages
+    ]
 
 
 def _detector_of(work: Path) -> str:
