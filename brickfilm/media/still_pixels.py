@@ -18,9 +18,8 @@ MAX_16_BIT = 65535
 def display_size(file: Path) -> tuple[int, int]:
     """Return the upright width and height of a still, from its header."""
     with media_errors(f"{file.name!r} is no still that can be read"), Image.open(file) as image:
-        is_turned = (
-            image.format != "TIFF" and Orientation.of_image(image).transposed
-        )  # Pillow turns TIFF
+        is_upright = image.format == "TIFF"  # Pillow turns TIFF
+        is_turned = not is_upright and Orientation.of_image(image).transposed
         return image.size[::-1] if is_turned else image.size
 
 
