@@ -51,6 +51,21 @@ class NumberedClip:
         return tuple(start for start in starts if start < self.frames)
 
 
+CLIPS = (
+    NumberedClip(20),
+    NumberedClip(34, holds=(2,), caption="a castle\n\nof “grey” bricks"),
+    NumberedClip(95, width=320, height=240, holds=(2,)),
+    NumberedClip(93, fps=Fraction(16)),
+    NumberedClip(140, fps=Fraction(30), width=144, height=160),
+    NumberedClip(60, fps=Fraction(12)),
+    NumberedClip(131, fps=Fraction(24000, 1001), width=304, height=240),
+    NumberedClip(270, holds=(3,)),
+    NumberedClip(1),
+    NumberedClip(125, caption=""),
+)
+"""Clips of many lengths, rates, holds, sizes and captions."""
+
+
 def numbered_dataset(work: Path, clips: Sequence[NumberedClip]) -> BrickfilmDataset:
     """Save one clip a video, all in the split 'train' but the last of several."""
     records = [_record(work, n, clip) for n, clip in enumerate(clips)]

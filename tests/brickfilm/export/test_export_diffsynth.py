@@ -16,8 +16,7 @@ import pytest
 
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.export import ExportSettings, make_exporter, plan_export
-from tests.brickfilm.export.test_export_trainers import CLIPS
-from tests.kit.numbered_clips import numbered_dataset
+from tests.kit.numbered_clips import CLIPS, numbered_dataset
 
 
 def diffsynth_data(patch: pytest.MonkeyPatch) -> Any:

@@ -26,7 +26,7 @@ from brickfilm.export import (
 )
 from brickfilm.export.formats.opensora2 import OpenSora2
 from brickfilm.export.prediction import lost_drawings, speed
-from tests.kit.numbered_clips import NumberedClip, numbered_dataset
+from tests.kit.numbered_clips import CLIPS, numbered_dataset
 from tests.kit.trainer_readers import (
     READERS,
     Sample,
@@ -34,20 +34,6 @@ from tests.kit.trainer_readers import (
     assert_safe_names,
     diffusion_pipe,
     finetrainers,
-)
-
-FILM = Fraction(24000, 1001)
-CLIPS = (
-    NumberedClip(20),
-    NumberedClip(34, holds=(2,), caption="a castle\n\nof “grey” bricks"),
-    NumberedClip(95, width=320, height=240, holds=(2,)),
-    NumberedClip(93, fps=Fraction(16)),
-    NumberedClip(140, fps=Fraction(30), width=144, height=160),
-    NumberedClip(60, fps=Fraction(12)),
-    NumberedClip(131, fps=FILM, width=304, height=240),
-    NumberedClip(270, holds=(3,)),
-    NumberedClip(1),
-    NumberedClip(125, caption=""),
 )
 
 

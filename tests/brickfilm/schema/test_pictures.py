@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import PIL.Image
@@ -16,21 +14,7 @@ from brickfilm.report.thumbs import thumbnail_data_url
 from brickfilm.schema.pictures import open_picture
 from finetune.errors import SamplingError
 from finetune.sampling.images import read_image
-
-
-def bomb(side: int) -> bytes:
-    """Return a PNG of a few hundred bytes whose header says side x side pixels."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    data = zlib.compress(bytes(1 << 16))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    )
+from tests.kit.picture_bomb import bomb
 
 
 @pytest.mark.parametrize("side", [10_000, 50_000])

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.brickfilm.schema.test_pictures import bomb
 from tests.kit.demo_server import DemoServer, ask_call, ask_queue, fetch, upload
+from tests.kit.picture_bomb import bomb
 from tests.kit.toy_model import PROMPT
 
 pytestmark = pytest.mark.slow

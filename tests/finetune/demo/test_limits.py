@@ -12,7 +12,7 @@ from finetune.demo import limits
 from finetune.demo.app import DemoApp
 from finetune.errors import SamplingError
 from finetune.sampling.pipeline import TextToVideoPipeline
-from tests.brickfilm.schema.test_pictures import bomb
+from tests.kit.picture_bomb import bomb
 from tests.kit.toy_model import PROMPT
 
 FIELDS: dict[str, Any] = dict.fromkeys(

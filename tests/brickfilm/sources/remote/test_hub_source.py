@@ -20,29 +20,21 @@ from brickfilm.schema.hub_errors import HubError
 from brickfilm.sources import HubSource
 from brickfilm.sources.remote import web_file
 from brickfilm.stages import SceneSplitter
-from tests.brickfilm.sources.remote.test_webdataset import tar_bytes
+from tests.kit.embedded_videos import push_embedded
 from tests.kit.footage import film_bytes
 from tests.kit.servers.hub import HubServer
+from tests.kit.tars import tar_bytes
 
 FILMS = [film_bytes(n, frames=20) for n in range(3)]
 
 
-def upload(files: Mapping[str, bytes], repo: str = "maker/set", **of_repo: Any) -> None:
+def upload(files: Mapping[str, bytes]) -> None:
     from huggingface_hub import CommitOperationAdd, HfApi
 
     api = HfApi()
-    api.create_repo(repo, repo_type="dataset", exist_ok=True, **of_repo)
+    api.create_repo("maker/set", repo_type="dataset", exist_ok=True)
     adds = [CommitOperationAdd(path, body) for path, body in files.items()]
-    api.create_commit(repo, adds, commit_message="files", repo_type="dataset")
-
-
-def push_embedded(rows: Mapping[str, list[Any]], split: str = "train") -> None:
-    from datasets import Dataset, Features, Value, Video
-
-    features = Features({n: Value("string") for n in rows} | {"video": Video(decode=False)})
-    videos = [{"bytes": body, "path": f"v{n}.mp4"} for n, body in enumerate(FILMS)]
-    table = Dataset.from_dict({**rows, "video": videos}, features=features)
-    table.push_to_hub("maker/set", split=split)
+    api.create_commit("maker/set", adds, commit_message="files", repo_type="dataset")
 
 
 def hub_source(repo: str, video: str = "video", **settings: Any) -> HubSource:
@@ -61,7 +53,7 @@ def fetched(source: HubSource, work: Path) -> list[bytes]:
 
 
 def test_bytes_in_a_column_are_read_row_by_row(tmp_path: Path, hub: HubServer) -> None:
-    push_embedded({"text": ["an ant", "a bee", ""], "license": ["mit", "", ""]})
+    push_embedded(FILMS, text=["an ant", "a bee", ""], license=["mit", "", ""])
     hub.requests.clear()
     source = hub_source("maker/set", licence="cc0-1.0")
     ant, bee, cat = listings(source)
@@ -79,8 +71,8 @@ def test_bytes_in_a_column_are_read_row_by_row(tmp_path: Path, hub: HubServer) -
 def test_a_build_of_a_dataset_keeps_captions_and_splits_apart(
     tmp_path: Path, hub: HubServer
 ) -> None:
-    push_embedded({"caption": ["an ant", "a bee", "a cat"]}, split="test")
-    push_embedded({"caption": ["1", "2", "3"]}, split="validation")
+    push_embedded(FILMS, "test", caption=["an ant", "a bee", "a cat"])
+    push_embedded(FILMS, "validation", caption=["1", "2", "3"])
     with pytest.raises(UsageError, match=r"no split 'train': name one of .*test.*validation"):
         listings(hub_source("maker/set"))
     command = [
@@ -220,7 +212,7 @@ def test_an_interrupted_download_is_resumed(
 
 @pytest.mark.slow
 def test_the_build_takes_shots_where_captions_are_left_out(tmp_path: Path, hub: HubServer) -> None:
-    push_embedded({"caption": ["a", "b", "c"]})
+    push_embedded(FILMS, caption=["a", "b", "c"])
     source = hub_source("maker/set", caption="", keep_sources=False)
     result = build(source, [SceneSplitter(min_frames=5)], workdir=tmp_path)
     statuses = {s for t in result.dataset["clips"].values() for s in t["caption_status"]}

@@ -29,11 +29,11 @@ from brickfilm.sources import (
 from brickfilm.sources.base.lock import LOCK_FILENAME
 from brickfilm.sources.remote import web_file
 from brickfilm.stages import FrameSampler, SceneSplitter
-from tests.brickfilm.sources.remote.test_hub_source import push_embedded
-from tests.brickfilm.sources.remote.test_webdataset import tar_bytes
+from tests.kit.embedded_videos import push_embedded
 from tests.kit.footage import film_bytes
 from tests.kit.remote_files import FileServer, file_server
 from tests.kit.servers.hub import HubServer
+from tests.kit.tars import tar_bytes
 
 FILMS = {name: film_bytes(n, frames=20) for n, name in enumerate(("ant", "bee"))}
 KINDS = ("list", "tar", "folder", "hub")
@@ -63,7 +63,7 @@ def source_of(kind: str, folder: Path, server: FileServer, **settings: object) -
         case "folder":
             pytest.importorskip("aiohttp", reason="pip install 'brickfilm[remote]'")
             return RemoteFolderSource(f"{server.address}/films", **common)
-    push_embedded({"n": ["0", "1", "2"]})
+    push_embedded(FILMS.values())
     return HubSource("maker/set", **common)
 
 

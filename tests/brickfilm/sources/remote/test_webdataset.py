@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from brickfilm.sources import WebDatasetSource
 from brickfilm.stages import SceneSplitter
 from tests.kit.footage import film_bytes
 from tests.kit.remote_files import FileServer, file_server
+from tests.kit.tars import tar_bytes
 
 FILM = film_bytes(0, frames=20)
 OTHER = film_bytes(1, frames=20)
@@ -29,16 +30,6 @@ FILES = {
     "sub/c.mp4": FILM,
     "notes.md": b"x" * 70_000,
 }
-
-
-def tar_bytes(files: Mapping[str, bytes]) -> bytes:
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w") as tar:
-        for name, body in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(body)
-            tar.addfile(info, io.BytesIO(body))
-    return target.getvalue()
 
 
 @pytest.fixture
