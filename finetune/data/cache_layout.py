@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.schema.frame_sampling import FrameSampling
 from finetune.config import Bucket, Recipe
 from finetune.data.buckets import aspect_buckets, assign_buckets, recipe_aspect_buckets
 from finetune.data.index import Index, build_index
@@ -55,8 +58,16 @@ def frame_numbers(row: DatasetRow, window: Window, recipe: Recipe) -> NDArray[np
     """Return the numbers of a window's frames in the clip's file."""
     if recipe.sampling == "interval":
         return window.frame_indices(row.frames)
-    shown = recipe.frame_sampling.shown(row.frames, row.fps, row.drawings)
+    shown = _frames_shown(recipe.frame_sampling, row.frames, row.fps, row.drawings)
     return np.array(shown)[window.frame_indices(len(shown))]
+
+
+@lru_cache(maxsize=1024)
+def _frames_shown(
+    sampling: FrameSampling, frames: int, fps: Fraction, drawings: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return the frames that are seen of a clip: a millisecond, and all its windows need them."""
+    return sampling.shown(frames, fps, drawings)
 
 
 def index_folder(recipe: Recipe) -> Path:
@@ -104,7 +115,7 @@ def frames_seen(row: DatasetRow, recipe: Recipe) -> int:
     """Return how many frames windows are cut from."""
     if recipe.sampling == "interval":
         return row.frames
-    return len(recipe.frame_sampling.shown(row.frames, row.fps, row.drawings))
+    return len(_frames_shown(recipe.frame_sampling, row.frames, row.fps, row.drawings))
 
 
 class CacheEntry(NamedTuple):
