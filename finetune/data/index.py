@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -198,10 +199,7 @@ def write_index(rows: Iterable[Row], folder: Path, *, stamp: object = None) -> I
         atomic_write(folder / DRAWING_FILES[0]) as drawings,
         atomic_write(folder / DRAWING_FILES[1]) as ends,
     ):
-        counted: list[tuple[int, ...]] = []
-        summary = _write_rows(_collecting_drawings(rows, counted), strings, clips)
-        np.save(drawings, np.array([n for first in counted for n in first], np.int32))
-        np.save(ends, np.cumsum([len(first) for first in counted], dtype=np.int64))
+        summary = _write_rows(rows, strings, clips, (drawings, ends))
         about.unlink(missing_ok=True)
     names = (CLIPS_FILE, STRINGS_FILE, *DRAWING_FILES)
     files = {name: _file_digest(folder / name) for name in names}
@@ -211,16 +209,11 @@ def write_index(rows: Iterable[Row], folder: Path, *, stamp: object = None) -> I
     return Index.open(folder)
 
 
-def _collecting_drawings(rows: Iterable[Row], found: list[tuple[int, ...]]) -> Iterator[Row]:
-    """Yield the rows; add the drawings of those that are written to `found`."""
-    for row in rows:
-        if isinstance(row, DatasetRow) and row.caption.strip():
-            found.append(row.drawings)
-        yield row
-
-
-def _write_rows(rows: Iterable[Row], strings: BinaryIO, clips: BinaryIO) -> dict[str, object]:
+def _write_rows(
+    rows: Iterable[Row], strings: BinaryIO, clips: BinaryIO, drawing_files: Sequence[BinaryIO]
+) -> dict[str, object]:
     """Write the rows that have a caption; return the skipped counts and the fingerprint."""
+    drawings, ends = array("i"), array("q")
     digest, uncaptioned, unreadable, first_problem = hashlib.sha256(), 0, 0, ""
     records: list[NDArray[np.void]] = []
     file_spans: dict[str, tuple[int, int]] = {}
@@ -244,6 +237,8 @@ def _write_rows(rows: Iterable[Row], strings: BinaryIO, clips: BinaryIO) -> dict
             file_spans = {row.file: put(row.file)}  # rows are grouped by file
         records.append(_clip_record(row, put(row.caption), file_spans[row.file]))
         digest.update(records[-1].tobytes()[:60] + row.caption.encode())
+        drawings.extend(row.drawings)
+        ends.append(len(drawings))
     strings.write(b"\n")  # an empty file cannot be memory-mapped
     if not records:
         if unreadable and not uncaptioned:
@@ -255,6 +250,8 @@ def _write_rows(rows: Iterable[Row], strings: BinaryIO, clips: BinaryIO) -> dict
     if unreadable > MAX_ROWS_NAMED:
         log.warning("skipped: %s more rows that cannot be read", unreadable - MAX_ROWS_NAMED)
     np.save(clips, np.concatenate(records))
+    for file, numbers in zip(drawing_files, (drawings, ends), strict=True):
+        np.save(file, np.asarray(numbers))
     return {
         "uncaptioned": uncaptioned,
         "unreadable": unreadable,
