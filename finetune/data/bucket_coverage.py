@@ -89,15 +89,15 @@ def bucket_coverage(
         {text: n for text, n in dropped.items() if n},
         usable,
     )
-    _check_no_empty_bucket(coverage, recipe, longest=max(clip_shapes(index, recipe)[0], default=0))
+    _check_no_empty_bucket(coverage, recipe, index)
     return coverage
 
 
-def _check_no_empty_bucket(coverage: BucketCoverage, recipe: Recipe, longest: int) -> None:
-    sampling = recipe.frame_sampling
+def _check_no_empty_bucket(coverage: BucketCoverage, recipe: Recipe, index: Index) -> None:
     empty = [b for b in recipe.buckets if not coverage.clips_per_bucket[str(b)]]
     if not empty:
         return
+    sampling, longest = recipe.frame_sampling, int(clip_shapes(index, recipe)[0].max(initial=0))
     names = ", ".join(map(str, empty))
     shortest = min(empty, key=lambda bucket: bucket.frames)
     needed = sampling.describe_needed(shortest.frames)
