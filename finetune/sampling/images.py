@@ -11,6 +11,8 @@ from torch import Tensor
 from finetune.data.stills import read_rgb
 from finetune.data.windows import resize_and_crop
 from finetune.errors import SamplingError
+from finetune.models import Family
+from finetune.sampling.request import SampleRequest
 
 
 def read_image(path: str | Path, height: int, width: int) -> Tensor:
@@ -32,6 +34,14 @@ def read_image(path: str | Path, height: int, width: int) -> Tensor:
             f"image {str(path)!r} cannot be read ({reason}): name a PNG, JPEG or WebP file"
         ) from error
     return resize_and_crop(torch.from_numpy(pixels).permute(2, 0, 1)[None], height, width)
+
+
+def read_images(request: SampleRequest, family: Family, device: torch.device) -> dict[int, Tensor]:
+    """Read the images that a request starts or ends with, by latent frame number."""
+    size = request.height, request.width
+    _, frames, *_ = family.latent_shape(request.frames, *size)
+    files = ((0, request.image), (frames - 1, request.last_image))
+    return {n: read_image(file, *size).to(device) for n, file in files if file is not None}
 
 
 def file_digest(path: str | Path) -> str:

@@ -30,7 +30,7 @@ from finetune.sampling.generate import (
     encode_prompt,
     generate_latent,
 )
-from finetune.sampling.images import read_image
+from finetune.sampling.images import read_image, read_images
 from finetune.sampling.request import SampleRequest
 from finetune.sampling.sources import ModelSource, build_request, find_model
 from finetune.tensors import DTYPES
@@ -121,7 +121,11 @@ class TextToVideoPipeline:
         prompt = self.check(request)
         try:
             latent = generate_latent(
-                self.generator, prompt, request, self._images(request), on_step
+                self.generator,
+                prompt,
+                request,
+                read_images(request, self.generator.family, self.device),
+                on_step,
             )
             _check_finite(latent, request)
             return decode_latent(self.vae, latent)
@@ -130,17 +134,6 @@ class TextToVideoPipeline:
                 f"{request.frames} frames of {request.height}x{request.width} do not fit into this "
                 "device's memory: request fewer frames or a smaller size"
             ) from error
-
-    def _images(self, request: SampleRequest) -> dict[int, Tensor]:
-        """Read the images that a request starts or ends with, by latent frame number."""
-        size = request.height, request.width
-        _, frames, *_ = self.generator.family.latent_shape(request.frames, *size)
-        files = {0: request.image, frames - 1: request.last_image}
-        return {
-            number: read_image(file, *size).to(self.device)
-            for number, file in files.items()
-            if file is not None
-        }
 
 
 def resolve_device(name: str) -> torch.device:

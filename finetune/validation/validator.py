@@ -29,7 +29,7 @@ from finetune.sampling.generate import (
     encode_prompt,
     generate_latent,
 )
-from finetune.sampling.images import read_image
+from finetune.sampling.images import read_images
 from finetune.sampling.measures import VideoMetrics, compute_metrics
 from finetune.sampling.request import SampleRequest
 from finetune.sampling.sources import default_settings
@@ -150,16 +150,10 @@ class Validator:
         for round_ in sampling_rounds(requests, world_size, by_guidance=by_guidance):
             request = round_[min(rank, len(round_) - 1)]
             prompt = self._prompts[self.prompts.index(request.prompt)]
-            latent = generate_latent(generator, prompt, request, self._images(request))
+            images = read_images(request, run.family, run.device)
+            latent = generate_latent(generator, prompt, request, images)
             gathered += _gather_frames(decode_latent(vae, latent), run.engine)[: len(round_)]
         return gathered
-
-    def _images(self, request: SampleRequest) -> dict[int, Tensor]:
-        """Read the first frame of a request, if it has one."""
-        if request.image is None:
-            return {}
-        image = read_image(request.image, request.height, request.width)
-        return {0: image.to(self.run.device)}
 
     def _write(
         self, frames: Sequence[Tensor], metrics: Sequence[VideoMetrics], values: dict[str, float]
