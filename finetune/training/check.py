@@ -20,13 +20,13 @@ from finetune.models.adapters import DIFFUSERS_FILE
 from finetune.models.diffusers.base import DiffusersFamily
 from finetune.models.families import find_family, recognise_family
 from finetune.models.family import TINY_RANDOM
+from finetune.planning.cost import nominal_size
 from finetune.training.loop import train
 from finetune.training.run import LORA_FOLDER
 from finetune.validation.page import VALIDATION_FILE
 
 STEPS = 20
 FRAMES = 17  # on the grid of every family: 4n + 1 and 8n + 1
-SIZES = {"144p": (144, 256), "240p": (240, 432)}  # of the sample, about
 
 
 def check_lines(
@@ -55,7 +55,7 @@ def check_recipe(model: str, dataset: str, family: DiffusersFamily) -> dict[str,
     """Return the recipe of a check, as TOML has it: a small bucket, few steps, one prompt."""
     on_gpu = torch.cuda.is_available()
     resolution = "240p" if on_gpu else "144p"
-    height, width = map(family.grid.nearest_side, SIZES[resolution])
+    height, width = map(family.grid.nearest_side, nominal_size(resolution))
     out = _free_folder(Path("work/check") / Path(model).name)
     return {
         "dataset": dataset,
