@@ -109,14 +109,14 @@ class DataParallel:
         norm = float(self._grads.norm())
         taken = allow(norm)
         if taken:
-            with self._rest_kept():
+            with self._keep_unreached():
                 self._update(lr, clip_factor(norm, self.settings.grad_clip))
         self._grads.zero_()
         self._reached.clear()
         return StepResult(norm, taken)
 
     @contextmanager
-    def _rest_kept(self) -> Iterator[None]:
+    def _keep_unreached(self) -> Iterator[None]:
         """Keep weights and moments that no gradient of the step reached, as of a resting expert."""
         names = [name for name in self._params if name not in self._reached]
         views = [shards[name] for shards in self.shards().values() if shards for name in names]
