@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,6 @@ def _step_callback(request: LatentRequest) -> Any:
 
     def callback(*_: object) -> dict[str, Any]:
         on_step()
-        return cast(dict[str, Any], {})
+        return {}
 
     return callback
