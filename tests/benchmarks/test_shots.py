@@ -49,7 +49,7 @@ def test_anyone_can_judge_their_own_films(plain: Drawn) -> None:
         app, ["--films", str(folder), "--truth", str(truth), "--json"], catch_exceptions=False
     )
     report = json.loads(done.stdout)["detectors"]
-    assert set(report) == {"ours", "layout", "adaptive", "content"}
+    assert set(report) >= {"ours", "layout", "adaptive", "content"}  # more with the extra shots
     assert report["ours"]["films"] == {"plain.mp4": {"cuts": [40, 70], "tp": 2, "fp": 0, "fn": 0}}
     assert report["ours"]["pooled"]["ordinary"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0}
 
