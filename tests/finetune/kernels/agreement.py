@@ -65,3 +65,9 @@ def agree(
         allowed = slack if wanted.numel() > FEW else 2 * slack
         far, usually = distance(got, wanted), distance(usual, wanted)
         assert far <= allowed * usually + FLOOR, f"{far:.3g}, {far / usually:.2f}x the plain path's"
+
+
+def whole(some: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
+    """Return the distance of all gradients as one vector."""
+    names = sorted(truth)
+    return distance(*(torch.cat([d[name].flatten() for name in names]) for d in (some, truth)))

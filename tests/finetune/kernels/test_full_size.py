@@ -8,8 +8,7 @@ from torch import Tensor
 
 from finetune.kernels.ops import Ops
 from finetune.models.stdit2.network import STDiT2, STDiT2Config
-from tests.finetune.kernels.agreement import SLACK
-from tests.finetune.kernels.test_network import whole
+from tests.finetune.kernels.agreement import SLACK, whole
 
 pytestmark = [
     pytest.mark.gpu,

@@ -11,7 +11,15 @@ from torch import Tensor
 from finetune.kernels import select, triton_ops
 from finetune.kernels.ops import Ops
 from finetune.models.stdit2.network import STDiT2
-from tests.finetune.kernels.agreement import DEVICE, FLOOR, HALF, SLACK, distance, need_kernels
+from tests.finetune.kernels.agreement import (
+    DEVICE,
+    FLOOR,
+    HALF,
+    SLACK,
+    distance,
+    need_kernels,
+    whole,
+)
 from tests.kit.networks import inputs, tiny_model
 
 
@@ -58,12 +66,6 @@ def test_the_network_on_kernels_is_the_network(case: dict[str, Tensor]) -> None:
         for name, wanted in truth.items():
             assert distance(exact[name], wanted) < FLOOR or wanted.norm() < 1e-7, name
     assert whole(got, truth) <= SLACK * whole(usual, truth)
-
-
-def whole(some: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
-    """The distance of all gradients as one vector."""
-    names = sorted(truth)
-    return distance(*(torch.cat([d[name].flatten() for name in names]) for d in (some, truth)))
 
 
 def test_a_machine_without_a_gpu_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
