@@ -213,10 +213,8 @@ def model_tflop(recipe: Recipe, frames: int) -> float:
 
     Attention counts three times its forward pass; so do linear layers, twice where frozen.
     """
-    network, tokens = recipe.network, WAN_2_1.cost.tokens(frames, HEIGHT, WIDTH)
-    linear_and_attention = WAN_2_1.cost.forward_tflop(recipe, frames, HEIGHT, WIDTH)
-    attention = network.depth * 4 * tokens * network.hidden_size * (tokens + 512) / 1e12
-    linear = linear_and_attention - attention
+    attention = WAN_2_1.cost.attention_tflop(recipe, frames, HEIGHT, WIDTH)
+    linear = WAN_2_1.cost.forward_tflop(recipe, frames, HEIGHT, WIDTH) - attention
     return (2 if recipe.adapter else 3) * linear + 3 * attention
 
 
