@@ -18,7 +18,7 @@ from brickfilm.errors import BrickfilmError
 from finetune.config import Checkpoints, Recipe
 from finetune.data.cache import cache_lines
 from finetune.data.cache_layout import index_folder
-from finetune.data.index import build_index
+from finetune.data.index import Index, build_index
 from finetune.errors import CheckpointError, DataError
 from finetune.release.release import ReleaseOptions, build_release, describe_weights
 from finetune.sampling.pipeline import TextToVideoPipeline
@@ -221,5 +221,6 @@ def test_a_changed_caption_in_the_index_is_written_anew(
     assert build_index("toy", folder).row(0).caption == caption
     assert "is damaged, and written anew" in caplog.text
     (folder / "index.json").write_bytes(b"{")
+    assert build_index("toy", folder).row(0).caption == caption
     with pytest.raises(DataError, match=r"is damaged .*: delete it, and run the command again"):
-        type(build_index("toy", folder)).open(tmp_path)
+        Index.open(tmp_path)
