@@ -16,6 +16,7 @@ from brickfilm.schema.secrets import public_text
 from brickfilm.sources.base.public_addresses import WEB_SCHEMES
 from brickfilm.sources.remote.addresses import SCHEMES, Access, file_system, storage_errors
 from brickfilm.sources.remote.source import RemoteSource, basic_credentials, host_of, located
+from brickfilm.sources.remote.web_page import links_of
 
 MAX_PAGES = 10_000
 """Folders of a web server that are listed: a page may link to itself under ever new names."""
@@ -40,8 +41,7 @@ class RemoteFolderSource(RemoteSource):
 
     def listings(self) -> Iterator[Listing | ItemError]:
         """Yield the videos sorted by name, then what is passed over."""
-        with storage_errors(self.url):
-            found = dict(sorted(self._files()))
+        found = dict(sorted(self._files()))
         videos = {name: info for name, info in found.items() if _is_video(name)}
         if not videos:
             raise UsageError(f"no video below {public_text(self.url)}")
@@ -84,20 +84,21 @@ class RemoteFolderSource(RemoteSource):
             yield from self._linked_files()
         else:
             fs, root = file_system(self.url)
-            for path, info in fs.find(root, detail=True).items():
+            with storage_errors(self.url):
+                objects = fs.find(root, detail=True)
+            for path, info in objects.items():
                 name = path.removeprefix(root).strip("/")
                 yield name, {**info, "url": f"{parts.scheme}://{path}"}
 
     def _linked_files(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the files that pages link to, from page to page below the URL."""
         root = strip_credentials(self.url).partition("?")[0].rstrip("/") + "/"
-        fs, _ = file_system(self.url)
-        pages, seen = [root], {root}
+        access, pages, seen = self.full_access(), [root], {root}
         for _ in range(MAX_PAGES):
             if not pages:
                 return
-            for entry in fs.ls(pages.pop(), detail=True):
-                url = strip_credentials(entry["name"]).partition("#")[0]
+            for link in links_of(pages.pop(), access):
+                url = strip_credentials(link).partition("#")[0]
                 if not url.startswith(root) or "?" in url or ".." in url or url in seen:
                     continue
                 seen.add(url)

@@ -61,7 +61,6 @@ def source_of(kind: str, folder: Path, server: FileServer, **settings: object) -
         case "tar":
             return WebDatasetSource(f"{server.address}/set.tar", **common)
         case "folder":
-            pytest.importorskip("aiohttp", reason="pip install 'brickfilm[remote]'")
             return RemoteFolderSource(f"{server.address}/films", **common)
     push_embedded(FILMS.values())
     return HubSource("maker/set", **common)
