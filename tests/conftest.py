@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 import pytest
 
 from tests.kit import ROOT
+
+# A shell's background jobs ignore Ctrl-C, and so do the processes that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.kit.servers.hub_plugin"]
 

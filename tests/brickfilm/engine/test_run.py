@@ -254,9 +254,10 @@ def test_a_signal_saves_calls_in_flight_and_says_how_to_continue(
 ) -> None:
     script = (
         "from pathlib import Path; from brickfilm.build.build_dataset import build_dataset; "
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # ignored under nohup
         "from tests.kit.toy_stages import *; "
         f"w = Path({str(tmp_path)!r}); "
-        "build_dataset(Names('abcdef'), Cut(), Say(log=w / 'say', wait=1.0), workdir=w)"
+        "build_dataset(Names('abcdef'), Cut(), Say(log=w / 'say', wait=0.3), workdir=w)"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, env=_path_here()
