@@ -27,8 +27,10 @@ NAMES_ELSEWHERE = {
     **dict.fromkeys(("lr", "learning_rate", "max_lr"), "schedule.peak"),
     **dict.fromkeys(("warmup_steps", "lr_warmup_steps"), "schedule.warmup"),
     **dict.fromkeys(("save_every", "save_steps", "checkpointing_steps"), "checkpoints.every"),
-    **dict.fromkeys(("gradient_accumulation", "grad_accum"), "buckets.0.micro_batch_size"),
-    "gradient_accumulation_steps": "buckets.0.micro_batch_size",
+    **dict.fromkeys(
+        ("gradient_accumulation", "gradient_accumulation_steps", "grad_accum"),
+        "buckets.0.micro_batch_size",
+    ),
 }
 """Settings by their names in other trainers."""
 NEAR_ENOUGH = 0.6  # similarity of a suggested key, as difflib measures it
@@ -86,6 +88,9 @@ def _expand_paths(recipe: Recipe) -> Recipe:
     expanded: dict[str, Any] = {
         n: str(Path(p).expanduser()) for n, p in paths.items() if p.startswith("~")
     }
+    images = tuple(str(Path(image).expanduser()) for image in recipe.validation.images)
+    if images != recipe.validation.images:
+        expanded["validation"] = dataclasses.replace(recipe.validation, images=images)
     return dataclasses.replace(recipe, **expanded) if expanded else recipe
 
 

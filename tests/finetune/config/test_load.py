@@ -136,6 +136,8 @@ def test_a_date_a_home_folder_and_a_byte_order_mark_are_read(
     monkeypatch.setenv("HOME", "/home/maker")
     recipe = load(tmp_path, "out=2026-11-30", "cache=~/cache", text="\ufeff" + TEXT)
     assert (recipe.out, recipe.cache) == ("2026-11-30", "/home/maker/cache")
+    images = ('validation.prompts=["a", "b"]', 'validation.images=["~/a.png", "b~.png"]')
+    assert load(tmp_path, *images).validation.images == ("/home/maker/a.png", "b~.png")
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
