@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +17,7 @@ from finetune.errors import BadSample
 
 SIZE_COLUMNS = ("num_frames", "height", "width")
 LARGEST_SIZE = 2**31 - 1  # of an integer in the index
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # is left of an emoji that JSON cuts in two
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,9 @@ def _parse_caption(values: Mapping[str, Any]) -> str:
         raise BadSample(
             f"its caption is a {type(caption).__name__}, {str(caption)[:60]}: write one text"
         )
-    if not _is_unicode(caption):
+    if LONE_SURROGATE.search(caption):
         raise BadSample(f"its caption {caption[:60]!a} has half a character: write the whole")
     return caption
-
-
-def _is_unicode(text: str) -> bool:
-    """Tell if a text has no lone surrogate, as is left of an emoji that JSON cuts in two."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _parse_sha256(digest: str) -> bytes:
