@@ -119,7 +119,8 @@ class DataParallel:
     def _keep_unreached(self) -> Iterator[None]:
         """Keep weights and moments that no gradient of the step reached, as of a resting expert."""
         names = [name for name in self._params if name not in self._reached]
-        views = [shards[name] for shards in self.shards().values() if shards for name in names]
+        states = self.shards().values() if names else ()
+        views = [shards[name] for shards in states if shards for name in names]
         kept = [view.clone() for view in views]
         yield
         if kept:
