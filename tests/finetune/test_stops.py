@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.kit import ROOT
 
@@ -17,18 +18,16 @@ STOPS = {
 UNITS = ("data", "engines", "models", "planning", "training")
 
 
-Place = tuple[str, str]
+def raised_messages() -> Iterator[tuple[str, str]]:
+    """Yield place and text, with ... for values, of each error of STOPS."""
+    for file in [file for unit in UNITS for file in (ROOT / "finetune" / unit).rglob("*.py")]:
+        for node in nodes(file):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in STOPS and node.args:
+                yield f"{file.relative_to(ROOT)}:{node.lineno}", template(node.args[0])
 
 
-def messages(*, raised: bool) -> Iterator[Place]:
-    """Yield place and text, with ... for values, of each error of STOPS, or of every string."""
-    for unit in UNITS if raised else (".",):
-        for file in sorted((ROOT / "finetune" / unit).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text())):
-                is_stop = isinstance(node, ast.Call) and getattr(node.func, "id", "") in STOPS
-                texts = (node.args[:1] if is_stop else ()) if raised else (node,)
-                for text in filter(None, map(template, texts)):
-                    yield f"{file.relative_to(ROOT)}:{node.lineno}", text
+def nodes(file: Path) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(file.read_text()))
 
 
 def template(node: ast.AST) -> str:
@@ -54,13 +53,14 @@ def listed() -> dict[str, re.Pattern[str]]:
 
 def test_every_error_that_ends_a_run_is_in_the_table() -> None:
     patterns = listed().values()
-    raised = list(messages(raised=True))
+    raised = list(raised_messages())
     assert len(raised) > 30
     worded = [place for place in raised if len(re.findall("[a-z]{2,}", place[1])) > 1]
     assert [m for m in worded if not any(p.search(m[1]) for p in patterns)] == []
 
 
 def test_every_message_of_the_table_is_in_the_code() -> None:
-    texts = {text for _, text in messages(raised=False)}
+    files = (ROOT / "finetune").rglob("*.py")
+    texts = {template(node) for file in files for node in nodes(file)}
     unknown = [m for m, p in listed().items() if not any(p.search(text) for text in texts)]
     assert unknown == []
