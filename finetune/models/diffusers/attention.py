@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-HOPPER = 9  # major compute capability
+from finetune.kernels.flash_attention import HOPPER
 
 
 def compute_capability(device: torch.device, dtype: torch.dtype) -> int:
