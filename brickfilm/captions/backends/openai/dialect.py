@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from brickfilm.captions.backend import JsonMode
@@ -56,18 +56,18 @@ class Dialect:
 
     def change_to(self, other: Dialect) -> str:
         """Return what a server does not support here, and what another dialect sends instead."""
+        mine = self.response_formats[0]
         dropped = ", ".join(sorted(other.refused - self.refused))
-        changes = {
-            f"response_format {self.response_formats[0]}": other.response_formats[0],
-            "a schema without words": "words as well" if other.schema_in_words else "no words",
-            self.max_tokens_field: other.max_tokens_field,
-            dropped: "requests without it",
-            f"reasoning_effort {self.lowest_effort}": other.lowest_effort,
-            "the role system": "the user's message",
+        words = {
+            "response_formats": (f"response_format {mine}", other.response_formats[0]),
+            "schema_in_words": ("a schema without words", "words as well"),
+            "max_tokens_field": (self.max_tokens_field, other.max_tokens_field),
+            "refused": (dropped, "requests without it"),
+            "lowest_effort": (f"reasoning_effort {self.lowest_effort}", other.lowest_effort),
+            "system_role": ("the role system", "the user's message"),
         }
-        same = [mine == theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)]
-        words = [pair for pair, kept in zip(changes.items(), same, strict=True) if not kept]
-        return "; using ".join(" and ".join(said) for said in zip(*words, strict=True))
+        changed = [words[name] for name in words if getattr(self, name) != getattr(other, name)]
+        return "; using ".join(" and ".join(said) for said in zip(*changed, strict=True))
 
     def fallback(self, error: str, effort: str = "") -> Dialect | None:
         """Return the next older dialect, or None if the error is not about the dialect.
