@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from brickfilm.sources import (
 
 HUB_PREFIX = "hub:"
 LIST_SUFFIXES = (".csv", ".jsonl", ".parquet")
-OF_A_HUB = ("split", "config", "revision")
+DOWNLOAD_OPTIONS = frozenset({"allow-private", "no-keep-sources"})
+LIST_OPTIONS = DOWNLOAD_OPTIONS | {"column"}
+HUB_OPTIONS = LIST_OPTIONS | {"split", "config", "revision"}
 
 
 def source_of(
@@ -46,26 +48,26 @@ def source_of(
     given: dict[str, Any] = {"fps": fps, "max-pixels": max_pixels, "column": columns, **of_hub}
     given |= {"allow-private": allow_private, "no-keep-sources": not keep_sources}
     if name.startswith(HUB_PREFIX):
-        _check(name, given, {"column", "allow-private", "no-keep-sources", *OF_A_HUB})
+        _check(name, given, HUB_OPTIONS)
         named = dict(columns or {})
         video = named.pop("video", "video")
         repo = name.removeprefix(HUB_PREFIX)
         return HubSource(repo, video, columns=named, **of_hub, **remote, **settings)
     if name.partition("?")[0].endswith(".tar"):
-        _check(name, given, {"column", "allow-private", "no-keep-sources"})
+        _check(name, given, LIST_OPTIONS)
         return WebDatasetSource(name, columns or {}, **remote, **settings)
     if name.endswith(LIST_SUFFIXES) and not is_remote:
-        _check(name, given, {"column", "allow-private", "no-keep-sources"})
+        _check(name, given, LIST_OPTIONS)
         return UrlListSource(name, columns or {}, **remote, **settings)
     if is_remote:
-        _check(name, given, {"allow-private", "no-keep-sources"})
+        _check(name, given, DOWNLOAD_OPTIONS)
         return RemoteFolderSource(name, **remote, **settings)
     _check(name, given, {"fps", "max-pixels"})
     settings |= {} if max_pixels is None else {"max_pixels": max_pixels}
     return FolderSource(footage, fps=fps, **settings)
 
 
-def _check(name: str, given: Mapping[str, Any], allowed: set[str]) -> None:
+def _check(name: str, given: Mapping[str, Any], allowed: Collection[str]) -> None:
     """Raise UsageError for an option that this footage does not have."""
     for option, value in given.items():
         if value and option not in allowed:
