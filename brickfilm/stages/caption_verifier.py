@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from brickfilm.captions.answers import caption_from_answer
 from brickfilm.captions.backend import Backend, BackendConnection, Detail
@@ -35,7 +35,7 @@ from brickfilm.captions.verification import (
 from brickfilm.digest import digest_of
 from brickfilm.engine.capabilities import DryRun, Paid
 from brickfilm.engine.stage import Answer, Stage
-from brickfilm.errors import InvalidResponse, ItemError, NoResponse, Rejected, UsageError
+from brickfilm.errors import InvalidResponse, ItemError, NoResponse, Rejected
 from brickfilm.records import Caption, Clip
 
 REVISION = (
@@ -68,17 +68,6 @@ class CaptionVerifier(ModelService, Stage[Clip, Clip], Paid, DryRun):
     detail: Detail = "high"
     max_tokens: int = 400
     reasoning_effort: str | None = None
-    mode: Literal["sync"] = field(default="sync", compare=False)
-    """Checks are sent one by one: a second caption is asked for in between."""
-
-    def check(self) -> None:
-        """Raise UsageError if a key, an extra or the price is missing, or for mode='batch'."""
-        if self.mode != "sync":
-            raise UsageError(
-                f"CaptionVerifier(mode={self.mode!r}): checks are sent one by one, not in batch "
-                "jobs: leave mode= out"
-            )
-        super().check()
 
     def request(self, item: Clip) -> ClaimsCheck:
         """Return the check of a clip's caption."""

@@ -15,7 +15,6 @@ from brickfilm.captions.claims import MAX_CLAIMS, split_claims
 from brickfilm.captions.verification import support
 from brickfilm.engine.ledger import CaptionEdit, Ledger, save_edits, spend_frame
 from brickfilm.engine.run import PipelineRun
-from brickfilm.errors import UsageError
 from brickfilm.records import Caption, Clip
 from tests.kit.captions import ClipSource, WithCheckStills, clip, count_results, run_captions
 from tests.kit.servers.openai import (
@@ -237,9 +236,3 @@ def test_a_check_is_booked_even_if_no_second_caption_comes(
     assert len(server.requests) == 6  # none of them twice
     spent = spend_frame(tmp_path)
     assert (spent.settled.sum(), spent.unsettled.sum()) == (pytest.approx(server.bill), 0)
-
-
-def test_checks_are_no_batch_jobs(server: CaptionServer, tmp_path: Path) -> None:
-    batch: Any = "batch"
-    with pytest.raises(UsageError, match="sent one by one, not in batch jobs: leave mode= out"):
-        verifier(server, mode=batch).check()
