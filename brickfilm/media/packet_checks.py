@@ -14,7 +14,7 @@ TRAILER_BYTES, SIZE_BYTES = 8, 3
 REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 """Bytes with their bits in reverse: FFV1 divides from the highest bit on, zlib from the lowest."""
 INVERTED = 0xFFFFFFFF
-"""What zlib begins with and adds at the end; FFV1 begins with 0 and adds nothing."""
+"""Value that zlib begins with and adds at the end; FFV1 begins with 0 and adds nothing."""
 
 GIF_SCREEN, GIF_IMAGE, GIF_EXTENSION, GIF_END = b"GIF8", 0x2C, 0x21, 0x3B
 GIF_SCREEN_BYTES, GIF_IMAGE_BYTES = 13, 10
@@ -30,7 +30,7 @@ def has_hole(packet: bytes) -> bool:
 
     False for other packets: their units are found by zeros.
     """
-    if b"\0\0\0\0" not in packet:
+    if b"\0\0\0\0" not in packet:  # three may be the length of a short unit
         return False
     start, has_zeros = 0, False
     while start + NAL_LENGTH_BYTES < len(packet):

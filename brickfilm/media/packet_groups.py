@@ -26,7 +26,7 @@ class PacketGroup:
 
     packets: list[Any]
     ends_group: bool
-    """Whether these are the last packets of their group."""
+    """True for the last packets of their group."""
 
     @property
     def size(self) -> int:
