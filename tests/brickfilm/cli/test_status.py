@@ -1,4 +1,4 @@
-"""What `brickfilm status` prints."""
+"""Output of `brickfilm status`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must not come back, by whatever name it tries."""
+"""Removed items stay away, by whatever name they come."""
 
 from __future__ import annotations
 
