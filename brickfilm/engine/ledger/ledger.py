@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -207,17 +208,12 @@ class Ledger:
         have compared the bill.
         """
         with self.transaction():
-            for job in self._overdue_jobs():
+            for job in self.open_jobs(before=time.time() - MAX_JOB_SECONDS):
                 self.close_job(job, "released")
             released = self.unknown_cost()
             update = f"UPDATE intents SET settled = 0, model = 'released' WHERE {UNKNOWN}"
             self._db.execute(update)
         return released
-
-    def _overdue_jobs(self) -> list[BatchJob]:
-        query = "SELECT key FROM jobs WHERE at < ?"
-        overdue = {key for (key,) in self._db.execute(query, (time.time() - MAX_JOB_SECONDS,))}
-        return [job for job in self.open_jobs() if job.key in overdue]
 
     def delete(
         self, matches: Callable[[str], bool], ids: Iterable[str], texts: Iterable[str]
@@ -258,11 +254,12 @@ class Ledger:
         """Store the service's id of a job."""
         self._db.execute("UPDATE jobs SET id = ? WHERE key = ?", (service_id, job.key))
 
-    def open_jobs(self) -> list[BatchJob]:
-        """Return the jobs that were not collected, oldest first."""
+    def open_jobs(self, *, before: float = math.inf) -> list[BatchJob]:
+        """Return the jobs that were opened before a Unix time and not collected, oldest first."""
         rows = self._db.execute(
             "SELECT key, part, id, COALESCE(name, '') FROM jobs LEFT JOIN parts "
-            "ON parts.digest = jobs.part WHERE state = 'open' ORDER BY at"
+            "ON parts.digest = jobs.part WHERE state = 'open' AND at < ? ORDER BY at",
+            (before,),
         )
         return [BatchJob(key=key, part=part, id=id, name=name) for key, part, id, name in rows]
 
