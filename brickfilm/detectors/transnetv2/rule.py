@@ -30,6 +30,10 @@ PROPOSAL_RADIUS = 1
 """Frames within which only the strongest proposal is kept."""
 BASELINE_RADIUS = 15
 """Frames on either side whose median dissimilarity is the local baseline, the higher of both."""
+LUMA_NOISE = 1.0
+"""Contrast in levels below which two thumbnails are plain, and have no layout."""
+PLAIN_LUMA_STEP = 40.0
+"""Levels between two plain pictures that are two pictures: black and white."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +125,6 @@ def layout_change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     if energy < noise**2:
         return 0.0 if abs(float(a.mean()) - float(b.mean())) < PLAIN_LUMA_STEP else 1.0
     return 1 - float(np.vdot(one, other)) / float(np.sqrt(energy))
-
-
-LUMA_NOISE = 1.0
-"""Contrast in levels below which two thumbnails are plain, and have no layout."""
-PLAIN_LUMA_STEP = 40.0
-"""Levels between two plain pictures that are two pictures: black and white."""
 
 
 def _strongest(candidates: NDArray[np.int64], strength: FloatArray) -> NDArray[np.int64]:
