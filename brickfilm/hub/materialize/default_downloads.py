@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 from brickfilm.records import Listing, Video
 from brickfilm.sources import RemoteSource, YouTubeSource
 from brickfilm.sources.base import RefetchFunction
+from brickfilm.sources.base.public_addresses import WEB_SCHEMES
+from brickfilm.sources.remote.addresses import split_member
 
 
 @dataclass(frozen=True)
 class AnyDownloads:
-    """The source of rows that names none."""
+    """Source of the videos of rows if the caller names none."""
 
     schemes = RemoteSource.schemes
 
@@ -38,5 +40,5 @@ def _is_file(url: str) -> bool:
 
     parts = urlsplit(url)
     is_hub = parts.netloc == urlsplit(constants.ENDPOINT).netloc
-    is_part = bool(parts.fragment) and parts.path.endswith((".tar", ".parquet"))
-    return parts.scheme not in ("http", "https") or is_hub or is_part
+    _, member = split_member(url)
+    return parts.scheme not in WEB_SCHEMES or is_hub or bool(member)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,7 +15,7 @@ from brickfilm.schema.containers import VIDEO_SUFFIXES
 from brickfilm.schema.secrets import public_text
 from brickfilm.sources.base.public_addresses import WEB_SCHEMES
 from brickfilm.sources.remote.addresses import SCHEMES, Access, file_system, storage_errors
-from brickfilm.sources.remote.source import RemoteSource, basic_credentials, host_of, located
+from brickfilm.sources.remote.source import RemoteSource, basic_credentials, located, with_own
 from brickfilm.sources.remote.web_page import links_of
 
 MAX_PAGES = 10_000
@@ -56,12 +56,7 @@ class RemoteFolderSource(RemoteSource):
             )
 
     def full_access(self) -> Access:
-        access = super().full_access()
-        return replace(
-            access,
-            trusted_hosts=access.trusted_hosts | {host_of(self.url)},
-            credentials={**access.credentials, **basic_credentials(self.url)},
-        )
+        return with_own(super().full_access(), [self.url], basic_credentials([self.url]))
 
     def _listing(self, name: str, info: dict[str, Any]) -> Listing:
         tag = info.get("ETag") or info.get("etag") or info.get("md5Hash") or ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,14 +18,20 @@ from brickfilm.schema.hub_errors import check_repo_id, hub_errors
 from brickfilm.schema.safe_paths import HUB_URL
 from brickfilm.sources.remote.addresses import Access
 from brickfilm.sources.remote.fetch import FetchFile
-from brickfilm.sources.remote.listed_rows import ListedRow, columns_of, videos_of_rows
+from brickfilm.sources.remote.listed_rows import (
+    LineError,
+    ListedRow,
+    columns_of,
+    error_naming,
+    videos_of_rows,
+)
 from brickfilm.sources.remote.parquet_rows import (
     holds_bytes,
     media_paths,
     table_schema,
     wrong_type,
 )
-from brickfilm.sources.remote.source import RemoteSource, host_of, hub_credentials
+from brickfilm.sources.remote.source import RemoteSource, hub_credentials, with_own
 from brickfilm.sources.remote.webdataset import TarListing
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -84,15 +90,11 @@ class HubSource(RemoteSource):
         from huggingface_hub import constants
 
         access = super().full_access()
-        return replace(
-            access,
-            trusted_hosts=access.trusted_hosts | {host_of(constants.ENDPOINT)},
-            credentials={**access.credentials, **hub_credentials(self.token)},
-        )
+        return with_own(access, [constants.ENDPOINT], hub_credentials(self.token))
 
     def fetch_stage(self, access: Access) -> FetchFile:
         stage = super().fetch_stage(access)
-        is_table = self._data_files[0] == "Parquet" if self.lock is None else True
+        is_table = self._data_files[0] == "Parquet"
         return replace(stage, concurrency=1) if is_table else stage
 
     # -- what is in the repository -----------------------------------------------------------
@@ -170,7 +172,7 @@ class HubSource(RemoteSource):
             raise self._no_video("none of its files is a video")
         found: list[ListedRow] = []
         for path in videos:
-            bare = ListedRow({}, partial(_error, f"{self.repo_id}/{path}"))
+            bare = ListedRow({}, error_naming(f"{self.repo_id}/{path}"))
             found += [self._row_of_file(path, row) for row in rows.get(path, [bare])]
         yield from self._videos(found)
         for path in rows.keys() - self._tree.keys():
@@ -188,7 +190,8 @@ class HubSource(RemoteSource):
             if table.endswith(".parquet"):
                 found += self._parquet_rows(table)
             elif not table.endswith(TEXT_TABLES):
-                raise _error(f"{self.repo_id}/{table}", "tables are read as .csv, .jsonl, .parquet")
+                name = f"{self.repo_id}/{table}"
+                raise UsageError(f"{name}: tables are read as .csv, .jsonl, .parquet")
             else:
                 rows = self._text_rows(table, (self.video,))
                 found += [self._row_of_file(path, row) for path, row in rows]
@@ -213,7 +216,7 @@ class HubSource(RemoteSource):
     def _text_rows(self, table: str, names: Sequence[str]) -> Iterator[tuple[str, ListedRow]]:
         """Yield path or URL, and the cells, of the rows of a .csv, .jsonl or .parquet file."""
         rows = read_rows(self._local(table))
-        error = partial(_error, f"{self.repo_id}/{table}")
+        error = error_naming(f"{self.repo_id}/{table}")
         have = list(rows[0].cells) if rows else []
         column = next((name for name in names if name in have), None)
         if rows and column is None:
@@ -233,7 +236,7 @@ class HubSource(RemoteSource):
             is_embedded = holds_bytes(schema, self.video)
             for number, values in enumerate(media_paths(url, self.video, access)):
                 cells = {w: one_line(str(_or_empty(values.get(c)))) for w, c in columns.items()}
-                row = ListedRow(cells, partial(_error, f"{name} row {number}"))
+                row = ListedRow(cells, error_naming(f"{name} row {number}"))
                 path = self._in_repository(table, values.get(self.video) or "")
                 if "://" in path or path in self._tree or (path and not is_embedded):
                     yield self._row_of_file(path, row)
@@ -251,11 +254,12 @@ class HubSource(RemoteSource):
             raise self._no_video(f"{name} has no column {self.video!r}, but {', '.join(have)}")
         if kind := wrong_type(schema, self.video, is_media=True):
             raise self._no_video(f"the column {self.video!r} of {name} holds {kind}")
-        columns = self._columns(have, partial(_error, name))
+        error = error_naming(name)
+        columns = self._columns(have, error)
         for what, column in columns.items():
             if kind := wrong_type(schema, column, is_media=False):
                 remedy = f"name another one, or none, with --column {what}="
-                raise _error(name, f"the column {column!r} holds {kind}, not texts: {remedy}")
+                raise error(f"the column {column!r} holds {kind}, not texts: {remedy}")
         return columns
 
     def _in_repository(self, table: str, path: str) -> str:
@@ -274,7 +278,7 @@ class HubSource(RemoteSource):
     def _defaults(self) -> dict[str, str]:
         return {"licence": self.licence, "uploader": self.uploader or self.repo_id.split("/")[0]}
 
-    def _columns(self, have: Sequence[str], error: Any) -> dict[str, str]:
+    def _columns(self, have: Sequence[str], error: LineError) -> dict[str, str]:
         found = columns_of(
             [name for name in have if name != self.video], self._given_columns, error
         )
@@ -306,10 +310,6 @@ class HubSource(RemoteSource):
             raise UsageError(f"{self.repo_id}: {' '.join(str(error).split())}") from error
         except FileNotFoundError as error:  # of an empty repository
             raise self._no_video(" ".join(str(error).split())) from error
-
-
-def _error(name: str, problem: str) -> UsageError:
-    return UsageError(f"{name}: {problem}")
 
 
 def _or_empty(value: object) -> object:

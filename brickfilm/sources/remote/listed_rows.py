@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from brickfilm.captions.caption_files import NestedCell
@@ -28,10 +27,13 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 """What a row may say, to the names that a column of it may have, in any case of letters."""
 
 
-class LineError(Protocol):
-    """Makes an error that names the line of a row."""
+LineError = Callable[[str], UsageError]
+"""Makes an error of a problem that names the line of a row."""
 
-    def __call__(self, problem: str) -> UsageError: ...
+
+def error_naming(name: str) -> LineError:
+    """Return a function that makes an error of a problem, with a name before it."""
+    return lambda problem: UsageError(f"{name}: {problem}")
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,7 @@ class _ListedVideo:
         return tuple(sorted(spans.values()))
 
 
-def columns_of(
-    names: Sequence[str], given: Mapping[str, str], error: Callable[[str], UsageError]
-) -> dict[str, str]:
+def columns_of(names: Sequence[str], given: Mapping[str, str], error: LineError) -> dict[str, str]:
     """Return the column of everything that rows say; UsageError for a given one that is missing."""
     if unknown := sorted(given.keys() - COLUMNS.keys()):
         raise error(f"{unknown[0]!r} is none of {', '.join(COLUMNS)}")

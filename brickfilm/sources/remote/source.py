@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -137,9 +137,19 @@ class RemoteSource:
         record_downloads(work, videos, with_lock=self.lock is None or self.allow_drift)
 
 
-def basic_credentials(url: str) -> dict[str, str]:
-    """Return the header `Authorization` by host, of the user and password in a URL."""
-    found = credentials_of(url).items() if "://" in url else ()
+def with_own(access: Access, urls: Iterable[str], credentials: Mapping[str, str]) -> Access:
+    """Return the access, also to the hosts of URLs that the user wrote, and with credentials."""
+    hosts = {host for url in urls if (host := host_of(url))}
+    return replace(
+        access,
+        trusted_hosts=access.trusted_hosts | hosts,
+        credentials={**access.credentials, **credentials},
+    )
+
+
+def basic_credentials(urls: Iterable[str]) -> dict[str, str]:
+    """Return the header `Authorization` by host, of users and passwords in URLs."""
+    found = (pair for url in urls if "://" in url for pair in credentials_of(url).items())
     return {
         host: f"Basic {base64.b64encode(unquote(userinfo).encode()).decode()}"
         for host, userinfo in found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,8 +13,8 @@ from brickfilm.errors import UsageError
 from brickfilm.records import Listing
 from brickfilm.schema.secrets import public_text
 from brickfilm.sources.remote.addresses import SCHEMES, Access
-from brickfilm.sources.remote.listed_rows import ListedRow, columns_of, videos_of_rows
-from brickfilm.sources.remote.source import RemoteSource, basic_credentials
+from brickfilm.sources.remote.listed_rows import ListedRow, columns_of, error_naming, videos_of_rows
+from brickfilm.sources.remote.source import RemoteSource, basic_credentials, with_own
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,8 @@ class UrlListSource(RemoteSource):
         yield from videos_of_rows((self._row(row) for row in self._rows), defaults)
 
     def full_access(self) -> Access:
-        access = super().full_access()
         urls = (row.cells[self._columns["url"]] for row in self._rows)
-        known = {host: header for url in urls for host, header in basic_credentials(url).items()}
-        return replace(access, credentials={**access.credentials, **known})
+        return with_own(super().full_access(), (), basic_credentials(urls))
 
     @cached_property
     def _rows(self) -> list[TableRow]:
@@ -49,9 +47,7 @@ class UrlListSource(RemoteSource):
 
     @cached_property
     def _columns(self) -> dict[str, str]:
-        def error(problem: str) -> UsageError:
-            return UsageError(f"{str(self.path)!r}: {problem}")
-
+        error = error_naming(repr(str(self.path)))
         names = list(self._rows[0].cells)
         columns = columns_of(names, self.columns, error)
         if "url" not in columns:

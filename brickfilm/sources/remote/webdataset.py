@@ -6,8 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,8 +18,8 @@ from brickfilm.records import GivenSpan, Listing
 from brickfilm.schema.containers import VIDEO_SUFFIXES
 from brickfilm.schema.secrets import public_url
 from brickfilm.sources.remote.addresses import Access
-from brickfilm.sources.remote.listed_rows import columns_of
-from brickfilm.sources.remote.source import RemoteSource, basic_credentials, host_of, located
+from brickfilm.sources.remote.listed_rows import columns_of, error_naming
+from brickfilm.sources.remote.source import RemoteSource, basic_credentials, located, with_own
 from brickfilm.sources.remote.tar_files import MAX_TEXT_BYTES, TarMember, tar_members, tar_version
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -48,20 +47,15 @@ class WebDatasetSource(RemoteSource):
         yield from TarListing(self.full_access(), self.columns, defaults).videos(names)
 
     def full_access(self) -> Access:
-        access = super().full_access()
-        tars = [str(t) for t in self._given]
-        known = {host: header for url in tars for host, header in basic_credentials(url).items()}
-        hosts = access.trusted_hosts | {host for url in tars if (host := host_of(url))}
-        credentials = {**access.credentials, **known}
-        return replace(access, trusted_hosts=hosts, credentials=credentials)
+        return with_own(super().full_access(), self._given, basic_credentials(self._given))
 
     @property
-    def _given(self) -> Sequence[str | Path]:
-        return [self.tars] if isinstance(self.tars, str | Path) else self.tars
+    def _given(self) -> list[str]:
+        return [str(t) for t in ([self.tars] if isinstance(self.tars, str | Path) else self.tars)]
 
     def _tars(self) -> list[str]:
         """Return the addresses of the tars, sorted; UsageError if there are none."""
-        found = {address for given in self._given for address in _expanded(str(given))}
+        found = {address for given in self._given for address in _expanded(given)}
         if not found:
             raise UsageError("WebDatasetSource() needs a tar: a path, a glob or a URL")
         return sorted(found)
@@ -137,7 +131,7 @@ class TarListing:
         fields = fields if isinstance(fields, dict) else {}
         known.update(fields)
         given = {what: c if c in fields else "" for what, c in self.columns.items()}
-        columns = columns_of(list(fields), given, partial(_error, name))
+        columns = columns_of(list(fields), given, error_naming(name))
         cells = {w: _field(name, fields, c) for w, c in columns.items() if w in OF_THE_FILE}
         if "caption" not in self.columns:
             text = one_line(_text_of(name, members.get(f"{key}.txt")))
@@ -180,10 +174,6 @@ def _sample_key(member: str) -> str:
     """Return the name of a sample: the path up to the first dot of the file's name."""
     folder, slash, name = member.rpartition("/")
     return f"{folder}{slash}{name.partition('.')[0]}"
-
-
-def _error(name: str, problem: str) -> UsageError:
-    return UsageError(f"{name}: {problem}")
 
 
 def _expanded(given: str) -> Iterator[str]:
