@@ -12,7 +12,6 @@ from brickfilm.records import Listing, Video
 from brickfilm.sources import RemoteSource, YouTubeSource
 from brickfilm.sources.base import RefetchFunction
 from brickfilm.sources.base.public_addresses import WEB_SCHEMES
-from brickfilm.sources.remote.addresses import split_member
 
 
 @dataclass(frozen=True)
@@ -40,5 +39,5 @@ def _is_file(url: str) -> bool:
 
     parts = urlsplit(url)
     is_hub = parts.netloc == urlsplit(constants.ENDPOINT).netloc
-    _, member = split_member(url)
-    return parts.scheme not in WEB_SCHEMES or is_hub or bool(member)
+    is_part = bool(parts.fragment) and parts.path.endswith((".tar", ".parquet"))
+    return parts.scheme not in WEB_SCHEMES or is_hub or is_part
