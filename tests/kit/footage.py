@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from pathlib import Path
 
 import av
 import numpy as np
@@ -45,3 +46,17 @@ def mp4_bytes(pictures: Iterable[Picture], width: int, height: int, crf: int) ->
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return file.getvalue()
+
+
+def remux(source: Path, path: Path, **options: str) -> Path:
+    """Copy the packets of a video into another container."""
+    with av.open(str(source)) as opened, av.open(str(path), "w", options=options) as copy:
+        stream = copy.add_stream_from_template(opened.streams.video[0])
+        first: int | None = None
+        for packet in opened.demux(video=0):
+            if packet.dts is not None:
+                first = packet.dts if first is None else first
+                packet.pts, packet.dts = packet.pts - first, packet.dts - first
+                packet.stream = stream
+                copy.mux(packet)
+    return path

@@ -16,8 +16,8 @@ from brickfilm.media import decode_stats, encode, packet_decoder
 from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, SceneSplitter, SidecarCaptioner
 from tests.brickfilm.conftest import Drawn
-from tests.brickfilm.scan.test_lost_footage import remux
 from tests.kit.ask_stage import clips_of, written
+from tests.kit.footage import remux
 
 SUBTITLES = "WEBVTT\n\n00:00.000 --> 01:00.000\nA minifigure walks down a street of bricks.\n"
 

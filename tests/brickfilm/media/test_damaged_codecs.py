@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from brickfilm.media import FrameFlag, VideoReader, open_video
 from brickfilm.media.packet_checks import has_broken_blocks, has_hole, has_wrong_checksum
 from brickfilm.scan.timestamps import FrameTimestamps
 from tests.kit.odd_videos import Film
+from tests.kit.timestamps import timestamps
 
 FRAMES = 36
 SAME = 1.0
@@ -56,9 +56,7 @@ def damaged(content: bytes, seed: int) -> bytes:
 
 def decoded(reader: VideoReader) -> tuple[list[int], list[NDArray[np.int64]], FrameTimestamps]:
     frames = list(reader.decode_packets(reader.packets()))
-    flags = np.array([int(frame.flags) for frame in frames])
-    zeros = np.zeros((len(frames), 2), np.int64)
-    times = FrameTimestamps(np.arange(len(frames)), 1, zeros, flags, Fraction(1, 24))
+    times = timestamps([1] * (len(frames) - 1), flags=[frame.flags for frame in frames])
     pictures = [frame.raw.to_ndarray(format="gray").astype(np.int64) for frame in frames]
     return [frame.raw.pts for frame in frames], pictures, times
 
@@ -97,9 +95,8 @@ def test_once_damage_is_found_no_frame_that_it_reaches_is_kept(name: str, tmp_pa
 
 def test_the_frames_of_a_group_are_damaged_if_its_decoder_finds_damage_late() -> None:
     key, group = FrameFlag.KEY, FrameFlag.GROUP_DAMAGED
-    flags = np.array([key, 0, key, 0, FrameFlag.DAMAGED | group, key, 0, 0, key | group])
-    zeros = np.zeros((len(flags), 2), np.int64)
-    times = FrameTimestamps(np.arange(len(flags)), 1, zeros, flags, Fraction(1, 24))
+    flags = [key, 0, key, 0, FrameFlag.DAMAGED | group, key, 0, 0, key | group]
+    times = timestamps([1] * (len(flags) - 1), flags=flags)
     assert times.damaged == [(2, 8)]
 
 

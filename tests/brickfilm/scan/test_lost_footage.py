@@ -17,27 +17,14 @@ from brickfilm.records import Clip
 from brickfilm.scan.lost_footage import check_clock
 from brickfilm.stages import ClipWriter, SceneSplitter
 from tests.brickfilm.conftest import Drawn
-from tests.brickfilm.scan.test_timestamps import timestamps
 from tests.brickworld import read_barcode
 from tests.brickworld.barcode import draw_barcode
 from tests.kit.ask_stage import clips_of, rejected_of, video_of, written
+from tests.kit.footage import remux
+from tests.kit.timestamps import timestamps
 from tests.kit.toy_stages import video
 
 SPLITTER = SceneSplitter(min_frames=5)
-
-
-def remux(source: Path, path: Path, **options: str) -> Path:
-    """Copy the packets of a video into another container."""
-    with av.open(str(source)) as opened, av.open(str(path), "w", options=options) as copy:
-        stream = copy.add_stream_from_template(opened.streams.video[0])
-        first: int | None = None
-        for packet in opened.demux(video=0):
-            if packet.dts is not None:
-                first = packet.dts if first is None else first
-                packet.pts, packet.dts = packet.pts - first, packet.dts - first
-                packet.stream = stream
-                copy.mux(packet)
-    return path
 
 
 def encode(path: Path, codec: str, **options: Any) -> Path:
