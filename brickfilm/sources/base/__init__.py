@@ -1,4 +1,4 @@
-"""Share between sources that download: the protocol, the stage's base, sidecars, the lock file."""
+"""Base of sources that download: the protocol, the stage, files with sidecars, the lock file."""
 
 from brickfilm.sources.base.downloads import (
     PARTIAL_SUFFIXES,

@@ -1,4 +1,4 @@
-"""Share between sources that download: the protocol, the stage's base, files with sidecars.
+"""Base of sources that download: the protocol, the stage, files with sidecars.
 
 `sources/<id>-<8 hex>.json` is a video's sidecar. The video lies beside it under the same name with
 8 more hex digits, of its own bytes, so that a path never changes its content. The sidecar is

@@ -109,7 +109,7 @@ def record_downloads(work: Path, videos: Sequence[SourceMetadata], *, with_lock:
     if closed := sum(hub_licence_id(video["licence"]) is None for video in videos):
         log.warning(
             "%d of %d videos are not openly licensed: check that you may use and publish them "
-            "(docs/youtube.md)",
+            "(docs/publish.md)",
             closed,
             len(videos),
         )
