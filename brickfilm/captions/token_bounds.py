@@ -10,7 +10,8 @@ from functools import lru_cache
 from importlib import resources
 
 COUNTED_MARGIN = 1.4
-"""Most tokens of an English text by any tokenizer of today, for each token of o200k_base."""
+"""Allowance for models with another vocabulary: cl100k_base has at most 1.006 tokens for each of
+o200k_base in our texts; those of other makers were not counted."""
 MESSAGE_TOKENS = 8
 """Roles and separators of a message; OpenAI's models count 4."""
 _PIECE = re.compile(r" ?([A-Z]?[a-z]+|[A-Z]+)|.", re.DOTALL)
@@ -28,7 +29,7 @@ def max_text_tokens(text: str) -> int:
 
 
 def margin_of_counted(tokens: int) -> int:
-    """Return the most tokens, by any tokenizer, of a text counted with o200k_base."""
+    """Return the most tokens to reserve for a text that was counted with o200k_base."""
     return math.ceil(COUNTED_MARGIN * tokens)
 
 
