@@ -31,7 +31,8 @@ def ranges_of_spans(
 
 def _range_of_span(span: GivenSpan, edges: np.ndarray, *, has_jumps: bool) -> FrameRange:
     """Return frames [start, end). edges: [n + 1] times of all frames and the end, in seconds."""
-    if span == GivenSpan(caption=span.caption):
+    is_open = math.isinf(span.end)
+    if is_open and span.start == 0:
         return 0, len(edges) - 1
     name = f"the listed span {span.start:g}-{span.end:g} s"
     if has_jumps:
@@ -40,7 +41,6 @@ def _range_of_span(span: GivenSpan, edges: np.ndarray, *, has_jumps: bool) -> Fr
             reason="span of a broken clock",
         )
     last = float(edges[-1])
-    is_open = math.isinf(span.end)
     if span.start >= last or not (is_open or span.end <= last + END_TOLERANCE_SECONDS):
         raise Rejected(
             f"{name} does not lie in the video, which ends at {last:.3f} s: check that the list is "
