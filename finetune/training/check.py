@@ -23,7 +23,7 @@ from finetune.models.family import TINY_RANDOM
 from finetune.planning.cost import nominal_size
 from finetune.training.loop import train
 from finetune.training.run import LORA_FOLDER
-from finetune.validation.page import VALIDATION_FILE
+from finetune.validation.page import PAGE_FILE, VALIDATION_FILE
 
 STEPS = 20
 FRAMES = 17  # on the grid of every family: 4n + 1 and 8n + 1
@@ -36,19 +36,23 @@ def check_lines(
 
     model: a pipeline's folder or Hub id, or "tiny-random". family: its name; by default that of the
     pipeline. overrides: of the recipe. Raise WeightsError for weights that are missing or of
-    another network, TrainingStopped for a loss that is not a number.
+    another network, TrainingStopped for a loss that is not a number, or by SIGTERM or Ctrl-C.
     """
     chosen = _find_family(model, family)
     origin = f"finetune check {model}"
     recipe = parse_recipe(check_recipe(model, dataset, chosen), origin=origin, overrides=overrides)
     yield f"family           {chosen.name}, {chosen.pipeline_class}, licence {chosen.licence}"
-    train(recipe)
+    if (taken := train(recipe)["steps"]) != recipe.steps:
+        raise TrainingStopped(
+            f"stopped after {taken} of {recipe.steps} steps: run the same command again"
+        )
     yield "weights          of network, VAE and text encoder: each has its place"
     yield _loss_line(recipe)
     out = Path(recipe.out)
-    yield f"samples          {out / 'samples' / 'index.html'}"
-    if recipe.adapter:
-        yield f"adapter          {out / LORA_FOLDER / DIFFUSERS_FILE}"
+    if recipe.validation.sampled_prompts:
+        yield f"samples          {out / 'samples' / PAGE_FILE}"
+    for name in chosen.adapter_folders.values() if recipe.adapter else ():
+        yield f"adapter          {out / LORA_FOLDER / name / DIFFUSERS_FILE}"
 
 
 def check_recipe(model: str, dataset: str, family: DiffusersFamily) -> dict[str, Any]:

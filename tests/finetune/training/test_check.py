@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
-from finetune.errors import ConfigError, WeightsError
+from finetune.engines.data_parallel import DataParallel
+from finetune.errors import ConfigError, TrainingStopped, WeightsError
 from finetune.models.diffusers import LTX_0_9, WAN_2_1, WAN_2_2_5B
 from finetune.models.families import recognise_family
 from finetune.training.check import check_lines
@@ -49,6 +52,30 @@ def test_a_folder_is_trained_and_sampled_and_its_losses_compared(
         assert Path(line.split()[-1]).is_file()
     assert len(list(Path("work/check/wan-2").rglob("*.mp4"))) == 2  # before and after
     assert not list(Path("work/check/wan").iterdir()), "an earlier check was touched"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "adapters"), [("wan2.2-a14b", 2), ("wan2.2-a14b-low", 1)])
+def test_files_that_are_named_are_there(family: str, adapters: int, toy_dataset: Path) -> None:
+    lines = list(check_lines("tiny-random", str(toy_dataset), QUICK, family=family))
+    files = [line.split()[-1] for line in lines if line.startswith(("samples", "adapter"))]
+    assert all(Path(file).is_file() for file in files)
+    assert sum(file.endswith(".safetensors") for file in files) == adapters
+
+
+@pytest.mark.slow
+def test_a_check_that_is_stopped_says_so(
+    toy_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backward = DataParallel.backward
+
+    def interrupted(self: DataParallel, loss: torch.Tensor) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        backward(self, loss)
+
+    monkeypatch.setattr(DataParallel, "backward", interrupted)
+    with pytest.raises(TrainingStopped, match="stopped after 1 of 3 steps: run the same"):
+        list(check_lines("tiny-random", str(toy_dataset), QUICK, family="wan2.1"))
 
 
 @pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
