@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, MutableSequence
 from enum import IntFlag
 from typing import Any
 
@@ -16,6 +17,8 @@ RESYNCING_FORMATS = ("avi", "flv", "matroska,webm")
 """Formats whose demuxers skip over damaged bytes without a word."""
 MAX_HEADER_BYTES = 256
 """Bytes between two packets of those formats that headers explain."""
+MAX_DELAYED_FRAMES = 64
+"""More than decoders hold back: 16 to show frames in order, and as many for their threads."""
 MAX_FIRST_STEP = 1.5
 """Frames from a stream's first packet to its second above which there is a gap."""
 FLAGGING_CODECS = ("flv1", "h263", "h264", "mpeg1video", "mpeg2video", "mpeg4")
@@ -123,39 +126,39 @@ class DamageTracker:
         """True if a packet was lost and no later keyframe was shown yet."""
         self._is_late = False
         """True if packets before the lost one may be damaged as well."""
-        self._lost_pts: int | None = None
-        self._fed: set[int | None] = set()
-        """Timestamps of the packets that were fed to the decoder since one was lost."""
+        self._pending: deque[int | None] = deque(maxlen=MAX_DELAYED_FRAMES)
+        """Timestamps of the packets that were fed to the decoder and not shown yet."""
+        self._before_loss: list[int | None] = []
+        """Those of them that were fed before one was lost; the clock may jump back behind them."""
         self._repairs: set[int | None] = set()
-        """Those of them that are keyframes, all before them being lost."""
+        """Timestamps of keyframes that were fed since one was lost."""
 
     def feed(self, packet: Any) -> None:
         """Note a packet before it is decoded."""
         if packet.opaque in (AFTER_LOSS, SUSPECT):
-            self._lose(packet)
-        if self._lost:
-            self._fed.add(packet.pts)
-            if packet.is_keyframe and packet.opaque != SUSPECT:
-                self._repairs.add(packet.pts)
+            self._lose([*self._pending])
+        self._pending.append(packet.pts)
+        if self._lost and packet.is_keyframe and packet.opaque != SUSPECT:
+            self._repairs.add(packet.pts)
 
-    def lose(self, packet: Any | None = None, *, is_late: bool = True) -> None:
-        """Note that a packet could not be decoded. is_late: packets before may be damaged too."""
+    def lose(self, *, is_late: bool = True) -> None:
+        """Note that the last packet could not be decoded. is_late: ones before may be damaged."""
         self._is_late |= is_late and not self._is_flagging
-        self._lose(packet)
+        self._lose([*self._pending][:-1])
 
-    def _lose(self, packet: Any | None) -> None:
+    def _lose(self, before: list[int | None]) -> None:
         if not self._lost:
-            self._lost_pts = packet.pts if packet else None
-            self._fed.clear()
+            self._before_loss = before
         self.found = self._lost = True
         self._repairs.clear()
 
     def flags(self, raw: Any) -> FrameFlag:
         """Return a decoded frame's flags; call it once for every frame, in output order."""
-        flags = self._damage_flags(raw)
+        _discard(self._pending, raw.pts)
+        flags = self._damage_flags(raw, is_before_loss=_discard(self._before_loss, raw.pts))
         return flags | FrameFlag.BIDIRECTIONAL if raw.pict_type == PictureType.B else flags
 
-    def _damage_flags(self, raw: Any) -> FrameFlag:
+    def _damage_flags(self, raw: Any, *, is_before_loss: bool) -> FrameFlag:
         if raw.is_corrupt:
             self.found = True
             self._is_late = not self._is_flagging
@@ -164,7 +167,7 @@ class DamageTracker:
             self._concealed = False
             self._lost = self._lost and raw.pts not in self._repairs
         self._concealed |= raw.is_corrupt
-        if self._concealed or (self._lost and not self._was_decoded_before_loss(raw)):
+        if self._concealed or (self._lost and not is_before_loss):
             return FrameFlag.DAMAGED | group
         if not raw.key_frame:
             return NO_FLAG
@@ -177,8 +180,10 @@ class DamageTracker:
             return NO_FLAG
         return FrameFlag.DAMAGED | FrameFlag.GROUP_DAMAGED
 
-    def _was_decoded_before_loss(self, raw: Any) -> bool:
-        """Return True for a frame that only the decoder's reordering delayed."""
-        if None in (raw.pts, self._lost_pts) or raw.pts in self._fed:
-            return False
-        return bool(raw.pts < self._lost_pts)
+
+def _discard(timestamps: MutableSequence[int | None], pts: int | None) -> bool:
+    """Remove a timestamp once; return False if there is none."""
+    if pts is None or pts not in timestamps:
+        return False
+    timestamps.remove(pts)
+    return True

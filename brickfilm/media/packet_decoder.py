@@ -134,14 +134,14 @@ class PacketDecoder:
             self.damage.feed(packet)
             is_broken = BROKEN.get(self.stream.codec_context.name)
             if is_broken and packet.size and is_broken(bytes(packet)):
-                self.damage.lose(packet, is_late=False)
+                self.damage.lose(is_late=False)
         try:
             frames = list(self.stream.codec_context.decode(packet))
         except MemoryError as error:
             raise MediaError(f"{self.path.name!r} needs more memory than there is") from error
         except av.FFmpegError as error:
             self.error_text = ffmpeg_error_text(error)
-            self.damage.lose(packet)
+            self.damage.lose()
             return []
         except LIBRARY_ERRORS as error:
             raise MediaError(f"{self.path.name!r} cannot be decoded: {error}") from error
