@@ -28,10 +28,9 @@ FLAGGING_CODECS = ("flv1", "h263", "h264", "mpeg1video", "mpeg2video", "mpeg4")
 def mark_gaps(packets: Iterable[Any], codec: str, frame_ticks: int = 0) -> Iterator[Any]:
     """Yield packets; mark the ones that a gap in the data may have damaged.
 
-    The demuxer flags the packet before the one in or after which it missed data. If that one is a
-    keyframe, flagging decoders find what it lacks, and the next may refer to a lost packet. If a
-    keyframe follows, as at the seam of joined streams, only frames shown before it, but stored
-    after it, refer to what was lost.
+    The demuxer flags the packet before the one in or after which it missed data. If a keyframe
+    follows that one, as at the seam of joined streams, only frames shown before the keyframe, but
+    stored after it, refer to what was lost.
     frame_ticks: usual step, where a longer first one is a gap; FFmpeg's parser forgets its flag.
     """
     before: Any | None = None
@@ -51,7 +50,7 @@ def mark_gaps(packets: Iterable[Any], codec: str, frame_ticks: int = 0) -> Itera
 def _mark_damaged(packet: Any, following: Any, codec: str) -> None:
     if codec not in FLAGGING_CODECS:
         packet.opaque = SUSPECT
-    elif not packet.is_keyframe and not following.is_keyframe:
+    elif not following.is_keyframe:
         packet.opaque = AFTER_LOSS
     if following.size:
         following.opaque = AFTER_LOSS
