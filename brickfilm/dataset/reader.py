@@ -221,7 +221,10 @@ def find_dataset(where: str | Path, *, revision: str | None = None) -> SavedData
         raise DatasetNotFoundError(
             f"{str(where)!r} is neither a folder nor a repository named 'user/name'"
         )
-    return find_hub_dataset(str(where), revision=revision)
+    try:
+        return find_hub_dataset(str(where), revision=revision)
+    except DatasetNotFoundError as error:
+        raise DatasetNotFoundError(f"there is no folder {str(where)!r}, and {error}") from error
 
 
 def find_hub_dataset(repo_id: str, *, revision: str | None = None) -> SavedDataset:

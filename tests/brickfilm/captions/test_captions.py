@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -377,11 +378,15 @@ def test_a_damaged_still_is_sent_to_nobody_and_written_anew(
     assert len(server.requests) == 3
 
 
-def test_a_server_that_is_not_there_is_a_failure_of_the_items(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_named_at_once_and_fails_the_items(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with CaptionServer() as gone:
         pass
-    run = run_captions(tmp_path, ClipSource(2, tmp_path), captioner(gone, total_timeout=0.5))
+    run = run_captions(tmp_path, ClipSource(2, tmp_path), captioner(gone, total_timeout=0.8))
     assert count_results(run, "GPT4oCaptioner") == {"failed: busy": 2}
+    (told,) = [record.message for record in caplog.records]
+    assert re.fullmatch(r"127\.0\.0\.1 cannot be reached: .*; trying for 0\.8 s", told)
     assert spend_frame(tmp_path).unsettled.sum() == 0
 
 

@@ -257,7 +257,7 @@ def test_a_wrong_call_leaves_no_folder_behind(hub: HubServer, work: Path, tmp_pa
     for args, message in (
         (("export", REPO, "--to", "opensora"), "holds references"),
         (("materialize", REPO, "--sources", tmp_path / "none"), "no video below"),
-        (("materialize", "maker/nothing"), "no dataset"),
+        (("materialize", "maker/nothing"), "there is no folder 'maker/nothing', and no dataset"),
     ):
         with pytest.raises(UsageError, match=message):
             brickfilm(*args, "--out", tmp_path / "out")

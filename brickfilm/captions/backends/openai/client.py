@@ -62,6 +62,7 @@ class Client:
     """True once a reply was JSON: prose is then a fault of one reply, not of the service."""
     _takes_video: bool = False
     """True once a request with a video was answered: a refusal is then about one video."""
+    _is_told_unreachable: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def complete(self, request: ChatRequest) -> Completion:
@@ -158,11 +159,24 @@ class Client:
                 lambda left: self.loop.run(request(), timeout=left),
                 total_timeout=seconds,
                 retries=retries,
+                on_retry=self._tell_unreachable,
             )
         except openai.APIError as error:
             raise translate(error, self.service, self._host, self.api.api_key) from None
         except TimeoutError:
             raise NoResponse(f"{self._host} sent no whole response in {seconds:g} s") from None
+
+    def _tell_unreachable(self, error: BaseException) -> None:
+        """Log once that nobody answers, or a build would stand still without a word."""
+        import openai
+
+        if not isinstance(error, openai.APIConnectionError):
+            return
+        with self._lock:
+            is_told, self._is_told_unreachable = self._is_told_unreachable, True
+        if not is_told:
+            reason = translate(error, self.service, self._host, self.api.api_key)
+            log.warning("%s; trying for %g s", reason, self.service.total_timeout)
 
     @property
     def _host(self) -> str:

@@ -31,17 +31,22 @@ _UNIT_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def call_with_retry(
-    request: Callable[[float], T], *, total_timeout: float, retries: bool = True
+    request: Callable[[float], T],
+    *,
+    total_timeout: float,
+    retries: bool = True,
+    on_retry: Callable[[BaseException], None] = lambda error: None,
 ) -> T:
     """Call until success, an error that is not safe to retry, or `total_timeout` seconds.
 
-    request: called with the seconds that are left.
+    request: called with the seconds that are left. on_retry: called before each wait.
     """
     end = time.monotonic() + total_timeout
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_safe_to_retry) if retries else tenacity.retry_never,
         wait=retry_delay,
         stop=tenacity.stop_before_delay(total_timeout),
+        before_sleep=lambda state: on_retry(state.outcome.exception()),  # type: ignore[union-attr,arg-type]
         reraise=True,
     )(lambda: request(max(0.0, end - time.monotonic())))
 
