@@ -61,6 +61,7 @@ class PipelineRun:
         self.item_results: list[ItemResult] = []
         self.excluded_clips: dict[str, Clip] = {}
         """Clips that were rejected, failed or wait, by id, as the last stage saw them."""
+        self._excluded_images: dict[str, Image] = {}
         self.pending_items: dict[int, list[WorkItem]] = {n: [] for n in range(len(self.queues))}
         """Items by stage that a dry run would compute, or that a batch job must answer."""
         self.stopping = False
@@ -87,7 +88,7 @@ class PipelineRun:
             raise
         finally:
             with suppress(WorkdirUnusable):  # the same error is already being raised
-                self.ledger.save_results(self.item_results)
+                self.ledger.save_results(self.item_results, self._records())
 
     def _loop(self, source: Iterator[Any]) -> None:
         more = True
@@ -188,6 +189,12 @@ class PipelineRun:
                 self._push(queue.position + 1, output)
         return None
 
+    def _records(self) -> Iterator[Clip | Image]:
+        """Yield every clip and image of the pass, as its last stage left it."""
+        yield from self.excluded_clips.values()
+        yield from self._excluded_images.values()
+        yield from (item for item in self.finished if isinstance(item, Clip | Image))
+
     def _record_waiters(
         self, queue: StageQueue, work_items: Iterable[WorkItem], error: Waiting
     ) -> None:
@@ -236,6 +243,8 @@ class PipelineRun:
         """Append an item's result at a stage; it is done if there is no error."""
         if error and isinstance(item, Clip):
             self.excluded_clips[item.id] = item
+        if error and isinstance(item, Image):
+            self._excluded_images[item.id] = item
         result = queue.item_result(item, error)
         self.source_refs.on_result(queue, item, result.status, outputs)
         self.item_results.append(result)

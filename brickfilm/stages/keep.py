@@ -48,12 +48,16 @@ class Keep(Stage[Clip, Clip]):
             if self.score in CLIP_PROPERTIES
             else item.scores[self.score]
         )
-        if self.at_least is not None and value < self.at_least:
-            yield self._drop(value, f"below {self.at_least}")
-        elif self.at_most is not None and value > self.at_most:
-            yield self._drop(value, f"above {self.at_most}")
+        if bound := self.broken_bound(value):
+            message = f"{self.score} is {value:.4g}, {bound}"
+            yield Rejected(message, reason=f"{self.score} {bound}")
         else:
             yield item
 
-    def _drop(self, value: float, bound: str) -> Rejected:
-        return Rejected(f"{self.score} is {value:.4g}, {bound}", reason=f"{self.score} {bound}")
+    def broken_bound(self, value: float) -> str:
+        """Return the bound that a value breaks, in words; '' if it breaks none."""
+        if self.at_least is not None and value < self.at_least:
+            return f"below {self.at_least}"
+        if self.at_most is not None and value > self.at_most:
+            return f"above {self.at_most}"
+        return ""

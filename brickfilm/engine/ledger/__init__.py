@@ -13,6 +13,7 @@ from brickfilm.engine.ledger.edits import (
 from brickfilm.engine.ledger.frames import (
     answers_frame,
     caption_texts,
+    item_answers,
     latest_answers,
     ledger_frame,
     open_jobs_frame,
@@ -22,6 +23,7 @@ from brickfilm.engine.ledger.frames import (
     usage_frame,
 )
 from brickfilm.engine.ledger.ledger import BatchJob, ItemResult, Ledger, Reservation
+from brickfilm.engine.ledger.stored_records import StoredRecord, read_records
 
 __all__ = [
     "BatchJob",
@@ -29,15 +31,18 @@ __all__ = [
     "ItemResult",
     "Ledger",
     "Reservation",
+    "StoredRecord",
     "answers_frame",
     "caption_texts",
     "delete_edits",
     "edit_at",
+    "item_answers",
     "latest_answers",
     "ledger_frame",
     "merge_edits",
     "open_jobs_frame",
     "read_edits",
+    "read_records",
     "save_edits",
     "spend_frame",
     "token_totals",

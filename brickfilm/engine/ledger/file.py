@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS outcomes (
 CREATE TABLE IF NOT EXISTS edits (
     item TEXT PRIMARY KEY, caption TEXT, status TEXT, reject INTEGER, note TEXT, at REAL
 );
+CREATE TABLE IF NOT EXISTS records (item TEXT PRIMARY KEY, source_id TEXT, facts TEXT);
 """
 COLUMNS_ADDED_LATER = (
     ("answers", "item"),

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 def ledger_frame(folder: str | Path) -> pd.DataFrame:
     """Return the results of the last pass: one row per item and stage."""
-    return _read(folder, "SELECT * FROM outcomes ORDER BY position, item")
+    return read_table(folder, "SELECT * FROM outcomes ORDER BY position, item")
 
 
 def answers_frame(folder: str | Path) -> pd.DataFrame:
     """Return the number of answers of each part, and the seconds of work they took."""
-    return _read(
+    return read_table(
         folder,
         "SELECT name, part, COUNT(*) AS answers, SUM(seconds) AS seconds FROM answers "
         "JOIN parts ON parts.digest = answers.part GROUP BY part ORDER BY MIN(at)",
@@ -33,7 +33,7 @@ def answers_frame(folder: str | Path) -> pd.DataFrame:
 
 def latest_answers(folder: str | Path, name: str) -> list[Answer]:
     """Return all answers of a part, by stored class name, under its last used settings."""
-    rows = _read(
+    rows = read_table(
         folder,
         "SELECT * FROM answers WHERE part = (SELECT part FROM answers JOIN parts "
         "ON parts.digest = answers.part WHERE parts.name = ? ORDER BY at DESC LIMIT 1)",
@@ -44,9 +44,26 @@ def latest_answers(folder: str | Path, name: str) -> list[Answer]:
     return [answer for answer in answers if answer is not None]
 
 
+def item_answers(folder: str | Path, items: Sequence[str]) -> pd.DataFrame:
+    """Return the stored answers about some items, oldest first, with settings and US dollars.
+
+    A scan of a video is listed under the video's id.
+    """
+    marks = ", ".join("?" * len(items))
+    return read_table(
+        folder,
+        "SELECT answers.item, parts.name, parts.settings, answers.answer, answers.at, "
+        "answers.seconds, (SELECT SUM(COALESCE(settled, reserved)) FROM intents WHERE "
+        "intents.part = answers.part AND intents.key = answers.key) AS dollars FROM answers "
+        f"JOIN parts ON parts.digest = answers.part WHERE answers.item IN ({marks}) "
+        "ORDER BY answers.at",
+        tuple(items),
+    )
+
+
 def caption_texts(folder: str | Path) -> dict[str, str]:
     """Return the text of the last answer about each item that had one, by item id."""
-    rows = _read(
+    rows = read_table(
         folder,
         "SELECT item, json_extract(answer, '$.text') AS text FROM answers "
         "WHERE item > '' AND json_extract(answer, '$.text') IS NOT NULL ORDER BY at",
@@ -56,7 +73,7 @@ def caption_texts(folder: str | Path) -> dict[str, str]:
 
 def usage_frame(folder: str | Path, part: str) -> pd.DataFrame:
     """Return the mean tokens of a part's paid answers by number of stills."""
-    return _read(
+    return read_table(
         folder,
         "SELECT json_extract(answer, '$.stills') AS stills, COUNT(*) AS answers, "
         "AVG(json_extract(answer, '$.input_tokens')) AS input_tokens, "
@@ -70,13 +87,13 @@ def usage_frame(folder: str | Path, part: str) -> pd.DataFrame:
 def unknown_cost(folder: str | Path) -> tuple[int, float]:
     """Return the number of requests without a response, and the US dollars reserved for them."""
     query = f"SELECT COUNT(*) AS requests, SUM(reserved) AS dollars FROM intents WHERE {UNKNOWN}"
-    (row,) = _read(folder, query).fillna(0).to_dict("records")
+    (row,) = read_table(folder, query).fillna(0).to_dict("records")
     return int(row["requests"]), float(row["dollars"])
 
 
 def open_jobs_frame(folder: str | Path) -> pd.DataFrame:
     """Return open batch jobs: stage, requests, US dollars reserved, and hours since they began."""
-    return _read(
+    return read_table(
         folder,
         "SELECT jobs.key, jobs.id, MIN(stage) AS stage, COUNT(*) AS requests, "
         "SUM(reserved) AS dollars, (strftime('%s', 'now') - jobs.at) / 3600 AS hours "
@@ -88,7 +105,7 @@ def open_jobs_frame(folder: str | Path) -> pd.DataFrame:
 def token_totals(folder: str | Path, stages: Sequence[str]) -> tuple[int, int]:
     """Return the tokens of all answered requests of some stages, and their open requests."""
     marks = ", ".join("?" * len(stages))
-    (row,) = _read(
+    (row,) = read_table(
         folder,
         "SELECT COALESCE(SUM(input_tokens), 0) + COALESCE(SUM(output_tokens), 0) AS tokens, "
         "COALESCE(SUM(settled IS NULL), 0) AS unsettled "
@@ -100,7 +117,7 @@ def token_totals(folder: str | Path, stages: Sequence[str]) -> tuple[int, int]:
 
 def spend_frame(folder: str | Path) -> pd.DataFrame:
     """Return requests, tokens, settled and reserved US dollars by stage and model."""
-    return _read(
+    return read_table(
         folder,
         "SELECT stage, COALESCE(model, 'no answer') AS model, COUNT(*) AS requests, "
         "SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens, "
@@ -110,7 +127,7 @@ def spend_frame(folder: str | Path) -> pd.DataFrame:
     )
 
 
-def _read(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_table(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> pd.DataFrame:
     """Query a ledger without writing beside it, as SQLite does on opening one that is closed."""
     path = Path(folder) / FILENAME
     if not path.is_file():

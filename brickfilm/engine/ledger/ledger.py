@@ -27,8 +27,10 @@ from brickfilm.engine.ledger.file import (
     transaction,
 )
 from brickfilm.engine.ledger.stale_files import delete_stale_temp_files
+from brickfilm.engine.ledger.stored_records import write_records
 from brickfilm.engine.stage import Answer, Part
 from brickfilm.files import sync_path
+from brickfilm.records import Clip, Image
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ NAME_COLUMNS = (
     ("outcomes", "source_id"),
     ("films", "id"),
     ("edits", "item"),
+    ("records", "item"),
+    ("records", "source_id"),
 )
 """Columns that name items, videos and sources, by table."""
 
@@ -286,9 +290,12 @@ class Ledger:
 
     # -- end of a pass -----------------------------------------------------------------------
 
-    def save_results(self, item_results: Sequence[ItemResult]) -> None:
-        """Replace the item results of the last pass."""
+    def save_results(
+        self, item_results: Sequence[ItemResult], records: Iterable[Clip | Image] = ()
+    ) -> None:
+        """Replace the item results, and the clips and images, of the last pass."""
         with self.transaction():
+            write_records(self._db, records)
             self._db.execute("DELETE FROM outcomes")
             self._db.executemany(
                 "INSERT INTO outcomes VALUES (:position, :stage, :kind, :item, :source_id, "

@@ -1,0 +1,92 @@
+"""Place, files and scores of every clip and image of the last pass, those left out included."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from brickfilm.engine.ledger.frames import read_table
+from brickfilm.errors import UsageError
+from brickfilm.records import Clip, Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRecord:
+    """A clip or an image as its last stage left it."""
+
+    item: str
+    """Its id."""
+    kind: str
+    """'clip' or 'image'."""
+    source_id: str
+    title: str
+    start: float
+    end: float
+    """Seconds in the video's own time; of an image, both are its time."""
+    num_frames: int
+    fps: float
+    width: int
+    height: int
+    path: str = ""
+    """Of the clip's or image's file, relative to the work folder; '' if none was written."""
+    stills: tuple[str, ...] = ()
+    scores: dict[str, float]
+
+    @classmethod
+    def of(cls, item: Clip | Image) -> Self:
+        """Return what is stored of a record; a clip that was not written has its video's size."""
+        clip = item.clip if isinstance(item, Image) else item
+        time = item.time if isinstance(item, Image) else None
+        return cls(
+            item=item.id,
+            kind=type(item).__name__.lower(),
+            source_id=item.video.source_id,
+            title=item.video.title,
+            start=clip.start if time is None else time,
+            end=clip.end if time is None else time,
+            num_frames=1 if isinstance(item, Image) else clip.span.frames,
+            fps=float(clip.fps) if clip.end > clip.start else 0.0,
+            width=item.width or item.video.width,
+            height=item.height or item.video.height,
+            path=item.path.as_posix() if item.path else "",
+            stills=tuple(still.path.as_posix() for still in clip.stills),
+            scores={} if isinstance(item, Image) else dict(clip.scores),
+        )
+
+    @property
+    def duration(self) -> float:
+        return self.end - self.start
+
+    @property
+    def aspect_ratio(self) -> float:
+        return self.height / self.width
+
+
+def write_records(db: sqlite3.Connection, items: Iterable[Clip | Image]) -> None:
+    """Replace the records of the last pass, inside a transaction; of two with one id, the later."""
+    db.execute("DELETE FROM records")
+    facts = ((r.item, r.source_id, json.dumps(asdict(r))) for r in map(StoredRecord.of, items))
+    db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", facts)
+
+
+def read_records(work: str | Path) -> dict[str, StoredRecord]:
+    """Return the clips and images of the last build by id.
+
+    Raise UsageError if the folder has no ledger, or was last built by a version without records.
+    """
+    try:
+        rows = read_table(work, "SELECT facts FROM records ORDER BY item")
+    except UsageError as error:
+        if "no such table" not in str(error):
+            raise
+        raise UsageError(
+            f"{str(work)!r} was built by an older version, which kept no scores of clips that were "
+            "left out: run the same build again, which asks for nothing that is stored"
+        ) from error
+    parsed = (json.loads(text) for text in rows.facts)
+    records = (StoredRecord(**{**facts, "stills": tuple(facts["stills"])}) for facts in parsed)
+    return {record.item: record for record in records}
