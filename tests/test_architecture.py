@@ -43,6 +43,7 @@ UNITS = (
     "brickfilm.export",
     "brickfilm.report",
     "brickfilm.review",
+    "brickfilm.inspection",
     "brickfilm.hub",
     "brickfilm.demo",
     "brickfilm.build",

@@ -22,7 +22,8 @@ WRONG = (
     *("remove films --clip x --source y", "materialize films", "materialize films --out o"),
     *("materialize films --out o --recipe no.py", "captions", "captions export films"),
     *("captions export films --to x.csv", "captions import films --from no.csv"),
-    *("captions revert films x", "build films --out o --captions sidecar:no.csv"),
+    *("why films", "why films x", "diff films", "diff films no", "doctor --nothing"),
+    *("probe no.mp4", "captions revert films x", "build films --out o --captions sidecar:no.csv"),
 )
 
 
