@@ -104,6 +104,29 @@ def plan(
 
 
 @app.command()
+def preflight(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    link: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Gbit/s of a node's network; default: as its drivers say"),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="seconds a rank may be silent")] = 600,
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object")] = False,
+) -> None:
+    """Check every rank before a training: versions, links, folders, cache. Exit code 1: not ready.
+
+    Start it as the training: torchrun --nnodes 4 --nproc-per-node 8 ... -m finetune preflight.
+    """
+    from finetune.preflight.preflight import preflight as check_ranks
+
+    report = check_ranks(recipe, overrides or (), link_gbit=link, timeout=timeout)
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(report.as_json() if as_json else "\n".join(report.lines()))
+    raise typer.Exit(0 if report.is_ready else 1)
+
+
+@app.command()
 def cache(
     recipe: RecipeName,
     overrides: Overrides = None,

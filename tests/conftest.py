@@ -36,6 +36,7 @@ INTEGRATION = (
     "tests/finetune/data/test_cache.py",
     "tests/finetune/demo",
     "tests/finetune/engines",
+    "tests/finetune/preflight/test_preflight.py",
     "tests/finetune/release",
     "tests/finetune/sampling",
     "tests/finetune/training",

@@ -60,6 +60,7 @@ UNITS = (
     "finetune.engines",
     "finetune.training",
     "finetune.planning",
+    "finetune.preflight",
     "finetune.sampling",
     "finetune.validation",
     "finetune.training.loop",

@@ -226,6 +226,10 @@ class ShardReader:
         keys = np.ascontiguousarray(digests[:, :8]).view(">u8")[:, 0].astype(np.uint64)
         return np.isin(keys, self._index["key"])
 
+    def shard_names(self) -> list[str]:
+        """Return the names of the shards that the index refers to."""
+        return [name.decode() for name in np.unique(self._index["shard"]).tolist()]
+
     def read(self, key: str, rows: NDArray[np.int64] | None = None) -> NamedTensors:
         """Read rows of all of a key's parts (all rows for None) and compare their checksums.
 

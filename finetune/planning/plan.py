@@ -191,19 +191,29 @@ def _suggest_for_bucket(bucket: Bucket, recipe: Recipe, memory: float, gpus: int
 
 def _disk_lines(recipe: Recipe, data: UsableClips | None) -> list[str]:
     """Return the sizes of checkpoints and cache."""
-    kept = recipe.checkpoints.keep_last or recipe.steps // recipe.checkpoints.every
+    kept = kept_checkpoints(recipe)
     clips = data.clips if data else 1
     values = _latent_values(recipe, data) + (
         clips * recipe.text_tokens * recipe.network.caption_channels
     )
     cached = values * (4 if recipe.cache_dtype == "float32" else 2)
     of = f"the {clips:,} usable clips" if data else "one clip (of 200 frames)"
-    state_bytes = STATE_BYTES + EMA_BYTES * bool(recipe.optimizer.ema)
-    checkpoint = _format_bytes(state_bytes * trained_parameters(recipe))
+    checkpoint = _format_bytes(checkpoint_bytes(recipe))
     return [
         f"checkpoints      {checkpoint} each, {kept} kept, one more while writing",
         f"cache            up to {_format_bytes(cached)} for {of}, {recipe.cache_dtype}",
     ]
+
+
+def kept_checkpoints(recipe: Recipe) -> int:
+    """Return how many checkpoints a run keeps; one more is there while it is written."""
+    return recipe.checkpoints.keep_last or recipe.steps // recipe.checkpoints.every
+
+
+def checkpoint_bytes(recipe: Recipe) -> int:
+    """Return the size of a checkpoint: weights, two moments, and the EMA."""
+    state_bytes = STATE_BYTES + EMA_BYTES * bool(recipe.optimizer.ema)
+    return state_bytes * trained_parameters(recipe)
 
 
 def _latent_values(recipe: Recipe, data: UsableClips | None) -> int:

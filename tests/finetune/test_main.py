@@ -14,7 +14,7 @@ from tests.kit import ROOT
 from tests.kit.ranks import free_port
 from tests.kit.toy_clips import Toy, captions, write_dataset
 
-COMMANDS = ("train", "plan", "cache", "check", "sample", "demo", "release")
+COMMANDS = ("train", "plan", "preflight", "cache", "check", "sample", "demo", "release")
 RECIPE = """
 dataset = "{folder}/set"
 out = "{folder}/run"

@@ -1,0 +1,1 @@
+"""Check a cluster before a training starts: ranks, versions, links, folders, cache."""
