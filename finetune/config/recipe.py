@@ -98,7 +98,8 @@ class Optimizer:
     """AdamW; the defaults but ema_warmup are those of both published recipes."""
 
     __pydantic_config__: ClassVar = STRICT
-    kind: Literal["adamw", "hybrid_adam"] = "adamw"  # hybrid_adam: ColossalAI's, needs nvcc
+    # adamw_8bit: moments of 8 bits, needs the extra `8bit`; hybrid_adam: ColossalAI's, needs nvcc
+    kind: Literal["adamw", "adamw_8bit", "hybrid_adam"] = "adamw"
     betas: tuple[Decay, Decay] = (0.9, 0.999)  # of AdamW
     eps: NonNegative = 1e-8  # of AdamW
     weight_decay: NonNegative = 0.0  # of AdamW

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 STRATEGIES = {"torch": ("auto", "ddp", "fsdp2"), "colossalai": ("auto", "zero1", "zero2", "gemini")}
 
+OPTIMIZER_ENGINES = {"hybrid_adam": "colossalai", "adamw_8bit": "torch"}
+
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise ConfigError for the first setting that contradicts another."""
@@ -71,8 +73,11 @@ def _check_engine(recipe: Recipe) -> None:
             "precision 'float16' needs a loss scaler, which engine 'torch' does not have: "
             "choose 'bfloat16', or engine = 'colossalai'"
         )
-    if recipe.engine == "torch" and recipe.optimizer.kind != "adamw":
-        raise ConfigError("optimizer.kind 'hybrid_adam' is ColossalAI's: set engine = 'colossalai'")
+    kind = recipe.optimizer.kind
+    if (engine := OPTIMIZER_ENGINES.get(kind, recipe.engine)) != recipe.engine:
+        raise ConfigError(
+            f"optimizer.kind {kind!r} is of engine {engine!r}: set engine = {engine!r}"
+        )
 
 
 def _check_adapter(recipe: Recipe) -> None:

@@ -8,13 +8,22 @@ import torch
 from torch import Tensor
 
 from finetune.config import Optimizer
+from finetune.engines.adamw_8bit import make_adamw_8bit, step_8bit
+
+ADAMW_8BIT = "adamw_8bit"
 
 
 def make_adamw(
     params: list[Tensor], settings: Optimizer, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Return AdamW over these tensors, fused on a GPU."""
-    return torch.optim.AdamW(params, **adam_kwargs(settings), fused=device.type == "cuda")
+    """Return the settings' AdamW over these tensors, with its state before the first step."""
+    if settings.kind == ADAMW_8BIT:
+        return make_adamw_8bit(params, adam_kwargs(settings))
+    fused = device.type == "cuda"
+    optimizer = torch.optim.AdamW(params, **adam_kwargs(settings), fused=fused)
+    for parameter in params:
+        optimizer.state[parameter] = initial_adam_state(parameter, optimizer)
+    return optimizer
 
 
 def adam_kwargs(settings: Optimizer) -> dict[str, Any]:
@@ -48,11 +57,14 @@ def optimizer_step(
     optimizer: torch.optim.Optimizer, params: list[Tensor], grads: list[Tensor] | None, lr: float
 ) -> None:
     """Take a step at this learning rate; `grads` are the parameters' gradients during the call."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
     for parameter, grad in zip(params, grads or (), strict=bool(grads)):
         parameter.grad = grad
-    optimizer.step()
+    if torch.is_tensor(optimizer.param_groups[0]["lr"]):
+        optimizer.param_groups[0]["lr"].fill_(lr)
+        step_8bit(optimizer, params[0].device)
+    else:
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.step()
     for parameter, _ in zip(params, grads or (), strict=bool(grads)):
         parameter.grad = None
 

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from finetune.config import Recipe
 from finetune.engines.adam import (
+    ADAMW_8BIT,
     clip_factor,
-    initial_adam_state,
     make_adamw,
     optimizer_step,
     set_adam_step,
 )
+from finetune.engines.adamw_8bit import dequantized
 from finetune.engines.base import (
     AllowStep,
     LossScale,
@@ -37,7 +38,8 @@ class DataParallel:
     """The engine of one device and of DDP.
 
     Gradients, float32 weights and Adam's moments are one flat buffer each: one all-reduce, one norm
-    and one fused update per step. The shard of a parameter is a view into them.
+    and one fused update per step. The shard of a parameter is a view into them. Moments of 8 bits
+    are a tensor for each parameter.
     """
 
     def __init__(self, model: torch.nn.Module, recipe: Recipe, device: torch.device) -> None:
@@ -54,10 +56,13 @@ class DataParallel:
         self._reached = set[str]()  # parameters with a gradient in this step
         if self.world_size > 1:
             dist.broadcast(self._weights, src=0)
-        self._optimizer = make_adamw([self._weights], recipe.optimizer, device)
-        self._optimizer.state[self._weights] = initial_adam_state(self._weights, self._optimizer)
-        self.ema = EMA(self._views(self._weights), recipe.optimizer)
-        self._fused = self._make_fused_buffers() if recipe.kernels and self.settings.ema else None
+        self._masters = self._views(self._weights)
+        self._is_8bit = recipe.optimizer.kind == ADAMW_8BIT
+        optimized = list(self._masters.values()) if self._is_8bit else [self._weights]
+        self._optimizer = make_adamw(optimized, recipe.optimizer, device)
+        self.ema = EMA(self._masters, recipe.optimizer)
+        fused = recipe.kernels and self.settings.ema and not self._is_8bit
+        self._fused = self._make_fused_buffers() if fused else None
         self.sync_compute_weights()
 
     def _make_fused_buffers(self) -> adamw_kernel.FlatState | None:
@@ -79,9 +84,9 @@ class DataParallel:
         self.updates += 1
         if self._fused is None:
             self._grads *= factor
-            optimizer_step(self._optimizer, [self._weights], [self._grads], lr)
+            self._optimizer_step(lr)
             self.sync_compute_weights()
-            self.ema.update(self.shards()["model"], self.updates)
+            self.ema.update(self._masters, self.updates)
             return
         s = self.settings
         params = adamw_kernel.AdamWParams(
@@ -93,6 +98,15 @@ class DataParallel:
             ema_decay=decay_at(s, self.updates),
         )
         adamw_kernel.adamw_step(self._fused, params, torch.tensor(factor, device=self.device))
+
+    def _optimizer_step(self, lr: float) -> None:
+        if not self._is_8bit:
+            optimizer_step(self._optimizer, [self._weights], [self._grads], lr)
+            return
+        grads = self._views(self._grads)
+        reached = [name for name in self._params if name in self._reached]
+        masters = [self._masters[name] for name in reached]
+        optimizer_step(self._optimizer, masters, [grads[name] for name in reached], lr)
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
@@ -117,34 +131,39 @@ class DataParallel:
 
     @contextmanager
     def _keep_unreached(self) -> Iterator[None]:
-        """Keep weights and moments that no gradient of the step reached, as of a resting expert."""
+        """Keep weights and moments that no gradient of the step reached, as of a resting expert.
+
+        Moments of 8 bits are kept by their optimizer.
+        """
         names = [name for name in self._params if name not in self._reached]
-        states = self.shards().values() if names else ()
-        views = [shards[name] for shards in states if shards for name in names]
+        states = self.shards() if names else {}
+        kinds = ("model", "ema") if self._is_8bit else tuple(states)
+        views = [states[kind][name] for kind in kinds if states.get(kind) for name in names]
         kept = [view.clone() for view in views]
         yield
         if kept:
             torch._foreach_copy_(views, kept)
-            self.swap_in(self._views(self._weights))
+            self.swap_in(self._masters)
 
     def shards(self) -> dict[str, ShardDict]:
-        state = self._optimizer.state[self._weights]
-        return {
-            "model": self._views(self._weights),
-            "ema": self.ema.shards,
-            "exp_avg": self._views(state["exp_avg"]),
-            "exp_avg_sq": self._views(state["exp_avg_sq"]),
-        }
+        moments = {kind: self._moments(kind) for kind in ("exp_avg", "exp_avg_sq")}
+        return {"model": self._masters, "ema": self.ema.shards, **moments}
+
+    def _moments(self, kind: str) -> ShardDict:
+        state = self._optimizer.state
+        if self._is_8bit:
+            return {name: state[master][kind] for name, master in self._masters.items()}
+        return self._views(state[self._weights][kind])
 
     def gather(self, name: str, shard: Tensor) -> Tensor:
-        return shard
+        return dequantized(shard)
 
     def shard(self, name: str, full: Tensor) -> Tensor:
         return full.to(self.device)
 
     def sync_compute_weights(self) -> None:
         set_adam_step(self._optimizer, self.updates)
-        self.swap_in(self._views(self._weights))
+        self.swap_in(self._masters)
 
     @torch.no_grad()
     def swap_in(self, shards: ShardDict) -> None:

@@ -11,11 +11,11 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from finetune.config import Recipe
 from finetune.engines.adam import (
     clip_factor,
-    initial_adam_state,
     make_adamw,
     optimizer_step,
     set_adam_step,
 )
+from finetune.engines.adamw_8bit import dequantized
 from finetune.engines.base import (
     AllowStep,
     LossScale,
@@ -69,8 +69,6 @@ class FullySharded:
         fully_shard(self.module, mp_policy=policy)
         self._params = dict(trainable_parameters(self.module))
         self._optimizer = make_adamw(list(self._params.values()), recipe.optimizer, device)
-        for parameter in self._params.values():
-            self._optimizer.state[parameter] = initial_adam_state(parameter, self._optimizer)
         self.ema = EMA(self._params, recipe.optimizer)
         self._saved_weights: ShardDict | None = None
 
@@ -103,8 +101,9 @@ class FullySharded:
         }
 
     def gather(self, name: str, shard: Tensor) -> Tensor:
-        assert isinstance(shard, DTensor)
-        return shard.full_tensor()
+        full = dequantized(shard)
+        assert isinstance(full, DTensor)
+        return full.full_tensor()
 
     def shard(self, name: str, full: Tensor) -> Tensor:
         like = self._params[name]

@@ -54,6 +54,7 @@ MEASURED = GPUS["h200"].name
 CPU_MFU = 0.3  # tiny/cpu on two idle threads reached 33 %
 # bytes per trained parameter: weights in bfloat16, float32 gradients; weights and two moments; EMA
 COPY_BYTES, STATE_BYTES, EMA_BYTES = 6, 12, 4
+STATE_BYTES_8BIT = 4 + 2 * (1 + 4 / 256)  # moments of a byte, and a scale for each block of 256
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def _weight_bytes(recipe: Recipe, gpus: int) -> float:
     """Return the memory of weights, gradients and optimizer states on a rank."""
     trained, sharded = trained_parameters(recipe), recipe.strategy == "fsdp2"
     ranks = gpus if recipe.engine == "colossalai" or sharded else 1
-    states = STATE_BYTES + EMA_BYTES * bool(recipe.optimizer.ema)
+    states = STATE_BYTES_8BIT if recipe.optimizer.kind == "adamw_8bit" else STATE_BYTES
+    states += EMA_BYTES * bool(recipe.optimizer.ema)
     frozen = find_family(recipe.family).cost.parameters(recipe) if recipe.adapter else 0
     frozen_bytes = frozen * (4 if recipe.precision == "float32" else 2)
     return frozen_bytes / (gpus if sharded else 1) + trained * (COPY_BYTES + states / ranks)

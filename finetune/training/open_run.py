@@ -23,6 +23,7 @@ from finetune.models.family import TINY_RANDOM
 from finetune.progress import ProgressLines
 from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loggers import open_logger
+from finetune.training.packages import check_packages
 from finetune.training.recipe_changes import resumed_recipe
 from finetune.training.resume import find_resume_point, lock_run_folder
 from finetune.training.run import TrainingRun, new_model, open_engine
@@ -65,6 +66,7 @@ def _open(
     allow: Sequence[str],
 ) -> TrainingRun:
     """Make a run, resume it if there is a checkpoint, and print how many clips it uses."""
+    check_packages(recipe)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)

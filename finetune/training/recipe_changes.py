@@ -13,7 +13,7 @@ from finetune.errors import CheckpointError, ConfigError
 FREE = (
     *("steps", "out", "log", "checkpoints", "validation", "published"),
     *("dataset", "cache", "init", "workers", "threads", "device", "compile", "kernels"),
-    *("engine", "strategy", "optimizer.kind"),
+    *("engine", "strategy"),
     *("buckets.micro_batch_size", "buckets.activation_checkpointing"),
 )
 """Keys that a resumed run may change: they do not change what the next step computes.
@@ -39,6 +39,10 @@ class Change(NamedTuple):
         """Tell if another number of ranks makes up for it: a step has as many clips as before."""
         return self.key == "buckets.batch_size" and self.before * before == self.now * now
 
+    def is_of_kernel(self) -> bool:
+        """Tell if it is another implementation of AdamW with the same numbers."""
+        return self.key == "optimizer.kind" and "adamw_8bit" not in (self.before, self.now)
+
     def is_below(self, keys: Sequence[str]) -> bool:
         """Tell if one of these keys is this one, or a table that holds it."""
         return any(f"{self.key}.".startswith(f"{key}.") for key in keys)
@@ -58,7 +62,8 @@ def resumed_recipe(
         warmup = before.optimizer.ema_warmup
         recipe = replace(recipe, optimizer=replace(recipe.optimizer, ema_warmup=warmup))
     ranks = manifest.get("world", 1), rank_and_world_size()[1]
-    changes = [c for c in _changes(before.as_dict(), recipe.as_dict()) if not c.is_of_ranks(*ranks)]
+    found = _changes(before.as_dict(), recipe.as_dict())
+    changes = [c for c in found if not (c.is_of_ranks(*ranks) or c.is_of_kernel())]
     if fixed := [change for change in changes if change.is_below(FIXED)]:
         raise CheckpointError(
             f"{origin} is of another network ({'; '.join(map(str, fixed))}): set the recipe to "

@@ -44,6 +44,7 @@ def test_a_recipe_is_read_with_its_defaults_and_overrides(tmp_path: Path) -> Non
         ("strategy=gemini optimizer.kind=hybrid_adam compile=true", "set compile = false"),
         ("strategy=fsdp2", "choose one of auto, zero1, zero2, gemini"),
         ("engine=torch optimizer.kind=hybrid_adam", "set engine = 'colossalai'"),
+        ("optimizer.kind=adamw_8bit", "set engine = 'torch'"),
     ],
 )
 def test_what_colossalai_cannot_do_names_what_it_can(
