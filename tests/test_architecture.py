@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -153,14 +153,19 @@ class Module:
     def is_package(self) -> bool:
         return self.path.name == "__init__.py"
 
-    def imports(self) -> Iterator[str]:
-        """Yield every module that this one imports, lazily or not; not for type checking only."""
-        for node in walk_without_type_checking(self.tree):
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                base = node.module or ""
-                yield from (imported(base, alias.name) for alias in node.names)
+    @cache  # noqa: B019  as many as there are files
+    def imports(self) -> tuple[str, ...]:
+        """Return every module that this one imports, lazily or not; not for type checking only."""
+        return tuple(imported_by(walk_without_type_checking(self.tree)))
+
+
+def imported_by(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            yield from (imported(base, alias.name) for alias in node.names)
 
 
 def walk_without_type_checking(node: ast.AST) -> Iterator[ast.AST]:
