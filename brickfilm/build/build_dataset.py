@@ -51,14 +51,19 @@ class BuildResult:
 
     dataset: BrickfilmDataset
     item_results: Sequence[ItemResult]
+    is_shard: bool = False
 
     @property
     def exit_code(self) -> int:
-        """Return 0 if all is done, 1 if items failed or no row came out, 3 if items only wait."""
+        """Return 0 if all is done, 1 if items failed or no row came out, 3 if items only wait.
+
+        A shard without a video is done.
+        """
         counts = Counter(result.status for result in self.item_results)
         if counts["waiting"] and not counts["failed"]:
             return 3
-        return 1 if counts["failed"] or self.is_empty else 0
+        is_done = not self.is_empty or (self.is_shard and not counts)
+        return 1 if counts["failed"] or not is_done else 0
 
     @property
     def is_empty(self) -> bool:
@@ -120,11 +125,11 @@ def build(
             complete = partial(_run_passes, next_pass, batch_jobs, wait, ledger.work)
             run = complete()
             try:
-                dataset = _finalize(run, ledger, test_fraction)
+                dataset = finalize(run, ledger, test_fraction)
             except DamagedMediaError as error:
                 log.warning("%s; this is done now", error)
                 run = complete()
-                dataset = _finalize(run, ledger, test_fraction)
+                dataset = finalize(run, ledger, test_fraction)
         return BuildResult(dataset, run.item_results)
 
 
@@ -202,7 +207,8 @@ def with_default_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:
     return [*stages[:sampler], ClipWriter(), *stages[sampler:]]
 
 
-def _finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> BrickfilmDataset:
+def finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> BrickfilmDataset:
+    """Run the final pass over all rows, write dataset and report, and keep the splits."""
     clips = dedupe_by_id(clip_row(c) for c in run.finished if isinstance(c, Clip))
     images = dedupe_by_id(image_row(i) for i in run.finished if isinstance(i, Image))
     group_near_duplicates(clips)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from brickfilm.build.plan_file import FILENAME as PLAN
+from brickfilm.engine.build_shard import SHARDS_FOLDER, check_unsharded
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.ledger.file import FILENAME, LEDGER_FILES, LOCK_FILENAME
 from brickfilm.engine.pipeline import Source
@@ -25,12 +26,18 @@ COPIED_FILES = ("sources.lock.json", "tombstones.jsonl", "pushed.txt")
 """Files that a user may copy from another work folder before the first build."""
 
 
-def check_work_folder(work: Path, source: Source) -> None:
-    """Raise UsageError if a folder holds others' files: neither a ledger nor only the footage."""
+def check_work_folder(work: Path, source: Source, *, is_merge: bool = False) -> None:
+    """Raise UsageError if a folder holds others' files: neither a ledger nor only the footage.
+
+    Only a merge works in the folder of a build in shards.
+    """
+    if not is_merge:
+        check_unsharded(work)
     paths = source.paths if isinstance(source, FolderSource) else ()
     absolute = [Path(path).absolute() for path in paths]
     inside = [path.relative_to(work.absolute()) for path in absolute if _is_below(path, work)]
-    check_own_folder(work, MARKS, (*COPIED_FILES, *(path.parts[0] for path in inside)))
+    own = (*COPIED_FILES, SHARDS_FOLDER, *(path.parts[0] for path in inside))
+    check_own_folder(work, MARKS, own)
 
 
 @contextmanager

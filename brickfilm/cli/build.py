@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from brickfilm.cli import build_options as options
 from brickfilm.cli.app import OutOption, app, console
-from brickfilm.errors import Interrupted
+from brickfilm.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
+    from brickfilm.build.build_dataset import BuildResult
     from brickfilm.build.recipe import DatasetRecipe
     from brickfilm.engine.ledger import ItemResult
 
@@ -54,30 +56,48 @@ def build(
     locked: options.Locked = False,
     allow_drift: options.AllowDrift = False,
     wait: options.Wait = True,
+    shard: options.ShardOf = None,
+    take_over: options.TakeOver = False,
 ) -> None:
     """Build a captioned dataset. Run it again to continue or to apply new settings."""
     given = dict(locals())  # the options by name, which the settings share
+    from brickfilm.build.shards import build_shard, shard_recipe
+    from brickfilm.engine.build_shard import BuildShard
+
+    part = BuildShard.parse(shard) if shard else None
+    folder = part.folder(out) if part else out
+    if take_over and not part:
+        raise UsageError("--take-over is for a shard: give --shard i/n too")
+    recipe = recipe_of(given, folder if (folder / "plan.json").is_file() else out)
+    if dry_run:
+        dry_run_build(shard_recipe(recipe, part, out) if part else recipe, folder, training)
+    elif part:
+        shared = partial(build_shard, shard=part, workdir=out, wait=wait, take_over=take_over)
+        run_builder(shared, recipe, folder, training)
+    else:
+        run_build(recipe, out, training, wait=wait)
+
+
+def recipe_of(given: Mapping[str, Any], last: Path) -> DatasetRecipe:
+    """Return the recipe that options name; last: the folder whose last settings are the default."""
     from brickfilm.build.caption_options import CaptionOptions
     from brickfilm.build.recipe import resolve_recipe
     from brickfilm.export.training_target import training_lengths
 
     recipe = resolve_recipe(
-        footage,
+        given["footage"],
         CaptionOptions(**{option.name: given[option.name] for option in fields(CaptionOptions)}),
-        out=out,
-        sound=sound,
-        columns=options.columns_of(column),
+        out=last,
+        sound=given["sound"],
+        columns=options.columns_of(given["column"]),
         **{name: given[name] for name in options.OF_SOURCES},
     )
-    if locked or allow_drift:
-        recipe = recipe.locked(out, allow_drift=allow_drift)
-    recipe = recipe.with_detector(detector) if detector else recipe
-    if training:
-        recipe = recipe.for_training(training_lengths(training))
-    if dry_run:
-        dry_run_build(recipe, out, training)
-    else:
-        run_build(recipe, out, training, wait=wait)
+    if given["locked"] or given["allow_drift"]:
+        recipe = recipe.locked(given["out"], allow_drift=given["allow_drift"])
+    recipe = recipe.with_detector(given["detector"]) if given["detector"] else recipe
+    if given["training"]:
+        recipe = recipe.for_training(training_lengths(given["training"]))
+    return recipe
 
 
 @app.command()
@@ -102,6 +122,14 @@ def run_build(
     training: a trainer, model or recipe; the clips for each bucket of a recipe are counted.
     """
     from brickfilm.build.build_dataset import build
+
+    run_builder(partial(build, workdir=out, wait=wait), recipe, out, training)
+
+
+def run_builder(
+    builder: Callable[..., BuildResult], recipe: DatasetRecipe, out: Path, training: str | None
+) -> None:
+    """Call a builder with source, stages and test fraction; print and exit as `run_build`."""
     from brickfilm.build.forecast import built_lengths
     from brickfilm.cli.export import coverage_table
     from brickfilm.dataset.reader import find_dataset
@@ -110,13 +138,7 @@ def run_build(
     from brickfilm.schema.training_lengths import describe_use
 
     try:
-        result = build(
-            recipe.source,
-            recipe.stages,
-            workdir=out,
-            test_fraction=recipe.test_fraction,
-            wait=wait,
-        )
+        result = builder(recipe.source, recipe.stages, test_fraction=recipe.test_fraction)
     except Interrupted as stop:
         print(f"\n{stop}", file=sys.stderr)
         raise
@@ -131,7 +153,7 @@ def run_build(
     _print_failures(result.item_results)
     status = f"`brickfilm status {quote(str(out))}` lists the reasons"
     if result.is_empty:
-        _print(f"no clips were produced; {status}")
+        _print(f"no clips were produced; {status}" if result.exit_code else "it has no video")
     if result.exit_code:
         _print(f"not all items are done; {status}")
     raise typer.Exit(result.exit_code)

@@ -117,6 +117,18 @@ AllowDrift = Annotated[
     bool, typer.Option("--allow-drift", help="as --locked, but accept videos that changed")
 ]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="wait for batch jobs, or exit with 3")]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="build part I of N (0 to N-1) in OUT/shards/I-of-N; `brickfilm merge` joins them",
+    ),
+]
+TakeOver = Annotated[
+    bool,
+    typer.Option("--take-over", help="take the lock of a shard whose build was silent 10 minutes"),
+]
 Detector = Annotated[
     str | None,
     typer.Option(

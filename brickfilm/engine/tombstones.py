@@ -153,6 +153,14 @@ def write_tombstone(work: Path, tombstone: Tombstone) -> None:
         os.fsync(file.fileno())
 
 
+def join_tombstones(source: Path, target: Path) -> None:
+    """Append the removal requests of one work folder that another does not have yet."""
+    known = set(Tombstones.load(target).entries)
+    for tombstone in Tombstones.load(source).entries:
+        if tombstone not in known:
+            write_tombstone(target, tombstone)
+
+
 def _parse_line(path: Path, number: int, line: bytes) -> Tombstone:
     try:
         return _parse_tombstone(without_digest(json.loads(line)))

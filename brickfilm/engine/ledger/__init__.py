@@ -22,6 +22,7 @@ from brickfilm.engine.ledger.frames import (
     unknown_cost,
     usage_frame,
 )
+from brickfilm.engine.ledger.join import join_ledger, start_from_ledger
 from brickfilm.engine.ledger.ledger import BatchJob, ItemResult, Ledger, Reservation
 from brickfilm.engine.ledger.stored_records import StoredRecord, read_records
 
@@ -37,6 +38,7 @@ __all__ = [
     "delete_edits",
     "edit_at",
     "item_answers",
+    "join_ledger",
     "latest_answers",
     "ledger_frame",
     "merge_edits",
@@ -45,6 +47,7 @@ __all__ = [
     "read_records",
     "save_edits",
     "spend_frame",
+    "start_from_ledger",
     "token_totals",
     "unknown_cost",
     "usage_frame",

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from brickfilm.digest import seal
+from brickfilm.engine.ledger.local_folder import is_local
 from brickfilm.errors import WorkdirBusy, WorkdirUnusable
 from brickfilm.files import lock_file
 
@@ -80,7 +81,8 @@ def connect(path: Path) -> sqlite3.Connection:
     with damage_errors(path):
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         db.text_factory = lambda text: text.decode(errors="replace")  # a digest finds the damage
-        db.execute("PRAGMA journal_mode = WAL")
+        mode = "WAL" if is_local(path.parent) else "DELETE"
+        db.execute(f"PRAGMA journal_mode = {mode}")
         db.execute("PRAGMA synchronous = FULL")  # a reservation survives a power cut
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:

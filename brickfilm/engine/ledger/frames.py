@@ -132,11 +132,20 @@ def read_table(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> 
     path = Path(folder) / FILENAME
     if not path.is_file():
         raise UsageError(f"{str(folder)!r} has no {FILENAME}: name the --out folder of a build")
+    if _has_rollback_journal(path):  # a shared folder: its locks are all that readers have
+        mode = "mode=rw" if os.access(path, os.W_OK) else "mode=ro"  # a killed build is rolled back
+        return _query(path, mode, query, values)
     if not _is_open(path):
         rows = _query(path, "immutable=1", query, values)
         if not _is_open(path):  # else a build began meanwhile, and may have changed pages
             return rows
     return _query(path, "mode=ro", query, values)
+
+
+def _has_rollback_journal(path: Path) -> bool:
+    """Return True for a ledger without a write-ahead log (sqlite.org/fileformat.html, byte 18)."""
+    with path.open("rb") as file:
+        return file.read(19)[18:] == b"\x01"
 
 
 def _is_open(path: Path) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from brickfilm.engine.build_shard import find_shards
+from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import BrickfilmError
 from brickfilm.hub.publish import pushed_repos
 from brickfilm.hub.removal.removal_report import (
@@ -39,11 +41,21 @@ def remove(
     if not folder.is_dir():
         remove_from_hub(str(where), report, forget_history=forget_history)
     else:
-        work = remove_from_work(folder, report)
+        work = _remove_from_build(folder, report)
         _remove_from_repos(pushed_repos(work) if include_hub else [], report, forget_history)
     if not report.actions:
         raise NothingToRemoveError(_no_match_message(where, report))
     return report
+
+
+def _remove_from_build(folder: Path, report: RemovalReport) -> Path:
+    """Remove from a work folder and its shards, or the next merge would bring it back."""
+    is_merged = (folder / LEDGER).is_file() or not find_shards(folder)
+    work = remove_from_work(folder, report) if is_merged else folder
+    for shard in find_shards(work).values():
+        if (shard / LEDGER).is_file():
+            remove_from_work(shard, report)
+    return work
 
 
 def _remove_from_repos(repos: Sequence[str], report: RemovalReport, forget_history: bool) -> None:
