@@ -135,7 +135,7 @@ def _final_pass(
         if run.stopping:
             raise Interrupted("interrupted: run the same command again to merge")
         run.item_results[:] = _with_reasons(run.item_results, parts)
-        ledger.save_results(run.item_results)
+        run.save_results()
         try:
             dataset = finalize(run, ledger, test_fraction)
         except DamagedMediaError as error:

@@ -88,7 +88,11 @@ class PipelineRun:
             raise
         finally:
             with suppress(WorkdirUnusable):  # the same error is already being raised
-                self.ledger.save_results(self.item_results, self._records())
+                self.save_results()
+
+    def save_results(self) -> None:
+        """Replace the results and records of the last pass in the ledger."""
+        self.ledger.save_results(self.item_results, self._records())
 
     def _loop(self, source: Iterator[Any]) -> None:
         more = True

@@ -16,7 +16,7 @@ from brickfilm.build.build_dataset import build
 from brickfilm.build.merge import merge_shards
 from brickfilm.build.shards import ShardedSource, build_shard, with_budget_share
 from brickfilm.engine.build_shard import BuildShard
-from brickfilm.engine.ledger import CaptionEdit, ledger_frame, save_edits, spend_frame
+from brickfilm.engine.ledger import CaptionEdit, ledger_frame, read_records, save_edits, spend_frame
 from brickfilm.engine.stage import Stage
 from brickfilm.errors import Failed, UsageError
 from brickfilm.hub.removal import RemovalRequest, remove
@@ -75,6 +75,7 @@ def test_merged_shards_are_the_build_of_one_machine(films: Path, tmp_path: Path)
     merged = merge_shards(FolderSource(films), stages(log), workdir=work)
     assert rows(work) == rows(one)
     assert results(work) == results(one)
+    assert read_records(work).keys() == read_records(one).keys()
     assert merged.exit_code == 1  # of the file that is no video, with the shard's own reason
     assert "not built" not in {result.reason for result in merged.item_results}
     assert len(lines(log)) == paid == spend_frame(work).requests.sum()
