@@ -21,9 +21,11 @@ def film_bytes(
     return mp4_bytes((np.roll(noise, n, axis=1) for n in range(frames)), width, height, crf)
 
 
-def shots_bytes(*lengths: int, width: int, height: int, block: int = 40, step: int = 8) -> bytes:
+def shots_bytes(
+    *lengths: int, width: int, height: int, block: int = 40, step: int = 8, seed: int = 0
+) -> bytes:
     """Return an mp4 of shots, each a field of coloured blocks that moves `step` pixels a frame."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     size = (height // block, width // block, 3)
     fields = [rng.integers(0, 256, size, dtype=np.uint8) for _ in lengths]
     pictures = (

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.build.build_dataset import BuildResult, build
+from brickfilm.build.build_dataset import BuildResult
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.media import decode_stats, encode, packet_decoder
 from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, SceneSplitter, SidecarCaptioner
-from tests.brickfilm.conftest import Drawn
-from tests.kit.ask_stage import clips_of, written
+from tests.kit.ask_stage import clips_of, video_of, written
 from tests.kit.footage import remux
+from tests.kit.small_build import inline_build, two_shots
 
 SUBTITLES = "WEBVTT\n\n00:00.000 --> 01:00.000\nA minifigure walks down a street of bricks.\n"
 
@@ -57,16 +57,22 @@ def session_description(good: Path, path: Path) -> None:
     path.write_text("v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n")
 
 
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return two_shots(tmp_path_factory.mktemp("good") / "good.mp4", size=(160, 90))
+
+
 BAD = [unknown_codec, too_large, every_packet_broken, playlist, hls, session_description]
 
 
-def test_bad_videos_fail_by_themselves(plain: Drawn, tmp_path: Path) -> None:
+def test_bad_videos_fail_by_themselves(good: Path, tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
-    shutil.copy(plain.video.path, films / "good.mp4")
+    shutil.copy(good, films / "good.mp4")
     for make in BAD:
-        make(plain.video.path, films / f"{make.__name__}.mp4")
-    result = build(FolderSource(films), (SceneSplitter(), ClipWriter()), workdir=tmp_path / "w")
+        make(good, films / f"{make.__name__}.mp4")
+    stages = (SceneSplitter(), ClipWriter())
+    result = inline_build(FolderSource(films), *stages, workdir=tmp_path / "w")
     assert len(result.dataset["clips"]["train"]) == 2
     assert result.exit_code == 1
     for make in BAD:
@@ -78,20 +84,20 @@ def test_bad_videos_fail_by_themselves(plain: Drawn, tmp_path: Path) -> None:
         assert make.__name__ in bad.message
 
 
-def test_bytes_of_a_cell_open_no_second_file(plain: Drawn, tmp_path: Path) -> None:
-    playlist(plain.video.path, tmp_path / "list")
+def test_bytes_of_a_cell_open_no_second_file(good: Path, tmp_path: Path) -> None:
+    playlist(good, tmp_path / "list")
     with pytest.raises(Exception, match="cannot be decoded"):
         decode_stats((tmp_path / "list").read_bytes())
 
 
-def test_a_name_that_is_not_unicode_beside_a_caption_file(plain: Drawn, tmp_path: Path) -> None:
+def test_a_name_that_is_not_unicode_beside_a_caption_file(good: Path, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
-    shutil.copy(plain.video.path, tmp_path / f"{name}.mp4")
+    shutil.copy(good, tmp_path / f"{name}.mp4")
     (tmp_path / f"{name}.vtt").write_text(SUBTITLES)
-    shutil.copy(plain.video.path, tmp_path / "other\udce9.mp4")
+    shutil.copy(good, tmp_path / "other\udce9.mp4")
     (tmp_path / "other\udce9.vtt").write_bytes(b"\xff")
     stages = (SceneSplitter(), SidecarCaptioner())
-    result = build(FolderSource(tmp_path), stages, workdir=tmp_path / "w")
+    result = inline_build(FolderSource(tmp_path), *stages, workdir=tmp_path / "w")
     assert len(result.dataset["clips"]["train"]) == 2
     assert {r.source_id for r in result.item_results} == {r"caf\xe9.mp4", r"other\xe9.mp4"}
 
@@ -107,9 +113,9 @@ def breaks(error: Exception) -> Callable[..., None]:
     "error", [ValueError("odd"), MemoryError(), RuntimeError("x264")], ids=repr
 )
 def test_an_encoder_that_raises_anything_fails_the_clip(
-    error: Exception, plain: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clips = clips_of(SceneSplitter(), plain.video, tmp_path)
+    clips = clips_of(SceneSplitter(), video_of(good), tmp_path)
     monkeypatch.setattr(encode.EncoderSettings, "options", breaks(error))
     with pytest.raises(encode.MediaError, match="cannot be encoded"):
         written(ClipWriter(), clips[:1], tmp_path)
@@ -117,9 +123,9 @@ def test_an_encoder_that_raises_anything_fails_the_clip(
 
 
 def test_a_video_that_cannot_be_sought_is_decoded_from_its_start(
-    plain: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clips = clips_of(SceneSplitter(min_frames=5), plain.video, tmp_path)
+    clips = clips_of(SceneSplitter(min_frames=5), video_of(good), tmp_path)
     monkeypatch.setattr(
         packet_decoder.PacketDecoder, "seek", breaks(packet_decoder.MediaError("no seek"))
     )

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -18,17 +18,17 @@ from datasets import Video, get_dataset_config_names, load_dataset
 from brickfilm import BrickfilmDataset, FolderSource, FrameSampler, Keep, SceneSplitter
 from brickfilm.build.build_dataset import BuildResult, build
 from brickfilm.engine.ledger import answers_frame, ledger_frame
+from brickfilm.engine.stage import Stage
 from brickfilm.errors import UsageError
 from brickfilm.stages import ClipWriter
-from tests.brickworld import BrickFilm, Shot
-
-SHOTS = tuple(Shot(frames=frames) for frames in (30, 24, 40))
+from tests.kit.footage import shots_bytes
+from tests.kit.small_build import inline_build
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("films") / "a film.mp4"
-    BrickFilm(seed=3, fps=Fraction(24), size=(160, 90), shots=SHOTS, barcode=True).render(path)
+    path.write_bytes(shots_bytes(30, 24, 40, width=112, height=64, block=8, step=2))
     return path
 
 
@@ -43,8 +43,8 @@ def again(film: Path, built: BuildResult, tmp_path: Path) -> Callable[..., Build
     """Build again in a copy of the finished work folder, with other stages."""
     shutil.copytree(built.dataset.work, tmp_path / "work")
 
-    def build_again(*stages: object) -> BuildResult:
-        return build(FolderSource(film), stages, workdir=tmp_path / "work")
+    def build_again(*stages: Stage[Any, Any]) -> BuildResult:
+        return inline_build(FolderSource(film), *stages, workdir=tmp_path / "work")
 
     return build_again
 
@@ -74,7 +74,7 @@ def test_the_saved_folder_loads_with_exactly_the_planned_frames(
         assert frames == row["num_frames"]
         assert row["fps_num"] / row["fps_den"] == row["fps"] == 24
     images = load_dataset(folder, "images", streaming=streaming, cache_dir=str(tmp_path))
-    assert [image["image"].size for image in images["train"]] == [(160, 90)] * 3
+    assert [image["image"].size for image in images["train"]] == [(112, 64)] * 3
 
 
 def test_another_dataset_is_not_served_from_the_cache_of_the_first(
@@ -110,7 +110,7 @@ def test_a_threshold_on_the_shots_scans_nothing_again(again: Callable[..., Build
 
 
 def test_another_encoder_setting_takes_no_still_again(again: Callable[..., BuildResult]) -> None:
-    changed = again(SceneSplitter(), ClipWriter(crf=30), FrameSampler())
+    changed = again(SceneSplitter(), ClipWriter(crf=22), FrameSampler())
     answers = answers_frame(changed.dataset.work)
     assert sorted(answers[answers.name == "ClipWriter"].answers) == [3, 3]
     assert list(answers[answers.name == "FrameSampler"].answers) == [3]
@@ -121,7 +121,7 @@ def test_whose_films_they_are_is_in_every_row_and_asks_nothing_again(
 ) -> None:
     shutil.copytree(before := built.dataset.work, work := tmp_path / "work")
     source = FolderSource(film, licence="CC BY 4.0", uploader="the makers")
-    told = build(source, (SceneSplitter(), FrameSampler()), workdir=work).dataset
+    told = inline_build(source, SceneSplitter(), FrameSampler(), workdir=work).dataset
     for config in told:
         names = {(row["licence"], row["uploader"]) for row in rows(told, config)}
         assert names == {("CC BY 4.0", "the makers")}
@@ -131,7 +131,7 @@ def test_whose_films_they_are_is_in_every_row_and_asks_nothing_again(
 
 def test_what_keep_drops_is_never_encoded(film: Path, tmp_path: Path) -> None:
     stages = (SceneSplitter(), Keep("num_frames", at_least=30), FrameSampler())
-    kept = build(FolderSource(film), stages, workdir=tmp_path)
+    kept = inline_build(FolderSource(film), *stages, workdir=tmp_path)
     assert len(rows(kept.dataset, "clips")) == 2
     assert len(list((tmp_path / "clips").glob("*.mp4"))) == 2
 
@@ -144,7 +144,8 @@ def test_bad_films_do_not_stop_the_good_one(film: Path, tmp_path: Path) -> None:
     (films / "empty.mp4").touch()
     (films / "text.mp4").write_text("not a film at all\n" * 99)
     (films / "half.mp4").write_bytes(film.read_bytes()[:2000])
-    built = build(FolderSource(films), (SceneSplitter(), FrameSampler()), workdir=tmp_path / "w")
+    stages = (SceneSplitter(), FrameSampler())
+    built = inline_build(FolderSource(films), *stages, workdir=tmp_path / "w")
     assert built.exit_code == 1
     assert len(rows(built.dataset, "clips")) == 3
     assert built.dataset.incomplete
@@ -154,18 +155,21 @@ def test_bad_films_do_not_stop_the_good_one(film: Path, tmp_path: Path) -> None:
     assert all(failed.message.str.len() > 10)
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_text_is_written_as_its_bytes(film: Path, tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
     shutil.copy(film, films / os.fsdecode(b"bad \xff name.mp4"))
     (films / os.fsdecode(b"empty \xff.mp4")).touch()
-    built = build(FolderSource(films), (SceneSplitter(), FrameSampler()), workdir=tmp_path / "w")
+    stages = (SceneSplitter(), FrameSampler())
+    built = inline_build(FolderSource(films), *stages, workdir=tmp_path / "w")
     assert {row["source_id"] for row in rows(built.dataset, "clips")} == {r"bad \xff name.mp4"}
     assert built.exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_config_without_rows_has_columns_and_is_not_saved(film: Path, tmp_path: Path) -> None:
-    built = build(FolderSource(film), (SceneSplitter(),), workdir=tmp_path / "w")
+    built = inline_build(FolderSource(film), SceneSplitter(), workdir=tmp_path / "w")
     assert {"id", "clip_id", "image", "caption"} <= set(built.dataset["images"]["train"].features)
     assert get_dataset_config_names(str(tmp_path / "w/dataset")) == ["clips"]
     assert len(load_dataset(str(tmp_path / "w/dataset"), split="train")) == len(
@@ -175,7 +179,7 @@ def test_a_config_without_rows_has_columns_and_is_not_saved(film: Path, tmp_path
 
 def test_a_build_that_keeps_nothing_is_saved_and_exits_with_1(film: Path, tmp_path: Path) -> None:
     stages = (SceneSplitter(), Keep("height", at_least=9999), FrameSampler())
-    built = build(FolderSource(film), stages, workdir=tmp_path / "w")
+    built = inline_build(FolderSource(film), *stages, workdir=tmp_path / "w")
     assert built.exit_code == 1
     assert [len(built.dataset[config]["train"]) for config in built.dataset] == [0, 0]
     assert "0 clips" in (tmp_path / "w/dataset/README.md").read_text()
@@ -187,6 +191,7 @@ def test_nothing_to_build_gives_an_empty_dataset(tmp_path: Path) -> None:
         build(FolderSource(tmp_path / "films"), (SceneSplitter(),), workdir=tmp_path / "w")
 
 
+@pytest.mark.slow
 def test_the_command_line_builds_says_where_and_exits_with_the_outcome(
     film: Path, tmp_path: Path
 ) -> None:

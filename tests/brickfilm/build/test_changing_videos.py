@@ -44,13 +44,19 @@ def vanish(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("stage", ["SceneSplitter", "FusedSinks"])
 @pytest.mark.parametrize(
-    ("change", "reason"),
-    [(vanish, "unreadable"), (other_film, "changed"), (other_pictures, "changed")],
+    ("stage", "change", "reason"),
+    [
+        ("SceneSplitter", other_pictures, "changed"),
+        ("FusedSinks", vanish, "unreadable"),
+        ("FusedSinks", other_film, "changed"),
+        pytest.param("SceneSplitter", vanish, "unreadable", marks=pytest.mark.slow),
+        pytest.param("SceneSplitter", other_film, "changed", marks=pytest.mark.slow),
+        pytest.param("FusedSinks", other_pictures, "changed", marks=pytest.mark.slow),
+    ],
 )
 def test_a_video_that_vanishes_or_changes_fails_by_itself(
-    change: Callable[[Path], None], reason: str, stage: str, tmp_path: Path
+    stage: str, change: Callable[[Path], None], reason: str, tmp_path: Path
 ) -> None:
     films = tmp_path / "films"
     films.mkdir()

@@ -29,7 +29,7 @@ Rebuild = Callable[[], BuildResult]
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("films") / "film.mp4"
-    return two_shots(path, seed=3, size=(160, 90))
+    return two_shots(path, size=(160, 90))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,13 @@ def flip_bit(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
-@pytest.mark.parametrize("damage", [flip_bit, lambda path: path.write_bytes(b""), Path.unlink])
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    "damage", [flip_bit, pytest.param(emptied, marks=pytest.mark.slow), Path.unlink]
+)
 def test_damaged_media_are_written_anew_and_it_is_said(
     film: Path, original: Path, work: Path, damage: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -105,7 +111,7 @@ def test_a_damaged_dataset_folder_is_rebuilt(
     assert contents(work / "dataset") == contents(original / "dataset")
 
 
-@pytest.mark.parametrize("media", ["embed", "files"])
+@pytest.mark.parametrize("media", ["embed", pytest.param("files", marks=pytest.mark.slow)])
 def test_no_damaged_row_is_pushed_or_exported_and_the_next_build_repairs_it(
     film: Path, original: Path, work: Path, tmp_path: Path, media: MediaMode
 ) -> None:

@@ -82,7 +82,7 @@ def test_stages_without_a_splitter_pass(built: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_line_changes_the_detector_and_then_keeps_it(tmp_path: Path) -> None:
-    film = two_shots(tmp_path / "a.mp4", seed=5, size=(320, 180))
+    film = two_shots(tmp_path / "a.mp4", size=(320, 180))
     work = tmp_path / "work"
     command = ("build", film, "--out", work, "--captions", "none")
     brickfilm(*command)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from brickfilm.build.build_dataset import build
 from brickfilm.cli import app
 from brickfilm.engine.ledger import Ledger
 from brickfilm.errors import UsageError, WorkdirBusy
 from brickfilm.sources import FolderSource
 from brickfilm.stages import SceneSplitter
 from tests.kit.footage import film_bytes
+from tests.kit.small_build import inline_build
 from tests.kit.snapshot import snapshot
 
 
@@ -56,15 +56,16 @@ def test_footage_below_the_work_folder_and_copied_files_are_no_files_of_others(
     film: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "tombstones.jsonl").touch()
-    build(FolderSource(film.parent), [SceneSplitter()], workdir=tmp_path)
+    inline_build(FolderSource(film.parent), SceneSplitter(), workdir=tmp_path)
     own = tmp_path / "notes.txt"
     own.write_text("mine")
     (tmp_path / "films/data.99999999.tmp").touch()
-    build(FolderSource(film.parent), [SceneSplitter()], workdir=tmp_path)  # it is marked by now
+    inline_build(FolderSource(film.parent), SceneSplitter(), workdir=tmp_path)  # marked by now
     assert own.read_text() == "mine"
     assert (tmp_path / "films/data.99999999.tmp").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_and_deletes_nothing(film: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ("build", film, "--captions", "none", "--out", out)

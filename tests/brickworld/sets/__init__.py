@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from random import Random
 
 from tests.brickworld.choices import check
@@ -22,6 +23,7 @@ BUILDERS = {
 }
 
 
+@lru_cache(maxsize=4)  # a caption asks for the set that the camera needs next
 def build_set(scene: str, palette: str, seed: int) -> Stage:
     """The set of a film: the same for every shot on it."""
     check("scene", scene, BUILDERS)
