@@ -1,6 +1,7 @@
 """Make each wrong change of mutants.toml in a copy of the code, and see that a test fails.
 
-`python -m tests.mutants.run [NAME ...]` prints a line for each and the share that was killed.
+`python -m tests.mutants.run [NAME ...]` prints a line for each and the share that was killed. Tests
+that fail on the unchanged code prove nothing: their mutants count as survivors.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -60,36 +62,44 @@ def copied_code() -> Iterator[Path]:
         yield Path(folder)
 
 
-def is_killed(mutant: Mutant, code: Path) -> bool:
+def tests_pass(tests: str, code: Path) -> bool:
+    options = ("-q", "-x", "-p", "no:cacheprovider", "-m", "not soak")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *shlex.split(tests)],
+        cwd=code,
+        env={**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, TESTS_FAILED):
+        raise RuntimeError(f"pytest {tests}\n{done.stdout[-2000:]}")
+    return done.returncode == 0
+
+
+def tests_pass_changed(mutant: Mutant, code: Path) -> bool:
     """Run the mutant's tests on the changed code, and put the code back."""
     path = code / mutant.file
     text = path.read_text(encoding="utf-8")
     path.write_text(mutant.mutated(text), encoding="utf-8")
-    options = ("-q", "-x", "-p", "no:cacheprovider", "-m", "not soak")
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *shlex.split(mutant.tests)],
-            cwd=code,
-            env={**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return tests_pass(mutant.tests, code)
     finally:
         path.write_text(text, encoding="utf-8")
-    if done.returncode not in (0, TESTS_FAILED):
-        raise RuntimeError(f"{mutant.name}: pytest {mutant.tests}\n{done.stdout[-2000:]}")
-    return done.returncode == TESTS_FAILED
 
 
 def survivors(mutants: Sequence[Mutant]) -> list[str]:
     """Return the names of the mutants that no test noticed, and print every result."""
     alive = []
     with copied_code() as code:
+        pass_unchanged = cache(lambda tests: tests_pass(tests, code))
         for mutant in mutants:
-            killed = is_killed(mutant, code)
-            print(f"{'killed  ' if killed else 'SURVIVED'} {mutant.name}", flush=True)
-            alive += [] if killed else [mutant.name]
+            if tests_pass_changed(mutant, code):
+                result = "SURVIVED"
+            else:
+                result = "killed  " if pass_unchanged(mutant.tests) else "NO PROOF"
+            print(f"{result} {mutant.name}", flush=True)
+            alive += [] if result == "killed  " else [mutant.name]
     print(f"{len(mutants) - len(alive)} of {len(mutants)} killed")
     return alive
 

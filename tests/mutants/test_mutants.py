@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +32,14 @@ def test_there_are_sixty_changes_with_names_of_their_own() -> None:
 def test_the_tests_notice_wrong_changes() -> None:
     alive = survivors(MUTANTS)
     assert len(alive) <= (1 - MIN_KILLED) * len(MUTANTS), alive
+
+
+@pytest.mark.slow
+def test_tests_that_fail_on_the_unchanged_code_prove_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tests = tmp_path / "test_it.py"
+    tests.write_text("def test_it():\n    assert False\n")
+    broken = replace(MUTANTS[0], name="broken", tests=str(tests))
+    assert survivors([broken]) == ["broken"]
+    assert "NO PROOF broken\n0 of 1 killed" in capsys.readouterr().out
