@@ -196,6 +196,8 @@ class Clip:
     """Positions in the clip, from 0, of the frames that do not repeat the one before."""
     shot_detector: str = ""
     """Name of the detector that found its shot; empty for those older than the column."""
+    transitions: tuple[str, ...] = ()
+    """How it begins and how it ends: 'cut', 'dissolve', 'split', ...; empty if that is unknown."""
     stills: tuple[Still, ...] = ()
     check_stills: tuple[Still, ...] = ()
     """Stills at other frames, for a check of what a captioner said of `stills`."""

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
-from brickfilm.detectors import is_installed
+from brickfilm.detectors import Detector, is_installed
+from brickfilm.detectors.found_shots import described_scores
 from brickfilm.engine.calls import AnyStage
+from brickfilm.engine.ledger import answered_parts
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import UsageError
+from brickfilm.scan.wipes import WipeAnalyzer
 from brickfilm.stages import SceneSplitter
 from brickfilm.stages.scene_splitter import DETECTORS_BY_NAME, FIRST_DETECTOR
 
@@ -23,14 +27,39 @@ from brickfilm.stages.scene_splitter import DETECTORS_BY_NAME, FIRST_DETECTOR
 def with_kept_detector(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]:
     """Return the stages, `detector="auto"` replaced by the work folder's detector.
 
-    A new folder gets 'joint' if the extra `shots` is installed, else 'holds'.
+    A new folder gets 'joint' if the extra `shots` is installed, else 'holds'. Cuts are described in
+    a new folder, and where the detector changes; a folder whose cuts are not described stays so.
     """
-    return [
+    kept = [
         stage.with_detector(_detector_of(work))
         if isinstance(stage, SceneSplitter) and stage.is_automatic
         else stage
         for stage in stages
     ]
+    return [
+        replace(stage, describe_cuts=_describes_cuts(stage, stages, work))
+        if isinstance(stage, SceneSplitter) and stage.describe_cuts is None
+        else stage
+        for stage in kept
+    ]
+
+
+def _describes_cuts(splitter: SceneSplitter, stages: Sequence[AnyStage], work: Path) -> bool:
+    """Return False for a folder whose videos this detector has cut without descriptions."""
+    if not (work / LEDGER).is_file():
+        return True
+    answered = answered_parts(work)
+    assert isinstance(splitter.detector, Detector)
+    if WipeAnalyzer().digest in answered or splitter.detector.digest not in answered:
+        return True
+    wanted = {name for stage in stages for name in stage.requires}
+    if missing := sorted(wanted & set(described_scores(splitter.detector))):
+        raise UsageError(
+            f"{missing[0]!r} was not computed in {str(work)!r}, which an older version cut: give "
+            "SceneSplitter(describe_cuts=True); clips are divided at wipes then, and --dry-run "
+            "says what that costs"
+        )
+    return False
 
 
 def _detector_of(work: Path) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from brickfilm.captions.aspects import captions_json
 from brickfilm.records import Caption, Clip, Image, Video
-from brickfilm.schema.columns import CAPTION_STYLES, SCORE_PREFIX, SHOT_DETECTOR
+from brickfilm.schema.columns import CAPTION_STYLES, SCORE_PREFIX, SHOT_DETECTOR, TRANSITION_COLUMNS
 
 DatasetRow = dict[str, Any]
 
@@ -35,6 +35,7 @@ def clip_row(clip: Clip) -> DatasetRow:
         "new_drawings": list(clip.unique_frames),
         **_conversions_column(clip.video),
         **({SHOT_DETECTOR: clip.shot_detector} if clip.shot_detector else {}),
+        **_transition_columns(clip),
         **{f"{SCORE_PREFIX}{name}": float(score) for name, score in sorted(clip.scores.items())},
         **_style_column(clip.caption),
     }
@@ -52,6 +53,10 @@ def image_row(image: Image) -> DatasetRow:
         "sha256": image.sha256,
         **_style_column(image.caption),
     }
+
+
+def _transition_columns(clip: Clip) -> DatasetRow:
+    return dict(zip(TRANSITION_COLUMNS, clip.transitions, strict=True)) if clip.transitions else {}
 
 
 def _conversions_column(video: Video) -> DatasetRow:

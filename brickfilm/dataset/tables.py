@@ -15,10 +15,14 @@ from brickfilm.schema.columns import (
     OPTIONAL_CLIP_COLUMNS,
     SCORE_PREFIX,
     SHOT_DETECTOR,
+    TRANSITION_COLUMNS,
 )
 
 if TYPE_CHECKING:
     from datasets import DatasetDict, Features
+
+LATER = (SHOT_DETECTOR, *TRANSITION_COLUMNS)
+"""Optional columns that a table without rows does not have, as the first release wrote it."""
 
 
 def configs_from_rows(
@@ -53,7 +57,7 @@ def _column_types(config: str, rows: Sequence[DatasetRow]) -> dict[str, str]:
     types = dict(COLUMN_TYPES[config])
     if config == "clips":
         for name, kind in OPTIONAL_CLIP_COLUMNS.items():
-            if any(name in row for row in rows) or (not rows and name != SHOT_DETECTOR):
+            if any(name in row for row in rows) or (not rows and name not in LATER):
                 types[name] = kind
         scores = {name for row in rows for name in row if name.startswith(SCORE_PREFIX)}
         types |= dict.fromkeys(sorted(scores), "float64")

@@ -66,3 +66,15 @@ def ranges_where(is_in: NDArray[np.bool_]) -> list[FrameRange]:
     """Return the ranges of consecutive frames that are True, [n]."""
     edges = np.flatnonzero(np.diff(is_in, prepend=False, append=False))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+
+
+def ranges_without(
+    ranges: Iterable[FrameRange], removed: Iterable[FrameRange], frames: int
+) -> list[FrameRange]:
+    """Return the parts of ranges outside the removed ones, in a video of `frames` frames."""
+    is_kept = np.ones(frames, bool)
+    for start, end in removed:
+        is_kept[max(0, start) : end] = False
+    return [
+        (start + a, start + b) for start, end in ranges for a, b in ranges_where(is_kept[start:end])
+    ]

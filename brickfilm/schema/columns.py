@@ -40,10 +40,13 @@ COLUMN_FORMS: Mapping[str, Mapping[str, str]] = {
 """Regular expressions that the values of a column match as a whole: files are named after them."""
 SHOT_DETECTOR = "shot_detector"
 """Column of datasets that were cut by a detector that is not older than the column."""
+TRANSITION_COLUMNS = ("start_transition", "end_transition")
+"""Columns of datasets whose cuts are described."""
 OPTIONAL_CLIP_COLUMNS: Mapping[str, str] = {
     "new_drawings": "list<int64>",
     "conversions": "list<string>",
     SHOT_DETECTOR: "string",
+    **dict.fromkeys(TRANSITION_COLUMNS, "string"),
 }
 """Columns between the required ones and the scores that older datasets do not have."""
 

@@ -18,6 +18,13 @@ from brickfilm.detectors import (
     JointDetector,
     TransNetV2,
 )
+from brickfilm.detectors.found_shots import (
+    Edge,
+    FoundShots,
+    describe_shots,
+    described_scores,
+    find_shots,
+)
 from brickfilm.digest import field_added_later
 from brickfilm.engine.calls import BatchFunction, result_of
 from brickfilm.engine.capabilities import MultiPart
@@ -38,6 +45,7 @@ from brickfilm.scan.held_frames import FrameDifference
 from brickfilm.scan.lost_footage import check_clock, lost_footage
 from brickfilm.scan.scan_result import ScanResult
 from brickfilm.scan.timestamps import TimestampAnalyzer
+from brickfilm.scan.wipes import WipeAnalyzer, find_wipes
 from brickfilm.schema.training_lengths import TrainingLengths
 
 AUTO = "auto"
@@ -45,6 +53,8 @@ FIRST_DETECTOR = "holds"
 """Detector of builds before plans recorded it."""
 UNNAMED_DETECTORS = ("holds", "adaptive", "content")
 """Detectors older than the column that names them: naming them now would rewrite old datasets."""
+LISTED: Edge = ("listed", 1.0)
+"""Edge of a clip that a source lists: nothing is in doubt."""
 DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
     "holds": HoldAware,
     "layout": lambda: JointDetector(holds=HoldAware(), asks_network=False),
@@ -82,6 +92,11 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
     for_training: TrainingLengths | str | None = field_added_later(None)  # noqa: RUF009
     """Split long shots into lengths that a training can use: those of a model (`"wan2.1"`), or of a
     recipe of `finetune` by its path or name."""
+    describe_cuts: bool | None = field(
+        default=None, compare=False, repr=False, metadata={"planned": True}
+    )
+    """Find wipes, name transitions and score cuts, with a detector that can. None is True, but in a
+    work folder that an older version cut, where clips would change, it is False."""
     is_automatic: bool = field(default=False, compare=False, repr=False)
     """True if a build may choose the detector; set by `detector="auto"`."""
     shot_detector: str = field(init=False, compare=False, repr=False, metadata={"planned": True})
@@ -102,12 +117,17 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
             object.__setattr__(self, "detector", named_detector(self.detector))
         object.__setattr__(self, "shot_detector", self._detector.name)
         names = [name for measure in self.measures for name in measure.provides]
-        object.__setattr__(self, "provides", tuple(names))
+        described = described_scores(self._detector) if self._describes else ()
+        object.__setattr__(self, "provides", (*names, *described))
 
     @property
     def _detector(self) -> Detector:
         assert isinstance(self.detector, Detector)
         return self.detector
+
+    @property
+    def _describes(self) -> bool:
+        return self.describe_cuts is not False and bool(described_scores(self._detector))
 
     def with_detector(self, name: str) -> SceneSplitter:
         """Return the stage with the detector of a name; UsageError if there is none."""
@@ -124,7 +144,8 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
     @property
     def analyzers(self) -> tuple[FrameAnalyzer, ...]:
         """Return the parts that analyze frames; measures without columns only use the metrics."""
-        every = (TimestampAnalyzer(), FrameDifference(), self._detector, *self.measures)
+        wipes = (WipeAnalyzer(),) if self._describes else ()
+        every = (TimestampAnalyzer(), FrameDifference(), self._detector, *self.measures, *wipes)
         return tuple({analyzer.digest: analyzer for analyzer in every if analyzer.columns}.values())
 
     def parts(self) -> tuple[Part, ...]:
@@ -149,16 +170,16 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
         scan = ScanResult.from_answers(item, answers)
         check_clock(item, scan.times, self.min_frames)
         video = scan.measured(item)
-        if video.spans:
-            yield from lost_footage(video, scan.times)
-            yield from self._given_clips(video, scan)
-            return
-        shots = self._detector.shots(scan.metrics(self._detector))
+        found = self._found_shots(scan)
         yield from lost_footage(video, scan.times)
-        for start, end in scan.divided(ranges_outside(shots, len(scan.times))):
-            message = f"frames {start}-{end}: {end - start} frames of a fade or crossfade"
-            yield Rejected(message, reason="fade", record=scan.excluded_clip(video, start, end))
-        for start, end in scan.divided(shots):
+        if video.spans:
+            yield from self._given_clips(video, scan, found)
+            return
+        for start, end in scan.divided(ranges_outside(found.shots, len(scan.times))):
+            kind = found.kind_between(start, end)
+            message = f"frames {start}-{end}: {end - start} frames of a {kind}"
+            yield Rejected(message, reason=kind, record=scan.excluded_clip(video, start, end))
+        for start, end in scan.divided(found.shots):
             if end - start < self.min_frames:
                 yield self._too_short(video, scan, (start, end))
                 continue
@@ -166,9 +187,18 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
                 if self.for_training and part[1] - part[0] < self.min_frames:
                     yield self._too_short(video, scan, part)
                 else:
-                    yield self._clip(video, scan, part)
+                    yield self._clip(video, scan, part, found)
 
-    def _given_clips(self, video: Video, scan: ScanResult) -> Iterator[Clip | Rejected]:
+    def _found_shots(self, scan: ScanResult) -> FoundShots:
+        metrics = scan.metrics(self._detector)
+        if not self._describes:
+            return find_shots(self._detector, metrics)
+        wipes = find_wipes(scan.metrics(WipeAnalyzer()).values)
+        return describe_shots(self._detector, metrics, wipes, scan.times.forced_cuts)
+
+    def _given_clips(
+        self, video: Video, scan: ScanResult, shots: FoundShots
+    ) -> Iterator[Clip | Rejected]:
         """Yield the spans that the source lists; the frames of a span that is no clip are lost."""
         listed: list[FrameRange] = []
         for span, found in ranges_of_spans(scan.times, video.spans):
@@ -180,7 +210,7 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
                 if part[1] - part[0] < self.min_frames:
                     yield self._too_short(video, scan, part)
                 else:
-                    yield self._clip(video, scan, part, span)
+                    yield self._clip(video, scan, part, shots, span)
         for start, end in scan.divided(ranges_beside(listed, len(scan.times))):
             message = f"frames {start}-{end}: the source lists no span there"
             record = scan.excluded_clip(video, start, end)
@@ -202,22 +232,29 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
         return Rejected(message, reason="too short", record=record)
 
     def _clip(
-        self, video: Video, scan: ScanResult, part: FrameRange, given: GivenSpan | None = None
+        self,
+        video: Video,
+        scan: ScanResult,
+        part: FrameRange,
+        shots: FoundShots,
+        given: GivenSpan | None = None,
     ) -> Clip:
         span = scan.times.span(*part)
         scores: dict[str, float] = {}
         for measure in self.measures:
             scores.update(measure.summarise(scan.metrics(measure).in_span(span)))
+        edges = (LISTED, LISTED) if given else shots.edges(*part)
         unique_frames = scan.unique_frames_in(span)
         text = given.caption if given else ""
         is_unnamed = given is not None or self.shot_detector in UNNAMED_DETECTORS
         return Clip(
             video=video,
             span=span,
-            scores=scores,
+            scores={**scores, **shots.scores(*part, edges)},
             unique_frames=unique_frames,
             caption=Caption(text=text, model=GIVEN_BY_SOURCE) if text else None,
             shot_detector="" if is_unnamed else self.shot_detector,
+            transitions=tuple(kind for kind, _ in edges) if self._describes else (),
         )
 
 

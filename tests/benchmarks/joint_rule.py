@@ -1,4 +1,4 @@
-"""Fit the rule of JointDetector on `joint_rule.csv`, and measure it on films that were left out.
+"""Fit the rules of three detectors on `joint_rule.csv`, and measure them by film left out.
 
     python -m tests.benchmarks.joint_rule
 
@@ -11,16 +11,19 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from brickfilm.detectors.transnetv2.rule import DOUBT, Proposals, log_odds, logistic
+from brickfilm.detectors.base import logistic
+from brickfilm.detectors.holds.confidence import MIN_DISSIMILARITY
+from brickfilm.detectors.transnetv2.rule import DOUBT, Proposals, log_odds
 from tests.benchmarks.films import LIST
 from tests.benchmarks.scoring import Score
 from tests.benchmarks.shots import KINDS
@@ -30,6 +33,10 @@ RIDGE = 0.2
 """Penalty of the squared weights: a few films must not make them large."""
 MAX_WEIGHT = 12
 ITERATIONS = 60
+BINS = (0, 0.1, 0.3, 0.7, 0.9, 1)
+"""Edges of the probabilities whose share of cuts is counted."""
+Rule = Literal["holds", "layout", "joint"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 Array = NDArray[Any]
 
 
@@ -58,10 +65,12 @@ class Examples:
         counts = Counter(self.films.tolist())
         return np.array([min(1.0, MAX_WEIGHT / counts[film]) for film in self.films.tolist()])
 
-    def figures(self, *, network: bool) -> Array:
-        """Return what the rule weighs, with or without the network, [n, 5] or [n, 4]."""
+    def figures(self, rule: Rule) -> Array:
+        """Return what a rule weighs: [n, 5] with the network, [n, 4] without, [n, 3] of holds."""
         figures = self.proposals.figures()
-        return np.c_[figures, log_odds(self.proposals.network)] if network else figures
+        if rule == "holds":
+            return np.delete(figures, 2, axis=1)
+        return np.c_[figures, log_odds(self.proposals.network)] if rule == "joint" else figures
 
 
 def fit(figures: Array, is_cut: Array, weights: Array) -> Array:
@@ -76,15 +85,15 @@ def fit(figures: Array, is_cut: Array, weights: Array) -> Array:
     return found
 
 
-def fitted_weights(examples: Examples, *, network: bool) -> list[float]:
-    """Return the rule's weights, rounded as the product has them."""
-    figures = examples.figures(network=network)
+def fitted_weights(examples: Examples, rule: Rule) -> list[float]:
+    """Return a rule's weights, rounded as the product has them."""
+    figures = examples.figures(rule)
     return [round(float(w), 3) for w in fit(figures, examples.is_cut, examples.weights)]
 
 
-def left_out(examples: Examples, *, network: bool) -> Array:
+def left_out(examples: Examples, rule: Rule) -> Array:
     """Return each example's probability by a rule that was fitted without its film, [n]."""
-    figures = examples.figures(network=network)
+    figures = examples.figures(rule)
     found = np.zeros(len(figures))
     for film in dict.fromkeys(examples.films.tolist()):
         others = examples.films != film
@@ -95,9 +104,18 @@ def left_out(examples: Examples, *, network: bool) -> Array:
 
 def joint_left_out(examples: Examples) -> tuple[Array, int]:
     """Return the joint rule's probabilities by film left out, and the number of questions."""
-    alone = left_out(examples, network=False)
+    alone = left_out(examples, "layout")
     asked = (alone > DOUBT[0]) & (alone < DOUBT[1])
-    return np.where(asked, left_out(examples, network=True), alone), int(asked.sum())
+    return np.where(asked, left_out(examples, "joint"), alone), int(asked.sum())
+
+
+def reliability(chance: Array, is_cut: Array) -> Iterator[tuple[str, int, float, float]]:
+    """Yield bins of probability: their name, examples, mean probability and share of cuts."""
+    for low, high in pairwise(BINS):
+        inside = (chance >= low) & (chance < high if high < 1 else chance <= 1)
+        if inside.any():
+            means = float(chance[inside].mean()), float(is_cut[inside].mean())
+            yield f"{low} to {high}", int(inside.sum()), *means
 
 
 def score_of(examples: Examples, chance: Array, films: Mapping[str, Any]) -> Score:
@@ -112,15 +130,24 @@ def main() -> None:
     """Print the weights, and F1 on the real films, each by a rule that was fitted without it."""
     examples, films = Examples.read(), json.loads(LIST.read_text(encoding="utf-8"))
     joint, asked = joint_left_out(examples)
-    for name, chance in {"layout": left_out(examples, network=False), "joint": joint}.items():
+    layout, holds = left_out(examples, "layout"), left_out(examples, "holds")
+    for name, chance in {"layout": layout, "joint": joint}.items():
         for kind in KINDS:
             alike = {film: about for film, about in films.items() if about["kind"] == kind}
             total = score_of(examples, chance, alike)
             print(f"{name}, {kind}: F1 {total.f1:.2f} ({total})")
     print(f"questions: {asked} of {len(examples.films)} proposals")
-    for network in (False, True):
-        print(f"weights {'with' if network else 'without'} network:", end=" ")
-        print(fitted_weights(examples, network=network))
+    for rule in RULES:
+        print(f"weights of {rule}: {fitted_weights(examples, rule)}")
+    proposed = examples.proposals.dissimilarity >= MIN_DISSIMILARITY
+    for name, chance, among in (
+        ("holds", holds, proposed),
+        ("layout", layout, np.ones_like(proposed)),
+        ("joint", joint, np.ones_like(proposed)),
+    ):
+        print(f"{name}: probability, proposals, mean probability, share of cuts")
+        for bin_, count, mean, share in reliability(chance[among], examples.is_cut[among]):
+            print(f"  {bin_:>10} {count:4d} {mean:.2f} {share:.2f}")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,17 @@ from pathlib import Path
 import pytest
 import typer
 
+from brickfilm.detectors.holds import confidence
 from brickfilm.detectors.transnetv2.rule import WEIGHTS, WEIGHTS_WITHOUT_NETWORK
 from tests.benchmarks.films import LIST, main
-from tests.benchmarks.joint_rule import Examples, fitted_weights, joint_left_out, score_of
+from tests.benchmarks.joint_rule import (
+    Examples,
+    fitted_weights,
+    joint_left_out,
+    left_out,
+    reliability,
+    score_of,
+)
 from tests.benchmarks.scoring import Score
 from tests.benchmarks.shots import KINDS
 
@@ -45,8 +53,20 @@ def test_the_list_is_a_truth_of_the_shots_benchmark() -> None:
 
 def test_the_rule_is_the_one_fitted_on_the_table() -> None:
     examples = Examples.read()
-    assert tuple(fitted_weights(examples, network=False)) == WEIGHTS_WITHOUT_NETWORK
-    assert tuple(fitted_weights(examples, network=True)) == WEIGHTS
+    assert tuple(fitted_weights(examples, "layout")) == WEIGHTS_WITHOUT_NETWORK
+    assert tuple(fitted_weights(examples, "joint")) == WEIGHTS
+    assert tuple(fitted_weights(examples, "holds")) == confidence.WEIGHTS
+
+
+def test_probabilities_are_the_share_of_cuts_in_films_that_were_left_out() -> None:
+    examples = Examples.read()
+    joint, _ = joint_left_out(examples)
+    for chance in (joint, *(left_out(examples, rule) for rule in ("layout", "holds"))):
+        bins = list(reliability(chance, examples.is_cut))
+        assert sum(count for _, count, *_ in bins) == len(examples.films)
+        errors = [(count, abs(mean - share)) for _, count, mean, share in bins]
+        assert sum(n * error for n, error in errors) / len(examples.films) < 0.05
+        assert all(error < 0.1 for n, error in errors if n > 24)
 
 
 def test_a_film_left_out_is_judged_by_the_others() -> None:

@@ -18,6 +18,7 @@ from brickfilm.digest import digest_name
 from brickfilm.engine.sinks import FusedSinks
 from brickfilm.engine.stage import Part, Stage
 from brickfilm.records import Caption, Clip, Image, Listing, Span, Still, Video
+from brickfilm.scan.wipes import WipeAnalyzer
 from brickfilm.sources.base import DownloadStage, PictureStage
 from brickfilm.sources.base.lock import SourcesLock
 from brickfilm.sources.youtube.fetch import FetchVideo
@@ -57,6 +58,7 @@ DEFAULT_DIGESTS = {
     "SidecarCaptioner": "fd4258720e2fcd48",
     "Timeline": "6efa72aa8928085a",
     "TransNetV2": "8e431a9337f0d46f",
+    "WipeAnalyzer": "9605aa36fab1ef5b",
 }
 """Name in the ledger to digest, of every part of the product at its defaults."""
 
@@ -165,4 +167,6 @@ def test_keys_are_those_of_the_first_release(part: Part, item: Any, key: str) ->
 
 def test_a_scan_keeps_its_parts_and_their_order() -> None:
     names = ["Timeline", "Drawings", "HoldAware", "Motion", "Sharpness"]
-    assert [digest_name(type(part)) for part in SceneSplitter().parts()] == names
+    first = SceneSplitter(describe_cuts=False).parts()
+    assert [digest_name(type(part)) for part in first] == names
+    assert SceneSplitter().parts() == (*first, WipeAnalyzer())

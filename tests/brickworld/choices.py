@@ -15,7 +15,7 @@ SPEEDS = {"slow": 0.5, "medium": 1.2, "fast": 3.6}
 """Distance that things move between two drawings, as a factor on a walking pace."""
 VFR = ("jitter", "half", "random-holds", "drop-third")
 KINDS = ("action", "frozen", "title")
-JOINS = ("cut", "fade", "crossfade")
+JOINS = ("cut", "fade", "crossfade", "wipe")
 
 
 class RenderError(UsageError):

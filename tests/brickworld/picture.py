@@ -60,7 +60,10 @@ class Camera:
     def expose(self, frame: Exposure, number: int) -> Array:
         """Frame `number` of the film, [H, W, 3] uint8 RGB, the caller's own."""
         picture = self._drawing(frame.shot, frame.drawing)
-        if frame.over:
+        if frame.over and frame.wipes:
+            edge = round(frame.mix * picture.shape[1])
+            picture = np.hstack([self._drawing(*frame.over)[:, :edge], picture[:, edge:]])
+        elif frame.over:
             picture = cv2.addWeighted(
                 picture, 1 - frame.mix, self._drawing(*frame.over), frame.mix, 0
             )

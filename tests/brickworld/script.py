@@ -22,7 +22,7 @@ from tests.brickworld.choices import (
 VIEWS = 4
 """Camera positions of every set."""
 FADE_SECONDS = 0.5
-"""Length of a fade to black, of a fade from black, and of a crossfade."""
+"""Length of a fade to black, of a fade from black, of a crossfade and of a wipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Shot:
     """Exact length; wins over `seconds`."""
     hold: int | None = None
     transition: str = "cut"
-    """Transition before the shot: cut, fade (through black) or crossfade."""
+    """Transition before the shot: cut, fade (through black), crossfade or wipe (from the left)."""
     scene: str | None = None
     palette: str | None = None
     camera: str | None = None
@@ -77,11 +77,13 @@ class Exposure(NamedTuple):
     level: float = 1.0
     """Brightness of a fade, 0 is black."""
     over: tuple[int, int] | None = None
-    """(shot, drawing) of the next shot in a crossfade."""
+    """(shot, drawing) of the next shot in a crossfade or wipe."""
     mix: float = 0.0
     """Share of `over`."""
+    wipes: bool = False
+    """True if `over` covers its share of the columns, from the left, instead of being mixed in."""
     joins: bool = False
-    """Part of a fade or crossfade."""
+    """Part of a fade, crossfade or wipe."""
 
 
 def random_shots(rng: Random, *, seconds: float, fades: float, flashes: float) -> tuple[Shot, ...]:
@@ -128,7 +130,9 @@ def join(before: list[Exposure], after: list[Exposure], how: str, long: int) -> 
         return
     for n in range(long):
         ahead = after[n]
-        mixed = before[n - long]._replace(over=(ahead.shot, ahead.drawing), joins=True)
+        mixed = before[n - long]._replace(
+            over=(ahead.shot, ahead.drawing), joins=True, wipes=how == "wipe"
+        )
         before[n - long] = mixed._replace(mix=(n + 1) / (long + 1))
     del after[:long]
 

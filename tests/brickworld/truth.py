@@ -22,7 +22,7 @@ class ShotTruth:
     caption: str
     scene: str
     transition: str
-    """Transition before the shot: cut, fade (through black) or crossfade."""
+    """Transition before the shot: cut, fade (through black), crossfade or wipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Truth:
     cuts: tuple[int, ...]
     """First frame of each shot that begins with a hard cut; the film's first frame is none."""
     ignore: tuple[int, ...]
-    """Frames of fades and crossfades: they belong to no shot, and a cut there is no error."""
+    """Frames of fades, crossfades and wipes: a cut there is no fault."""
     new_drawing: tuple[bool, ...]
     """True for frames with another pose than the frame before."""
     pts: tuple[int, ...]

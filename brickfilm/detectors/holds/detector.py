@@ -20,7 +20,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.detectors.base import Detector
+from brickfilm.detectors.base import Detector, Transition, local_baseline
+from brickfilm.detectors.holds.confidence import cut_probabilities, probability_of
 from brickfilm.detectors.holds.crossfades import CROSSFADE_RADII, CrossfadeScorer, find_crossfades
 from brickfilm.detectors.holds.fades import find_fades, shots_without_transitions
 from brickfilm.detectors.holds.frame_comparator import FrameComparator
@@ -28,10 +29,8 @@ from brickfilm.detectors.holds.frame_features import FrameFeatures
 from brickfilm.media import ReducedFrame
 from brickfilm.records import Video
 from brickfilm.scan.analyzer import FloatArray, FrameFunction, FrameMetrics
-from brickfilm.scan.frame_ranges import FrameRange
+from brickfilm.scan.frame_ranges import FrameRange, ranges_where
 
-BASELINE_RADIUS = 15
-"""Frames on either side from which the local baseline is taken."""
 BASELINE_WEIGHT = 0.1
 """Share of the local baseline that is added to the threshold: fast animation differs more."""
 BASELINE_MARGIN = 0.1
@@ -74,10 +73,26 @@ class HoldAware(Detector):
         return "holds"
 
     def shots_between(self, cuts: Sequence[int], metrics: FrameMetrics) -> list[FrameRange]:
+        ranges = [(t.start, t.end) for t in self.transitions(cuts, metrics)]
+        return shots_without_transitions(ranges, cuts, len(metrics))
+
+    def transitions(self, cuts: Sequence[int], metrics: FrameMetrics) -> list[Transition]:
+        """Return fades, dissolves, and the frames that were blended across the cuts."""
         blended = metrics.values[:, 2]
-        blends = [(cut - int(blended[cut]), cut) for cut in cuts if blended[cut]]
-        transitions = [*_transition_ranges(metrics, self.threshold), *blends]
-        return shots_without_transitions(transitions, cuts, len(metrics))
+        blends = [Transition(cut - int(blended[cut]), cut, "blend") for cut in cuts if blended[cut]]
+        return [*_gradual_transitions(metrics, self.threshold), *blends]
+
+    def flashes(self, metrics: FrameMetrics) -> list[FrameRange]:
+        """Return pictures of up to FLASH_WINDOW_SECONDS after which the one before returns."""
+        frames_since_shown = metrics.values[:, 1]
+        is_flash = np.zeros(len(metrics), bool)
+        for frame in np.flatnonzero(frames_since_shown):
+            is_flash[frame - int(frames_since_shown[frame]) + 1 : frame] = True
+        return ranges_where(is_flash)
+
+    def probabilities(self, metrics: FrameMetrics) -> FloatArray:
+        """Return the probability that each frame begins a shot, by `confidence`."""
+        return cut_probabilities(metrics.values[:, 0], self.frames_without_cuts(metrics))
 
     def cuts(self, metrics: FrameMetrics) -> list[int]:
         scores = metrics.values[:, 0]
@@ -94,31 +109,29 @@ class HoldAware(Detector):
             excluded[frame - int(frames_since_shown[frame]) + 1 : frame + 1] = True
         for frame in np.flatnonzero(blended):
             excluded[frame - int(blended[frame]) : frame] = True
-        for start, end in _transition_ranges(metrics, self.threshold):
-            excluded[start + 1 : end] = True
+        for transition in _gradual_transitions(metrics, self.threshold):
+            excluded[transition.start + 1 : transition.end] = True
         return excluded
 
 
-def _transition_ranges(metrics: FrameMetrics, threshold: float) -> list[FrameRange]:
-    """Return the frame ranges of fades, and of crossfades without a hard change inside."""
+def _gradual_transitions(metrics: FrameMetrics, threshold: float) -> list[Transition]:
+    """Return fades, and crossfades without a hard change inside."""
     scores, _, _, contrast, *crossfade_scores = metrics.values.T
-    crossfades = find_crossfades(crossfade_scores)
-    soft = [(a, b) for a, b in crossfades if scores[a + 1 : b].max() < threshold]
-    return find_fades(contrast, metrics.times) + soft
+    fades = [Transition(*found, "fade") for found in find_fades(contrast, metrics.times)]
+    for start, end in find_crossfades(crossfade_scores):
+        if scores[start + 1 : end].max() < threshold:
+            reach = slice(start, end + CROSSFADE_RADII[-1])
+            around = np.array([max(column[reach].max() for column in crossfade_scores)])
+            probability = float(probability_of(around, np.zeros(1, np.float32))[0])
+            fades.append(Transition(start, end, "dissolve", probability))
+    return fades
 
 
 def _exceeds_local_baseline(scores: FloatArray, n: int, threshold: float) -> bool:
     """Return True if a frame exceeds the threshold raised by its baseline, and the baseline."""
-    baseline = _local_baseline(scores, n)
+    baseline = local_baseline(scores, n, MIN_BASELINE_FRAMES)
     required = max(threshold + BASELINE_WEIGHT * baseline, baseline + BASELINE_MARGIN)
     return bool(scores[n] >= required)
-
-
-def _local_baseline(scores: FloatArray, n: int) -> float:
-    """Return the median score of changed frames before or after a frame, whichever is higher."""
-    sides = (scores[max(1, n - BASELINE_RADIUS) : n], scores[n + 1 : n + 1 + BASELINE_RADIUS])
-    changed = (side[side > 0] for side in sides)
-    return max(float(np.median(s)) if len(s) >= MIN_BASELINE_FRAMES else 0.0 for s in changed)
 
 
 def _suppress_non_maxima(candidates: Sequence[int], scores: FloatArray) -> list[int]:

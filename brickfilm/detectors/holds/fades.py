@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.detectors.base import shots_from_cuts
 from brickfilm.scan.analyzer import FloatArray
-from brickfilm.scan.frame_ranges import FrameRange
+from brickfilm.scan.frame_ranges import FrameRange, ranges_where, ranges_without
 
 FADED_CONTRAST_RATIO = 0.25
 """Contrast, relative to the local maximum, below which a frame is faded out."""
@@ -32,7 +32,7 @@ def find_fades(contrast: FloatArray, times: NDArray[np.float64]) -> list[FrameRa
     reach = _max_fade_frames(times)
     faded = contrast < FADED_CONTRAST_RATIO * _local_max_contrast(contrast, reach)
     fades: list[FrameRange] = []
-    for start, end in _true_runs(faded):
+    for start, end in ranges_where(faded):
         before = _fade_length(contrast[: start + 1][::-1][: reach + 1])
         after = _fade_length(contrast[end - 1 :][: reach + 1])
         if before or after:
@@ -68,22 +68,8 @@ def _fade_length(side: FloatArray) -> int:
     return length - 1 if is_gradual else 0
 
 
-def _true_runs(flags: NDArray[np.bool_]) -> Iterator[FrameRange]:
-    """Yield the ranges in which flags are True."""
-    edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(np.int8)))
-    return ((int(a), int(b)) for a, b in edges.reshape(-1, 2))
-
-
 def shots_without_transitions(
     transitions: Sequence[FrameRange], cuts: Sequence[int], frames: int
 ) -> list[FrameRange]:
     """Return the shots between cuts, without the frames of transitions."""
-    in_shot = np.ones(frames, bool)
-    for start, end in transitions:
-        in_shot[max(0, start) : end] = False
-    edges = [0, *cuts, frames]
-    return [
-        (start + a, start + b)
-        for start, end in pairwise(edges)
-        for a, b in _true_runs(in_shot[start:end])
-    ]
+    return ranges_without(shots_from_cuts(cuts, frames), transitions, frames)

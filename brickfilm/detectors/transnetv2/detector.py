@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from brickfilm.detectors.base import Detector, shots_from_cuts
+from brickfilm.detectors.base import Detector, Transition, shots_from_cuts
 from brickfilm.detectors.transnetv2.network import (
     Thumbnail,
     cut_probabilities,
@@ -58,6 +58,18 @@ class TransNetV2(Detector):
         shots = shots_from_cuts(cuts, len(metrics))
         trimmed = [(start, first_mixed.get(end, end)) for start, end in shots]
         return [(start, end) for start, end in trimmed if end > start]
+
+    def probabilities(self, metrics: FrameMetrics) -> FloatArray:
+        """Return the network's own probability that each frame begins a shot, [n]."""
+        values = metrics.values[:, 0]
+        return np.concatenate((np.zeros(1, np.float32), values[:-1]))[: len(values)]
+
+    def transitions(self, cuts: Sequence[int], metrics: FrameMetrics) -> list[Transition]:
+        """Return gradual transitions, which the network does not tell apart."""
+        return [
+            Transition(start + 1, end, "gradual", float(metrics.values[start:end, 0].max()))
+            for start, end in filter(_is_gradual, self._runs(metrics))
+        ]
 
     def _runs(self, metrics: FrameMetrics) -> list[FrameRange]:
         """Return the ranges of frames above the threshold that another shot follows."""

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.detectors.base import Detector
+from brickfilm.detectors.base import CutScorer, Detector, FlashFinder, Transition
 from brickfilm.detectors.transnetv2.network import (
     Thumbnail,
     cut_probabilities,
@@ -28,7 +28,7 @@ from brickfilm.detectors.transnetv2.rule import (
 )
 from brickfilm.media import ReducedFrame
 from brickfilm.records import Video
-from brickfilm.scan.analyzer import FrameFunction, FrameMetrics
+from brickfilm.scan.analyzer import FloatArray, FrameFunction, FrameMetrics
 from brickfilm.scan.frame_ranges import FrameRange
 
 WINDOW = 16
@@ -75,6 +75,23 @@ class JointDetector(Detector):
         """Return the frames that may be cuts, and the figures by which it is decided."""
         dissimilarity, layout, network = metrics.values[:, 0], *metrics.values[:, -2:].T
         return find_proposals(dissimilarity, layout, network, self.frames_without_cuts(metrics))
+
+    def probabilities(self, metrics: FrameMetrics) -> FloatArray:
+        """Return the probability by the rule that each frame begins a shot, [n]."""
+        proposals = self.proposals(metrics)
+        found = np.zeros(len(metrics), np.float32)
+        found[proposals.frames] = proposals.probabilities()
+        return found
+
+    def transitions(self, cuts: Sequence[int], metrics: FrameMetrics) -> list[Transition]:
+        """Return those that `holds` names."""
+        assert isinstance(self.holds, CutScorer)
+        return self.holds.transitions(cuts, self.metrics_of_holds(metrics))
+
+    def flashes(self, metrics: FrameMetrics) -> list[FrameRange]:
+        """Return those that `holds` finds."""
+        assert isinstance(self.holds, FlashFinder)
+        return self.holds.flashes(self.metrics_of_holds(metrics))
 
     def frames_without_cuts(self, metrics: FrameMetrics) -> NDArray[np.bool_]:
         return self.holds.frames_without_cuts(self.metrics_of_holds(metrics))

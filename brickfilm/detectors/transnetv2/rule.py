@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.detectors.base import local_baseline, logistic
 from brickfilm.scan.analyzer import FloatArray
 
 NOT_ASKED = -1.0
@@ -28,8 +29,6 @@ MIN_PROPOSED_LAYOUT_CHANGE = 0.3
 """Either makes a frame a proposal."""
 PROPOSAL_RADIUS = 1
 """Frames within which only the strongest proposal is kept."""
-BASELINE_RADIUS = 15
-"""Frames on either side whose median dissimilarity is the local baseline, the higher of both."""
 LUMA_NOISE = 1.0
 """Contrast in levels below which two thumbnails are plain, and have no layout."""
 PLAIN_LUMA_STEP = 40.0
@@ -91,7 +90,7 @@ def find_proposals(
     )
     candidates = np.flatnonzero(is_proposed & ~excluded)
     frames = _strongest(candidates, dissimilarity + layout_change)
-    baseline = [_local_baseline(dissimilarity, int(n)) for n in frames]
+    baseline = [local_baseline(dissimilarity, int(n)) for n in frames]
     return Proposals(
         frames,
         dissimilarity[frames],
@@ -99,11 +98,6 @@ def find_proposals(
         layout_change[frames],
         network[frames],
     )
-
-
-def logistic(values: FloatArray) -> FloatArray:
-    """Return 1 / (1 + exp(-x))."""
-    return np.asarray(1 / (1 + np.exp(-values)), np.float32)
 
 
 def log_odds(probabilities: FloatArray) -> FloatArray:
@@ -137,10 +131,3 @@ def _strongest(candidates: NDArray[np.int64], strength: FloatArray) -> NDArray[n
         else:
             kept.append(n)
     return np.asarray(kept, np.int64)
-
-
-def _local_baseline(dissimilarity: FloatArray, n: int) -> float:
-    before = dissimilarity[max(1, n - BASELINE_RADIUS) : n]
-    after = dissimilarity[n + 1 : n + 1 + BASELINE_RADIUS]
-    changed = [side[side > 0] for side in (before, after)]
-    return max(float(np.median(side)) if len(side) else 0.0 for side in changed)

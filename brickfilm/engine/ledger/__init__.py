@@ -11,6 +11,7 @@ from brickfilm.engine.ledger.edits import (
     save_edits,
 )
 from brickfilm.engine.ledger.frames import (
+    answered_parts,
     answers_frame,
     caption_texts,
     item_answers,
@@ -33,6 +34,7 @@ __all__ = [
     "Ledger",
     "Reservation",
     "StoredRecord",
+    "answered_parts",
     "answers_frame",
     "caption_texts",
     "delete_edits",

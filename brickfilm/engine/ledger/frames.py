@@ -31,6 +31,11 @@ def answers_frame(folder: str | Path) -> pd.DataFrame:
     )
 
 
+def answered_parts(folder: str | Path) -> set[str]:
+    """Return the digests of the parts that have any answer."""
+    return set(read_table(folder, "SELECT DISTINCT part FROM answers")["part"])
+
+
 def latest_answers(folder: str | Path, name: str) -> list[Answer]:
     """Return all answers of a part, by stored class name, under its last used settings."""
     rows = read_table(

@@ -9,6 +9,7 @@ from brickfilm.report.sections.footage import footage
 from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_videos
 from brickfilm.report.sections.scores import scores
+from brickfilm.report.sections.shots import shots
 from brickfilm.report.sections.stages import stages
 from brickfilm.report.sections.training import training
 from brickfilm.report.sections.unfinished import lost_footage, unfinished
@@ -23,6 +24,7 @@ SECTIONS: tuple[SectionBuilder, ...] = (
     captions,
     money,
     moved_videos,
+    shots,
     cadence,
     scores,
     contact_sheet,

@@ -13,8 +13,10 @@ from brickfilm.build.shot_detector import with_kept_detector
 from brickfilm.cli import app
 from brickfilm.detectors import HoldAware
 from brickfilm.engine.ledger import Ledger
+from brickfilm.engine.stage import Part
 from brickfilm.errors import UsageError
-from brickfilm.stages import FrameSampler, SceneSplitter
+from brickfilm.scan.wipes import WipeAnalyzer
+from brickfilm.stages import FrameSampler, Keep, SceneSplitter
 from tests.kit.extras import transnetv2
 from tests.kit.small_build import two_shots
 
@@ -73,6 +75,37 @@ def test_a_detector_of_ones_own_must_be_given_again(built: Path) -> None:
     Plan.from_stages([SceneSplitter(detector=Own())]).write(built)
     with pytest.raises(UsageError, match="was cut by the detector 'own': name it"):
         chosen(built, SceneSplitter())
+
+
+def describes(work: Path, splitter: SceneSplitter, *more: Keep) -> bool | None:
+    found = with_kept_detector([splitter, *more], work)[0]
+    assert isinstance(found, SceneSplitter)
+    return found.describe_cuts
+
+
+def answer(work: Path, part: Part) -> None:
+    """Store an answer, as a build that scanned a video does."""
+    with Ledger(work) as ledger, ledger.transaction():
+        ledger.put(part.digest, "key", {"data": ""})
+
+
+def test_cuts_are_described_in_new_folders_and_by_another_detector(tmp_path: Path) -> None:
+    assert describes(tmp_path, SceneSplitter()) is True
+    answer(tmp_path, HoldAware())
+    assert describes(tmp_path, SceneSplitter()) is False
+    assert describes(tmp_path, SceneSplitter(detector="layout")) is True
+    assert describes(tmp_path, SceneSplitter(describe_cuts=True)) is True
+    answer(tmp_path, WipeAnalyzer())
+    assert describes(tmp_path, SceneSplitter()) is True
+    assert describes(tmp_path, SceneSplitter(describe_cuts=False)) is False
+
+
+def test_a_folder_that_was_cut_without_says_how_to_get_a_score_of_cuts(tmp_path: Path) -> None:
+    answer(tmp_path, HoldAware())
+    keep = Keep("cut_start", at_least=0.5)
+    with pytest.raises(UsageError, match=r"'cut_start' was not.*SceneSplitter\(describe_cuts=True"):
+        describes(tmp_path, SceneSplitter(), keep)
+    assert describes(tmp_path, SceneSplitter(describe_cuts=True), keep) is True
 
 
 def test_stages_without_a_splitter_pass(built: Path) -> None:

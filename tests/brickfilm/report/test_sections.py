@@ -9,6 +9,7 @@ import pytest
 
 from brickfilm.engine.ledger import Ledger
 from brickfilm.records import Clip
+from brickfilm.report import write_report
 from brickfilm.report.sections import contact
 from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
@@ -20,6 +21,7 @@ from brickfilm.report.sections.footage import (
 from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_videos
 from brickfilm.report.sections.scores import scores
+from brickfilm.report.sections.shots import shots
 from brickfilm.report.sections.stages import stages
 from brickfilm.report.sections.unfinished import MAX_LISTED, unfinished
 from tests.kit.report_builds import image_of, report_context, result_of, shot, source_video
@@ -124,6 +126,31 @@ def test_films_that_moved_are_named_with_both_splits(tmp_path: Path) -> None:
     section = moved_videos(report_context(tmp_path, [shot(tmp_path, one, 0)], split_history=before))
     assert section is not None
     assert section.data["videos"] == [("one", "test", "train")]
+
+
+def test_doubtful_cuts_are_listed_first_and_transitions_counted(tmp_path: Path) -> None:
+    sure = {"cut_start": 1.0, "cut_end": 0.95, "cut_inside": 0.0, "flashes": 0.0}
+    of_clips = [
+        (("video", "cut"), sure),
+        (("cut", "wipe"), {**sure, "cut_start": 0.62, "flashes": 1.0}),
+        (("wipe", "cut"), {**sure, "cut_inside": 0.48}),
+    ]
+    clips = [
+        shot(tmp_path, source_video("one"), n, transitions=kinds, scores=scores)
+        for n, (kinds, scores) in enumerate(of_clips)
+    ]
+    section = shots(report_context(tmp_path, clips))
+    assert section is not None
+    counts = {count.kind: (count.starts, count.ends) for count in section.data["counts"]}
+    assert counts == {"video": (1, 0), "cut": (1, 2), "wipe": (1, 1)}
+    assert section.data["flashes"] == 1
+    assert [(found.id, found.doubt) for found in section.data["doubtful"]] == [
+        (clips[2].id, "no cut inside"),
+        (clips[1].id, "the cut at its start"),
+    ]
+    page = write_report(report_context(tmp_path, clips)).read_text()
+    assert "no cut inside has the probability 0.52" in page
+    assert shots(report_context(tmp_path, [shot(tmp_path, source_video("old"), 0)])) is None
 
 
 def test_scores_are_spread_and_flat_ones_left_out(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from brickfilm.detectors.found_shots import CUT_SCORES
 from brickfilm.engine.stage import WorkItem
-from brickfilm.errors import MediaError, UsageError
+from brickfilm.errors import MediaError, Rejected, UsageError
 from brickfilm.records import Clip
+from brickfilm.scan.wipes import WipeAnalyzer
 from brickfilm.schema.training_lengths import TrainingLengths
 from brickfilm.stages import SceneSplitter
 from tests.brickfilm.conftest import Drawn
@@ -121,6 +123,45 @@ def test_every_clip_has_every_score(plain: Drawn, tmp_path: Path) -> None:
     splitter = SceneSplitter()
     for clip in clips_of(splitter, plain.video, tmp_path):
         assert tuple(clip.scores) == splitter.provides
+
+
+def test_clips_say_how_they_begin_and_end(plain: Drawn, tmp_path: Path) -> None:
+    clips = clips_of(SceneSplitter(min_frames=5, max_frames=20), plain.video, tmp_path)
+    kinds = ["video split", "split cut", "cut split", "split cut", "cut video"]
+    assert [" ".join(clip.transitions) for clip in clips] == kinds
+    assert min(clip.scores["cut_start"] for clip in clips) > 0.9
+    assert {clip.scores["flashes"] for clip in clips} == {0.0}
+
+
+def test_a_folder_of_old_has_no_further_scores_or_parts(plain: Drawn, tmp_path: Path) -> None:
+    old = SceneSplitter(min_frames=5, describe_cuts=False)
+    assert set(SceneSplitter().provides) - set(old.provides) == {*CUT_SCORES, "flashes"}
+    assert {type(part) for part in set(SceneSplitter().parts()) - set(old.parts())} == {
+        WipeAnalyzer
+    }
+    assert old.digest == SceneSplitter(min_frames=5).digest
+    assert not any(clip.transitions for clip in clips_of(old, plain.video, tmp_path))
+
+
+@pytest.mark.slow
+def test_a_wipe_and_a_dissolve_are_rejected_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    shots = (Shot(frames=40, view=0), Shot(frames=50, view=1, transition="wipe"))
+    dissolved = Shot(frames=50, view=2, transition="crossfade")
+    film = BrickFilm(seed=6, size=(320, 180), shots=(*shots, dissolved), camera="static")
+    truth = film.render(path)
+    out = ask(SceneSplitter(), [video_of(path)], tmp_path)
+    assert [r.reason for r in out if isinstance(r, Rejected)] == ["wipe", "dissolve"]
+    clips = [clip for clip in out if isinstance(clip, Clip)]
+    assert [clip.transitions for clip in clips] == [
+        ("video", "wipe"),
+        ("wipe", "dissolve"),
+        ("dissolve", "video"),
+    ]
+    edges = [edge for clip in clips for edge in spans([clip])[0]][1:-1]
+    starts = [n for n in truth.ignore if n - 1 not in truth.ignore]
+    ends = [n + 1 for n in truth.ignore if n + 1 not in truth.ignore]
+    assert np.abs(np.subtract(edges, sorted(starts + ends))).max() <= 3
 
 
 def test_impossible_lengths_are_refused() -> None:

@@ -1,0 +1,65 @@
+"""How clips begin and end, and the cuts that are least sure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from brickfilm.dataset.rows import DatasetRow
+from brickfilm.report.context import ReportContext
+from brickfilm.report.sections.base import Section
+from brickfilm.schema.columns import TRANSITION_COLUMNS
+
+SURE = 0.9
+"""Probability from which a decision about a cut is not listed."""
+MAX_LISTED = 20
+
+
+@dataclass(frozen=True)
+class TransitionCount:
+    """Number of clips that begin and that end in one way."""
+
+    kind: str
+    starts: int
+    ends: int
+
+
+@dataclass(frozen=True)
+class DoubtfulClip:
+    """A clip with the least sure decision about its cuts."""
+
+    id: str
+    label: str
+    doubt: str
+    sureness: float
+
+
+def shots(context: ReportContext) -> Section | None:
+    """Return the clips by transition, those with flashes, and the doubtful ones, worst first."""
+    rows = [row for row in context.clips if row.get(TRANSITION_COLUMNS[0])]
+    if not rows:
+        return None
+    starts, ends = (Counter(row[name] for row in rows) for name in TRANSITION_COLUMNS)
+    doubtful = sorted(
+        (found for found in map(_least_sure, rows) if found.sureness < SURE),
+        key=lambda found: (found.sureness, found.id),
+    )
+    data = {
+        "counts": [TransitionCount(kind, starts[kind], ends[kind]) for kind in starts | ends],
+        "flashes": sum(row.get("score_flashes", 0) > 0 for row in rows),
+        "doubtful": doubtful[:MAX_LISTED],
+        "num_doubtful": len(doubtful),
+    }
+    return Section("shots", "Shots", data)
+
+
+def _least_sure(row: DatasetRow) -> DoubtfulClip:
+    """Return the least sure of three: the cut before a clip, the one after it, none inside."""
+    decisions = (
+        (row.get("score_cut_start", 1.0), "the cut at its start"),
+        (row.get("score_cut_end", 1.0), "the cut at its end"),
+        (1 - row.get("score_cut_inside", 0.0), "no cut inside"),
+    )
+    sureness, doubt = min(decisions)
+    title = row["source_title"] or row["source_id"]
+    return DoubtfulClip(row["id"], f"{title}, {row['start']:.1f} s", doubt, sureness)

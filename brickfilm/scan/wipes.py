@@ -1,0 +1,143 @@
+"""Find wipes: one picture replaces another part by part, each part at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brickfilm.media import ReducedFrame
+from brickfilm.records import Video
+from brickfilm.scan.analyzer import FloatArray, FrameAnalyzer, FrameFunction
+from brickfilm.scan.frame_ranges import FrameRange
+
+SIZE = (48, 27)
+"""Pixels across and down in which pictures are compared."""
+RADII = (6, 12, 25)
+"""Frames on either side of one in a wipe that are compared: half of a wipe, short to long."""
+STRIDE = 2
+"""Frames from one comparison to the next: the shortest wipe that is found has six."""
+CHANGED_LEVELS = 20.0
+"""Difference in levels of pixels that show which picture they are of."""
+MIN_CHANGED_SHARE = 0.4
+"""Share of such pixels: what moves in a shot changes less."""
+SAME_PICTURE_CORRELATION = 0.6
+"""Correlation above which both ends show one picture."""
+MAX_RESIDUAL = 0.35
+"""Difference of a pixel to the nearer picture, relative to that between both; in dissolves 0.5."""
+MIN_EXPLAINED_SHARE = 0.8
+"""Share of the changed pixels that are of either picture."""
+SHARE_RANGE = (0.15, 0.85)
+"""Share of the later picture in a frame of a wipe."""
+MAX_EDGE_SHARE = 0.12
+"""Neighbouring pixels of different pictures: one moving edge has 0.01, noise 0.5."""
+MIN_HITS = 3
+"""Compared frames in a row that make a wipe."""
+MIN_RISE = 0.3
+"""Rise of the later picture's share from the first to the last of them."""
+
+Thumbnail = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WipeAnalyzer(FrameAnalyzer):
+    """Measure how much of each frame shows the later of two pictures, and the rest the earlier."""
+
+    columns = tuple(f"share {radius}" for radius in RADII)
+
+    def begin(self, video: Video) -> FrameFunction:
+        import cv2
+
+        recent: deque[Thumbnail] = deque(maxlen=2 * RADII[-1] + 1)
+        number = -1
+
+        def analyze(frame: ReducedFrame) -> Sequence[float]:
+            nonlocal number
+            number += 1
+            small = cv2.resize(frame.luma, SIZE, interpolation=cv2.INTER_AREA)
+            recent.append(small.astype(np.float32))
+            if number % STRIDE:
+                return (0.0,) * len(RADII)
+            return [_share_at(recent, radius) for radius in RADII]
+
+        return analyze
+
+
+def _share_at(recent: Sequence[Thumbnail], radius: int) -> float:
+    """Return `later_share` of the frame `radius` before the last; 0 if there is none."""
+    last = len(recent) - 1
+    if last < 2 * radius:
+        return 0.0
+    return later_share(recent[last - 2 * radius], recent[last - radius], recent[last])
+
+
+def later_share(old: Thumbnail, middle: Thumbnail, new: Thumbnail) -> float:
+    """Return the share of `new` in a frame that is part `old`, part `new`; 0 for other frames."""
+    difference = np.abs(new - old)
+    is_changed = difference >= CHANGED_LEVELS
+    changed = int(is_changed.sum())
+    if changed < MIN_CHANGED_SHARE * is_changed.size:
+        return 0.0
+    to_old, to_new = np.abs(middle - old), np.abs(middle - new)
+    is_explained = np.minimum(to_old, to_new) <= MAX_RESIDUAL * difference
+    is_new = to_new < to_old
+    share = float((is_new & is_changed).sum()) / changed
+    is_wipe = (
+        SHARE_RANGE[0] <= share <= SHARE_RANGE[1]
+        and (is_explained & is_changed).sum() >= MIN_EXPLAINED_SHARE * changed
+        and _edge_share(is_new, is_changed) <= MAX_EDGE_SHARE
+        and float(np.corrcoef(old.ravel(), new.ravel())[0, 1]) < SAME_PICTURE_CORRELATION
+    )
+    return share if is_wipe else 0.0
+
+
+def _edge_share(is_new: NDArray[np.bool_], is_changed: NDArray[np.bool_]) -> float:
+    """Return the share of neighbouring changed pixels that are of different pictures."""
+    edges = pairs = 0
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        both = is_changed[one] & is_changed[other]
+        pairs += int(both.sum())
+        edges += int((both & (is_new[one] != is_new[other])).sum())
+    return edges / max(1, pairs)
+
+
+def find_wipes(shares: FloatArray) -> list[FrameRange]:
+    """Return the frame ranges of wipes, from a whole video's `WipeAnalyzer`, [n, radii].
+
+    The radius at which the later picture's share rises most sees the whole wipe and locates it. A
+    longer change is none: a camera that draws near a plain wall covers the picture, too.
+    """
+    seen = [
+        (rise, -radius, _extent(run, radius, column))
+        for radius, column in zip(RADII, shares.T, strict=True)
+        for run in _runs(np.flatnonzero(column))
+        if len(run) >= MIN_HITS and (rise := round(float(column[run[-1]] - column[run[0]]), 1)) > 0
+    ]
+    found: list[FrameRange] = []
+    for rise, minus_radius, (start, end) in sorted(seen, reverse=True):
+        is_whole = rise >= MIN_RISE and end - start <= -2 * minus_radius
+        if is_whole and all(end <= a or start >= b for a, b in found):
+            found.append((max(0, start), min(len(shares), end)))
+    return sorted(found)
+
+
+def _extent(run: Sequence[int], radius: int, column: FloatArray) -> FrameRange:
+    """Return the frames of a wipe, its share extended to 0 and to 1 as it rose between."""
+    frames_per_share = (run[-1] - run[0]) / float(column[run[-1]] - column[run[0]])
+    before = round(float(column[run[0]]) * frames_per_share)
+    after = round((1 - float(column[run[-1]])) * frames_per_share)
+    return run[0] - radius - before + 1, run[-1] - radius + after
+
+
+def _runs(hits: NDArray[np.int64]) -> list[list[int]]:
+    """Return runs of hits that are at most two comparisons apart."""
+    runs: list[list[int]] = []
+    for n in hits.tolist():
+        if runs and n - runs[-1][-1] <= 2 * STRIDE:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    return runs
