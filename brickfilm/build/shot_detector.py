@@ -48,7 +48,10 @@ def _describes_cuts(splitter: SceneSplitter, stages: Sequence[AnyStage], work: P
     """Return False for a folder whose videos this detector has cut without descriptions."""
     if not (work / LEDGER).is_file():
         return True
-    answered = answered_parts(work)
+    try:
+        answered = answered_parts(work)
+    except UsageError:
+        return True  # it is empty, or opening it names the damage
     assert isinstance(splitter.detector, Detector)
     if WipeAnalyzer().digest in answered or splitter.detector.digest not in answered:
         return True

@@ -13,6 +13,7 @@ from brickfilm.build.shot_detector import with_kept_detector
 from brickfilm.cli import app
 from brickfilm.detectors import HoldAware
 from brickfilm.engine.ledger import Ledger
+from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.engine.stage import Part
 from brickfilm.errors import UsageError
 from brickfilm.scan.wipes import WipeAnalyzer
@@ -98,6 +99,11 @@ def test_cuts_are_described_in_new_folders_and_by_another_detector(tmp_path: Pat
     answer(tmp_path, WipeAnalyzer())
     assert describes(tmp_path, SceneSplitter()) is True
     assert describes(tmp_path, SceneSplitter(describe_cuts=False)) is False
+
+
+def test_an_empty_ledger_is_left_to_the_build(tmp_path: Path) -> None:
+    (tmp_path / LEDGER).touch()
+    assert describes(tmp_path, SceneSplitter()) is True
 
 
 def test_a_folder_that_was_cut_without_says_how_to_get_a_score_of_cuts(tmp_path: Path) -> None:
