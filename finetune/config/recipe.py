@@ -77,6 +77,9 @@ class Adapter:
     alpha: NonNegative = 0.0  # the change is scaled by alpha / rank; 0: the rank
     targets: tuple[Name, ...] = ()  # ends of the names of linear layers; none: the family's
     dropout: Share = 0.0  # of the layers' inputs
+    # the frozen blocks' weights: in the run's precision, or int8 with a scale for each row, which
+    # halves their memory
+    base: Literal["full", "int8"] = "full"
 
 
 @dataclass(frozen=True, kw_only=True)

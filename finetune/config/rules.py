@@ -88,6 +88,11 @@ def _check_adapter(recipe: Recipe) -> None:
         )
     if recipe.adapter and recipe.init == "random":
         raise ConfigError("adapter changes pretrained weights: name them as init")
+    if recipe.adapter and recipe.adapter.base == "int8" and recipe.strategy == "fsdp2":
+        raise ConfigError(
+            "adapter.base 'int8' is kept whole on each GPU: set strategy = 'ddp', or "
+            "adapter.base = 'full'"
+        )
 
 
 def _check_gemini(recipe: Recipe) -> None:

@@ -19,6 +19,7 @@ from finetune.config import Adapter, Recipe
 from finetune.errors import ConfigError, WeightsError
 from finetune.models.diffusers.networks import diffusers_class
 from finetune.models.family import Family
+from finetune.models.int8_linear import quantize_frozen
 from finetune.tensors import DTYPES, cast_module
 
 NAME = "default"  # peft's name of the only adapter
@@ -35,14 +36,18 @@ def has_adapter(network: nn.Module) -> bool:
 def add_adapter(network: nn.Module, family: Family, recipe: Recipe) -> nn.Module:
     """Freeze a network and add the recipe's adapter to it; return it unchanged without one.
 
-    The base gets the run's precision at once, so that no float32 copy of it is kept. Raise
+    The base gets the run's precision at once, so that no float32 copy of it is kept, and then its
+    blocks those of `adapter.base`. Raise
     ConfigError if no layer has one of the targets' names.
     """
     if recipe.adapter is None:
         return network
     record = adapter_record(recipe.adapter, family, recipe.init)
     cast_module(network.requires_grad_(False), DTYPES[recipe.precision])
-    return _inject(network, record)
+    adapted = _inject(network, record)
+    if recipe.adapter.base == "int8":
+        quantize_frozen(family.blocks(adapted))
+    return adapted
 
 
 def adapter_record(settings: Adapter, family: Family, base: str) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class CostModel(Protocol):
         rank = recipe.adapter.rank if recipe.adapter else 0
         return self.blocks(recipe) * len(targets) * 2 * rank * recipe.network.hidden_size
 
+    def block_weights(self, recipe: Recipe) -> int:
+        """Count the weights of the blocks' linear layers, which `adapter.base` may quantize."""
+        return 0
+
     def kept_share(self, recipe: Recipe) -> float:
         """Return the share of a block's activations that stay when it is recomputed: its input."""
         return 0.3 / self.blocks(recipe)

@@ -117,9 +117,17 @@ def _weight_bytes(recipe: Recipe, gpus: int) -> float:
     ranks = gpus if recipe.engine == "colossalai" or sharded else 1
     states = STATE_BYTES_8BIT if recipe.optimizer.kind == "adamw_8bit" else STATE_BYTES
     states += EMA_BYTES * bool(recipe.optimizer.ema)
-    frozen = find_family(recipe.family).cost.parameters(recipe) if recipe.adapter else 0
-    frozen_bytes = frozen * (4 if recipe.precision == "float32" else 2)
-    return frozen_bytes / (gpus if sharded else 1) + trained * (COPY_BYTES + states / ranks)
+    frozen = _frozen_bytes(recipe) / (gpus if sharded else 1)
+    return frozen + trained * (COPY_BYTES + states / ranks)
+
+
+def _frozen_bytes(recipe: Recipe) -> float:
+    """Return the memory of an adapter's frozen base; 0 without an adapter."""
+    if recipe.adapter is None:
+        return 0
+    cost, width = find_family(recipe.family).cost, 4 if recipe.precision == "float32" else 2
+    saved = cost.block_weights(recipe) * (width - 1) if recipe.adapter.base == "int8" else 0
+    return cost.parameters(recipe) * width - saved
 
 
 def seconds(clip: ClipCost, device: DeviceSpec) -> float:

@@ -176,17 +176,37 @@ def _suggest_for_bucket(bucket: Bucket, recipe: Recipe, memory: float, gpus: int
     if fits:
         return f"micro_batch_size = {max(fits)} fits"
     most = find_family(recipe.family).cost.blocks(recipe)
-    for blocks in range(recipe.checkpointed_blocks(bucket) + 1, most + 1):
-        checkpointed = replace(bucket, activation_checkpointing=blocks)
-        if memory_gib(checkpointed, recipe, gpus, 1) <= memory:
-            return f"micro_batch_size = 1 with activation_checkpointing = {blocks} fits"
-    least = memory_gib(replace(bucket, activation_checkpointing=most), recipe, gpus, 1)
+    least = math.inf
+    for setting, smaller in _smaller_recipes(recipe):
+        first = min(recipe.checkpointed_blocks(bucket) + (not setting), most)
+        for blocks in range(first, most + 1):
+            checkpointed = replace(bucket, activation_checkpointing=blocks)
+            least = min(least, memory_gib(checkpointed, smaller, gpus, 1))
+            if least <= memory:
+                return (
+                    f"micro_batch_size = 1 with {setting}activation_checkpointing = {blocks} fits"
+                )
     fits_on = [name for name, spec in GPUS.items() if least <= spec.memory_gib > memory]
     larger = f" ({', '.join(fits_on)})" if fits_on else ""
     return (
         f"no batch fits, the least needs {least:.0f} GiB; take a larger GPU{larger}, or more of "
         "them with strategy fsdp2 or zero2"
     )
+
+
+def _smaller_recipes(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
+    """Yield a recipe, then one whose base or optimizer states take less, with that setting."""
+    yield "", recipe
+    if recipe.adapter and recipe.adapter.base == "full" and recipe.strategy != "fsdp2":
+        yield (
+            "adapter.base = 'int8' and ",
+            replace(recipe, adapter=replace(recipe.adapter, base="int8")),
+        )
+    if not recipe.adapter and (recipe.engine, recipe.optimizer.kind) == ("torch", "adamw"):
+        yield (
+            "optimizer.kind = 'adamw_8bit' and ",
+            replace(recipe, optimizer=replace(recipe.optimizer, kind="adamw_8bit")),
+        )
 
 
 def _disk_lines(recipe: Recipe, data: UsableClips | None) -> list[str]:

@@ -49,6 +49,10 @@ class TransformerCost(CostModel):
         sides = sum(d + ffn if ".net." in target else 2 * 2 * d for target in targets)
         return recipe.network.depth * sides * (recipe.adapter.rank if recipe.adapter else 0)
 
+    def block_weights(self, recipe: Recipe) -> int:
+        d = recipe.network.hidden_size
+        return recipe.network.depth * (8 * d * d + 2 * d * self.ffn_width(recipe))
+
     def tokens(self, frames: int, height: int, width: int) -> int:
         latents = 1 + (frames - 1) // self.frame_stride
         return latents * (height // self.side) * (width // self.side)

@@ -77,6 +77,9 @@ class ExpertsCost(WanCost):
     def parameters(self, recipe: Recipe) -> int:
         return 2 * super().parameters(recipe)
 
+    def block_weights(self, recipe: Recipe) -> int:
+        return 2 * super().block_weights(recipe)
+
     def adapter_parameters(self, recipe: Recipe, targets: Sequence[str]) -> int:
         return 2 * super().adapter_parameters(recipe, targets)
 

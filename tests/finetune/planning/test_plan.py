@@ -232,3 +232,34 @@ def test_encoders_in_the_step_count_in_memory(make_recipe: MakeRecipe) -> None:
     bucket = Bucket(resolution="360p", frames=32, batch_size=8)
     recipe = make_recipe(network=Network(), compile=True, latents="online", text_encoder="t5")
     assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(80.5, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "memory", "setting"),
+    [
+        ("wan/14b-lora", 47, "adapter.base = 'int8' and activation_checkpointing = 40 fits"),
+        ("wan/1.3b-full", 36, "optimizer.kind = 'adamw_8bit' and activation_checkpointing = 30"),
+    ],
+)
+def test_a_small_card_is_told_what_takes_less(recipe: str, memory: float, setting: str) -> None:
+    with pytest.raises(EngineError, match=setting):
+        plan(load_recipe(recipe, ["dataset=not/here"]), gpu="h200", memory=memory)
+
+
+def test_an_int8_base_takes_a_byte_a_weight_of_its_blocks() -> None:
+    full, int8 = (
+        load_recipe("wan/14b-lora", ["dataset=not/here", f"adapter.base={base}"])
+        for base in ("full", "int8")
+    )
+    (bucket,) = full.buckets
+    network = WAN_2_1.load_network("tiny-random")
+    counted = sum(
+        module.weight.numel()
+        for block in WAN_2_1.blocks(network)
+        for module in block.modules()
+        if isinstance(module, torch.nn.Linear)
+    )
+    tiny = replace(full, network=Network(depth=2, hidden_size=24, num_heads=2))
+    assert WAN_2_1.cost.block_weights(tiny) == counted + 2 * 2 * 24 * 24 * 2  # ffn of 48, not 96
+    saved = memory_gib(bucket, full, 1, 1) - memory_gib(bucket, int8, 1, 1)
+    assert saved == pytest.approx(WAN_2_1.cost.block_weights(full) / 2**30, rel=1e-6)

@@ -1,0 +1,120 @@
+"""A frozen base in int8: nearly the same layer, half the memory, trained and resumed exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from finetune.config import Adapter, Bucket, Optimizer, Recipe, Schedule, Validation
+from finetune.data.cache import build_cache
+from finetune.errors import CheckpointError, ConfigError
+from finetune.models.int8_linear import Int8Linear, quantize_frozen
+from finetune.training.checkpoint_folders import checkpoint_folder
+from finetune.training.loop import train
+from finetune.training.run import new_model
+from tests.finetune.conftest import MakeRecipe
+from tests.kit.overfit import relative_error
+
+
+def make_linear(dtype: torch.dtype = torch.float32) -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(48, 96).to(dtype).requires_grad_(False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_layer_and_its_gradient_are_nearly_those_in_full_precision(dtype: torch.dtype) -> None:
+    linear = make_linear(dtype)
+    with torch.no_grad():
+        linear.weight[3] = 0  # a row without a scale
+    results = []
+    for layer in (linear, Int8Linear(linear)):
+        x = torch.randn(5, 48, generator=torch.Generator().manual_seed(1)).to(dtype)
+        x.requires_grad_(True)
+        y = layer(x)
+        assert y.dtype == dtype
+        (y.float() ** 2).sum().backward()
+        results.append((y.detach().float(), x.grad.float()))
+    for full, int8 in zip(*results, strict=True):
+        assert int8.isfinite().all()
+        assert relative_error(int8, full) < 0.01
+
+
+def test_gradients_are_those_of_the_codes_times_their_scales() -> None:
+    layer = Int8Linear(make_linear().double())
+    x = torch.randn(3, 48, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(layer, (x,))
+    plain = nn.functional.linear(x, layer.codes.double() * layer.scale[:, None], layer.bias)
+    torch.testing.assert_close(layer(x), plain)
+
+
+def test_the_backward_pass_keeps_the_codes_alone() -> None:
+    kept: list[Tensor] = []
+    layer = Int8Linear(make_linear())
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        layer(torch.randn(5, 48, requires_grad=True))
+    assert max(t.nbytes for t in kept) == layer.codes.nbytes == 48 * 96
+
+
+def test_trained_layers_stay_as_they_are() -> None:
+    block = nn.Sequential(make_linear(), nn.Linear(96, 8))
+    quantize_frozen([block])
+    assert isinstance(block[0], Int8Linear)
+    assert type(block[1]) is nn.Linear
+
+
+@pytest.fixture
+def recipe(make_recipe: MakeRecipe) -> Recipe:
+    made = make_recipe(
+        family="wan2.1",
+        init="tiny-random",
+        adapter=Adapter(rank=4, base="int8"),
+        buckets=(Bucket(resolution="144p", frames=5, batch_size=2),),
+        frame_interval=1,
+        text_tokens=512,
+        optimizer=Optimizer(ema=0.0),
+        schedule=Schedule(peak=1e-2),
+        validation=Validation(loss_batches=0),
+    )
+    return replace(made, network=replace(made.network, caption_channels=32))
+
+
+def test_every_frozen_layer_of_the_blocks_is_quantized(recipe: Recipe) -> None:
+    network = new_model(recipe)
+    kinds = {name: type(module) for name, module in network.named_modules()}
+    assert kinds["blocks.0.attn1.to_q.base_layer"] is Int8Linear
+    assert kinds["blocks.1.ffn.net.2.base_layer"] is Int8Linear
+    assert kinds["proj_out"] is nn.Linear
+    frozen = [n for n, kind in kinds.items() if kind is nn.Linear and n.startswith("blocks.")]
+    assert all(".lora_" in name for name in frozen)
+
+
+def test_sharded_ranks_are_refused(recipe: Recipe) -> None:
+    with pytest.raises(ConfigError, match=r"adapter\.base 'int8' is kept whole on each GPU: set"):
+        replace(recipe, strategy="fsdp2")
+
+
+@pytest.mark.slow
+def test_an_adapter_on_int8_learns_and_resumes_bit_for_bit(recipe: Recipe, tmp_path: Path) -> None:
+    build_cache(recipe)
+    recipe = replace(recipe, precision="bfloat16")
+    train(recipe)
+    begun = replace(recipe, out=str(tmp_path / "begun"))
+    train(begun, resume=str(checkpoint_folder(Path(recipe.out), 2)))
+    whole, again = tensors(recipe, 4), tensors(begun, 4)
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert all(".lora_" in name for name in whole), "the frozen base is in the checkpoint"
+    assert max(t.abs().max() for n, t in whole.items() if ".lora_B." in n) > 0
+    full = replace(recipe, adapter=Adapter(rank=4))
+    with pytest.raises(CheckpointError, match=r"adapter\.base was 'int8', is 'full'"):
+        train(full, resume="auto")
+
+
+def tensors(recipe: Recipe, step: int) -> dict[str, Tensor]:
+    files = sorted(checkpoint_folder(Path(recipe.out), step).rglob("*.safetensors"))
+    return {f"{f.parent.name}/{n}": t for f in files for n, t in load_file(f).items()}
