@@ -134,6 +134,8 @@ class Checkpoints:
     keep_last: Count = 3  # newest checkpoints to keep; 0: all
     keep_every: Count = 0  # steps; multiples are never deleted; 0: none
     shard_mib: Positive = 2048  # largest file of weights, MiB
+    # go on with the next steps while files are written, from a copy in the host's memory
+    asynchronous: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

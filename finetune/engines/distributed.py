@@ -112,10 +112,13 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     return shared.cpu()
 
 
-def all_gather(value: Any) -> list[Any]:
-    """Return every rank's picklable `value` in the order of ranks; every rank must call."""
+def all_gather(value: Any, group: Any = None) -> list[Any]:
+    """Return every rank's picklable `value` in the order of ranks; every rank must call.
+
+    group: of all ranks, for a thread that exchanges values beside the training.
+    """
     world_size = rank_and_world_size()[1]
     values = [value] * world_size
     if world_size > 1:
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=group)
     return values

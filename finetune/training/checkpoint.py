@@ -12,10 +12,10 @@ import base64
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -44,78 +44,6 @@ FileRecords = dict[str, dict[str, Any]]
 """Size and digest of written files, by their paths in the checkpoint."""
 
 
-def save(
-    out: Path,
-    step: int,
-    engine: Engine,
-    about: Mapping[str, Any],
-    policy: Checkpoints,
-    config: Mapping[str, Any],
-) -> Path:
-    """Write a checkpoint of this step, and delete those that the policy does not keep.
-
-    about: further entries of the manifest. config: the network's, as its config.json has it. Every
-    rank must call. Raise CheckpointError on all ranks if one cannot write; older checkpoints
-    are then untouched.
-    """
-    final = checkpoint_folder(out, step)
-    unfinished = final.with_suffix(UNFINISHED_SUFFIX)
-    about = {"step": step, **about}
-    problems = _write_all_ranks(unfinished, final, engine, about, policy, config)
-    if engine.rank == 0:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    if problems:
-        raise CheckpointError(
-            f"checkpoint {final} could not be written ({problems[0]}): make room and start again "
-            f"with --resume auto; the last good one is {latest_checkpoint(out) or 'none'}"
-        )
-    if engine.rank == 0:
-        prune(out, policy)
-    return final
-
-
-def _write_all_ranks(
-    unfinished: Path,
-    final: Path,
-    engine: Engine,
-    about: Mapping[str, Any],
-    policy: Checkpoints,
-    config: Mapping[str, Any],
-) -> list[str]:
-    """Write every rank's files, then the manifest and the folder; return all ranks' errors."""
-    errors = WriteErrors(engine.rank)
-    if engine.rank == 0:
-        with errors.capture():
-            _create_folders(unfinished, engine)
-    all_gather(None)  # wait for rank 0's folders
-    records = _write_state(unfinished, engine, config, policy.shard_mib * 2**20, errors)
-    ranks: list[Any] = all_gather((records, rng_state(), errors.messages))
-    problems = [message for _, _, messages in ranks for message in messages]
-    if problems:
-        return problems
-    if engine.rank == 0:
-        with errors.capture():
-            manifest = json.dumps(with_digest(_manifest(engine, about, ranks)), indent=1)
-            (unfinished / MANIFEST_FILE).write_text(manifest)
-            replace_folder(unfinished, final)
-    rank_0: Any = all_gather(errors.messages)[0]
-    return list(rank_0)
-
-
-def _manifest(engine: Engine, about: Mapping[str, Any], ranks: list[Any]) -> dict[str, Any]:
-    """Return `about`, and of every rank its files' sizes and digests and its random state."""
-    return {
-        "format": FORMAT_VERSION,
-        "updates": engine.updates,
-        "loss_scale": engine.loss_scale.state(),
-        **about,
-        "code": code_version(),
-        "world": engine.world_size,
-        "rng": [rng for _, rng, _ in ranks],
-        "files": {name: file for records, _, _ in ranks for name, file in records.items()},
-    }
-
-
 class WriteErrors:
     """The write errors of this rank; raised at once they would leave other ranks waiting."""
 
@@ -131,6 +59,124 @@ class WriteErrors:
             self.messages.append(f"rank {self.rank}: {error}")
 
 
+class StateFile(NamedTuple):
+    """A file of a checkpoint: tensors, or text."""
+
+    name: str  # in the checkpoint's folder
+    tensors: ShardDict = {}  # noqa: RUF012
+    text: str = ""
+
+    def copied(self) -> StateFile:
+        """Return the file with copies of its tensors on the CPU, which no later step changes."""
+        return self._replace(
+            tensors={n: t.detach().to("cpu", copy=True) for n, t in self.tensors.items()}
+        )
+
+
+class Draft(NamedTuple):
+    """A checkpoint that is being written, and this rank's random state of its step."""
+
+    final: Path
+    engine: Engine
+    manifest: Mapping[str, Any]  # all but the files and the random states
+    rng: Mapping[str, str]
+    policy: Checkpoints
+    errors: WriteErrors
+
+    @property
+    def unfinished(self) -> Path:
+        return self.final.with_suffix(UNFINISHED_SUFFIX)
+
+
+def save(
+    out: Path,
+    step: int,
+    engine: Engine,
+    about: Mapping[str, Any],
+    policy: Checkpoints,
+    config: Mapping[str, Any],
+) -> Path:
+    """Write a checkpoint of this step, and delete those that the policy does not keep.
+
+    about: further entries of the manifest. config: the network's, as its config.json has it. Every
+    rank must call. Raise CheckpointError on all ranks if one cannot write; older checkpoints
+    are then untouched.
+    """
+    draft = new_draft(out, step, engine, about, policy)
+    return write(draft, state_files(engine, config, policy))
+
+
+def new_draft(
+    out: Path, step: int, engine: Engine, about: Mapping[str, Any], policy: Checkpoints
+) -> Draft:
+    """Make the folders of an unfinished checkpoint; every rank must call."""
+    manifest = {
+        "format": FORMAT_VERSION,
+        "updates": engine.updates,
+        "loss_scale": engine.loss_scale.state(),
+        "step": step,
+        **about,
+        "code": code_version(),
+        "world": engine.world_size,
+    }
+    final, errors = checkpoint_folder(out, step), WriteErrors(engine.rank)
+    draft = Draft(final, engine, manifest, rng_state(), policy, errors)
+    if engine.rank == 0:
+        with errors.capture():
+            _create_folders(draft.unfinished, engine)
+    all_gather(None)  # wait for rank 0's folders
+    return draft
+
+
+def write(draft: Draft, files: Iterable[StateFile], group: Any = None) -> Path:
+    """Write this rank's files of a checkpoint, and complete it when all ranks have theirs.
+
+    group: of the process groups, for the exchange between ranks. Every rank must call. Raise
+    CheckpointError on all ranks if one cannot write.
+    """
+    problems = _write_all_ranks(draft, files, group)
+    if draft.engine.rank == 0:
+        shutil.rmtree(draft.unfinished, ignore_errors=True)
+    out = draft.final.parent
+    if problems:
+        raise CheckpointError(
+            f"checkpoint {draft.final} could not be written ({problems[0]}): make room and start "
+            f"again with --resume auto; the last good one is {latest_checkpoint(out) or 'none'}"
+        )
+    if draft.engine.rank == 0:
+        prune(out, draft.policy)
+    return draft.final
+
+
+def _write_all_ranks(draft: Draft, files: Iterable[StateFile], group: Any) -> list[str]:
+    """Write every rank's files, then the manifest and the folder; return all ranks' errors."""
+    errors, records = draft.errors, FileRecords()
+    for file in files:  # to the end even after an error: gathering needs every rank
+        if not errors.messages:
+            with errors.capture():
+                records[file.name] = _write_file(draft.unfinished, file)
+    ranks: list[Any] = all_gather((records, draft.rng, errors.messages), group)
+    problems = [message for _, _, messages in ranks for message in messages]
+    if problems:
+        return problems
+    if draft.engine.rank == 0:
+        with errors.capture():
+            manifest = json.dumps(with_digest(_manifest(draft.manifest, ranks)), indent=1)
+            (draft.unfinished / MANIFEST_FILE).write_text(manifest)
+            replace_folder(draft.unfinished, draft.final)
+    rank_0: Any = all_gather(errors.messages, group)[0]
+    return list(rank_0)
+
+
+def _manifest(about: Mapping[str, Any], ranks: list[Any]) -> dict[str, Any]:
+    """Return `about`, and of every rank its files' sizes and digests and its random state."""
+    return {
+        **about,
+        "rng": [rng for _, rng, _ in ranks],
+        "files": {name: file for records, _, _ in ranks for name, file in records.items()},
+    }
+
+
 def _create_folders(unfinished: Path, engine: Engine) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     for kind, shards in engine.shards().items():
@@ -138,26 +184,20 @@ def _create_folders(unfinished: Path, engine: Engine) -> None:
             (unfinished / kind).mkdir(parents=True)
 
 
-def _write_state(
-    folder: Path, engine: Engine, config: Mapping[str, Any], limit: int, errors: WriteErrors
-) -> FileRecords:
-    """Write this rank's share of the files of every kind of tensor."""
-    records: FileRecords = {}
+def state_files(
+    engine: Engine, config: Mapping[str, Any], policy: Checkpoints
+) -> Iterator[StateFile]:
+    """Yield this rank's share of the files of every kind of tensor; every rank must exhaust it."""
     for kind, shards in engine.shards().items():
-        groups = list(_group_by_size(shards, engine, limit)) if shards else []
+        groups = list(_group_by_size(shards, engine, policy.shard_mib * 2**20)) if shards else []
         frozen = engine.frozen if kind in ("model", "ema") else {}
         for number, names in enumerate(groups):
             tensors = {name: engine.gather(name, shards[name]) for name in names}
-            if number % engine.world_size == engine.rank and not errors.messages:
-                file = folder / kind / _shard_name(number, len(groups))
-                with errors.capture():
-                    records[f"{kind}/{file.name}"] = _write_tensors(
-                        file, {**tensors, **frozen} if number == 0 else tensors
-                    )
-        if engine.rank == 0 and groups and not errors.messages:
-            with errors.capture():
-                records |= _write_index_and_config(folder / kind, groups, frozen, config)
-    return records
+            if number % engine.world_size == engine.rank:
+                name = f"{kind}/{_shard_name(number, len(groups))}"
+                yield StateFile(name, {**tensors, **frozen} if number == 0 else tensors)
+        if engine.rank == 0 and groups:
+            yield from _index_and_config(kind, groups, frozen, config)
 
 
 def _group_by_size(shards: ShardDict, engine: Engine, limit: int) -> Iterator[list[str]]:
@@ -178,9 +218,13 @@ def _shard_name(number: int, count: int) -> str:
     return f"model-{number + 1:05d}-of-{count:05d}.safetensors"
 
 
-def _write_tensors(file: Path, tensors: ShardDict) -> dict[str, Any]:
-    save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, file)
-    return _sync_and_hash(file)
+def _write_file(folder: Path, file: StateFile) -> dict[str, Any]:
+    path = folder / file.name
+    if file.text:
+        path.write_text(file.text)
+    else:
+        save_file({n: t.detach().cpu().contiguous() for n, t in file.tensors.items()}, path)
+    return _sync_and_hash(path)
 
 
 def _sync_and_hash(file: Path) -> dict[str, Any]:
@@ -191,18 +235,15 @@ def _sync_and_hash(file: Path) -> dict[str, Any]:
     return {"bytes": file.stat().st_size, "sha256": digest}
 
 
-def _write_index_and_config(
-    folder: Path, groups: list[list[str]], frozen: ShardDict, config: Mapping[str, Any]
-) -> FileRecords:
-    """Write the index and config that make the folder a loadable network."""
+def _index_and_config(
+    kind: str, groups: list[list[str]], frozen: ShardDict, config: Mapping[str, Any]
+) -> Iterator[StateFile]:
+    """Yield the index and config that make the folder a loadable network."""
     files = {n: _shard_name(i, len(groups)) for i, names in enumerate(groups) for n in names}
     files |= dict.fromkeys(frozen, _shard_name(0, len(groups)))
-    (folder / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": files}, indent=1))
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    return {
-        f"{folder.name}/{name}": _sync_and_hash(folder / name)
-        for name in (INDEX_FILE, "config.json")
-    }
+    index = json.dumps({"metadata": {}, "weight_map": files}, indent=1)
+    yield StateFile(f"{kind}/{INDEX_FILE}", text=index)
+    yield StateFile(f"{kind}/config.json", text=json.dumps(config, indent=2) + "\n")
 
 
 def load(

@@ -53,7 +53,9 @@ def open_run(
         with _stop_on_signals(run):
             try:
                 yield run
+                run.checkpoint_writer.wait()
             finally:
+                run.checkpoint_writer.close()
                 run.log.close()
 
 

@@ -37,6 +37,7 @@ from finetune.objectives import Objective
 from finetune.tensors import DTYPES
 from finetune.training import checkpoint
 from finetune.training.batch_encoder import BatchEncoder
+from finetune.training.checkpoint_writer import CheckpointWriter
 from finetune.training.loggers import Logger, NoLogger
 from finetune.training.loss_spikes import SpikeDetector
 from finetune.training.noise import SampleNoise, draw_noise
@@ -68,6 +69,7 @@ class TrainingRun:
     log: Logger = field(default_factory=NoLogger)
     monitor: Monitor = field(init=False)
     spike_detector: SpikeDetector = field(init=False)
+    checkpoint_writer: CheckpointWriter = field(init=False)
     timer: StepTimer = field(default_factory=StepTimer)
     step: int = 0
     sampler_state: SamplerState = field(default_factory=SamplerState)
@@ -80,6 +82,7 @@ class TrainingRun:
     def __post_init__(self) -> None:
         self.monitor = make_monitor(self.device)
         self.spike_detector = SpikeDetector(self.recipe.loss_spikes)
+        self.checkpoint_writer = CheckpointWriter(self.recipe.checkpoints)
 
     @property
     def out(self) -> Path:
@@ -156,8 +159,8 @@ class TrainingRun:
         """Tell if a stop was requested on any rank; every rank must call."""
         return bool(all_reduce_sum(torch.tensor([self.stop_requested], dtype=torch.float64)).any())
 
-    def save(self) -> Path:
-        """Write a checkpoint of the run's state; every rank must call."""
+    def save(self) -> None:
+        """Write a checkpoint of the run's state, or begin to; every rank must call."""
         about = {
             "epoch": self.sampler_state.samples / max(1, int(self.coverage.usable.sum())),
             "position": dict(self.sampler_state.drawn),
@@ -173,11 +176,13 @@ class TrainingRun:
             "hardware": _device_name(self.device),
         }
         config = network_record(self.family, self.engine.module)
-        policy = self.recipe.checkpoints
-        saved = checkpoint.save(self.out, self.step, self.engine, about, policy, config)
-        if self.recipe.adapter and self.engine.rank == 0:
+        self.checkpoint_writer.save(
+            self.out, self.step, self.engine, about, config, self._after_save
+        )
+
+    def _after_save(self, saved: Path) -> None:
+        if self.recipe.adapter:
             _write_lora(self.family, saved / "model", self.out / LORA_FOLDER)
-        return saved
 
     def resume(self, point: ResumePoint, *, new_data: bool) -> None:
         """Set the run's state from a checkpoint; `new_data` allows a changed dataset.

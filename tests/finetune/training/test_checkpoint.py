@@ -15,8 +15,8 @@ import torch
 
 from finetune.config import Checkpoints, Recipe
 from finetune.engines.data_parallel import DataParallel
-from finetune.training.checkpoint import save
 from finetune.training.checkpoint_folders import list_checkpoints, verify_checkpoint
+from finetune.training.checkpoint_writer import CheckpointWriter
 from finetune.training.resume import lock_run_folder
 from finetune.training.run import new_model
 from tests.finetune.conftest import MakeRecipe
@@ -50,11 +50,25 @@ def engine(recipe: Recipe) -> DataParallel:
     return DataParallel(new_model(recipe), recipe, torch.device("cpu"))
 
 
+def write_checkpoint(
+    out: Path, step: int, engine: DataParallel, tag: str, policy: Checkpoints
+) -> None:
+    """Write a checkpoint by a run's writer, in its thread if the policy says so."""
+    writer = CheckpointWriter(policy)
+    writer.save(out, step, engine, {"tag": tag}, {"depth": 1}, lambda _: None)
+    writer.wait()
+    writer.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "policy"),
-    [(2, Checkpoints(keep_last=0)), (3, Checkpoints(keep_last=1))],
-    ids=["the same step again", "the next step, the old one pruned"],
+    [
+        (2, Checkpoints(keep_last=0)),
+        (3, Checkpoints(keep_last=1)),
+        (3, Checkpoints(keep_last=1, asynchronous=True)),
+    ],
+    ids=["the same step again", "the next step, the old one pruned", "in a thread"],
 )
 def test_a_kill_at_any_step_leaves_a_complete_checkpoint(
     step: int, policy: Checkpoints, recipe: Recipe, engine: DataParallel
@@ -62,9 +76,9 @@ def test_a_kill_at_any_step_leaves_a_complete_checkpoint(
     out, seen = Path(recipe.out), set[tuple[str, ...]]()
     for number in count(1):
         shutil.rmtree(out, ignore_errors=True)
-        save(out, 2, engine, {"tag": "old"}, Checkpoints(keep_last=0), {"depth": 1})
+        write_checkpoint(out, 2, engine, "old", Checkpoints(keep_last=0))
         killed = killed_before_change(
-            number, lambda: save(out, step, engine, {"tag": "new"}, policy, {"depth": 1})
+            number, lambda: write_checkpoint(out, step, engine, "new", policy)
         )
         with lock_run_folder(out):
             folders = list_checkpoints(out)
