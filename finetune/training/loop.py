@@ -54,6 +54,7 @@ def loop(run: TrainingRun) -> None:
         run.timer.data_ready()
         run.warn_skipped(batch.skipped)
         clips = float(all_reduce_sum(torch.tensor([float(len(batch))]))[0])
+        run.timer.compute_begins()
         accumulator = MetricAccumulator(objective.max_time)
 
         for micro_batch in run.batch_encoder.encode_captions(batch).micro_batches():
@@ -72,7 +73,7 @@ def loop(run: TrainingRun) -> None:
             accumulator.add(losses, draws.time, weights)
 
         metrics = accumulator.all_reduce(
-            bad_samples=len(batch.skipped), stop_requested=run.stop_requested
+            bad_samples=len(batch.skipped), stop_requested=run.stop_requested, timer=run.timer
         )
         lr = learning_rate(recipe.schedule, run.step)
         norm, taken = engine.step(lr, partial(run.spike_detector.allows, metrics.loss))

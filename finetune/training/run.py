@@ -43,6 +43,7 @@ from finetune.training.loss_spikes import SpikeDetector
 from finetune.training.noise import SampleNoise, draw_noise
 from finetune.training.recipe_changes import added_buckets
 from finetune.training.resume import ResumePoint
+from finetune.training.slow_ranks import SlowRanks
 from finetune.training.step_metrics import StepMetrics, StepTimer
 from finetune.training.system_metrics import Monitor, make_monitor
 
@@ -70,6 +71,7 @@ class TrainingRun:
     monitor: Monitor = field(init=False)
     spike_detector: SpikeDetector = field(init=False)
     checkpoint_writer: CheckpointWriter = field(init=False)
+    slow_ranks: SlowRanks = field(init=False)
     timer: StepTimer = field(default_factory=StepTimer)
     step: int = 0
     sampler_state: SamplerState = field(default_factory=SamplerState)
@@ -83,6 +85,7 @@ class TrainingRun:
         self.monitor = make_monitor(self.device)
         self.spike_detector = SpikeDetector(self.recipe.loss_spikes)
         self.checkpoint_writer = CheckpointWriter(self.recipe.checkpoints)
+        self.slow_ranks = SlowRanks()
 
     @property
     def out(self) -> Path:
@@ -150,8 +153,12 @@ class TrainingRun:
             values["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         if self.step % MONITOR_EVERY == 0:
             values["weight_norm"] = weight_norm(self.engine)
-            for rank, metrics_of_rank in enumerate(all_gather(self.monitor.read())):
+            own_time = {"own_s": self.timer.own_seconds()}
+            of_ranks: list[dict[str, float]] = all_gather(self.monitor.read() | own_time)
+            for rank, metrics_of_rank in enumerate(of_ranks):
                 values |= {f"rank{rank}/{n}": v for n, v in metrics_of_rank.items()}
+            if self.engine.rank == 0:
+                self.slow_ranks.warn(self.step, [read["own_s"] for read in of_ranks])
         if self.step % self.recipe.log.every == 0:
             self.log.log(self.step, values)
 

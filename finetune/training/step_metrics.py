@@ -62,9 +62,12 @@ class MetricAccumulator:
         sums.index_add_(0, quartile + QUARTILES, weights.double())
         self._sums.append(sums)
 
-    def all_reduce(self, *, bad_samples: int, stop_requested: bool) -> StepMetrics:
+    def all_reduce(
+        self, *, bad_samples: int, stop_requested: bool, timer: StepTimer
+    ) -> StepMetrics:
         """Return the step's metrics over all ranks; every rank must call."""
-        local = torch.stack(self._sums).sum(0).cpu()
+        local = torch.stack(self._sums).sum(0).cpu()  # waits for the device
+        timer.computed()
         more = torch.tensor([bad_samples, stop_requested], dtype=torch.float64)
         total, loss, *rest = all_reduce_sum(torch.cat([local, more])).tolist()
         parts, rest = rest[: len(self._names)], rest[len(self._names) :]
@@ -85,11 +88,27 @@ class StepTimer:
 
     def __init__(self, hours: float = 0.0) -> None:
         self.hours = hours  # GPU-hours, those of earlier runs of this stage included
-        self._step_end = self._data_ready = clock.perf_counter()
+        self._step_end = self._data_ready = self._compute_begin = clock.perf_counter()
+        self._own, self._own_steps = 0.0, 0
 
     def data_ready(self) -> None:
         """Note that the step's data has arrived."""
         self._data_ready = clock.perf_counter()
+
+    def compute_begins(self) -> None:
+        """Note that every rank has its data: from here on this rank's own time counts again."""
+        self._compute_begin = clock.perf_counter()
+
+    def computed(self) -> None:
+        """Note that this rank has computed its part, before it waits for the others."""
+        waited = self._data_ready - self._step_end
+        self._own += waited + clock.perf_counter() - self._compute_begin
+        self._own_steps += 1
+
+    def own_seconds(self) -> float:
+        """Return the mean seconds of this rank's own part of the steps since the last call."""
+        mean, self._own, self._own_steps = self._own / max(self._own_steps, 1), 0.0, 0
+        return mean
 
     def finish_step(self, clips: int, world_size: int) -> dict[str, float]:
         """Return the times of the step that ends now."""
