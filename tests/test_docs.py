@@ -201,6 +201,7 @@ def test_the_stage_of_the_page_scores_and_asks_nothing_twice(place: Path) -> Non
     assert answers_frame(place / "work/bright").answers.sum() == answers.answers.sum()
 
 
+@pytest.mark.slow
 def test_the_measure_of_the_page_scores(place: Path) -> None:
     (place / "flicker.py").write_text(named("flicker.py"))
     text = (

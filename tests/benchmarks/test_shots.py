@@ -54,6 +54,7 @@ def test_anyone_can_judge_their_own_films(plain: Drawn) -> None:
     assert report["ours"]["pooled"]["ordinary"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "message"),
     [

@@ -43,6 +43,7 @@ def test_every_frame_is_there_at_its_tick(tmp_path: Path, vfr: str | None, suffi
     assert all(a < b for a, b in pairwise(pts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", ["12", "24000/1001", "25", "30000/1001", "60"])
 def test_rates_are_exact(tmp_path: Path, rate: str) -> None:
     film = BrickFilm(fps=Fraction(rate), size=SMALL, shots=(Shot(frames=9, hold=1),), scene="space")
@@ -90,6 +91,7 @@ def test_fades_belong_to_no_shot_and_are_no_cut() -> None:
     assert truth.cuts == (132,)
 
 
+@pytest.mark.slow
 def test_a_fade_is_dark_in_its_middle() -> None:
     shots = (Shot(frames=24, hold=2), Shot(frames=24, hold=2, transition="fade"))
     film = BrickFilm(size=SMALL, shots=shots, scene="harbour", lighting="day", noise=0)

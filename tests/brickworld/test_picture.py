@@ -24,6 +24,7 @@ def one_shot(**wishes: object) -> BrickFilm:
     return BrickFilm(size=SMALL, shots=(shot,), noise=0, **wishes)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES)
 def test_every_set_has_detail_colour_and_motion(scene: str) -> None:
     pictures = list(one_shot(scene=scene, camera="static", lighting="day").pictures())

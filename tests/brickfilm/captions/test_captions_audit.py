@@ -103,6 +103,7 @@ def fault_test(server: CaptionServer, work: Path, count: int) -> None:
     assert len(again.finished) == len(run.finished)
 
 
+@pytest.mark.slow
 def test_no_injected_fault_is_left(server: CaptionServer, tmp_path: Path) -> None:
     fault_test(server, tmp_path, 60)
 

@@ -131,6 +131,7 @@ def test_a_price_per_million_tokens_is_kept_within_its_budget(
     assert count_results(run, "Captioner")["waiting: budget"] > 0
 
 
+@pytest.mark.slow
 def test_a_token_limit_is_hard(server: CaptionServer, tmp_path: Path) -> None:
     limit = 60_000
     stage = captioner(server, max_tokens_total=limit, concurrency=4)

@@ -126,6 +126,7 @@ def test_validate_exits_with_1_and_names_the_rows(work: Path) -> None:
     assert "clips: split test has no file" in output
 
 
+@pytest.mark.slow
 def test_a_dry_build_counts_for_a_recipe_before_anything_is_written(tmp_path: Path) -> None:
     BrickFilm(seed=3, length=4, size=(256, 144)).render(tmp_path / "film.mp4")
     recipe = tmp_path / "recipe.toml"
@@ -139,6 +140,7 @@ def test_a_dry_build_counts_for_a_recipe_before_anything_is_written(tmp_path: Pa
     assert not list(tmp_path.rglob("clips/*.mp4"))
 
 
+@pytest.mark.slow
 def test_a_dry_run_ends_as_the_build_would_where_a_film_is_bad(tmp_path: Path) -> None:
     BrickFilm(seed=3, length=2, size=(160, 90)).render(tmp_path / "good.mp4")
     args = ("build", tmp_path, "--out", tmp_path / "work", "--captions", "none", "--dry-run")
@@ -226,6 +228,7 @@ def test_a_full_disk_is_one_line(
     assert not [path for path in tmp_path.rglob("*.tmp") if path.parent.name == "clips"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("media", "path", "status", "message"),
     [

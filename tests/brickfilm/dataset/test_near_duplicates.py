@@ -111,6 +111,7 @@ def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 exhaustively = settings(max_examples=100, deadline=None)
 
 
+@pytest.mark.slow
 @exhaustively
 @given(clip_sets(), st.data())
 def test_groups_are_those_of_comparing_all_pairs(clips: list[Clip], data: st.DataObject) -> None:
@@ -118,6 +119,7 @@ def test_groups_are_those_of_comparing_all_pairs(clips: list[Clip], data: st.Dat
     assert grouped(ids, clips) == reference(ids, clips)
 
 
+@pytest.mark.slow
 @exhaustively
 @given(clip_sets(), st.data())
 def test_rows_with_equal_ids_share_a_group(clips: list[Clip], data: st.DataObject) -> None:
@@ -145,6 +147,7 @@ def test_near_duplicates_differ_in_at_most_eight_bits(bits: int, groups: list[st
     assert grouped(["a", "b"], [(BASE,) * 3, (other,) * 3]) == groups
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bands", range(1, NEAR_DUPLICATE_BITS + 2))
 @exhaustively
 @given(st.sets(st.integers(0, 63), max_size=NEAR_DUPLICATE_BITS))

@@ -55,6 +55,7 @@ def put(column: str, *values: object, kind: pa.DataType | None = None) -> Edit:
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("media", ["embed", "files"])
 @pytest.mark.parametrize("way", ["absolute", "up", "link", "url", "other repository"])
 def test_no_file_of_this_machine_is_published_or_exported(
@@ -96,6 +97,7 @@ def test_media_files_of_the_own_folder_are_read(copy: Path) -> None:
     assert validate(find_dataset(copy), workers=1).problems == {"clips: no video": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "column", "value"),
     [

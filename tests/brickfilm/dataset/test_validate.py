@@ -45,6 +45,7 @@ def problems(work: Path) -> dict[str, int]:
     return dict(validate(find_dataset(work), workers=1).problems)
 
 
+@pytest.mark.slow
 def test_a_valid_dataset_has_no_problems(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brickfilm.dataset.validate.MIN_BYTES_FOR_POOL", 0)
     report = validate(find_dataset(work), workers=2)
@@ -74,6 +75,7 @@ def test_a_published_dataset_is_checked_on_the_hub(
     assert validate(find_dataset("maker/x"), workers=2).is_valid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -162,6 +164,7 @@ def test_a_missing_column_is_named(work: Path) -> None:
     assert problems(work)["clips: no column 'licence'"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("removed", [False, True])
 def test_an_empty_dataset_keeps_its_columns_and_is_reported(tmp_path: Path, removed: bool) -> None:
     toy_dataset(tmp_path, videos=1 + removed, clips=int(removed))

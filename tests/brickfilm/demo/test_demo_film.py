@@ -55,6 +55,7 @@ def test_the_timestamps_are_the_renderers(truth: Truth) -> None:
         assert tuple(frame.pts for frame in reader.frames()) == truth.pts
 
 
+@pytest.mark.slow
 def test_it_has_shots_to_keep_and_frames_to_reject(tmp_path: Path, truth: Truth) -> None:
     outputs = ask(SceneSplitter(), [video_of(copy_demo_film(tmp_path))], tmp_path)
     rejected = [(r.reason, span_of(r.record)) for r in outputs if isinstance(r, Rejected)]

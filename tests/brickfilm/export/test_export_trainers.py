@@ -64,6 +64,7 @@ def by_name(samples: list[Sample]) -> list[Sample]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trainer", "model"), READERS, ids=lambda name: name)
 def test_a_trainer_reads_what_was_predicted(
     dataset: SavedDataset, tmp_path: Path, trainer: str, model: str

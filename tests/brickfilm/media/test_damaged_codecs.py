@@ -75,6 +75,7 @@ def foreign_frames(path: Path, truth: list[NDArray[np.int64]]) -> Iterator[int |
             yield pts[n]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILMS)
 def test_once_damage_is_found_no_frame_that_it_reaches_is_kept(name: str, tmp_path: Path) -> None:
     path = tmp_path / name

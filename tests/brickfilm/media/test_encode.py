@@ -26,6 +26,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_last_frame_is_shown_until_the_end_of_the_span(film: Path, tmp_path: Path) -> None:
     video = replace(video_of(film), path=film)
     ticks = round(1 / (24 * video.time_base))

@@ -176,6 +176,7 @@ def test_a_closed_iterator_leaves_no_thread(tmp_path: Path) -> None:
         assert not decoders()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [lambda n: 0, lambda n: 255 - n], ids=["zeros", "inverse"])
 def test_a_damaged_video_fails_or_decodes_as_on_one_thread(
     damage: Callable[[int], int], tmp_path: Path

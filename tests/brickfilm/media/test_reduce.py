@@ -53,6 +53,7 @@ def test_chroma_needs_with_chroma(tmp_path: Path) -> None:
         frame.bgr  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", [0, 90])
 def test_frames_are_freed_without_garbage_collection(angle: int, tmp_path: Path) -> None:
     first_of(path := tmp_path / "film.mp4", (320, 180), "yuv420p", angle)

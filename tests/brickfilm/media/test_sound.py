@@ -89,6 +89,7 @@ def cut(path: Path, work: Path, **writer: object) -> list[Clip]:
     return clips
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec", "rate", "channels", "film"),
     [
@@ -142,6 +143,7 @@ def test_sound_that_begins_late_is_silent_before(tmp_path: Path) -> None:
     assert abs(lag(piece, spoken, 0)) <= 0.002 * rate
 
 
+@pytest.mark.slow
 def test_a_film_without_sound_gives_clips_without(tmp_path: Path) -> None:
     BrickFilm(seed=5, size=(160, 90), shots=SHOTS).render(tmp_path / "a.mp4")
     for clip in cut(tmp_path / "a.mp4", tmp_path):
@@ -163,6 +165,7 @@ def test_without_sound_the_digest_is_the_old_one() -> None:
     assert ClipWriter(sound=True).digest != ClipWriter().digest
 
 
+@pytest.mark.slow
 def test_sound_of_another_length_is_refused(tmp_path: Path) -> None:
     with_sound(tmp_path / "a.mp4", "aac", 44_100)
     clip = cut(tmp_path / "a.mp4", tmp_path)[0]
@@ -170,6 +173,7 @@ def test_sound_of_another_length_is_refused(tmp_path: Path) -> None:
         verify_sound(tmp_path / clip.path, clip.end - clip.start + 0.1)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_sound_that_cannot_be_read_is_a_media_error(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     with_sound(path, "pcm_s16le", 48_000)

@@ -21,6 +21,7 @@ def unique_frames(path: Path) -> list[bool]:
     return list(find_unique_frames(unpack_array(answers[FrameDifference().digest])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{"holds": (2, 3)}, {"holds": (4,), "held_noise": 3.0}, {"holds": (3,), "vfr": "drop-third"}],

@@ -66,6 +66,7 @@ def damage(path: Path, number: int, *, packets: int = 1) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["film.mkv", "film.ts", "film.flv"])
 def test_every_frame_is_found_in_any_container(name: str, plain: Drawn, tmp_path: Path) -> None:
     path = remux(plain.video.path, tmp_path / name)

@@ -45,6 +45,7 @@ def files(work: Path) -> list[str]:
     return sorted(path.name for path in (work / "sources").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("complete", [True, False])
 def test_downloads_of_any_source_are_removed(
     tmp_path: Path, site: VideoSite, complete: bool
@@ -61,6 +62,7 @@ def test_downloads_of_any_source_are_removed(
     assert site.hits == []
 
 
+@pytest.mark.slow
 def test_an_uploader_is_known_to_any_source_without_rows(tmp_path: Path, site: VideoSite) -> None:
     built(tmp_path, source(site, "ant"), max_frames=6)
     with pytest.raises(NothingToRemoveError):
@@ -83,6 +85,7 @@ def test_sources_whose_names_become_one_slug_are_told_apart(tmp_path: Path) -> N
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_deleted_video_of_any_source_is_fetched_again_when_it_is_needed(
     tmp_path: Path, site: VideoSite
 ) -> None:
@@ -125,6 +128,7 @@ def test_a_download_with_too_many_pixels_leaves_no_file(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_rows_are_materialized_by_the_source_that_is_given(tmp_path: Path, site: VideoSite) -> None:
     built(tmp_path / "built", source(site, "ant", "bee"))
     saved = find_dataset(tmp_path / "built")
@@ -138,6 +142,7 @@ def test_rows_are_materialized_by_the_source_that_is_given(tmp_path: Path, site:
         materialize(saved, tmp_path / "fourth", downloads=FolderSource("films"))
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_source_of_a_recipe(
     tmp_path: Path, site: VideoSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

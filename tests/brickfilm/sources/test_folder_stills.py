@@ -197,6 +197,7 @@ FORMATS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "codec", "pix_fmt"), FORMATS, ids=[f[0] for f in FORMATS])
 def test_formats_without_an_index_are_read_whole(
     name: str, codec: str, pix_fmt: str, tmp_path: Path
@@ -213,6 +214,7 @@ def test_formats_without_an_index_are_read_whole(
     assert {float(clip.fps) for clip in clips} == {25.0}
 
 
+@pytest.mark.slow
 def test_what_is_passed_over_is_named_and_counted(tmp_path: Path) -> None:
     films = tmp_path / "films"
     stills(films, numbers=range(1, 21))

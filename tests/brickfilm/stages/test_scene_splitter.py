@@ -38,6 +38,7 @@ def test_clips_have_timestamps_and_videos_their_frame_count(plain: Drawn, tmp_pa
     assert last.video.frames == 78
 
 
+@pytest.mark.slow
 def test_clips_have_their_unique_frames(tmp_path: Path) -> None:
     shots = Shot(frames=30, hold=3, view=0), Shot(frames=20, hold=2, view=1)
     BrickFilm(seed=4, size=(320, 180), shots=shots, camera="static").render(tmp_path / "a.mp4")
@@ -179,6 +180,7 @@ def test_the_same_video_gives_the_same_clips(plain: Drawn, tmp_path: Path) -> No
     assert ask(splitter, [plain.video], tmp_path)[:2] == ask(splitter, [plain.video], tmp_path)[:2]
 
 
+@pytest.mark.slow
 def test_frames_of_a_fade_are_rejected(tmp_path: Path) -> None:
     shots = (Shot(frames=40, hold=2, view=0), Shot(frames=40, hold=2, view=1, transition="fade"))
     film = BrickFilm(seed=6, size=(320, 180), shots=shots, camera="static")

@@ -65,6 +65,7 @@ def test_cached_windows_are_those_of_the_pixels(make_recipe: MakeRecipe) -> None
             assert mine.fps == other.fps == 12.0
 
 
+@pytest.mark.slow
 def test_a_second_call_encodes_only_what_is_missing(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe()
     build_cache(recipe)
@@ -144,6 +145,7 @@ def test_media_on_the_hub_are_fetched_once(
     assert hub.count("GET /cdn/") == 2  # the table and the clip, once each
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_is_named(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe()
     build_cache(recipe)
@@ -172,6 +174,7 @@ def text_store(recipe: Recipe, captions: list[str], name: str = "t5", digest: st
     return folder
 
 
+@pytest.mark.slow
 def test_captions_edited_after_caching_are_counted(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe()
     build_cache(recipe)
@@ -203,6 +206,7 @@ def test_one_encoder_may_have_two_names(make_recipe: MakeRecipe) -> None:
         open_text_store(recipe, "no/t5")
 
 
+@pytest.mark.slow
 def test_a_latent_that_is_not_finite_is_neither_cached_nor_read(
     make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +243,7 @@ def test_a_cache_of_another_vae_is_refused(make_recipe: MakeRecipe) -> None:
         open_store(Path(recipe.cache) / "nowhere", "latents", "tiny-random", "144x256")
 
 
+@pytest.mark.slow
 def test_a_caption_over_the_limit_is_cut_and_counted_or_refused(
     make_recipe: MakeRecipe,
 ) -> None:
@@ -308,6 +313,7 @@ def test_what_a_killed_process_left_is_swept_when_it_is_old(make_recipe: MakeRec
     assert (old.exists(), new.exists()) == (False, True)
 
 
+@pytest.mark.slow
 def test_two_encodings_of_one_name_are_named(make_recipe: MakeRecipe) -> None:
     """Weights of one name may change; a cache must not mix their latents."""
     recipe = make_recipe()

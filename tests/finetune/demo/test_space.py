@@ -63,6 +63,7 @@ def imported_modules(file: Path) -> Iterator[str]:
             yield node.module or ""
 
 
+@pytest.mark.slow
 def test_a_space_samples_without_the_rest_of_the_project(toy_model: Path, tmp_path: Path) -> None:
     export_space(tmp_path / "space", str(toy_model))
     code = (

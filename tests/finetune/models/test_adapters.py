@@ -177,6 +177,7 @@ def test_sharded_ranks_train_and_sample_in_bfloat16(
     assert all(t.dtype == torch.float32 and t.isfinite().all() for t in kept.values())
 
 
+@pytest.mark.slow
 def test_an_adapter_of_another_rank_or_base_is_named(recipe: Recipe, tmp_path: Path) -> None:
     build_cache(recipe)
     train(replace(recipe, steps=1))

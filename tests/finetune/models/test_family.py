@@ -75,6 +75,7 @@ def run_command(*words: str) -> None:
     assert ended.value.code == 0
 
 
+@pytest.mark.slow
 def test_a_second_family_caches_trains_resumes_samples_and_releases(
     recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

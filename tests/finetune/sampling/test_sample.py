@@ -129,6 +129,7 @@ def test_given_frames_stay_as_they_are(pipeline: TextToVideoPipeline, picture: P
     assert not torch.equal(frames[1], kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mp4", "gif", "png", "npy"])
 def test_a_sidecar_alone_makes_the_sample_again_to_the_last_bit(
     kind: str, toy_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -395,6 +396,7 @@ def test_an_output_that_cannot_be_written(toy_model: Path, tmp_path: Path) -> No
         sample(toy_model, "--prompt", PROMPT, "--out", tmp_path / "file" / "deeper")
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_one_line(tmp_path: Path) -> None:
     words = ["--model", str(tmp_path), "--prompt", "x", "--out", str(tmp_path / "o")]
     done = subprocess.run(

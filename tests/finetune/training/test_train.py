@@ -136,6 +136,7 @@ def test_a_bucket_says_how_many_blocks_are_recomputed(
     assert losses(again) == losses(recipe)
 
 
+@pytest.mark.slow
 def test_pixels_and_cache_train_the_same(recipe: Recipe, tmp_path: Path) -> None:
     train(recipe)
     online = replace(recipe, out=str(tmp_path / "online"), latents="online")
@@ -163,6 +164,7 @@ def test_all_captions_of_a_batch_are_encoded_at_once(
     assert losses(online) == pytest.approx(losses(recipe), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_loads_as_a_model(recipe: Recipe) -> None:
     train(recipe)
     folder = checkpoint_folder(Path(recipe.out), 4)
@@ -176,6 +178,7 @@ def test_a_checkpoint_loads_as_a_model(recipe: Recipe) -> None:
     assert manifest["recipe"]["network"]["depth"] == 1
 
 
+@pytest.mark.slow
 def test_a_recipe_trains_on_from_a_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
     train(recipe)
     ema = checkpoint_folder(Path(recipe.out), 4) / "ema"
@@ -183,6 +186,7 @@ def test_a_recipe_trains_on_from_a_checkpoint(recipe: Recipe, tmp_path: Path) ->
     assert train(second)["steps"] == 1
 
 
+@pytest.mark.slow
 def test_a_resumed_run_needs_its_init_no_more(recipe: Recipe, tmp_path: Path) -> None:
     """Its null text is the checkpoint's, not that of weights that are elsewhere by now."""
     init = tmp_path / "init"
@@ -196,6 +200,7 @@ def test_a_resumed_run_needs_its_init_no_more(recipe: Recipe, tmp_path: Path) ->
     assert torch.equal(trained.y_embedder.y_embedding, model.y_embedder.y_embedding)
 
 
+@pytest.mark.slow
 def test_changed_data_are_an_error_unless_said_so(recipe: Recipe, tmp_path: Path) -> None:
     train(replace(recipe, steps=2))
     folder = write_dataset(tmp_path / "other", [Toy(caption=text) for text in captions(4)])
@@ -209,12 +214,14 @@ def test_changed_data_are_an_error_unless_said_so(recipe: Recipe, tmp_path: Path
     assert (manifest["generation"], manifest["samples"]) == (1, 4)
 
 
+@pytest.mark.slow
 def test_a_run_is_not_begun_over_another(recipe: Recipe) -> None:
     train(replace(recipe, steps=2))
     with pytest.raises(ConfigError, match="--resume auto"):
         train(recipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_sigterm_and_ctrl_c_save_and_end(
     number: int, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
@@ -232,6 +239,7 @@ def test_sigterm_and_ctrl_c_save_and_end(
     assert latest_checkpoint(Path(recipe.out)) == checkpoint_folder(Path(recipe.out), 3)
 
 
+@pytest.mark.slow
 def test_sigterm_while_saving_ends_with_what_is_saved(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +252,7 @@ def test_sigterm_while_saving_ends_with_what_is_saved(
     assert latest_checkpoint(Path(recipe.out)) == checkpoint_folder(Path(recipe.out), 2)
 
 
+@pytest.mark.slow
 def test_sigterm_ends_sampling_too(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[object] = []
 
@@ -261,6 +270,7 @@ def test_sigterm_ends_sampling_too(recipe: Recipe, monkeypatch: pytest.MonkeyPat
     assert not list(Path(recipe.out).rglob("*.mp4"))
 
 
+@pytest.mark.slow
 def test_a_step_of_nan_is_skipped_and_counted(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +288,7 @@ def test_a_step_of_nan_is_skipped_and_counted(
     assert all(value.isfinite().all() for value in final(recipe).values())
 
 
+@pytest.mark.slow
 def test_nan_without_end_stops_the_run(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     backward = DataParallel.backward
     monkeypatch.setattr(DataParallel, "backward", lambda s, loss: backward(s, loss * float("nan")))
@@ -308,6 +319,7 @@ def test_bad_samples_are_left_out_told_and_counted(
     assert all(isfinite(value) for value in losses(recipe))
 
 
+@pytest.mark.slow
 def test_a_run_without_a_readable_sample_says_so(
     recipe: Recipe, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -355,12 +367,14 @@ def test_an_error_in_a_loader_process_is_one_line(make_recipe: MakeRecipe, tmp_p
         next(batches(load, sampler, SamplerState(), rank=0, world_size=1, workers=1))
 
 
+@pytest.mark.slow
 def test_a_cache_of_another_width_is_named(recipe: Recipe) -> None:
     network = replace(recipe.network, caption_channels=24)
     with pytest.raises(CacheError, match=r"states of width 16, network\.caption_channels is 24"):
         train(replace(recipe, network=network))
 
 
+@pytest.mark.slow
 def test_weights_of_another_text_encoder_are_named(recipe: Recipe, tmp_path: Path) -> None:
     train(recipe)
     init = str(checkpoint_folder(Path(recipe.out), 4) / "ema")
@@ -370,6 +384,7 @@ def test_weights_of_another_text_encoder_are_named(recipe: Recipe, tmp_path: Pat
         train(other)
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_to_is_one_line(
     recipe: Recipe, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -382,6 +397,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(
     assert "name another out" in stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_good_checkpoint(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,6 +448,7 @@ def test_a_damaged_newest_checkpoint_is_set_aside(
     assert losses(recipe) == losses(whole)
 
 
+@pytest.mark.slow
 def test_a_folder_is_one_runs_at_a_time(recipe: Recipe) -> None:
     with (
         lock_run_folder(Path(recipe.out)),

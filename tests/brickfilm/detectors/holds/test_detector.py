@@ -49,6 +49,7 @@ def test_jumps_of_pose_are_no_cuts(degradation: dict[str, object], tmp_path: Pat
     assert HoldAware().cuts(metrics) == [36] == list(truth.cuts)
 
 
+@pytest.mark.slow
 def test_a_flash_is_no_cut(tmp_path: Path) -> None:
     _, metrics = drawn(tmp_path / "film.mp4", shot(48, 0, flash=True), shot(30, 1))
     assert HoldAware().cuts(metrics) == [48]
@@ -107,6 +108,7 @@ def crossfade(a: Plane, b: Plane, frames: int) -> list[Plane]:
     return [(a * (1 - s) + b * s).astype(np.uint8) for s in shares]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [8, 25, 50])
 def test_a_crossfade_short_or_long_belongs_to_no_shot(frames: int, tmp_path: Path) -> None:
     film = [*[ONE] * 60, *crossfade(ONE, OTHER, frames), *[OTHER] * 60]

@@ -55,6 +55,7 @@ def published(hub: HubServer, built: Path) -> str:
     return REPO
 
 
+@pytest.mark.slow
 def test_the_same_films_give_the_same_bytes(
     published: str, built: Path, films: Path, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def build(films: Path, work: Path, min_frames: int = 15) -> BrickfilmDataset:
     return build_dataset(FolderSource(films), *stages, workdir=work)
 
 
+@pytest.mark.slow
 def test_a_source_goes_with_all_its_files_and_no_rebuild_brings_it_back(
     films: Path, tmp_path: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_own_footage_stays_even_below_the_work_folder(films: Path, tmp_path: Pat
     assert sorted(path.name for path in own.glob("*.mp4")) == ["1.mp4", "2.mp4"]
 
 
+@pytest.mark.slow
 def test_one_clip_goes_and_what_lies_beside_it_stays(films: Path, tmp_path: Path) -> None:
     build(films, tmp_path)
     clip = first_clip(tmp_path)
@@ -304,6 +306,7 @@ def test_a_removal_that_was_killed_goes_on(
     assert len((tmp_path / "tombstones.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_removed_under_a_running_build(films: Path, tmp_path: Path) -> None:
     build(films, tmp_path)
     clip = first_clip(tmp_path)

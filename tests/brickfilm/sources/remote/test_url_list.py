@@ -128,6 +128,7 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
         videos(tmp_path / "empty.csv")
 
 
+@pytest.mark.slow
 def test_listed_spans_become_the_clips_and_the_rest_is_named(
     tmp_path: Path, site: VideoSite
 ) -> None:
@@ -178,6 +179,7 @@ def test_a_list_reaches_no_private_address_unless_allowed(tmp_path: Path, site: 
     assert site.hits == []
 
 
+@pytest.mark.slow
 def test_the_command_takes_a_list_and_keeps_its_captions(
     tmp_path: Path, site: VideoSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -159,6 +159,7 @@ def test_locked_takes_the_same_bytes_and_nothing_else(tmp_path: Path, site: Vide
     assert {o.reason for o in loose.item_results if o.status == "failed"} == {"video gone"}
 
 
+@pytest.mark.slow
 def test_a_film_that_was_removed_is_not_fetched_again(tmp_path: Path, site: VideoSite) -> None:
     long = f"{site.address}/films/ant.mp4?{'long' * 30}"  # file names hold only its end
     source = youtube_source([long, site.file("bee")])

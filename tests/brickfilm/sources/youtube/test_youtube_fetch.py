@@ -44,6 +44,7 @@ def test_a_page_with_one_film_gives_its_bytes_and_facts(tmp_path: Path, site: Vi
     assert film.format == "0: unknown codec 128x72"
 
 
+@pytest.mark.slow
 def test_a_direct_file_a_page_a_redirect_a_list_and_a_feed_are_all_read(
     tmp_path: Path, site: VideoSite
 ) -> None:

@@ -124,6 +124,7 @@ def test_every_network_call_is_the_pipelines(
             assert torch.equal(ours(x, time.expand(1), None), theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guidance", [0.0, 1.0, GUIDANCE])
 def test_a_sample_is_the_pipelines(
     family: Wan, network: nn.Module, encoder: TextEncoder, guidance: float

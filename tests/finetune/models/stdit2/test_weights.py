@@ -53,6 +53,7 @@ def test_a_published_config_with_other_keys_is_understood(model: STDiT2, saved: 
     assert same(STDiT2.from_pretrained(saved), model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "ema", "model_state_dict"])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_a_single_file_loads_and_tells_its_own_shape(
