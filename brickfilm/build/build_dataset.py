@@ -147,7 +147,9 @@ def _run_passes(
         run = next_pass()
     if run.stopping:
         raise Interrupted(_resume_hint(run, work))
-    if unused := run.edits.keys() - {result.item for result in run.item_results}:
+    items = {result.item for result in run.item_results}
+    trimmed = {trim.result for trim in run.trims.values()}
+    if unused := (run.edits.keys() | trimmed) - items:
         _print_status(f"edits by hand without a clip or image: {', '.join(sorted(unused))}")
     return run
 

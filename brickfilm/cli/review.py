@@ -1,4 +1,4 @@
-"""`brickfilm captions export`, `import` and `revert`: people correct captions."""
+"""`brickfilm review`, and `captions export`, `import` and `revert`: people correct captions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,25 @@ from brickfilm.schema.plural import pluralize
 
 captions_commands = typer.Typer(help="Captions that people correct.", no_args_is_help=True)
 WorkArgument = Annotated[Path, typer.Argument(help="the --out folder of a build")]
+
+
+@app.command("review")
+def review_command(
+    folder: WorkArgument,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="open the page in a browser")
+    ] = True,
+) -> None:
+    """Serve a page on this machine to play, keep, correct, trim or leave out clips."""
+    from brickfilm.review import open_review
+
+    with open_review(folder, port=port) as page:
+        typer.echo(f"review: {page.address}")
+        typer.echo("Ctrl-C ends it; the next build of the folder applies what was decided")
+        if browser:
+            typer.launch(page.address)
+        page.serve()
 
 
 @captions_commands.command("export")

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from brickfilm.engine.stage import Answer, Part, Stage
 from brickfilm.errors import ItemError, WiringError
+from brickfilm.records import Clip
 
 
 @runtime_checkable
@@ -119,6 +120,17 @@ class MultiPart(Protocol):
         """Yield records like `apply`, from the answers of all parts by digest."""
 
 
+@runtime_checkable
+class Trims(Protocol):
+    """A stage that cuts clips, and can cut one with ends that a person moved."""
+
+    @abstractmethod
+    def trimmed(
+        self, item: Any, answers: Mapping[str, Answer], clip: Clip, start: int, end: int
+    ) -> Clip:
+        """Return a clip that it yielded for the item, with the frames [start, end) of the video."""
+
+
 @dataclass(frozen=True)
 class BatchRequestFile:
     """A request file for one batch job, and the keys of the requests in it."""
@@ -170,7 +182,7 @@ class Batched(Protocol):
         """Connect to the batch service, once per build."""
 
 
-CAPABILITIES = (Checked, Paid, DryRun, SourceOwner, Updatable, MultiPart, Batched)
+CAPABILITIES = (Checked, Paid, DryRun, SourceOwner, Updatable, MultiPart, Trims, Batched)
 
 _HAS: dict[tuple[type, type], bool] = {}
 

@@ -14,11 +14,19 @@ from typing import Any
 
 from brickfilm.engine.budget import Budgets
 from brickfilm.engine.calls import apply_answers, as_measured, outdated_parts, work_item_of
-from brickfilm.engine.capabilities import Batched, DryRun
+from brickfilm.engine.capabilities import Batched, DryRun, Trims, has_capability
 from brickfilm.engine.commit import AnswerWriter
 from brickfilm.engine.dispatch import Dispatcher
 from brickfilm.engine.executors import CallResult, Executor
-from brickfilm.engine.ledger import CaptionEdit, ItemResult, Ledger, edit_at, read_edits
+from brickfilm.engine.ledger import (
+    CaptionEdit,
+    ItemResult,
+    Ledger,
+    TrimmedClip,
+    edit_at,
+    read_edits,
+    read_trims,
+)
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.progress import Progress
 from brickfilm.engine.queue import Failures, InFlightCall, StageQueue, missing_answers
@@ -73,6 +81,8 @@ class PipelineRun:
         self._tombstones = Tombstones.load(ledger.work)
         self.edits: Mapping[str, CaptionEdit] = read_edits(ledger.home)
         """Decisions of people about clips and images, by id."""
+        self.trims: Mapping[str, TrimmedClip] = read_trims(ledger.home)
+        """Clips whose ends people moved, by their id before."""
         ledger.register_parts(pipeline.parts())
 
     def stop(self) -> None:
@@ -183,6 +193,8 @@ class PipelineRun:
     def _apply(self, queue: StageQueue, item: Any, answers: Mapping[str, Answer]) -> None:
         """Apply the stage to stored answers, and push the records that come out."""
         outputs = apply_answers(queue.stage, item, answers)
+        if self.trims and has_capability(queue.stage, Trims):
+            outputs = [self._trimmed(queue.stage, item, answers, output) for output in outputs]
         if len(outputs) == 1 and isinstance(outputs[0], ItemError) and outputs[0].record is None:
             return self._record(queue, item, outputs[0])
         self._record(queue, as_measured(item, outputs), outputs=outputs)
@@ -198,6 +210,13 @@ class PipelineRun:
         yield from self.excluded_clips.values()
         yield from self._excluded_images.values()
         yield from (item for item in self.finished if isinstance(item, Clip | Image))
+
+    def _trimmed(self, stage: Any, item: Any, answers: Mapping[str, Answer], output: Any) -> Any:
+        """Return a clip with the ends that a person gave it; anything else unchanged."""
+        trim = self.trims.get(output.id) if isinstance(output, Clip) else None
+        if trim is None:
+            return output
+        return stage.trimmed(item, answers, output, trim.start_frame, trim.end_frame)
 
     def _record_waiters(
         self, queue: StageQueue, work_items: Iterable[WorkItem], error: Waiting

@@ -52,8 +52,13 @@ def list_captions(work: str | Path) -> list[ReviewedCaption]:
     that were made since. Raise UsageError if the folder holds no build.
     """
     edits = read_edits(work)
+    return [with_edit(row, edits.get(row.id)) for row in captions_of_build(work)]
+
+
+def captions_of_build(work: str | Path) -> list[ReviewedCaption]:
+    """Return what `list_captions` does as the last build left it, without later edits."""
     rows = {row.id: row for row in (*_rejected(work), *_in_dataset(Path(work)))}
-    return [_with_edit(rows[id], edits.get(id)) for id in sorted(rows)]
+    return [rows[id] for id in sorted(rows)]
 
 
 def save_reviews(work: str | Path, reviews: Iterable[ReviewedCaption]) -> list[CaptionEdit]:
@@ -138,7 +143,8 @@ def _rejected_caption(row: dict[Any, Any], text: str) -> ReviewedCaption:
     )
 
 
-def _with_edit(row: ReviewedCaption, edit: CaptionEdit | None) -> ReviewedCaption:
+def with_edit(row: ReviewedCaption, edit: CaptionEdit | None) -> ReviewedCaption:
+    """Return a caption as an edit leaves it; unchanged without one."""
     if edit is None:
         return row
     row = replace(row, reject=edit.reject, note=edit.note)

@@ -27,7 +27,7 @@ from brickfilm.detectors.found_shots import (
 )
 from brickfilm.digest import field_added_later
 from brickfilm.engine.calls import BatchFunction, result_of
-from brickfilm.engine.capabilities import MultiPart
+from brickfilm.engine.capabilities import MultiPart, Trims
 from brickfilm.engine.stage import Answer, Part, Resources, Stage, WorkItem
 from brickfilm.errors import Rejected, UsageError
 from brickfilm.measures import DEFAULT_MEASURES
@@ -66,7 +66,7 @@ DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SceneSplitter(Stage[Video, Clip], MultiPart):
+class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
     """Split a video into shots of `min_frames` to `max_frames`, with the scores of all measures.
 
     Each video is decoded once, reduced, for the detector and all measures. Shots and scores are
@@ -188,6 +188,15 @@ class SceneSplitter(Stage[Video, Clip], MultiPart):
                     yield self._too_short(video, scan, part)
                 else:
                     yield self._clip(video, scan, part, found)
+
+    def trimmed(
+        self, item: Video, answers: Mapping[str, Answer], clip: Clip, start: int, end: int
+    ) -> Clip:
+        scan = ScanResult.from_answers(item, answers)
+        given = GivenSpan() if item.spans else None
+        shots = self._found_shots(scan)
+        made = self._clip(scan.measured(item), scan, (start, end), shots, given)
+        return replace(made, caption=clip.caption)
 
     def _found_shots(self, scan: ScanResult) -> FoundShots:
         metrics = scan.metrics(self._detector)

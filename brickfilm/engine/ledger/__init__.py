@@ -25,15 +25,27 @@ from brickfilm.engine.ledger.frames import (
 )
 from brickfilm.engine.ledger.join import join_ledger, start_from_ledger
 from brickfilm.engine.ledger.ledger import BatchJob, ItemResult, Ledger, Reservation
+from brickfilm.engine.ledger.reviews import (
+    RANDOM_QUEUE,
+    Review,
+    TrimmedClip,
+    read_reviews,
+    read_trims,
+    save_review,
+    undo_review,
+)
 from brickfilm.engine.ledger.stored_records import StoredRecord, read_records
 
 __all__ = [
+    "RANDOM_QUEUE",
     "BatchJob",
     "CaptionEdit",
     "ItemResult",
     "Ledger",
     "Reservation",
+    "Review",
     "StoredRecord",
+    "TrimmedClip",
     "answered_parts",
     "answers_frame",
     "caption_texts",
@@ -47,10 +59,14 @@ __all__ = [
     "open_jobs_frame",
     "read_edits",
     "read_records",
+    "read_reviews",
+    "read_trims",
     "save_edits",
+    "save_review",
     "spend_frame",
     "start_from_ledger",
     "token_totals",
+    "undo_review",
     "unknown_cost",
     "usage_frame",
 ]

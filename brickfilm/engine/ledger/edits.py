@@ -74,10 +74,20 @@ def read_edits(work: str | Path) -> dict[str, CaptionEdit]:
         return {}
     with closing(sqlite3.connect(path)) as db:
         try:
-            rows = db.execute(f"SELECT {_COLUMNS} FROM edits").fetchall()
+            return edits_by_item(db)
         except sqlite3.OperationalError:  # a ledger from before there were edits
             return {}
+
+
+def edits_by_item(db: sqlite3.Connection) -> dict[str, CaptionEdit]:
+    """Return the edits of an open ledger by item id."""
+    rows = db.execute(f"SELECT {_COLUMNS} FROM edits").fetchall()
     return {edit.item: edit for edit in map(_edit, rows)}
+
+
+def edit_row(edit: CaptionEdit) -> tuple[object, ...]:
+    """Return an edit as a row of its table."""
+    return edit.item, edit.caption, edit.status, edit.reject, edit.note, edit.at
 
 
 def save_edits(work: str | Path, edits: Iterable[CaptionEdit]) -> None:
@@ -85,14 +95,14 @@ def save_edits(work: str | Path, edits: Iterable[CaptionEdit]) -> None:
 
     Raise UsageError if the folder has no ledger, WorkdirBusy while a build runs in it.
     """
-    rows = [(e.item, e.caption, e.status, e.reject, e.note, e.at) for e in edits]
-    with _writable(Path(work)) as db:
+    rows = [edit_row(edit) for edit in edits]
+    with writable_ledger(Path(work)) as db:
         db.executemany(f"INSERT OR REPLACE INTO edits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def delete_edits(work: str | Path, items: Iterable[str]) -> int:
     """Delete the edits of these items, whose captioner speaks again; return their number."""
-    with _writable(Path(work)) as db:
+    with writable_ledger(Path(work)) as db:
         return sum(db.execute("DELETE FROM edits WHERE item = ?", (i,)).rowcount for i in items)
 
 
@@ -107,7 +117,11 @@ def merge_edits(source: str | Path, target: str | Path) -> int:
 
 
 @contextmanager
-def _writable(work: Path) -> Iterator[sqlite3.Connection]:
+def writable_ledger(work: Path) -> Iterator[sqlite3.Connection]:
+    """Lock a work folder and open its ledger for one transaction.
+
+    Raise UsageError if it has no ledger, WorkdirBusy while a build runs in it.
+    """
     if not (work / FILENAME).is_file():
         raise UsageError(f"{str(work)!r} has no {FILENAME}: name the --out folder of a build")
     with (

@@ -46,6 +46,14 @@ CREATE TABLE IF NOT EXISTS outcomes (
 CREATE TABLE IF NOT EXISTS edits (
     item TEXT PRIMARY KEY, caption TEXT, status TEXT, reject INTEGER, note TEXT, at REAL
 );
+CREATE TABLE IF NOT EXISTS reviews (
+    id INTEGER PRIMARY KEY, item TEXT, reviewer TEXT, queue TEXT, caption_wrong INTEGER,
+    cut_wrong INTEGER, caption_model TEXT, prompt_digest TEXT, caption_digest TEXT, before TEXT,
+    at REAL
+);
+CREATE TABLE IF NOT EXISTS trims (
+    item TEXT PRIMARY KEY, start_frame INTEGER, end_frame INTEGER, at REAL
+);
 CREATE TABLE IF NOT EXISTS records (item TEXT PRIMARY KEY, source_id TEXT, facts TEXT);
 """
 COLUMNS_ADDED_LATER = (

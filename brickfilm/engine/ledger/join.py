@@ -18,6 +18,10 @@ CARRIED_OVER = "carried over"
 """In the place of a model: a share of what was spent before a build was divided into shards."""
 
 _REQUEST = "stage, part, key, reserved, settled, model, input_tokens, output_tokens, job, at"
+_REVIEW = (
+    "item, reviewer, queue, caption_wrong, cut_wrong, caption_model, prompt_digest, "
+    "caption_digest, before, at"
+)
 _SAME = "other.part = intents.part AND other.key = intents.key AND other.at = intents.at"
 _BOTH = (
     "INSERT OR IGNORE INTO parts SELECT digest, name, version, settings, first_used "
@@ -32,6 +36,12 @@ _BOTH = (
     "ON CONFLICT DO UPDATE SET caption = excluded.caption, status = excluded.status, "
     "reject = excluded.reject, note = excluded.note, at = excluded.at "
     "WHERE excluded.at > edits.at",
+    "INSERT INTO trims SELECT item, start_frame, end_frame, at FROM source.trims WHERE true "
+    "ON CONFLICT DO UPDATE SET start_frame = excluded.start_frame, "
+    "end_frame = excluded.end_frame, at = excluded.at WHERE excluded.at > trims.at",
+    f"INSERT INTO reviews ({_REVIEW}) SELECT {_REVIEW} FROM source.reviews AS other "
+    "WHERE NOT EXISTS (SELECT 1 FROM reviews WHERE reviews.item = other.item "
+    "AND reviews.reviewer = other.reviewer AND reviews.at = other.at) ORDER BY id",
 )
 _MONEY = (
     "CREATE INDEX intents_by_answer ON intents (part, key, at)",

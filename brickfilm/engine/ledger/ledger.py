@@ -44,6 +44,8 @@ NAME_COLUMNS = (
     ("edits", "item"),
     ("records", "item"),
     ("records", "source_id"),
+    ("reviews", "item"),
+    ("trims", "item"),
 )
 """Columns that name items, videos and sources, by table."""
 

@@ -35,6 +35,8 @@ class BuildProvenance:
     """Requests, tokens and US dollars by stage and model."""
     audit: Mapping[str, Any] | None = None
     """`AuditRates` of the captions, as JSON."""
+    review: Mapping[str, Mapping[str, Any]] | None = None
+    """Rates of errors of captions and cuts in a random sample: as numbers and in words."""
     removed: int = 0
     """Number of clips that were removed on request."""
 
@@ -45,7 +47,7 @@ class BuildProvenance:
 def load_provenance(dataset: SavedDataset) -> BuildProvenance:
     """Read provenance from the build's ledger, else from the file of an earlier push."""
     if dataset.work is not None:
-        return _provenance_from_ledger(dataset.work)
+        return _provenance_from_ledger(dataset.work, dataset)
     text = dataset.read_text(PROVENANCE_FILENAME)
     return parse_provenance(text, dataset.name) if text else BuildProvenance()
 
@@ -68,8 +70,9 @@ def parse_provenance(text: str, name: str) -> BuildProvenance:
     return provenance
 
 
-def _provenance_from_ledger(work: Path) -> BuildProvenance:
+def _provenance_from_ledger(work: Path, dataset: SavedDataset) -> BuildProvenance:
     from brickfilm.captions.audit import audit_rates
+    from brickfilm.captions.error_rates import RATED_COLUMNS, review_rates
     from brickfilm.engine.ledger import ledger_frame, spend_frame
     from brickfilm.engine.tombstones import Tombstones
 
@@ -80,6 +83,9 @@ def _provenance_from_ledger(work: Path) -> BuildProvenance:
     unfinished = results[results.outcome.isin(["failed", "waiting"])].outcome.value_counts()
     plan = Plan.read(work)
     audit = audit_rates(work)
+    has_clips = "clips" in dataset.configs
+    clips = dataset.to_pandas("clips", RATED_COLUMNS).to_dict("records") if has_clips else []
+    rates = review_rates(work, clips)
     return BuildProvenance(
         stages=[vars(stage) for stage in plan.stages] if plan else None,
         tools=plan.tools if plan else None,
@@ -87,6 +93,7 @@ def _provenance_from_ledger(work: Path) -> BuildProvenance:
         unfinished={str(status): int(count) for status, count in unfinished.items()},
         spend=_to_records(spend_frame(work).fillna(0)),
         audit=asdict(audit) if audit else None,
+        review={name: {**asdict(rate), "rate": str(rate)} for name, rate in rates.items()} or None,
         removed=Tombstones.load(work).clips_removed,
     )
 

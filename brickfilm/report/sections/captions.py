@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from brickfilm.captions.audit import audit_rates
+from brickfilm.captions.error_rates import review_rates
 from brickfilm.captions.reply_format import DESCRIBED, is_caption_reason
 from brickfilm.records import EDITED_BY_HAND
 from brickfilm.report.context import ReportContext
@@ -25,10 +26,12 @@ def captions(context: ReportContext) -> Section | None:
         {"status": s, "clips": counts[s, "clip"], "images": counts[s, "image"]} for s in statuses
     ]
     audit = audit_rates(context.work)
+    rates = review_rates(context.work, context.clips)
     if not rows and audit is None:
         return None
     edited = [
         sum(row["caption_model"] == EDITED_BY_HAND for row in rows_of)
         for rows_of in (context.clips, context.images)
     ]
-    return Section("captions", "Captions", {"rows": rows, "audit": audit, "edited": edited})
+    data = {"rows": rows, "audit": audit, "edited": edited, "rates": rates}
+    return Section("captions", "Captions", data)

@@ -1,0 +1,161 @@
+"""Verdicts of people who reviewed clips and images, and trimmed clips; each can be undone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from brickfilm.engine.ledger.edits import CaptionEdit, edit_row, edits_by_item, writable_ledger
+from brickfilm.engine.ledger.file import FILENAME
+
+RANDOM_QUEUE = "random"
+"""Queue of the random sample, from which rates of errors are estimated."""
+_COLUMNS = (
+    *("item", "reviewer", "queue", "caption_wrong", "cut_wrong", "caption_model"),
+    *("prompt_digest", "caption_digest", "before", "at"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrimmedClip:
+    """A clip whose ends a person moved: the next build cuts [start_frame, end_frame) instead."""
+
+    item: str
+    """Id of the clip as the shot detector cuts it."""
+    start_frame: int
+    end_frame: int
+    """Frame numbers in the video; end exclusive."""
+    at: float = field(default_factory=time.time)
+
+    @property
+    def result(self) -> str:
+        """Return the id of the trimmed clip."""
+        return f"{self.item.rsplit('-', 2)[0]}-{self.start_frame:06d}-{self.end_frame:06d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """One verdict, with what it replaced."""
+
+    item: str
+    reviewer: str
+    queue: str
+    caption_wrong: bool = False
+    cut_wrong: bool = False
+    caption_model: str = ""
+    prompt_digest: str = ""
+    caption_digest: str = ""
+    """Model, prompt and digest of the text that was judged."""
+    before: str = ""
+    """JSON of the edits and trims that it replaced, to undo it."""
+    at: float = field(default_factory=time.time)
+    number: int = 0
+    """Its number in the ledger, ascending."""
+
+
+def read_reviews(work: str | Path) -> list[Review]:
+    """Return all verdicts in a work folder, oldest first; none without a ledger."""
+    names = ", ".join(("id", *_COLUMNS))
+    rows = _rows(work, f"SELECT {names} FROM reviews ORDER BY id")
+    reviews = (Review(number=row[0], **dict(zip(_COLUMNS, row[1:], strict=True))) for row in rows)
+    return [
+        replace(r, caption_wrong=bool(r.caption_wrong), cut_wrong=bool(r.cut_wrong))
+        for r in reviews
+    ]
+
+
+def read_trims(work: str | Path) -> dict[str, TrimmedClip]:
+    """Return the trimmed clips of a work folder by their id before trimming."""
+    rows = _rows(work, "SELECT item, start_frame, end_frame, at FROM trims")
+    names = ("item", "start_frame", "end_frame", "at")
+    trims = (TrimmedClip(**dict(zip(names, row, strict=True))) for row in rows)
+    return {trim.item: trim for trim in trims}
+
+
+def save_review(
+    work: str | Path,
+    review: Review,
+    edits: Sequence[CaptionEdit] = (),
+    trim: TrimmedClip | None = None,
+) -> None:
+    """Store a verdict with its edits and its trim, together or not at all.
+
+    Raise UsageError if the folder has no ledger, WorkdirBusy while a build runs in it.
+    """
+    with writable_ledger(Path(work)) as db:
+        before = _state(db, [edit.item for edit in edits], trim)
+        values = [getattr(replace(review, before=json.dumps(before)), name) for name in _COLUMNS]
+        marks = ", ".join("?" * len(values))
+        db.execute(f"INSERT INTO reviews ({', '.join(_COLUMNS)}) VALUES ({marks})", values)
+        _write_state(db, {edit.item: asdict(edit) for edit in edits}, {})
+        if trim:
+            _write_state(db, {}, {trim.item: asdict(trim)})
+
+
+def undo_review(work: str | Path, reviewer: str) -> Review | None:
+    """Take the last verdict of a person back, with its edits and trim; None if there is none.
+
+    A verdict that somebody else replaced since is taken back alone: their edits stay.
+    """
+    mine = [review for review in read_reviews(work) if review.reviewer == reviewer]
+    if not mine:
+        return None
+    last = mine[-1]
+    with writable_ledger(Path(work)) as db:
+        query = "SELECT 1 FROM reviews WHERE item = ? AND id > ?"
+        if db.execute(query, (last.item, last.number)).fetchone() is None:
+            before: dict[str, dict[str, Any]] = json.loads(last.before)
+            _write_state(db, before["edits"], before["trims"])
+        db.execute("DELETE FROM reviews WHERE id = ?", (last.number,))
+    return last
+
+
+def _state(
+    db: sqlite3.Connection, items: Sequence[str], trim: TrimmedClip | None
+) -> dict[str, dict[str, Any]]:
+    """Return the stored edits of some items and the stored trim of a clip; None for absent ones."""
+    edits = edits_by_item(db)
+    state: dict[str, dict[str, Any]] = {
+        "edits": {item: asdict(edits[item]) if item in edits else None for item in items},
+        "trims": {},
+    }
+    if trim:
+        query = "SELECT item, start_frame, end_frame, at FROM trims WHERE item = ?"
+        row = db.execute(query, (trim.item,)).fetchone()
+        names = ("item", "start_frame", "end_frame", "at")
+        state["trims"][trim.item] = dict(zip(names, row, strict=True)) if row else None
+    return state
+
+
+def _write_state(
+    db: sqlite3.Connection,
+    edits: dict[str, dict[str, Any] | None] | dict[str, dict[str, Any]],
+    trims: dict[str, dict[str, Any] | None] | dict[str, dict[str, Any]],
+) -> None:
+    """Store edits and trims by item; None deletes one."""
+    for item, edit in edits.items():
+        db.execute("DELETE FROM edits WHERE item = ?", (item,))
+        if edit:
+            db.execute("INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?)", edit_row(CaptionEdit(**edit)))
+    for item, trim in trims.items():
+        db.execute("DELETE FROM trims WHERE item = ?", (item,))
+        if trim:
+            db.execute("INSERT INTO trims VALUES (:item, :start_frame, :end_frame, :at)", trim)
+
+
+def _rows(work: str | Path, query: str) -> list[Any]:
+    """Return rows of a ledger; none if it is not there, or older than the table."""
+    path = Path(work) / FILENAME
+    if not path.is_file():
+        return []
+    with closing(sqlite3.connect(path)) as db:
+        try:
+            return db.execute(query).fetchall()
+        except sqlite3.OperationalError:
+            return []

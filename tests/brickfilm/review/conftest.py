@@ -1,0 +1,27 @@
+"""A built folder with two clips and captions, to review."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from brickfilm import SidecarCaptioner
+from tests.kit.small_build import built, two_shots
+
+
+@pytest.fixture(scope="session")
+def small_original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with film.mp4, its captions, and the work folder `w`; only to be read."""
+    place = tmp_path_factory.mktemp("small-review")
+    two_shots(place / "film.mp4", size=(128, 72))
+    (place / "film.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:02.000\nA wall of bricks.\n")
+    built(place / "film.mp4", place / "w", SidecarCaptioner())
+    return place
+
+
+@pytest.fixture
+def small_work(small_original: Path, tmp_path: Path) -> Path:
+    """Return a copy of its work folder."""
+    return Path(shutil.copytree(small_original / "w", tmp_path / "w"))
