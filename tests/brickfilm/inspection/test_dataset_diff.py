@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from brickfilm import Keep
@@ -14,6 +15,7 @@ from brickfilm.inspection import diff_datasets
 from tests.kit.small_build import built
 
 
+@pytest.mark.slow
 def test_rows_gone_changed_and_added_are_told_with_reason_and_setting(
     small: Path, tmp_path: Path
 ) -> None:

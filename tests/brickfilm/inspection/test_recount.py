@@ -21,6 +21,7 @@ def counts(work: Path, *bounds: str) -> dict[tuple[str, str], tuple[int, int]]:
     return {(r["status"], r["reason"]): (r["clips"], r["meet"]) for r in rows}
 
 
+@pytest.mark.slow
 def test_a_recount_covers_rejected_clips_and_equals_the_rebuild(
     small: Path, tmp_path: Path
 ) -> None:

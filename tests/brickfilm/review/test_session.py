@@ -62,6 +62,7 @@ def captions(work: Path) -> dict[str, str]:
     return dict(zip(rows.id, rows.caption, strict=True))
 
 
+@pytest.mark.slow
 def test_decisions_outlive_a_rebuild_and_a_new_prompt_without_a_request(
     server: CaptionServer, work: Path
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_running_build_and_contradictions_store_nothing(
     assert not read_edits(work) and not read_reviews(work)
 
 
+@pytest.mark.slow
 def test_the_card_states_the_rate_of_planted_errors(server: CaptionServer, work: Path) -> None:
     session = ReviewSession(work)
     for number in range(10):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from brickfilm import SidecarCaptioner
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.engine.ledger import read_records, read_trims
@@ -12,6 +14,7 @@ from brickfilm.review.session import ReviewAct, ReviewSession
 from tests.kit.small_build import built
 
 
+@pytest.mark.slow
 def test_a_trim_cuts_one_clip_anew_and_keeps_its_caption(
     small_original: Path, small_work: Path
 ) -> None:
