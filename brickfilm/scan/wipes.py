@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.media import ReducedFrame
+from brickfilm.media import ReducedFrame, downscale_by_2
 from brickfilm.records import Video
 from brickfilm.scan.analyzer import FloatArray, FrameAnalyzer, FrameFunction
 from brickfilm.scan.frame_ranges import FrameRange
 
 SIZE = (48, 27)
 """Pixels across and down in which pictures are compared."""
-RADII = (6, 12, 25)
-"""Frames on either side of one in a wipe that are compared: half of a wipe, short to long."""
 STRIDE = 2
-"""Frames from one comparison to the next: the shortest wipe that is found has six."""
+"""Frames from one that is looked at to the next: the shortest wipe that is found has six."""
+RADII = (6, 12, 24)
+"""Frames on either side of one in a wipe that are compared: half of a wipe, short to long."""
 CHANGED_LEVELS = 20.0
 """Difference in levels of pixels that show which picture they are of."""
 MIN_CHANGED_SHARE = 0.4
@@ -38,8 +40,14 @@ MIN_HITS = 3
 """Compared frames in a row that make a wipe."""
 MIN_RISE = 0.3
 """Rise of the later picture's share from the first to the last of them."""
+MAX_LENGTH = 2.5
+"""Frames of a wipe, relative to the radius: one of up to two radii is seen whole."""
 
-Thumbnail = NDArray[np.float32]
+Thumbnail = NDArray[np.uint8]
+
+
+NONE = (0.0,) * len(RADII)
+"""Row of a frame that is not looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,23 +59,21 @@ class WipeAnalyzer(FrameAnalyzer):
     def begin(self, video: Video) -> FrameFunction:
         import cv2
 
-        recent: deque[Thumbnail] = deque(maxlen=2 * RADII[-1] + 1)
-        number = -1
+        recent: deque[Thumbnail] = deque(maxlen=2 * RADII[-1] // STRIDE + 1)
+        numbers = count()
 
         def analyze(frame: ReducedFrame) -> Sequence[float]:
-            nonlocal number
-            number += 1
-            small = cv2.resize(frame.luma, SIZE, interpolation=cv2.INTER_AREA)
-            recent.append(small.astype(np.float32))
-            if number % STRIDE:
-                return (0.0,) * len(RADII)
-            return [_share_at(recent, radius) for radius in RADII]
+            if next(numbers) % STRIDE:
+                return NONE
+            small = cv2.resize(downscale_by_2(frame.luma, 2), SIZE, interpolation=cv2.INTER_LINEAR)
+            recent.append(np.asarray(small, np.uint8))
+            return [_share_at(recent, radius // STRIDE) for radius in RADII]
 
         return analyze
 
 
 def _share_at(recent: Sequence[Thumbnail], radius: int) -> float:
-    """Return `later_share` of the frame `radius` before the last; 0 if there is none."""
+    """Return `later_share` of the picture `radius` before the last; 0 if there is none."""
     last = len(recent) - 1
     if last < 2 * radius:
         return 0.0
@@ -76,6 +82,12 @@ def _share_at(recent: Sequence[Thumbnail], radius: int) -> float:
 
 def later_share(old: Thumbnail, middle: Thumbnail, new: Thumbnail) -> float:
     """Return the share of `new` in a frame that is part `old`, part `new`; 0 for other frames."""
+    if not _may_be_wipe(old, middle, new):
+        return 0.0
+    return _share(*(picture.astype(np.float32) for picture in (old, middle, new)))
+
+
+def _share(old: FloatArray, middle: FloatArray, new: FloatArray) -> float:
     difference = np.abs(new - old)
     is_changed = difference >= CHANGED_LEVELS
     changed = int(is_changed.sum())
@@ -89,9 +101,27 @@ def later_share(old: Thumbnail, middle: Thumbnail, new: Thumbnail) -> float:
         SHARE_RANGE[0] <= share <= SHARE_RANGE[1]
         and (is_explained & is_changed).sum() >= MIN_EXPLAINED_SHARE * changed
         and _edge_share(is_new, is_changed) <= MAX_EDGE_SHARE
-        and float(np.corrcoef(old.ravel(), new.ravel())[0, 1]) < SAME_PICTURE_CORRELATION
+        and not _is_same_picture(old, new)
     )
     return share if is_wipe else 0.0
+
+
+def _may_be_wipe(old: Thumbnail, middle: Thumbnail, new: Thumbnail) -> bool:
+    """Return False if the mean differences are too small: for most frames, in little time."""
+    import cv2
+
+    least = MIN_CHANGED_SHARE * CHANGED_LEVELS * old.size
+    if cv2.norm(old, new, cv2.NORM_L1) < least:
+        return False
+    least *= SHARE_RANGE[0] / 2  # pixels of one picture differ by half or more from the other
+    return all(cv2.norm(middle, other, cv2.NORM_L1) >= least for other in (old, new))
+
+
+def _is_same_picture(old: FloatArray, new: FloatArray) -> bool:
+    """Return True if pictures correlate; a blank one correlates with none."""
+    one, other = old - old.mean(), new - new.mean()
+    energy = float(np.vdot(one, one)) * float(np.vdot(other, other))
+    return float(np.vdot(one, other)) > SAME_PICTURE_CORRELATION * math.sqrt(energy)
 
 
 def _edge_share(is_new: NDArray[np.bool_], is_changed: NDArray[np.bool_]) -> float:
@@ -118,7 +148,7 @@ def find_wipes(shares: FloatArray) -> list[FrameRange]:
     ]
     found: list[FrameRange] = []
     for rise, minus_radius, (start, end) in sorted(seen, reverse=True):
-        is_whole = rise >= MIN_RISE and end - start <= -2 * minus_radius
+        is_whole = rise >= MIN_RISE and end - start <= -MAX_LENGTH * minus_radius
         if is_whole and all(end <= a or start >= b for a, b in found):
             found.append((max(0, start), min(len(shares), end)))
     return sorted(found)
