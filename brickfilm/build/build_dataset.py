@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ from brickfilm.errors import Interrupted, UsageError
 from brickfilm.files import disk_errors
 from brickfilm.records import Clip, Image, Video
 from brickfilm.report import ReportContext, write_report
+from brickfilm.schema.plural import pluralize
 from brickfilm.stages import ClipWriter, FrameSampler
 
 log = logging.getLogger(__name__)
@@ -66,6 +68,14 @@ class BuildResult:
         return 1 if counts["failed"] or not is_done else 0
 
     @property
+    def shortfall(self) -> str:
+        """Return in words what failed, waits or is missing; '' if all is done."""
+        counts = Counter(result.status for result in self.item_results)
+        states = [name for name in ("failed", "waiting") if counts[name]]
+        parts = [f"{pluralize(counts[name], 'item')} {name}" for name in states]
+        return ", ".join([*parts, *(["no clips were produced"] if self.is_empty else [])])
+
+    @property
     def is_empty(self) -> bool:
         """Return True if the dataset has no row."""
         return not any(rows for splits in self.dataset.values() for rows in splits.values())
@@ -87,9 +97,11 @@ def build_dataset(
     every request, and Interrupted (a KeyboardInterrupt) after Ctrl-C.
     """
     videos = source_of(source) if isinstance(source, str | Path) else source
-    return build(
-        videos, stages, workdir=workdir, executor=executor, test_fraction=test_fraction
-    ).dataset
+    result = build(videos, stages, workdir=workdir, executor=executor, test_fraction=test_fraction)
+    if shortfall := result.shortfall:
+        text = f"{shortfall}: {result.dataset.report_path} says why, and the next build continues"
+        warnings.warn(text, stacklevel=2)
+    return result.dataset
 
 
 def build(

@@ -171,9 +171,10 @@ def dry_run_build(recipe: DatasetRecipe, out: Path, training: str | None = None)
     from brickfilm.schema.training_lengths import describe_use
 
     pipeline, run = dry_run(recipe.source, recipe.stages, workdir=out)
-    _print(pipeline.describe())
-    for line in forecast_lines(recipe.source, run, out):
+    lines = list(forecast_lines(recipe.source, run, out))
+    for line in lines or ["nothing to do: every answer is stored, or nothing was found"]:
         _print(line)
+    _print(f"the stages:\n{pipeline.describe()}")
     if counted := find_training_recipe(training):
         console.print(coverage_table(counted, planned_clip_shapes(pipeline, run)))
     if lengths := recipe.training_lengths:

@@ -23,7 +23,10 @@ prompt_commands = typer.Typer(help="Prompts of the captioning model.", no_args_i
 
 @app.command()
 def lint(
-    file: Annotated[Path, typer.Argument(help=".csv, .jsonl, .parquet or .txt, a caption a row")],
+    file: Annotated[
+        Path,
+        typer.Argument(help=".csv, .jsonl, .parquet or .txt, a caption a row; or a work folder"),
+    ],
     column: Annotated[
         str | None, typer.Option(help="column of the captions; default: 'caption' or 'text'")
     ] = None,
@@ -33,18 +36,32 @@ def lint(
     as_json: Annotated[bool, typer.Option("--json", help="print findings as JSON")] = False,
 ) -> None:
     """Check captions of any origin against a prompt's rules; exit with 1 if any breaks one."""
-    from brickfilm.captions.caption_files import read_captions
     from brickfilm.captions.lint import lint
     from brickfilm.captions.prompts import load_prompt
 
     rules = load_prompt(prompt)
-    captions = read_captions(file, column)
+    captions = captions_of(file, column)
     findings = [lint(caption, rules.rules, rules.text) for caption in captions]
     if as_json:
         print(json.dumps(_findings_json(captions, findings), ensure_ascii=False, indent=2))
     else:
         _print_findings(findings)
     raise typer.Exit(int(any(findings)))
+
+
+def captions_of(where: Path, column: str | None) -> Sequence[str]:
+    """Return the captions of a file, or of the clips and images of a dataset's folder."""
+    from brickfilm.captions.caption_files import read_captions
+    from brickfilm.dataset.reader import find_dataset
+
+    if not where.is_dir():
+        return read_captions(where, column)
+    saved, name = find_dataset(where), column or "caption"
+    configs = [config for config in saved.configs if name in saved.columns(config)]
+    if not configs:
+        raise UsageError(f"--column {name!r}: no config of {str(where)!r} has this column")
+    frames = [saved.to_pandas(config, (name,)) for config in configs]
+    return [text for frame in frames for text in frame[name].dropna() if text]
 
 
 @prompt_commands.command("show")

@@ -146,21 +146,40 @@ def _result_table(results: pd.DataFrame) -> Table:
 
 
 def _failure_table(failed: pd.DataFrame) -> Table:
-    table = Table("stage", "item", "error", title="failed items: the next run tries them again")
-    for row in failed.head(MAX_FAILURES).to_dict("records"):
-        name = row["source_id"] if row["kind"] in ("listing", "video") else row["item"]
-        table.add_row(row["stage"], *(escape(text) for text in (name, row["message"])))
-    if len(failed) > MAX_FAILURES:
-        table.add_row("", f"and {len(failed) - MAX_FAILURES} more", "the report lists them")
+    """Return failures by message, with the videos that they are about."""
+    title = "failed items: the next run tries them again"
+    table = Table("stage", "items", "error", "videos", title=title)
+    messages = [
+        _without_names(message, (item, source))
+        for message, item, source in zip(
+            failed.message, failed["item"], failed.source_id, strict=True
+        )
+    ]
+    groups = list(failed.groupby([failed.stage, messages], sort=False))
+    for (stage, message), rows in sorted(groups, key=lambda group: -len(group[1]))[:MAX_FAILURES]:
+        names = _names(list(dict.fromkeys(rows.source_id)))
+        table.add_row(str(stage), str(len(rows)), escape(str(message)), escape(names))
+    if len(groups) > MAX_FAILURES:
+        table.add_row("", "", f"and {len(groups) - MAX_FAILURES} more", "the report lists them")
     return table
+
+
+def _without_names(message: str, names: tuple[str, str]) -> str:
+    """Return a message without the names of its item, so that equal errors are equal."""
+    for name in sorted({*names, *(name.rpartition("/")[2] for name in names)}, key=len)[::-1]:
+        message = message.replace(name, "...") if name else message
+    return message
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
 
 
 def _passed_over_table(passed_over: pd.DataFrame) -> Table:
     table = Table("reason", "files", "names", title="passed over")
     for reason, rows in passed_over.groupby("reason"):
-        names = ", ".join(rows.source_id.head(MAX_NAMES))
-        more = f" and {len(rows) - MAX_NAMES} more" if len(rows) > MAX_NAMES else ""
-        table.add_row(str(reason), str(len(rows)), escape(names + more))
+        table.add_row(str(reason), str(len(rows)), escape(_names(list(rows.source_id))))
     return table
 
 

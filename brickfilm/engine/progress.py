@@ -117,9 +117,10 @@ class PlainLines:
         print("; ".join(self._line(queue) for queue in queues), file=sys.stderr, flush=True)
 
     def _line(self, queue: StageQueue) -> str:
-        done = self._counter.counts.get(queue.position, Counter())["done"]
+        ended = self._counter.counts.get(queue.position, Counter()).total()
         note = ", ".join(status_notes(queue, self._counter))
-        return f"{queue.stage.name} {done} done" + (f" ({note})" if note else "")
+        total = ended + len(list(queue.items()))
+        return f"{queue.stage.name} {ended} of {total}" + (f" ({note})" if note else "")
 
 
 def status_notes(queue: StageQueue, counter: StatusCounter) -> list[str]:
