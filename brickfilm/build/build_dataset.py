@@ -17,6 +17,7 @@ from types import FrameType
 
 from brickfilm.build.built_dataset import BrickfilmDataset
 from brickfilm.build.footage import source_of
+from brickfilm.build.measure_set import with_kept_measures
 from brickfilm.build.plan_file import Plan
 from brickfilm.build.recipe import training_lengths_of
 from brickfilm.build.shot_detector import with_kept_detector
@@ -121,7 +122,7 @@ def build(
         raise UsageError(
             f"test_fraction={test_fraction} must be in [0, 1): it is a fraction of the videos"
         )
-    stages = with_kept_detector(stages, Path(workdir))
+    stages = with_kept_settings(stages, Path(workdir))
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     pipeline.check()
     with (
@@ -189,6 +190,7 @@ def cancel_jobs(source: Source, stages: Sequence[AnyStage], *, workdir: str | Pa
     """Cancel the open batch jobs of a build, and save the answers they already have."""
     if not (Path(workdir) / FILENAME).is_file():
         raise UsageError(f"{str(workdir)!r} has no ledger: name the --out folder of a build")
+    stages = with_kept_measures(stages, Path(workdir))
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     with Ledger(Path(workdir)) as ledger, BatchJobManager(pipeline, ledger) as batch_jobs:
         if not ledger.open_jobs():
@@ -200,7 +202,7 @@ def dry_run(
     source: Source, stages: Sequence[AnyStage], *, workdir: str | Path
 ) -> tuple[Pipeline, PipelineRun]:
     """Run only the stages that download, write and cost nothing; collect the items of the rest."""
-    stages = with_kept_detector(stages, Path(workdir))
+    stages = with_kept_settings(stages, Path(workdir))
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     with (
         open_ledger_copy(Path(workdir), source) as ledger,
@@ -211,6 +213,11 @@ def dry_run(
         with stop_on_signals(run):
             run.execute(source.items())
     return pipeline, run
+
+
+def with_kept_settings(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]:
+    """Return the stages with the detector and the measures of a work folder, where automatic."""
+    return with_kept_measures(with_kept_detector(stages, work), work)
 
 
 def with_default_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:

@@ -90,6 +90,18 @@ class DatasetRecipe:
         ]
         return replace(self, stages=tuple(stages))
 
+    def with_measures(self, name: str | None) -> DatasetRecipe:
+        """Return the recipe with this set of measures; UsageError if it has no SceneSplitter."""
+        if name is None:
+            return self
+        if not any(isinstance(stage, SceneSplitter) for stage in self.stages):
+            raise UsageError(f"--measures {name}: the recipe has no SceneSplitter")
+        stages = [
+            stage.with_measures(name) if isinstance(stage, SceneSplitter) else stage
+            for stage in self.stages
+        ]
+        return replace(self, stages=tuple(stages))
+
     def locked(self, out: Path, *, allow_drift: bool) -> DatasetRecipe:
         """Return the recipe bound to the lock file in `out`."""
         if not isinstance(self.source, Lockable):

@@ -53,6 +53,9 @@ def build(
     dry_run: options.DryRun = False,
     training: options.Training = None,
     detector: options.Detector = None,
+    measures: options.Measures = None,
+    keep: options.KeepIf = None,
+    keep_all: options.KeepAll = False,
     locked: options.Locked = False,
     allow_drift: options.AllowDrift = False,
     wait: options.Wait = True,
@@ -81,6 +84,7 @@ def build(
 def recipe_of(given: Mapping[str, Any], last: Path) -> DatasetRecipe:
     """Return the recipe that options name; last: the folder whose last settings are the default."""
     from brickfilm.build.caption_options import CaptionOptions
+    from brickfilm.build.keep_options import with_keeps
     from brickfilm.build.recipe import resolve_recipe
     from brickfilm.export.training_target import training_lengths
 
@@ -95,6 +99,8 @@ def recipe_of(given: Mapping[str, Any], last: Path) -> DatasetRecipe:
     if given["locked"] or given["allow_drift"]:
         recipe = recipe.locked(given["out"], allow_drift=given["allow_drift"])
     recipe = recipe.with_detector(given["detector"]) if given["detector"] else recipe
+    with_blank = given["keep_all"] or given["footage"].endswith(".py")
+    recipe = with_keeps(recipe.with_measures(given["measures"]), given["keep"], with_blank)
     if given["training"]:
         recipe = recipe.for_training(training_lengths(given["training"]))
     return recipe

@@ -136,6 +136,23 @@ Detector = Annotated[
         "holds, layout, joint, transnetv2, adaptive or content"
     ),
 ]
+Measures = Annotated[
+    str | None,
+    typer.Option(
+        help="of clips: auto (those of OUT; in a new OUT default), first (of older versions), "
+        "default, or all (adds vmaf_motion, which is slow)"
+    ),
+]
+KeepIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep", metavar="SCORE>=N", help="keep clips by a score, as motion>=0.02; repeatable"
+    ),
+]
+KeepAll = Annotated[
+    bool,
+    typer.Option("--keep-all", help="also clips that are black, one flat colour or a test card"),
+]
 
 OF_SOURCES = (
     *("licence", "uploader", "hdr", "deinterlace", "fps", "split", "config", "revision"),

@@ -15,10 +15,11 @@ from brickfilm.media.parallel_decode import DamagedGroupError
 from brickfilm.media.perceptual_hash import perceptual_hash
 from brickfilm.media.picture_info import PictureInfo, is_worth_probing
 from brickfilm.media.probe import SEQUENCE_FORMAT, VideoInfo, probe, probe_stills, sha256_of
-from brickfilm.media.reduce import ReducedFrame, downscale_by_2, reduced_frames
+from brickfilm.media.reduce import FrameExtras, ReducedFrame, downscale_by_2, reduced_frames
 from brickfilm.media.sound import Sound
 from brickfilm.media.still_sequence import StillSequence
 from brickfilm.media.verify import ReferenceFrame, VerificationError, verify_clip, verify_sound
+from brickfilm.media.vmaf_motion import VmafMotionFilter
 
 __all__ = [
     "MAX_PARALLEL_PIXELS",
@@ -29,6 +30,7 @@ __all__ = [
     "DecodeStats",
     "EncoderSettings",
     "Frame",
+    "FrameExtras",
     "FrameFlag",
     "PictureInfo",
     "ReducedFrame",
@@ -38,6 +40,7 @@ __all__ = [
     "VerificationError",
     "VideoInfo",
     "VideoReader",
+    "VmafMotionFilter",
     "check_unchanged",
     "decode_stats",
     "downscale_by_2",

@@ -16,6 +16,7 @@ from brickfilm.media.color import hdr_transfer
 from brickfilm.media.container import media_errors
 from brickfilm.media.damage import NO_FLAG, FrameFlag
 from brickfilm.media.decode import VideoReader, plane_view
+from brickfilm.media.full_size import MAX_BAND_BYTES, full_luma, luma_bands
 from brickfilm.media.packet_decoder import RawFrame
 from brickfilm.media.packet_groups import (
     MAX_GROUP_PACKETS,
@@ -43,6 +44,9 @@ CHROMA_CELL_SIZE = 16
 MAX_BUFFERED_BYTES = 48 << 20
 """Bound on buffered packets and reduced frames: about 700 frames of 720p video."""
 
+FULL_RANGE = 2
+"""Value of FFmpeg's `AVCOL_RANGE_JPEG`."""
+
 Uint8Array = NDArray[np.uint8]
 
 
@@ -62,6 +66,31 @@ class ReducedFrame:
     """Cb and Cr averaged by cell, [H/16, W/16, 2], 128 is grey; costs a hundredth of `chroma`."""
     planes: tuple[Uint8Array, Uint8Array] | None = field(repr=False)
     flags: FrameFlag = NO_FLAG
+    is_full_range: bool = False
+    """True if luma is 0 to 255 from black to white, False if 16 to 235."""
+    stored_bands: Uint8Array | None = field(default=None, repr=False)
+    stored_luma: Uint8Array | None = field(default=None, repr=False)
+
+    @property
+    def bands(self) -> Uint8Array:
+        """Return bands of 16 lines at full size, [bands, 16, W], not turned upright.
+
+        Only for analyzers with `with_bands`.
+        """
+        if self.stored_bands is None:
+            raise UsageError(
+                "frames have no bands: set `with_bands = True` in the analyzer's class"
+            )
+        return self.stored_bands
+
+    @property
+    def full_luma(self) -> Uint8Array:
+        """Return the luma at full size, [H, W], not upright; for analyzers `with_full_luma`."""
+        if self.stored_luma is None:
+            raise UsageError(
+                "frames have no full luma: set `with_full_luma = True` in the analyzer's class"
+            )
+        return self.stored_luma
 
     @property
     def chroma(self) -> tuple[Uint8Array, Uint8Array]:
@@ -86,7 +115,24 @@ class ReducedFrame:
         return bgr_image
 
 
-def reduced_frames(reader: VideoReader, *, with_chroma: bool = False) -> Iterator[ReducedFrame]:
+@dataclass(frozen=True, kw_only=True)
+class FrameExtras:
+    """Parts of a reduced frame that only some analyzers need."""
+
+    with_chroma: bool = False
+    with_bands: bool = False
+    with_full_luma: bool = False
+
+    def bytes_of(self, codec_context: Any) -> int:
+        """Return the bytes of a frame that they add to its reduced luma."""
+        full = int(codec_context.width) * int(codec_context.height)
+        return MAX_BAND_BYTES * self.with_bands + full * self.with_full_luma
+
+
+NO_EXTRAS = FrameExtras()
+
+
+def reduced_frames(reader: VideoReader, extras: FrameExtras = NO_EXTRAS) -> Iterator[ReducedFrame]:
     """Yield every frame from the start of a video, reduced.
 
     Video with several groups of pictures is decoded on `reader.threads` threads in parallel; raise
@@ -98,35 +144,38 @@ def reduced_frames(reader: VideoReader, *, with_chroma: bool = False) -> Iterato
     is_sequential = reader.threads == 1 or bool(reader.field_filters)
     if is_sequential or not has_multiple_groups(first, reader.stream):
         frames = reader.decode_packets(packets)
-        return (reduce_frame(reader, frame, with_chroma) for frame in frames)
+        return (reduce_frame(reader, frame, extras) for frame in frames)
     return decode_parallel(
         reader.path,
         packet_groups(packets, group_start_predicate(reader.stream)),
-        partial(reduce_frame, with_chroma=with_chroma),
+        partial(reduce_frame, extras=extras),
         threads=reader.threads,
         max_buffered_bytes=MAX_BUFFERED_BYTES,
-        bytes_per_frame=_reduced_frame_bytes(reader.stream.codec_context),
+        bytes_per_frame=_reduced_frame_bytes(reader.stream.codec_context, extras),
     )
 
 
-def _reduced_frame_bytes(codec_context: Any) -> int:
-    """Return the size of a reduced frame's luma in bytes."""
+def _reduced_frame_bytes(codec_context: Any, extras: FrameExtras) -> int:
+    """Return the size of a reduced frame's luma and extras in bytes."""
     steps = _downscale_steps(codec_context.width)
-    return int(codec_context.width >> steps) * int(codec_context.height >> steps)
+    luma = int(codec_context.width >> steps) * int(codec_context.height >> steps)
+    return luma + extras.bytes_of(codec_context)
 
 
-def reduce_frame(reader: VideoReader, frame: RawFrame, with_chroma: bool) -> ReducedFrame:
+def reduce_frame(reader: VideoReader, frame: RawFrame, extras: FrameExtras) -> ReducedFrame:
     """Average a decoded frame down and rotate it upright; raise MediaError if it is too small."""
     with media_errors(f"{reader.path.name!r} has a frame that cannot be converted"):
-        return _reduced(reader, *frame, with_chroma)
+        return _reduced(reader, *frame, extras)
 
 
-def _reduced(reader: VideoReader, raw: Any, flags: FrameFlag, with_chroma: bool) -> ReducedFrame:
+def _reduced(reader: VideoReader, raw: Any, flags: FrameFlag, extras: FrameExtras) -> ReducedFrame:
     import cv2
 
     pts, size = int(raw.pts), reader.display_transform.display_size(raw)
     duration = int(raw.duration or 0)
     orientation, steps = Orientation.of(side_data(raw)), _downscale_steps(raw.width)
+    stored_bands = luma_bands(raw) if extras.with_bands else None
+    stored_luma = full_luma(raw) if extras.with_full_luma else None
     if raw.format.name not in ("yuv420p", "yuvj420p") or hdr_transfer(raw):
         raw, steps = _convert_to_yuv420p(raw, steps), 0
 
@@ -143,9 +192,14 @@ def _reduced(reader: VideoReader, raw: Any, flags: FrameFlag, with_chroma: bool)
             f"{reader.path.name!r} is {size[0]} x {size[1]} pixels: too few, or too long and thin, "
             "to find shots in; scale or crop the video first"
         )
-    chroma = (reduced_plane(1), reduced_plane(2)) if with_chroma else None
+    chroma = (reduced_plane(1), reduced_plane(2)) if extras.with_chroma else None
     chroma_thumbnail = cv2.merge((thumbnail(1), thumbnail(2)))
-    return ReducedFrame(pts, duration, size, luma, chroma_thumbnail, chroma, flags)
+    return ReducedFrame(
+        *(pts, duration, size, luma, chroma_thumbnail, chroma, flags),
+        is_full_range=raw.format.name == "yuvj420p" or raw.color_range == FULL_RANGE,
+        stored_bands=stored_bands,
+        stored_luma=stored_luma,
+    )
 
 
 def _cell_means(image: Uint8Array, side: int) -> Uint8Array:

@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.engine.stage import Answer, Part
-from brickfilm.media import DamagedGroupError, ReducedFrame, VideoReader, reduced_frames
+from brickfilm.media import (
+    DamagedGroupError,
+    FrameExtras,
+    ReducedFrame,
+    VideoReader,
+    reduced_frames,
+)
 from brickfilm.records import Span, Video
 
 FrameFunction = Callable[[ReducedFrame], Sequence[float]]
@@ -49,6 +55,10 @@ class FrameAnalyzer(Part):
     """Stored type of the numbers: float32 or float64."""
     with_chroma: ClassVar[bool] = False
     """True if it needs `chroma` or `bgr` of frames, beyond `chroma_thumbnail`."""
+    with_bands: ClassVar[bool] = False
+    """True if it needs `bands` of frames: some lines at full size."""
+    with_full_luma: ClassVar[bool] = False
+    """True if it needs `full_luma` of frames."""
 
     def begin(self, video: Video) -> FrameFunction:
         """Return a function for one video, to be called with every frame in order."""
@@ -107,9 +117,12 @@ def _analyze_frames(
 ) -> dict[str, Answer]:
     frame_functions = [analyzer.begin(video) for analyzer in analyzers]
     collected = [array(analyzer.dtype) for analyzer in analyzers]
-    for frame in reduced_frames(
-        reader, with_chroma=any(analyzer.with_chroma for analyzer in analyzers)
-    ):
+    extras = FrameExtras(
+        with_chroma=any(analyzer.with_chroma for analyzer in analyzers),
+        with_bands=any(analyzer.with_bands for analyzer in analyzers),
+        with_full_luma=any(analyzer.with_full_luma for analyzer in analyzers),
+    )
+    for frame in reduced_frames(reader, extras):
         for analyze, values in zip(frame_functions, collected, strict=True):
             values.extend(analyze(frame))
     for analyze, values in zip(frame_functions, collected, strict=True):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
+from brickfilm.digest import field_added_later
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import Clip
@@ -30,6 +33,8 @@ class Keep(Stage[Clip, Clip]):
     score: str
     at_least: float | None = None
     at_most: float | None = None
+    if_measured: bool = field_added_later(False)
+    """Keep clips without the score, as those of a work folder that is older than the measure."""
 
     input_types = (Clip,)
 
@@ -39,10 +44,23 @@ class Keep(Stage[Clip, Clip]):
 
     @property
     def requires(self) -> tuple[str, ...]:  # type: ignore[override]
-        return () if self.score in CLIP_PROPERTIES else (self.score,)
+        return () if self.score in CLIP_PROPERTIES or self.if_measured else (self.score,)
+
+    @classmethod
+    def parse(cls, text: str) -> Keep:
+        """Return the stage of a condition, as `motion>=0.02` or `brightness<=140`."""
+        for sign in (">=", "<="):
+            score, found, number = (part.strip() for part in text.partition(sign))
+            with suppress(ValueError):
+                if found and score.isidentifier() and math.isfinite(bound := float(number)):
+                    return cls(score, bound) if sign == ">=" else cls(score, at_most=bound)
+        raise UsageError(f"{text!r} is no condition: write a score and its bound, as motion>=0.02")
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Rejected]:
         """Yield the clip, or a Rejected with the value and the bound."""
+        if self.if_measured and self.score not in {*item.scores, *CLIP_PROPERTIES}:
+            yield item
+            return
         value = (
             CLIP_PROPERTIES[self.score](item)
             if self.score in CLIP_PROPERTIES

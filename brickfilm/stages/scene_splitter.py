@@ -30,7 +30,7 @@ from brickfilm.engine.calls import BatchFunction, result_of
 from brickfilm.engine.capabilities import MultiPart, Trims
 from brickfilm.engine.stage import Answer, Part, Resources, Stage, WorkItem
 from brickfilm.errors import Rejected, UsageError
-from brickfilm.measures import DEFAULT_MEASURES
+from brickfilm.measures import ALL_MEASURES, FIRST_MEASURES, MEASURE_SETS
 from brickfilm.media import open_video, unchanged
 from brickfilm.records import GIVEN_BY_SOURCE, Caption, Clip, GivenSpan, Video
 from brickfilm.scan.analyzer import FrameAnalyzer, Measure, analyze_frames
@@ -88,7 +88,9 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
         Detector | Literal["auto", "holds", "layout", "joint", "transnetv2", "adaptive", "content"]
     ) = "auto"
     """'auto' is the work folder's; in a new one 'joint' with the extra `shots`, else 'holds'."""
-    measures: tuple[Measure, ...] = DEFAULT_MEASURES
+    measures: tuple[Measure, ...] | Literal["auto", "first", "default", "all"] = "auto"
+    """'auto' is the work folder's set, in a new one 'default'; 'first' is that of folders built
+    before sets were recorded, 'all' adds measures that cost more than decoding."""
     for_training: TrainingLengths | str | None = field_added_later(None)  # noqa: RUF009
     """Split long shots into lengths that a training can use: those of a model (`"wan2.1"`), or of a
     recipe of `finetune` by its path or name."""
@@ -101,6 +103,10 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
     """True if a build may choose the detector; set by `detector="auto"`."""
     shot_detector: str = field(init=False, compare=False, repr=False, metadata={"planned": True})
     """Name of the detector, in the column of this name and in the plan of the build."""
+    has_automatic_measures: bool = field(default=False, compare=False, repr=False)
+    """True if a build may choose the measures; set by `measures="auto"`."""
+    measure_set: str = field(init=False, compare=False, repr=False, metadata={"planned": True})
+    """Name of the largest set among the measures, for the plan of the build; '' for none."""
     threads: int = field(default=2, compare=False)
     """Decoder threads per video: one for each group of pictures, or FFmpeg's own without groups."""
 
@@ -116,9 +122,18 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
             object.__setattr__(self, "is_automatic", self.detector == AUTO)
             object.__setattr__(self, "detector", named_detector(self.detector))
         object.__setattr__(self, "shot_detector", self._detector.name)
-        names = [name for measure in self.measures for name in measure.provides]
+        if isinstance(self.measures, str):
+            object.__setattr__(self, "has_automatic_measures", self.measures == AUTO)
+            object.__setattr__(self, "measures", named_measures(self.measures))
+        if self.measures != FIRST_MEASURES:
+            object.__setattr__(self, "has_automatic_measures", False)
+        names = (n for n, measures in MEASURE_SETS.items() if set(measures) <= set(self._measures))
+        object.__setattr__(
+            self, "measure_set", max(names, key=list(MEASURE_SETS).index, default="")
+        )
+        scores = [name for measure in self._measures for name in measure.provides]
         described = described_scores(self._detector) if self._describes else ()
-        object.__setattr__(self, "provides", (*names, *described))
+        object.__setattr__(self, "provides", (*scores, *described))
 
     @property
     def _detector(self) -> Detector:
@@ -128,6 +143,17 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
     @property
     def _describes(self) -> bool:
         return self.describe_cuts is not False and bool(described_scores(self._detector))
+
+    @property
+    def _measures(self) -> tuple[Measure, ...]:
+        assert isinstance(self.measures, tuple)
+        return self.measures
+
+    def with_measures(self, name: str, scores: Iterable[str] = ()) -> SceneSplitter:
+        """Return the stage with a set of measures, and with those that give `scores` besides."""
+        measures, wanted = named_measures(name), set(scores)
+        extra = (m for m in ALL_MEASURES if m not in measures and wanted & set(m.provides))
+        return replace(self, measures=(*measures, *extra), has_automatic_measures=name == AUTO)
 
     def with_detector(self, name: str) -> SceneSplitter:
         """Return the stage with the detector of a name; UsageError if there is none."""
@@ -145,7 +171,7 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
     def analyzers(self) -> tuple[FrameAnalyzer, ...]:
         """Return the parts that analyze frames; measures without columns only use the metrics."""
         wipes = (WipeAnalyzer(),) if self._describes else ()
-        every = (TimestampAnalyzer(), FrameDifference(), self._detector, *self.measures, *wipes)
+        every = (TimestampAnalyzer(), FrameDifference(), self._detector, *self._measures, *wipes)
         return tuple({analyzer.digest: analyzer for analyzer in every if analyzer.columns}.values())
 
     def parts(self) -> tuple[Part, ...]:
@@ -250,7 +276,7 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
     ) -> Clip:
         span = scan.times.span(*part)
         scores: dict[str, float] = {}
-        for measure in self.measures:
+        for measure in self._measures:
             scores.update(measure.summarise(scan.metrics(measure).in_span(span)))
         edges = (LISTED, LISTED) if given else shots.edges(*part)
         unique_frames = scan.unique_frames_in(span)
@@ -286,3 +312,11 @@ def named_detector(name: str) -> Detector:
         names = ", ".join((AUTO, *DETECTORS_BY_NAME))
         raise UsageError(f"SceneSplitter(detector={name!r}): give {names} or a Detector")
     return DETECTORS_BY_NAME[FIRST_DETECTOR if name == AUTO else name]()
+
+
+def named_measures(name: str) -> tuple[Measure, ...]:
+    """Return the measures of a set; 'auto' without a work folder is 'first'."""
+    if name != AUTO and name not in MEASURE_SETS:
+        names = ", ".join((AUTO, *MEASURE_SETS))
+        raise UsageError(f"SceneSplitter(measures={name!r}): give {names} or a tuple of measures")
+    return FIRST_MEASURES if name == AUTO else MEASURE_SETS[name]

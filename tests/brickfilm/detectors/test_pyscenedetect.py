@@ -9,7 +9,7 @@ import pytest
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
 from brickfilm.detectors import Adaptive, Content, Detector
-from brickfilm.media import open_video, reduced_frames
+from brickfilm.media import FrameExtras, open_video, reduced_frames
 from brickfilm.stages import SceneSplitter
 from tests.brickworld import BrickFilm
 from tests.kit.ask_stage import clips_of, video_of
@@ -27,7 +27,7 @@ def original(film: Path, detector: ContentDetector) -> list[int]:
     """Return the cuts of a PySceneDetect detector on the same reduced frames."""
     cuts: list[int] = []
     with open_video(film) as reader:
-        for number, frame in enumerate(reduced_frames(reader, with_chroma=True)):
+        for number, frame in enumerate(reduced_frames(reader, FrameExtras(with_chroma=True))):
             time = FrameTimecode(number, Fraction(24))
             cuts += [cut.frame_num for cut in detector.process_frame(time, frame.bgr)]
     return cuts

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from brickfilm.errors import MediaError
 from brickfilm.media import (
     DamagedGroupError,
+    FrameExtras,
     VideoReader,
     open_video,
     packet_groups,
@@ -78,7 +79,7 @@ def everything(video: VideoReader) -> list[tuple[object, ...]]:
             f.bgr.tobytes(),
             f.flags,
         )
-        for f in reduced_frames(video, with_chroma=True)
+        for f in reduced_frames(video, FrameExtras(with_chroma=True))
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from brickfilm.errors import UsageError
-from brickfilm.media import ReducedFrame, open_video, reduced_frames
+from brickfilm.media import FrameExtras, ReducedFrame, open_video, reduced_frames
 
 
 def first_of(path: Path, size: tuple[int, int], pixels: str, angle: int) -> ReducedFrame:
@@ -28,7 +28,7 @@ def first_of(path: Path, size: tuple[int, int], pixels: str, angle: int) -> Redu
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     with open_video(path) as reader:
-        return next(reduced_frames(reader, with_chroma=True))
+        return next(reduced_frames(reader, FrameExtras(with_chroma=True)))
 
 
 @pytest.mark.parametrize("size", [(320, 180), (1282, 722), (238, 134)], ids=str)

@@ -1,0 +1,63 @@
+"""Measure combing: the two fields of interlaced video, woven into one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brickfilm.media import ReducedFrame
+from brickfilm.records import Video
+from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores
+
+MIN_COMB = 12
+"""Levels by which a combed line differs from those beside it, and a moved pixel from before."""
+MIN_MOVED_PIXELS = 40
+"""Moved pixels of a clip's bands below which nothing can be said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interlacing(Measure):
+    """Compute the share of the moved pixels that are combed, on lines at full size.
+
+    A pixel is combed if both lines beside it are alike and it is brighter or darker than both.
+    About half of the moved pixels are where fields were woven; fine textures give a few percent.
+    """
+
+    version: ClassVar[int] = 1
+    columns: ClassVar[tuple[str, ...]] = ("combed", "moved")
+    provides: ClassVar[tuple[str, ...]] = ("interlacing",)
+    with_bands: ClassVar[bool] = True
+
+    def begin(self, video: Video) -> FrameFunction:
+        import cv2
+
+        previous: NDArray[np.uint8] | None = None
+
+        def analyze(frame: ReducedFrame) -> Sequence[float]:
+            nonlocal previous
+            last, previous = previous, frame.bands
+            if last is None or last.shape != frame.bands.shape:
+                return 0.0, 0.0
+            width = frame.bands.shape[2]
+            above, line, below = (
+                frame.bands[:, top : top + 14].reshape(-1, width) for top in range(3)
+            )
+            peak = cv2.max(
+                cv2.subtract(line, cv2.max(above, below)), cv2.subtract(cv2.min(above, below), line)
+            )
+            moved = cv2.absdiff(line, last[:, 1:15].reshape(-1, width)) >= MIN_COMB
+            is_alike = cv2.absdiff(above, below) < MIN_COMB
+            combed = moved & is_alike & (peak >= MIN_COMB)
+            return float(np.count_nonzero(combed)), float(np.count_nonzero(moved))
+
+        return analyze
+
+    def summarise(self, metrics: FrameMetrics) -> Scores:
+        combed, moved = metrics.values[1:][metrics.is_unique[1:]].sum(axis=0)
+        return {
+            "interlacing": round(float(combed / moved), 4) if moved >= MIN_MOVED_PIXELS else 0.0
+        }
