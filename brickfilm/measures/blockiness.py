@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brickfilm.media import ReducedFrame
 from brickfilm.records import Video
@@ -14,6 +16,8 @@ from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores
 
 BLOCK = 8
 """Pixels along the blocks of MPEG-2, MPEG-4 and JPEG; those of H.264 are halves or multiples."""
+SAMPLE_SECONDS = 0.25
+"""Blocks are those of the whole clip: four looks a second find them."""
 MIN_DETAIL = 0.1
 """Levels added to both sides of the ratio, so that a flat picture has no blocks."""
 
@@ -33,21 +37,31 @@ class Blockiness(Measure):
     with_bands: ClassVar[bool] = True
 
     def begin(self, video: Video) -> FrameFunction:
-        import cv2
+        step = SAMPLE_SECONDS / float(video.time_base)
+        last_pts, steps = -math.inf, (0.0, 0.0)
 
         def analyze(frame: ReducedFrame) -> Sequence[float]:
-            width = frame.bands.shape[2]
-            lines = frame.bands[:, ::2].reshape(-1, width).astype(np.int16)
-            steps = cv2.absdiff(lines[:, 1:], lines[:, :-1])  # column n: pixel n + 1 against n
-            around = (steps[:, :-2] + steps[:, 2:]) >> 1
-            excess = cv2.reduce(
-                cv2.max(steps[:, 1:-1] - around, 0), 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F
-            )
-            at_edge = np.arange(1, width - 2) % BLOCK == BLOCK - 1
-            return float(excess[0, at_edge].mean()), float(excess[0, ~at_edge].mean())
+            nonlocal last_pts, steps
+            if abs(frame.pts - last_pts) >= step:
+                last_pts, steps = frame.pts, _mean_steps(frame.bands)
+            return steps
 
         return analyze
 
     def summarise(self, metrics: FrameMetrics) -> Scores:
         edges, inside = metrics.values[metrics.is_unique].mean(axis=0) + MIN_DETAIL
         return {"blockiness": round(max(0.0, float(edges / inside) - 1), 4)}
+
+
+def _mean_steps(bands: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return the mean step at block edges, and at other places, of bands [n, 16, W]."""
+    import cv2
+
+    width = bands.shape[2]
+    lines = bands[:, ::2].reshape(-1, width).astype(np.int16)
+    steps = cv2.absdiff(lines[:, 1:], lines[:, :-1])  # column n: pixel n + 1 against n
+    around = (steps[:, :-2] + steps[:, 2:]) >> 1
+    above = cv2.max(steps[:, 1:-1] - around, 0)
+    excess = cv2.reduce(above, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
+    at_edge = np.arange(1, width - 2) % BLOCK == BLOCK - 1
+    return float(excess[0, at_edge].mean()), float(excess[0, ~at_edge].mean())

@@ -13,18 +13,18 @@ from brickfilm.media import ReducedFrame
 from brickfilm.records import Video
 from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores
 
-GRID = 12
+GRID = 15
 """Pixels of the halved reduced frame between two points that are followed."""
 MIN_SIDE = 24
 """Pixels of the halved frame's shorter side."""
-WINDOW, LEVELS = (11, 11), 2
-"""Window and pyramid of the Lucas-Kanade flow: it follows up to 20 pixels of the halved frame."""
+WINDOW, LEVELS = (9, 9), 2
+"""Window and pyramid of the Lucas-Kanade flow: it follows up to 16 pixels of the halved frame."""
 MIN_TEXTURE = 6.0
 """Levels by which a point differs from its surroundings: flow without texture means nothing."""
 MIN_POINTS = 12
-FIT_ROUNDS = 4
-MIN_FIT_SCALE = 0.1
-"""Pixels of the halved frame: a point counts half at the median distance from the fit, or here."""
+MAX_RESIDUAL = 0.25
+"""Pixels of the halved frame by which a point may miss the motion of most points (RANSAC)."""
+MAX_ROUNDS = 100
 JITTER = np.sqrt(5.0)
 """Deviation of 1.5 p[k] - 1.5 p[k-1] + 0.5 p[k-2] - 0.5 p[k+1] for positions of deviation 1."""
 
@@ -88,9 +88,18 @@ def _shared_motion(last: NDArray[np.uint8], now: NDArray[np.uint8]) -> Sequence[
     is_found = is_found[:, 0] > 0
     if np.count_nonzero(is_found) < MIN_POINTS:
         return 0.0, 0.0, 0.0
-    at = points[is_found] - np.array([width / 2, height / 2], np.float32)
-    (x, y), scale = _fit(at, found[is_found, 0] - points[is_found])
-    return x / height, y / height, float(np.log1p(max(scale, -0.9)))
+    center = np.array([width / 2, height / 2], np.float32)
+    similarity, _ = cv2.estimateAffinePartial2D(
+        points[is_found] - center,
+        found[is_found, 0] - center,
+        ransacReprojThreshold=MAX_RESIDUAL,
+        maxIters=MAX_ROUNDS,
+    )
+    if similarity is None:
+        return 0.0, 0.0, 0.0
+    x, y = similarity[:, 2]
+    scale = float(np.hypot(*similarity[:, 0]))
+    return x / height, y / height, float(np.log(max(scale, 0.1)))
 
 
 def _textured_points(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -102,20 +111,3 @@ def _textured_points(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     down = here - luma[np.minimum(rows + 2, height - 1), columns]
     is_textured = np.hypot(across, down) >= MIN_TEXTURE
     return np.asarray(np.stack([columns, rows], axis=-1)[is_textured], np.float32)
-
-
-def _fit(at: NDArray[np.float32], flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
-    """Return the shift and the scale of a flow at points, [n, 2] each, by robust least squares.
-
-    Points are weighted by their residuals (Cauchy), from the median shift on.
-    """
-    shift, scale = np.median(flow, axis=0).astype(np.float64), 0.0
-    for _ in range(FIT_ROUNDS):
-        squared = ((flow - shift - scale * at) ** 2).sum(axis=1, keepdims=True)
-        weight = 1 / (1 + squared / max(MIN_FIT_SCALE**2, float(np.median(squared))))
-        middle = (weight * at).sum(axis=0) / weight.sum()
-        mean = (weight * flow).sum(axis=0) / weight.sum()
-        off = at - middle
-        scale = float((weight * off * (flow - mean)).sum() / (weight * off**2).sum())
-        shift = mean - scale * middle
-    return shift, scale

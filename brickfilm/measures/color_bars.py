@@ -42,7 +42,7 @@ class ColorBars(Measure):
 def is_color_bars(frame: ReducedFrame) -> bool:
     """Return True if the upper half of a frame is made of upright bars of saturated colours."""
     top, bottom = (int(share * len(frame.luma)) for share in ROWS)
-    lines = frame.luma[top:bottom:4].astype(np.float32)
+    lines = frame.luma[top:bottom:8].astype(np.float32)
     if lines.std(axis=0).mean() > MAX_COLUMN_DEVIATION:
         return False
     chroma = frame.chroma_thumbnail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -43,12 +44,12 @@ class TextShare(Measure):
 
     def begin(self, video: Video) -> FrameFunction:
         step = SAMPLE_SECONDS / float(video.time_base)
-        next_pts, share = -float("inf"), 0.0
+        last_pts, share = -math.inf, 0.0
 
         def analyze(frame: ReducedFrame) -> Sequence[float]:
-            nonlocal next_pts, share
-            if frame.pts >= next_pts or frame.pts < next_pts - 2 * step:
-                next_pts, share = frame.pts + step, text_share(frame.luma)
+            nonlocal last_pts, share
+            if abs(frame.pts - last_pts) >= step:
+                last_pts, share = frame.pts, text_share(frame.luma)
             return (share,)
 
         return analyze
