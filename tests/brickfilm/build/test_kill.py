@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import secrets
 import shutil
 import signal
 import sqlite3
@@ -25,11 +26,12 @@ import pytest
 from brickfilm.engine.ledger import spend_frame
 from brickfilm.engine.ledger.file import FILENAME
 from tests.kit.footage import shots_bytes
-from tests.kit.servers.openai import CaptionServer, ReceivedRequest, Reply, described
+from tests.kit.servers.openai import CaptionServer, ReceivedRequest, Reply, cost_usd, described
 
 pytestmark = pytest.mark.slow
 
 CONCURRENCY = 4
+MAX_MISSES = 5
 CHILD = """
 import sys
 from brickfilm import *
@@ -69,10 +71,15 @@ class Reference:
     questions: int
 
 
-def start(films: Path, work: Path, server: CaptionServer) -> subprocess.Popen[bytes]:
-    env = {**os.environ, "OPENAI_API_KEY": "sk-test", "PYTHONPATH": str(Path.cwd())}
+def start(films: Path, work: Path, server: CaptionServer, key: str) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "OPENAI_API_KEY": key, "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-c", CHILD, str(films), str(work), server.url]
-    return subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, env=env)
+
+
+def questions(server: CaptionServer, key: str) -> list[ReceivedRequest]:
+    """Return a build's requests; the server reads some of a killed one after the next began."""
+    return [request for request in server.requests if f"Bearer {key}" in request.headers.values()]
 
 
 def tables(work: Path) -> dict[str, str]:
@@ -85,9 +92,9 @@ def reference(
     films: Path, server: CaptionServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Reference:
     work = tmp_path_factory.mktemp("reference")
-    asked, started = len(server.requests), time.monotonic()
-    assert start(films, work, server).wait() == 0
-    return Reference(time.monotonic() - started, tables(work), len(server.requests) - asked)
+    started = time.monotonic()
+    assert start(films, work, server, "reference").wait() == 0
+    return Reference(time.monotonic() - started, tables(work), len(questions(server, "reference")))
 
 
 def count(work: Path, query: str) -> int:
@@ -139,29 +146,42 @@ def kill_at(child: subprocess.Popen[bytes], moment: str | float, work: Path) -> 
     return "finished"
 
 
+def kill_build(
+    films: Path, server: CaptionServer, work: Path, moment: str | float
+) -> tuple[str, str]:
+    """Kill a new build at a moment; return its key and the phases that were under way.
+
+    A busy machine can miss a phase that ends within milliseconds: it is tried again.
+    """
+    for _ in range(MAX_MISSES):
+        shutil.rmtree(work, ignore_errors=True)
+        key = secrets.token_hex(8)
+        phases = kill_at(start(films, work, server, key), moment, work)
+        if not isinstance(moment, str) or moment in phases.split("+"):
+            break
+    return key, phases
+
+
 def run_kills(
     films: Path, server: CaptionServer, reference: Reference, work: Path, seed: int, kills: int
 ) -> Counter[str]:
     print(f"seed {seed}, an undisturbed build takes {reference.seconds:.1f} s")
     seen: Counter[str] = Counter()
     for moment in moments(reference, seed, kills):
-        shutil.rmtree(work, ignore_errors=True)
-        before, billed = len(server.requests), server.bill
-        phases = kill_at(start(films, work, server), moment, work)
+        key, phases = kill_build(films, server, work, moment)
         kept, open_intents = (
             answers(work, "GPT4oCaptioner"),
             count(work, "SELECT COUNT(*) FROM intents WHERE settled IS NULL"),
         )
         print(f"killed at {moment}: {phases or 'between'}, {kept} captions kept")
         seen.update(phases.split("+"))
-        asked_before = len(server.requests) - before
-        assert start(films, work, server).wait() == 0
-        asked_after = len(server.requests) - before - asked_before
+        assert start(films, work, server, f"{key} again").wait() == 0
+        before, after = questions(server, key), questions(server, f"{key} again")
         assert tables(work) == reference.tables
-        assert asked_after == reference.questions - kept  # no committed answer was asked again
-        assert asked_before - kept <= CONCURRENCY  # at most what was in flight was lost
+        assert len(after) == reference.questions - kept  # no committed answer was asked again
+        assert len(before) - kept <= CONCURRENCY  # at most what was in flight was lost
         spend = spend_frame(work)
-        bill = server.bill - billed
+        bill = sum(cost_usd(request, described(request)) for request in before + after)
         assert spend.settled.sum() <= bill + 1e-9
         assert bill <= spend.settled.sum() + spend.unsettled.sum() + 1e-9
         assert open_intents <= CONCURRENCY
