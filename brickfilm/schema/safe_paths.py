@@ -50,7 +50,11 @@ def file_inside(folder: Path, path: str) -> Path:
         roots.append(Path(cache["home"], "blobs").resolve())
     if not any(file.is_relative_to(root) for root in roots):
         raise _unsafe(path)
-    if not file.is_file():
+    try:
+        is_file = file.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise FileNotFoundError(f"{path[:200]!r} cannot be opened: {error.strerror}") from error
+    if not is_file:
         raise FileNotFoundError(f"there is no such file: {named}")
     return named
 
