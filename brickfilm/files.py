@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import logging
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from brickfilm.errors import UsageError, WorkdirUnusable
 
@@ -213,3 +214,11 @@ def make_folder(folder: Path) -> Path:
 def printable(name: str) -> str:
     """Return a file's name as valid Unicode: bytes that are not UTF-8 become `\\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON that may be damaged; raise ValueError too where it is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", str(text[:60]), 0) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.errors import UsageError
-from brickfilm.files import atomic_write
+from brickfilm.files import atomic_write, parse_json
 
 FILENAME = "plan.json"
 TOOLS = (
@@ -49,7 +49,7 @@ class Plan:
         if not path.is_file():
             return None
         try:
-            stored = json.loads(path.read_bytes())
+            stored = parse_json(path.read_bytes())
             return cls([PlannedStage(**stage) for stage in stored["stages"]], dict(stored["tools"]))
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(

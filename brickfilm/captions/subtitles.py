@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import html
-import json
 import math
 import re
 from functools import lru_cache
@@ -16,7 +15,7 @@ import pysubs2
 from brickfilm.captions.cues import Cue, CueIndex
 from brickfilm.captions.json_reply import one_line
 from brickfilm.errors import Failed
-from brickfilm.files import printable
+from brickfilm.files import parse_json, printable
 
 _ARROW = "-->"
 _TIME = re.compile(r"(?:\d+:)?[0-5]?\d:[0-5]?\d[.,]\d{1,3}")
@@ -96,7 +95,7 @@ def _seconds(time: str) -> float:
 
 def _from_json(text: str) -> list[Cue]:
     """Read a list of {"start", "end", "text"} in seconds, or such a list under "segments"."""
-    data = json.loads(text)
+    data = parse_json(text)
     entries = data.get("segments") if isinstance(data, dict) else data
     if not isinstance(entries, list):
         raise _Malformed('a list of {"start", "end", "text"}, alone or as "segments", was expected')

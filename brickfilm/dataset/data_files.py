@@ -58,6 +58,8 @@ def _read_configs(fs: AbstractFileSystem, root: str) -> list[Mapping[str, Any]]:
         configs = DatasetCard(text).data.get("configs") or []
     except (ValueError, TypeError, AttributeError, YAMLError) as error:
         raise _card_error(root, " ".join(str(error).split())) from error
+    except (IsADirectoryError, RecursionError) as error:
+        raise _card_error(root, " ".join(str(error).split())) from error
     if not isinstance(configs, list) or not all(isinstance(c, dict) for c in configs):
         raise _card_error(root, "'configs' is not a list of configs")
     return configs

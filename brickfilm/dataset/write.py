@@ -19,7 +19,7 @@ from brickfilm.dataset.parquet import (
 from brickfilm.dataset.saved_card import render_saved_card
 from brickfilm.digest import digest_of
 from brickfilm.errors import BrickfilmError, UsageError
-from brickfilm.files import recover_folder, replace_folder, temp_path
+from brickfilm.files import parse_json, recover_folder, replace_folder, temp_path
 from brickfilm.schema.columns import CONFIGS, MEDIA_COLUMN
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _is_complete(folder: Path, fingerprint: Mapping[str, Any]) -> bool:
     Older fingerprints have no sizes.
     """
     try:
-        stored = json.loads((folder / FINGERPRINT_FILENAME).read_text())
+        stored = parse_json((folder / FINGERPRINT_FILENAME).read_text())
         return bool({**stored, **fingerprint} == stored) and (
             "files" not in stored or stored["files"] == file_sizes(folder)
         )

@@ -16,6 +16,7 @@ from typing import Any
 
 from brickfilm.digest import with_digest, without_digest
 from brickfilm.errors import Rejected, UsageError
+from brickfilm.files import parse_json
 from brickfilm.records import Clip, Image, Listing, Video
 
 FILENAME = "tombstones.jsonl"
@@ -163,7 +164,7 @@ def join_tombstones(source: Path, target: Path) -> None:
 
 def _parse_line(path: Path, number: int, line: bytes) -> Tombstone:
     try:
-        return _parse_tombstone(without_digest(json.loads(line)))
+        return _parse_tombstone(without_digest(parse_json(line)))
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"line {number} of {str(path)!r}, a removal request, is damaged ({error}): restore a "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from brickfilm.engine.ledger.stale_files import delete_temp_files_of_dead_processes
 from brickfilm.errors import UsageError
 from brickfilm.export.config_files import write_json
-from brickfilm.files import make_folder
+from brickfilm.files import make_folder, parse_json
 
 MARKER_NAME = "brickfilm-export.json"
 
@@ -64,7 +63,7 @@ def _read_marker(out: Path, marker: ExportMarker) -> list[str]:
             )
         return []
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_json(path.read_text(encoding="utf-8"))
         found = ExportMarker(**{name: table[name] for name in asdict(marker)})
         media = [name for name in table["media"] if _is_inside(name)]
     except (OSError, ValueError, TypeError, KeyError) as error:

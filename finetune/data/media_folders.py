@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from brickfilm.files import parse_json
 from finetune.data.parse_row import Place, first_column, parse_row
 from finetune.data.rows import (
     CAPTION_COLUMNS,
@@ -142,7 +143,7 @@ def _decode_text(content: bytes) -> str:
 
 def _json_caption(text: str) -> Any:
     """Return the caption of a sample's JSON; its other values may be of another version of it."""
-    values = json.loads(text)
+    values = parse_json(text)
     if not isinstance(values, dict):
         raise ValueError(f"it holds {text[:60]!r} in the place of an object")
     return values.get(first_column(CAPTION_COLUMNS, values) or "")

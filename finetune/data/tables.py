@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brickfilm.files import parse_json
 from brickfilm.schema.safe_paths import UnsafePathError, file_inside
 from finetune.data.parse_row import Place, first_column, parse_row
 from finetune.data.rows import (
@@ -100,12 +101,12 @@ class MediaTable:
     def _json_lines(self) -> Iterator[Line]:
         text = self.file.read_text(encoding="utf-8-sig")
         if self.file.suffix == ".json":
-            listed = json.loads(text)
+            listed = parse_json(text)
             yield from enumerate(listed if isinstance(listed, list) else [listed], 1)
             return
         for number, line in enumerate(text.split("\n"), 1):  # texts may hold other line ends
             if line.strip():
-                yield number, json.loads(line)
+                yield number, parse_json(line)
 
     def _check_columns(self, values: object) -> None:
         if not isinstance(values, dict):

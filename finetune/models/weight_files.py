@@ -6,7 +6,6 @@ folder of a run; with the prefixes and wrappers of DDP, torch.compile, FSDP and 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from os import PathLike
@@ -21,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from brickfilm.files import parse_json
 from brickfilm.schema.safe_paths import UnsafePathError, file_inside
 from finetune.errors import WeightsError
 
@@ -106,7 +106,7 @@ def _files_of(folder: Path) -> list[Path]:
 def _indexed_files(index: Path) -> list[Path]:
     """Return the files that an index names; raise WeightsError for one outside its folder."""
     try:
-        shards = json.loads(index.read_text())["weight_map"].values()
+        shards = parse_json(index.read_text())["weight_map"].values()
         return [file_inside(index.parent, shard) for shard in sorted(set(shards))]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{index} is not an index of weights ({error!r})") from error

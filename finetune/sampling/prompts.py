@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from brickfilm.files import parse_json
 from finetune.errors import SamplingError
 from finetune.sampling.request import SampleRequest
 
@@ -55,7 +56,7 @@ def _text_line(line: str) -> dict[str, Any]:
 
 def _json_line(line: str) -> dict[str, Any]:
     try:
-        fields = json.loads(line)
+        fields = parse_json(line)
     except json.JSONDecodeError as error:
         raise SamplingError(f"not JSON ({error.msg}): write an object per line") from error
     if not isinstance(fields, Mapping):

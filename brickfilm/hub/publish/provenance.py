@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from brickfilm.build.plan_file import Plan
 from brickfilm.errors import UsageError
+from brickfilm.files import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,7 @@ def load_provenance(dataset: SavedDataset) -> BuildProvenance:
 def parse_provenance(text: str, name: str) -> BuildProvenance:
     """Return the provenance in a published file; raise UsageError if it is not one."""
     try:
-        provenance = BuildProvenance(**json.loads(text))
+        provenance = BuildProvenance(**parse_json(text))
         is_valid = isinstance(provenance.removed, int) and all(
             isinstance(stage["name"], str) and isinstance(stage["settings"], dict)
             for stage in provenance.stages or ()

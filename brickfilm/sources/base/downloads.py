@@ -24,7 +24,7 @@ from brickfilm.digest import digest_of, field_added_later, with_digest, without_
 from brickfilm.engine.capabilities import SourceOwner, Updatable
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import MediaError, Rejected, UsageError
-from brickfilm.files import atomic_write, commit_file, sync_path
+from brickfilm.files import atomic_write, commit_file, parse_json, sync_path
 from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
 from brickfilm.schema.secrets import public_url
 
@@ -327,7 +327,7 @@ def _source_id_of(work: Path, stem: str) -> str | None:
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
-        return without_digest(json.loads(path.read_bytes()))
+        return without_digest(parse_json(path.read_bytes()))
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from brickfilm.errors import Failed, UsageError
-from brickfilm.files import atomic_write
+from brickfilm.files import atomic_write, parse_json
 from brickfilm.schema.licences import hub_licence_id
 from brickfilm.sources.base.downloads import SourceMetadata
 
@@ -55,7 +55,7 @@ class SourcesLock:
         """Read the lock file of a folder; UsageError if it is missing or invalid."""
         path = folder / LOCK_FILENAME
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
             if content["lock"] != LOCK_VERSION:
                 raise UsageError(f"{str(path)!r} is of format {content['lock']}: upgrade brickfilm")
             return cls(tuple(LockedVideo(**film) for film in content["films"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from brickfilm.captions.json_reply import one_line
 from brickfilm.errors import Failed, ItemError, UsageError
-from brickfilm.files import printable
+from brickfilm.files import parse_json, printable
 from brickfilm.records import GivenSpan, Listing
 from brickfilm.schema.containers import VIDEO_SUFFIXES
 from brickfilm.schema.secrets import public_url
@@ -125,7 +124,7 @@ class TarListing:
         fields: Any = {}
         if text := _text_of(name, members.get(f"{key}.json")):
             try:
-                fields = json.loads(text)
+                fields = parse_json(text)
             except ValueError as error:
                 raise Failed(f"{name}: its .json is none: {error}", reason="no JSON") from error
         fields = fields if isinstance(fields, dict) else {}

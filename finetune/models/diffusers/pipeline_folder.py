@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from brickfilm.files import parse_json
 from finetune.errors import WeightsError
 from finetune.models.hub import HUB_ID, download_snapshot
 
@@ -53,7 +53,7 @@ def read_config(folder: Path, class_name: str) -> dict[str, Any]:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        entries: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        entries: dict[str, Any] = parse_json(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"{file} cannot be read ({error}): fetch it again") from error
     return entries

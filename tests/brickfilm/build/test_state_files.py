@@ -111,6 +111,14 @@ def test_a_cut_file_is_repaired_or_named(film: Path, original: Path, work: Path,
     use_damaged(film, original, work, name, content)
 
 
+@pytest.mark.parametrize("name", ["plan.json", "tombstones.jsonl", "dataset/README.md"])
+def test_a_file_of_nothing_but_brackets_is_named(
+    film: Path, original: Path, work: Path, name: str
+) -> None:
+    content = b"---\n" * name.endswith("md") + b"[" * 100_000
+    use_damaged(film, original, work, name, content)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(5))
 def test_any_damage_of_thirty_is_repaired_or_named(

@@ -69,5 +69,5 @@ def test_files_of_the_hubs_cache_are_links_to_its_blobs(tmp_path: Path) -> None:
 
 
 def test_a_name_that_no_disk_can_hold_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="'aaaa.*' cannot be opened: File name too long"):
+    with pytest.raises(FileNotFoundError, match=r"'aaaa.*' cannot be opened: File name too long"):
         file_inside(tmp_path, "a" * 5000)
