@@ -132,11 +132,18 @@ def cache(
     overrides: Overrides = None,
     processes: Annotated[int, typer.Option(min=1, help="number of encoding processes")] = 1,
     check: Annotated[bool, typer.Option("--verify", help="read every entry back")] = False,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="encode part I of N (0 to N-1), on one of N machines")
+    ] = "0/1",
 ) -> None:
     """Encode the clips and captions of a dataset before training."""
+    from brickfilm.schema.shard_number import parse_shard
     from finetune.data.cache import cache_lines
 
-    for line in cache_lines(load_recipe(recipe, overrides or ()), processes, check=check):
+    part = parse_shard(shard)
+    for line in cache_lines(
+        load_recipe(recipe, overrides or ()), processes, check=check, shard=part
+    ):
         typer.echo(line)
 
 

@@ -10,6 +10,7 @@ from typing import Self
 
 from brickfilm.errors import UsageError
 from brickfilm.schema.plural import pluralize
+from brickfilm.schema.shard_number import check_shard, parse_shard
 
 SHARDS_FOLDER = "shards"
 FOLDER_NAME = re.compile(r"(\d+)-of-(\d+)")
@@ -23,11 +24,7 @@ class BuildShard:
     index: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.index < self.count:
-            raise UsageError(
-                f"shard {self.index}/{self.count} does not exist: of n shards, i is from 0 to n-1, "
-                "as 0/4, 1/4, 2/4 and 3/4"
-            )
+        check_shard(self.index, self.count)
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
@@ -35,10 +32,8 @@ class BuildShard:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the shard of 'i/n'; raise UsageError for anything else."""
-        index, slash, count = text.partition("/")
-        if not (slash and index.isdecimal() and count.isdecimal()):
-            raise UsageError(f"shard {text!r}: write i/n, as 0/16 for the first of 16")
-        return cls(int(count), int(index))
+        number = parse_shard(text)
+        return cls(number.count, number.index)
 
     def folder(self, work: Path) -> Path:
         """Return the shard's work folder below that of the whole build."""

@@ -1,4 +1,4 @@
-"""Encode a dataset once: `finetune cache RECIPE [key=value ...] [--processes N]`.
+"""Encode a dataset once: `finetune cache RECIPE [key=value ...] [--processes N] [--shard i/n]`.
 
 The cache holds the latent mean and standard deviation of every frame, and the text states of every
 caption, in shards keyed by the media's digest, the encoder's digest and the size, so any window of
@@ -7,11 +7,13 @@ a clip is exact. A second call encodes only what is missing; `--verify` reads ev
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor
 
 from brickfilm.files import exit_with_parent
+from brickfilm.schema.shard_number import ShardNumber
 from finetune.config import Recipe
 from finetune.data.cache_layout import (
     TOKENS_ENTRY,
@@ -59,6 +62,9 @@ from finetune.models.family import LatentCodec, TensorDict
 from finetune.progress import ProgressLines
 from finetune.tensors import DTYPES
 
+WHOLE = ShardNumber(0, 1)
+LOCK_FILE = "cache.lock"
+
 
 @dataclass(frozen=True)
 class EncodeJob:
@@ -93,17 +99,33 @@ class CacheStats:
         self.stores |= other.stores
 
 
-def build_cache(recipe: Recipe, processes: int = 1) -> CacheStats:
-    """Encode missing clips and captions in several processes, then index every store."""
-    index_dataset(recipe)
-    delete_stale_temp_files(Path(recipe.cache))
-    jobs = [EncodeJob(recipe, part, processes) for part in range(processes)]
+def build_cache(recipe: Recipe, processes: int = 1, shard: ShardNumber = WHOLE) -> CacheStats:
+    """Encode missing clips and captions in several processes, then index every store.
+
+    shard: the share of this machine; others encode the rest into the same folder at the same time.
+    """
+    with _cache_lock(Path(recipe.cache)):
+        index_dataset(recipe)
+        delete_stale_temp_files(Path(recipe.cache))
+    parts = range(shard.index * processes, (shard.index + 1) * processes)
+    jobs = [EncodeJob(recipe, part, shard.count * processes) for part in parts]
     stats = CacheStats()
     for part in map(run_encode_job, jobs) if processes == 1 else _run_in_processes(jobs):
         stats.add(part)
-    for folder, encoder in stats.stores.items():
-        write_key_index(folder, encoder)
+    with _cache_lock(Path(recipe.cache)):
+        for folder, encoder in stats.stores.items():
+            write_key_index(folder, encoder)
     return stats
+
+
+@contextmanager
+def _cache_lock(cache: Path) -> Iterator[None]:
+    """Wait until no other process writes an index of this cache."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / LOCK_FILE).open("a") as file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _run_in_processes(jobs: Sequence[EncodeJob]) -> Iterator[CacheStats]:
@@ -237,9 +259,11 @@ def verify(recipe: Recipe) -> int:
     return checked
 
 
-def cache_lines(recipe: Recipe, processes: int, *, check: bool) -> Iterator[str]:
+def cache_lines(
+    recipe: Recipe, processes: int, *, check: bool, shard: ShardNumber = WHOLE
+) -> Iterator[str]:
     """Build the cache of a recipe, verify it if `check`, and yield a report of lines."""
-    stats = build_cache(recipe, processes)
+    stats = build_cache(recipe, processes, shard)
     latents = "clips" if find_family(recipe.family).frame_latents else "windows"
     captions = f"{stats.captions} captions, {stats.truncated} truncated"
     yield f"encoded {stats.clips} {latents} and {captions}"

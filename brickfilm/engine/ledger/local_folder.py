@@ -1,7 +1,7 @@
 """Tell local file systems from shared ones, on which SQLite's write-ahead log loses data.
 
 The log needs memory that all processes share, and locks that each of them sees
-(https://sqlite.org/wal.html, read 2026-11-30: "WAL does not work over a network filesystem").
+(https://sqlite.org/wal.html: it does not work over a network file system).
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from huggingface_hub import HfApi
 
+from brickfilm.schema.shard_number import ShardNumber
 from finetune.config import Recipe
 from finetune.data.bucket_coverage import bucket_coverage
 from finetune.data.cache import build_cache, verify
@@ -86,6 +88,20 @@ def test_several_processes_make_the_same_cache(make_recipe: MakeRecipe, tmp_path
         for a, b in zip(loading(one)(spec).samples, loading(two)(spec).samples, strict=True):
             # to float32's rounding: a worker may sum with another number of threads
             torch.testing.assert_close(a.window["mean"], b.window["mean"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_shards_on_several_machines_fill_one_cache(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """Two at the same time, which wait for each other's lock; every clip is encoded once."""
+    recipe = make_recipe(cache=str(tmp_path / "shared"))
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(build_cache, recipe, 1, ShardNumber(n, 2)) for n in range(2)]
+        parts = [call.result() for call in calls]
+    assert sum(part.clips for part in parts) == 6
+    assert min(part.clips for part in parts) > 0
+    index = Index.open(index_folder(recipe))
+    assert cached_clips(index, recipe).all()
+    assert verify(recipe) == 12
 
 
 def test_a_clip_that_does_not_decode_is_skipped_and_counted(
