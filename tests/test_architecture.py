@@ -91,6 +91,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "colossalai": ("finetune.engines.colossalai",),
     "diffusers": ("finetune.models",),
     "openai": ("brickfilm.captions.backends.openai",),
+    "ray": ("brickfilm.engine.executors.ray",),
     "scenedetect": ("brickfilm.detectors",),
     "sqlite3": ("brickfilm.engine.ledger",),
     "tensorboard": ("finetune.training.loggers",),

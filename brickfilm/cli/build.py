@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from brickfilm.errors import Interrupted, UsageError
 if TYPE_CHECKING:
     from brickfilm.build.build_dataset import BuildResult
     from brickfilm.build.recipe import DatasetRecipe
+    from brickfilm.engine.executors import Executor
     from brickfilm.engine.ledger import ItemResult
 
 MAX_FAILURES_PRINTED = 10
@@ -61,9 +63,11 @@ def build(
     wait: options.Wait = True,
     shard: options.ShardOf = None,
     take_over: options.TakeOver = False,
+    ray: options.Ray = None,
 ) -> None:
     """Build a captioned dataset. Run it again to continue or to apply new settings."""
     given = dict(locals())  # the options by name, which the settings share
+    from brickfilm.build.build_dataset import build as build_whole
     from brickfilm.build.shards import build_shard, shard_recipe
     from brickfilm.engine.build_shard import BuildShard
 
@@ -74,11 +78,30 @@ def build(
     recipe = recipe_of(given, folder if (folder / "plan.json").is_file() else out)
     if dry_run:
         dry_run_build(shard_recipe(recipe, part, out) if part else recipe, folder, training)
-    elif part:
-        shared = partial(build_shard, shard=part, workdir=out, wait=wait, take_over=take_over)
-        run_builder(shared, recipe, folder, training)
-    else:
-        run_build(recipe, out, training, wait=wait)
+        return
+    builder = partial(build_whole, workdir=out, wait=wait)
+    if part:
+        builder = partial(build_shard, shard=part, workdir=out, wait=wait, take_over=take_over)
+    with executor_at(ray) as executor:
+        run_builder(partial(builder, executor=executor), recipe, folder, training)
+
+
+@contextmanager
+def executor_at(address: str | None) -> Iterator[Executor | None]:
+    """Yield an executor on a Ray cluster, closed at the end; None for this machine."""
+    if address is None:
+        yield None
+        return
+    from brickfilm.engine.executors import RayExecutor
+
+    executor, now = RayExecutor(address), False
+    try:
+        yield executor
+    except KeyboardInterrupt:
+        now = True
+        raise
+    finally:
+        executor.close(now=now)
 
 
 def recipe_of(given: Mapping[str, Any], last: Path) -> DatasetRecipe:

@@ -129,6 +129,14 @@ TakeOver = Annotated[
     bool,
     typer.Option("--take-over", help="take the lock of a shard whose build was silent 10 minutes"),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="compute on a Ray cluster: HOST:PORT, auto, or local for a new one on this machine",
+    ),
+]
 Detector = Annotated[
     str | None,
     typer.Option(

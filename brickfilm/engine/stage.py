@@ -35,6 +35,8 @@ class Resources:
     """Threads for calls that wait (network), processes for calls that compute."""
     concurrency: int = 1
     """Maximum number of calls at the same time; 0 means one per CPU."""
+    gpus: float = 0.0
+    """GPUs that a worker needs on a Ray cluster, where it gets them for itself."""
 
 
 @dataclass(frozen=True)

@@ -2,5 +2,6 @@
 
 from brickfilm.engine.executors.base import CallResult, Executor, WorkerState
 from brickfilm.engine.executors.local import LocalExecutor
+from brickfilm.engine.executors.ray import RayExecutor
 
-__all__ = ["CallResult", "Executor", "LocalExecutor", "WorkerState"]
+__all__ = ["CallResult", "Executor", "LocalExecutor", "RayExecutor", "WorkerState"]

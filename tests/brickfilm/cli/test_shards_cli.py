@@ -48,7 +48,7 @@ def test_merge_has_the_options_of_build() -> None:
     build, merge = (
         {param.name: param.opts for param in commands[name].params} for name in ("build", "merge")
     )
-    assert build.keys() - merge.keys() == {"dry_run", "wait", "shard", "take_over"}
+    assert build.keys() - merge.keys() == {"dry_run", "wait", "shard", "take_over", "ray"}
     assert merge.keys() - build.keys() == {"folders", "partial"}
     assert all(merge[name] == build[name] for name in build.keys() & merge.keys())
 

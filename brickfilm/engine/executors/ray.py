@@ -1,0 +1,322 @@
+"""Run calls on a Ray cluster: an actor for each worker of a stage, which opens it once.
+
+Only the driver writes the ledger, and stages that cost money run in the driver's own threads: a
+worker or a node that dies loses nothing but work in progress, which is done again elsewhere.
+Artefacts travel by the work folder, which every node must share; the object store carries records.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from brickfilm.engine.capabilities import Paid, SourceOwner, has_capability
+from brickfilm.engine.executors.base import CallResult, WorkerState
+from brickfilm.engine.stage import Result, Stage, WorkItem
+from brickfilm.errors import UsageError, WorkerDied
+
+MAX_DEATHS = 2
+"""Workers that an item may lose before it fails: a node may go once, and the item be blameless."""
+MAX_FAILED_STARTS = 3
+CHECK_SECONDS = 120.0
+"""A node that has not answered by then cannot start a process."""
+OWN_TASKS = {"num_cpus": 0, "max_retries": 0}
+
+
+class RayExecutor:
+    """Run calls that compute on a Ray cluster, and calls that wait, or cost money, in the driver.
+
+    address: as of `ray.init`: HOST:PORT, "auto" for the cluster of this machine, "local" for a new
+    one. processes: number of workers, by default the CPUs of the cluster. init: more arguments of
+    `ray.init`. Raise UsageError if the extra `ray` or the cluster is missing.
+    """
+
+    def __init__(self, address: str = "auto", *, processes: int | None = None, **init: Any) -> None:
+        self._ray = _connect(address, init)
+        cpus = int(self._ray.cluster_resources().get("CPU", 0))
+        if not cpus:
+            raise UsageError(f"the Ray cluster {address!r} has no CPU: add a node with some")
+        self._processes = processes or cpus
+        self._pools: dict[int, ActorPool] = {}
+        self._pickled: dict[int, tuple[Stage[Any, Any], bytes]] = {}
+        self._threads: dict[int, ThreadPoolExecutor] = {}
+        self._worker_state = WorkerState()
+        self._checked: set[Path] = set()
+
+    def concurrency(self, stage: Stage[Any, Any]) -> int:
+        """Return the number of calls of this stage that can run at the same time."""
+        concurrency = stage.resources.concurrency or self._processes
+        return concurrency if runs_in_driver(stage) else min(concurrency, self._processes)
+
+    def submit(
+        self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
+    ) -> Future[CallResult]:
+        """Start a call in a thread of the driver, or in an actor of the cluster."""
+        if id(stage) not in self._pickled:  # also keeps it alive, or another could get its id
+            self._pickled[id(stage)] = stage, cloudpickle.dumps(stage)
+        if runs_in_driver(stage):
+            run_batch = self._worker_state.run_batch
+            return self._thread_pool(stage).submit(run_batch, id(stage), stage, work, work_items)
+        if work not in self._checked:
+            check_shared_folder(self._ray, work)
+            self._checked.add(work)
+        _, pickled = self._pickled[id(stage)]
+        return self._actor_pool(stage).submit(Call(pickled, work.absolute(), work_items))
+
+    def close(self, *, now: bool = False) -> None:
+        """Stop every worker, and leave the cluster."""
+        for pool in self._pools.values():
+            pool.close(now=now)
+        for threads in self._threads.values():
+            threads.shutdown(wait=not now, cancel_futures=True)
+        if not now:
+            self._worker_state.close()
+        self._ray.shutdown()
+
+    def _actor_pool(self, stage: Stage[Any, Any]) -> ActorPool:
+        """Return the actors of the stage: of its own with a GPU, else those of all stages."""
+        gpus = stage.resources.gpus
+        key = id(stage) if gpus else 0
+        if key not in self._pools:
+            size = self.concurrency(stage) if gpus else self._processes
+            self._pools[key] = ActorPool(self._ray, size, num_cpus=1, num_gpus=gpus)
+        return self._pools[key]
+
+    def _thread_pool(self, stage: Stage[Any, Any]) -> ThreadPoolExecutor:
+        if id(stage) not in self._threads:
+            count = self.concurrency(stage)
+            self._threads[id(stage)] = ThreadPoolExecutor(count, thread_name_prefix=stage.name)
+        return self._threads[id(stage)]
+
+
+def runs_in_driver(stage: Stage[Any, Any]) -> bool:
+    """Return True for stages that wait for a network, may spend money, or own the downloads."""
+    if stage.resources.gpus:
+        return False
+    waits = stage.resources.pool == "thread"
+    return waits or has_capability(stage, Paid) or has_capability(stage, SourceOwner)
+
+
+class ActorPool:
+    """Actors of one kind: a call waits until one is ready, and a dead one is replaced.
+
+    All changes are made in one thread of the pool; Ray's own threads must not be blocked.
+    """
+
+    def __init__(self, ray: Any, size: int, **resources: float) -> None:
+        self._ray = ray
+        self._worker = ray.remote(max_restarts=0, **resources)(RayWorker)
+        self._size = size
+        self._actors: set[Any] = set()
+        self._idle: deque[Any] = deque()
+        self._waiting: deque[Call] = deque()
+        self._failed_starts = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ray-actors")
+
+    def submit(self, call: Call) -> Future[CallResult]:
+        """Start a call; its future raises every error that is not an ItemError."""
+        call.future.set_running_or_notify_cancel()
+        self._do(self._enqueue, call)
+        return call.future
+
+    def close(self, *, now: bool = False) -> None:
+        """Kill every actor; what it was computing is lost."""
+        self._thread.shutdown(wait=not now, cancel_futures=True)
+        for actor in list(self._actors):
+            self._ray.kill(actor)
+
+    def _do(self, step: Callable[..., None], *arguments: Any) -> None:
+        with suppress(RuntimeError):  # the pool is closed
+            self._thread.submit(step, *arguments)
+
+    def _enqueue(self, call: Call) -> None:
+        self._waiting.append(call)
+        if len(self._actors) < self._size and not self._idle:
+            self._start_actor()
+        self._send_waiting()
+
+    def _start_actor(self) -> None:
+        actor = self._worker.remote()
+        self._actors.add(actor)
+        ready = actor.is_ready.remote().future()
+        ready.add_done_callback(lambda done: self._do(self._on_ready, actor, done))
+
+    def _on_ready(self, actor: Any, done: Future[bool]) -> None:
+        if error := done.exception():
+            self._bury(actor)
+            self._failed_starts += 1
+            if self._failed_starts >= MAX_FAILED_STARTS and not self._idle:
+                while self._waiting:
+                    self._waiting.popleft().future.set_exception(_start_error(error))
+            elif self._waiting:
+                self._start_actor()
+            return
+        self._failed_starts = 0
+        self._idle.append(actor)
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        while self._idle and self._waiting:
+            call, actor = self._waiting.popleft(), self._idle.popleft()
+            answer = actor.run_batch.remote(call.payload()).future()
+            answer.add_done_callback(
+                lambda done, call=call, actor=actor: self._do(self._on_done, call, actor, done)
+            )
+
+    def _on_done(self, call: Call, actor: Any, done: Future[bytes]) -> None:
+        error = done.exception()
+        if error is None:
+            self._idle.append(actor)
+            call.add(cloudpickle.loads(done.result()))
+        elif isinstance(error, self._ray.exceptions.RayTaskError):
+            self._idle.append(actor)
+            call.future.set_exception(error.cause)
+        else:  # the actor, its node or the way to it is gone
+            self._bury(actor)
+            call.lose_worker()
+        if call.left and not call.future.done():
+            self._enqueue(call)
+        elif not call.future.done():
+            call.finish()
+        if self._waiting and not self._idle and len(self._actors) < self._size:
+            self._start_actor()
+        self._send_waiting()
+
+    def _bury(self, actor: Any) -> None:
+        """Give a dead actor up; one that was only cut off must not go on."""
+        self._actors.discard(actor)
+        self._ray.kill(actor)
+
+
+def _start_error(error: BaseException) -> UsageError:
+    return UsageError(
+        f"no worker starts on the Ray cluster ({' '.join(str(error).split())[:500]}): every node "
+        "needs the same brickfilm, Python and Ray as the driver"
+    )
+
+
+class Call:
+    """A call of a stage, which goes on item by item after its worker has died."""
+
+    def __init__(self, pickled_stage: bytes, work: Path, work_items: Sequence[WorkItem]) -> None:
+        self.future: Future[CallResult] = Future()
+        self.left = deque([tuple(work_items)])
+        self._stage, self._work = pickled_stage, work
+        self._results: list[Result] = []
+        self._deaths = 0
+        self._started = time.perf_counter()
+
+    def payload(self) -> bytes:
+        """Pickle the next part of the call for a worker."""
+        return cloudpickle.dumps((self._stage, self._work, self.left[0]))  # type: ignore[no-any-return]
+
+    def add(self, call_result: CallResult) -> None:
+        """Take the results of the next part."""
+        self.left.popleft()
+        self._results += call_result.results
+        self._deaths = 0
+
+    def lose_worker(self) -> None:
+        """Divide the next part, to find the item at fault; one that kills two workers fails."""
+        part = self.left.popleft()
+        if len(part) > 1:
+            self.left.extendleft((item,) for item in reversed(part))
+            return
+        self._deaths += 1
+        if self._deaths < MAX_DEATHS:
+            self.left.appendleft(part)
+            return
+        name = cloudpickle.loads(self._stage).name
+        self._results.append(WorkerDied(f"{part[0].item.id} kills the process of {name}"))
+        self._deaths = 0
+
+    def finish(self) -> None:
+        """Set the result of the future."""
+        self.future.set_result(CallResult(self._results, time.perf_counter() - self._started))
+
+
+class RayWorker:
+    """An actor: one process, which opens each stage at the first call."""
+
+    def __init__(self) -> None:
+        self._state = WorkerState()
+
+    def is_ready(self) -> bool:
+        return True
+
+    def run_batch(self, payload: bytes) -> bytes:
+        """Run a call; errors of items are results."""
+        pickled_stage, work, work_items = cloudpickle.loads(payload)
+        stage = cloudpickle.loads(pickled_stage)
+        call_result = self._state.run_batch(pickled_stage, stage, work, work_items)
+        return cloudpickle.dumps(call_result)  # type: ignore[no-any-return]
+
+
+def check_shared_folder(ray: Any, work: Path) -> None:
+    """Raise UsageError unless every node sees what the driver writes in `work`, and can write."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    token = secrets.token_hex(8)
+    probe = work.absolute() / f".{token}.probe"
+    probe.write_text(token)
+    try:
+        nodes = {n["NodeID"]: n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]}
+        task = ray.remote(**OWN_TASKS)(answer_probe)
+        calls = {
+            name: task.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+            ).remote(str(probe), token)
+            for node, name in nodes.items()
+        }
+        for name, call in calls.items():
+            try:
+                problem = ray.get(call, timeout=CHECK_SECONDS)
+            except ray.exceptions.RayError as error:
+                problem = f"it did not answer ({type(error).__name__})"
+            if problem:
+                raise UsageError(
+                    f"the node {name} cannot use the work folder {str(work.absolute())!r}: "
+                    f"{problem}; name one on a file system that all nodes share"
+                )
+    finally:
+        for file in work.absolute().glob(f".{token}.*"):
+            file.unlink(missing_ok=True)
+
+
+def answer_probe(probe: str, token: str) -> str:
+    """Run on a node: return what is wrong with the folder, or ''."""
+    path = Path(probe)
+    try:
+        if path.read_text() != token:
+            return "it sees another file there"
+        path.with_name(f".{token}.{os.getpid()}.answer").write_text(token)
+    except OSError as error:
+        return str(error.strerror)
+    return ""
+
+
+def _connect(address: str, init: dict[str, Any]) -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise UsageError("RayExecutor needs Ray: pip install 'brickfilm[ray]'") from None
+    options = {"log_to_driver": False, **init}
+    if address == "local":
+        options = {"include_dashboard": False, **options}
+    try:
+        ray.init(address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"there is no Ray cluster at {address!r} ({' '.join(str(error).split())[:300]}): start "
+            "one with `ray start --head`, or name its HOST:PORT"
+        ) from error
+    return ray
