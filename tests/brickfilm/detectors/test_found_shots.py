@@ -72,6 +72,7 @@ def test_flashes_are_counted_in_the_clip_that_has_them() -> None:
     assert found.flashes == [(80, 83), (138, 140)]
     assert found.scores(60, 100, found.edges(60, 100))["flashes"] == 1.0
     assert found.scores(60, FRAMES, found.edges(60, FRAMES))["flashes"] == 2.0
+    assert found.scores(100, FRAMES, found.edges(100, FRAMES))["flashes"] == 1.0
     assert found.scores(0, 60, found.edges(0, 60))["flashes"] == 0.0
 
 
