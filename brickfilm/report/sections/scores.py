@@ -11,6 +11,21 @@ from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
 BINS = 24
+MEANINGS = {
+    "caption_repeats": "number of other clips with the same caption",
+    "cut_end": "0 to 1: probability that the cut at its end is one",
+    "cut_inside": "0 to 1: highest probability of a cut inside the clip that was not made",
+    "cut_start": "0 to 1: probability that the cut at its start is one",
+    "drawing_fps": "unique frames per second while something moves",
+    "flashes": "number of pictures of up to 0.4 s after which the one before returns",
+    "freeze_share": "0 to 1: share of the time in frames held for half a second or more",
+    "hold": "frames: most common hold length, 1 on ones, 2 on twos",
+    "hold_regularity": "0 to 1: share of the holds with the most common length",
+    "motion": "frame heights per second: median optical flow between unique frames",
+    "pulldown": "1 if a conversion from 24 to 30 fps left uneven holds",
+    "sharpness": "edge strength over contrast, higher is sharper",
+}
+"""Unit and meaning of the scores of the default stages (docs/dataset-schema.md)."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +38,11 @@ class ScoreHistogram:
     maximum: float
     bars: list[int]
     """Heights in percent of the tallest bar."""
+
+    @property
+    def meaning(self) -> str:
+        """Return unit and meaning in a line; '' for a score of one's own."""
+        return MEANINGS.get(self.name.removeprefix("score_"), "")
 
 
 def scores(context: ReportContext) -> Section | None:

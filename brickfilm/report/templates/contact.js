@@ -53,6 +53,21 @@ function similar(card) {
   return button;
 }
 
+function playButton(card, stills) {
+  const button = el("button", "play", "▶ Play");
+  button.type = "button";
+  button.setAttribute("aria-label", `play ${card.id}`);
+  button.onclick = () => {
+    const video = el("video");
+    Object.assign(video, { src: card.file, controls: true, loop: true, muted: true, autoplay: true });
+    video.setAttribute("aria-label", `clip ${card.id}`);
+    video.onerror = () => stills.replaceChildren(el("span", "empty", "the file is not beside this page"));
+    stills.replaceChildren(video);
+    video.focus();
+  };
+  return button;
+}
+
 function drawCard(card) {
   const top = el("p", "pills", undefined, el("span", `pill ${card.outcome}`, card.split || card.outcome));
   if (card.status && card.status !== "described") top.append(el("span", "pill", card.status));
@@ -60,6 +75,7 @@ function drawCard(card) {
   if (card.seconds) top.append(el("span", "seconds", `${card.seconds.toFixed(2)} s`));
   const stills = el("div", "stills", undefined, ...card.stills.map((s) => picture(s, card)));
   if (!card.stills.length) stills.append(el("span", "empty", "no stills"));
+  if (card.file && kind === "clips") stills.append(playButton(card, stills));
   const title = card.url ? link(card.url, "title", card.title) : el("span", "title", card.title);
   if (card.source !== card.title) title.title = card.source;
   const words = el("div", "words");
@@ -95,6 +111,7 @@ function filter() {
   sheet.replaceChildren();
   drawn = 0;
   draw();
+  if (!matches.length) sheet.append(el("p", "empty", `No ${kind} match: change the words or the filters.`));
 }
 
 function choices(name, every) {
