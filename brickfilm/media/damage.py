@@ -13,7 +13,8 @@ AFTER_LOSS = "after loss"
 """Mark (`packet.opaque`) of the first packet that could be read after others could not."""
 SUSPECT = "suspect"
 """Mark of a packet whose own data may be damaged, so that it repairs nothing as a keyframe."""
-RESYNCING_FORMATS = ("avi", "flv", "matroska,webm")
+MATROSKA = "matroska,webm"
+RESYNCING_FORMATS = ("avi", "flv", MATROSKA)
 """Formats whose demuxers skip over damaged bytes without a word."""
 MAX_HEADER_BYTES = 256
 """Bytes between two packets of those formats that headers explain."""

@@ -1,13 +1,13 @@
 """Check data that FFmpeg decodes without a word though it is broken.
 
-FFV1's CRCs, GIF's blocks, and holes of zeros in H.264.
+FFV1's CRCs, GIF's blocks, and holes of zeros in H.264 and HEVC.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 TRAILER_BYTES, SIZE_BYTES = 8, 3
 """Bytes behind a slice (RFC 9043, 4.8): its size, an error status, and a CRC-32 of all of it."""
@@ -21,24 +21,38 @@ GIF_SCREEN_BYTES, GIF_IMAGE_BYTES = 13, 10
 """Bytes before a color table: the header and screen descriptor; an image descriptor."""
 
 HOLE = re.compile(rb"\0\0\0+[^\0]")
-"""Bytes that no NAL unit of H.264 may contain (7.4.1); zeros may follow one."""
-NAL_LENGTH_BYTES, SLICE_TYPES = 4, range(1, 6)
+"""Bytes that no NAL unit of H.264 or HEVC may contain (7.4.1, 7.4.2); zeros may follow one."""
+START_CODE, LONG_START_CODE, NAL_LENGTH_BYTES = b"\0\0\1", b"\0\0\0\1", 4
+H264_SLICE_TYPES, HEVC_SLICE_TYPES = range(1, 6), range(32)
+"""Types of NAL units that hold coded pictures (tables 7-1)."""
 
 
-def has_hole(packet: bytes) -> bool:
-    """Return True if a slice of length-prefixed H.264 has zeros that no encoder writes.
+def has_h264_hole(packet: bytes) -> bool:
+    """Return True if a slice of H.264 has zeros that no encoder writes."""
+    return any(unit[0] & 31 in H264_SLICE_TYPES for unit in _units_with_holes(packet))
 
-    False for other packets: their units are found by zeros.
-    """
-    if b"\0\0\0\0" not in packet:  # three may be the length of a short unit
-        return False
-    start, has_zeros = 0, False
+
+def has_hevc_hole(packet: bytes) -> bool:
+    """Return True if a slice of HEVC has zeros that no encoder writes."""
+    return any(unit[0] >> 1 & 63 in HEVC_SLICE_TYPES for unit in _units_with_holes(packet))
+
+
+def _units_with_holes(packet: bytes) -> Iterator[bytes]:
+    if b"\0\0\0\0" not in packet:  # three belong to start codes and lengths
+        return
+    is_stream = packet.startswith((START_CODE, LONG_START_CODE))
+    units = packet.split(START_CODE)[1:] if is_stream else _length_prefixed_units(packet)
+    yield from (unit for unit in units if HOLE.search(unit))
+
+
+def _length_prefixed_units(packet: bytes) -> list[bytes]:
+    """Return the NAL units of a packet, none if its lengths do not lead to its end."""
+    start, units = 0, []
     while start + NAL_LENGTH_BYTES < len(packet):
         unit = start + NAL_LENGTH_BYTES
         start = unit + int.from_bytes(packet[start:unit])
-        is_slice = packet[unit] & 31 in SLICE_TYPES
-        has_zeros |= is_slice and HOLE.search(packet, unit, start) is not None
-    return has_zeros and start == len(packet)
+        units.append(packet[unit:start])
+    return units if start == len(packet) else []
 
 
 def has_wrong_checksum(packet: bytes) -> bool:
@@ -93,6 +107,7 @@ def _color_table_end(packet: bytes, start: int, size: int) -> int:
 BROKEN: Mapping[str, Callable[[bytes], bool]] = {
     "ffv1": has_wrong_checksum,
     "gif": has_broken_blocks,
-    "h264": has_hole,
+    "h264": has_h264_hole,
+    "hevc": has_hevc_hole,
 }
 """Checks of a packet, by codec."""

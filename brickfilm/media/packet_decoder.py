@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from brickfilm.media.container import (
 )
 from brickfilm.media.damage import (
     AFTER_LOSS,
+    MATROSKA,
     RESYNCING_FORMATS,
     DamageTracker,
     FrameFlag,
@@ -28,12 +31,17 @@ from brickfilm.media.damage import (
     mark_skipped_bytes,
 )
 from brickfilm.media.packet_checks import BROKEN
+from brickfilm.media.stream_checks import mark_clusters, mark_undecodable
 
 MAX_UNREADABLE_PACKETS = 100
 """Consecutive errors of a demuxer, which resynchronises after each, before the file is given up."""
 
 STRICT_OPTIONS = {"err_detect": "crccheck+bitstream+buffer"}
 """Decoder's options of a video that is known to be damaged."""
+ERROR_OPTIONS = {"err_detect": "crccheck+explode"}
+"""Decoder's options for ERROR_CODECS."""
+ERROR_CODECS = ("hevc", "mjpeg", "msmpeg4", "msmpeg4v2", "png")
+"""Codecs whose decoders tell of damage by errors alone, and only if asked for all of them."""
 THREADED_OPTIONS = {"err_detect": "explode"}
 """Decoder's options on several threads, which lose flags of damage, but no errors.
 
@@ -106,6 +114,13 @@ class PacketDecoder:
         first_step = self._frame_ticks if name == "mpegts" and self._last_pts is not None else 0
         return mark_gaps(self._demuxed(self.stream), codec, first_step)
 
+    def checked_packets(self) -> Iterator[Any]:
+        """Yield the stream's packets from its start; mark more damage, in more time."""
+        packets, codec = self.packets(), self.stream.codec_context.name
+        if self.container.format.name == MATROSKA:
+            packets = mark_clusters(packets, self.path, codec)
+        return mark_undecodable(packets, codec, self.threads)
+
     def _demuxed(self, *streams: Any) -> Iterator[Any]:
         failures = 0
         while True:
@@ -177,6 +192,21 @@ class PacketDecoder:
         rate, time_base = self.stream.average_rate, self.stream.time_base
         return max(1, round(1 / (rate * time_base))) if rate and time_base else 1
 
+    @cached_property
+    def _tells_by_errors(self) -> bool:
+        """Return True for ERROR_CODECS unless the first packet errs, as some encoders' all do."""
+        if self.stream.codec_context.name not in ERROR_CODECS:
+            return False
+        with open_container(self.path) as container:
+            stream = find_video_stream(container, self.path)
+            stream.codec_context.options = ERROR_OPTIONS
+            try:
+                for packet in islice(container.demux(stream), 1):
+                    stream.codec_context.decode(packet)
+            except av.FFmpegError:
+                return False
+        return True
+
     def _configure_decoder(self) -> None:
         """Bound the size of a frame: a stream may change it after the first one."""
         codec_context = self.stream.codec_context
@@ -184,7 +214,9 @@ class PacketDecoder:
         self.threads = self.threads if size <= MAX_PARALLEL_PIXELS else 1
         with media_errors(f"{self.path.name!r} cannot be decoded"):
             options = {"max_pixels": str(max(size, MAX_PIXELS))}
-            if self._is_strict:
+            if self._tells_by_errors:
+                options |= ERROR_OPTIONS
+            elif self._is_strict:
                 options |= STRICT_OPTIONS
             elif self.threads > 1:
                 options |= THREADED_OPTIONS

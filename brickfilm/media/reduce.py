@@ -138,7 +138,7 @@ def reduced_frames(reader: VideoReader, extras: FrameExtras = NO_EXTRAS) -> Iter
     Video with several groups of pictures is decoded on `reader.threads` threads in parallel; raise
     DamagedGroupError if it is damaged, after which one thread decodes it as a player does.
     """
-    packets = reader.packets()
+    packets = reader.checked_packets()
     first = list(islice(packets, MAX_GROUP_PACKETS))
     packets = chain(first, packets)
     is_sequential = reader.threads == 1 or bool(reader.field_filters)

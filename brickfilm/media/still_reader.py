@@ -56,6 +56,9 @@ class StillReader(VideoReader):
             self._position += 1
             yield self.files[self._position - 1]
 
+    def checked_packets(self) -> Iterator[tuple[int, Path]]:
+        return self.packets()
+
     def decode(self, packet: Any) -> list[RawFrame]:
         """Return the frame of a still."""
         number, file = packet

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from brickfilm.media import FrameFlag, VideoReader, open_video
-from brickfilm.media.packet_checks import has_broken_blocks, has_hole, has_wrong_checksum
+from brickfilm.media.packet_checks import (
+    has_broken_blocks,
+    has_h264_hole,
+    has_hevc_hole,
+    has_wrong_checksum,
+)
+from brickfilm.media.stream_checks import damaged_clusters
 from brickfilm.scan.timestamps import FrameTimestamps
 from tests.kit.odd_videos import Film
 from tests.kit.timestamps import timestamps
@@ -37,12 +46,18 @@ FILMS = {
     "mjpeg.avi": Film(codec="mjpeg", pix_fmt="yuvj420p"),
     "prores.mov": Film(codec="prores_ks", pix_fmt="yuv422p10le"),
 }
+OTHER_FILMS = {
+    "mjpeg.mov": Film(codec="mjpeg", pix_fmt="yuvj420p"),
+    "png.mov": Film(codec="png", pix_fmt="rgb24"),
+    "vp8.mkv": Film(codec="libvpx"),
+}
 
 
 def write(name: str, path: Path) -> None:
-    film = FILMS[name]
+    film = (FILMS | OTHER_FILMS)[name]
     options = {"g": "9", **film.options}
-    container = {"cluster_time_limit": "200"} if path.suffix == ".webm" else {}
+    has_clusters = name in ("vp8.webm", "vp9.webm", "vp8.mkv", "hevc.mkv")
+    container = {"cluster_time_limit": "200"} if has_clusters else {}
     Film(film.codec, film.pix_fmt, frames=FRAMES, options=options, container=container).write(path)
 
 
@@ -55,7 +70,7 @@ def damaged(content: bytes, seed: int) -> bytes:
 
 
 def decoded(reader: VideoReader) -> tuple[list[int], list[NDArray[np.int64]], FrameTimestamps]:
-    frames = list(reader.decode_packets(reader.packets()))
+    frames = list(reader.decode_packets(reader.checked_packets()))
     times = timestamps([1] * (len(frames) - 1), flags=[frame.flags for frame in frames])
     pictures = [frame.raw.to_ndarray(format="gray").astype(np.int64) for frame in frames]
     return [frame.raw.pts for frame in frames], pictures, times
@@ -113,21 +128,91 @@ def test_a_flipped_bit_of_ffv1_is_found(tmp_path: Path) -> None:
         assert has_wrong_checksum(bytes(flipped))
 
 
-def test_zeros_in_a_slice_of_h264_are_found(tmp_path: Path) -> None:
-    path = tmp_path / "film.mkv"
-    Film(size=(320, 180), options={"crf": "4", "g": "40"}).write(path)
+def packets_of(path: Path) -> list[bytes]:
     with open_video(path) as reader:
-        packets = [bytes(packet) for packet in reader.packets() if packet.size]
+        return [bytes(packet) for packet in reader.packets() if packet.size]
+
+
+@pytest.mark.parametrize(
+    ("name", "has_hole"),
+    [
+        ("h264.mkv", has_h264_hole),
+        ("h264.h264", has_h264_hole),
+        ("hevc.mp4", has_hevc_hole),
+        ("hevc.ts", has_hevc_hole),
+    ],
+)
+def test_zeros_in_a_slice_are_found(
+    name: str, has_hole: Callable[[bytes], bool], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    options = {"crf": "4", "g": "40", **(X265 if "hevc" in name else {})}
+    Film("libx265" if "hevc" in name else "libx264", size=(320, 180), options=options).write(path)
+    packets = packets_of(path)
     assert not any(map(has_hole, packets))
     content, broken = path.read_bytes(), max(packets[6:], key=len)
-    middle = 4 + int.from_bytes(broken[:4]) // 2
-    hole = broken[:middle] + bytes(8) + broken[middle + 8 :]
+    hole = broken[: len(broken) // 2] + bytes(8) + broken[len(broken) // 2 + 8 :]
     assert has_hole(hole)
-    path.write_bytes(content.replace(broken, hole))
-    with open_video(path) as reader:
-        _, pictures, times = decoded(reader)
-    assert times.damaged[0][0] > 5
-    assert times.damaged[-1][1] == len(pictures)
+    if broken in content:  # not so where packets of a transport stream divide it
+        path.write_bytes(content.replace(broken, hole))
+        with open_video(path) as reader:
+            _, pictures, times = decoded(reader)
+        assert times.damaged[0][0] > 5 or name == "hevc.mp4"  # whose decoder may find it late
+        assert times.damaged[-1][1] == len(pictures)
+
+
+@pytest.mark.parametrize("name", ["vp9.webm", "vp8.mkv", "hevc.mkv", "png.mov"])
+def test_a_flipped_bit_is_found_though_its_decoder_shows_it(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    write(name, path)
+    with open_video(path, threads=1) as reader:
+        _, truth, _ = decoded(reader)
+    packets, content = packets_of(path), path.read_bytes()
+    for broken in (packets[12], packets[20]):
+        middle = content.index(broken) + len(broken) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :])
+        with open_video(path, threads=1) as reader:
+            _, pictures, times = decoded(reader)
+        assert 0 < times.is_damaged.sum() < 30
+        for picture in np.asarray(pictures)[~times.is_damaged]:
+            assert min(np.abs(picture - t).mean() for t in truth) <= SAME
+
+
+def test_a_cluster_that_differs_from_its_checksum_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "vp8.mkv"
+    write("vp8.mkv", path)
+    content = path.read_bytes()
+    starts = [match.start() for match in re.finditer(b"\x1f\x43\xb6\x75", content)]
+    assert len(starts) > 3
+    assert list(damaged_clusters(BytesIO(content))) == []
+    assert list(damaged_clusters(BytesIO(content[: starts[-1] + 100]))) == []  # ends inside one
+    for place in (starts[1] + 5, starts[1] + 9, starts[1] + 300, starts[2] - 1):
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        assert list(damaged_clusters(BytesIO(flipped))) == [range(starts[1], starts[2])]
+
+
+def test_an_encoder_whose_every_frame_has_an_error_damages_none(tmp_path: Path) -> None:
+    path, odd = tmp_path / "mjpeg.mov", tmp_path / "odd.mov"
+    write("mjpeg.mov", path)
+    too_short = b"\xff\xe0\0\4ab"  # an APP0 segment; others are of 6 bytes and more
+    with open_video(path) as reader, av.open(str(odd), "w") as copy:
+        stream = copy.add_stream_from_template(reader.stream)
+        for packet in reader.packets():
+            if packet.size:
+                changed = av.Packet(bytes(packet)[:2] + too_short + bytes(packet)[2:])
+                changed.pts, changed.dts, changed.time_base = (
+                    packet.pts,
+                    packet.dts,
+                    packet.time_base,
+                )
+                changed.stream = stream
+                copy.mux(changed)
+    for threads in (1, 2):
+        with open_video(odd, threads=threads) as reader:
+            _, pictures, times = decoded(reader)
+        assert len(pictures) == FRAMES
+        assert not times.is_damaged.any()
 
 
 @pytest.mark.parametrize("options", [{"level": "1"}, {"level": "3", "slicecrc": "0"}])
