@@ -16,6 +16,7 @@ from finetune.models.diffusers.base import DiffusersFamily
 from finetune.models.family import ClipConditions
 
 BATCH = 8
+WAN_STEPS, WAN_SHAPE = 500, (2, 4, 4)  # steps to overfit it; latent frames, rows, columns
 
 Fault = Callable[[pytest.MonkeyPatch, DiffusersFamily], None]
 """A wrong change of the code that trains a family."""
@@ -46,16 +47,41 @@ def _train(
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, 1e-5)
     generator = torch.Generator().manual_seed(1)
     batch = latent.expand(BATCH, *latent.shape[1:])
-    text = {name: tensor.repeat_interleave(BATCH, 0) for name, tensor in given.text.items()}
-    denoise = family.denoiser(network, replace(given, text=text, fps=given.fps * BATCH))
-    for _ in range(steps):
-        draws = [objective.draw_time(generator, latent.shape[1:], (0.0, 1.0)) for _ in range(BATCH)]
+    text, extras = (
+        {name: tensor.repeat_interleave(BATCH, 0) for name, tensor in tensors.items()}
+        for tensors in (given.text, given.extras)
+    )
+    given = replace(given, text=text, extras=extras, fps=given.fps * BATCH)
+    denoise = family.denoiser(network, given)
+    for step in range(steps):
+        span = family.time_range(step)
+        draws = [objective.draw_time(generator, latent.shape[1:], span) for _ in range(BATCH)]
         noise = torch.randn(batch.shape, generator=generator)
         loss = objective.losses(denoise, batch, torch.stack(draws), noise).loss.mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         decay.step()
+
+
+def wide_wan(channels: int, **settings: Any) -> nn.Module:
+    """Return a small random Wan, wider than a token's 4 x channels numbers."""
+    from diffusers import WanTransformer3DModel
+
+    torch.manual_seed(0)
+    heads = channels // 4
+    network: nn.Module = WanTransformer3DModel(
+        num_attention_heads=heads,
+        attention_head_dim=32,
+        ffn_dim=256,
+        freq_dim=64,
+        num_layers=2,
+        text_dim=32,
+        rope_max_seq_len=32,
+        out_channels=channels,
+        **{"in_channels": channels, **settings},
+    )
+    return network
 
 
 def flip_sign(patch: pytest.MonkeyPatch, family: DiffusersFamily) -> None:
@@ -69,7 +95,7 @@ def flip_sign(patch: pytest.MonkeyPatch, family: DiffusersFamily) -> None:
 
 
 def drop_time_scale(patch: pytest.MonkeyPatch, family: DiffusersFamily) -> None:
-    patch.setattr(sys.modules[type(family).__module__], "TIME_SCALE", 1)
+    patch.setattr(sys.modules[type(family).denoiser.__module__], "TIME_SCALE", 1)
 
 
 def invert_shift(patch: pytest.MonkeyPatch, family: DiffusersFamily) -> None:

@@ -19,7 +19,15 @@ from finetune.models.text_encoder import TextEncoder
 from finetune.objectives import draw_frame_mask
 from finetune.sampling.images import read_image
 from finetune.sampling.request import SampleRequest
-from tests.kit.overfit import FAULTS, Fault, overfit, relative_error
+from tests.kit.overfit import (
+    FAULTS,
+    WAN_SHAPE,
+    WAN_STEPS,
+    Fault,
+    overfit,
+    relative_error,
+    wide_wan,
+)
 from tests.kit.pipelines import sample
 
 FAMILIES = [WAN_2_1, WAN_2_2_5B]
@@ -297,34 +305,6 @@ def test_each_expert_is_trained_on_its_own_part_of_the_noise(tmp_path: Path) -> 
     assert WAN_2_2_HIGH.time_range(0)[0] == WAN_2_2_LOW.time_range(0)[1] == 0.875
 
 
-WIDE = {
-    "attention_head_dim": 32,
-    "ffn_dim": 256,
-    "freq_dim": 64,
-    "num_layers": 2,
-    "text_dim": 32,
-    "rope_max_seq_len": 32,
-}
-
-
-STEPS_TO_OVERFIT = 500
-SHAPE = (2, 4, 4)  # latent frames, rows, columns
-
-
-def wide_network(family: Wan) -> nn.Module:
-    from diffusers import WanTransformer3DModel
-
-    torch.manual_seed(0)
-    channels = family.channels
-    network: nn.Module = WanTransformer3DModel(
-        num_attention_heads=channels // 4,  # wider than a token's 4 x channels numbers
-        in_channels=channels,
-        out_channels=channels,
-        **WIDE,
-    )
-    return network
-
-
 @pytest.mark.parametrize(
     ("family", "fault"),
     [
@@ -336,10 +316,10 @@ def test_diffusers_own_pipeline_finds_an_overfitted_latent_unless_training_is_wr
     family: Wan, fault: Fault | None
 ) -> None:
     """Relative errors seen: 0.07; sign 2.8, time scale 0.35, shift 1.2."""
-    latent = torch.randn(1, family.channels, *SHAPE, generator=torch.Generator().manual_seed(3))
+    latent = torch.randn(1, family.channels, *WAN_SHAPE, generator=torch.Generator().manual_seed(3))
     text = torch.zeros(1, 8, 32)
-    network, given = wide_network(family), conditions(text, text)
-    overfit(family, network, latent, given, steps=STEPS_TO_OVERFIT, fault=fault)
+    network, given = wide_wan(family.channels), conditions(text, text)
+    overfit(family, network, latent, given, steps=WAN_STEPS, fault=fault)
     pipeline = make_pipeline(family, network)
     pipeline.set_progress_bar_config(disable=True)
     found = pipeline(

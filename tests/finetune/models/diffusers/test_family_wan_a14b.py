@@ -16,6 +16,7 @@ from finetune.data.cache import build_cache
 from finetune.errors import ConfigError
 from finetune.models.adapters import DIFFUSERS_FILE
 from finetune.models.diffusers import WAN_2_2_A14B, WAN_2_2_HIGH, WAN_2_2_LOW
+from finetune.models.diffusers.wan_a14b import Experts
 from finetune.models.family import TINY_RANDOM, ClipConditions
 from finetune.sampling.generate import EncodedPrompt, LatentGenerator, generate_latent
 from finetune.sampling.pipeline import TextToVideoPipeline
@@ -23,6 +24,15 @@ from finetune.sampling.request import SampleRequest
 from finetune.training.checkpoint_folders import checkpoint_folder
 from finetune.training.loop import train
 from tests.finetune.conftest import MakeRecipe
+from tests.kit.overfit import (
+    FAULTS,
+    WAN_SHAPE,
+    WAN_STEPS,
+    Fault,
+    overfit,
+    relative_error,
+    wide_wan,
+)
 
 CPU = torch.device("cpu")
 FRAMES, SIDE, STEPS = 5, 64, 6
@@ -105,6 +115,39 @@ def test_an_expert_has_its_turn_for_ten_steps() -> None:
     spans = [WAN_2_2_A14B.time_range(step) for step in range(40)]
     assert spans[:10] == spans[20:30] == [WAN_2_2_HIGH.time_range(0)] * 10
     assert spans[10:20] == spans[30:] == [WAN_2_2_LOW.time_range(0)] * 10
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fault", [None, *FAULTS])
+def test_diffusers_own_pipeline_finds_an_overfitted_latent_unless_training_is_wrong(
+    fault: Fault | None,
+) -> None:
+    """Both experts are trained in turns of ten steps, each with as many as one network.
+
+    Relative errors seen: 0.06; sign 2.8, time scale 0.38, shift 0.97.
+    """
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    latent = torch.randn(1, 16, *WAN_SHAPE, generator=torch.Generator().manual_seed(3))
+    states = {"states": torch.zeros(1, 8, 32)}
+    given = ClipConditions(text=states, frames=5, height=32, width=32, fps=(16.0,))
+    network = Experts(wide_wan(16), wide_wan(16))
+    overfit(WAN_2_2_A14B, network, latent, given, steps=2 * WAN_STEPS, fault=fault)
+    pipeline = published_pipeline(network.transformer, network.transformer_2)
+    pipeline.scheduler = FlowMatchEulerDiscreteScheduler(shift=12.0)
+    found = pipeline(
+        prompt_embeds=states["states"],
+        height=32,
+        width=32,
+        num_frames=5,
+        num_inference_steps=40,
+        guidance_scale=1.0,
+        latents=torch.randn(latent.shape, generator=torch.Generator().manual_seed(7)),
+        output_type="latent",
+    ).frames
+    error = relative_error(found, latent)
+    print(f"relative error {error:.2f} with {fault}")
+    assert error > 0.2 if fault else error <= 0.1
 
 
 @pytest.fixture
