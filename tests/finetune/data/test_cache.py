@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from huggingface_hub import HfApi
 from brickfilm.schema.shard_number import ShardNumber
 from finetune.config import Recipe
 from finetune.data.bucket_coverage import bucket_coverage
-from finetune.data.cache import build_cache, verify
+from finetune.data.cache import CacheStats, build_cache, verify
 from finetune.data.cache_layout import (
     cached_clips,
     caption_key,
@@ -91,16 +93,25 @@ def test_several_processes_make_the_same_cache(make_recipe: MakeRecipe, tmp_path
 
 
 @pytest.mark.slow
-def test_shards_on_several_machines_fill_one_cache(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    """Two at the same time, which wait for each other's lock; every clip is encoded once."""
+def test_shards_fill_one_cache(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe(cache=str(tmp_path / "shared"))
-    with ThreadPoolExecutor(2) as pool:
+    check_shards(recipe, [build_cache(recipe, 1, ShardNumber(n, 2)) for n in range(2)])
+
+
+@pytest.mark.soak
+def test_shards_at_the_same_time_fill_one_cache(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(cache=str(tmp_path / "shared"))
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
         calls = [pool.submit(build_cache, recipe, 1, ShardNumber(n, 2)) for n in range(2)]
-        parts = [call.result() for call in calls]
+        check_shards(recipe, [call.result() for call in calls])
+
+
+def check_shards(recipe: Recipe, parts: Sequence[CacheStats]) -> None:
+    """Check that every clip was encoded once, and that the index has all."""
     assert sum(part.clips for part in parts) == 6
     assert min(part.clips for part in parts) > 0
-    index = Index.open(index_folder(recipe))
-    assert cached_clips(index, recipe).all()
+    assert cached_clips(Index.open(index_folder(recipe)), recipe).all()
     assert verify(recipe) == 12
 
 
