@@ -173,13 +173,19 @@ class ActorPool:
             )
 
     def _on_done(self, call: Call, actor: Any, done: Future[bytes]) -> None:
+        try:
+            self._take_answer(call, actor, done)
+        except Exception as error:  # noqa: BLE001  raised again where the future is read
+            call.future.set_exception(error)
+
+    def _take_answer(self, call: Call, actor: Any, done: Future[bytes]) -> None:
         error = done.exception()
         if error is None:
             self._idle.append(actor)
             call.add(cloudpickle.loads(done.result()))
         elif isinstance(error, self._ray.exceptions.RayTaskError):
             self._idle.append(actor)
-            call.future.set_exception(error.cause)
+            call.future.set_exception(error.cause or error)
         else:  # the actor, its node or the way to it is gone
             self._bury(actor)
             call.lose_worker()
