@@ -217,6 +217,7 @@ def test_every_measure_has_a_drawn_case() -> None:
     assert {type(case.measure) for case in CASES} == {type(measure) for measure in ALL_MEASURES}
 
 
+@pytest.mark.slow
 def test_vmaf_motion_is_the_difference_of_blurred_frames(tmp_path: Path) -> None:
     path, pictures = tmp_path / "drawn.mkv", drawn.panned([(3.0 * n, 0.0) for n in range(4)])
     with av.open(str(path), "w") as container:
@@ -233,6 +234,7 @@ def test_vmaf_motion_is_the_difference_of_blurred_frames(tmp_path: Path) -> None
     assert found == pytest.approx(sum(steps) / len(pictures), rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="no ffmpeg is installed")
 def test_vmaf_motion_is_that_of_a_system_ffmpeg(tmp_path: Path) -> None:
     path = encode(tmp_path / "drawn.mp4", moving(3)[:6])
