@@ -238,8 +238,9 @@ class Recipe:
     threads: Count = 0  # torch threads per process; 0: torch decides
 
     engine: Literal["torch", "colossalai"] = "torch"  # parallel engine
-    # ddp and fsdp2 of torch, the others of colossalai; auto: a single device, else ddp or zero2
-    strategy: Literal["auto", "ddp", "fsdp2", "zero1", "zero2", "gemini"] = "auto"
+    # ddp, fsdp2 and hsdp of torch, the others of colossalai; auto: a single device, else ddp or
+    # zero2; hsdp: FSDP2 within each node, replicated over the nodes
+    strategy: Literal["auto", "ddp", "fsdp2", "hsdp", "zero1", "zero2", "gemini"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU if there is one
     # of compute; float16 with colossalai only
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
@@ -260,6 +261,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_recipe(self)
+
+    @property
+    def is_sharded(self) -> bool:
+        """Tell if FSDP2 shards the weights, over all ranks or within each node."""
+        return self.strategy in ("fsdp2", "hsdp")
 
     @property
     def frame_sampling(self) -> FrameSampling:

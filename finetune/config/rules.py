@@ -10,7 +10,10 @@ from finetune.errors import ConfigError
 if TYPE_CHECKING:
     from finetune.config.recipe import Bucket, Recipe
 
-STRATEGIES = {"torch": ("auto", "ddp", "fsdp2"), "colossalai": ("auto", "zero1", "zero2", "gemini")}
+STRATEGIES = {
+    "torch": ("auto", "ddp", "fsdp2", "hsdp"),
+    "colossalai": ("auto", "zero1", "zero2", "gemini"),
+}
 
 OPTIMIZER_ENGINES = {"hybrid_adam": "colossalai", "adamw_8bit": "torch"}
 
@@ -84,11 +87,11 @@ def _check_adapter(recipe: Recipe) -> None:
     if recipe.adapter and recipe.engine != "torch":
         raise ConfigError(
             f"adapter is trained with engine 'torch', not {recipe.engine!r}: set engine = 'torch' "
-            "and strategy = 'ddp' or 'fsdp2'"
+            "and strategy = 'ddp', 'fsdp2' or 'hsdp'"
         )
     if recipe.adapter and recipe.init == "random":
         raise ConfigError("adapter changes pretrained weights: name them as init")
-    if recipe.adapter and recipe.adapter.base == "int8" and recipe.strategy == "fsdp2":
+    if recipe.adapter and recipe.adapter.base == "int8" and recipe.is_sharded:
         raise ConfigError(
             "adapter.base 'int8' is kept whole on each GPU: set strategy = 'ddp', or "
             "adapter.base = 'full'"

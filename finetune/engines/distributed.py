@@ -84,7 +84,7 @@ def _init_process_group(recipe: Recipe, device: torch.device) -> bool:
     if "RANK" in os.environ:
         dist.init_process_group(backend, timeout=TIMEOUT)
         return True
-    if recipe.engine == "colossalai" or recipe.strategy == "fsdp2":
+    if recipe.engine == "colossalai" or recipe.is_sharded:
         dist.init_process_group(
             backend, store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1
         )

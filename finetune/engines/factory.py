@@ -20,6 +20,6 @@ def make_engine(
     """Return the recipe's engine around a model; FSDP2 shards its blocks one by one."""
     if recipe.engine == "colossalai":
         return make_colossalai_engine(model, recipe, device)
-    if recipe.strategy == "fsdp2":
+    if recipe.is_sharded:
         return FullySharded(model, blocks, recipe, device)
     return DataParallel(model, recipe, device)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from finetune.config import Recipe
@@ -27,6 +29,7 @@ from finetune.engines.base import (
 )
 from finetune.engines.distributed import rank_and_world_size
 from finetune.engines.ema import EMA
+from finetune.errors import EngineError
 from finetune.models.adapters import has_adapter
 from finetune.tensors import DTYPES
 
@@ -39,8 +42,27 @@ except ImportError:  # torch before 2.6
     )
 
 
+def hybrid_mesh(world_size: int, device: torch.device) -> DeviceMesh:
+    """Return the mesh of nodes times their ranks: sharded within a node, replicated over nodes.
+
+    Raise EngineError if the launcher does not say how many ranks a node has.
+    """
+    of_node = int(os.environ.get("LOCAL_WORLD_SIZE", "1" if world_size == 1 else "0"))
+    if not of_node or world_size % of_node:
+        raise EngineError(
+            f"strategy 'hsdp' shards within a node, and {world_size} ranks are not a multiple of "
+            f"LOCAL_WORLD_SIZE ({of_node or 'not set'}): start as many ranks on every node, by "
+            "torchrun, or set strategy = 'fsdp2'"
+        )
+    shape = world_size // of_node, of_node
+    return init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard"))
+
+
 class FullySharded:
-    """The engine of FSDP2: each rank keeps a shard of every parameter; blocks gather on use."""
+    """The engine of FSDP2: each rank keeps a shard of every parameter; blocks gather on use.
+
+    With strategy "hsdp" the shards of a node are the whole, and the same on every node.
+    """
 
     def __init__(
         self,
@@ -64,9 +86,10 @@ class FullySharded:
                 parameter.data = parameter.data.float()
         else:
             self.module.float()
+        mesh = hybrid_mesh(self.world_size, device) if recipe.strategy == "hsdp" else None
         for block in blocks:
-            fully_shard(block, mp_policy=policy)
-        fully_shard(self.module, mp_policy=policy)
+            fully_shard(block, mesh=mesh, mp_policy=policy)
+        fully_shard(self.module, mesh=mesh, mp_policy=policy)
         self._params = dict(trainable_parameters(self.module))
         self._optimizer = make_adamw(list(self._params.values()), recipe.optimizer, device)
         self.ema = EMA(self._params, recipe.optimizer)

@@ -51,6 +51,7 @@ MEASURED = GPUS["h200"].name
 """The GPU on which speeds were measured: shares of the data sheet are taken from it to others."""
 
 
+GPUS_OF_NODE = 8  # over which "hsdp" shards, as servers of these GPUs have them
 CPU_MFU = 0.3  # tiny/cpu on two idle threads reached 33 %
 # bytes per trained parameter: weights in bfloat16, float32 gradients; weights and two moments; EMA
 COPY_BYTES, STATE_BYTES, EMA_BYTES = 6, 12, 4
@@ -113,11 +114,12 @@ def memory_gib(bucket: Bucket, recipe: Recipe, gpus: int, micro: int) -> float:
 
 def _weight_bytes(recipe: Recipe, gpus: int) -> float:
     """Return the memory of weights, gradients and optimizer states on a rank."""
-    trained, sharded = trained_parameters(recipe), recipe.strategy == "fsdp2"
-    ranks = gpus if recipe.engine == "colossalai" or sharded else 1
+    trained = trained_parameters(recipe)
+    shards = min(gpus, GPUS_OF_NODE) if recipe.strategy == "hsdp" else gpus
+    ranks = shards if recipe.engine == "colossalai" or recipe.is_sharded else 1
     states = STATE_BYTES_8BIT if recipe.optimizer.kind == "adamw_8bit" else STATE_BYTES
     states += EMA_BYTES * bool(recipe.optimizer.ema)
-    frozen = _frozen_bytes(recipe) / (gpus if sharded else 1)
+    frozen = _frozen_bytes(recipe) / (shards if recipe.is_sharded else 1)
     return frozen + trained * (COPY_BYTES + states / ranks)
 
 

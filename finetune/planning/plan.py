@@ -197,7 +197,7 @@ def _suggest_for_bucket(bucket: Bucket, recipe: Recipe, memory: float, gpus: int
 def _smaller_recipes(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     """Yield a recipe, then one whose base or optimizer states take less, with that setting."""
     yield "", recipe
-    if recipe.adapter and recipe.adapter.base == "full" and recipe.strategy != "fsdp2":
+    if recipe.adapter and recipe.adapter.base == "full" and not recipe.is_sharded:
         yield (
             "adapter.base = 'int8' and ",
             replace(recipe, adapter=replace(recipe.adapter, base="int8")),

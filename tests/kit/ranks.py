@@ -13,7 +13,11 @@ import torch
 from finetune.config import Recipe
 from finetune.training.loop import train
 
-CACHED_GROUPS = ("fsdp2", "gemini")  # torch and ColossalAI cache objects that keep the group
+CACHED_GROUPS = (
+    "fsdp2",
+    "hsdp",
+    "gemini",
+)  # torch and ColossalAI cache objects that keep the group
 
 
 def work(rank: int, world_size: int, port: int, recipe: Recipe, options: dict[str, Any]) -> None:

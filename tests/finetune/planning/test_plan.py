@@ -263,3 +263,11 @@ def test_an_int8_base_takes_a_byte_a_weight_of_its_blocks() -> None:
     assert WAN_2_1.cost.block_weights(tiny) == counted + 2 * 2 * 24 * 24 * 2  # ffn of 48, not 96
     saved = memory_gib(bucket, full, 1, 1) - memory_gib(bucket, int8, 1, 1)
     assert saved == pytest.approx(WAN_2_1.cost.block_weights(full) / 2**30, rel=1e-6)
+
+
+def test_hybrid_sharding_takes_the_memory_of_one_node(make_recipe: MakeRecipe) -> None:
+    bucket = Bucket(resolution="144p", frames=4, batch_size=1)
+    hybrid, whole = (make_recipe(strategy=s, network=Network()) for s in ("hsdp", "fsdp2"))
+    assert memory_gib(bucket, hybrid, 32, 1) == memory_gib(bucket, whole, 8, 1)
+    assert memory_gib(bucket, hybrid, 4, 1) == memory_gib(bucket, whole, 4, 1)
+    assert memory_gib(bucket, hybrid, 32, 1) > memory_gib(bucket, whole, 32, 1)
