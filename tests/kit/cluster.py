@@ -55,7 +55,7 @@ def nodes(
 
 def kill_node(process: subprocess.Popen[str]) -> None:
     """Kill a torchrun and the session of its ranks, as a lost machine would end."""
-    children = _descendants(process.pid)
+    children = descendants(process.pid)
     for pid in (process.pid, *children):
         try:
             os.kill(pid, signal.SIGKILL)
@@ -63,10 +63,10 @@ def kill_node(process: subprocess.Popen[str]) -> None:
             continue
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """Return a process's children and theirs; torchrun starts each rank in a session of its own."""
     try:
         children = [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
-    return [*children, *(below for child in children for below in _descendants(child))]
+    return [*children, *(below for child in children for below in descendants(child))]

@@ -36,7 +36,7 @@ device = "cpu"
 precision = "float32"
 network = {{ depth = 1, hidden_size = 48, num_heads = 2, caption_channels = 16 }}
 """
-PATIENCE = 120  # seconds; a preflight of four ranks takes ten on two idle cores
+PATIENCE = 600  # seconds; a preflight of four ranks takes ten on two idle cores
 
 
 @pytest.fixture

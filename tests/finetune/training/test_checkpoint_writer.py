@@ -88,7 +88,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_good_checkpoint(
     assert latest_checkpoint(Path(recipe.out)) == checkpoint_folder(Path(recipe.out), 2)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.skipif(
     importlib.util.find_spec("torch.distributed.fsdp") is None or torch.__version__ < "2.6",
     reason="torch 2.5 has FSDP2 on GPUs alone",
