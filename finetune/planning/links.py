@@ -1,10 +1,10 @@
-"""State the speed of links between GPUs, by data sheets."""
+"""State the speed of links between GPUs, by published tables."""
 
 from __future__ import annotations
 
 NVLINK_GB_S = {"b200": 900.0, "h200": 450.0, "h100": 450.0, "a100": 300.0}
-"""GB/s of a GPU's NVLink in one direction, half of the total in NVIDIA's data sheets (read
-2026-11-30); an all-reduce reaches four fifths of it at most on the machines we know."""
+"""GB/s of a GPU's NVLink in one direction: half of 1,800, 900, 900 and 600, totals of
+https://acecloud.ai/blog/nvidia-b200-vs-h200-h100-a100 (read 2026-11-30); not measured by us."""
 PCIE_GB_S = 31.5
 """GB/s of PCIe 4.0 with 16 lanes in one direction, by its specification."""
 
