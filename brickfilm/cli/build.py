@@ -20,8 +20,10 @@ from brickfilm.errors import Interrupted, UsageError
 if TYPE_CHECKING:
     from brickfilm.build.build_dataset import BuildResult
     from brickfilm.build.recipe import DatasetRecipe
+    from brickfilm.engine.build_shard import BuildShard
     from brickfilm.engine.executors import Executor
     from brickfilm.engine.ledger import ItemResult
+    from brickfilm.engine.pipeline import Source
 
 MAX_FAILURES_PRINTED = 10
 
@@ -63,12 +65,13 @@ def build(
     wait: options.Wait = True,
     shard: options.ShardOf = None,
     take_over: options.TakeOver = False,
+    replace: options.Replace = False,
     ray: options.Ray = None,
 ) -> None:
     """Build a captioned dataset. Run it again to continue or to apply new settings."""
     given = dict(locals())  # the options by name, which the settings share
     from brickfilm.build.build_dataset import build as build_whole
-    from brickfilm.build.shards import build_shard, shard_recipe
+    from brickfilm.build.shards import build_shard
     from brickfilm.engine.build_shard import BuildShard
 
     part = BuildShard.parse(shard) if shard else None
@@ -76,14 +79,47 @@ def build(
     if take_over and not part:
         raise UsageError("--take-over is for a shard: give --shard i/n too")
     recipe = recipe_of(given, folder if (folder / "plan.json").is_file() else out)
+    own = checked_recipe(recipe, part, out, replace=replace or dry_run)
     if dry_run:
-        dry_run_build(shard_recipe(recipe, part, out) if part else recipe, folder, training)
+        dry_run_build(own, folder, training)
         return
     builder = partial(build_whole, workdir=out, wait=wait)
     if part:
         builder = partial(build_shard, shard=part, workdir=out, wait=wait, take_over=take_over)
     with executor_at(ray) as executor:
         run_builder(partial(builder, executor=executor), recipe, folder, training)
+
+
+def checked_recipe(
+    recipe: DatasetRecipe, part: BuildShard | None, out: Path, *, replace: bool
+) -> DatasetRecipe:
+    """Return the recipe of a shard's share, or of all, after `check_replaced`."""
+    from brickfilm.build.shards import shard_recipe
+
+    own, folder = (shard_recipe(recipe, part, out), part.folder(out)) if part else (recipe, out)
+    if (folder / "plan.json").is_file():
+        check_replaced(own.source, folder, replace=replace)
+    else:  # a shard begins with the answers of OUT
+        check_replaced(recipe.source, out, replace=replace)
+    return own
+
+
+def check_replaced(source: Source, out: Path, *, replace: bool) -> None:
+    """Print which videos of OUT's dataset the footage does not have.
+
+    Raise UsageError for any without `replace`.
+    """
+    from brickfilm.build.replaced_footage import replaced_footage
+
+    if not (gone := replaced_footage(source, out)):
+        return
+    found = f"the dataset in {str(out)!r} has what this footage does not: {gone}"
+    if not replace:
+        raise UsageError(
+            f"{found}. Give --replace to take them out of the dataset (stored answers are kept), "
+            "or name another --out"
+        )
+    _print(f"{found}. A build with --replace takes them out of the dataset")
 
 
 @contextmanager

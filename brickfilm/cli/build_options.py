@@ -129,6 +129,10 @@ TakeOver = Annotated[
     bool,
     typer.Option("--take-over", help="take the lock of a shard whose build was silent 10 minutes"),
 ]
+Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="build other footage into OUT: its videos leave the dataset"),
+]
 Ray = Annotated[
     str | None,
     typer.Option(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brickfilm.cli import build_options as options
 from brickfilm.cli.app import OutOption, app
 
 if TYPE_CHECKING:
@@ -13,10 +14,15 @@ if TYPE_CHECKING:
 
 
 @app.command()
-def demo(out: OutOption = Path("work/demo")) -> None:
+def demo(out: OutOption = Path("work/demo"), replace_: options.Replace = False) -> None:
     """Build a captioned dataset from a small brick film: no key, no network."""
-    from brickfilm.cli.build import run_build
+    from brickfilm import FolderSource
+    from brickfilm.cli.build import check_replaced, run_build
+    from brickfilm.demo import DEMO_VIDEO
 
+    film = out / "film" / DEMO_VIDEO.name
+    source = FolderSource(film if film.is_file() else DEMO_VIDEO)
+    check_replaced(source, out, replace=replace_)
     run_build(demo_recipe(out), out)
 
 

@@ -12,7 +12,7 @@ import typer
 from brickfilm.cli.app import app
 from brickfilm.cli.build import build, recipe_of, run_builder
 
-OF_BUILDS = ("dry_run", "wait", "shard", "take_over", "ray")
+OF_BUILDS = ("dry_run", "wait", "shard", "take_over", "replace", "ray")
 """Options of `brickfilm build` that a merge, which computes nothing, does not have."""
 
 From = Annotated[

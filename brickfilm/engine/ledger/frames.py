@@ -66,6 +66,32 @@ def item_answers(folder: str | Path, items: Sequence[str]) -> pd.DataFrame:
     )
 
 
+def entries_of_last_pass(folder: str | Path) -> set[str]:
+    """Return the ids of the entries that the source of the last pass listed."""
+    return set(read_table(folder, "SELECT item FROM outcomes WHERE position = 0")["item"])
+
+
+def probed_digests(folder: str | Path, name: str) -> dict[str, str]:
+    """Return the `sha256` of all answers of a part, by stored class name, by their keys."""
+    rows = read_table(
+        folder,
+        "SELECT key, json_extract(answer, '$.sha256') AS sha256 FROM answers "
+        "JOIN parts ON parts.digest = answers.part WHERE name = ? ORDER BY key",
+        (name,),
+    )
+    return dict(zip(rows["key"], rows["sha256"], strict=True))
+
+
+def paid_by_item(folder: str | Path) -> dict[str, float]:
+    """Return the US dollars settled or reserved for the answers about each item, by item id."""
+    rows = read_table(
+        folder,
+        "SELECT item, SUM(COALESCE(settled, reserved)) AS dollars FROM intents JOIN answers "
+        "USING (part, key) WHERE item > '' GROUP BY item",
+    )
+    return dict(zip(rows["item"], rows["dollars"], strict=True))
+
+
 def caption_texts(folder: str | Path) -> dict[str, str]:
     """Return the text of the last answer about each item that had one, by item id."""
     rows = read_table(
