@@ -225,7 +225,7 @@ def build(place: Path, what: str, out: str) -> str:
 
 OUT_OF_REACH = {"you/brickfilm", "you/references", "remove", "work/demo"}
 OUT_OF_REACH |= {"my.md", "recipe.py", "RECIPE.py", "my-recipe.toml"}
-OUT_OF_REACH |= {"captions.csv", "captions.parquet"}
+OUT_OF_REACH |= {"captions.csv", "captions.parquet", "film.mp4@1:23.5", "work/before", "doctor"}
 """Words of commands that need a repository, a clip or a file that the pages do not give."""
 
 
