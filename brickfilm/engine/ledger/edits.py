@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brickfilm.engine.ledger.file import FILENAME, connect, lock_work_folder, transaction
+from brickfilm.engine.ledger.frames import read_newer_table
 from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import EDITED_BY_HAND, Caption, Clip, Image
 
@@ -69,14 +70,8 @@ def edit_at(
 
 def read_edits(work: str | Path) -> dict[str, CaptionEdit]:
     """Return the edits of a work folder by item id; empty without a ledger."""
-    path = Path(work) / FILENAME
-    if not path.is_file():
-        return {}
-    with closing(sqlite3.connect(path)) as db:
-        try:
-            return edits_by_item(db)
-        except sqlite3.OperationalError:  # a ledger from before there were edits
-            return {}
+    rows = read_newer_table(work, f"SELECT {_COLUMNS} FROM edits")
+    return {edit.item: edit for edit in map(_edit, rows)}
 
 
 def edits_by_item(db: sqlite3.Connection) -> dict[str, CaptionEdit]:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brickfilm.digest import read_sealed
 from brickfilm.engine.ledger.file import FILENAME, UNKNOWN
@@ -171,6 +171,19 @@ def read_table(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> 
         if not _is_open(path):  # else a build began meanwhile, and may have changed pages
             return rows
     return _query(path, "mode=ro", query, values)
+
+
+def read_newer_table(folder: str | Path, query: str) -> list[tuple[Any, ...]]:
+    """Query a table that older ledgers lack; no rows then, and none without a ledger."""
+    if not (Path(folder) / FILENAME).is_file():
+        return []
+    try:
+        frame = read_table(folder, query).astype(object)
+    except UsageError as error:
+        if "no such table" in str(error):
+            return []
+        raise
+    return list(frame.where(frame.notna(), None).itertuples(index=False, name=None))
 
 
 def _has_rollback_journal(path: Path) -> bool:

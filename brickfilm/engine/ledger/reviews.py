@@ -6,13 +6,12 @@ import json
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from brickfilm.engine.ledger.edits import CaptionEdit, edit_row, edits_by_item, writable_ledger
-from brickfilm.engine.ledger.file import FILENAME
+from brickfilm.engine.ledger.frames import read_newer_table
 
 RANDOM_QUEUE = "random"
 """Queue of the random sample, from which rates of errors are estimated."""
@@ -62,7 +61,7 @@ class Review:
 def read_reviews(work: str | Path) -> list[Review]:
     """Return all verdicts in a work folder, oldest first; none without a ledger."""
     names = ", ".join(("id", *_COLUMNS))
-    rows = _rows(work, f"SELECT {names} FROM reviews ORDER BY id")
+    rows = read_newer_table(work, f"SELECT {names} FROM reviews ORDER BY id")
     reviews = (Review(number=row[0], **dict(zip(_COLUMNS, row[1:], strict=True))) for row in rows)
     return [
         replace(r, caption_wrong=bool(r.caption_wrong), cut_wrong=bool(r.cut_wrong))
@@ -72,7 +71,7 @@ def read_reviews(work: str | Path) -> list[Review]:
 
 def read_trims(work: str | Path) -> dict[str, TrimmedClip]:
     """Return the trimmed clips of a work folder by their id before trimming."""
-    rows = _rows(work, "SELECT item, start_frame, end_frame, at FROM trims")
+    rows = read_newer_table(work, "SELECT item, start_frame, end_frame, at FROM trims")
     names = ("item", "start_frame", "end_frame", "at")
     trims = (TrimmedClip(**dict(zip(names, row, strict=True))) for row in rows)
     return {trim.item: trim for trim in trims}
@@ -147,15 +146,3 @@ def _write_state(
         db.execute("DELETE FROM trims WHERE item = ?", (item,))
         if trim:
             db.execute("INSERT INTO trims VALUES (:item, :start_frame, :end_frame, :at)", trim)
-
-
-def _rows(work: str | Path, query: str) -> list[Any]:
-    """Return rows of a ledger; none if it is not there, or older than the table."""
-    path = Path(work) / FILENAME
-    if not path.is_file():
-        return []
-    with closing(sqlite3.connect(path)) as db:
-        try:
-            return db.execute(query).fetchall()
-        except sqlite3.OperationalError:
-            return []
