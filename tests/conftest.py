@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -54,3 +55,11 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
         path = item.path.relative_to(ROOT).as_posix()
         if not path.startswith(INTEGRATION):
             item.add_marker("unit")
+
+
+@pytest.fixture(autouse=True)
+def usual_scheduling() -> Iterator[None]:
+    """Undo the real-time scheduling that SVT-AV1 gives root's process: it starves all others."""
+    yield
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
