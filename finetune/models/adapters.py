@@ -24,6 +24,7 @@ from finetune.tensors import DTYPES, cast_module
 
 NAME = "default"  # peft's name of the only adapter
 INFIX = f".{NAME}."
+RECORD_KEYS = {"base", "rank", "alpha", "targets", "dropout"}  # of a config.json's adapter
 DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"  # that `pipeline.load_lora_weights` looks for
 COMFYUI_FILE = "comfyui_lora.safetensors"
 
@@ -175,12 +176,22 @@ def _record_of(network: nn.Module) -> dict[str, Any]:
 
 
 def _read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the adapter's entry of a folder's config.json, or None without one."""
+    """Return the adapter's entry of a folder's config.json, or None without one.
+
+    Raise WeightsError if the entry is incomplete.
+    """
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    record: dict[str, Any] | None = config.get("adapter") if isinstance(config, dict) else None
+    record = config.get("adapter") if isinstance(config, dict) else None
+    if record is None:
+        return None
+    if not isinstance(record, dict) or not record.keys() >= RECORD_KEYS:
+        raise WeightsError(
+            f"{folder / 'config.json'}: its adapter is {record!r}, without all of "
+            f"{', '.join(sorted(RECORD_KEYS))}: copy the whole folder again"
+        )
     return record
 
 
@@ -197,8 +208,24 @@ def _load_adapter(network: nn.Module, folder: Path) -> None:
     tensors = dict(_adapter_tensors(folder))
     if own.keys() != tensors.keys():
         differ = sorted(own.keys() ^ tensors.keys())
-        raise WeightsError(f"{folder} is an adapter of another network: {differ[0]!r} differs")
+        raise WeightsError(
+            f"{folder} is an adapter of another network: {len(differ)} weights differ, such as "
+            f"{differ[0]!r}: {_restore(network)}"
+        )
     for name, parameter in own.items():
         if parameter.shape != tensors[name].shape:
-            raise WeightsError(f"{folder}: {name!r} is of another rank or base")
+            found, wanted = tuple(tensors[name].shape), tuple(parameter.shape)
+            raise WeightsError(
+                f"{folder}: {name!r} is of another rank or base, {found} in place of {wanted}: "
+                f"{_restore(network)}"
+            )
         parameter.data.copy_(tensors[name])
+
+
+def _restore(network: nn.Module) -> str:
+    """Return what to do about an adapter that does not fit its configuration."""
+    record = _record_of(network)
+    return (
+        f"its config.json names base {record['base']!r} and rank {record['rank']}; restore the "
+        "base that it was trained on, or copy the whole folder again"
+    )

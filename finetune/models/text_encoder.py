@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from finetune.errors import WeightsError
 from finetune.models.family import EncodedCaption, TextSize
 from finetune.models.weight_files import load_whole
 from finetune.models.weights_digest import weights_digest
@@ -75,10 +76,17 @@ class TextEncoder:
     ) -> Self:
         """Load from a Hub id or a folder in transformers' layout.
 
-        tokenizer: its folder, if it lies elsewhere. options: of the class.
+        tokenizer: its folder, if it lies elsewhere. options: of the class. Raise WeightsError for
+        another architecture: transformers reads UMT5 as T5, and leaves weights out.
         """
         import transformers
 
+        found, wanted = transformers.AutoConfig.from_pretrained(source).model_type, architecture
+        if found != wanted.lower():
+            raise WeightsError(
+                f"{source} is a text encoder of type {found!r}, not {wanted.lower()!r}: name that "
+                "of a pipeline of the recipe's family as text_encoder"
+            )
         kind = getattr(transformers, f"{architecture}EncoderModel")
         network = load_whole(kind, source, torch_dtype=dtype)  # its name since 4.39
         words = transformers.AutoTokenizer.from_pretrained(tokenizer or source)

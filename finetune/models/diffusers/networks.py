@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from finetune.errors import ConfigError, WeightsError
-from finetune.models.diffusers.pipeline_folder import read_config
+from finetune.models.diffusers.pipeline_folder import CONFIG_FILE, read_config
 from finetune.tensors import cast_module
 
 MIN_DIFFUSERS = "0.40"
+REMEDY = "fetch both again from one place, or name another folder"  # weights and configuration
 FIRST_RELEASES = {"LTX": "0.32", "Wan": "0.33"}  # of classes with this in their names: git tags
 
 
@@ -54,7 +55,10 @@ def load_transformer(
         _assign(network, tensors, folder)
     missing = [name for name, p in network.named_parameters() if p.is_meta]
     if missing:
-        raise WeightsError(f"{folder} lacks {len(missing)} weights, such as {missing[0]!r}")
+        raise WeightsError(
+            f"{folder} lacks {len(missing)} weights, such as {missing[0]!r}: fetch it again, or "
+            "name another"
+        )
     return cast_module(_with_buffers(network, kind, config), dtype).to(device).eval()
 
 
@@ -74,10 +78,16 @@ def _assign(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> Non
     own = network.state_dict()
     for name, tensor in tensors.items():
         if name not in own:
-            raise WeightsError(f"{folder} has the weight {name!r}, which the network lacks")
+            raise WeightsError(
+                f"{folder} has the weight {name!r}, which the network of its {CONFIG_FILE} lacks: "
+                f"{REMEDY}"
+            )
         if own[name].shape != tensor.shape:
             wanted = tuple(own[name].shape)
-            raise WeightsError(f"{folder}: {name!r} is {tuple(tensor.shape)}, should be {wanted}")
+            raise WeightsError(
+                f"{folder}: {name!r} is {tuple(tensor.shape)}, should be {wanted} by its "
+                f"{CONFIG_FILE}: {REMEDY}"
+            )
     network.load_state_dict(tensors, strict=False, assign=True)
 
 

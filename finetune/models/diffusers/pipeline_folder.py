@@ -53,9 +53,12 @@ def read_config(folder: Path, class_name: str) -> dict[str, Any]:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        entries: dict[str, Any] = parse_json(file.read_text("utf-8"))
+        entries = parse_json(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"{file} cannot be read ({error}): fetch it again") from error
+    if not isinstance(entries, dict):
+        found = type(entries).__name__
+        raise WeightsError(f"{file} holds a {found}, not a JSON object: fetch it again")
     return entries
 
 

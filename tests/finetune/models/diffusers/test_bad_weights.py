@@ -61,10 +61,13 @@ def cut_vae(folder: Path) -> None:
     file.write_bytes(file.read_bytes()[:1000])
 
 
+def edit_config(folder: Path, **entries: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **entries}))
+
+
 def an_adapter(folder: Path) -> None:
-    config = json.loads((folder / "transformer/config.json").read_text())
-    text = json.dumps({**config, "adapter": {"base": "x"}})
-    (folder / "transformer/config.json").write_text(text)
+    edit_config(folder / "transformer", adapter={"base": "x"})
 
 
 CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], object], str]] = {
@@ -82,6 +85,26 @@ CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], object], str]] =
         no_text_weights,
         lambda folder: load_text(WAN_2_1, folder),
         r"text_encoder cannot be loaded \(.*fetch it again",
+    ),
+    "text encoder of LTX": (
+        lambda folder: edit_config(folder / "text_encoder", model_type="t5"),
+        lambda folder: load_text(WAN_2_1, folder),
+        "text_encoder is a text encoder of type 't5', not 'umt5': name that of a pipeline",
+    ),
+    "fewer blocks": (
+        lambda folder: edit_config(folder / "transformer", num_layers=1),
+        WAN_2_1.load_network,
+        r"has the weight 'blocks\.1\..*', which the network of its config\.json lacks: fetch both",
+    ),
+    "other width": (
+        lambda folder: edit_config(folder / "transformer", ffn_dim=20),
+        WAN_2_1.load_network,
+        r"is \(\d+.*\), should be \(.*20.*\) by its config\.json: fetch both",
+    ),
+    "index of another kind": (
+        lambda folder: (folder / "model_index.json").write_text("[1]") and None,
+        WAN_2_1.load_network,
+        r"model_index\.json holds a list, not a JSON object: fetch it again",
     ),
     "cut vae": (cut_vae, lambda folder: load_codec(WAN_2_1, folder), "vae cannot be loaded"),
     "an adapter": (an_adapter, WAN_2_1.load_network, "is an adapter, not a network: name its base"),
