@@ -23,6 +23,7 @@ from torch import Tensor
 from brickfilm.files import exit_with_parent
 from brickfilm.schema.shard_number import ShardNumber
 from finetune.config import Recipe
+from finetune.data.bucket_coverage import bucket_coverage
 from finetune.data.cache_layout import (
     TOKENS_ENTRY,
     CacheEntry,
@@ -103,9 +104,11 @@ def build_cache(recipe: Recipe, processes: int = 1, shard: ShardNumber = WHOLE) 
     """Encode missing clips and captions in several processes, then index every store.
 
     shard: the share of this machine; others encode the rest into the same folder at the same time.
+    Raise DataError if no clip fits a bucket.
     """
     with _cache_lock(Path(recipe.cache)):
         index_dataset(recipe)
+        _check_any_entry(recipe)
         delete_stale_temp_files(Path(recipe.cache))
     parts = range(shard.index * processes, (shard.index + 1) * processes)
     jobs = [EncodeJob(recipe, part, shard.count * processes) for part in parts]
@@ -116,6 +119,13 @@ def build_cache(recipe: Recipe, processes: int = 1, shard: ShardNumber = WHOLE) 
         for folder, encoder in stats.stores.items():
             write_key_index(folder, encoder)
     return stats
+
+
+def _check_any_entry(recipe: Recipe) -> None:
+    """Raise the DataError of a training if there is nothing to encode."""
+    index = Index.open(index_folder(recipe))
+    if not any(entries_by_size(index, recipe).values()):
+        bucket_coverage(index, recipe)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from finetune.data.loader import SampleLoader
 from finetune.data.row_media import read_media
 from finetune.data.sampler import BatchSpec, Sampler, SamplerState
 from finetune.data.shards import ShardReader, ShardWriter, stored_keys, write_key_index
-from finetune.errors import CacheError, ConfigError
+from finetune.errors import CacheError, ConfigError, DataError
 from finetune.models.stdit2.vae import VAE
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.servers.hub import HubServer
@@ -79,6 +79,13 @@ def test_a_second_call_encodes_only_what_is_missing(make_recipe: MakeRecipe) -> 
     shard.unlink()
     assert build_cache(recipe).clips == 6
     assert verify(recipe) == 12
+
+
+def test_clips_that_are_all_too_short_are_named_before_encoding(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(frame_interval=50)
+    with pytest.raises(DataError, match=r"(?s)no clip for bucket .*the longest has \d+"):
+        build_cache(recipe)
+    assert not list(Path(recipe.cache).rglob("*.safetensors"))
 
 
 @pytest.mark.slow
