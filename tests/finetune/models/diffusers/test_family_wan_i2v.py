@@ -26,11 +26,10 @@ from finetune.sampling.request import SampleRequest
 from finetune.training.loop import train
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.overfit import (
+    FAULTS,
     WAN_SHAPE,
     WAN_STEPS,
     Fault,
-    drop_time_scale,
-    flip_sign,
     overfit,
     relative_error,
     wide_wan,
@@ -136,14 +135,14 @@ def test_a_sample_is_the_pipelines(network: nn.Module, codec: VideoVAE, image: P
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("fault", [None, flip_sign, drop_time_scale])
+@pytest.mark.parametrize("fault", [None, *FAULTS])
 def test_diffusers_own_pipeline_finds_an_overfitted_latent_unless_training_is_wrong(
     fault: Fault | None, codec: VideoVAE
 ) -> None:
     """From the same first frame, which the pipeline encodes itself.
 
-    Relative errors seen: 0.07; sign 2.8, time scale 0.25. The inverse shift gives 0.10, so this
-    does not find it; text-to-video, with the same code, gives 1.2.
+    Relative errors seen after 40 steps: 0.07; sign 2.8, time scale 0.25, inverse shift 0.10:
+    late steps mend what early ones missed. After three steps: 0.09, and 0.18 with that shift.
     """
     from diffusers import FlowMatchEulerDiscreteScheduler, WanImageToVideoPipeline
 
@@ -170,20 +169,27 @@ def test_diffusers_own_pipeline_finds_an_overfitted_latent_unless_training_is_wr
         **codec.pipeline_parts,
     )
     pipeline.set_progress_bar_config(disable=True)
-    found = pipeline(
-        Image.fromarray(pixels),
-        prompt_embeds=given.text["states"],
-        height=32,
-        width=32,
-        num_frames=5,
-        num_inference_steps=40,
-        guidance_scale=1.0,
-        latents=torch.randn(latent.shape, generator=torch.Generator().manual_seed(7)),
-        output_type="latent",
-    ).frames
-    error = relative_error(found, latent)
-    print(f"relative error {error:.2f} with {fault}")
-    assert error > 0.2 if fault else error <= 0.1
+
+    def error_after(steps: int) -> float:
+        found = pipeline(
+            Image.fromarray(pixels),
+            prompt_embeds=given.text["states"],
+            height=32,
+            width=32,
+            num_frames=5,
+            num_inference_steps=steps,
+            guidance_scale=1.0,
+            latents=torch.randn(latent.shape, generator=torch.Generator().manual_seed(7)),
+            output_type="latent",
+        ).frames
+        return relative_error(found, latent)
+
+    many, few = error_after(40), error_after(3)
+    print(f"relative errors {many:.2f} and {few:.2f} with {fault}")
+    if fault:
+        assert many > 0.2 or few > 0.15
+    else:
+        assert many <= 0.1 and few <= 0.12
 
 
 @pytest.fixture
