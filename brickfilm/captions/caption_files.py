@@ -11,6 +11,7 @@ from pathlib import Path
 
 from brickfilm.captions.json_reply import one_line
 from brickfilm.errors import UsageError
+from brickfilm.files import parse_json
 
 CAPTION_COLUMNS = ("caption", "text")
 DELIMITERS = (",", ";", "\t")
@@ -124,8 +125,8 @@ def _jsonl_rows(file: Path) -> Iterator[TableRow]:
             continue
         row = TableRow(file.name, number, {})
         try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            entry = parse_json(line)
+        except ValueError as error:
             raise row.error(f"no JSON: {error}") from error
         if not isinstance(entry, dict):
             raise row.error("a JSON object was expected")

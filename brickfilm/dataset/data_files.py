@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,11 +51,15 @@ def list_data_files(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
 
 
 def _read_configs(fs: AbstractFileSystem, root: str) -> list[Mapping[str, Any]]:
+    from fsspec.implementations.local import LocalFileSystem
     from huggingface_hub import DatasetCard
     from yaml import YAMLError
 
+    card = f"{root}/README.md"
+    if isinstance(fs, LocalFileSystem) and os.path.lexists(card) and not Path(card).is_file():
+        raise _card_error(root, "it is no regular file")
     try:
-        text = fs.read_text(f"{root}/README.md", encoding="utf-8")
+        text = fs.read_text(card, encoding="utf-8")
         configs = DatasetCard(text).data.get("configs") or []
     except (ValueError, TypeError, AttributeError, YAMLError) as error:
         raise _card_error(root, " ".join(str(error).split())) from error

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brickfilm.files import disk_errors
+from brickfilm.errors import UsageError
+from brickfilm.files import disk_errors, parse_json
 from brickfilm.schema.columns import MEDIA_COLUMN
 
 if TYPE_CHECKING:
@@ -127,10 +128,18 @@ def drop_column(table: pa.Table, name: str) -> pa.Table:
 
 
 def hf_features(schema: pa.Schema) -> dict[str, object]:
-    """Return the features that `datasets` wrote into a parquet schema, as JSON."""
+    """Return the features that `datasets` wrote into a parquet schema, as JSON.
+
+    Raise UsageError if they are damaged.
+    """
     metadata = (schema.metadata or {}).get(b"huggingface", b"{}")
-    features: dict[str, object] = json.loads(metadata).get("info", {}).get("features", {})
-    return features
+    try:
+        return dict(parse_json(metadata).get("info", {}).get("features", {}))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"the features in the schema of a parquet file are damaged ({error}): write the file "
+            "again with `datasets`"
+        ) from error
 
 
 def with_features(table: pa.Table, features: dict[str, object]) -> pa.Table:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from brickfilm.errors import WorkdirBusy, WorkdirUnusable
+from brickfilm.files import parse_json
 
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 600.0
@@ -38,7 +39,7 @@ class Owner:
     def read(cls, path: Path) -> Owner | None:
         """Return the owner; None if nobody holds the lock, or if its file was not written whole."""
         try:
-            return cls(**json.loads(path.read_bytes()))
+            return cls(**parse_json(path.read_bytes()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 

@@ -6,10 +6,10 @@ lines of two files, ai-toolkit turns line breaks into commas.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from brickfilm.files import parse_json
 from brickfilm.schema.columns import CAPTION_STYLES
 
 
@@ -26,7 +26,7 @@ def render_caption(columns: Mapping[str, Any], style: str) -> str:
 def _parse_styles(cell: object) -> Mapping[str, str]:
     """Return captions by style; {} for anything but a JSON object of texts."""
     try:
-        styles = json.loads(cell) if isinstance(cell, str) else {}
+        styles = parse_json(cell) if isinstance(cell, str) else {}
     except ValueError:
         return {}
     if not isinstance(styles, Mapping):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from brickfilm.engine.ledger import (
     read_records,
 )
 from brickfilm.errors import UsageError
+from brickfilm.files import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,7 +196,7 @@ def _answer(row: Mapping[Any, Any]) -> StoredAnswer:
 def _numbers(text: str) -> dict[str, Any]:
     """Return the numbers and texts of an answer; the packed metrics of frames are left out."""
     try:
-        answer = json.loads(text)
+        answer = parse_json(text)
     except ValueError:
         return {"damaged": text[:MAX_TEXT]}
     answer = answer if isinstance(answer, dict) else {"answer": answer}

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.digest import with_digest, without_digest
-from brickfilm.files import atomic_write
+from brickfilm.files import atomic_write, parse_json
 from finetune.data.array_files import map_array
 from finetune.data.readers import find_sources
 from finetune.data.rows import DatasetRow, Stamp, file_stamp
@@ -120,7 +120,7 @@ class Index:
         try:
             if verify and not _read_intact(folder):
                 raise ValueError("its digests are of another content")
-            about = without_digest(json.loads((folder / ABOUT_FILE).read_bytes()))
+            about = without_digest(parse_json((folder / ABOUT_FILE).read_bytes()))
             clips = map_array(folder / CLIPS_FILE)
             strings = np.memmap(folder / STRINGS_FILE, dtype=np.uint8, mode="r")
             counts = about["uncaptioned"], about["unreadable"]
@@ -128,7 +128,7 @@ class Index:
             drawings = [map_array(folder / name) for name in names]
             stamps = tuple(about["stamp"] or ())
             return cls(clips, strings, about["fingerprint"], *counts, stamps, *drawings)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"the index of the dataset in {folder} is damaged ({error}): delete it, and run "
                 "the command again"
@@ -165,7 +165,7 @@ def _build_index(dataset: str, folder: Path, *, drawings: bool) -> Index:
             log.warning("the index of the dataset in %s is damaged, and written anew", folder)
         elif drawings and not _has_drawings(existing):
             log.info("the index in %s has no drawings, and is written anew", folder)
-        elif existing["stamp"] == stamp and existing["version"] == INDEX_VERSION:
+        elif existing.get("stamp") == stamp and existing.get("version") == INDEX_VERSION:
             return Index.open(folder)
     rows = (row for source in sources for row in source.rows())
     return write_index(rows, folder, stamp=stamp)
@@ -174,10 +174,10 @@ def _build_index(dataset: str, folder: Path, *, drawings: bool) -> Index:
 def _read_intact(folder: Path) -> dict[str, Any]:
     """Return what is written about an index; {} unless its files are as they were written."""
     try:
-        about = without_digest(json.loads((folder / ABOUT_FILE).read_bytes()))
+        about = without_digest(parse_json((folder / ABOUT_FILE).read_bytes()))
         written = about.get("files", {})  # none in indexes of earlier versions
         return about if all(_file_digest(folder / n) == d for n, d in written.items()) else {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 

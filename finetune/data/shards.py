@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from brickfilm.digest import digest_of
-from brickfilm.files import atomic_path, atomic_write
+from brickfilm.files import atomic_path, atomic_write, parse_json
 from finetune.data.array_files import map_array
 from finetune.errors import CacheError
 
@@ -165,7 +165,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     """Return what is written about a store; raise CacheError if that is damaged or missing."""
     file = folder / ABOUT_FILE
     try:
-        about: dict[str, Any] = json.loads(file.read_bytes())
+        about: dict[str, Any] = parse_json(file.read_bytes())
         check = about.pop(CHECK_ENTRY, None)  # none in stores of earlier versions
         if check not in (None, digest_of(about)) or "encoder" not in about:
             raise ValueError("its digest is of another content")

@@ -5,7 +5,6 @@ A checkpoint holds the adapter alone; its config.json names the base, which is r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from brickfilm.files import parse_json
 from finetune.config import Adapter, Recipe
 from finetune.errors import ConfigError, WeightsError
 from finetune.models.diffusers.networks import diffusers_class
@@ -181,7 +181,7 @@ def _read_record(folder: Path) -> dict[str, Any] | None:
     Raise WeightsError if the entry is incomplete.
     """
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = parse_json((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
         return None
     record = config.get("adapter") if isinstance(config, dict) else None

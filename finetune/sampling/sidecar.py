@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from brickfilm.files import parse_json
 from finetune.errors import SamplingError
 from finetune.sampling.images import file_digest
 from finetune.sampling.pipeline import TextToVideoPipeline
@@ -43,18 +43,28 @@ def _absolute_path(name: Any) -> Any:
 def read_sidecar(file: Path) -> dict[str, Any]:
     """Read a sidecar; raise SamplingError if it is none, or if its images have changed."""
     try:
-        sidecar = json.loads(file.read_text())
+        sidecar = parse_json(file.read_bytes())
     except OSError as error:
         raise SamplingError(f"{file} cannot be read ({error.strerror}): name another") from error
     except ValueError:  # not JSON, or not text
         sidecar = None
-    if not isinstance(sidecar, dict) or not sidecar.keys() >= REQUIRED_KEYS:
+    if not _is_sidecar(sidecar):
         raise SamplingError(f"{file} is no sidecar of a sample: name the .json beside one")
     for name, digest in sidecar["pictures"].items():
         image = Path(sidecar["request"][name])
         if not image.is_file() or file_digest(image) != digest:
             raise SamplingError(f"{image} is not the image of {file}: restore it")
-    return sidecar
+    return dict(sidecar)
+
+
+def _is_sidecar(stored: Any) -> bool:
+    """Return True for an object with what `read_sidecar` and a second sample need."""
+    if not isinstance(stored, dict) or not stored.keys() >= REQUIRED_KEYS:
+        return False
+    request, pictures, files = (stored[name] for name in ("request", "pictures", "files"))
+    if not all(isinstance(table, dict) for table in (request, pictures, files)):
+        return False
+    return all(isinstance(request.get(name), str) for name in pictures)
 
 
 def sample_format(sidecar: Mapping[str, Any]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from brickfilm.digest import without_digest
+from brickfilm.files import parse_json
 from finetune.config import Flow, Recipe, recipe_from_manifest
 from finetune.errors import SamplingError
 from finetune.models import FAMILIES, find_family
@@ -129,7 +129,7 @@ def build_request(source: ModelSource, fields: Mapping[str, Any]) -> SampleReque
 
 def _release_source(name: str, folder: Path) -> ModelSource:
     try:
-        about = json.loads((folder / SAMPLING_FILE).read_text())
+        about = parse_json((folder / SAMPLING_FILE).read_bytes())
         return ModelSource(
             name,
             folder,
@@ -140,7 +140,7 @@ def _release_source(name: str, folder: Path) -> ModelSource:
             family=about.get("family", Recipe.family),
             flow=Flow(**about.get("flow", {})),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise SamplingError(
             f"{folder / SAMPLING_FILE} is incomplete ({error}): download it again"
         ) from error
@@ -176,7 +176,7 @@ def _checkpoint_source(name: str, folder: Path) -> ModelSource:
 
 def _recipe_of(manifest: Path) -> Recipe:
     try:
-        recipe = without_digest(json.loads(manifest.read_bytes()))["recipe"]
+        recipe = without_digest(parse_json(manifest.read_bytes()))["recipe"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SamplingError(
             f"{manifest} is incomplete ({error}): name another checkpoint"

@@ -6,7 +6,6 @@ place, the loss at fixed clips, noise and times is taken before and after, and a
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from brickfilm.files import parse_json
 from finetune.config import DEFAULT_PROMPTS, Recipe, parse_recipe
 from finetune.errors import ConfigError, TrainingStopped
 from finetune.models.adapters import DIFFUSERS_FILE
@@ -143,4 +143,4 @@ def _loss_line(recipe: Recipe) -> str:
 
 def _validation_loss(recipe: Recipe, step: int) -> float:
     file = Path(recipe.out) / "samples" / f"step-{step:08d}" / VALIDATION_FILE
-    return float(json.loads(file.read_text())["values"]["validation/loss"])
+    return float(parse_json(file.read_text())["values"]["validation/loss"])

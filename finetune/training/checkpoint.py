@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from brickfilm.digest import with_digest
-from brickfilm.files import replace_folder, sync_path
+from brickfilm.files import parse_json, replace_folder, sync_path
 from brickfilm.schema.safe_paths import file_inside
 from finetune.config import Checkpoints
 from finetune.engines.base import Engine, ShardDict
@@ -269,7 +269,7 @@ def load(
 
 def _check_network(folder: Path, shape: Mapping[str, Any]) -> None:
     """Raise CheckpointError if the weights are of a network with another shape."""
-    saved = json.loads((folder / "model" / "config.json").read_text())
+    saved = _read_json(folder / "model" / "config.json")
     found = {name: _entry(saved, name) for name in shape}
     differences = [
         f"{name} {found[name]}, not {ours}" for name, ours in shape.items() if found[name] != ours
@@ -279,6 +279,13 @@ def _check_network(folder: Path, shape: Mapping[str, Any]) -> None:
             f"{folder} is of another network ({'; '.join(differences)}): set the recipe's network "
             "to match, or name another out"
         )
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return parse_json(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} is damaged ({error}): use another checkpoint") from error
 
 
 def _entry(config: Any, name: str) -> Any:
@@ -291,7 +298,7 @@ def _entry(config: Any, name: str) -> Any:
 def _read_tensors(folder: Path, names: list[str]) -> Iterator[tuple[str, Tensor]]:
     if not names:
         return
-    files = json.loads((folder / INDEX_FILE).read_text())["weight_map"]
+    files = _entry(_read_json(folder / INDEX_FILE), "weight_map") or {}
     missing = [name for name in names if name not in files]
     if missing:
         raise CheckpointError(f"{folder} lacks {missing[:3]}: it is of another network")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.digest import without_digest
+from brickfilm.files import parse_json
 from finetune.config import Checkpoints
 from finetune.errors import CheckpointError
 
@@ -38,7 +38,7 @@ def latest_checkpoint(out: Path) -> Path | None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return a checkpoint's manifest; raise CheckpointError if it is damaged or missing."""
     try:
-        return without_digest(json.loads((folder / MANIFEST_FILE).read_bytes()))
+        return without_digest(parse_json((folder / MANIFEST_FILE).read_bytes()))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} is no checkpoint ({error}): name another") from error
 
@@ -58,7 +58,7 @@ def verify_checkpoint(folder: Path, kind: str | None = None) -> dict[str, Any]:
                     raise CheckpointError(
                         f"{folder / name} is not as it was written: use another checkpoint"
                     )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder} is no checkpoint ({error}): name another") from error
     return manifest
 

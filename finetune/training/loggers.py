@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from brickfilm.files import atomic_write
+from brickfilm.files import atomic_write, parse_json
 from finetune.config import Recipe
 from finetune.data.gif import write_gif
 from finetune.errors import ConfigError
@@ -63,8 +63,8 @@ class NoLogger:
 def read_metrics(file: Path) -> Iterator[dict[str, Any]]:
     """Yield the complete lines of a run's `metrics.jsonl`; none if there is no file."""
     for line in file.read_text(errors="replace").splitlines() if file.exists() else ():
-        with suppress(json.JSONDecodeError):
-            values = json.loads(line)
+        with suppress(ValueError):
+            values = parse_json(line)
             if isinstance(values, dict) and isinstance(values.get("step"), int):  # parts may parse
                 yield values
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from brickfilm.files import replace_folder
+from brickfilm.files import parse_json, replace_folder
 from finetune.config import Recipe
 from finetune.data.bucket_coverage import BucketCoverage
 from finetune.data.cache_layout import index_folder
@@ -260,8 +260,8 @@ def _earlier_stage_hours(recipe: Recipe) -> Mapping[str, object]:
     for folder in (init, *init.parents[:2]) if init.exists() else ():
         if (file := folder / SUMMARY_FILE).is_file():
             try:
-                return dict(json.loads(file.read_bytes()).get("stages", {}))
-            except (ValueError, TypeError, AttributeError):
+                return dict(parse_json(file.read_bytes()).get("stages", {}))
+            except (OSError, ValueError, TypeError, AttributeError):
                 log.warning("%s is damaged: the hours of earlier stages are not counted", file)
     return {}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.digest import without_digest
-from brickfilm.files import atomic_write
+from brickfilm.files import atomic_write, parse_json
 from finetune.config import Recipe
 from finetune.sampling.measures import METRIC_TITLES
 from finetune.training.loggers import read_metrics
@@ -87,8 +87,9 @@ def validation_results(out: Path, *, until: float = inf) -> list[ValidationResul
 def _read(file: Path) -> dict[str, Any]:
     """Return what is written about a validation; {} and a warning if it is damaged."""
     try:
-        return without_digest(json.loads(file.read_bytes()))
-    except (OSError, ValueError) as error:
+        about = without_digest(parse_json(file.read_bytes()))
+        return {**about, "step": int(about["step"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("%s is damaged (%s): that validation is left out", file, error)
         return {}
 
@@ -100,7 +101,7 @@ def training_metrics(samples: Path) -> list[dict[str, float]]:
     """
     file = samples / TRAINING_METRICS_FILE
     try:
-        clips = json.loads(file.read_bytes())
+        clips = parse_json(file.read_bytes())
         return [{name: float(clip[name]) for name in METRIC_TITLES} for clip in clips]
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("%s is damaged (%r): training clips are left out", file, error)

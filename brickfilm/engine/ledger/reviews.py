@@ -12,6 +12,8 @@ from typing import Any
 
 from brickfilm.engine.ledger.edits import CaptionEdit, edit_row, edits_by_item, writable_ledger
 from brickfilm.engine.ledger.frames import read_newer_table
+from brickfilm.errors import UsageError
+from brickfilm.files import parse_json
 
 RANDOM_QUEUE = "random"
 """Queue of the random sample, from which rates of errors are estimated."""
@@ -109,10 +111,21 @@ def undo_review(work: str | Path, reviewer: str) -> Review | None:
     with writable_ledger(Path(work)) as db:
         query = "SELECT 1 FROM reviews WHERE item = ? AND id > ?"
         if db.execute(query, (last.item, last.number)).fetchone() is None:
-            before: dict[str, dict[str, Any]] = json.loads(last.before)
-            _write_state(db, before["edits"], before["trims"])
+            _write_state(db, *_parse_before(last))
         db.execute("DELETE FROM reviews WHERE id = ?", (last.number,))
     return last
+
+
+def _parse_before(review: Review) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the edits and trims from before a verdict."""
+    try:
+        before = parse_json(review.before)
+        return dict(before["edits"]), dict(before["trims"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"what {review.item} was before this verdict is damaged in the ledger: give another "
+            "verdict in its place"
+        ) from error
 
 
 def _state(

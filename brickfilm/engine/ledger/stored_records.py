@@ -11,6 +11,7 @@ from typing import Self
 
 from brickfilm.engine.ledger.frames import read_table
 from brickfilm.errors import UsageError
+from brickfilm.files import parse_json
 from brickfilm.records import Clip, Image
 
 
@@ -87,6 +88,16 @@ def read_records(work: str | Path) -> dict[str, StoredRecord]:
             f"{str(work)!r} was built by an older version, which kept no scores of clips that were "
             "left out: run the same build again, which asks for nothing that is stored"
         ) from error
-    parsed = (json.loads(text) for text in rows.facts)
-    records = (StoredRecord(**{**facts, "stills": tuple(facts["stills"])}) for facts in parsed)
+    records = (_parse_record(text, work) for text in rows.facts)
     return {record.item: record for record in records}
+
+
+def _parse_record(text: str, work: str | Path) -> StoredRecord:
+    try:
+        facts = parse_json(text)
+        return StoredRecord(**{**facts, "stills": tuple(facts["stills"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"the ledger of {str(work)!r} has a damaged record, {text[:80]!r}: run the same build "
+            "again, which writes the records anew"
+        ) from error

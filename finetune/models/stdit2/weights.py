@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from brickfilm.files import atomic_path
+from brickfilm.files import atomic_path, parse_json
 from finetune.errors import WeightsError
 from finetune.models.hub import download_snapshot
 from finetune.models.stdit2.config import STDiT2Config
@@ -125,7 +125,10 @@ def config_from_dict(stored: Mapping[str, Any]) -> STDiT2Config:
 
 def _stored_config(path: Path) -> STDiT2Config | None:
     file = path / CONFIG_FILE if path.is_dir() else path.with_name(CONFIG_FILE)
-    return config_from_dict(json.loads(file.read_text())) if file.is_file() else None
+    try:
+        return config_from_dict(parse_json(file.read_bytes())) if file.is_file() else None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{file} is no STDiT2's config ({error}): download it again") from error
 
 
 def _resolve_source(source: str | PathLike[str], revision: str | None) -> Path:

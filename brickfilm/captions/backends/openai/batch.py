@@ -27,6 +27,7 @@ from brickfilm.captions.request import CaptionRequest
 from brickfilm.engine.capabilities import BatchRequestFile
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import Failed, InvalidResponse, ItemError, NoResponse
+from brickfilm.files import parse_json
 
 if TYPE_CHECKING:
     from openai.types import Batch
@@ -161,7 +162,7 @@ class CaptionBatchService:
 
     def parse_result(self, line: str) -> tuple[str, AnswerOrError]:
         """Return the ledger key of a result line, and its answer or the item's error."""
-        result = json.loads(line)
+        result = parse_json(line)
         kind_and_stills, _, key = result["custom_id"].partition("-")
         try:
             answer = self._answer(result, _KIND_BY_LETTER[kind_and_stills[0]])

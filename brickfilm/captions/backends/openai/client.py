@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from brickfilm.captions.backends.openai.retry import call_with_retry
 from brickfilm.captions.backends.openai.wire import parse_completion, request_body
 from brickfilm.captions.json_reply import is_prose
 from brickfilm.errors import BrickfilmError, Failed, NoResponse, ServiceRefused
+from brickfilm.files import parse_json
 
 if TYPE_CHECKING:
     import openai
@@ -192,8 +192,8 @@ def filtered_completion(model: str) -> Completion:
 
 def _json(text: str) -> object:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parse_json(text)
+    except ValueError as error:
         raise UnreadableResponse(f"the response is no JSON: {text[:80]!r}") from error
 
 
