@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from brickfilm.files import temp_path
@@ -17,8 +18,9 @@ NOT_LINKED = ("dataset", "jobs", "shards", "start")
 def link_artefacts(source: Path, target: Path) -> None:
     """Link the clips, stills and downloads of a work folder into another one.
 
-    Files beside these folders and hidden ones are left out. A file that `target` has already is
-    replaced if it is older. Between two file systems files are copied.
+    Files beside these folders, hidden ones and what is no regular file, links included, are left
+    out: the folder may be a stranger's. A file that `target` has already is replaced if it is
+    older. Between two file systems files are copied.
     """
     for folder, folders, names in os.walk(source):
         place = Path(folder).relative_to(source)
@@ -27,8 +29,12 @@ def link_artefacts(source: Path, target: Path) -> None:
             continue
         (target / place).mkdir(parents=True, exist_ok=True)
         for name in names:
-            if not name.startswith("."):
+            if not name.startswith(".") and _is_regular(Path(folder, name)):
                 _link_newer(Path(folder, name), target / place / name)
+
+
+def _is_regular(path: Path) -> bool:
+    return stat.S_ISREG(path.lstat().st_mode)
 
 
 def _link_newer(source: Path, target: Path) -> None:

@@ -171,7 +171,11 @@ class Ledger:
         self._db.execute("DELETE FROM answers WHERE part = ? AND key = ?", (part, key))
 
     def _files_are_there(self, answer: Answer) -> bool:
-        return all((self.work / file["path"]).is_file() for file in answer.get("files", ()))
+        """Return False as well for a file outside the work folder, which is none of ours."""
+        paths = [Path(file["path"]) for file in answer.get("files", ())]
+        if any(path.is_absolute() or ".." in path.parts for path in paths):
+            return False
+        return all((self.work / path).is_file() for path in paths)
 
     # -- money -----------------------------------------------------------------------------
 
