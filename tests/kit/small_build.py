@@ -12,9 +12,9 @@ from tests.kit.footage import shots_bytes
 from tests.kit.inline_executor import InlineExecutor
 
 
-def two_shots(path: Path, *, size: tuple[int, int]) -> Path:
+def two_shots(path: Path, *, size: tuple[int, int], seed: int = 0) -> Path:
     """Write shots of 20 and 24 frames at 24 a second; return the video's path."""
-    path.write_bytes(shots_bytes(20, 24, width=size[0], height=size[1], block=6, step=2))
+    path.write_bytes(shots_bytes(20, 24, width=size[0], height=size[1], block=6, step=2, seed=seed))
     return path
 
 
