@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from brickfilm.engine.capabilities import SourceOwner
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.engine.queue import StageQueue
+from brickfilm.engine.stage_counts import StageCount, StatusCounter, TimeLeft
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -35,39 +35,19 @@ def show_progress() -> Iterator[Progress]:
         yield PlainLines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = (
         TextColumn("{task.description:>16}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Bars(*columns, console=Console(stderr=True)) as bars:
         yield RichBars(bars)
-
-
-class StatusCounter:
-    """Counts of item results by stage and status; each result is read once."""
-
-    def __init__(self) -> None:
-        self.counts: dict[int, Counter[str]] = {}
-        self._read = 0
-
-    def read(self, item_results: Sequence[ItemResult]) -> None:
-        """Count the results since the last call."""
-        for result in item_results[self._read :]:
-            self.counts.setdefault(result.position, Counter())[result.status] += 1
-        self._read = len(item_results)
-
-    def note(self, position: int) -> str:
-        """Return the counts of a stage's items that are not done, for people."""
-        counts = self.counts.get(position, Counter())
-        return ", ".join(
-            f"{n} {status}" for status, n in sorted(counts.items()) if status != "done"
-        )
 
 
 class RichBars:
@@ -84,19 +64,17 @@ class RichBars:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + BAR_SECONDS
-        self._counter.read(item_results)
-        for queue in queues:
-            self._redraw(queue)
+        for queue, count in zip(queues, self._counter.read(queues, item_results), strict=True):
+            self._redraw(queue, count)
 
-    def _redraw(self, queue: StageQueue) -> None:
-        done = self._counter.counts.get(queue.position, Counter()).total()
-        total = done + len(list(queue.items()))
+    def _redraw(self, queue: StageQueue, count: StageCount) -> None:
         if queue.position not in self._tasks:
-            self._tasks[queue.position] = self._bars.add_task(queue.stage.name, note="")
+            self._tasks[queue.position] = self._bars.add_task(queue.stage.name, note="", count="")
         self._bars.update(
             self._tasks[queue.position],
-            completed=done,
-            total=total or None,
+            completed=count.done,
+            total=None if count.mark == "+" else count.total or None,
+            count=str(count),
             note=", ".join(status_notes(queue, self._counter)),
         )
 
@@ -106,21 +84,23 @@ class PlainLines:
 
     def __init__(self) -> None:
         self._counter = StatusCounter()
+        self._time_left = TimeLeft()
         self._next = time.monotonic() + PLAIN_LINE_SECONDS
 
     def update(self, queues: Sequence[StageQueue], item_results: Sequence[ItemResult]) -> None:
-        """Print the counts of every stage, if it is time."""
-        if time.monotonic() < self._next:
+        """Print the counts of every stage and the time left, if it is time."""
+        now = time.monotonic()
+        if now < self._next:
             return
-        self._next = time.monotonic() + PLAIN_LINE_SECONDS
-        self._counter.read(item_results)
-        print("; ".join(self._line(queue) for queue in queues), file=sys.stderr, flush=True)
+        self._next = now + PLAIN_LINE_SECONDS
+        counts = self._counter.read(queues, item_results)
+        lines = [self._line(queue, count) for queue, count in zip(queues, counts, strict=True)]
+        left = self._time_left.read(now, counts)
+        print("; ".join(filter(None, [*lines, left])), file=sys.stderr, flush=True)
 
-    def _line(self, queue: StageQueue) -> str:
-        ended = self._counter.counts.get(queue.position, Counter()).total()
+    def _line(self, queue: StageQueue, count: StageCount) -> str:
         note = ", ".join(status_notes(queue, self._counter))
-        total = ended + len(list(queue.items()))
-        return f"{queue.stage.name} {ended} of {total}" + (f" ({note})" if note else "")
+        return f"{queue.stage.name} {count}" + (f" ({note})" if note else "")
 
 
 def status_notes(queue: StageQueue, counter: StatusCounter) -> list[str]:

@@ -52,9 +52,12 @@ class StageQueue:
     """Answers being computed, each with the work item in the inbox or in flight and those that wait
     for the same answer. All answers of a work item share one list."""
     calls_in_flight: int = 0
+    unlisted: int | None = None
+    """Entries that the source has yet to list into the first queue, if it knows their number."""
 
     def __post_init__(self) -> None:
         self.parts = parts_of(self.stage)
+        self._kinds = {kind.__name__.lower() for kind in self.stage.input_types}
         self._grouped = self.stage if isinstance(self.stage, MultiPart) else None
         self._max_items = self._grouped.max_items_per_call if self._grouped else 1
 
@@ -65,6 +68,10 @@ class StageQueue:
     def accepts(self, item: Any) -> bool:
         """Return False if items of this type pass the stage unchanged."""
         return not self.stage.input_types or isinstance(item, self.stage.input_types)
+
+    def counts(self, result: ItemResult) -> bool:
+        """Return False for a result about what the stage made, such as a clip of its video."""
+        return not self._kinds or result.kind in self._kinds
 
     def items(self) -> Iterator[Any]:
         """Yield every item in the inbox, in flight, or waiting for the answer of one of those."""

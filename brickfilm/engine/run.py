@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from operator import length_hint
 from typing import Any
 
 from brickfilm.engine.budget import Budgets
@@ -113,6 +114,8 @@ class PipelineRun:
             while more and not self.stopping and self._dispatcher.has_room_downstream(-1):
                 if more := (item := next(source, None)) is not None:
                     self._push(0, item)
+            unlisted = length_hint(source, -1) if more else 0
+            self.queues[0].unlisted = unlisted if unlisted >= 0 else None
             self.source_refs.update()
             if self.progress:
                 self.progress.update(self.queues, self.item_results)

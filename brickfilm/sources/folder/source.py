@@ -59,7 +59,10 @@ class FolderSource:
         return f"FolderSource({', '.join(map(repr, self.paths))})"
 
     def items(self) -> Iterator[Listing | ItemError]:
-        """Yield every video once, sorted by name, then what is passed over; open none."""
+        """Return every video once, sorted by name, then what is passed over; open none."""
+        return iter(list(self._listed()))  # an iterator that knows its length
+
+    def _listed(self) -> Iterator[Listing | ItemError]:
         found = FoundFiles.below(self.paths)
         names = ", ".join(map(repr, self.paths))
         if not found.videos and not found.sequences:
