@@ -33,6 +33,16 @@ def test_the_navigation_names_every_page_once() -> None:
     assert sorted(pages(config["nav"])) == sorted(found)
 
 
+def test_pages_link_only_to_pages() -> None:
+    links = re.compile(r"\]\((\.\./[^)]*)\)")
+    outside = {
+        path.name: found
+        for path in (ROOT / "docs").rglob("*.md")
+        if (found := links.findall(path.read_text(encoding="utf-8")))
+    }
+    assert outside == {}, "the site holds docs/ alone: name the file without a link"
+
+
 def test_the_reference_documents_every_public_name() -> None:
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     documented = re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)

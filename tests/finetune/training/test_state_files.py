@@ -44,6 +44,7 @@ STATE_FILES = (
     "cache/text-*/keys.npy",
     "cache/text-*/*.safetensors",
     "run/.lock",
+    "cache/cache.lock",
     "run/metrics.jsonl",
     "run/log.txt",
     "run/summary.json",
