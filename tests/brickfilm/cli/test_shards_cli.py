@@ -48,7 +48,8 @@ def test_merge_has_the_options_of_build() -> None:
     build, merge = (
         {param.name: param.opts for param in commands[name].params} for name in ("build", "merge")
     )
-    assert build.keys() - merge.keys() == {"dry_run", "wait", "shard", "take_over", "ray"}
+    alone = {"dry_run", "wait", "shard", "take_over", "ray", "replace"}
+    assert build.keys() - merge.keys() == alone
     assert merge.keys() - build.keys() == {"folders", "partial"}
     assert all(merge[name] == build[name] for name in build.keys() & merge.keys())
 
