@@ -38,7 +38,7 @@ class ReviewConflict(BrickfilmError):
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewAct:
-    """What a person decided about one item on the page."""
+    """One decision of a person about an item of the page."""
 
     item: str
     reviewer: str

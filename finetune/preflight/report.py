@@ -14,7 +14,7 @@ from finetune.preflight.links import LinkSpeed
 
 @dataclass(frozen=True, kw_only=True)
 class PreflightReport:
-    """What was found, the same on every rank."""
+    """Facts and verdicts of a preflight, the same on every rank."""
 
     facts: Sequence[RankFacts]
     checks: Sequence[Check]

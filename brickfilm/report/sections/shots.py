@@ -1,4 +1,4 @@
-"""How clips begin and end, and the cuts that are least sure."""
+"""List the transitions at the ends of clips, and the cuts that are least sure."""
 
 from __future__ import annotations
 
