@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
@@ -82,24 +82,22 @@ class DatasetRecipe:
 
     def with_detector(self, name: str) -> DatasetRecipe:
         """Return the recipe with this shot detector; UsageError if it has no SceneSplitter."""
-        if not any(isinstance(stage, SceneSplitter) for stage in self.stages):
-            raise UsageError(f"--detector {name}: the recipe has no SceneSplitter")
-        stages = [
-            stage.with_detector(name) if isinstance(stage, SceneSplitter) else stage
-            for stage in self.stages
-        ]
-        return replace(self, stages=tuple(stages))
+        return self._with_splitters(
+            f"--detector {name}", lambda splitter: splitter.with_detector(name)
+        )
 
-    def with_measures(self, name: str | None) -> DatasetRecipe:
+    def with_measures(self, name: str) -> DatasetRecipe:
         """Return the recipe with this set of measures; UsageError if it has no SceneSplitter."""
-        if name is None:
-            return self
+        return self._with_splitters(
+            f"--measures {name}", lambda splitter: splitter.with_measures(name)
+        )
+
+    def _with_splitters(
+        self, option: str, change: Callable[[SceneSplitter], SceneSplitter]
+    ) -> DatasetRecipe:
         if not any(isinstance(stage, SceneSplitter) for stage in self.stages):
-            raise UsageError(f"--measures {name}: the recipe has no SceneSplitter")
-        stages = [
-            stage.with_measures(name) if isinstance(stage, SceneSplitter) else stage
-            for stage in self.stages
-        ]
+            raise UsageError(f"{option}: the recipe has no SceneSplitter")
+        stages = (change(s) if isinstance(s, SceneSplitter) else s for s in self.stages)
         return replace(self, stages=tuple(stages))
 
     def locked(self, out: Path, *, allow_drift: bool) -> DatasetRecipe:

@@ -6,14 +6,14 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from brickfilm.dataset.reader import CorruptDatasetError, find_dataset
 from brickfilm.dataset.rows import video_id_of
 from brickfilm.digest import digest_name
 from brickfilm.engine.ledger import entries_of_last_pass, paid_by_item, probed_digests
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
-from brickfilm.engine.pipeline import Source
+from brickfilm.engine.pipeline import Source, source_id_of
 from brickfilm.errors import ItemError, UsageError
 from brickfilm.files import printable
 from brickfilm.records import Listing
@@ -97,10 +97,11 @@ def _unlisted(source: Source, stored: Mapping[str, str], work: Path) -> Iterable
     first = source.stages()[0]
     if Listing in first.output_types:  # its entries may be playlists, whose videos it lists later
         entries = entries_of_last_pass(work)
-        return () if any(name in entries for name, _ in _listed(source)) else stored
+        return () if any(source_id_of(item) in entries for item in source.items()) else stored
     files = _Files(first, work) if isinstance(first, Probe) else None
     missing, elsewhere = dict(stored), []
-    for name, item in _listed(source):
+    for item in source.items():
+        name = source_id_of(item)
         if files is None or not isinstance(item, Listing):
             missing.pop(name, None)
         elif name in missing and files.knows_path_of(item):
@@ -111,13 +112,6 @@ def _unlisted(source: Source, stored: Mapping[str, str], work: Path) -> Iterable
             return ()
     same = {files.video_id(item) for item in elsewhere} if files else set()
     return [name for name, video in missing.items() if video not in same]
-
-
-def _listed(source: Source) -> Iterable[tuple[str, Any]]:
-    """Yield the source id of each entry, and the entry."""
-    for item in source.items():
-        record = item.record if isinstance(item, ItemError) else item
-        yield str(getattr(record, "source_id", "")), item
 
 
 class _Files:

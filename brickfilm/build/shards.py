@@ -21,10 +21,10 @@ from brickfilm.engine.heartbeat import heartbeat_lock
 from brickfilm.engine.ledger import start_from_ledger
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.engine.ledger.file import lock_work_folder
-from brickfilm.engine.pipeline import Recorder, Source
+from brickfilm.engine.pipeline import Recorder, Source, source_id_of
 from brickfilm.engine.stage import Stage
 from brickfilm.engine.tombstones import join_tombstones
-from brickfilm.errors import ItemError, UsageError
+from brickfilm.errors import UsageError
 
 BUDGET_FIELDS = ("max_cost_usd", "max_tokens_total")
 """Settings of stages that limit what a whole build may spend."""
@@ -38,7 +38,7 @@ class ShardedSource:
     shard: BuildShard
 
     def items(self) -> Iterator[Any]:
-        return (item for item in self.source.items() if self.shard.owns(_source_id(item)))
+        return (item for item in self.source.items() if self.shard.owns(source_id_of(item)))
 
     def stages(self) -> tuple[AnyStage, ...]:
         return self.source.stages()
@@ -46,11 +46,6 @@ class ShardedSource:
     def finish(self, work: Path, done: Sequence[str]) -> None:
         if isinstance(self.source, Recorder):
             self.source.finish(work, done)
-
-
-def _source_id(item: Any) -> str:
-    record = item.record if isinstance(item, ItemError) else item
-    return str(getattr(record, "source_id", ""))
 
 
 def build_shard(

@@ -55,11 +55,10 @@ def review_rates(
 ) -> dict[str, ErrorRate]:
     """Return the rates of 'captions' and 'cuts' of the last build; without a review, none of it.
 
-    clips: rows of the dataset with RATED_COLUMNS. Only verdicts of the random sample count, of each
-    clip the last one. A verdict about a caption counts as long as
-    model and prompt are in use, and the captioner has not written another text since; one about a
-    cut, as long as the clip is cut so.
-    items: ids of everything in the last build, if the caller has read them.
+    clips: rows of the dataset with RATED_COLUMNS. items: ids of everything in the last build, if
+    the caller has read them. Only verdicts of the random sample count, of each clip the last one. A
+    verdict about a caption counts as long as model and prompt are in use, and the captioner has not
+    written another text since; one about a cut, as long as the clip is cut so.
     """
     sample = [review for review in read_reviews(work) if review.queue == RANDOM_QUEUE]
     if not sample:

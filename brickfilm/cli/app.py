@@ -31,6 +31,11 @@ DatasetArgument = Annotated[
 ]
 
 
+def print_text(text: str) -> None:
+    """Print text as it is: titles and paths may look like markup."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from brickfilm.build.plan_file import version_of

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from brickfilm.cli import build_options as options
-from brickfilm.cli.app import OutOption, app, console
+from brickfilm.cli.app import OutOption, app, console, print_text
 from brickfilm.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def check_replaced(source: Source, out: Path, *, replace: bool) -> None:
             f"{found}. Give --replace to take them out of the dataset (stored answers are kept), "
             "or name another --out"
         )
-    _print(f"{found}. A build with --replace takes them out of the dataset")
+    print_text(f"{found}. A build with --replace takes them out of the dataset")
 
 
 @contextmanager
@@ -158,8 +158,10 @@ def recipe_of(given: Mapping[str, Any], last: Path) -> DatasetRecipe:
     if given["locked"] or given["allow_drift"]:
         recipe = recipe.locked(given["out"], allow_drift=given["allow_drift"])
     recipe = recipe.with_detector(given["detector"]) if given["detector"] else recipe
+    if given["measures"] is not None:
+        recipe = recipe.with_measures(given["measures"])
     with_blank = given["keep_all"] or given["footage"].endswith(".py")
-    recipe = with_keeps(recipe.with_measures(given["measures"]), given["keep"], with_blank)
+    recipe = with_keeps(recipe, given["keep"], with_blank)
     if given["training"]:
         recipe = recipe.for_training(training_lengths(given["training"]))
     return recipe
@@ -209,18 +211,20 @@ def run_builder(
         raise
     for config, splits in result.dataset.items():
         sizes = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items())
-        _print(f"{config}: {sizes}")
-    _print(f"dataset: {out / 'dataset'}\nreport:  {result.dataset.report_path}")
+        print_text(f"{config}: {sizes}")
+    print_text(f"dataset: {out / 'dataset'}\nreport:  {result.dataset.report_path}")
     if counted := None if result.is_empty else find_training_recipe(training):
         console.print(coverage_table(counted, dataset_clip_shapes(find_dataset(out))))
     if lengths := recipe.training_lengths:
-        _print(describe_use(lengths, built_lengths(result.dataset)))
+        print_text(describe_use(lengths, built_lengths(result.dataset)))
     _print_failures(result.item_results)
     status = f"`brickfilm status {quote(str(out))}` lists the reasons"
     if result.is_empty:
-        _print(f"no clips were produced; {status}" if result.exit_code else "it has no video")
+        print_text(
+            f"no clips were produced; {status}" if result.exit_code else "the shard has no video"
+        )
     if result.exit_code:
-        _print(f"not all items are done; {status}")
+        print_text(f"not all items are done; {status}")
     raise typer.Exit(result.exit_code)
 
 
@@ -238,12 +242,12 @@ def dry_run_build(recipe: DatasetRecipe, out: Path, training: str | None = None)
     pipeline, run = dry_run(recipe.source, recipe.stages, workdir=out)
     lines = list(forecast_lines(recipe.source, run, out))
     for line in lines or ["nothing to do: every answer is stored, or nothing was found"]:
-        _print(line)
-    _print(f"the stages:\n{pipeline.describe()}")
+        print_text(line)
+    print_text(f"the stages:\n{pipeline.describe()}")
     if counted := find_training_recipe(training):
         console.print(coverage_table(counted, planned_clip_shapes(pipeline, run)))
     if lengths := recipe.training_lengths:
-        _print(describe_use(lengths, planned_lengths(run)))
+        print_text(describe_use(lengths, planned_lengths(run)))
     _print_failures(run.item_results)
     raise typer.Exit(1 if any(o.status == "failed" for o in run.item_results) else 0)
 
@@ -256,11 +260,6 @@ def _print_failures(item_results: Sequence[ItemResult]) -> None:
         if o.status == "failed" or (o.status == "rejected" and o.kind in ("listing", "video"))
     )
     for message in list(messages)[:MAX_FAILURES_PRINTED]:
-        _print(message)
+        print_text(message)
     if len(messages) > MAX_FAILURES_PRINTED:
-        _print(f"... and {len(messages) - MAX_FAILURES_PRINTED} more")
-
-
-def _print(text: str) -> None:
-    """Print text as it is: titles and paths may look like markup."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+        print_text(f"... and {len(messages) - MAX_FAILURES_PRINTED} more")

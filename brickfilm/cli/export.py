@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from brickfilm.cli.app import DatasetArgument, app, console
+from brickfilm.cli.app import DatasetArgument, app, console, print_text
 from brickfilm.errors import UsageError
 from brickfilm.schema.plural import pluralize
 
@@ -149,7 +149,7 @@ def _print_forecast(plan: ExportPlan) -> None:
     title = f"{name}, {plan.exporter.target.model.name}"
     console.print(forecast_table(plan.forecast, title))
     for line in (*plan.forecast.lines(), *advise(plan)):
-        console.print(f"{name} {line}", highlight=False, soft_wrap=True, markup=False)
+        print_text(f"{name} {line}")
     held_out = sum(row.split == "test" for row, _ in plan.used)
     if held_out:
         console.print(f"{held_out} of these rows are of the split 'test': --split train omits them")

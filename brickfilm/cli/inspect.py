@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brickfilm.cli import build_options as options
-from brickfilm.cli.app import app, console
+from brickfilm.cli.app import app, console, print_text
 from brickfilm.schema.plural import pluralize
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def diff_command(
         _print_json(asdict(diff))
     else:
         for setting in diff.settings:
-            _print(setting)
+            print_text(setting)
         for config in diff.configs:
             _print_config(config)
     raise typer.Exit(int(not diff.is_empty))
@@ -79,7 +79,7 @@ def doctor(
         for check in checks:
             help_ = f" -> {check.remedy}" if check.remedy else ""
             console.print(f"{check.state:8}", style=STATE_STYLES[check.state], end="")
-            _print(f"{check.name:16} {check.detail}{help_}")
+            print_text(f"{check.name:16} {check.detail}{help_}")
     raise typer.Exit(int(any(check.state == "problem" for check in checks)))
 
 
@@ -99,34 +99,34 @@ def probe_command(
         _print_json([_probed_facts(file) for file in files])
     else:
         for file in files:
-            _print(file.source_id)
+            print_text(file.source_id)
             for name, value in _probed_facts(file).items():
                 if value not in ("", None, [], ()) and name != "source_id":
-                    _print(f"  {name.replace('_', ' '):14} {value}")
+                    print_text(f"  {name.replace('_', ' '):14} {value}")
     raise typer.Exit(int(not files or any(file.error for file in files)))
 
 
 def _print_history(history: ItemHistory) -> None:
-    _print(f"{history.item} of {history.source_id}: {history.outcome}")
+    print_text(f"{history.item} of {history.source_id}: {history.outcome}")
     if history.record:
         record = history.record
-        _print(f"  {record.start:.3f}-{record.end:.3f} s, {record.num_frames} frames")
+        print_text(f"  {record.start:.3f}-{record.end:.3f} s, {record.num_frames} frames")
         scores = ", ".join(f"{name} {value:.4g}" for name, value in sorted(record.scores.items()))
-        _print(f"  scores: {scores}" if scores else "  scores: none was measured")
+        print_text(f"  scores: {scores}" if scores else "  scores: none was measured")
     for d in history.decisions:
         result = d.status + (f", {d.reason}" if d.reason else "")
         about = "" if d.item == history.item else f" of {d.kind} {d.item}"
-        _print(f"  {d.stage}{about}: {result}{f' ({d.message})' if d.message else ''}")
+        print_text(f"  {d.stage}{about}: {result}{f' ({d.message})' if d.message else ''}")
     for edit in history.edits:
-        _print(f"  by hand on {_local_time(edit.at)}: {_edit_text(edit)}")
+        print_text(f"  by hand on {_local_time(edit.at)}: {_edit_text(edit)}")
     if history.answers:
-        _print("  stored answers:")
+        print_text("  stored answers:")
     for a in history.answers:
         cost = "" if a.dollars is None else f", ${a.dollars:.6f}"
         numbers = ", ".join(f"{name}={value}" for name, value in a.numbers.items())
         when = _local_time(a.at.timestamp())
         about = "" if a.item == history.item else f" of {a.item}"
-        _print(f"    {when} {a.part}{about}, {a.seconds:.2f} s of work{cost}: {numbers}")
+        print_text(f"    {when} {a.part}{about}, {a.seconds:.2f} s of work{cost}: {numbers}")
 
 
 def _edit_text(edit: CaptionEdit) -> str:
@@ -136,16 +136,16 @@ def _edit_text(edit: CaptionEdit) -> str:
 
 def _print_config(diff: ConfigDiff) -> None:
     counts = f"{len(diff.added):,} added, {len(diff.gone):,} gone, {diff.same:,} the same"
-    _print(f"{diff.config}: {counts}")
+    print_text(f"{diff.config}: {counts}")
     for column, ids in diff.changed.items():
-        _print(f"  {column} changed in {pluralize(len(ids), 'row')}: {_some(ids)}")
+        print_text(f"  {column} changed in {pluralize(len(ids), 'row')}: {_some(ids)}")
     for cause, count in diff.causes.items():
-        _print(f"  {cause}: {pluralize(count, 'row')}")
+        print_text(f"  {cause}: {pluralize(count, 'row')}")
     if diff.added:
-        _print(f"  added: {_some(diff.added)}")
+        print_text(f"  added: {_some(diff.added)}")
     for reason in dict.fromkeys(diff.gone.values()):
         ids = [id for id, why in diff.gone.items() if why == reason]
-        _print(f"  gone, {reason}: {_some(ids)}")
+        print_text(f"  gone, {reason}: {_some(ids)}")
 
 
 def _some(ids: Any) -> str:
@@ -181,8 +181,3 @@ def _local_time(seconds: float) -> str:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
-
-
-def _print(text: str) -> None:
-    """Print text as it is: titles and paths may look like markup."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from brickfilm.cli.app import app, console
+from brickfilm.cli.app import app, console, print_text
 from brickfilm.schema.plural import pluralize
 
 if TYPE_CHECKING:
@@ -51,9 +51,10 @@ def status(
 
 def print_recount(folder: Path, bounds: list[str]) -> None:
     """Print how many clips meet bounds, by their present status and reason."""
-    from brickfilm.inspection import parse_bound, recount
+    from brickfilm.inspection import recount
+    from brickfilm.stages import Keep
 
-    keeps = [parse_bound(bound) for bound in bounds]
+    keeps = [Keep.parse(bound) for bound in bounds]
     rows = recount(folder, keeps)
     table = Table("clips now", "reason", "clips", "meet it", "footage that does", "not measured")
     for row in rows.to_dict("records"):
@@ -65,13 +66,10 @@ def print_recount(folder: Path, bounds: list[str]) -> None:
     kept = rows[rows.status == "kept"]
     named = tuple(f"{keep.score} " for keep in keeps)
     freed = rows[(rows.status == "rejected") & rows.reason.str.startswith(named)]
-    console.print(
+    print_text(
         f"with {' and '.join(bounds)}: {kept.meet.sum():,} of {kept.clips.sum():,} clips of the "
         f"dataset stay, and {freed.meet.sum():,} that these scores reject now would go on to the "
-        "later stages. Nothing was changed",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        "later stages. Nothing was changed"
     )
 
 

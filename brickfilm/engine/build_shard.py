@@ -47,7 +47,9 @@ class BuildShard:
 
 def find_shards(work: Path) -> dict[BuildShard, Path]:
     """Return the shards of a work folder that were begun, with their folders, in order."""
-    matches = [(FOLDER_NAME.fullmatch(path.name), path) for path in work.glob("shards/*-of-*")]
+    matches = [
+        (FOLDER_NAME.fullmatch(path.name), path) for path in work.glob(f"{SHARDS_FOLDER}/*-of-*")
+    ]
     found = {BuildShard(int(m[2]), int(m[1])): path for m, path in matches if m and path.is_dir()}
     return dict(sorted(found.items()))
 

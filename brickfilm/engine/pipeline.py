@@ -12,7 +12,7 @@ from brickfilm.engine.calls import AnyStage, parts_of
 from brickfilm.engine.capabilities import Checked, check_capabilities
 from brickfilm.engine.sinks import FusedSinks, Sink
 from brickfilm.engine.stage import Part
-from brickfilm.errors import WiringError
+from brickfilm.errors import ItemError, WiringError
 from brickfilm.records import Listing
 from brickfilm.schema.secrets import public_text
 
@@ -26,6 +26,12 @@ class Source(Protocol):
 
     def stages(self) -> tuple[AnyStage, ...]:
         """Return the stages that make a `Video` from an entry."""
+
+
+def source_id_of(entry: Any) -> str:
+    """Return the source id of a source's entry or of an error's record; '' if it has none."""
+    record = entry.record if isinstance(entry, ItemError) else entry
+    return str(getattr(record, "source_id", ""))
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ from brickfilm.inspection.dataset_diff import ConfigDiff, DatasetDiff, diff_data
 from brickfilm.inspection.decisions import ItemHistory, why
 from brickfilm.inspection.machine_checks import MachineCheck, check_machine
 from brickfilm.inspection.probed_files import ProbedFile, probe_files
-from brickfilm.inspection.recount import parse_bound, recount
+from brickfilm.inspection.recount import recount
 
 __all__ = [
     "ConfigDiff",
@@ -14,7 +14,6 @@ __all__ = [
     "ProbedFile",
     "check_machine",
     "diff_datasets",
-    "parse_bound",
     "probe_files",
     "recount",
     "why",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from brickfilm.build.plan_file import Plan
 from brickfilm.dataset.reader import SavedDataset, find_dataset
+from brickfilm.dataset.rows import video_id_of
 from brickfilm.engine.ledger import ledger_frame
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _causes(columns: Sequence[str]) -> Iterator[str]:
 def _reasons(ids: Sequence[str], new: SavedDataset, after: Mapping[str, Any]) -> dict[str, str]:
     """Return the reason for which each id is not in the second dataset."""
     results = ledger_frame(new.work) if ids and new.work else None
-    videos = {id.split("-")[0] for id in after}
+    videos = {video_id_of(id) for id in after}
     return {id: _reason(id, results, videos) for id in ids}
 
 
@@ -129,7 +130,7 @@ def _reason(item: str, results: pd.DataFrame | None, videos: set[str]) -> str:
         for row in own.tail(1).to_dict("records"):
             return f"{row['outcome']} by {row['stage']}: {row['reason']}"
         videos = videos | set(results[results.kind == "video"]["item"])
-    video = item.split("-", maxsplit=1)[0]
+    video = video_id_of(item)
     return "its video is cut elsewhere" if video in videos else "its video is not there"
 
 

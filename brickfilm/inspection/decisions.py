@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brickfilm.dataset.rows import video_id_of
 from brickfilm.engine.ledger import (
     CaptionEdit,
     StoredRecord,
@@ -125,7 +126,7 @@ def _items_at(work: str | Path, target: str, results: pd.DataFrame) -> list[str]
     records = [
         r
         for r in read_records(work).values()
-        if r.kind == "clip" and (r.source_id == name or r.item.split("-")[0] in videos)
+        if r.kind == "clip" and (r.source_id == name or video_id_of(r.item) in videos)
     ]
     if found := [r.item for r in records if r.start <= at < r.end]:
         return found
@@ -139,7 +140,7 @@ def _items_at(work: str | Path, target: str, results: pd.DataFrame) -> list[str]
 
 def _history(work: str | Path, item: str, results: pd.DataFrame) -> ItemHistory:
     """Collect the decisions about an item, its video, and a clip's images."""
-    video = item.split("-", maxsplit=1)[0]
+    video = video_id_of(item)
     is_part = results["item"].str.startswith(f"{item}-") & (results.kind == "image")
     own = results[(results["item"] == item) | is_part]
     source = str(own.source_id.iloc[0])
@@ -147,8 +148,8 @@ def _history(work: str | Path, item: str, results: pd.DataFrame) -> ItemHistory:
         results.kind.isin(["video", "listing"])
         & ((results["item"] == video) | (results.source_id == source))
     ]
-    rows = of_video if set(own.kind) & {"video", "listing"} else [*of_video.index, *own.index]
-    chosen = rows if not isinstance(rows, list) else results.loc[rows]
+    is_video = own.kind.isin(["video", "listing"]).any()
+    chosen = of_video if is_video else results.loc[[*of_video.index, *own.index]]
     names = list(dict.fromkeys(chosen["item"]))
     edits = read_edits(work)
     return ItemHistory(

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from brickfilm.engine.calls import AnyStage, apply_answers, open_stage, work_item_of
+from brickfilm.engine.pipeline import source_id_of
 from brickfilm.engine.stage import Result
 from brickfilm.errors import ItemError, UsageError
 from brickfilm.records import Listing, Video
@@ -39,8 +40,7 @@ def probe_files(footage: str | Path, **settings: Any) -> Iterator[ProbedFile]:
     with TemporaryDirectory(prefix="brickfilm-") as folder, open_stage(stage, Path(folder)) as run:
         for listing in source.items():
             if isinstance(listing, ItemError):
-                name = str(getattr(listing.record, "source_id", ""))
-                yield ProbedFile(source_id=name, picture={}, error=listing)
+                yield ProbedFile(source_id=source_id_of(listing), picture={}, error=listing)
                 continue
             (result,) = run([work_item_of(stage, listing)])
             yield _probed(stage, listing, result)

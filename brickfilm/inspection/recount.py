@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,22 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KEPT = "kept"
-BOUND = re.compile(r"\s*(\w+)\s*(>=|<=)\s*([-+]?[0-9.]+(?:e[-+]?\d+)?)\s*", re.IGNORECASE)
 COLUMNS = ("status", "reason", "clips", "meet", "seconds", "seconds_meet", "not_measured")
-
-
-def parse_bound(text: str) -> Keep:
-    """Return `motion>=0.05` as `Keep("motion", at_least=0.05)`; raise UsageError for others."""
-    match = BOUND.fullmatch(text)
-    try:
-        name, sign, number = match.groups() if match else ("", "", "")
-        value = float(number)
-    except ValueError:
-        raise UsageError(
-            f"--if {text!r}: write a score, >= or <=, and a number, as 'motion>=0.05'; give --if "
-            "several times for several bounds"
-        ) from None
-    return Keep(name, at_least=value) if sign == ">=" else Keep(name, at_most=value)
 
 
 def recount(work: str | Path, bounds: Sequence[Keep]) -> pd.DataFrame:

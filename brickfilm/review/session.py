@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
+
+import tenacity
 
 from brickfilm.captions.error_rates import caption_digest, review_rates
 from brickfilm.engine.ledger import (
@@ -25,6 +26,7 @@ from brickfilm.review.captions import edit_of
 from brickfilm.review.queues import ReviewItem, items_of_build, with_decisions
 from brickfilm.schema.safe_paths import file_inside
 
+RETRY_SECONDS = 0.05
 LOCK_SECONDS = 3.0
 """Time to wait for another page that is writing; a build holds the lock for longer."""
 MAX_NAME, MAX_NOTE, MAX_CAPTION = 80, 500, 20_000
@@ -122,14 +124,14 @@ class ReviewSession:
                 prompt_digest=item.prompt_digest,
                 caption_digest=caption_digest(item.caption.caption),
             )
-            _patiently(lambda: save_review(self.work, review, edits, trim))
+            _when_free(lambda: save_review(self.work, review, edits, trim))
             self._refresh()
             return self._item(act.item).to_json()
 
     def undo(self, reviewer: str) -> dict[str, Any] | None:
         """Take the last decision of a person back; return its item, or None if there is none."""
         with self._lock:
-            undone = _patiently(lambda: undo_review(self.work, reviewer))
+            undone = _when_free(lambda: undo_review(self.work, reviewer))
             self._refresh()
             item = self.items.get(undone.item) if undone else None
             return item.to_json() if item else None
@@ -185,13 +187,11 @@ def _check_act(act: ReviewAct) -> None:
         raise UsageError(f"captions have at most {MAX_CAPTION} characters, notes {MAX_NOTE}")
 
 
-def _patiently(write: Callable[[], Answer]) -> Answer:
+def _when_free(write: Callable[[], Answer]) -> Answer:
     """Write once the lock of the work folder is free; raise WorkdirBusy if it stays taken."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return write()
-        except WorkdirBusy:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(WorkdirBusy),
+        wait=tenacity.wait_fixed(RETRY_SECONDS),
+        stop=tenacity.stop_after_delay(LOCK_SECONDS),
+        reraise=True,
+    )(write)

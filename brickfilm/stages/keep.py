@@ -54,7 +54,9 @@ class Keep(Stage[Clip, Clip]):
             with suppress(ValueError):
                 if found and score.isidentifier() and math.isfinite(bound := float(number)):
                     return cls(score, bound) if sign == ">=" else cls(score, at_most=bound)
-        raise UsageError(f"{text!r} is no condition: write a score and its bound, as motion>=0.02")
+        raise UsageError(
+            f"{text!r} is no condition: write a score and its bound in quotes, as 'motion>=0.02'"
+        )
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Rejected]:
         """Yield the clip, or a Rejected with the value and the bound."""

@@ -13,7 +13,13 @@ from typing import Any
 
 import cloudpickle
 
-from brickfilm.engine.executors.base import CallResult, WorkerState
+from brickfilm.engine.executors.base import (
+    CallResult,
+    PickledStages,
+    StageThreads,
+    WorkerState,
+    pickle_call,
+)
 from brickfilm.engine.stage import Stage, WorkItem
 from brickfilm.engine.workers import WorkerContext, worker_pool
 from brickfilm.errors import WorkerDied
@@ -29,11 +35,9 @@ class LocalExecutor:
         self._processes = processes or len(os.sched_getaffinity(0))
         self._context = WorkerContext()
         self._pool: ProcessPoolExecutor | None = None
-        self._threads: dict[tuple[str, int], ThreadPoolExecutor] = {}
-        self._stages: dict[int, Stage[Any, Any]] = {}
-        self._pickled_stages: dict[int, bytes] = {}
+        self._threads = StageThreads()
+        self._stages = PickledStages()
         self._quarantine = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
-        self._worker_state = WorkerState()
         self._lock = threading.Lock()
 
     def concurrency(self, stage: Stage[Any, Any]) -> int:
@@ -47,28 +51,18 @@ class LocalExecutor:
         self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
     ) -> Future[CallResult]:
         """Start a call in a thread or a process, as the stage's resources require."""
-        self._stages[id(stage)] = stage  # keep it alive, or another stage could get its id
         if stage.resources.pool == "thread":
-            run_batch = self._worker_state.run_batch
-            return self._thread_pool(stage).submit(run_batch, id(stage), stage, work, work_items)
+            return self._threads.submit(stage, self.concurrency(stage), work, work_items)
         return self._submit_to_process(stage, work, work_items)
 
     def close(self, *, now: bool = False) -> None:
         """Stop every worker; with `now`, kill processes and do not wait for threads."""
         if now:
             self._context.kill()
-        for pool in (self._pool, self._quarantine, *self._threads.values()):
+        for pool in (self._pool, self._quarantine):
             if pool:
                 pool.shutdown(wait=not now, cancel_futures=True)
-        if not now:
-            self._worker_state.close()
-
-    def _thread_pool(self, stage: Stage[Any, Any]) -> ThreadPoolExecutor:
-        concurrency = self.concurrency(stage)
-        if (stage.digest, concurrency) not in self._threads:
-            pool = ThreadPoolExecutor(concurrency, thread_name_prefix=stage.name)
-            self._threads[stage.digest, concurrency] = pool
-        return self._threads[stage.digest, concurrency]
+        self._threads.close(now=now)
 
     def _submit_to_process(
         self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
@@ -89,10 +83,7 @@ class LocalExecutor:
         return outer
 
     def _payload(self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]) -> bytes:
-        """Pickle a call; a stage gives the same bytes each time, which identify it in a worker."""
-        if id(stage) not in self._pickled_stages:
-            self._pickled_stages[id(stage)] = cloudpickle.dumps(stage)
-        return cloudpickle.dumps((self._pickled_stages[id(stage)], work, work_items))  # type: ignore[no-any-return]
+        return pickle_call(self._stages.pickle(stage), work, work_items)
 
     def _submit_payload(self, payload: bytes) -> Future[bytes]:
         """Submit to the pool, replacing a pool that a dying worker broke."""
@@ -138,11 +129,7 @@ def _resolve_future(outer: Future[CallResult], get: Any) -> None:
 
 
 def _run_in_worker(payload: bytes) -> bytes:
-    pickled_stage, work, work_items = cloudpickle.loads(payload)
-    call_result = _WORKER_STATE.run_batch(
-        pickled_stage, cloudpickle.loads(pickled_stage), work, work_items
-    )
-    return cloudpickle.dumps(call_result)  # type: ignore[no-any-return]
+    return _WORKER_STATE.run_pickled(payload)
 
 
 _WORKER_STATE = WorkerState()  # of a worker process, kept between calls

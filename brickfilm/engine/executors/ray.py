@@ -20,7 +20,13 @@ from typing import Any
 import cloudpickle
 
 from brickfilm.engine.capabilities import Paid, SourceOwner, has_capability
-from brickfilm.engine.executors.base import CallResult, WorkerState
+from brickfilm.engine.executors.base import (
+    CallResult,
+    PickledStages,
+    StageThreads,
+    WorkerState,
+    pickle_call,
+)
 from brickfilm.engine.stage import Result, Stage, WorkItem
 from brickfilm.errors import UsageError, WorkerDied
 
@@ -47,9 +53,8 @@ class RayExecutor:
             raise UsageError(f"the Ray cluster {address!r} has no CPU: add a node with some")
         self._processes = processes or cpus
         self._pools: dict[int, ActorPool] = {}
-        self._pickled: dict[int, tuple[Stage[Any, Any], bytes]] = {}
-        self._threads: dict[int, ThreadPoolExecutor] = {}
-        self._worker_state = WorkerState()
+        self._stages = PickledStages()
+        self._threads = StageThreads()
         self._checked: set[Path] = set()
 
     def concurrency(self, stage: Stage[Any, Any]) -> int:
@@ -61,25 +66,19 @@ class RayExecutor:
         self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
     ) -> Future[CallResult]:
         """Start a call in a thread of the driver, or in an actor of the cluster."""
-        if id(stage) not in self._pickled:  # also keeps it alive, or another could get its id
-            self._pickled[id(stage)] = stage, cloudpickle.dumps(stage)
         if runs_in_driver(stage):
-            run_batch = self._worker_state.run_batch
-            return self._thread_pool(stage).submit(run_batch, id(stage), stage, work, work_items)
+            return self._threads.submit(stage, self.concurrency(stage), work, work_items)
         if work not in self._checked:
             check_shared_folder(self._ray, work)
             self._checked.add(work)
-        _, pickled = self._pickled[id(stage)]
-        return self._actor_pool(stage).submit(Call(pickled, work.absolute(), work_items))
+        call = Call(self._stages.pickle(stage), work.absolute(), work_items)
+        return self._actor_pool(stage).submit(call)
 
     def close(self, *, now: bool = False) -> None:
         """Stop every worker, and leave the cluster."""
         for pool in self._pools.values():
             pool.close(now=now)
-        for threads in self._threads.values():
-            threads.shutdown(wait=not now, cancel_futures=True)
-        if not now:
-            self._worker_state.close()
+        self._threads.close(now=now)
         self._ray.shutdown()
 
     def _actor_pool(self, stage: Stage[Any, Any]) -> ActorPool:
@@ -90,12 +89,6 @@ class RayExecutor:
             size = self.concurrency(stage) if gpus else self._processes
             self._pools[key] = ActorPool(self._ray, size, num_cpus=1, num_gpus=gpus)
         return self._pools[key]
-
-    def _thread_pool(self, stage: Stage[Any, Any]) -> ThreadPoolExecutor:
-        if id(stage) not in self._threads:
-            count = self.concurrency(stage)
-            self._threads[id(stage)] = ThreadPoolExecutor(count, thread_name_prefix=stage.name)
-        return self._threads[id(stage)]
 
 
 def runs_in_driver(stage: Stage[Any, Any]) -> bool:
@@ -223,7 +216,7 @@ class Call:
 
     def payload(self) -> bytes:
         """Pickle the next part of the call for a worker."""
-        return cloudpickle.dumps((self._stage, self._work, self.left[0]))  # type: ignore[no-any-return]
+        return pickle_call(self._stage, self._work, self.left[0])
 
     def add(self, call_result: CallResult) -> None:
         """Take the results of the next part."""
@@ -261,10 +254,7 @@ class RayWorker:
 
     def run_batch(self, payload: bytes) -> bytes:
         """Run a call; errors of items are results."""
-        pickled_stage, work, work_items = cloudpickle.loads(payload)
-        stage = cloudpickle.loads(pickled_stage)
-        call_result = self._state.run_batch(pickled_stage, stage, work, work_items)
-        return cloudpickle.dumps(call_result)  # type: ignore[no-any-return]
+        return self._state.run_pickled(payload)
 
 
 def check_shared_folder(ray: Any, work: Path) -> None:

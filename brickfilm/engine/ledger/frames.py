@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from brickfilm.digest import read_sealed
 from brickfilm.engine.ledger.file import FILENAME, UNKNOWN
@@ -15,6 +16,8 @@ from brickfilm.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 
 def ledger_frame(folder: str | Path) -> pd.DataFrame:
@@ -159,18 +162,10 @@ def spend_frame(folder: str | Path) -> pd.DataFrame:
 
 
 def read_table(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Query a ledger without writing beside it, as SQLite does on opening one that is closed."""
-    path = Path(folder) / FILENAME
-    if not path.is_file():
-        raise UsageError(f"{str(folder)!r} has no {FILENAME}: name the --out folder of a build")
-    if _has_rollback_journal(path):  # a shared folder: its locks are all that readers have
-        mode = "mode=rw" if os.access(path, os.W_OK) else "mode=ro"  # a killed build is rolled back
-        return _query(path, mode, query, values)
-    if not _is_open(path):
-        rows = _query(path, "immutable=1", query, values)
-        if not _is_open(path):  # else a build began meanwhile, and may have changed pages
-            return rows
-    return _query(path, "mode=ro", query, values)
+    """Query a ledger; raise UsageError if there is none, or if it is damaged."""
+    import pandas as pd
+
+    return _read(folder, lambda db: pd.read_sql_query(query, db, params=values))
 
 
 def read_newer_table(folder: str | Path, query: str) -> list[tuple[Any, ...]]:
@@ -178,12 +173,26 @@ def read_newer_table(folder: str | Path, query: str) -> list[tuple[Any, ...]]:
     if not (Path(folder) / FILENAME).is_file():
         return []
     try:
-        frame = read_table(folder, query).astype(object)
+        return _read(folder, lambda db: db.execute(query).fetchall())
     except UsageError as error:
         if "no such table" in str(error):
             return []
         raise
-    return list(frame.where(frame.notna(), None).itertuples(index=False, name=None))
+
+
+def _read(folder: str | Path, fetch: Callable[[sqlite3.Connection], T]) -> T:
+    """Read a ledger without writing beside it, as SQLite does on opening one that is closed."""
+    path = Path(folder) / FILENAME
+    if not path.is_file():
+        raise UsageError(f"{str(folder)!r} has no {FILENAME}: name the --out folder of a build")
+    if _has_rollback_journal(path):  # a shared folder: its locks are all that readers have
+        mode = "mode=rw" if os.access(path, os.W_OK) else "mode=ro"  # a killed build is rolled back
+        return _fetch(path, mode, fetch)
+    if not _is_open(path):
+        rows = _fetch(path, "immutable=1", fetch)
+        if not _is_open(path):  # else a build began meanwhile, and may have changed pages
+            return rows
+    return _fetch(path, "mode=ro", fetch)
 
 
 def _has_rollback_journal(path: Path) -> bool:
@@ -200,13 +209,11 @@ def _is_open(path: Path) -> bool:
     return path.with_name(f"{FILENAME}-wal").exists() and os.access(path.parent, os.W_OK)
 
 
-def _query(path: Path, mode: str, query: str, values: tuple[str, ...]) -> pd.DataFrame:
-    import pandas as pd
+def _fetch(path: Path, mode: str, fetch: Callable[[sqlite3.Connection], T]) -> T:
+    from pandas.errors import DatabaseError
 
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
-    try:
-        return pd.read_sql_query(query, db, params=values)
-    except pd.errors.DatabaseError as error:
-        raise UsageError(f"{str(path)!r} cannot be read as a ledger: {error}") from error
-    finally:
-        db.close()
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)) as db:
+        try:
+            return fetch(db)
+        except (DatabaseError, sqlite3.DatabaseError) as error:
+            raise UsageError(f"{str(path)!r} cannot be read as a ledger: {error}") from error

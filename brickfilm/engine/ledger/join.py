@@ -12,16 +12,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from brickfilm.engine.ledger.file import FILENAME, connect, damage_errors, transaction
+from brickfilm.engine.ledger.reviews import REVIEW_COLUMNS
 from brickfilm.errors import UsageError
 
 CARRIED_OVER = "carried over"
 """In the place of a model: a share of what was spent before a build was divided into shards."""
 
 _REQUEST = "stage, part, key, reserved, settled, model, input_tokens, output_tokens, job, at"
-_REVIEW = (
-    "item, reviewer, queue, caption_wrong, cut_wrong, caption_model, prompt_digest, "
-    "caption_digest, before, at"
-)
+_REVIEW = ", ".join(REVIEW_COLUMNS)
 _SAME = "other.part = intents.part AND other.key = intents.key AND other.at = intents.at"
 _BOTH = (
     "INSERT OR IGNORE INTO parts SELECT digest, name, version, settings, first_used "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ from brickfilm.files import parse_json
 
 RANDOM_QUEUE = "random"
 """Queue of the random sample, from which rates of errors are estimated."""
-_COLUMNS = (
+REVIEW_COLUMNS = (
     *("item", "reviewer", "queue", "caption_wrong", "cut_wrong", "caption_model"),
     *("prompt_digest", "caption_digest", "before", "at"),
 )
+_TRIM_COLUMNS = ("item", "start_frame", "end_frame", "at")
+_SELECT_TRIMS = f"SELECT {', '.join(_TRIM_COLUMNS)} FROM trims"
+Stored = Mapping[str, Mapping[str, Any] | None]
+"""Edits or trims by item, as JSON; None for an item without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +66,12 @@ class Review:
 
 def read_reviews(work: str | Path) -> list[Review]:
     """Return all verdicts in a work folder, oldest first; none without a ledger."""
-    names = ", ".join(("id", *_COLUMNS))
+    names = ", ".join(("id", *REVIEW_COLUMNS))
     rows = read_newer_table(work, f"SELECT {names} FROM reviews ORDER BY id")
-    reviews = (Review(number=row[0], **dict(zip(_COLUMNS, row[1:], strict=True))) for row in rows)
+    reviews = (
+        Review(number=number, **dict(zip(REVIEW_COLUMNS, row, strict=True)))
+        for number, *row in rows
+    )
     return [
         replace(r, caption_wrong=bool(r.caption_wrong), cut_wrong=bool(r.cut_wrong))
         for r in reviews
@@ -73,9 +80,8 @@ def read_reviews(work: str | Path) -> list[Review]:
 
 def read_trims(work: str | Path) -> dict[str, TrimmedClip]:
     """Return the trimmed clips of a work folder by their id before trimming."""
-    rows = read_newer_table(work, "SELECT item, start_frame, end_frame, at FROM trims")
-    names = ("item", "start_frame", "end_frame", "at")
-    trims = (TrimmedClip(**dict(zip(names, row, strict=True))) for row in rows)
+    rows = read_newer_table(work, _SELECT_TRIMS)
+    trims = (TrimmedClip(**dict(zip(_TRIM_COLUMNS, row, strict=True))) for row in rows)
     return {trim.item: trim for trim in trims}
 
 
@@ -91,12 +97,11 @@ def save_review(
     """
     with writable_ledger(Path(work)) as db:
         before = _state(db, [edit.item for edit in edits], trim)
-        values = [getattr(replace(review, before=json.dumps(before)), name) for name in _COLUMNS]
-        marks = ", ".join("?" * len(values))
-        db.execute(f"INSERT INTO reviews ({', '.join(_COLUMNS)}) VALUES ({marks})", values)
-        _write_state(db, {edit.item: asdict(edit) for edit in edits}, {})
-        if trim:
-            _write_state(db, {}, {trim.item: asdict(trim)})
+        values = {**asdict(review), "before": json.dumps(before)}
+        names, marks = ", ".join(REVIEW_COLUMNS), ", ".join(f":{n}" for n in REVIEW_COLUMNS)
+        db.execute(f"INSERT INTO reviews ({names}) VALUES ({marks})", values)
+        trims = {trim.item: asdict(trim)} if trim else {}
+        _write_state(db, {edit.item: asdict(edit) for edit in edits}, trims)
 
 
 def undo_review(work: str | Path, reviewer: str) -> Review | None:
@@ -138,19 +143,13 @@ def _state(
         "trims": {},
     }
     if trim:
-        query = "SELECT item, start_frame, end_frame, at FROM trims WHERE item = ?"
-        row = db.execute(query, (trim.item,)).fetchone()
-        names = ("item", "start_frame", "end_frame", "at")
-        state["trims"][trim.item] = dict(zip(names, row, strict=True)) if row else None
+        row = db.execute(f"{_SELECT_TRIMS} WHERE item = ?", (trim.item,)).fetchone()
+        state["trims"][trim.item] = dict(zip(_TRIM_COLUMNS, row, strict=True)) if row else None
     return state
 
 
-def _write_state(
-    db: sqlite3.Connection,
-    edits: dict[str, dict[str, Any] | None] | dict[str, dict[str, Any]],
-    trims: dict[str, dict[str, Any] | None] | dict[str, dict[str, Any]],
-) -> None:
-    """Store edits and trims by item; None deletes one."""
+def _write_state(db: sqlite3.Connection, edits: Stored, trims: Stored) -> None:
+    """Store edits and trims; None deletes one."""
     for item, edit in edits.items():
         db.execute("DELETE FROM edits WHERE item = ?", (item,))
         if edit:

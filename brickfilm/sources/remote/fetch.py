@@ -28,7 +28,7 @@ from brickfilm.sources.remote.addresses import (
     validator_of,
 )
 from brickfilm.sources.remote.parquet_rows import RowReader
-from brickfilm.sources.remote.tar_files import FilePart, tar_members
+from brickfilm.sources.remote.tar_files import FilePart, list_tar
 
 if TYPE_CHECKING:
     from brickfilm.media import VideoInfo
@@ -164,8 +164,8 @@ def open_file(address: str, access: Access) -> Iterator[BinaryIO]:
         with access.open(base) as file:
             yield file
         return
-    found = tar_members(base, access).get(member)
-    if found is None:
+    _, members = list_tar(base, access)
+    if (found := members.get(member)) is None:
         raise Failed(f"{address}: the tar has no such file", reason="dead link")
     with access.open(base) as tar:
         part: Any = FilePart(tar, found.start, found.size)

@@ -29,13 +29,17 @@ class TarMember:
     """The content of a small .txt or .json."""
 
 
-def tar_members(tar: str, access: Access) -> Mapping[str, TarMember]:
-    """Return the files of a tar and hard links to them, in its order; listed once in a process."""
-    return _members(tar, tar_version(tar, access), access)
+def list_tar(tar: str, access: Access) -> tuple[str, Mapping[str, TarMember]]:
+    """Return a tar's version, and its files and hard links to them in its order.
+
+    The version is a digest that changes with the tar; '' if its server does not tell. A version is
+    listed once in a process.
+    """
+    version = _version(tar, access)
+    return version, _members(tar, version, access)
 
 
-def tar_version(tar: str, access: Access) -> str:
-    """Return a digest that changes with the tar, '' if its server does not tell."""
+def _version(tar: str, access: Access) -> str:
     with access.open(tar) as file:
         if "://" not in tar:
             stat = os.fstat(file.fileno())

@@ -19,7 +19,7 @@ from brickfilm.schema.secrets import public_url
 from brickfilm.sources.remote.addresses import Access
 from brickfilm.sources.remote.listed_rows import columns_of, error_naming
 from brickfilm.sources.remote.source import RemoteSource, basic_credentials, located, with_own
-from brickfilm.sources.remote.tar_files import MAX_TEXT_BYTES, TarMember, tar_members, tar_version
+from brickfilm.sources.remote.tar_files import MAX_TEXT_BYTES, TarMember, list_tar
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 OF_THE_FILE = ("caption", "licence", "uploader", "title")
@@ -92,8 +92,7 @@ class TarListing:
     def _of_tar(self, tar: str, name: str, known: set[str]) -> Iterator[Listing | ItemError]:
         """Yield the videos of a tar, and add the fields of their .json to `known`."""
         with self.access.guard():
-            version = tar_version(tar, self.access)
-            members = tar_members(tar, self.access)
+            version, members = list_tar(tar, self.access)
         videos = [m for m in members if _is_video(m)]
         if not videos:
             raise Failed(f"{name} holds no video", reason="no video")

@@ -12,12 +12,12 @@ from brickfilm import Keep
 from brickfilm.cli import app
 from brickfilm.engine.ledger import Ledger, read_records
 from brickfilm.errors import UsageError
-from brickfilm.inspection import parse_bound, recount
+from brickfilm.inspection import recount
 from tests.kit.small_build import built
 
 
 def counts(work: Path, *bounds: str) -> dict[tuple[str, str], tuple[int, int]]:
-    rows = recount(work, [parse_bound(bound) for bound in bounds]).to_dict("records")
+    rows = recount(work, [Keep.parse(bound) for bound in bounds]).to_dict("records")
     return {(r["status"], r["reason"]): (r["clips"], r["meet"]) for r in rows}
 
 
@@ -47,8 +47,8 @@ def test_the_command_says_what_would_change_and_changes_nothing(small: Path) -> 
 
 @pytest.mark.parametrize("bound", ["motion", "motion>0.5", "motion>=", "motion>=1..2", ">=1"])
 def test_an_unclear_bound_is_refused_with_an_example(bound: str) -> None:
-    with pytest.raises(UsageError, match="as 'motion>=0\\.05'"):
-        parse_bound(bound)
+    with pytest.raises(UsageError, match="as 'motion>=0\\.02'"):
+        Keep.parse(bound)
 
 
 def test_an_unknown_score_lists_those_that_exist(small: Path) -> None:
