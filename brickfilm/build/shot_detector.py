@@ -14,6 +14,7 @@ from pathlib import Path
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
 from brickfilm.detectors import Detector, is_installed
+from brickfilm.detectors.by_name import DETECTORS_BY_NAME, FIRST_DETECTOR
 from brickfilm.detectors.found_shots import described_scores
 from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.ledger import answered_parts
@@ -21,7 +22,6 @@ from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import UsageError
 from brickfilm.scan.wipes import WipeAnalyzer
 from brickfilm.stages import SceneSplitter
-from brickfilm.stages.scene_splitter import DETECTORS_BY_NAME, FIRST_DETECTOR
 
 
 def with_kept_detector(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]:

@@ -26,6 +26,7 @@ DEFAULT_MEASURES: tuple[Measure, ...] = (
 )
 ALL_MEASURES: tuple[Measure, ...] = (*DEFAULT_MEASURES, VmafMotion())
 MEASURE_SETS = {"first": FIRST_MEASURES, "default": DEFAULT_MEASURES, "all": ALL_MEASURES}
+"""From the smallest to the largest."""
 
 __all__ = [
     "Blank",

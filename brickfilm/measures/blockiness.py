@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.media import ReducedFrame
 from brickfilm.records import Video
-from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores
+from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores, sampled
 
 BLOCK = 8
 """Pixels along the blocks of MPEG-2, MPEG-4 and JPEG; those of H.264 are halves or multiples."""
 SAMPLE_SECONDS = 0.25
-"""Blocks are those of the whole clip: four looks a second find them."""
+"""Blocks are those of the whole clip: four samples a second find them."""
 MIN_DETAIL = 0.1
 """Levels added to both sides of the ratio, so that a flat picture has no blocks."""
 
@@ -37,16 +34,7 @@ class Blockiness(Measure):
     with_bands: ClassVar[bool] = True
 
     def begin(self, video: Video) -> FrameFunction:
-        step = SAMPLE_SECONDS / float(video.time_base)
-        last_pts, steps = -math.inf, (0.0, 0.0)
-
-        def analyze(frame: ReducedFrame) -> Sequence[float]:
-            nonlocal last_pts, steps
-            if abs(frame.pts - last_pts) >= step:
-                last_pts, steps = frame.pts, _mean_steps(frame.bands)
-            return steps
-
-        return analyze
+        return sampled(lambda frame: _mean_steps(frame.bands), SAMPLE_SECONDS, video)
 
     def summarise(self, metrics: FrameMetrics) -> Scores:
         edges, inside = metrics.values[metrics.is_unique].mean(axis=0) + MIN_DETAIL

@@ -25,6 +25,7 @@ MIN_POINTS = 12
 MAX_RESIDUAL = 0.25
 """Pixels of the halved frame by which a point may miss the motion of most points (RANSAC)."""
 MAX_ROUNDS = 100
+NO_MOTION = (0.0, 0.0, 0.0)
 JITTER = np.sqrt(5.0)
 """Deviation of 1.5 p[k] - 1.5 p[k-1] + 0.5 p[k-2] - 0.5 p[k+1] for positions of deviation 1."""
 
@@ -47,18 +48,14 @@ class CameraMotion(Measure):
     )
 
     def begin(self, video: Video) -> FrameFunction:
-        import cv2
-
         previous: NDArray[np.uint8] | None = None
 
         def analyze(frame: ReducedFrame) -> Sequence[float]:
             nonlocal previous
-            height, width = frame.luma.shape
-            half = cv2.resize(frame.luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-            last, previous = previous, half
-            if last is None or last.shape != half.shape or min(half.shape) < MIN_SIDE:
-                return 0.0, 0.0, 0.0
-            return (0.0, 0.0, 0.0) if np.array_equal(last, half) else _shared_motion(last, half)
+            last, previous = previous, frame.half_luma
+            if last is None or last.shape != previous.shape or min(previous.shape) < MIN_SIDE:
+                return NO_MOTION
+            return NO_MOTION if np.array_equal(last, previous) else _shared_motion(last, previous)
 
         return analyze
 
@@ -81,13 +78,13 @@ def _shared_motion(last: NDArray[np.uint8], now: NDArray[np.uint8]) -> Sequence[
     height, width = last.shape
     points = _textured_points(last)
     if len(points) < MIN_POINTS:
-        return 0.0, 0.0, 0.0
+        return NO_MOTION
     found, is_found, _ = cv2.calcOpticalFlowPyrLK(
         last, now, points[:, None], None, winSize=WINDOW, maxLevel=LEVELS
     )
     is_found = is_found[:, 0] > 0
     if np.count_nonzero(is_found) < MIN_POINTS:
-        return 0.0, 0.0, 0.0
+        return NO_MOTION
     center = np.array([width / 2, height / 2], np.float32)
     similarity, _ = cv2.estimateAffinePartial2D(
         points[is_found] - center,
@@ -96,7 +93,7 @@ def _shared_motion(last: NDArray[np.uint8], now: NDArray[np.uint8]) -> Sequence[
         maxIters=MAX_ROUNDS,
     )
     if similarity is None:
-        return 0.0, 0.0, 0.0
+        return NO_MOTION
     x, y = similarity[:, 2]
     scale = float(np.hypot(*similarity[:, 0]))
     return x / height, y / height, float(np.log(max(scale, 0.1)))

@@ -12,7 +12,7 @@ from brickfilm.records import Video
 from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores
 
 ROWS = (0.12, 0.55)
-"""Part of the height that is looked at: bars stand above the pluge and ramps of SMPTE's cards."""
+"""Part of the height that is examined: bars stand above the pluge and ramps of SMPTE's cards."""
 MAX_COLUMN_DEVIATION = 3.0
 """Levels of luma, mean over the columns, by which the pixels of a column differ in a bar."""
 MIN_STEP = 6

@@ -49,14 +49,13 @@ class Motion(Measure):
 
         def analyze(frame: ReducedFrame) -> Sequence[float]:
             nonlocal previous
-            height, width = frame.luma.shape
-            half = cv2.resize(frame.luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-            last, previous = previous, half
-            if last is None or last.shape != half.shape or np.array_equal(last, half):
+            last, previous = previous, frame.half_luma
+            if last is None or last.shape != previous.shape or np.array_equal(last, previous):
                 return (0.0,)
-            vectors = flow.calc(_pad_for_flow(last), _pad_for_flow(half), None)
-            length = cv2.magnitude(vectors[..., 0], vectors[..., 1])[: height // 2, : width // 2]
-            return (float(np.quantile(length[::2, ::2], FLOW_QUANTILE)) / half.shape[0],)
+            vectors = flow.calc(_pad_for_flow(last), _pad_for_flow(previous), None)
+            height, width = previous.shape
+            length = cv2.magnitude(vectors[..., 0], vectors[..., 1])[:height, :width]
+            return (float(np.quantile(length[::2, ::2], FLOW_QUANTILE)) / height,)
 
         return analyze
 

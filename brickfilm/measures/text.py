@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.media import ReducedFrame
 from brickfilm.records import Video
-from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores
+from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores, sampled
 
 LINE_WIDTH = 320
-"""Pixels of the picture in which lines are looked for: letters of 1/30 of 720p have 6."""
+"""Width of the picture in which lines are sought: letters of 1/30 of 720p have 6."""
 MIN_EDGE = 90
 """Sobel response of a stroke's sides: text stands out."""
 GAP = 9
@@ -32,10 +29,10 @@ SAMPLE_SECONDS = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class TextShare(Measure):
-    """Compute the median share of the picture in boxes around lines of text, four looks a second.
+    """Compute the median share of the picture in boxes around lines of text.
 
-    A line is a wide box of dense, strong, upright edges. Reads no letters: patterns of bricks that
-    are as dense, strong and wide count as well.
+    It is sampled four times a second. A line is a wide box of dense, strong, upright edges. Reads
+    no letters: patterns of bricks that are as dense, strong and wide count as well.
     """
 
     version: ClassVar[int] = 1
@@ -43,16 +40,7 @@ class TextShare(Measure):
     provides: ClassVar[tuple[str, ...]] = ("text_share",)
 
     def begin(self, video: Video) -> FrameFunction:
-        step = SAMPLE_SECONDS / float(video.time_base)
-        last_pts, share = -math.inf, 0.0
-
-        def analyze(frame: ReducedFrame) -> Sequence[float]:
-            nonlocal last_pts, share
-            if abs(frame.pts - last_pts) >= step:
-                last_pts, share = frame.pts, text_share(frame.luma)
-            return (share,)
-
-        return analyze
+        return sampled(lambda frame: (text_share(frame.luma),), SAMPLE_SECONDS, video)
 
     def summarise(self, metrics: FrameMetrics) -> Scores:
         return {"text_share": round(float(np.median(metrics.values[:, 0])), 4)}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.errors import MediaError, UsageError
-from brickfilm.media.color import hdr_transfer
+from brickfilm.media.color import hdr_transfer, is_full_range
 from brickfilm.media.container import media_errors
 from brickfilm.media.damage import NO_FLAG, FrameFlag
 from brickfilm.media.decode import VideoReader, plane_view
@@ -44,9 +44,6 @@ CHROMA_CELL_SIZE = 16
 MAX_BUFFERED_BYTES = 48 << 20
 """Bound on buffered packets and reduced frames: about 700 frames of 720p video."""
 
-FULL_RANGE = 2
-"""Value of FFmpeg's `AVCOL_RANGE_JPEG`."""
-
 Uint8Array = NDArray[np.uint8]
 
 
@@ -70,6 +67,16 @@ class ReducedFrame:
     """True if luma is 0 to 255 from black to white, False if 16 to 235."""
     stored_bands: Uint8Array | None = field(default=None, repr=False)
     stored_luma: Uint8Array | None = field(default=None, repr=False)
+
+    @cached_property
+    def half_luma(self) -> Uint8Array:
+        """Return the luma at half its size, [H // 2, W // 2], in which motion is measured."""
+        import cv2
+
+        height, width = self.luma.shape
+        return np.asarray(
+            cv2.resize(self.luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        )
 
     @property
     def bands(self) -> Uint8Array:
@@ -196,7 +203,7 @@ def _reduced(reader: VideoReader, raw: Any, flags: FrameFlag, extras: FrameExtra
     chroma_thumbnail = cv2.merge((thumbnail(1), thumbnail(2)))
     return ReducedFrame(
         *(pts, duration, size, luma, chroma_thumbnail, chroma, flags),
-        is_full_range=raw.format.name == "yuvj420p" or raw.color_range == FULL_RANGE,
+        is_full_range=is_full_range(raw),
         stored_bands=stored_bands,
         stored_luma=stored_luma,
     )

@@ -7,6 +7,7 @@ are the stored answer; cuts and scores are computed from them on every run.
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -95,6 +96,24 @@ class Measure(FrameAnalyzer):
     def summarise(self, metrics: FrameMetrics) -> Scores:
         """Return the scores of one clip, a number for every name in `provides`."""
         raise NotImplementedError
+
+
+def sampled(analyze: FrameFunction, seconds: float, video: Video) -> FrameFunction:
+    """Return a function that analyzes a frame every so many seconds, and repeats its row between.
+
+    The first frame is analyzed, and the one where the clock jumps back.
+    """
+    step = seconds / float(video.time_base)
+    last_pts: float = -math.inf
+    row: Sequence[float] = ()
+
+    def analyze_or_repeat(frame: ReducedFrame) -> Sequence[float]:
+        nonlocal last_pts, row
+        if abs(frame.pts - last_pts) >= step:
+            last_pts, row = frame.pts, analyze(frame)
+        return row
+
+    return analyze_or_repeat
 
 
 def analyze_frames(

@@ -19,7 +19,7 @@ from brickfilm.scan.frame_ranges import FrameRange
 SIZE = (48, 27)
 """Pixels across and down in which pictures are compared."""
 STRIDE = 2
-"""Frames from one that is looked at to the next: the shortest wipe that is found has six."""
+"""Frames from one that is compared to the next: the shortest wipe that is found has six."""
 RADII = (6, 12, 24)
 """Frames on either side of one in a wipe that are compared: half of a wipe, short to long."""
 CHANGED_LEVELS = 20.0
@@ -43,11 +43,10 @@ MIN_RISE = 0.3
 MAX_LENGTH = 2.5
 """Frames of a wipe, relative to the radius: one of up to two radii is seen whole."""
 
+NOT_COMPARED = (0.0,) * len(RADII)
+"""Row of a frame between those that are compared."""
+
 Thumbnail = NDArray[np.uint8]
-
-
-NONE = (0.0,) * len(RADII)
-"""Row of a frame that is not looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class WipeAnalyzer(FrameAnalyzer):
 
         def analyze(frame: ReducedFrame) -> Sequence[float]:
             if next(numbers) % STRIDE:
-                return NONE
+                return NOT_COMPARED
             small = cv2.resize(downscale_by_2(frame.luma, 2), SIZE, interpolation=cv2.INTER_LINEAR)
             recent.append(np.asarray(small, np.uint8))
             return [_share_at(recent, radius // STRIDE) for radius in RADII]
@@ -141,14 +140,14 @@ def find_wipes(shares: FloatArray) -> list[FrameRange]:
     longer change is none: a camera that draws near a plain wall covers the picture, too.
     """
     seen = [
-        (rise, -radius, _extent(run, radius, column))
+        (rise, radius, _extent(run, radius, column))
         for radius, column in zip(RADII, shares.T, strict=True)
         for run in _runs(np.flatnonzero(column))
         if len(run) >= MIN_HITS and (rise := round(float(column[run[-1]] - column[run[0]]), 1)) > 0
     ]
     found: list[FrameRange] = []
-    for rise, minus_radius, (start, end) in sorted(seen, reverse=True):
-        is_whole = rise >= MIN_RISE and end - start <= -MAX_LENGTH * minus_radius
+    for rise, radius, (start, end) in sorted(seen, key=lambda s: (s[0], -s[1], s[2]), reverse=True):
+        is_whole = rise >= MIN_RISE and end - start <= MAX_LENGTH * radius
         if is_whole and all(end <= a or start >= b for a, b in found):
             found.append((max(0, start), min(len(shares), end)))
     return sorted(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -10,14 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from brickfilm.detectors import (
-    Adaptive,
-    Content,
-    Detector,
-    HoldAware,
-    JointDetector,
-    TransNetV2,
-)
+from brickfilm.detectors import Detector
+from brickfilm.detectors.by_name import AUTO, named_detector
 from brickfilm.detectors.found_shots import (
     Edge,
     FoundShots,
@@ -48,21 +42,10 @@ from brickfilm.scan.timestamps import TimestampAnalyzer
 from brickfilm.scan.wipes import WipeAnalyzer, find_wipes
 from brickfilm.schema.training_lengths import TrainingLengths
 
-AUTO = "auto"
-FIRST_DETECTOR = "holds"
-"""Detector of builds before plans recorded it."""
 UNNAMED_DETECTORS = ("holds", "adaptive", "content")
 """Detectors older than the column that names them: naming them now would rewrite old datasets."""
 LISTED: Edge = ("listed", 1.0)
 """Edge of a clip that a source lists: nothing is in doubt."""
-DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
-    "holds": HoldAware,
-    "layout": lambda: JointDetector(holds=HoldAware(), asks_network=False),
-    "joint": lambda: JointDetector(holds=HoldAware()),
-    "transnetv2": TransNetV2,
-    "adaptive": Adaptive,
-    "content": Content,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +110,8 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
             object.__setattr__(self, "measures", named_measures(self.measures))
         if self.measures != FIRST_MEASURES:
             object.__setattr__(self, "has_automatic_measures", False)
-        names = (n for n, measures in MEASURE_SETS.items() if set(measures) <= set(self._measures))
-        object.__setattr__(
-            self, "measure_set", max(names, key=list(MEASURE_SETS).index, default="")
-        )
+        sets = [n for n, measures in MEASURE_SETS.items() if set(measures) <= set(self._measures)]
+        object.__setattr__(self, "measure_set", ["", *sets][-1])
         scores = [name for measure in self._measures for name in measure.provides]
         described = described_scores(self._detector) if self._describes else ()
         object.__setattr__(self, "provides", (*scores, *described))
@@ -304,14 +285,6 @@ def _one_opencv_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-def named_detector(name: str) -> Detector:
-    """Return the detector of a name; 'auto' without a work folder is 'holds'."""
-    if name != AUTO and name not in DETECTORS_BY_NAME:
-        names = ", ".join((AUTO, *DETECTORS_BY_NAME))
-        raise UsageError(f"SceneSplitter(detector={name!r}): give {names} or a Detector")
-    return DETECTORS_BY_NAME[FIRST_DETECTOR if name == AUTO else name]()
 
 
 def named_measures(name: str) -> tuple[Measure, ...]:

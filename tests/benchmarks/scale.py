@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from brickfilm.engine.ledger.file import FILENAME, connect
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.run import PipelineRun
 from brickfilm.engine.stage import Answer, Resources, Stage
+from brickfilm.errors import WorkdirUnusable
 from brickfilm.records import Caption, Clip, Still
 from tests.kit.inline_executor import InlineExecutor
 from tests.kit.toy_stages import Cut, Names
@@ -147,7 +149,7 @@ def kill_at(process: subprocess.Popen[str], work: Path, answers: int) -> int:
     count = 0
     while process.poll() is None and count < answers:
         time.sleep(0.5)
-        with suppress(Exception), closing(connect(work / FILENAME)) as db:
+        with suppress(sqlite3.Error, WorkdirUnusable), closing(connect(work / FILENAME)) as db:
             count = db.execute(query).fetchone()[0]
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -117,14 +117,14 @@ class HoldAware(Detector):
 def _gradual_transitions(metrics: FrameMetrics, threshold: float) -> list[Transition]:
     """Return fades, and crossfades without a hard change inside."""
     scores, _, _, contrast, *crossfade_scores = metrics.values.T
-    fades = [Transition(*found, "fade") for found in find_fades(contrast, metrics.times)]
+    found = [Transition(*fade, "fade") for fade in find_fades(contrast, metrics.times)]
     for start, end in find_crossfades(crossfade_scores):
         if scores[start + 1 : end].max() < threshold:
             reach = slice(start, end + CROSSFADE_RADII[-1])
             around = np.array([max(column[reach].max() for column in crossfade_scores)])
             probability = float(probability_of(around, np.zeros(1, np.float32))[0])
-            fades.append(Transition(start, end, "dissolve", probability))
-    return fades
+            found.append(Transition(start, end, "dissolve", probability))
+    return found
 
 
 def _exceeds_local_baseline(scores: FloatArray, n: int, threshold: float) -> bool:

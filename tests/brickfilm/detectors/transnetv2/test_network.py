@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from brickfilm.detectors import JointDetector, TransNetV2, is_installed
+from brickfilm.detectors.by_name import named_detector
 from brickfilm.detectors.transnetv2.network import cut_probabilities
 from brickfilm.errors import UsageError
 from brickfilm.media import open_video
 from brickfilm.scan.analyzer import analyze_frames, unpack_array
 from brickfilm.stages import SceneSplitter
-from brickfilm.stages.scene_splitter import named_detector
 from tests.brickfilm.conftest import Drawn, plain
 from tests.kit.ask_stage import clips_of
 from tests.kit.extras import transnetv2
