@@ -154,8 +154,10 @@ def _run_in_processes(jobs: Sequence[EncodeJob]) -> Iterator[CacheStats]:
 def run_encode_job(job: EncodeJob) -> CacheStats:
     """Encode this process's share of the captions and clips that no shard holds yet."""
     index, stats = Index.open(index_folder(job.recipe)), CacheStats()
+    with ProgressLines("loading the VAE"):  # first: one of another family raises
+        vae = load_vae(job.recipe, job.device)
     _encode_captions(job, index, stats)
-    _encode_clips(job, index, stats)
+    _encode_clips(job, index, vae, stats)
     return stats
 
 
@@ -192,10 +194,8 @@ def _as_one_row(tensors: TensorDict, recipe: Recipe) -> dict[str, Tensor]:
     return {n: t.to("cpu", DTYPES[recipe.cache_dtype])[None] for n, t in tensors.items()}
 
 
-def _encode_clips(job: EncodeJob, index: Index, stats: CacheStats) -> None:
+def _encode_clips(job: EncodeJob, index: Index, vae: LatentCodec, stats: CacheStats) -> None:
     recipe = job.recipe
-    with ProgressLines("loading the VAE"):
-        vae = load_vae(recipe, job.device)
     for size, entries in entries_by_size(index, recipe).items():
         folder = latent_folder(recipe, vae.digest, size)
         stats.stores[folder] = {"encoder": recipe.vae, "digest": vae.digest}

@@ -34,6 +34,11 @@ def rank_and_world_size() -> tuple[int, int]:
     return 0, 1
 
 
+def node_number() -> int:
+    """Return this node's number as torchrun has it; 0 without torchrun."""
+    return int(os.environ.get("GROUP_RANK", "0"))
+
+
 def choose_device(recipe: Recipe) -> torch.device:
     """Return the recipe's device; raise EngineError if this machine lacks it."""
     if recipe.device == "cpu" or (recipe.device == "auto" and not torch.cuda.is_available()):

@@ -37,9 +37,9 @@ def has_adapter(network: nn.Module) -> bool:
 def add_adapter(network: nn.Module, family: Family, recipe: Recipe) -> nn.Module:
     """Freeze a network and add the recipe's adapter to it; return it unchanged without one.
 
-    The base gets the run's precision at once, so that no float32 copy of it is kept, and then its
-    blocks those of `adapter.base`. Raise
-    ConfigError if no layer has one of the targets' names.
+    The base gets the run's precision at once, so that no float32 copy of it is kept; its blocks are
+    then quantized if `adapter.base` is int8. Raise ConfigError if no layer has one of the targets'
+    names.
     """
     if recipe.adapter is None:
         return network

@@ -23,7 +23,6 @@ FREE_MEMORY = 0.9  # share of a GPU's memory that an idle one has free
 MIN_SHM_GIB = 1.0  # containers have 64 MiB by default, too little for the loader's processes
 MAX_NAMED = 3  # differences in one line
 
-
 GpusOfRanks = Sequence[tuple[RankFacts, GpuFacts]]
 
 
@@ -46,7 +45,7 @@ def failed(checks: Sequence[Check]) -> bool:
 def check_facts(facts: Sequence[RankFacts], recipe: Recipe | None, problem: str) -> list[Check]:
     """Return the checks of ranks, GPUs, versions, recipe and paths."""
     return [
-        _check_ranks(facts),
+        _check_ranks(facts, recipe),
         _check_recipe(facts, problem),
         *_check_gpus(facts, recipe),
         _check_equal("versions", facts, lambda fact: fact.versions, "install the same everywhere"),
@@ -56,11 +55,14 @@ def check_facts(facts: Sequence[RankFacts], recipe: Recipe | None, problem: str)
     ]
 
 
-def _check_ranks(facts: Sequence[RankFacts]) -> Check:
+def _check_ranks(facts: Sequence[RankFacts], recipe: Recipe | None) -> Check:
     counts = Counter(fact.node for fact in facts)
     ranks = ", ".join(f"{n} on node {node}" for node, n in sorted(counts.items()))
     uneven = len(set(counts.values())) > 1
     detail = f"{len(facts)} on {len(counts)} node(s)" + (f": {ranks}" if uneven else "")
+    if uneven and recipe and recipe.strategy == "hsdp":
+        remedy = "start as many on every node, or set strategy = 'fsdp2'"
+        return Check("ranks", "failed", f"{detail}; hsdp shards within a node: {remedy}")
     return Check("ranks", "warning" if uneven else "ok", detail)
 
 
@@ -136,9 +138,12 @@ def _check_gpu_memory(gpus: GpusOfRanks, recipe: Recipe | None, ranks: int) -> C
     if busy:
         return Check("memory", "failed", f"{_join(busy)}: end the other process there")
     least = min(gpu.free_gib for _, gpu in gpus)
-    buckets = recipe.buckets if recipe else ()
-    need = max((memory_gib(b, recipe, ranks, b.clips_per_pass) for b in buckets), default=0.0)  # type: ignore[arg-type]
+    need = 0.0
+    if recipe:
+        need = max(memory_gib(b, recipe, ranks, b.clips_per_pass) for b in recipe.buckets)
     detail = f"{least:.0f} GiB free, the recipe needs {need:.0f} by estimate"
+    if need > least:
+        detail += ": `finetune plan` says what fits"
     return Check("memory", "warning" if need > least else "ok", detail)
 
 

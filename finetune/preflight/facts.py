@@ -20,6 +20,7 @@ from brickfilm.digest import digest_of
 from finetune.config import Recipe, load_recipe
 from finetune.engines.distributed import choose_device
 from finetune.errors import EngineError, FinetuneError
+from finetune.planning.cost import GIB
 
 PACKAGES = (
     "brickfilm",
@@ -33,7 +34,6 @@ PACKAGES = (
 SETTINGS = ("NCCL_", "GLOO_", "CUDA_DEVICE_", "PYTORCH_CUDA_ALLOC")
 """Beginnings of environment variables that must be alike on every rank."""
 PATH_KEYS = ("dataset", "init", "vae", "text_encoder")
-GIB = 2**30
 MATRIX_SIDE, PRODUCTS = 8192, 20
 """bfloat16 products of a GPU's speed: 1.1 TFLOP each, so 30 ms on an H100."""
 
@@ -131,18 +131,21 @@ def read_gpu(device: torch.device) -> GpuFacts:
         uuid=str(torch.cuda.get_device_properties(device).uuid),
         total_gib=total / GIB,
         free_gib=free / GIB,
-        driver=_driver_version(),
+        driver=driver_version(),
         tflops=matmul_tflops(device, MATRIX_SIDE),
     )
 
 
-def _driver_version() -> str:
+def driver_version() -> str:
+    """Return the version of NVIDIA's driver, or "unknown" without NVML."""
     try:
         import pynvml
-
+    except ImportError:
+        return "unknown"
+    try:
         pynvml.nvmlInit()
         return str(pynvml.nvmlSystemGetDriverVersion())
-    except (ImportError, pynvml.NVMLError):
+    except pynvml.NVMLError:
         return "unknown"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brickfilm.files import sync_path
+from finetune.planning.cost import GIB
 from finetune.preflight.ranks import Ranks
 
 PROBE_MIB = 64
@@ -113,7 +114,7 @@ class _Probe:
     def result(self) -> FolderProbe:
         free = 0.0
         with suppress(OSError):
-            free = shutil.disk_usage(self._folder).free / 2**30
+            free = shutil.disk_usage(self._folder).free / GIB
         return FolderProbe(
             key=self._key,
             folder=str(self._folder),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -56,11 +57,9 @@ def measure_links(ranks: Ranks, device: torch.device) -> list[LinkSpeed]:
 def link_nodes(nodes: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """Yield the nodes of each link: single ones, neighbours in their ring, and all."""
     yield from ((node,) for node in nodes)
-    if len(nodes) > 1:
-        yield from zip(
-            nodes, [*nodes[1:], *nodes[:1]][: len(nodes) - (len(nodes) == 2)], strict=False
-        )
     if len(nodes) > 2:
+        yield from pairwise([*nodes, nodes[0]])
+    if len(nodes) > 1:
         yield tuple(nodes)
 
 
@@ -69,15 +68,13 @@ def _measure(
 ) -> LinkSpeed:
     """Measure one link, while the other ranks wait; the slowest rank's time counts."""
     group = dist.new_group(members)
-    figures = (0.0, 0.0)
+    figures, size = (0.0, 0.0), (GPU_MIB if device.type == "cuda" else CPU_MIB) * 2**20
     if ranks.rank in members:
-        mib = GPU_MIB if device.type == "cuda" else CPU_MIB
-        values = torch.ones(mib * 2**20 // 4, device=device)
+        values = torch.ones(size // 4, device=device)
         figures = (_seconds(values, group, TIMES), _seconds(values[:1], group, LATENCY_TIMES))
     every = ranks.gather(f"all-reduce of nodes {nodes}", figures)
     seconds, latency = (max(column) for column in zip(*every, strict=True))
     dist.destroy_process_group(group)
-    size = (GPU_MIB if device.type == "cuda" else CPU_MIB) * 2**20
     bus = 2 * (len(members) - 1) / len(members) * size / seconds / 1e9
     return LinkSpeed(nodes=nodes, ranks=len(members), gb_s=bus, latency_us=latency * 1e6)
 

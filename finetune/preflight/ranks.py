@@ -14,7 +14,12 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from finetune.engines.distributed import all_gather, is_lost_peer, rank_and_world_size
+from finetune.engines.distributed import (
+    all_gather,
+    is_lost_peer,
+    node_number,
+    rank_and_world_size,
+)
 from finetune.errors import EngineError
 
 CLOCK_ROUNDS = 5
@@ -80,11 +85,6 @@ class Ranks:
             elif first and self.rank == first:
                 offset = _compare_clock()
         return offset
-
-
-def node_number() -> int:
-    """Return this node's number as torchrun has it; 0 without torchrun."""
-    return int(os.environ.get("GROUP_RANK", "0"))
 
 
 def _answer_clock(rank: int) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Sequence
 from statistics import median_low
 
-from finetune.engines.distributed import all_gather
+from finetune.engines.distributed import all_gather, node_number
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ class SlowRanks:
     """
 
     def __init__(self, places: Sequence[str] = ()) -> None:
-        here = f"node {os.environ.get('GROUP_RANK', '0')}, {socket.gethostname()}"
+        here = f"node {node_number()}, {socket.gethostname()}"
         self._places = places or all_gather(here)
         self._named: set[int] = set()
 

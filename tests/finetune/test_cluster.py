@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,42 +20,24 @@ from finetune.training.checkpoint_folders import latest_checkpoint, verify_check
 from tests.kit import ROOT
 from tests.kit.cluster import descendants, kill_node
 from tests.kit.ranks import free_port
+from tests.kit.toy_runs import await_steps, write_recipe
 
 pytestmark = pytest.mark.slow
 SCRIPTS = ROOT / "recipes/text2bricks/cluster"
 PATIENCE = 600  # seconds; four ranks start in ten on two idle cores
 STEPS = 24
-RECIPE = """
-dataset = "{dataset}"
-out = "{folder}/run"
-cache = "{folder}/cache"
-steps = {steps}
-buckets = [{{ resolution = "144p", frames = 4, batch_size = 1 }}]
-frame_interval = 2
-vae = "tiny-random"
-text_encoder = "tiny-random"
-text_tokens = 16
-cache_dtype = "float32"
-workers = 0
-threads = 1
-device = "cpu"
-precision = "float32"
-network = {{ depth = 1, hidden_size = 48, num_heads = 2, caption_channels = 16 }}
-schedule = {{ kind = "constant", peak = 1e-3 }}
-checkpoints = {{ every = 4, asynchronous = true }}
-log = {{ to = "none" }}
-"""
 ACTIVATE = 'export PATH="{bin}:$PATH" PYTHONPATH="{root}" OMP_NUM_THREADS=1\n'
 SSH = '#!/bin/sh\nexec sh -c "$2"  # host $1 is this machine\n'
 SRUN = """#!/bin/bash
 [ "$1" = --kill-on-bad-exit=1 ] || exit 64
 shift
 tasks=()
-trap 'kill -TERM "${tasks[@]}"; again=yes' TERM
+trap 'kill -KILL "${tasks[@]}"; again=yes' TERM  # as srun does
 for ((rank = 0; rank < SLURM_NTASKS; rank++)); do
   SLURM_PROCID=$rank SLURM_LOCALID=0 SLURM_NODEID=$rank "$@" &
   tasks+=($!)
 done
+echo "${tasks[@]}" > "$TASKS"
 worst=0
 for task in "${tasks[@]}"; do
   while again=; wait "$task"; code=$?; [ "$again" ]; do :; done
@@ -64,6 +45,7 @@ for task in "${tasks[@]}"; do
 done
 exit "$worst"
 """
+SCANCEL = '#!/bin/sh\n[ "$*" = "--signal=TERM 7" ] && kill -TERM $(cat "$TASKS")\n'
 SCONTROL = (
     '#!/bin/sh\nif [ "$1" = requeue ]; then echo "$2" >> "{requeued}"; else echo 127.0.0.1; fi\n'
 )
@@ -72,8 +54,17 @@ SCONTROL = (
 @pytest.fixture
 def recipe(toy_dataset: Path, tmp_path: Path) -> Path:
     """A recipe's file, its cache, and an environment that activates this one."""
-    file = tmp_path / "recipe.toml"
-    file.write_text(RECIPE.format(dataset=toy_dataset, folder=tmp_path, steps=STEPS))
+    file = write_recipe(
+        tmp_path / "recipe.toml",
+        f'dataset = "{toy_dataset}"',
+        f'out = "{tmp_path}/run"',
+        f'cache = "{tmp_path}/cache"',
+        f"steps = {STEPS}",
+        'schedule = { kind = "constant", peak = 1e-3 }',
+        "checkpoints = { every = 4, asynchronous = true }",
+        'log = { to = "none" }',
+        batch_size=1,
+    )
     build_cache(load_recipe(file))
     text = ACTIVATE.format(bin=Path(sys.executable).parent, root=ROOT)
     (tmp_path / "environment.sh").write_text(text)
@@ -115,13 +106,6 @@ def over_hosts(recipe: Path, gpus: int) -> Mapping[str, str]:
     return {"HOSTS": "hosts", "GPUS": str(gpus), "SSH": str(ssh), **address}
 
 
-def await_step(out: Path, step: int) -> None:
-    file, end = out / "metrics.jsonl", time.monotonic() + PATIENCE
-    while not file.exists() or file.read_text().count("\n") < step:
-        assert time.monotonic() < end, f"no {step} steps within {PATIENCE} s"
-        time.sleep(0.05)
-
-
 def torchrun_of(node: int, pid: int) -> int:
     """Return the torchrun of a node below a process."""
     for below in descendants(pid):
@@ -145,7 +129,7 @@ def test_a_lost_node_ends_the_run_which_goes_on_with_other_ranks(recipe: Path) -
         "steps=100000",
         **over_hosts(recipe, 2),
     ) as run:
-        await_step(out, 11)
+        await_steps(out, 11, PATIENCE)
         second = torchrun_of(1, run.pid)
         for pid in (second, *descendants(second)):
             os.kill(pid, signal.SIGKILL)
@@ -179,12 +163,14 @@ def slow_torchrun() -> str:
 
 @pytest.mark.soak
 def test_a_job_at_its_time_limit_saves_and_is_queued_again(recipe: Path) -> None:
-    """By stand-ins for srun and scontrol: Slurm itself is not here."""
+    """By stand-ins for srun, scancel and scontrol: Slurm itself is not here."""
     out, requeued = recipe.parent / "run", recipe.parent / "requeued"
     tools = executable(recipe.parent / "bin", "srun", SRUN).parent
+    executable(tools, "scancel", SCANCEL)
     executable(tools, "scontrol", SCONTROL.format(requeued=requeued))
     job = {
         "PATH": f"{tools}:{os.environ['PATH']}",
+        "TASKS": str(recipe.parent / "tasks"),
         "SLURM_NTASKS": "2",
         "SLURM_NNODES": "2",
         "SLURM_JOB_ID": "7",
@@ -193,7 +179,7 @@ def test_a_job_at_its_time_limit_saves_and_is_queued_again(recipe: Path) -> None
         "PORT": str(free_port()),
     }
     with script("train.sbatch", recipe, "recipe.toml", "steps=100000", **job) as run:
-        await_step(out, 5)
+        await_steps(out, 5, PATIENCE)
         run.send_signal(signal.SIGUSR1)
         output, _ = run.communicate(timeout=PATIENCE)
         assert run.returncode == 0, output

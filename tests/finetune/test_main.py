@@ -13,25 +13,9 @@ from finetune.__main__ import main
 from tests.kit import ROOT
 from tests.kit.ranks import free_port
 from tests.kit.toy_clips import Toy, captions, write_dataset
+from tests.kit.toy_runs import write_recipe
 
 COMMANDS = ("train", "plan", "preflight", "cache", "check", "sample", "demo", "release")
-RECIPE = """
-dataset = "{folder}/set"
-out = "{folder}/run"
-steps = 2
-buckets = [{{ resolution = "144p", frames = 4, batch_size = 2 }}]
-vae = "tiny-random"
-text_encoder = "tiny-random"
-text_tokens = 16
-latents = "online"
-cache = "{folder}/cache"
-workers = 0
-threads = 1
-device = "cpu"
-precision = "float32"
-network = {{ depth = 1, hidden_size = 48, num_heads = 2, caption_channels = 16 }}
-log = {{ to = "none" }}
-"""
 
 
 def exit_code(*arguments: str) -> object:
@@ -108,8 +92,15 @@ def test_an_old_key_on_the_command_line_names_todays(capsys: pytest.CaptureFixtu
 @pytest.mark.slow
 def test_torchrun_trains_in_two_ranks(tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", [Toy(caption=text) for text in captions(4)])
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE.format(folder=tmp_path))
+    recipe = write_recipe(
+        tmp_path / "recipe.toml",
+        f'dataset = "{tmp_path}/set"',
+        f'out = "{tmp_path}/run"',
+        f'cache = "{tmp_path}/cache"',
+        "steps = 2",
+        'latents = "online"',
+        'log = { to = "none" }',
+    )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     torchrun += [f"--master-port={free_port()}", "-m", "finetune", "train", str(recipe)]
     ended = subprocess.run(torchrun, capture_output=True, text=True, check=False)

@@ -109,3 +109,25 @@ FAULTS: tuple[Fault, ...] = (flip_sign, drop_time_scale, invert_shift)
 def relative_error(found: Tensor, wanted: Tensor) -> float:
     """Return the norm of the difference, in norms of what was wanted."""
     return float((found - wanted).norm() / wanted.norm())
+
+
+def sampling_error(
+    pipeline: Any, text: Tensor, latent: Tensor, *images: Any, stride: int = 8, steps: int = 40
+) -> float:
+    """Return the relative error of Wan's pipeline, which samples from noise, to a latent.
+
+    latent: [1, C, 2, h, w], of 5 frames. stride: pixels of a latent's row and column.
+    """
+    pipeline.set_progress_bar_config(disable=True)
+    found = pipeline(
+        *images,
+        prompt_embeds=text,
+        height=latent.shape[-2] * stride,
+        width=latent.shape[-1] * stride,
+        num_frames=5,
+        num_inference_steps=steps,
+        guidance_scale=1.0,
+        latents=torch.randn(latent.shape, generator=torch.Generator().manual_seed(7)),
+        output_type="latent",
+    ).frames
+    return relative_error(found, latent)

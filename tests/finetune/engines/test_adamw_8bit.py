@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from safetensors.torch import load_file
 from torch import Tensor
 
-from finetune.config import Adapter, Bucket, Optimizer, Recipe, Schedule, Validation
+from finetune.config import Adapter, Optimizer, Recipe
 from finetune.data.cache import build_cache
 from finetune.engines.base import Engine
 from finetune.engines.factory import make_engine as make
@@ -26,6 +25,7 @@ from tests.finetune.conftest import MakeRecipe
 from tests.kit.extras import torchao
 from tests.kit.overfit import relative_error
 from tests.kit.ranks import free_port
+from tests.kit.toy_runs import checkpoint_tensors, wan_lora
 
 __all__ = ["torchao"]
 RANK = 256  # x 24, the width of the tiny Wan: two dozen blocks of 256 numbers
@@ -154,23 +154,7 @@ def test_sharded_ranks_step_as_one_device_and_resume_bit_for_bit(make_recipe: Ma
 @pytest.fixture
 def recipe(make_recipe: MakeRecipe) -> Recipe:
     """A LoRA of the tiny Wan, whose moments are large enough to be quantized."""
-    made = make_recipe(
-        family="wan2.1",
-        init="tiny-random",
-        adapter=Adapter(rank=RANK),
-        buckets=(Bucket(resolution="144p", frames=5, batch_size=2),),
-        frame_interval=1,
-        text_tokens=512,
-        optimizer=OPTIMIZER,
-        schedule=Schedule(peak=1e-2),
-        validation=Validation(loss_batches=0),
-    )
-    return replace(made, network=replace(made.network, caption_channels=32))
-
-
-def tensors(out: Path, step: int) -> dict[str, Tensor]:
-    files = sorted(checkpoint_folder(out, step).rglob("*.safetensors"))
-    return {f"{f.parent.name}/{n}": t for f in files for n, t in load_file(f).items()}
+    return wan_lora(make_recipe, adapter=Adapter(rank=RANK), optimizer=OPTIMIZER)
 
 
 @pytest.mark.slow
@@ -180,7 +164,7 @@ def test_an_adapter_is_trained_and_resumed_bit_for_bit(recipe: Recipe, tmp_path:
     train(recipe)
     begun = replace(recipe, out=str(tmp_path / "begun"))
     train(begun, resume=str(checkpoint_folder(Path(recipe.out), 2)))
-    whole, again = tensors(Path(recipe.out), 4), tensors(Path(begun.out), 4)
+    whole, again = checkpoint_tensors(recipe.out, 4), checkpoint_tensors(begun.out, 4)
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
     back = replace(begun, steps=5, optimizer=replace(OPTIMIZER, kind="adamw"))

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from finetune.config import Adapter, Bucket, Optimizer, Recipe, Schedule, Validation
+from finetune.config import Adapter, Recipe, Validation
 from finetune.data.cache import build_cache
 from finetune.errors import CheckpointError, ConfigError, WeightsError
 from finetune.models.adapters import COMFYUI_FILE, DIFFUSERS_FILE, load_network
@@ -25,6 +24,7 @@ from finetune.training.loop import train
 from finetune.training.run import new_model
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.ranks import train_in_ranks
+from tests.kit.toy_runs import checkpoint_tensors, wan_lora
 
 ADAPTER = Adapter(rank=4, alpha=8.0)
 CAPTION = "a castle number 0 turns slowly"
@@ -33,27 +33,11 @@ CAPTION = "a castle number 0 turns slowly"
 @pytest.fixture
 def recipe(make_recipe: MakeRecipe) -> Recipe:
     """A LoRA of the tiny Wan on clips of 5 frames at 144x256; nothing is sampled."""
-    made = make_recipe(
-        family="wan2.1",
-        init="tiny-random",
-        adapter=ADAPTER,
-        buckets=(Bucket(resolution="144p", frames=5, batch_size=2),),
-        frame_interval=1,
-        text_tokens=512,
-        optimizer=Optimizer(ema=0.0),
-        schedule=Schedule(peak=1e-2),
-        validation=Validation(loss_batches=0),
-    )
-    return replace(made, network=replace(made.network, caption_channels=32))
+    return wan_lora(make_recipe, adapter=ADAPTER)
 
 
 def checkpoint(recipe: Recipe, step: int) -> Path:
     return checkpoint_folder(Path(recipe.out), step)
-
-
-def tensors(folder: Path) -> dict[str, Tensor]:
-    files = sorted(folder.rglob("*.safetensors"))
-    return {f"{f.parent.name}/{n}": t for f in files for n, t in load_file(f).items()}
 
 
 def velocity(network: nn.Module) -> Tensor:
@@ -72,7 +56,7 @@ def test_an_adapter_is_trained_resumed_released_and_loaded_by_diffusers(
     begun = replace(recipe, out=str(tmp_path / "begun"))
     train(replace(begun, steps=2))
     train(begun, resume="auto")
-    whole, resumed = tensors(checkpoint(recipe, 4)), tensors(checkpoint(begun, 4))
+    whole, resumed = checkpoint_tensors(recipe.out, 4), checkpoint_tensors(begun.out, 4)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert all(".lora_" in name for name in whole), "the frozen base is in the checkpoint"
@@ -155,7 +139,7 @@ def test_two_ranks_train_the_adapter_of_one_and_resume_its_run(
     ]
     assert len(losses[0]) == 4
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    ours, theirs = (tensors(checkpoint_folder(o, 4)) for o in (out, tmp_path / "whole"))
+    ours, theirs = (checkpoint_tensors(o, 4) for o in (out, tmp_path / "whole"))
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-5)
@@ -173,7 +157,7 @@ def test_sharded_ranks_train_and_sample_in_bfloat16(
     half = replace(recipe, adapter=adapter, precision="bfloat16", strategy="fsdp2", steps=2)
     out = train_in_ranks(replace(half, validation=asked))
     assert len(list((out / "samples" / "step-00000002").glob("*.mp4"))) == 4
-    kept = tensors(checkpoint_folder(out, 2))
+    kept = checkpoint_tensors(out, 2)
     assert all(t.dtype == torch.float32 and t.isfinite().all() for t in kept.values())
 
 

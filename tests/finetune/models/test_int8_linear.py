@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from finetune.config import Adapter, Bucket, Optimizer, Recipe, Schedule, Validation
+from finetune.config import Adapter, Recipe
 from finetune.data.cache import build_cache
 from finetune.errors import CheckpointError, ConfigError
 from finetune.models.int8_linear import Int8Linear, quantize_frozen
@@ -19,6 +18,7 @@ from finetune.training.loop import train
 from finetune.training.run import new_model
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.overfit import relative_error
+from tests.kit.toy_runs import checkpoint_tensors, wan_lora
 
 
 def make_linear(dtype: torch.dtype = torch.float32) -> nn.Linear:
@@ -69,18 +69,7 @@ def test_trained_layers_stay_as_they_are() -> None:
 
 @pytest.fixture
 def recipe(make_recipe: MakeRecipe) -> Recipe:
-    made = make_recipe(
-        family="wan2.1",
-        init="tiny-random",
-        adapter=Adapter(rank=4, base="int8"),
-        buckets=(Bucket(resolution="144p", frames=5, batch_size=2),),
-        frame_interval=1,
-        text_tokens=512,
-        optimizer=Optimizer(ema=0.0),
-        schedule=Schedule(peak=1e-2),
-        validation=Validation(loss_batches=0),
-    )
-    return replace(made, network=replace(made.network, caption_channels=32))
+    return wan_lora(make_recipe, adapter=Adapter(rank=4, base="int8"))
 
 
 def test_every_frozen_layer_of_the_blocks_is_quantized(recipe: Recipe) -> None:
@@ -105,7 +94,7 @@ def test_an_adapter_on_int8_learns_and_resumes_bit_for_bit(recipe: Recipe, tmp_p
     train(recipe)
     begun = replace(recipe, out=str(tmp_path / "begun"))
     train(begun, resume=str(checkpoint_folder(Path(recipe.out), 2)))
-    whole, again = tensors(recipe, 4), tensors(begun, 4)
+    whole, again = checkpoint_tensors(recipe.out, 4), checkpoint_tensors(begun.out, 4)
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
     assert all(".lora_" in name for name in whole), "the frozen base is in the checkpoint"
@@ -113,8 +102,3 @@ def test_an_adapter_on_int8_learns_and_resumes_bit_for_bit(recipe: Recipe, tmp_p
     full = replace(recipe, adapter=Adapter(rank=4))
     with pytest.raises(CheckpointError, match=r"adapter\.base was 'int8', is 'full'"):
         train(full, resume="auto")
-
-
-def tensors(recipe: Recipe, step: int) -> dict[str, Tensor]:
-    files = sorted(checkpoint_folder(Path(recipe.out), step).rglob("*.safetensors"))
-    return {f"{f.parent.name}/{n}": t for f in files for n, t in load_file(f).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from finetune.preflight.checks import (
     check_folders,
     check_links,
 )
-from finetune.preflight.facts import GpuFacts, RankFacts
+from finetune.preflight.facts import GpuFacts, RankFacts, driver_version
 from finetune.preflight.folders import FolderProbe
 from finetune.preflight.links import LinkSpeed, link_nodes, network_gb_s
 from finetune.preflight.preflight import expected_speeds
@@ -96,6 +97,8 @@ def test_what_only_slows_a_run_is_a_warning(make_recipe: MakeRecipe) -> None:
     assert found(small, "/dev/shm").status == "warning"
     assert "has 64 MiB" in found(small, "/dev/shm").detail
     assert found(check_facts(facts()[:3], make_recipe(), ""), "ranks").status == "warning"
+    hsdp = found(check_facts(facts()[:3], make_recipe(strategy="hsdp"), ""), "ranks")
+    assert (hsdp.status, "2 on node 0, 1 on node 1; hsdp" in hsdp.detail) == ("failed", True)
     assert check_clocks({0: 0.0, 1: 0.4}).status == "ok"
     assert check_clocks({0: 0.0, 1: -2.0}).status == "warning"
     assert check_clocks({0: 0.0, 1: 301.0}).status == "failed"
@@ -181,6 +184,11 @@ def test_expected_speeds_are_of_nvlink_and_the_slowest_network() -> None:
         "node 0 - node 1": 25.0,
     }
     assert "node 0 - node 1" not in expected_speeds(links, facts(), rates)
+
+
+def test_the_driver_is_unknown_without_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert driver_version() == "unknown"
 
 
 def test_the_networks_rate_is_what_the_drivers_report(

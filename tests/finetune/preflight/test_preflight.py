@@ -18,24 +18,8 @@ from finetune.data.cache import build_cache
 from finetune.preflight import folders
 from tests.kit import ROOT
 from tests.kit.cluster import nodes
+from tests.kit.toy_runs import write_recipe
 
-RECIPE = """
-dataset = "set"
-out = "work/run"
-cache = "cache"
-steps = 2
-buckets = [{{ resolution = "144p", frames = 4, batch_size = 2 }}]
-frame_interval = 2
-vae = "tiny-random"
-text_encoder = "tiny-random"
-text_tokens = 16
-cache_dtype = "float32"
-workers = 0
-threads = 1
-device = "cpu"
-precision = "float32"
-network = {{ depth = 1, hidden_size = 48, num_heads = 2, caption_channels = 16 }}
-"""
 PATIENCE = 600  # seconds; a preflight of four ranks takes ten on two idle cores
 
 
@@ -45,7 +29,8 @@ def host(toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folder = tmp_path / "host0"
     folder.mkdir()
     (folder / "set").symlink_to(toy_dataset)
-    (folder / "recipe.toml").write_text(RECIPE.format())
+    settings = 'dataset = "set"', 'out = "work/run"', 'cache = "cache"', "steps = 2"
+    write_recipe(folder / "recipe.toml", *settings)
     monkeypatch.chdir(folder)
     build_cache(load_recipe("recipe.toml"))
     return folder

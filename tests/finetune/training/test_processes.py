@@ -14,47 +14,34 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from finetune.config import load_recipe
 from finetune.data.cache import build_cache
 from finetune.training.checkpoint_folders import (
-    checkpoint_folder,
     latest_checkpoint,
     verify_checkpoint,
 )
 from tests.kit.ranks import free_port
+from tests.kit.toy_runs import await_steps, checkpoint_tensors, write_recipe
 
 pytestmark = pytest.mark.slow
 STEPS = 60
 PATIENCE = 60  # seconds that a run may take to start or to stop
-RECIPE = """
-dataset = "{dataset}"
-out = "{folder}/run"
-cache = "{folder}/cache"
-steps = {steps}
-buckets = [{{ resolution = "144p", frames = 4, batch_size = 2 }}]
-frame_interval = 2
-vae = "tiny-random"
-text_encoder = "tiny-random"
-text_tokens = 16
-cache_dtype = "float32"
-workers = 0
-threads = 1
-device = "cpu"
-precision = "float32"
-network = {{ depth = 1, hidden_size = 48, num_heads = 2, caption_channels = 16 }}
-schedule = {{ kind = "constant", peak = 1e-3 }}
-checkpoints = {{ every = 1000 }}
-log = {{ to = "none" }}
-"""
 
 
 @pytest.fixture
 def recipe(toy_dataset: Path, tmp_path: Path) -> Path:
     """A recipe's file, its cache built."""
-    file = tmp_path / "recipe.toml"
-    file.write_text(RECIPE.format(dataset=toy_dataset, folder=tmp_path, steps=STEPS))
+    file = write_recipe(
+        tmp_path / "recipe.toml",
+        f'dataset = "{toy_dataset}"',
+        f'out = "{tmp_path}/run"',
+        f'cache = "{tmp_path}/cache"',
+        f"steps = {STEPS}",
+        'schedule = { kind = "constant", peak = 1e-3 }',
+        "checkpoints = { every = 1000 }",
+        'log = { to = "none" }',
+    )
     build_cache(load_recipe(file))
     return file
 
@@ -88,22 +75,9 @@ def ranks(
             process.communicate()
 
 
-def await_steps(out: Path, steps: int) -> None:
-    """Until the run has logged so many steps."""
-    file, end = out / "metrics.jsonl", time.monotonic() + PATIENCE
-    while not file.exists() or file.read_text().count("\n") < steps:
-        assert time.monotonic() < end, f"no {steps} steps within {PATIENCE} s"
-        time.sleep(0.05)
-
-
-def final(out: Path) -> dict[str, torch.Tensor]:
-    files = sorted(checkpoint_folder(out, STEPS).rglob("*.safetensors"))
-    return {f"{f.parent.name}/{n}": t for f in files for n, t in load_file(f).items()}
-
-
 def test_a_killed_rank_ends_the_others_with_a_readable_message(recipe: Path) -> None:
     with ranks(recipe, 2, "steps=1000000") as (first, second):
-        await_steps(recipe.parent / "run", 3)
+        await_steps(recipe.parent / "run", 3, PATIENCE)
         second.send_signal(signal.SIGKILL)
         _, stderr = first.communicate(timeout=PATIENCE)
         assert first.returncode == 1
@@ -116,7 +90,7 @@ def test_a_killed_rank_ends_the_others_with_a_readable_message(recipe: Path) -> 
 def test_sigterm_to_one_rank_saves_and_ends_all_with_0(recipe: Path) -> None:
     out = recipe.parent / "run"
     with ranks(recipe, 2, "steps=1000000") as both:
-        await_steps(out, 3)
+        await_steps(out, 3, PATIENCE)
         both[1].send_signal(signal.SIGTERM)
         for process in both:
             _, stderr = process.communicate(timeout=PATIENCE)
@@ -130,7 +104,7 @@ def test_sigterm_to_every_process_of_a_job_saves_and_ends_with_0(recipe: Path) -
     """As a scheduler sends it: to the loader's processes as well."""
     out = recipe.parent / "run"
     with ranks(recipe, 1, "steps=1000000", "workers=2", start_new_session=True) as (process,):
-        await_steps(out, 3)
+        await_steps(out, 3, PATIENCE)
         os.killpg(process.pid, signal.SIGTERM)
         _, stderr = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, stderr
@@ -194,7 +168,7 @@ def test_a_run_that_a_fresh_process_goes_on_with_is_the_uninterrupted_one(recipe
         _, stderr = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, stderr
     with ranks(recipe, 1) as (process,):
-        await_steps(begun, 2)
+        await_steps(begun, 2, PATIENCE)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
     saved = latest_checkpoint(begun)
@@ -203,6 +177,6 @@ def test_a_run_that_a_fresh_process_goes_on_with_is_the_uninterrupted_one(recipe
     with ranks(recipe, 1, "--resume", "auto") as (process,):
         _, stderr = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, stderr
-    expected, found = final(whole), final(begun)
+    expected, found = checkpoint_tensors(whole, STEPS), checkpoint_tensors(begun, STEPS)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from finetune.config import Adapter, Bucket, Recipe
+from finetune.data.cache import build_cache
 from finetune.errors import ConfigError, DataError, FinetuneError, WeightsError
 from finetune.models.diffusers import LTX_0_9, WAN_2_1, WAN_2_2_5B, WAN_2_2_LOW
 from finetune.models.diffusers.base import DiffusersFamily
@@ -21,6 +22,7 @@ from finetune.models.family import TextSize
 from finetune.training.loop import train
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.pipelines import write_a14b, write_pipeline
+from tests.kit.toy_runs import wan_lora
 
 CPU = torch.device("cpu")
 
@@ -146,6 +148,15 @@ def test_weights_that_do_not_fit_are_named(name: str, wan: Path, tmp_path: Path)
         load(folder)
     assert re.search(re.escape(str(folder)), str(told.value))
     assert "\n" not in str(told.value)
+
+
+def test_a_vae_of_another_family_is_named_before_captions_are_encoded(
+    wan: Path, make_recipe: MakeRecipe
+) -> None:
+    recipe = wan_lora(make_recipe, family="wan2.2-5b", vae=str(wan))
+    with pytest.raises(WeightsError, match=r"vae has z_dim 16, family 'wan2\.2-5b' has 48"):
+        build_cache(recipe)
+    assert not list(Path(recipe.cache).rglob("*.safetensors"))
 
 
 def test_the_experts_are_not_wan_2_1(tmp_path: Path) -> None:

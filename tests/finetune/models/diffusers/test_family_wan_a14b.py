@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from finetune.config import Adapter, Bucket, Flow, Optimizer, Recipe, Schedule, Validation
+from finetune.config import Adapter, Flow, Optimizer, Recipe, Schedule
 from finetune.data.cache import build_cache
 from finetune.errors import ConfigError
 from finetune.models.adapters import DIFFUSERS_FILE
@@ -30,9 +30,10 @@ from tests.kit.overfit import (
     WAN_STEPS,
     Fault,
     overfit,
-    relative_error,
+    sampling_error,
     wide_wan,
 )
+from tests.kit.toy_runs import wan_lora
 
 CPU = torch.device("cpu")
 FRAMES, SIDE, STEPS = 5, 64, 6
@@ -135,38 +136,22 @@ def test_diffusers_own_pipeline_finds_an_overfitted_latent_unless_training_is_wr
     overfit(WAN_2_2_A14B, network, latent, given, steps=2 * WAN_STEPS, fault=fault)
     pipeline = published_pipeline(network.transformer, network.transformer_2)
     pipeline.scheduler = FlowMatchEulerDiscreteScheduler(shift=12.0)
-    found = pipeline(
-        prompt_embeds=states["states"],
-        height=32,
-        width=32,
-        num_frames=5,
-        num_inference_steps=40,
-        guidance_scale=1.0,
-        latents=torch.randn(latent.shape, generator=torch.Generator().manual_seed(7)),
-        output_type="latent",
-    ).frames
-    error = relative_error(found, latent)
+    error = sampling_error(pipeline, states["states"], latent)
     print(f"relative error {error:.2f} with {fault}")
     assert error > 0.2 if fault else error <= 0.1
 
 
 @pytest.fixture
 def recipe(make_recipe: MakeRecipe) -> Recipe:
-    made = make_recipe(
+    made = wan_lora(
+        make_recipe,
         family="wan2.2-a14b",
-        init=TINY_RANDOM,
         adapter=Adapter(rank=2),
         steps=3,
-        buckets=(Bucket(resolution="144p", frames=FRAMES, batch_size=2),),
-        frame_interval=1,
-        text_tokens=512,
         optimizer=Optimizer(ema=0.0, weight_decay=0.1),
         schedule=Schedule(peak=1e-2, start=1e-2),
-        validation=Validation(loss_batches=0),
     )
-    checkpoints = replace(made.checkpoints, every=1)
-    network = replace(made.network, caption_channels=32)
-    return replace(made, network=network, checkpoints=checkpoints)
+    return replace(made, checkpoints=replace(made.checkpoints, every=1))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from finetune.config import Adapter, Bucket, Flow, Optimizer, Recipe, Validation
+from finetune.config import Flow, Recipe, Schedule, Validation
 from finetune.data.cache import build_cache
 from finetune.errors import ConfigError, SamplingError
 from finetune.models.adapters import DIFFUSERS_FILE
@@ -31,9 +31,10 @@ from tests.kit.overfit import (
     WAN_STEPS,
     Fault,
     overfit,
-    relative_error,
+    sampling_error,
     wide_wan,
 )
+from tests.kit.toy_runs import wan_lora
 
 CPU = torch.device("cpu")
 FRAMES, SIDE, STEPS, GUIDANCE = 9, 64, 3, 5.0
@@ -168,23 +169,10 @@ def test_diffusers_own_pipeline_finds_an_overfitted_latent_unless_training_is_wr
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         **codec.pipeline_parts,
     )
-    pipeline.set_progress_bar_config(disable=True)
-
-    def error_after(steps: int) -> float:
-        found = pipeline(
-            Image.fromarray(pixels),
-            prompt_embeds=given.text["states"],
-            height=32,
-            width=32,
-            num_frames=5,
-            num_inference_steps=steps,
-            guidance_scale=1.0,
-            latents=torch.randn(latent.shape, generator=torch.Generator().manual_seed(7)),
-            output_type="latent",
-        ).frames
-        return relative_error(found, latent)
-
-    many, few = error_after(40), error_after(3)
+    text = given.text["states"]
+    many, few = (
+        sampling_error(pipeline, text, latent, Image.fromarray(pixels), steps=n) for n in (40, 3)
+    )
     print(f"relative errors {many:.2f} and {few:.2f} with {fault}")
     if fault:
         assert many > 0.2 or few > 0.15
@@ -194,15 +182,11 @@ def test_diffusers_own_pipeline_finds_an_overfitted_latent_unless_training_is_wr
 
 @pytest.fixture
 def recipe(make_recipe: MakeRecipe, image: Path) -> Recipe:
-    made = make_recipe(
+    return wan_lora(
+        make_recipe,
         family="wan2.1-i2v",
-        init=TINY_RANDOM,
-        adapter=Adapter(rank=4),
         steps=2,
-        buckets=(Bucket(resolution="144p", frames=5, batch_size=2),),
-        frame_interval=1,
-        text_tokens=512,
-        optimizer=Optimizer(ema=0.0),
+        schedule=Schedule(),
         validation=Validation(
             prompts=("a castle",),
             images=(str(image),),
@@ -215,7 +199,6 @@ def recipe(make_recipe: MakeRecipe, image: Path) -> Recipe:
             loss_batches=1,
         ),
     )
-    return replace(made, network=replace(made.network, caption_channels=32))
 
 
 @pytest.mark.slow
