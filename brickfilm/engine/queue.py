@@ -51,6 +51,8 @@ class StageQueue:
     in_progress: dict[AnswerKey, list[WorkItem]] = field(default_factory=dict)
     """Answers being computed, each with the work item in the inbox or in flight and those that wait
     for the same answer. All answers of a work item share one list."""
+    num_items: int = field(init=False, default=0)
+    """Number of `items()`, which takes as long as there are items."""
     calls_in_flight: int = 0
     unlisted: int | None = None
     """Entries that the source has yet to list into the first queue, if it knows their number."""
@@ -80,6 +82,7 @@ class StageQueue:
 
     def enqueue(self, work_item: WorkItem) -> None:
         """Queue a work item, or let it wait for an equal one: the same answer is computed once."""
+        self.num_items += 1
         answer_keys = missing_answers(work_item)
         for answer_key in answer_keys:
             if answer_key in self.in_progress:
@@ -110,6 +113,7 @@ class StageQueue:
         for work_item in work_items:
             lists = [self.in_progress.pop(key) for key in missing_answers(work_item)]
             waiters += lists[0]
+        self.num_items -= len(waiters)
         return waiters
 
     def item_result(self, item: Any, error: ItemError | None) -> ItemResult:

@@ -73,7 +73,7 @@ class StatusCounter:
 
 def _stage_count(queue: StageQueue, done: int, before: Sequence[StageCount]) -> StageCount:
     """Return a stage's count; its total grows with those of the stages before it."""
-    arrived = done + len(list(queue.items()))
+    arrived = done + queue.num_items
     if not before:
         unlisted = queue.unlisted
         return StageCount(done, arrived + (unlisted or 0), "+" if unlisted is None else "")

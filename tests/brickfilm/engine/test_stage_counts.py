@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from brickfilm import FolderSource
+from brickfilm.engine.calls import work_item_of
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.progress import PlainLines
 from brickfilm.engine.queue import StageQueue
 from brickfilm.engine.run import PipelineRun
-from brickfilm.engine.stage import WorkItem
 from brickfilm.engine.stage_counts import StageCount, StatusCounter, TimeLeft
 from brickfilm.records import Listing
 from tests.kit.inline_executor import InlineExecutor
@@ -41,11 +41,14 @@ def test_later_totals_are_estimated_until_earlier_stages_are_complete() -> None:
     assert counted(of) == ["0 of ?", "0 of ?", "0 of ?"]
     of[0].unlisted = 8
     made = results(0, LISTED, LISTED)
-    of[1].in_progress = {("p", "k"): [WorkItem(FILM, frozenset())]}
+    waiting = work_item_of(of[1].stage, FILM)
+    of[1].enqueue(waiting)
     made += results(1, FILM)
-    of[2].in_progress = {("p", str(n)): [WorkItem(clip(FILM, n), frozenset())] for n in range(3)}
+    for n in range(3):
+        of[2].enqueue(work_item_of(of[2].stage, clip(FILM, n, n + 1)))
     assert counted(of, *made) == ["2 of 10", "1 of ~10", "0 of ~30"]
-    of[0].unlisted, of[1].in_progress = 0, {}
+    of[0].unlisted = 0
+    of[1].pop_waiters([waiting])
     assert counted(of, *made) == ["2 of 2", "1 of 1", "0 of 3"]
     of[0].unlisted = None
     assert counted(of, *made) == ["2 of 2+", "1 of 1+", "0 of 3+"]
@@ -69,6 +72,7 @@ def test_a_run_ends_with_exact_totals_and_never_counts_down(tmp_path: Path) -> N
         counter = StatusCounter()
 
         def update(self, queues: list[StageQueue], item_results: list) -> None:
+            assert [q.num_items for q in queues] == [len(list(q.items())) for q in queues]
             seen.append(self.counter.read(queues, item_results))
 
     stages = (Cut(), Say())
