@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from brickfilm.files import parse_json
+from brickfilm.schema.tar_headers import MAX_TEXT_BYTES, CheckedTar
 from finetune.data.parse_row import Place, first_column, parse_row
 from finetune.data.rows import (
     CAPTION_COLUMNS,
@@ -78,7 +79,7 @@ class TarShard:
     def rows(self) -> Iterator[DatasetRow | BadSample]:
         """Yield a row for each sample with media; raise DataError if the tar is damaged."""
         try:
-            with tarfile.open(self.file, "r:") as tar:  # members are read by their place
+            with self.file.open("rb") as file, CheckedTar(fileobj=file) as tar:
                 yield from (self._parse(s) for s in self._samples(tar) if s.media)
                 self._check_end(tar.offset)
         except (tarfile.TarError, OSError) as error:
@@ -129,12 +130,18 @@ class TarShard:
             block = member.offset_data // tarfile.BLOCKSIZE - 1  # the header before the content
             sample.media = (member.name, block)
         elif suffix in (".txt", ".json"):
-            content = tar.extractfile(member)
             try:
-                text = _decode_text(content.read()) if content else ""
+                text = _decode_text(_text_member(tar, member))
                 sample.captions[suffix] = _json_caption(text) if suffix == ".json" else text
             except ValueError as error:
                 sample.problem = f"{member.name} cannot be read ({error}): correct it"
+
+
+def _text_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if member.size > MAX_TEXT_BYTES:
+        raise ValueError(f"it has {member.size:,} bytes, and {MAX_TEXT_BYTES:,} are read")
+    content = tar.extractfile(member)
+    return content.read() if content else b""
 
 
 def _decode_text(content: bytes) -> str:

@@ -17,6 +17,7 @@ from brickfilm.schema.safe_paths import (
     file_inside,
     relative_path,
 )
+from brickfilm.schema.tar_headers import CheckedTarInfo
 from finetune.data.rows import FILE, MEDIA_COLUMNS, TAR_MEMBER, DatasetRow
 from finetune.errors import BadSample
 
@@ -102,7 +103,7 @@ def _tar_member(file: str, block: int) -> bytes:
     with Path(file).open("rb") as stream:
         stream.seek(block * tarfile.BLOCKSIZE)
         header = stream.read(tarfile.BLOCKSIZE)
-        size = tarfile.TarInfo.frombuf(header, tarfile.ENCODING, "surrogateescape").size
+        size = CheckedTarInfo.frombuf(header, tarfile.ENCODING, "surrogateescape").size
         return stream.read(size)
 
 

@@ -12,11 +12,11 @@ from typing import BinaryIO
 
 from brickfilm.digest import digest_of
 from brickfilm.errors import Failed
+from brickfilm.schema.tar_headers import MAX_TEXT_BYTES, CheckedTar
 from brickfilm.sources.remote.addresses import Access, validator_of
 from brickfilm.sources.remote.web_file import WebFile
 
 TEXT_SUFFIXES = (".txt", ".json")
-MAX_TEXT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,25 +53,28 @@ def _members(tar: str, version: str, access: Access) -> Mapping[str, TarMember]:
     members: dict[str, TarMember] = {}
     with access.open(tar) as file:
         try:
-            with tarfile.open(fileobj=file, mode="r:") as archive:
+            with CheckedTar(fileobj=file) as archive:
                 for member in archive:
-                    raw = getattr(file, "raw", None)
-                    if isinstance(raw, WebFile) and not raw.has_ranges:
-                        raise Failed(
-                            f"{raw.url}: its server sends whole files only: download it, and give "
-                            "its path",
-                            reason="no ranges",
-                        )
+                    _check_ranges(file)
                     if member.isreg():
-                        members[member.name] = TarMember(
-                            member.offset_data, member.size, _text_of(archive, member)
-                        )
+                        text = _text_of(archive, member)
+                        members[member.name] = TarMember(member.offset_data, member.size, text)
                     elif member.islnk() and member.linkname in members:
                         members[member.name] = members[member.linkname]
-                    archive.members = []  # type: ignore[attr-defined]  # it keeps every header
         except tarfile.TarError as error:
-            raise Failed(f"{tar} is not an uncompressed tar: {error}", reason="no tar") from error
+            raise Failed(
+                f"{tar} cannot be read as an uncompressed tar: {error}", reason="no tar"
+            ) from error
     return members
+
+
+def _check_ranges(file: BinaryIO) -> None:
+    raw = getattr(file, "raw", None)
+    if isinstance(raw, WebFile) and not raw.has_ranges:
+        raise Failed(
+            f"{raw.url}: its server sends whole files only: download it, and give its path",
+            reason="no ranges",
+        )
 
 
 def _text_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -16,10 +16,11 @@ from brickfilm.files import parse_json, printable
 from brickfilm.records import GivenSpan, Listing
 from brickfilm.schema.containers import VIDEO_SUFFIXES
 from brickfilm.schema.secrets import public_url
+from brickfilm.schema.tar_headers import MAX_TEXT_BYTES
 from brickfilm.sources.remote.addresses import Access
 from brickfilm.sources.remote.listed_rows import columns_of, error_naming
 from brickfilm.sources.remote.source import RemoteSource, basic_credentials, located, with_own
-from brickfilm.sources.remote.tar_files import MAX_TEXT_BYTES, TarMember, list_tar
+from brickfilm.sources.remote.tar_files import TarMember, list_tar
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 OF_THE_FILE = ("caption", "licence", "uploader", "title")
