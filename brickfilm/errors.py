@@ -19,22 +19,16 @@ BrickfilmError
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]+@")
-
-
-def strip_credentials(text: str) -> str:
-    """Return a text whose URLs have no user and password."""
-    return CREDENTIALS.sub("", text)
+from brickfilm.schema.public_text import public_text, visible
 
 
 class BrickfilmError(Exception):
-    """Base class of everything that brickfilm raises on purpose; its message has no password."""
+    """Base class of all that brickfilm raises on purpose; its message may be shown to anybody."""
 
     def __init__(self, *args: object) -> None:
-        super().__init__(*(strip_credentials(a) if isinstance(a, str) else a for a in args))
+        super().__init__(*(visible(public_text(a)) if isinstance(a, str) else a for a in args))
 
 
 class UsageError(BrickfilmError):

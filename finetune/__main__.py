@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from brickfilm.schema.public_text import show_control_characters_of_logs, visible
 from finetune.config import load_recipe
 from finetune.errors import ConfigError, exit_with_one_line
 
@@ -48,6 +49,11 @@ Weights = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 
 
+def _print(text: str, *, err: bool = False) -> None:
+    """Print text whose names and captions may be anybody's."""
+    typer.echo(visible(text), err=err)
+
+
 @app.command()
 def train(
     recipe: RecipeName,
@@ -68,7 +74,7 @@ def train(
     settings = load_recipe(recipe, overrides or ())
     summary = run_training(settings, resume=resume, new_data=new_data, allow=allow or ())
     if os.environ.get("RANK", "0") == "0":
-        typer.echo("\n".join(summary_lines(summary)))
+        _print("\n".join(summary_lines(summary)))
 
 
 def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -100,7 +106,7 @@ def plan(
     """Estimate steps, samples, GPU-hours, memory and disk before a run."""
     from finetune.planning.plan import plan as planned
 
-    typer.echo(planned(load_recipe(recipe, overrides or ()), gpu=gpu, gpus=gpus, memory=memory))
+    _print(planned(load_recipe(recipe, overrides or ()), gpu=gpu, gpus=gpus, memory=memory))
 
 
 @app.command()
@@ -122,7 +128,7 @@ def preflight(
 
     report = check_ranks(recipe, overrides or (), link_gbit=link, timeout=timeout)
     if os.environ.get("RANK", "0") == "0":
-        typer.echo(report.as_json() if as_json else "\n".join(report.lines()))
+        _print(report.as_json() if as_json else "\n".join(report.lines()))
     raise typer.Exit(0 if report.is_ready else 1)
 
 
@@ -144,7 +150,7 @@ def cache(
     for line in cache_lines(
         load_recipe(recipe, overrides or ()), processes, check=check, shard=part
     ):
-        typer.echo(line)
+        _print(line)
 
 
 @app.command()
@@ -160,7 +166,7 @@ def check(
     from finetune.training.check import check_lines
 
     for line in check_lines(model, dataset, overrides or (), family=family):
-        typer.echo(line)
+        _print(line)
 
 
 @app.command()
@@ -218,7 +224,7 @@ def sample(
         loading={"vae": vae, "text_encoder": text_encoder, "compile": compile},
     )
     for line, is_note in lines:
-        typer.echo(line, err=is_note)
+        _print(line, err=is_note)
 
 
 @app.command()
@@ -235,7 +241,7 @@ def demo(
         from finetune.demo.space import export_space
 
         export_space(space, model)
-        typer.echo(f"{space}: python app.py runs it; push the folder to a Space of yours")
+        _print(f"{space}: python app.py runs it; push the folder to a Space of yours")
         return
     from finetune.demo.app import serve_model
 
@@ -273,20 +279,20 @@ def release(
         licence=licence,
         weights=weights,
     )
-    typer.echo(describe_weights(run, settings))
+    _print(describe_weights(run, settings))
     if dry_run:
         with preview_release(run, settings) as folder:
             _print_files(folder)
-            typer.echo(f"the card is:\n\n{(folder / 'README.md').read_text(encoding='utf-8')}")
+            _print(f"the card is:\n\n{(folder / 'README.md').read_text(encoding='utf-8')}")
         return
     folder = build_release(run, settings)
     _print_files(folder)
-    typer.echo(f"built in {folder}" if only_here else f"published at {push(folder, settings)}")
+    _print(f"built in {folder}" if only_here else f"published at {push(folder, settings)}")
 
 
 def _print_files(folder: Path) -> None:
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        typer.echo(f"{file.stat().st_size:>14,}  {file.relative_to(folder)}")
+        _print(f"{file.stat().st_size:>14,}  {file.relative_to(folder)}")
 
 
 def check_import_name() -> None:
@@ -304,6 +310,7 @@ def check_import_name() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. Exit codes: 0 done, 1 an error that the user can fix, 2 wrong usage."""
+    show_control_characters_of_logs()
     with exit_with_one_line():
         check_import_name()
         app(arguments)

@@ -25,6 +25,7 @@ from tests.kit import ROOT
 FACADE = "brickfilm"
 
 UNITS = (
+    "brickfilm.schema.public_text",
     "brickfilm.errors",
     "brickfilm.records",
     "brickfilm.digest",
@@ -71,7 +72,10 @@ UNITS = (
 )
 """From the lowest to the highest; a module belongs to the longest entry that holds it."""
 
-SHARED = ("brickfilm.digest", "brickfilm.errors", "brickfilm.files", "brickfilm.schema")
+SHARED = (
+    *("brickfilm.digest", "brickfilm.errors", "brickfilm.files", "brickfilm.schema"),
+    "brickfilm.schema.public_text",
+)
 """The units of `brickfilm` that `finetune` may import: standard library only, at import time."""
 
 PLUGINS = (

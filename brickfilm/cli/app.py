@@ -6,19 +6,37 @@ Exit codes: 0 done, 1 some items failed, 2 wrong usage, 3 some items wait, 130 i
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.schema.public_text import show_control_characters_of_logs, visible
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-console = Console()
+
+
+class PlainConsole(Console):
+    """Prints text and cells of tables as they are: titles and paths may look like markup.
+
+    Their control characters, which a terminal would obey, are shown.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
+console = PlainConsole()
 
 EXIT_INTERRUPTED = 130
 
@@ -32,8 +50,13 @@ DatasetArgument = Annotated[
 
 
 def print_text(text: str) -> None:
-    """Print text as it is: titles and paths may look like markup."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    """Print text of any length without breaking its lines."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    print(visible(json.dumps(value, ensure_ascii=False, indent=2, default=str)))
 
 
 def _print_version(wanted: bool) -> None:
@@ -62,6 +85,7 @@ def main() -> None:
 
     SIGTERM and SIGHUP are handled as Ctrl-C.
     """
+    show_control_characters_of_logs()
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")

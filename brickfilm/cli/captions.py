@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from brickfilm.cli.app import app, console
+from brickfilm.cli.app import app, console, print_json, print_text
 from brickfilm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def lint(
     captions = captions_of(file, column)
     findings = [lint(caption, rules.rules, rules.text) for caption in captions]
     if as_json:
-        print(json.dumps(_findings_json(captions, findings), ensure_ascii=False, indent=2))
+        print_json(_findings_json(captions, findings))
     else:
         _print_findings(findings)
     raise typer.Exit(int(any(findings)))
@@ -73,7 +73,7 @@ def show_prompt(
     ),
 ) -> None:
     """Print exactly what is sent with the stills."""
-    typer.echo(prompt_text(prompt, images=images, at=at))
+    print_text(prompt_text(prompt, images=images, at=at))
 
 
 app.add_typer(prompt_commands, name="prompt")
@@ -133,6 +133,6 @@ def _print_findings(findings: Sequence[list[Finding]]) -> None:
     rows = [(row, of_caption) for row, of_caption in enumerate(findings) if of_caption]
     for row, of_caption in rows[:MAX_EXAMPLES]:
         text = ", ".join(f"{f.rule}: {f.words!r}" for f in of_caption)
-        console.print(f"row {row}: {text}", highlight=False, markup=False)
+        console.print(f"row {row}: {text}", highlight=False)
     if len(rows) > MAX_EXAMPLES:
         console.print(f"... and {len(rows) - MAX_EXAMPLES} more: --json lists all", highlight=False)

@@ -164,4 +164,4 @@ def _compare(dataset: SavedDataset, settings: ExportSettings, dry_run: bool) -> 
 
     if not dry_run:
         raise UsageError("--to all compares the trainers and writes nothing: add --dry-run")
-    typer.echo(comparison_table(dataset, settings))
+    print_text(comparison_table(dataset, settings))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from brickfilm.cli.app import DatasetArgument, FolderArgument, app, console
+from brickfilm.cli.app import DatasetArgument, FolderArgument, app, console, print_text
 from brickfilm.errors import UsageError
 from brickfilm.schema.licences import LicenceError
 from brickfilm.schema.plural import pluralize
+from brickfilm.schema.public_text import visible
 
 if TYPE_CHECKING:
     from brickfilm.dataset.validate import ValidationReport
@@ -87,11 +88,11 @@ def remove(
         report = remove(where, request, forget_history=forget_history, include_hub=not only_here)
     except PartialRemovalError as error:
         if error.report.actions:
-            typer.echo(error.report.reply_text())
+            print_text(error.report.reply_text())
         raise
-    typer.echo(report.reply_text())
+    print_text(report.reply_text())
     for step in report.next_steps:
-        typer.echo(f"note: {step}", err=True)
+        typer.echo(visible(f"note: {step}"), err=True)
 
 
 @app.command()
@@ -162,7 +163,7 @@ def _print_push_plan(plan: PushResult, options: PushOptions) -> None:
         table.add_row(f"... and {len(plan.files) - MAX_FILES_LISTED} more", "", "")
     table.add_row(pluralize(len(plan.files), "file"), "", f"{plan.bytes:,}", style="bold")
     console.print(table)
-    typer.echo(f"{', '.join(_describe_target(options))}; the card is:\n\n{plan.card.text}")
+    print_text(f"{', '.join(_describe_target(options))}; the card is:\n\n{plan.card.text}")
     if plan.licence_error:
         raise LicenceError(f"the push would be refused: {plan.licence_error}")
 

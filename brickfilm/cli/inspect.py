@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brickfilm.cli import build_options as options
-from brickfilm.cli.app import app, console, print_text
+from brickfilm.cli.app import app, console, print_json, print_text
 from brickfilm.schema.plural import pluralize
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def why_command(
 
     histories = why(folder, target)
     if as_json:
-        _print_json([asdict(history) | {"outcome": history.outcome} for history in histories])
+        print_json([asdict(history) | {"outcome": history.outcome} for history in histories])
         return
     for history in histories:
         _print_history(history)
@@ -53,7 +52,7 @@ def diff_command(
 
     diff = diff_datasets(before, after)
     if as_json:
-        _print_json(asdict(diff))
+        print_json(asdict(diff))
     else:
         for setting in diff.settings:
             print_text(setting)
@@ -74,7 +73,7 @@ def doctor(
 
     checks = check_machine(folder)
     if as_json:
-        _print_json([asdict(check) for check in checks])
+        print_json([asdict(check) for check in checks])
     else:
         for check in checks:
             help_ = f" -> {check.remedy}" if check.remedy else ""
@@ -96,7 +95,7 @@ def probe_command(
 
     files = list(probe_files(footage, hdr=hdr, deinterlace=deinterlace, fps=fps))
     if as_json:
-        _print_json([_probed_facts(file) for file in files])
+        print_json([_probed_facts(file) for file in files])
     else:
         for file in files:
             print_text(file.source_id)
@@ -177,7 +176,3 @@ def _probed_facts(file: ProbedFile) -> dict[str, Any]:
 
 def _local_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))

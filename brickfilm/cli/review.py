@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from brickfilm.cli.app import app
+from brickfilm.cli.app import app, print_text
 from brickfilm.schema.plural import pluralize
 
 captions_commands = typer.Typer(help="Captions that people correct.", no_args_is_help=True)
@@ -27,8 +27,8 @@ def review_command(
     from brickfilm.review import open_review
 
     with open_review(folder, port=port) as page:
-        typer.echo(f"review: {page.address}")
-        typer.echo("Ctrl-C ends it; the next build of the folder applies what was decided")
+        print_text(f"review: {page.address}")
+        print_text("Ctrl-C ends it; the next build of the folder applies what was decided")
         if browser:
             typer.launch(page.address)
         page.serve()
@@ -42,7 +42,7 @@ def export_command(
     """Write the captions of a build to a file; change caption, status, reject or note there."""
     from brickfilm.review import export_captions
 
-    typer.echo(f"{pluralize(export_captions(folder, to), 'caption')}: {to}")
+    print_text(f"{pluralize(export_captions(folder, to), 'caption')}: {to}")
 
 
 @captions_commands.command("import")
@@ -55,9 +55,9 @@ def import_command(
 
     edits = import_captions(folder, file)
     rejected = sum(edit.reject for edit in edits)
-    typer.echo(f"{pluralize(len(edits), 'edit')}, {pluralize(rejected, 'rejection')} among them")
+    print_text(f"{pluralize(len(edits), 'edit')}, {pluralize(rejected, 'rejection')} among them")
     if edits:
-        typer.echo(f"run the build of {quote(str(folder))} again to apply them")
+        print_text(f"run the build of {quote(str(folder))} again to apply them")
 
 
 @captions_commands.command("revert")
@@ -68,7 +68,7 @@ def revert_command(
     """Forget the edits of these clips and images: the captioner's own captions come back."""
     from brickfilm.engine.ledger import delete_edits
 
-    typer.echo(f"{pluralize(delete_edits(folder, items), 'edit')} reverted")
+    print_text(f"{pluralize(delete_edits(folder, items), 'edit')} reverted")
 
 
 app.add_typer(captions_commands, name="captions")

@@ -8,7 +8,6 @@ from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from brickfilm.cli.app import app, console, print_text
@@ -61,7 +60,7 @@ def print_recount(folder: Path, bounds: list[str]) -> None:
         numbers = (row["clips"], row["meet"])
         footage = f"{row['seconds_meet']:.1f} of {row['seconds']:.1f} s"
         cells = (*map(str, numbers), footage, str(row["not_measured"] or ""))
-        table.add_row(row["status"], escape(row["reason"]), *cells)
+        table.add_row(row["status"], row["reason"], *cells)
     console.print(table)
     kept = rows[rows.status == "kept"]
     named = tuple(f"{keep.score} " for keep in keeps)
@@ -156,7 +155,7 @@ def _failure_table(failed: pd.DataFrame) -> Table:
     groups = list(failed.groupby([failed.stage, messages], sort=False))
     for (stage, message), rows in sorted(groups, key=lambda group: -len(group[1]))[:MAX_FAILURES]:
         names = _names(list(dict.fromkeys(rows.source_id)))
-        table.add_row(str(stage), str(len(rows)), escape(str(message)), escape(names))
+        table.add_row(str(stage), str(len(rows)), str(message), names)
     if len(groups) > MAX_FAILURES:
         table.add_row("", "", f"and {len(groups) - MAX_FAILURES} more", "the report lists them")
     return table
@@ -177,7 +176,7 @@ def _names(names: list[str]) -> str:
 def _passed_over_table(passed_over: pd.DataFrame) -> Table:
     table = Table("reason", "files", "names", title="passed over")
     for reason, rows in passed_over.groupby("reason"):
-        table.add_row(str(reason), str(len(rows)), escape(_names(list(rows.source_id))))
+        table.add_row(str(reason), str(len(rows)), _names(list(rows.source_id)))
     return table
 
 

@@ -14,7 +14,7 @@ from brickfilm.engine.sinks import FusedSinks, Sink
 from brickfilm.engine.stage import Part
 from brickfilm.errors import ItemError, WiringError
 from brickfilm.records import Listing
-from brickfilm.schema.secrets import public_text
+from brickfilm.schema.public_text import public_text
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from brickfilm.engine.capabilities import SourceOwner
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.engine.queue import StageQueue
 from brickfilm.engine.stage_counts import StageCount, StatusCounter, TimeLeft
+from brickfilm.schema.public_text import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -44,7 +45,7 @@ def show_progress() -> Iterator[Progress]:
         TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Bars(*columns, console=Console(stderr=True)) as bars:
         yield RichBars(bars)
@@ -107,5 +108,5 @@ def status_notes(queue: StageQueue, counter: StatusCounter) -> list[str]:
     """Return notes about items that are not done and about downloads in progress."""
     stage = queue.stage
     downloads = stage.active_downloads() if isinstance(stage, SourceOwner) else ()
-    notes = (counter.note(queue.position), *downloads)
+    notes = (counter.note(queue.position), *map(visible, downloads))
     return [note for note in notes if note]

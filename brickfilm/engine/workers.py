@@ -12,6 +12,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 from brickfilm.files import exit_with_parent
+from brickfilm.schema.public_text import show_control_characters_of_logs
 
 
 class WorkerContext(SpawnContext):
@@ -63,4 +64,5 @@ def _init_worker() -> None:
     """Ignore what a terminal sends to its whole group, and exit when the driver dies."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # SIGTERM must end a worker of a broken pool
+    show_control_characters_of_logs()
     exit_with_parent()

@@ -46,7 +46,7 @@ class CheckedTar(tarfile.TarFile):
             raise tarfile.ReadError(f"a header is invalid ({error or 'too large'})") from error
         if member is None:
             return None
-        self.members = []  # `tarfile` would keep every header
+        self.members: list[tarfile.TarInfo] = []  # `tarfile` would keep every header
         self._count += 1
         if self._count > MAX_MEMBERS:
             raise tarfile.ReadError(f"it has more than {MAX_MEMBERS:,} members: split it")

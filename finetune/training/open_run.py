@@ -12,6 +12,7 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
+from brickfilm.schema.public_text import visible
 from finetune.config import Recipe
 from finetune.data.bucket_coverage import MANY_EPOCHS, bucket_coverage
 from finetune.data.cache_layout import index_dataset, index_folder, missing_from_cache
@@ -91,7 +92,7 @@ def _open(
         run.resume(resume_point, new_data=new_data)
     if engine.rank == 0:
         if family.licence and recipe.init not in ("random", TINY_RANDOM):
-            print(f"licence of {recipe.init}: {family.licence}")
+            print(visible(f"licence of {recipe.init}: {family.licence}"))
         print(coverage, flush=True)
         epochs = coverage.epochs(recipe, engine.world_size)
         if epochs.count > MANY_EPOCHS:

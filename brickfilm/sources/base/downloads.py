@@ -26,7 +26,7 @@ from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import MediaError, Rejected, UsageError
 from brickfilm.files import atomic_write, commit_file, parse_json, sync_path
 from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
-from brickfilm.schema.secrets import public_url
+from brickfilm.schema.public_text import public_url
 
 if TYPE_CHECKING:
     from brickfilm.media import VideoInfo

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from brickfilm.errors import Failed, UsageError
 from brickfilm.schema.containers import VIDEO_SUFFIXES
-from brickfilm.schema.secrets import public_text
+from brickfilm.schema.public_text import public_text
 from brickfilm.sources.base.public_addresses import WEB_SCHEMES, public_addresses_only
 from brickfilm.sources.remote.web_file import WebFile
 

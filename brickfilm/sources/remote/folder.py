@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from brickfilm.digest import digest_of
-from brickfilm.errors import ItemError, Rejected, UsageError, strip_credentials
+from brickfilm.errors import ItemError, Rejected, UsageError
 from brickfilm.records import Listing
 from brickfilm.schema.containers import VIDEO_SUFFIXES
-from brickfilm.schema.secrets import public_text
+from brickfilm.schema.public_text import public_text, strip_credentials
 from brickfilm.sources.base.public_addresses import WEB_SCHEMES
 from brickfilm.sources.remote.addresses import SCHEMES, Access, file_system, storage_errors
 from brickfilm.sources.remote.source import RemoteSource, basic_credentials, located, with_own

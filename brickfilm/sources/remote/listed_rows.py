@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from brickfilm.captions.caption_files import NestedCell
 from brickfilm.errors import UsageError
 from brickfilm.records import GivenSpan, Listing
-from brickfilm.schema.secrets import public_url
+from brickfilm.schema.public_text import public_url
 from brickfilm.sources.remote.addresses import split_member
 from brickfilm.sources.remote.source import located
 

@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Self, get_args
 from urllib.parse import unquote, urlsplit
 
 from brickfilm.engine.stage import Stage
-from brickfilm.errors import ItemError, Rejected, strip_credentials
+from brickfilm.errors import ItemError, Rejected
 from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
 from brickfilm.schema.licences import check_licence_is_known
 from brickfilm.schema.plural import pluralize
-from brickfilm.schema.secrets import credentials_of, public_url
+from brickfilm.schema.public_text import credentials_of, public_url, strip_credentials
 from brickfilm.sources.base import RefetchFunction, all_source_metadata, check_choice
 from brickfilm.sources.base.lock import SourcesLock, record_downloads
 from brickfilm.sources.remote.addresses import SCHEMES, Access

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from brickfilm.captions.caption_files import TableRow, read_rows
 from brickfilm.errors import UsageError
 from brickfilm.records import Listing
-from brickfilm.schema.secrets import public_text
+from brickfilm.schema.public_text import public_text
 from brickfilm.sources.remote.addresses import SCHEMES, Access
 from brickfilm.sources.remote.listed_rows import ListedRow, columns_of, error_naming, videos_of_rows
 from brickfilm.sources.remote.source import RemoteSource, basic_credentials, with_own

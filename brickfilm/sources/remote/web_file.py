@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from brickfilm.errors import Failed, ItemError
-from brickfilm.schema.secrets import public_url
+from brickfilm.schema.public_text import public_url
 from brickfilm.sources.base.public_addresses import PrivateAddressError
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin
 
 from brickfilm.errors import Failed
-from brickfilm.schema.secrets import public_url
+from brickfilm.schema.public_text import public_url
 from brickfilm.sources.remote.addresses import Access
 
 MAX_PAGE_BYTES = 64 << 20

@@ -15,7 +15,7 @@ from brickfilm.errors import Failed, ItemError, UsageError
 from brickfilm.files import parse_json, printable
 from brickfilm.records import GivenSpan, Listing
 from brickfilm.schema.containers import VIDEO_SUFFIXES
-from brickfilm.schema.secrets import public_url
+from brickfilm.schema.public_text import public_url
 from brickfilm.schema.tar_headers import MAX_TEXT_BYTES
 from brickfilm.sources.remote.addresses import Access
 from brickfilm.sources.remote.listed_rows import columns_of, error_naming

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from brickfilm.errors import UsageError, strip_credentials
+from brickfilm.errors import UsageError
 from brickfilm.records import Listing
-from brickfilm.schema.secrets import public_text, public_url
+from brickfilm.schema.public_text import public_text, public_url, strip_credentials
 
 YOUTUBE_URL = "https://www.youtube.com"
 VIDEO_ID = re.compile(r"[\w-]{11}")

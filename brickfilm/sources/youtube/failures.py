@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brickfilm.errors import Failed, ItemError, Rejected, UsageError, Waiting
-from brickfilm.schema.secrets import public_text
+from brickfilm.schema.public_text import public_text
 from brickfilm.sources.youtube.throttle import BlockedBySite, TooManyRequests
 
 

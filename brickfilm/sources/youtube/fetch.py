@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from brickfilm.engine.stage import Answer, Resources
 from brickfilm.errors import Rejected
 from brickfilm.records import Listing
-from brickfilm.schema.secrets import public_url
+from brickfilm.schema.public_text import public_url
 from brickfilm.sources.base import (
     DownloadStage,
     SourceFile,

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected
 from brickfilm.records import Listing
-from brickfilm.schema.secrets import public_url
+from brickfilm.schema.public_text import public_url
 from brickfilm.sources.youtube import ytdlp
 from brickfilm.sources.youtube.addresses import video_id
 from brickfilm.sources.youtube.settings import Connection, RateLimits

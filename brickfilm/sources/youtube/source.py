@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from brickfilm.engine.stage import Stage
-from brickfilm.errors import Rejected, UsageError, strip_credentials
+from brickfilm.errors import Rejected, UsageError
 from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
-from brickfilm.schema.secrets import credentials_of, has_secret
+from brickfilm.schema.public_text import credentials_of, has_secret, strip_credentials
 from brickfilm.sources.base import RefetchFunction, SourceFile, check_choice
 from brickfilm.sources.base.lock import SourcesLock, record_downloads
 from brickfilm.sources.youtube.addresses import listing_of, read_entries

@@ -11,9 +11,15 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from brickfilm.errors import Failed, UsageError, strip_credentials
+from brickfilm.errors import Failed, UsageError
 from brickfilm.records import Listing
-from brickfilm.schema.secrets import has_secret, public_url, public_value, with_credentials
+from brickfilm.schema.public_text import (
+    has_secret,
+    public_url,
+    public_value,
+    strip_credentials,
+    with_credentials,
+)
 from brickfilm.sources.youtube.addresses import video_id
 from brickfilm.sources.youtube.failures import YtdlpFailure, cookies_error
 from brickfilm.sources.youtube.formats import InfoDict

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from brickfilm.schema.secrets import public_text
+from brickfilm.schema.public_text import public_text
 from brickfilm.sources.youtube.failures import (
     NO_JS_RUNTIME,
     YtdlpFailure,

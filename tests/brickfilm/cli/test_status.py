@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from brickfilm import FolderSource, SceneSplitter
 from brickfilm.build.build_dataset import build
+from brickfilm.cli.app import PlainConsole
 from brickfilm.cli.status import status_tables
 from brickfilm.engine.ledger import ItemResult, Ledger
 
@@ -17,7 +16,7 @@ def test_status_names_what_failed_and_why(tmp_path: Path) -> None:
     films.mkdir()
     (films / "empty[bold].mp4").touch()
     build(FolderSource(films), (SceneSplitter(),), workdir=tmp_path / "w")
-    console = Console(width=160)
+    console = PlainConsole(width=160)
     with console.capture() as shown:
         console.print(*status_tables(tmp_path / "w"))
     assert "empty[bold].mp4" in shown.get()
@@ -41,7 +40,7 @@ def test_equal_failures_are_one_row_that_names_the_videos(tmp_path: Path) -> Non
     ]
     with Ledger(tmp_path) as ledger:
         ledger.save_results(failed)
-    console = Console(width=200)
+    console = PlainConsole(width=200)
     with console.capture() as shown:
         console.print(*status_tables(tmp_path))
     (line,) = [line for line in shown.get().splitlines() if "is empty" in line]
