@@ -16,16 +16,38 @@ BLANK_LIMITS = {"black_share": 0.5, "flat_share": 0.5, "color_bars": 0.5}
 """Shares of frames above which a clip shows nothing: black, one flat colour, a test card."""
 
 
+def keeps_of(conditions: Iterable[str]) -> list[Keep]:
+    """Return the stages of conditions as `motion>=0.02`, and of sets by name or file.
+
+    Raise UsageError for what is neither.
+    """
+    keeps: list[Keep] = []
+    for text in conditions:
+        if any(sign in text for sign in "<>="):
+            keeps.append(Keep.parse(text))
+        else:
+            keeps += _set_of(text)
+    return keeps
+
+
+def _set_of(name: str) -> tuple[Keep, ...]:
+    try:
+        return Keep.read(name)
+    except UsageError as error:
+        hint = "; or write a score and its bound in quotes, as 'motion>=0.02'"
+        raise UsageError(f"{error}{hint}") from None
+
+
 def with_keeps(
     recipe: DatasetRecipe, conditions: Sequence[str] | None, with_blank: bool
 ) -> DatasetRecipe:
-    """Return the recipe with conditions such as `motion>=0.02` behind its SceneSplitter.
+    """Return the recipe with conditions, or sets of them, behind its SceneSplitter.
 
     with_blank: keep clips that show nothing, which otherwise go by BLANK_LIMITS, unless a condition
     is on the same score, or the work folder is older than it. Raise UsageError for a condition that
     cannot be read, or whose score no measure gives.
     """
-    given = [Keep.parse(condition) for condition in conditions or ()]
+    given = keeps_of(conditions or ())
     limits = {} if with_blank else BLANK_LIMITS
     scores = {keep.score for keep in given}
     blank = [Keep(s, at_most=m, if_measured=True) for s, m in limits.items() if s not in scores]
@@ -36,12 +58,12 @@ def with_keeps(
         return recipe
     place = places[-1]
     for keep in given:
-        _check_score(keep.score, recipe.stages[place].provides)
+        check_score(keep.score, recipe.stages[place].provides)
     stages = (*recipe.stages[: place + 1], *blank, *given, *recipe.stages[place + 1 :])
     return replace(recipe, stages=stages)
 
 
-def _check_score(score: str, provided: Iterable[str]) -> None:
+def check_score(score: str, provided: Iterable[str]) -> None:
     """Raise UsageError for a score that neither the recipe nor any measure gives."""
     of_measures = {name for measure in ALL_MEASURES for name in measure.provides}
     known = sorted({*provided, *CLIP_PROPERTIES, *of_measures})

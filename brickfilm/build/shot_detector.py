@@ -65,8 +65,13 @@ def _describes_cuts(splitter: SceneSplitter, stages: Sequence[AnyStage], work: P
     return False
 
 
+def new_detector() -> str:
+    """Return the name of the detector of a new work folder."""
+    return "joint" if is_installed() else "holds"
+
+
 def _detector_of(work: Path) -> str:
-    best = "joint" if is_installed() else "holds"
+    best = new_detector()
     if not (work / LEDGER).is_file():
         return best
     kept = _recorded(work)

@@ -158,7 +158,10 @@ Measures = Annotated[
 KeepIf = Annotated[
     list[str] | None,
     typer.Option(
-        "--keep", metavar="SCORE>=N", help="keep clips by a score, as motion>=0.02; repeatable"
+        "--keep",
+        metavar="SCORE>=N|SET",
+        help="keep clips by a score, as motion>=0.02, or by a set: bricks, general, a file of "
+        "conditions; repeatable",
     ),
 ]
 KeepAll = Annotated[

@@ -33,7 +33,7 @@ def status(
     if_: Annotated[
         list[str] | None,
         typer.Option(
-            "--if", metavar="BOUND", help="recount the clips by a bound, as 'motion>=0.05'"
+            "--if", metavar="BOUND", help="recount the clips by a bound, as 'motion>=0.05', or set"
         ),
     ] = None,
 ) -> None:
@@ -50,10 +50,10 @@ def status(
 
 def print_recount(folder: Path, bounds: list[str]) -> None:
     """Print how many clips meet bounds, by their present status and reason."""
+    from brickfilm.build.keep_options import keeps_of
     from brickfilm.inspection import recount
-    from brickfilm.stages import Keep
 
-    keeps = [Keep.parse(bound) for bound in bounds]
+    keeps = keeps_of(bounds)
     rows = recount(folder, keeps)
     table = Table("clips now", "reason", "clips", "meet it", "footage that does", "not measured")
     for row in rows.to_dict("records"):
