@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.dataset.splits import SplitAssignment
-from brickfilm.engine.ledger import ItemResult
+from brickfilm.engine.ledger import ItemResult, answers_frame, read_edits
 from brickfilm.records import Clip
 from brickfilm.schema.training_lengths import TrainingLengths
 
@@ -63,9 +64,28 @@ class ReportContext:
 
     @cached_property
     def titles(self) -> Mapping[str, str]:
-        """Return the title of every video in the dataset, by its id."""
+        """Return the title of every video that could be opened, by its id."""
+        videos = {r.item: r.source_id for r in self.item_results if r.kind == "video"}
+        found = {clip.video.id: clip.video for clip in self.clip_records.values()}
+        videos |= {id: video.title or video.source_id for id, video in found.items()}
         rows = (*self.clips, *self.images)
-        return {video_id_of(row["id"]): row["source_title"] or row["source_id"] for row in rows}
+        named = {video_id_of(row["id"]): row["source_title"] or row["source_id"] for row in rows}
+        return {**videos, **named}
+
+    @cached_property
+    def footage_seconds(self) -> float:
+        """Return the seconds of all videos that could be opened."""
+        return sum(self.video_seconds.values())
+
+    @cached_property
+    def changed_at(self) -> datetime | None:
+        """Return when the newest answer or edit of a person was stored; None without any.
+
+        The time of the build itself would make another page of the same results.
+        """
+        edits = [edit.at for edit in read_edits(self.work).values()]
+        times = [*answers_frame(self.work)["newest"].dropna(), *edits]
+        return datetime.fromtimestamp(max(times), UTC) if times else None
 
     def split_of(self, row_id: str) -> str:
         """Return the split of a clip or an image."""

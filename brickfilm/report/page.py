@@ -7,9 +7,11 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from brickfilm.build.plan_file import version_of
 from brickfilm.files import atomic_write
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections import SECTIONS, Section, SectionBuilder
+from brickfilm.report.titles import stage_title
 
 FILENAME = "report.html"
 
@@ -33,6 +35,8 @@ def render_report(context: ReportContext, sections: Sequence[Section]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["duration"] = format_duration
+    environment.filters["stage_title"] = stage_title
+    seconds, footage = sum(row["duration"] for row in context.clips), context.footage_seconds
     return environment.get_template("report.html.jinja").render(
         name=context.work.resolve().name,
         counts=context.counts,
@@ -40,7 +44,10 @@ def render_report(context: ReportContext, sections: Sequence[Section]) -> str:
         clips=len(context.clips),
         images=len(context.images),
         videos=len(context.video_seconds),
-        seconds=sum(row["duration"] for row in context.clips),
+        seconds=seconds,
+        kept_share=seconds / footage if footage else None,
+        version=version_of("brickfilm"),
+        changed_at=context.changed_at,
         sections=sections,
     )
 

@@ -26,11 +26,11 @@ def ledger_frame(folder: str | Path) -> pd.DataFrame:
 
 
 def answers_frame(folder: str | Path) -> pd.DataFrame:
-    """Return the number of answers of each part, and the seconds of work they took."""
+    """Return the number of answers of each part, the seconds of work, and the newest's time."""
     return read_table(
         folder,
-        "SELECT name, part, COUNT(*) AS answers, SUM(seconds) AS seconds FROM answers "
-        "JOIN parts ON parts.digest = answers.part GROUP BY part ORDER BY MIN(at)",
+        "SELECT name, part, COUNT(*) AS answers, SUM(seconds) AS seconds, MAX(at) AS newest "
+        "FROM answers JOIN parts ON parts.digest = answers.part GROUP BY part ORDER BY MIN(at)",
     )
 
 

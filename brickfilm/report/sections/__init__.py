@@ -9,25 +9,30 @@ from brickfilm.report.sections.footage import footage
 from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_videos
 from brickfilm.report.sections.scores import scores
+from brickfilm.report.sections.settings import settings
 from brickfilm.report.sections.shots import shots
 from brickfilm.report.sections.stages import stages
 from brickfilm.report.sections.training import training
 from brickfilm.report.sections.unfinished import lost_footage, unfinished
+from brickfilm.report.sections.videos import timelines
 
 SECTIONS: tuple[SectionBuilder, ...] = (
     unfinished,
     lost_footage,
+    contact_sheet,
+    timelines,
     footage,
-    conversions,
-    training,
     stages,
     captions,
-    money,
-    moved_videos,
+    training,
     shots,
     cadence,
     scores,
-    contact_sheet,
+    conversions,
+    moved_videos,
+    money,
+    settings,
 )
+"""The result first; trouble, if any, before it and in a few lines."""
 
 __all__ = ["SECTIONS", "Section", "SectionBuilder"]

@@ -21,6 +21,7 @@ from brickfilm.records import Clip
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 from brickfilm.report.thumbs import evenly_spaced, thumbnail_data_url
+from brickfilm.report.titles import SCORE_MEANINGS, stage_title
 
 MAX_THUMBNAILS = 600
 """Clips, and images, with embedded stills: about 8 MB and 3 MB."""
@@ -36,6 +37,7 @@ def contact_sheet(context: ReportContext) -> Section | None:
     data = {
         "cards": {"clips": clips, "images": images},
         "max_thumbnails": MAX_THUMBNAILS,
+        "meanings": SCORE_MEANINGS,
         "capped": max(len(clips), len(images)) > MAX_THUMBNAILS,
     }
     return Section("contact", "Contact sheet", data)
@@ -115,7 +117,7 @@ def left_out_card(
         "outcome": result.status,
         "split": "",
         "status": result.reason,
-        "why": f"{result.stage}: {result.message or result.reason}",
+        "why": f"{stage_title(result.stage)}: {result.message or result.reason}",
         "scores": row_scores(row),
     }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
+from brickfilm.report.titles import stage_title
 
 BETWEEN_CLIPS = "between the clips"
 """Footage in no clip and no rejected shot: transitions and rounding."""
@@ -51,7 +52,7 @@ def seconds_by_status(context: ReportContext) -> dict[tuple[str, str], float]:
         seconds["kept", context.split_of(row["id"])] += row["duration"]
     results = [*dropped_videos(context), *context.left_out_results.values()]
     for result in sorted(results, key=lambda r: (r.position, r.status, r.reason)):
-        seconds[result.status, f"{result.stage}: {result.reason}"] += result.seconds
+        seconds[result.status, f"{stage_title(result.stage)}: {result.reason}"] += result.seconds
     rest = sum(context.video_seconds.values()) - sum(seconds.values())
     if rest > ROUNDING_SECONDS:
         seconds["cut", BETWEEN_CLIPS] = rest

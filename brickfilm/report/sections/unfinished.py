@@ -46,6 +46,10 @@ class UnfinishedGroup:
     items: list[ItemResult]
     unlisted: int
 
+    @property
+    def total(self) -> int:
+        return len(self.items) + self.unlisted
+
 
 def unfinished(context: ReportContext) -> Section | None:
     """Return failed, then waiting items by stage and reason; None if all are done."""

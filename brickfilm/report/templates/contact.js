@@ -1,9 +1,11 @@
 "use strict";
+const FIRST = 12; // the sections below stay in reach
 const PAGE = 48;
 const CARDS = JSON.parse(document.getElementById("cards").textContent);
+const MEANINGS = JSON.parse(document.getElementById("meanings").textContent);
 const form = document.querySelector(".tools");
 const sheet = document.querySelector(".cards");
-const more = document.querySelector(".more button");
+const [more, all] = document.querySelectorAll(".more button");
 let kind = CARDS.clips.length ? "clips" : "images";
 let matches = [];
 let drawn = 0;
@@ -25,25 +27,34 @@ function link(address, name, ...children) {
   return node;
 }
 
-function picture(address, card) {
+function picture(address, number, card) {
   if (!address) return el("span", "still empty", "still is missing");
   const image = el("img");
   image.loading = "lazy";
-  image.alt = "";
+  image.alt = `still ${number + 1}`;
   image.src = address;
   return card.file ? link(card.file, "still", image) : el("span", "still", undefined, image);
 }
 
-function facts(card) {
-  const list = el("dl", "facts");
-  const add = (name, value) => value && list.append(el("div", "", undefined,
-    el("dt", "", name), el("dd", "", value)));
-  add("at", card.end && `${card.start.toFixed(2)}–${card.end.toFixed(2)} s`);
-  add("length", card.length);
-  add("size", card.size);
-  add("model", card.model);
-  for (const [name, value] of Object.entries(card.scores)) add(name.replaceAll("_", " "), `${value}`);
-  return list;
+function place(card) {
+  const span = card.end && `${card.start.toFixed(2)}–${card.end.toFixed(2)} s`;
+  return el("p", "place quiet", [span, card.length, card.size].filter(Boolean).join(" · "));
+}
+
+// Scores are drawn when they are opened: thirty of them are most of a card.
+function scores(card) {
+  const details = el("details", "facts", undefined, el("summary", "", "scores"));
+  details.ontoggle = () => {
+    details.ontoggle = null;
+    const list = el("dl");
+    for (const [name, value] of Object.entries(card.scores)) {
+      const line = el("div", "", undefined, el("dt", "", name.replaceAll("_", " ")), el("dd", "", `${value}`));
+      line.title = MEANINGS[name] || "";
+      list.append(line);
+    }
+    details.append(list);
+  };
+  return details;
 }
 
 function similar(card) {
@@ -73,7 +84,7 @@ function drawCard(card) {
   if (card.status && card.status !== "described") top.append(el("span", "pill", card.status));
   if (card.similar > 1) top.append(similar(card));
   if (card.seconds) top.append(el("span", "seconds", `${card.seconds.toFixed(2)} s`));
-  const stills = el("div", "stills", undefined, ...card.stills.map((s) => picture(s, card)));
+  const stills = el("div", "stills", undefined, ...card.stills.map((s, n) => picture(s, n, card)));
   if (!card.stills.length) stills.append(el("span", "empty", "no stills"));
   if (card.file && kind === "clips") stills.append(playButton(card, stills));
   const title = card.url ? link(card.url, "title", card.title) : el("span", "title", card.title);
@@ -82,14 +93,18 @@ function drawCard(card) {
   if (card.why) words.append(el("p", "caption quiet", card.why));
   if (card.caption) words.append(el("p", "caption", card.caption));
   if (!card.why && !card.caption) words.append(el("p", "caption empty", "no caption"));
-  return el("article", `card ${card.outcome} ${kind}`, undefined, stills, top, words,
-    facts(card), el("footer", "", undefined, title, el("code", "", card.id)));
+  const model = card.model && el("span", "", `by ${card.model}`);
+  const drawnCard = el("article", `card ${card.outcome} ${kind}`, undefined, stills, top, words, place(card),
+    Object.keys(card.scores).length ? scores(card) : "",
+    el("footer", "", undefined, title, model || "", el("code", "", card.id)));
+  drawnCard.setAttribute("aria-label", card.id);
+  return drawnCard;
 }
 
-function draw() {
-  sheet.append(...matches.slice(drawn, drawn + PAGE).map(drawCard));
-  drawn = Math.min(matches.length, drawn + PAGE);
-  more.hidden = drawn === matches.length;
+function draw(count) {
+  sheet.append(...matches.slice(drawn, drawn + count).map(drawCard));
+  drawn = Math.min(matches.length, drawn + count);
+  more.hidden = all.hidden = drawn === matches.length;
   more.textContent = `Show more (${(matches.length - drawn).toLocaleString("en")} left)`;
 }
 
@@ -110,7 +125,7 @@ function filter() {
     `${matches.length.toLocaleString("en")} of ${CARDS[kind].length.toLocaleString("en")}`;
   sheet.replaceChildren();
   drawn = 0;
-  draw();
+  draw(FIRST);
   if (!matches.length) sheet.append(el("p", "empty", `No ${kind} match: change the words or the filters.`));
 }
 
@@ -150,9 +165,14 @@ for (const card of [...CARDS.clips, ...CARDS.images]) {
     .join(" ").toLowerCase();
 }
 for (const tab of form.querySelectorAll("[data-kind]")) tab.onclick = () => show(tab.dataset.kind);
-for (const example of document.querySelectorAll("[data-clip]")) {
-  example.onclick = () => { form.words.value = example.dataset.clip; show("clips"); };
-}
+document.addEventListener("click", (event) => { // of sections below, too
+  const named = event.target.closest("[data-clip]");
+  if (!named) return;
+  form.words.value = named.dataset.clip;
+  show("clips");
+  form.scrollIntoView();
+});
 form.oninput = filter;
-more.onclick = draw;
+more.onclick = () => draw(PAGE);
+all.onclick = () => draw(matches.length);
 show(kind);

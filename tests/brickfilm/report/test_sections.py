@@ -42,8 +42,8 @@ def test_every_second_of_footage_has_one_fate(tmp_path: Path) -> None:
     fates = seconds_by_status(report_context(tmp_path, kept, item_results))
     assert fates == {
         ("kept", "train"): 4.0,
-        ("failed", "SceneSplitter: unreadable"): 10.0,
-        ("rejected", "Keep: motion below 0.02"): 1.0,
+        ("failed", "Find shots: unreadable"): 10.0,
+        ("rejected", "Select by score: motion below 0.02"): 1.0,
         ("cut", BETWEEN_CLIPS): 5.0,
     }
     assert sum(fates.values()) == one.duration + lost.duration
@@ -153,7 +153,7 @@ def test_doubtful_cuts_are_listed_first_and_transitions_counted(tmp_path: Path) 
     assert shots(report_context(tmp_path, [shot(tmp_path, source_video("old"), 0)])) is None
 
 
-def test_scores_are_spread_and_flat_ones_left_out(tmp_path: Path) -> None:
+def test_scores_are_spread_and_flat_ones_apart(tmp_path: Path) -> None:
     clips = [
         shot(tmp_path, source_video("one"), n).with_scores(motion=n, still=1.0) for n in range(5)
     ]
@@ -162,6 +162,8 @@ def test_scores_are_spread_and_flat_ones_left_out(tmp_path: Path) -> None:
     (motion,) = section.data["histograms"]
     assert (motion.minimum, motion.median, motion.maximum) == (0.0, 2.0, 4.0)
     assert sorted(set(motion.bars)) == [0, 100]
+    (still,) = section.data["constant"]
+    assert (still.name, still.median) == ("score_still", 1.0)
 
 
 def test_a_clip_left_out_is_shown_as_far_as_it_came_with_its_reason(tmp_path: Path) -> None:
@@ -180,7 +182,7 @@ def test_a_clip_left_out_is_shown_as_far_as_it_came_with_its_reason(tmp_path: Pa
         ("rejected", 3),
         ("rejected", 0),
     ]
-    assert cards[1]["why"] == f"RefusalFilter: {refused.id}: no_movement"
+    assert cards[1]["why"] == f"Drop refusals: {refused.id}: no_movement"
     assert cards[1]["caption"] == refused.caption.text
     assert [card["id"] for card in contact.image_cards(built)] == [image_of(refused).id]
 
