@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ from brickfilm.engine.pipeline import Pipeline, Source
 from brickfilm.engine.run import PipelineRun
 from brickfilm.records import Clip, Listing, Video
 from brickfilm.schema.frame_sampling import poses
+from brickfilm.schema.plural import pluralize
 from brickfilm.schema.training_recipe import ClipShape
 from brickfilm.stages import ClipWriter, FrameSampler
 
@@ -26,7 +28,7 @@ class DownloadForecaster(Protocol):
 
 
 def forecast_lines(source: Source, run: PipelineRun, work: Path) -> Iterator[str]:
-    """Describe the pending items of each stage, and the videos to download."""
+    """Describe the pending items of each stage, the videos to download, and what is left out."""
     for queue in run.queues:
         if not (items := [w.item for w in run.pending_items[queue.position]]):
             continue
@@ -36,6 +38,10 @@ def forecast_lines(source: Source, run: PipelineRun, work: Path) -> Iterator[str
         if Video in stage.output_types and isinstance(source, DownloadForecaster):
             yield from (f"  {listing.source_id}  {listing.title}" for listing in items)
             yield str(source.forecast(items))
+    rejected = [r for r in run.item_results if r.status == "rejected"]
+    counts = Counter((r.position, r.stage, r.kind, r.reason) for r in rejected)
+    for (_, name, kind, reason), count in sorted(counts.items()):
+        yield f"{name}: {pluralize(count, kind)} rejected, {reason}"
 
 
 def planned_lengths(run: PipelineRun) -> list[tuple[int, Fraction]]:
