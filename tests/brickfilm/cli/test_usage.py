@@ -23,6 +23,7 @@ WRONG = (
     *("materialize films --out o --recipe no.py", "captions", "captions export films"),
     *("captions export films --to x.csv", "captions import films --from no.csv"),
     *("why films", "why films x", "diff films", "diff films no", "doctor --nothing"),
+    *("measure", "measure no.mp4", "measure films --keep x"),
     *("probe no.mp4", "review films", "merge", "captions revert films x"),
     *("build films --out o --captions sidecar:no.csv",),
 )
