@@ -204,6 +204,8 @@ class Clip:
     frame_hashes: tuple[str, ...] = ()
     """Perceptual hashes of the first, middle and last frame, in hex."""
     caption: Caption | None = None
+    image_frame: int | None = None
+    """Frame number in the video of its image; None is the middle one."""
 
     @property
     def id(self) -> str:
@@ -223,6 +225,16 @@ class Clip:
     def end(self) -> float:
         return float(self.span.end_pts * self.video.time_base)
 
+    @property
+    def middle_frame(self) -> int:
+        return self.span.start_frame + (self.span.frames - 1) // 2
+
+    def with_image_at(self, frame: int) -> Self:
+        """Return a copy whose image is a frame of the video, if the clip has that frame."""
+        is_inside = self.span.start_frame <= frame < self.span.end_frame
+        chosen = frame if is_inside and frame != self.middle_frame else None
+        return replace(self, image_frame=chosen)
+
     def seconds_to(self, frame: int) -> float:
         """Return the time from the start to a frame of the video; exact at a constant rate."""
         return float((frame - self.span.start_frame) / self.fps)
@@ -240,7 +252,10 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A clip's middle frame, captioned and filtered independently of the clip."""
+    """A clip's middle frame, captioned and filtered independently of the clip.
+
+    Of a clip that was trimmed, the middle frame from before, if it is still in the clip.
+    """
 
     clip: Clip
     frame: int

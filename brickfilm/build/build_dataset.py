@@ -161,8 +161,9 @@ def _run_passes(
     if run.stopping:
         raise Interrupted(_resume_hint(run, work))
     items = {result.item for result in run.item_results}
-    trimmed = {trim.result for trim in run.trims.values()}
-    if unused := (run.edits.keys() | trimmed) - items:
+    trims = run.trims.values()
+    edits = {e for e in run.edits if not any(trim.covers(e) for trim in trims)}
+    if unused := (edits | {trim.result for trim in trims}) - items:
         _print_status(f"edits by hand without a clip or image: {', '.join(sorted(unused))}")
     return run
 

@@ -16,6 +16,7 @@ from brickfilm.engine.ledger import (
     Review,
     TrimmedClip,
     ledger_frame,
+    read_edits,
     read_reviews,
     read_trims,
     save_review,
@@ -164,7 +165,18 @@ class ReviewSession:
             return [edit] if edit else []
         if not text:
             return []
-        return [CaptionEdit(item=trim.result, caption=text, reject=act.reject, note=act.note)]
+        edit = CaptionEdit(item=trim.result, caption=text, reject=act.reject, note=act.note)
+        return [edit, *self._image_edits(act.item, trim)]
+
+    def _image_edits(self, clip: str, trim: TrimmedClip) -> list[CaptionEdit]:
+        """Return the edits of the clip's image under its id in the trimmed clip."""
+        edits = read_edits(self.work)
+        images = {id: id.rpartition("-")[2] for id in edits if id.startswith(f"{clip}-f")}
+        return [
+            replace(edits[id], item=f"{trim.result}-{frame}")
+            for id, frame in images.items()
+            if trim.start_frame <= int(frame[1:]) < trim.end_frame
+        ]
 
     def _trim(self, act: ReviewAct, item: ReviewItem) -> TrimmedClip | None:
         """Return the trim of a decision in frames of the video, of the clip as it was first cut."""

@@ -71,6 +71,7 @@ class FrameSampler(Sink):
     def key(self, request: Clip) -> str:
         """Return the clip's id, and the frames where they depend on the scan of the video."""
         key = super().key(request)
+        key += "" if request.image_frame is None else f":image {request.image_frame}"
         frames: list[Any] = self.frames(request)
         if self.check_at:
             frames = [frames, self.check_frames(request)]
@@ -110,7 +111,7 @@ class FrameSampler(Sink):
             frame_hashes=tuple(answer["frame_hashes"]),
         )
         if self.images:
-            yield _image(item, stills[_middle_frame(item)])
+            yield _image(item, stills[_image_frame(item)])
 
     def _still(self, clip: Clip, written: Mapping[str, Any], position: int) -> Still:
         still = _timed_still(clip, written)
@@ -119,7 +120,7 @@ class FrameSampler(Sink):
     def simulate(self, item: Clip) -> Iterable[Clip | Image]:
         """Yield the records without files or hashes."""
         no_file = {"path": "", "sha256": "", "width": item.width, "height": item.height}
-        stills = {n: {"frame": n, **no_file} for n in (*self.all_frames(item), _middle_frame(item))}
+        stills = {n: {"frame": n, **no_file} for n in (*self.all_frames(item), _image_frame(item))}
         hashes = [""] * 3
         return self.apply(item, {"stills": list(stills.values()), "frame_hashes": hashes})
 
@@ -137,8 +138,8 @@ def _timed_still(clip: Clip, written: Mapping[str, Any]) -> Still:
     )
 
 
-def _middle_frame(clip: Clip) -> int:
-    return clip.span.start_frame + (clip.span.frames - 1) // 2
+def _image_frame(clip: Clip) -> int:
+    return clip.middle_frame if clip.image_frame is None else clip.image_frame
 
 
 def _image(clip: Clip, written: Mapping[str, Any]) -> Image:
@@ -159,9 +160,9 @@ class _StillsSession:
         self.work = work
         self.stem = f"stills/{clip.id}-f"
         self.suffix = f"-{artefact_digest(sampler, clip.conversion_key)}.jpg"
-        middle = _middle_frame(clip)
-        self.stills = {*sampler.all_frames(clip), *([middle] if sampler.images else [])}
-        self.hashed = (clip.span.start_frame, middle, clip.span.end_frame - 1)
+        image = [_image_frame(clip)] if sampler.images else []
+        self.stills = {*sampler.all_frames(clip), *image}
+        self.hashed = (clip.span.start_frame, clip.middle_frame, clip.span.end_frame - 1)
         self.hashes: dict[int, str] = {}
         self.written: list[dict[str, Any]] = []
         (work / "stills").mkdir(parents=True, exist_ok=True)

@@ -203,7 +203,7 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
         given = GivenSpan() if item.spans else None
         shots = self._found_shots(scan)
         made = self._clip(scan.measured(item), scan, (start, end), shots, given)
-        return replace(made, caption=clip.caption)
+        return replace(made.with_image_at(clip.middle_frame), caption=clip.caption)
 
     def _found_shots(self, scan: ScanResult) -> FoundShots:
         metrics = scan.metrics(self._detector)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ REVIEW_COLUMNS = (
     *("item", "reviewer", "queue", "caption_wrong", "cut_wrong", "caption_model"),
     *("prompt_digest", "caption_digest", "before", "at"),
 )
+CLIP_ID = re.compile(r"(\w+)-(\d+)-(\d+)(-f\d+)?$")
+"""Video, first frame and end of a clip, also in the id of its image."""
 _TRIM_COLUMNS = ("item", "start_frame", "end_frame", "at")
 _SELECT_TRIMS = f"SELECT {', '.join(_TRIM_COLUMNS)} FROM trims"
 Stored = Mapping[str, Mapping[str, Any] | None]
@@ -42,6 +45,13 @@ class TrimmedClip:
     def result(self) -> str:
         """Return the id of the trimmed clip."""
         return f"{self.item.rsplit('-', 2)[0]}-{self.start_frame:06d}-{self.end_frame:06d}"
+
+    def covers(self, item: str) -> bool:
+        """Return True for a clip that lies in the clip as it was first cut, and for its image."""
+        inner, whole = (CLIP_ID.match(id) for id in (item, self.item))
+        if not (inner and whole) or inner[1] != whole[1]:
+            return False
+        return int(whole[2]) <= int(inner[2]) and int(inner[3]) <= int(whole[3])
 
 
 @dataclass(frozen=True, kw_only=True)

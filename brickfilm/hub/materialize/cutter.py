@@ -87,6 +87,18 @@ def scan(work: Path, video: Video) -> ScanResult:
         return ScanResult.from_answers(video, analyze_frames(reader, video, parts))
 
 
+def clip_of_row(
+    row: DatasetRow, image: DatasetRow | None, video: Video, times: FrameTimestamps
+) -> Clip:
+    """Return the clip of a row, with its image at the frame that the image's id names."""
+    clip = Clip(video=video, span=span_of_row(row, video, times))
+    if image is None:
+        return clip
+    clip_id, _, frame = image["id"].rpartition("-f")
+    offset = int(frame) - int(clip_id.rsplit("-", 2)[1])
+    return clip.with_image_at(clip.span.start_frame + offset)
+
+
 def span_of_row(row: DatasetRow, video: Video, times: FrameTimestamps) -> Span:
     """Return the span of a row: by frame numbers in the same file, by seconds in another."""
     if video_id_of(row["id"]) == video.id:

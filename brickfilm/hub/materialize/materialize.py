@@ -18,7 +18,7 @@ from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import BrickfilmError, ItemError, UsageError
 from brickfilm.files import check_own_folder, disk_errors, make_folder
-from brickfilm.hub.materialize.cutter import ClipCutter, scan, span_of_row
+from brickfilm.hub.materialize.cutter import ClipCutter, clip_of_row, scan
 from brickfilm.hub.materialize.default_downloads import AnyDownloads
 from brickfilm.hub.materialize.locate import VideoLocator
 from brickfilm.hub.materialize.results import (
@@ -29,7 +29,6 @@ from brickfilm.hub.materialize.results import (
     save_matching_rows,
     write_table,
 )
-from brickfilm.records import Clip
 from brickfilm.sources.base import SOURCES_FOLDER, FetchingSource
 
 if TYPE_CHECKING:
@@ -129,7 +128,9 @@ def _cut_source(
     video = scanned.measured(video)
     # the frame numbers of a lone image are of no use in another copy
     rows_to_cut = clips + [row for row in lone if video_id_of(row["id"]) == video.id]
-    spans = [Clip(video=video, span=span_of_row(row, video, scanned.times)) for row in rows_to_cut]
+    spans = [
+        clip_of_row(row, image_by_clip.get(row["id"]), video, scanned.times) for row in rows_to_cut
+    ]
     cut_clips = cutter.cut(spans) if spans else []
     cut_by_id = {row["id"]: cut for row, cut in zip(rows_to_cut, cut_clips, strict=True)}
     results: list[RowResult] = []

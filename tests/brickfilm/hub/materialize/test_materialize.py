@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from datasets import DatasetDict, load_dataset
@@ -22,12 +23,15 @@ from brickfilm.dataset.reader import find_dataset
 from brickfilm.dataset.rewrite import copy_without_rows
 from brickfilm.errors import UsageError
 from brickfilm.hub.materialize import NothingMaterializedError, materialize
+from brickfilm.hub.materialize.cutter import clip_of_row
 from brickfilm.hub.publish import PushOptions, push_to_hub
+from brickfilm.scan.timestamps import FrameTimestamps
 from tests.brickworld import BrickFilm
 from tests.brickworld.encode import Encoding
 from tests.kit.odd_videos import Film, joined
 from tests.kit.servers.hub import HubServer
 from tests.kit.servers.videos import video_site
+from tests.kit.toy_stages import video
 
 REPO = "maker/references"
 
@@ -53,6 +57,17 @@ def built(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def published(hub: HubServer, built: Path) -> str:
     push_to_hub(built, PushOptions(repo_id=REPO, media="none"))
     return REPO
+
+
+def test_the_image_of_a_trimmed_clip_is_cut_at_its_own_frame() -> None:
+    pts, source = np.arange(60), video("a")
+    sizes, flags = np.full((60, 2), 8), np.zeros(60, np.int64)
+    times = FrameTimestamps(pts, 1, sizes, flags, source.time_base)
+    row = {"id": f"{source.id}-000022-000040", "start_frame": 22, "end_frame": 40}
+    for frame, chosen in ((31, 31), (30, None), (45, None)):  # 30 is the middle, 45 outside
+        image = {"id": f"{row['id']}-f{frame:06d}"}
+        assert clip_of_row(row, image, source, times).image_frame == chosen
+    assert clip_of_row(row, None, source, times).image_frame is None
 
 
 @pytest.mark.slow
