@@ -104,8 +104,10 @@ def build_cache(recipe: Recipe, processes: int = 1, shard: ShardNumber = WHOLE) 
     """Encode missing clips and captions in several processes, then index every store.
 
     shard: the share of this machine; others encode the rest into the same folder at the same time.
-    Raise DataError if no clip fits a bucket.
+    Raise DataError if no clip fits a bucket, WeightsError if `init` is another family's.
     """
+    if Path(recipe.init).exists():  # it may lie on the machine that trains alone
+        find_family(recipe.family).check_init(recipe.init)
     with _cache_lock(Path(recipe.cache)):
         index_dataset(recipe)
         _check_any_entry(recipe)

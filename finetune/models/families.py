@@ -9,7 +9,7 @@ from brickfilm.schema.own_modules import import_object
 from finetune.config import Recipe
 from finetune.errors import ConfigError, WeightsError
 from finetune.models.diffusers import DIFFUSERS_FAMILIES
-from finetune.models.diffusers.base import DiffusersFamily
+from finetune.models.diffusers.base import DiffusersFamily, family_of_index
 from finetune.models.diffusers.pipeline_folder import read_index
 from finetune.models.family import Family, check_grid
 from finetune.models.stdit2.family import STDIT2
@@ -55,9 +55,8 @@ def recognise_family(source: str) -> DiffusersFamily:
             f"{source!r} has no model_index.json, so it is no pipeline in diffusers' layout: name "
             "another folder or Hub id, such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
         )
-    for family in DIFFUSERS_FAMILIES:
-        if family.reads_pipeline(index):
-            return family
+    if family := family_of_index(index):
+        return family
     names = ", ".join(family.name for family in DIFFUSERS_FAMILIES)
     raise WeightsError(
         f"{source!r} is a {index.get('_class_name')}, of no family here: choose one of {names}"

@@ -250,6 +250,12 @@ class Family(Protocol):
     def check(self, recipe: Recipe) -> None:
         """Raise ConfigError if the recipe asks for what the family does not have."""
 
+    def check_init(self, init: str) -> None:
+        """Raise WeightsError if weights that are on this disk, or nowhere, are not this family's.
+
+        It reads configurations alone, so that `finetune cache` need not end before the error.
+        """
+
     def use_kernels(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         """Replace operations of the network by the fastest kernels for a device and precision."""
 
@@ -306,13 +312,13 @@ def check_grid(family: Family, recipe: Recipe) -> None:
             f"family {family.name!r} animates first frames: name a file for each prompt in "
             "validation.images, or set validation.prompts = []"
         )
-    wanted = {f"bucket {bucket} has": bucket.frames for bucket in recipe.buckets}
+    wanted = {f"buckets.{n}.frames": bucket.frames for n, bucket in enumerate(recipe.buckets)}
     if recipe.validation.prompts:
-        wanted["validation.frames asks for"] = recipe.validation.frames
-    for text, frames in wanted.items():
+        wanted["validation.frames"] = recipe.validation.frames
+    for key, frames in wanted.items():
         nearest = family.grid.nearest_frames(frames)
         if frames != nearest:
             raise ConfigError(
-                f"{text} {frames} frames: family {family.name!r} takes "
-                f"{family.grid.frame_step} n + {family.grid.frame_offset}; the nearest is {nearest}"
+                f"{key} is {frames}: family {family.name!r} takes {family.grid.frame_step} n + "
+                f"{family.grid.frame_offset}; the nearest is {nearest}: set {key}={nearest}"
             )

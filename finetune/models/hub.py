@@ -11,6 +11,11 @@ from finetune.errors import FinetuneError
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+def is_hub_id(source: Path | str) -> bool:
+    """Tell if a source is no file or folder here, and has the form of a Hub id."""
+    return not Path(source).exists() and HUB_ID.fullmatch(str(source)) is not None
+
+
 def download_snapshot(
     repo_id: str,
     patterns: list[str],

@@ -14,7 +14,7 @@ from brickfilm.schema.licences import hub_licence_id
 from finetune.config import DEFAULT_PROMPTS, Recipe
 from finetune.data.cache_layout import index_folder
 from finetune.data.index import Index
-from finetune.models.hub import HUB_ID
+from finetune.models.hub import is_hub_id
 from finetune.sampling.measures import METRIC_TITLES
 from finetune.validation.page import ValidationResult, recipe_summary, training_metrics
 
@@ -93,8 +93,8 @@ def _card_metadata(repo_id: str, recipe: Recipe, licence: str | None) -> Any:
         library_name="brickfilm",
         pipeline_tag="text-to-video",
         tags=["video", "text-to-video", recipe.family],
-        datasets=[recipe.dataset] if HUB_ID.fullmatch(recipe.dataset) else None,
-        base_model=recipe.init if HUB_ID.fullmatch(recipe.init) else None,
+        datasets=[recipe.dataset] if is_hub_id(recipe.dataset) else None,
+        base_model=recipe.init if is_hub_id(recipe.init) else None,
         model_name=repo_id.split("/")[1],
     )
 

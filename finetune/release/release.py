@@ -24,7 +24,7 @@ from finetune.errors import ReleaseError
 from finetune.models import find_family
 from finetune.models.adapters import write_weights
 from finetune.models.family import CaptionEncoder, LatentCodec
-from finetune.models.hub import HUB_ID
+from finetune.models.hub import HUB_ID, is_hub_id
 from finetune.release.model_card import render_card
 from finetune.sampling.bundle import add_encoders
 from finetune.sampling.pipeline import open_index
@@ -199,7 +199,7 @@ def _encoders(source: ModelSource, recipe: Recipe, *, copy: bool) -> dict[str, A
     """Return each encoder: a Hub id if it may be downloaded from there, else the loaded one."""
     encoders: dict[str, Any] = {}
     for kind, name in {"vae": recipe.vae, "text": recipe.text_encoder}.items():
-        if HUB_ID.fullmatch(name) and not Path(name).exists() and not copy:
+        if is_hub_id(name) and not copy:
             encoders[kind] = name
         elif kind == "vae":
             encoders[kind] = load_vae(recipe, CPU)

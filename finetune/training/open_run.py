@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 
 from brickfilm.schema.public_text import visible
 from finetune.config import Recipe
@@ -19,8 +21,9 @@ from finetune.data.cache_layout import index_dataset, index_folder, missing_from
 from finetune.data.encoders import text_encoder_name
 from finetune.data.index import Index
 from finetune.engines.distributed import rank_and_world_size
+from finetune.errors import CacheError, WeightsError
 from finetune.models import family_of
-from finetune.models.family import TINY_RANDOM
+from finetune.models.family import TINY_RANDOM, Family
 from finetune.progress import ProgressLines
 from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loggers import open_logger
@@ -79,9 +82,7 @@ def _open(
         recipe = resumed_recipe(recipe, resume_point.manifest, allow, origin)
     family = family_of(recipe)
     index = _build_index(recipe)
-    missing = None
-    if recipe.latents == "cached":
-        missing = missing_from_cache(index, recipe, text_encoder_name(recipe, index))
+    missing = _missing_clips(index, recipe, family, begins=resume_point is None)
     coverage = bucket_coverage(index, recipe, missing)
     init = resume_point.folder / "model" if resume_point else None
     engine = open_engine(new_model(recipe, init), recipe, device)
@@ -99,6 +100,30 @@ def _open(
             log.warning("%s: the clips may be learned by heart", epochs)
         run.log = open_logger(recipe, run.step)
     return run
+
+
+def _missing_clips(
+    index: Index, recipe: Recipe, family: Family, *, begins: bool
+) -> dict[str, NDArray[np.bool_]] | None:
+    """Return what `missing_from_cache` does, None without a cache; name a wrong `init` beside it.
+
+    Otherwise it would be found after hours of encoding.
+    """
+    wrong = None
+    try:
+        if begins:
+            family.check_init(recipe.init)
+    except WeightsError as error:
+        wrong = error
+    try:
+        missing = None
+        if recipe.latents == "cached":
+            missing = missing_from_cache(index, recipe, text_encoder_name(recipe, index))
+    except CacheError as error:
+        raise CacheError(f"{wrong}; and {error}") if wrong else error from None
+    if wrong:
+        raise wrong
+    return missing
 
 
 def _build_index(recipe: Recipe) -> Index:

@@ -23,6 +23,7 @@ from finetune.models.diffusers.pipeline_folder import find_part, read_config, re
 from finetune.models.diffusers.pipelines import check_guidance
 from finetune.models.diffusers.video_vae import VideoVAE
 from finetune.models.family import TINY_RANDOM, TINY_SEED, Family, TextSize
+from finetune.models.hub import is_hub_id
 from finetune.models.text_encoder import TextEncoder
 from finetune.models.weight_files import load_whole
 from finetune.objectives import FlowMatching
@@ -77,6 +78,10 @@ class DiffusersFamily(Family):
 
     def check_sampling(self, guidance: float) -> None:
         check_guidance(guidance)
+
+    def check_init(self, init: str) -> None:
+        if init != TINY_RANDOM and not is_hub_id(init):
+            self._find_network(init)
 
     def objective(self, settings: Flow) -> FlowMatching:
         return FlowMatching(settings, self.timestep_shift)
@@ -137,17 +142,21 @@ class DiffusersFamily(Family):
         """Return the width of the text states that the network at `source` reads."""
         if source == TINY_RANDOM:
             return TINY_TEXT_DIM
+        self._check_index(source)
         folder = find_part(source, self.part)
         return int(read_config(folder, self.transformer_class)[self.text_width_key])
 
     def _check_index(self, source: Path | str) -> None:
         """Raise WeightsError for a pipeline of another family; its shapes may be the same."""
         index = read_index(source)
-        if index is not None and not self.reads_pipeline(index):
-            raise WeightsError(
-                f"{source} is another family's {index.get('_class_name')}, not {self.name!r}: set "
-                "family to it, or name a pipeline of this one as init"
-            )
+        if index is None or self.reads_pipeline(index):
+            return
+        owner = family_of_index(index)
+        remedy = f"set family={owner.name}, or name" if owner else "name"
+        raise WeightsError(
+            f"{source} is another family's {index.get('_class_name')}, not {self.name!r}: {remedy} "
+            "a pipeline of this one as init"
+        )
 
     def _check_channels(self, folder: Path, class_name: str, wanted: Mapping[str, int]) -> None:
         """Raise WeightsError for a part of the family's class and another family's channels."""
@@ -220,6 +229,13 @@ class DiffusersFamily(Family):
         stride = self.spatial_stride
         latents = 1 + (frames - 1) // self.frame_stride
         return self.channels, latents, height // stride, width // stride
+
+
+def family_of_index(index: Mapping[str, Any]) -> DiffusersFamily | None:
+    """Return the family that a pipeline's model_index.json is of; None for no family here."""
+    from finetune.models.diffusers import DIFFUSERS_FAMILIES  # instances of subclasses of the above
+
+    return next((f for f in DIFFUSERS_FAMILIES if f.reads_pipeline(index)), None)
 
 
 @contextmanager

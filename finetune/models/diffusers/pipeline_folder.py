@@ -7,10 +7,21 @@ from typing import Any
 
 from brickfilm.files import parse_json
 from finetune.errors import WeightsError
-from finetune.models.hub import HUB_ID, download_snapshot
+from finetune.models.hub import download_snapshot, is_hub_id
 
 CONFIG_FILE = "config.json"
 INDEX_FILE = "model_index.json"  # of a pipeline: its class, parts and settings
+MARKER_FILES = {  # of which a part's folder holds one; the others have a config.json
+    "tokenizer": ("tokenizer.json", "spiece.model"),
+    "image_processor": ("preprocessor_config.json",),
+}
+RECIPE_KEYS = {  # that name a pipeline for a part; the others are the network's
+    "vae": "vae",
+    "image_encoder": "vae",
+    "image_processor": "vae",
+    "text_encoder": "text_encoder",
+    "tokenizer": "text_encoder",
+}
 FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
 
 
@@ -20,22 +31,32 @@ def find_part(source: Path | str, part: str) -> Path:
     source: a folder, or a Hub id, whose part is downloaded. Raise WeightsError if it has none.
     """
     folder = Path(source)
-    if not folder.exists() and HUB_ID.fullmatch(str(source)):
+    if is_hub_id(source):
         patterns = [CONFIG_FILE, *(f"{part}/{file}" for file in FILES)]
         folder = download_snapshot(str(source), patterns, WeightsError)
+    files = MARKER_FILES.get(part, (CONFIG_FILE,))
     for found in (folder / part, folder):
-        if (found / CONFIG_FILE).is_file() or (part == "tokenizer" and _has_tokenizer(found)):
+        if any((found / file).is_file() for file in files):
             return found
+    if not folder.exists():
+        raise WeightsError(f"{str(source)!r} is no folder here, and no Hub id: {_remedy(part)}")
     raise WeightsError(
-        f"{str(source)!r} holds no {part!r} in diffusers' layout ({part}/{CONFIG_FILE}): "
-        "name a folder or Hub id of a pipeline, such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+        f"{str(source)!r} holds no {part!r} in diffusers' layout ({part}/{files[0]}): "
+        f"{_remedy(part)}"
+    )
+
+
+def _remedy(part: str) -> str:
+    return (
+        f"set {RECIPE_KEYS.get(part, 'init')} to a pipeline's folder or Hub id, such as "
+        "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
     )
 
 
 def read_index(source: Path | str) -> dict[str, Any] | None:
     """Return the index of a pipeline in a folder or at a Hub id; None for one without."""
     folder = Path(source)
-    if not folder.exists() and HUB_ID.fullmatch(str(source)):
+    if is_hub_id(source):
         folder = download_snapshot(str(source), [INDEX_FILE], WeightsError)
     return _read_json(folder / INDEX_FILE) if (folder / INDEX_FILE).is_file() else None
 
@@ -46,7 +67,8 @@ def read_config(folder: Path, class_name: str) -> dict[str, Any]:
     found = config.get("_class_name", class_name)
     if found != class_name:
         raise WeightsError(
-            f"{folder} is a {found}, not a {class_name}: name another, or its family"
+            f"{folder} is a {found}, not a {class_name}: name a folder of that, or set "
+            f"family to one that has a {found}"
         )
     return config
 
@@ -60,7 +82,3 @@ def _read_json(file: Path) -> dict[str, Any]:
         found = type(entries).__name__
         raise WeightsError(f"{file} holds a {found}, not a JSON object: fetch it again")
     return entries
-
-
-def _has_tokenizer(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model"))

@@ -21,6 +21,8 @@ from finetune.models.diffusers.base import TIME_SCALE
 from finetune.models.diffusers.networks import plain_config
 from finetune.models.diffusers.wan import Wan, WanVersion
 from finetune.models.diffusers.wan_cost import WanCost
+from finetune.models.family import TINY_RANDOM
+from finetune.models.hub import is_hub_id
 
 BOUNDARY = 0.875  # more noise is the first expert's
 SHIFT = 12.0  # the makers'; the converted scheduler says 3
@@ -114,6 +116,12 @@ class WanExperts(Wan):
     ) -> nn.Module:
         high, low = (e.load_network(source, dtype=dtype, device=device) for e in self.experts)
         return Experts(high, low)
+
+    def check_init(self, init: str) -> None:
+        if init != TINY_RANDOM and not is_hub_id(init):
+            self._check_index(init)
+        for expert in self.experts:
+            expert.check_init(init)
 
     def network_config(self, network: nn.Module) -> dict[str, Any]:
         return plain_config(network.get_submodule("transformer"))

@@ -14,7 +14,7 @@ import torch
 
 from finetune.config import Adapter, Bucket, Recipe
 from finetune.data.cache import build_cache
-from finetune.errors import ConfigError, DataError, FinetuneError, WeightsError
+from finetune.errors import CacheError, ConfigError, DataError, FinetuneError, WeightsError
 from finetune.models.diffusers import LTX_0_9, WAN_2_1, WAN_2_2_5B, WAN_2_2_LOW
 from finetune.models.diffusers.base import DiffusersFamily
 from finetune.models.diffusers.networks import diffusers_class
@@ -76,12 +76,27 @@ CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], object], str]] =
     "layout": (
         other_layout,
         WAN_2_1.load_network,
-        r"holds no 'transformer' in diffusers' layout \(transformer/config.json\): name a folder",
+        r"holds no 'transformer' in diffusers' layout \(transformer/config.json\): set init to a",
     ),
     "no text encoder": (
         no_text_encoder,
         lambda folder: load_text(WAN_2_1, folder),
-        "holds no 'text_encoder' in diffusers' layout",
+        "holds no 'text_encoder' in diffusers' layout .*: set text_encoder to a pipeline's folder",
+    ),
+    "no tokenizer": (
+        lambda folder: shutil.rmtree(folder / "tokenizer"),
+        lambda folder: load_text(WAN_2_1, folder),
+        r"holds no 'tokenizer' .* \(tokenizer/tokenizer\.json\): set text_encoder to a pipeline's",
+    ),
+    "no vae": (
+        lambda folder: shutil.rmtree(folder / "vae"),
+        lambda folder: load_codec(WAN_2_1, folder),
+        r"holds no 'vae' in diffusers' layout \(vae/config\.json\): set vae to a pipeline's folder",
+    ),
+    "no folder": (
+        shutil.rmtree,
+        WAN_2_1.load_network,
+        "is no folder here, and no Hub id: set init to a pipeline's folder or Hub id",
     ),
     "no text weights": (
         no_text_weights,
@@ -113,7 +128,7 @@ CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], object], str]] =
     "of the 5B model": (
         lambda _: None,
         WAN_2_2_5B.load_network,
-        "is another family's WanPipeline, not 'wan2.2-5b': set family to it",
+        "is another family's WanPipeline, not 'wan2.2-5b': set family=wan2.1, or name a pipeline",
     ),
     "part of the 5B model": (
         lambda folder: (folder / "model_index.json").unlink(),
@@ -123,7 +138,7 @@ CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], object], str]] =
     "of LTX": (
         lambda folder: (folder / "model_index.json").unlink(),
         LTX_0_9.load_network,
-        "is a WanTransformer3DModel, not a LTXVideoTransformer3DModel",
+        "is a WanTransformer3DModel, not a LTXVideoTransformer3DModel: .* or set family to one",
     ),
     "vae of the 5B model": (
         lambda _: None,
@@ -159,6 +174,21 @@ def test_a_vae_of_another_family_is_named_before_captions_are_encoded(
     assert not list(Path(recipe.cache).rglob("*.safetensors"))
 
 
+def test_a_wrong_init_is_named_with_the_cache_that_is_missing(
+    wan: Path, make_recipe: MakeRecipe
+) -> None:
+    """And by `finetune cache`, before hours of encoding."""
+    recipe = wan_lora(make_recipe, family="wan2.2-5b", init=str(wan), latents="cached")
+    with pytest.raises(CacheError, match=r"set family=wan2\.1, .*; and cache .* has no latents at"):
+        train(recipe)
+    with pytest.raises(WeightsError, match=r"not 'wan2\.2-5b': set family=wan2\.1"):
+        build_cache(recipe)
+    assert not list(Path(recipe.cache).rglob("*.safetensors"))
+    elsewhere = replace(recipe, init="on/another-machine", vae="nowhere")
+    with pytest.raises(WeightsError, match="'nowhere' is no folder here"):
+        build_cache(elsewhere)
+
+
 def test_the_experts_are_not_wan_2_1(tmp_path: Path) -> None:
     """Of the same shapes: read as Wan 2.1, one expert would be trained on all the noise."""
     with pytest.raises(WeightsError, match=r"is another family's WanPipeline, not 'wan2\.1'"):
@@ -191,7 +221,11 @@ def recipe(make_recipe: MakeRecipe) -> Recipe:
             DataError,
             r"^no clip .*, the longest has 20 and needs > 21 frames: set buckets\.0\.frames=17",
         ),
-        (18, ConfigError, r"18 frames: family 'wan2\.1' takes 4 n \+ 1; the nearest is 17"),
+        (
+            18,
+            ConfigError,
+            r"^buckets\.0\.frames is 18: family 'wan2\.1' takes 4 n \+ 1; the nearest is 17: set b",
+        ),
     ],
 )
 def test_clips_too_short_and_frames_off_the_grid_are_named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from finetune.config import Flow, Recipe, Schedule, Validation
 from finetune.data.cache import build_cache
-from finetune.errors import ConfigError, SamplingError
+from finetune.errors import ConfigError, SamplingError, WeightsError
 from finetune.models.adapters import DIFFUSERS_FILE
 from finetune.models.diffusers import WAN_2_1_I2V
 from finetune.models.diffusers.video_vae import VideoVAE
@@ -34,6 +35,7 @@ from tests.kit.overfit import (
     sampling_error,
     wide_wan,
 )
+from tests.kit.pipelines import write_pipeline
 from tests.kit.toy_runs import wan_lora
 
 CPU = torch.device("cpu")
@@ -56,6 +58,18 @@ def image(tmp_path: Path) -> Path:
     pixels = torch.randint(0, 256, (SIDE, SIDE, 3), dtype=torch.uint8)
     Image.fromarray(pixels.numpy()).save(tmp_path / "first.png")
     return tmp_path / "first.png"
+
+
+def test_a_published_folder_is_read_with_its_image_encoder(tmp_path: Path, codec: VideoVAE) -> None:
+    """Its image_processor/ has a preprocessor_config.json, and no config.json."""
+    folder = write_pipeline(tmp_path, WAN_2_1_I2V, **codec.pipeline_parts)
+    read = WAN_2_1_I2V.load_codec(str(folder), dtype=torch.float32, device=CPU)
+    assert read.digest == codec.digest
+    shutil.rmtree(folder / "image_processor")
+    with pytest.raises(
+        WeightsError, match=r"\(image_processor/preprocessor_config\.json\): set vae"
+    ):
+        WAN_2_1_I2V.load_codec(str(folder), dtype=torch.float32, device=CPU)
 
 
 def text(seed: int) -> Tensor:
