@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.schema.buckets import DROP_REASONS, NO_CAPTION
+from brickfilm.schema.buckets import (
+    DROP_REASONS,
+    NO_CAPTION,
+    is_large_enough,
+    is_long_enough,
+    nominal_pixels,
+    resolutions,
+)
 from finetune.config import Bucket, Recipe
 from finetune.data.buckets import recipe_aspect_buckets
 from finetune.data.cache_layout import assign_recipe_buckets, clip_shapes
@@ -72,7 +79,7 @@ def bucket_coverage(
 ) -> BucketCoverage:
     """Count the clips that training will use; `missing` marks others [N] bool by a reason.
 
-    Raise DataError, with the table, if a bucket gets no clip.
+    Raise DataError, with the reasons, if a bucket gets no clip.
     """
     assigned = assign_recipe_buckets(index, recipe)
     usable = assigned >= 0
@@ -89,39 +96,64 @@ def bucket_coverage(
         {text: n for text, n in dropped.items() if n},
         usable,
     )
-    _check_no_empty_bucket(coverage, recipe, index)
+    if not all(coverage.clips_per_bucket.values()):
+        raise _no_clip_error(coverage, recipe, index, missing or {})
     return coverage
 
 
-def _check_no_empty_bucket(coverage: BucketCoverage, recipe: Recipe, index: Index) -> None:
+def _no_clip_error(
+    coverage: BucketCoverage, recipe: Recipe, index: Index, missing: Container[str]
+) -> DataError:
     empty = [b for b in recipe.buckets if not coverage.clips_per_bucket[str(b)]]
-    if not empty:
-        return
-    sampling, longest = recipe.frame_sampling, int(clip_shapes(index, recipe)[0].max(initial=0))
-    names = ", ".join(map(str, empty))
-    shortest = min(empty, key=lambda bucket: bucket.frames)
-    needed = sampling.describe_needed(shortest.frames)
-    interval = f"lower frame_interval ({sampling.interval}), " * (sampling.kind == "interval")
-    fitting = (longest - 1) // sampling.interval if sampling.kind == "interval" else longest
-    if 1 < fitting < shortest.frames:
-        raise DataError(
-            f"no clip for bucket {names}: every clip is too short, the longest has {longest} and "
-            f"needs {needed}: {_shorter_bucket(recipe, shortest, fitting)}, {interval}or remove "
-            "the bucket"
-        )
-    raise DataError(
-        f"no clip for bucket {names}:\n{coverage}\n"
-        f"remove it from the recipe, {interval}or choose fewer frames: a clip needs {needed}, "
-        f"the longest has {longest}"
+    reasons = ", ".join(f"{n:,} {text}" for text, n in coverage.dropped.items())
+    remedies = _remedies(empty, recipe, index)
+    if any(reason in missing for reason in coverage.dropped):
+        remedies = "run `finetune cache RECIPE`"
+    return DataError(
+        f"no clip for bucket {', '.join(map(str, empty))} (rows without one: {reasons or 'none'}): "
+        f"{remedies}{', or ' * bool(remedies)}remove the bucket"
     )
 
 
-def _shorter_bucket(recipe: Recipe, bucket: Bucket, fitting: int) -> str:
-    """Say how to train on clips that show `fitting` frames, fewer than the bucket has."""
-    grid = find_family(recipe.family).grid
+def _remedies(empty: Sequence[Bucket], recipe: Recipe, index: Index) -> str:
+    """Say how to lower the least of the empty buckets to clips that are too short or too small."""
+    seen, height, width = clip_shapes(index, recipe)
+    bucket = min(empty, key=lambda b: (b.frames, nominal_pixels(b.resolution)))
+    of_kind = (seen == 1) == (bucket.frames == 1)
+    large = of_kind & is_large_enough(bucket, height, width)
+    long = of_kind & is_long_enough(bucket, seen, recipe.frame_sampling)
+    longest = int(seen[large if large.any() else of_kind].max(initial=0))
+    pixels = np.where(long if long.any() else of_kind, height * width, 0)
+    largest = int(pixels.argmax())
+    rows, columns = int(height[largest]), int(width[largest])
+    remedies = []
+    if 1 < longest < recipe.frame_sampling.needed(bucket.frames):
+        remedies.append(_shorter_bucket(recipe, bucket, longest))
+    if pixels[largest] and not is_large_enough(bucket, rows, columns):
+        remedies.append(_smaller_bucket(recipe, bucket, rows, columns))
+    return (", or " if large.any() or long.any() else ", and ").join(remedies)
+
+
+def _smaller_bucket(recipe: Recipe, bucket: Bucket, rows: int, columns: int) -> str:
+    """Say how to train on clips of this size, too small for the bucket."""
+    names = [name for name in resolutions() if name.endswith("p")]  # others are of other shapes
+    fits = [n for n in names if is_large_enough(replace(bucket, resolution=n), rows, columns)]
+    remedy = f"set buckets.{recipe.buckets.index(bucket)}.resolution=" if fits else "scale it up"
+    return f"the largest has {columns} x {rows} pixels: {remedy}{''.join(fits[-1:])}"
+
+
+def _shorter_bucket(recipe: Recipe, bucket: Bucket, longest: int) -> str:
+    """Say how to train on clips that show `longest` frames, too few for the bucket."""
+    grid, sampling = find_family(recipe.family).grid, recipe.frame_sampling
+    fitting = (longest - 1) // sampling.interval if sampling.kind == "interval" else longest
     steps = (fitting - grid.frame_offset) // grid.frame_step
+    remedy = f"set buckets.{recipe.buckets.index(bucket)}.frames="
+    remedy += str(grid.frame_offset + grid.frame_step * steps)
     if steps < 1:
         least = grid.frame_offset + grid.frame_step
-        return f"family {recipe.family!r} takes at least {least}: cut longer shots"
-    frames = grid.frame_offset + grid.frame_step * steps
-    return f"set buckets.{recipe.buckets.index(bucket)}.frames={frames}"
+        remedy = f"family {recipe.family!r} takes at least {least}: cut longer shots"
+    lower = f", or lower frame_interval ({sampling.interval})" * (sampling.interval > 1)
+    return (
+        f"the longest has {longest} and needs {sampling.describe_needed(bucket.frames)}: "
+        f"{remedy}{lower}"
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from brickfilm.schema.frame_sampling import FrameSampling
 from finetune.config import Bucket, Recipe
@@ -278,13 +279,30 @@ def test_a_bucket_added_to_a_run_is_drawn_at_its_share(
     assert later.sampler_state.samples == 145
 
 
-def test_a_bucket_without_clips_is_refused_with_the_table(
+def test_a_bucket_without_clips_is_refused_with_settings_that_have_some(
     tmp_path: Path, make_recipe: MakeRecipe
 ) -> None:
     index = write_index(rows(3, frames=16) + rows(2, height=60, width=100), tmp_path)
     kept = bucket_coverage(index, make_recipe())
     assert kept.clips_per_bucket == {"144p x 4": 3}
     assert kept.dropped == {"under 80 % of the bucket's pixels": 2}
-    long = make_recipe(buckets=(Bucket(resolution="144p", frames=16, batch_size=1),))
-    with pytest.raises(DataError, match=r"(?s)no clip for bucket 144p x 16.*too short"):
-        bucket_coverage(index, long)
+
+    def refused(*buckets: Bucket, **masks: NDArray[np.bool_]) -> str:
+        with pytest.raises(DataError) as told:
+            bucket_coverage(index, make_recipe(buckets=buckets), masks)
+        assert "\n" not in str(told.value)
+        return str(told.value)
+
+    long = Bucket(resolution="144p", frames=16, batch_size=1)
+    shorter = "the longest has 16 and needs > 32 frames: set buckets.0.frames=7, or lower"
+    assert f"3 too short for every bucket): {shorter}" in refused(long)
+    assert ", or the largest has 100 x 60 pixels: scale it up, or remove the" in refused(long)
+    large = replace(long, resolution="360p", frames=4)
+    assert "the largest has 256 x 144 pixels: set buckets.1.resolution=144p, or" in refused(
+        replace(long, frames=4), large
+    )
+    neither = refused(replace(long, resolution="360p", frames=20))
+    assert "set buckets.0.frames=19" in neither
+    assert ", and the largest has 256 x 144 pixels: set buckets.0.resolution=144p" in neither
+    none = np.ones(len(index), np.bool_)
+    assert "run `finetune cache RECIPE`, or" in refused(replace(long, frames=4), cached=none)
