@@ -146,8 +146,8 @@ def _bucket_line(bucket: Bucket, recipe: Recipe, spec: DeviceSpec, gpus: int) ->
     need = memory_gib(bucket, recipe, gpus, micro)
     if need > available:
         raise EngineError(
-            f"bucket {bucket} with micro_batch_size {micro} needs {need:.0f} GiB, a {spec.name} "
-            f"has {available:g}: {_suggest_for_bucket(bucket, recipe, available, gpus)}"
+            f"bucket {bucket} with micro_batch_size {micro} needs {need:.0f} GiB, {spec.name} has "
+            f"{available:g}: {_suggest_for_bucket(bucket, recipe, available, gpus)}"
         )
     clip = clip_cost(bucket, recipe)
     return (
@@ -186,12 +186,28 @@ def _suggest_for_bucket(bucket: Bucket, recipe: Recipe, memory: float, gpus: int
                 return (
                     f"micro_batch_size = 1 with {setting}activation_checkpointing = {blocks} fits"
                 )
+    shorter = _frames_that_fit(bucket, setting, smaller, memory, gpus)
     fits_on = [name for name, spec in GPUS.items() if least <= spec.memory_gib > memory]
     larger = f" ({', '.join(fits_on)})" if fits_on else ""
+    sharded = "fsdp2" if recipe.adapter else "fsdp2 or zero2"
     return (
-        f"no batch fits, the least needs {least:.0f} GiB; take a larger GPU{larger}, or more of "
-        "them with strategy fsdp2 or zero2"
+        f"no batch fits, the least needs {least:.0f} GiB; {shorter}take a larger GPU{larger}, or "
+        f"more of them with strategy {sharded}"
     )
+
+
+def _frames_that_fit(bucket: Bucket, setting: str, recipe: Recipe, memory: float, gpus: int) -> str:
+    """Say which fewer frames fit, one clip a pass with all blocks recomputed; "" for none."""
+    family = find_family(recipe.family)
+    blocks, grid = family.cost.blocks(recipe), family.grid
+    for frames in range(bucket.frames - grid.frame_step, grid.frame_offset, -grid.frame_step):
+        smaller = replace(bucket, frames=frames, activation_checkpointing=blocks)
+        if memory_gib(smaller, recipe, gpus, 1) <= memory:
+            return (
+                f"frames = {frames} fit, with micro_batch_size = 1 and {setting}"
+                f"activation_checkpointing = {blocks}; or "
+            )
+    return ""
 
 
 def _smaller_recipes(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:

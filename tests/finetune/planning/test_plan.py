@@ -141,8 +141,10 @@ def test_a_frozen_base_takes_two_bytes_and_no_state() -> None:
 def test_a_gpu_that_is_too_small_names_those_that_are_not() -> None:
     with pytest.raises(EngineError, match=r"RTX 3090 has 23.5: no batch fits.*h200, h100, a100-80"):
         plan(load_recipe("wan/14b-lora"), gpu="3090")
-    with pytest.raises(EngineError, match="H200 SXM with 12 GiB has 12: no batch fits"):
+    with pytest.raises(EngineError, match=r"H200 SXM with 12 GiB has 12: .*frames = 69 fit"):
         plan(load_recipe("wan/1.3b-lora"), gpu="h200", memory=12)
+    fewer = ["buckets.0.frames=69", "adapter.base=int8"]
+    assert "of 12 GiB" in plan(load_recipe("wan/1.3b-lora", fewer), gpu="h200", memory=12)
     text = plan(load_recipe("wan/1.3b-lora"), gpu="4090", memory=16)
     assert "1 x RTX 4090 with 16 GiB, at" in text
     assert "TFLOP/s, estimated\n" in text
