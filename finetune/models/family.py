@@ -255,6 +255,7 @@ class Family(Protocol):
 
         It reads configurations alone, so that `finetune cache` need not end before the error.
         """
+        return
 
     def use_kernels(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         """Replace operations of the network by the fastest kernels for a device and precision."""
