@@ -100,6 +100,15 @@ def without_code(text: str) -> str:
     return FENCE.sub("", text)
 
 
+def test_photographs_are_small_and_described() -> None:
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    shown = "".join(page.read_text(encoding="utf-8") for page in pages)
+    for picture in ROOT.glob("docs/images/*.jpg"):
+        assert picture.stat().st_size < 200_000, picture
+        texts = re.findall(rf"!\[([^\]]*)\]\([^)]*images/{picture.name}\)", shown)
+        assert texts and all(len(text) > 20 for text in texts), picture
+
+
 def test_every_page_can_be_reached_from_the_readme() -> None:
     reached, fresh = set(), {ROOT / "README.md"}
     while fresh:

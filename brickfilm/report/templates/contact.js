@@ -15,6 +15,7 @@ function el(tag, name, text, ...children) {
   const node = document.createElement(tag);
   if (name) node.className = name;
   if (text !== undefined) node.textContent = text;
+  if (text !== undefined) node.dir = "auto"; // titles and captions may run from right to left
   node.append(...children);
   return node;
 }
