@@ -23,9 +23,11 @@ if TYPE_CHECKING:
         YouTubeSource,
     )
     from brickfilm.stages import (
+        AestheticScorer,
         CaptionAudit,
         Captioner,
         CaptionVerifier,
+        ClipTextScorer,
         ClipWriter,
         FrameSampler,
         GPT4oCaptioner,
@@ -33,13 +35,16 @@ if TYPE_CHECKING:
         RefusalFilter,
         SceneSplitter,
         SidecarCaptioner,
+        StillEmbedder,
     )
 
 HOMES = {
+    "AestheticScorer": "brickfilm.stages",
     "BrickfilmDataset": "brickfilm.build.built_dataset",
     "CaptionAudit": "brickfilm.stages",
     "CaptionVerifier": "brickfilm.stages",
     "Captioner": "brickfilm.stages",
+    "ClipTextScorer": "brickfilm.stages",
     "ClipWriter": "brickfilm.stages",
     "Connection": "brickfilm.sources",
     "FolderSource": "brickfilm.sources",
@@ -52,6 +57,7 @@ HOMES = {
     "RemoteFolderSource": "brickfilm.sources",
     "SceneSplitter": "brickfilm.stages",
     "SidecarCaptioner": "brickfilm.stages",
+    "StillEmbedder": "brickfilm.stages",
     "UrlListSource": "brickfilm.sources",
     "WebDatasetSource": "brickfilm.sources",
     "YouTubeSource": "brickfilm.sources",
@@ -60,10 +66,12 @@ HOMES = {
 }
 
 __all__ = [
+    "AestheticScorer",
     "BrickfilmDataset",
     "CaptionAudit",
     "CaptionVerifier",
     "Captioner",
+    "ClipTextScorer",
     "ClipWriter",
     "Connection",
     "FolderSource",
@@ -76,6 +84,7 @@ __all__ = [
     "RemoteFolderSource",
     "SceneSplitter",
     "SidecarCaptioner",
+    "StillEmbedder",
     "UrlListSource",
     "WebDatasetSource",
     "YouTubeSource",

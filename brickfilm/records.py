@@ -180,6 +180,16 @@ class Still:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """The mean of the unit vectors of a clip's stills, in a file."""
+
+    path: Path
+    """`.npy` of float32, relative to the work folder."""
+    model: str
+    """Hub id or folder of the CLIP model."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Clip:
     """A span of a video, with what the stages added to it."""
 
@@ -203,6 +213,7 @@ class Clip:
     """Stills at other frames, for a check of what a captioner said of `stills`."""
     frame_hashes: tuple[str, ...] = ()
     """Perceptual hashes of the first, middle and last frame, in hex."""
+    embedding: Embedding | None = None
     caption: Caption | None = None
     image_frame: int | None = None
     """Frame number in the video of its image; None is the middle one."""

@@ -32,6 +32,7 @@ UNITS = (
     "brickfilm.files",
     "brickfilm.schema",
     "brickfilm.media",
+    "brickfilm.embeddings",
     "brickfilm.engine",
     "brickfilm.scan",
     "brickfilm.detectors",
@@ -108,10 +109,12 @@ DOORS: Mapping[str, tuple[str, ...]] = {
 """The only places that may import an outside library."""
 
 PUBLIC = [
+    "AestheticScorer",
     "BrickfilmDataset",
     "CaptionAudit",
     "CaptionVerifier",
     "Captioner",
+    "ClipTextScorer",
     "ClipWriter",
     "Connection",
     "FolderSource",
@@ -124,6 +127,7 @@ PUBLIC = [
     "RemoteFolderSource",
     "SceneSplitter",
     "SidecarCaptioner",
+    "StillEmbedder",
     "UrlListSource",
     "WebDatasetSource",
     "YouTubeSource",

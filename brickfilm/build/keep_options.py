@@ -41,7 +41,7 @@ def _set_of(name: str) -> tuple[Keep, ...]:
 def with_keeps(
     recipe: DatasetRecipe, conditions: Sequence[str] | None, with_blank: bool
 ) -> DatasetRecipe:
-    """Return the recipe with conditions, or sets of them, behind its SceneSplitter.
+    """Return the recipe with conditions, or sets of them, behind the stages that give the scores.
 
     with_blank: keep clips that show nothing, which otherwise go by BLANK_LIMITS, unless a condition
     is on the same score, or the work folder is older than it. Raise UsageError for a condition that
@@ -56,11 +56,14 @@ def with_keeps(
         if given:
             raise UsageError("--keep: the recipe has no SceneSplitter, which measures clips")
         return recipe
-    place = places[-1]
+    provided = [name for stage in recipe.stages for name in stage.provides]
+    behind: dict[int, list[Keep]] = {places[-1]: blank}
     for keep in given:
-        check_score(keep.score, recipe.stages[place].provides)
-    stages = (*recipe.stages[: place + 1], *blank, *given, *recipe.stages[place + 1 :])
-    return replace(recipe, stages=stages)
+        check_score(keep.score, provided)
+        givers = [n for n, stage in enumerate(recipe.stages) if keep.score in stage.provides]
+        behind.setdefault(max([places[-1], *givers]), []).append(keep)
+    stages = [s for n, stage in enumerate(recipe.stages) for s in (stage, *behind.get(n, ()))]
+    return replace(recipe, stages=tuple(stages))
 
 
 def check_score(score: str, provided: Iterable[str]) -> None:

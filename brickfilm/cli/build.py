@@ -58,6 +58,8 @@ def build(
     training: options.Training = None,
     detector: options.Detector = None,
     measures: options.Measures = None,
+    embed: options.Embed = None,
+    aesthetic: options.Aesthetic = None,
     keep: options.KeepIf = None,
     keep_all: options.KeepAll = False,
     locked: options.Locked = False,
@@ -70,8 +72,6 @@ def build(
 ) -> None:
     """Build a captioned dataset. Run it again to continue or to apply new settings."""
     given = dict(locals())  # the options by name, which the settings share
-    from brickfilm.build.build_dataset import build as build_whole
-    from brickfilm.build.shards import build_shard
     from brickfilm.engine.build_shard import BuildShard
 
     part = BuildShard.parse(shard) if shard else None
@@ -83,11 +83,21 @@ def build(
     if dry_run:
         dry_run_build(own, folder, training)
         return
-    builder = partial(build_whole, workdir=out, wait=wait)
-    if part:
-        builder = partial(build_shard, shard=part, workdir=out, wait=wait, take_over=take_over)
+    builder = builder_of(part, out, wait=wait, take_over=take_over)
     with executor_at(ray) as executor:
         run_builder(partial(builder, executor=executor), recipe, folder, training)
+
+
+def builder_of(
+    part: BuildShard | None, out: Path, *, wait: bool, take_over: bool
+) -> Callable[..., BuildResult]:
+    """Return the function that builds all, or one shard."""
+    from brickfilm.build.build_dataset import build as build_whole
+    from brickfilm.build.shards import build_shard
+
+    if not part:
+        return partial(build_whole, workdir=out, wait=wait)
+    return partial(build_shard, shard=part, workdir=out, wait=wait, take_over=take_over)
 
 
 def checked_recipe(
@@ -145,6 +155,7 @@ def recipe_of(given: Mapping[str, Any], last: Path) -> DatasetRecipe:
     from brickfilm.build.caption_options import CaptionOptions
     from brickfilm.build.keep_options import with_keeps
     from brickfilm.build.recipe import resolve_recipe
+    from brickfilm.build.score_options import with_scorers
     from brickfilm.export.training_target import training_lengths
 
     recipe = resolve_recipe(
@@ -160,6 +171,7 @@ def recipe_of(given: Mapping[str, Any], last: Path) -> DatasetRecipe:
     recipe = recipe.with_detector(given["detector"]) if given["detector"] else recipe
     if given["measures"] is not None:
         recipe = recipe.with_measures(given["measures"])
+    recipe = with_scorers(recipe, given["embed"], given["aesthetic"])
     with_blank = given["keep_all"] or given["footage"].endswith(".py")
     recipe = with_keeps(recipe, given["keep"], with_blank)
     if given["training"]:

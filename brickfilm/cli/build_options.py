@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -162,6 +163,20 @@ KeepIf = Annotated[
         metavar="SCORE>=N|SET",
         help="keep clips by a score, as motion>=0.02, or by a set: bricks, general, a file of "
         "conditions; repeatable",
+    ),
+]
+Embed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="embed stills by this CLIP model (Hub id or folder; extra `scores`), and score how "
+        "captions fit them",
+    ),
+]
+Aesthetic = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="HEAD", help="score embeddings by LAION's weights of an aesthetic predictor"
     ),
 ]
 KeepAll = Annotated[

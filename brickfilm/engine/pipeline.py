@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,8 +13,10 @@ from brickfilm.engine.capabilities import Checked, check_capabilities
 from brickfilm.engine.sinks import FusedSinks, Sink
 from brickfilm.engine.stage import Part
 from brickfilm.errors import ItemError, WiringError
-from brickfilm.records import Listing
+from brickfilm.records import Clip, Image, Listing, Video
 from brickfilm.schema.public_text import public_text
+
+RECORD_FIELDS = frozenset(f.name for kind in (Video, Clip, Image) for f in fields(kind))
 
 
 @runtime_checkable
@@ -79,8 +81,11 @@ class Pipeline:
 
 
 def check_wiring(stages: Sequence[AnyStage]) -> None:
-    """Raise WiringError if a stage requires something that no stage before it provides, or has
-    hooks that the engine would not call."""
+    """Raise WiringError if stages do not fit together.
+
+    One requires what no stage before it provides, gives a score that another one gives, or has
+    hooks that the engine would not call.
+    """
     names: set[str] = set()
     types: set[type] = {Listing}
     for stage in stages:
@@ -93,8 +98,23 @@ def check_wiring(stages: Sequence[AnyStage]) -> None:
                 f"{stage.name} needs a {kinds}, and no stage before it outputs one: "
                 "move it behind the stage that does"
             )
+        _check_scores(stage, stages)
         names |= set(stage.provides)
         types |= set(stage.output_types)
+
+
+def _check_scores(stage: AnyStage, stages: Sequence[AnyStage]) -> None:
+    """Raise WiringError if a score of a stage is given twice: the last would overwrite the first.
+
+    Fields of records, as captions, may be set by several stages.
+    """
+    for name in stage.provides:
+        givers = [other.name for other in stages for given in other.provides if given == name]
+        if name not in RECORD_FIELDS and len(givers) > 1:
+            raise WiringError(
+                f"{' and '.join(givers)} both give the score {name!r}, and one would overwrite the "
+                "other: leave one out, or name the score of one differently"
+            )
 
 
 def _missing_message(stage: AnyStage, missing: list[str], stages: Sequence[AnyStage]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 SCORE_MEANINGS = {
+    "aesthetic": "about 1 to 10: how well people would like its stills",
     "black_share": "0 to 1: share of the frames that are black",
     "blockiness": "steps at edges of 8 x 8 blocks over those inside, minus 1",
     "brightness": "0 to 255: median mean luma",
@@ -13,6 +14,7 @@ SCORE_MEANINGS = {
     "camera_tilt": "frame heights per second: median speed of the camera up",
     "camera_zoom": "median logarithm of the scale per second, in is positive",
     "caption_repeats": "number of other clips with the same caption",
+    "clip_text": "-1 to 1: cosine of the caption and the stills by CLIP",
     "color_bars": "0 to 1: share of the frames that are a test card of colour bars",
     "contrast": "0 to 255: median standard deviation of the luma",
     "cut_end": "0 to 1: probability that the cut at its end is one",

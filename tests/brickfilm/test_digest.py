@@ -33,6 +33,8 @@ from brickfilm.stages import (
 )
 
 DEFAULT_DIGESTS = {
+    "AestheticScorer": "9967a8acbe56d894",
+    "ClipTextScorer": "7111df16baf36300",
     "Adaptive": "7676b6c9c8becf1f",
     "Blank": "ad1b539950f3877b",
     "Blockiness": "dec4f5bf8237ec4d",
@@ -65,6 +67,7 @@ DEFAULT_DIGESTS = {
     "SceneSplitter": "caa6512963ffee7b",
     "Sharpness": "c2785f89799c4a74",
     "SidecarCaptioner": "fd4258720e2fcd48",
+    "StillEmbedder": "82edc2688477245c",
     "TextShare": "3c1a49f3669e9fb4",
     "Timeline": "6efa72aa8928085a",
     "TransNetV2": "8e431a9337f0d46f",
@@ -74,6 +77,7 @@ DEFAULT_DIGESTS = {
 """Name in the ledger to digest, of every part of the product at its defaults."""
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "AestheticScorer": {"head": "head.pth"},
     "CaptionVerifier": {"model": "gpt-4o"},
     "GPT4oCaptioner": {"model": "gpt-4o"},
     "FetchFilm": {"max_height": 720},

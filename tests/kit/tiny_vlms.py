@@ -33,7 +33,7 @@ def write_tiny_qwen2_vl(folder: Path) -> Path:
     )
 
     tokens = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-    words = _tokenizer(tokens, picture="<|vision_start|><|image_pad|><|vision_end|>")
+    words = tokenizer(tokens, picture="<|vision_start|><|image_pad|><|vision_end|>")
     start, end, image, video = words.convert_tokens_to_ids(list(tokens))
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
     eyes = {"depth": 2, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2}
@@ -59,7 +59,7 @@ def write_tiny_smolvlm(folder: Path) -> Path:
     )
 
     tokens = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
-    words = _tokenizer(tokens, picture="<image>")
+    words = tokenizer(tokens, picture="<image>")
     config = SmolVLMConfig(
         text_config={**TEXT, "model_type": "llama", "vocab_size": len(words)},
         vision_config={**TEXT, "image_size": 32, "patch_size": 8},
@@ -88,7 +88,7 @@ def _save(kind: Any, config: Any, words: Any, folder: Path) -> None:
     words.save_pretrained(folder)
 
 
-def _tokenizer(tokens: tuple[str, ...], *, picture: str) -> Any:
+def tokenizer(tokens: tuple[str, ...], *, picture: str) -> Any:
     """Return a tokenizer of bytes, with a chat template that puts `picture` for each image."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

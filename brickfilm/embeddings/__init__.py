@@ -1,0 +1,1 @@
+"""Embed pictures and texts by CLIP (extra `scores`), keep the vectors, and score them."""
