@@ -6,13 +6,17 @@ import socket
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from brickfilm.errors import UsageError
 
 WEB_SCHEMES = ("http", "https")
+GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""All that IANA gives to the internet; to Python, addresses that it does not know are global."""
+NAT64 = IPv6Network("64:ff9b::/96")
+"""RFC 6052: a gateway connects to the IPv4 address in the last 32 bits."""
 _GUARD = threading.local()
 _resolve = socket.getaddrinfo
 
@@ -50,10 +54,14 @@ def check_web_address(url: str, schemes: Collection[str] = WEB_SCHEMES) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Return True for an address of the public internet."""
+    """Return True for an address of the public internet, not one that only leads to an IPv4 one."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        translated = IPv4Address(ip.packed[-4:]) if ip in NAT64 else None
+        teredo = ip.teredo[1] if ip.teredo else None
+        inner = translated or ip.ipv4_mapped or ip.sixtofour or teredo
+        if inner is None and ip not in GLOBAL_UNICAST:
+            return False
         ip = inner or ip
     return ip.is_global and not ip.is_multicast
 

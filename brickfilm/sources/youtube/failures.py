@@ -56,6 +56,7 @@ NO_JS_RUNTIME = FailureRule(
     "pip install 'brickfilm[youtube]' brings deno, or set Connection(js_runtime='node')",
 )
 
+DOWNLOAD_YOURSELF = "download it with another program, and build from its folder"
 FAILURE_RULES = (
     FailureRule(
         reason="rate limit",
@@ -162,6 +163,12 @@ FAILURE_RULES = (
         exception_names=("UnsupportedError",),
         patterns=("is not a valid url",),
         remedy="yt-dlp finds no video at this address: open it in a browser",
+    ),
+    FailureRule(
+        reason="other protocol",
+        error=Failed,
+        patterns=("ffmpeg could not be found",),
+        remedy=f"no other program is run, which could connect anywhere: {DOWNLOAD_YOURSELF}",
     ),
     FailureRule(
         reason="protected",

@@ -21,7 +21,7 @@ from brickfilm.schema.public_text import (
     with_credentials,
 )
 from brickfilm.sources.youtube.addresses import video_id
-from brickfilm.sources.youtube.failures import YtdlpFailure, cookies_error
+from brickfilm.sources.youtube.failures import DOWNLOAD_YOURSELF, YtdlpFailure, cookies_error
 from brickfilm.sources.youtube.formats import InfoDict
 from brickfilm.sources.youtube.settings import Connection, RateLimits
 from brickfilm.sources.youtube.ytdlp_errors import (
@@ -36,6 +36,13 @@ STALE_DAYS = 60
 """Age at which yt-dlp usually misses a change of YouTube's, which come every few weeks."""
 BLOCK_BYTES = 64 << 10
 """The most that a kill or a broken connection loses; yt-dlp's own blocks grow to 4 MiB."""
+NO_FFMPEG = "/no-ffmpeg"
+"""No file: a program of its own would connect to addresses that `public_addresses` forbids."""
+PROTOCOLS = (
+    *("http", "https", "m3u8", "m3u8_native", "http_dash_segments"),
+    *("http_dash_segments_generator", "f4m", "ism"),
+)
+"""What yt-dlp downloads by itself; other protocols need programs such as rtmpdump."""
 MAX_LIST_DEPTH = 2
 """A channel's page of playlists is a list of lists; nothing useful is deeper."""
 PLAN_FIELDS = (
@@ -81,6 +88,11 @@ class YtdlpSession:
 
     def download(self, info: InfoDict, draft: Path) -> None:
         """Download the chosen format to `draft`, resuming its `.part` file."""
+        if (protocol := info.get("protocol", "https")) not in PROTOCOLS:
+            raise Failed(
+                f"{self.title}: it is offered by {protocol!r} alone: {DOWNLOAD_YOURSELF}",
+                reason="other protocol",
+            )
         self.ydl.params["outtmpl"]["default"] = str(draft).replace("%", "%%")
         private = dict(info)
         if "url" in info:
@@ -174,6 +186,8 @@ def ytdlp_options(connection: Connection, rate_limits: RateLimits) -> dict[str, 
         "color": {"stdout": "no_color", "stderr": "no_color"},
         "noplaylist": True,  # a video's URL that also names a playlist means the video
         "extract_flat": "in_playlist",
+        "ffmpeg_location": NO_FFMPEG,
+        "hls_prefer_native": True,
         "fixup": "never",  # bytes must not depend on whether ffmpeg is installed
         "updatetime": False,
         "buffersize": BLOCK_BYTES,

@@ -21,6 +21,9 @@ from brickfilm.sources.base.public_addresses import (
     is_public,
     public_addresses_only,
 )
+from brickfilm.sources.remote.web_file import WebFile
+from brickfilm.sources.youtube.settings import Connection
+from brickfilm.sources.youtube.ytdlp import open_session
 from tests.kit.http_source import HttpSource
 from tests.kit.servers.loopback import serving
 from tests.kit.toy_dataset import toy_dataset
@@ -49,16 +52,37 @@ def server(host: str, location: str = "") -> Iterator[tuple[str, list[str]]]:
         yield address, asked
 
 
+@contextmanager
+def text_server(text: str) -> Iterator[str]:
+    """Serve a text under every path; yield the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *args: Any) -> None:
+            """Log nothing."""
+
+    with serving(Handler, "127.0.0.1") as address:
+        yield address
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [
         *((a, True) for a in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8")),
+        ("64:ff9b::8.8.8.8", True),
         *(
             (a, False)
             for a in ("127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.0.9", "0.0.0.0")
         ),
         *((a, False) for a in ("::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "100.64.0.1")),
         *((a, False) for a in ("2002:7f00:1::", "224.0.0.1", "240.0.0.1")),
+        *((a, False) for a in ("64:ff9b::127.0.0.1", "64:ff9b:1::a9fe:a9fe", "::127.0.0.1")),
+        *((a, False) for a in ("fec0::1", "::ffff:0:127.0.0.1")),
     ],
 )
 def test_public_addresses(address: str, public: bool) -> None:
@@ -91,6 +115,37 @@ def test_nothing_is_asked_of_a_private_address(
                 refetch(Listing(source_id="x", url=url), 72)
         assert asked == []
         assert bool(seen) == is_redirected
+
+
+@pytest.mark.parametrize("url", ["http://0x7f.1", "http://2130706433", "http://LOCALHOST"])
+def test_other_names_of_this_machine_are_private(url: str) -> None:
+    with public_addresses_only(), pytest.raises(Failed, match="not a public address"):
+        WebFile(f"{url}:9/film.mp4").read(1)
+
+
+PLAYLIST = """#EXTM3U
+#EXT-X-TARGETDURATION:9
+#EXT-X-KEY:METHOD=SAMPLE-AES,URI="{0}/key"
+#EXTINF:9,
+{0}/a.ts
+#EXT-X-ENDLIST
+"""
+
+
+@pytest.mark.parametrize("protocol", ["m3u8_native", "m3u8", "rtsp"])
+def test_no_other_program_connects(
+    protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ffmpeg, where it is installed, reads encrypted playlists, and resolves names by itself."""
+    monkeypatch.setattr(public_addresses, "is_public", lambda ip: ip == "127.0.0.1")
+    with server("127.0.0.2") as (private, asked), text_server(PLAYLIST.format(private)) as public:
+        listing = Listing(source_id="x", url=f"{public}/a.m3u8")
+        info = {"id": "x", "title": "x", "ext": "mp4", "url": listing.url, "protocol": protocol}
+        session = open_session(listing, Connection(), NO_DELAYS)
+        with session as ytdlp, public_addresses_only(), pytest.raises(Failed) as failed:
+            ytdlp.download(info | {"format_id": "x"}, tmp_path / "a.mp4")
+    assert failed.value.reason == "other protocol" and "from its folder" in str(failed.value)
+    assert asked == []
 
 
 def test_materialize_needs_allow_private(tmp_path: Path) -> None:
