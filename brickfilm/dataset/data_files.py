@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ SplitKey = tuple[str, str]
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
 """As `datasets` allows; files of a push are named after it."""
 DEFAULT_SPLIT = "train"
+MAX_STARS = 3
+"""Most stars in a part of a pattern, and most parts '**': each multiplies the time of a match."""
 
 
 class DatasetNotFoundError(UsageError):
@@ -81,7 +84,14 @@ def _data_files(config: Mapping[str, Any], root: str) -> Iterator[tuple[str, str
         for path in paths if isinstance(paths, list) else [paths]:
             if not isinstance(path, str):
                 raise _card_error(root, f"{path!r} is not a path of data files")
-            yield split, relative_path(path)
+            yield split, _checked_pattern(relative_path(path), root)
+
+
+def _checked_pattern(pattern: str, root: str) -> str:
+    parts = pattern.split("/")
+    if max(p.count("*") for p in parts) > MAX_STARS or parts.count("**") > MAX_STARS:
+        raise _card_error(root, f"the pattern {pattern[:200]!r} has more than {MAX_STARS} stars")
+    return pattern
 
 
 def _matching_files(fs: AbstractFileSystem, root: str, pattern: str) -> Sequence[str]:
@@ -89,7 +99,7 @@ def _matching_files(fs: AbstractFileSystem, root: str, pattern: str) -> Sequence
     from fsspec.implementations.local import LocalFileSystem
 
     try:
-        paths = sorted(str(path) for path in fs.glob(f"{root}/{pattern}"))
+        paths = sorted(str(path) for path in fs.glob(f"{_as_pattern(fs, root)}/{pattern}"))
     except (ValueError, re.error) as error:
         raise _card_error(root, f"the pattern {pattern!r} is invalid ({error})") from error
     depth = root.count("/") + 1
@@ -98,6 +108,13 @@ def _matching_files(fs: AbstractFileSystem, root: str, pattern: str) -> Sequence
         for path in relative:
             file_inside(Path(root), path)
     return relative
+
+
+def _as_pattern(fs: AbstractFileSystem, root: str) -> str:
+    """Return a root for a pattern: a folder's name may have brackets, a repository's has none."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    return glob.escape(root) if isinstance(fs, LocalFileSystem) else root
 
 
 def _card_error(root: str, reason: str) -> DatasetNotFoundError:

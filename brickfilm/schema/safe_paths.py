@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from brickfilm.errors import UsageError
 
@@ -32,6 +34,22 @@ def relative_path(path: str, repo_id: str = "") -> str:
     if is_foreign or not parts or parts[0] == "/" or ".." in parts or re.search("://|\0", inner):
         raise _unsafe(path)
     return "/".join(parts)
+
+
+def is_below(path: str) -> bool:
+    """Return True if a path stays below the folder that it is relative to."""
+    return not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
+
+
+def named_files(value: Any) -> Iterator[str]:
+    """Yield the path of each file in JSON of ours: objects that have both `path` and `sha256`."""
+    if isinstance(value, dict):
+        if "sha256" in value and "path" in value:
+            yield str(value["path"])
+        value = list(value.values())
+    if isinstance(value, list) and any(isinstance(v, dict | list) for v in value):
+        for element in value:
+            yield from named_files(element)
 
 
 def file_inside(folder: Path, path: str) -> Path:

@@ -31,6 +31,7 @@ from brickfilm.engine.ledger.stored_records import write_records
 from brickfilm.engine.stage import Answer, Part
 from brickfilm.files import sync_path
 from brickfilm.records import Clip, Image
+from brickfilm.schema.safe_paths import is_below, named_files
 
 log = logging.getLogger(__name__)
 
@@ -172,10 +173,9 @@ class Ledger:
 
     def _files_are_there(self, answer: Answer) -> bool:
         """Return False as well for a file outside the work folder, which is none of ours."""
-        paths = [Path(file["path"]) for file in answer.get("files", ())]
-        if any(path.is_absolute() or ".." in path.parts for path in paths):
+        if not all(map(is_below, named_files(answer))):
             return False
-        return all((self.work / path).is_file() for path in paths)
+        return all((self.work / file["path"]).is_file() for file in answer.get("files", ()))
 
     # -- money -----------------------------------------------------------------------------
 

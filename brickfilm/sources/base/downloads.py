@@ -27,6 +27,7 @@ from brickfilm.errors import MediaError, Rejected, UsageError
 from brickfilm.files import atomic_write, commit_file, parse_json, sync_path
 from brickfilm.records import DeinterlaceMode, HdrMode, Listing, Video
 from brickfilm.schema.public_text import public_url
+from brickfilm.schema.safe_paths import is_below, named_files
 
 if TYPE_CHECKING:
     from brickfilm.media import VideoInfo
@@ -327,7 +328,12 @@ def _source_id_of(work: Path, stem: str) -> str | None:
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
-        return without_digest(parse_json(path.read_bytes()))
+        content = without_digest(parse_json(path.read_bytes()))
+        if not all(isinstance(content.get(name, {}), dict) for name in ("film", "plan")):
+            raise ValueError("it holds something else")
+        if not all(map(is_below, named_files(content))):
+            raise ValueError("it names a file outside the work folder")
+        return content
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -149,6 +149,8 @@ FILES = "  data_files: clips/*.parquet"
         ("- config_name: clips\n  data_files: /tmp/*.parquet", "not in their own folder"),
         ("- config_name: clips\n  data_files: 'clips/**x/[/*'", "holds no saved dataset|invalid"),
         ("- [: }", "does not describe a dataset"),
+        (f"- config_name: clips\n  data_files: '{'*a' * 12}b'", "more than 3 stars"),
+        ("- config_name: clips\n  data_files: '**/**/**/**/x'", "more than 3 stars"),
     ],
 )
 def test_an_odd_card_is_one_clear_error(copy: Path, configs: str, message: str) -> None:
@@ -177,6 +179,11 @@ def test_other_ways_to_name_the_files_work(copy: Path, files: str) -> None:
     assert saved.num_rows("clips") == len(saved.to_pandas("clips")) == 2
     assert validate(saved, workers=1).is_valid
     assert plan_push(saved, PushOptions(repo_id=REPO)).files
+
+
+def test_the_folder_may_have_any_name(copy: Path) -> None:
+    renamed = copy.rename(copy.with_name("set [v1] *"))
+    assert find_dataset(renamed).num_rows("clips") == 2
 
 
 def test_a_link_to_tables_elsewhere_is_refused(copy: Path, saved: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 from brickfilm.build.build_dataset import BuildResult, build
 from brickfilm.cli import app
 from brickfilm.dataset.reader import find_dataset
+from brickfilm.digest import with_digest
 from brickfilm.errors import Rejected, UsageError
 from brickfilm.hub.materialize import NothingMaterializedError, materialize
 from brickfilm.hub.removal import NothingToRemoveError, RemovalRequest, remove
 from brickfilm.records import Listing
 from brickfilm.sources import FolderSource
-from brickfilm.sources.base import SourceFile, delete_downloads
+from brickfilm.sources.base import SourceFile, all_source_metadata, delete_downloads
 from brickfilm.stages import FrameSampler, SceneSplitter
 from tests.kit.footage import film_bytes
 from tests.kit.http_source import HttpSource
@@ -43,6 +45,21 @@ def built(work: Path, source: HttpSource, max_frames: int = 200) -> BuildResult:
 
 def files(work: Path) -> list[str]:
     return sorted(path.name for path in (work / "sources").iterdir())
+
+
+@pytest.mark.parametrize("name", ["../mine.mp4", "{absolute}"])
+def test_a_sidecar_deletes_no_file_outside_its_folder(tmp_path: Path, name: str) -> None:
+    mine = tmp_path / "mine.mp4"
+    mine.write_bytes(b"holiday")
+    source_file = SourceFile.of(tmp_path / "w", Listing(source_id="x"))
+    source_file.folder.mkdir(parents=True)
+    film = {"path": name.format(absolute=mine), "sha256": "0" * 64, "source_id": "x"}
+    source_file.sidecar.write_text(json.dumps(with_digest({"film": film})))
+    source_file.delete_media()
+    assert source_file.metadata() is None and source_file.verified_metadata() is None
+    assert mine.read_bytes() == b"holiday"
+    source_file.sidecar.write_text('{"film": 5, "plan": []}')
+    assert source_file.metadata() is None and list(all_source_metadata(tmp_path / "w")) == []
 
 
 @pytest.mark.slow

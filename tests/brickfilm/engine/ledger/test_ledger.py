@@ -151,9 +151,10 @@ def test_a_ledger_of_before_answers_named_their_items_is_taken_on(tmp_path: Path
 def test_an_answer_with_a_file_outside_the_folder_is_none(tmp_path: Path, path: str) -> None:
     other = tmp_path / "other"
     other.write_text("somebody's")
-    files = [{"path": path.format(absolute=other), "sha256": "0"}]
+    file = {"path": path.format(absolute=other), "sha256": "0"}
     with Ledger(tmp_path / "work") as ledger:
         (tmp_path / "work" / "clips").mkdir()
-        with ledger.transaction():
-            ledger.put("part", "key", {"files": files})
-        assert ledger.get("part", "key") is None
+        for answer in ({"files": [file]}, {"files": [], "film": file}, {"stills": [0, file]}):
+            with ledger.transaction():
+                ledger.put("part", "key", answer)
+            assert ledger.get("part", "key") is None
