@@ -187,11 +187,19 @@ def _answer(row: Mapping[Any, Any]) -> StoredAnswer:
         part=row["name"],
         settings=row["settings"],
         item=row["item"],
-        at=datetime.fromtimestamp(row["at"], UTC),
+        at=_time(row["at"]),
         seconds=row["seconds"],
         dollars=dollars,
         numbers=_numbers(row["answer"]),
     )
+
+
+def _time(seconds: float) -> datetime:
+    """Return a time; that of a damaged number is 1970."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _numbers(text: str) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def connect(path: Path) -> sqlite3.Connection:
         mode = "WAL" if is_local(path.parent) else "DELETE"
         db.execute(f"PRAGMA journal_mode = {mode}")
         db.execute("PRAGMA synchronous = FULL")  # a reservation survives a power cut
+        refuse_programs(db, path)
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise WorkdirUnusable(
@@ -103,6 +104,20 @@ def connect(path: Path) -> sqlite3.Connection:
             _upgrade(db)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     return db
+
+
+def refuse_programs(db: sqlite3.Connection, path: Path) -> None:
+    """Raise WorkdirUnusable for triggers and views: a stranger's could undo what is written.
+
+    A trigger that deletes reservations would lift the limit of a budget.
+    """
+    query = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"
+    if found := db.execute(query).fetchone():
+        kind, name = found
+        raise WorkdirUnusable(
+            f"{str(path)!r} has a {kind} {name!r}, which no brickfilm writes: do not trust it, and "
+            "name another work folder"
+        )
 
 
 def _refuse_empty(path: Path) -> None:

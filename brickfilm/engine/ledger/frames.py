@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from brickfilm.digest import read_sealed
-from brickfilm.engine.ledger.file import FILENAME, UNKNOWN
+from brickfilm.engine.ledger.file import FILENAME, UNKNOWN, refuse_programs
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
 
@@ -22,14 +22,20 @@ T = TypeVar("T")
 
 def ledger_frame(folder: str | Path) -> pd.DataFrame:
     """Return the results of the last pass: one row per item and stage."""
-    return read_table(folder, "SELECT * FROM outcomes ORDER BY position, item")
+    texts = ("stage", "kind", "item", "source_id", "outcome", "reason", "message")
+    casts = ", ".join(f"{_text(name)} AS {name}" for name in texts)
+    return read_table(
+        folder,
+        f"SELECT CAST(position AS INTEGER) AS position, {casts}, {_number('seconds')} AS seconds "
+        "FROM outcomes ORDER BY position, item",
+    )
 
 
 def answers_frame(folder: str | Path) -> pd.DataFrame:
     """Return the number of answers of each part, the seconds of work, and the newest's time."""
     return read_table(
         folder,
-        "SELECT name, part, COUNT(*) AS answers, SUM(seconds) AS seconds, MAX(at) AS newest "
+        "SELECT name, part, COUNT(*) AS answers, TOTAL(seconds) AS seconds, MAX(at) AS newest "
         "FROM answers JOIN parts ON parts.digest = answers.part GROUP BY part ORDER BY MIN(at)",
     )
 
@@ -60,8 +66,10 @@ def item_answers(folder: str | Path, items: Sequence[str]) -> pd.DataFrame:
     marks = ", ".join("?" * len(items))
     return read_table(
         folder,
-        "SELECT answers.item, parts.name, parts.settings, answers.answer, answers.at, "
-        "answers.seconds, (SELECT SUM(COALESCE(settled, reserved)) FROM intents WHERE "
+        f"SELECT answers.item, {_text('parts.name')} AS name, {_text('parts.settings')} AS "
+        f"settings, {_text('answers.answer')} AS answer, "
+        f"{_number('answers.at')} AS at, {_number('answers.seconds')} AS seconds, "
+        "(SELECT SUM(COALESCE(settled, reserved)) FROM intents WHERE "
         "intents.part = answers.part AND intents.key = answers.key) AS dollars FROM answers "
         f"JOIN parts ON parts.digest = answers.part WHERE answers.item IN ({marks}) "
         "ORDER BY answers.at",
@@ -153,12 +161,22 @@ def spend_frame(folder: str | Path) -> pd.DataFrame:
     """Return requests, tokens, settled and reserved US dollars by stage and model."""
     return read_table(
         folder,
-        "SELECT stage, COALESCE(model, 'no answer') AS model, COUNT(*) AS requests, "
+        f"SELECT {_text('stage')} AS stage, COALESCE(CAST(model AS TEXT), 'no answer') AS model, "
+        "COUNT(*) AS requests, "
         "SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens, "
         "COALESCE(SUM(settled), 0) AS settled, "
         "COALESCE(SUM(CASE WHEN settled IS NULL THEN reserved END), 0) AS unsettled "
-        "FROM intents GROUP BY stage, model",
+        "FROM intents GROUP BY 1, 2",
     )
+
+
+def _text(column: str) -> str:
+    """Return SQL for the text of a column, in which a damaged ledger may have anything."""
+    return f"CAST(COALESCE({column}, '') AS TEXT)"
+
+
+def _number(column: str) -> str:
+    return f"CAST(COALESCE({column}, 0) AS REAL)"
 
 
 def read_table(folder: str | Path, query: str, values: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -214,6 +232,7 @@ def _fetch(path: Path, mode: str, fetch: Callable[[sqlite3.Connection], T]) -> T
 
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)) as db:
         try:
+            refuse_programs(db, path)
             return fetch(db)
         except (DatabaseError, sqlite3.DatabaseError) as error:
             raise UsageError(f"{str(path)!r} cannot be read as a ledger: {error}") from error

@@ -202,7 +202,10 @@ class Ledger:
 
     def spent(self, stage: str) -> float:
         """Return US dollars settled or reserved by a stage name, over all its settings."""
-        query = "SELECT COALESCE(SUM(COALESCE(settled, reserved)), 0) FROM intents WHERE stage = ?"
+        query = (  # a stranger's negative cost would lift the limit
+            "SELECT COALESCE(SUM(MAX(COALESCE(settled, reserved), 0)), 0) FROM intents "
+            "WHERE stage = ?"
+        )
         return float(self._db.execute(query, (stage,)).fetchone()[0])
 
     def unknown_cost(self) -> tuple[int, float]:

@@ -95,8 +95,12 @@ def read_records(work: str | Path) -> dict[str, StoredRecord]:
 def _parse_record(text: str, work: str | Path) -> StoredRecord:
     try:
         facts = parse_json(text)
-        return StoredRecord(**{**facts, "stills": tuple(facts["stills"])})
-    except (ValueError, KeyError, TypeError) as error:
+        numbers = {name: float(facts[name]) for name in ("start", "end", "fps")}
+        counts = {name: int(facts[name]) for name in ("num_frames", "width", "height")}
+        scores = {name: float(score) for name, score in facts["scores"].items()}
+        lists = {"stills": tuple(map(str, facts["stills"])), "scores": scores}
+        return StoredRecord(**{**facts, **numbers, **counts, **lists})
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UsageError(
             f"the ledger of {str(work)!r} has a damaged record, {text[:80]!r}: run the same build "
             "again, which writes the records anew"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from brickfilm import FolderSource, SceneSplitter
 from brickfilm.build.build_dataset import build
+from brickfilm.cli import app
 from brickfilm.cli.app import PlainConsole
 from brickfilm.cli.status import status_tables
 from brickfilm.engine.ledger import ItemResult, Ledger
+from brickfilm.engine.ledger.file import FILENAME
+from brickfilm.errors import UsageError
+from tests.kit.toy_capabilities import Half
 
 
 def test_status_names_what_failed_and_why(tmp_path: Path) -> None:
@@ -46,3 +54,27 @@ def test_equal_failures_are_one_row_that_names_the_videos(tmp_path: Path) -> Non
     (line,) = [line for line in shown.get().splitlines() if "is empty" in line]
     assert "'...' is empty (0 bytes): fetch it again" in line
     assert "film 0.mp4, film 1.mp4, film 2.mp4" in line
+
+
+@pytest.mark.parametrize("value", ["NULL", "'x'", "-9e999", "9223372036854775807", "x'fffe'"])
+def test_values_of_other_types_are_shown_or_one_line(value: str, tmp_path: Path) -> None:
+    """A damaged or strange ledger may have anything in its columns."""
+    failed = ItemResult(
+        position=0, stage="Probe", kind="listing", item="a", source_id="a", status="failed"
+    )
+    part = Half("first")
+    with Ledger(tmp_path) as ledger:
+        ledger.register_parts([part])
+        with ledger.transaction():
+            ledger.put(part.digest, "key", {}, item="a")
+        ledger.save_results([failed])
+    with closing(sqlite3.connect(tmp_path / FILENAME)) as db:
+        names = ("kind", "outcome", "reason", "message", "seconds")
+        db.execute(f"UPDATE outcomes SET {', '.join(f'{name} = {value}' for name in names)}")
+        db.execute(f"UPDATE answers SET answer = {value}, at = {value}, seconds = {value}")
+        db.commit()
+    for command in (["status", str(tmp_path)], ["why", str(tmp_path), "a"]):
+        try:
+            app(command, standalone_mode=False)
+        except UsageError as error:
+            assert "\n" not in str(error)

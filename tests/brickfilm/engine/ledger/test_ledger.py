@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,34 @@ def test_an_answer_with_a_file_outside_the_folder_is_none(tmp_path: Path, path: 
             with ledger.transaction():
                 ledger.put("part", "key", answer)
             assert ledger.get("part", "key") is None
+
+
+def damaged_ledger(work: Path, statement: str) -> None:
+    """Make a ledger with a request and an outcome, and change it by SQL."""
+    with Ledger(work) as ledger, ledger.transaction():
+        ledger.settle(ledger.reserve("Captioner", "part", "key", 2.0), {"cost": 2.0})
+    with closing(sqlite3.connect(work / FILENAME)) as db:
+        db.execute("INSERT INTO outcomes (stage, item, source_id) VALUES ('Probe', 'a', 'a')")
+        db.execute(statement)
+        db.commit()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER free AFTER INSERT ON intents BEGIN DELETE FROM intents; END",
+        "CREATE VIEW endless AS SELECT 1",
+    ],
+)
+def test_a_strangers_ledger_runs_no_program(tmp_path: Path, statement: str) -> None:
+    damaged_ledger(tmp_path, statement)
+    with pytest.raises(WorkdirUnusable, match=r"has a (trigger|view) '(free|endless)'"):
+        Ledger(tmp_path)
+    with pytest.raises(WorkdirUnusable, match="do not trust it"):
+        ledger_frame(tmp_path)
+
+
+def test_a_negative_cost_lifts_no_limit(tmp_path: Path) -> None:
+    damaged_ledger(tmp_path, "INSERT INTO intents (stage, settled) VALUES ('Captioner', -1000)")
+    with Ledger(tmp_path) as ledger:
+        assert ledger.spent("Captioner") == 2.0
