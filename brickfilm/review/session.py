@@ -36,7 +36,7 @@ Answer = TypeVar("Answer")
 
 
 class ReviewConflict(BrickfilmError):
-    """Somebody else decided about the item since it was shown."""
+    """Somebody decided about the item since it was shown, in another window or elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +104,16 @@ class ReviewSession:
     def act(self, act: ReviewAct) -> dict[str, Any]:
         """Store a decision; return the item as it is now.
 
-        Raise ReviewConflict if somebody else was faster, WorkdirBusy while a build runs, and
+        Raise ReviewConflict if another window was faster, WorkdirBusy while a build runs, and
         UsageError for a decision that contradicts itself.
         """
         with self._lock:
             _check_act(act)
             item = self._item(act.item)
             last = next((r for r in reversed(read_reviews(self.work)) if r.item == act.item), None)
-            if last and last.number != act.seen and last.reviewer != act.reviewer:
-                raise ReviewConflict(f"{last.reviewer} has decided about this clip meanwhile")
+            if last and last.number != act.seen:
+                who = "you have" if last.reviewer == act.reviewer else f"{last.reviewer} has"
+                raise ReviewConflict(f"{who} decided about this clip meanwhile: look, then decide")
             trim = self._trim(act, item)
             edits = self._edits(act, item, trim)
             review = Review(

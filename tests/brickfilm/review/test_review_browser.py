@@ -67,3 +67,38 @@ def test_a_clip_is_corrected_left_out_trimmed_and_undone_by_keyboard(small_work:
         assert not errors
         assert all(url.startswith((served.base, "data:")) for url in requests)
     assert [review.reviewer for review in read_reviews(small_work)] == ["Ann", "Ann"]
+
+
+@pytest.mark.slow
+def test_what_was_typed_outlives_another_window_the_next_clip_and_the_server(
+    small_work: Path,
+) -> None:
+    with open_page("about:blank") as (ann, _):
+        with running_review(small_work) as served:
+            bo = ann.context.browser.new_page()
+            for page, name in ((ann, "Ann"), (bo, "Bo")):
+                page.goto(served.address)
+                page.locator("#stage video").wait_for()
+                page.locator("#reviewer").fill(name)
+                page.keyboard.press("Escape")
+            ann.keyboard.press("r")
+            ann.locator("#message").filter(has_text="left out").wait_for()
+            bo.locator("#caption").fill("سيارة حمراء 🚗 e\u0301")
+            bo.keyboard.press("Escape")
+            bo.keyboard.press("a")
+            bo.locator("#message").filter(has_text="Ann has decided").wait_for()
+            words = "to be left out, changes not stored yet, last verdict by Ann"
+            bo.locator("#status").filter(has_text=words).wait_for()
+            assert bo.locator("#caption").input_value() == "سيارة حمراء 🚗 e\u0301"
+            assert all(edit.reject for edit in read_edits(small_work).values())
+            bo.keyboard.press("j")
+            bo.keyboard.press("k")
+            bo.keyboard.press("a")
+            bo.locator("#message").filter(has_text="kept").wait_for()
+            (edit,) = read_edits(small_work).values()
+            assert (edit.caption, edit.reject) == ("سيارة حمراء 🚗 e\u0301", False)
+        bo.locator("#note").fill("unsure")
+        bo.keyboard.press("Escape")
+        bo.keyboard.press("a")
+        bo.locator("#message").filter(has_text="nothing was stored").wait_for()
+        assert bo.locator("#note").input_value() == "unsure"

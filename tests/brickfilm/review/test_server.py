@@ -12,6 +12,8 @@ from brickfilm.engine.ledger import Ledger, read_edits, read_records
 from brickfilm.errors import UsageError
 from brickfilm.review import open_review
 from tests.kit.review_server import RunningReview, running_review
+from tests.kit.small_build import inline_build
+from tests.kit.toy_stages import Cut, Names
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,15 @@ def test_decisions_undo_and_a_conflict_by_http(
         assert page.json("/undo", {"reviewer": "Ann"})["item"]["caption"] != words
         assert page.json("/undo", {"reviewer": "Ann"})["item"] is None
     assert not read_edits(small_work)
+
+
+def test_a_build_without_a_clip_has_an_empty_page(tmp_path: Path) -> None:
+    inline_build(Names(()), Cut(), workdir=tmp_path / "w")
+    with running_review(tmp_path / "w") as page:
+        assert page.json("/items") == {"items": [], "rates": {}, "work": "w"}
+        act = {"item": "a", "reviewer": "Ann", "queue": "random"}
+        assert page.ask("/act", act)[0] == 400
+        assert page.json("/undo", {"reviewer": "Ann"})["item"] is None
 
 
 def test_a_folder_without_a_build_is_refused(tmp_path: Path) -> None:

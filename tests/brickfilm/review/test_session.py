@@ -101,6 +101,8 @@ def test_of_two_people_on_one_clip_the_later_sees_the_earlier_first(work: Path) 
     with pytest.raises(ReviewConflict, match="Ann has decided"):
         bo.act(decision(0, "Bo", reject=True))
     bo.act(decision(0, "Bo", reject=True, seen=shown["last"]["number"]))
+    with pytest.raises(ReviewConflict, match="you have decided"):
+        bo.act(decision(0, "Bo"))  # of another window, opened before
     ann.undo("Ann")
     assert read_edits(work)[CLIPS[0]].reject, "the later decision stays"
 
