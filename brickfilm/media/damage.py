@@ -10,7 +10,7 @@ from typing import Any
 from av.video.frame import PictureType
 
 AFTER_LOSS = "after loss"
-"""Mark (`packet.opaque`) of the first packet that could be read after others could not."""
+"""Mark of the first packet that could be read after others could not."""
 SUSPECT = "suspect"
 """Mark of a packet whose own data may be damaged, so that it repairs nothing as a keyframe."""
 MATROSKA = "matroska,webm"
@@ -24,6 +24,20 @@ MAX_FIRST_STEP = 1.5
 """Frames from a stream's first packet to its second above which there is a gap."""
 FLAGGING_CODECS = ("flv1", "h263", "h264", "mpeg1video", "mpeg2video", "mpeg4")
 """Codecs whose decoders flag what they conceal; others decode damaged data to other pictures."""
+
+
+def set_mark(packet: Any, mark: str) -> None:
+    """Mark a packet, in `packet.opaque`.
+
+    PyAV finds the object by its address, and forgets it with the first packet that has it: each
+    packet gets an object of its own.
+    """
+    packet.opaque = [mark]
+
+
+def mark_of(packet: Any) -> str:
+    """Return a packet's mark, or ''."""
+    return str(packet.opaque[0]) if packet.opaque else ""
 
 
 def mark_gaps(packets: Iterable[Any], codec: str, frame_ticks: int = 0) -> Iterator[Any]:
@@ -41,7 +55,7 @@ def mark_gaps(packets: Iterable[Any], codec: str, frame_ticks: int = 0) -> Itera
             if before is not None and before.is_corrupt:
                 _mark_damaged(held, packet, codec)
             elif before is None and _is_gap(held, packet, frame_ticks):
-                packet.opaque = AFTER_LOSS
+                set_mark(packet, AFTER_LOSS)
             yield held
         before, held = held, packet
     if held is not None:
@@ -50,11 +64,11 @@ def mark_gaps(packets: Iterable[Any], codec: str, frame_ticks: int = 0) -> Itera
 
 def _mark_damaged(packet: Any, following: Any, codec: str) -> None:
     if codec not in FLAGGING_CODECS:
-        packet.opaque = SUSPECT
+        set_mark(packet, SUSPECT)
     elif not following.is_keyframe:
-        packet.opaque = AFTER_LOSS
+        set_mark(packet, AFTER_LOSS)
     if following.size:
-        following.opaque = AFTER_LOSS
+        set_mark(following, AFTER_LOSS)
 
 
 def _is_gap(first: Any, second: Any, frame_ticks: int) -> bool:
@@ -79,7 +93,8 @@ def mark_skipped_bytes(packets: Iterable[Any], stream_index: int) -> Iterator[An
             continue
         if held is not None:
             if is_gap:
-                held.opaque, packet.opaque = SUSPECT, AFTER_LOSS
+                set_mark(held, SUSPECT)
+                set_mark(packet, AFTER_LOSS)
             yield held
         held, is_gap = packet, False
     if held is not None:
@@ -135,10 +150,10 @@ class DamageTracker:
 
     def feed(self, packet: Any) -> None:
         """Note a packet before it is decoded."""
-        if packet.opaque in (AFTER_LOSS, SUSPECT):
+        if mark_of(packet):
             self._lose([*self._pending])
         self._pending.append(packet.pts)
-        if self._lost and packet.is_keyframe and packet.opaque != SUSPECT:
+        if self._lost and packet.is_keyframe and mark_of(packet) != SUSPECT:
             self._repairs.add(packet.pts)
 
     def lose(self, *, is_late: bool = True) -> None:

@@ -29,6 +29,7 @@ from brickfilm.media.damage import (
     FrameFlag,
     mark_gaps,
     mark_skipped_bytes,
+    set_mark,
 )
 from brickfilm.media.packet_checks import BROKEN
 from brickfilm.media.stream_checks import mark_clusters, mark_undecodable
@@ -126,7 +127,8 @@ class PacketDecoder:
         while True:
             try:
                 for packet in self.container.demux(*streams):
-                    packet.opaque = AFTER_LOSS if failures else None
+                    if failures:
+                        set_mark(packet, AFTER_LOSS)
                     failures = 0
                     yield packet
                 return

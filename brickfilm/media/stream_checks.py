@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import av
 
-from brickfilm.media.damage import FLAGGING_CODECS, SUSPECT
+from brickfilm.media.damage import FLAGGING_CODECS, SUSPECT, set_mark
 
 CLUSTER, CRC = b"\x1f\x43\xb6\x75", b"\xbf\x84"
 """IDs of a cluster and, with its size, of the CRC-32 of what follows in it (RFC 9559; RFC 8794).
@@ -38,7 +38,7 @@ def mark_undecodable(packets: Iterable[Any], codec: str, threads: int) -> Iterat
             can_decode |= bool(packet.size and decoder.decode(packet))
         except av.FFmpegError:
             if can_decode:
-                packet.opaque = SUSPECT
+                set_mark(packet, SUSPECT)
         yield packet
 
 
@@ -54,7 +54,7 @@ def mark_clusters(packets: Iterable[Any], path: Path, codec: str) -> Iterator[An
         damaged = list(damaged_clusters(file))
     for packet in packets:
         if packet.pos is not None and any(packet.pos in cluster for cluster in damaged):
-            packet.opaque = SUSPECT
+            set_mark(packet, SUSPECT)
         yield packet
 
 
