@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import cloudpickle
 
 from brickfilm.engine.calls import BatchFunction, open_stage
+from brickfilm.engine.free_memory import FreeMemory
 from brickfilm.engine.stage import Result, Stage, WorkItem
 from brickfilm.files import disk_errors
 
@@ -48,7 +49,8 @@ class WorkerState:
     timeouts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, free_memory: FreeMemory | None = None) -> None:
+        self._free_memory = free_memory or FreeMemory()
         self._open: dict[tuple[Hashable, Path], BatchFunction] = {}
         self._exits = ExitStack()
         self._lock = threading.Lock()
@@ -60,7 +62,10 @@ class WorkerState:
         started = time.perf_counter()
         with disk_errors(work):
             results = self._batch_function(name, stage, work)(work_items)
-        return CallResult(results, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        if stage.resources.pool == "process":  # others wait, in the driver, which has more to collect
+            self._free_memory.after(seconds)
+        return CallResult(results, seconds)
 
     def run_pickled(self, payload: bytes) -> bytes:
         """Run a call of `pickle_call` in a worker, and pickle its result."""
