@@ -21,6 +21,7 @@ from brickfilm.engine.ledger import ItemResult
 from brickfilm.media import open_video
 from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
+from tests.kit.inline_executor import InlineExecutor
 
 Picture = NDArray[np.uint8]
 
@@ -238,7 +239,11 @@ def run_cases(seeds: range, tmp_path: Path) -> list[str]:
         case.write(films)
     work = tmp_path / "work"
     stages = (SceneSplitter(min_frames=4), ClipWriter(), FrameSampler(images=False))
-    result: BuildResult = build(FolderSource(films), stages, workdir=work, test_fraction=0)
+    executor = InlineExecutor()
+    result: BuildResult = build(
+        FolderSource(films), stages, workdir=work, executor=executor, test_fraction=0
+    )
+    executor.close()
     rows: dict[str, list[DatasetRow]] = {}
     for row in result.dataset["clips"]["train"].to_list():
         rows.setdefault(row["source_id"], []).append(row)
