@@ -1,6 +1,6 @@
 """Check data that FFmpeg decodes without a word though it is broken.
 
-FFV1's CRCs, GIF's blocks, and holes of zeros in H.264 and HEVC.
+FFV1's CRCs, GIF's blocks, and holes of zeros in H.264, HEVC and VP8.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ GIF_SCREEN_BYTES, GIF_IMAGE_BYTES = 13, 10
 
 HOLE = re.compile(rb"\0\0\0+[^\0]")
 """Bytes that no NAL unit of H.264 or HEVC may contain (7.4.1, 7.4.2); zeros may follow one."""
+VP8_HOLE = bytes(256)
+"""Zeros that hundreds of thousands of symbols of VP8, each the likeliest, would take."""
 START_CODE, LONG_START_CODE, NAL_LENGTH_BYTES = b"\0\0\1", b"\0\0\0\1", 4
 H264_SLICE_TYPES, HEVC_SLICE_TYPES = range(1, 6), range(32)
 """Types of NAL units that hold coded pictures (tables 7-1)."""
@@ -35,6 +37,11 @@ def has_h264_hole(packet: bytes) -> bool:
 def has_hevc_hole(packet: bytes) -> bool:
     """Return True if a slice of HEVC has zeros that no encoder writes."""
     return any(unit[0] >> 1 & 63 in HEVC_SLICE_TYPES for unit in _units_with_holes(packet))
+
+
+def has_vp8_hole(packet: bytes) -> bool:
+    """Return True if a frame of VP8 has more zeros than its arithmetic coder writes."""
+    return VP8_HOLE in packet.rstrip(b"\0")
 
 
 def _units_with_holes(packet: bytes) -> Iterator[bytes]:
@@ -109,5 +116,6 @@ BROKEN: Mapping[str, Callable[[bytes], bool]] = {
     "gif": has_broken_blocks,
     "h264": has_h264_hole,
     "hevc": has_hevc_hole,
+    "vp8": has_vp8_hole,
 }
 """Checks of a packet, by codec."""

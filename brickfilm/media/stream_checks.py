@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from brickfilm.media.damage import FLAGGING_CODECS, SUSPECT, set_mark
 
@@ -18,28 +20,55 @@ FFmpeg writes clusters with one to Matroska, and without one to WebM, and checks
 HEAD_BYTES = 4 + 8 + 6
 """Bytes of the longest head: ID, size and CRC."""
 CHUNK_BYTES = 1 << 20
-CHECKING_DECODERS = {"vp9": "libvpx-vp9"}
-"""Decoders that notice damage which FFmpeg's own shows: libvpx knows where a frame's data end."""
+CHECKING_DECODERS = {"vp8": ("libvpx", "vp8"), "vp9": ("libvpx-vp9",)}
+"""Decoders that notice damage which FFmpeg's own shows: libvpx knows where a frame of VP9 ends.
+
+Of VP8 neither notices any, but they read on in different ways; both decode whole data to the bit
+(RFC 6386)."""
 
 
 def mark_undecodable(packets: Iterable[Any], codec: str, threads: int) -> Iterator[Any]:
-    """Yield packets; mark those that a second decoder, where there is one, cannot decode.
+    """Yield packets; mark those that other decoders, where there are any, cannot decode alike.
 
-    One that can decode nothing at all may lack a part of the codec, and marks nothing.
+    Decoders that never could may lack a part of the codec, and mark nothing.
     """
     if codec not in CHECKING_DECODERS:
         yield from packets
         return
-    decoder = av.CodecContext.create(CHECKING_DECODERS[codec], "r")
-    decoder.thread_count = threads
+    decoders = [av.CodecContext.create(name, "r") for name in CHECKING_DECODERS[codec]]
+    decoders[0].thread_count = threads  # FFmpeg's own, with more than one, would return frames late
     can_decode = False
     for packet in packets:
-        try:
-            can_decode |= bool(packet.size and decoder.decode(packet))
-        except av.FFmpegError:
-            if can_decode:
-                set_mark(packet, SUSPECT)
+        is_decoded = _decode_alike(decoders, packet) if packet.size else None
+        can_decode |= bool(is_decoded)
+        if can_decode and is_decoded is False:
+            set_mark(packet, SUSPECT)
         yield packet
+
+
+def _decode_alike(decoders: Sequence[Any], packet: Any) -> bool | None:
+    """Return True if all decoders return the same frames, None if they return none."""
+    try:
+        first, *others = [decoder.decode(packet) for decoder in decoders]
+    except av.FFmpegError:
+        return False
+    if not all(
+        len(frames) == len(first) and all(map(_is_same, first, frames)) for frames in others
+    ):
+        return False
+    return bool(first) or None
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return all(map(np.array_equal, _picture(one), _picture(other)))
+
+
+def _picture(frame: Any) -> list[NDArray[np.uint8]]:
+    """Return Y, Cb and Cr of a frame, without alpha and without line padding."""
+    return [
+        np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width]
+        for p in frame.planes[:3]
+    ]
 
 
 def mark_clusters(packets: Iterable[Any], path: Path, codec: str) -> Iterator[Any]:

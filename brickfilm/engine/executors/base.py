@@ -63,7 +63,7 @@ class WorkerState:
         with disk_errors(work):
             results = self._batch_function(name, stage, work)(work_items)
         seconds = time.perf_counter() - started
-        if stage.resources.pool == "process":  # others wait, in the driver, which has more to collect
+        if stage.resources.pool == "process":  # threads are the driver's, with more to collect
             self._free_memory.after(seconds)
         return CallResult(results, seconds)
 

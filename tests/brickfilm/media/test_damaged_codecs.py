@@ -14,13 +14,15 @@ import pytest
 from numpy.typing import NDArray
 
 from brickfilm.media import FrameFlag, VideoReader, open_video
+from brickfilm.media.damage import mark_of
 from brickfilm.media.packet_checks import (
     has_broken_blocks,
     has_h264_hole,
     has_hevc_hole,
+    has_vp8_hole,
     has_wrong_checksum,
 )
-from brickfilm.media.stream_checks import damaged_clusters
+from brickfilm.media.stream_checks import damaged_clusters, mark_undecodable
 from brickfilm.scan.timestamps import FrameTimestamps
 from tests.kit.odd_videos import Film
 from tests.kit.timestamps import timestamps
@@ -176,6 +178,29 @@ def test_a_flipped_bit_is_found_though_its_decoder_shows_it(name: str, tmp_path:
         assert 0 < times.is_damaged.sum() < 30
         for picture in np.asarray(pictures)[~times.is_damaged]:
             assert min(np.abs(picture - t).mean() for t in truth) <= SAME
+
+
+def marked(packets: list[bytes]) -> list[int]:
+    """Return the packets of VP8 that its decoders decode to different frames."""
+    checked = mark_undecodable(map(av.Packet, packets), "vp8", threads=2)
+    return [n for n, packet in enumerate(checked) if mark_of(packet)]
+
+
+def test_vp8_that_two_decoders_show_differently_is_damaged(tmp_path: Path) -> None:
+    path, found = tmp_path / "vp8.webm", 0
+    Film("libvpx", size=(320, 180), options={"b": "4M", "g": "9", "cpu-used": "8"}).write(path)
+    packets = packets_of(path)
+    assert marked(packets) == []
+    place, size = 12, len(packets[12])
+    for seed in range(3):
+        noise = random.Random(seed).randbytes(20)
+        broken = packets[place][: size // 3] + noise + packets[place][size // 3 + 20 :]
+        damaged = marked([*packets[:place], broken, *packets[place + 1 :]])
+        assert not damaged or damaged[0] == place
+        found += bool(damaged)
+    assert found >= 2
+    assert not any(map(has_vp8_hole, packets))
+    assert has_vp8_hole(packets[place] + bytes(256) + packets[place])
 
 
 def test_a_cluster_that_differs_from_its_checksum_is_found(tmp_path: Path) -> None:
