@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,11 +40,27 @@ class ReviewPage:
     listener: socket.socket
 
     def serve(self) -> None:
-        """Answer requests until Ctrl-C."""
+        """Answer requests until Ctrl-C, SIGTERM or SIGHUP."""
         import uvicorn
 
         config = uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=1)
-        uvicorn.Server(config).run(sockets=[self.listener])
+        with _hangup_as_sigterm():
+            uvicorn.Server(config).run(sockets=[self.listener])
+
+
+@contextmanager
+def _hangup_as_sigterm() -> Iterator[None]:
+    """Let a closed terminal end the page as SIGTERM does, which uvicorn knows, unless by nohup."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGHUP)
+    if not is_main or before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager

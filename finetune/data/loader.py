@@ -279,13 +279,13 @@ def _iterate_without_sigchld(loader: DataLoader[Any]) -> Iterator[Any]:
 
 
 def _init_worker(_worker: int) -> None:
-    """Ignore SIGTERM and SIGINT, and exit with the training process.
+    """Ignore SIGTERM, SIGHUP and SIGINT, and exit with the training process.
 
     Schedulers and terminals signal every process of a job, but the training process needs batches
     until its last step is saved.
     """
     exit_with_parent()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 

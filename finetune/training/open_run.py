@@ -34,7 +34,7 @@ from finetune.training.run import TrainingRun, new_model, open_engine
 
 log = logging.getLogger(__name__)
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def _build_index(recipe: Recipe) -> Index:
 
 @contextmanager
 def _stop_on_signals(run: TrainingRun) -> Iterator[None]:
-    """Let SIGTERM or Ctrl-C stop the run after its current step, with a checkpoint.
+    """Let SIGTERM, SIGHUP or Ctrl-C stop the run after its current step, with a checkpoint.
 
     A second Ctrl-C stops it at once.
     """
@@ -150,7 +150,8 @@ def _stop_on_signals(run: TrainingRun) -> Iterator[None]:
                 print("stopping after this step with a checkpoint; Ctrl-C again stops at once")
         run.stop_requested = True
 
-    before = {number: signal.signal(number, request_stop) for number in STOP_SIGNALS}
+    handled = [n for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]  # by nohup
+    before = {number: signal.signal(number, request_stop) for number in handled}
     try:
         yield
     finally:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +16,7 @@ import pytest
 from brickfilm.engine.ledger import Ledger, read_edits, read_records
 from brickfilm.errors import UsageError
 from brickfilm.review import open_review
+from tests.kit import ROOT
 from tests.kit.review_server import RunningReview, running_review
 from tests.kit.small_build import inline_build
 from tests.kit.toy_stages import Cut, Names
@@ -113,3 +119,17 @@ def test_a_build_without_a_clip_has_an_empty_page(tmp_path: Path) -> None:
 def test_a_folder_without_a_build_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no ledger.sqlite"), open_review(tmp_path):
         pass
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_ends_the_page_quietly(small_work: Path) -> None:
+    command = [sys.executable, "-m", "brickfilm", "review", str(small_work), "--no-browser"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=env, text=True, **pipes) as page:
+        assert page.stdout and page.stderr
+        address = page.stdout.readline().removeprefix("review: ").strip()
+        urllib.request.urlopen(address, timeout=60).close()  # it serves
+        page.send_signal(signal.SIGHUP)
+        assert page.wait(60) == 130
+        assert page.stderr.read().strip() in ("", "Aborted.")

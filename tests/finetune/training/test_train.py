@@ -222,7 +222,7 @@ def test_a_run_is_not_begun_over_another(recipe: Recipe) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_sigterm_and_ctrl_c_save_and_end(
     number: int, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
