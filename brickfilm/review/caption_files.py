@@ -14,6 +14,7 @@ from brickfilm.engine.ledger import CaptionEdit, save_edits
 from brickfilm.errors import UsageError
 from brickfilm.files import atomic_write
 from brickfilm.review.captions import ReviewedCaption, edit_of, list_captions
+from brickfilm.schema.csv_cells import quoted_cell, unquoted_cell
 
 COLUMNS = ("id", "caption", "status", "reject", "note", "model", "source_id")
 EDITABLE = ("caption", "status", "reject", "note")
@@ -21,7 +22,11 @@ _YES, _NO = ("1", "true", "yes", "y", "x"), ("", "0", "false", "no", "n")
 
 
 def export_captions(work: str | Path, file: Path) -> int:
-    """Write the captions of a work folder to a .csv or .jsonl file; return their number."""
+    """Write the captions of a work folder to a .csv or .jsonl file; return their number.
+
+    In .csv, a text that a spreadsheet would run as a formula begins with a quote, which
+    `import_captions` takes away.
+    """
     writers = {".csv": _csv_text, ".jsonl": _jsonl_text}
     if file.suffix not in writers:
         raise UsageError(f"--to {str(file)!r}: give a .csv or .jsonl file")
@@ -69,6 +74,8 @@ def _review(row: TableRow, current: ReviewedCaption | None) -> ReviewedCaption:
     """Return a row as a review; what it has no column for stays as it is."""
     base = current or ReviewedCaption(id=row.cells["id"], caption="")
     cells = {k: v for k, v in row.cells.items() if not isinstance(v, AbsentCell)}
+    if row.file.endswith(".csv"):
+        cells = {name: unquoted_cell(text) for name, text in cells.items()}
     return replace(
         base,
         caption=cells.get("caption", base.caption),
@@ -91,7 +98,7 @@ def _csv_text(rows: Sequence[ReviewedCaption]) -> str:
     writer.writerow(COLUMNS)
     for row in rows:
         cells = asdict(row) | {"reject": "yes" if row.reject else ""}
-        writer.writerow([cells[name] for name in COLUMNS])
+        writer.writerow([quoted_cell(cells[name]) for name in COLUMNS])
     return out.getvalue()
 
 

@@ -14,6 +14,7 @@ from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.errors import ItemError
 from brickfilm.records import Clip, Image
 from brickfilm.schema.columns import MEDIA_COLUMN
+from brickfilm.schema.csv_cells import quoted_cell
 
 MatchStatus = Literal["same bytes", "same pictures", "differs", "gone"]
 CSV_COLUMNS = ("config", "id", "verdict", "note", "source_id", "source_url")
@@ -120,5 +121,6 @@ def write_table(results: Sequence[RowResult], path: Path) -> Path:
         for result in results:
             row = result.row
             source = (row["source_id"], row["source_url"])
-            table.writerow([result.config, row["id"], result.status, result.note, *source])
+            texts = (result.config, row["id"], result.status, result.note, *source)
+            table.writerow([quoted_cell(str(text or "")) for text in texts])
     return path
