@@ -15,6 +15,7 @@ import shutil
 import socket
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TEMP_SUFFIX = ".tmp"
 REPLACED_SUFFIX = ".replaced"
 ORPHAN_CHECK_SECONDS = 0.5
+MAX_TOML = 1 << 17
+"""Longest text of TOML: a recipe has 3,000 characters, and long keys take minutes to compare."""
 
 
 def temp_path(target: Path) -> Path:
@@ -214,6 +217,16 @@ def make_folder(folder: Path) -> Path:
 def printable(name: str) -> str:
     """Return a file's name as valid Unicode: bytes that are not UTF-8 become `\\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML of anybody; raise TOMLDecodeError too for one nested too deeply or too long."""
+    if len(text) > MAX_TOML:
+        raise tomllib.TOMLDecodeError(f"it has {len(text):,} characters, and {MAX_TOML:,} are read")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("nested too deeply") from None
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -18,6 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from brickfilm.errors import UsageError
+from brickfilm.files import parse_toml
 
 BUDGET_GROUP = ("Captioner", "GPT4oCaptioner", "CaptionAudit", "CaptionVerifier")
 """Stages whose requests a work folder's budget covers together."""
@@ -160,8 +161,8 @@ def price_list(path: str | Path | None = None) -> PriceList:
 def _load_file(path: Path) -> PriceList:
     """Load a file once: prices do not change during a build."""
     try:
-        return _parse(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        return _parse(parse_toml(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"prices={str(path)!r} cannot be read: {error}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from brickfilm.errors import UsageError
+from brickfilm.files import parse_toml
 from brickfilm.schema.buckets import DROP_REASONS, assign_to_buckets, resolutions, sort_buckets
 from brickfilm.schema.frame_sampling import FrameSampling, SamplingKind
 from brickfilm.schema.recipes import find_recipe
@@ -56,7 +56,7 @@ class TrainingRecipe:
     def from_file(cls, path: Path) -> TrainingRecipe:
         """Read the settings from a recipe's TOML; ignore its other keys."""
         try:
-            recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+            recipe = parse_toml(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:  # no file; no text, or no TOML
             raise UsageError(f"the recipe {str(path)!r} cannot be read: {error}") from error
         entries = recipe.get("buckets")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from brickfilm.errors import UsageError
+from brickfilm.files import parse_toml
 from brickfilm.schema.own_modules import add_import_folder
 from brickfilm.schema.recipes import find_recipe
 from finetune.config.old_keys import OLD_KEYS, VALUES_BEFORE_KEY, rename_old_keys
@@ -33,6 +34,7 @@ NAMES_ELSEWHERE = {
     ),
 }
 """Settings by their names in other trainers."""
+MAX_KEY = 80  # characters of an unknown key that are compared and shown
 NEAR_ENOUGH = 0.6  # similarity of a suggested key, as difflib measures it
 
 
@@ -43,7 +45,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     try:
         file = find_recipe(path)
-        data = tomllib.loads(file.read_text("utf-8-sig"))
+        data = parse_toml(file.read_text("utf-8-sig"))
     except UsageError as error:
         raise ConfigError(str(error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -115,6 +117,7 @@ def _describe_unknown_key(parents: Sequence[str | int], key: str) -> str:
     name = OLD_KEYS[f"buckets.{key}"].name if f"buckets.{key}" in OLD_KEYS else key
     if not parents and name in (f.name for f in dataclasses.fields(Bucket)):
         return f"{key!r} is a setting of a bucket: write 'buckets.0.{name}'"
+    key = key[:MAX_KEY]
     unknown, keys = ".".join(map(str, (*parents, key))), _keys_at(parents)
     if key in NAMES_ELSEWHERE:
         return f"unknown key {unknown!r}: write {NAMES_ELSEWHERE[key]!r}"
@@ -163,7 +166,7 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     if not equals:
         raise ConfigError(f"override {override!r} has no '=': write key=value")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
     *parents, last = dotted.strip().split(".")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from brickfilm.captions.pricing import price_list
 from brickfilm.dataset.parquet import hf_features
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.digest import read_sealed
@@ -20,6 +21,8 @@ from brickfilm.engine.ledger import Ledger, Review, read_records, save_review, u
 from brickfilm.errors import UsageError
 from brickfilm.export.caption_styles import render_caption
 from brickfilm.files import parse_json
+from brickfilm.schema.training_recipe import TrainingRecipe
+from finetune.config import load_recipe
 from tests.kit import ROOT
 
 NESTED = "[" * 200_000
@@ -43,6 +46,32 @@ def test_json_has_one_door() -> None:
 def test_deep_nesting_is_an_error_of_json() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         parse_json(NESTED)
+
+
+def test_toml_of_others_has_one_door() -> None:
+    files = [path for part in ("brickfilm", "finetune") for path in (ROOT / part).rglob("*.py")]
+    found = [path.name for path in files if "tomllib.load" in path.read_text("utf-8")]
+    packaged = ["pricing.py", "target_models.py", "token_bounds.py"]
+    assert sorted(found) == sorted(["files.py", *packaged])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"a = " + b"[" * 5000, "nested too deeply"),
+        (b"[" + b".a" * 5000 + b"]", "nested too deeply|Invalid"),
+        (b"a" * 200_000 + b" = 1", "200,004 characters"),
+        (b"\xff\xfe", "decode|cannot be read"),
+        (b"k" * 100_000 + b" = 1", "unknown key 'k{80}'|needs a line|price"),
+    ],
+)
+def test_hostile_toml_is_one_line(text: bytes, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_bytes(text)
+    for read in (load_recipe, TrainingRecipe.from_file, price_list):
+        with pytest.raises(UsageError, match=reason) as caught:
+            read(file)
+        assert "\n" not in str(caught.value)
 
 
 def test_deep_nesting_in_cells_and_answers_is_no_value(tmp_path: Path) -> None:
