@@ -16,16 +16,13 @@ from pathlib import Path
 from types import FrameType
 
 from brickfilm.build.built_dataset import BrickfilmDataset
+from brickfilm.build.final_pass import FinalPass, finalize
 from brickfilm.build.footage import source_of
 from brickfilm.build.measure_set import with_kept_measures
 from brickfilm.build.plan_file import Plan
-from brickfilm.build.recipe import training_lengths_of
 from brickfilm.build.shot_detector import with_kept_detector
 from brickfilm.build.work_folder import open_ledger, open_ledger_copy
-from brickfilm.dataset import configs_from_rows
-from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates, mark_repeated_captions
-from brickfilm.dataset.rows import clip_row, image_row
-from brickfilm.dataset.splits import assign_splits
+from brickfilm.dataset.duplicates import DuplicatesMode
 from brickfilm.dataset.write import DamagedMediaError
 from brickfilm.engine.batch_jobs import BatchJobManager
 from brickfilm.engine.calls import AnyStage
@@ -37,9 +34,7 @@ from brickfilm.engine.progress import Progress, show_progress
 from brickfilm.engine.queue import Failures
 from brickfilm.engine.run import PipelineRun
 from brickfilm.errors import Interrupted, UsageError
-from brickfilm.files import disk_errors
-from brickfilm.records import Clip, Image, Video
-from brickfilm.report import ReportContext, write_report
+from brickfilm.records import Video
 from brickfilm.schema.plural import pluralize
 from brickfilm.stages import ClipWriter, FrameSampler
 
@@ -88,17 +83,26 @@ def build_dataset(
     workdir: str | Path,
     executor: Executor | None = None,
     test_fraction: float = 0.05,
+    duplicates: DuplicatesMode = "mark",
 ) -> BrickfilmDataset:
     """Turn footage into a captioned dataset; run it again to continue after a stop.
 
     source: a source, or in one word (`build/footage.py`) a video, a folder or a glob of videos, a
     list of URLs, tars, the URL of a folder, or a dataset as `hub:user/dataset`.
+    duplicates: keep all near-duplicates and 'mark' their groups, 'keep-best' or 'keep-one' of each.
     The work folder gets `dataset/`, `report.html`, `ledger.sqlite`, clips and stills. Raise
     UsageError (wiring, work folder) before anything is done, ServiceRefused if a service refuses
     every request, and Interrupted (a KeyboardInterrupt) after Ctrl-C.
     """
     videos = source_of(source) if isinstance(source, str | Path) else source
-    result = build(videos, stages, workdir=workdir, executor=executor, test_fraction=test_fraction)
+    result = build(
+        videos,
+        stages,
+        workdir=workdir,
+        executor=executor,
+        test_fraction=test_fraction,
+        duplicates=duplicates,
+    )
     if shortfall := result.shortfall:
         text = f"{shortfall}: {result.dataset.report_path} says why, and the next build continues"
         warnings.warn(text, stacklevel=2)
@@ -112,16 +116,14 @@ def build(
     workdir: str | Path,
     executor: Executor | None = None,
     test_fraction: float = 0.05,
+    duplicates: DuplicatesMode = "mark",
     wait: bool = True,
 ) -> BuildResult:
     """Build a dataset like `build_dataset`, and also return the result of every item.
 
     wait: poll until all batch jobs have ended; otherwise submit them and return.
     """
-    if not 0 <= test_fraction < 1:
-        raise UsageError(
-            f"test_fraction={test_fraction} must be in [0, 1): it is a fraction of the videos"
-        )
+    final_pass = FinalPass(test_fraction, duplicates)
     stages = with_kept_settings(stages, Path(workdir))
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     pipeline.check()
@@ -138,11 +140,11 @@ def build(
             complete = partial(_run_passes, next_pass, batch_jobs, wait, ledger.work)
             run = complete()
             try:
-                dataset = finalize(run, ledger, test_fraction)
+                dataset = finalize(run, ledger, final_pass)
             except DamagedMediaError as error:
                 log.warning("%s; this is done now", error)
                 run = complete()
-                dataset = finalize(run, ledger, test_fraction)
+                dataset = finalize(run, ledger, final_pass)
         return BuildResult(dataset, run.item_results)
 
 
@@ -227,38 +229,6 @@ def with_default_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:
         return list(stages)
     sampler = next((n for n, s in enumerate(stages) if isinstance(s, FrameSampler)), len(stages))
     return [*stages[:sampler], ClipWriter(), *stages[sampler:]]
-
-
-def finalize(run: PipelineRun, ledger: Ledger, test_fraction: float) -> BrickfilmDataset:
-    """Run the final pass over all rows, write dataset and report, and keep the splits."""
-    clips = dedupe_by_id(clip_row(c) for c in run.finished if isinstance(c, Clip))
-    images = dedupe_by_id(image_row(i) for i in run.finished if isinstance(i, Image))
-    group_near_duplicates(clips)
-    mark_repeated_captions(clips)
-    split = assign_splits(clips + images, ledger.video_facts(), test_fraction)
-    incomplete = any(r.status in ("failed", "waiting") for r in run.item_results)
-    dataset = BrickfilmDataset(
-        configs_from_rows(clips, images, split.split_by_video, ledger.work),
-        ledger.work,
-        incomplete=incomplete,
-        moved_videos=split.moved_videos,
-    )
-    with disk_errors(ledger.work):
-        dataset.save(ledger.work / "dataset")
-    write_report(
-        ReportContext(
-            work=ledger.work,
-            finished=run.finished,
-            excluded_clips=run.excluded_clips,
-            clips=clips,
-            images=images,
-            item_results=run.item_results,
-            split=split,
-            training=training_lengths_of([queue.stage for queue in run.queues]),
-        )
-    )
-    ledger.save_video_facts(split.history)
-    return dataset
 
 
 @contextmanager

@@ -9,14 +9,15 @@ from pathlib import Path
 from brickfilm.build.build_dataset import (
     BuildResult,
     executor_scope,
-    finalize,
     run_pass,
     with_default_writer,
     with_kept_settings,
 )
+from brickfilm.build.final_pass import FinalPass, finalize
 from brickfilm.build.link_artefacts import link_artefacts
 from brickfilm.build.plan_file import Plan
 from brickfilm.build.work_folder import check_work_folder
+from brickfilm.dataset.duplicates import DuplicatesMode
 from brickfilm.dataset.write import DamagedMediaError
 from brickfilm.engine.build_shard import SHARDS_FOLDER, find_shards
 from brickfilm.engine.calls import AnyStage
@@ -50,6 +51,7 @@ def merge_shards(
     workdir: str | Path,
     folders: Sequence[str | Path] = (),
     test_fraction: float = 0.05,
+    duplicates: DuplicatesMode = "mark",
     partial: bool = False,
 ) -> BuildResult:
     """Join the shards of a work folder and write the dataset that one build would have written.
@@ -59,7 +61,7 @@ def merge_shards(
     though shards were not begun. Raise UsageError if a shard is missing, was built with other
     settings or is being built.
     """
-    work = Path(workdir)
+    work, final_pass = Path(workdir), FinalPass(test_fraction, duplicates)
     parts = [Path(folder) for folder in folders] or _all_shards(work, partial=partial)
     for part in parts:
         if not (part / LEDGER).is_file():
@@ -74,7 +76,7 @@ def merge_shards(
                 link_artefacts(part, work)
                 join_tombstones(part, work)
                 join_ledger(work, part)
-        return _final_pass(pipeline, source, work, parts, test_fraction)
+        return _final_pass(pipeline, source, work, parts, final_pass)
 
 
 def _all_shards(work: Path, *, partial: bool) -> list[Path]:
@@ -126,7 +128,7 @@ def _check_settings(pipeline: Pipeline, parts: Sequence[Path]) -> None:
 
 
 def _final_pass(
-    pipeline: Pipeline, source: Source, work: Path, parts: Sequence[Path], test_fraction: float
+    pipeline: Pipeline, source: Source, work: Path, parts: Sequence[Path], final_pass: FinalPass
 ) -> BuildResult:
     with Ledger(work) as ledger, show_progress() as progress:
         Plan.from_stages(pipeline.original_stages).write(work)
@@ -137,7 +139,7 @@ def _final_pass(
         run.item_results[:] = _with_reasons(run.item_results, parts)
         run.save_results()
         try:
-            dataset = finalize(run, ledger, test_fraction)
+            dataset = finalize(run, ledger, final_pass)
         except DamagedMediaError as error:
             raise _damaged(error, work, parts) from error
         return BuildResult(dataset, run.item_results)

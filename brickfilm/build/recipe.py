@@ -15,6 +15,7 @@ import cloudpickle
 
 from brickfilm.build.caption_options import CaptionOptions
 from brickfilm.build.footage import source_of
+from brickfilm.dataset.duplicates import DuplicatesMode
 from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.pipeline import Source
 from brickfilm.engine.stage import Stage
@@ -51,11 +52,13 @@ SOURCE_DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class DatasetRecipe:
-    """A source, its stages, and the fraction of videos in the test split."""
+    """A source, its stages, and the settings of the final pass."""
 
     source: Source
     stages: Sequence[AnyStage]
     test_fraction: float = 0.05
+    """Fraction of videos in the test split."""
+    duplicates: DuplicatesMode = "mark"
 
     @property
     def training_lengths(self) -> TrainingLengths | None:
@@ -164,7 +167,7 @@ def default_recipe(
 
 
 def load_recipe(path: Path) -> DatasetRecipe:
-    """Read the names `source` and `stages` (and `test_fraction`) of a Python file."""
+    """Read the names `source` and `stages` (and `test_fraction`, `duplicates`) of a Python file."""
     if not path.is_file():
         raise UsageError(f"there is no recipe {str(path)!r}")
     module = _run_recipe(path)
@@ -179,6 +182,7 @@ def load_recipe(path: Path) -> DatasetRecipe:
         source_of(source) if isinstance(source, str | Path) else source,
         _check_stages(path, module.stages),
         getattr(module, "test_fraction", 0.05),
+        getattr(module, "duplicates", "mark"),
     )
 
 

@@ -13,6 +13,7 @@ from brickfilm.build.build_dataset import BuildResult, build
 from brickfilm.build.link_artefacts import link_artefacts
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.recipe import DatasetRecipe
+from brickfilm.dataset.duplicates import DuplicatesMode
 from brickfilm.engine.build_shard import BuildShard, check_shard_count
 from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.capabilities import Paid
@@ -56,6 +57,7 @@ def build_shard(
     workdir: str | Path,
     executor: Executor | None = None,
     test_fraction: float = 0.05,
+    duplicates: DuplicatesMode = "mark",
     wait: bool = True,
     take_over: bool = False,
 ) -> BuildResult:
@@ -72,6 +74,7 @@ def build_shard(
             workdir=folder,
             executor=executor,
             test_fraction=test_fraction,
+            duplicates=duplicates,
             wait=wait,
         )
     return replace(result, is_shard=True)

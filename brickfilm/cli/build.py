@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -62,6 +62,7 @@ def build(
     aesthetic: options.Aesthetic = None,
     keep: options.KeepIf = None,
     keep_all: options.KeepAll = False,
+    duplicates: options.Duplicates = None,
     locked: options.Locked = False,
     allow_drift: options.AllowDrift = False,
     wait: options.Wait = True,
@@ -171,6 +172,8 @@ def recipe_of(given: Mapping[str, Any], last: Path) -> DatasetRecipe:
     recipe = recipe.with_detector(given["detector"]) if given["detector"] else recipe
     if given["measures"] is not None:
         recipe = recipe.with_measures(given["measures"])
+    if given["duplicates"]:
+        recipe = replace(recipe, duplicates=given["duplicates"])
     recipe = with_scorers(recipe, given["embed"], given["aesthetic"])
     with_blank = given["keep_all"] or given["footage"].endswith(".py")
     recipe = with_keeps(recipe, given["keep"], with_blank)
@@ -217,7 +220,12 @@ def run_builder(
     from brickfilm.schema.training_lengths import describe_use
 
     try:
-        result = builder(recipe.source, recipe.stages, test_fraction=recipe.test_fraction)
+        result = builder(
+            recipe.source,
+            recipe.stages,
+            test_fraction=recipe.test_fraction,
+            duplicates=recipe.duplicates,
+        )
     except Interrupted as stop:
         print(f"\n{stop}", file=sys.stderr)
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -177,6 +177,12 @@ Aesthetic = Annotated[
     Path | None,
     typer.Option(
         metavar="HEAD", help="score embeddings by LAION's weights of an aesthetic predictor"
+    ),
+]
+Duplicates = Annotated[
+    Literal["mark", "keep-best", "keep-one"] | None,
+    typer.Option(
+        help="near-duplicates: mark their groups (default), or keep the best or one of each"
     ),
 ]
 KeepAll = Annotated[

@@ -53,6 +53,7 @@ STAGE_TITLES = {
     "GPT4oCaptioner": "Caption",
     "Keep": "Select by score",
     "ListVideos": "List videos",
+    "NearDuplicates": "Drop near-duplicates",
     "Probe": "Open files",
     "RefetchVideo": "Download",
     "RefusalFilter": "Drop refusals",

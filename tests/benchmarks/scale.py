@@ -25,7 +25,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brickfilm.build.build_dataset import finalize
+from brickfilm.build.final_pass import FinalPass, finalize
 from brickfilm.engine.capabilities import Paid
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.ledger.file import FILENAME, connect
@@ -118,7 +118,7 @@ def one_pass(work: Path, clips: int, final: bool = False) -> None:
         seconds["pass_mb"] = peak_megabytes()
         if final:
             started = time.process_time()
-            finalize(run, ledger, 0.05)
+            finalize(run, ledger, FinalPass())
             seconds["final"] = time.process_time() - started
             seconds["final_mb"] = peak_megabytes()
         seconds["clips"] = len(run.finished)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from brickfilm.dataset.finalize import (
     dedupe_by_id,
     group_near_duplicates,
@@ -47,6 +49,20 @@ def test_clips_that_look_alike_share_a_group() -> None:
     group_near_duplicates(rows)
     groups = [r["near_duplicate_group"] for r in rows]
     assert groups == [rows[0]["id"], rows[0]["id"], rows[2]["id"]]
+
+
+def test_clips_of_one_meaning_join_the_groups_of_those_that_look_alike() -> None:
+    rows = [
+        row("f", 0, (HEX[1], HEX[2], HEX[3])),
+        row("g", 0, (HEX[1], HEX[2], HEX[3])),
+        row("h", 0, (HEX[4], HEX[5], HEX[6])),
+        row("i", 0, (HEX[6], HEX[5], HEX[4])),
+    ]
+    ids = [r["id"] for r in rows]
+    one, other = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+    vectors = [(ids[1:], np.stack([one, one, other])), (ids[:1], np.stack([other]))]
+    group_near_duplicates(rows, vectors)
+    assert [r["near_duplicate_group"] for r in rows] == [ids[0], ids[0], ids[0], ids[3]]
 
 
 def test_black_frames_match_nothing() -> None:

@@ -16,6 +16,7 @@ from brickfilm.build.build_dataset import BuildResult
 from brickfilm.build.keep_options import with_keeps
 from brickfilm.build.recipe import DatasetRecipe
 from brickfilm.build.score_options import with_scorers
+from brickfilm.dataset.semantic_duplicates import SAME_MEANING_COSINE
 from brickfilm.embeddings.aesthetic_head import read_head
 from brickfilm.embeddings.clip_model import image_encoder, text_encoder
 from brickfilm.engine.ledger import answers_frame
@@ -75,6 +76,10 @@ def test_scores_are_those_of_the_stills_and_the_caption(place: Path, tmp_path: P
         expected = np.mean([head.score(vector) for vector in vectors])
         assert row["score_aesthetic"] == pytest.approx(expected, abs=1e-3)
         assert row["score_clip_text"] == pytest.approx(np.mean(vectors @ text), abs=1e-3)
+    means = [np.load(next(tmp_path.glob(f"embeddings/{row['id']}-*.npy"))) for row in rows]
+    cosine = float(means[0] @ means[1]) / np.prod([np.linalg.norm(mean) for mean in means])
+    groups = {row["near_duplicate_group"] for row in rows}
+    assert len(groups) == (1 if cosine >= SAME_MEANING_COSINE else 2)
     limit = float(np.mean([row["score_aesthetic"] for row in rows]))
     kept = scored(place, tmp_path, Keep("aesthetic", at_least=limit)).dataset["clips"]["train"]
     assert [row["id"] for row in kept] == [r["id"] for r in rows if r["score_aesthetic"] >= limit]
