@@ -98,15 +98,31 @@ def plan(
             "machine"
         ),
     ] = None,
-    gpus: Annotated[int, typer.Option(min=1, help="number of GPUs")] = 1,
+    gpus: Annotated[int | None, typer.Option(min=1, help="number of GPUs, of all nodes")] = None,
     memory: Annotated[
         float | None, typer.Option(min=1, help="GiB to plan for, in place of the GPU's")
     ] = None,
+    nodes: Annotated[int, typer.Option(min=1, help="number of nodes")] = 1,
+    gpus_per_node: Annotated[int | None, typer.Option(min=1, help="in place of --gpus")] = None,
+    link: Annotated[
+        float | None, typer.Option(min=0.001, help="Gbit/s of a node's network, one direction")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="USD of a GPU's hour")] = None,
 ) -> None:
-    """Estimate steps, samples, GPU-hours, memory and disk before a run."""
+    """Estimate steps, samples, GPU-hours, cost, communication, memory and disk before a run."""
+    from finetune.planning.communication import count_gpus
     from finetune.planning.plan import plan as planned
 
-    _print(planned(load_recipe(recipe, overrides or ()), gpu=gpu, gpus=gpus, memory=memory))
+    text = planned(
+        load_recipe(recipe, overrides or ()),
+        gpu=gpu,
+        gpus=count_gpus(gpus, nodes, gpus_per_node),
+        memory=memory,
+        nodes=nodes,
+        link_gbit=link,
+        price=price,
+    )
+    _print(text)
 
 
 @app.command()

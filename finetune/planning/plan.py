@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from finetune.data.cache_layout import index_dataset
 from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import EngineError
 from finetune.models import family_of, find_family
+from finetune.planning.communication import Cluster, checkpoint_lines, communication_lines
 from finetune.planning.cost import (
     CPU,
     EMA_BYTES,
@@ -46,34 +47,57 @@ class UsableClips(NamedTuple):
 
 
 def plan(
-    recipe: Recipe, *, gpu: str | None = None, gpus: int = 1, memory: float | None = None
+    recipe: Recipe,
+    *,
+    gpu: str | None = None,
+    gpus: int = 1,
+    memory: float | None = None,
+    nodes: int = 1,
+    link_gbit: float | None = None,
+    price: float | None = None,
 ) -> str:
     """Return the plan as text, for a GPU of the table or "cpu"; by default an H100.
 
-    memory: GiB to plan for, in place of the GPU's.
+    memory: GiB to plan for, in place of the GPU's. nodes: that have the `gpus` together. link_gbit:
+    Gbit/s of a node's network in one direction. price: USD of a GPU's hour.
 
     Raise EngineError if no batch fits the GPU, ConfigError if the family lacks what is asked for.
     """
     family = family_of(recipe)
+    cluster = Cluster(gpus=gpus, nodes=nodes, link_gbit=link_gbit)
     name = gpu or (CPU if recipe.device == "cpu" and memory is None else "h100")
     device_spec = find_device(name, recipe, memory)
     data = _count_usable_clips(recipe)
-    shares = step_shares(recipe.buckets, data).items()
-    samples = round(recipe.steps * sum(s * b.batch_size for b, s in shares) * gpus)
+    shares = step_shares(recipe.buckets, data)
+    samples = round(recipe.steps * sum(s * b.batch_size for b, s in shares.items()) * gpus)
+    sharing = cluster.sharing_gpus(recipe)
     lines = [
         f"network          {_parameters_text(recipe, family.cost.parameters(recipe))}",
         f"steps            {recipe.steps:,}",
         f"samples          {samples:,} = {_epochs_text(recipe, data, samples)}",
-        *_time_lines(recipe, data, device_spec, gpus),
-        *(_bucket_line(b, recipe, device_spec, gpus) for b in recipe.buckets),
+        *_time_lines(recipe, data, device_spec, gpus, price),
+        *_cluster_lines(recipe, shares, device_spec, name, cluster),
+        *(_bucket_line(b, recipe, device_spec, sharing) for b in recipe.buckets),
         *_disk_lines(recipe, data),
         *(str(data.coverage).splitlines() if data else ()),
     ]
     return "\n".join(lines)
 
 
+def _cluster_lines(
+    recipe: Recipe, shares: Mapping[Bucket, float], spec: DeviceSpec, gpu: str, cluster: Cluster
+) -> Iterator[str]:
+    """Yield what several GPUs send to each other, and several nodes to the disk."""
+    if cluster.gpus == 1 or spec.is_cpu:
+        return
+    step = sum(s * b.batch_size * seconds(clip_cost(b, recipe), spec) for b, s in shares.items())
+    passes = sum(s * math.ceil(b.batch_size / b.clips_per_pass) for b, s in shares.items())
+    yield from communication_lines(recipe, gpu, cluster, passes, step)
+    yield from checkpoint_lines(recipe, gpu, cluster, checkpoint_bytes(recipe) / 1e9, step)
+
+
 def _time_lines(
-    recipe: Recipe, data: UsableClips | None, spec: DeviceSpec, gpus: int
+    recipe: Recipe, data: UsableClips | None, spec: DeviceSpec, gpus: int, price: float | None
 ) -> Iterator[str]:
     """Yield the device's speed, the hours of this plan, and the published hours."""
     shares = step_shares(recipe.buckets, data).items()
@@ -90,6 +114,8 @@ def _time_lines(
     else:
         wall_time = _format_hours(hours)
         yield f"GPU-hours        {_format_number(hours * gpus)} ({wall_time} of wall time)"
+        if price is not None:
+            yield f"cost             {hours * gpus * price:,.2f} USD at {price:g} USD a GPU-hour"
     if rounds := _count_validation_rounds(recipe, gpus):
         ask = recipe.validation
         cost = find_family(recipe.family).cost
