@@ -225,6 +225,38 @@ def test_the_shift_grows_with_the_tokens() -> None:
     assert LTX_0_9.timestep_shift((128, 4, 32, 32)) == pytest.approx(math.exp(2.05))
 
 
+@pytest.mark.parametrize("shape", [(128, 13, 16, 24), (128, 2, 4, 6), (128, 20, 22, 40)])
+def test_the_shift_is_the_pipelines_for_any_size(shape: tuple[int, int, int, int]) -> None:
+    from diffusers.pipelines.ltx.pipeline_ltx import calculate_shift
+
+    theirs = calculate_shift(math.prod(shape[1:]), 1024, 4096, 0.95, 2.05)
+    assert LTX_0_9.timestep_shift(shape) == pytest.approx(math.exp(theirs))
+
+
+def test_a_dropped_caption_is_the_null_text(network: nn.Module) -> None:
+    shape = LTX_0_9.latent_shape(FRAMES, HEIGHT, WIDTH)
+    x, time = torch.randn(2, *shape), torch.tensor([0.3, 0.7])
+    states = torch.randn(3, *SIZE)
+    mask = torch.arange(SIZE.tokens)[None] < torch.tensor([[9], [7], [1]])
+    given = ClipConditions(
+        text={"states": states[:2], "mask": mask[:2]},
+        null_text={"states": states[2:], "mask": mask[2:]},
+        frames=FRAMES,
+        height=HEIGHT,
+        width=WIDTH,
+        fps=(FPS, FPS),
+    )
+
+    def velocity(conditions: ClipConditions, drop: Tensor | None = None) -> Tensor:
+        with torch.no_grad():
+            return LTX_0_9.denoiser(network, conditions, drop=drop)(x, time, None)
+
+    dropped = velocity(given, torch.tensor([True, False]))
+    assert torch.equal(dropped[0], velocity(given.without_text)[0])
+    assert torch.equal(dropped[1], velocity(given)[1])
+    assert not torch.equal(dropped[0], velocity(given)[0])
+
+
 STEPS_TO_OVERFIT = 300
 SHAPE = (2, 2, 2)  # latent frames, rows, columns
 

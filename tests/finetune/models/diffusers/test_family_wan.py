@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def test_every_network_call_is_the_pipelines(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("guidance", [0.0, 1.0, GUIDANCE])
+@pytest.mark.parametrize("guidance", [0.0, pytest.param(1.0, marks=pytest.mark.soak), GUIDANCE])
 def test_a_sample_is_the_pipelines(
     family: Wan, network: nn.Module, encoder: TextEncoder, guidance: float
 ) -> None:
@@ -277,6 +278,20 @@ def test_recomputed_blocks_give_the_same_gradients(family: Wan, count: int) -> N
 
     plain = gradients(0)
     assert all(map(torch.equal, plain, gradients(count)))
+
+
+def test_a_dropped_caption_is_the_null_text(family: Wan, network: nn.Module) -> None:
+    x, time = torch.randn(2, *family.latent_shape(FRAMES, SIDE, SIDE)), torch.tensor([0.3, 0.7])
+    given = conditions(torch.randn(2, *SIZE), torch.randn(1, *SIZE))
+
+    def velocity(conditions: ClipConditions, drop: Tensor | None = None) -> Tensor:
+        with torch.no_grad():
+            return family.denoiser(network, conditions, drop=drop)(x, time, None)
+
+    dropped = velocity(given, torch.tensor([True, False]))
+    assert torch.equal(dropped[0], velocity(replace(given, fps=(16.0, 16.0)).without_text)[0])
+    assert torch.equal(dropped[1], velocity(given)[1])
+    assert not torch.equal(dropped[0], velocity(given)[0])
 
 
 def test_the_shift_is_that_of_the_size() -> None:

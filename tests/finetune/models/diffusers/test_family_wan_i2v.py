@@ -39,7 +39,7 @@ from tests.kit.pipelines import write_pipeline
 from tests.kit.toy_runs import wan_lora
 
 CPU = torch.device("cpu")
-FRAMES, SIDE, STEPS, GUIDANCE = 9, 64, 3, 5.0
+FRAMES, SIDE, STEPS, GUIDANCE = 13, 64, 3, 5.0  # of four latents, one of them given
 SHAPE = WAN_2_1_I2V.latent_shape(FRAMES, SIDE, SIDE)
 
 
