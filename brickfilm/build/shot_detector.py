@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
-from brickfilm.detectors import Detector, is_installed
+from brickfilm.detectors import Detector, JointDetector, is_installed
 from brickfilm.detectors.by_name import DETECTORS_BY_NAME, FIRST_DETECTOR
 from brickfilm.detectors.found_shots import described_scores
 from brickfilm.engine.calls import AnyStage
@@ -36,6 +37,7 @@ def with_kept_detector(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]
         else stage
         for stage in stages
     ]
+    kept = [_with_kept_rule(s, work) if isinstance(s, SceneSplitter) else s for s in kept]
     return [
         replace(stage, describe_cuts=_describes_cuts(stage, stages, work))
         if isinstance(stage, SceneSplitter) and stage.describe_cuts is None
@@ -46,12 +48,7 @@ def with_kept_detector(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]
 
 def _describes_cuts(splitter: SceneSplitter, stages: Sequence[AnyStage], work: Path) -> bool:
     """Return False for a folder whose videos this detector has cut without descriptions."""
-    if not (work / LEDGER).is_file():
-        return True
-    try:
-        answered = answered_parts(work)
-    except UsageError:
-        return True  # it is empty, or opening it names the damage
+    answered = _answered(work)
     assert isinstance(splitter.detector, Detector)
     if WipeAnalyzer().digest in answered or splitter.detector.digest not in answered:
         return True
@@ -68,6 +65,29 @@ def _describes_cuts(splitter: SceneSplitter, stages: Sequence[AnyStage], work: P
 def new_detector() -> str:
     """Return the name of the detector of a new work folder."""
     return "joint" if is_installed() else "holds"
+
+
+def _with_kept_rule(splitter: SceneSplitter, work: Path) -> SceneSplitter:
+    """Return the stage with the first rule of its detector where that has cut this folder."""
+    detector = splitter.detector
+    if not isinstance(detector, JointDetector) or detector.rule == 1:
+        return splitter
+    first, answered = replace(detector, rule=1), _answered(work)
+    if first.digest not in answered or detector.digest in answered:
+        return splitter
+    print(
+        f"shots: {str(work)!r} keeps the first rule of {detector.name!r}; a new folder gets the "
+        "newest",
+        file=sys.stderr,
+    )
+    return replace(splitter, detector=first)
+
+
+def _answered(work: Path) -> set[str]:
+    """Return the digests of the parts that have answers; none of an empty or damaged ledger."""
+    with suppress(UsageError):  # opening it for the build names the damage
+        return answered_parts(work) if (work / LEDGER).is_file() else set()
+    return set()
 
 
 def _detector_of(work: Path) -> str:

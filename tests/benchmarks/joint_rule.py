@@ -1,4 +1,6 @@
-"""Fit the rules of three detectors on `joint_rule.csv`, and measure them by film left out.
+"""Fit the first rules of three detectors on `joint_rule.csv`, and measure them by film left out.
+
+The newest rule of `layout` and `joint` is in `tone_rule`.
 
     python -m tests.benchmarks.joint_rule
 
@@ -94,11 +96,16 @@ def fitted_weights(examples: Examples, rule: Rule) -> list[float]:
 def left_out(examples: Examples, rule: Rule) -> Array:
     """Return each example's probability by a rule that was fitted without its film, [n]."""
     figures = examples.figures(rule)
+    return by_the_others(examples.films, figures, examples.is_cut, examples.weights)
+
+
+def by_the_others(films: Array, figures: Array, is_cut: Array, weights: Array) -> Array:
+    """Return the probability of each row by a rule that was fitted on the other films, [n]."""
     found = np.zeros(len(figures))
-    for film in dict.fromkeys(examples.films.tolist()):
-        others = examples.films != film
-        weights = fit(figures[others], examples.is_cut[others], examples.weights[others])
-        found[~others] = logistic(figures[~others] @ weights)
+    for film in dict.fromkeys(films.tolist()):
+        others = films != film
+        rule = fit(figures[others], is_cut[others], weights[others])
+        found[~others] = logistic(figures[~others] @ rule)
     return found
 
 

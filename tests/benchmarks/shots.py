@@ -45,9 +45,9 @@ from tests.benchmarks.scoring import Score, pooled, score
 
 DETECTORS: dict[str, Detector] = {
     "ours": HoldAware(),
-    "layout": JointDetector(holds=HoldAware(), asks_network=False),
+    "layout": JointDetector(holds=HoldAware(), asks_network=False, rule=2),
     **(
-        {"joint": JointDetector(holds=HoldAware()), "transnetv2": TransNetV2()}
+        {"joint": JointDetector(holds=HoldAware(), rule=2), "transnetv2": TransNetV2()}
         if is_installed()
         else {}
     ),

@@ -10,7 +10,9 @@ import pytest
 import typer
 
 from brickfilm.detectors.holds import confidence
+from brickfilm.detectors.transnetv2 import tone_rule as second_rule
 from brickfilm.detectors.transnetv2.rule import WEIGHTS, WEIGHTS_WITHOUT_NETWORK
+from tests.benchmarks import tone_rule
 from tests.benchmarks.films import LIST, main
 from tests.benchmarks.joint_rule import (
     Examples,
@@ -20,7 +22,7 @@ from tests.benchmarks.joint_rule import (
     reliability,
     score_of,
 )
-from tests.benchmarks.scoring import Score
+from tests.benchmarks.scoring import Score, pooled
 from tests.benchmarks.shots import KINDS
 
 
@@ -78,3 +80,29 @@ def test_a_film_left_out_is_judged_by_the_others() -> None:
     ordinary = {name: film for name, film in films.items() if film["kind"] == "ordinary"}
     assert score_of(examples, chance, stop_motion) == Score(tp=33, fp=4, fn=6)
     assert score_of(examples, chance, ordinary) == Score(tp=13, fp=0, fn=7)
+
+
+def test_the_second_rule_is_the_one_fitted_on_its_table() -> None:
+    labelled = tone_rule.LabelledProposals.read()
+    assert tuple(tone_rule.fitted_weights(labelled)) == second_rule.WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("asks_network", "ordinary"), [(False, Score(13, 0, 7)), (True, Score(14, 0, 6))]
+)
+def test_the_second_rule_by_film_left_out(asks_network: bool, ordinary: Score) -> None:
+    labelled = tone_rule.LabelledProposals.read()
+    films = json.loads(LIST.read_text(encoding="utf-8"))
+    chance = tone_rule.left_out(labelled, asks_network=asks_network)
+    found = tone_rule.score_by_film(labelled, chance, films)
+    by_kind = {
+        kind: pooled(found[name] for name, film in films.items() if film["kind"] == kind)
+        for kind in KINDS
+    }
+    assert by_kind == {"stop-motion": Score(38, 5, 1), "ordinary": ordinary}
+    assert max(score.fp for score in found.values()) == 3
+    errors = [
+        (count, abs(mean - share)) for _, count, mean, share in reliability(chance, labelled.is_cut)
+    ]
+    assert sum(n * error for n, error in errors) / len(chance) < 0.1
+    assert all(error < 0.1 for n, error in errors if n > 24)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,13 @@ from brickfilm.detectors.transnetv2.rule import (
     find_proposals,
     layout_change,
 )
+from brickfilm.detectors.transnetv2.tone_rule import (
+    MIN_CUT_DISSIMILARITY,
+    ToneProposals,
+    find_tone_proposals,
+)
+from brickfilm.detectors.transnetv2.tones import tone_change
+from brickfilm.digest import field_added_later
 from brickfilm.media import ReducedFrame
 from brickfilm.records import Video
 from brickfilm.scan.analyzer import FloatArray, FrameFunction, FrameMetrics
@@ -52,10 +59,14 @@ class JointDetector(Detector):
     """Detector whose first column is the dissimilarity of frames."""
     asks_network: bool = True
     """False to decide without TransNetV2, which then need not be installed."""
+    rule: Literal[1, 2] = field_added_later(1)
+    """2 weighs the change of tone too. Names (`by_name`) mean the newest; a work folder that an
+    older one cut keeps that."""
 
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (*self.holds.columns, "layout change", "probability")
+        tone = () if self.rule == 1 else ("tone change",)
+        return (*self.holds.columns, *tone, "layout change", "probability")
 
     @property
     def name(self) -> str:
@@ -71,10 +82,13 @@ class JointDetector(Detector):
     def cuts(self, metrics: FrameMetrics) -> list[int]:
         return self.proposals(metrics).cuts()
 
-    def proposals(self, metrics: FrameMetrics) -> Proposals:
+    def proposals(self, metrics: FrameMetrics) -> Proposals | ToneProposals:
         """Return the frames that may be cuts, and the figures by which it is decided."""
-        dissimilarity, layout, network = metrics.values[:, 0], *metrics.values[:, -2:].T
-        return find_proposals(dissimilarity, layout, network, self.frames_without_cuts(metrics))
+        dissimilarity, (tone, layout, network) = metrics.values[:, 0], metrics.values[:, -3:].T
+        excluded = self.frames_without_cuts(metrics)
+        if self.rule == 1:
+            return find_proposals(dissimilarity, layout, network, excluded)
+        return find_tone_proposals(dissimilarity, layout, tone, network, excluded)
 
     def probabilities(self, metrics: FrameMetrics) -> FloatArray:
         """Return the probability by the rule that each frame begins a shot, [n]."""
@@ -114,18 +128,31 @@ class _Questions:
         self._rows: list[list[float]] = []
         self._seconds: list[float] = []
         self._thumbnails: list[Thumbnail] = []
+        self._last: tuple[ReducedFrame, Thumbnail | None] | None = None
         self._first = 0
         """Index in these lists of the first frame whose row was not returned."""
 
     def __call__(self, frame: ReducedFrame) -> Sequence[float]:
-        now = thumbnail(frame)
-        change = layout_change(self._thumbnails[-1], now) if self._thumbnails else 0.0
-        self._rows.append([*self._analyze(frame), change, NOT_ASKED])
+        row = self._analyze(frame)
+        self._rows.append([*row, *self._changes(frame, row[0]), NOT_ASKED])
         self._seconds.append(float(frame.pts * self._time_base))
-        self._thumbnails.append(now)
         if len(self._rows) - self._first < BLOCK_FRAMES + MARGIN_FRAMES:
             return []
         return self._answer(self._first + BLOCK_FRAMES)
+
+    def _changes(self, frame: ReducedFrame, dissimilarity: float) -> list[float]:
+        """Return the change of layout; by the second rule that of tone before it, or zeros."""
+        asks, rule = self._detector.asks_network, self._detector.rule
+        is_compared = rule == 1 or dissimilarity >= MIN_CUT_DISSIMILARITY
+        now = thumbnail(frame) if asks or is_compared else None
+        last, self._last = self._last, (frame, now)
+        if asks and now is not None:
+            self._thumbnails.append(now)
+        if not last or not is_compared or now is None:
+            return [0.0] * rule
+        before = thumbnail(last[0]) if last[1] is None else last[1]
+        change = layout_change(before, now)
+        return [change] if rule == 1 else [tone_change(before, now), change]
 
     def finish(self) -> Sequence[float]:
         return self._answer(len(self._rows))

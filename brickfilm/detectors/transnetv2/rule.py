@@ -1,4 +1,4 @@
-"""Decide about a proposed cut by a logistic rule over a few figures.
+"""Decide about a proposed cut by the first rule, logistic over a few figures.
 
 The rule was fitted by `tests/benchmarks/joint_rule.py` on `joint_rule.csv` beside it: the proposals
 in real stop motion and rendered videos that were labelled by eye.
@@ -89,7 +89,7 @@ def find_proposals(
         layout_change >= MIN_PROPOSED_LAYOUT_CHANGE
     )
     candidates = np.flatnonzero(is_proposed & ~excluded)
-    frames = _strongest(candidates, dissimilarity + layout_change)
+    frames = strongest(candidates, dissimilarity + layout_change)
     baseline = [local_baseline(dissimilarity, int(n)) for n in frames]
     return Proposals(
         frames,
@@ -121,11 +121,13 @@ def layout_change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return 1 - float(np.vdot(one, other)) / float(np.sqrt(energy))
 
 
-def _strongest(candidates: NDArray[np.int64], strength: FloatArray) -> NDArray[np.int64]:
-    """Keep the strongest of candidates within PROPOSAL_RADIUS frames."""
+def strongest(
+    candidates: NDArray[np.int64], strength: FloatArray, radius: int = PROPOSAL_RADIUS
+) -> NDArray[np.int64]:
+    """Keep the strongest of candidates within `radius` frames; strength: of each frame, [n]."""
     kept: list[int] = []
     for n in candidates.tolist():
-        if kept and n - kept[-1] <= PROPOSAL_RADIUS:
+        if kept and n - kept[-1] <= radius:
             if strength[n] > strength[kept[-1]]:
                 kept[-1] = n
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from typer.testing import CliRunner, Result
 from brickfilm.build.plan_file import FILENAME, Plan
 from brickfilm.build.shot_detector import with_kept_detector
 from brickfilm.cli import app
-from brickfilm.detectors import HoldAware
+from brickfilm.detectors import HoldAware, JointDetector
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.engine.stage import Part
@@ -99,6 +100,30 @@ def test_cuts_are_described_in_new_folders_and_by_another_detector(tmp_path: Pat
     answer(tmp_path, WipeAnalyzer())
     assert describes(tmp_path, SceneSplitter()) is True
     assert describes(tmp_path, SceneSplitter(describe_cuts=False)) is False
+
+
+@pytest.mark.parametrize("name", ["layout", "joint"])
+def test_a_folder_that_the_first_rule_cut_keeps_it(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splitter = SceneSplitter(detector=name)  # type: ignore[arg-type]
+    newest = splitter.detector
+    assert isinstance(newest, JointDetector)
+    assert newest.rule == 2
+    assert detector_in(tmp_path, splitter) == newest
+    first = replace(newest, rule=1)
+    answer(tmp_path, first)
+    assert detector_in(tmp_path, splitter) == first
+    assert f"keeps the first rule of {name!r}" in capsys.readouterr().err
+    assert first.digest == JointDetector(holds=HoldAware(), asks_network=name == "joint").digest
+    answer(tmp_path, newest)
+    assert detector_in(tmp_path, splitter) == newest
+
+
+def detector_in(work: Path, splitter: SceneSplitter) -> object:
+    (found,) = with_kept_detector([splitter], work)
+    assert isinstance(found, SceneSplitter)
+    return found.detector
 
 
 def test_an_empty_ledger_is_left_to_the_build(tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""Fit the second rule of `layout` and `joint` on `tone_rule.csv`; measure it by film left out.
+
+    python -m tests.benchmarks.tone_rule
+
+The table holds the proposals in the films of `real_films.json`: figures and labels, no frames.
+Rendered videos are not in it, so that their grid tests the rule. All cuts weigh the same; a film
+with many other proposals weighs no more than one with MAX_OTHERS.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from brickfilm.detectors.transnetv2.tone_rule import ToneProposals, likely_cuts
+from tests.benchmarks.films import LIST
+from tests.benchmarks.joint_rule import by_the_others, fit, reliability
+from tests.benchmarks.scoring import Score, pooled, score
+from tests.benchmarks.shots import KINDS
+
+TABLE = Path(__file__).with_name("tone_rule.csv")
+MAX_OTHERS = 12
+FIGURES = ("dissimilarity", "baseline", "layout_change", "tone_change", "network")
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class LabelledProposals:
+    """Proposals of all films, with their labels."""
+
+    films: Array
+    is_cut: Array
+    proposals: ToneProposals
+
+    @classmethod
+    def read(cls, path: Path = TABLE) -> LabelledProposals:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        columns = [np.array([float(row[name]) for row in rows], np.float32) for name in FIGURES]
+        frames = np.array([int(row["frame"]) for row in rows])
+        films = np.array([row["film"] for row in rows])
+        is_cut = np.array([row["cut"] == "1" for row in rows])
+        return cls(films, is_cut, ToneProposals(frames, *columns))
+
+    @property
+    def weights(self) -> Array:
+        """Return the weight of each proposal, at most 1."""
+        others = Counter(self.films[~self.is_cut].tolist())
+        by_film = [min(1.0, MAX_OTHERS / max(others[film], 1)) for film in self.films.tolist()]
+        return np.where(self.is_cut, 1.0, by_film)
+
+
+def fitted_weights(labelled: LabelledProposals) -> list[float]:
+    """Return the rule's weights, rounded as the product has them."""
+    found = fit(labelled.proposals.figures(), labelled.is_cut, labelled.weights)
+    return [round(float(weight), 3) for weight in found]
+
+
+def left_out(labelled: LabelledProposals, *, asks_network: bool) -> Array:
+    """Return each proposal's probability by a rule that was fitted without its film, [n]."""
+    figures = labelled.proposals.figures()
+    alone = by_the_others(labelled.films, figures, labelled.is_cut, labelled.weights)
+    return labelled.proposals.with_network(alone) if asks_network else alone
+
+
+def score_by_film(
+    labelled: LabelledProposals, chance: Array, films: dict[str, Any]
+) -> dict[str, Score]:
+    """Return the counts of each film of the list at tolerance 1, given probabilities."""
+    found = {}
+    for name, labels in films.items():
+        mine = labelled.films == name
+        cuts = likely_cuts(labelled.proposals.frames[mine], chance[mine])
+        found[name] = score(cuts, labels["cuts"], labels["ignore"], 1)
+    return found
+
+
+def main() -> None:
+    """Print the weights, and F1 on the real films, each by a rule that was fitted without it."""
+    labelled, films = LabelledProposals.read(), json.loads(LIST.read_text(encoding="utf-8"))
+    for name, asks in (("layout", False), ("joint", True)):
+        chance = left_out(labelled, asks_network=asks)
+        by_film = score_by_film(labelled, chance, films)
+        for kind in KINDS:
+            total = pooled(by_film[film] for film, about in films.items() if about["kind"] == kind)
+            print(f"{name}, {kind}: F1 {total.f1:.2f} ({total})")
+        wrong = {film: found for film, found in by_film.items() if found.fp or found.fn}
+        print(*(f"  {film}: {found}" for film, found in wrong.items()), sep="\n")
+        print(f"{name}: probability, proposals, mean probability, share of cuts")
+        for bin_, count, mean, share in reliability(chance, labelled.is_cut):
+            print(f"  {bin_:>10} {count:4d} {mean:.2f} {share:.2f}")
+    print(f"questions: {len(labelled.proposals.doubtful())}")
+    print(f"weights: {fitted_weights(labelled)}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

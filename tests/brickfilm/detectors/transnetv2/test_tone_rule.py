@@ -1,0 +1,70 @@
+"""The second rule finds plain cards and new colours; the network adds cuts and removes none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brickfilm.detectors.transnetv2.rule import NOT_ASKED
+from brickfilm.detectors.transnetv2.tone_rule import (
+    ToneProposals,
+    find_tone_proposals,
+    likely_cuts,
+)
+
+
+def proposal(
+    dissimilarity: float, layout: float, tone: float, *, baseline: float = 0.0, network: float = -1
+) -> ToneProposals:
+    """Return the proposals of a video with one, at frame 20."""
+    columns = (dissimilarity, baseline, layout, tone, network)
+    return ToneProposals(np.array([20]), *(np.array([value], np.float32) for value in columns))
+
+
+@pytest.mark.parametrize(
+    ("found", "is_cut"),
+    [
+        (proposal(0.74, 0.38, 0.98, baseline=0.43), True),  # a drawing on violet, then on green
+        (proposal(0.53, 0.24, 0.88, baseline=0.36), True),  # a red heart behind a paper figure
+        (proposal(0.65, 0.71, 0.00, baseline=0.50), False),  # a thin figure tumbles
+        (proposal(0.88, 0.06, 0.20, baseline=0.68), False),  # paper is folded on a card
+        (proposal(0.20, 0.01, 1.00), False),  # the exposure of a plain card jumps
+        (proposal(0.74, 0.33, 0.45), True),  # a reverse angle on one dark table
+    ],
+)
+def test_figures_as_in_real_films(found: ToneProposals, is_cut: bool) -> None:
+    assert (found.cuts() == [20]) is is_cut
+
+
+def test_the_network_is_asked_where_the_layout_changes_and_the_rest_is_weak() -> None:
+    weak, other_layout = proposal(0.55, 0.65, 0.0), proposal(0.55, 0.4, 0.2)
+    assert 0.02 < weak.probabilities()[0] < 0.5
+    assert weak.doubtful() == [20]
+    assert 0.02 < other_layout.probabilities()[0] < 0.5
+    assert other_layout.doubtful() == []
+    assert proposal(0.9, 1.0, 0.9).doubtful() == []
+
+
+def test_its_vote_adds_a_cut_and_removes_none() -> None:
+    assert proposal(0.55, 0.65, 0.0, network=0.67).cuts() == [20]
+    assert proposal(0.55, 0.65, 0.0, network=0.67).probabilities()[0] == np.float32(0.67)
+    assert proposal(0.55, 0.65, 0.0, network=0.4).cuts() == []
+    assert proposal(0.9, 1.0, 0.9, network=0.0).cuts() == [20]
+
+
+def test_of_cuts_within_two_frames_the_likelier_is_kept() -> None:
+    frames = np.array([5, 7, 10, 12])
+    assert likely_cuts(frames, np.array([0.6, 0.9, 0.8, 0.7], np.float32)) == [7, 10]
+    assert likely_cuts(frames, np.array([0.6, 0.4, 0.3, 0.7], np.float32)) == [5, 12]
+    assert likely_cuts(frames[:0], np.zeros(0, np.float32)) == []
+
+
+def test_proposals_are_dissimilar_and_not_in_a_flash() -> None:
+    dissimilarity, changes = np.zeros(40, np.float32), np.ones(40, np.float32)
+    dissimilarity[[8, 10, 20, 30]] = 0.4, 0.6, 0.51, 0.9
+    excluded = np.zeros(40, bool)
+    excluded[30] = True
+    network = np.full(40, NOT_ASKED, np.float32)
+    found = find_tone_proposals(dissimilarity, changes, changes, network, excluded)
+    assert found.frames.tolist() == [10]
+    assert found.baseline == pytest.approx([0.51])  # the median after it; before it 0.4
