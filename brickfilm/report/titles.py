@@ -43,10 +43,12 @@ SCORE_MEANINGS = {
 """Unit and meaning of the scores of the default stages (docs/dataset-schema.md)."""
 
 STAGE_TITLES = {
+    "AestheticScorer": "Score how pictures please",
     "CaptionAudit": "Check captions by rules",
     "CaptionVerifier": "Check captions by other stills",
     "Captioner": "Caption",
     "ClipWriter": "Write clips",
+    "ClipTextScorer": "Compare captions with pictures",
     "FetchFile": "Download",
     "FetchVideo": "Download",
     "FrameSampler": "Take stills",
@@ -59,6 +61,7 @@ STAGE_TITLES = {
     "RefusalFilter": "Drop refusals",
     "SceneSplitter": "Find shots",
     "SidecarCaptioner": "Captions from files",
+    "StillEmbedder": "Embed stills",
 }
 WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
