@@ -15,24 +15,44 @@ _WORKS = (
 _STILLS = r"(?:stills?|images?|frames?|pictures?)"
 _GIVEN = r"(?:were|was|are|is|have been) (?:provided|attached|given|uploaded)"
 REFUSAL_PATTERNS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"\b(?:I|we) ?{_CANNOT}(?: to)?(?: \w+){{0,3}}? {_WORKS}\b",
-        r"^(?:I['’]m|I am|we['’]re) (?:very |really |so )?sorry\b",
-        r"^sorry,? (?:but )?I\b",
-        r"^my apologies\b|^I apologi[sz]e\b|^unfortunately,? I\b",
-        r"\bas an? (?:AI|artificial intelligence|(?:large )?language model)\b",
-        r"\b(?:against|violat\w+) (?:my|our|the) (?:\w+ )?(?:guidelines|polic(?:y|ies))\b",
-        r"^(?:no|not enough|insufficient) (?:caption|information|context)\b",
-        r"\bcaption(?:ing)? (?:failed|unavailable|not available)\b",
-        r"\bplease (?:provide|upload|share|send)\b",
-        rf"\b(?:no|without) {_STILLS} {_GIVEN}\b",
-        r"^(?:n/?a|none|null|error)\W*$",
+    (words, re.compile(pattern, re.IGNORECASE))
+    for words, pattern in (
+        (
+            ("can", "able", "won", "not", "must"),
+            rf"\b(?:I|we) ?{_CANNOT}(?: to)?(?: \w+){{0,3}}? {_WORKS}\b",
+        ),
+        (("sorry",), r"^(?:I['’]m|I am|we['’]re) (?:very |really |so )?sorry\b"),
+        (("sorry",), r"^sorry,? (?:but )?I\b"),
+        (
+            ("apolog", "unfortunately"),
+            r"^my apologies\b|^I apologi[sz]e\b|^unfortunately,? I\b",
+        ),
+        (
+            ("as a",),
+            r"\bas an? (?:AI|artificial intelligence|(?:large )?language model)\b",
+        ),
+        (
+            ("gu", "pol"),
+            r"\b(?:against|violat\w+) (?:my|our|the) (?:\w+ )?(?:guidelines|polic(?:y|ies))\b",
+        ),
+        (
+            ("capt", "nformat", "context"),
+            r"^(?:no|not enough|insufficient) (?:caption|information|context)\b",
+        ),
+        (("capt",), r"\bcaption(?:ing)? (?:failed|unavailable|not available)\b"),
+        (("please",), r"\bplease (?:provide|upload|share|send)\b"),
+        (("ded", "attached", "ven"), rf"\b(?:no|without) {_STILLS} {_GIVEN}\b"),
+        (("n/a", "na", "none", "null", "error"), r"^(?:n/?a|none|null|error)\W*$"),
     )
 )
+"""Pattern, and parts of words of which a text that matches has one, in small letters: most texts
+have none, and a search costs 10 times as much. None has an i, whose letters have odd cases."""
 
 
 def find_refusal(text: str) -> str | None:
     """Return the words by which a text refuses; None if it is a description."""
-    matches = (pattern.search(text.strip()) for pattern in REFUSAL_PATTERNS)
+    text = text.strip()
+    folded = text.casefold()
+    likely = (p for words, p in REFUSAL_PATTERNS if any(word in folded for word in words))
+    matches = (pattern.search(text) for pattern in likely)
     return next((match.group(0) for match in matches if match), None)
