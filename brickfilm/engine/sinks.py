@@ -25,6 +25,9 @@ from brickfilm.records import Clip
 
 SPANS_PER_CALL = 64
 """Spans of one video in one call: bounds memory, and lets captions start early."""
+LARGE_FOLDER_BYTES = 4 << 20
+"""Of the folder itself, without its files: on ext4 the names of about 60,000. File systems that
+state no size of folders keep one large folder."""
 DECODER_THREADS = 2
 """Decoder threads per video while its clips are written."""
 
@@ -59,6 +62,20 @@ class Sink(Stage[Clip, Any], DryRun):
 def artefact_digest(sink: Sink, conversions: str) -> str:
     """Return 8 hex digits of a sink's settings and of a clip's conversions, for file names."""
     return digest_of([sink.digest, conversions], 8) if conversions else sink.digest[:8]
+
+
+def artefact_folder(work: Path, kind: str, clip: Clip) -> Path:
+    """Create the folder of a clip's files, and return it relative to the work folder.
+
+    It is `kind`; once that is large, a folder in it with the first two digits of the clip's id.
+    Answers name their files in full, so that those of before stay where they are.
+    """
+    folder = work / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / clip.id[:2]
+    if folder.stat().st_size > LARGE_FOLDER_BYTES:
+        part.mkdir(exist_ok=True)
+    return Path(kind, part.name) if part.is_dir() else Path(kind)
 
 
 @dataclass(frozen=True)
@@ -131,11 +148,9 @@ def write_spans(work: Path, sinks: Sequence[Sink], work_items: Sequence[WorkItem
 def _sync_folders(work: Path, results: Iterable[Result]) -> None:
     """Flush the names of written files to disk: an answer may be stored only after its files."""
     answers = [a for r in results if not isinstance(r, ItemError) for a in r.values()]
-    folders = {
-        (work / file["path"]).parent for answer in answers for file in answer.get("files", ())
-    }
-    for folder in (*folders, work):
-        sync_path(folder)
+    files = {Path(file["path"]) for answer in answers for file in answer.get("files", ())}
+    for folder in {folder for file in files for folder in file.parents} | {Path()}:
+        sync_path(work / folder)
 
 
 def split_by_frames(work_items: Sequence[WorkItem]) -> list[list[int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from brickfilm.digest import field_added_later
-from brickfilm.engine.sinks import Sink, SinkSession, artefact_digest
+from brickfilm.engine.sinks import Sink, SinkSession, artefact_digest, artefact_folder
 from brickfilm.engine.stage import Answer
 from brickfilm.files import commit_file, temp_path
 from brickfilm.media import (
@@ -74,10 +74,8 @@ class ClipWriter(Sink):
         return f"{super().key(request)}{suffix}"
 
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
-        path = (
-            Path("clips")
-            / f"{clip.id}-{artefact_digest(self, self.key(clip).removeprefix(clip.id))}.mp4"
-        )
+        digest = artefact_digest(self, self.key(clip).removeprefix(clip.id))
+        path = artefact_folder(work, "clips", clip) / f"{clip.id}-{digest}.mp4"
         return _ClipWriteSession(self, clip, work, path)
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip]:
@@ -98,7 +96,6 @@ class _ClipWriteSession:
         self.writer = writer
         self.path = path
         self.final = work / path
-        self.final.parent.mkdir(parents=True, exist_ok=True)
         self.temporary = temp_path(self.final)
         span = clip.span
         self.source = f"{clip.video.path.name!r}, frames {span.start_frame}-{span.end_frame}"

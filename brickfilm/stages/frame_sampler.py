@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import PIL.Image
 
 from brickfilm.digest import digest_of, field_added_later
-from brickfilm.engine.sinks import Sink, SinkSession, artefact_digest
+from brickfilm.engine.sinks import Sink, SinkSession, artefact_digest, artefact_folder
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
 from brickfilm.files import atomic_path
@@ -114,8 +114,9 @@ class FrameSampler(Sink):
             yield _image(item, stills[_image_frame(item)])
 
     def _still(self, clip: Clip, written: Mapping[str, Any], position: int) -> Still:
-        still = _timed_still(clip, written)
-        return still if self.snap else replace(still, at=self.positions[position], seconds=None)
+        if self.snap:
+            return _timed_still(clip, written)
+        return _still_at(self.positions[position], None, written)
 
     def simulate(self, item: Clip) -> Iterable[Clip | Image]:
         """Yield the records without files or hashes."""
@@ -127,12 +128,17 @@ class FrameSampler(Sink):
 
 def _timed_still(clip: Clip, written: Mapping[str, Any]) -> Still:
     frame = written["frame"]
+    at = (frame - clip.span.start_frame) / max(1, clip.span.frames - 1)
+    return _still_at(at, clip.seconds_to(frame), written)
+
+
+def _still_at(at: float, seconds: float | None, written: Mapping[str, Any]) -> Still:
     return Still(
-        frame=frame,
-        at=(frame - clip.span.start_frame) / max(1, clip.span.frames - 1),
+        frame=written["frame"],
+        at=at,
         path=Path(written["path"]),
         sha256=written["sha256"],
-        seconds=clip.seconds_to(frame),
+        seconds=seconds,
         width=written["width"],
         height=written["height"],
     )
@@ -158,14 +164,13 @@ class _StillsSession:
 
     def __init__(self, sampler: FrameSampler, clip: Clip, work: Path) -> None:
         self.work = work
-        self.stem = f"stills/{clip.id}-f"
+        self.stem = f"{artefact_folder(work, 'stills', clip)}/{clip.id}-f"
         self.suffix = f"-{artefact_digest(sampler, clip.conversion_key)}.jpg"
         image = [_image_frame(clip)] if sampler.images else []
         self.stills = {*sampler.all_frames(clip), *image}
         self.hashed = (clip.span.start_frame, clip.middle_frame, clip.span.end_frame - 1)
         self.hashes: dict[int, str] = {}
         self.written: list[dict[str, Any]] = []
-        (work / "stills").mkdir(parents=True, exist_ok=True)
 
     def add(self, n: int, frame: Frame) -> None:
         if n not in self.stills and n not in self.hashed:
