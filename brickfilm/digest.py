@@ -27,10 +27,16 @@ A renamed class or field (`Class.field`) gets a line here, so that stored answer
 
 def digest_of(value: Any, length: int = 16) -> str:
     """Return the first hex digits of the sha256 of a value's canonical JSON."""
-    text = json.dumps(
-        _to_json_value(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
+    text = canonical_json(value)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def canonical_json(value: Any) -> str:
+    """Return the JSON text that digests are of: sorted, without spaces, not escaped."""
+    return _ENCODER.encode(_to_json_value(value))
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest_name(cls: type) -> str:
@@ -93,6 +99,8 @@ def without_digest(content: Any) -> dict[str, Any]:
 
 def _to_json_value(value: Any) -> Any:
     """Convert a value to JSON: its digest if it has one, a dataclass by its compared fields."""
+    if type(value) is str:  # most are, and an enum of texts is not
+        return value
     match value:
         case Enum():
             return value.value

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -218,7 +219,7 @@ class Clip:
     image_frame: int | None = None
     """Frame number in the video of its image; None is the middle one."""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Return the id of the span, independent of settings and of the written file."""
         return f"{self.video.id}-{self.span.start_frame:06d}-{self.span.end_frame:06d}"
@@ -227,12 +228,12 @@ class Clip:
     def conversion_key(self) -> str:
         return self.video.conversion_key
 
-    @property
+    @cached_property
     def start(self) -> float:
         """Return the start in seconds of the video's own time."""
         return float(self.span.start_pts * self.video.time_base)
 
-    @property
+    @cached_property
     def end(self) -> float:
         return float(self.span.end_pts * self.video.time_base)
 
@@ -250,7 +251,7 @@ class Clip:
         """Return the time from the start to a frame of the video; exact at a constant rate."""
         return float((frame - self.span.start_frame) / self.fps)
 
-    @property
+    @cached_property
     def fps(self) -> Fraction:
         """Return the exact average frame rate of this span."""
         ticks = self.span.end_pts - self.span.start_pts

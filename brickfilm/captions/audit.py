@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from brickfilm.captions.reply_format import DESCRIBED
 from brickfilm.engine.ledger import latest_answers
+from brickfilm.engine.stage import Answer
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,23 @@ class AuditRates:
 
 def audit_rates(work: Path) -> AuditRates | None:
     """Return the rates of the last audit in a work folder; None if there was none."""
-    answers = latest_answers(work, "CaptionAudit")
-    if not answers:
+    return latest_answers(work, "CaptionAudit", _count)
+
+
+def _count(answers: Iterable[Answer]) -> AuditRates | None:
+    counts, first = Counter[str](), Counter[str]()
+    for answer in answers:
+        counts["captions"] += 1
+        counts["broken"] += bool(answer["broke"])
+        first.update(answer["broke"])
+        if "status" in answer:
+            counts["revised"] += 1
+            counts["accepted"] += answer["status"] == DESCRIBED and not answer["still"]
+    if not counts["captions"]:
         return None
-    first = Counter(rule for answer in answers for rule in answer["broke"])
-    revised = [answer for answer in answers if "status" in answer]
-    accepted = [a for a in revised if a["status"] == DESCRIBED and not a["still"]]
     return AuditRates(
-        captions=len(answers),
-        asked_again=len(revised),
-        rejected=sum(bool(answer["broke"]) for answer in answers) - len(accepted),
+        captions=counts["captions"],
+        asked_again=counts["revised"],
+        rejected=counts["broken"] - counts["accepted"],
         rules=[RuleRate(rule, count) for rule, count in first.most_common()],
     )

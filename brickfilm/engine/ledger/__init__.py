@@ -26,8 +26,9 @@ from brickfilm.engine.ledger.frames import (
     unknown_cost,
     usage_frame,
 )
+from brickfilm.engine.ledger.item_results import ItemResult
 from brickfilm.engine.ledger.join import join_ledger, start_from_ledger
-from brickfilm.engine.ledger.ledger import BatchJob, ItemResult, Ledger, Reservation
+from brickfilm.engine.ledger.ledger import BatchJob, Ledger, Reservation
 from brickfilm.engine.ledger.reviews import (
     RANDOM_QUEUE,
     Review,

@@ -8,14 +8,17 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from brickfilm.digest import seal
+from brickfilm.engine.ledger import item_results
 from brickfilm.engine.ledger.local_folder import is_local
+from brickfilm.engine.ledger.packed import add_functions
 from brickfilm.errors import WorkdirBusy, WorkdirUnusable
 from brickfilm.files import lock_file
 
 FILENAME = "ledger.sqlite"
 LOCK_FILENAME = "ledger.lock"
 LEDGER_FILES = (FILENAME, f"{FILENAME}-wal", f"{FILENAME}-shm", LOCK_FILENAME)
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+"""4: texts may be packed, and `outcomes` is a view."""
 ARTEFACT_FOLDERS = ("clips", "stills", "dataset")
 
 SCHEMA = """
@@ -30,8 +33,7 @@ CREATE TABLE IF NOT EXISTS intents (
     id INTEGER PRIMARY KEY, stage TEXT, part TEXT, key TEXT, reserved REAL, settled REAL,
     model TEXT, input_tokens INTEGER, output_tokens INTEGER, job TEXT, at REAL
 );
-CREATE INDEX IF NOT EXISTS intents_by_stage ON intents (stage);
-CREATE INDEX IF NOT EXISTS intents_by_job ON intents (job, key);
+CREATE INDEX IF NOT EXISTS intents_by_job ON intents (job, key) WHERE job IS NOT NULL;
 CREATE TABLE IF NOT EXISTS jobs (
     key TEXT PRIMARY KEY, part TEXT, id TEXT, state TEXT, note TEXT, at REAL
 );
@@ -39,10 +41,6 @@ CREATE TABLE IF NOT EXISTS job_items (
     part TEXT, key TEXT, job TEXT, item TEXT, PRIMARY KEY (part, key)
 );
 CREATE TABLE IF NOT EXISTS films (id TEXT PRIMARY KEY, facts TEXT, digest TEXT);
-CREATE TABLE IF NOT EXISTS outcomes (
-    position INTEGER, stage TEXT, kind TEXT, item TEXT, source_id TEXT, outcome TEXT,
-    reason TEXT, message TEXT, seconds REAL
-);
 CREATE TABLE IF NOT EXISTS edits (
     item TEXT PRIMARY KEY, caption TEXT, status TEXT, reject INTEGER, note TEXT, at REAL
 );
@@ -54,7 +52,7 @@ CREATE TABLE IF NOT EXISTS reviews (
 CREATE TABLE IF NOT EXISTS trims (
     item TEXT PRIMARY KEY, start_frame INTEGER, end_frame INTEGER, at REAL
 );
-CREATE TABLE IF NOT EXISTS records (item TEXT PRIMARY KEY, source_id TEXT, facts TEXT);
+CREATE TABLE IF NOT EXISTS records (item TEXT, source_id TEXT, facts TEXT);
 """
 COLUMNS_ADDED_LATER = (
     ("answers", "item"),
@@ -89,8 +87,10 @@ def connect(path: Path) -> sqlite3.Connection:
     with damage_errors(path):
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         db.text_factory = lambda text: text.decode(errors="replace")  # a digest finds the damage
+        add_functions(db)
         mode = "WAL" if is_local(path.parent) else "DELETE"
         db.execute(f"PRAGMA journal_mode = {mode}")
+        _has_rollback_journal[_file_id(path)] = mode == "DELETE"
         db.execute("PRAGMA synchronous = FULL")  # a reservation survives a power cut
         refuse_programs(db, path)
         version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -99,20 +99,45 @@ def connect(path: Path) -> sqlite3.Connection:
                 f"{str(path)!r} was written by a newer brickfilm (schema {version}, this one has "
                 f"{SCHEMA_VERSION}): upgrade brickfilm"
             )
-        db.executescript(SCHEMA)
+        db.executescript(SCHEMA + item_results.SCHEMA)
         if 0 < version < SCHEMA_VERSION:
-            _upgrade(db)
+            _upgrade(db, path.parent)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     return db
 
 
+def has_rollback_journal(path: Path) -> bool:
+    """Return True for a ledger without a write-ahead log (sqlite.org/fileformat.html, byte 18).
+
+    The file is opened at most once in a process, and never after `connect`: closing any handle of
+    it drops SQLite's locks in this process, and another one would then delete the log of a build
+    (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    key = _file_id(path)
+    if key not in _has_rollback_journal:
+        with path.open("rb") as file:
+            _has_rollback_journal[key] = file.read(19)[18:] == b"\x01"
+    return _has_rollback_journal[key]
+
+
+_has_rollback_journal: dict[tuple[int, int], bool] = {}
+
+
+def _file_id(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
+
+
 def refuse_programs(db: sqlite3.Connection, path: Path) -> None:
-    """Raise WorkdirUnusable for triggers and views: a stranger's could undo what is written.
+    """Raise WorkdirUnusable for triggers, and views but ours: a stranger's could undo writes.
 
     A trigger that deletes reservations would lift the limit of a budget.
     """
-    query = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1"
-    if found := db.execute(query).fetchone():
+    query = (
+        "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') AND sql <> ? "
+        "LIMIT 1"
+    )
+    if found := db.execute(query, (item_results.VIEW,)).fetchone():
         kind, name = found
         raise WorkdirUnusable(
             f"{str(path)!r} has a {kind} {name!r}, which no brickfilm writes: do not trust it, and "
@@ -166,12 +191,14 @@ def transaction(db: sqlite3.Connection, work: Path) -> Iterator[None]:
         raise
 
 
-def _upgrade(db: sqlite3.Connection) -> None:
-    """Add the columns that an older schema lacks, and seal what is stored."""
+def _upgrade(db: sqlite3.Connection, work: Path) -> None:
+    """Add the columns that an older schema lacks, seal what is stored, and convert results."""
     for table, column in COLUMNS_ADDED_LATER:
         columns = db.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
         if (column,) not in columns:  # a kill may have come between two tables
             db.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
+    with transaction(db, work):
+        item_results.convert_older_results(db)
     db.create_function("seal", 1, seal, deterministic=True)
     db.execute("UPDATE answers SET digest = seal(answer) WHERE digest IS NULL")
     db.execute("UPDATE films SET digest = seal(facts) WHERE digest IS NULL")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from brickfilm.digest import read_sealed
-from brickfilm.engine.ledger.file import FILENAME, UNKNOWN, refuse_programs
+from brickfilm.engine.ledger.file import FILENAME, UNKNOWN, has_rollback_journal, refuse_programs
+from brickfilm.engine.ledger.packed import add_functions, read_packed
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
 
@@ -45,17 +45,24 @@ def answered_parts(folder: str | Path) -> set[str]:
     return set(read_table(folder, "SELECT DISTINCT part FROM answers")["part"])
 
 
-def latest_answers(folder: str | Path, name: str) -> list[Answer]:
-    """Return all answers of a part, by stored class name, under its last used settings."""
-    rows = read_table(
-        folder,
+def latest_answers(folder: str | Path, name: str, collect: Callable[[Iterator[Answer]], T]) -> T:
+    """Return what `collect` makes of all answers of a part under its last used settings.
+
+    name: its stored class name. Answers are read one by one, and damaged ones are passed over.
+    """
+    query = (
         "SELECT * FROM answers WHERE part = (SELECT part FROM answers JOIN parts "
-        "ON parts.digest = answers.part WHERE parts.name = ? ORDER BY at DESC LIMIT 1)",
-        (name,),
+        "ON parts.digest = answers.part WHERE parts.name = ? ORDER BY at DESC LIMIT 1)"
     )
-    digests = rows.digest if "digest" in rows else [None] * len(rows)  # none in older ledgers
-    answers = map(read_sealed, rows.answer, digests)
-    return [answer for answer in answers if answer is not None]
+
+    def read(db: sqlite3.Connection) -> T:
+        db.row_factory = sqlite3.Row
+        rows = db.execute(query, (name,))
+        sealed = "digest" in {column[0] for column in rows.description}  # not in older ledgers
+        answers = (read_packed(r["answer"], r["digest"] if sealed else None) for r in rows)
+        return collect(answer for answer in answers if answer is not None)
+
+    return _read(folder, read)
 
 
 def item_answers(folder: str | Path, items: Sequence[str]) -> pd.DataFrame:
@@ -67,7 +74,7 @@ def item_answers(folder: str | Path, items: Sequence[str]) -> pd.DataFrame:
     return read_table(
         folder,
         f"SELECT answers.item, {_text('parts.name')} AS name, {_text('parts.settings')} AS "
-        f"settings, {_text('answers.answer')} AS answer, "
+        f"settings, {_text('unpacked(answers.answer)')} AS answer, "
         f"{_number('answers.at')} AS at, {_number('answers.seconds')} AS seconds, "
         "(SELECT SUM(COALESCE(settled, reserved)) FROM intents WHERE "
         "intents.part = answers.part AND intents.key = answers.key) AS dollars FROM answers "
@@ -86,7 +93,7 @@ def probed_digests(folder: str | Path, name: str) -> dict[str, str]:
     """Return the `sha256` of all answers of a part, by stored class name, by their keys."""
     rows = read_table(
         folder,
-        "SELECT key, json_extract(answer, '$.sha256') AS sha256 FROM answers "
+        "SELECT key, json_extract(unpacked(answer), '$.sha256') AS sha256 FROM answers "
         "JOIN parts ON parts.digest = answers.part WHERE name = ? ORDER BY key",
         (name,),
     )
@@ -107,8 +114,8 @@ def caption_texts(folder: str | Path) -> dict[str, str]:
     """Return the text of the last answer about each item that had one, by item id."""
     rows = read_table(
         folder,
-        "SELECT item, json_extract(answer, '$.text') AS text FROM answers "
-        "WHERE item > '' AND json_extract(answer, '$.text') IS NOT NULL ORDER BY at",
+        "SELECT item, json_extract(unpacked(answer), '$.text') AS text FROM answers "
+        "WHERE item > '' AND json_extract(unpacked(answer), '$.text') IS NOT NULL ORDER BY at",
     )
     return dict(zip(rows["item"], rows["text"], strict=True))
 
@@ -117,11 +124,11 @@ def usage_frame(folder: str | Path, part: str) -> pd.DataFrame:
     """Return the mean tokens of a part's paid answers by number of stills."""
     return read_table(
         folder,
-        "SELECT json_extract(answer, '$.stills') AS stills, COUNT(*) AS answers, "
-        "AVG(json_extract(answer, '$.input_tokens')) AS input_tokens, "
-        "AVG(json_extract(answer, '$.output_tokens')) AS output_tokens FROM answers "
-        "WHERE part = ? AND json_extract(answer, '$.input_tokens') > 0 "
-        "AND json_extract(answer, '$.stills') IS NOT NULL GROUP BY stills",
+        "SELECT json_extract(unpacked(answer), '$.stills') AS stills, COUNT(*) AS answers, "
+        "AVG(json_extract(unpacked(answer), '$.input_tokens')) AS input_tokens, "
+        "AVG(json_extract(unpacked(answer), '$.output_tokens')) AS output_tokens FROM answers "
+        "WHERE part = ? AND json_extract(unpacked(answer), '$.input_tokens') > 0 "
+        "AND json_extract(unpacked(answer), '$.stills') IS NOT NULL GROUP BY stills",
         (part,),
     )
 
@@ -203,7 +210,7 @@ def _read(folder: str | Path, fetch: Callable[[sqlite3.Connection], T]) -> T:
     path = Path(folder) / FILENAME
     if not path.is_file():
         raise UsageError(f"{str(folder)!r} has no {FILENAME}: name the --out folder of a build")
-    if _has_rollback_journal(path):  # a shared folder: its locks are all that readers have
+    if has_rollback_journal(path):  # a shared folder: its locks are all that readers have
         mode = "mode=rw" if os.access(path, os.W_OK) else "mode=ro"  # a killed build is rolled back
         return _fetch(path, mode, fetch)
     if not _is_open(path):
@@ -211,12 +218,6 @@ def _read(folder: str | Path, fetch: Callable[[sqlite3.Connection], T]) -> T:
         if not _is_open(path):  # else a build began meanwhile, and may have changed pages
             return rows
     return _fetch(path, "mode=ro", fetch)
-
-
-def _has_rollback_journal(path: Path) -> bool:
-    """Return True for a ledger without a write-ahead log (sqlite.org/fileformat.html, byte 18)."""
-    with path.open("rb") as file:
-        return file.read(19)[18:] == b"\x01"
 
 
 def _is_open(path: Path) -> bool:
@@ -231,6 +232,7 @@ def _fetch(path: Path, mode: str, fetch: Callable[[sqlite3.Connection], T]) -> T
     from pandas.errors import DatabaseError
 
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)) as db:
+        add_functions(db)
         try:
             refuse_programs(db, path)
             return fetch(db)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
+from os.path import isfile, join
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +28,8 @@ from brickfilm.engine.ledger.file import (
     lock_work_folder,
     transaction,
 )
+from brickfilm.engine.ledger.item_results import DELETE_NAMELESS_RESULTS, ItemResult, write_results
+from brickfilm.engine.ledger.packed import pack, read_packed, unpack
 from brickfilm.engine.ledger.stale_files import delete_stale_temp_files
 from brickfilm.engine.ledger.stored_records import write_records
 from brickfilm.engine.stage import Answer, Part
@@ -39,8 +43,8 @@ NAME_COLUMNS = (
     ("answers", "item"),
     ("answers", "key"),
     ("job_items", "item"),
-    ("outcomes", "item"),
-    ("outcomes", "source_id"),
+    ("result_items", "item"),
+    ("result_items", "source_id"),
     ("films", "id"),
     ("edits", "item"),
     ("records", "item"),
@@ -49,24 +53,6 @@ NAME_COLUMNS = (
     ("trims", "item"),
 )
 """Columns that name items, videos and sources, by table."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ItemResult:
-    """The result of one item at one stage in the last pass."""
-
-    position: int
-    """Index of the stage in the pipeline."""
-    stage: str
-    kind: str
-    item: str
-    source_id: str
-    status: str
-    """done, rejected, failed or waiting."""
-    reason: str = ""
-    message: str = ""
-    seconds: float = 0.0
-    """Duration of the footage that the item is about."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +136,7 @@ class Ledger:
         if row is None:
             return None
         text, digest, item = row
-        answer = read_sealed(text, digest)
+        answer = read_packed(text, digest)
         if answer is None:
             log.warning("an answer in %s is damaged, and computed again: %s", FILENAME, item)
             return None
@@ -164,7 +150,7 @@ class Ledger:
         self._db.execute(
             "INSERT OR REPLACE INTO answers (part, key, answer, seconds, at, item, digest) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (part, key, text, seconds, time.time(), item, seal(text)),
+            (part, key, pack(text), seconds, time.time(), item, seal(text)),
         )
 
     def invalidate(self, part: str, key: str) -> None:
@@ -175,7 +161,9 @@ class Ledger:
         """Return False as well for a file outside the work folder, which is none of ours."""
         if not all(map(is_below, named_files(answer))):
             return False
-        return all((self.work / file["path"]).is_file() for file in answer.get("files", ()))
+        work = os.fspath(self.work)  # os.path takes a fifth of the time of pathlib
+        names = [file["path"] for file in answer.get("files", ())]
+        return all(isfile(join(work, name)) for name in names)  # noqa: PTH113, PTH118
 
     # -- money -----------------------------------------------------------------------------
 
@@ -238,10 +226,10 @@ class Ledger:
         texts as a whole value ("A man" does not match "A man rides a horse").
         """
         needles = [*ids, *(f": {_json(text)}" for text in texts)]
-        inside = "DELETE FROM answers WHERE instr(key || answer, ?)"
         with self.transaction():
             rows = sum(self._delete_rows(table, column, matches) for table, column in NAME_COLUMNS)
-            rows += sum(self._db.execute(inside, (needle,)).rowcount for needle in needles)
+            rows += self._delete_answers_with(needles) if needles else 0
+            self._db.execute(DELETE_NAMELESS_RESULTS)
         self._db.execute("VACUUM")  # leaves no deleted content in free pages,
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # and this none in the write-ahead log
         return rows
@@ -251,6 +239,16 @@ class Ledger:
         names = [name for (name,) in self._db.execute(query) if matches(name)]
         delete = f"DELETE FROM {table} WHERE {column} = ?"
         return sum(self._db.execute(delete, (name,)).rowcount for name in names)
+
+    def _delete_answers_with(self, needles: Sequence[str]) -> int:
+        """Delete the answers that contain a text, and those that cannot be read: nobody can say."""
+
+        def names_one(key: str, stored: str | bytes) -> bool:
+            text = unpack(stored)
+            return text is None or any(needle in key or needle in text for needle in needles)
+
+        self._db.create_function("names_one", 2, names_one, deterministic=True)
+        return self._db.execute("DELETE FROM answers WHERE names_one(key, answer)").rowcount
 
     # -- jobs --------------------------------------------------------------------------------
 
@@ -300,17 +298,12 @@ class Ledger:
     # -- end of a pass -----------------------------------------------------------------------
 
     def save_results(
-        self, item_results: Sequence[ItemResult], records: Iterable[Clip | Image] = ()
+        self, item_results: Iterable[ItemResult], records: Iterable[Clip | Image] = ()
     ) -> None:
         """Replace the item results, and the clips and images, of the last pass."""
         with self.transaction():
             write_records(self._db, records)
-            self._db.execute("DELETE FROM outcomes")
-            self._db.executemany(
-                "INSERT INTO outcomes VALUES (:position, :stage, :kind, :item, :source_id, "
-                ":status, :reason, :message, :seconds)",
-                [vars(result) for result in item_results],
-            )
+            write_results(self._db, item_results)
 
     def video_facts(self) -> dict[str, dict[str, Any]]:
         """Return what earlier final passes decided about each video, by video id."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from brickfilm.engine.ledger.frames import read_table
+from brickfilm.engine.ledger.packed import pack, unpack
 from brickfilm.errors import UsageError
 from brickfilm.files import parse_json
 from brickfilm.records import Clip, Image
@@ -70,8 +71,15 @@ class StoredRecord:
 def write_records(db: sqlite3.Connection, items: Iterable[Clip | Image]) -> None:
     """Replace the records of the last pass, inside a transaction; of two with one id, the later."""
     db.execute("DELETE FROM records")
-    facts = ((r.item, r.source_id, json.dumps(asdict(r))) for r in map(StoredRecord.of, items))
+    records = map(StoredRecord.of, items)
+    facts = ((r.item, r.source_id, pack(_facts(r))) for r in records)
     db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", facts)
+
+
+def _facts(record: StoredRecord) -> str:
+    """Return a record as JSON without what has a column of its own."""
+    facts = {name: v for name, v in vars(record).items() if name not in ("item", "source_id")}
+    return json.dumps(facts)
 
 
 def read_records(work: str | Path) -> dict[str, StoredRecord]:
@@ -80,7 +88,7 @@ def read_records(work: str | Path) -> dict[str, StoredRecord]:
     Raise UsageError if the folder has no ledger, or was last built by a version without records.
     """
     try:
-        rows = read_table(work, "SELECT facts FROM records ORDER BY item")
+        rows = read_table(work, "SELECT * FROM records ORDER BY item, rowid")
     except UsageError as error:
         if "no such table" not in str(error):
             raise
@@ -88,13 +96,14 @@ def read_records(work: str | Path) -> dict[str, StoredRecord]:
             f"{str(work)!r} was built by an older version, which kept no scores of clips that were "
             "left out: run the same build again, which asks for nothing that is stored"
         ) from error
-    records = (_parse_record(text, work) for text in rows.facts)
+    records = (_parse_record(work, *row) for row in rows.itertuples(index=False))
     return {record.item: record for record in records}
 
 
-def _parse_record(text: str, work: str | Path) -> StoredRecord:
+def _parse_record(work: str | Path, item: str, source_id: str, stored: str | bytes) -> StoredRecord:
+    text = unpack(stored) or ""
     try:
-        facts = parse_json(text)
+        facts = {"item": item, "source_id": source_id, **parse_json(text)}
         numbers = {name: float(facts[name]) for name in ("start", "end", "fps")}
         counts = {name: int(facts[name]) for name in ("num_frames", "width", "height")}
         scores = {name: float(score) for name, score in facts["scores"].items()}

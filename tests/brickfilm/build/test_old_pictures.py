@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from brickfilm.build.build_dataset import BuildResult, build
+from brickfilm.engine.ledger.packed import unpack
 from brickfilm.records import DeinterlaceMode
 from brickfilm.sources import FolderSource
 from brickfilm.stages import ClipWriter, FrameSampler, SceneSplitter
@@ -28,7 +29,7 @@ def forget_pictures(work: Path) -> None:
     """Make the ledger one of an older version: what it said of pictures goes, as do new keys."""
     db = sqlite3.connect(work / "ledger.sqlite")
     for part, key, text in db.execute("SELECT part, key, answer FROM answers").fetchall():
-        answer = json.loads(text)
+        answer = json.loads(unpack(text))
         answer.pop("picture", None)
         answer.pop("state", None)
         old_key = key.removesuffix(":colours")

@@ -69,8 +69,9 @@ def test_values_of_other_types_are_shown_or_one_line(value: str, tmp_path: Path)
             ledger.put(part.digest, "key", {}, item="a")
         ledger.save_results([failed])
     with closing(sqlite3.connect(tmp_path / FILENAME)) as db:
-        names = ("kind", "outcome", "reason", "message", "seconds")
-        db.execute(f"UPDATE outcomes SET {', '.join(f'{name} = {value}' for name in names)}")
+        db.execute(f"UPDATE result_labels SET kind = {value}, outcome = {value}, reason = {value}")
+        db.execute(f"UPDATE results SET message = {value}")
+        db.execute(f"UPDATE result_items SET seconds = {value}")
         db.execute(f"UPDATE answers SET answer = {value}, at = {value}, seconds = {value}")
         db.commit()
     for command in (["status", str(tmp_path)], ["why", str(tmp_path), "a"]):

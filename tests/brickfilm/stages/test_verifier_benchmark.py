@@ -176,7 +176,7 @@ def test_injected_falsehoods_are_found(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(shots) == 60  # no two shots share all their claims
     flagged = {
         (shots[tuple(answer["claims"])], claim)
-        for answer in latest_answers(work, "CaptionVerifier")
+        for answer in latest_answers(work, "CaptionVerifier", list)
         for claim, verdict in zip(answer["claims"], answer["verdicts"], strict=True)
         if verdict == "no"
     }

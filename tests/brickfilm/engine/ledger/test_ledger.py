@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from brickfilm.engine.ledger import Ledger, ledger_frame
+from brickfilm.engine.ledger import ItemResult, Ledger, ledger_frame, read_edits
 from brickfilm.engine.ledger.file import FILENAME, connect, transaction
 from brickfilm.errors import UsageError, WorkdirBusy, WorkdirUnusable
 
@@ -165,8 +167,9 @@ def damaged_ledger(work: Path, statement: str) -> None:
     """Make a ledger with a request and an outcome, and change it by SQL."""
     with Ledger(work) as ledger, ledger.transaction():
         ledger.settle(ledger.reserve("Captioner", "part", "key", 2.0), {"cost": 2.0})
+        names = {"stage": "Probe", "kind": "listing", "item": "a", "source_id": "a"}
+        ledger.save_results([ItemResult(position=0, status="done", **names)])
     with closing(sqlite3.connect(work / FILENAME)) as db:
-        db.execute("INSERT INTO outcomes (stage, item, source_id) VALUES ('Probe', 'a', 'a')")
         db.execute(statement)
         db.commit()
 
@@ -190,3 +193,25 @@ def test_a_negative_cost_lifts_no_limit(tmp_path: Path) -> None:
     damaged_ledger(tmp_path, "INSERT INTO intents (stage, settled) VALUES ('Captioner', -1000)")
     with Ledger(tmp_path) as ledger:
         assert ledger.spent("Captioner") == 2.0
+
+
+def test_a_stranger_that_opens_the_ledger_of_a_running_build_takes_no_answer(
+    tmp_path: Path,
+) -> None:
+    """`sqlite3 ledger.sqlite` deletes the log on leaving if the build has lost its locks."""
+    program = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); "
+        "db.execute('SELECT * FROM answers').fetchall(); db.close()"
+    )
+    with Ledger(tmp_path) as ledger:
+        with ledger.transaction():
+            ledger.put("part", "first", {"text": "a wall"})
+        read_edits(tmp_path)
+        ledger_frame(tmp_path)
+        subprocess.run([sys.executable, "-c", program, tmp_path / FILENAME], check=True)
+        assert (tmp_path / f"{FILENAME}-wal").exists()
+        with ledger.transaction():
+            ledger.put("part", "second", {"text": "a tower"})
+    with Ledger(tmp_path) as ledger:
+        assert ledger.get("part", "first") == {"text": "a wall"}
+        assert ledger.get("part", "second") == {"text": "a tower"}
