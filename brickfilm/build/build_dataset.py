@@ -162,10 +162,12 @@ def _run_passes(
         run = next_pass()
     if run.stopping:
         raise Interrupted(_resume_hint(run, work))
-    items = {result.item for result in run.item_results}
     trims = run.trims.values()
     edits = {e for e in run.edits if not any(trim.covers(e) for trim in trims)}
-    if unused := (edits | {trim.result for trim in trims}) - items:
+    unused = edits | {trim.result for trim in trims}
+    if unused:
+        unused -= {result.item for result in run.item_results}
+    if unused:
         _print_status(f"edits by hand without a clip or image: {', '.join(sorted(unused))}")
     return run
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from functools import partial
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +21,18 @@ from brickfilm.dataset.duplicates import (
 )
 from brickfilm.dataset.finalize import (
     Embeddings,
+    count_repeated_captions,
     dedupe_by_id,
     group_near_duplicates,
-    mark_repeated_captions,
+    with_columns,
 )
-from brickfilm.dataset.rows import clip_row, image_row
+from brickfilm.dataset.rows import DatasetRow, clip_row, image_row
 from brickfilm.dataset.splits import assign_splits
 from brickfilm.dataset.write import DamagedMediaError
 from brickfilm.embeddings.vectors import read_vector
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.engine.run import PipelineRun
+from brickfilm.engine.spilled_list import SpilledList
 from brickfilm.errors import Failed, UsageError
 from brickfilm.files import disk_errors
 from brickfilm.records import Clip, Image
@@ -61,16 +64,21 @@ def finalize(run: PipelineRun, ledger: Ledger, settings: FinalPass) -> Brickfilm
 
     Splits are assigned before near-duplicates are dropped: a video's split does not depend on it.
     """
-    records = {c.id: c for c in run.finished if isinstance(c, Clip)}
-    clips = dedupe_by_id(clip_row(c) for c in run.finished if isinstance(c, Clip))
-    images = dedupe_by_id(image_row(i) for i in run.finished if isinstance(i, Image))
-    group_near_duplicates(clips, _embeddings(records, ledger.work))
-    split = assign_splits(clips + images, ledger.video_facts(), settings.test_fraction)
+    spilled = partial(SpilledList[DatasetRow], ledger.home)
+    clips = spilled(dedupe_by_id((clip_row(c) for c in _clips(run)), ledger.home))
+    image_rows = (image_row(i) for i in run.finished if isinstance(i, Image))
+    images = spilled(dedupe_by_id(image_rows, ledger.home))
+    groups = group_near_duplicates(clips, _embeddings(_clips(run), ledger.work))
+    clips = spilled(with_columns(clips, near_duplicate_group=groups))
+    split = assign_splits(chain(clips, images), ledger.video_facts(), settings.test_fraction)
     if dropped := dropped_duplicates(clips, settings.duplicates):
-        run.item_results += [_rejected(run, records[id], kept) for id, kept in dropped.items()]
+        unique = {clip.id: clip for clip in _clips(run) if clip.id in dropped}
+        run.item_results.extend(_rejected(run, c, dropped[c.id]) for c in unique.values())
         run.save_results()
-    clips, images = without_clips(clips, dropped), without_clips(images, dropped)
-    mark_repeated_captions(clips)
+    clips = spilled(without_clips(clips, dropped))
+    images = spilled(without_clips(images, dropped))
+    repeats = count_repeated_captions(clips)
+    clips = spilled(with_columns(clips, score_caption_repeats=repeats))
     incomplete = any(r.status in ("failed", "waiting") for r in run.item_results)
     dataset = BrickfilmDataset(
         configs_from_rows(clips, images, split.split_by_video, ledger.work),
@@ -84,7 +92,7 @@ def finalize(run: PipelineRun, ledger: Ledger, settings: FinalPass) -> Brickfilm
         ReportContext(
             work=ledger.work,
             finished=run.finished,
-            excluded_clips=run.excluded_clips,
+            excluded=run.excluded,
             clips=clips,
             images=images,
             item_results=run.item_results,
@@ -94,6 +102,10 @@ def finalize(run: PipelineRun, ledger: Ledger, settings: FinalPass) -> Brickfilm
     )
     ledger.save_video_facts(split.history)
     return dataset
+
+
+def _clips(run: PipelineRun) -> Iterator[Clip]:
+    return (item for item in run.finished if isinstance(item, Clip))
 
 
 def _rejected(run: PipelineRun, clip: Clip, kept: str) -> ItemResult:
@@ -110,12 +122,12 @@ def _rejected(run: PipelineRun, clip: Clip, kept: str) -> ItemResult:
     )
 
 
-def _embeddings(clips: Mapping[str, Clip], work: Path) -> Embeddings:
+def _embeddings(clips: Iterable[Clip], work: Path) -> Embeddings:
     """Return ids and vectors of the clips that have any, apart for each model.
 
     Raise DamagedMediaError for files that cannot be read; they are deleted by now.
     """
-    embedded = [(c.embedding.model, c.embedding.path, c.id) for c in clips.values() if c.embedding]
+    embedded = {(c.embedding.model, c.embedding.path, c.id) for c in clips if c.embedding}
     found: Embeddings = []
     damaged: list[Path] = []
     for _, group in groupby(sorted(embedded), key=lambda entry: entry[0]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from brickfilm.engine.ledger.file import lock_work_folder
 from brickfilm.engine.pipeline import Pipeline, Source
 from brickfilm.engine.progress import show_progress
 from brickfilm.engine.queue import AnswerKey, Failures
+from brickfilm.engine.spilled_list import SpilledList
 from brickfilm.engine.tombstones import join_tombstones
 from brickfilm.errors import Interrupted, ItemError, UsageError, Waiting
 
@@ -136,7 +137,7 @@ def _final_pass(
             run = run_pass(pipeline, source, ledger, idle, progress, NotBuilt())
         if run.stopping:
             raise Interrupted("interrupted: run the same command again to merge")
-        run.item_results[:] = _with_reasons(run.item_results, parts)
+        run.item_results = SpilledList(work, _with_reasons(run.item_results, parts))
         run.save_results()
         try:
             dataset = finalize(run, ledger, final_pass)
@@ -145,13 +146,12 @@ def _final_pass(
         return BuildResult(dataset, run.item_results)
 
 
-def _with_reasons(results: Sequence[ItemResult], parts: Sequence[Path]) -> list[ItemResult]:
-    """Return the results, those of items that were not built with what their shard says."""
+def _with_reasons(results: Iterable[ItemResult], parts: Sequence[Path]) -> Iterator[ItemResult]:
+    """Yield the results, those of items that were not built with what their shard says."""
     known = dict(pair for part in parts for pair in _unfinished(part).items())
-    return [
-        known.get((r.stage, r.item, r.source_id), r) if r.reason == NOT_BUILT.reason else r
-        for r in results
-    ]
+    for r in results:
+        in_shard = known.get((r.stage, r.item, r.source_id), r)
+        yield in_shard if r.reason == NOT_BUILT.reason else r
 
 
 def _unfinished(part: Path) -> Mapping[tuple[str, str, str], ItemResult]:

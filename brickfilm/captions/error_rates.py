@@ -63,10 +63,14 @@ def review_rates(
     sample = [review for review in read_reviews(work) if review.queue == RANDOM_QUEUE]
     if not sample:
         return {}
-    rows = {row["id"]: row for row in clips}
     cuts = {review.item: review for review in sample}
-    written = [row for row in rows.values() if row["caption_model"] != EDITED_BY_HAND]
-    in_use = {(row["caption_model"], row["prompt_digest"]) for row in written}
+    rows: dict[str, Mapping[Any, Any]] = {}
+    in_use: set[tuple[str, str]] = set()
+    for row in clips:
+        if row["caption_model"] != EDITED_BY_HAND:
+            in_use.add((row["caption_model"], row["prompt_digest"]))
+        if row["id"] in cuts:
+            rows[row["id"]] = row
     in_use = in_use or {(sample[-1].caption_model, sample[-1].prompt_digest)}  # all were corrected
     captions = {r.item: r for r in sample if _judges_captioner(r, rows.get(r.item), in_use)}
     here = {*(ledger_frame(work)["item"] if items is None else items), *read_trims(work)}

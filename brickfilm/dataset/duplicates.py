@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Literal
@@ -23,7 +24,8 @@ def dropped_duplicates(rows: Sequence[DatasetRow], mode: DuplicatesMode) -> dict
     """
     if mode == "mark":
         return {}
-    ordered = sorted(rows, key=itemgetter(GROUP, "id"))
+    sizes = Counter(row[GROUP] for row in rows)
+    ordered = sorted((r for r in rows if sizes[r[GROUP]] > 1), key=itemgetter(GROUP, "id"))
     dropped: dict[str, str] = {}
     for _, grouped in groupby(ordered, key=itemgetter(GROUP)):
         group = list(grouped)
@@ -32,14 +34,11 @@ def dropped_duplicates(rows: Sequence[DatasetRow], mode: DuplicatesMode) -> dict
     return dropped
 
 
-def without_clips(rows: Sequence[DatasetRow], dropped: Mapping[str, str]) -> list[DatasetRow]:
-    """Return rows of clips or images without those of dropped clips, which leaves no group."""
-    kept = [row for row in rows if row.get("clip_id", row["id"]) not in dropped]
-    if dropped:
-        for row in kept:
-            if GROUP in row:
-                row[GROUP] = row["id"]
-    return kept
+def without_clips(rows: Iterable[DatasetRow], dropped: Mapping[str, str]) -> Iterator[DatasetRow]:
+    """Yield rows of clips or images without those of dropped clips, which leaves no group."""
+    for row in rows:
+        if row.get("clip_id", row["id"]) not in dropped:
+            yield {**row, GROUP: row["id"]} if dropped and GROUP in row else row
 
 
 def _quality(row: DatasetRow) -> tuple[Any, ...]:

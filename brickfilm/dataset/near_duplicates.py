@@ -9,7 +9,8 @@ frames, are split by the next frame's hash, or compared clip by clip except insi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -39,7 +40,7 @@ TILE = (32, 4096)  # pairs compared in one numpy call: the buffers stay in the L
 TABLE_COST = 64  # of sorting one clip into one table, in direct comparisons
 
 
-def near_duplicate_groups(ids: Sequence[str], frame_hashes: Sequence[Sequence[str]]) -> list[str]:
+def near_duplicate_groups(ids: Sequence[str], frame_hashes: Iterable[Sequence[str]]) -> list[str]:
     """Return the least id in each clip's group of near-duplicates; its own id if it has none.
 
     Hashes are hexadecimal. Clips without hashes or with a flat frame match nothing, and clips with
@@ -49,16 +50,26 @@ def near_duplicate_groups(ids: Sequence[str], frame_hashes: Sequence[Sequence[st
     groups = UnionFind(len(ids))
     same = np.flatnonzero([ids[a] == ids[b] for a, b in pairwise(order)])
     groups.join(same, same + 1)
-    counts = np.fromiter((len(frame_hashes[n]) for n in order), np.intp, len(order))
+    values, counts = _parsed(frame_hashes)
+    starts = np.cumsum(counts)[order] - counts[order]
+    counts = counts[order]
     for count in np.unique(counts[counts > 0]):
         places = np.flatnonzero(counts == count)
-        digits = (h for place in places for h in frame_hashes[order[place]])
-        values = np.fromiter((int(h, 16) for h in digits), np.uint64, places.size * int(count))
-        groups.join(places, places[group_hashes(values.reshape(-1, int(count)))])
+        hashes = values[starts[places, None] + np.arange(count)]
+        groups.join(places, places[group_hashes(hashes)])
     least_ids: list[str] = [""] * len(ids)
     for n, root in zip(order, groups.find(np.arange(len(ids))), strict=True):
         least_ids[n] = ids[order[root]]
     return least_ids
+
+
+def _parsed(frame_hashes: Iterable[Sequence[str]]) -> tuple[Hashes, Indices]:
+    """Return all hashes one after the other, and how many each clip has."""
+    values, counts = array("Q"), array("q")
+    for digits in frame_hashes:
+        values.extend(int(h, 16) for h in digits)
+        counts.append(len(digits))
+    return np.array(values, np.uint64), np.array(counts, np.intp)
 
 
 def group_hashes(hashes: Hashes) -> Indices:

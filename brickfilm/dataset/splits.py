@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class SplitAssignment:
 
 
 def assign_splits(
-    rows: Sequence[DatasetRow], previous_history: History, test_fraction: float
+    rows: Iterable[DatasetRow], previous_history: History, test_fraction: float
 ) -> SplitAssignment:
     """Assign whole components of videos that share near-duplicates, so that no picture leaks.
 
@@ -51,16 +51,15 @@ def assign_splits(
     return SplitAssignment(split_by_video, moved, history)
 
 
-def _connected_components(rows: Sequence[DatasetRow]) -> dict[str, list[str]]:
+def _connected_components(rows: Iterable[DatasetRow]) -> dict[str, list[str]]:
     """Return the videos of each component, by the least of them."""
-    names = sorted({video_id_of(row["id"]) for row in rows})
+    groups = ((row["id"], row.get("near_duplicate_group") or row["id"]) for row in rows)
+    pairs = {(video_id_of(clip), video_id_of(group)) for clip, group in groups}
+    names = sorted({video for video, _ in pairs})
     number = {name: n for n, name in enumerate(names)}
-    groups = [row.get("near_duplicate_group") or row["id"] for row in rows]
     videos = UnionFind(len(names))
-    videos.join(
-        np.array([number[video_id_of(row["id"])] for row in rows], dtype=np.intp),
-        np.array([number[video_id_of(group)] for group in groups], dtype=np.intp),
-    )
+    joined = np.array([(number[a], number[b]) for a, b in pairs], dtype=np.intp).reshape(-1, 2)
+    videos.join(joined[:, 0], joined[:, 1])
     components: dict[str, list[str]] = {}
     for name, root in zip(names, videos.find(np.arange(len(names))), strict=True):
         components.setdefault(names[root], []).append(name)

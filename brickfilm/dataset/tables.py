@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brickfilm.dataset.rows import DatasetRow, video_id_of
+from brickfilm.dataset.table_writer import TableWriter
 from brickfilm.schema.columns import (
     CAPTION_STYLES,
     COLUMN_TYPES,
@@ -40,7 +41,7 @@ def configs_from_rows(
     }
 
 
-def config_features(config: str, rows: Sequence[DatasetRow] = ()) -> Features:
+def config_features(config: str, rows: Iterable[DatasetRow] = ()) -> Features:
     """Return the columns of a config, which depend on the scores and captions of its rows."""
     from datasets import Features, Image, List, Value, Video
 
@@ -52,16 +53,20 @@ def config_features(config: str, rows: Sequence[DatasetRow] = ()) -> Features:
     return Features({name: features[kind] for name, kind in _column_types(config, rows).items()})
 
 
-def _column_types(config: str, rows: Sequence[DatasetRow]) -> dict[str, str]:
+def _column_types(config: str, rows: Iterable[DatasetRow]) -> dict[str, str]:
     """Return the required columns, the optional ones that any clip has, scores and styles."""
+    names: set[str] = set()
+    has_styles = False
+    for row in rows:
+        names.update(row)
+        has_styles = has_styles or bool(row.get(CAPTION_STYLES))
     types = dict(COLUMN_TYPES[config])
     if config == "clips":
         for name, kind in OPTIONAL_CLIP_COLUMNS.items():
-            if any(name in row for row in rows) or (not rows and name not in LATER):
+            if name in names or (not names and name not in LATER):
                 types[name] = kind
-        scores = {name for row in rows for name in row if name.startswith(SCORE_PREFIX)}
-        types |= dict.fromkeys(sorted(scores), "float64")
-    if any(row.get(CAPTION_STYLES) for row in rows):
+        types |= dict.fromkeys(sorted(n for n in names if n.startswith(SCORE_PREFIX)), "float64")
+    if has_styles:
         types[CAPTION_STYLES] = "string"
     return types
 
@@ -73,15 +78,14 @@ def _split_rows(
     split_by_video: Mapping[str, str],
     work: Path,
 ) -> DatasetDict:
-    from datasets import Dataset, DatasetDict
+    """Return a table for each split, of rows in their order; `train` alone if there are none."""
+    from datasets import DatasetDict
 
-    splits: dict[str, list[DatasetRow]] = {"train": [], "test": []}
+    folder = work.resolve()
+    splits = {split: TableWriter(features, work, len(rows)) for split in ("train", "test")}
     for row in rows:
-        located = {**dict.fromkeys(features), **row, media: str(work.resolve() / row[media])}
+        located = {**row, media: {"path": str(folder / row[media])}}
         splits[split_by_video[video_id_of(row["id"])]].append(located)
-    nonempty = {split: part for split, part in splits.items() if part} or {"train": []}
-    columns = {
-        split: {name: [row[name] for row in part] for name in features}
-        for split, part in nonempty.items()
-    }
-    return DatasetDict({s: Dataset.from_dict(c, features=features) for s, c in columns.items()})
+    tables = {split: table.close() for split, table in splits.items()}
+    nonempty = {split: table for split, table in tables.items() if len(table)}
+    return DatasetDict(nonempty or {"train": tables["train"]})

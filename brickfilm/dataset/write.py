@@ -17,7 +17,7 @@ from brickfilm.dataset.parquet import (
     write_until_full,
 )
 from brickfilm.dataset.saved_card import render_saved_card
-from brickfilm.digest import digest_of
+from brickfilm.digest import canonical_json, digest_of
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.files import parse_json, recover_folder, replace_folder, temp_path
 from brickfilm.schema.columns import CONFIGS, MEDIA_COLUMN
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FINGERPRINT_FILENAME = ".fingerprint.json"
 FORMAT_VERSION = 2
+DIGESTED_ROWS = 1000
+"""Rows that are in memory as Python objects while the content is digested."""
 
 
 class DamagedMediaError(BrickfilmError):
@@ -139,8 +141,7 @@ def iter_embedded_row_groups(rows: Dataset, media: str, damaged: list[Path]) -> 
     table = rows.with_format("arrow")[:]
     start = size = 0
     cells: list[dict[str, Any]] = []
-    columns = (table.column(name).to_pylist() for name in (media, "sha256"))
-    for n, (cell, sha256) in enumerate(zip(*columns, strict=True)):
+    for n, (cell, sha256) in enumerate(_cells(table, media)):
         content = _read_checked(Path(cell["path"]), sha256, damaged)
         if n > start and size + len(content) > ROW_GROUP_BYTES:
             yield replace_column(table.slice(start, n - start), media, cells)
@@ -151,6 +152,12 @@ def iter_embedded_row_groups(rows: Dataset, media: str, damaged: list[Path]) -> 
         yield replace_column(table.slice(start), media, cells)
 
 
+def _cells(table: pa.Table, media: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the media and the sha256 of each row."""
+    for batch in table.select([media, "sha256"]).to_batches():
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
 def _read_checked(path: Path, sha256: str, damaged: list[Path]) -> bytes:
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != sha256:
@@ -159,14 +166,39 @@ def _read_checked(path: Path, sha256: str, damaged: list[Path]) -> bytes:
 
 
 def _content_digest(configs: Mapping[str, DatasetDict]) -> str:
-    """Return the digest of all rows without their media."""
-    rows = {
-        config: {
-            split: list(rows.remove_columns(MEDIA_COLUMN[config])) for split, rows in splits.items()
-        }
-        for config, splits in configs.items()
-    }
-    return digest_of(rows)
+    """Return `digest_of` all rows without their media, as lists by split by config.
+
+    The JSON is digested piece by piece: that of a million rows would take gigabytes.
+    """
+    digest = hashlib.sha256()
+    for piece in _content_json(configs):
+        digest.update(piece.encode())
+    return digest.hexdigest()[:16]
+
+
+def _content_json(configs: Mapping[str, DatasetDict]) -> Iterator[str]:
+    """Yield the canonical JSON of all rows in pieces."""
+    before = "{"
+    for config in sorted(configs):
+        yield f"{before}{canonical_json(config)}:"
+        before = "{"
+        for split, rows in sorted(configs[config].items()):
+            yield f"{before}{canonical_json(split)}:["
+            yield from _rows_json(rows.remove_columns(MEDIA_COLUMN[config]))
+            yield "]"
+            before = ","
+        yield "}" if before == "," else "{}"
+        before = ","
+    yield "}" if before == "," else "{}"
+
+
+def _rows_json(rows: Dataset) -> Iterator[str]:
+    """Yield the canonical JSON of rows, separated by commas."""
+    comma = ""
+    for batch in rows.with_format("arrow")[:].to_batches(max_chunksize=DIGESTED_ROWS):
+        if batch.num_rows:
+            yield comma + canonical_json(batch.to_pylist())[1:-1]
+            comma = ","
 
 
 def file_sizes(folder: Path) -> dict[str, int]:

@@ -32,6 +32,7 @@ from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.progress import Progress
 from brickfilm.engine.queue import Failures, InFlightCall, StageQueue, missing_answers
 from brickfilm.engine.source_refs import SourceRefs
+from brickfilm.engine.spilled_list import SpilledList
 from brickfilm.engine.stage import Answer, WorkItem
 from brickfilm.engine.tombstones import Tombstones
 from brickfilm.errors import ItemError, Rejected, Waiting, WorkdirUnusable
@@ -66,11 +67,10 @@ class PipelineRun:
         self.queues = [
             StageQueue(n, s, executor.concurrency(s)) for n, s in enumerate(pipeline.stages)
         ]
-        self.finished: list[Any] = []
-        self.item_results: list[ItemResult] = []
-        self.excluded_clips: dict[str, Clip] = {}
-        """Clips that were rejected, failed or wait, by id, as the last stage saw them."""
-        self._excluded_images: dict[str, Image] = {}
+        self.finished: SpilledList[Any] = SpilledList(ledger.home)
+        self.item_results: SpilledList[ItemResult] = SpilledList(ledger.home)
+        self.excluded: SpilledList[Clip | Image] = SpilledList(ledger.home)
+        """Clips and images that were rejected, failed or wait, as the last stage saw them."""
         self.pending_items: dict[int, list[WorkItem]] = {n: [] for n in range(len(self.queues))}
         """Items by stage that a dry run would compute, or that a batch job must answer."""
         self.stopping = False
@@ -210,8 +210,7 @@ class PipelineRun:
 
     def _records(self) -> Iterator[Clip | Image]:
         """Yield every clip and image of the pass, as its last stage left it."""
-        yield from self.excluded_clips.values()
-        yield from self._excluded_images.values()
+        yield from self.excluded
         yield from (item for item in self.finished if isinstance(item, Clip | Image))
 
     def _trimmed(self, stage: Any, item: Any, answers: Mapping[str, Answer], output: Any) -> Any:
@@ -267,10 +266,8 @@ class PipelineRun:
         outputs: Sequence[Any] = (),
     ) -> None:
         """Append an item's result at a stage; it is done if there is no error."""
-        if error and isinstance(item, Clip):
-            self.excluded_clips[item.id] = item
-        if error and isinstance(item, Image):
-            self._excluded_images[item.id] = item
+        if error and isinstance(item, Clip | Image):
+            self.excluded.append(item)
         result = queue.item_result(item, error)
         self.source_refs.on_result(queue, item, result.status, outputs)
         self.item_results.append(result)

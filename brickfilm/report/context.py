@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from brickfilm.dataset.rows import DatasetRow, video_id_of
 from brickfilm.dataset.splits import SplitAssignment
 from brickfilm.engine.ledger import ItemResult, answers_frame, read_edits
-from brickfilm.records import Clip
+from brickfilm.records import Clip, Image, Video
 from brickfilm.schema.training_lengths import TrainingLengths
 
 
@@ -24,8 +25,8 @@ class ReportContext:
     work: Path
     finished: Sequence[Any]
     """Records that passed every stage."""
-    excluded_clips: Mapping[str, Clip]
-    """Clips that did not, by id."""
+    excluded: Sequence[Clip | Image]
+    """Clips and images that did not."""
     clips: Sequence[DatasetRow]
     images: Sequence[DatasetRow]
     """Rows of the dataset."""
@@ -44,18 +45,27 @@ class ReportContext:
         """Return whether items failed or wait, so that the next run may add rows."""
         return bool(self.counts["failed"] or self.counts["waiting"])
 
+    def clip_records(self, ids: Container[str]) -> Mapping[str, Clip]:
+        """Return these clips by id, as their last stage left them; of two, the finished one."""
+        records = (c for c in chain(self.excluded, self.finished) if isinstance(c, Clip))
+        return {clip.id: clip for clip in records if clip.id in ids}
+
     @cached_property
-    def clip_records(self) -> Mapping[str, Clip]:
-        """Return every clip by its id, as its last stage left it."""
-        finished = {item.id: item for item in self.finished if isinstance(item, Clip)}
-        return {**self.excluded_clips, **finished}
+    def cut_videos(self) -> Mapping[str, Video]:
+        """Return the videos that have a clip, finished or not, by id."""
+        records = (c for c in chain(self.excluded, self.finished) if isinstance(c, Clip))
+        return {clip.video.id: clip.video for clip in records}
 
     @cached_property
     def left_out_results(self) -> Mapping[str, ItemResult]:
         """Return the final result of every clip that is not in the dataset, by its id."""
-        kept = {row["id"] for row in self.clips}
-        results = [r for r in self.item_results if r.kind == "clip" and r.status != "done"]
-        return {r.item: r for r in reversed(results) if r.item not in kept}
+        results: dict[str, ItemResult] = {}
+        for result in self.item_results:
+            if result.kind == "clip" and result.status != "done":
+                results.setdefault(result.item, result)
+        for row in self.clips if results else ():
+            results.pop(row["id"], None)
+        return results
 
     @cached_property
     def video_seconds(self) -> Mapping[str, float]:
@@ -66,11 +76,10 @@ class ReportContext:
     def titles(self) -> Mapping[str, str]:
         """Return the title of every video that could be opened, by its id."""
         videos = {r.item: r.source_id for r in self.item_results if r.kind == "video"}
-        found = {clip.video.id: clip.video for clip in self.clip_records.values()}
-        videos |= {id: video.title or video.source_id for id, video in found.items()}
-        rows = (*self.clips, *self.images)
-        named = {video_id_of(row["id"]): row["source_title"] or row["source_id"] for row in rows}
-        return {**videos, **named}
+        videos |= {id: video.title or video.source_id for id, video in self.cut_videos.items()}
+        for row in chain(self.clips, self.images):
+            videos[video_id_of(row["id"])] = row["source_title"] or row["source_id"]
+        return videos
 
     @cached_property
     def footage_seconds(self) -> float:

@@ -6,11 +6,13 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import UnidentifiedImageError
 
 from brickfilm.schema.pictures import open_picture
 
+T = TypeVar("T")
 THUMB_PIXELS = 160
 """Longer side. One is about 4 kB: a thousand clips of three stills are about 15 MB."""
 JPEG_QUALITY = 72
@@ -30,7 +32,7 @@ def thumbnail_data_url(path: Path) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
 
 
-def evenly_spaced(names: Sequence[str], max_count: int) -> frozenset[str]:
+def evenly_spaced(names: Sequence[T], max_count: int) -> frozenset[T]:
     """Return at most `max_count` of the names, evenly spaced."""
     if len(names) <= max_count:
         return frozenset(names)

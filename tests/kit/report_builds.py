@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image as Picture
 
-from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates
+from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates, with_columns
 from brickfilm.dataset.rows import clip_row, image_row
 from brickfilm.dataset.splits import assign_splits
 from brickfilm.engine.ledger import ItemResult, Ledger
@@ -76,14 +76,14 @@ def report_context(
 ) -> ReportContext:
     """Return the context that a build passes to the report."""
     Ledger(work).__exit__(None, None, None)
-    clips = dedupe_by_id(clip_row(c) for c in finished if isinstance(c, Clip))
-    images = dedupe_by_id(image_row(i) for i in finished if isinstance(i, Image))
-    group_near_duplicates(clips)
+    rows = list(dedupe_by_id((clip_row(c) for c in finished if isinstance(c, Clip)), work))
+    clips = list(with_columns(rows, near_duplicate_group=group_near_duplicates(rows)))
+    images = list(dedupe_by_id((image_row(i) for i in finished if isinstance(i, Image)), work))
     split = assign_splits(clips + images, split_history or {}, test_fraction)
     return ReportContext(
         work=work,
         finished=finished,
-        excluded_clips={clip.id: clip for clip in excluded_clips},
+        excluded=excluded_clips,
         clips=clips,
         images=images,
         item_results=item_results,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image as Picture
 
 from brickfilm import BrickfilmDataset
 from brickfilm.dataset import configs_from_rows
-from brickfilm.dataset.finalize import group_near_duplicates, mark_repeated_captions
+from brickfilm.dataset.finalize import count_repeated_captions, group_near_duplicates, with_columns
 from brickfilm.dataset.rows import clip_row, image_row, video_id_of
 from brickfilm.engine.ledger import Ledger
 from brickfilm.media import perceptual_hash
@@ -38,10 +39,13 @@ def toy_dataset(
     """
     records = [clip for n in range(videos) for clip in _clips(work, n, clips, licence)]
     rows = [clip_row(clip) for clip in records]
+    columns: dict[str, Iterable[Any]] = {
+        "near_duplicate_group": group_near_duplicates(rows),
+        "score_caption_repeats": count_repeated_captions(rows),
+    }
+    rows = list(with_columns(rows, **columns))
     images = [image_row(_image(work, clip)) for clip in records] if stills else []
-    group_near_duplicates(rows)
-    mark_repeated_captions(rows)
-    names = sorted({video_id_of(row["id"]) for row in rows + images})
+    names = sorted({video_id_of(row["id"]) for row in (*rows, *images)})
     split_by_video = dict.fromkeys(names, "train") | ({names[-1]: "test"} if videos > 1 else {})
     configs = configs_from_rows(rows if moving else [], images, split_by_video, work)
     dataset = BrickfilmDataset(configs, work)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,38 +45,58 @@ class HoldGroup:
     examples: list[CadenceExample]
 
 
+class HoldCounter:
+    """Count the clips of one hold, of which only the most regular are kept as rows."""
+
+    def __init__(self) -> None:
+        self.clips = self.regular = self.pulldown = 0
+        self.seconds = 0.0
+        self._regularity, self._drawing_fps = array("d"), array("d")
+        self._first: list[tuple[float, str, DatasetRow]] = []
+
+    def add(self, row: DatasetRow) -> None:
+        """Count a clip."""
+        regularity = row["score_hold_regularity"]
+        self.clips += 1
+        self.seconds += row["duration"]
+        self.regular += regularity >= MIN_REGULARITY
+        self.pulldown += row["score_pulldown"] > 0
+        self._regularity.append(regularity)
+        self._drawing_fps.append(row["score_drawing_fps"])
+        self._first = sorted([*self._first, (-regularity, row["id"], row)])[:EXAMPLES]
+
+    def group(self, hold: int, most: int) -> HoldGroup:
+        """Return the counts; most: clips of the largest group."""
+        return HoldGroup(
+            name=HOLD_NAMES.get(hold, f"held for {hold} frames"),
+            clips=self.clips,
+            seconds=self.seconds,
+            percent=100 * self.clips / most,
+            drawing_fps=float(np.median(self._drawing_fps)),
+            regularity=float(np.median(self._regularity)),
+            pulldown=self.pulldown,
+            examples=[_example(row) for _, _, row in self._first],
+        )
+
+
 def cadence(context: ReportContext) -> Section | None:
     """Return a row for each hold: number of clips, rate, regularity and example clips."""
-    by_hold: defaultdict[int, list[DatasetRow]] = defaultdict(list)
+    by_hold: defaultdict[int, HoldCounter] = defaultdict(HoldCounter)
     for row in context.clips:
         if row.get("score_hold") is not None:
-            by_hold[int(row["score_hold"])].append(row)
+            by_hold[int(row["score_hold"])].add(row)
     if not by_hold:
         return None
-    most = max(map(len, by_hold.values()))
-    moving = [row for hold, rows in by_hold.items() if hold for row in rows]
+    most = max(counter.clips for counter in by_hold.values())
+    moving = [counter for hold, counter in by_hold.items() if hold]
     data = {
-        "groups": [_group(hold, rows, most) for hold, rows in sorted(by_hold.items())],
+        "groups": [counter.group(hold, most) for hold, counter in sorted(by_hold.items())],
         "strip": STRIP_FRAMES,
-        "moving": len(moving),
-        "regular": sum(row["score_hold_regularity"] >= MIN_REGULARITY for row in moving),
-        "pulldown": sum(row["score_pulldown"] > 0 for row in moving),
+        "moving": sum(counter.clips for counter in moving),
+        "regular": sum(counter.regular for counter in moving),
+        "pulldown": sum(counter.pulldown for counter in moving),
     }
     return Section("cadence", "Cadence", data)
-
-
-def _group(hold: int, rows: Sequence[DatasetRow], most: int) -> HoldGroup:
-    regular_first = sorted(rows, key=lambda row: (-row["score_hold_regularity"], row["id"]))
-    return HoldGroup(
-        name=HOLD_NAMES.get(hold, f"held for {hold} frames"),
-        clips=len(rows),
-        seconds=sum(row["duration"] for row in rows),
-        percent=100 * len(rows) / most,
-        drawing_fps=_median(rows, "score_drawing_fps"),
-        regularity=_median(rows, "score_hold_regularity"),
-        pulldown=sum(row["score_pulldown"] > 0 for row in rows),
-        examples=[_example(row) for row in regular_first[:EXAMPLES]],
-    )
 
 
 def _example(row: DatasetRow) -> CadenceExample:
@@ -84,7 +104,3 @@ def _example(row: DatasetRow) -> CadenceExample:
     frames = [n in new for n in range(min(STRIP_FRAMES, row["num_frames"]))] if new else []
     title = row["source_title"] or row["source_id"]
     return CadenceExample(row["id"], f"{title}, {row['start']:.1f} s", frames)
-
-
-def _median(rows: Sequence[DatasetRow], name: str) -> float:
-    return float(np.median([row[name] for row in rows]))

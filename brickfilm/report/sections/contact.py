@@ -1,15 +1,15 @@
 """The contact sheet: every clip and every image with its stills, caption and scores.
 
 The page draws a few cards at a time from JSON, so that it opens as fast with 24,000 clips as with
-ten. MAX_THUMBNAILS clips and images have their stills embedded; the page loads those of the others
-from the work folder.
+ten; of more than MAX_CARDS it has so many. MAX_THUMBNAILS clips and images have their stills
+embedded; the page loads those of the others from the work folder.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from brickfilm.report.titles import SCORE_MEANINGS, stage_title
 
 MAX_THUMBNAILS = 600
 """Clips, and images, with embedded stills: about 8 MB and 3 MB."""
+MAX_CARDS = 25_000
+"""Clips, and images, on the page: about 20 MB of it, and 300 MB of memory to draw it up."""
 
 ContactCard = dict[str, Any]
 
@@ -34,22 +36,28 @@ def contact_sheet(context: ReportContext) -> Section | None:
     clips, images = list(clip_cards(context)), list(image_cards(context))
     if not clips and not images:
         return None
+    totals = len(context.clips) + len(context.left_out_results), len(context.images)
     data = {
         "cards": {"clips": clips, "images": images},
         "max_thumbnails": MAX_THUMBNAILS,
         "meanings": SCORE_MEANINGS,
         "capped": max(len(clips), len(images)) > MAX_THUMBNAILS,
+        "max_cards": MAX_CARDS if max(totals) > MAX_CARDS else None,
+        "total": max(totals),
     }
     return Section("contact", "Contact sheet", data)
 
 
 def clip_cards(context: ReportContext) -> Iterator[ContactCard]:
     """Yield cards of the dataset's clips, then of the clips that are not in it."""
-    rows, results, records = context.clips, context.left_out_results, context.clip_records
-    left_out = sorted(name for name in results if name in records and records[name].span.frames)
+    results = context.left_out_results
+    places = evenly_spaced(range(len(context.clips) + len(results)), MAX_CARDS)
+    rows = [row for n, row in enumerate(context.clips) if n in places]
+    names = [name for n, name in enumerate(sorted(results), len(context.clips)) if n in places]
+    records = context.clip_records({*(row["id"] for row in rows), *names})
+    left_out = [name for name in names if name in records and records[name].span.frames]
     embed = evenly_spaced([*(row["id"] for row in rows), *left_out], MAX_THUMBNAILS)
-    groups = Counter(row["near_duplicate_group"] for row in rows)
-    nonzero = {name for row in rows for name, v in row_scores(row).items() if v}
+    groups, nonzero = groups_and_scores(context, {row["near_duplicate_group"] for row in rows})
     for row in rows:
         yield {
             **row_fields(row, context),
@@ -64,18 +72,32 @@ def clip_cards(context: ReportContext) -> Iterator[ContactCard]:
         yield left_out_card(records[name], results[name], context, name in embed)
 
 
+def groups_and_scores(
+    context: ReportContext, groups: Container[str]
+) -> tuple[Counter[str], set[str]]:
+    """Return the sizes of some groups of near-duplicates, and the scores that any clip has."""
+    sizes: Counter[str] = Counter()
+    names: set[str] = set()
+    for row in context.clips:
+        if row["near_duplicate_group"] in groups:
+            sizes[row["near_duplicate_group"]] += 1
+        names.update(name for name, value in row.items() if value and name.startswith("score_"))
+    return sizes, {name.removeprefix("score_") for name in names}
+
+
 def image_cards(context: ReportContext) -> Iterator[ContactCard]:
     """Yield cards of the config `images`."""
-    embed = evenly_spaced([row["id"] for row in context.images], MAX_THUMBNAILS)
-    for row in context.images:
-        path = Path(row["image"])
-        yield {
-            **row_fields(row, context),
-            "stills": [still_src(path, context.work, row["id"] in embed)],
-            "file": quote(row["image"]),
-            "size": f"{row['width']} x {row['height']}",
-            "scores": {},
-        }
+    places = evenly_spaced(range(len(context.images)), MAX_CARDS)
+    embed = evenly_spaced(sorted(places), MAX_THUMBNAILS)
+    for n, row in enumerate(context.images):
+        if n in places:
+            yield {
+                **row_fields(row, context),
+                "stills": [still_src(Path(row["image"]), context.work, n in embed)],
+                "file": quote(row["image"]),
+                "size": f"{row['width']} x {row['height']}",
+                "scores": {},
+            }
 
 
 def row_fields(row: DatasetRow, context: ReportContext) -> ContactCard:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from brickfilm.records import Video
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 
@@ -25,8 +24,7 @@ class ConvertedVideos:
 def conversions(context: ReportContext) -> Section | None:
     """Return each conversion with the videos that it was made for."""
     names: defaultdict[str, list[str]] = defaultdict(list)
-    videos: dict[str, Video] = {c.video.id: c.video for c in context.clip_records.values()}
-    for video in sorted(videos.values(), key=lambda video: video.source_id):
+    for video in sorted(context.cut_videos.values(), key=lambda video: video.source_id):
         for conversion in video.conversions or ():
             names[conversion].append(video.source_id)
     if not names:

@@ -48,8 +48,11 @@ def count_duplicate_names(context: ReportContext) -> int:
 def seconds_by_status(context: ReportContext) -> dict[tuple[str, str], float]:
     """Return seconds by (status, split or reason); a video with two names counts once."""
     seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
-    for row in sorted(context.clips, key=lambda row: context.split_of(row["id"]), reverse=True):
-        seconds["kept", context.split_of(row["id"])] += row["duration"]
+    kept: defaultdict[str, float] = defaultdict(float)
+    for row in context.clips:
+        kept[context.split_of(row["id"])] += row["duration"]
+    for split in sorted(kept, reverse=True):
+        seconds["kept", split] = kept[split]
     results = [*dropped_videos(context), *context.left_out_results.values()]
     for result in sorted(results, key=lambda r: (r.position, r.status, r.reason)):
         seconds[result.status, f"{stage_title(result.stage)}: {result.reason}"] += result.seconds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,9 +35,12 @@ class ScoreHistogram:
 
 def scores(context: ReportContext) -> Section | None:
     """Return a histogram of each score, and the value of those that are the same for every clip."""
-    names = sorted({n for row in context.clips for n in row if n.startswith("score_")})
-    columns = {n: [row[n] for row in context.clips if row.get(n) is not None] for n in names}
-    every = [score_histogram(n, np.array(v)) for n, v in columns.items() if v]
+    columns: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
+    for row in context.clips:
+        for name, value in row.items():
+            if name.startswith("score_") and value is not None:
+                columns[name].append(value)
+    every = [score_histogram(name, np.array(columns[name])) for name in sorted(columns)]
     if not every:
         return None
     data = {

@@ -36,19 +36,24 @@ class DoubtfulClip:
 
 def shots(context: ReportContext) -> Section | None:
     """Return the clips by transition, those with flashes, and the doubtful ones, worst first."""
-    rows = [row for row in context.clips if row.get(TRANSITION_COLUMNS[0])]
-    if not rows:
+    starts, ends, counts = Counter[str](), Counter[str](), Counter[str]()
+    doubtful: list[tuple[float, str, DoubtfulClip]] = []
+    for row in context.clips:
+        if row.get(TRANSITION_COLUMNS[0]):
+            starts[row[TRANSITION_COLUMNS[0]]] += 1
+            ends[row[TRANSITION_COLUMNS[1]]] += 1
+            counts["flashes"] += row.get("score_flashes", 0) > 0
+            found = _least_sure(row)
+            if found.sureness < SURE:
+                counts["num_doubtful"] += 1
+                doubtful = sorted([*doubtful, (found.sureness, found.id, found)])[:MAX_LISTED]
+    if not starts:
         return None
-    starts, ends = (Counter(row[name] for row in rows) for name in TRANSITION_COLUMNS)
-    doubtful = sorted(
-        (found for found in map(_least_sure, rows) if found.sureness < SURE),
-        key=lambda found: (found.sureness, found.id),
-    )
     data = {
         "counts": [TransitionCount(kind, starts[kind], ends[kind]) for kind in starts | ends],
-        "flashes": sum(row.get("score_flashes", 0) > 0 for row in rows),
-        "doubtful": doubtful[:MAX_LISTED],
-        "num_doubtful": len(doubtful),
+        "flashes": counts["flashes"],
+        "doubtful": [found for _, _, found in doubtful],
+        "num_doubtful": counts["num_doubtful"],
     }
     return Section("shots", "Shots", data)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
@@ -13,5 +14,6 @@ def training(context: ReportContext) -> Section | None:
     """Return a sentence with the usable seconds; None for a build that is for no training."""
     if context.training is None:
         return None
-    clips = [(row["num_frames"], Fraction(row["fps_num"], row["fps_den"])) for row in context.clips]
+    rate = cache(Fraction)  # few rates: one object each, not one a clip
+    clips = [(row["num_frames"], rate(row["fps_num"], row["fps_den"])) for row in context.clips]
     return Section("training", "For training", {"text": describe_use(context.training, clips)})

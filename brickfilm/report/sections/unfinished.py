@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -72,9 +72,12 @@ def lost_footage(context: ReportContext) -> Section | None:
 def groups_by_reason(item_results: Iterable[ItemResult]) -> list[UnfinishedGroup]:
     """Group items by status, stage and reason, each group with its remedy."""
     by_reason: defaultdict[tuple[str, int, str, str], list[ItemResult]] = defaultdict(list)
+    counts: Counter[tuple[str, int, str, str]] = Counter()
     for result in item_results:
         key = (result.status, result.position, result.stage, result.reason)
-        by_reason[key].append(result)
+        counts[key] += 1
+        if counts[key] <= MAX_LISTED:
+            by_reason[key].append(result)
     remedies = {**REMEDIES, **LOST_REMEDIES}
     return [
         UnfinishedGroup(
@@ -82,8 +85,9 @@ def groups_by_reason(item_results: Iterable[ItemResult]) -> list[UnfinishedGroup
             status,
             reason,
             remedies.get(reason, DEFAULT_REMEDIES.get(status, "")),
-            items[:MAX_LISTED],
-            max(0, len(items) - MAX_LISTED),
+            by_reason[key],
+            count - len(by_reason[key]),
         )
-        for (status, _, stage, reason), items in sorted(by_reason.items())
+        for key, count in sorted(counts.items())
+        for status, _, stage, reason in [key]
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from brickfilm.dataset.rows import video_id_of
@@ -61,13 +61,13 @@ class VideoTimeline:
 
 def timelines(context: ReportContext) -> Section | None:
     """Return a line for each video that could be opened, by title."""
-    spans: defaultdict[str, list[TimelineSpan]] = defaultdict(list)
-    for span in timeline_spans(context):
-        spans[video_id_of(span.clip)].append(span)
     titles = context.titles
     ids = sorted(titles, key=lambda id: (titles[id], id))
     if not ids:
         return None
+    spans: defaultdict[str, list[TimelineSpan]] = defaultdict(list)
+    for span in timeline_spans(context, frozenset(ids[:MAX_VIDEOS])):
+        spans[video_id_of(span.clip)].append(span)
     whole = {r.item: r for r in context.item_results if r.kind == "video" and r.status != "done"}
     rows = [_timeline(context, id, spans[id], whole.get(id)) for id in ids[:MAX_VIDEOS]]
     drawn = list(_within(rows, MAX_SPANS))
@@ -75,9 +75,11 @@ def timelines(context: ReportContext) -> Section | None:
     return Section("videos", "Videos", data)
 
 
-def timeline_spans(context: ReportContext) -> Iterator[TimelineSpan]:
-    """Yield the clips of the dataset, then the shots that are in no clip of it."""
+def timeline_spans(context: ReportContext, videos: Container[str]) -> Iterator[TimelineSpan]:
+    """Yield the clips of these videos in the dataset, then the shots that are in no clip of it."""
     for row in context.clips:
+        if video_id_of(row["id"]) not in videos:
+            continue
         edges = [row[name] for name in TRANSITION_COLUMNS if row.get(name)]
         yield TimelineSpan(
             clip=row["id"],
@@ -87,8 +89,10 @@ def timeline_spans(context: ReportContext) -> Iterator[TimelineSpan]:
             end=row["end"],
             edges=f" ({' to '.join(edges)})" if edges else "",
         )
-    for id, result in context.left_out_results.items():
-        clip = context.clip_records.get(id)
+    left_out = {i: r for i, r in context.left_out_results.items() if video_id_of(i) in videos}
+    records = context.clip_records(left_out.keys())
+    for id, result in left_out.items():
+        clip = records.get(id)
         if clip and clip.span.frames:
             reason = result.reason or result.status
             yield TimelineSpan(id, result.status, reason, clip.start, clip.end)

@@ -44,6 +44,6 @@ def test_images_go_with_their_clips_and_no_group_is_left() -> None:
     clips = [row("a"), row("b"), row("c", "c")]
     images = [{"id": f"{id}-f0", "clip_id": id} for id in "abcd"]
     dropped = {"a": "b"}
-    kept = without_clips(clips, dropped)
+    kept = list(without_clips(clips, dropped))
     assert [(r["id"], r["near_duplicate_group"]) for r in kept] == [("b", "b"), ("c", "c")]
     assert [image["clip_id"] for image in without_clips(images, dropped)] == ["b", "c", "d"]
