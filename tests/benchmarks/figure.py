@@ -1,4 +1,4 @@
-"""Draw bars by cell and detector as SVG; equal numbers give equal bytes."""
+"""Draw bars by cell and detector, and lines over counts, as SVG; equal numbers give equal bytes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,47 @@ def bars_svg(rows: Sequence[tuple[str, Mapping[str, float]]], title: str) -> str
     paper = '<rect width="100%" height="100%" fill="#fff"/>'
     body = "\n".join(parts)
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{paper}\n{body}\n</svg>\n'
+
+
+def lines_svg(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], axis: str) -> str:
+    """Return the SVG of panels side by side: by title, points (x, y) of each series, from 0 on."""
+    wide, high = 380, 240
+    parts = [
+        f'<g transform="translate({70 + n * (wide + 90)} {TOP})">{_panel(title, lines, wide, high)}'
+        f"{_text(wide / 2, high + 40, axis, anchor='middle')}</g>"
+        for n, (title, lines) in enumerate(panels.items())
+    ]
+    size = f'width="{len(panels) * (wide + 90) + 20}" height="{TOP + high + 56}"'
+    style = 'font-family="sans-serif" font-size="12" fill="#24292f"'
+    paper = '<rect width="100%" height="100%" fill="#fff"/>'
+    body = "\n".join(parts)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{paper}\n{body}\n</svg>\n'
+
+
+def _panel(
+    title: str, lines: Mapping[str, Sequence[tuple[float, float]]], wide: int, high: int
+) -> str:
+    """Return axes, lines with a dot for each point, and their names."""
+    right = max(x for points in lines.values() for x, _ in points)
+    top = 1.1 * max(y for points in lines.values() for _, y in points)
+    parts = [_text(0, -14, title, size=15), f'<path d="M0 0V{high}H{wide}" {_STROKE}="#57606a"/>']
+    for share in (0.25, 0.5, 0.75, 1.0):
+        y, x = high - high * share, wide * share
+        parts.append(f'<path d="M0 {y}H{wide}" {_STROKE}="#d0d7de"/>')
+        parts.append(_text(-6, y + 4, f"{top * share:,.0f}", anchor="end"))
+        parts.append(_text(x, high + 18, f"{right * share:,.0f}", anchor="middle"))
+    for number, (name, points) in enumerate(lines.items()):
+        places = [(wide * x / right, high - high * y / top) for x, y in points]
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+        parts.append(f'<path d="M{path}" {_STROKE}="{COLOURS[number]}" stroke-width="2"/>')
+        dots = (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places)
+        parts.append(f'<g fill="{COLOURS[number]}">{"".join(dots)}</g>')
+        box = f'<rect x="10" y="{4 + 18 * number}" width="10" height="10"'
+        parts.append(f'{box} fill="{COLOURS[number]}"/>{_text(26, 13 + 18 * number, name)}')
+    return "\n".join(parts)
+
+
+_STROKE = 'fill="none" stroke'
 
 
 def _bar(y: int, value: float, number: int) -> str:
