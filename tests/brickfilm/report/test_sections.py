@@ -10,6 +10,7 @@ import pytest
 from brickfilm.engine.ledger import Ledger
 from brickfilm.records import Clip
 from brickfilm.report import write_report
+from brickfilm.report.page import render_report
 from brickfilm.report.sections import contact
 from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
@@ -197,6 +198,22 @@ def test_past_the_cap_cards_show_the_stills_of_the_work_folder(
         for card in contact.clip_cards(report_context(tmp_path, clips))
     ]
     assert inside == [True, False, True, False]  # spread over all of them
+
+
+def test_a_page_of_many_clips_has_cards_of_some_that_are_spread_over_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact, "MAX_CARDS", 3)
+    clips = [shot(tmp_path, source_video("one"), n) for n in range(5)]
+    results = [result_of(clips[-1], "rejected", "motion below 0.02")]
+    built = report_context(tmp_path, clips[:-1], results, excluded_clips=clips[-1:])
+    cards = list(contact.clip_cards(built))
+    assert [card["id"] for card in cards] == [clips[n].id for n in (0, 1, 3)]
+    assert cards[0]["similar"] == 2  # with a clip that is not on the page
+    section = contact.contact_sheet(built)
+    assert section is not None
+    assert (section.data["max_cards"], section.data["total"]) == (3, 5)
+    assert "Of 5 clips and images, 3" in render_report(built, [section])
 
 
 def test_cards_leave_out_scores_that_are_zero_for_every_clip(tmp_path: Path) -> None:
