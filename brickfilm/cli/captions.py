@@ -12,6 +12,7 @@ from rich.table import Table
 
 from brickfilm.cli.app import app, console, print_json, print_text
 from brickfilm.errors import UsageError
+from brickfilm.schema.plural import pluralize
 
 if TYPE_CHECKING:
     from brickfilm.captions.lint import Finding
@@ -129,7 +130,8 @@ def _print_findings(findings: Sequence[list[Finding]]) -> None:
     table = Table("rule", "captions", "fraction", title=f"{len(findings)} captions")
     for rule, count in count_rules(findings).most_common():
         table.add_row(rule, str(count), f"{count / len(findings):.1%}")
-    console.print(table)
+    counted = f"{pluralize(len(findings), 'caption')}: none breaks a rule"
+    console.print(table if table.rows else counted, highlight=False)
     rows = [(row, of_caption) for row, of_caption in enumerate(findings) if of_caption]
     for row, of_caption in rows[:MAX_EXAMPLES]:
         text = ", ".join(f"{f.rule}: {f.words!r}" for f in of_caption)

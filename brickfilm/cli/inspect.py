@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ from brickfilm.schema.plural import pluralize
 if TYPE_CHECKING:
     from brickfilm.engine.ledger import CaptionEdit
     from brickfilm.inspection import ConfigDiff, ItemHistory, ProbedFile
+    from brickfilm.inspection.decisions import StoredAnswer
 
 MAX_IDS = 20
 STATE_STYLES = {"ok": "green", "note": "yellow", "problem": "red"}
@@ -120,12 +123,26 @@ def _print_history(history: ItemHistory) -> None:
         print_text(f"  by hand on {_local_time(edit.at)}: {_edit_text(edit)}")
     if history.answers:
         print_text("  stored answers:")
-    for a in history.answers:
-        cost = "" if a.dollars is None else f", ${a.dollars:.6f}"
-        numbers = ", ".join(f"{name}={value}" for name, value in a.numbers.items())
-        when = _local_time(a.at.timestamp())
-        about = "" if a.item == history.item else f" of {a.item}"
-        print_text(f"    {when} {a.part}{about}, {a.seconds:.2f} s of work{cost}: {numbers}")
+    for _, answers in groupby(history.answers, _scan_or_answer):
+        print_text(f"    {_answers_text(history.item, list(answers))}")
+
+
+def _scan_or_answer(answer: StoredAnswer) -> object:
+    """Return the same for all parts of one scan, whose metrics of frames are not printed."""
+    return (answer.seconds, answer.item) if "dtype" in answer.numbers else id(answer)
+
+
+def _answers_text(item: str, answers: Sequence[StoredAnswer]) -> str:
+    """Return a line about one answer, or about the parts of one scan."""
+    first = answers[0]
+    parts = ", ".join(answer.part for answer in answers)
+    about = "" if first.item == item else f" of {first.item}"
+    cost = "" if first.dollars is None else f", ${first.dollars:.6f}"
+    line = f"{_local_time(first.at.timestamp())} {parts}{about}"
+    if "dtype" in first.numbers:
+        return f"{line}, {sum(answer.seconds for answer in answers):.2f} s of work: by frame"
+    numbers = ", ".join(f"{name}={value}" for name, value in first.numbers.items())
+    return f"{line}, {first.seconds:.2f} s of work{cost}: {numbers}"
 
 
 def _edit_text(edit: CaptionEdit) -> str:

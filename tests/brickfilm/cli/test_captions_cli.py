@@ -67,7 +67,8 @@ def test_lint_counts_by_rule_and_ends_well_without_findings(tmp_path: Path) -> N
     assert "hedging" in result.stdout and "33.3%" in result.stdout
     assert "row 2: toy: 'LEGO'" in result.stdout
     file.write_text(CAPTIONS[0])
-    assert brickfilm("lint", file).exit_code == 0
+    result = brickfilm("lint", file)
+    assert (result.exit_code, result.stdout) == (0, "1 caption: none breaks a rule\n")
 
 
 def test_lint_finds_the_column_or_says_which_there_are(tmp_path: Path) -> None:

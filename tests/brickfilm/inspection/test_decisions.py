@@ -31,6 +31,9 @@ def test_a_rejected_clip_names_the_stage_and_the_value(small: Path) -> None:
     assert [d.stage for d in history.decisions][:2] == ["Probe", "SceneSplitter"]
     assert history.record is not None and history.record.scores["motion"] > 0
     assert {"ClipWriter", "FrameSampler", "Motion"} <= {a.part for a in history.answers}
+    told = CliRunner().invoke(app, ["why", str(small), short]).output.splitlines()
+    (line,) = (line for line in told if "Motion" in line)
+    assert line.endswith("s of work: by frame") and "Sharpness" in line, "one scan, one line"
 
 
 def test_a_moment_finds_the_clip_that_covers_it(small: Path) -> None:
