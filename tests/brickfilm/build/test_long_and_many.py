@@ -18,7 +18,7 @@ from tests.kit.peak_memory import peak_megabytes
 RATE = Fraction(12)
 MINUTE = tuple(Shot(frames=120, hold=6) for _ in range(6))
 MAX_GROWTH_MB = 350
-"""For 122,400 frames and 1,020 clips more; 292 MB were measured, with the stills of the report."""
+"""For 122,400 frames and 1,020 clips more; 292 MB before calls gave free memory back."""
 SMALL, DRAWN = 10_000, 20
 MAX_8K_MB = 3000
 """For frames of the default `max_pixels`: 85 bytes a pixel for a decoder and an encoder."""
