@@ -34,6 +34,22 @@ def sample(
     return generate_latent(generator, prompt, request, images).transpose(0, 1)[None]
 
 
+def load_lora(family: DiffusersFamily, file: Path, *, merge: bool = False) -> nn.Module:
+    """Return a family's tiny network with an adapter that `load_lora_weights` read."""
+    import diffusers
+
+    names = ("tokenizer", "text_encoder", "vae", "scheduler")
+    pipeline: Any = getattr(diffusers, family.pipeline_class)(
+        transformer=family.load_network(TINY_RANDOM), **dict.fromkeys(names)
+    )
+    pipeline.load_lora_weights(file.parent, weight_name=file.name)
+    if merge:
+        pipeline.fuse_lora()
+        pipeline.unload_lora_weights()
+    network: nn.Module = pipeline.transformer
+    return network.eval()
+
+
 def write_pipeline(folder: Path, family: DiffusersFamily, **options: Any) -> Path:
     """Write a pipeline by its own `save_pretrained`; options are those of its class."""
     import diffusers

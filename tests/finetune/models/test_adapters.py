@@ -23,6 +23,7 @@ from finetune.training.checkpoint_folders import checkpoint_folder
 from finetune.training.loop import train
 from finetune.training.run import new_model
 from tests.finetune.conftest import MakeRecipe
+from tests.kit.pipelines import load_lora
 from tests.kit.ranks import train_in_ranks
 from tests.kit.toy_runs import checkpoint_tensors, wan_lora
 
@@ -68,10 +69,10 @@ def test_an_adapter_is_trained_resumed_released_and_loaded_by_diffusers(
     assert change > 1e-4 * velocity(base).norm()
 
     for file in (DIFFUSERS_FILE, COMFYUI_FILE):
-        loaded = loaded_by_diffusers(folder / file)
+        loaded = load_lora(WAN_2_1, folder / file)
         torch.testing.assert_close(velocity(loaded), velocity(trained), rtol=1e-5, atol=1e-6)
     assert_diffusers_samples_the_same(Path(recipe.out))
-    merged = loaded_by_diffusers(folder / DIFFUSERS_FILE, merge=True)
+    merged = load_lora(WAN_2_1, folder / DIFFUSERS_FILE, merge=True)
     torch.testing.assert_close(velocity(merged), velocity(trained), rtol=1e-5, atol=1e-5)
 
 
@@ -85,7 +86,7 @@ def assert_diffusers_samples_the_same(run: Path) -> None:
         tokenizer=ours.text.tokenizer,
         text_encoder=ours.text.network,
         vae=ours.vae.network,
-        transformer=loaded_by_diffusers(run / "lora" / DIFFUSERS_FILE),
+        transformer=load_lora(WAN_2_1, run / "lora" / DIFFUSERS_FILE),
         scheduler=UniPCMultistepScheduler(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
         ),
@@ -95,25 +96,6 @@ def assert_diffusers_samples_the_same(run: Path) -> None:
     frames = pipeline(CAPTION, **size, latents=noise, guidance_scale=5.0, output_type="pt").frames
     theirs = (frames[0] * 255).round().to(torch.uint8)
     assert int((ours.sample(request).int() - theirs.int()).abs().max()) <= 1
-
-
-def loaded_by_diffusers(file: Path, *, merge: bool = False) -> nn.Module:
-    """The tiny Wan with an adapter that `load_lora_weights` read."""
-    from diffusers import WanPipeline
-
-    pipeline: Any = WanPipeline(
-        tokenizer=None,
-        text_encoder=None,
-        vae=None,
-        transformer=WAN_2_1.load_network("tiny-random"),
-        scheduler=None,
-    )
-    pipeline.load_lora_weights(file.parent, weight_name=file.name)
-    if merge:
-        pipeline.fuse_lora()
-        pipeline.unload_lora_weights()
-    network: nn.Module = pipeline.transformer
-    return network.eval()
 
 
 @pytest.mark.slow

@@ -55,7 +55,10 @@ def test_a_folder_is_trained_and_sampled_and_its_losses_compared(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "adapters"), [("wan2.2-a14b", 2), ("wan2.2-a14b-low", 1)])
+@pytest.mark.parametrize(
+    ("family", "adapters"),
+    [("wan2.2-a14b", 2), pytest.param("wan2.2-a14b-low", 1, marks=pytest.mark.soak)],
+)
 def test_files_that_are_named_are_there(family: str, adapters: int, toy_dataset: Path) -> None:
     lines = list(check_lines("tiny-random", str(toy_dataset), QUICK, family=family))
     files = [line.split()[-1] for line in lines if line.startswith(("samples", "adapter"))]

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from finetune.config import Bucket
+from finetune.data.cache import build_cache
+from finetune.models.adapters import DIFFUSERS_FILE, load_network
 from finetune.models.diffusers import LTX_0_9
 from finetune.models.family import TINY_RANDOM, ClipConditions, TextSize
 from finetune.models.text_encoder import TextEncoder
 from finetune.sampling.request import SampleRequest
+from finetune.training.checkpoint_folders import checkpoint_folder
+from finetune.training.loop import train
+from tests.finetune.conftest import MakeRecipe
 from tests.kit.overfit import FAULTS, Fault, overfit, relative_error
-from tests.kit.pipelines import sample
+from tests.kit.pipelines import load_lora, sample
+from tests.kit.toy_clips import Toy, write_dataset
+from tests.kit.toy_runs import checkpoint_tensors, wan_lora
 
 CPU = torch.device("cpu")
 FRAMES, HEIGHT, WIDTH, FPS = 17, 64, 96, 12.5
@@ -214,6 +224,51 @@ def test_a_given_frame_has_time_zero(network: nn.Module) -> None:
     with torch.no_grad():
         LTX_0_9.denoiser(network, given)(torch.randn(1, *shape), torch.tensor([0.5]), mask)
     assert times[0].tolist() == [[0.0] * 6 + [500.0] * 12]
+
+
+@pytest.mark.slow
+def test_an_adapter_is_trained_resumed_and_loaded_by_diffusers(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = wan_lora(
+        make_recipe,
+        family=LTX_0_9.name,
+        dataset=str(write_dataset(tmp_path / "films", [Toy(frames=10) for _ in range(2)])),
+        text_tokens=SIZE.tokens,
+        buckets=(Bucket(resolution="144p", frames=9, batch_size=1),),
+    )
+    build_cache(recipe)
+    train(recipe)
+    begun = replace(recipe, out=str(tmp_path / "begun"))
+    train(replace(begun, steps=2))
+    train(begun, resume="auto")
+    whole, resumed = checkpoint_tensors(recipe.out, 4), checkpoint_tensors(begun.out, 4)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+    trained = load_network(LTX_0_9, checkpoint_folder(Path(recipe.out), 4) / "model")
+    base, wanted = velocity_of(LTX_0_9.load_network(TINY_RANDOM)), velocity_of(trained)
+    assert (wanted - base).norm() > 1e-4 * base.norm()
+    for merge in (False, True):
+        loaded = load_lora(LTX_0_9, Path(recipe.out) / "lora" / DIFFUSERS_FILE, merge=merge)
+        torch.testing.assert_close(velocity_of(loaded), wanted, rtol=1e-5, atol=1e-5)
+
+
+def velocity_of(network: nn.Module) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    given = ClipConditions(
+        text={
+            "states": torch.randn(1, *SIZE, generator=generator),
+            "mask": torch.ones(1, SIZE.tokens, dtype=torch.bool),
+        },
+        frames=FRAMES,
+        height=HEIGHT,
+        width=WIDTH,
+        fps=(FPS,),
+    )
+    x = torch.randn(1, *LTX_0_9.latent_shape(FRAMES, HEIGHT, WIDTH), generator=generator)
+    with torch.no_grad():
+        return LTX_0_9.denoiser(network, given)(x, torch.tensor([0.4]), None)
 
 
 def encode_nothing() -> dict[str, Tensor]:
