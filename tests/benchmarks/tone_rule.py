@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,21 @@ class LabelledProposals:
         is_cut = np.array([row["cut"] == "1" for row in rows])
         return cls(films, is_cut, ToneProposals(frames, *columns))
 
+    def with_network(self, alone: Array) -> Array:
+        """Return the probabilities with the network's votes, given those without it."""
+        found = np.array(alone)
+        for film in dict.fromkeys(self.films.tolist()):
+            mine = self.films == film
+            found[mine] = self.of_film(film).with_network(alone[mine])
+        return found
+
+    def of_film(self, film: str) -> ToneProposals:
+        """Return the proposals of one film."""
+        mine = self.films == film
+        return ToneProposals(
+            *(getattr(self.proposals, f.name)[mine] for f in fields(ToneProposals))
+        )
+
     @property
     def weights(self) -> Array:
         """Return the weight of each proposal, at most 1."""
@@ -68,7 +83,7 @@ def left_out(labelled: LabelledProposals, *, asks_network: bool) -> Array:
     """Return each proposal's probability by a rule that was fitted without its film, [n]."""
     figures = labelled.proposals.figures()
     alone = by_the_others(labelled.films, figures, labelled.is_cut, labelled.weights)
-    return labelled.proposals.with_network(alone) if asks_network else alone
+    return labelled.with_network(alone) if asks_network else alone
 
 
 def score_by_film(
@@ -97,7 +112,7 @@ def main() -> None:
         print(f"{name}: probability, proposals, mean probability, share of cuts")
         for bin_, count, mean, share in reliability(chance, labelled.is_cut):
             print(f"  {bin_:>10} {count:4d} {mean:.2f} {share:.2f}")
-    print(f"questions: {len(labelled.proposals.doubtful())}")
+    print(f"questions: {sum(len(labelled.of_film(film).doubtful()) for film in films)}")
     print(f"weights: {fitted_weights(labelled)}")
 
 

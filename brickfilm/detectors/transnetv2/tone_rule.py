@@ -25,6 +25,9 @@ UNLIKELY = (0.02, 0.5)
 the labelled films its vote against was wrong as often as right."""
 MIN_ASKED_LAYOUT_CHANGE = 0.5
 """Layout change from which it is asked: below, it was wrong where paper moves on a plain card."""
+ASKED_DISTANCE = 15
+"""Frames around one that is asked without another that would be: where each pose is doubtful (thin
+figures, drawings on one ground) the votes were all no, and took ten times as long as the scan."""
 MIN_VOTE = 0.5
 """Probability of the network that makes a cut."""
 CUT_RADIUS = 2
@@ -73,7 +76,10 @@ class ToneProposals:
 
     def _may_be_added(self, alone: FloatArray) -> NDArray[np.bool_]:
         is_unlikely = (alone > UNLIKELY[0]) & (alone < UNLIKELY[1])
-        return is_unlikely & (self.layout_change >= MIN_ASKED_LAYOUT_CHANGE)
+        is_new = is_unlikely & (self.layout_change >= MIN_ASKED_LAYOUT_CHANGE)
+        distances = np.abs(self.frames[is_new][:, None] - self.frames[is_new])
+        is_new[is_new] = (distances <= ASKED_DISTANCE).sum(axis=1) == 1
+        return is_new
 
 
 def likely_cuts(frames: NDArray[np.int64], probabilities: FloatArray) -> list[int]:

@@ -45,6 +45,14 @@ def test_the_network_is_asked_where_the_layout_changes_and_the_rest_is_weak() ->
     assert proposal(0.9, 1.0, 0.9).doubtful() == []
 
 
+def test_the_network_is_not_asked_where_each_pose_is_doubtful() -> None:
+    frames = np.array([20, 24, 60, 76])
+    doubtful = (np.full(4, value, np.float32) for value in (0.55, 0.0, 0.65, 0.0, 0.67))
+    found = ToneProposals(frames, *doubtful)
+    assert found.doubtful() == [60, 76]
+    assert found.cuts() == [60, 76]
+
+
 def test_its_vote_adds_a_cut_and_removes_none() -> None:
     assert proposal(0.55, 0.65, 0.0, network=0.67).cuts() == [20]
     assert proposal(0.55, 0.65, 0.0, network=0.67).probabilities()[0] == np.float32(0.67)
