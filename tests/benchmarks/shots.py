@@ -3,6 +3,7 @@
     python -m tests.benchmarks.shots                       # rendered videos, not used for tuning
     python -m tests.benchmarks.shots --split tuning        # those used for tuning
     python -m tests.benchmarks.shots --degradations         # with those of real brick films
+    python -m tests.benchmarks.shots --papers               # flat scenes: cards, paper, drawings
     python -m tests.benchmarks.shots --films DIR --truth FILE.json [--json]    # your own videos
 
 The truth is {"a.mp4": {"cuts": [73, ...], "ignore": [78, ...], "kind": "stop-motion"}}; a cut is
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,9 +39,10 @@ from brickfilm.scan.held_frames import FrameDifference
 from brickfilm.scan.scan_result import ScanResult
 from brickfilm.scan.timestamps import TimestampAnalyzer
 from brickfilm.sources.folder import Probe
-from tests.benchmarks.corpus import corpus
+from tests.benchmarks.corpus import RenderedFilm, corpus
 from tests.benchmarks.degradations import degraded_films
 from tests.benchmarks.figure import bars_svg
+from tests.benchmarks.paper_cells import paper_films
 from tests.benchmarks.scoring import Score, pooled, score
 
 DETECTORS: dict[str, Detector] = {
@@ -112,11 +114,10 @@ def _evaluate(film: Film, detector: Detector, scan: ScanResult) -> Evaluation:
 
 
 def rendered_films(
-    folder: Path, split: str, films: int, only: str, degradations: bool
+    render: Callable[..., Iterator[RenderedFilm]], folder: Path, split: str, films: int, only: str
 ) -> Iterator[Film]:
     """Yield the corpus, rendered where needed."""
-    render = degraded_films if degradations else corpus
-    for film in render(folder, split, films=films, only=only):  # type: ignore[arg-type]
+    for film in render(folder, split, films=films, only=only):
         cuts, ignore = (tuple(film.truth[name]) for name in ("cuts", "ignore"))
         yield Film(film.path, film.cell.name, film.kind, cuts, ignore, film.cell.required_f1)
 
@@ -248,15 +249,19 @@ def main(
         bool,
         typer.Option("--degradations", help="Videos with the degradations of real brick films."),
     ] = False,
+    papers: Annotated[
+        bool, typer.Option("--papers", help="Flat scenes: plain cards, paper, clay, drawings.")
+    ] = False,
     figure: Annotated[Path | None, typer.Option(help="Write bars of F1 here, as SVG.")] = None,
 ) -> None:
     """Evaluate the detectors on rendered videos, or on your own."""
     if (films is None) != (truth is None):
         raise typer.BadParameter("give both --films and --truth")
+    render = paper_films if papers else degraded_films if degradations else corpus
     chosen = (
         labelled_films(films, truth)
         if films and truth
-        else rendered_films(corpus_folder, split, each, only, degradations)
+        else rendered_films(render, corpus_folder, split, each, only)
     )
     evaluations: list[Mapping[str, Evaluation]] = []
     for film in chosen:
