@@ -7,7 +7,7 @@ returns the answer when closed. `FusedSinks` runs any number of sinks over clips
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +54,10 @@ class Sink(Stage[Clip, Any], DryRun):
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
         """Start a session for a clip; files go below the work folder."""
         raise NotImplementedError
+
+    def needed_frames(self, clip: Clip) -> Collection[int] | None:
+        """Return the numbers of the frames that a session uses; None for all."""
+        return None
 
     def simulate(self, item: Clip) -> Iterable[Any]:
         return (item,)
@@ -183,13 +187,23 @@ def _write_segment(
     return results
 
 
+def _needed_by_all(sinks: Sequence[Sink], clip: Clip) -> set[int] | None:
+    """Return the frames that any sink uses; None if one uses all."""
+    needed = [sink.needed_frames(clip) for sink in sinks]
+    if None in needed:
+        return None
+    frames = range(clip.span.start_frame, clip.span.end_frame)
+    return {n for some in needed for n in some or () if n in frames}
+
+
 def _write(work: Path, reader: VideoReader, sinks: Sequence[Sink], work_item: WorkItem) -> Result:
     clip = work_item.item
     missing = [sink for sink in sinks if sink.digest in work_item.parts]
     sessions: list[SinkSession] = []
     try:
         sessions += [sink.open_session(clip, work) for sink in missing]
-        for frame in reader.span(clip.span, by_count=clip.video.needs_counting):
+        only = _needed_by_all(missing, clip)
+        for frame in reader.span(clip.span, by_count=clip.video.needs_counting, only=only):
             for session in sessions:
                 session.add(frame.number, frame)
         check_unchanged(work / clip.video.path, clip.video.file_state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -19,6 +19,7 @@ from brickfilm.media.container import media_errors
 from brickfilm.media.display_transform import DisplayTransform
 from brickfilm.media.fields import drops_frames, field_filters, without_fields
 from brickfilm.media.geometry import PixelAspect
+from brickfilm.media.needed_frames import NeededFrames, NotSkippableError
 from brickfilm.media.packet_decoder import PacketDecoder, RawFrame
 from brickfilm.records import Span
 
@@ -89,6 +90,9 @@ class VideoReader(PacketDecoder):
 
     def __init__(self, path: Path, threads: int, conversions: Sequence[str] = ()) -> None:
         self.field_filters = field_filters(conversions)
+        self._can_skip = True
+        """False once a span could not be decoded without frames that nobody needs."""
+        self._needed_frames: NeededFrames | None = None
         super().__init__(path, threads)
 
     def open(self) -> None:
@@ -99,6 +103,7 @@ class VideoReader(PacketDecoder):
         self._next: Any = None
         self._next_number: int | None = 0
         """Number of the frame that comes next; None after a seek."""
+        self._needed_frames = None
 
     @property
     def is_seekable(self) -> bool:
@@ -116,13 +121,20 @@ class VideoReader(PacketDecoder):
         for number, raw in enumerate(self._decode_all()):
             yield Frame(number, raw.pts, raw, self.display_transform)
 
-    def span(self, span: Span, *, by_count: bool = False) -> Iterator[Frame]:
+    def span(
+        self, span: Span, *, by_count: bool = False, only: Collection[int] | None = None
+    ) -> Iterator[Frame]:
         """Yield exactly the frames of one span; raise MediaError if they differ from the scan's.
+
+        only: numbers of the frames that are needed; where it can, the decoder skips others.
 
         `by_count` counts frames from the start of the video instead of seeking. It is slower, and
         needed where timestamps jump back, since a timestamp is then ambiguous.
         """
         by_count = by_count or not self.is_seekable
+        if only is not None and not by_count and (needed := self._needed(span, only)) is not None:
+            yield from needed
+            return
         frames = self._frames_by_count(span) if by_count else self._frames_by_seek(span)
         count = 0
         for frame in frames:
@@ -133,8 +145,25 @@ class VideoReader(PacketDecoder):
         if count != span.frames:
             raise self._changed_since_scan(span, f"it has {count} frames")
 
+    def _needed(self, span: Span, only: Collection[int]) -> list[Frame] | None:
+        """Return some frames of a span; None if the span must be decoded whole, from a seek on."""
+        if not self._can_skip or self.field_filters or not NeededFrames.can_read(self.stream):
+            return None
+        if self._needed_frames is None:
+            reach = SEEK_MARGIN_SECONDS, MAX_FORWARD_DECODE_SECONDS
+            self._needed_frames = NeededFrames(self, *reach)
+        try:
+            found = self._needed_frames.of(span, only)
+        except NotSkippableError:
+            self._can_skip = False
+            self.restart()
+            return None
+        self._next = self._next_number = None
+        return [Frame(n, raw.pts, raw, self.display_transform) for n, raw in found]
+
     def _frames_by_seek(self, span: Span) -> Iterator[Frame]:
         """Yield frames by timestamp, decoding on from the previous span where that is near."""
+        self._needed_frames = None
         if not self._is_near(span.start_pts):
             self._seek(span.start_pts - self._filter_ticks)
         number = span.start_frame

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-NAL_IDR_SLICE, NAL_PARAMETER_SETS = 5, (7, 8)
-"""NAL unit types (H.264, table 7-1): IDR slice; sequence and picture parameter sets."""
+NAL_IDR_SLICE, NAL_PARAMETER_SETS, NAL_SLICES = 5, (7, 8), (1, 2, 3, 4, 5)
+"""NAL unit types (H.264, table 7-1): IDR slice; sequence and picture parameter sets; all slices."""
+NAL_REF_IDC = 0b0110_0000
+"""Bits of a NAL unit's first byte: 0 in all slices of a picture that none is predicted from."""
 MIN_GROUP_PACKETS = 24
 """Minimum packets of a group: starting one costs as much as decoding a frame."""
 MAX_GROUP_PACKETS = 300
@@ -40,16 +42,37 @@ def has_multiple_groups(packets: Iterable[Any], stream: Any) -> bool:
     return sum(group.ends_group for group in groups) > 1
 
 
+def knows_groups(stream: Any) -> bool:
+    """Return True for length-prefixed H.264, whose packets are parsed."""
+    extradata = stream.codec_context.extradata or b""
+    is_h264 = stream.codec_context.name == "h264"
+    return bool(is_h264 and len(extradata) >= 7 and extradata[0] == 1)
+
+
+def _length_size(stream: Any) -> int:
+    return int(stream.codec_context.extradata[4] & 3) + 1
+
+
+def is_disposable(packet: Any, stream: Any) -> bool:
+    """Return True if no other frame is predicted from a packet's (`nal_ref_idc` 0 of its slices).
+
+    The stream is one that `knows_groups`.
+    """
+    units = _nal_units(memoryview(packet), _length_size(stream))
+    slices = [unit[0] for unit in units if unit[0] & 31 in NAL_SLICES]
+    return bool(slices) and not any(first & NAL_REF_IDC for first in slices)
+
+
 def group_start_predicate(stream: Any) -> GroupStartPredicate:
     """Return a function that takes a stream's packets in order and returns True at a group's start.
 
     It returns False where that is unknown, and from the packet on that changes the stream's
     parameters: the decoders of other groups would not receive them.
     """
-    extradata = stream.codec_context.extradata or b""
-    if stream.codec_context.name != "h264" or len(extradata) < 7 or extradata[0] != 1:
+    if not knows_groups(stream):
         return lambda packet: False
-    length_size, unchanged = (extradata[4] & 3) + 1, True
+    extradata, unchanged = stream.codec_context.extradata, True
+    length_size = _length_size(stream)
 
     def starts_group(packet: Any) -> bool:
         nonlocal unchanged

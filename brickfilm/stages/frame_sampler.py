@@ -99,6 +99,13 @@ class FrameSampler(Sink):
         """Return the frame numbers of all stills of a clip."""
         return {*self.frames(clip), *self.check_frames(clip)}
 
+    def written_frames(self, clip: Clip) -> set[int]:
+        """Return the frame numbers of all stills of a clip and of its image."""
+        return {*self.all_frames(clip), *([_image_frame(clip)] if self.images else [])}
+
+    def needed_frames(self, clip: Clip) -> set[int]:
+        return {*self.written_frames(clip), *_hashed_frames(clip)}
+
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
         return _StillsSession(self, clip, work)
 
@@ -148,6 +155,10 @@ def _image_frame(clip: Clip) -> int:
     return clip.middle_frame if clip.image_frame is None else clip.image_frame
 
 
+def _hashed_frames(clip: Clip) -> tuple[int, int, int]:
+    return clip.span.start_frame, clip.middle_frame, clip.span.end_frame - 1
+
+
 def _image(clip: Clip, written: Mapping[str, Any]) -> Image:
     return Image(
         clip=clip,
@@ -166,9 +177,8 @@ class _StillsSession:
         self.work = work
         self.stem = f"{artefact_folder(work, 'stills', clip)}/{clip.id}-f"
         self.suffix = f"-{artefact_digest(sampler, clip.conversion_key)}.jpg"
-        image = [_image_frame(clip)] if sampler.images else []
-        self.stills = {*sampler.all_frames(clip), *image}
-        self.hashed = (clip.span.start_frame, clip.middle_frame, clip.span.end_frame - 1)
+        self.stills = sampler.written_frames(clip)
+        self.hashed = _hashed_frames(clip)
         self.hashes: dict[int, str] = {}
         self.written: list[dict[str, Any]] = []
 
