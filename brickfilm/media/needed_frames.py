@@ -160,6 +160,7 @@ class NeededFrames:
         for frame in frames:
             if self._reader.damage.found or frame.flags & FrameFlag.DAMAGED:
                 raise NotSkippableError
+            frame.raw.time_base = self._reader.stream.time_base  # flushing gives none
             if frame.raw.pts in wanted:
                 found[frame.raw.pts] = frame
             elif frame.raw.pts >= self._end:

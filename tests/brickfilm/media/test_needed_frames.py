@@ -80,6 +80,7 @@ def test_needed_frames_are_those_of_a_full_decode(name: str, threads: int, tmp_p
             shown = {f.number: f.luma() for f in frames}
             assert name == "open groups" or picked == shown.keys()
             assert picked <= shown.keys()
+            assert {frame.raw.time_base for frame in frames} == {reader.stream.time_base}
             for number, luma in shown.items():
                 np.testing.assert_array_equal(luma, whole[number])
         start, end = cuts[2]
