@@ -13,12 +13,14 @@ import multiprocessing
 import os
 import shutil
 import socket
+import struct
 import threading
 import time
 import tomllib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
 from brickfilm.errors import UsageError, WorkdirUnusable
@@ -29,6 +31,11 @@ DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TEMP_SUFFIX = ".tmp"
 REPLACED_SUFFIX = ".replaced"
 ORPHAN_CHECK_SECONDS = 0.5
+DAMAGED_PICKLE_ERRORS = (
+    *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError),
+    *(AssertionError, ArithmeticError, MemoryError, UnpicklingError, struct.error),
+)
+"""What torch's reader of tensors in pickles raises for damaged ones."""
 MAX_TOML = 1 << 17
 """Longest text of TOML: a recipe has 3,000 characters, and long keys take minutes to compare."""
 

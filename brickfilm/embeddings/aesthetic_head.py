@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from brickfilm.embeddings.vectors import Vector
 from brickfilm.errors import Failed, UsageError
+from brickfilm.files import DAMAGED_PICKLE_ERRORS
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def _state(path: Path) -> Mapping[str, Any]:
 
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {name: tensor.double().numpy() for name, tensor in state.items()}
-    except (OSError, RuntimeError, ValueError, EOFError, AttributeError, UnpicklingError) as error:
+    except DAMAGED_PICKLE_ERRORS as error:
         problem = " ".join(str(error).split())[:200]
         raise UsageError(f"head={str(path)!r} cannot be read as weights: {problem}") from error
     except Exception as error:  # safetensors' own class, which is a plain Exception

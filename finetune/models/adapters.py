@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -197,9 +197,12 @@ def _read_record(folder: Path) -> dict[str, Any] | None:
 
 def _adapter_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
     for file in sorted(folder.glob("model*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            names: list[str] = list(tensors.keys())
-            yield from ((name, tensors.get_tensor(name)) for name in names)
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                names: list[str] = list(tensors.keys())
+                yield from ((name, tensors.get_tensor(name)) for name in names)
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"{file} cannot be read ({error}): fetch it again") from error
 
 
 def _load_adapter(network: nn.Module, folder: Path) -> None:

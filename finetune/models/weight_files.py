@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from brickfilm.files import parse_json
+from brickfilm.files import DAMAGED_PICKLE_ERRORS, parse_json
 from brickfilm.schema.safe_paths import UnsafePathError, file_inside
 from finetune.errors import WeightsError
 
@@ -43,6 +43,8 @@ WRAPPER_PARTS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_modul
 """Parts of a key that torch.compile, FSDP and activation checkpointing add."""
 EMA_PREFIX = "ema_model."  # of a file that holds the trained weights too
 COUNTERS = ("n_averaged", "initted", "step")  # of EMA classes
+MAX_WRAPPERS = 8
+"""Depth of wrappers: a pickle may hold itself."""
 MAX_NAMES = 3
 Settings: Any = type("Namespace", (SimpleNamespace,), {"__module__": "argparse"})
 """Stand-in for a script's parsed arguments, saved beside its tensors: attributes alone."""
@@ -137,7 +139,7 @@ def _read_file(file: Path) -> dict[str, Tensor]:
         mapped = is_zipfile(file)  # files of before torch 1.6 are not
         with torch.serialization.safe_globals([Settings]):
             stored = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
-    except (OSError, RuntimeError, SafetensorError, UnpicklingError, EOFError) as error:
+    except (SafetensorError, *DAMAGED_PICKLE_ERRORS) as error:
         raise WeightsError(_read_problem(file, error)) from error
     return _unwrapped(stored, file)
 
@@ -149,14 +151,17 @@ def _read_problem(file: Path, error: Exception) -> str:
             "save its state dict alone, torch.save(model.state_dict(), file)"
         )
     reason = (str(error).splitlines() or [repr(error)])[0]
-    if isinstance(error, UnpicklingError):  # torch's text advises to load it without a check
+    if not isinstance(error, OSError | RuntimeError | SafetensorError):
+        # torch's own text advises to load it without a check
         reason = "torch.save has not written it, or it was cut short"
     return f"{file} cannot be read as weights ({reason}): download it again, or name another"
 
 
 def _unwrapped(stored: Any, file: Path) -> dict[str, Tensor]:
     """Return the tensors of a loaded file, from below known wrappers of any depth."""
-    while isinstance(stored, dict):
+    for _ in range(MAX_WRAPPERS):
+        if not isinstance(stored, dict):
+            break
         inner = [name for name in WRAPPER_KEYS if _may_hold_tensors(stored.get(name))]
         if not inner:
             return {key: value for key, value in stored.items() if isinstance(value, Tensor)}
