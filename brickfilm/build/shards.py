@@ -13,6 +13,7 @@ from brickfilm.build.build_dataset import BuildResult, build
 from brickfilm.build.link_artefacts import link_artefacts
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.recipe import DatasetRecipe
+from brickfilm.build.work_folder import check_work_folder
 from brickfilm.dataset.duplicates import DuplicatesMode
 from brickfilm.engine.build_shard import BuildShard, check_shard_count
 from brickfilm.engine.calls import AnyStage
@@ -67,6 +68,7 @@ def build_shard(
     take the lock of a process that has not renewed it for ten minutes. Raise WorkdirBusy if the
     shard is being built, and UsageError if the folder has shards of another number.
     """
+    check_work_folder(Path(workdir), source, is_merge=True)
     with open_shard(Path(workdir), shard, take_over=take_over) as folder:
         result = build(
             ShardedSource(source, shard),
@@ -81,7 +83,11 @@ def build_shard(
 
 
 def shard_recipe(recipe: DatasetRecipe, shard: BuildShard, work: Path) -> DatasetRecipe:
-    """Return a recipe of a shard's share, for a dry run; UsageError for another number of them."""
+    """Return a recipe of a shard's share, for a dry run; UsageError for another number of them.
+
+    Raise UsageError too for a folder with files of others.
+    """
+    check_work_folder(work, recipe.source, is_merge=True)
     check_shard_count(work, shard.count)
     stages = [with_budget_share(stage, shard.count) for stage in recipe.stages]
     return replace(recipe, source=ShardedSource(recipe.source, shard), stages=stages)

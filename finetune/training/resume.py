@@ -15,6 +15,7 @@ from brickfilm.files import lock_file, recover_folders
 from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import CheckpointError, ConfigError
 from finetune.training.checkpoint_folders import (
+    MANIFEST_FILE,
     delete_unfinished,
     latest_checkpoint,
     list_checkpoints,
@@ -24,6 +25,8 @@ from finetune.training.checkpoint_folders import (
 log = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
+RUN_FILES = ("metrics.jsonl", "log.txt", "summary.json", "validation")
+"""What a run writes beside its checkpoints, under names that others use too."""
 
 
 class ResumePoint(NamedTuple):
@@ -37,11 +40,12 @@ class ResumePoint(NamedTuple):
 def lock_run_folder(out: Path) -> Iterator[None]:
     """Lock a run's folder on rank 0, and repair what a kill left of its checkpoints.
 
-    Raise ConfigError if another run has the lock.
+    Raise ConfigError if another run has the lock, or a file of others is where a run writes.
     """
     if rank_and_world_size()[0] > 0:
         yield
         return
+    _check_own_folder(out)
     with lock_file(
         out / LOCK_FILE,
         busy=lambda holder: ConfigError(
@@ -54,6 +58,16 @@ def lock_run_folder(out: Path) -> Iterator[None]:
         recover_folders(out)
         delete_unfinished(out)
         yield
+
+
+def _check_own_folder(out: Path) -> None:
+    """Raise ConfigError for files named as a run's in a folder without a run: they are others'."""
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    others = sorted(names & set(RUN_FILES))
+    if others and LOCK_FILE not in names and not any(out.glob(f"step-*/{MANIFEST_FILE}")):
+        raise ConfigError(
+            f"{out} holds {', '.join(others)} and no run, so they are not ours: name another out"
+        )
 
 
 def find_resume_point(out: Path, resume: str | None) -> ResumePoint | None:

@@ -34,7 +34,7 @@ def brickfilm(*words: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["report.html", "plan.json", "jobs/mine.jsonl", "dataset/a/x.tmp"])
-@pytest.mark.parametrize("command", ["build", "dry run", "demo"])
+@pytest.mark.parametrize("command", ["build", "dry run", "shard", "dry run of a shard", "demo"])
 def test_a_folder_with_files_of_others_is_refused(
     film: Path, tmp_path: Path, name: str, command: str
 ) -> None:
@@ -45,6 +45,8 @@ def test_a_folder_with_files_of_others_is_refused(
     words = {
         "build": ("build", film, "--captions", "none"),
         "dry run": ("build", film, "--captions", "none", "--dry-run"),
+        "shard": ("build", film, "--captions", "none", "--shard", "0/2"),
+        "dry run of a shard": ("build", film, "--captions", "none", "--shard", "0/2", "--dry-run"),
         "demo": ("demo",),
     }[command]
     with pytest.raises(UsageError, match=r"holds other files \(.*name a new or an empty one"):
