@@ -238,18 +238,18 @@ def measure(
         with closing(connect(work / FILENAME)) as db:
             requests = db.execute("SELECT COUNT(*) FROM intents").fetchone()[0]
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        again["ledger"] = (work / FILENAME).stat().st_size / clips
-    found = {**again, "images": images}
-    found |= {"resumed": first["pass"], "resumed_mb": first["pass_mb"]}
-    print(f"killed after {paid:,} requests; {requests - wanted} of {wanted:,} sent twice")
-    print(
-        f"| {clips:,} | {found['resumed']:.0f} | {found['resumed_mb']:.0f} | {found['pass']:.1f} | "
-        f"{found['pass_mb']:.0f} | {found['final']:.1f} | {found['final_mb']:.0f} | "
-        f"{found['ledger']:.0f} |"
-    )
-    if out:
-        known = json.loads(out.read_text()) if out.is_file() else []
-        out.write_text(json.dumps([*known, found], indent=1))
+        found = {**again, "images": images, "ledger": (work / FILENAME).stat().st_size / clips}
+        found |= {"resumed": first["pass"], "resumed_mb": first["pass_mb"]}
+        print(f"killed after {paid:,} requests; {requests - wanted} of {wanted:,} sent twice")
+        print(
+            f"| {clips:,} | {found['resumed']:.0f} | {found['resumed_mb']:.0f} | "
+            f"{found['pass']:.1f} | {found['pass_mb']:.0f} | {found['final']:.1f} | "
+            f"{found['final_mb']:.0f} | {found['ledger']:.0f} |",
+            flush=True,  # to delete the files takes longer than to read them
+        )
+        if out:
+            known = json.loads(out.read_text()) if out.is_file() else []
+            out.write_text(json.dumps([*known, found], indent=1))
 
 
 @app.command()

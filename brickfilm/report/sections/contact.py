@@ -25,8 +25,8 @@ from brickfilm.report.titles import SCORE_MEANINGS, stage_title
 
 MAX_THUMBNAILS = 600
 """Clips, and images, with embedded stills: about 8 MB and 3 MB."""
-MAX_CARDS = 25_000
-"""Clips, and images, on the page: about 20 MB of it, and 300 MB of memory to draw it up."""
+MAX_CARDS = 20_000
+"""Clips, and images, on the page: about 20 MB of it, and 500 MB of memory to draw it up."""
 
 ContactCard = dict[str, Any]
 
