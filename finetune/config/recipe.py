@@ -77,9 +77,9 @@ class Adapter:
     alpha: NonNegative = 0.0  # the change is scaled by alpha / rank; 0: the rank
     targets: tuple[Name, ...] = ()  # ends of the names of linear layers; none: the family's
     dropout: Share = 0.0  # of the layers' inputs
-    # the frozen blocks' weights: in the run's precision, or int8 with a scale for each row, which
-    # halves their memory
-    base: Literal["full", "int8"] = "full"
+    # the frozen blocks' weights: in the run's precision; int8 with a scale for each row, which
+    # halves their memory; or fp8, which also multiplies in float8: faster on Hopper, less exact
+    base: Literal["full", "int8", "fp8"] = "full"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,6 +247,12 @@ class Recipe:
     compile: bool = False  # compile the blocks; they share one graph per clip size
     # this package's Triton kernels where they run; plain PyTorch elsewhere
     kernels: bool = True
+    # keep the outputs of attention of recomputed blocks, for families of diffusers; false: less
+    # memory, an eighth slower
+    keep_attention: bool = True
+    # with an adapter: first blocks whose frozen weights stay in the host's memory, and are copied
+    # to the GPU while the block before computes
+    offload_blocks: Count = 0
 
     network: Network = field(default_factory=Network)
     adapter: Adapter | None = None

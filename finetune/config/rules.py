@@ -91,10 +91,15 @@ def _check_adapter(recipe: Recipe) -> None:
         )
     if recipe.adapter and recipe.init == "random":
         raise ConfigError("adapter changes pretrained weights: name them as init")
-    if recipe.adapter and recipe.adapter.base == "int8" and recipe.is_sharded:
+    if recipe.adapter and recipe.adapter.base != "full" and recipe.is_sharded:
         raise ConfigError(
-            "adapter.base 'int8' is kept whole on each GPU: set strategy = 'ddp', or "
-            "adapter.base = 'full'"
+            f"adapter.base {recipe.adapter.base!r} is kept whole on each GPU: set strategy = "
+            "'ddp', or adapter.base = 'full'"
+        )
+    if recipe.offload_blocks and (recipe.adapter is None or recipe.is_sharded):
+        raise ConfigError(
+            f"offload_blocks {recipe.offload_blocks} copies frozen weights that every rank has: "
+            "set it to 0, or train an adapter with strategy = 'ddp'"
         )
 
 

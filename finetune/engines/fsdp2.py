@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -58,6 +60,17 @@ def hybrid_mesh(world_size: int, device: torch.device) -> DeviceMesh:
     return init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard"))
 
 
+def unsharded_parameters(model: torch.nn.Module, dtype: torch.dtype) -> set[nn.Parameter] | None:
+    """Return frozen parameters of another precision, which FSDP2 would cast: each rank keeps them.
+
+    Those are times and norms, some MB. None where torch's FSDP2 cannot leave parameters out (before
+    2.7): there it casts none, and an adapter is computed in float32.
+    """
+    kept = {p for p in model.parameters() if not p.requires_grad and p.dtype != dtype}
+    known = "ignored_params" in inspect.signature(fully_shard).parameters
+    return kept if known or not kept else None
+
+
 class FullySharded:
     """The engine of FSDP2: each rank keeps a shard of every parameter; blocks gather on use.
 
@@ -74,22 +87,27 @@ class FullySharded:
         self.rank, self.world_size = rank_and_world_size()
         self.device, self.settings, self.updates = device, recipe.optimizer, 0
         self.loss_scale, self.frozen = LossScale(), frozen_tensors(model)
-        adapted = has_adapter(model)
-        policy = MixedPrecisionPolicy(
-            param_dtype=None if adapted else DTYPES[recipe.precision],
-            reduce_dtype=torch.float32,
-            cast_forward_inputs=False,
-        )
         self.module = model.to(device)
+        adapted, dtype = has_adapter(model), DTYPES[recipe.precision]
+        whole: set[nn.Parameter] | None = set()
+        if adapted:
+            whole = unsharded_parameters(self.module, dtype)
         if adapted:  # a frozen base is computed in the precision that it is kept in
             for _, parameter in trainable_parameters(self.module):
                 parameter.data = parameter.data.float()
         else:
             self.module.float()
+        policy = MixedPrecisionPolicy(
+            param_dtype=None if whole is None else dtype,
+            reduce_dtype=torch.float32,
+            cast_forward_inputs=False,
+        )
         mesh = hybrid_mesh(self.world_size, device) if recipe.strategy == "hsdp" else None
+        options: dict[str, Any] = {"mesh": mesh, "mp_policy": policy}
+        options |= {"ignored_params": whole} if whole else {}
         for block in blocks:
-            fully_shard(block, mesh=mesh, mp_policy=policy)
-        fully_shard(self.module, mesh=mesh, mp_policy=policy)
+            fully_shard(block, **options)
+        fully_shard(self.module, **options)
         self._params = dict(trainable_parameters(self.module))
         self._optimizer = make_adamw(list(self._params.values()), recipe.optimizer, device)
         self.ema = EMA(self._params, recipe.optimizer)

@@ -19,7 +19,7 @@ from finetune.config import Adapter, Recipe
 from finetune.errors import ConfigError, WeightsError
 from finetune.models.diffusers.networks import diffusers_class
 from finetune.models.family import Family
-from finetune.models.int8_linear import quantize_frozen
+from finetune.models.frozen_linear import quantize_frozen
 from finetune.tensors import DTYPES, cast_module
 
 NAME = "default"  # peft's name of the only adapter
@@ -38,7 +38,7 @@ def add_adapter(network: nn.Module, family: Family, recipe: Recipe) -> nn.Module
     """Freeze a network and add the recipe's adapter to it; return it unchanged without one.
 
     The base gets the run's precision at once, so that no float32 copy of it is kept; its blocks are
-    then quantized if `adapter.base` is int8. Raise ConfigError if no layer has one of the targets'
+    then quantized if `adapter.base` says so. Raise ConfigError if no layer has one of the targets'
     names.
     """
     if recipe.adapter is None:
@@ -46,8 +46,8 @@ def add_adapter(network: nn.Module, family: Family, recipe: Recipe) -> nn.Module
     record = adapter_record(recipe.adapter, family, recipe.init)
     cast_module(network.requires_grad_(False), DTYPES[recipe.precision])
     adapted = _inject(network, record)
-    if recipe.adapter.base == "int8":
-        quantize_frozen(family.blocks(adapted))
+    if recipe.adapter.base != "full":
+        quantize_frozen(family.blocks(adapted), recipe.adapter.base)
     return adapted
 
 

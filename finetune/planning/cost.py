@@ -16,7 +16,9 @@ from brickfilm.schema.buckets import aspect_ratios
 from finetune.config import Bucket, Recipe
 from finetune.errors import EngineError
 from finetune.models import find_family
+from finetune.models.block_offload import SLOTS
 from finetune.models.family import TINY_RANDOM
+from finetune.planning.links import PCIE_GB_S
 
 GIB = 2**30
 CPU = "cpu"
@@ -65,6 +67,7 @@ class ClipCost:
     tokens: int
     tflop: float  # forward and backward, recomputation included
     peak_tflop: float  # what a GPU would do in the same time at its data sheet's rate
+    copied_gb: float = 0.0  # weights of offloaded blocks, for the forward and the backward pass
 
 
 def clip_cost(bucket: Bucket, recipe: Recipe) -> ClipCost:
@@ -75,9 +78,10 @@ def clip_cost(bucket: Bucket, recipe: Recipe) -> ClipCost:
     linear = cost.forward_tflop(recipe, *clip) - attention
     again = _recomputed_blocks(bucket, recipe) / cost.blocks(recipe)
     linear *= (2 if recipe.adapter else 3) + again  # frozen weights have no gradients
-    attention *= 3 + again * (not cost.keeps_attention)
+    attention *= 3 + again * (not (cost.keeps_attention and recipe.keep_attention))
     peak = linear / cost.mfu(recipe) + attention / cost.attention_mfu(recipe)
-    return ClipCost(cost.tokens(*clip), linear + attention, peak)
+    copied = 2 * _block_bytes(recipe) * _offloaded(recipe) / bucket.clips_per_pass / 1e9
+    return ClipCost(cost.tokens(*clip), linear + attention, peak, copied)
 
 
 def nominal_size(resolution: str) -> tuple[int, int]:
@@ -127,15 +131,33 @@ def _frozen_bytes(recipe: Recipe) -> float:
     """Return the memory of an adapter's frozen base; 0 without an adapter."""
     if recipe.adapter is None:
         return 0
-    cost, width = find_family(recipe.family).cost, 4 if recipe.precision == "float32" else 2
-    saved = cost.block_weights(recipe) * (width - 1) if recipe.adapter.base == "int8" else 0
-    return cost.parameters(recipe) * width - saved
+    cost, width = find_family(recipe.family).cost, _weight_width(recipe)
+    elsewhere = max(0, _offloaded(recipe) - SLOTS) * _block_bytes(recipe)
+    blocks = _block_bytes(recipe) * cost.blocks(recipe)
+    rest = (cost.parameters(recipe) - cost.block_weights(recipe)) * width
+    return rest + blocks - elsewhere
+
+
+def _weight_width(recipe: Recipe) -> int:
+    return 4 if recipe.precision == "float32" else 2
+
+
+def _block_bytes(recipe: Recipe) -> float:
+    """Return the memory of a block's frozen matrices."""
+    cost = find_family(recipe.family).cost
+    is_full = not recipe.adapter or recipe.adapter.base == "full"
+    width = _weight_width(recipe) if is_full else 1
+    return cost.block_weights(recipe) * width / cost.blocks(recipe)
+
+
+def _offloaded(recipe: Recipe) -> int:
+    return min(recipe.offload_blocks, find_family(recipe.family).cost.blocks(recipe))
 
 
 def seconds(clip: ClipCost, device: DeviceSpec) -> float:
-    """Return how long a device takes for a clip."""
+    """Return how long a device takes for a clip, whose weights are copied at the same time."""
     busy = clip.tflop / CPU_MFU if device.is_cpu else clip.peak_tflop
-    return busy / device.tflops
+    return max(busy / device.tflops, clip.copied_gb / PCIE_GB_S)
 
 
 def find_device(name: str, recipe: Recipe, memory: float | None = None) -> DeviceSpec:

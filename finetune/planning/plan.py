@@ -173,7 +173,7 @@ def _bucket_line(bucket: Bucket, recipe: Recipe, spec: DeviceSpec, gpus: int) ->
     if need > available:
         raise EngineError(
             f"bucket {bucket} with micro_batch_size {micro} needs {need:.0f} GiB, {spec.name} has "
-            f"{available:g}: {_suggest_for_bucket(bucket, recipe, available, gpus)}"
+            f"{available:g}: {_suggest_for_bucket(bucket, recipe, available, gpus, spec)}"
         )
     clip = clip_cost(bucket, recipe)
     return (
@@ -195,8 +195,13 @@ def suggest_batch_sizes(recipe: Recipe, device: torch.device) -> str:
     )
 
 
-def _suggest_for_bucket(bucket: Bucket, recipe: Recipe, memory: float, gpus: int) -> str:
-    """Return the largest micro-batch that fits into `memory` GiB, or another remedy."""
+def _suggest_for_bucket(
+    bucket: Bucket, recipe: Recipe, memory: float, gpus: int, spec: DeviceSpec | None = None
+) -> str:
+    """Return the largest micro-batch that fits into `memory` GiB, or another remedy.
+
+    spec: of the device, to add the time that the remedy takes there.
+    """
     sizes = range(1, bucket.clips_per_pass)
     fits = [n for n in sizes if memory_gib(bucket, recipe, gpus, n) <= memory]
     if fits:
@@ -209,9 +214,9 @@ def _suggest_for_bucket(bucket: Bucket, recipe: Recipe, memory: float, gpus: int
             checkpointed = replace(bucket, activation_checkpointing=blocks)
             least = min(least, memory_gib(checkpointed, smaller, gpus, 1))
             if least <= memory:
-                return (
-                    f"micro_batch_size = 1 with {setting}activation_checkpointing = {blocks} fits"
-                )
+                remedy = f"{setting}activation_checkpointing = {blocks} fits"
+                time = _remedy_time(bucket, recipe, checkpointed, smaller, spec) if spec else ""
+                return f"micro_batch_size = 1 with {remedy}{time}"
     shorter = _frames_that_fit(bucket, setting, smaller, memory, gpus)
     fits_on = [name for name, spec in GPUS.items() if least <= spec.memory_gib > memory]
     larger = f" ({', '.join(fits_on)})" if fits_on else ""
@@ -236,14 +241,30 @@ def _frames_that_fit(bucket: Bucket, setting: str, recipe: Recipe, memory: float
     return ""
 
 
+def _remedy_time(
+    bucket: Bucket, recipe: Recipe, smaller: Bucket, remedy: Recipe, spec: DeviceSpec
+) -> str:
+    """Return the hours of all steps in a bucket made smaller, and what it costs in speed."""
+    before = seconds(clip_cost(bucket, recipe), spec)
+    clip = clip_cost(replace(smaller, micro_batch_size=1), remedy)
+    hours = recipe.steps * bucket.batch_size * seconds(clip, spec) / 3600
+    slower = seconds(clip, spec) / before - 1
+    return f": {_format_hours(hours)} for {recipe.steps:,} steps by estimate, {slower:.0%} slower"
+
+
 def _smaller_recipes(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
-    """Yield a recipe, then one whose base or optimizer states take less, with that setting."""
+    """Yield a recipe, then ones that take less memory, and the settings that make them so.
+
+    The first ones compute the same, the last one keeps moments of 8 bits.
+    """
     yield "", recipe
-    if recipe.adapter and recipe.adapter.base == "full" and not recipe.is_sharded:
-        yield (
-            "adapter.base = 'int8' and ",
-            replace(recipe, adapter=replace(recipe.adapter, base="int8")),
-        )
+    if recipe.adapter and not recipe.is_sharded:
+        cost = find_family(recipe.family).cost
+        blocks, setting = cost.blocks(recipe), f"offload_blocks = {cost.blocks(recipe)} and "
+        offloaded = replace(recipe, offload_blocks=blocks)
+        yield setting, offloaded
+        if cost.keeps_attention:
+            yield f"{setting}keep_attention = false and ", replace(offloaded, keep_attention=False)
     if not recipe.adapter and (recipe.engine, recipe.optimizer.kind) == ("torch", "adamw"):
         yield (
             "optimizer.kind = 'adamw_8bit' and ",

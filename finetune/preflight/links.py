@@ -14,9 +14,10 @@ import torch.distributed as dist
 
 from finetune.preflight.ranks import Ranks
 
-GPU_MIB, CPU_MIB = 256, 8
-"""Size of an all-reduce: NCCL reaches its full speed at some 100 MiB, gloo at a few."""
-TIMES, LATENCY_TIMES = 5, 10
+GPU_MIB, CPU_MIB = 1024, 8
+"""Size of an all-reduce: two H200s on NVLink reach 267, 299 and 333 GB/s at 64, 256, 1,024 MiB."""
+GPU_TIMES, CPU_TIMES, LATENCY_TIMES = 20, 5, 10
+GPU_WARMUP = 5  # all-reduces of NCCL before its rings are at full speed; gloo takes one
 INTERFACES = Path("/sys/class/net")
 INFINIBAND = Path("/sys/class/infiniband")
 MBIT_PER_GB = 8000
@@ -68,10 +69,15 @@ def _measure(
 ) -> LinkSpeed:
     """Measure one link, while the other ranks wait; the slowest rank's time counts."""
     group = dist.new_group(members)
-    figures, size = (0.0, 0.0), (GPU_MIB if device.type == "cuda" else CPU_MIB) * 2**20
+    on_gpu = device.type == "cuda"
+    figures, size = (0.0, 0.0), (GPU_MIB if on_gpu else CPU_MIB) * 2**20
     if ranks.rank in members:
-        values = torch.ones(size // 4, device=device)
-        figures = (_seconds(values, group, TIMES), _seconds(values[:1], group, LATENCY_TIMES))
+        values = torch.zeros(size // 4, device=device)  # sums of sums of ones would overflow
+        warmup, times = (GPU_WARMUP, GPU_TIMES) if on_gpu else (1, CPU_TIMES)
+        figures = (
+            _seconds(values, group, times, warmup),
+            _seconds(values[:1], group, LATENCY_TIMES, warmup),
+        )
     every = ranks.gather(f"all-reduce of nodes {nodes}", figures)
     seconds, latency = (max(column) for column in zip(*every, strict=True))
     dist.destroy_process_group(group)
@@ -79,15 +85,14 @@ def _measure(
     return LinkSpeed(nodes=nodes, ranks=len(members), gb_s=bus, latency_us=latency * 1e6)
 
 
-def _seconds(values: torch.Tensor, group: dist.ProcessGroup, times: int) -> float:
-    """Return the seconds of one all-reduce, the mean of several after one to warm up."""
+def _seconds(values: torch.Tensor, group: dist.ProcessGroup, times: int, warmup: int) -> float:
+    """Return the seconds of one all-reduce, the mean of several after some to warm up."""
     begin = 0.0
-    for number in range(times + 1):
-        if number == 1:
+    for number in range(warmup + times):
+        if number == warmup:
             values[0].item()  # waits for the GPU
             begin = time.perf_counter()
         dist.all_reduce(values, group=group)
-        values.mul_(0)  # sums of sums would overflow
     values[0].item()
     return (time.perf_counter() - begin) / times
 

@@ -13,6 +13,7 @@ from finetune.errors import CheckpointError, ConfigError
 FREE = (
     *("steps", "out", "log", "checkpoints", "validation", "published"),
     *("dataset", "cache", "init", "workers", "threads", "device", "compile", "kernels"),
+    *("keep_attention", "offload_blocks"),
     *("engine", "strategy"),
     *("buckets.micro_batch_size", "buckets.activation_checkpointing"),
 )

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -32,6 +32,7 @@ from finetune.models.adapters import (
     shape_record,
     write_lora_files,
 )
+from finetune.models.block_offload import offload_blocks
 from finetune.models.compile_blocks import compile_blocks
 from finetune.objectives import Objective
 from finetune.tensors import DTYPES
@@ -302,6 +303,9 @@ def open_engine(model: nn.Module, recipe: Recipe, device: torch.device) -> Engin
     if recipe.kernels and recipe.strategy != "gemini":  # Gemini hooks PyTorch's own operations only
         family.use_kernels(model, device, DTYPES[recipe.precision])
     blocks = family.blocks(model)
+    cast(Any, model).keep_attention = recipe.keep_attention
+    if recipe.offload_blocks:
+        offload_blocks(blocks[: recipe.offload_blocks], device)
     if recipe.compile:
         compile_blocks(blocks)
     return make_engine(model, blocks, recipe, device)

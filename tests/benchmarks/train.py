@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +47,12 @@ def main(
         bool, typer.Option(help="of a case of Wan: diffusers and peft as their examples run them")
     ] = False,
     profile: Annotated[bool, typer.Option(help="of a case of Wan: list its kernels too")] = False,
+    ranks: Annotated[int, typer.Option(help="GPUs, of a case of Wan")] = 1,
+    strategy: Annotated[str, typer.Option(help="ddp, fsdp2 or hsdp, of a case of Wan")] = "auto",
+    steps: Annotated[int, typer.Option(help="to measure; 0: the case's own number")] = 0,
+    checkpoint: Annotated[
+        str, typer.Option(help="sync or async: of a case of Wan, save one halfway")
+    ] = "",
     out: Annotated[Path, typer.Option(help="the JSON file that rows are added to")] = ROWS,
 ) -> None:
     """Measure, and print the table of all rows so far."""
@@ -55,17 +62,28 @@ def main(
         for name in (*TRAINING, *OTHERS):
             _run_case(name, engine, out, ranks=1)
         print(table(json.loads(out.read_text())))
+    elif case in wan.CASES and ranks > 1 and "RANK" not in os.environ:
+        options = ["--strategy", strategy, "--steps", str(steps), "--checkpoint", checkpoint]
+        _run_case(case, engine, out, ranks=ranks, options=options)
     elif case in wan.CASES:
-        print(table(add(measure_wan(case, baseline=baseline, profile=profile), out)))
+        chosen = replace(wan.CASES[case], baseline=baseline, strategy=strategy)
+        chosen = replace(chosen, steps=steps or chosen.steps)
+        if checkpoint:
+            chosen = replace(chosen, asynchronous=checkpoint == "async")
+        _report(measure_wan(case, chosen, profile=profile), out)
     elif case == "dp2" and "RANK" not in os.environ:
-        _run_case(case, engine, out, ranks=2)
+        _run_case(case, engine, out, ranks=2, options=["--steps", str(steps)])
     else:
-        row = measure(case, engine)
-        if os.environ.get("RANK", "0") == "0":
-            print(table(add(row, out)))
+        _report(measure(case, engine, steps), out)
 
 
-def measure(case: str, engine: str) -> dict[str, object]:
+def _report(row: dict[str, object], out: Path) -> None:
+    """Add a row to the file and print the table, on rank 0."""
+    if os.environ.get("RANK", "0") == "0":
+        print(table(add(row, out)))
+
+
+def measure(case: str, engine: str, steps: int = 0) -> dict[str, object]:
     """Measure one case, and return its row."""
     about = describe(case, engine)
     if case in OTHERS:
@@ -74,17 +92,17 @@ def measure(case: str, engine: str) -> dict[str, object]:
         return about | {"engine": "-"} | getattr(inference, case)()
     ceiling = matmul_ceiling()
     chosen = TRAINING[case]
+    chosen = replace(chosen, steps=steps or chosen.steps)
     found = run_case(chosen, engine)
     speed = found["clips_s"] * training_flops(network(), chosen.frames, *LATENT) / 1e12
     share = speed / found["world"] / ceiling
     return about | found | {"tflops": speed, "ceiling": ceiling, "share": share}
 
 
-def measure_wan(case: str, *, baseline: bool, profile: bool) -> dict[str, object]:
+def measure_wan(case: str, chosen: wan.WanCase, *, profile: bool) -> dict[str, object]:
     """Measure a case of Wan, and return its row."""
-    chosen = replace(wan.CASES[case], baseline=baseline)
-    about = describe(case, "diffusers + peft" if baseline else "torch")
-    return about | wan.measure(chosen, profile=profile)
+    engine = "diffusers + peft" if chosen.baseline else f"torch {chosen.strategy}"
+    return describe(case, engine) | wan.measure(chosen, profile=profile)
 
 
 def describe(case: str, engine: str) -> dict[str, object]:
@@ -131,13 +149,15 @@ def table(rows: list[dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def _run_case(case: str, engine: str, out: Path, *, ranks: int) -> None:
+def _run_case(
+    case: str, engine: str, out: Path, *, ranks: int, options: Sequence[str] = ()
+) -> None:
     """Run this module for one case, in its own process, or in one process per GPU."""
     start = [sys.executable, "-m"]
     if ranks > 1:
         start += ["torch.distributed.run", f"--nproc-per-node={ranks}", "-m"]
-    options = ["--case", case, "--engine", engine, "--out", str(out)]
-    subprocess.run([*start, "tests.benchmarks.train", *options], check=False)
+    own = ["--case", case, "--engine", engine, "--out", str(out)]
+    subprocess.run([*start, "tests.benchmarks.train", *own, *options], check=False)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -52,9 +53,11 @@ class Recorder:
 
     case: Case
     steps: list[Mapping[str, float]] = field(default_factory=list)
+    stamps: list[float] = field(default_factory=list)  # when each step was logged
 
     def log(self, step: int, values: Mapping[str, float], videos: object = None) -> None:
         self.steps.append(values)
+        self.stamps.append(time.monotonic())
         print(f"step {step}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()), flush=True)
         if len(self.steps) == self.case.warmup and torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()

@@ -22,6 +22,7 @@ ACTIVATION_BYTES = 44.9
 # of a recomputed block's activations, its input and the outputs of attention stay: 13.8 GiB of
 # 1.3B, and 55.5 of 14B at 49 frames
 KEPT_SHARE = 0.125
+INPUT_SHARE = 0.045  # its input alone: 2 bytes of 44.9; 16.8 GiB of 14B, with its weights offloaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class TransformerCost(CostModel):
         return ACTIVATION_BYTES * recipe.network.depth * recipe.network.hidden_size
 
     def kept_share(self, recipe: Recipe) -> float:
-        return KEPT_SHARE
+        return KEPT_SHARE if recipe.keep_attention else INPUT_SHARE
 
     def mfu(self, recipe: Recipe) -> float:
         return COMPILED_MFU if recipe.compile else PLAIN_MFU

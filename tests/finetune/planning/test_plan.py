@@ -22,12 +22,14 @@ from finetune.models.stdit2.cost import WITH_KERNELS, STDiT2Cost
 from finetune.models.stdit2.network import STDiT2
 from finetune.planning.cost import (
     GPUS,
+    DeviceSpec,
     clip_cost,
     measure_cpu,
     memory_gib,
     seconds,
     trained_parameters,
 )
+from finetune.planning.links import PCIE_GB_S
 from finetune.planning.plan import UsableClips, plan, step_shares, suggest_batch_sizes
 from tests.finetune.conftest import MakeRecipe
 
@@ -139,12 +141,13 @@ def test_a_frozen_base_takes_two_bytes_and_no_state() -> None:
 
 
 def test_a_gpu_that_is_too_small_names_those_that_are_not() -> None:
-    with pytest.raises(EngineError, match=r"RTX 3090 has 23.5: no batch fits.*h200, h100, a100-80"):
-        plan(load_recipe("wan/14b-lora"), gpu="3090")
-    with pytest.raises(EngineError, match=r"H200 SXM with 12 GiB has 12: .*frames = 69 fit"):
-        plan(load_recipe("wan/1.3b-lora"), gpu="h200", memory=12)
-    fewer = ["buckets.0.frames=69", "adapter.base=int8"]
-    assert "of 12 GiB" in plan(load_recipe("wan/1.3b-lora", fewer), gpu="h200", memory=12)
+    with pytest.raises(
+        EngineError, match=r"no batch.*frames = 41 fit.*h200, h100, a100-80"
+    ) as told:
+        plan(load_recipe("wan/14b-lora"), gpu="3090", memory=16)
+    assert "RTX 3090 with 16 GiB has 16:" in str(told.value)
+    fewer = ["buckets.0.frames=41", "offload_blocks=40", "keep_attention=false"]
+    assert "of 16 GiB" in plan(load_recipe("wan/14b-lora", fewer), gpu="3090", memory=16)
     text = plan(load_recipe("wan/1.3b-lora"), gpu="4090", memory=16)
     assert "1 x RTX 4090 with 16 GiB, at" in text
     assert "TFLOP/s, estimated\n" in text
@@ -239,7 +242,8 @@ def test_encoders_in_the_step_count_in_memory(make_recipe: MakeRecipe) -> None:
 @pytest.mark.parametrize(
     ("recipe", "memory", "setting"),
     [
-        ("wan/14b-lora", 47, "adapter.base = 'int8' and activation_checkpointing = 40 fits"),
+        ("wan/14b-lora", 47, "offload_blocks = 40 and activation_checkpointing = 40 fits: 2"),
+        ("wan/14b-lora", 23.5, "offload_blocks = 40 and keep_attention = false and activation"),
         ("wan/1.3b-full", 36, "optimizer.kind = 'adamw_8bit' and activation_checkpointing = 30"),
     ],
 )
@@ -265,6 +269,20 @@ def test_an_int8_base_takes_a_byte_a_weight_of_its_blocks() -> None:
     assert WAN_2_1.cost.block_weights(tiny) == counted + 2 * 2 * 24 * 24 * 2  # ffn of 48, not 96
     saved = memory_gib(bucket, full, 1, 1) - memory_gib(bucket, int8, 1, 1)
     assert saved == pytest.approx(WAN_2_1.cost.block_weights(full) / 2**30, rel=1e-6)
+
+
+def test_offloaded_blocks_leave_two_of_them_on_the_gpu() -> None:
+    """Measured: 14B at 49 frames of 480 x 832, attention's layers adapted, peaked at 16.8 GiB."""
+    targets = 'adapter.targets=["to_q", "to_k", "to_v", "to_out.0"]'
+    options = ["dataset=not/here", targets, "offload_blocks=40", "keep_attention=false"]
+    recipe = load_recipe("wan/14b-lora", options)
+    (bucket,) = recipe.buckets
+    assert memory_gib(bucket, recipe, 1, 1) == pytest.approx(16.8, rel=0.05)
+    clip, plain = (clip_cost(bucket, replace(recipe, offload_blocks=n)) for n in (40, 0))
+    assert clip.copied_gb == pytest.approx(2 * 2 * WAN_2_1.cost.block_weights(recipe) / 1e9)
+    assert (plain.copied_gb, plain.tflop) == (0, clip.tflop)
+    slow = DeviceSpec("a GPU faster than its link", 80, 1e6)
+    assert seconds(clip, slow) == pytest.approx(clip.copied_gb / PCIE_GB_S)
 
 
 def test_hybrid_sharding_takes_the_memory_of_one_node(make_recipe: MakeRecipe) -> None:

@@ -1,4 +1,4 @@
-"""A frozen base in int8: nearly the same layer, half the memory, trained and resumed exactly."""
+"""A frozen base in int8 or fp8: nearly the same layer, half the memory, resumed exactly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from finetune.config import Adapter, Recipe
 from finetune.data.cache import build_cache
 from finetune.errors import CheckpointError, ConfigError
-from finetune.models.int8_linear import Int8Linear, quantize_frozen
+from finetune.models.frozen_linear import FP8, KINDS, Fp8Linear, Int8Linear, quantize_frozen
+from finetune.tensors import cast_module
 from finetune.training.checkpoint_folders import checkpoint_folder
 from finetune.training.loop import train
 from finetune.training.run import new_model
@@ -26,22 +27,29 @@ def make_linear(dtype: torch.dtype = torch.float32) -> nn.Linear:
     return nn.Linear(48, 96).to(dtype).requires_grad_(False)
 
 
+BOUNDS = {"int8": 0.01, "fp8": 0.05}
+"""Of a layer's relative error; fp8 rounds inputs too, each number by up to 1/16."""
+
+
+@pytest.mark.parametrize("kind", BOUNDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_layer_and_its_gradient_are_nearly_those_in_full_precision(dtype: torch.dtype) -> None:
+def test_a_layer_and_its_gradient_are_nearly_those_in_full_precision(
+    dtype: torch.dtype, kind: str
+) -> None:
     linear = make_linear(dtype)
     with torch.no_grad():
         linear.weight[3] = 0  # a row without a scale
     results = []
-    for layer in (linear, Int8Linear(linear)):
+    for layer in (linear, KINDS[kind](linear)):
         x = torch.randn(5, 48, generator=torch.Generator().manual_seed(1)).to(dtype)
         x.requires_grad_(True)
         y = layer(x)
         assert y.dtype == dtype
         (y.float() ** 2).sum().backward()
         results.append((y.detach().float(), x.grad.float()))
-    for full, int8 in zip(*results, strict=True):
-        assert int8.isfinite().all()
-        assert relative_error(int8, full) < 0.01
+    for full, rounded in zip(*results, strict=True):
+        assert rounded.isfinite().all()
+        assert BOUNDS[kind] / 5 < relative_error(rounded, full) < BOUNDS[kind]
 
 
 def test_gradients_are_those_of_the_codes_times_their_scales() -> None:
@@ -60,11 +68,39 @@ def test_the_backward_pass_keeps_the_codes_alone() -> None:
     assert max(t.nbytes for t in kept) == layer.codes.nbytes == 48 * 96
 
 
-def test_trained_layers_stay_as_they_are() -> None:
+def test_fp8_is_the_product_of_rows_rounded_to_float8() -> None:
+    layer, x = Fp8Linear(make_linear()), torch.randn(2, 3, 48)
+    scale = x.abs().amax(-1, keepdim=True) / 448
+    rounded = (x / scale).to(FP8).float() * scale
+    weight = layer.codes.view(FP8).float() * layer.scale[:, None]
+    torch.testing.assert_close(layer(x), nn.functional.linear(rounded, weight, layer.bias))
+
+
+def test_fp8_saturates_where_a_scale_was_rounded_down() -> None:
+    """449 / 448 is 1 in bfloat16: 449 would be above the largest code, which is NaN."""
+    layer = Fp8Linear(make_linear(torch.bfloat16))
+    assert layer(torch.full((1, 48), 450.0, dtype=torch.bfloat16)).isfinite().all()
+
+
+def test_fp8_codes_survive_the_cast_of_a_network() -> None:
+    layer = Fp8Linear(make_linear())
+    before = layer.codes.clone()
+    assert torch.equal(cast_module(layer, torch.bfloat16).codes, before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trained_layers_stay_as_they_are(kind: str) -> None:
     block = nn.Sequential(make_linear(), nn.Linear(96, 8))
-    quantize_frozen([block])
-    assert isinstance(block[0], Int8Linear)
+    quantize_frozen([block], kind)
+    assert isinstance(block[0], KINDS[kind])
     assert type(block[1]) is nn.Linear
+
+
+def test_fp8_leaves_layers_that_its_products_do_not_take() -> None:
+    odd = nn.Linear(24, 96).requires_grad_(False)
+    block = nn.Sequential(odd)
+    quantize_frozen([block], "fp8")
+    assert block[0] is odd
 
 
 @pytest.fixture
