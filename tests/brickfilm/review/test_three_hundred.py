@@ -20,8 +20,9 @@ from tests.kit.review_server import running_review
 from tests.kit.servers.openai import CaptionServer, ReceivedRequest, Reply, answer
 from tests.kit.small_build import inline_build
 
-VIDEOS, SHOTS, FRAMES = 10, 30, 18
-COUNT = VIDEOS * SHOTS
+VIDEOS, SHOTS, FRAMES = 12, 30, 18
+ENOUGH = 300
+"""The detector joins about every ninth pair of these shots of noise."""
 MINE = "我的 صندوق 🧱 e\u0301: a brick."
 """A caption in several scripts, with a combining accent."""
 AFTER = "before => document.querySelector('#progress').textContent !== before"
@@ -59,7 +60,8 @@ def captions(work: Path, config: str = "clips") -> dict[str, str]:
 class Reviewer:
     """Reviews by keyboard: corrects wrong captions, trims and leaves out some clips."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        self.count = count
         self.wrong = self.cuts = self.rejected = 0
 
     def review(self, page: Any, first: int, end: int) -> None:
@@ -69,7 +71,7 @@ class Reviewer:
         page.keyboard.press("Escape")
         for number in range(first, end):
             before = page.locator("#progress").inner_text()
-            assert before == f"{number + 1} of {COUNT}, {number} reviewed"
+            assert before == f"{number + 1} of {self.count}, {number} reviewed"
             page.keyboard.press(self.decide(page, number))
             page.wait_for_function(AFTER, arg=before)
 
@@ -99,16 +101,17 @@ def test_300_clips_reviewed_by_keyboard(server: CaptionServer, tmp_path: Path) -
     source, work = FolderSource(tmp_path / "films"), tmp_path / "w"
     inline_build(source, *stages(server), workdir=work)
     before, asked = captions(work), len(server.requests)
-    assert (len(before), asked) == (COUNT, 2 * COUNT)
+    count = len(before)
+    assert count >= ENOUGH and asked == 2 * count
     planted = {id for id, text in before.items() if "wrong" in text}
 
-    ann = Reviewer()
-    for first, end in ((0, COUNT // 2), (COUNT // 2, COUNT)):  # the browser is closed between
+    ann = Reviewer(count)
+    for first, end in ((0, count // 2), (count // 2, count)):  # the browser is closed between
         with running_review(work) as served, open_page(served.address, height=800) as (page, _):
             ann.review(page, first, end)
             rates = page.locator("#rates").inner_text()
     assert ann.wrong == len(planted) and ann.cuts and ann.rejected
-    expected = {"captions": ErrorRate(ann.wrong, COUNT), "cuts": ErrorRate(ann.cuts, COUNT)}
+    expected = {"captions": ErrorRate(ann.wrong, count), "cuts": ErrorRate(ann.cuts, count)}
     assert rates == "; ".join(f"{name} wrong in {rate}" for name, rate in expected.items())
 
     inline_build(source, *stages(server), workdir=work)
@@ -135,6 +138,6 @@ def test_300_clips_reviewed_by_keyboard(server: CaptionServer, tmp_path: Path) -
     inline_build(source, *stages(server, prompt="general"), workdir=work)
     decided = {*planted, *out, *trims}
     kept = {id: text for id, text in captions(work).items() if id in planted - trims.keys()}
-    assert len(server.requests) == asked + 2 * COUNT - len(decided), "one for each image"
+    assert len(server.requests) == asked + 2 * count - len(decided), "one for each image"
     assert set(kept.values()) == {MINE}
     assert not out & captions(work).keys()
