@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from finetune.config import Bucket
+from finetune.config import Bucket, Recipe
 from finetune.data.cache import build_cache
 from finetune.models.adapters import DIFFUSERS_FILE, load_network
 from finetune.models.diffusers import LTX_0_9
@@ -23,6 +24,7 @@ from finetune.training.loop import train
 from tests.finetune.conftest import MakeRecipe
 from tests.kit.overfit import FAULTS, Fault, overfit, relative_error
 from tests.kit.pipelines import load_lora, sample
+from tests.kit.ranks import train_in_ranks
 from tests.kit.toy_clips import Toy, write_dataset
 from tests.kit.toy_runs import checkpoint_tensors, wan_lora
 
@@ -226,17 +228,22 @@ def test_a_given_frame_has_time_zero(network: nn.Module) -> None:
     assert times[0].tolist() == [[0.0] * 6 + [500.0] * 12]
 
 
-@pytest.mark.slow
-def test_an_adapter_is_trained_resumed_and_loaded_by_diffusers(
-    make_recipe: MakeRecipe, tmp_path: Path
-) -> None:
-    recipe = wan_lora(
+@pytest.fixture
+def recipe(make_recipe: MakeRecipe, tmp_path: Path) -> Recipe:
+    """A LoRA of the tiny LTX-Video on two clips of 9 frames."""
+    return wan_lora(
         make_recipe,
         family=LTX_0_9.name,
         dataset=str(write_dataset(tmp_path / "films", [Toy(frames=10) for _ in range(2)])),
         text_tokens=SIZE.tokens,
-        buckets=(Bucket(resolution="144p", frames=9, batch_size=1),),
+        buckets=(Bucket(resolution="144p", frames=9, batch_size=2, micro_batch_size=1),),
     )
+
+
+@pytest.mark.slow
+def test_an_adapter_is_trained_resumed_and_loaded_by_diffusers(
+    recipe: Recipe, tmp_path: Path
+) -> None:
     build_cache(recipe)
     train(recipe)
     begun = replace(recipe, out=str(tmp_path / "begun"))
@@ -252,6 +259,23 @@ def test_an_adapter_is_trained_resumed_and_loaded_by_diffusers(
     for merge in (False, True):
         loaded = load_lora(LTX_0_9, Path(recipe.out) / "lora" / DIFFUSERS_FILE, merge=merge)
         torch.testing.assert_close(velocity_of(loaded), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_ranks_lose_what_one_device_loses(recipe: Recipe, tmp_path: Path) -> None:
+    build_cache(recipe)
+    train(replace(recipe, steps=3))
+    (bucket,) = recipe.buckets
+    shared = replace(bucket, batch_size=1)
+    both = replace(recipe, steps=3, buckets=(shared,), strategy="ddp", out=str(tmp_path / "both"))
+    alone, ours = losses(Path(recipe.out)), losses(train_in_ranks(both))
+    assert len(ours) == 3
+    assert ours == pytest.approx(alone, rel=1e-5)
+
+
+def losses(out: Path) -> list[float]:
+    lines = map(json.loads, (out / "metrics.jsonl").open())
+    return [line["loss"] for line in lines if "loss" in line]
 
 
 def velocity_of(network: nn.Module) -> Tensor:
