@@ -219,7 +219,7 @@ def recipe(make_recipe: MakeRecipe) -> Recipe:
         (
             21,
             DataError,
-            r"^no clip .*, the longest has 20 and needs > 21 frames: set buckets\.0\.frames=17",
+            r"^no clip .*: the longest has 20 and needs > 21 frames: set buckets\.0\.frames=17",
         ),
         (
             18,
