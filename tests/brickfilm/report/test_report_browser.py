@@ -41,7 +41,7 @@ def test_a_clip_plays_on_the_contact_sheet(tmp_path: Path) -> None:
         page.get_by_role("img", name="timeline: 2 clips kept").locator("rect").first.click()
         assert page.locator("article").count() == 1
         page.get_by_role("article").get_by_text("scores").click()
-        assert page.get_by_title(SCORE_MEANINGS["sharpness"]).is_visible()
+        page.get_by_title(SCORE_MEANINGS["sharpness"]).wait_for()
         page.set_viewport_size({"width": 1280, "height": 800})
         page.reload()
         box = page.locator("article").first.bounding_box()

@@ -39,7 +39,9 @@ ENGINES = [
     pytest.param("colossalai", "zero2", id="zero2", marks=needs_colossalai),
 ]
 HALVES = [
-    pytest.param("zero1", "bfloat16", "hybrid_adam", id="zero1-bf16-hybrid"),
+    pytest.param(
+        "zero1", "bfloat16", "hybrid_adam", id="zero1-bf16-hybrid", marks=pytest.mark.soak
+    ),
     pytest.param("zero2", "float16", "adamw", id="zero2-fp16"),
     pytest.param("gemini", "bfloat16", "hybrid_adam", id="gemini-bf16"),
 ]

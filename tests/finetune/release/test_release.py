@@ -164,7 +164,7 @@ def test_a_step_that_a_kill_left_unseen_is_seen_when_the_run_goes_on(
     assert (tmp_path / "run" / "samples" / "index.html").stat().st_mtime_ns == page.st_mtime_ns
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp2", marks=pytest.mark.soak)])
 def test_ranks_share_the_prompts_and_sample_the_same(
     strategy: str, trained: Recipe, tmp_path: Path
 ) -> None:

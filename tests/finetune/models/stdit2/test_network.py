@@ -130,7 +130,7 @@ def test_all_blocks_share_one_graph_with_and_without_given_frames() -> None:
     assert counter.frame_count == 1
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # minutes of a C++ compiler
 def test_a_compiled_network_takes_more_shapes_than_dynamos_eight(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
