@@ -10,9 +10,6 @@ from pathlib import Path
 from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.engine.ledger.packed import unpack
 
-END = 24
-"""Bytes at the end of a packed text that tell it from others: their beginnings may be equal."""
-
 
 def ledger_texts(work: Path) -> Iterator[tuple[bytes, str]]:
     """Yield every text of every table, as it is stored and as it reads."""
@@ -27,6 +24,6 @@ def ledger_texts(work: Path) -> Iterator[tuple[bytes, str]]:
                     yield stored, unpack(value) or ""
 
 
-def packed_ends(word: str, work: Path) -> set[bytes]:
-    """Return the ends of the stored texts that contain a word."""
-    return {stored[-END:] for stored, text in ledger_texts(work) if word in text}
+def stored_texts(word: str, work: Path) -> set[bytes]:
+    """Return the stored bytes of the texts that contain a word."""
+    return {stored for stored, text in ledger_texts(work) if word in text}

@@ -33,7 +33,7 @@ from brickfilm.hub.removal import (
 )
 from brickfilm.schema.hub_errors import HubError
 from tests.brickworld import BrickFilm
-from tests.kit.ledger_texts import ledger_texts, packed_ends
+from tests.kit.ledger_texts import ledger_texts, stored_texts
 from tests.kit.servers.hub import HubServer
 from tests.kit.servers.videos import video_site
 from tests.kit.toy_dataset import toy_dataset
@@ -104,7 +104,7 @@ def test_one_clip_goes_and_what_lies_beside_it_stays(films: Path, tmp_path: Path
     assert clip not in set(find_dataset(tmp_path).to_pandas("images", ["clip_id"]).clip_id)
     assert not list(tmp_path.rglob(f"{clip}*"))
     assert (tmp_path / "ledger.sqlite").read_bytes().count(clip.encode()) == 0
-    assert not packed_ends(clip, tmp_path)
+    assert not stored_texts(clip, tmp_path)
     build(films, tmp_path)
     assert set(find_dataset(tmp_path).to_pandas("clips", ["id"]).id) == others
 

@@ -24,7 +24,7 @@ from brickfilm.dataset.reader import find_dataset
 from brickfilm.engine.ledger.file import FILENAME
 from brickfilm.hub.removal import RemovalRequest, remove
 from tests.brickworld import BrickFilm, Shot
-from tests.kit.ledger_texts import packed_ends
+from tests.kit.ledger_texts import stored_texts
 from tests.kit.servers.openai import CaptionServer, ReceivedRequest, Reply, answer
 
 SORRY = "I'm sorry, but I cannot describe"
@@ -77,9 +77,9 @@ def words_of(clip: str, work: Path, server: CaptionServer) -> set[bytes]:
     }
 
 
-def holders(word: bytes, work: Path, ends: Iterable[bytes] = ()) -> list[str]:
-    """Return the files with a word, or with the end of a packed text that had it."""
-    needles = {word, *ends, *packed_ends(word.decode(), work)}
+def holders(word: bytes, work: Path, texts: Iterable[bytes] = ()) -> list[str]:
+    """Return the files with a word, or with the packed texts that had it."""
+    needles = {word, *texts, *stored_texts(word.decode(), work)}
     contents = {p.name: p.read_bytes() for p in work.rglob("*") if p.is_file()}
     return [name for name, content in contents.items() if any(n in content for n in needles)]
 
@@ -95,14 +95,16 @@ def test_answers_refusals_and_second_tries_go_and_do_not_come_back(
     removed = [first.id] if kind == "clip" else list(rows[rows.source_id == first.source_id].id)
     words_by_clip = {clip: words_of(clip, tmp_path, server) for clip in rows.id}
     assert all(len(words) == 2 for words in words_by_clip.values())  # of the clip, and of its still
-    ends = {w: packed_ends(w.decode(), tmp_path) for words in words_by_clip.values() for w in words}
-    assert all(FILENAME in holders(word, tmp_path) for word in ends)
+    texts = {
+        w: stored_texts(w.decode(), tmp_path) for words in words_by_clip.values() for w in words
+    }
+    assert all(FILENAME in holders(word, tmp_path) for word in texts)
     reader = sqlite3.connect(tmp_path / FILENAME)
     reader.execute("SELECT COUNT(*) FROM answers").fetchone()
     remove(tmp_path, RemovalRequest(kind, first.id if kind == "clip" else first.source_id))
     for clip, words in words_by_clip.items():
         for word in words:
-            assert bool(holders(word, tmp_path, ends[word])) == (clip not in removed), (clip, word)
+            assert bool(holders(word, tmp_path, texts[word])) == (clip not in removed), (clip, word)
     requests = len(server.requests)
     build(films, tmp_path, server, min_frames=16)
     assert len(server.requests) == requests
@@ -110,7 +112,7 @@ def test_answers_refusals_and_second_tries_go_and_do_not_come_back(
         name
         for clip in removed
         for word in words_by_clip[clip]
-        for name in holders(word, tmp_path, ends[word])
+        for name in holders(word, tmp_path, texts[word])
     ]
     assert set(find_dataset(tmp_path).to_pandas("clips").id) == set(rows.id) - set(removed)
     reader.close()
