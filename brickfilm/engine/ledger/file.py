@@ -162,8 +162,9 @@ def damage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
+        text = " ".join(str(error).split())  # SQLite quotes a damaged table with its newlines
         raise WorkdirUnusable(
-            f"{str(path)!r} cannot be used ({error}): restore a copy of it, salvage what is left "
+            f"{str(path)!r} cannot be used ({text}): restore a copy of it, salvage what is left "
             f"with `sqlite3 {path.name} .recover`, or name another work folder"
         ) from error
 

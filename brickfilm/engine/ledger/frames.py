@@ -237,4 +237,5 @@ def _fetch(path: Path, mode: str, fetch: Callable[[sqlite3.Connection], T]) -> T
             refuse_programs(db, path)
             return fetch(db)
         except (DatabaseError, sqlite3.DatabaseError) as error:
-            raise UsageError(f"{str(path)!r} cannot be read as a ledger: {error}") from error
+            text = " ".join(str(error).split())  # SQLite quotes a damaged table with its newlines
+            raise UsageError(f"{str(path)!r} cannot be read as a ledger: {text}") from error
