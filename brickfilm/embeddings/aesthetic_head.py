@@ -74,18 +74,24 @@ def _array(state: Mapping[str, Any], path: Path, name: str) -> NDArray[np.float6
 
 def _state(path: Path) -> Mapping[str, Any]:
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import load_file
-
-            return dict(load_file(path))
-        import torch
-
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: tensor.double().numpy() for name, tensor in state.items()}
+        return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except DAMAGED_PICKLE_ERRORS as error:
         problem = " ".join(str(error).split())[:200]
         raise UsageError(f"head={str(path)!r} cannot be read as weights: {problem}") from error
-    except Exception as error:  # safetensors' own class, which is a plain Exception
-        if type(error).__name__ != "SafetensorError":
-            raise
-        raise UsageError(f"head={str(path)!r} cannot be read as weights: {error}") from error
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:  # a plain Exception
+        raise ValueError(str(error)) from error
+
+
+def _read_pickle(path: Path) -> Mapping[str, Any]:
+    import torch
+
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return {name: tensor.double().numpy() for name, tensor in state.items()}

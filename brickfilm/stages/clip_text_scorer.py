@@ -10,51 +10,31 @@ from functools import partial
 from pathlib import Path
 
 from brickfilm.digest import digest_of
-from brickfilm.embeddings.clip_model import check_packages, text_encoder
+from brickfilm.embeddings.clip_model import text_encoder
 from brickfilm.embeddings.vectors import Vector, read_vector
 from brickfilm.engine.calls import BatchFunction, result_of
-from brickfilm.engine.capabilities import Checked, DryRun, MultiPart
-from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
+from brickfilm.engine.stage import Answer, Result, WorkItem
 from brickfilm.errors import Failed
 from brickfilm.records import Clip
+from brickfilm.stages.base import ClipModelStage
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipTextScorer(Stage[Clip, Clip], MultiPart, Checked, DryRun):
+class ClipTextScorer(ClipModelStage):
     """Score the cosine of a caption and its clip's stills, -1 to 1: good ones have 0.2 to 0.35.
 
     Put it behind `StillEmbedder`, whose model it uses, and the captioner. The first 77 tokens of a
     caption are read; a clip without a caption has 0.
     """
 
-    version = 1
-    input_types = (Clip,)
     requires = ("embedding", "caption")
     provides = ("clip_text",)
 
-    device: str = field(default="auto", compare=False)
     batch_size: int = field(default=64, compare=False)
     """Captions in a call, at most."""
-    workers: int = field(default=1, compare=False)
-    gpus: float = field(default=0.0, compare=False)
-
-    @property
-    def resources(self) -> Resources:
-        return Resources(pool="process", concurrency=self.workers, gpus=self.gpus)
-
-    @property
-    def max_items_per_call(self) -> int:  # type: ignore[override]
-        return self.batch_size
 
     def group(self, item: Clip) -> str:
         return _model_of(item)
-
-    def check(self) -> None:
-        """Raise UsageError without the extra `scores`."""
-        check_packages()
-
-    def parts(self) -> tuple[Part, ...]:
-        return (self,)
 
     def key(self, request: Clip) -> str:
         assert request.embedding is not None  # `requires`

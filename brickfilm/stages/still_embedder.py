@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,58 +15,33 @@ from PIL.Image import Image as Picture
 
 from brickfilm.captions.stills import read_written
 from brickfilm.digest import digest_of
-from brickfilm.embeddings.clip_model import DEFAULT_MODEL, Vectors, check_packages, image_encoder
+from brickfilm.embeddings.clip_model import DEFAULT_MODEL, Vectors, image_encoder
 from brickfilm.embeddings.vectors import write_vector
 from brickfilm.engine.calls import BatchFunction, result_of
-from brickfilm.engine.capabilities import Checked, DryRun, MultiPart
-from brickfilm.engine.stage import Answer, Part, Resources, Result, Stage, WorkItem
+from brickfilm.engine.stage import Answer, Result, WorkItem
 from brickfilm.errors import Failed, ItemError
 from brickfilm.media import sha256_of
 from brickfilm.records import Clip, Embedding
 from brickfilm.schema.pictures import open_picture
+from brickfilm.stages.base import ClipModelStage
 
 
 @dataclass(frozen=True, kw_only=True)
-class StillEmbedder(Stage[Clip, Clip], MultiPart, Checked, DryRun):
+class StillEmbedder(ClipModelStage):
     """Write the mean of the unit vectors of a clip's stills, as `embeddings/ID-....npy`.
 
     `AestheticScorer` and `ClipTextScorer` score it, and `build_dataset` finds near-duplicates by
     meaning with it. The model is loaded once in a worker; a call takes a batch of clips.
     """
 
-    version = 1
-    input_types = (Clip,)
     requires = ("stills",)
     provides = ("embedding",)
 
     model: str = DEFAULT_MODEL
     """Hub id or folder of a CLIP model of `transformers`; `id@revision` for a revision."""
-    device: str = field(default="auto", compare=False)
-    """A device of torch; 'auto' is the first GPU, else the CPU."""
-    batch_size: int = field(default=16, compare=False)
-    """Clips in a call, at most."""
-    workers: int = field(default=1, compare=False)
-    """Processes, each with the model."""
-    gpus: float = field(default=0.0, compare=False)
-    """GPUs that each gets on a Ray cluster."""
-
-    @property
-    def resources(self) -> Resources:
-        return Resources(pool="process", concurrency=self.workers, gpus=self.gpus)
-
-    @property
-    def max_items_per_call(self) -> int:  # type: ignore[override]
-        return self.batch_size
 
     def group(self, item: Clip) -> str:
         return ""
-
-    def check(self) -> None:
-        """Raise UsageError without the extra `scores`."""
-        check_packages()
-
-    def parts(self) -> tuple[Part, ...]:
-        return (self,)
 
     def key(self, request: Clip) -> str:
         return f"{super().key(request)}:{_stills_digest(request)}"

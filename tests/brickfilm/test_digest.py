@@ -31,6 +31,7 @@ from brickfilm.stages import (
     Keep,
     SceneSplitter,
 )
+from brickfilm.stages.base import ClipModelStage
 
 DEFAULT_DIGESTS = {
     "AestheticScorer": "9967a8acbe56d894",
@@ -119,7 +120,7 @@ IMAGE = Image(
 )
 
 
-BASES = {FusedSinks, DownloadStage, PictureStage}
+BASES = {FusedSinks, DownloadStage, PictureStage, ClipModelStage}
 """Parts that have no answers under a digest of their own."""
 
 

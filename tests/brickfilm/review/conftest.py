@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from brickfilm import SidecarCaptioner
+from tests.kit.servers.openai import CaptionServer
 from tests.kit.small_build import built, two_shots
 
 
@@ -25,3 +27,14 @@ def small_original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_work(small_original: Path, tmp_path: Path) -> Path:
     """Return a copy of its work folder."""
     return Path(shutil.copytree(small_original / "w", tmp_path / "w"))
+
+
+@pytest.fixture
+def server(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CaptionServer]:
+    """A caption server that answers by the function `said` of the test's module."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    with CaptionServer() as running:
+        running.script = request.module.said
+        yield running

@@ -37,14 +37,6 @@ CLIPS = [clip(n, Path("/nonexistent"), at=()).id for n in range(4)]
 MINE = "A red car waits in front of a green house."
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    with CaptionServer() as running:
-        running.script = said
-        yield running
-
-
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A built folder, for tests that store nothing, and to copy."""

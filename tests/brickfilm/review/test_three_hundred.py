@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +36,6 @@ def said(request: ReceivedRequest) -> Reply:
     """Plant a wrong caption in about one of twelve."""
     word = "wrong" if int(request.digest[:6], 16) % 12 == 0 else "right"
     return answer("described", f"A dog number {request.digest[:8]} runs the {word} way.")
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    with CaptionServer() as running:
-        running.script = said
-        yield running
 
 
 def stages(server: CaptionServer, **settings: Any) -> tuple[Any, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from brickfilm.media import decode_stats
 from brickfilm.review.session import ReviewAct, ReviewSession
 from tests.kit.servers.openai import CaptionServer, ReceivedRequest, Reply, answer
 from tests.kit.small_build import built, two_shots
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    with CaptionServer() as running:
-        running.script = said
-        yield running
 
 
 def said(request: ReceivedRequest) -> Reply:
