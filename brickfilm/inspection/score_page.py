@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from brickfilm.files import atomic_write
 from brickfilm.inspection.measured_files import MeasuredFile
+from brickfilm.report.page import page_environment
 from brickfilm.stages import Keep
 
 WIDTH, HEIGHT = 1000, 60
@@ -33,15 +32,8 @@ class ScoreChart:
 
 def write_score_page(path: Path, files: Sequence[MeasuredFile], keeps: Sequence[Keep] = ()) -> None:
     """Write a page with a chart for each score of each file; bounds of `keeps` are drawn in."""
-    environment = Environment(
-        loader=PackageLoader("brickfilm.inspection"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     charts = [(f, [score_chart(f, name, keeps) for name in f.scores]) for f in files]
-    page = environment.get_template("scores.html.jinja")
+    page = page_environment("brickfilm.inspection").get_template("scores.html.jinja")
     with atomic_write(path) as stream:
         html = page.render(charts=charts, width=WIDTH, height=HEIGHT)
         stream.write(html.encode(errors="replace"))  # names need not be Unicode

@@ -25,15 +25,20 @@ def write_report(context: ReportContext, builders: Sequence[SectionBuilder] = SE
     return target
 
 
-def render_report(context: ReportContext, sections: Sequence[Section]) -> str:
-    """Render the page as HTML."""
-    environment = Environment(
-        loader=PackageLoader("brickfilm.report"),
+def page_environment(package: str) -> Environment:
+    """Return the settings of a package's HTML templates: everything is escaped."""
+    return Environment(
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def render_report(context: ReportContext, sections: Sequence[Section]) -> str:
+    """Render the page as HTML."""
+    environment = page_environment("brickfilm.report")
     environment.filters["duration"] = format_duration
     environment.filters["stage_title"] = stage_title
     seconds, footage = sum(row["duration"] for row in context.clips), context.footage_seconds

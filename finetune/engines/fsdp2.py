@@ -89,9 +89,7 @@ class FullySharded:
         self.loss_scale, self.frozen = LossScale(), frozen_tensors(model)
         self.module = model.to(device)
         adapted, dtype = has_adapter(model), DTYPES[recipe.precision]
-        whole: set[nn.Parameter] | None = set()
-        if adapted:
-            whole = unsharded_parameters(self.module, dtype)
+        whole = unsharded_parameters(self.module, dtype) if adapted else set()
         if adapted:  # a frozen base is computed in the precision that it is kept in
             for _, parameter in trainable_parameters(self.module):
                 parameter.data = parameter.data.float()

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from finetune.config import Adapter, Bucket, Optimizer, Recipe, Schedule, Validation
 from finetune.models.family import TINY_RANDOM
 from finetune.training.checkpoint_folders import checkpoint_folder
+from finetune.training.loop import train
 
 TOY_NETWORK = """
 frame_interval = 2
@@ -65,3 +67,18 @@ def checkpoint_tensors(out: Path | str, step: int) -> dict[str, Tensor]:
     """Return all tensors of a run's checkpoint, by folder and name."""
     files = sorted(checkpoint_folder(Path(out), step).rglob("*.safetensors"))
     return {f"{f.parent.name}/{n}": t for f in files for n, t in load_file(f).items()}
+
+
+def train_as_if_resumed(recipe: Recipe, begun: Path) -> dict[str, Tensor]:
+    """Train a recipe of 4 steps, and again with a stop after 2: both end with the same tensors.
+
+    begun: the folder of the second run. Return the tensors of the last checkpoint.
+    """
+    train(recipe)
+    other = replace(recipe, out=str(begun))
+    train(replace(other, steps=2))
+    train(other, resume="auto")
+    whole, resumed = checkpoint_tensors(recipe.out, 4), checkpoint_tensors(begun, 4)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    return whole
