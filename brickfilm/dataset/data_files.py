@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from brickfilm.errors import UsageError
 from brickfilm.schema.columns import CONFIGS
+from brickfilm.schema.public_text import error_line
 from brickfilm.schema.safe_paths import file_inside, relative_path
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ def _read_configs(fs: AbstractFileSystem, root: str) -> list[Mapping[str, Any]]:
         text = fs.read_text(card, encoding="utf-8")
         configs = DatasetCard(text).data.get("configs") or []
     except (ValueError, TypeError, AttributeError, YAMLError) as error:
-        raise _card_error(root, " ".join(str(error).split())) from error
+        raise _card_error(root, error_line(error)) from error
     except (IsADirectoryError, RecursionError) as error:
-        raise _card_error(root, " ".join(str(error).split())) from error
+        raise _card_error(root, error_line(error)) from error
     if not isinstance(configs, list) or not all(isinstance(c, dict) for c in configs):
         raise _card_error(root, "'configs' is not a list of configs")
     return configs

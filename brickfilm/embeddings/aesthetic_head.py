@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from brickfilm.embeddings.vectors import Vector
 from brickfilm.errors import Failed, UsageError
 from brickfilm.files import DAMAGED_PICKLE_ERRORS
+from brickfilm.schema.public_text import error_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def _state(path: Path) -> Mapping[str, Any]:
     try:
         return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except DAMAGED_PICKLE_ERRORS as error:
-        problem = " ".join(str(error).split())[:200]
+        problem = error_line(error, 200)
         raise UsageError(f"head={str(path)!r} cannot be read as weights: {problem}") from error
 
 

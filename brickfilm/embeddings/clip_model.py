@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brickfilm.errors import Failed, ServiceRefused, UsageError
+from brickfilm.schema.public_text import error_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,7 +68,7 @@ def _unit_vectors(device: Any, tower: Any, projection: Any, inputs: Any) -> Vect
         with torch.inference_mode():
             vectors = projection(tower(**inputs.to(device)).pooler_output).float().cpu().numpy()
     except RuntimeError as error:
-        problem = " ".join(str(error).split())[:300]
+        problem = error_line(error, 300)
         reason = "out of memory" if "memory" in problem else "model error"
         raise Failed(f"CLIP: {problem}: lower batch_size", reason=reason) from error
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
@@ -91,7 +92,7 @@ def _load(name: str, device: str) -> tuple[Any, Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, **source)
         model = model.to(device).eval()
     except (OSError, ValueError, RuntimeError, ImportError, AttributeError, TypeError) as error:
-        problem = " ".join(str(error).split())[:400]
+        problem = error_line(error, 400)
         raise ServiceRefused(f"model={name!r} cannot be loaded as CLIP: {problem}") from error
     if lacking := sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]])):
         raise ServiceRefused(

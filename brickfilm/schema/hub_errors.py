@@ -11,6 +11,7 @@ from typing import Any
 
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.schema.hub_time import SlowServerError, bound_hub_time
+from brickfilm.schema.public_text import error_line
 
 ODD_ANSWER_ERRORS = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
 """Errors that the Hub's client raises for HTML, or JSON of another form."""
@@ -90,7 +91,7 @@ def _was_raised_by_client(error: BaseException) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"{type(error).__name__}: {error_line(error)}"[:200]
 
 
 def _translate(error: Any, repo_id: str) -> BrickfilmError:

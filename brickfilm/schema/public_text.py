@@ -34,6 +34,11 @@ def visible(text: str) -> str:
     return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def error_line(error: BaseException, most: int | None = None) -> str:
+    """Return an error's text without line breaks, at most so many characters of it."""
+    return " ".join(str(error).split())[:most]
+
+
 class VisibleFormatter(logging.Formatter):
     """Formats messages without control characters."""
 

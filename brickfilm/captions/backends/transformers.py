@@ -26,6 +26,7 @@ from brickfilm.captions.backend import (
 from brickfilm.captions.json_reply import is_prose
 from brickfilm.captions.reply_format import schema_instruction
 from brickfilm.errors import Failed, ServiceRefused, UsageError
+from brickfilm.schema.public_text import error_line
 
 if TYPE_CHECKING:
     import torch
@@ -169,7 +170,7 @@ class LocalModel:
 
 
 def _failure(name: str, error: Exception) -> Failed:
-    problem = " ".join(str(error).split())[:300]
+    problem = error_line(error, 300)
     if "memory" in problem:
         remedy = "lower image_size= or the backend's batch_size=, or take a smaller model"
         return Failed(f"{name}: {problem}: {remedy}", reason="out of memory")
@@ -187,7 +188,7 @@ def _load(name: str, device: str, dtype: str, batch_size: int) -> LocalModel:
         processor = _load_processor(name)
         model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype).to(device)
     except (OSError, ValueError, RuntimeError, ImportError, AttributeError) as error:
-        problem = " ".join(str(error).split())[:400]
+        problem = error_line(error, 400)
         raise ServiceRefused(f"model={name!r} cannot be loaded: {problem}") from error
     processor.tokenizer.padding_side = "left"  # generation continues at the right
     if processor.tokenizer.pad_token is None:

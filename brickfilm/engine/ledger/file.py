@@ -13,6 +13,7 @@ from brickfilm.engine.ledger.local_folder import is_local
 from brickfilm.engine.ledger.packed import add_functions
 from brickfilm.errors import WorkdirBusy, WorkdirUnusable
 from brickfilm.files import lock_file
+from brickfilm.schema.public_text import error_line
 
 FILENAME = "ledger.sqlite"
 LOCK_FILENAME = "ledger.lock"
@@ -162,10 +163,9 @@ def damage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        text = " ".join(str(error).split())  # SQLite quotes a damaged table with its newlines
         raise WorkdirUnusable(
-            f"{str(path)!r} cannot be used ({text}): restore a copy of it, salvage what is left "
-            f"with `sqlite3 {path.name} .recover`, or name another work folder"
+            f"{str(path)!r} cannot be used ({error_line(error)}): restore a copy of it, salvage "
+            f"what is left with `sqlite3 {path.name} .recover`, or name another work folder"
         ) from error
 
 

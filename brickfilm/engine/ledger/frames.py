@@ -13,6 +13,7 @@ from brickfilm.engine.ledger.file import FILENAME, UNKNOWN, has_rollback_journal
 from brickfilm.engine.ledger.packed import add_functions, read_packed
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
+from brickfilm.schema.public_text import error_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,5 +238,6 @@ def _fetch(path: Path, mode: str, fetch: Callable[[sqlite3.Connection], T]) -> T
             refuse_programs(db, path)
             return fetch(db)
         except (DatabaseError, sqlite3.DatabaseError) as error:
-            text = " ".join(str(error).split())  # SQLite quotes a damaged table with its newlines
-            raise UsageError(f"{str(path)!r} cannot be read as a ledger: {text}") from error
+            raise UsageError(
+                f"{str(path)!r} cannot be read as a ledger: {error_line(error)}"
+            ) from error

@@ -15,6 +15,7 @@ from brickfilm.errors import Failed, ItemError, UsageError
 from brickfilm.records import Listing
 from brickfilm.schema.containers import VIDEO_SUFFIXES
 from brickfilm.schema.hub_errors import check_repo_id, hub_errors
+from brickfilm.schema.public_text import error_line
 from brickfilm.schema.safe_paths import HUB_URL
 from brickfilm.sources.remote.addresses import Access
 from brickfilm.sources.remote.fetch import FetchFile
@@ -309,7 +310,7 @@ class HubSource(RemoteSource):
         except DatasetNotFoundError as error:
             raise UsageError(f"{self.repo_id}: {' '.join(str(error).split())}") from error
         except FileNotFoundError as error:  # of an empty repository
-            raise self._no_video(" ".join(str(error).split())) from error
+            raise self._no_video(error_line(error)) from error
 
 
 def _or_empty(value: object) -> object:

@@ -89,7 +89,7 @@ def test_the_page_names_its_settings_and_its_last_change(tmp_path: Path) -> None
 def steps(of: type = Stage) -> set[str]:
     found = {name for child in of.__subclasses__() for name in steps(child)}
     is_step = of.__module__.startswith(("brickfilm.stages.", "brickfilm.sources."))
-    return found | ({of.__name__} if is_step and ".base." not in of.__module__ else set())
+    return found | ({of.__name__} if is_step and ".base." not in f"{of.__module__}." else set())
 
 
 def test_every_stage_has_plain_words() -> None:
