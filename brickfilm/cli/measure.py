@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brickfilm.cli import build_options as options
-from brickfilm.cli.app import app, print_text
+from brickfilm.cli.app import app, print_json, print_text
 from brickfilm.errors import Failed, UsageError
 from brickfilm.schema.plural import pluralize
 
@@ -64,7 +63,7 @@ def measure_command(
         write_score_page(plot, measured, keeps)
     if as_json:
         facts = {"files": [_facts(f) for f in measured], "drops": [asdict(s) for s in shares]}
-        print(json.dumps(facts, ensure_ascii=False, indent=2))
+        print_json(facts)
     else:
         _print_shares(shares)
     failed = any(isinstance(error, Failed) for file in measured for error in file.errors)
