@@ -265,27 +265,34 @@ def check_shared_folder(ray: Any, work: Path) -> None:
     probe = work.absolute() / f".{token}.probe"
     probe.write_text(token)
     try:
-        nodes = {n["NodeID"]: n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]}
+        nodes = living_nodes(ray)
         task = ray.remote(**OWN_TASKS)(answer_probe)
         calls = {
-            name: task.options(
+            node: task.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
             ).remote(str(probe), token)
-            for node, name in nodes.items()
+            for node in nodes
         }
-        for name, call in calls.items():
+        for node, call in calls.items():
             try:
                 problem = ray.get(call, timeout=CHECK_SECONDS)
             except ray.exceptions.RayError as error:
+                if node not in living_nodes(ray):  # it died since, and gets no work
+                    continue
                 problem = f"it did not answer ({type(error).__name__})"
             if problem:
                 raise UsageError(
-                    f"the node {name} cannot use the work folder {str(work.absolute())!r}: "
+                    f"the node {nodes[node]} cannot use the work folder {str(work.absolute())!r}: "
                     f"{problem}; name one on a file system that all nodes share"
                 )
     finally:
         for file in work.absolute().glob(f".{token}.*"):
             file.unlink(missing_ok=True)
+
+
+def living_nodes(ray: Any) -> dict[str, str]:
+    """Return the address of each node that Ray believes alive, by its ID."""
+    return {n["NodeID"]: n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]}
 
 
 def answer_probe(probe: str, token: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from brickfilm.engine.executors import LocalExecutor, RayExecutor
-from brickfilm.engine.executors.ray import answer_probe, runs_in_driver
+from brickfilm.engine.executors.ray import answer_probe, check_shared_folder, runs_in_driver
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.run import PipelineRun
@@ -172,6 +172,32 @@ def test_a_node_that_dies_costs_only_what_it_held(cluster: Any, tmp_path: Path) 
     assert held == {item for item in started if started.count(item) > 1}
 
 
+@pytest.mark.slow
+def test_a_node_that_dies_during_the_check_of_the_folder_is_left_out(
+    cluster: Any, tmp_path: Path
+) -> None:
+    executor = RayExecutor(cluster.address)
+    import ray
+
+    answers = [[{"NodeID": "0" * 56, "NodeManagerAddress": "192.0.2.9", "Alive": True}]]
+
+    class WithNodeThatDied:
+        """Ray, whose first list of nodes holds one that is gone at the second."""
+
+        def nodes(self) -> Any:
+            return [*ray.nodes(), *(answers.pop() if answers else [])]
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(ray, name)
+
+    try:
+        check_shared_folder(WithNodeThatDied(), tmp_path)
+    finally:
+        executor.close()
+    assert not answers
+    assert not list(tmp_path.iterdir())
+
+
 DRIVER = """
 import sys
 from pathlib import Path
@@ -189,7 +215,8 @@ def test_a_driver_that_dies_takes_its_workers_with_it(cluster: Any, tmp_path: Pa
     log, gate, work = tmp_path / "log", tmp_path / "gate", tmp_path / "work"
     words = [str(work), str(log), str(gate), cluster.address]
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, *words])
-    until(lambda: len(lines(log)) == 2)
+    until(lambda: len(lines(log)) == 2 or driver.poll() is not None)
+    assert driver.poll() is None
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     wait_for_end(lines(log))
