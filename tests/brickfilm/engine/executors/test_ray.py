@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from brickfilm.engine.executors import LocalExecutor, RayExecutor
-from brickfilm.engine.executors.ray import answer_probe, check_shared_folder, runs_in_driver
+from brickfilm.engine.executors.ray.cluster import answer_probe, check_shared_folder
+from brickfilm.engine.executors.ray.executor import runs_in_driver
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.run import PipelineRun

@@ -1,14 +1,7 @@
-"""Run calls on a Ray cluster: an actor for each worker of a stage, which opens it once.
-
-Only the driver writes the ledger, and stages that cost money run in the driver's own threads: a
-worker or a node that dies loses nothing but work in progress, which is done again elsewhere.
-Artefacts travel by the work folder, which every node must share; the object store carries records.
-"""
+"""Run calls in actors of a Ray cluster: one process each, which opens every stage once."""
 
 from __future__ import annotations
 
-import os
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,84 +12,13 @@ from typing import Any
 
 import cloudpickle
 
-from brickfilm.engine.capabilities import Paid, SourceOwner, has_capability
-from brickfilm.engine.executors.base import (
-    CallResult,
-    PickledStages,
-    StageThreads,
-    WorkerState,
-    pickle_call,
-)
-from brickfilm.engine.stage import Result, Stage, WorkItem
+from brickfilm.engine.executors.base import CallResult, WorkerState, pickle_call
+from brickfilm.engine.stage import Result, WorkItem
 from brickfilm.errors import UsageError, WorkerDied
 
 MAX_DEATHS = 2
 """Workers that an item may lose before it fails: a node may go once, and the item be blameless."""
 MAX_FAILED_STARTS = 3
-CHECK_SECONDS = 120.0
-"""A node that has not answered by then cannot start a process."""
-OWN_TASKS = {"num_cpus": 0, "max_retries": 0}
-
-
-class RayExecutor:
-    """Run calls that compute on a Ray cluster, and calls that wait, or cost money, in the driver.
-
-    address: as of `ray.init`: HOST:PORT, "auto" for the cluster of this machine, "local" for a new
-    one. processes: number of workers, by default the CPUs of the cluster. init: more arguments of
-    `ray.init`. Raise UsageError if the extra `ray` or the cluster is missing.
-    """
-
-    def __init__(self, address: str = "auto", *, processes: int | None = None, **init: Any) -> None:
-        self._ray = _connect(address, init)
-        cpus = int(self._ray.cluster_resources().get("CPU", 0))
-        if not cpus:
-            raise UsageError(f"the Ray cluster {address!r} has no CPU: add a node with some")
-        self._processes = processes or cpus
-        self._pools: dict[int, ActorPool] = {}
-        self._stages = PickledStages()
-        self._threads = StageThreads()
-        self._checked: set[Path] = set()
-
-    def concurrency(self, stage: Stage[Any, Any]) -> int:
-        """Return the number of calls of this stage that can run at the same time."""
-        concurrency = stage.resources.concurrency or self._processes
-        return concurrency if runs_in_driver(stage) else min(concurrency, self._processes)
-
-    def submit(
-        self, stage: Stage[Any, Any], work: Path, work_items: Sequence[WorkItem]
-    ) -> Future[CallResult]:
-        """Start a call in a thread of the driver, or in an actor of the cluster."""
-        if runs_in_driver(stage):
-            return self._threads.submit(stage, self.concurrency(stage), work, work_items)
-        if work not in self._checked:
-            check_shared_folder(self._ray, work)
-            self._checked.add(work)
-        call = Call(self._stages.pickle(stage), work.absolute(), work_items)
-        return self._actor_pool(stage).submit(call)
-
-    def close(self, *, now: bool = False) -> None:
-        """Stop every worker, and leave the cluster."""
-        for pool in self._pools.values():
-            pool.close(now=now)
-        self._threads.close(now=now)
-        self._ray.shutdown()
-
-    def _actor_pool(self, stage: Stage[Any, Any]) -> ActorPool:
-        """Return the actors of the stage: of its own with a GPU, else those of all stages."""
-        gpus = stage.resources.gpus
-        key = id(stage) if gpus else 0
-        if key not in self._pools:
-            size = self.concurrency(stage) if gpus else self._processes
-            self._pools[key] = ActorPool(self._ray, size, num_cpus=1, num_gpus=gpus)
-        return self._pools[key]
-
-
-def runs_in_driver(stage: Stage[Any, Any]) -> bool:
-    """Return True for stages that wait for a network, may spend money, or own the downloads."""
-    if stage.resources.gpus:
-        return False
-    waits = stage.resources.pool == "thread"
-    return waits or has_capability(stage, Paid) or has_capability(stage, SourceOwner)
 
 
 class ActorPool:
@@ -255,71 +177,3 @@ class RayWorker:
     def run_batch(self, payload: bytes) -> bytes:
         """Run a call; errors of items are results."""
         return self._state.run_pickled(payload)
-
-
-def check_shared_folder(ray: Any, work: Path) -> None:
-    """Raise UsageError unless every node sees what the driver writes in `work`, and can write."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    token = secrets.token_hex(8)
-    probe = work.absolute() / f".{token}.probe"
-    probe.write_text(token)
-    try:
-        nodes = living_nodes(ray)
-        task = ray.remote(**OWN_TASKS)(answer_probe)
-        calls = {
-            node: task.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-            ).remote(str(probe), token)
-            for node in nodes
-        }
-        for node, call in calls.items():
-            try:
-                problem = ray.get(call, timeout=CHECK_SECONDS)
-            except ray.exceptions.RayError as error:
-                if node not in living_nodes(ray):  # it died since, and gets no work
-                    continue
-                problem = f"it did not answer ({type(error).__name__})"
-            if problem:
-                raise UsageError(
-                    f"the node {nodes[node]} cannot use the work folder {str(work.absolute())!r}: "
-                    f"{problem}; name one on a file system that all nodes share"
-                )
-    finally:
-        for file in work.absolute().glob(f".{token}.*"):
-            file.unlink(missing_ok=True)
-
-
-def living_nodes(ray: Any) -> dict[str, str]:
-    """Return the address of each node that Ray believes alive, by its ID."""
-    return {n["NodeID"]: n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]}
-
-
-def answer_probe(probe: str, token: str) -> str:
-    """Run on a node: return what is wrong with the folder, or ''."""
-    path = Path(probe)
-    try:
-        if path.read_text() != token:
-            return "it sees another file there"
-        path.with_name(f".{token}.{os.getpid()}.answer").write_text(token)
-    except OSError as error:
-        return str(error.strerror)
-    return ""
-
-
-def _connect(address: str, init: dict[str, Any]) -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise UsageError("RayExecutor needs Ray: pip install 'brickfilm[ray]'") from None
-    options = {"log_to_driver": False, **init}
-    if address == "local":
-        options = {"include_dashboard": False, **options}
-    try:
-        ray.init(address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UsageError(
-            f"there is no Ray cluster at {address!r} ({' '.join(str(error).split())[:300]}): start "
-            "one with `ray start --head`, or name its HOST:PORT"
-        ) from error
-    return ray
