@@ -111,10 +111,11 @@ def plan(
 ) -> None:
     """Estimate steps, samples, GPU-hours, cost, communication, memory and disk before a run."""
     from finetune.planning.communication import count_gpus
-    from finetune.planning.plan import plan as planned
+    from finetune.planning.variants import plan_recipe
 
-    text = planned(
-        load_recipe(recipe, overrides or ()),
+    text = plan_recipe(
+        recipe,
+        overrides or (),
         gpu=gpu,
         gpus=count_gpus(gpus, nodes, gpus_per_node),
         memory=memory,

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from brickfilm.errors import UsageError
-from brickfilm.files import parse_toml
 from brickfilm.schema.buckets import DROP_REASONS, assign_to_buckets, resolutions, sort_buckets
 from brickfilm.schema.frame_sampling import FrameSampling, SamplingKind
-from brickfilm.schema.recipes import find_recipe
+from brickfilm.schema.recipes import find_recipe, read_recipe
 
 EVERY_FRAME = FrameSampling()
 
@@ -55,10 +54,7 @@ class TrainingRecipe:
     @classmethod
     def from_file(cls, path: Path) -> TrainingRecipe:
         """Read the settings from a recipe's TOML; ignore its other keys."""
-        try:
-            recipe = parse_toml(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:  # no file; no text, or no TOML
-            raise UsageError(f"the recipe {str(path)!r} cannot be read: {error}") from error
+        recipe = read_recipe(path)
         entries = recipe.get("buckets")
         if not entries or not isinstance(entries, list):
             raise UsageError(

@@ -18,7 +18,7 @@ from typing import Any
 from brickfilm.errors import UsageError
 from brickfilm.files import parse_toml
 from brickfilm.schema.own_modules import add_import_folder
-from brickfilm.schema.recipes import find_recipe
+from brickfilm.schema.recipes import find_recipe, read_recipe
 from finetune.config.old_keys import OLD_KEYS, VALUES_BEFORE_KEY, rename_old_keys
 from finetune.config.recipe import Bucket, Recipe
 from finetune.errors import ConfigError
@@ -45,11 +45,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     try:
         file = find_recipe(path)
-        data = parse_toml(file.read_text("utf-8-sig"))
+        data = read_recipe(file)
     except UsageError as error:
         raise ConfigError(str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not TOML: {error}") from error
     add_import_folder(file.parent)  # of a family of the user's own
     return parse_recipe(data, origin=str(file), overrides=overrides)
 

@@ -81,8 +81,8 @@ def test_a_recipe_is_read_from_its_toml(tmp_path: Path) -> None:
     [
         ("frame_interval = 4", "has no buckets"),
         ('buckets = [{ resolution = "361p", frames = 3 }]', "a resolution among 144p"),
-        ("buckets = [", "cannot be read"),
-        ("\udcff", "cannot be read"),
+        ("buckets = [", "is not TOML"),
+        ("\udcff", "is not TOML"),
         ("buckets = 3", "has no buckets"),
         ("buckets = ['360p']", "has a bucket '360p': it needs frames"),
         ('buckets = [{ resolution = "360p", frames = "32" }]', "it needs frames"),

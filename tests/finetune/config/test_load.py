@@ -154,5 +154,5 @@ def test_a_missing_recipe_lists_those_there_are() -> None:
 def test_a_file_that_is_no_text_is_no_recipe(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match=r"recipe\.toml is not TOML"):
+    with pytest.raises(ConfigError, match=r"recipe\.toml' is not TOML"):
         load_recipe(file)

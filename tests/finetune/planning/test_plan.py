@@ -31,6 +31,7 @@ from finetune.planning.cost import (
 )
 from finetune.planning.links import PCIE_GB_S
 from finetune.planning.plan import UsableClips, plan, step_shares, suggest_batch_sizes
+from finetune.planning.variants import plan_recipe
 from tests.finetune.conftest import MakeRecipe
 
 
@@ -250,6 +251,36 @@ def test_encoders_in_the_step_count_in_memory(make_recipe: MakeRecipe) -> None:
 def test_a_small_card_is_told_what_takes_less(recipe: str, memory: float, setting: str) -> None:
     with pytest.raises(EngineError, match=setting):
         plan(load_recipe(recipe, ["dataset=not/here"]), gpu="h200", memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "gpu", "memory", "fit"),
+    [
+        ("wan/14b-lora", "4090", None, "wan/14b-lora-16g, wan/14b-lora-24g$"),
+        ("wan/14b-lora", "4090", 16, "wan/14b-lora-16g$"),
+        ("wan/5b-lora", "a6000", 16, "wan/5b-lora-16g$"),
+        ("wan/1.3b-full", "4090", 8, "^((?!packaged).)*$"),
+    ],
+)
+def test_packaged_recipes_for_a_small_card_are_named(
+    recipe: str, gpu: str, memory: float | None, fit: str
+) -> None:
+    with pytest.raises(EngineError, match=fit):
+        plan_recipe(recipe, ["dataset=not/here"], gpu=gpu, memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("name", "memory"),
+    [
+        ("1.3b-lora", 16),
+        ("5b-lora", 24),
+        ("5b-lora-16g", 16),
+        ("14b-lora-24g", 24),
+        ("14b-lora-16g", 16),
+    ],
+)
+def test_recipes_for_small_cards_fit_them(name: str, memory: int) -> None:
+    assert plan_recipe(f"wan/{name}", ["dataset=not/here"], gpu="3090", memory=memory - 0.5)
 
 
 def test_an_int8_base_takes_a_byte_a_weight_of_its_blocks() -> None:
