@@ -44,7 +44,8 @@ def _range_of_span(span: GivenSpan, edges: np.ndarray, *, has_jumps: bool) -> Fr
     if span.start >= last or not (is_open or span.end <= last + END_TOLERANCE_SECONDS):
         raise Rejected(
             f"{name} does not lie in the video, which ends at {last:.3f} s: check that the list is "
-            "of this file",
+            "of this file; if every file is one clip, leave its times out with "
+            "--column start= --column end=",
             reason="span beyond the end",
         )
     start = int(np.abs(edges[:-1] - span.start).argmin())

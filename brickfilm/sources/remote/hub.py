@@ -13,6 +13,7 @@ from brickfilm.captions.caption_files import read_rows
 from brickfilm.captions.json_reply import one_line
 from brickfilm.errors import Failed, ItemError, UsageError
 from brickfilm.records import Listing
+from brickfilm.schema.columns import missing_columns
 from brickfilm.schema.containers import VIDEO_SUFFIXES
 from brickfilm.schema.hub_errors import check_repo_id, hub_errors
 from brickfilm.schema.public_text import error_line
@@ -251,6 +252,11 @@ class HubSource(RemoteSource):
     def _columns_of_table(self, name: str, schema: Any) -> dict[str, str]:
         """Return the column of everything that rows say; UsageError for one of another type."""
         have = schema.names
+        if self.video not in have and not missing_columns(have, "clips"):
+            raise UsageError(
+                f"{self.repo_id} holds references to videos, not videos: cut its clips with "
+                f"`brickfilm materialize {self.repo_id} --out DIR`"
+            )
         if self.video not in have:
             raise self._no_video(f"{name} has no column {self.video!r}, but {', '.join(have)}")
         if kind := wrong_type(schema, self.video, is_media=True):
@@ -283,7 +289,10 @@ class HubSource(RemoteSource):
         found = columns_of(
             [name for name in have if name != self.video], self._given_columns, error
         )
-        return {what: name for what, name in found.items() if what not in ("url", "id")}
+        unused = {"url", "id"}
+        if not missing_columns(have, "clips"):  # of a build: times of the source, not of the clip
+            unused |= {"start", "end"} - self.columns.keys()
+        return {what: name for what, name in found.items() if what not in unused}
 
     def _no_video(self, found: str) -> UsageError:
         return UsageError(

@@ -16,6 +16,7 @@ from brickfilm.cli import app
 from brickfilm.dataset.reader import find_dataset
 from brickfilm.errors import Failed, UsageError
 from brickfilm.records import GivenSpan, Listing
+from brickfilm.schema.columns import COLUMN_TYPES
 from brickfilm.schema.hub_errors import HubError
 from brickfilm.sources import HubSource
 from brickfilm.sources.remote import web_file
@@ -218,3 +219,15 @@ def test_the_build_takes_shots_where_captions_are_left_out(tmp_path: Path, hub: 
     statuses = {s for t in result.dataset["clips"].values() for s in t["caption_status"]}
     assert statuses == {"not captioned"}
     assert not list((tmp_path / "sources").glob("*.mp4"))
+
+
+def test_times_of_a_published_build_are_those_of_the_source_video(hub: HubServer) -> None:
+    row: dict[str, list[Any]] = {name: [""] for name in COLUMN_TYPES["clips"]}
+    row |= {"caption": ["an ant"], "start": [1.5], "end": [2.0]}
+    upload({"t.parquet": parquet_of(**row | {"video": [FILMS[0]]})})
+    (clip,) = listings(hub_source("maker/set"))
+    assert clip.spans == (GivenSpan(caption="an ant"),)
+    del row["video"]
+    upload({"t.parquet": parquet_of(**row)})
+    with pytest.raises(UsageError, match="brickfilm materialize maker/set --out"):
+        listings(hub_source("maker/set"))
