@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
-
-import torch
 
 from finetune.config import Bucket, Recipe
 from finetune.data.bucket_coverage import MANY_EPOCHS, BucketCoverage, bucket_coverage
 from finetune.data.bucket_coverage import step_shares as bucket_shares
 from finetune.data.cache_layout import index_dataset
-from finetune.engines.distributed import rank_and_world_size
 from finetune.errors import EngineError
 from finetune.models import family_of, find_family
 from finetune.planning.communication import Cluster, checkpoint_lines, communication_lines
 from finetune.planning.cost import (
     CPU,
     EMA_BYTES,
-    GIB,
-    GPUS,
     MEASURED,
     STATE_BYTES,
     DeviceSpec,
@@ -33,6 +27,8 @@ from finetune.planning.cost import (
     seconds,
     trained_parameters,
 )
+from finetune.planning.remedies import suggest_for_bucket
+from finetune.planning.units import format_bytes, format_hours, format_number
 
 
 class UsableClips(NamedTuple):
@@ -110,17 +106,17 @@ def _time_lines(
     estimated = "" if spec.is_cpu or measured else ", estimated"
     yield f"hardware         {gpus} x {spec.name}, at {speed}{estimated}"
     if spec.is_cpu:
-        yield f"time             {_format_hours(hours)}, at the CPU's present load"
+        yield f"time             {format_hours(hours)}, at the CPU's present load"
     else:
-        wall_time = _format_hours(hours)
-        yield f"GPU-hours        {_format_number(hours * gpus)} ({wall_time} of wall time)"
+        wall_time = format_hours(hours)
+        yield f"GPU-hours        {format_number(hours * gpus)} ({wall_time} of wall time)"
         if price is not None:
             yield f"cost             {hours * gpus * price:,.2f} USD at {price:g} USD a GPU-hour"
     if rounds := _count_validation_rounds(recipe, gpus):
         ask = recipe.validation
         cost = find_family(recipe.family).cost
         video = 2 * ask.steps * cost.forward_tflop(recipe, ask.frames, ask.height, ask.width)
-        more = _format_hours(rounds * video / reached / 3600)
+        more = format_hours(rounds * video / reached / 3600)
         yield f"validation       {rounds} rounds of one video each, {more} more"
     if recipe.published and not spec.is_cpu:
         yield f"published        {recipe.published.gpu_hours:g} on H100, {recipe.published.stage}"
@@ -163,7 +159,7 @@ def _epochs_text(recipe: Recipe, data: UsableClips | None, samples: int) -> str:
         return f"the same number of clips for each bucket: {recipe.dataset} is not on this disk"
     epochs = samples / data.clips
     warning = " (WARNING: the clips may be learned by heart)" if epochs > MANY_EPOCHS else ""
-    return f"{_format_number(epochs)} epochs over {data.clips:,} usable clips{warning}"
+    return f"{format_number(epochs)} epochs over {data.clips:,} usable clips{warning}"
 
 
 def _bucket_line(bucket: Bucket, recipe: Recipe, spec: DeviceSpec, gpus: int) -> str:
@@ -173,103 +169,13 @@ def _bucket_line(bucket: Bucket, recipe: Recipe, spec: DeviceSpec, gpus: int) ->
     if need > available:
         raise EngineError(
             f"bucket {bucket} with micro_batch_size {micro} needs {need:.0f} GiB, {spec.name} has "
-            f"{available:g}: {_suggest_for_bucket(bucket, recipe, available, gpus, spec)}"
+            f"{available:g}: {suggest_for_bucket(bucket, recipe, available, gpus, spec)}"
         )
     clip = clip_cost(bucket, recipe)
     return (
-        f"{bucket!s:<16} {clip.tokens:,} tokens and {_format_number(clip.tflop)} TFLOP per clip; "
+        f"{bucket!s:<16} {clip.tokens:,} tokens and {format_number(clip.tflop)} TFLOP per clip; "
         f"micro_batch_size {micro}: {need:.0f} of {available:g} GiB"
     )
-
-
-def suggest_batch_sizes(recipe: Recipe, device: torch.device) -> str:
-    """Return the sizes of each bucket that fit, by estimate, after a step ran out of memory.
-
-    An eighth of the memory is left free, for the estimate's error.
-    """
-    _, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
-    _, gpus = rank_and_world_size()
-    return "; ".join(
-        f"bucket {b}: {_suggest_for_bucket(b, recipe, total / GIB * 7 / 8, gpus)}"
-        for b in recipe.buckets
-    )
-
-
-def _suggest_for_bucket(
-    bucket: Bucket, recipe: Recipe, memory: float, gpus: int, spec: DeviceSpec | None = None
-) -> str:
-    """Return the largest micro-batch that fits into `memory` GiB, or another remedy.
-
-    spec: of the device, to add the time that the remedy takes there.
-    """
-    sizes = range(1, bucket.clips_per_pass)
-    fits = [n for n in sizes if memory_gib(bucket, recipe, gpus, n) <= memory]
-    if fits:
-        return f"micro_batch_size = {max(fits)} fits"
-    most = find_family(recipe.family).cost.blocks(recipe)
-    least = math.inf
-    for setting, smaller in _smaller_recipes(recipe):
-        first = min(recipe.checkpointed_blocks(bucket) + (not setting), most)
-        for blocks in range(first, most + 1):
-            checkpointed = replace(bucket, activation_checkpointing=blocks)
-            least = min(least, memory_gib(checkpointed, smaller, gpus, 1))
-            if least <= memory:
-                remedy = f"{setting}activation_checkpointing = {blocks} fits"
-                time = _remedy_time(bucket, recipe, checkpointed, smaller, spec) if spec else ""
-                return f"micro_batch_size = 1 with {remedy}{time}"
-    shorter = _frames_that_fit(bucket, setting, smaller, memory, gpus)
-    fits_on = [name for name, spec in GPUS.items() if least <= spec.memory_gib > memory]
-    larger = f" ({', '.join(fits_on)})" if fits_on else ""
-    sharded = "fsdp2" if recipe.adapter else "fsdp2 or zero2"
-    return (
-        f"no batch fits, the least needs {least:.0f} GiB; {shorter}take a larger GPU{larger}, or "
-        f"more of them with strategy {sharded}"
-    )
-
-
-def _frames_that_fit(bucket: Bucket, setting: str, recipe: Recipe, memory: float, gpus: int) -> str:
-    """Say which fewer frames fit, one clip a pass with all blocks recomputed; "" for none."""
-    family = find_family(recipe.family)
-    blocks, grid = family.cost.blocks(recipe), family.grid
-    for frames in range(bucket.frames - grid.frame_step, grid.frame_offset, -grid.frame_step):
-        smaller = replace(bucket, frames=frames, activation_checkpointing=blocks)
-        if memory_gib(smaller, recipe, gpus, 1) <= memory:
-            return (
-                f"frames = {frames} fit, with micro_batch_size = 1 and {setting}"
-                f"activation_checkpointing = {blocks}; or "
-            )
-    return ""
-
-
-def _remedy_time(
-    bucket: Bucket, recipe: Recipe, smaller: Bucket, remedy: Recipe, spec: DeviceSpec
-) -> str:
-    """Return the hours of all steps in a bucket made smaller, and what it costs in speed."""
-    before = seconds(clip_cost(bucket, recipe), spec)
-    clip = clip_cost(replace(smaller, micro_batch_size=1), remedy)
-    hours = recipe.steps * bucket.batch_size * seconds(clip, spec) / 3600
-    slower = seconds(clip, spec) / before - 1
-    return f": {_format_hours(hours)} for {recipe.steps:,} steps by estimate, {slower:.0%} slower"
-
-
-def _smaller_recipes(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
-    """Yield a recipe, then ones that take less memory, and the settings that make them so.
-
-    The first ones compute the same, the last one keeps moments of 8 bits.
-    """
-    yield "", recipe
-    if recipe.adapter and not recipe.is_sharded:
-        cost = find_family(recipe.family).cost
-        blocks, setting = cost.blocks(recipe), f"offload_blocks = {cost.blocks(recipe)} and "
-        offloaded = replace(recipe, offload_blocks=blocks)
-        yield setting, offloaded
-        if cost.keeps_attention:
-            yield f"{setting}keep_attention = false and ", replace(offloaded, keep_attention=False)
-    if not recipe.adapter and (recipe.engine, recipe.optimizer.kind) == ("torch", "adamw"):
-        yield (
-            "optimizer.kind = 'adamw_8bit' and ",
-            replace(recipe, optimizer=replace(recipe.optimizer, kind="adamw_8bit")),
-        )
 
 
 def _disk_lines(recipe: Recipe, data: UsableClips | None) -> list[str]:
@@ -281,10 +187,10 @@ def _disk_lines(recipe: Recipe, data: UsableClips | None) -> list[str]:
     )
     cached = values * (4 if recipe.cache_dtype == "float32" else 2)
     of = f"the {clips:,} usable clips" if data else "one clip (of 200 frames)"
-    checkpoint = _format_bytes(checkpoint_bytes(recipe))
+    checkpoint = format_bytes(checkpoint_bytes(recipe))
     return [
         f"checkpoints      {checkpoint} each, {kept} kept, one more while writing",
-        f"cache            up to {_format_bytes(cached)} for {of}, {recipe.cache_dtype}",
+        f"cache            up to {format_bytes(cached)} for {of}, {recipe.cache_dtype}",
     ]
 
 
@@ -311,18 +217,3 @@ def _latent_values(recipe: Recipe, data: UsableClips | None) -> int:
         * math.prod(family.latent_shape(b.frames, *nominal_size(b.resolution)))
         for b in recipe.buckets
     )  # fmt: skip
-
-
-def _format_number(value: float) -> str:
-    """Format with two digits at least."""
-    return f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
-
-
-def _format_hours(hours: float) -> str:
-    if hours >= 1:
-        return f"{hours:,.1f} h"
-    return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.1f} s"
-
-
-def _format_bytes(count: float) -> str:
-    return f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / 2**20:,.1f} MiB"

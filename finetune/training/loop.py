@@ -10,7 +10,7 @@ import torch
 
 from finetune.config import Recipe
 from finetune.engines.distributed import all_reduce_sum, choose_device, process_group
-from finetune.planning.plan import suggest_batch_sizes
+from finetune.planning.remedies import suggest_batch_sizes
 from finetune.tensors import to_device_async
 from finetune.training.lr_schedule import learning_rate
 from finetune.training.open_run import open_run

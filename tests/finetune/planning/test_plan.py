@@ -30,7 +30,8 @@ from finetune.planning.cost import (
     trained_parameters,
 )
 from finetune.planning.links import PCIE_GB_S
-from finetune.planning.plan import UsableClips, plan, step_shares, suggest_batch_sizes
+from finetune.planning.plan import UsableClips, plan, step_shares
+from finetune.planning.remedies import suggest_batch_sizes
 from finetune.planning.variants import plan_recipe
 from tests.finetune.conftest import MakeRecipe
 
