@@ -97,6 +97,16 @@ class Measure(FrameAnalyzer):
         """Return the scores of one clip, a number for every name in `provides`."""
         raise NotImplementedError
 
+    def scores(self, metrics: FrameMetrics) -> Scores:
+        """Return the checked scores of `summarise`; ValueError for other names, NaN or infinity."""
+        scores = self.summarise(metrics)
+        if scores.keys() != set(self.provides) or not all(map(math.isfinite, scores.values())):
+            raise ValueError(
+                f"{type(self).__name__}.summarise returned {dict(scores)}: return a finite number "
+                f"for each name in `provides`, {', '.join(self.provides)}"
+            )
+        return scores
+
 
 def sampled(analyze: FrameFunction, seconds: float, video: Video) -> FrameFunction:
     """Return a function that analyzes a frame every so many seconds, and repeats its row between.
@@ -141,12 +151,19 @@ def _analyze_frames(
         with_bands=any(analyzer.with_bands for analyzer in analyzers),
         with_full_luma=any(analyzer.with_full_luma for analyzer in analyzers),
     )
+    frames = 0
     for frame in reduced_frames(reader, extras):
+        frames += 1
         for analyze, values in zip(frame_functions, collected, strict=True):
             values.extend(analyze(frame))
-    for analyze, values in zip(frame_functions, collected, strict=True):
+    for analyzer, analyze, values in zip(analyzers, frame_functions, collected, strict=True):
         if isinstance(analyze, LateFrameFunction):
             values.extend(analyze.finish())
+        if len(values) != frames * len(analyzer.columns):
+            raise ValueError(
+                f"{type(analyzer).__name__} gave {len(values)} numbers of {frames} frames: return "
+                f"one for each of its columns, {', '.join(analyzer.columns)}, from each frame"
+            )
     return {
         analyzer.digest: pack_array(np.asarray(values, analyzer.dtype), len(analyzer.columns))
         for analyzer, values in zip(analyzers, collected, strict=True)

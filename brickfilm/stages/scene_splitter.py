@@ -258,7 +258,7 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
         span = scan.times.span(*part)
         scores: dict[str, float] = {}
         for measure in self._measures:
-            scores.update(measure.summarise(scan.metrics(measure).in_span(span)))
+            scores.update(measure.scores(scan.metrics(measure).in_span(span)))
         edges = (LISTED, LISTED) if given else shots.edges(*part)
         unique_frames = scan.unique_frames_in(span)
         text = given.caption if given else ""

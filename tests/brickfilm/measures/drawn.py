@@ -27,7 +27,7 @@ def measured(path: Path, measure: Measure) -> Scores:
     with open_video(path, threads=1) as reader:
         parts = (TimestampAnalyzer(), FrameDifference(), measure)
         answers = analyze_frames(reader, video, [part for part in parts if part.columns])
-    return measure.summarise(ScanResult.from_answers(video, answers).metrics(measure))
+    return measure.scores(ScanResult.from_answers(video, answers).metrics(measure))
 
 
 def encode(

@@ -77,8 +77,9 @@ def _read_api_key(service: Service) -> str:
     api_key = os.environ.get(service.api_key_env, "").strip()
     if not api_key and service.base_url is None:
         raise MissingApiKey(
-            f"no API key for model={service.model!r}: export {service.api_key_env}=..., or set "
-            "base_url= to a server that needs none"
+            f"no API key for model={service.model!r}: export {service.api_key_env}=..., name "
+            "a server that needs none with base_url= (--base-url), or take captions from files or "
+            "none (--captions sidecar, --captions none)"
         )
     if not api_key.isascii() or not api_key.isprintable():
         raise UsageError(
