@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import brickfilm
 from brickfilm import errors
 from brickfilm.cli import app
 from brickfilm.dataset import config_features
+from brickfilm.dataset.reader import find_dataset
 from brickfilm.engine.ledger import answers_frame
 from brickfilm.schema.columns import OPTIONAL_CLIP_COLUMNS
 from finetune import errors as finetune_errors
@@ -29,40 +29,10 @@ from finetune.__main__ import main as finetune_main
 from tests.brickworld import BrickFilm, Shot
 from tests.kit import ROOT
 from tests.kit.console import run_console
+from tests.kit.pages import FENCE, PAGES, Snippet, named, snippets
 from tests.kit.pipelines import write_pipeline
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("recipes/**/*.md")])
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
-
-
-@dataclass(frozen=True)
-class Snippet:
-    """A fenced block of a page."""
-
-    page: Path
-    language: str
-    text: str
-
-    @property
-    def name(self) -> str | None:
-        """The file's name, where the first line of Python says one."""
-        found = re.match(r"# ([\w-]+\.py)\n", self.text)
-        return found[1] if found else None
-
-
-def snippets(*languages: str) -> list[Snippet]:
-    return [
-        Snippet(page, language, text)
-        for page in PAGES
-        for language, text in FENCE.findall(page.read_text(encoding="utf-8"))
-        if language in languages
-    ]
-
-
-def named(name: str) -> str:
-    (text,) = [s.text for s in snippets("python") if s.name == name]
-    return text
 
 
 def of_page(page: str, *, containing: str) -> str:
@@ -212,16 +182,10 @@ def test_the_stage_of_the_page_scores_and_asks_nothing_twice(place: Path) -> Non
 
 @pytest.mark.slow
 def test_the_measure_of_the_page_scores(place: Path) -> None:
-    (place / "warmth.py").write_text(named("warmth.py"))
-    text = (
-        "from brickfilm import FolderSource, SceneSplitter, build_dataset\n"
-        "from brickfilm.measures import DEFAULT_MEASURES\n"
-        "from warmth import Warmth\n"
-        "splitter = SceneSplitter(measures=(*DEFAULT_MEASURES, Warmth()))\n"
-        "dataset = build_dataset(FolderSource('films'), splitter, workdir='work/warmth')\n"
-        "print(*(row['score_warmth'] for row in dataset['clips']['train']))\n"
-    )
-    scores = [float(word) for word in run_text(place, "use_warmth.py", text).split()]
+    for name in ("warmth.py", "warm-clips.py"):
+        (place / name).write_text(named(name).replace("at_least=0", "at_least=-128"))
+    build(place, "warm-clips.py", "work/warm")
+    scores = find_dataset(place / "work/warm").to_pandas("clips").score_warmth
     assert len(scores) >= 2
     assert all(-128 < score < 128 for score in scores)
 

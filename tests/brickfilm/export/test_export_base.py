@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -25,6 +26,7 @@ from brickfilm.export import (
 from brickfilm.export.base import NothingToExport
 from brickfilm.export.caption_styles import render_caption
 from brickfilm.export.prediction import Dropped, lost_drawings, speed
+from tests.kit.pages import named
 from tests.kit.toy_dataset import FRAMES, toy_dataset
 from tests.kit.toy_exporter import ToyExporter
 
@@ -95,15 +97,15 @@ def test_the_command_takes_a_format_of_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     toy_dataset(tmp_path / "work", videos=1, clips=1)
-    (tmp_path / "own_format.py").write_text(
-        "from tests.kit.toy_exporter import ToyExporter\nclass Mine(ToyExporter): name = 'mine'\n"
-    )
+    (tmp_path / "pairs.py").write_text(named("pairs.py"))
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])  # as of a console script
     monkeypatch.chdir(tmp_path)
-    command = ["export", "work", "--to", "own_format:Mine", "--model", "wan2.1", "--frames", "9"]
+    command = ["export", "work", "--to", "pairs:Pairs", "--model", "ltx-2", "--frames", "9"]
     app([*command, "--out", "out"], standalone_mode=False)
-    assert "mine uses 1 clip and 0 images" in capsys.readouterr().out
-    assert len((tmp_path / "out/index.txt").read_text().split()) == 1
+    assert "pairs uses 1 clip and 0 images" in capsys.readouterr().out
+    (row,) = map(json.loads, (tmp_path / "out/pairs.jsonl").read_text().splitlines())
+    assert row["frames"] == 9 and row["text"].startswith("a red brick")
+    assert (tmp_path / "out" / row["video"]).is_file()
     for wrong, message in (
         ("nowhere:Mine", "run the command in the folder of nowhere.py"),
         ("brickfilm.export:TrainerFormat", "has no predict, write"),

@@ -31,6 +31,7 @@ from finetune.training.loop import train
 from finetune.training.noise import draw_noise
 from tests.finetune.conftest import MakeRecipe
 from tests.kit import ROOT
+from tests.kit.pages import named
 from tests.kit.ranks import train_in_ranks
 from tests.kit.toy_family import TOY, ToyVideoVAE
 
@@ -99,6 +100,21 @@ def test_a_second_family_caches_trains_resumes_samples_and_releases(
         words = ("--prompt", PROMPT, "--seed", "5", "--format", "npy", "--out", out / f"{name}.npy")
         run_command("sample", "--model", str(model), *map(str, words))
     assert (out / "release.npy").read_bytes() == (out / "run.npy").read_bytes()
+
+
+@pytest.mark.slow
+def test_the_family_of_the_page_trains_and_samples(
+    toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/write-a-family.md, at fewer frames and steps."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("patch_dit.py", "patch-dit.toml"):
+        Path(name).write_text(named(name))
+    smaller = ("steps=2", "latents=online", "buckets.0.frames=4", "frame_interval=2", "log.to=none")
+    run_command("train", "patch-dit.toml", f"dataset={toy_dataset}", *smaller, "workers=0")
+    size = ("--frames", "2", "--size", "32x32", "--steps", "1", "--out", "a.mp4")
+    run_command("sample", "--model", "work/patch-dit/run", "--prompt", "a", *size)
+    assert Path("a.mp4").is_file()
 
 
 def test_cached_and_online_latents_train_the_same(recipe: Recipe, tmp_path: Path) -> None:
