@@ -28,8 +28,8 @@ from brickfilm.stages import SceneSplitter
 def with_kept_detector(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]:
     """Return the stages, `detector="auto"` replaced by the work folder's detector.
 
-    A new folder gets 'joint' if the extra `shots` is installed, else 'holds'. Cuts are described in
-    a new folder, and where the detector changes; a folder whose cuts are not described stays so.
+    A new folder gets that of `new_detector`. Cuts are described in a new folder, and where the
+    detector changes; a folder whose cuts are not described stays so.
     """
     kept = [
         stage.with_detector(_detector_of(work))
@@ -63,8 +63,8 @@ def _describes_cuts(splitter: SceneSplitter, stages: Sequence[AnyStage], work: P
 
 
 def new_detector() -> str:
-    """Return the name of the detector of a new work folder."""
-    return "joint" if is_installed() else "holds"
+    """Return the name of the detector of a new work folder: 'joint' with the extra `shots`."""
+    return "joint" if is_installed() else "layout"
 
 
 def _with_kept_rule(splitter: SceneSplitter, work: Path) -> SceneSplitter:
@@ -94,15 +94,15 @@ def _detector_of(work: Path) -> str:
     best = new_detector()
     if not (work / LEDGER).is_file():
         return best
-    kept = _recorded(work)
+    kept = _recorded(work) or best
     if kept not in DETECTORS_BY_NAME:
         raise UsageError(
             f"{str(work)!r} was cut by the detector {kept!r}: name it in "
             "SceneSplitter(detector=...), or choose another with --detector, which cuts anew"
         )
-    if best == "joint" and kept == "holds":
+    if kept == FIRST_DETECTOR:
         print(
-            f"shots: {str(work)!r} keeps the detector 'holds'; --detector joint cuts anew, and "
+            f"shots: {str(work)!r} keeps the detector {kept!r}; --detector {best} cuts anew, and "
             "--dry-run says what that costs",
             file=sys.stderr,
         )
@@ -110,13 +110,19 @@ def _detector_of(work: Path) -> str:
 
 
 def _recorded(work: Path) -> str:
-    """Return the detector in the folder's plan; raise UsageError if the plan is damaged."""
+    """Return the detector in the folder's plan, '' if nothing was cut before there was a plan.
+
+    Raise UsageError if the plan is damaged.
+    """
     try:
         plan = Plan.read(work)
     except UsageError:
         raise UsageError(
             f"{str(work / PLAN)!r} is damaged, and recorded the shot detector: give it with "
-            "--detector holds or --detector joint; another one than before cuts anew"
+            f"--detector {FIRST_DETECTOR} or --detector {new_detector()}; another one than before "
+            "cuts anew"
         ) from None
+    if plan is None and not _answered(work):
+        return ""
     settings = (plan.settings("SceneSplitter") if plan else None) or {}
     return str(settings.get("shot_detector", FIRST_DETECTOR))

@@ -145,8 +145,8 @@ Ray = Annotated[
 Detector = Annotated[
     str | None,
     typer.Option(
-        help="of shots: auto (that of OUT; in a new OUT joint with the extra `shots`, else holds), "
-        "holds, layout, joint, transnetv2, adaptive or content"
+        help="of shots: auto (that of OUT; in a new OUT joint with the extra `shots`, else "
+        "layout), layout, joint, holds, transnetv2, adaptive or content"
     ),
 ]
 Measures = Annotated[

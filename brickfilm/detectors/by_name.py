@@ -16,7 +16,7 @@ from brickfilm.errors import UsageError
 
 AUTO = "auto"
 FIRST_DETECTOR = "holds"
-"""Detector of builds before plans recorded it."""
+"""Detector of builds before plans recorded it, and of stages that no build has given another."""
 DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
     "holds": HoldAware,
     "layout": lambda: JointDetector(holds=HoldAware(), asks_network=False, rule=2),
@@ -28,7 +28,7 @@ DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
 
 
 def named_detector(name: str) -> Detector:
-    """Return the detector of a name; 'auto' without a work folder is 'holds'."""
+    """Return the detector of a name; 'auto' is the first one, which a build replaces."""
     if name != AUTO and name not in DETECTORS_BY_NAME:
         names = ", ".join((AUTO, *DETECTORS_BY_NAME))
         raise UsageError(f"SceneSplitter(detector={name!r}): give {names} or a Detector")

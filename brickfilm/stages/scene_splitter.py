@@ -70,7 +70,7 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
     detector: (
         Detector | Literal["auto", "holds", "layout", "joint", "transnetv2", "adaptive", "content"]
     ) = "auto"
-    """'auto' is the work folder's; in a new one 'joint' with the extra `shots`, else 'holds'."""
+    """'auto' is the work folder's; in a new one 'joint' with the extra `shots`, else 'layout'."""
     measures: tuple[Measure, ...] | Literal["auto", "first", "default", "all"] = "auto"
     """'auto' is the work folder's set, in a new one 'default'; 'first' is that of folders built
     before sets were recorded, 'all' adds measures that cost more than decoding."""

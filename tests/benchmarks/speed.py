@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from brickfilm.detectors import HoldAware
+from brickfilm.detectors.by_name import DETECTORS_BY_NAME
 from brickfilm.engine.sinks import FusedSinks
 from brickfilm.measures import Cadence
 from brickfilm.media import open_video
@@ -52,19 +53,20 @@ def pyscenedetect(film: Path, work: Path) -> int:
     return len(_predecessor_shots(film))
 
 
-def scan(film: Path, work: Path) -> int:
+def scan(film: Path, work: Path, detector: str = "layout") -> int:
     """Find cuts and cadence."""
-    return len(_clips(SceneSplitter(detector=HoldAware(), measures=(Cadence(),)), film, work))
+    splitter = SceneSplitter(detector=DETECTORS_BY_NAME[detector](), measures=(Cadence(),))
+    return len(_clips(splitter, film, work))
 
 
 def scan_all_measures(film: Path, work: Path) -> int:
     """Find cuts, cadence, motion, freeze share and sharpness."""
-    return len(_clips(SceneSplitter(), film, work))
+    return len(_clips(SceneSplitter(detector="layout"), film, work))
 
 
 def scan_and_stills(film: Path, work: Path) -> int:
     """Find cuts and cadence, write exact stills and a manifest; encode no clip."""
-    clips = _clips(SceneSplitter(measures=(Cadence(),)), film, work)
+    clips = _clips(SceneSplitter(detector="layout", measures=(Cadence(),)), film, work)
     done = [r for r in ask(FrameSampler(), clips, work) if isinstance(r, Clip)]
     lines = (json.dumps({"id": c.id, "stills": [str(s.path) for s in c.stills]}) for c in done)
     (work / "manifest.jsonl").write_text("\n".join(lines))
@@ -73,7 +75,7 @@ def scan_and_stills(film: Path, work: Path) -> int:
 
 def scan_stills_and_clips(film: Path, work: Path) -> int:
     """Find cuts and cadence, write stills, and clips at 720 lines, verified at both ends."""
-    clips = _clips(SceneSplitter(measures=(Cadence(),)), film, work)
+    clips = _clips(SceneSplitter(detector="layout", measures=(Cadence(),)), film, work)
     sinks = FusedSinks((ClipWriter(max_height=720), FrameSampler()))
     return sum(isinstance(r, Clip) for r in ask(sinks, clips, work))
 
@@ -125,6 +127,7 @@ def _predecessor_stills(clip: Path) -> None:
 VARIANTS: dict[str, Variant] = {
     "bare decode, 2 threads": bare_decode,
     "PySceneDetect": pyscenedetect,
+    "scan by `holds`": partial(scan, detector="holds"),
     "scan: cuts + cadence": scan,
     "scan, all measures": scan_all_measures,
     "scan + stills + manifest": scan_and_stills,
@@ -134,6 +137,7 @@ VARIANTS: dict[str, Variant] = {
 TARGETS: tuple[tuple[str, str, str, float, float], ...] = (
     ("scan against bare decode", "bare decode, 2 threads", "scan: cuts + cadence", 0.75, 0.9),
     ("scan against PySceneDetect", "PySceneDetect", "scan: cuts + cadence", 1.3, 1.3),
+    ("scan against scan by `holds`", "scan by `holds`", "scan: cuts + cadence", 0.95, 1),
     ("scan + stills against predecessor", "predecessor", "scan + stills + manifest", 5, 10),
     ("all, clips encoded, against predecessor", "predecessor", "scan + stills + clips", 2.3, 3),
 )

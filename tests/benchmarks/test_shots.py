@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests.benchmarks.scoring import Score, score
-from tests.benchmarks.shots import labelled_films, main
+from tests.benchmarks.shots import OURS, labelled_films, main
 from tests.brickfilm.conftest import Drawn, plain
 
 __all__ = ["plain"]
@@ -45,11 +45,12 @@ def test_anyone_can_judge_their_own_films(plain: Drawn) -> None:
     truth.write_text(json.dumps({plain.video.path.name: plain.truth.labels()}))
     app = typer.Typer()
     app.command()(main)
-    done = CliRunner().invoke(
-        app, ["--films", str(folder), "--truth", str(truth), "--json"], catch_exceptions=False
-    )
+    command = ["--films", str(folder), "--truth", str(truth), "--figure", str(folder / "f1.svg")]
+    done = CliRunner().invoke(app, [*command, "--json"], catch_exceptions=False)
+    assert "content" in (folder / "f1.svg").read_text()
     report = json.loads(done.stdout)["detectors"]
-    assert set(report) >= {"ours", "layout", "adaptive", "content"}  # more with the extra shots
+    assert {*report} >= {"ours", "layout", "holds", "adaptive", "content"}  # more with the extra
+    assert report["ours"] == report[OURS]
     assert report["ours"]["films"] == {"plain.mp4": {"cuts": [40, 70], "tp": 2, "fp": 0, "fn": 0}}
     assert report["ours"]["pooled"]["ordinary"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0}
 

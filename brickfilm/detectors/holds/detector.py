@@ -43,7 +43,7 @@ NON_MAXIMUM_RADIUS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class HoldAware(Detector):
-    """The default detector: exact on held poses, and on ordinary video."""
+    """Threshold what frames share: exact on held poses, and on ordinary video."""
 
     version: ClassVar[int] = 4
     columns: ClassVar[tuple[str, ...]] = (

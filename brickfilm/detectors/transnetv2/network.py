@@ -42,7 +42,7 @@ def require_package(name: str) -> None:
     if not is_installed():
         raise UsageError(
             f"detector={name!r} needs {PACKAGE}: pip install 'brickfilm[shots]', or "
-            "detector='holds' (--detector holds), which cuts a folder anew"
+            "detector='layout' (--detector layout), which cuts a folder anew"
         )
 
 

@@ -27,9 +27,10 @@ __all__ = ["transnetv2"]
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    """Return a folder with a ledger and no plan, as the first release left it."""
-    with Ledger(tmp_path / "work") as ledger:
-        return ledger.work
+    """Return a folder that was cut and has no plan, as the first release left it."""
+    work = tmp_path / "work"
+    answer(work, HoldAware())
+    return work
 
 
 def chosen(work: Path, splitter: SceneSplitter) -> str:
@@ -38,13 +39,23 @@ def chosen(work: Path, splitter: SceneSplitter) -> str:
     return found.shot_detector
 
 
-def test_a_new_folder_without_the_extra_gets_holds(tmp_path: Path) -> None:
-    assert chosen(tmp_path, SceneSplitter()) == "holds"
-    assert SceneSplitter().digest == SceneSplitter(detector=HoldAware()).digest
+def test_a_new_folder_without_the_extra_gets_layout(tmp_path: Path) -> None:
+    assert chosen(tmp_path, SceneSplitter()) == "layout"
+    with Ledger(tmp_path):
+        pass  # a build that was stopped before it wrote its plan
+    assert chosen(tmp_path, SceneSplitter()) == "layout"
 
 
 def test_a_new_folder_with_the_extra_gets_joint(transnetv2: None, tmp_path: Path) -> None:
     assert chosen(tmp_path, SceneSplitter()) == "joint"
+
+
+def test_a_folder_of_the_first_release_keeps_holds(
+    built: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert chosen(built, SceneSplitter()) == "holds"
+    assert "--detector layout cuts anew, and --dry-run says what" in capsys.readouterr().err
+    assert SceneSplitter().digest == SceneSplitter(detector=HoldAware()).digest
 
 
 def test_the_extra_recuts_no_folder(
@@ -150,13 +161,13 @@ def test_the_command_line_changes_the_detector_and_then_keeps_it(tmp_path: Path)
     work = tmp_path / "work"
     command = ("build", film, "--out", work, "--captions", "none")
     brickfilm(*command)
-    assert detectors_of(work) == {"holds"}
-    assert "JointDetector" in brickfilm(*command, "--detector", "layout", "--dry-run").output
-    assert detectors_of(work) == {"holds"}
-    brickfilm(*command, "--detector", "layout")
     assert detectors_of(work) == {"layout"}
+    assert "HoldAware" in brickfilm(*command, "--detector", "holds", "--dry-run").output
+    assert detectors_of(work) == {"layout"}
+    brickfilm(*command, "--detector", "holds")
+    assert detectors_of(work) == {"holds"}
     brickfilm(*command)
-    assert detectors_of(work) == {"layout"}
+    assert detectors_of(work) == {"holds"}
 
 
 def brickfilm(*words: object) -> Result:
