@@ -80,7 +80,8 @@ class FrameFeatures:
         import cv2
 
         detail = self.half_luma - cv2.blur(self.half_luma, CONTRAST_WINDOW)
-        contrast = cv2.sqrt(cv2.blur(detail * detail, CONTRAST_WINDOW))
+        variance = cv2.blur(detail * detail, CONTRAST_WINDOW)
+        contrast = cv2.sqrt(np.maximum(variance, 0))  # running sums leave -1e-13 on flat ground
         if not self.picture_mask.all():
             contrast *= self.picture_mask.repeat(BLOCK_SIZE, 0).repeat(BLOCK_SIZE, 1)
             detail *= contrast > 0

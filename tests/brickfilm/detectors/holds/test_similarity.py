@@ -51,6 +51,15 @@ def test_chroma_of_grey_pictures_has_no_weight() -> None:
     assert dissimilarity(*nearly) == pytest.approx(dissimilarity(*grey), abs=0.03)
 
 
+def test_rounding_beside_flat_ground_hides_no_cut() -> None:
+    rng = np.random.default_rng(0)
+    logo = np.full((24, 16), 16, np.uint8)
+    logo[:7], logo[7] = rng.integers(0, 256, (7, 16)), rng.integers(14, 19, 16)
+    features = FrameFeatures(logo.repeat(2, 0).repeat(2, 1))
+    assert np.isfinite(features.detail).all()
+    assert dissimilarity(features, FrameFeatures(np.full((48, 32), 230, np.uint8))) > 0.6
+
+
 def test_a_letterbox_hides_no_cut() -> None:
     a, b = ONE.copy(), OTHER.copy()
     for boxed in (a, b):
