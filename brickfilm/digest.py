@@ -33,7 +33,12 @@ def digest_of(value: Any, length: int = 16) -> str:
 
 def canonical_json(value: Any) -> str:
     """Return the JSON text that digests are of: sorted, without spaces, not escaped."""
-    return _ENCODER.encode(_to_json_value(value))
+    return json_of_plain(_to_json_value(value))
+
+
+def json_of_plain(value: Any) -> str:
+    """Return `canonical_json` of a value that is JSON already."""
+    return _ENCODER.encode(value)
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)

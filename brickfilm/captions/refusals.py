@@ -53,6 +53,10 @@ def find_refusal(text: str) -> str | None:
     """Return the words by which a text refuses; None if it is a description."""
     text = text.strip()
     folded = text.casefold()
-    likely = (p for words, p in REFUSAL_PATTERNS if any(word in folded for word in words))
-    matches = (pattern.search(text) for pattern in likely)
-    return next((match.group(0) for match in matches if match), None)
+    for words, pattern in REFUSAL_PATTERNS:
+        for word in words:  # `any` of a generator takes three times as long
+            if word in folded:
+                if match := pattern.search(text):
+                    return match.group(0)
+                break
+    return None

@@ -17,7 +17,7 @@ from brickfilm.dataset.parquet import (
     write_until_full,
 )
 from brickfilm.dataset.saved_card import render_saved_card
-from brickfilm.digest import canonical_json, digest_of
+from brickfilm.digest import canonical_json, digest_of, json_of_plain
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.files import parse_json, recover_folder, replace_folder, temp_path
 from brickfilm.schema.columns import CONFIGS, MEDIA_COLUMN
@@ -197,7 +197,7 @@ def _rows_json(rows: Dataset) -> Iterator[str]:
     comma = ""
     for batch in rows.with_format("arrow")[:].to_batches(max_chunksize=DIGESTED_ROWS):
         if batch.num_rows:
-            yield comma + canonical_json(batch.to_pylist())[1:-1]
+            yield comma + json_of_plain(batch.to_pylist())[1:-1]
             comma = ","
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from operator import length_hint
 from typing import Any
 
@@ -40,6 +41,8 @@ from brickfilm.records import Clip, Image
 
 CHECK_INTERVAL_SECONDS = 0.5
 """Interval at which a wait updates the progress display and checks for a stop."""
+ITEMS_PER_LOOKUP = 100
+"""Items whose answers are read by one query: in a quarter of the time of a query for each."""
 
 DRY_RUN = Waiting("", reason="dry run")
 IN_BATCH_JOB = Waiting("", reason="batch")
@@ -113,7 +116,7 @@ class PipelineRun:
                     self._record_waiters(queue, exceeded, self._budgets.exceeded(queue.stage))
             while more and not self.stopping and self._dispatcher.has_room_downstream(-1):
                 if more := (item := next(source, None)) is not None:
-                    self._push(0, item)
+                    self._push(0, [item])
             unlisted = length_hint(source, -1) if more else 0
             self.queues[0].unlisted = unlisted if unlisted >= 0 else None
             self.source_refs.update()
@@ -124,21 +127,35 @@ class PipelineRun:
             elif self.stopping or not (more or any(queue.inbox for queue in self.queues)):
                 return self._mark_rest_waiting()
 
-    # -- push: move an item forward ----------------------------------------------------------
+    # -- push: move items forward ------------------------------------------------------------
 
-    def _push(self, position: int, item: Any) -> None:
-        """Move an item through the stages as far as the ledger has answers."""
+    def _push(self, position: int, items: Iterable[Any]) -> None:
+        """Move items through the stages as far as the ledger has answers, some at a time."""
+        items = iter(items)
+        while some := list(islice(items, ITEMS_PER_LOOKUP)):
+            by_queue: dict[int, list[WorkItem]] = {}
+            for item in some:
+                if queue := self._next_queue(position, item):
+                    work_item = work_item_of(queue.stage, item, queue.parts)
+                    by_queue.setdefault(queue.position, []).append(work_item)
+            for number, work_items in by_queue.items():
+                self._process(self.queues[number], work_items)
+
+    def _next_queue(self, position: int, item: Any) -> StageQueue | None:
+        """Return the queue of the item's next stage; None if it is finished, or recorded here."""
         if isinstance(item, ItemError):  # of a file that the source cannot list as a video
-            return self._record(self.queues[0], item.record, item)
+            self._record(self.queues[0], item.record, item)
+            return None
         if rejection := self._tombstones.rejection_for(item):
-            last = len(self.queues) - 1
-            return self._record(self.queues[min(position, last)], item, rejection)
+            self._record(self.queues[min(position, len(self.queues) - 1)], item, rejection)
+            return None
         queue = next((queue for queue in self.queues[position:] if queue.accepts(item)), None)
         if edit := edit_at(self.edits, item, queue.stage.provides if queue else None):
-            return self._apply_edit(queue, item, edit)
+            self._apply_edit(queue, item, edit)
+            return None
         if queue is None:
-            return self.finished.append(item)
-        return self._process(queue, work_item_of(queue.stage, item, queue.parts))
+            self.finished.append(item)
+        return queue
 
     def _apply_edit(self, queue: StageQueue | None, item: Clip | Image, edit: CaptionEdit) -> None:
         """Push the item with the caption that a person gave it, or record its rejection."""
@@ -147,25 +164,36 @@ class PipelineRun:
             return self._record(queue or self.queues[-1], item, edited)
         if queue:
             self._record(queue, item, outputs=[edited])
-        return self._push(queue.position + 1 if queue else len(self.queues), edited)
+        return self._push(queue.position + 1 if queue else len(self.queues), [edited])
 
     def _process(
-        self, queue: StageQueue, work_item: WorkItem, *, is_answered: bool = False
+        self, queue: StageQueue, work_items: Sequence[WorkItem], *, is_answered: bool = False
     ) -> None:
-        """Apply the stage if the ledger has all answers, else queue the item.
+        """Apply the stage to items of which the ledger has all answers, and queue the others.
 
-        is_answered: its answers were computed in this run.
+        is_answered: their answers were computed in this run.
         """
-        item, stage = work_item.item, queue.stage
-        stored = {part: self.ledger.get(part, key) for part, key in work_item.keys.items()}
-        answers = {part: answer for part, answer in stored.items() if answer is not None}
-        missing = frozenset(stored.keys() - answers.keys())
-        if not (missing or is_answered or (self.dry_run and not stage.runs_in_dry_run)):
-            missing = outdated_parts(stage, item, answers, self.ledger.work)
-        if not missing:
-            self._apply(queue, item, answers)
-        elif not self._set_aside(queue, work_item := replace(work_item, parts=missing)):
-            queue.enqueue(work_item)
+        stage = queue.stage
+        stored = self._stored_answers(queue, work_items)
+        outputs: list[Any] = []
+        for work_item in work_items:
+            found = ((part, stored[part].get(key)) for part, key in work_item.keys.items())
+            answers = {part: answer for part, answer in found if answer is not None}
+            missing = frozenset(work_item.keys.keys() - answers.keys())
+            if not (missing or is_answered or (self.dry_run and not stage.runs_in_dry_run)):
+                missing = outdated_parts(stage, work_item.item, answers, self.ledger.work)
+            if not missing:
+                outputs += self._apply(queue, work_item.item, answers)
+            elif not self._set_aside(queue, work_item := replace(work_item, parts=missing)):
+                queue.enqueue(work_item)
+        self._push(queue.position + 1, outputs)
+
+    def _stored_answers(
+        self, queue: StageQueue, work_items: Sequence[WorkItem]
+    ) -> dict[str, dict[str, Answer]]:
+        """Return the stored answers of these items by part and key."""
+        parts = (part.digest for part in queue.parts)
+        return {p: self.ledger.get_many(p, [w.keys[p] for w in work_items]) for p in parts}
 
     def _set_aside(self, queue: StageQueue, work_item: WorkItem) -> bool:
         """Record an item that this pass cannot compute; return False if it can."""
@@ -176,8 +204,8 @@ class PipelineRun:
         elif self.dry_run and not stage.runs_in_dry_run:
             self.pending_items[queue.position].append(work_item)
             self._record(queue, item, DRY_RUN)
-            for record in stage.simulate(item) if isinstance(stage, DryRun) else ():
-                self._push(queue.position + 1, record)
+            if isinstance(stage, DryRun):
+                self._push(queue.position + 1, stage.simulate(item))
         elif stage.needs_source_file and self.source_refs.request_refetch(item):
             self._record(queue, item, SOURCE_DELETED)
         elif isinstance(stage, Batched) and stage.uses_batch_jobs:
@@ -193,20 +221,19 @@ class PipelineRun:
         """Return True if a job of an earlier run will answer, which is paid for already."""
         return any(self.ledger.in_open_job(*key) for key in missing_answers(work_item))
 
-    def _apply(self, queue: StageQueue, item: Any, answers: Mapping[str, Answer]) -> None:
-        """Apply the stage to stored answers, and push the records that come out."""
+    def _apply(self, queue: StageQueue, item: Any, answers: Mapping[str, Answer]) -> list[Any]:
+        """Apply the stage to stored answers, and return the records that come out."""
         outputs = apply_answers(queue.stage, item, answers)
         if self.trims and has_capability(queue.stage, Trims):
             outputs = [self._trimmed(queue.stage, item, answers, output) for output in outputs]
         if len(outputs) == 1 and isinstance(outputs[0], ItemError) and outputs[0].record is None:
-            return self._record(queue, item, outputs[0])
+            self._record(queue, item, outputs[0])
+            return []
         self._record(queue, as_measured(item, outputs), outputs=outputs)
         for output in outputs:
             if isinstance(output, ItemError):
                 self._record(queue, output.record or item, output)
-            else:
-                self._push(queue.position + 1, output)
-        return None
+        return [output for output in outputs if not isinstance(output, ItemError)]
 
     def _records(self) -> Iterator[Clip | Image]:
         """Yield every clip and image of the pass, as its last stage left it."""
@@ -237,8 +264,8 @@ class PipelineRun:
                 self._writer.commit(calls[future], future.result())
         for future in good:
             queue = calls[future].queue
-            for waiter in queue.pop_waiters(calls[future].work_items):
-                self._process(queue, waiter, is_answered=True)
+            waiters = queue.pop_waiters(calls[future].work_items)
+            self._process(queue, waiters, is_answered=True)
         for future in calls.keys() - good:
             future.result()
 

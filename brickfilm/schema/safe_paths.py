@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,18 +37,22 @@ def relative_path(path: str, repo_id: str = "") -> str:
 
 def is_below(path: str) -> bool:
     """Return True if a path stays below the folder that it is relative to."""
-    return not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
+    return not path.startswith("/") and ".." not in path.split("/")
 
 
-def named_files(value: Any) -> Iterator[str]:
-    """Yield the path of each file in JSON of ours: objects that have both `path` and `sha256`."""
+def named_files(value: Any) -> list[str]:
+    """Return the path of each file in JSON of ours: objects that have both `path` and `sha256`."""
+    paths: list[str] = []
     if isinstance(value, dict):
         if "sha256" in value and "path" in value:
-            yield str(value["path"])
-        value = list(value.values())
-    if isinstance(value, list) and any(isinstance(v, dict | list) for v in value):
-        for element in value:
-            yield from named_files(element)
+            paths.append(str(value["path"]))
+        value = value.values()
+    elif not isinstance(value, list):
+        return paths
+    for element in value:
+        if isinstance(element, (dict, list)):
+            paths += named_files(element)
+    return paths
 
 
 def file_inside(folder: Path, path: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from brickfilm.digest import digest_of
 from brickfilm.engine.capabilities import Checked, Paid
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected, UsageError
-from brickfilm.records import Clip, Image
+from brickfilm.records import Clip, Image, with_fields
 
 DEFAULT_PROMPT = "general"
 
@@ -117,7 +117,7 @@ class CaptionAudit(Stage[ClipOrImage, ClipOrImage], Paid, Checked):
             yield _rejection(item, answer["still"], "second caption breaks")
         else:
             prompt_digest = item.caption.prompt_digest if item.caption else ""
-            revised = replace(item, caption=caption_from_answer(answer, prompt_digest))
+            revised = with_fields(item, caption=caption_from_answer(answer, prompt_digest))
             yield self._scored(revised, answer["broke"], reasked=True)
 
     def _apply_first(self, item: ClipOrImage, answer: Answer) -> Iterable[ClipOrImage | Rejected]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from brickfilm.digest import digest_of
 from brickfilm.engine.capabilities import DryRun, Paid
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import InvalidResponse, ItemError, NoResponse, Rejected
-from brickfilm.records import Caption, Clip
+from brickfilm.records import Caption, Clip, with_fields
 
 REVISION = (
     "Other frames of the shot contradict these statements of yours:\n{claims}\nWrite the caption "
@@ -143,7 +143,7 @@ class CaptionVerifier(ModelService, Stage[Clip, Clip], Paid, DryRun):
             if revised["status"] != DESCRIBED:
                 return {**first, **_total(paid)}
             caption = caption_from_answer(revised, _prompt_digest(check.clip))
-            again = ClaimsCheck(self, replace(check.clip, caption=caption))
+            again = ClaimsCheck(self, with_fields(check.clip, caption=caption))
             second = self._verdicts(connection, again, work)
         except InvalidResponse as error:  # what was paid before it counts as well
             bill = {**error.bill, **_total([*paid, error.bill])}
@@ -158,7 +158,7 @@ class CaptionVerifier(ModelService, Stage[Clip, Clip], Paid, DryRun):
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Rejected]:
         verdicts = answer["verdicts"]
         if revised := answer.get("revised"):
-            item = replace(item, caption=caption_from_answer(revised, _prompt_digest(item)))
+            item = with_fields(item, caption=caption_from_answer(revised, _prompt_digest(item)))
         unclear = verdicts.count("unclear") / len(verdicts) if verdicts else 0.0
         yield item.with_scores(caption_support=support(verdicts), claims_unclear=unclear)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from brickfilm.digest import digest_of, field_added_later
 from brickfilm.engine.capabilities import Batched, BatchService, DryRun, Paid
 from brickfilm.engine.stage import Answer, Stage
 from brickfilm.errors import Rejected, UsageError
-from brickfilm.records import Caption, Clip, Image
+from brickfilm.records import Caption, Clip, Image, with_fields
 
 PLANNED = {"planned": True}
 """Mark of a field that the plan file records though no digest holds it."""
@@ -115,11 +116,11 @@ class Captioner(ModelService, Stage[ClipOrImage, ClipOrImage], Paid, Batched, Dr
         caption = caption_from_answer(answer, self.prompt_of(item).digest)
         if isinstance(item, Clip) and answer.get("prose"):
             item = item.with_scores(prose_reply=1.0)
-        yield replace(item, caption=caption)
+        yield with_fields(item, caption=caption)
 
     def simulate(self, item: ClipOrImage) -> Iterable[ClipOrImage]:
         """Yield the item with a caption of typical length, for the forecast of later stages."""
-        yield replace(item, caption=Caption(text=TYPICAL_CAPTION, model=self.model))
+        yield with_fields(item, caption=Caption(text=TYPICAL_CAPTION, model=self.model))
 
     def forecast(self, items: Sequence[ClipOrImage], work: Path) -> str:
         usage = measured_usage(work, self.digest)
@@ -133,7 +134,7 @@ class Captioner(ModelService, Stage[ClipOrImage, ClipOrImage], Paid, Batched, Dr
             prompt = prompt.of_video() if self.video else prompt
         return prompt.structured() if self.structured else prompt
 
-    @property
+    @cached_property
     def request_params(self) -> RequestParams:
         effort = self.reasoning_effort or (self.price.effort if self.price else None)
         allowance = REASONING_TOKENS.get(effort or "", 0) if self.max_tokens == MAX_TOKENS else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -24,7 +24,7 @@ from brickfilm.media import (
     verify_clip,
     verify_sound,
 )
-from brickfilm.records import Clip
+from brickfilm.records import Clip, with_fields
 
 SCALER_CONVERSIONS = (" to yuv420p", "square pixels")
 """Conversions, by their ends, that FFmpeg's scaler does."""
@@ -80,7 +80,7 @@ class ClipWriter(Sink):
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip]:
         written = answer["files"][0]
-        yield replace(
+        yield with_fields(
             item,
             path=Path(written["path"]),
             sha256=written["sha256"],

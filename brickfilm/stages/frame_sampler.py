@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
 from brickfilm.files import atomic_path
 from brickfilm.media import Frame, perceptual_hash, sha256_of
-from brickfilm.records import Clip, Image, Still
+from brickfilm.records import Clip, Image, Still, with_fields
 from brickfilm.scan.poses import snap_to_poses
 
 JPEG_QUALITY = 95
@@ -111,7 +111,7 @@ class FrameSampler(Sink):
 
     def apply(self, item: Clip, answer: Answer) -> Iterable[Clip | Image]:
         stills = {still["frame"]: still for still in answer["stills"]}
-        yield replace(
+        yield with_fields(
             item,
             stills=tuple(self._still(item, stills[n], k) for k, n in enumerate(self.frames(item))),
             check_stills=tuple(_timed_still(item, stills[n]) for n in self.check_frames(item)),

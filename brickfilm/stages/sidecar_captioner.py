@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from brickfilm.captions.caption_table import CaptionTable, cue_texts
@@ -15,7 +15,7 @@ from brickfilm.digest import digest_of
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
 from brickfilm.files import printable
-from brickfilm.records import GIVEN_BY_SOURCE, Caption, Clip, Image
+from brickfilm.records import GIVEN_BY_SOURCE, Caption, Clip, Image, with_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
         else:
             is_given = not self.table and _given_text(item)
             model = GIVEN_BY_SOURCE if is_given else "sidecar"
-            yield replace(item, caption=Caption(text=text, model=model))
+            yield with_fields(item, caption=Caption(text=text, model=model))
 
     def _table_text(self, item: ClipOrImage) -> str:
         return CaptionTable.read(Path(self.table or "")).text_for(item)

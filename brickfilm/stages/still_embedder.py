@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from brickfilm.engine.calls import BatchFunction, result_of
 from brickfilm.engine.stage import Answer, Result, WorkItem
 from brickfilm.errors import Failed, ItemError
 from brickfilm.media import sha256_of
-from brickfilm.records import Clip, Embedding
+from brickfilm.records import Clip, Embedding, with_fields
 from brickfilm.schema.pictures import open_picture
 from brickfilm.stages.base import ClipModelStage
 
@@ -79,10 +79,10 @@ class StillEmbedder(ClipModelStage):
 
     def apply_parts(self, item: Clip, answers: Mapping[str, Answer]) -> Iterable[Clip]:
         (file,) = answers[self.digest]["files"]
-        yield replace(item, embedding=Embedding(path=Path(file["path"]), model=self.model))
+        yield with_fields(item, embedding=Embedding(path=Path(file["path"]), model=self.model))
 
     def simulate(self, item: Clip) -> Iterable[Clip]:
-        yield replace(item, embedding=Embedding(path=Path(), model=self.model))
+        yield with_fields(item, embedding=Embedding(path=Path(), model=self.model))
 
 
 def _stills_digest(clip: Clip) -> str:

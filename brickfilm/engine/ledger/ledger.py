@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
-from os.path import isfile, join
+from os.path import isfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -130,17 +130,25 @@ class Ledger:
 
     def get(self, part: str, key: str) -> Answer | None:
         """Return an answer; None if there is none, it is damaged or one of its files is missing."""
-        row = self._db.execute(
-            "SELECT answer, digest, item FROM answers WHERE part = ? AND key = ?", (part, key)
-        ).fetchone()
-        if row is None:
-            return None
-        text, digest, item = row
-        answer = read_packed(text, digest)
-        if answer is None:
-            log.warning("an answer in %s is damaged, and computed again: %s", FILENAME, item)
-            return None
-        return answer if self._files_are_there(answer) else None
+        return self.get_many(part, [key]).get(key)
+
+    def get_many(self, part: str, keys: Sequence[str]) -> dict[str, Answer]:
+        """Return the answers by key, without damaged ones and those of which a file is missing."""
+        marks = ", ".join("?" * len(keys))
+        query = f"SELECT key, answer, digest FROM answers WHERE part = ? AND key IN ({marks})"
+        answers: dict[str, Answer] = {}
+        for key, text, digest in self._db.execute(query, (part, *keys)).fetchall():
+            answer = read_packed(text, digest)
+            if answer is None:
+                self._warn_of_damage(part, key)
+            elif self._files_are_there(answer):
+                answers[key] = answer
+        return answers
+
+    def _warn_of_damage(self, part: str, key: str) -> None:
+        query = "SELECT item FROM answers WHERE part = ? AND key = ?"
+        (item,) = self._db.execute(query, (part, key)).fetchone()
+        log.warning("an answer in %s is damaged, and computed again: %s", FILENAME, item)
 
     def put(
         self, part: str, key: str, answer: Answer, seconds: float = 0.0, *, item: str = ""
@@ -162,8 +170,7 @@ class Ledger:
         if not all(map(is_below, named_files(answer))):
             return False
         work = os.fspath(self.work)  # os.path takes a fifth of the time of pathlib
-        names = [file["path"] for file in answer.get("files", ())]
-        return all(isfile(join(work, name)) for name in names)  # noqa: PTH113, PTH118
+        return all(isfile(f"{work}/{file['path']}") for file in answer.get("files", ()))  # noqa: PTH113
 
     # -- money -----------------------------------------------------------------------------
 

@@ -43,6 +43,8 @@ DICTIONARY = (
 
 MIN_CHARACTERS = 100
 """Shorter texts stay as they are: they gain little, and people can read them."""
+SMALL_BYTES = 6000
+"""Texts that fit, with the dictionary, into a window of 8 kB: it is set up in half the time."""
 
 
 def pack(text: str) -> str | bytes:
@@ -50,7 +52,8 @@ def pack(text: str) -> str | bytes:
     if len(text) < MIN_CHARACTERS:
         return text
     plain = text.encode()
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, 0, DICTIONARY)
+    window, memory = (13, 7) if len(plain) < SMALL_BYTES else (zlib.MAX_WBITS, 9)
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -window, memory, 0, DICTIONARY)
     packed = PREFIX + compressor.compress(plain) + compressor.flush()
     return packed if len(packed) < len(plain) else text
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from brickfilm.schema.safe_paths import UnsafePathError, file_inside, relative_path
+from brickfilm.schema.safe_paths import (
+    UnsafePathError,
+    file_inside,
+    is_below,
+    named_files,
+    relative_path,
+)
 
 OUTSIDE = (
     *("/etc/passwd", "../x", "a/../../x", "..", "ftp://host/x", "http://host/x", "file:///etc/x"),
@@ -25,6 +31,14 @@ def test_a_path_that_leads_elsewhere_is_refused(path: str, tmp_path: Path) -> No
         relative_path(path)
     with pytest.raises(UnsafePathError):
         file_inside(folder, path)
+
+
+def test_files_in_json_are_objects_with_a_path_and_a_digest() -> None:
+    still = {"path": "b.jpg", "sha256": "1", "more": [{"path": "c.jpg", "sha256": "2"}]}
+    value = {"files": [{"path": "a.mp4", "sha256": "0"}, [still]], "path": "no digest", "n": [1]}
+    assert named_files(value) == ["a.mp4", "b.jpg", "c.jpg"]
+    below = ("a", "", "a/..b", "a//b", "..", "a/../b", "/a", "//a")
+    assert [path for path in below if is_below(path)] == ["a", "", "a/..b", "a//b"]
 
 
 def test_a_url_counts_in_its_own_repository() -> None:

@@ -17,6 +17,19 @@ from brickfilm.engine.ledger.file import FILENAME, connect, transaction
 from brickfilm.errors import UsageError, WorkdirBusy, WorkdirUnusable
 
 
+def test_answers_are_read_together_without_those_that_are_no_use(tmp_path: Path) -> None:
+    (tmp_path / "there.jpg").touch()
+    with Ledger(tmp_path) as ledger:
+        with ledger.transaction():
+            for name in ("there.jpg", "gone.jpg", "../out.jpg", "/etc/hostname"):
+                ledger.put("part", name, {"files": [{"path": name, "sha256": ""}]})
+            ledger.put("part", "plain", {"text": "a wall"})
+            ledger.put("other", "there.jpg", {})
+        names = ["plain", "there.jpg", "gone.jpg", "../out.jpg", "/etc/hostname", "unknown"]
+        assert list(ledger.get_many("part", names)) == ["plain", "there.jpg"]
+        assert ledger.get_many("part", []) == {}
+
+
 def test_an_answer_outlives_the_process(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger, ledger.transaction():
         ledger.put("part", "key", {"text": "ein Dach, 屋根"})

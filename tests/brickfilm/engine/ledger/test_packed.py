@@ -10,7 +10,7 @@ import pytest
 from brickfilm.digest import seal
 from brickfilm.engine.ledger import Ledger, caption_texts, latest_answers
 from brickfilm.engine.ledger.file import FILENAME
-from brickfilm.engine.ledger.packed import MIN_CHARACTERS, PREFIX, pack, unpack
+from brickfilm.engine.ledger.packed import MIN_CHARACTERS, PREFIX, SMALL_BYTES, pack, unpack
 from brickfilm.engine.stage import Part
 
 PACKED_FIRST = bytes.fromhex(
@@ -18,6 +18,9 @@ PACKED_FIRST = bytes.fromhex(
     "ea9aa519a5981b251982bd0576343ecb01"
 )
 """A text as the first version with packed texts stored it, which is read for ever."""
+EDGES = ["0123456789abcdef"[: n % 13 + 3] * 9 + "x" * n for n in (SMALL_BYTES - 30, SMALL_BYTES)]
+"""Texts of about the size up to which a small window is used."""
+TEXTS = ["", "{}", "a wall " * 99, "\u00e9\u4e2d" * 200, "x" * 100_000, *EDGES]
 
 
 def test_a_text_that_the_first_version_packed_is_read() -> None:
@@ -33,7 +36,7 @@ def stills(number: int) -> dict[str, object]:
     return {"files": files, "stills": [{"frame": n, **f} for n, f in enumerate(files)]}
 
 
-@pytest.mark.parametrize("text", ["", "{}", "a wall " * 99, "\u00e9\u4e2d" * 200, "x" * 100_000])
+@pytest.mark.parametrize("text", TEXTS)
 def test_a_packed_text_is_read_back(text: str) -> None:
     assert unpack(pack(text)) == text
     assert isinstance(pack(text), str) == (len(text) < MIN_CHARACTERS)
