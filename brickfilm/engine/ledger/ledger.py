@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
+from itertools import islice
 from os.path import isfile
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +54,8 @@ NAME_COLUMNS = (
     ("trims", "item"),
 )
 """Columns that name items, videos and sources, by table."""
+KEYS_PER_QUERY = 100
+"""A query for so many takes 3.6 us an answer; one for each 14 us."""
 
 
 @dataclass(frozen=True)
@@ -134,16 +137,21 @@ class Ledger:
 
     def get_many(self, part: str, keys: Sequence[str]) -> dict[str, Answer]:
         """Return the answers by key, without damaged ones and those of which a file is missing."""
+        answers: dict[str, Answer] = {}
+        unique = iter(dict.fromkeys(keys))
+        while some := list(islice(unique, KEYS_PER_QUERY)):
+            for key, text, digest in self._rows_of(part, some):
+                answer = read_packed(text, digest)
+                if answer is None:
+                    self._warn_of_damage(part, key)
+                elif self._files_are_there(answer):
+                    answers[key] = answer
+        return answers
+
+    def _rows_of(self, part: str, keys: Sequence[str]) -> list[tuple[str, str | bytes, str | None]]:
         marks = ", ".join("?" * len(keys))
         query = f"SELECT key, answer, digest FROM answers WHERE part = ? AND key IN ({marks})"
-        answers: dict[str, Answer] = {}
-        for key, text, digest in self._db.execute(query, (part, *keys)).fetchall():
-            answer = read_packed(text, digest)
-            if answer is None:
-                self._warn_of_damage(part, key)
-            elif self._files_are_there(answer):
-                answers[key] = answer
-        return answers
+        return self._db.execute(query, (part, *keys)).fetchall()
 
     def _warn_of_damage(self, part: str, key: str) -> None:
         query = "SELECT item FROM answers WHERE part = ? AND key = ?"

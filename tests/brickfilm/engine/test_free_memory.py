@@ -13,7 +13,7 @@ import pytest
 
 from brickfilm.engine.calls import work_item_of
 from brickfilm.engine.executors import WorkerState
-from brickfilm.engine.free_memory import FreeMemory, return_free_memory
+from brickfilm.engine.free_memory import FreeMemory, rare_collections, return_free_memory
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.records import Listing
 
@@ -105,3 +105,11 @@ def test_calls_that_compute_return_memory_and_calls_that_wait_do_not(
     item = work_item_of(stage, Listing(source_id="film"))
     state.run_batch("name", stage, tmp_path, [item])
     assert (stage.alive[0]() is None) == is_collected
+
+
+def test_collections_are_rare_for_a_while() -> None:
+    before = gc.get_threshold()
+    with pytest.raises(KeyError), rare_collections():
+        assert gc.get_threshold() > before
+        raise KeyError
+    assert gc.get_threshold() == before

@@ -28,6 +28,8 @@ def test_answers_are_read_together_without_those_that_are_no_use(tmp_path: Path)
         names = ["plain", "there.jpg", "gone.jpg", "../out.jpg", "/etc/hostname", "unknown"]
         assert list(ledger.get_many("part", names)) == ["plain", "there.jpg"]
         assert ledger.get_many("part", []) == {}
+        many = [str(n) for n in range(40_000)]  # SQLite takes 32,766 values at most
+        assert list(ledger.get_many("part", [*many, *["plain"] * 40_000])) == ["plain"]
 
 
 def test_an_answer_outlives_the_process(tmp_path: Path) -> None:
