@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
 
@@ -22,20 +21,19 @@ from brickfilm.dataset.duplicates import (
 from brickfilm.dataset.finalize import (
     Embeddings,
     count_repeated_captions,
-    dedupe_by_id,
     group_near_duplicates,
-    with_columns,
 )
-from brickfilm.dataset.rows import DatasetRow, clip_row, image_row
+from brickfilm.dataset.row_sorter import RowSorter
+from brickfilm.dataset.rows import clip_row, image_row
 from brickfilm.dataset.splits import assign_splits
 from brickfilm.dataset.write import DamagedMediaError
 from brickfilm.embeddings.vectors import read_vector
+from brickfilm.engine.free_memory import rare_collections
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.engine.run import PipelineRun
-from brickfilm.engine.spilled_list import SpilledList
 from brickfilm.errors import Failed, UsageError
 from brickfilm.files import disk_errors
-from brickfilm.records import Clip, Image
+from brickfilm.records import Clip, Image, Video
 from brickfilm.report import ReportContext, write_report
 
 NEAR_DUPLICATE = "near-duplicate"
@@ -59,49 +57,76 @@ class FinalPass:
             raise UsageError(f"duplicates={self.duplicates!r}: give one of {', '.join(MODES)}")
 
 
+@rare_collections()
 def finalize(run: PipelineRun, ledger: Ledger, settings: FinalPass) -> BrickfilmDataset:
     """Run the final pass over all rows, write dataset and report, and keep the splits.
 
     Splits are assigned before near-duplicates are dropped: a video's split does not depend on it.
     """
-    spilled = partial(SpilledList[DatasetRow], ledger.home)
-    clips = spilled(dedupe_by_id((clip_row(c) for c in _clips(run)), ledger.home))
-    image_rows = (image_row(i) for i in run.finished if isinstance(i, Image))
-    images = spilled(dedupe_by_id(image_rows, ledger.home))
-    groups = group_near_duplicates(clips, _embeddings(_clips(run), ledger.work))
-    clips = spilled(with_columns(clips, near_duplicate_group=groups))
-    split = assign_splits(chain(clips, images), ledger.video_facts(), settings.test_fraction)
+    found = _collect(run)
+    clips, images = found.clips.table("clips"), found.images.table("images")
+    groups = group_near_duplicates(clips, _embeddings(found.embedded, ledger.work))
+    clips = clips.with_columns(near_duplicate_group=groups)
+    places = chain(clips.select("id", "near_duplicate_group"), images.select("id"))
+    split = assign_splits(places, ledger.video_facts(), settings.test_fraction)
     if dropped := dropped_duplicates(clips, settings.duplicates):
         unique = {clip.id: clip for clip in _clips(run) if clip.id in dropped}
         run.item_results.extend(_rejected(run, c, dropped[c.id]) for c in unique.values())
         run.save_results()
-    clips = spilled(without_clips(clips, dropped))
-    images = spilled(without_clips(images, dropped))
-    repeats = count_repeated_captions(clips)
-    clips = spilled(with_columns(clips, score_caption_repeats=repeats))
-    incomplete = any(r.status in ("failed", "waiting") for r in run.item_results)
+    clips, images = without_clips(clips, dropped), without_clips(images, dropped)
+    clips = clips.with_columns(score_caption_repeats=count_repeated_captions(clips))
+    context = ReportContext(
+        work=ledger.work,
+        finished=run.finished,
+        excluded=run.excluded,
+        cut_videos=found.videos,
+        clips=clips,
+        images=images,
+        item_results=run.item_results,
+        split=split,
+        training=training_lengths_of([queue.stage for queue in run.queues]),
+    )
     dataset = BrickfilmDataset(
         configs_from_rows(clips, images, split.split_by_video, ledger.work),
         ledger.work,
-        incomplete=incomplete,
+        incomplete=context.incomplete,
         moved_videos=split.moved_videos,
     )
     with disk_errors(ledger.work):
         dataset.save(ledger.work / "dataset")
-    write_report(
-        ReportContext(
-            work=ledger.work,
-            finished=run.finished,
-            excluded=run.excluded,
-            clips=clips,
-            images=images,
-            item_results=run.item_results,
-            split=split,
-            training=training_lengths_of([queue.stage for queue in run.queues]),
-        )
-    )
+    write_report(context)
     ledger.save_video_facts(split.history)
     return dataset
+
+
+@dataclass(frozen=True)
+class _Collected:
+    """Rows of all finished clips and images, with what else is read from the records."""
+
+    clips: RowSorter
+    images: RowSorter
+    embedded: set[tuple[str, Path, str]]
+    """Model, file and id of each clip with a vector."""
+    videos: dict[str, Video]
+    """Videos that have a clip, finished or not, by id."""
+
+
+def _collect(run: PipelineRun) -> _Collected:
+    """Read the records once: each takes longer than its row."""
+    home = run.ledger.home
+    found = _Collected(RowSorter(home), RowSorter(home), set(), {})
+    for record in run.excluded:
+        if isinstance(record, Clip):
+            found.videos[record.video.id] = record.video
+    for record in run.finished:
+        if isinstance(record, Clip):
+            found.videos[record.video.id] = record.video
+            found.clips.add(clip_row(record))
+            if record.embedding:
+                found.embedded.add((record.embedding.model, record.embedding.path, record.id))
+        elif isinstance(record, Image):
+            found.images.add(image_row(record))
+    return found
 
 
 def _clips(run: PipelineRun) -> Iterator[Clip]:
@@ -122,12 +147,11 @@ def _rejected(run: PipelineRun, clip: Clip, kept: str) -> ItemResult:
     )
 
 
-def _embeddings(clips: Iterable[Clip], work: Path) -> Embeddings:
-    """Return ids and vectors of the clips that have any, apart for each model.
+def _embeddings(embedded: Iterable[tuple[str, Path, str]], work: Path) -> Embeddings:
+    """Return ids and vectors of clips, apart for each model.
 
     Raise DamagedMediaError for files that cannot be read; they are deleted by now.
     """
-    embedded = {(c.embedding.model, c.embedding.path, c.id) for c in clips if c.embedding}
     found: Embeddings = []
     damaged: list[Path] = []
     for _, group in groupby(sorted(embedded), key=lambda entry: entry[0]):

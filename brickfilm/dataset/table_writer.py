@@ -1,4 +1,4 @@
-"""Collect rows in a table of the `datasets` library: in memory, or in a file if there are many."""
+"""Collect rows in an Arrow table: in memory, or in a file if there are many."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from brickfilm.files import TEMP_SUFFIX, disk_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from datasets import Dataset, Features
 
 BATCH_ROWS = 1000
 MEMORY_ROWS = 100_000
@@ -22,23 +21,25 @@ MEMORY_ROWS = 100_000
 
 
 class TableWriter:
-    """Rows to become a `Dataset`; `close` returns it.
+    """Rows to become a table, in batches of BATCH_ROWS; `close` returns it.
 
-    folder: where the file of a large table is made. It is deleted with the table, or by the next
-    build there after a kill. total: the number of rows to expect.
+    folder: where the file of a large table is made.
     """
 
-    def __init__(self, features: Features, folder: Path, total: int) -> None:
-        self._features = features
+    def __init__(self, schema: pa.Schema, folder: Path) -> None:
+        self._schema = schema
         self._folder = folder
-        self._is_large = total > MEMORY_ROWS
         self._rows: list[DatasetRow] = []
+        self._waiting: list[pa.RecordBatch] = []
+        """Fewer rows than a batch has."""
         self._batches: list[pa.RecordBatch] = []
+        self._written = 0
         self._writer: pa.RecordBatchStreamWriter | None = None
-        self._path = Path()
+        self.path: Path | None = None
+        """The file of a large table, alone in its folder."""
 
     def append(self, row: DatasetRow) -> None:
-        """Add a row; columns that it lacks are null, and others than the features are left out."""
+        """Add a row; columns that it lacks are null, and others than the schema's are left out."""
         self._rows.append(row)
         if len(self._rows) == BATCH_ROWS:
             self._flush()
@@ -46,30 +47,51 @@ class TableWriter:
     def _flush(self) -> None:
         import pyarrow as pa
 
-        batch = pa.RecordBatch.from_pylist(self._rows, schema=self._features.arrow_schema)
-        self._rows = []
-        if not self._is_large:
-            self._batches.append(batch)
+        rows, self._rows = self._rows, []
+        self.write(pa.RecordBatch.from_pylist(rows, schema=self._schema))
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch with the writer's schema."""
+        import pyarrow as pa
+
+        self._waiting.append(batch)
+        while sum(map(len, self._waiting)) >= BATCH_ROWS:
+            table = pa.Table.from_batches(self._waiting)
+            self._add(table.slice(0, BATCH_ROWS))
+            self._waiting = table.slice(BATCH_ROWS).to_batches()
+
+    def _add(self, table: pa.Table) -> None:
+        """Add a batch; open the file once there are too many rows for the memory."""
+        import pyarrow as pa
+
+        self._batches += table.combine_chunks().to_batches()
+        self._written += len(table)
+        if self._written <= MEMORY_ROWS:
             return
         with disk_errors(self._folder):
             if self._writer is None:
                 suffix = f".{os.getpid()}{TEMP_SUFFIX}"
                 made = tempfile.mkdtemp(prefix=".rows-", suffix=suffix, dir=self._folder)
-                self._path = Path(made) / "rows.arrow"
-                self._writer = pa.ipc.new_stream(self._path, batch.schema)
-            self._writer.write_batch(batch)
+                self.path = Path(made) / "rows.arrow"
+                self._writer = pa.ipc.new_stream(self.path, self._schema)
+            for batch in self._batches:
+                self._writer.write_batch(batch)
+        self._batches = []
 
-    def close(self) -> Dataset:
+    def close(self) -> pa.Table:
         """Return the table of all rows."""
         import pyarrow as pa
-        from datasets import Dataset, DatasetInfo
 
         self._flush()
+        self._add(pa.Table.from_batches(self._waiting, self._schema))
         if self._writer is None:
-            info = DatasetInfo(features=self._features)
-            return Dataset(pa.Table.from_batches(self._batches), info=info)
+            return pa.Table.from_batches(self._batches, self._schema)
         with disk_errors(self._folder):
             self._writer.close()
-        table = Dataset.from_file(str(self._path))
-        weakref.finalize(table, shutil.rmtree, self._path.parent, ignore_errors=True)
-        return table
+            with pa.memory_map(str(self.path)) as file:
+                return pa.ipc.open_stream(file).read_all()
+
+    def delete_with(self, owner: object) -> None:
+        """Delete the file together with an object that uses it; a kill leaves that to a build."""
+        if self.path:
+            weakref.finalize(owner, shutil.rmtree, self.path.parent, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,11 +11,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from brickfilm.dataset.rows import DatasetRow, video_id_of
+from brickfilm.dataset.row_table import RowTable
+from brickfilm.dataset.rows import video_id_of
 from brickfilm.dataset.splits import SplitAssignment
 from brickfilm.engine.ledger import ItemResult, answers_frame, read_edits
 from brickfilm.records import Clip, Image, Video
 from brickfilm.schema.training_lengths import TrainingLengths
+
+StageGroup = tuple[int, str, str, str, str]
+"""Position and name of a stage, kind of record, status and reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +31,10 @@ class ReportContext:
     """Records that passed every stage."""
     excluded: Sequence[Clip | Image]
     """Clips and images that did not."""
-    clips: Sequence[DatasetRow]
-    images: Sequence[DatasetRow]
+    cut_videos: Mapping[str, Video]
+    """Videos that have a clip, finished or not, by id."""
+    clips: RowTable
+    images: RowTable
     """Rows of the dataset."""
     item_results: Sequence[ItemResult]
     split: SplitAssignment
@@ -36,9 +42,28 @@ class ReportContext:
     """Lengths that shots were split into, if the build was for a training."""
 
     @cached_property
+    def stage_totals(self) -> Mapping[StageGroup, tuple[int, float]]:
+        """Return the number of results, and their seconds of footage, of each kind."""
+        counts: Counter[StageGroup] = Counter()
+        seconds: defaultdict[StageGroup, float] = defaultdict(float)
+        for r in self.item_results:
+            group = r.position, r.stage, r.kind, r.status, r.reason
+            counts[group] += 1
+            seconds[group] += r.seconds
+        return {group: (count, seconds[group]) for group, count in counts.items()}
+
+    @cached_property
+    def notable_results(self) -> Sequence[ItemResult]:
+        """Return the results of videos, and of everything else that is not done."""
+        return [r for r in self.item_results if r.kind == "video" or r.status != "done"]
+
+    @cached_property
     def counts(self) -> Counter[str]:
         """Count items by status; an item that is done counts once for each stage it passed."""
-        return Counter(result.status for result in self.item_results)
+        counts: Counter[str] = Counter()
+        for (*_, status, _), (count, _) in self.stage_totals.items():
+            counts[status] += count
+        return counts
 
     @property
     def incomplete(self) -> bool:
@@ -51,33 +76,28 @@ class ReportContext:
         return {clip.id: clip for clip in records if clip.id in ids}
 
     @cached_property
-    def cut_videos(self) -> Mapping[str, Video]:
-        """Return the videos that have a clip, finished or not, by id."""
-        records = (c for c in chain(self.excluded, self.finished) if isinstance(c, Clip))
-        return {clip.video.id: clip.video for clip in records}
-
-    @cached_property
     def left_out_results(self) -> Mapping[str, ItemResult]:
         """Return the final result of every clip that is not in the dataset, by its id."""
         results: dict[str, ItemResult] = {}
-        for result in self.item_results:
-            if result.kind == "clip" and result.status != "done":
+        for result in self.notable_results:
+            if result.kind == "clip":
                 results.setdefault(result.item, result)
-        for row in self.clips if results else ():
-            results.pop(row["id"], None)
+        for id in self.clips.column("id") if results else ():
+            results.pop(id, None)
         return results
 
     @cached_property
     def video_seconds(self) -> Mapping[str, float]:
         """Return the duration in seconds of every video that could be opened, by its id."""
-        return {r.item: r.seconds for r in self.item_results if r.kind == "video"}
+        return {r.item: r.seconds for r in self.notable_results if r.kind == "video"}
 
     @cached_property
     def titles(self) -> Mapping[str, str]:
         """Return the title of every video that could be opened, by its id."""
-        videos = {r.item: r.source_id for r in self.item_results if r.kind == "video"}
+        videos = {r.item: r.source_id for r in self.notable_results if r.kind == "video"}
         videos |= {id: video.title or video.source_id for id, video in self.cut_videos.items()}
-        for row in chain(self.clips, self.images):
+        names = ("id", "source_id", "source_title")
+        for row in chain(self.clips.select(*names), self.images.select(*names)):
             videos[video_id_of(row["id"])] = row["source_title"] or row["source_id"]
         return videos
 

@@ -41,7 +41,7 @@ def render_report(context: ReportContext, sections: Sequence[Section]) -> str:
     environment = page_environment("brickfilm.report")
     environment.filters["duration"] = format_duration
     environment.filters["stage_title"] = stage_title
-    seconds, footage = sum(row["duration"] for row in context.clips), context.footage_seconds
+    seconds, footage = sum(context.clips.column("duration")), context.footage_seconds
     return environment.get_template("report.html.jinja").render(
         name=context.work.resolve().name,
         counts=context.counts,

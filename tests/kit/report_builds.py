@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image as Picture
 
-from brickfilm.dataset.finalize import dedupe_by_id, group_near_duplicates, with_columns
+from brickfilm.dataset.finalize import group_near_duplicates
+from brickfilm.dataset.row_sorter import RowSorter
 from brickfilm.dataset.rows import clip_row, image_row
 from brickfilm.dataset.splits import assign_splits
 from brickfilm.engine.ledger import ItemResult, Ledger
@@ -76,14 +77,18 @@ def report_context(
 ) -> ReportContext:
     """Return the context that a build passes to the report."""
     Ledger(work).__exit__(None, None, None)
-    rows = list(dedupe_by_id((clip_row(c) for c in finished if isinstance(c, Clip)), work))
-    clips = list(with_columns(rows, near_duplicate_group=group_near_duplicates(rows)))
-    images = list(dedupe_by_id((image_row(i) for i in finished if isinstance(i, Image)), work))
-    split = assign_splits(clips + images, split_history or {}, test_fraction)
+    records = [c for c in (*excluded_clips, *finished) if isinstance(c, Clip)]
+    clip_rows = (clip_row(c) for c in finished if isinstance(c, Clip))
+    image_rows = (image_row(i) for i in finished if isinstance(i, Image))
+    clips = RowSorter(work, clip_rows).table("clips")
+    clips = clips.with_columns(near_duplicate_group=group_near_duplicates(clips))
+    images = RowSorter(work, image_rows).table("images")
+    split = assign_splits((*clips, *images), split_history or {}, test_fraction)
     return ReportContext(
         work=work,
         finished=finished,
         excluded=excluded_clips,
+        cut_videos={clip.video.id: clip.video for clip in records},
         clips=clips,
         images=images,
         item_results=item_results,

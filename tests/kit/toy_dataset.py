@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -14,7 +13,8 @@ from PIL import Image as Picture
 
 from brickfilm import BrickfilmDataset
 from brickfilm.dataset import configs_from_rows
-from brickfilm.dataset.finalize import count_repeated_captions, group_near_duplicates, with_columns
+from brickfilm.dataset.finalize import count_repeated_captions, group_near_duplicates
+from brickfilm.dataset.row_sorter import RowSorter
 from brickfilm.dataset.rows import clip_row, image_row, video_id_of
 from brickfilm.engine.ledger import Ledger
 from brickfilm.media import perceptual_hash
@@ -39,15 +39,15 @@ def toy_dataset(
     """
     records = [clip for n in range(videos) for clip in _clips(work, n, clips, licence)]
     rows = [clip_row(clip) for clip in records]
-    columns: dict[str, Iterable[Any]] = {
-        "near_duplicate_group": group_near_duplicates(rows),
-        "score_caption_repeats": count_repeated_captions(rows),
-    }
-    rows = list(with_columns(rows, **columns))
+    table = RowSorter(work, rows).table("clips")
+    table = table.with_columns(
+        near_duplicate_group=group_near_duplicates(table),
+        score_caption_repeats=count_repeated_captions(table),
+    )
     images = [image_row(_image(work, clip)) for clip in records] if stills else []
     names = sorted({video_id_of(row["id"]) for row in (*rows, *images)})
     split_by_video = dict.fromkeys(names, "train") | ({names[-1]: "test"} if videos > 1 else {})
-    configs = configs_from_rows(rows if moving else [], images, split_by_video, work)
+    configs = configs_from_rows(table if moving else [], images, split_by_video, work)
     dataset = BrickfilmDataset(configs, work)
     dataset.save(work / "dataset")
     with Ledger(work) as ledger:

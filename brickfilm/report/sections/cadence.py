@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ HOLD_NAMES = {0: "no motion", 1: "on ones", 2: "on twos", 3: "on threes", 4: "on
 EXAMPLES = 2
 STRIP_FRAMES = 36
 """Frames shown of an example: 1.5 seconds at 24 fps."""
+HOLD_SCORES = ("score_hold", "score_hold_regularity", "score_drawing_fps", "score_pulldown")
 MIN_REGULARITY = 0.8
 """Minimum `score_hold_regularity` of a clip that counts as regular."""
 
@@ -52,10 +54,11 @@ class HoldCounter:
         self.clips = self.regular = self.pulldown = 0
         self.seconds = 0.0
         self._regularity, self._drawing_fps = array("d"), array("d")
-        self._first: list[tuple[float, str, DatasetRow]] = []
+        self.first: list[tuple[float, str, int]] = []
+        """Of the most regular clips, negative regularity, id and place among the rows."""
 
-    def add(self, row: DatasetRow) -> None:
-        """Count a clip."""
+    def add(self, place: int, row: DatasetRow) -> None:
+        """Count the clip of a row."""
         regularity = row["score_hold_regularity"]
         self.clips += 1
         self.seconds += row["duration"]
@@ -63,9 +66,9 @@ class HoldCounter:
         self.pulldown += row["score_pulldown"] > 0
         self._regularity.append(regularity)
         self._drawing_fps.append(row["score_drawing_fps"])
-        self._first = sorted([*self._first, (-regularity, row["id"], row)])[:EXAMPLES]
+        self.first = sorted([*self.first, (-regularity, row["id"], place)])[:EXAMPLES]
 
-    def group(self, hold: int, most: int) -> HoldGroup:
+    def group(self, hold: int, most: int, clips: Sequence[DatasetRow]) -> HoldGroup:
         """Return the counts; most: clips of the largest group."""
         return HoldGroup(
             name=HOLD_NAMES.get(hold, f"held for {hold} frames"),
@@ -75,22 +78,24 @@ class HoldCounter:
             drawing_fps=float(np.median(self._drawing_fps)),
             regularity=float(np.median(self._regularity)),
             pulldown=self.pulldown,
-            examples=[_example(row) for _, _, row in self._first],
+            examples=[_example(clips[place]) for _, _, place in self.first],
         )
 
 
 def cadence(context: ReportContext) -> Section | None:
     """Return a row for each hold: number of clips, rate, regularity and example clips."""
     by_hold: defaultdict[int, HoldCounter] = defaultdict(HoldCounter)
-    for row in context.clips:
-        if row.get("score_hold") is not None:
-            by_hold[int(row["score_hold"])].add(row)
+    for place, row in enumerate(context.clips.select("id", "duration", *HOLD_SCORES)):
+        if "score_hold" in row:
+            by_hold[int(row["score_hold"])].add(place, row)
     if not by_hold:
         return None
     most = max(counter.clips for counter in by_hold.values())
     moving = [counter for hold, counter in by_hold.items() if hold]
     data = {
-        "groups": [counter.group(hold, most) for hold, counter in sorted(by_hold.items())],
+        "groups": [
+            counter.group(hold, most, context.clips) for hold, counter in sorted(by_hold.items())
+        ],
         "strip": STRIP_FRAMES,
         "moving": sum(counter.clips for counter in moving),
         "regular": sum(counter.regular for counter in moving),

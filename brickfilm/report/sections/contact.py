@@ -52,7 +52,7 @@ def clip_cards(context: ReportContext) -> Iterator[ContactCard]:
     """Yield cards of the dataset's clips, then of the clips that are not in it."""
     results = context.left_out_results
     places = evenly_spaced(range(len(context.clips) + len(results)), MAX_CARDS)
-    rows = [row for n, row in enumerate(context.clips) if n in places]
+    rows = list(context.clips.at([n for n in range(len(context.clips)) if n in places]))
     names = [name for n, name in enumerate(sorted(results), len(context.clips)) if n in places]
     records = context.clip_records({*(row["id"] for row in rows), *names})
     left_out = [name for name in names if name in records and records[name].span.frames]
@@ -76,28 +76,25 @@ def groups_and_scores(
     context: ReportContext, groups: Container[str]
 ) -> tuple[Counter[str], set[str]]:
     """Return the sizes of some groups of near-duplicates, and the scores that any clip has."""
-    sizes: Counter[str] = Counter()
-    names: set[str] = set()
-    for row in context.clips:
-        if row["near_duplicate_group"] in groups:
-            sizes[row["near_duplicate_group"]] += 1
-        names.update(name for name, value in row.items() if value and name.startswith("score_"))
-    return sizes, {name.removeprefix("score_") for name in names}
+    of_rows = context.clips.column("near_duplicate_group")
+    sizes = Counter(group for group in of_rows if group in groups)
+    names = (name for name in context.clips.names if name.startswith("score_"))
+    nonzero = {name.removeprefix("score_") for name in names if context.clips.numbers(name).any()}
+    return sizes, nonzero
 
 
 def image_cards(context: ReportContext) -> Iterator[ContactCard]:
     """Yield cards of the config `images`."""
     places = evenly_spaced(range(len(context.images)), MAX_CARDS)
     embed = evenly_spaced(sorted(places), MAX_THUMBNAILS)
-    for n, row in enumerate(context.images):
-        if n in places:
-            yield {
-                **row_fields(row, context),
-                "stills": [still_src(Path(row["image"]), context.work, n in embed)],
-                "file": quote(row["image"]),
-                "size": f"{row['width']} x {row['height']}",
-                "scores": {},
-            }
+    for n, row in zip(sorted(places), context.images.at(sorted(places)), strict=True):
+        yield {
+            **row_fields(row, context),
+            "stills": [still_src(Path(row["image"]), context.work, n in embed)],
+            "file": quote(row["image"]),
+            "size": f"{row['width']} x {row['height']}",
+            "scores": {},
+        }
 
 
 def row_fields(row: DatasetRow, context: ReportContext) -> ContactCard:

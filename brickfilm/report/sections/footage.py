@@ -41,7 +41,7 @@ def footage(context: ReportContext) -> Section | None:
 
 def count_duplicate_names(context: ReportContext) -> int:
     """Count source ids whose video another source id has, too."""
-    names = {result.source_id for result in context.item_results if result.kind == "video"}
+    names = {result.source_id for result in context.notable_results if result.kind == "video"}
     return len(names) - len(context.video_seconds)
 
 
@@ -49,7 +49,7 @@ def seconds_by_status(context: ReportContext) -> dict[tuple[str, str], float]:
     """Return seconds by (status, split or reason); a video with two names counts once."""
     seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
     kept: defaultdict[str, float] = defaultdict(float)
-    for row in context.clips:
+    for row in context.clips.select("id", "duration"):
         kept[context.split_of(row["id"])] += row["duration"]
     for split in sorted(kept, reverse=True):
         seconds["kept", split] = kept[split]
@@ -64,5 +64,5 @@ def seconds_by_status(context: ReportContext) -> dict[tuple[str, str], float]:
 
 def dropped_videos(context: ReportContext) -> list[ItemResult]:
     """Return the final results of videos that were rejected, failed or wait as a whole."""
-    results = [r for r in context.item_results if r.kind == "video" and r.status != "done"]
+    results = [r for r in context.notable_results if r.kind == "video" and r.status != "done"]
     return list({result.item: result for result in reversed(results)}.values())

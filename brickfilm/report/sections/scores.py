@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from brickfilm.report.context import ReportContext
 from brickfilm.report.sections.base import Section
 from brickfilm.report.titles import SCORE_MEANINGS
+from brickfilm.schema.columns import SCORE_PREFIX
 
 BINS = 24
 
@@ -35,12 +34,9 @@ class ScoreHistogram:
 
 def scores(context: ReportContext) -> Section | None:
     """Return a histogram of each score, and the value of those that are the same for every clip."""
-    columns: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
-    for row in context.clips:
-        for name, value in row.items():
-            if name.startswith("score_") and value is not None:
-                columns[name].append(value)
-    every = [score_histogram(name, np.array(columns[name])) for name in sorted(columns)]
+    names = sorted(name for name in context.clips.names if name.startswith(SCORE_PREFIX))
+    columns = ((name, context.clips.numbers(name)) for name in names)
+    every = [score_histogram(name, values) for name, values in columns if len(values)]
     if not every:
         return None
     data = {

@@ -13,6 +13,10 @@ from brickfilm.schema.columns import TRANSITION_COLUMNS
 SURE = 0.9
 """Probability from which a decision about a cut is not listed."""
 MAX_LISTED = 20
+COLUMNS = (
+    *("id", "source_id", "source_title", "start", *TRANSITION_COLUMNS),
+    *("score_flashes", "score_cut_start", "score_cut_end", "score_cut_inside"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,9 @@ def shots(context: ReportContext) -> Section | None:
     """Return the clips by transition, those with flashes, and the doubtful ones, worst first."""
     starts, ends, counts = Counter[str](), Counter[str](), Counter[str]()
     doubtful: list[tuple[float, str, DoubtfulClip]] = []
-    for row in context.clips:
+    if TRANSITION_COLUMNS[0] not in context.clips.names:
+        return None
+    for row in context.clips.select(*COLUMNS):
         if row.get(TRANSITION_COLUMNS[0]):
             starts[row[TRANSITION_COLUMNS[0]]] += 1
             ends[row[TRANSITION_COLUMNS[1]]] += 1

@@ -28,10 +28,10 @@ def stages(context: ReportContext) -> Section | None:
     """Return counts by stage: done, then rejected, failed and waiting by reason."""
     kinds: defaultdict[Group, Counter[str]] = defaultdict(Counter)
     seconds: defaultdict[Group, float] = defaultdict(float)
-    for r in context.item_results:
-        group = r.position, r.stage, r.status != "done", r.status, r.reason
-        kinds[group][r.kind] += 1
-        seconds[group] += r.seconds
+    for (position, stage, kind, status, reason), (count, total) in context.stage_totals.items():
+        group = position, stage, status != "done", status, reason
+        kinds[group][kind] += count
+        seconds[group] += total
     table: defaultdict[tuple[int, str], list[ResultCount]] = defaultdict(list)
     for group in sorted(seconds):
         position, stage, _, status, reason = group

@@ -15,5 +15,6 @@ def training(context: ReportContext) -> Section | None:
     if context.training is None:
         return None
     rate = cache(Fraction)  # few rates: one object each, not one a clip
-    clips = [(row["num_frames"], rate(row["fps_num"], row["fps_den"])) for row in context.clips]
+    rows = context.clips.select("num_frames", "fps_num", "fps_den")
+    clips = [(row["num_frames"], rate(row["fps_num"], row["fps_den"])) for row in rows]
     return Section("training", "For training", {"text": describe_use(context.training, clips)})

@@ -53,7 +53,7 @@ class UnfinishedGroup:
 
 def unfinished(context: ReportContext) -> Section | None:
     """Return failed, then waiting items by stage and reason; None if all are done."""
-    groups = groups_by_reason(r for r in context.item_results if r.status in DEFAULT_REMEDIES)
+    groups = groups_by_reason(r for r in context.notable_results if r.status in DEFAULT_REMEDIES)
     return Section("unfinished", "Unfinished items", {"groups": groups}) if groups else None
 
 
@@ -61,7 +61,7 @@ def lost_footage(context: ReportContext) -> Section | None:
     """Return damaged and missing footage, and files that were passed over, by reason."""
     groups = groups_by_reason(
         r
-        for r in context.item_results
+        for r in context.notable_results
         if r.status == "rejected" and (r.kind == "listing" or r.reason in LOST_REMEDIES)
     )
     return (

@@ -68,7 +68,7 @@ def timelines(context: ReportContext) -> Section | None:
     spans: defaultdict[str, list[TimelineSpan]] = defaultdict(list)
     for span in timeline_spans(context, frozenset(ids[:MAX_VIDEOS])):
         spans[video_id_of(span.clip)].append(span)
-    whole = {r.item: r for r in context.item_results if r.kind == "video" and r.status != "done"}
+    whole = {r.item: r for r in context.notable_results if r.kind == "video" and r.status != "done"}
     rows = [_timeline(context, id, spans[id], whole.get(id)) for id in ids[:MAX_VIDEOS]]
     drawn = list(_within(rows, MAX_SPANS))
     data = {"videos": drawn, "unlisted": len(ids) - len(rows), "scale": SCALE}
@@ -77,7 +77,7 @@ def timelines(context: ReportContext) -> Section | None:
 
 def timeline_spans(context: ReportContext, videos: Container[str]) -> Iterator[TimelineSpan]:
     """Yield the clips of these videos in the dataset, then the shots that are in no clip of it."""
-    for row in context.clips:
+    for row in context.clips.select("id", "start", "end", *TRANSITION_COLUMNS):
         if video_id_of(row["id"]) not in videos:
             continue
         edges = [row[name] for name in TRANSITION_COLUMNS if row.get(name)]

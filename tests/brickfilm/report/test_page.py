@@ -42,7 +42,11 @@ def test_titles_captions_and_messages_cannot_leave_their_place(tmp_path: Path) -
 def test_a_name_that_is_no_unicode_still_gives_a_page(tmp_path: Path) -> None:
     odd = replace(source_video("odd"), title="film \udcff.mp4", source_id="film \udcff.mp4")
     page = write_report(
-        report_context(tmp_path, [shot(tmp_path, odd, 0)], [result_of(odd, "failed", "x")])
+        report_context(
+            tmp_path,
+            excluded_clips=[shot(tmp_path, odd, 0)],
+            item_results=[result_of(odd, "failed", "x")],
+        )
     )
     assert "film ?.mp4" in page.read_text(encoding="utf-8")
 
