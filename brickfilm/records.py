@@ -202,6 +202,8 @@ class Clip:
     """Of the written media file."""
     width: int = 0
     height: int = 0
+    encoding: str = ""
+    """'copied', or 'encoded: ' and why no part was copied; '' where nothing was to be copied."""
     scores: Mapping[str, float] = field(default_factory=dict)
     unique_frames: tuple[int, ...] = ()
     """Positions in the clip, from 0, of the frames that do not repeat the one before."""

@@ -126,6 +126,7 @@ def resolve_recipe(
     *,
     out: Path | None = None,
     sound: bool = False,
+    copy: bool = False,
     **of_source: Any,
 ) -> DatasetRecipe:
     """Load a recipe from a `.py` file, or return the default recipe for videos.
@@ -138,7 +139,7 @@ def resolve_recipe(
         source = source_of(footage, **of_source)
         if isinstance(source, Captioned) and not captions.is_given and source.has_captions:
             captions = replace(captions, captions="sidecar")
-        return default_recipe(source, captions, out=out, sound=sound)
+        return default_recipe(source, captions, out=out, sound=sound, copy=copy)
     footage = Path(footage)
     options = {
         f"--{name.replace('_', '-')}: write {_class_with(name)}(..., {name}={value!r})": value
@@ -148,6 +149,7 @@ def resolve_recipe(
     for flag, value in captions.options():
         options[f"{flag}: write Captioner(...) with it"] = value is not None
     options["--sound: write ClipWriter(sound=True)"] = sound
+    options["--copy: write ClipWriter(mode='copy')"] = copy
     for remedy in (remedy for remedy, is_set in options.items() if is_set):
         raise UsageError(f"{remedy} into the recipe {str(footage)!r}")
     return load_recipe(footage)
@@ -159,10 +161,16 @@ def _class_with(setting: str) -> str:
 
 
 def default_recipe(
-    source: Source, captions: CaptionOptions, *, out: Path | None = None, sound: bool = False
+    source: Source,
+    captions: CaptionOptions,
+    *,
+    out: Path | None = None,
+    sound: bool = False,
+    copy: bool = False,
 ) -> DatasetRecipe:
     """Return shots of 15-200 frames, three stills, and captions."""
-    writers: list[AnyStage] = [ClipWriter(sound=True)] if sound else []
+    writer = ClipWriter(sound=sound, mode="copy" if copy else "encode")
+    writers: list[AnyStage] = [writer] if sound or copy else []
     return DatasetRecipe(source, [SceneSplitter(), *writers, FrameSampler(), *captions.stages(out)])
 
 

@@ -42,6 +42,7 @@ def build(
     structured: options.Structured = None,
     video: options.Video = None,
     sound: options.Sound = False,
+    copy: options.Copy = False,
     licence: options.Licence = "",
     uploader: options.Uploader = "",
     hdr: options.Hdr = "reject",
@@ -164,6 +165,7 @@ def recipe_of(given: Mapping[str, Any], last: Path) -> DatasetRecipe:
         CaptionOptions(**{option.name: given[option.name] for option in fields(CaptionOptions)}),
         out=last,
         sound=given["sound"],
+        copy=given["copy"],
         columns=options.columns_of(given["column"]),
         **{name: given[name] for name in options.OF_SOURCES},
     )

@@ -69,6 +69,10 @@ Video = Annotated[
     ),
 ]
 Sound = Annotated[bool, typer.Option("--sound", help="write clips with sound")]
+Copy = Annotated[
+    bool,
+    typer.Option("--copy", help="copy the clips' H.264 where that is exact, and encode the rest"),
+]
 Licence = Annotated[
     str,
     typer.Option(

@@ -6,7 +6,13 @@ from typing import Any
 
 from brickfilm.captions.aspects import captions_json
 from brickfilm.records import Caption, Clip, Image, Video
-from brickfilm.schema.columns import CAPTION_STYLES, SCORE_PREFIX, SHOT_DETECTOR, TRANSITION_COLUMNS
+from brickfilm.schema.columns import (
+    CAPTION_STYLES,
+    ENCODING,
+    SCORE_PREFIX,
+    SHOT_DETECTOR,
+    TRANSITION_COLUMNS,
+)
 
 DatasetRow = dict[str, Any]
 
@@ -36,6 +42,7 @@ def clip_row(clip: Clip) -> DatasetRow:
         **_conversions_column(clip.video),
         **({SHOT_DETECTOR: clip.shot_detector} if clip.shot_detector else {}),
         **_transition_columns(clip),
+        **({ENCODING: clip.encoding} if clip.encoding else {}),
         **{f"{SCORE_PREFIX}{name}": float(score) for name, score in sorted(clip.scores.items())},
         **_style_column(clip.caption),
     }

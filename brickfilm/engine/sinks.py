@@ -35,6 +35,10 @@ DECODER_THREADS = 2
 class SinkSession(Protocol):
     """One sink's work on one clip; sessions of other clips run at the same time."""
 
+    @property
+    def needed_frames(self) -> Collection[int] | None:
+        """Return the numbers of the frames that it uses, None for all; it may get others too."""
+
     def add(self, n: int, frame: Frame) -> None:
         """Consume frame number n of the video; frames come in order."""
 
@@ -54,10 +58,6 @@ class Sink(Stage[Clip, Any], DryRun):
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
         """Start a session for a clip; files go below the work folder."""
         raise NotImplementedError
-
-    def needed_frames(self, clip: Clip) -> Collection[int] | None:
-        """Return the numbers of the frames that a session uses; None for all."""
-        return None
 
     def simulate(self, item: Clip) -> Iterable[Any]:
         return (item,)
@@ -187,9 +187,9 @@ def _write_segment(
     return results
 
 
-def _needed_by_all(sinks: Sequence[Sink], clip: Clip) -> set[int] | None:
-    """Return the frames that any sink uses; None if one uses all."""
-    needed = [sink.needed_frames(clip) for sink in sinks]
+def _needed_by_all(sessions: Sequence[SinkSession], clip: Clip) -> set[int] | None:
+    """Return the frames that any session uses; None if one uses all."""
+    needed = [session.needed_frames for session in sessions]
     if None in needed:
         return None
     frames = range(clip.span.start_frame, clip.span.end_frame)
@@ -202,7 +202,7 @@ def _write(work: Path, reader: VideoReader, sinks: Sequence[Sink], work_item: Wo
     sessions: list[SinkSession] = []
     try:
         sessions += [sink.open_session(clip, work) for sink in missing]
-        only = _needed_by_all(missing, clip)
+        only = _needed_by_all(sessions, clip)
         for frame in reader.span(clip.span, by_count=clip.video.needs_counting, only=only):
             for session in sessions:
                 session.add(frame.number, frame)

@@ -4,6 +4,7 @@ Times are presentation timestamps in ticks of the stream's time base, never fram
 an average rate. Frames are numbered from 0 in presentation order.
 """
 
+from brickfilm.media.color import ColorTags
 from brickfilm.media.container import MAX_PARALLEL_PIXELS, MAX_PIXELS, media_errors
 from brickfilm.media.damage import FrameFlag
 from brickfilm.media.decode import Frame, VideoReader, plane_view
@@ -18,6 +19,7 @@ from brickfilm.media.probe import SEQUENCE_FORMAT, VideoInfo, probe, probe_still
 from brickfilm.media.reduce import FrameExtras, ReducedFrame, downscale_by_2, reduced_frames
 from brickfilm.media.sound import Sound
 from brickfilm.media.still_sequence import StillSequence
+from brickfilm.media.stream_copy import NotCopyableError, StreamCopy
 from brickfilm.media.verify import ReferenceFrame, VerificationError, verify_clip, verify_sound
 from brickfilm.media.vmaf_motion import VmafMotionFilter
 
@@ -26,17 +28,20 @@ __all__ = [
     "MAX_PIXELS",
     "SEQUENCE_FORMAT",
     "ClipEncoder",
+    "ColorTags",
     "DamagedGroupError",
     "DecodeStats",
     "EncoderSettings",
     "Frame",
     "FrameExtras",
     "FrameFlag",
+    "NotCopyableError",
     "PictureInfo",
     "ReducedFrame",
     "ReferenceFrame",
     "Sound",
     "StillSequence",
+    "StreamCopy",
     "VerificationError",
     "VideoInfo",
     "VideoReader",

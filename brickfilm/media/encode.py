@@ -29,6 +29,8 @@ class EncoderSettings:
     threads: int = 2
     max_height: int | None = None
     """Lines. Higher video is scaled down; lower video is never scaled up."""
+    parameter_set_id: int = 0
+    """Id of the parameter sets, 0 to 31: streams that are joined need different ones."""
 
     def options(self) -> dict[str, str]:
         """Return the encoder's options: closed GOPs, forced keyframes as IDR frames.
@@ -36,11 +38,12 @@ class EncoderSettings:
         Macroblock tree is off: its SIMD code reads uninitialised memory, so a clip's bytes would
         differ between processes (glibc's MALLOC_PERTURB_ shows it).
         """
+        own_id = f":sps-id={self.parameter_set_id}" if self.parameter_set_id else ""
         return {
             "crf": str(self.crf),
             "preset": self.preset,
             "forced-idr": "1",
-            "x264-params": "open-gop=0:mbtree=0",
+            "x264-params": f"open-gop=0:mbtree=0{own_id}",
         }
 
 

@@ -14,6 +14,7 @@ NAL_IDR_SLICE, NAL_PARAMETER_SETS, NAL_SLICES = 5, (7, 8), (1, 2, 3, 4, 5)
 """NAL unit types (H.264, table 7-1): IDR slice; sequence and picture parameter sets; all slices."""
 NAL_REF_IDC = 0b0110_0000
 """Bits of a NAL unit's first byte: 0 in all slices of a picture that none is predicted from."""
+START_CODE = b"\0\0\0\1"
 MIN_GROUP_PACKETS = 24
 """Minimum packets of a group: starting one costs as much as decoding a frame."""
 MAX_GROUP_PACKETS = 300
@@ -63,6 +64,27 @@ def is_disposable(packet: Any, stream: Any) -> bool:
     return bool(slices) and not any(first & NAL_REF_IDC for first in slices)
 
 
+def changes_parameters(packet: Any, stream: Any) -> bool:
+    """Return True if a packet brings parameter sets that its stream's header does not have."""
+    extradata = stream.codec_context.extradata
+    units = _nal_units(memoryview(packet), _length_size(stream))
+    is_new = any(u[0] & 31 in NAL_PARAMETER_SETS and bytes(u) not in extradata for u in units)
+    return bool(is_new or packet.has_sidedata("new_extradata"))
+
+
+def _has_idr_slice(packet: Any, stream: Any) -> bool:
+    units = _nal_units(memoryview(packet), _length_size(stream))
+    return any(unit[0] & 31 == NAL_IDR_SLICE for unit in units)
+
+
+def annex_b(packet: Any, stream: Any) -> bytes:
+    """Return a packet's NAL units but parameter sets, each behind a start code (H.264, annex B)."""
+    units = _nal_units(memoryview(packet), _length_size(stream))
+    return b"".join(
+        START_CODE + bytes(unit) for unit in units if unit[0] & 31 not in NAL_PARAMETER_SETS
+    )
+
+
 def group_start_predicate(stream: Any) -> GroupStartPredicate:
     """Return a function that takes a stream's packets in order and returns True at a group's start.
 
@@ -71,18 +93,12 @@ def group_start_predicate(stream: Any) -> GroupStartPredicate:
     """
     if not knows_groups(stream):
         return lambda packet: False
-    extradata, unchanged = stream.codec_context.extradata, True
-    length_size = _length_size(stream)
+    unchanged = True
 
     def starts_group(packet: Any) -> bool:
         nonlocal unchanged
-        units = list(_nal_units(memoryview(packet), length_size))
-        new_parameters = any(
-            unit[0] & 31 in NAL_PARAMETER_SETS and bytes(unit) not in extradata for unit in units
-        )
-        unchanged = unchanged and not new_parameters and not packet.has_sidedata("new_extradata")
-        is_idr = any(unit[0] & 31 == NAL_IDR_SLICE for unit in units)
-        return unchanged and packet.is_keyframe and is_idr
+        unchanged = unchanged and not changes_parameters(packet, stream)
+        return unchanged and packet.is_keyframe and _has_idr_slice(packet, stream)
 
     return starts_group
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -93,21 +94,31 @@ def verify_clip(
     *,
     full: bool,
     min_psnr_db: float,
+    copied: Collection[int] = (),
 ) -> float:
     """Compare a clip with its source; return the lowest PSNR in dB or raise VerificationError.
 
     Pictures are compared in RGB, as the tags of either say. pts: ticks from the clip's start, one a
     frame. reference_frames: by position in the clip; a frame must not match a given neighbour
-    better than its own. full: compare every frame, not only the first and the last.
+    better than its own. full: decode every frame and compare all that are given, not only the
+    first and the last. copied: positions of frames that must be the same; if the last is one, it is
+    only compared with `full`, since that takes decoding its group of pictures.
     """
     with open_video(path) as reader:
-        _check_timestamps(reader, pts)
-        positions = range(len(pts)) if full else sorted({0, len(pts) - 1})
-        frames = _decode_frames(reader, set(positions), full=full)
+        ticks = _check_timestamps(reader, pts)
+        ends = {0, len(pts) - 1} - set(copied).difference({0})
+        positions = sorted(reference_frames if full else ends)
+        frames = _decode_all(reader, positions, ticks) if full else _decode_ends(reader, positions)
         for n in positions:
             _check_colors(path, n, frames[n].colors, reference_frames[n].colors)
         return min(
-            _check_frame(path, n, frames[n].picture, reference_frames, min_psnr_db)
+            _check_frame(
+                path,
+                n,
+                frames[n].picture,
+                reference_frames,
+                SAME_PICTURE_DB if n in copied else min_psnr_db,
+            )
             for n in positions
         )
 
@@ -127,8 +138,8 @@ def verify_sound(path: Path, seconds: float) -> None:
             )
 
 
-def _check_timestamps(reader: VideoReader, pts: Sequence[int]) -> None:
-    """Compare the packets' timestamps with the planned ones, without decoding."""
+def _check_timestamps(reader: VideoReader, pts: Sequence[int]) -> list[int]:
+    """Compare the packets' timestamps with the planned ones, without decoding; return them."""
     packets = reader.container.demux(reader.stream)
     ticks = sorted(p.pts for p in packets if p.pts is not None)
     scale = _tick_ratio(ticks, pts)
@@ -137,6 +148,7 @@ def _check_timestamps(reader: VideoReader, pts: Sequence[int]) -> None:
             f"{reader.path.name!r} has {len(ticks)} frames, {len(pts)} were planned, "
             "or their timestamps differ"
         )
+    return ticks
 
 
 def _tick_ratio(ticks: Sequence[int], pts: Sequence[int]) -> int:
@@ -146,19 +158,31 @@ def _tick_ratio(ticks: Sequence[int], pts: Sequence[int]) -> int:
     return max(1, round(ticks[-1] / pts[-1]))
 
 
-def _decode_frames(
-    reader: VideoReader, numbers: set[int], *, full: bool
+def _decode_all(
+    reader: VideoReader, numbers: Collection[int], ticks: list[int]
 ) -> dict[int, ReferenceFrame]:
-    """Return frames by number; unless `full`, only the first and last are decoded."""
+    """Return frames by number; raise VerificationError unless all frames decode, at their times."""
     frames: dict[int, ReferenceFrame] = {}
+    decoded: list[int] = []
     reader.container.seek(0)
     for frame in reader.frames():
+        decoded.append(frame.pts)
         if frame.number in numbers:
             frames[frame.number] = ReferenceFrame.of(frame, frame.raw)
-        if not full and frame.number == 0:
-            break
-    if missing := numbers - set(frames):
-        frames |= _decode_last_frame(reader, max(missing))
+    if reader.damage.found or decoded != ticks:
+        raise VerificationError(
+            f"{reader.path.name!r} decodes to {len(decoded)} frames, {len(ticks)} were planned, "
+            "or some are damaged or at other times"
+        )
+    return frames
+
+
+def _decode_ends(reader: VideoReader, numbers: Sequence[int]) -> dict[int, ReferenceFrame]:
+    """Return the first and the last frame of a clip, by number."""
+    frames = _decode_last_frame(reader, numbers[-1]) if numbers[-1] else {}
+    reader.container.seek(0)
+    for first in islice(reader.frames(), 1):
+        frames[0] = ReferenceFrame.of(first, first.raw)
     return frames
 
 

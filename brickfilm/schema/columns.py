@@ -42,11 +42,14 @@ SHOT_DETECTOR = "shot_detector"
 """Column of datasets that were cut by a detector that is not older than the column."""
 TRANSITION_COLUMNS = ("start_transition", "end_transition")
 """Columns of datasets whose cuts are described."""
+ENCODING = "encoding"
+"""Column of datasets whose clips were to be copied."""
 OPTIONAL_CLIP_COLUMNS: Mapping[str, str] = {
     "new_drawings": "list<int64>",
     "conversions": "list<string>",
     SHOT_DETECTOR: "string",
     **dict.fromkeys(TRANSITION_COLUMNS, "string"),
+    ENCODING: "string",
 }
 """Columns between the required ones and the scores that older datasets do not have."""
 

@@ -103,9 +103,6 @@ class FrameSampler(Sink):
         """Return the frame numbers of all stills of a clip and of its image."""
         return {*self.all_frames(clip), *([_image_frame(clip)] if self.images else [])}
 
-    def needed_frames(self, clip: Clip) -> set[int]:
-        return {*self.written_frames(clip), *_hashed_frames(clip)}
-
     def open_session(self, clip: Clip, work: Path) -> SinkSession:
         return _StillsSession(self, clip, work)
 
@@ -179,11 +176,12 @@ class _StillsSession:
         self.suffix = f"-{artefact_digest(sampler, clip.conversion_key)}.jpg"
         self.stills = sampler.written_frames(clip)
         self.hashed = _hashed_frames(clip)
+        self.needed_frames = self.stills.union(self.hashed)
         self.hashes: dict[int, str] = {}
         self.written: list[dict[str, Any]] = []
 
     def add(self, n: int, frame: Frame) -> None:
-        if n not in self.stills and n not in self.hashed:
+        if n not in self.needed_frames:
             return
         image = frame.image()
         if n in self.hashed:

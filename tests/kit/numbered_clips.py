@@ -95,7 +95,7 @@ def number_of(picture: NDArray[np.uint8]) -> int:
 def _record(work: Path, number: int, clip: NumberedClip) -> Clip:
     path = Path("clips", f"clip{number}.mp4")
     (work / "clips").mkdir(parents=True, exist_ok=True)
-    _encode(work / path, clip)
+    encode_numbered(work / path, clip)
     tick = 1 / clip.fps
     video = Video(
         path=work / f"{number}.mp4",
@@ -122,10 +122,11 @@ def _record(work: Path, number: int, clip: NumberedClip) -> Clip:
     )
 
 
-def _encode(path: Path, clip: NumberedClip) -> None:
+def encode_numbered(path: Path, clip: NumberedClip, **options: str) -> Path:
+    """Draw a clip; options: of x264."""
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream(
-            "libx264", rate=clip.fps, options={"preset": "ultrafast", "crf": "20"}
+            "libx264", rate=clip.fps, options={"preset": "ultrafast", "crf": "20", **options}
         )
         stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv420p"
         stream.codec_context.thread_count = 1
@@ -135,6 +136,7 @@ def _encode(path: Path, clip: NumberedClip) -> None:
         for picture in _pictures(clip):
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+    return path
 
 
 def _add_tone(container: Any, seconds: float) -> None:

@@ -5,6 +5,7 @@ from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
 from brickfilm.report.sections.contact import contact_sheet
 from brickfilm.report.sections.conversions import conversions
+from brickfilm.report.sections.encodings import encodings
 from brickfilm.report.sections.footage import footage
 from brickfilm.report.sections.money import money
 from brickfilm.report.sections.moved import moved_videos
@@ -29,6 +30,7 @@ SECTIONS: tuple[SectionBuilder, ...] = (
     cadence,
     scores,
     conversions,
+    encodings,
     moved_videos,
     money,
     settings,

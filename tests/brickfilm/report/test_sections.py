@@ -14,6 +14,7 @@ from brickfilm.report.page import render_report
 from brickfilm.report.sections import contact
 from brickfilm.report.sections.cadence import cadence
 from brickfilm.report.sections.captions import captions
+from brickfilm.report.sections.encodings import encodings
 from brickfilm.report.sections.footage import (
     BETWEEN_CLIPS,
     count_duplicate_names,
@@ -48,6 +49,16 @@ def test_every_second_of_footage_has_one_fate(tmp_path: Path) -> None:
         ("cut", BETWEEN_CLIPS): 5.0,
     }
     assert sum(fates.values()) == one.duration + lost.duration
+
+
+def test_clips_that_were_not_copied_are_counted_by_reason(tmp_path: Path) -> None:
+    one = source_video("one")
+    reason = "encoded: scaled pictures"
+    kept = [shot(tmp_path, one, n, encoding=e) for n, e in enumerate([reason, "copied", "copied"])]
+    section = encodings(report_context(tmp_path, kept, []))
+    assert section is not None
+    assert section.data == {"rows": [("copied", 2), (reason, 1)]}
+    assert encodings(report_context(tmp_path, [shot(tmp_path, one, 4)], [])) is None
 
 
 def test_a_film_under_two_names_is_counted_once(tmp_path: Path) -> None:
