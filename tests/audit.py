@@ -1,6 +1,6 @@
 """Ask an advisory service about the installed packages: `make audit`.
 
-Exit codes: 0 no known fault, 1 a known fault, 3 the service answered for no package.
+Exit codes: 0 no known fault, 1 a known fault, 3 nothing was audited.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ NOT_REACHED = (
     "nothing was audited ({reason}): try again where the network reaches pypi.org, "
     "or api.osv.dev with make audit AUDIT='-s osv'"
 )
+NOT_INSTALLED = "nothing was audited (pip-audit is not installed): pip install pip-audit"
 
 
 def report(answer: str, errors: str = "") -> tuple[int, str]:
@@ -26,7 +27,10 @@ def report(answer: str, errors: str = "") -> tuple[int, str]:
     try:
         packages = json.loads(answer)["dependencies"]
     except (ValueError, KeyError):
-        return 3, NOT_REACHED.format(reason=(errors.strip() or "no answer").splitlines()[-1])
+        reason = (errors.strip() or "no answer").splitlines()[-1]
+        if reason.endswith("No module named pip_audit"):
+            return 3, NOT_INSTALLED
+        return 3, NOT_REACHED.format(reason=reason)
     audited = [p for p in packages if "vulns" in p]
     if not audited:
         return 3, NOT_REACHED.format(reason="the service knows no package")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.audit import NOT_REACHED, main, report
+from tests.audit import COMMAND, NOT_INSTALLED, NOT_REACHED, main, report
 
 FAULT = {"id": "PYSEC-1", "fix_versions": ["2.0"]}
 SOUND, FAULTY = (
@@ -40,3 +40,9 @@ def test_no_service_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command=crash) == 3
     reason = "ConnectionError: no route to the service"
     assert capsys.readouterr() == (NOT_REACHED.format(reason=reason) + "\n", "")
+
+
+def test_a_missing_pip_audit_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    python, *options = COMMAND
+    assert main(command=(python, "-S", *options)) == 3  # -S: without installed packages
+    assert capsys.readouterr() == (NOT_INSTALLED + "\n", "")
