@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from brickfilm.schema.public_text import show_control_characters_of_logs, visible
+from brickfilm.schema.stop_signals import interrupt_on_stop_signals
 from finetune.config import load_recipe
 from finetune.errors import ConfigError, exit_with_one_line
 
@@ -326,8 +327,12 @@ def check_import_name() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command. Exit codes: 0 done, 1 an error that the user can fix, 2 wrong usage."""
+    """Run a command. Exit codes: 0 done, 1 an error that the user can fix, 2 wrong usage.
+
+    SIGTERM and SIGHUP are handled as Ctrl-C: exit code 130.
+    """
     show_control_characters_of_logs()
+    interrupt_on_stop_signals()
     with exit_with_one_line():
         check_import_name()
         app(arguments)

@@ -36,11 +36,10 @@ from brickfilm.engine.run import PipelineRun
 from brickfilm.errors import Interrupted, UsageError
 from brickfilm.records import Video
 from brickfilm.schema.plural import pluralize
+from brickfilm.schema.stop_signals import STOP_SIGNALS
 from brickfilm.stages import ClipWriter, FrameSampler
 
 log = logging.getLogger(__name__)
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from rich.text import Text
 
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.schema.public_text import show_control_characters_of_logs, visible
+from brickfilm.schema.stop_signals import interrupt_on_stop_signals
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
@@ -89,9 +89,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+    interrupt_on_stop_signals()
     try:
         try:
             app()

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from brickfilm.files import exit_with_parent
+from brickfilm.schema.stop_signals import STOP_SIGNALS
 from finetune.config import Bucket, Recipe
 from finetune.data.cache_layout import (
     bucket_interval,
@@ -285,7 +286,7 @@ def _init_worker(_worker: int) -> None:
     until its last step is saved.
     """
     exit_with_parent()
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from brickfilm.schema.public_text import visible
+from brickfilm.schema.stop_signals import STOP_SIGNALS
 from finetune.config import Recipe
 from finetune.data.bucket_coverage import MANY_EPOCHS, bucket_coverage
 from finetune.data.cache_layout import index_dataset, index_folder, missing_from_cache
@@ -33,8 +34,6 @@ from finetune.training.resume import find_resume_point, lock_run_folder
 from finetune.training.run import TrainingRun, new_model, open_engine
 
 log = logging.getLogger(__name__)
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager
