@@ -8,8 +8,8 @@ from pathlib import Path
 
 from brickfilm.schema.cards import read_card_template
 from finetune.errors import SamplingError
-from finetune.models.hub import HUB_ID
-from finetune.sampling.sources import SAMPLING_FILE, exists_locally
+from finetune.models.hub import HUB_ID, exists_locally
+from finetune.sampling.sources import SAMPLING_FILE
 
 APP_TEMPLATE = '''"""Sample {model} on a page: pip install -r requirements.txt; python app.py"""
 

@@ -11,9 +11,17 @@ from finetune.errors import FinetuneError
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+def exists_locally(name: Path | str) -> bool:
+    """Return True if there is a file or folder of this name; False for too long a name."""
+    try:
+        return Path(name).exists()
+    except OSError:
+        return False
+
+
 def is_hub_id(source: Path | str) -> bool:
     """Tell if a source is no file or folder here, and has the form of a Hub id."""
-    return not Path(source).exists() and HUB_ID.fullmatch(str(source)) is not None
+    return not exists_locally(source) and HUB_ID.fullmatch(str(source)) is not None
 
 
 def download_snapshot(
@@ -29,7 +37,11 @@ def download_snapshot(
     Raise HubError if a server does not answer as the Hub does, or not in time.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
 
     at = f" at revision {revision!r}" if revision else ""
     with hub_errors(f"{repo_id}{at}"):
@@ -39,7 +51,7 @@ def download_snapshot(
                     repo_id, repo_type=repo_type, revision=revision, allow_patterns=patterns
                 )
             )
-        except (HfHubHTTPError, LocalEntryNotFoundError) as cause:
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as cause:
             reason = str(cause).splitlines()[0].rstrip(".")
             raise error(
                 f"{repo_id!r}{at} is no folder here and could not be downloaded from the Hub "

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from finetune.errors import WeightsError
 from finetune.models.family import EncodedCaption, TextSize
+from finetune.models.library_errors import library_errors
 from finetune.models.weight_files import load_whole
 from finetune.models.weights_digest import weights_digest
 
@@ -81,7 +82,9 @@ class TextEncoder:
         """
         import transformers
 
-        found, wanted = transformers.AutoConfig.from_pretrained(source).model_type, architecture
+        with library_errors(source):
+            config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+        found, wanted = config.model_type, architecture
         if found != wanted.lower():
             raise WeightsError(
                 f"{source} is a text encoder of type {found!r}, not {wanted.lower()!r}: name that "
@@ -89,7 +92,10 @@ class TextEncoder:
             )
         kind = getattr(transformers, f"{architecture}EncoderModel")
         network = load_whole(kind, source, torch_dtype=dtype)  # its name since 4.39
-        words = transformers.AutoTokenizer.from_pretrained(tokenizer or source)
+        with library_errors(tokenizer or source):
+            words = transformers.AutoTokenizer.from_pretrained(
+                tokenizer or source, trust_remote_code=False
+            )
         return cls(network.to(device), words, tokens=tokens, **options)
 
     @classmethod

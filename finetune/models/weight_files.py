@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from brickfilm.files import DAMAGED_PICKLE_ERRORS, parse_json
 from brickfilm.schema.safe_paths import UnsafePathError, file_inside
 from finetune.errors import WeightsError
+from finetune.models.library_errors import check_sizes, library_errors
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +184,9 @@ def load_whole(kind: Any, source: str | PathLike[str], **options: Any) -> nn.Mod
     The libraries give it random values, and only warn.
     """
     network: nn.Module
-    network, report = kind.from_pretrained(source, output_loading_info=True, **options)
+    with library_errors(source):
+        check_sizes(_config_of(kind, source), source)
+        network, report = kind.from_pretrained(source, output_loading_info=True, **options)
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise WeightsError(
@@ -191,3 +194,11 @@ def load_whole(kind: Any, source: str | PathLike[str], **options: Any) -> nn.Mod
             "name another"
         )
     return network
+
+
+def _config_of(kind: Any, source: str | PathLike[str]) -> Mapping[str, Any]:
+    """Return the configuration of a class of diffusers or transformers."""
+    if hasattr(kind, "load_config"):
+        config: Mapping[str, Any] = kind.load_config(source)
+        return config
+    return dict(kind.config_class.from_pretrained(source).to_dict())

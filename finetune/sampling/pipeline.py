@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -16,7 +14,7 @@ from finetune.config import Recipe
 from finetune.data.cache_layout import index_folder
 from finetune.data.encoders import unique_captions
 from finetune.data.index import Index
-from finetune.errors import SamplingError
+from finetune.errors import SamplingError, WeightsError
 from finetune.models import Family, find_family
 from finetune.models.adapters import load_network
 from finetune.models.compile_blocks import compile_blocks
@@ -157,7 +155,7 @@ def _load_encoders(
         )
     assert source.vae
     assert source.text
-    with _encoder_load_errors(source):
+    try:
         vae = family.load_codec(source.vae, dtype=dtype, device=device)
         text = family.load_caption_encoder(
             source.text,
@@ -166,6 +164,8 @@ def _load_encoders(
             dtype=dtype,
             device=device,
         )
+    except WeightsError as error:
+        raise SamplingError(f"{error}, or name others with --vae and --text-encoder") from error
     if text.size.width != size.width:
         raise SamplingError(
             f"text encoder {source.text} has states of width {text.size.width}, the network needs "
@@ -185,19 +185,6 @@ def open_index(source: ModelSource) -> Index:
             "its release"
         )
     return Index.open(folder, verify=True)
-
-
-@contextmanager
-def _encoder_load_errors(source: ModelSource) -> Iterator[None]:
-    """Raise SamplingError, which names the encoders, for errors of their libraries."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise SamplingError(
-            f"the VAE {source.vae} or text encoder {source.text} cannot be loaded ({first}): "
-            "name others with --vae and --text-encoder"
-        ) from error
 
 
 def _check_finite(latent: Tensor, request: SampleRequest) -> None:

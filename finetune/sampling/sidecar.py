@@ -10,9 +10,9 @@ import torch
 
 from brickfilm.files import parse_json
 from finetune.errors import SamplingError
+from finetune.models.hub import exists_locally
 from finetune.sampling.images import file_digest
 from finetune.sampling.pipeline import TextToVideoPipeline
-from finetune.sampling.sources import exists_locally
 from finetune.training.checkpoint_folders import code_version
 
 REQUIRED_KEYS = {"request", "pictures", "model", "files"}  # to reproduce a sample

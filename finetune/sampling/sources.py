@@ -13,7 +13,7 @@ from brickfilm.files import parse_json
 from finetune.config import Flow, Recipe, recipe_from_manifest
 from finetune.errors import SamplingError
 from finetune.models import FAMILIES, find_family
-from finetune.models.hub import download_snapshot
+from finetune.models.hub import download_snapshot, exists_locally, is_hub_id
 from finetune.sampling.request import SampleRequest, check_request
 from finetune.training.checkpoint_folders import (
     STEP_FOLDER,
@@ -82,14 +82,6 @@ def _choose_weights(source: ModelSource, kind: str) -> ModelSource:
     return dataclasses.replace(source, weights=folder, kind=kind)
 
 
-def exists_locally(name: str) -> bool:
-    """Return True if there is a file or folder of this name; False for too long a name."""
-    try:
-        return Path(name).exists()
-    except OSError:
-        return False
-
-
 def _local_source(name: str, folder: Path) -> ModelSource:
     if (folder / SAMPLING_FILE).is_file():
         return _release_source(name, folder)
@@ -130,19 +122,22 @@ def build_request(source: ModelSource, fields: Mapping[str, Any]) -> SampleReque
 def _release_source(name: str, folder: Path) -> ModelSource:
     try:
         about = parse_json((folder / SAMPLING_FILE).read_bytes())
+        family, defaults = about.get("family", Recipe.family), dict(about["defaults"])
+        if not isinstance(family, str) or not defaults.keys() <= {*DEFAULT_FIELDS}:
+            raise ValueError(f"family {family!r}, defaults {sorted(defaults)}")
         return ModelSource(
             name,
             folder,
             vae=_resolve_encoder(folder, about["vae"]),
             text=_resolve_encoder(folder, about["text_encoder"]),
             precision=about["precision"],
-            defaults=about["defaults"],
-            family=about.get("family", Recipe.family),
+            defaults=defaults,
+            family=family,
             flow=Flow(**about.get("flow", {})),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SamplingError(
-            f"{folder / SAMPLING_FILE} is incomplete ({error}): download it again"
+            f"{folder / SAMPLING_FILE} is incomplete or damaged ({error}): download it again"
         ) from error
 
 
@@ -192,6 +187,6 @@ def _newest_checkpoint(run: Path) -> Path:
 
 
 def _download_from_hub(name: str, revision: str | None) -> Path:
-    if name.count("/") != 1 or name.startswith((".", "/")):
+    if not is_hub_id(name):
         raise SamplingError(f"{name!r} is no folder here, nor a Hub id like 'name/model'")
     return download_snapshot(name, HUB_FILE_PATTERNS, SamplingError, revision=revision)

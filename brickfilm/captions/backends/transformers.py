@@ -186,8 +186,10 @@ def _load(name: str, device: str, dtype: str, batch_size: int) -> LocalModel:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         processor = _load_processor(name)
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype).to(device)
-    except (OSError, ValueError, RuntimeError, ImportError, AttributeError) as error:
+        model = AutoModelForImageTextToText.from_pretrained(
+            name, dtype=dtype, trust_remote_code=False
+        ).to(device)
+    except Exception as error:  # a model's files may be anybody's; tokenizers raises Exception
         problem = error_line(error, 400)
         raise ServiceRefused(f"model={name!r} cannot be loaded: {problem}") from error
     processor.tokenizer.padding_side = "left"  # generation continues at the right
@@ -201,15 +203,16 @@ def _load_processor(name: str) -> Any:
     import transformers
 
     if importlib.util.find_spec("torchvision"):
-        return transformers.AutoProcessor.from_pretrained(name)
-    config = transformers.AutoConfig.from_pretrained(name)
+        return transformers.AutoProcessor.from_pretrained(name, trust_remote_code=False)
+    config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
     kind = _processor_class(config.model_type)
     stills_only: Any = type(
         kind.__name__, (kind,), {"check_argument_for_proper_class": lambda *_: type(None)}
     )
     settings, _ = kind.get_processor_dict(name)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(name)
-    parts = [transformers.AutoImageProcessor.from_pretrained(name), tokenizer, None]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    images = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+    parts = [images, tokenizer, None]
     plain = {key: value for key, value in settings.items() if not isinstance(value, dict)}
     return stills_only.from_args_and_dict(
         parts, {"chat_template": tokenizer.chat_template, **plain}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from finetune.config import Flow, Recipe
@@ -24,6 +22,7 @@ from finetune.models.diffusers.pipelines import check_guidance
 from finetune.models.diffusers.video_vae import VideoVAE
 from finetune.models.family import TINY_RANDOM, TINY_SEED, Family, TextSize
 from finetune.models.hub import is_hub_id
+from finetune.models.library_errors import library_errors
 from finetune.models.text_encoder import TextEncoder
 from finetune.models.weight_files import load_whole
 from finetune.objectives import FlowMatching
@@ -144,7 +143,8 @@ class DiffusersFamily(Family):
             return TINY_TEXT_DIM
         self._check_index(source)
         folder = find_part(source, self.part)
-        return int(read_config(folder, self.transformer_class)[self.text_width_key])
+        with library_errors(folder):
+            return int(read_config(folder, self.transformer_class)[self.text_width_key])
 
     def _check_index(self, source: Path | str) -> None:
         """Raise WeightsError for a pipeline of another family; its shapes may be the same."""
@@ -183,8 +183,7 @@ class DiffusersFamily(Family):
         folder = find_part(name, "vae")
         self._check_channels(folder, self.codec_class, {self.codec_width_key: self.channels})
         kind = diffusers_class(self.codec_class)
-        with library_errors(folder):
-            return VideoVAE(load_whole(kind, folder, torch_dtype=dtype).to(device))
+        return VideoVAE(load_whole(kind, folder, torch_dtype=dtype).to(device))
 
     def _tiny(self, class_name: str, settings: Mapping[str, Any]) -> nn.Module:
         """Return a small network with random weights, the same on every machine."""
@@ -212,14 +211,13 @@ class DiffusersFamily(Family):
             texts = [*captions(), "a"]
             return TextEncoder.tiny_random(texts, TINY_SEED, width=size.width, **options).to(device)
         folder = find_part(name, "text_encoder")
-        with library_errors(folder):
-            return TextEncoder.from_pretrained(
-                folder,
-                tokenizer=find_part(name, "tokenizer"),
-                dtype=dtype,
-                device=device,
-                **options,
-            )
+        return TextEncoder.from_pretrained(
+            folder,
+            tokenizer=find_part(name, "tokenizer"),
+            dtype=dtype,
+            device=device,
+            **options,
+        )
 
     def text_size(self, network: nn.Module) -> TextSize:
         config: Any = network.config
@@ -236,18 +234,6 @@ def family_of_index(index: Mapping[str, Any]) -> DiffusersFamily | None:
     from finetune.models.diffusers import DIFFUSERS_FAMILIES  # instances of subclasses of the above
 
     return next((f for f in DIFFUSERS_FAMILIES if f.reads_pipeline(index)), None)
-
-
-@contextmanager
-def library_errors(folder: Path) -> Iterator[None]:
-    """Raise WeightsError, which names the folder, for errors of the libraries that read it."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        first = (str(error).splitlines() or [""])[0]
-        raise WeightsError(f"{folder} cannot be loaded ({first}): fetch it again") from error
 
 
 def token_times(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from finetune.errors import ConfigError, WeightsError
 from finetune.models.diffusers.pipeline_folder import CONFIG_FILE, read_config
+from finetune.models.library_errors import check_sizes, library_errors
 from finetune.tensors import cast_module
 
 MIN_DIFFUSERS = "0.40"
@@ -48,8 +49,9 @@ def load_transformer(
     Raise WeightsError for another class, other shapes, or missing or unexpected weights.
     """
     config = read_config(folder, class_name)
+    check_sizes(config, folder)
     kind = diffusers_class(class_name)
-    with torch.device("meta"):
+    with library_errors(folder), torch.device("meta"):
         network: nn.Module = kind.from_config(config)
     for tensors in _weight_files(folder):
         _assign(network, tensors, folder)

@@ -7,7 +7,7 @@ from typing import Any
 
 from brickfilm.files import parse_json
 from finetune.errors import WeightsError
-from finetune.models.hub import download_snapshot, is_hub_id
+from finetune.models.hub import download_snapshot, exists_locally, is_hub_id
 
 CONFIG_FILE = "config.json"
 INDEX_FILE = "model_index.json"  # of a pipeline: its class, parts and settings
@@ -34,12 +34,12 @@ def find_part(source: Path | str, part: str) -> Path:
     if is_hub_id(source):
         patterns = [CONFIG_FILE, *(f"{part}/{file}" for file in FILES)]
         folder = download_snapshot(str(source), patterns, WeightsError)
+    if not exists_locally(folder):
+        raise WeightsError(f"{str(source)!r} is no folder here, and no Hub id: {_remedy(part)}")
     files = MARKER_FILES.get(part, (CONFIG_FILE,))
     for found in (folder / part, folder):
         if any((found / file).is_file() for file in files):
             return found
-    if not folder.exists():
-        raise WeightsError(f"{str(source)!r} is no folder here, and no Hub id: {_remedy(part)}")
     raise WeightsError(
         f"{str(source)!r} holds no {part!r} in diffusers' layout ({part}/{files[0]}): "
         f"{_remedy(part)}"
@@ -58,7 +58,8 @@ def read_index(source: Path | str) -> dict[str, Any] | None:
     folder = Path(source)
     if is_hub_id(source):
         folder = download_snapshot(str(source), [INDEX_FILE], WeightsError)
-    return _read_json(folder / INDEX_FILE) if (folder / INDEX_FILE).is_file() else None
+    file = folder / INDEX_FILE
+    return _read_json(file) if exists_locally(file) else None
 
 
 def read_config(folder: Path, class_name: str) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from finetune.models.diffusers.base import library_errors
 from finetune.models.diffusers.pipeline_folder import find_part
 from finetune.models.diffusers.pipelines import to_picture
 from finetune.models.diffusers.video_vae import VideoVAE
 from finetune.models.diffusers.wan import IMAGE_PIPELINE, Wan, WanVersion
 from finetune.models.family import TINY_RANDOM, TINY_SEED, ClipConditions
+from finetune.models.library_errors import library_errors
 from finetune.models.weight_files import load_whole
 from finetune.models.weights_digest import weights_digest
 
@@ -124,10 +124,10 @@ def _load_clip(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
     import transformers
 
     folder = find_part(name, "image_encoder")
-    with library_errors(folder):
-        encoder = load_whole(transformers.CLIPVisionModel, folder, torch_dtype=dtype)
-        processor = _processor_class().from_pretrained(find_part(name, "image_processor"))
-    return encoder, processor
+    encoder = load_whole(transformers.CLIPVisionModel, folder, torch_dtype=dtype)
+    settings = find_part(name, "image_processor")
+    with library_errors(settings):
+        return encoder, _processor_class().from_pretrained(settings)
 
 
 def _tiny_clip() -> tuple[Any, Any]:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from brickfilm.files import atomic_path, parse_json
 from finetune.errors import WeightsError
-from finetune.models.hub import download_snapshot
+from finetune.models.hub import download_snapshot, exists_locally, is_hub_id
+from finetune.models.library_errors import check_sizes, library_errors
 from finetune.models.stdit2.config import STDiT2Config
 from finetune.models.weight_files import (
     WEIGHT_SUFFIXES,
@@ -44,9 +45,8 @@ def load(
     """Build a network on the meta device and fill it from `source` (`STDiT2.from_pretrained`)."""
     path = find_weights(_resolve_source(source, revision))
     tensors = read_tensors(path)
-    config = config or _stored_config(path) or infer_config(tensors, path)
-    with torch.device("meta"):
-        model = build(config)
+    with library_errors(path), torch.device("meta"):
+        model = build(config or _stored_config(path) or infer_config(tensors, path))
     check_keys(model, tensors, path)
     placed = {key: value.to(device=device, dtype=dtype) for key, value in tensors.items()}
     model.load_state_dict(placed, strict=True, assign=True)
@@ -103,9 +103,10 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path | str = "it") -> STDi
             f"{path} holds {describe_tensors(tensors)}, not an STDiT2's: {error} is missing; name "
             "another file"
         ) from error
-    blocks = {int(key.split(".")[1]) for key in tensors if key.startswith("blocks.")}
+    depth = 1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("blocks."))
+    check_sizes({"depth": depth}, path)
     return STDiT2Config(
-        depth=max(blocks) + 1,
+        depth=depth,
         hidden_size=patch[0],
         num_heads=patch[0] // head_dim,
         mlp_ratio=hidden / patch[0],
@@ -126,18 +127,21 @@ def config_from_dict(stored: Mapping[str, Any]) -> STDiT2Config:
 def _stored_config(path: Path) -> STDiT2Config | None:
     file = path / CONFIG_FILE if path.is_dir() else path.with_name(CONFIG_FILE)
     try:
-        return config_from_dict(parse_json(file.read_bytes())) if file.is_file() else None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        stored = parse_json(file.read_bytes()) if file.is_file() else None
+        if stored is not None:
+            check_sizes(stored, file)
+        return stored and config_from_dict(stored)
+    except (OSError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise WeightsError(f"{file} is no STDiT2's config ({error}): download it again") from error
 
 
 def _resolve_source(source: str | PathLike[str], revision: str | None) -> Path:
     """Return the folder or file itself, or download the Hub repository of that name."""
     path = Path(source).expanduser()
-    if path.exists():
+    if exists_locally(path):
         return path
     text = str(source)
-    if text.count("/") != 1 or path.suffix in WEIGHT_SUFFIXES:
+    if not is_hub_id(text) or path.suffix in WEIGHT_SUFFIXES:
         raise WeightsError(f"{text!r} is no file or folder, nor a Hub id like 'name/model'")
     return download_snapshot(text, HUB_PATTERNS, WeightsError, revision=revision)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +117,9 @@ def ask_together(model: LocalModel, requests: list[ChatRequest]) -> list[object]
     return [answers[n] for n in range(len(requests))]
 
 
-def test_a_model_that_cannot_be_loaded_stops_the_build(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_stops_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def check(model: Path) -> Captioner:
         stage = Captioner(model=str(model), backend=BACKEND)
         Pipeline.from_stages(ClipSource(1, tmp_path), [stage]).check()
@@ -126,4 +129,9 @@ def test_a_model_that_cannot_be_loaded_stops_the_build(tmp_path: Path) -> None:
         check(tmp_path / "missing")
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ServiceRefused, match="cannot be loaded"):
+        run_captions(tmp_path / "w", ClipSource(1, tmp_path / "w"), check(tmp_path))
+    own = {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config"}}
+    (tmp_path / "config.json").write_text(json.dumps(own))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question"))
+    with pytest.raises(ServiceRefused, match="contains custom code"):
         run_captions(tmp_path / "w", ClipSource(1, tmp_path / "w"), check(tmp_path))

@@ -69,3 +69,7 @@ def test_half_a_model_and_none_are_named(tiny_clip: Path, tmp_path: Path) -> Non
         image_encoder(str(tmp_path / "half"), "cpu")
     with pytest.raises(ServiceRefused, match="cannot be loaded as CLIP"):
         image_encoder(str(tmp_path / "nothing"), "cpu")
+    words = shutil.copytree(tiny_clip, tmp_path / "words") / "tokenizer.json"
+    words.write_text('{"version": "9.0", "added_tokens": []}')
+    with pytest.raises(ServiceRefused, match="cannot be loaded as CLIP"):
+        text_encoder(str(tmp_path / "words"), "cpu")

@@ -359,6 +359,10 @@ def test_what_is_no_model_says_what_is(toy_model: Path, tmp_path: Path) -> None:
         (lambda folder: (folder / "sampling.json").write_text("{"), "sampling.json is incomplete"),
         (lambda folder: (folder / "sampling.json").write_text("{}"), "sampling.json is incomplete"),
         (lambda folder: cut(next(folder.glob("*.safetensors"))), "download it again"),
+        (lambda folder: set_entry(folder, "defaults", {"image": "/etc/x"}), r"'image'"),
+        (lambda folder: set_entry(folder, "defaults", "frames"), "incomplete or damaged"),
+        (lambda folder: set_entry(folder, "family", ["stdit2"]), r"family \['stdit2'\]"),
+        (lambda folder: (folder / "sampling.json").write_text("[]"), "sampling.json is incomplete"),
     ],
 )
 def test_a_damaged_release(
@@ -368,6 +372,11 @@ def test_a_damaged_release(
     harm(tmp_path / "model")
     with pytest.raises(FinetuneError, match=message):
         sample(tmp_path / "model", "--prompt", PROMPT, "--out", tmp_path / "out")
+
+
+def set_entry(folder: Path, name: str, value: object) -> None:
+    file = folder / "sampling.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), name: value}))
 
 
 def cut(file: Path) -> None:

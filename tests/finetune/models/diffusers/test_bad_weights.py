@@ -150,6 +150,36 @@ CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], object], str]] =
         WAN_2_2_LOW.load_network,
         "holds no 'transformer_2'",
     ),
+    "a billion blocks": (
+        lambda folder: edit_config(folder / "transformer", num_layers=10**9),
+        WAN_2_1.load_network,
+        r"its configuration has num_layers = 1e\+09, and at most 1,000 is read",
+    ),
+    "a billion blocks of a vae": (
+        lambda folder: edit_config(folder / "vae", num_res_blocks=10**9),
+        lambda folder: load_codec(WAN_2_1, folder),
+        r"its configuration has num_res_blocks = 1e\+09",
+    ),
+    "a billion words": (
+        lambda folder: edit_config(folder / "text_encoder", vocab_size=10**9),
+        lambda folder: load_text(WAN_2_1, folder),
+        r"its configuration has vocab_size = 1e\+09, and at most 1,048,576",
+    ),
+    "a text for a number": (
+        lambda folder: edit_config(folder / "transformer", attention_head_dim="x"),
+        WAN_2_1.load_network,
+        r"transformer cannot be loaded \(unsupported operand",
+    ),
+    "no width": (
+        lambda folder: edit_config(folder / "transformer", text_dim=[]),
+        WAN_2_1.text_width,
+        r"transformer cannot be loaded \(int\(\) argument",
+    ),
+    "damaged words": (
+        lambda folder: (folder / "tokenizer/tokenizer.json").write_text("{}") and None,
+        lambda folder: load_text(WAN_2_1, folder),
+        r"tokenizer cannot be loaded \(.*fetch it again",
+    ),
 }
 
 
@@ -163,6 +193,17 @@ def test_weights_that_do_not_fit_are_named(name: str, wan: Path, tmp_path: Path)
         load(folder)
     assert re.search(re.escape(str(folder)), str(told.value))
     assert "\n" not in str(told.value)
+
+
+def test_nobody_is_asked_to_run_the_code_of_a_model(
+    wan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(wan, tmp_path / "model")
+    own = {"AutoConfig": "evil.Config"}
+    edit_config(folder / "text_encoder", model_type="evil", auto_map=own)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question"))
+    with pytest.raises(WeightsError, match="contains custom code"):
+        load_text(WAN_2_1, folder)
 
 
 def test_a_vae_of_another_family_is_named_before_captions_are_encoded(

@@ -176,6 +176,39 @@ def test_a_source_that_is_nothing_is_refused(source: str) -> None:
         STDiT2.from_pretrained(source)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("depth", 10**9, r"depth = 1e\+09, and at most 1,000 is read"),
+        ("num_heads", 0, "modulo"),
+        ("hidden_size", "x", "is no STDiT2's config"),
+        ("caption_channels", -1, r"cannot be loaded \(Trying to create tensor with negative"),
+    ],
+)
+def test_a_hostile_configuration_is_named(
+    name: str, value: object, message: str, saved: Path
+) -> None:
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({**config, name: value}))
+    with pytest.raises(WeightsError, match=message):
+        STDiT2.from_pretrained(saved)
+
+
+def test_blocks_without_end_are_not_inferred(saved: Path) -> None:
+    (saved / "config.json").unlink()
+    file = saved / "model.safetensors"
+    save_file({**load_file(file), "blocks.999999999.x": torch.zeros(1)}, file)
+    with pytest.raises(WeightsError, match=r"depth = 1e\+09"):
+        STDiT2.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("source", ["x" * 5000, "a/b\n", "-/-"])
+def test_a_name_that_no_repository_has_is_one_line(source: str) -> None:
+    with pytest.raises(WeightsError) as told:
+        STDiT2.from_pretrained(source)
+    assert len(str(told.value).splitlines()) == 1
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="holds no weights"):
         STDiT2.from_pretrained(tmp_path)
