@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from brickfilm.errors import UsageError
 
 CHECK_SECONDS = 120.0
 """A node that has not answered by then cannot start a process."""
+PORT_SECONDS = 10.0
 OWN_TASKS = {"num_cpus": 0, "max_retries": 0}
 
 
@@ -24,13 +26,21 @@ def connect(address: str, init: dict[str, Any]) -> Any:
     if address == "local":
         options = {"include_dashboard": False, **options}
     try:
+        _reach(address)
         ray.init(address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"there is no Ray cluster at {address!r} ({' '.join(str(error).split())[:300]}): start "
             "one with `ray start --head`, or name its HOST:PORT"
         ) from error
     return ray
+
+
+def _reach(address: str) -> None:
+    """Raise OSError if nobody listens at HOST:PORT: Ray tries for minutes, and ends the process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PORT_SECONDS).close()
 
 
 def check_shared_folder(ray: Any, work: Path) -> None:
