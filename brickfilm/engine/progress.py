@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from brickfilm.engine.calls import parts_of
 from brickfilm.engine.capabilities import SourceOwner
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.engine.queue import StageQueue
@@ -65,7 +66,7 @@ class RichBars:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + BAR_SECONDS
-        for queue, count in zip(queues, self._counter.read(queues, item_results), strict=True):
+        for queue, count in _computing(queues, self._counter.read(queues, item_results)):
             self._redraw(queue, count)
 
     def _redraw(self, queue: StageQueue, count: StageCount) -> None:
@@ -95,13 +96,22 @@ class PlainLines:
             return
         self._next = now + PLAIN_LINE_SECONDS
         counts = self._counter.read(queues, item_results)
-        lines = [self._line(queue, count) for queue, count in zip(queues, counts, strict=True)]
+        lines = [self._line(queue, count) for queue, count in _computing(queues, counts)]
         left = self._time_left.read(now, counts)
         print("; ".join(filter(None, [*lines, left])), file=sys.stderr, flush=True)
 
     def _line(self, queue: StageQueue, count: StageCount) -> str:
         note = ", ".join(status_notes(queue, self._counter))
         return f"{queue.stage.name} {count}" + (f" ({note})" if note else "")
+
+
+def _computing(
+    queues: Sequence[StageQueue], counts: Sequence[StageCount]
+) -> Iterator[tuple[StageQueue, StageCount]]:
+    """Yield the stages that compute: the others, such as `Keep`, are done as items reach them."""
+    for queue, count in zip(queues, counts, strict=True):
+        if parts_of(queue.stage):
+            yield queue, count
 
 
 def status_notes(queue: StageQueue, counter: StatusCounter) -> list[str]:

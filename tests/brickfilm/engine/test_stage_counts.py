@@ -17,6 +17,7 @@ from brickfilm.engine.queue import StageQueue
 from brickfilm.engine.run import PipelineRun
 from brickfilm.engine.stage_counts import StageCount, StatusCounter, TimeLeft
 from brickfilm.records import Listing
+from brickfilm.stages import Keep
 from tests.kit.inline_executor import InlineExecutor
 from tests.kit.report_builds import result_of
 from tests.kit.toy_stages import Cut, Fetch, Names, Say, clip, video
@@ -100,7 +101,7 @@ def test_plain_lines_carry_totals(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("brickfilm.engine.progress.PLAIN_LINE_SECONDS", 0.0)
-    of = queues()
+    of = [*queues(), StageQueue(3, Keep("motion", at_least=0.1), 1)]  # Keep computes nothing
     of[0].unlisted = 1_999
     PlainLines().update(of, results(0, LISTED))
     assert capsys.readouterr().err == "Fetch 1 of 2,000; Cut 0 of ?; Say 0 of ?\n"
