@@ -69,7 +69,7 @@ def train(
         typer.Option(help="a key of the recipe that may differ from the checkpoint's; repeatable"),
     ] = None,
 ) -> None:
-    """Train one stage."""
+    """Train a network or a LoRA; `--resume auto` continues a run."""
     from finetune.training.loop import train as run_training  # takes seconds to import
 
     settings = load_recipe(recipe, overrides or ())
@@ -110,7 +110,7 @@ def plan(
     ] = None,
     price: Annotated[float | None, typer.Option(min=0, help="USD of a GPU's hour")] = None,
 ) -> None:
-    """Estimate steps, samples, GPU-hours, cost, communication, memory and disk before a run."""
+    """Estimate time, memory, disk and cost of a training."""
     from finetune.planning.communication import count_gpus
     from finetune.planning.variants import plan_recipe
 
@@ -138,7 +138,7 @@ def preflight(
     timeout: Annotated[float, typer.Option(min=1, help="seconds a rank may be silent")] = 600,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object")] = False,
 ) -> None:
-    """Check every rank before a training: versions, links, folders, cache. Exit code 1: not ready.
+    """Check all ranks, links and folders; exit with 1 if not ready.
 
     Start it as the training: torchrun --nnodes 4 --nproc-per-node 8 ... -m finetune preflight.
     """
@@ -180,7 +180,10 @@ def check(
         str | None, typer.Option(help="such as wan2.1; default: that of the pipeline")
     ] = None,
 ) -> None:
-    """Try weights of Wan or LTX-Video on your clips: load strictly, train 20 steps, sample."""
+    """Try weights of Wan or LTX-Video on your clips.
+
+    Load them strictly, train a LoRA for 20 steps, and sample before and after.
+    """
     from finetune.training.check import check_lines
 
     for line in check_lines(model, dataset, overrides or (), family=family):
@@ -211,7 +214,7 @@ def sample(
     revision: Annotated[str | None, typer.Option(help="revision of the model on the Hub")] = None,
     weights: Weights = None,
 ) -> None:
-    """Sample a model: a prompt, a file of prompts, or an old sample again."""
+    """Sample a model: a prompt, a file of them, or a sample again."""
     from finetune.sampling.request import parse_size
     from finetune.sampling.sample import sample_lines
 
@@ -254,7 +257,7 @@ def demo(
     device: Device = "auto",
     space: Annotated[Path | None, typer.Option("--export-space", help="write a Space")] = None,
 ) -> None:
-    """Serve a web page that samples a model, or write it as a Space."""
+    """Serve a web page that samples a model; or write a Space."""
     if space is not None:
         from finetune.demo.space import export_space
 
@@ -270,7 +273,9 @@ def demo(
 def release(
     run: Annotated[Path, typer.Argument(help="a run's folder, or one of its checkpoints")],
     repo: Annotated[str, typer.Argument(help="user/model")],
-    private: Annotated[bool | None, typer.Option("--private/--public")] = None,
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="default: as it is")
+    ] = None,
     copy_encoders: Annotated[bool, typer.Option(help="also those that are on the Hub")] = False,
     licence: Annotated[str | None, typer.Option(help="such as apache-2.0")] = None,
     dry_run: Annotated[

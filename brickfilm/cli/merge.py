@@ -23,8 +23,11 @@ Partial = Annotated[bool, typer.Option("--partial", help="merge though some shar
 
 
 def merge(*, folders: From = None, partial: Partial = False, **given: Any) -> None:
-    """Join the shards below OUT into OUT, and write the dataset of all. Give the options of the
-    build: nothing is computed or paid for; what no shard has built waits (exit code 3)."""
+    """Join the shards of a build and write their dataset; exit with 3 if some are not complete.
+
+    Give footage and options of the build. Nothing is computed or paid for: what no shard has built
+    waits.
+    """
     from brickfilm.build.merge import merge_shards
     from brickfilm.engine.build_shard import find_shards
 
