@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brickfilm.embeddings.quiet_loading import quiet_loading
 from brickfilm.errors import Failed, ServiceRefused, UsageError
 from brickfilm.schema.public_text import error_line
 
@@ -75,6 +76,7 @@ def _unit_vectors(device: Any, tower: Any, projection: Any, inputs: Any) -> Vect
 
 
 @lru_cache(maxsize=1)
+@quiet_loading()
 def _load(name: str, device: str) -> tuple[Any, Any, Any]:
     """Return the model in float32, its image processor and its tokenizer."""
     import torch

@@ -25,6 +25,7 @@ from brickfilm.captions.backend import (
 )
 from brickfilm.captions.json_reply import is_prose
 from brickfilm.captions.reply_format import schema_instruction
+from brickfilm.embeddings.quiet_loading import quiet_loading
 from brickfilm.errors import Failed, ServiceRefused, UsageError
 from brickfilm.schema.public_text import error_line
 
@@ -178,6 +179,7 @@ def _failure(name: str, error: Exception) -> Failed:
 
 
 @lru_cache(maxsize=1)  # the audit asks the same model again
+@quiet_loading()
 def _load(name: str, device: str, dtype: str, batch_size: int) -> LocalModel:
     import torch
     from transformers import AutoModelForImageTextToText

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 
 from brickfilm.embeddings.clip_model import image_encoder, text_encoder
+from brickfilm.embeddings.quiet_loading import quiet_loading
 from brickfilm.errors import ServiceRefused
 from tests.kit.tiny_clip import CONTEXT
 
@@ -43,6 +46,33 @@ def test_both_halves_give_the_vectors_of_the_whole_model(tiny_clip: Path) -> Non
     np.testing.assert_allclose(
         text_encoder(str(tiny_clip), "cpu")(TEXTS), whole.text_embeds.numpy(), atol=1e-5
     )
+
+
+@pytest.fixture
+def bars() -> Iterator[None]:
+    """Show the bars of transformers, as outside of tests."""
+    from transformers.utils import logging
+
+    were_shown = logging.is_progress_bar_enabled()
+    logging.enable_progress_bar()
+    yield
+    assert logging.is_progress_bar_enabled()
+    if not were_shown:
+        logging.disable_progress_bar()
+
+
+@pytest.mark.filterwarnings("ignore:Cannot enable progress bars")
+@pytest.mark.usefixtures("bars")
+def test_loading_weights_shows_no_bar(
+    tiny_clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_clip, tmp_path / "another")
+    were_hidden = are_progress_bars_disabled()  # bars of downloads
+    with quiet_loading():
+        assert are_progress_bars_disabled() == were_hidden
+    image_encoder(str(tmp_path / "another"), "cpu")
+    assert capfd.readouterr().err == ""
+    assert are_progress_bars_disabled() == were_hidden
 
 
 def test_a_vector_does_not_depend_on_its_batch(tiny_clip: Path) -> None:
