@@ -11,7 +11,7 @@ from brickfilm.schema.columns import ENCODING
 
 def encodings(context: ReportContext) -> Section | None:
     """Return the number of clips for each value of their column, the most frequent first."""
-    counts = Counter(row[ENCODING] for row in context.clips if row.get(ENCODING))
+    counts = Counter(row[ENCODING] for row in context.clips.select(ENCODING) if row.get(ENCODING))
     if not counts:
         return None
     return Section("encodings", "Copied clips", {"rows": counts.most_common()})
