@@ -34,5 +34,7 @@ def commands(program: str) -> str:
 
     app = {"brickfilm": brickfilm_app, "finetune": finetune_app}[program]
     command = typer.main.get_command(app)
+    for one in command.commands.values():
+        one.short_help = (one.help or "").partition("\n\n")[0]  # whole: typer cuts it at 45 letters
     context = typer.Context(command, info_name=program)
     return str(get_docs_for_click(obj=command, ctx=context, name=program))
