@@ -82,10 +82,13 @@ def find_keep_set(name: str | Path) -> Path:
 
     Raise UsageError, which names the nearest packaged set, if there is none.
     """
-    packaged = {
-        path.stem: path for folder in _recipe_folders() for path in folder.glob("keep/*.txt")
-    }
-    return _found(str(name), packaged, ".txt", "set of conditions")
+    return _found(str(name), keep_sets(), ".txt", "set of conditions")
+
+
+def keep_sets() -> dict[str, Path]:
+    """Return the packaged sets of conditions by name."""
+    paths = (path for folder in _recipe_folders() for path in sorted(folder.glob("keep/*.txt")))
+    return {path.stem: path for path in paths}
 
 
 def _found(name: str, packaged: Mapping[str, Path], suffix: str, kind: str) -> Path:

@@ -13,6 +13,7 @@ from brickfilm.report.sections.scores import scores
 from brickfilm.report.sections.settings import settings
 from brickfilm.report.sections.shots import shots
 from brickfilm.report.sections.stages import stages
+from brickfilm.report.sections.thresholds import thresholds
 from brickfilm.report.sections.training import training
 from brickfilm.report.sections.unfinished import lost_footage, unfinished
 from brickfilm.report.sections.videos import timelines
@@ -29,6 +30,7 @@ SECTIONS: tuple[SectionBuilder, ...] = (
     shots,
     cadence,
     scores,
+    thresholds,
     conversions,
     encodings,
     moved_videos,

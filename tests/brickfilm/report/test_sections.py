@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from brickfilm.build.plan_file import Plan
 from brickfilm.engine.ledger import Ledger
 from brickfilm.records import Clip
 from brickfilm.report import write_report
@@ -25,7 +26,9 @@ from brickfilm.report.sections.moved import moved_videos
 from brickfilm.report.sections.scores import scores
 from brickfilm.report.sections.shots import shots
 from brickfilm.report.sections.stages import stages
+from brickfilm.report.sections.thresholds import thresholds
 from brickfilm.report.sections.unfinished import MAX_LISTED, unfinished
+from brickfilm.stages import Keep
 from tests.kit.report_builds import image_of, report_context, result_of, shot, source_video
 from tests.kit.toy_stages import video
 
@@ -49,6 +52,26 @@ def test_every_second_of_footage_has_one_fate(tmp_path: Path) -> None:
         ("cut", BETWEEN_CLIPS): 5.0,
     }
     assert sum(fates.values()) == one.duration + lost.duration
+
+
+def test_conditions_say_what_they_would_drop(tmp_path: Path) -> None:
+    one = source_video("one")
+    motions = (0.001, 0.01, 0.3, None)
+    known = [{} if m is None else {"motion": m} for m in motions]
+    clips = [shot(tmp_path, one, n, scores=scores) for n, scores in enumerate(known)]
+    Plan.from_stages([Keep("motion", at_least=0.2, if_measured=True)]).write(tmp_path)
+    rejected = [result_of(clips[0], "rejected")]
+    context = report_context(tmp_path, clips[1:], rejected, excluded_clips=clips[:1])
+    section = thresholds(context)
+    assert section is not None
+    found = {(row.condition, *row.sets): (row.clips, row.share) for row in section.data["rows"]}
+    assert found["motion>=0.2", "this build"] == found["together", "this build"] == (2, 0.5)
+    assert found["motion>=0.02", "bricks"] == found["together", "bricks"] == (2, 0.5)
+    assert found["motion>=0.003", "general"] == (1, 0.25)
+    assert found["blockiness<=2", "bricks", "general"] == (0, 0)
+    assert section.data["of"] == 4
+    unscored = [replace(clip, scores={}) for clip in clips]
+    assert thresholds(report_context(tmp_path, unscored, [])) is None
 
 
 def test_clips_that_were_not_copied_are_counted_by_reason(tmp_path: Path) -> None:
