@@ -108,13 +108,17 @@ def open_shard(work: Path, shard: BuildShard, *, take_over: bool = False) -> Ite
 
 def _start_from_build(work: Path, folder: Path, count: int) -> None:
     """Give a new shard the files, settings and answers of an earlier build; the ledger is last."""
+    draft = folder / "start"  # a ledger is complete when it has its name
     with lock_work_folder(work):
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            start_from_ledger(draft, work, count)
+        except UsageError:
+            shutil.rmtree(folder)  # which would make the build one of shards
+            raise
         link_artefacts(work, folder)
         if (work / PLAN).is_file():
             shutil.copy(work / PLAN, folder)
-        draft = folder / "start"  # a ledger is complete when it has its name
-        shutil.rmtree(draft, ignore_errors=True)
-        start_from_ledger(draft, work, count)
         (draft / LEDGER).rename(folder / LEDGER)
         shutil.rmtree(draft)
 

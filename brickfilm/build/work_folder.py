@@ -13,6 +13,7 @@ from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.engine.build_shard import SHARDS_FOLDER, check_unsharded
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.ledger.file import FILENAME, LEDGER_FILES, LOCK_FILENAME
+from brickfilm.engine.ledger.frames import check_readable
 from brickfilm.engine.pipeline import Source
 from brickfilm.errors import UsageError, WorkdirBusy
 from brickfilm.files import check_own_folder
@@ -61,6 +62,8 @@ def open_ledger(work: Path, source: Source) -> Iterator[Ledger]:
 def open_ledger_copy(work: Path, source: Source) -> Iterator[Ledger]:
     """Open a temporary copy of the ledger, for a dry run: the work folder stays as it is."""
     check_work_folder(work, source)
+    if (work / FILENAME).is_file():
+        check_readable(work)
     with tempfile.TemporaryDirectory(prefix="brickfilm-") as folder:
         with _shared_lock(work):
             for name in (FILENAME, f"{FILENAME}-wal"):

@@ -84,27 +84,30 @@ def lock_work_folder(work: Path) -> AbstractContextManager[None]:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the database, and create or upgrade its tables."""
-    _refuse_empty(path)
+    refuse_empty(path)
     with damage_errors(path):
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        db.text_factory = lambda text: text.decode(errors="replace")  # a digest finds the damage
-        add_functions(db)
-        mode = "WAL" if is_local(path.parent) else "DELETE"
-        db.execute(f"PRAGMA journal_mode = {mode}")
-        _has_rollback_journal[_file_id(path)] = mode == "DELETE"
-        db.execute("PRAGMA synchronous = FULL")  # a reservation survives a power cut
-        refuse_programs(db, path)
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise WorkdirUnusable(
-                f"{str(path)!r} was written by a newer brickfilm (schema {version}, this one has "
-                f"{SCHEMA_VERSION}): upgrade brickfilm"
-            )
-        db.executescript(SCHEMA + item_results.SCHEMA)
-        if 0 < version < SCHEMA_VERSION:
-            _upgrade(db, path.parent)
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        try:
+            _prepare(db, path)
+        except BaseException:
+            db.close()  # which deletes its log
+            raise
     return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.text_factory = lambda text: text.decode(errors="replace")  # a digest finds the damage
+    add_functions(db)
+    mode = "WAL" if is_local(path.parent) else "DELETE"
+    db.execute(f"PRAGMA journal_mode = {mode}")
+    _has_rollback_journal[_file_id(path)] = mode == "DELETE"
+    db.execute("PRAGMA synchronous = FULL")  # a reservation survives a power cut
+    refuse_programs(db, path)
+    version = schema_version(db, path)
+    db.executescript(SCHEMA + item_results.SCHEMA)
+    if 0 < version < SCHEMA_VERSION:
+        _upgrade(db, path.parent)
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def has_rollback_journal(path: Path) -> bool:
@@ -146,7 +149,18 @@ def refuse_programs(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _refuse_empty(path: Path) -> None:
+def schema_version(db: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a ledger's schema; raise WorkdirUnusable for one of a newer one."""
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > SCHEMA_VERSION:
+        raise WorkdirUnusable(
+            f"{str(path)!r} was written by a newer brickfilm (schema {version}, this one has "
+            f"{SCHEMA_VERSION}): upgrade brickfilm"
+        )
+    return version
+
+
+def refuse_empty(path: Path) -> None:
     """Raise WorkdirUnusable for an empty ledger beside artefacts: its answers are lost."""
     if not path.is_file() or path.stat().st_size:
         return

@@ -9,7 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from brickfilm.engine.ledger.file import FILENAME, UNKNOWN, has_rollback_journal, refuse_programs
+from brickfilm.engine.ledger.file import (
+    FILENAME,
+    UNKNOWN,
+    has_rollback_journal,
+    refuse_empty,
+    refuse_programs,
+    schema_version,
+)
 from brickfilm.engine.ledger.packed import add_functions, read_packed
 from brickfilm.engine.stage import Answer
 from brickfilm.errors import UsageError
@@ -206,11 +213,17 @@ def read_newer_table(folder: str | Path, query: str) -> list[tuple[Any, ...]]:
         raise
 
 
+def check_readable(folder: Path) -> None:
+    """Raise UsageError for a ledger that is empty, damaged, or of a newer brickfilm."""
+    _read(folder, lambda db: None)
+
+
 def _read(folder: str | Path, fetch: Callable[[sqlite3.Connection], T]) -> T:
     """Read a ledger without writing beside it, as SQLite does on opening one that is closed."""
     path = Path(folder) / FILENAME
     if not path.is_file():
         raise UsageError(f"{str(folder)!r} has no {FILENAME}: name the --out folder of a build")
+    refuse_empty(path)
     if has_rollback_journal(path):  # a shared folder: its locks are all that readers have
         mode = "mode=rw" if os.access(path, os.W_OK) else "mode=ro"  # a killed build is rolled back
         return _fetch(path, mode, fetch)
@@ -236,8 +249,11 @@ def _fetch(path: Path, mode: str, fetch: Callable[[sqlite3.Connection], T]) -> T
         add_functions(db)
         try:
             refuse_programs(db, path)
+            schema_version(db, path)
             return fetch(db)
         except (DatabaseError, sqlite3.DatabaseError) as error:
+            reason = error_line(error.__cause__ or error)
             raise UsageError(
-                f"{str(path)!r} cannot be read as a ledger: {error_line(error)}"
+                f"{str(path)!r} cannot be read as a ledger ({reason}): restore a copy of it, or "
+                "name another work folder"
             ) from error

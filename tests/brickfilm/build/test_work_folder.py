@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from brickfilm.cli import app
-from brickfilm.engine.ledger import Ledger
+from brickfilm.engine.ledger import BatchJob, Ledger
 from brickfilm.errors import UsageError, WorkdirBusy
 from brickfilm.sources import FolderSource
 from brickfilm.stages import SceneSplitter
@@ -52,6 +55,51 @@ def test_a_folder_with_files_of_others_is_refused(
     with pytest.raises(UsageError, match=r"holds other files \(.*name a new or an empty one"):
         brickfilm(*words, "--out", out)
     assert snapshot(out) == before
+
+
+def empty(ledger: Path) -> None:
+    ledger.write_bytes(b"")
+
+
+def newer(ledger: Path) -> None:
+    with closing(sqlite3.connect(ledger)) as db:
+        db.execute("PRAGMA user_version = 99")
+
+
+def waiting(ledger: Path) -> None:
+    with Ledger(ledger.parent) as opened, opened.transaction():
+        opened.open_job(BatchJob(key="k", part="part"), {"1": "item"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "command", "message"),
+    [
+        (empty, ("build", "FILM", "--captions", "none", "--out"), "is empty, and clips beside it"),
+        (empty, ("build", "FILM", "--captions", "none", "--dry-run", "--out"), "is empty, and"),
+        (empty, ("status",), "is empty, and clips"),
+        (empty, ("review", "--no-browser"), "is empty, and clips"),
+        (newer, ("build", "FILM", "--captions", "none", "--dry-run", "--out"), "out/.* newer"),
+        (newer, ("build", "FILM", "--captions", "none", "--shard", "0/2", "--out"), "newer brick"),
+        (newer, ("status",), "newer brickfilm .schema 99, this one has"),
+        (waiting, ("build", "FILM", "--captions", "none", "--shard", "0/2", "--out"), "waits for"),
+    ],
+)
+def test_a_ledger_that_cannot_be_used_stays_as_it_is(
+    film: Path, tmp_path: Path, spoil: Callable[[Path], None], command: Sequence[str], message: str
+) -> None:
+    out = tmp_path / "out"
+    with Ledger(out):
+        pass
+    (out / "clips").mkdir()
+    spoil(out / "ledger.sqlite")
+    before = set(snapshot(out))
+    with pytest.raises(UsageError, match=message):
+        brickfilm(*(film if word == "FILM" else word for word in command), out)
+    (out / "shards/0-of-2.lock").unlink(missing_ok=True)
+    if (out / "shards").exists():
+        (out / "shards").rmdir()  # no shard is left, which would make this a build of shards
+    assert set(snapshot(out)) == before
+    assert spoil is not empty or not (out / "ledger.sqlite").stat().st_size
 
 
 def test_footage_below_the_work_folder_and_copied_files_are_no_files_of_others(
