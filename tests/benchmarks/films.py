@@ -1,10 +1,12 @@
 """Check a folder of real films against the list of those whose cuts were labelled by eye.
 
     python -m tests.benchmarks.films DIR
+    python -m tests.benchmarks.films DIR --truth tests/benchmarks/held_out_films.json
     python -m tests.benchmarks.shots --films DIR --truth tests/benchmarks/real_films.json
 
-The list names repository, commit and path of each film, its sha256, its cuts and the frames to
-ignore. The films carry no licence to redistribute: bring them yourself, and commit no frame. Cuts
+The rule of `layout` was fitted on the films of the first list; those of the second took no part. A
+list names repository, commit and path of each film, its sha256, its cuts and the frames to ignore.
+The films carry no licence to redistribute: bring them yourself, and commit no frame. Cuts
 were labelled from contact sheets of new drawings, before any detector ran.
 """
 
@@ -18,6 +20,7 @@ from typing import Annotated, Any
 import typer
 
 LIST = Path(__file__).with_name("real_films.json")
+HELD_OUT = Path(__file__).with_name("held_out_films.json")
 
 
 def problem(folder: Path, name: str, labels: dict[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from brickfilm.detectors.holds import confidence
 from brickfilm.detectors.transnetv2 import tone_rule as second_rule
 from brickfilm.detectors.transnetv2.rule import WEIGHTS, WEIGHTS_WITHOUT_NETWORK
 from tests.benchmarks import tone_rule
-from tests.benchmarks.films import LIST, main
+from tests.benchmarks.films import HELD_OUT, LIST, main
 from tests.benchmarks.joint_rule import (
     Examples,
     fitted_weights,
@@ -44,8 +44,15 @@ def test_each_missing_or_changed_film_is_named(
     assert count == "1 of 3 films, 3 cuts"
 
 
-def test_the_list_is_a_truth_of_the_shots_benchmark() -> None:
-    films = json.loads(LIST.read_text(encoding="utf-8"))
+def test_no_film_of_the_list_is_in_the_one_held_out() -> None:
+    fitted, held_out = (json.loads(p.read_text(encoding="utf-8")) for p in (LIST, HELD_OUT))
+    assert not fitted.keys() & held_out.keys()
+    assert not {f["sha256"] for f in fitted.values()} & {f["sha256"] for f in held_out.values()}
+
+
+@pytest.mark.parametrize("path", [LIST, HELD_OUT])
+def test_a_list_is_a_truth_of_the_shots_benchmark(path: Path) -> None:
+    films = json.loads(path.read_text(encoding="utf-8"))
     for name, film in films.items():
         assert film["kind"] in KINDS, name
         assert film["cuts"] == sorted(set(film["cuts"])), name
