@@ -53,6 +53,8 @@ class Fault:
     """Seconds before each byte of the response's body."""
     slow_headers: bool = False
     """True if each byte of the headers takes as long."""
+    delay: float = 0.0
+    """Seconds before the response."""
 
 
 class HubServer:
@@ -125,6 +127,10 @@ class HubServer:
     def trickle(self, match: str, pause: float, *, headers: bool, times: int = 1_000) -> None:
         """Send the responses to the next `times` such requests byte by byte."""
         self._faults.append(Fault(match, times=times, pause=pause, slow_headers=headers))
+
+    def delay(self, match: str, seconds: float, *, times: int = 1_000) -> None:
+        """Wait before the responses to the next `times` such requests."""
+        self._faults.append(Fault(match, times=times, delay=seconds))
 
     def hold(self, match: str, *, skip: int = 0) -> None:
         """Execute one such request, and delay its response until `release`."""
@@ -218,6 +224,9 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                     for _ in self.chunks():
                         pass
                     self.refuse(HubError(fault.status, "", "scripted fault"), fault.retry_after)
+                elif fault and fault.delay:
+                    time.sleep(fault.delay)
+                    self.answer(None)
                 elif fault and fault.pause:
                     self.wfile = SlowWriter(self.wfile, fault.pause, headers=fault.slow_headers)
                     self.close_connection = True
