@@ -211,6 +211,14 @@ class Recipe:
     init: Name = "random"  # "random", a folder, a checkpoint file, or a Hub id
     seed: Count = 42  # of weights, sampling order, noise and dropout
 
+    # read a dataset of the Hub while training, in place of downloading it first; needs
+    # latents = "online"; see [Streaming](finetune.md#streaming)
+    streaming: bool = False
+    shuffle_buffer: Positive = 200  # of streaming: clips of each reader to choose the next one from
+    # of streaming: configuration to read, if there are others than brickfilm's; none: those that
+    # the buckets need
+    dataset_config: str = ""
+
     # frames of a clip: every frame_interval-th; those shown at target_fps, so that motion keeps its
     # speed; or each drawing once, for stop motion
     sampling: Literal["interval", "time", "pose"] = "interval"

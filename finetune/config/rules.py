@@ -33,6 +33,7 @@ def check_recipe(recipe: Recipe) -> None:
             "prompt, or none"
         )
     _check_sampling(recipe)
+    _check_streaming(recipe)
     _check_engine(recipe)
     _check_adapter(recipe)
     if recipe.strategy == "gemini":
@@ -61,6 +62,19 @@ def _check_sampling(recipe: Recipe) -> None:
         raise ConfigError(
             f"frame_interval {recipe.frame_interval} is of sampling 'interval': leave it out with "
             f"{recipe.sampling!r}"
+        )
+
+
+def _check_streaming(recipe: Recipe) -> None:
+    if recipe.streaming and recipe.latents == "cached":
+        raise ConfigError(
+            "streaming encodes the clips that it reads: set latents = 'online', or streaming = "
+            "false to download the dataset and cache its latents"
+        )
+    if recipe.dataset_config and not recipe.streaming:
+        raise ConfigError(
+            f"dataset_config {recipe.dataset_config!r} is of streaming: set streaming = true, or "
+            "leave it out"
         )
 
 

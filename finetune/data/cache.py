@@ -57,7 +57,7 @@ from finetune.data.shards import (
     write_key_index,
 )
 from finetune.data.windows import Window, resize_and_crop
-from finetune.errors import BadSample, CacheError
+from finetune.errors import BadSample, CacheError, ConfigError
 from finetune.models import find_family
 from finetune.models.family import LatentCodec, TensorDict
 from finetune.progress import ProgressLines
@@ -104,8 +104,14 @@ def build_cache(recipe: Recipe, processes: int = 1, shard: ShardNumber = WHOLE) 
     """Encode missing clips and captions in several processes, then index every store.
 
     shard: the share of this machine; others encode the rest into the same folder at the same time.
-    Raise DataError if no clip fits a bucket, WeightsError if `init` is another family's.
+    Raise DataError if no clip fits a bucket, WeightsError if `init` is another family's,
+    ConfigError for a recipe that streams.
     """
+    if recipe.streaming:
+        raise ConfigError(
+            "streaming = true encodes each clip while it trains, and caches none: start the "
+            "training, or set streaming = false and latents = 'cached'"
+        )
     if Path(recipe.init).exists():  # it may lie on the machine that trains alone
         find_family(recipe.family).check_init(recipe.init)
     with _cache_lock(Path(recipe.cache)):

@@ -6,25 +6,20 @@ import re
 import signal
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader
 
+from brickfilm.errors import BrickfilmError
 from brickfilm.files import exit_with_parent
 from brickfilm.schema.stop_signals import STOP_SIGNALS
-from finetune.config import Bucket, Recipe
+from finetune.config import Recipe
 from finetune.data.cache_layout import (
-    bucket_interval,
     caption_key,
-    clip_windows,
     frame_numbers,
-    frames_seen,
     open_store,
     open_text_store,
     window_key,
@@ -35,20 +30,12 @@ from finetune.data.packing import PackedTensors, pack_tensors, unpack_tensors
 from finetune.data.row_media import read_media
 from finetune.data.rows import DatasetRow
 from finetune.data.sampler import BatchSpec, Sampler, SamplerState
+from finetune.data.samples import LoadTimes, Sample, load_pixels, sample_window
 from finetune.data.shards import ShardReader
-from finetune.data.windows import Window, conditioning_fps, random_window, resize_and_crop
+from finetune.data.windows import Window
 from finetune.errors import BadSample, CacheError, DataError, FinetuneError, LoaderKilled
 from finetune.models import find_family
 from finetune.models.family import TensorDict
-
-
-class Sample(NamedTuple):
-    """A window of a clip, as named tensors."""
-
-    window: TensorDict  # "pixels" [T, 3, H, W] in [-1, 1], or what the codec gives of them
-    text: TensorDict  # states of the caption; empty if they are not cached
-    caption: str
-    fps: float
 
 
 @dataclass(frozen=True)
@@ -64,6 +51,8 @@ class Batch:
     seeds: tuple[int, ...]
     skipped: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
+    # of all samples, and of what was read to find them
+    load_times: LoadTimes = field(default_factory=LoadTimes)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -116,7 +105,8 @@ class SampleLoader:
                 seeds.append(seed)
             except (BadSample, CacheError) as error:
                 skipped.append(f"{row.sha256.hex()[:12]}: {error}")
-        return Batch(spec, tuple(samples), tuple(seeds), tuple(skipped))
+        times = sum((sample.times for sample in samples), LoadTimes())
+        return Batch(spec, tuple(samples), tuple(seeds), tuple(skipped), load_times=times)
 
     @property
     def index(self) -> Index:
@@ -131,19 +121,12 @@ class SampleLoader:
         return self._index
 
     def _load(self, row: DatasetRow, spec: BatchSpec, seed: int) -> Sample:
-        bucket, _, size = spec.aspect_bucket
-        uniform = float(np.random.default_rng(seed).random())
-        window = self._choose_window(frames_seen(row, self.recipe), bucket, uniform)
-        fps = conditioning_fps(
-            row.fps,
-            self.recipe.frame_sampling.fps_shown(row.fps, row.drawings),
-            frames=bucket.frames,
-            fps_source=self.recipe.fps,
-            image_fps=self.family.image_fps,
-        )
+        size = spec.aspect_bucket.size
+        window, fps = sample_window(row, spec.aspect_bucket, seed, self.recipe, self.family)
         if self._text_store is None:
-            pixels = self._pixels(row, frame_numbers(row, window, self.recipe), size)
-            return Sample({"pixels": pixels}, {}, row.caption, fps)
+            self.index.check_unchanged(row.file)
+            pixels, times = load_pixels(row, lambda: read_media(row), window, size, self.recipe)
+            return Sample({"pixels": pixels}, {}, row.caption, fps, times)
         states = self._text_store.read(caption_key(row.caption))
         text = {name: value[0] for name, value in states.items()}
         latents = self._latents(row, window, size)
@@ -155,15 +138,6 @@ class SampleLoader:
                 )
         return Sample(latents, text, row.caption, fps)
 
-    def _choose_window(self, total: int, bucket: Bucket, uniform: float) -> Window:
-        """Choose any window of a clip, or one of those whose latents a cache holds."""
-        if self.family.frame_latents:
-            return random_window(
-                total, bucket.frames, bucket_interval(bucket, self.recipe), uniform
-            )
-        windows = clip_windows(total, bucket, self.recipe)
-        return windows[int(uniform * len(windows))]
-
     def _latents(self, row: DatasetRow, window: Window, size: tuple[int, int]) -> TensorDict:
         store = self._store(size)
         if self.family.frame_latents:
@@ -171,13 +145,6 @@ class SampleLoader:
             return store.read(window_key(row, None, self.recipe), rows=numbers)
         parts = store.read(window_key(row, window, self.recipe))
         return {name: value[0] for name, value in parts.items()}
-
-    def _pixels(self, row: DatasetRow, numbers: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
-        from finetune.data.media import decode_frames
-
-        self.index.check_unchanged(row.file)
-        frames = decode_frames(read_media(row), numbers, (row.height, row.width))
-        return resize_and_crop(frames, *size)
 
     def _store(self, size: tuple[int, int]) -> ShardReader:
         if size not in self._latent_stores:
@@ -205,7 +172,7 @@ class _BatchSpecSampler(torch.utils.data.Sampler[BatchSpec]):
 
 
 class _BatchDataset(torch.utils.data.Dataset[PackedBatch | FinetuneError]):
-    """Load batches, packed; an error travels as a value, since torch would add a traceback."""
+    """Load batches, packed; an error is returned as a value."""
 
     def __init__(self, load: SampleLoader) -> None:
         self.load = load
@@ -243,21 +210,32 @@ def batches(
 
     Raise LoaderKilled if the system kills a loader process.
     """
+    sampler_of_specs = _BatchSpecSampler(sampler, sampler_state, rank, world_size)
+    for packed in iterate_loader(_BatchDataset(load), workers, sampler=sampler_of_specs):
+        yield _unpack_batch(*packed)
+
+
+def iterate_loader(dataset: Any, workers: int, **options: Any) -> Iterator[Any]:
+    """Yield what a torch dataset gives, loaded by processes (0: in this one); raise its errors.
+
+    An error travels as a value, since torch would add a traceback. Raise LoaderKilled if the system
+    kills a loader process. options: of torch's DataLoader.
+    """
     loader = DataLoader(
-        _BatchDataset(load),
-        sampler=_BatchSpecSampler(sampler, sampler_state, rank, world_size),
+        dataset,
         batch_size=None,
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_identity_collate,
         worker_init_fn=_init_worker,
         pin_memory=torch.cuda.is_available(),  # so that copies to the GPU do not wait
+        **options,
     )
     try:
-        for packed in _iterate_without_sigchld(loader):
-            if isinstance(packed, FinetuneError):
-                raise packed
-            yield _unpack_batch(*packed)
+        for value in _iterate_without_sigchld(loader):
+            if isinstance(value, BrickfilmError):
+                raise value
+            yield value
     except (RuntimeError, ConnectionError, EOFError) as error:  # the last two: amid a tensor
         if isinstance(error, RuntimeError) and not WORKER_KILLED.search(str(error)):
             raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -37,16 +38,22 @@ def first_column(names: Iterable[str], columns: Iterable[str]) -> str | None:
 
 
 def parse_row(
-    values: Mapping[str, Any], place: Place, *, is_image: bool = False
+    values: Mapping[str, Any],
+    place: Place,
+    *,
+    is_image: bool = False,
+    read: Callable[[], bytes] | None = None,
 ) -> DatasetRow | BadSample:
     """Return the row of these values, or what is wrong with them as a BadSample.
 
     values: a caption under a name of `CAPTION_COLUMNS`, and `sha256`, `num_frames`, `height`,
     `width` and `fps` (or `fps_num` and `fps_den`) where the table has them. is_image: one frame.
+    read: returns the media, for values that are missing; by default those at the place.
     """
+    read = read or partial(stored_bytes, place.file, place.row_group, place.row_in_group)
     try:
         caption = _parse_caption(values)
-        complete = _completed({**values, "num_frames": 1} if is_image else values, place)
+        complete = _completed({**values, "num_frames": 1} if is_image else values, read)
         sizes = dict(zip(("frames", "height", "width"), _parse_sizes(complete), strict=True))
         return DatasetRow(
             sha256=_parse_sha256(complete["sha256"]),
@@ -116,13 +123,13 @@ def _parse_fps(values: Mapping[str, Any], frames: int) -> Fraction:
     return fps
 
 
-def _completed(values: Mapping[str, Any], place: Place) -> Mapping[str, Any]:
+def _completed(values: Mapping[str, Any], read: Callable[[], bytes]) -> Mapping[str, Any]:
     """Return the values, with the digest, and sizes and rate if one is missing, of the media."""
     has_fps = values.get("fps") or values.get("fps_num") or values.get("num_frames") == 1
     has_sizes = has_fps and all(values.get(name) for name in SIZE_COLUMNS)
     if has_sizes and values.get("sha256"):
         return values
-    media = stored_bytes(place.file, place.row_group, place.row_in_group)
+    media = read()
     found = {} if has_sizes else _probe(media)
     return {**values, **found, "sha256": values.get("sha256") or hashlib.sha256(media).hexdigest()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,16 @@ def read_media(row: DatasetRow) -> bytes:
 
     Raise BadSample if they cannot be read, or are not those that the row describes.
     """
-    media = stored_bytes(row.file, row.row_group, row.row_in_group)
+    return check_digest(stored_bytes(row.file, row.row_group, row.row_in_group), row.sha256)
+
+
+def check_digest(media: bytes, sha256: bytes) -> bytes:
+    """Return the media; raise BadSample if they are not those that a row describes."""
     digest = hashlib.sha256(media).digest()
-    if digest != row.sha256:
+    if digest != sha256:
         raise BadSample(
-            f"was replaced: its sha256 is {digest.hex()[:12]}, its row says "
-            f"{row.sha256.hex()[:12]}; restore the file, or build the dataset again"
+            f"was replaced: its sha256 is {digest.hex()[:12]}, its row says {sha256.hex()[:12]}; "
+            "restore the file, or build the dataset again"
         )
     return media
 
@@ -46,7 +51,9 @@ def stored_bytes(file: str, row_group: int, row_in_group: int) -> bytes:
             return Path(file).read_bytes()
         if row_group == TAR_MEMBER:
             return _tar_member(file, row_in_group)
-        return _cell_bytes(read_row_group(file, row_group)[row_in_group], Path(file).parent)
+        folder = Path(file).parent
+        cell = read_row_group(file, row_group)[row_in_group]
+        return cell_bytes(cell, lambda path: _media_file(path, folder).read_bytes())
     except (UnsafePathError, HubError) as error:
         raise BadSample(str(error)) from error
     except (OSError, ArrowException, tarfile.TarError) as error:
@@ -66,10 +73,11 @@ def read_row_group(file: str, row_group: int) -> list[Any]:
         return cells
 
 
-def _cell_bytes(cell: Any, folder: Path) -> bytes:
-    """Return the bytes in a cell, or those of its file: on the Hub, or in `folder`.
+def cell_bytes(cell: Any, read_file: Callable[[str], bytes]) -> bytes:
+    """Return the bytes in a cell, or those of the file that it names.
 
-    A cell is bytes, a path, or both by name, as `datasets` stores them.
+    A cell is bytes, a path, or both by name, as `datasets` stores them. read_file: returns the
+    content of a path, in the dataset's own folder or repository alone. Raise BadSample for neither.
     """
     if isinstance(cell, str | bytes):
         cell = {"path" if isinstance(cell, str) else "bytes": cell}
@@ -78,7 +86,7 @@ def _cell_bytes(cell: Any, folder: Path) -> bytes:
     path: str = (cell or {}).get("path") or ""
     if not path:
         raise BadSample("has neither bytes nor a path")
-    return _media_file(str(path), folder).read_bytes()
+    return read_file(str(path))
 
 
 def _media_file(path: str, folder: Path) -> Path:

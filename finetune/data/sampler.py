@@ -8,7 +8,8 @@ number of ranks.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,13 @@ class SamplerState:
     skipped: the positions at which buckets began that were added when a run was resumed.
     steps: taken so far, which seed the order of buckets; None for a run of before they were
     counted, whose order is seeded by its samples and depends on the number of ranks.
+    stream: this rank's position in a dataset that is streamed, as JSON (`StreamBatches`).
     """
 
     drawn: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     steps: int | None = 0
+    stream: Mapping[str, Any] | None = None
 
     @property
     def samples(self) -> int:
@@ -43,7 +46,7 @@ class SamplerState:
         """Return the state after more samples of an aspect bucket."""
         drawn = self.drawn.get(aspect_bucket.name, 0) + samples
         steps = None if self.steps is None else self.steps + 1
-        return SamplerState({**self.drawn, aspect_bucket.name: drawn}, self.skipped, steps)
+        return replace(self, drawn={**self.drawn, aspect_bucket.name: drawn}, steps=steps)
 
 
 @dataclass(frozen=True)

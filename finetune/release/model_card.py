@@ -127,9 +127,10 @@ def _in_one_line(text: str) -> str:
 
 
 def _clips(recipe: Recipe) -> int:
-    """Return the number of rows with a caption, or 0 if the run's index is gone."""
+    """Return the number of rows with a caption, or 0 if the run's index is gone or of few rows."""
     folder = index_folder(recipe)
-    return len(Index.open(folder)) if (folder / "index.json").is_file() else 0
+    is_whole = (folder / "index.json").is_file() and not recipe.streaming
+    return len(Index.open(folder)) if is_whole else 0
 
 
 def _sample_rows(repo_id: str, validations: Sequence[ValidationResult]) -> list[dict[str, Any]]:

@@ -28,8 +28,9 @@ from finetune.data.cache_layout import (
     latent_key,
 )
 from finetune.data.index import build_index
-from finetune.data.loader import Sample, SampleLoader
+from finetune.data.loader import SampleLoader
 from finetune.data.sampler import BatchSpec, SamplerState
+from finetune.data.samples import Sample
 from finetune.data.windows import Window
 from finetune.errors import ConfigError, DataError
 from finetune.training.loop import train
