@@ -17,11 +17,13 @@ from finetune.data.encoders import (
     null_text_states,
 )
 from finetune.data.index import Index
-from finetune.data.loader import Batch, Sample
+from finetune.data.loader import Batch
+from finetune.data.samples import Sample
 from finetune.errors import CacheError, ConfigError
 from finetune.models import find_family
 from finetune.models.family import ClipConditions, TensorDict, TextSize
 from finetune.tensors import copy_float32
+from finetune.training.bottlenecks import DeviceClock
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class BatchEncoder:
             self.vae.compile_network()
             self.text_encoder.compile_network()
         self._warned_of_length = False
+        self.clock = DeviceClock(device)
         self.text_size = TextSize(recipe.text_tokens, recipe.network.caption_channels)
         null_states = null_text_states(recipe, index, self.text_encoder)
         self.null_text = self._collate([null_states]) if null_states else {}
@@ -56,7 +59,9 @@ class BatchEncoder:
         """Return the batch with text states; one call for all is a fraction of one per caption."""
         if self.text_encoder is None or all(sample.text for sample in batch.samples):
             return batch
-        encoded = self.text_encoder.encode_captions([sample.caption for sample in batch.samples])
+        with self.clock.measure():
+            captions = [sample.caption for sample in batch.samples]
+            encoded = self.text_encoder.encode_captions(captions)
         for sample, text in zip(batch.samples, encoded, strict=True):
             self._check_length(sample.caption, text.truncated_tokens)
         pairs = zip(batch.samples, encoded, strict=True)
@@ -95,7 +100,8 @@ class BatchEncoder:
     def _encode_window(self, sample: Sample, micro_batch: Batch) -> TensorDict:
         window = {n: copy_float32(value, self.device) for n, value in sample.window.items()}
         if self.vae is not None and "pixels" in window:
-            return self.vae.encode_window(window["pixels"])
+            with self.clock.measure():
+                return self.vae.encode_window(window["pixels"])
         return window or self._blank_window(micro_batch)
 
     def _blank_window(self, micro_batch: Batch) -> TensorDict:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from brickfilm.schema.public_text import visible
 from brickfilm.schema.stop_signals import STOP_SIGNALS
 from finetune.config import Recipe
-from finetune.data.bucket_coverage import MANY_EPOCHS, bucket_coverage
+from finetune.data.bucket_coverage import bucket_coverage
 from finetune.data.cache_layout import index_dataset, index_folder, missing_from_cache
 from finetune.data.encoders import text_encoder_name
 from finetune.data.index import Index
@@ -30,8 +30,10 @@ from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loggers import open_logger
 from finetune.training.packages import check_packages
 from finetune.training.recipe_changes import resumed_recipe
-from finetune.training.resume import find_resume_point, lock_run_folder
+from finetune.training.resume import ResumePoint, find_resume_point, lock_run_folder
 from finetune.training.run import TrainingRun, new_model, open_engine
+from finetune.training.run_data import IndexedData, RunData
+from finetune.training.stream_data import open_streamed_data
 
 log = logging.getLogger(__name__)
 
@@ -80,25 +82,35 @@ def _open(
         origin = str(resume_point.folder)
         recipe = resumed_recipe(recipe, resume_point.manifest, allow, origin)
     family = family_of(recipe)
-    index = _build_index(recipe)
-    missing = _missing_clips(index, recipe, family, begins=resume_point is None)
-    coverage = bucket_coverage(index, recipe, missing)
+    data = _open_data(recipe, family, resume_point, new_data=new_data)
     init = resume_point.folder / "model" if resume_point else None
     engine = open_engine(new_model(recipe, init), recipe, device)
-    encoder = BatchEncoder(recipe, index, device)
+    encoder = BatchEncoder(recipe, data.index, device)
     objective = family.objective(recipe.flow).to(device)
-    run = TrainingRun(recipe, device, index, coverage, engine, encoder, family, objective)
+    run = TrainingRun(recipe, device, data, engine, encoder, family, objective)
     if resume_point:
         run.resume(resume_point, new_data=new_data)
     if engine.rank == 0:
         if family.licence and recipe.init not in ("random", TINY_RANDOM):
             print(visible(f"licence of {recipe.init}: {family.licence}"))
-        print(coverage, flush=True)
-        epochs = coverage.epochs(recipe, engine.world_size)
-        if epochs.count > MANY_EPOCHS:
-            log.warning("%s: the clips may be learned by heart", epochs)
+        print(visible(data.describe(engine.world_size)), flush=True)
         run.log = open_logger(recipe, run.step)
     return run
+
+
+def _open_data(
+    recipe: Recipe, family: Family, resume_point: ResumePoint | None, *, new_data: bool
+) -> RunData:
+    """Index the recipe's dataset, or open its stream; every rank must call."""
+    if recipe.streaming:
+        if not resume_point:
+            family.check_init(recipe.init)
+        return open_streamed_data(
+            recipe, {} if new_data or not resume_point else resume_point.manifest
+        )
+    index = _build_index(recipe)
+    missing = _missing_clips(index, recipe, family, begins=resume_point is None)
+    return IndexedData(recipe, index, bucket_coverage(index, recipe, missing))
 
 
 def _missing_clips(

@@ -15,13 +15,10 @@ from torch import nn
 
 from brickfilm.files import parse_json, replace_folder
 from finetune.config import Recipe
-from finetune.data.bucket_coverage import BucketCoverage
-from finetune.data.cache_layout import index_folder
-from finetune.data.index import Index
-from finetune.data.loader import Batch, SampleLoader, batches
-from finetune.data.sampler import Sampler, SamplerState
+from finetune.data.loader import Batch
+from finetune.data.sampler import SamplerState
 from finetune.engines.base import Engine, weight_norm
-from finetune.engines.distributed import all_gather, all_reduce_sum, rank_and_world_size
+from finetune.engines.distributed import all_gather, all_reduce_sum
 from finetune.engines.ema import start_share
 from finetune.engines.factory import make_engine
 from finetune.errors import CheckpointError, ConfigError, LoaderKilled
@@ -38,12 +35,13 @@ from finetune.objectives import Objective
 from finetune.tensors import DTYPES
 from finetune.training import checkpoint
 from finetune.training.batch_encoder import BatchEncoder
+from finetune.training.bottlenecks import Bottlenecks
 from finetune.training.checkpoint_writer import CheckpointWriter
 from finetune.training.loggers import Logger, NoLogger
 from finetune.training.loss_spikes import SpikeDetector
 from finetune.training.noise import SampleNoise, draw_noise
-from finetune.training.recipe_changes import added_buckets
 from finetune.training.resume import ResumePoint
+from finetune.training.run_data import RunData
 from finetune.training.slow_ranks import SlowRanks
 from finetune.training.step_metrics import StepMetrics, StepTimer
 from finetune.training.system_metrics import Monitor, make_monitor
@@ -62,8 +60,7 @@ class TrainingRun:
 
     recipe: Recipe
     device: torch.device
-    index: Index
-    coverage: BucketCoverage
+    data: RunData
     engine: Engine
     batch_encoder: BatchEncoder
     family: Family
@@ -73,9 +70,10 @@ class TrainingRun:
     spike_detector: SpikeDetector = field(init=False)
     checkpoint_writer: CheckpointWriter = field(init=False)
     slow_ranks: SlowRanks = field(init=False)
+    bottlenecks: Bottlenecks = field(init=False)
     timer: StepTimer = field(default_factory=StepTimer)
     step: int = 0
-    sampler_state: SamplerState = field(default_factory=SamplerState)
+    sampler_state: SamplerState = field(init=False)
     data_version: int = 0  # changes of the dataset during this run
     bad_samples: int = 0
     warned_reasons: set[str] = field(default_factory=set)  # of skipped samples of this rank
@@ -87,6 +85,8 @@ class TrainingRun:
         self.spike_detector = SpikeDetector(self.recipe.loss_spikes)
         self.checkpoint_writer = CheckpointWriter(self.recipe.checkpoints)
         self.slow_ranks = SlowRanks()
+        self.bottlenecks = Bottlenecks(self.recipe)
+        self.sampler_state = self.data.resumed_state(None, self._seed)
 
     @property
     def out(self) -> Path:
@@ -110,15 +110,7 @@ class TrainingRun:
             raise self.stop_reason
 
     def _batches(self, workers: int) -> Iterator[Batch]:
-        rank, world_size = rank_and_world_size()
-        return batches(
-            SampleLoader(index_folder(self.recipe), self.recipe, self.index),
-            self._sampler(),
-            self.sampler_state,
-            rank=rank,
-            world_size=world_size,
-            workers=workers,
-        )
+        return self.data.batches(self.sampler_state, self._seed, workers)
 
     def draw_noise(self, seeds: Sequence[int], shape: Sequence[int]) -> SampleNoise:
         """Draw the random numbers of this step's samples of one latent shape (C, T, h, w)."""
@@ -141,13 +133,18 @@ class TrainingRun:
         self.step += 1
         self.sampler_state = batch.spec.sampler_state
         self.bad_samples += metrics.bad_samples
-        self.log_step(metrics, lr, norm, taken=taken)
+        self.log_step(batch, metrics, lr, norm, taken=taken)
         self.spike_detector.record(metrics.loss, norm, taken=taken)
 
-    def log_step(self, metrics: StepMetrics, lr: float, norm: float, *, taken: bool) -> None:
+    def log_step(
+        self, batch: Batch, metrics: StepMetrics, lr: float, norm: float, *, taken: bool
+    ) -> None:
         """Log a finished step; every rank must call."""
         values = {**metrics.as_dict(), "lr": lr, "grad_norm": norm}
         values |= self.timer.finish_step(metrics.clips, self.engine.world_size)
+        seconds = values["step_s"]
+        waited = values["data_wait"] * seconds
+        self.bottlenecks.add(seconds, waited, len(batch), batch.load_times)
         values["skipped_steps"] = self.spike_detector.skipped + (not taken)
         values["bad_samples"] = self.bad_samples
         if self.device.type == "cuda":
@@ -155,11 +152,13 @@ class TrainingRun:
         if self.step % MONITOR_EVERY == 0:
             values["weight_norm"] = weight_norm(self.engine)
             own_time = {"own_s": self.timer.own_seconds()}
+            own_time |= self.bottlenecks.take(self.batch_encoder.clock.take())
             of_ranks: list[dict[str, float]] = all_gather(self.monitor.read() | own_time)
             for rank, metrics_of_rank in enumerate(of_ranks):
                 values |= {f"rank{rank}/{n}": v for n, v in metrics_of_rank.items()}
             if self.engine.rank == 0:
                 self.slow_ranks.warn(self.step, [read["own_s"] for read in of_ranks])
+                self.bottlenecks.warn(self.step, of_ranks)
         if self.step % self.recipe.log.every == 0:
             self.log.log(self.step, values)
 
@@ -170,12 +169,12 @@ class TrainingRun:
     def save(self) -> None:
         """Write a checkpoint of the run's state, or begin to; every rank must call."""
         about = {
-            "epoch": self.sampler_state.samples / max(1, int(self.coverage.usable.sum())),
+            **self.data.manifest_entries(self.sampler_state),
             "position": dict(self.sampler_state.drawn),
             "position_skipped": dict(self.sampler_state.skipped),
             "position_steps": self.sampler_state.steps,
             "samples": self.sampler_state.samples,
-            "dataset": self.index.fingerprint,
+            "dataset": self.data.fingerprint,
             "generation": self.data_version,
             "bad_samples": self.bad_samples,
             "gpu_hours": self.timer.hours,
@@ -198,11 +197,11 @@ class TrainingRun:
         Raise CheckpointError if the dataset changed and `new_data` is false.
         """
         folder, manifest = point
-        same = manifest["dataset"] == self.index.fingerprint
+        same = manifest["dataset"] == self.data.fingerprint
         if not (same or new_data):
             raise CheckpointError(
                 f"{folder} was trained on other data than {self.recipe.dataset} now holds "
-                f"(fingerprint {manifest['dataset'][:12]}, now {self.index.fingerprint[:12]}): "
+                f"(fingerprint {manifest['dataset'][:12]}, now {self.data.fingerprint[:12]}): "
                 "restore the old dataset, or restart sampling from this one with --new-data"
             )
         shape = shape_record(self.family, self.engine.module)
@@ -212,18 +211,12 @@ class TrainingRun:
         self.timer = StepTimer(manifest["gpu_hours"])
         self.spike_detector.restore(manifest["watch"])
         self.data_version = manifest["generation"] + (not same)
-        self.sampler_state = self._resumed_state(manifest) if same else SamplerState()
+        self.sampler_state = self.data.resumed_state(manifest if same else None, self._seed)
 
-    def _resumed_state(self, manifest: Mapping[str, Any]) -> SamplerState:
-        """Return the checkpoint's position, with buckets that the recipe adds to it."""
-        skipped, steps = manifest.get("position_skipped", {}), manifest.get("position_steps")
-        state = SamplerState(manifest["position"], skipped, steps)
-        added = added_buckets(self.recipe, manifest)
-        return self._sampler().admit(state, added) if added else state
-
-    def _sampler(self) -> Sampler:
-        seed = self.recipe.seed + DATA_VERSION_SEED_STRIDE * self.data_version
-        return Sampler(self.index, self.recipe, self.coverage.usable, seed)
+    @property
+    def _seed(self) -> int:
+        """Return the seed of the sampling order."""
+        return self.recipe.seed + DATA_VERSION_SEED_STRIDE * self.data_version
 
     def summary(self) -> dict[str, object]:
         """Return the run's totals; rank 0 writes them to `summary.json`."""
@@ -233,6 +226,7 @@ class TrainingRun:
             "gpu_hours": round(self.timer.hours, 4),
             "skipped_steps": self.spike_detector.skipped,
             "bad_samples": self.bad_samples,
+            **self.data.summary(self.sampler_state),
         }
         if self.recipe.optimizer.ema:
             share = start_share(self.recipe.optimizer, self.engine.updates)

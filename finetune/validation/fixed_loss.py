@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from finetune.data.cache_layout import index_folder
-from finetune.data.loader import Batch, SampleLoader, batches
-from finetune.data.sampler import Sampler, SamplerState
+from finetune.data.loader import Batch
 from finetune.engines.distributed import all_reduce_sum
 from finetune.training.batch_encoder import ModelInputs
 
@@ -28,15 +25,8 @@ class FixedLoss:
     """
 
     def __init__(self, run: TrainingRun) -> None:
-        self.run, settings = run, run.recipe.validation
-        sampler = Sampler(run.index, run.recipe, run.coverage.usable, settings.seed)
-        load = SampleLoader(index_folder(run.recipe), run.recipe, run.index)
-        engine = run.engine
-        same_as_ever = SamplerState(steps=None)  # the losses of a run's earlier versions compare
-        stream = batches(
-            load, sampler, same_as_ever, rank=engine.rank, world_size=engine.world_size, workers=0
-        )
-        self._batches: list[Batch] = list(islice(stream, settings.loss_batches))
+        self.run = run
+        self._batches = run.data.fixed_batches(run.recipe.validation.loss_batches)
 
     @torch.no_grad()
     def __call__(self) -> float:

@@ -132,7 +132,7 @@ class Validator:
         run = self.run
         if self._vae is None or self._loss is None:
             encoder = run.batch_encoder.text_encoder or load_text_encoder(
-                run.recipe, run.index, run.device
+                run.recipe, run.data.index, run.device
             )
             self._prompts = [encode_prompt(run.family, encoder, text) for text in self.prompts]
             self._vae = run.batch_encoder.vae or load_vae(run.recipe, run.device)

@@ -13,9 +13,10 @@ import torch
 from finetune.config import Recipe
 from finetune.data.cache_layout import caption_key, index_folder
 from finetune.data.index import Index, write_index
-from finetune.data.loader import Sample, SampleLoader
+from finetune.data.loader import SampleLoader
 from finetune.data.rows import DatasetRow
 from finetune.data.sampler import BatchSpec
+from finetune.data.samples import Sample
 from finetune.data.shards import ShardWriter, write_key_index
 from finetune.models.stdit2.vae import VAE
 from finetune.models.text_encoder import TextEncoder
@@ -83,7 +84,7 @@ class NoisePixels(SampleLoader):
         frames = spec.aspect_bucket.bucket.frames
         numbers = np.random.default_rng(seed).integers(0, 256, (1, 3, HEIGHT, WIDTH), np.uint8)
         pixels = torch.from_numpy(numbers).half().div_(127.5).sub_(1).expand(frames, -1, -1, -1)
-        return Sample(None, None, pixels.contiguous(), None, row.caption, 24.0)
+        return Sample({"pixels": pixels.contiguous()}, {}, row.caption, 24.0)
 
 
 def large_vae(device: torch.device) -> VAE:

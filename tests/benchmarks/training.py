@@ -24,6 +24,7 @@ from finetune.models.stdit2.network import STDiT2
 from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loop import loop
 from finetune.training.run import TrainingRun, new_model, open_engine
+from finetune.training.run_data import IndexedData
 from tests.benchmarks import synthetic
 
 ENDLESS = 10**9
@@ -75,8 +76,10 @@ class OnlineRun(TrainingRun):
     """A run on random pixels."""
 
     def batches(self) -> Iterator[Batch]:
-        sampler = Sampler(self.index, self.recipe, self.coverage.usable, self.recipe.seed)
-        load = synthetic.NoisePixels(index_folder(self.recipe), self.recipe, self.index)
+        data = self.data
+        assert isinstance(data, IndexedData)
+        sampler = Sampler(data.index, self.recipe, data.coverage.usable, self.recipe.seed)
+        load = synthetic.NoisePixels(index_folder(self.recipe), self.recipe, data.index)
         rank, world_size = rank_and_world_size()
         return batches(
             load,
@@ -156,10 +159,10 @@ def _open(case: Case, recipe: Recipe, device: torch.device) -> TrainingRun:
     else:
         batch_encoder = BatchEncoder(recipe, index, device)
     kind = OnlineRun if case.online else TrainingRun
-    coverage = bucket_coverage(index, recipe)
+    data = IndexedData(recipe, index, bucket_coverage(index, recipe))
     family = find_family(recipe.family)
     objective = family.objective(recipe.flow).to(device)
-    return kind(recipe, device, index, coverage, engine, batch_encoder, family, objective)
+    return kind(recipe, device, data, engine, batch_encoder, family, objective)
 
 
 def _cached(recipe: Recipe) -> Recipe:
