@@ -11,6 +11,7 @@ from finetune.config import Bucket, Recipe
 from finetune.data.bucket_coverage import MANY_EPOCHS, BucketCoverage, bucket_coverage
 from finetune.data.bucket_coverage import step_shares as bucket_shares
 from finetune.data.cache_layout import index_dataset
+from finetune.data.hub_stream import check_streamable
 from finetune.errors import EngineError
 from finetune.models import family_of, find_family
 from finetune.planning.communication import Cluster, checkpoint_lines, communication_lines
@@ -105,6 +106,12 @@ def _time_lines(
     measured = spec.name == MEASURED and find_family(recipe.family).cost.is_measured(recipe)
     estimated = "" if spec.is_cpu or measured else ", estimated"
     yield f"hardware         {gpus} x {spec.name}, at {speed}{estimated}"
+    if recipe.streaming:
+        rate = gpus * sum(count for count, _ in clips) / step
+        yield (
+            f"streaming        {format_number(rate)} clips/s from the Hub for all GPUs: clips of "
+            f"1 MB are {format_number(8 * rate)} Mbit/s"
+        )
     if spec.is_cpu:
         yield f"time             {format_hours(hours)}, at the CPU's present load"
     else:
@@ -147,6 +154,7 @@ def step_shares(buckets: tuple[Bucket, ...], data: UsableClips | None) -> dict[B
 
 def _count_usable_clips(recipe: Recipe) -> UsableClips | None:
     """Return the usable clips of a dataset on this disk, or none."""
+    check_streamable(recipe)
     if not Path(recipe.dataset).exists():
         return None
     index = index_dataset(recipe)
@@ -188,10 +196,11 @@ def _disk_lines(recipe: Recipe, data: UsableClips | None) -> list[str]:
     cached = values * (4 if recipe.cache_dtype == "float32" else 2)
     of = f"the {clips:,} usable clips" if data else "one clip (of 200 frames)"
     checkpoint = format_bytes(checkpoint_bytes(recipe))
-    return [
+    lines = [
         f"checkpoints      {checkpoint} each, {kept} kept, one more while writing",
         f"cache            up to {format_bytes(cached)} for {of}, {recipe.cache_dtype}",
     ]
+    return lines[: 1 if recipe.streaming else 2]
 
 
 def kept_checkpoints(recipe: Recipe) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from finetune.errors import ConfigError
 from finetune.planning.links import node_link_gb_s
 from finetune.preflight.cached_data import compare_data
 from finetune.preflight.checks import (
+    Check,
     check_clocks,
     check_data,
     check_facts,
@@ -26,6 +27,7 @@ from finetune.preflight.folders import probe_folder
 from finetune.preflight.links import LinkSpeed, measure_links, network_gb_s
 from finetune.preflight.ranks import Ranks, joined_ranks
 from finetune.preflight.report import PreflightReport
+from finetune.preflight.streamed_data import check_streams, view_streams
 
 STOPS = ("recipe", "GPUs")
 """Checks without which ranks would measure different things, and wait for each other."""
@@ -69,7 +71,7 @@ def _measure(
     clocks = {node: offsets[members[0]] for node, members in ranks.of_nodes.items()}
     keys = {"out": recipe.out} | ({"cache": recipe.cache} if recipe.cache != recipe.out else {})
     folders = [p for key, path in keys.items() for p in probe_folder(ranks, key, Path(path))]
-    views, counts = compare_data(ranks, recipe)
+    data = list(_data_checks(ranks, recipe))
     links = measure_links(ranks, device)
     rates = ranks.gather("rates", link_gbit / 8 if link_gbit else network_gb_s())
     expected = expected_speeds(links, report.facts, rates)
@@ -77,12 +79,20 @@ def _measure(
         *report.checks,
         check_clocks(clocks),
         *check_folders(folders, recipe),
-        *check_data(views, counts, recipe.cache),
+        *data,
         *check_links(links, expected),
     ]
     return replace(
         report, checks=checks, clocks=clocks, folders=folders, links=links, expected=expected
     )
+
+
+def _data_checks(ranks: Ranks, recipe: Recipe) -> Iterator[Check]:
+    """Yield the checks of the dataset and the cache; every rank must call."""
+    if recipe.streaming:
+        yield check_streams(view_streams(ranks, recipe), ranks.world_size)
+    else:
+        yield from check_data(*compare_data(ranks, recipe), recipe.cache)
 
 
 def expected_speeds(
