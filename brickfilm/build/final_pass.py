@@ -24,6 +24,7 @@ from brickfilm.dataset.finalize import (
     group_near_duplicates,
 )
 from brickfilm.dataset.row_sorter import RowSorter
+from brickfilm.dataset.row_table import RowTable
 from brickfilm.dataset.rows import clip_row, image_row
 from brickfilm.dataset.splits import assign_splits
 from brickfilm.dataset.write import DamagedMediaError
@@ -64,9 +65,8 @@ def finalize(run: PipelineRun, ledger: Ledger, settings: FinalPass) -> Brickfilm
     Splits are assigned before near-duplicates are dropped: a video's split does not depend on it.
     """
     found = _collect(run)
-    clips, images = found.clips.table("clips"), found.images.table("images")
-    groups = group_near_duplicates(clips, _embeddings(found.embedded, ledger.work))
-    clips = clips.with_columns(near_duplicate_group=groups)
+    groups = group_near_duplicates(found.clips, _embeddings(found.embedded, ledger.work))
+    clips, images = found.clips.with_columns(near_duplicate_group=groups), found.images
     places = chain(clips.select("id", "near_duplicate_group"), images.select("id"))
     split = assign_splits(places, ledger.video_facts(), settings.test_fraction)
     if dropped := dropped_duplicates(clips, settings.duplicates):
@@ -103,8 +103,8 @@ def finalize(run: PipelineRun, ledger: Ledger, settings: FinalPass) -> Brickfilm
 class _Collected:
     """Rows of all finished clips and images, with what else is read from the records."""
 
-    clips: RowSorter
-    images: RowSorter
+    clips: RowTable
+    images: RowTable
     embedded: set[tuple[str, Path, str]]
     """Model, file and id of each clip with a vector."""
     videos: dict[str, Video]
@@ -113,20 +113,18 @@ class _Collected:
 
 def _collect(run: PipelineRun) -> _Collected:
     """Read the records once: each takes longer than its row."""
-    home = run.ledger.home
-    found = _Collected(RowSorter(home), RowSorter(home), set(), {})
-    for record in run.excluded:
-        if isinstance(record, Clip):
-            found.videos[record.video.id] = record.video
+    clips, images = RowSorter(run.ledger.home), RowSorter(run.ledger.home)
+    embedded: set[tuple[str, Path, str]] = set()
+    videos = {c.video.id: c.video for c in run.excluded if isinstance(c, Clip)}
     for record in run.finished:
         if isinstance(record, Clip):
-            found.videos[record.video.id] = record.video
-            found.clips.add(clip_row(record))
+            videos[record.video.id] = record.video
+            clips.add(clip_row(record))
             if record.embedding:
-                found.embedded.add((record.embedding.model, record.embedding.path, record.id))
+                embedded.add((record.embedding.model, record.embedding.path, record.id))
         elif isinstance(record, Image):
-            found.images.add(image_row(record))
-    return found
+            images.add(image_row(record))
+    return _Collected(clips.table("clips"), images.table("images"), embedded, videos)
 
 
 def _clips(run: PipelineRun) -> Iterator[Clip]:
