@@ -29,9 +29,11 @@ class RowTable(Sequence[DatasetRow]):
     Media are paths. A column that a row lacks is null in the table, and not in the row.
     """
 
-    def __init__(self, table: pa.Table, folder: Path) -> None:
+    def __init__(self, table: pa.Table, folder: Path, *, owner: object = None) -> None:
         self.table = table
         self._folder = folder
+        self._owner = owner
+        """Of the file that the table is mapped from, which is deleted with it."""
 
     @classmethod
     def of(
@@ -48,9 +50,9 @@ class RowTable(Sequence[DatasetRow]):
 
     @classmethod
     def _written(cls, writer: TableWriter, folder: Path) -> RowTable:
-        table = writer.close()
-        writer.delete_with(table)  # a mapped file is read to the end of its mappings
-        return cls(table, folder)
+        rows = cls(writer.close(), folder)
+        writer.delete_with(rows)
+        return rows
 
     @property
     def names(self) -> list[str]:
@@ -107,10 +109,10 @@ class RowTable(Sequence[DatasetRow]):
         kept = self._written(writer, self._folder)
         required = {*COLUMN_TYPES["clips"], *COLUMN_TYPES["images"]}
         used = [n for n in kept.names if n in required or kept.table[n].null_count < len(kept)]
-        return self._like(kept.table.select(used))
+        return kept._like(kept.table.select(used))
 
     def _like(self, table: pa.Table) -> RowTable:
-        return RowTable(table, self._folder)
+        return RowTable(table, self._folder, owner=self)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -80,5 +80,7 @@ def test_the_file_of_a_large_table_goes_with_it(folder: Path) -> None:
     assert len(list(folder.glob(".rows-*.tmp/rows.arrow"))) == is_file
     more = made.with_columns(score_zeros=[0.0] * 11)
     del made
-    assert not list(folder.glob(".rows-*"))
+    assert len(list(folder.glob(".rows-*"))) == is_file
     assert [row["id"] for row in more] == [row["id"] for row in rows(11)]
+    del more
+    assert not list(folder.glob(".rows-*"))
