@@ -87,13 +87,15 @@ class FrameSampler(Sink):
 
     def check_frames(self, clip: Clip) -> list[int]:
         """Return frame numbers in the video for `check_at`, which show what `frames` does not."""
+        if not self.check_at:
+            return []
         start, count = clip.span.start_frame, clip.span.frames
         seen = [frame - start for frame in self.frames(clip)]
         targets = [round(p * (count - 1)) for p in self.check_at]
         shown = {bisect_right(clip.unique_frames, n) for n in seen}
         poses = [p for n, p in enumerate(clip.unique_frames, 1) if n not in shown]
         free = poses or [n for n in range(count) if n not in seen] or list(range(count))
-        return [start + n for n in snap_to_poses(targets, free)] if targets else []
+        return [start + n for n in snap_to_poses(targets, free)]
 
     def all_frames(self, clip: Clip) -> set[int]:
         """Return the frame numbers of all stills of a clip."""

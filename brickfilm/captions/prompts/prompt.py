@@ -62,10 +62,7 @@ class Prompt:
 
     def max_tokens(self, at: Sequence[float]) -> int | None:
         """Return the most tokens of the text for stills at these positions; None if not counted."""
-        counted = counted_tokens().get(self.digest)
-        if counted is None:
-            return None
-        return margin_of_counted(counted) + max_text_tokens(f"{len(at)} {format_percentages(at)}")
+        return _max_tokens(self.digest, tuple(at))
 
     def render(self, at: Sequence[float]) -> str:
         """Render the text for stills at these positions (0..1) of the shot."""
@@ -175,6 +172,14 @@ def _render(text: str, at: tuple[float, ...]) -> str:
     """Render once for each prompt and sampler, not once for each clip."""
     template = jinja2.Template(text, undefined=jinja2.StrictUndefined)
     return str(template.render(count=len(at), percentages=format_percentages(at))).strip()
+
+
+@lru_cache(maxsize=256)
+def _max_tokens(digest: str, at: tuple[float, ...]) -> int | None:
+    counted = counted_tokens().get(digest)
+    if counted is None:
+        return None
+    return margin_of_counted(counted) + max_text_tokens(f"{len(at)} {format_percentages(at)}")
 
 
 @lru_cache(maxsize=64)
