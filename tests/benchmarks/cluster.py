@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -69,17 +69,34 @@ def copies(folder: Path, count: int) -> FolderSource:
     return FolderSource(folder)
 
 
-def wall(source: Source, stages: tuple[Stage[Any, Any], ...], executor: Executor) -> float:
-    """Return the seconds of a pass in a new work folder."""
+def wall_and_cpu(
+    source: Source, stages: tuple[Stage[Any, Any], ...], executor: Executor
+) -> tuple[float, float]:
+    """Return the seconds of a pass in a new work folder: by the clock, and of all processes."""
     pipeline = Pipeline.from_stages(source, stages)
     with tempfile.TemporaryDirectory() as work, Ledger(Path(work)) as ledger:
         run = PipelineRun(pipeline, ledger, executor)
-        started = time.perf_counter()
+        started, used = time.perf_counter(), cpu_seconds()
         run.execute(source.items())
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started, cpu_seconds() - used
     assert run.finished
     assert {result.status for result in run.item_results} <= {"done", "rejected"}
     return seconds
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and all that it started, Ray's own ones included."""
+    used: dict[int, float] = {}
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            fields = stat.read_text().rpartition(")")[2].split()
+            parents[int(stat.parent.name)] = int(fields[1])
+            used[int(stat.parent.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    ours = {os.getpid()}
+    while found := {child for child, parent in parents.items() if parent in ours} - ours:
+        ours |= found
+    return sum(used[process] for process in ours)
 
 
 def ray_environment() -> None:
@@ -93,10 +110,10 @@ def ray_environment() -> None:
 def overhead(
     films: Annotated[int, typer.Option()] = 8, rounds: Annotated[int, typer.Option()] = 2
 ) -> None:
-    """Print the seconds of each round by executor, and the ratio of their medians."""
+    """Print the seconds of each round by executor, and the ratios of their medians."""
     ray_environment()
     stages = (SceneSplitter(), ClipWriter(), FrameSampler())
-    seconds: dict[str, list[float]] = {"local": [], "ray": []}
+    measured: dict[str, list[tuple[float, float]]] = {"local": [], "ray": []}
     with tempfile.TemporaryDirectory() as folder:
         few = copies(Path(folder, "few"), WORKERS)
         many = copies(Path(folder, "many"), films)
@@ -105,15 +122,17 @@ def overhead(
             "ray": RayExecutor("local", processes=WORKERS, num_cpus=WORKERS + 2, **SETTINGS),
         }
         for executor in executors.values():
-            wall(few, stages, executor)  # starts the workers
+            wall_and_cpu(few, stages, executor)  # starts the workers
         for _ in range(rounds):
             for name, executor in executors.items():
-                seconds[name].append(wall(many, stages, executor))
-                print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
+                seconds, used = wall_and_cpu(many, stages, executor)
+                measured[name].append((seconds, used))
+                print(f"{name}: {seconds:.1f} s, {used:.1f} s of the CPU", flush=True)
         for executor in executors.values():
             executor.close()
-    local, ray = (median(times) for times in seconds.values())
-    print(f"medians: local {local:.1f} s, Ray {ray:.1f} s: {ray / local:.3f} times")
+    for what, place in (("clock", 0), ("CPU", 1)):
+        local, ray = (median(times[place] for times in measured[name]) for name in measured)
+        print(f"{what}: local {local:.1f} s, Ray {ray:.1f} s: {ray / local:.3f} times")
 
 
 @app.command()
@@ -129,8 +148,10 @@ def sleep(
         cluster.add_node(num_cpus=1, **SETTINGS)
     executor = RayExecutor(cluster.address)
     stages = (Cut(pieces=4), Sleep())
-    wall(Names([f"first {n}" for n in range(nodes)]), stages, executor)  # starts the workers
-    seconds = wall(Names([f"video {n}" for n in range(clips // 4)]), stages, executor)
+    wall_and_cpu(
+        Names([f"first {n}" for n in range(nodes)]), stages, executor
+    )  # starts the workers
+    seconds, _ = wall_and_cpu(Names([f"video {n}" for n in range(clips // 4)]), stages, executor)
     executor.close()
     cluster.shutdown()
     print(

@@ -19,7 +19,7 @@ import pytest
 
 from brickfilm.engine.executors import LocalExecutor, RayExecutor
 from brickfilm.engine.executors.ray.cluster import answer_probe, check_shared_folder
-from brickfilm.engine.executors.ray.executor import runs_in_driver
+from brickfilm.engine.executors.ray.executor import call_limit, runs_in_driver
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.run import PipelineRun
@@ -61,6 +61,17 @@ class Slow(Stage[Clip, Clip]):
         yield item
 
 
+@dataclass(frozen=True)
+class Few(Stage[Clip, Clip]):
+    """Allow so many calls at a time; 0 means one for each CPU."""
+
+    concurrency: int
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(pool="process", concurrency=self.concurrency)
+
+
 def run(work: Path, names: list[str], executor: Any, *stages: Stage[Any, Any]) -> PipelineRun:
     source = Names(names)
     with Ledger(work) as ledger:
@@ -79,6 +90,18 @@ def test_what_waits_or_pays_stays_in_the_driver(tmp_path: Path) -> None:
     assert runs_in_driver(Copy(log=tmp_path))
     assert runs_in_driver(Cut(pool="thread"))
     assert not runs_in_driver(Cut(pool="process"))
+
+
+def test_a_worker_has_a_second_call_ready_if_the_stage_allows_it(tmp_path: Path) -> None:
+    limits = {n: Few(concurrency=n) for n in (0, 1, 3, 4, 8)}
+    assert {n: call_limit(stage, 4) for n, stage in limits.items()} == {
+        0: 8,
+        1: 1,
+        3: 3,
+        4: 8,
+        8: 8,
+    }
+    assert call_limit(Copy(log=tmp_path), 4) == Copy(log=tmp_path).resources.concurrency
 
 
 def test_a_node_says_what_it_sees_of_the_work_folder(tmp_path: Path) -> None:
