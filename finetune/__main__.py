@@ -75,17 +75,22 @@ def train(
     settings = load_recipe(recipe, overrides or ())
     summary = run_training(settings, resume=resume, new_data=new_data, allow=allow or ())
     if os.environ.get("RANK", "0") == "0":
-        _print("\n".join(summary_lines(summary)))
+        _print("\n".join(summary_lines(summary, settings.steps)))
 
 
-def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a run's totals, then its GPU-hours by stage beside the published ones."""
+def summary_lines(summary: Mapping[str, Any], steps: int) -> Iterator[str]:
+    """Yield a run's totals, then its GPU-hours by stage beside the published ones.
+
+    steps: of the recipe, of which a stopped run has taken fewer.
+    """
     stages: Mapping[str, Mapping[str, float]] = summary.get("stages", {})
     for name, value in summary.items():
         if name != "stages":
             yield f"{name.replace('_', ' '):<14} {value}"
     for stage, hours in stages.items():
         yield f"{stage}: {hours['gpu_hours']:g} GPU-hours, {hours['published']:g} published"
+    if summary["steps"] < steps:
+        yield f"stopped after step {summary['steps']} of {steps}: `--resume auto` continues the run"
 
 
 @app.command()

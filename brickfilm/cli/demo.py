@@ -32,10 +32,9 @@ def demo_recipe(out: Path) -> DatasetRecipe:
     from brickfilm.build.caption_options import CaptionOptions
     from brickfilm.build.recipe import default_recipe
     from brickfilm.build.work_folder import check_work_folder
-    from brickfilm.demo import copy_demo_film
+    from brickfilm.demo import DEMO_LICENCE, copy_demo_film
 
     check_work_folder(out, FolderSource(out / "film"))
-    recipe = default_recipe(
-        FolderSource(copy_demo_film(out / "film")), CaptionOptions(captions="sidecar")
-    )
+    source = FolderSource(copy_demo_film(out / "film"), licence=DEMO_LICENCE)
+    recipe = default_recipe(source, CaptionOptions(captions="sidecar"))
     return replace(recipe, stages=(*recipe.stages, CaptionAudit()))

@@ -10,6 +10,8 @@ from brickfilm.files import atomic_path, make_folder
 
 DEMO_VIDEO = Path(__file__).with_name("brick-film.mp4")
 """840 frames of 640 x 360 at 24 fps, rendered by `python -m tests.brickworld`."""
+DEMO_LICENCE = "Apache-2.0"
+"""Of the project, whose own the film is."""
 
 
 def copy_demo_film(folder: Path) -> Path:

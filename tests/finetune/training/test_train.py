@@ -532,10 +532,13 @@ def test_a_summary_reads_as_figures_and_hours_by_stage() -> None:
         "one": {"gpu_hours": 60.5, "published": 67.84},
         "two": {"gpu_hours": 3, "published": 101.76},
     }
-    lines = list(summary_lines({"steps": 10, "gpu_hours": 3.0, "stages": stages}))
-    assert lines == [
+    summary = {"steps": 10, "gpu_hours": 3.0, "stages": stages}
+    lines = [
         "steps          10",
         "gpu hours      3.0",
         "one: 60.5 GPU-hours, 67.84 published",
         "two: 3 GPU-hours, 101.76 published",
     ]
+    assert list(summary_lines(summary, 10)) == lines
+    stopped = "stopped after step 10 of 12: `--resume auto` continues the run"
+    assert list(summary_lines(summary, 12)) == [*lines, stopped]
