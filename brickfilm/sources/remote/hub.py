@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from brickfilm.captions.caption_files import read_rows
@@ -15,11 +14,11 @@ from brickfilm.errors import Failed, ItemError, UsageError
 from brickfilm.records import Listing
 from brickfilm.schema.columns import missing_columns
 from brickfilm.schema.containers import VIDEO_SUFFIXES
-from brickfilm.schema.hub_errors import check_repo_id, hub_errors
-from brickfilm.schema.public_text import error_line
+from brickfilm.schema.hub_errors import check_repo_id
 from brickfilm.schema.safe_paths import HUB_URL
 from brickfilm.sources.remote.addresses import Access
 from brickfilm.sources.remote.fetch import FetchFile
+from brickfilm.sources.remote.hub_repository import HubRepository
 from brickfilm.sources.remote.listed_rows import (
     LineError,
     ListedRow,
@@ -37,11 +36,7 @@ from brickfilm.sources.remote.source import RemoteSource, hub_credentials, with_
 from brickfilm.sources.remote.webdataset import TarListing
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-DEFAULT_SPLIT = "train"
-BUILDERS = ("VideoFolder", "WebDataset", "Parquet", "Csv", "Json")
-"""Classes of `datasets` that read forms of data in which there may be videos."""
 TEXT_TABLES = (".csv", ".jsonl")
-VERSION_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -74,19 +69,19 @@ class HubSource(RemoteSource):
 
     def listings(self) -> Iterator[Listing | ItemError]:
         """Yield the videos; UsageError for a dataset without any."""
-        builder, files = self._data_files
-        with self._errors():
+        builder, files = self._repository.data_files
+        with self._repository.errors():
             match builder:
                 case "VideoFolder":
                     yield from self._listed_files(files)
                 case "WebDataset":
-                    names = {self._url(path): f"{self.repo_id}/{path}" for path in files}
+                    names = {self._repository.url(path): f"{self.repo_id}/{path}" for path in files}
                     tars = TarListing(self.full_access(), self._given_columns, self._defaults)
                     yield from tars.videos(names)
                 case "Parquet" | "Csv" | "Json":
                     yield from self._listed_rows(files)
                 case _:
-                    raise self._no_video(f"its files are read as {builder}")
+                    raise self._repository.no_video(f"its files are read as {builder}")
 
     def full_access(self) -> Access:
         from huggingface_hub import constants
@@ -96,70 +91,12 @@ class HubSource(RemoteSource):
 
     def fetch_stage(self, access: Access) -> FetchFile:
         stage = super().fetch_stage(access)
-        is_table = self._data_files[0] == "Parquet"
+        is_table = self._repository.data_files[0] == "Parquet"
         return replace(stage, concurrency=1) if is_table else stage
 
-    # -- what is in the repository -----------------------------------------------------------
-
     @cached_property
-    def _tree(self) -> Mapping[str, Any]:
-        """Return every file of the repository by its path."""
-        from huggingface_hub import HfApi
-        from huggingface_hub.hf_api import RepoFile
-
-        tree = HfApi(token=self.token).list_repo_tree(
-            self.repo_id, recursive=True, revision=self._commit, repo_type="dataset"
-        )
-        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-
-    @cached_property
-    def _commit(self) -> str:
-        from huggingface_hub import HfApi
-
-        api = HfApi(token=self.token)
-        return str(api.dataset_info(self.repo_id, revision=self.revision).sha)
-
-    @cached_property
-    def _data_files(self) -> tuple[str, Sequence[str]]:
-        """Return the name of the builder that reads the dataset, and the files of the split."""
-        from datasets import load_dataset_builder
-
-        with self._errors():
-            try:
-                builder = load_dataset_builder(
-                    self.repo_id, self.config, revision=self._commit, token=self.token
-                )
-            except ValueError as error:  # of an unknown or missing config
-                raise UsageError(f"{self.repo_id}: {' '.join(str(error).split())}") from error
-        by_split = dict(builder.config.data_files or {})
-        only = next(iter(by_split)) if len(by_split) == 1 else DEFAULT_SPLIT
-        split = self.split or only
-        if split not in by_split:
-            names = ", ".join(map(str, by_split))
-            raise UsageError(f"{self.repo_id} has no split {split!r}: name one of {names}")
-        urls = (HUB_URL.fullmatch(str(url)) for url in by_split[split])
-        classes = [cls.__name__ for cls in type(builder).__mro__]
-        kind = next((name for name in classes if name in BUILDERS), classes[0])
-        return kind, [url["path"] for url in urls if url]
-
-    def _version(self, path: str) -> str:
-        entry = self._tree[path]
-        return str(entry.lfs.sha256 if entry.lfs else entry.blob_id)[:VERSION_DIGITS]
-
-    def _url(self, path: str) -> str:
-        from huggingface_hub import hf_hub_url
-
-        return hf_hub_url(self.repo_id, path, repo_type="dataset", revision=self._commit)
-
-    def _local(self, path: str) -> Path:
-        """Download a small table."""
-        from huggingface_hub import hf_hub_download
-
-        return Path(
-            hf_hub_download(
-                self.repo_id, path, repo_type="dataset", revision=self._commit, token=self.token
-            )
-        )
+    def _repository(self) -> HubRepository:
+        return HubRepository(self.repo_id, self.config, self.split, self.revision, self.token)
 
     # -- videos ------------------------------------------------------------------------------
 
@@ -171,13 +108,13 @@ class HubSource(RemoteSource):
                 rows.setdefault(path, []).append(row)
         videos = [path for path in files if PurePosixPath(path).suffix.lower() in VIDEO_SUFFIXES]
         if not videos:
-            raise self._no_video("none of its files is a video")
+            raise self._repository.no_video("none of its files is a video")
         found: list[ListedRow] = []
         for path in videos:
             bare = ListedRow({}, error_naming(f"{self.repo_id}/{path}"))
             found += [self._row_of_file(path, row) for row in rows.get(path, [bare])]
         yield from self._videos(found)
-        for path in rows.keys() - self._tree.keys():
+        for path in rows.keys() - self._repository.tree.keys():
             missing = f"{self.repo_id}/{path}"
             yield Failed(
                 f"{missing}: its metadata name it, but there is no such file",
@@ -202,27 +139,33 @@ class HubSource(RemoteSource):
     def _videos(self, rows: Sequence[ListedRow]) -> Iterator[Listing]:
         for listing in videos_of_rows(rows, self._defaults):
             path = listing.source_id.removeprefix(f"{self.repo_id}/")
-            if path in self._tree:
-                yield replace(listing, version=self._version(path), bytes=self._tree[path].size)
+            if path in self._repository.tree:
+                yield replace(
+                    listing,
+                    version=self._repository.version(path),
+                    bytes=self._repository.tree[path].size,
+                )
             else:
                 yield listing
 
     def _row_of_file(self, path: str, row: ListedRow) -> ListedRow:
         if "://" in path:
             return ListedRow({**row.cells, "url": path, "id": ""}, row.error)
-        if path not in self._tree:
+        if path not in self._repository.tree:
             raise row.error(f"there is no file {path!r} in the repository")
-        of_file = {"url": self._url(path), "id": f"{self.repo_id}/{path}"}
+        of_file = {"url": self._repository.url(path), "id": f"{self.repo_id}/{path}"}
         return ListedRow({**row.cells, **of_file}, row.error)
 
     def _text_rows(self, table: str, names: Sequence[str]) -> Iterator[tuple[str, ListedRow]]:
         """Yield path or URL, and the cells, of the rows of a .csv, .jsonl or .parquet file."""
-        rows = read_rows(self._local(table))
+        rows = read_rows(self._repository.download(table))
         error = error_naming(f"{self.repo_id}/{table}")
         have = list(rows[0].cells) if rows else []
         column = next((name for name in names if name in have), None)
         if rows and column is None:
-            raise self._no_video(f"{table} has no column {names[0]!r}, but {', '.join(have)}")
+            raise self._repository.no_video(
+                f"{table} has no column {names[0]!r}, but {', '.join(have)}"
+            )
         columns = self._columns(have, error)
         for row in rows:
             cells = {what: row.cells[name] for what, name in columns.items()}
@@ -231,7 +174,11 @@ class HubSource(RemoteSource):
                 yield self._in_repository(table, path), ListedRow(cells, row.error)
 
     def _parquet_rows(self, table: str) -> Iterator[ListedRow]:
-        access, url, name = self.full_access(), self._url(table), f"{self.repo_id}/{table}"
+        access, url, name = (
+            self.full_access(),
+            self._repository.url(table),
+            f"{self.repo_id}/{table}",
+        )
         with access.guard():
             schema = table_schema(url, access)
             columns = self._columns_of_table(name, schema)
@@ -240,12 +187,12 @@ class HubSource(RemoteSource):
                 cells = {w: one_line(str(_or_empty(values.get(c)))) for w, c in columns.items()}
                 row = ListedRow(cells, error_naming(f"{name} row {number}"))
                 path = self._in_repository(table, values.get(self.video) or "")
-                if "://" in path or path in self._tree or (path and not is_embedded):
+                if "://" in path or path in self._repository.tree or (path and not is_embedded):
                     yield self._row_of_file(path, row)
                 elif is_embedded:
                     embedded = {
                         "url": f"{url}#{self.video}:{number}",
-                        "id": f"{name}@{self._version(table)}#{number}",
+                        "id": f"{name}@{self._repository.version(table)}#{number}",
                     }
                     yield ListedRow({**cells, **embedded}, row.error)
 
@@ -258,9 +205,11 @@ class HubSource(RemoteSource):
                 f"`brickfilm materialize {self.repo_id} --out DIR`"
             )
         if self.video not in have:
-            raise self._no_video(f"{name} has no column {self.video!r}, but {', '.join(have)}")
+            raise self._repository.no_video(
+                f"{name} has no column {self.video!r}, but {', '.join(have)}"
+            )
         if kind := wrong_type(schema, self.video, is_media=True):
-            raise self._no_video(f"the column {self.video!r} of {name} holds {kind}")
+            raise self._repository.no_video(f"the column {self.video!r} of {name} holds {kind}")
         error = error_naming(name)
         columns = self._columns(have, error)
         for what, column in columns.items():
@@ -274,7 +223,9 @@ class HubSource(RemoteSource):
         if url := HUB_URL.fullmatch(path):
             return url["path"] if url["repo_id"] == self.repo_id else path
         beside = str(PurePosixPath(table).parent / path)
-        return beside if beside in self._tree or path not in self._tree else path
+        return (
+            beside if beside in self._repository.tree or path not in self._repository.tree else path
+        )
 
     @property
     def _given_columns(self) -> dict[str, str]:
@@ -293,33 +244,6 @@ class HubSource(RemoteSource):
         if not missing_columns(have, "clips"):  # of a build: times of the source, not of the clip
             unused |= {"start", "end"} - self.columns.keys()
         return {what: name for what, name in found.items() if what not in unused}
-
-    def _no_video(self, found: str) -> UsageError:
-        return UsageError(
-            f"{self.repo_id} has no videos: {found}. Name the column with video= "
-            "(--column video=NAME), or another dataset"
-        )
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Raise one line for what the Hub's clients raise."""
-        from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
-        from huggingface_hub.errors import GatedRepoError
-
-        try:
-            with hub_errors(self.repo_id):
-                yield
-        except GatedRepoError as error:
-            raise UsageError(
-                f"{self.repo_id} is gated: ask for access on its page, then log in with "
-                "`hf auth login` or set HF_TOKEN"
-            ) from error
-        except DataFilesNotFoundError as error:
-            raise self._no_video("it holds no data files") from error
-        except DatasetNotFoundError as error:
-            raise UsageError(f"{self.repo_id}: {' '.join(str(error).split())}") from error
-        except FileNotFoundError as error:  # of an empty repository
-            raise self._no_video(error_line(error)) from error
 
 
 def _or_empty(value: object) -> object:
