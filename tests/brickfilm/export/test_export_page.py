@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from brickfilm.cli import app
+from brickfilm.dataset.reader import find_dataset
 from brickfilm.export import FORMATS
+from brickfilm.schema.licences import check_redistribution
 from brickfilm.schema.target_models import target_models
 from tests.kit import ROOT
 
@@ -32,3 +35,4 @@ def test_the_page_shows_what_each_trainer_sees_of_the_demo(tmp_path: Path) -> No
     assert run.invoke(app, ["demo", "--out", work]).exit_code == 0
     table = run.invoke(app, ["export", work, "--to", "all", "--dry-run"]).output
     assert table.strip() in PAGE
+    check_redistribution(Counter(find_dataset(work).to_pandas("clips").licence))  # it may be pushed
