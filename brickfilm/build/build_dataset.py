@@ -21,7 +21,7 @@ from brickfilm.build.footage import source_of
 from brickfilm.build.measure_set import with_kept_measures
 from brickfilm.build.plan_file import Plan
 from brickfilm.build.shot_detector import with_kept_detector
-from brickfilm.build.work_folder import open_ledger, open_ledger_copy
+from brickfilm.build.work_folder import open_ledger, open_ledger_copy, settings_folder
 from brickfilm.dataset.duplicates import DuplicatesMode
 from brickfilm.dataset.write import DamagedMediaError
 from brickfilm.engine.batch_jobs import BatchJobManager
@@ -221,7 +221,8 @@ def dry_run(
 
 def with_kept_settings(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]:
     """Return the stages with the detector and the measures of a work folder, where automatic."""
-    return with_kept_measures(with_kept_detector(stages, work), work)
+    kept = settings_folder(work)
+    return with_kept_measures(with_kept_detector(stages, kept), kept)
 
 
 def with_default_writer(stages: Sequence[AnyStage]) -> list[AnyStage]:

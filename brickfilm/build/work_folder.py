@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from brickfilm.build.plan_file import FILENAME as PLAN
-from brickfilm.engine.build_shard import SHARDS_FOLDER, check_unsharded
+from brickfilm.engine.build_shard import SHARDS_FOLDER, check_unsharded, find_shards
 from brickfilm.engine.ledger import Ledger
 from brickfilm.engine.ledger.file import FILENAME, LEDGER_FILES, LOCK_FILENAME
 from brickfilm.engine.ledger.frames import check_readable
@@ -39,6 +39,19 @@ def check_work_folder(work: Path, source: Source, *, is_merge: bool = False) -> 
     inside = [path.relative_to(work.absolute()) for path in absolute if _is_below(path, work)]
     own = (*COPIED_FILES, SHARDS_FOLDER, *(path.parts[0] for path in inside))
     check_own_folder(work, MARKS, own)
+
+
+def settings_folder(work: Path) -> Path:
+    """Return the folder whose detector and measures a build takes: its own, if it was begun.
+
+    A new shard takes those of the other shards, or of the whole build: shards that differ do not
+    merge.
+    """
+    if work.parent.name != SHARDS_FOLDER:
+        return work
+    whole = work.parent.parent
+    folders = (work, *find_shards(whole).values(), whole)
+    return next((folder for folder in folders if (folder / FILENAME).is_file()), work)
 
 
 @contextmanager

@@ -12,11 +12,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from brickfilm import FolderSource, FrameSampler, SceneSplitter, build_dataset
-from brickfilm.build.build_dataset import build
+from brickfilm.build.build_dataset import build, with_kept_settings
 from brickfilm.build.merge import merge_shards
 from brickfilm.build.shards import ShardedSource, build_shard, with_budget_share
+from brickfilm.detectors import HoldAware
 from brickfilm.engine.build_shard import BuildShard
-from brickfilm.engine.ledger import CaptionEdit, ledger_frame, read_records, save_edits, spend_frame
+from brickfilm.engine.ledger import (
+    CaptionEdit,
+    Ledger,
+    ledger_frame,
+    read_records,
+    save_edits,
+    spend_frame,
+)
 from brickfilm.engine.stage import Stage
 from brickfilm.errors import Failed, UsageError
 from brickfilm.hub.removal import RemovalRequest, remove
@@ -169,6 +177,23 @@ def test_edits_and_removals_of_the_whole_reach_the_next_merge(films: Path, tmp_p
 
 
 # -- shares --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begun", ["shards/0-of-2", "."])
+def test_a_new_shard_has_the_settings_of_the_build_that_was_begun(
+    begun: str, tmp_path: Path
+) -> None:
+    with Ledger(tmp_path / begun) as ledger, ledger.transaction():
+        ledger.put(HoldAware().digest, "key", {"data": ""})
+    new, other = (BuildShard(2, 1).folder(tmp_path / name) for name in (".", "other"))
+    assert detector_and_measures(new) == ("holds", "first")
+    assert detector_and_measures(other) == ("layout", "default")
+
+
+def detector_and_measures(work: Path) -> tuple[str, str]:
+    (splitter,) = with_kept_settings([SceneSplitter()], work)
+    assert isinstance(splitter, SceneSplitter)
+    return splitter.shot_detector, splitter.measure_set
 
 
 def test_every_item_belongs_to_one_shard() -> None:
