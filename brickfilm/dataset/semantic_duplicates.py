@@ -1,12 +1,11 @@
-"""Find clips of the same meaning by their embeddings: k-means, then cosines inside clusters.
+"""Find clips of the same meaning by the cosines of their embeddings.
 
-As SemDeDup (Abbas et al., 2023), but no pair is lost at the border of two clusters: each vector
-also visits the clusters that may hold a vector near it.
+As SemDeDup (Abbas et al., 2023), but every pair is compared: k-means, which shares out the work
+there, loses pairs at the border of two clusters. A projection to few dimensions, in which no two
+vectors are farther from each other than in all, leaves almost no pair to compute the cosine of.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,14 @@ Vectors = NDArray[np.float32]
 
 SAME_MEANING_COSINE = 0.99
 """Cosine from which two clips mean the same: 1 - eps of 0.01, the default of cosmos-curate 1.4."""
-CLUSTER_SIZE = 2048
-"""Vectors of a cluster, on average: below, all pairs are compared."""
-SAMPLES_PER_CLUSTER, ROUNDS = 32, 8
-"""Of k-means, which only shares out the work: the pairs that are found do not depend on it."""
+DIMENSIONS = 32
+"""Of the projection: random unit vectors of 512 are 6 times as far apart in it as the bound."""
+SAMPLE = 4096
+"""Vectors that the directions of the projection are computed from."""
 BLOCK = 4096
 """Rows compared at once, to bound memory."""
+MIN_CLOSENESS = SAME_MEANING_COSINE - 1 - 1e-4
+"""Minus half the squared distance of unit vectors of that cosine, less the rounding of float32."""
 
 
 def join_same_meaning(vectors: Vectors, places: Indices, groups: UnionFind) -> None:
@@ -31,49 +32,29 @@ def join_same_meaning(vectors: Vectors, places: Indices, groups: UnionFind) -> N
     vectors: [n, d], of any length but 0.
     """
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    for members, visitors in _clusters(unit):
-        for start in range(0, members.size, BLOCK):
-            rows = members[start : start + BLOCK]
-            for first in range(0, visitors.size, BLOCK):
-                columns = visitors[first : first + BLOCK]
-                a, b = np.nonzero(unit[rows] @ unit[columns].T >= SAME_MEANING_COSINE)
-                groups.join(places[rows[a]], places[columns[b]])
+    left, right = _projected(unit)
+    starts = range(0, len(unit), BLOCK)
+    for start, first in ((a, b) for a in starts for b in starts if a <= b):
+        closeness = left[start : start + BLOCK] @ right[first : first + BLOCK].T
+        if start == first:
+            np.fill_diagonal(closeness, -np.inf)
+        is_near = closeness.max(axis=1) >= MIN_CLOSENESS
+        if not is_near.any():
+            continue
+        rows = start + np.flatnonzero(is_near)
+        columns = first + np.flatnonzero(closeness.max(axis=0) >= MIN_CLOSENESS)
+        a, b = np.nonzero(unit[rows] @ unit[columns].T >= SAME_MEANING_COSINE)
+        groups.join(places[rows[a]], places[columns[b]])
 
 
-def _clusters(unit: Vectors) -> Iterator[tuple[Indices, Indices]]:
-    """Yield each cluster's vectors, and all that may be near one of them.
+def _projected(unit: Vectors) -> tuple[Vectors, Vectors]:
+    """Return two matrices whose product is minus half the squared distances in the projection.
 
-    If a and b are at most r apart, b is at most 2 r farther from the centre of a's cluster than
-    from its own, by the triangle inequality.
+    The directions are those in which the vectors differ most (principal components).
     """
-    count = -(-len(unit) // CLUSTER_SIZE)
-    every = np.arange(len(unit))
-    if count < 2:
-        yield every, every
-        return
-    centres = _centres(unit, count)
-    blocks = (unit[n : n + BLOCK] for n in range(0, len(unit), BLOCK))
-    nearest = np.concatenate([_squares(block, centres).argmin(axis=1) for block in blocks])
-    margin = 2 * np.sqrt(2 - 2 * SAME_MEANING_COSINE) + 1e-3
-    own = np.linalg.norm(unit - centres[nearest], axis=1)
-    for n in range(count):
-        if (members := np.flatnonzero(nearest == n)).size:
-            distances = np.sqrt(_squares(unit, centres[n : n + 1])[:, 0])
-            yield members, np.flatnonzero(distances <= own + margin)
-
-
-def _centres(unit: Vectors, count: int) -> Vectors:
-    """Return centres by Lloyd's algorithm on evenly spaced vectors."""
-    sample = unit[:: max(1, len(unit) // (count * SAMPLES_PER_CLUSTER))]
-    centres = sample[:: max(1, len(sample) // count)][:count].copy()
-    for _ in range(ROUNDS):
-        nearest = _squares(sample, centres).argmin(axis=1)
-        for n in np.unique(nearest):
-            centres[n] = sample[nearest == n].mean(axis=0)
-    return centres
-
-
-def _squares(a: Vectors, b: Vectors) -> Vectors:
-    """Return squared distances, [len(a), len(b)]."""
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    return np.asarray(np.maximum(squares, 0), np.float32)
+    sample = unit[:: max(1, len(unit) // SAMPLE)]
+    _, directions = np.linalg.eigh(sample.T @ sample)  # ascending
+    short = unit @ directions[:, -DIMENSIONS:]
+    half = (short**2).sum(axis=1, keepdims=True) / 2
+    ones = np.ones_like(half)
+    return np.hstack([short, -half, ones]), np.hstack([short, ones, -half])
