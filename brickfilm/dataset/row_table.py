@@ -61,9 +61,11 @@ class RowTable(Sequence[DatasetRow]):
 
     def select(self, *names: str) -> Iterator[DatasetRow]:
         """Yield the rows with these columns alone, as far as they have them."""
-        known = [name for name in names if name in self.names]
-        for batch in self.table.select(known).to_batches(max_chunksize=BATCH_ROWS):
+        for batch in self._only(names).to_batches(max_chunksize=BATCH_ROWS):
             yield from _rows(batch)
+
+    def _only(self, names: Sequence[str]) -> pa.Table:
+        return self.table.select([name for name in names if name in self.names])
 
     def column(self, name: str) -> Iterator[Any]:
         """Yield the values of a column that every row has."""
@@ -74,10 +76,11 @@ class RowTable(Sequence[DatasetRow]):
         values: NDArray[np.float64] = self.table[name].drop_null().to_numpy().astype(np.float64)
         return values
 
-    def at(self, places: Sequence[int]) -> Iterator[DatasetRow]:
-        """Yield the rows at these places, which ascend."""
+    def at(self, places: Sequence[int], *names: str) -> Iterator[DatasetRow]:
+        """Yield the rows at these places, which ascend; given names, with these columns alone."""
         start = used = 0
-        for batch in self.table.to_batches(max_chunksize=BATCH_ROWS):
+        table = self._only(names) if names else self.table
+        for batch in table.to_batches(max_chunksize=BATCH_ROWS):
             first = used
             while used < len(places) and places[used] < start + len(batch):
                 used += 1

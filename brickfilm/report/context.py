@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -70,10 +70,9 @@ class ReportContext:
         """Return whether items failed or wait, so that the next run may add rows."""
         return bool(self.counts["failed"] or self.counts["waiting"])
 
-    def clip_records(self, ids: Container[str]) -> Mapping[str, Clip]:
-        """Return these clips by id, as their last stage left them; of two, the finished one."""
-        records = (c for c in chain(self.excluded, self.finished) if isinstance(c, Clip))
-        return {clip.id: clip for clip in records if clip.id in ids}
+    def clip_records(self) -> Iterator[Clip]:
+        """Yield all clips as their last stage left them; of two with one id, the finished last."""
+        return (c for c in chain(self.excluded, self.finished) if isinstance(c, Clip))
 
     @cached_property
     def left_out_results(self) -> Mapping[str, ItemResult]:

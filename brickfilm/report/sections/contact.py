@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from brickfilm.dataset.duplicates import GROUP
 from brickfilm.dataset.rows import DatasetRow, clip_row
 from brickfilm.engine.ledger import ItemResult
 from brickfilm.records import Clip
@@ -52,31 +53,46 @@ def clip_cards(context: ReportContext) -> Iterator[ContactCard]:
     """Yield cards of the dataset's clips, then of the clips that are not in it."""
     results = context.left_out_results
     places = evenly_spaced(range(len(context.clips) + len(results)), MAX_CARDS)
-    rows = list(context.clips.at([n for n in range(len(context.clips)) if n in places]))
-    names = [name for n, name in enumerate(sorted(results), len(context.clips)) if n in places]
-    records = context.clip_records({*(row["id"] for row in rows), *names})
-    left_out = [name for name in names if name in records and records[name].span.frames]
-    embed = evenly_spaced([*(row["id"] for row in rows), *left_out], MAX_THUMBNAILS)
-    groups, nonzero = groups_and_scores(context, {row["near_duplicate_group"] for row in rows})
-    for row in rows:
+    kept = sorted(place for place in places if place < len(context.clips))
+    groups_by_id = {r["id"]: r[GROUP] for r in context.clips.at(kept, "id", GROUP)}
+    names = {name for n, name in enumerate(sorted(results), len(context.clips)) if n in places}
+    stills, records = _stills_and_records(context, groups_by_id.keys(), names)
+    left_out = [name for name in sorted(names & records.keys()) if records[name].span.frames]
+    embed = evenly_spaced([*groups_by_id, *left_out], MAX_THUMBNAILS)
+    groups, nonzero = groups_and_scores(context, set(groups_by_id.values()))
+    for row in context.clips.at(kept):
         yield {
             **row_fields(row, context),
-            **still_fields(records.get(row["id"]), context.work, row["id"] in embed),
+            **still_fields(stills.get(row["id"], ()), context.work, row["id"] in embed),
             **span_fields(row),
             "file": quote(row["video"]),
-            "similar": groups[row["near_duplicate_group"]],
-            "group": row["near_duplicate_group"],
+            "similar": groups[row[GROUP]],
+            "group": row[GROUP],
             "scores": {name: v for name, v in row_scores(row).items() if name in nonzero},
         }
     for name in left_out:
         yield left_out_card(records[name], results[name], context, name in embed)
 
 
+def _stills_and_records(
+    context: ReportContext, kept: Container[str], left_out: Container[str]
+) -> tuple[dict[str, list[Path]], dict[str, Clip]]:
+    """Return the stills of kept clips, which is all that their rows lack, and left out clips."""
+    stills: dict[str, list[Path]] = {}
+    records: dict[str, Clip] = {}
+    for clip in context.clip_records():
+        if clip.id in kept:
+            stills[clip.id] = [still.path for still in clip.stills]
+        elif clip.id in left_out:
+            records[clip.id] = clip
+    return stills, records
+
+
 def groups_and_scores(
     context: ReportContext, groups: Container[str]
 ) -> tuple[Counter[str], set[str]]:
     """Return the sizes of some groups of near-duplicates, and the scores that any clip has."""
-    of_rows = context.clips.column("near_duplicate_group")
+    of_rows = context.clips.column(GROUP)
     sizes = Counter(group for group in of_rows if group in groups)
     names = (name for name in context.clips.names if name.startswith("score_"))
     nonzero = {name.removeprefix("score_") for name in names if context.clips.numbers(name).any()}
@@ -131,7 +147,7 @@ def left_out_card(
     row = clip_row(replace(clip, width=width, height=height))
     return {
         **row_fields(row, context),
-        **still_fields(clip, context.work, embed),
+        **still_fields([still.path for still in clip.stills], context.work, embed),
         **span_fields(row),
         "outcome": result.status,
         "split": "",
@@ -141,10 +157,9 @@ def left_out_card(
     }
 
 
-def still_fields(clip: Clip | None, work: Path, embed: bool) -> ContactCard:
+def still_fields(stills: Sequence[Path], work: Path, embed: bool) -> ContactCard:
     """Return the addresses of a clip's stills."""
-    stills: Sequence[Any] = clip.stills if clip else ()
-    return {"stills": [still_src(still.path, work, embed) for still in stills]}
+    return {"stills": [still_src(path, work, embed) for path in stills]}
 
 
 def still_src(path: Path, work: Path, embed: bool) -> str:

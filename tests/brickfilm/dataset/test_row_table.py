@@ -46,6 +46,9 @@ def test_rows_are_equal_to_those_that_were_added(folder: Path) -> None:
     assert made[4] == rows(11)[4]
     assert made[-9:8:2] == rows(11)[-9:8:2]
     assert list(made.at([0, 2, 3, 10])) == [rows(11)[n] for n in (0, 2, 3, 10)]
+    assert list(made.at([3, 8], "num_frames", "id")) == [
+        {"num_frames": n, "id": f"{n:03}"} for n in (3, 8)
+    ]
     assert len(made) == 11
 
 
