@@ -1,16 +1,18 @@
 """Base of sources that download: the protocol, the stage, files with sidecars, the lock file."""
 
 from brickfilm.sources.base.downloads import (
-    PARTIAL_SUFFIXES,
-    SOURCES_FOLDER,
     DownloadStage,
     FetchingSource,
     PictureStage,
     RefetchFunction,
+    check_choice,
+)
+from brickfilm.sources.base.source_file import (
+    PARTIAL_SUFFIXES,
+    SOURCES_FOLDER,
     SourceFile,
     SourceMetadata,
     all_source_metadata,
-    check_choice,
     count_fetched_last_day,
     delete_downloads,
     lacks_picture,

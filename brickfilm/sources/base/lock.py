@@ -12,7 +12,7 @@ from pathlib import Path
 from brickfilm.errors import Failed, UsageError
 from brickfilm.files import atomic_write, parse_json
 from brickfilm.schema.licences import hub_licence_id
-from brickfilm.sources.base.downloads import SourceMetadata
+from brickfilm.sources.base.source_file import SourceMetadata
 
 log = logging.getLogger(__name__)
 
