@@ -18,10 +18,11 @@ import pytest
 from brickfilm.dataset.rows import clip_row
 from brickfilm.engine.sinks import FusedSinks
 from brickfilm.errors import UsageError
-from brickfilm.media import stream_copy
+from brickfilm.media import NotCopyableError, StreamCopy, stream_copy
+from brickfilm.media.color import BT709
 from brickfilm.media.verify import psnr
 from brickfilm.records import Clip
-from brickfilm.stages import ClipWriter, FrameSampler
+from brickfilm.stages import ClipWriter, FrameSampler, clip_writer
 from tests.kit.ask_stage import video_of, written
 from tests.kit.browser import open_page
 from tests.kit.numbered_clips import NumberedClip, encode_numbered, number_of
@@ -118,6 +119,30 @@ def test_a_copy_that_is_not_exact_is_encoded(
     assert clip.path
     assert len(lumas(tmp_path / clip.path)[0]) == END - START
     assert [p.name for p in (tmp_path / "clips").iterdir()] == [clip.path.name]
+
+
+def test_many_frames_to_encode_are_not_held_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = drawn(tmp_path / "a.mp4", GROUPS["short groups"])
+    held = copied(source)
+    monkeypatch.setattr(clip_writer, "MAX_HELD_BYTES", 0)
+    assert copied(source).sha256 == held.sha256
+
+
+def test_a_byte_that_changed_while_it_was_copied_is_found(tmp_path: Path) -> None:
+    source, target = drawn(tmp_path / "a.mp4", {"g": "12"}), tmp_path / "b.mp4"
+    copy = StreamCopy(source, span_of(lumas(source)[0], 24, 60))
+    try:
+        copy.join(target, {}, BT709)
+        copy.check_packets(target)
+        content = bytearray(target.read_bytes())
+        content[-20] ^= 1
+        target.write_bytes(content)
+        with pytest.raises(NotCopyableError, match="packets that changed"):
+            copy.check_packets(target)
+    finally:
+        copy.close()
 
 
 def test_copied_frames_name_their_colours(tmp_path: Path) -> None:
