@@ -11,8 +11,8 @@ from pathlib import Path
 
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
+from brickfilm.build.work_folder import is_new_folder
 from brickfilm.engine.calls import AnyStage
-from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import UsageError
 from brickfilm.stages import SceneSplitter
 
@@ -33,7 +33,7 @@ def with_kept_measures(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]
 
 def _set_of(work: Path) -> str:
     """Return the folder's set; raise UsageError if its plan, which recorded it, is damaged."""
-    if not (work / LEDGER).is_file():
+    if is_new_folder(work):
         return NEW
     try:
         plan = Plan.read(work)

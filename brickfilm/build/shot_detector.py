@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
+from brickfilm.build.work_folder import answered, is_new_folder
 from brickfilm.detectors import Detector, JointDetector, is_installed
 from brickfilm.detectors.by_name import DETECTORS_BY_NAME, FIRST_DETECTOR
 from brickfilm.detectors.found_shots import described_scores
 from brickfilm.engine.calls import AnyStage
-from brickfilm.engine.ledger import answered_parts
-from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.errors import UsageError
 from brickfilm.scan.wipes import WipeAnalyzer
 from brickfilm.stages import SceneSplitter
@@ -48,9 +46,9 @@ def with_kept_detector(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]
 
 def _describes_cuts(splitter: SceneSplitter, stages: Sequence[AnyStage], work: Path) -> bool:
     """Return False for a folder whose videos this detector has cut without descriptions."""
-    answered = _answered(work)
+    digests = answered(work)
     assert isinstance(splitter.detector, Detector)
-    if WipeAnalyzer().digest in answered or splitter.detector.digest not in answered:
+    if WipeAnalyzer().digest in digests or splitter.detector.digest not in digests:
         return True
     wanted = {name for stage in stages for name in stage.requires}
     if missing := sorted(wanted & set(described_scores(splitter.detector))):
@@ -72,8 +70,8 @@ def _with_kept_rule(splitter: SceneSplitter, work: Path) -> SceneSplitter:
     detector = splitter.detector
     if not isinstance(detector, JointDetector) or detector.rule == 1:
         return splitter
-    first, answered = replace(detector, rule=1), _answered(work)
-    if first.digest not in answered or detector.digest in answered:
+    first, digests = replace(detector, rule=1), answered(work)
+    if first.digest not in digests or detector.digest in digests:
         return splitter
     print(
         f"shots: {str(work)!r} keeps the first rule of {detector.name!r}; a new folder gets the "
@@ -83,18 +81,11 @@ def _with_kept_rule(splitter: SceneSplitter, work: Path) -> SceneSplitter:
     return replace(splitter, detector=first)
 
 
-def _answered(work: Path) -> set[str]:
-    """Return the digests of the parts that have answers; none of an empty or damaged ledger."""
-    with suppress(UsageError):  # opening it for the build names the damage
-        return answered_parts(work) if (work / LEDGER).is_file() else set()
-    return set()
-
-
 def _detector_of(work: Path) -> str:
     best = new_detector()
-    if not (work / LEDGER).is_file():
+    if is_new_folder(work):
         return best
-    kept = _recorded(work) or best
+    kept = _recorded(work)
     if kept not in DETECTORS_BY_NAME:
         raise UsageError(
             f"{str(work)!r} was cut by the detector {kept!r}: name it in "
@@ -110,10 +101,7 @@ def _detector_of(work: Path) -> str:
 
 
 def _recorded(work: Path) -> str:
-    """Return the detector in the folder's plan, '' if nothing was cut before there was a plan.
-
-    Raise UsageError if the plan is damaged.
-    """
+    """Return the detector in the folder's plan; raise UsageError if the plan is damaged."""
     try:
         plan = Plan.read(work)
     except UsageError:
@@ -122,7 +110,5 @@ def _recorded(work: Path) -> str:
             f"--detector {FIRST_DETECTOR} or --detector {new_detector()}; another one than before "
             "cuts anew"
         ) from None
-    if plan is None and not _answered(work):
-        return ""
     settings = (plan.settings("SceneSplitter") if plan else None) or {}
     return str(settings.get("shot_detector", FIRST_DETECTOR))

@@ -6,12 +6,12 @@ import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.engine.build_shard import SHARDS_FOLDER, check_unsharded, find_shards
-from brickfilm.engine.ledger import Ledger
+from brickfilm.engine.ledger import Ledger, answered_parts
 from brickfilm.engine.ledger.file import FILENAME, LEDGER_FILES, LOCK_FILENAME
 from brickfilm.engine.ledger.frames import check_readable
 from brickfilm.engine.pipeline import Source
@@ -39,6 +39,18 @@ def check_work_folder(work: Path, source: Source, *, is_merge: bool = False) -> 
     inside = [path.relative_to(work.absolute()) for path in absolute if _is_below(path, work)]
     own = (*COPIED_FILES, SHARDS_FOLDER, *(path.parts[0] for path in inside))
     check_own_folder(work, MARKS, own)
+
+
+def answered(work: Path) -> set[str]:
+    """Return the digests of the parts that have answers; none of an empty or damaged ledger."""
+    with suppress(UsageError):  # opening it for the build names the damage
+        return answered_parts(work) if (work / FILENAME).is_file() else set()
+    return set()
+
+
+def is_new_folder(work: Path) -> bool:
+    """Return True for a folder without a ledger, or in which a build was stopped at its start."""
+    return not (work / FILENAME).is_file() or not ((work / PLAN).is_file() or answered(work))
 
 
 def settings_folder(work: Path) -> Path:

@@ -17,8 +17,9 @@ from brickfilm.stages import Keep, SceneSplitter
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    """Return a folder with a ledger and no plan, as the first release left it."""
-    with Ledger(tmp_path / "work") as ledger:
+    """Return a folder that was scanned and has no plan, as the first release left it."""
+    with Ledger(tmp_path / "work") as ledger, ledger.transaction():
+        ledger.put(Motion().digest, "key", {"data": ""})
         return ledger.work
 
 
@@ -29,6 +30,9 @@ def chosen(work: Path, splitter: SceneSplitter, *stages: Keep) -> SceneSplitter:
 
 
 def test_a_new_folder_gets_the_default_measures(tmp_path: Path) -> None:
+    assert chosen(tmp_path, SceneSplitter()).measures == DEFAULT_MEASURES
+    with Ledger(tmp_path):
+        pass  # a build that was stopped before it wrote its plan
     assert chosen(tmp_path, SceneSplitter()).measures == DEFAULT_MEASURES
 
 
