@@ -1,4 +1,4 @@
-"""TransNetV2, alone or as the second opinion of another detector; the extra `shots`."""
+"""`layout`, the default detector, and `joint` and `transnetv2`, which need the extra `shots`."""
 
 from brickfilm.detectors.transnetv2.detector import TransNetV2
 from brickfilm.detectors.transnetv2.joint import JointDetector

@@ -1,4 +1,4 @@
-"""Ask TransNetV2 about the cuts that another detector proposes, and decide by both.
+"""Decide about proposed cuts: `layout` by a rule, `joint` by that rule and TransNetV2.
 
 The network takes as long for one frame as the rest of the scan for a dozen. So it sees a short
 window around a proposal only, and is asked only where the other figures leave a doubt (`rule`).
