@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -239,6 +240,7 @@ def iterate_loader(dataset: Any, workers: int, **options: Any) -> Iterator[Any]:
     except (RuntimeError, ConnectionError, EOFError) as error:  # the last two: amid a tensor
         if isinstance(error, RuntimeError) and not WORKER_KILLED.search(str(error)):
             raise
+        traceback.clear_frames(error.__traceback__)  # its iterator, which ends the other processes
         raise LoaderKilled(
             f"a loader process was killed ({error!r:.120}), perhaps out of memory or "
             f"of room in /dev/shm: lower workers ({workers}), or give the job more of both"
