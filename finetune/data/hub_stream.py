@@ -92,9 +92,8 @@ def open_stream(recipe: Recipe, revision: str | None = None) -> HubStream:
     repo_id = recipe.dataset
     with stream_errors(repo_id):
         import datasets
-        from huggingface_hub import HfApi
 
-        commit = revision or str(HfApi().dataset_info(repo_id).sha)
+        commit = find_commit(repo_id, revision)
         names = datasets.get_dataset_config_names(repo_id, revision=commit)
         chosen = _choose_configs(recipe, names)
         configs = tuple(_open_config(repo_id, name, commit) for name in chosen)
@@ -110,12 +109,19 @@ def check_streamable(recipe: Recipe) -> None:
         )
 
 
-def newest_commit(repo_id: str) -> str:
-    """Return the newest commit of a dataset."""
+def find_commit(repo_id: str, revision: str | None = None) -> str:
+    """Return a dataset's newest commit, or that of a checkpoint; raise DataError if it is gone."""
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import RevisionNotFoundError
 
     with stream_errors(repo_id):
-        return str(HfApi().dataset_info(repo_id).sha)
+        try:
+            return str(HfApi().dataset_info(repo_id, revision=revision).sha)
+        except RevisionNotFoundError as error:
+            raise DataError(
+                f"{repo_id} has no commit {revision} any more, which the checkpoint read: "
+                "--new-data begins with the newest one"
+            ) from error
 
 
 def _choose_configs(recipe: Recipe, names: Sequence[str]) -> Sequence[str]:
@@ -200,8 +206,8 @@ def stream_errors(repo_id: str) -> Iterator[None]:
             "set HF_TOKEN"
         ) from error
     except HubError as error:
-        reason = str(error).removesuffix(f"; {RETRY_HINT}")
-        raise DataError(f"{reason}; start again with --resume auto") from error
+        message = str(error).replace(RETRY_HINT, "start again with --resume auto")
+        raise DataError(message) from error
     except ImportError as error:
         raise DataError(f"streaming needs `pip install datasets` ({error})") from error
     except (OSError, ArrowException, ValueError) as error:

@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 from finetune.config import Recipe
 from finetune.data.cache_layout import index_folder
-from finetune.data.hub_stream import HubStream, newest_commit, open_stream
+from finetune.data.hub_stream import HubStream, find_commit, open_stream
 from finetune.data.index import CLIP_DTYPE, Index, write_index
 from finetune.data.loader import Batch
 from finetune.data.rows import DatasetRow
@@ -117,7 +117,7 @@ def open_streamed_data(recipe: Recipe, manifest: Manifest) -> RunData:
     known = before.get("revision") if before.get("repo_id") == recipe.dataset else None
     stream = open_stream(recipe, known)
     rank, world_size = rank_and_world_size()
-    if known and rank == 0 and (newest := newest_commit(recipe.dataset)) != known:
+    if known and rank == 0 and (newest := find_commit(recipe.dataset)) != known:
         log.warning(
             "%s has a newer commit, %s: training goes on with %s; --new-data takes the newer one",
             *(recipe.dataset, newest[:12], known[:12]),

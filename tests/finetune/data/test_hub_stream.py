@@ -110,6 +110,8 @@ def test_what_cannot_be_streamed_is_named(
     push_columns("en", video=[None], caption=text)
     with pytest.raises(ConfigError, match="set dataset_config to one of de, en"):
         open_stream(recipe)
+    with pytest.raises(DataError, match=r"has no commit 0{40} any more, .* --new-data begins"):
+        open_stream(recipe, "0" * 40)
     english = streaming(make_recipe, dataset_config="en")
     (item,) = items(english, 1)
     assert item.problem == "cannot be read" and "neither bytes nor a path" in item.detail
