@@ -181,10 +181,11 @@ def test_the_stage_of_the_page_scores_and_asks_nothing_twice(place: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_measure_of_the_page_scores(place: Path) -> None:
+def test_the_measure_of_the_page_scores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
     for name in ("warmth.py", "warm-clips.py"):
         (place / name).write_text(named(name).replace("at_least=0", "at_least=-128"))
-    build(place, "warm-clips.py", "work/warm")
+    assert not app(["build", "warm-clips.py", "--out", "work/warm"], standalone_mode=False)
     scores = find_dataset(place / "work/warm").to_pandas("clips").score_warmth
     assert len(scores) >= 2
     assert all(-128 < score < 128 for score in scores)

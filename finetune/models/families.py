@@ -11,7 +11,7 @@ from finetune.errors import ConfigError, WeightsError
 from finetune.models.diffusers import DIFFUSERS_FAMILIES
 from finetune.models.diffusers.base import DiffusersFamily, family_of_index
 from finetune.models.diffusers.pipeline_folder import read_index
-from finetune.models.family import Family, check_grid
+from finetune.models.family import Family
 from finetune.models.stdit2.family import STDIT2
 
 FAMILIES: Mapping[str, Family] = {f.name: f for f in (STDIT2, *DIFFUSERS_FAMILIES)}
@@ -66,6 +66,25 @@ def recognise_family(source: str) -> DiffusersFamily:
 def family_of(recipe: Recipe) -> Family:
     """Return the recipe's family; raise ConfigError if the recipe asks for what it lacks."""
     family = find_family(recipe.family)
-    check_grid(family, recipe)
+    _check_grid(family, recipe)
     family.check(recipe)
     return family
+
+
+def _check_grid(family: Family, recipe: Recipe) -> None:
+    """Raise ConfigError for buckets or validation samples off the family's grid."""
+    if family.needs_image and recipe.validation.prompts and not recipe.validation.images:
+        raise ConfigError(
+            f"family {family.name!r} animates first frames: name a file for each prompt in "
+            "validation.images, or set validation.prompts = []"
+        )
+    wanted = {f"buckets.{n}.frames": bucket.frames for n, bucket in enumerate(recipe.buckets)}
+    if recipe.validation.prompts:
+        wanted["validation.frames"] = recipe.validation.frames
+    for key, frames in wanted.items():
+        nearest = family.grid.nearest_frames(frames)
+        if frames != nearest:
+            raise ConfigError(
+                f"{key} is {frames}: family {family.name!r} takes {family.grid.frame_step} n + "
+                f"{family.grid.frame_offset}; the nearest is {nearest}: set {key}={nearest}"
+            )

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from finetune.config import Flow, Recipe
-from finetune.errors import ConfigError
 from finetune.models.cost_model import CostModel
 from finetune.models.grid import Grid
 from finetune.objectives.base import Denoiser, Objective
@@ -304,22 +303,3 @@ class Family(Protocol):
     def write_weights(self, weights: Path, folder: Path) -> None:
         """Write a checkpoint's weights (its `model` or `ema` folder) as a release has them."""
         shutil.copytree(weights, folder, dirs_exist_ok=True)
-
-
-def check_grid(family: Family, recipe: Recipe) -> None:
-    """Raise ConfigError for buckets or validation samples off the family's grid."""
-    if family.needs_image and recipe.validation.prompts and not recipe.validation.images:
-        raise ConfigError(
-            f"family {family.name!r} animates first frames: name a file for each prompt in "
-            "validation.images, or set validation.prompts = []"
-        )
-    wanted = {f"buckets.{n}.frames": bucket.frames for n, bucket in enumerate(recipe.buckets)}
-    if recipe.validation.prompts:
-        wanted["validation.frames"] = recipe.validation.frames
-    for key, frames in wanted.items():
-        nearest = family.grid.nearest_frames(frames)
-        if frames != nearest:
-            raise ConfigError(
-                f"{key} is {frames}: family {family.name!r} takes {family.grid.frame_step} n + "
-                f"{family.grid.frame_offset}; the nearest is {nearest}: set {key}={nearest}"
-            )
