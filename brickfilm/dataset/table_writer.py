@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 1000
-MEMORY_ROWS = 100_000
-"""Rows of a table in memory, about 100 MB; larger ones are mapped from a file."""
+MEMORY_ROWS = 20_000
+"""Rows of a table in memory, about 25 MB; larger ones are mapped from a file."""
 
 
 class TableWriter:
