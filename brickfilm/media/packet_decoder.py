@@ -32,6 +32,7 @@ from brickfilm.media.damage import (
     set_mark,
 )
 from brickfilm.media.packet_checks import BROKEN
+from brickfilm.media.picture_numbers import NUMBERED_CODECS, mark_lost_pictures
 from brickfilm.media.stream_checks import mark_clusters, mark_undecodable
 
 MAX_UNREADABLE_PACKETS = 100
@@ -120,6 +121,8 @@ class PacketDecoder:
         packets, codec = self.packets(), self.stream.codec_context.name
         if self.container.format.name == MATROSKA:
             packets = mark_clusters(packets, self.path, codec)
+        if codec in NUMBERED_CODECS:
+            packets = mark_lost_pictures(packets)
         return mark_undecodable(packets, codec, self.threads)
 
     def _demuxed(self, *streams: Any) -> Iterator[Any]:

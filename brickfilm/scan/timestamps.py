@@ -19,6 +19,8 @@ from brickfilm.scan.frame_ranges import FrameRange, ranges_where
 MAX_STEP_SECONDS = 10
 MAX_USUAL_STEPS = 100
 """A longer step between two frames is a gap of the clock: no frame is meant to be shown so long."""
+MIN_STEPS = 4
+"""Steps of a piece that tell its frame rate: damage leaves pieces of two frames far apart."""
 MAX_UNTIMED_SHARE = 0.1
 """Share of frames without a presentation time above which seeking by time finds other frames."""
 RETIMED_FORMATS = ("avi/h264", "avi/hevc", "avi/mpeg4")
@@ -191,4 +193,4 @@ class FrameTimestamps:
             return self.last_duration
         within = self.steps[start : end - 1]
         usual = within[(within > 0) & (within <= self.max_step)]
-        return int(np.median(usual)) if len(usual) else self.usual_step
+        return int(np.median(usual)) if len(usual) >= MIN_STEPS else self.usual_step

@@ -40,6 +40,13 @@ def test_a_jump_back_ends_a_clip_and_its_last_frame_lasts_as_long_as_usual() -> 
     assert times.needs_counting
 
 
+def test_two_frames_far_apart_do_not_tell_a_frame_rate() -> None:
+    times = timestamps([1, 1, 1, 1, 1, 5, -4, 1, 1])
+    assert times.span(5, 7).end_pts == 11
+    pieces = (times.span(0, 5), times.span(5, 7), times.span(7, 10))
+    assert sum(p.end_pts - p.start_pts for p in pieces) == times.shown_seconds() * 24
+
+
 def test_the_last_frame_lasts_as_long_as_usual_if_the_container_says_an_hour() -> None:
     assert timestamps([1, 1], last=1).span(0, 3).end_pts == 3
     assert timestamps([1, 1], last=5).span(0, 3).end_pts == 7
