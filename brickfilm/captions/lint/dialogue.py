@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from brickfilm.captions.lint.text_match import TextMatch, find_matches
 
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|(?<!\w)'[^']*'(?!\w)|‘[^’]*’(?!\w)")
-_DIALOGUE = re.compile(
+_DIALOGUE = re.compile(  # a longer sentence than of 1,000 characters would be quadratic in time
     r"[♪♫♩♬]+|\[[^\]]{0,80}\]|^\([^)]{1,80}\)|(?<=[.!?]\s)\([^)]{1,80}\)(?=\s*$)|\*[a-z ]{3,40}\*"
     r"|(?:^|(?<=[.!?…]\s))[-–—] ?(?=\S)|(?:^|\s)>> ?"
     r"|(?:^|(?<=[.!?]\s))(?:[A-Z][A-Z .'’-]{1,24}|[A-Z][a-z]+(?: [A-Z][a-z]+)?):(?=\s)"
-    r"|[^.!?。！？؟]*[?!？！؟]+|\bI\b(?![-.:])|\b(?:[Yy]ou|[Yy]our|[Ww]e|[Mm]y|[Mm]ine|[Oo]urs?|[Ll]et['’]s)\b"
+    r"|[^.!?。！？؟]{0,1000}[?!？！؟]+|\bI\b(?![-.:])|\b(?:[Yy]ou|[Yy]our|[Ww]e|[Mm]y|[Mm]ine|[Oo]urs?|[Ll]et['’]s)\b"
 )
 
 
