@@ -69,6 +69,7 @@ UNITS = (
     "finetune.training.check",
     "finetune.release",
     "finetune.demo",
+    "finetune.cli",
     "finetune.__main__",
 )
 """From the lowest to the highest; a module belongs to the longest entry that holds it."""

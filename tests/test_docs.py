@@ -24,8 +24,8 @@ from brickfilm.dataset.reader import find_dataset
 from brickfilm.engine.ledger import answers_frame
 from brickfilm.schema.columns import OPTIONAL_CLIP_COLUMNS
 from finetune import errors as finetune_errors
-from finetune.__main__ import app as finetune_app
-from finetune.__main__ import main as finetune_main
+from finetune.cli import app as finetune_app
+from finetune.cli import main as finetune_main
 from tests.brickworld import BrickFilm, Shot
 from tests.kit import ROOT
 from tests.kit.console import run_console

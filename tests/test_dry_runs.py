@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from brickfilm import SidecarCaptioner
 from brickfilm.cli import app
-from finetune.__main__ import app as trainer_app
+from finetune.cli import app as trainer_app
 from tests.kit.footage import film_bytes
 from tests.kit.servers.hub import HubServer
 from tests.kit.small_build import built

@@ -30,7 +30,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 def commands(program: str) -> str:
     """Return the help of a program's commands as Markdown."""
     from brickfilm.cli import app as brickfilm_app
-    from finetune.__main__ import app as finetune_app
+    from finetune.cli import app as finetune_app
 
     app = {"brickfilm": brickfilm_app, "finetune": finetune_app}[program]
     command = typer.main.get_command(app)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from finetune import config
-from finetune.__main__ import main
+from finetune.cli import main
 from finetune.config import load_recipe
 from finetune.training.lr_schedule import learning_rate
 from tests.kit import ROOT

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from finetune.__main__ import main
+from finetune.cli import main
 from finetune.training.step_metrics import MetricAccumulator
 
 SECONDS = 1.0

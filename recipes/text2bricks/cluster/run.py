@@ -1,6 +1,6 @@
 """Run finetune as a file: `colossalai run` starts files only."""
 
-from finetune.__main__ import main
+from finetune.cli import main
 
 if __name__ == "__main__":  # the loader's processes import this file
     main()

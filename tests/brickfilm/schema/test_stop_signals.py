@@ -22,7 +22,7 @@ def handlers() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-@pytest.mark.parametrize("command", ["brickfilm.cli.app", "finetune.__main__"])
+@pytest.mark.parametrize("command", ["brickfilm.cli.app", "finetune.cli.app"])
 def test_a_command_is_interrupted(
     command: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

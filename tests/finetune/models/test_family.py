@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from finetune.__main__ import main
+from finetune.cli import main
 from finetune.config import Bucket, Recipe, Validation, load_recipe
 from finetune.data.cache import build_cache, cache_lines
 from finetune.data.cache_layout import index_folder, latent_key

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from finetune.__main__ import main
+from finetune.cli import main
 from finetune.config import load_recipe
 from finetune.models.diffusers import WAN_2_1
 from finetune.planning.communication import Cluster, step_traffic

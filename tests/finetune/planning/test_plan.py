@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.__main__ import main
+from finetune.cli import main
 from finetune.config import Adapter, Bucket, Network, load_recipe
 from finetune.data.bucket_coverage import BucketCoverage
 from finetune.engines.distributed import choose_device, process_group

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.__main__ import main
+from finetune.cli import main
 from finetune.config import load_recipe
 from finetune.data.cache import build_cache
 from finetune.preflight import folders

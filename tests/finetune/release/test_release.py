@@ -19,7 +19,7 @@ from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
 from brickfilm.schema.hub_errors import HubError
-from finetune.__main__ import app
+from finetune.cli import app
 from finetune.config import (
     DEFAULT_PROMPTS,
     Bucket,

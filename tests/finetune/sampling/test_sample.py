@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from finetune.__main__ import app
+from finetune.cli import app
 from finetune.errors import FinetuneError, SamplingError
 from finetune.models.stdit2.network import STDiT2
 from finetune.sampling import SampleRequest, TextToVideoPipeline

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.__main__ import main
+from finetune.cli import main
 from tests.kit import ROOT
 from tests.kit.ranks import free_port
 from tests.kit.toy_clips import Toy, captions, write_dataset
