@@ -9,7 +9,7 @@ import numpy as np
 
 from brickfilm.errors import Failed, Rejected
 from brickfilm.records import Clip, Span, Video
-from brickfilm.scan.frame_ranges import FrameRange
+from brickfilm.scan.frame_ranges import FrameRange, split_at_forced_cuts
 from brickfilm.scan.timestamps import FrameTimestamps
 
 MIN_MISSING_SECONDS = 0.5
@@ -30,8 +30,8 @@ def missing_seconds(video: Video, times: FrameTimestamps) -> float:
 
 
 def lost_footage(video: Video, times: FrameTimestamps) -> Iterator[Rejected]:
-    """Yield damaged ranges of frames, and the end that is missing."""
-    for start, end in times.damaged:
+    """Yield damaged ranges of frames, divided where the clock jumps, and a missing end."""
+    for start, end in split_at_forced_cuts(times.damaged, times.forced_cuts):
         yield Rejected(
             f"frames {start}-{end} of {video.path.name!r} are damaged: "
             f"{end - start} frames of {len(times)} are left out",

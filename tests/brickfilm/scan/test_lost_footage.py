@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from brickfilm.errors import Failed
-from brickfilm.media import open_video
+from brickfilm.media import FrameFlag, open_video
 from brickfilm.records import Clip
-from brickfilm.scan.lost_footage import check_clock
+from brickfilm.scan.lost_footage import check_clock, lost_footage
 from brickfilm.stages import ClipWriter, SceneSplitter
 from tests.brickfilm.conftest import Drawn
 from tests.brickworld import read_barcode
@@ -114,6 +114,19 @@ def test_a_video_that_is_cut_short_is_kept_and_said_to_be(
     seconds = cut.record.end - cut.record.start
     assert seconds + len(kept) / 24 == pytest.approx(float(plain.truth.duration), abs=0.2)
     assert cut.record.video.duration == pytest.approx(float(plain.truth.duration), abs=0.2)
+
+
+def test_damaged_frames_on_both_sides_of_a_jump_of_the_clock_count_their_own_time() -> None:
+    flags = [FrameFlag(0)] * 5 + [FrameFlag.DAMAGED] * 6 + [FrameFlag(0)] * 5
+    times = timestamps([1] * 7 + [-3] + [1] * 7, flags=flags)
+    found = [left.record for left in lost_footage(video("film"), times)]
+    assert [(c.span.start_frame, c.span.end_frame) for c in found if isinstance(c, Clip)] == [
+        (5, 8),
+        (8, 11),
+    ]
+    kept = times.span(0, 5), times.span(11, 16)
+    ticks = sum(s.end_pts - s.start_pts for s in (*kept, *(c.span for c in found)))
+    assert float(ticks * times.time_base) == pytest.approx(times.shown_seconds())
 
 
 def test_a_clock_that_jumps_all_the_time_fails_the_video_once() -> None:
