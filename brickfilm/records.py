@@ -140,6 +140,8 @@ EDITED_BY_HAND = "edited by hand"
 """Model of a caption that a person wrote or corrected."""
 GIVEN_BY_SOURCE = "source"
 """Model of a caption that came with the video, from a list or a dataset."""
+MAX_CAPTION = 20_000
+"""Characters of a caption; text encoders of video models read 512 tokens at most."""
 
 
 @dataclass(frozen=True, kw_only=True)

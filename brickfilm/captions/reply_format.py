@@ -95,7 +95,8 @@ def _non_empty(caption: str) -> str:
 
 def is_caption_reason(reason: str) -> bool:
     """Return True if items are rejected for this reason because of their caption."""
-    return reason in (*STATUSES, "no caption", "rejected by hand") or reason.startswith("audit: ")
+    by_name = (*STATUSES, "no caption", "caption too long", "rejected by hand")
+    return reason in by_name or reason.startswith("audit: ")
 
 
 def format_reply(caption: str, aspects: Mapping[str, str] | None = None) -> str:

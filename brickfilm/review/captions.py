@@ -19,7 +19,7 @@ from brickfilm.engine.ledger import (
     save_edits,
 )
 from brickfilm.errors import UsageError
-from brickfilm.records import EDITED_BY_HAND
+from brickfilm.records import EDITED_BY_HAND, MAX_CAPTION
 
 DATASET_COLUMNS = ("id", "caption", "caption_status", "caption_model", "source_id")
 
@@ -103,6 +103,11 @@ def _check(review: ReviewedCaption, current: ReviewedCaption) -> None:
     if review.status not in STATUSES and review.status != current.status:
         raise UsageError(
             f"id={review.id!r}: status={review.status!r} is none of {', '.join(STATUSES)}"
+        )
+    if len(review.caption) > MAX_CAPTION:
+        raise UsageError(
+            f"id={review.id!r}: a caption of {len(review.caption):,} characters: {MAX_CAPTION:,} "
+            "are read, shorten it"
         )
     if review.status == DESCRIBED and not review.caption and not review.reject:
         raise UsageError(

@@ -23,6 +23,7 @@ from brickfilm.engine.ledger import (
     undo_review,
 )
 from brickfilm.errors import BrickfilmError, UsageError, WorkdirBusy
+from brickfilm.records import MAX_CAPTION
 from brickfilm.review.captions import edit_of
 from brickfilm.review.queues import ReviewItem, items_of_build, with_decisions
 from brickfilm.schema.safe_paths import file_inside
@@ -30,7 +31,7 @@ from brickfilm.schema.safe_paths import file_inside
 RETRY_SECONDS = 0.05
 LOCK_SECONDS = 3.0
 """Time to wait for another page that is writing; a build holds the lock for longer."""
-MAX_NAME, MAX_NOTE, MAX_CAPTION = 80, 500, 20_000
+MAX_NAME, MAX_NOTE = 80, 500
 """Characters."""
 Answer = TypeVar("Answer")
 
@@ -197,7 +198,7 @@ def _check_act(act: ReviewAct) -> None:
     if not act.reviewer.strip() or len(act.reviewer) > MAX_NAME:
         raise UsageError(f"write your name, of at most {MAX_NAME} characters")
     if len(act.note) > MAX_NOTE or len(act.caption or "") > MAX_CAPTION:
-        raise UsageError(f"captions have at most {MAX_CAPTION} characters, notes {MAX_NOTE}")
+        raise UsageError(f"captions have at most {MAX_CAPTION:,} characters, notes {MAX_NOTE}")
 
 
 def _when_free(write: Callable[[], Answer]) -> Answer:

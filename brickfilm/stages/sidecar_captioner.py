@@ -15,7 +15,7 @@ from brickfilm.digest import digest_of
 from brickfilm.engine.stage import Answer, Resources, Stage
 from brickfilm.errors import Rejected
 from brickfilm.files import printable
-from brickfilm.records import GIVEN_BY_SOURCE, Caption, Clip, Image, with_fields
+from brickfilm.records import GIVEN_BY_SOURCE, MAX_CAPTION, Caption, Clip, Image, with_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,8 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
 
     A clip gets the cue that overlaps it most and the cues that lie mostly within it; an image gets
     the cue at its own time, else its clip's. An item without a cue is rejected as 'no caption',
-    one whose text breaks a rule (speech and sounds, labels, by default) as 'audit: RULE'.
+    one whose text breaks a rule (speech and sounds, labels, by default) as 'audit: RULE', one of
+    over 20,000 characters as 'caption too long'.
     """
 
     input_types = (Clip, Image)
@@ -74,6 +75,9 @@ class SidecarCaptioner(Stage[ClipOrImage, ClipOrImage]):
         if not text:
             problem = f"{file} has no caption there" if file else "no subtitle file beside it"
             yield Rejected(f"{item.id}: {problem}", reason="no caption")
+        elif len(text) > MAX_CAPTION:
+            problem = f"{file} has {len(text):,} characters there, {MAX_CAPTION:,} are read"
+            yield Rejected(f"{item.id}: {problem}", reason="caption too long")
         elif findings := lint(text, self.rules):
             rule, words = findings[0].rule, findings[0].words
             yield Rejected(f"{item.id}: {file} has {words!r} ({rule})", reason=f"audit: {rule}")

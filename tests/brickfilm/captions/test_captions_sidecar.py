@@ -91,6 +91,13 @@ def test_a_clip_without_a_line_has_no_caption(tmp_path: Path) -> None:
     }
 
 
+def test_a_book_is_no_caption(tmp_path: Path) -> None:
+    table = tmp_path / "c.csv"
+    table.write_text(f"file_name,text\nfilm0,{'a' * 20_000}\nfilm1,{'a' * 20_001}\n")
+    run = run_captions(tmp_path, ClipSource(2, tmp_path), SidecarCaptioner(table=table))
+    assert count_results(run, "SidecarCaptioner") == {"rejected: caption too long": 1, "done": 1}
+
+
 def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "film0.srt").write_text(SRT)
     captions(tmp_path / "w", tmp_path)

@@ -155,6 +155,7 @@ def test_edits_caption_a_build_without_a_captioner(
     [
         ("id,caption\nnobody,A dog.\n", "line 2: id='nobody' is not in this folder"),
         (f"id,caption\n{CLIPS[0]},\n", "line 2: .*caption is empty, but status is 'described'"),
+        (f"id,caption\n{CLIPS[0]},{'a ' * 10_001}\n", "line 2: .*of 20,00. characters: 20,000 are"),
         (f"id,status\n{CLIPS[0]},fine\n", "line 2: .*status='fine' is none of described, "),
         (f"id,reject\n{CLIPS[0]},maybe\n", "line 2: reject='maybe' is neither yes nor no"),
         (f"id,note\n{CLIPS[0]},a\n{CLIPS[0]},b\n", "line 3: .* is already in line 2"),
