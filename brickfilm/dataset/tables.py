@@ -12,6 +12,7 @@ from brickfilm.dataset.table_writer import BATCH_ROWS, TableWriter
 from brickfilm.schema.columns import (
     CAPTION_STYLES,
     CONFIGS,
+    ENCODING,
     MEDIA_COLUMN,
     OPTIONAL_CLIP_COLUMNS,
     SHOT_DETECTOR,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset, DatasetDict, Features
 
-LATER = (SHOT_DETECTOR, *TRANSITION_COLUMNS)
+LATER = (SHOT_DETECTOR, *TRANSITION_COLUMNS, ENCODING)
 """Optional columns that a table without rows does not have, as the first release wrote it."""
 
 
