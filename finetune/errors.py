@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from brickfilm.errors import BrickfilmError, UsageError
+from brickfilm.schema.system_limits import remedy_of_limit
 
 DISK_ERRNOS = {
     errno.ENOSPC,
@@ -94,9 +95,11 @@ def exit_with_one_line() -> Iterator[None]:
     except BrickfilmError as error:
         _exit_with_error(str(error), 2 if isinstance(error, UsageError) else 1)
     except OSError as error:
-        if error.errno not in DISK_ERRNOS:
+        if error.errno in DISK_ERRNOS:
+            _exit_with_error(f"{error}: make room there, make it writable, or name another folder")
+        if not (remedy := remedy_of_limit(error)):
             raise
-        _exit_with_error(f"{error}: make room there, make it writable, or name another folder")
+        _exit_with_error(f"{error.strerror}: {remedy}")
 
 
 def _exit_with_error(message: str, code: int = 1) -> None:

@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 some items failed, 2 wrong usage, 3 some items wait, 130 i
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -19,6 +18,7 @@ from rich.text import Text
 from brickfilm.errors import BrickfilmError, UsageError
 from brickfilm.schema.public_text import show_control_characters_of_logs, visible
 from brickfilm.schema.stop_signals import interrupt_on_stop_signals
+from brickfilm.schema.system_limits import remedy_of_limit
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
@@ -105,16 +105,8 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:
-        if debug or error.errno not in SYSTEM_LIMITS:
+        remedy = remedy_of_limit(error)
+        if debug or not remedy:
             raise
-        print(f"error: {error.strerror}: {SYSTEM_LIMITS[error.errno]}", file=sys.stderr)
+        print(f"error: {error.strerror}: {remedy}", file=sys.stderr)
         os._exit(1)  # a plain exit would flush the output once more
-
-
-SYSTEM_LIMITS = {
-    errno.EMFILE: "raise the limit of open files with `ulimit -n 1024`",
-    errno.ENFILE: "close other programs, or raise the system's limit of open files",
-    errno.ENOSPC: "make room, or write the output elsewhere",
-    errno.EDQUOT: "make room, or write the output elsewhere",
-}
-"""Errors of the system with what a user can do."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from brickfilm.digest import with_digest, without_digest
 from brickfilm.files import atomic_write, parse_json
+from brickfilm.schema.system_limits import remedy_of_limit
 from finetune.data.array_files import map_array
 from finetune.data.readers import find_sources
 from finetune.data.rows import DatasetRow, Stamp, file_stamp
@@ -129,6 +130,8 @@ class Index:
             stamps = tuple(about["stamp"] or ())
             return cls(clips, strings, about["fingerprint"], *counts, stamps, *drawings)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if remedy_of_limit(error):
+                raise
             raise DataError(
                 f"the index of the dataset in {folder} is damaged ({error}): delete it, and run "
                 "the command again"

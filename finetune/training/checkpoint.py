@@ -25,6 +25,7 @@ from torch import Tensor
 from brickfilm.digest import with_digest
 from brickfilm.files import parse_json, replace_folder, sync_path
 from brickfilm.schema.safe_paths import file_inside
+from brickfilm.schema.system_limits import remedy_of_limit
 from finetune.config import Checkpoints
 from finetune.engines.base import Engine, ShardDict
 from finetune.engines.distributed import all_gather
@@ -285,6 +286,8 @@ def _read_json(file: Path) -> Any:
     try:
         return parse_json(file.read_bytes())
     except (OSError, ValueError) as error:
+        if remedy_of_limit(error):
+            raise
         raise CheckpointError(f"{file} is damaged ({error}): use another checkpoint") from error
 
 
