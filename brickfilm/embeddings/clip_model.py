@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.embeddings.quiet_loading import quiet_loading
+from brickfilm.embeddings.model_loading import loading_model
 from brickfilm.errors import Failed, ServiceRefused, UsageError
 from brickfilm.schema.public_text import error_line
 
@@ -76,7 +76,6 @@ def _unit_vectors(device: Any, tower: Any, projection: Any, inputs: Any) -> Vect
 
 
 @lru_cache(maxsize=1)
-@quiet_loading()
 def _load(name: str, device: str) -> tuple[Any, Any, Any]:
     """Return the model in float32, its image processor and its tokenizer."""
     import torch
@@ -86,16 +85,13 @@ def _load(name: str, device: str) -> tuple[Any, Any, Any]:
     source = {"revision": revision} if revision else {}
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
+    with loading_model(name, "CLIP"):
         model, found = CLIPModel.from_pretrained(
             folder, dtype=torch.float32, output_loading_info=True, **source
         )
         processor = CLIPImageProcessorPil.from_pretrained(folder, **source)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **source)
         model = model.to(device).eval()
-    except Exception as error:  # a model's files may be anybody's; tokenizers raises Exception
-        problem = error_line(error, 400)
-        raise ServiceRefused(f"model={name!r} cannot be loaded as CLIP: {problem}") from error
     if lacking := sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]])):
         raise ServiceRefused(
             f"model={name!r} has no CLIP weights for {lacking[0]} and {len(lacking) - 1} others, "

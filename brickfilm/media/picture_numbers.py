@@ -21,7 +21,7 @@ MIN_REGULAR = 4
 
 
 class PictureNumber(NamedTuple):
-    """What the header of a picture says."""
+    """Number, type and place of a picture, of its header."""
 
     number: int
     is_b: bool

@@ -1,4 +1,4 @@
-"""What stages that run a CLIP model have in common."""
+"""Share the settings of stages that run a CLIP model."""
 
 from __future__ import annotations
 

@@ -2,6 +2,5 @@
 
 from finetune.cli import training, sampling, release  # noqa: I001  # the order of --help
 from finetune.cli.app import app, main
-from finetune.cli.training import summary_lines
 
-__all__ = ["app", "main", "release", "sampling", "summary_lines", "training"]
+__all__ = ["app", "main", "release", "sampling", "training"]

@@ -21,7 +21,7 @@ from finetune.models.family import TensorDict
 
 @dataclass(frozen=True)
 class LoadTimes:
-    """What loading took, of one sample or summed over several."""
+    """Times and bytes of loading one sample, or their sums over several."""
 
     read_s: float = 0.0  # seconds of waiting for encoded bytes, from disk or network
     read_bytes: int = 0

@@ -30,7 +30,7 @@ UNREADABLE = "cannot be read"
 
 
 class StreamItem(NamedTuple):
-    """What became of a row."""
+    """A row as a sample in its aspect bucket, or with the reason why it is none."""
 
     position: Position  # of its reader, after it
     epoch: int

@@ -1,4 +1,4 @@
-"""Where the batches of a run come from, and the position in it: an indexed dataset."""
+"""Give a run its batches and positions: of an indexed dataset, and the protocol of any other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Manifest = Mapping[str, Any]
 
 
 class RunData(Protocol):
-    """Where the batches of a run come from."""
+    """Source of the batches of a run."""
 
     @property
     def index(self) -> Index:

@@ -25,8 +25,8 @@ from brickfilm.captions.backend import (
 )
 from brickfilm.captions.json_reply import is_prose
 from brickfilm.captions.reply_format import schema_instruction
-from brickfilm.embeddings.quiet_loading import quiet_loading
-from brickfilm.errors import Failed, ServiceRefused, UsageError
+from brickfilm.embeddings.model_loading import loading_model
+from brickfilm.errors import Failed, UsageError
 from brickfilm.schema.public_text import error_line
 
 if TYPE_CHECKING:
@@ -179,21 +179,17 @@ def _failure(name: str, error: Exception) -> Failed:
 
 
 @lru_cache(maxsize=1)  # the audit asks the same model again
-@quiet_loading()
 def _load(name: str, device: str, dtype: str, batch_size: int) -> LocalModel:
     import torch
     from transformers import AutoModelForImageTextToText
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
+    with loading_model(name):
         processor = _load_processor(name)
         model = AutoModelForImageTextToText.from_pretrained(
             name, dtype=dtype, trust_remote_code=False
         ).to(device)
-    except Exception as error:  # a model's files may be anybody's; tokenizers raises Exception
-        problem = error_line(error, 400)
-        raise ServiceRefused(f"model={name!r} cannot be loaded: {problem}") from error
     processor.tokenizer.padding_side = "left"  # generation continues at the right
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from brickfilm.captions.lint.text_match import TextMatch, find_matches
 
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|(?<!\w)'[^']*'(?!\w)|‘[^’]*’(?!\w)")
-_DIALOGUE = re.compile(  # a longer sentence than of 1,000 characters would be quadratic in time
+_DIALOGUE = re.compile(  # sentences are bounded: matching an endless one takes quadratic time
     r"[♪♫♩♬]+|\[[^\]]{0,80}\]|^\([^)]{1,80}\)|(?<=[.!?]\s)\([^)]{1,80}\)(?=\s*$)|\*[a-z ]{3,40}\*"
     r"|(?:^|(?<=[.!?…]\s))[-–—] ?(?=\S)|(?:^|\s)>> ?"
     r"|(?:^|(?<=[.!?]\s))(?:[A-Z][A-Z .'’-]{1,24}|[A-Z][a-z]+(?: [A-Z][a-z]+)?):(?=\s)"

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 
 from brickfilm.embeddings.clip_model import image_encoder, text_encoder
-from brickfilm.embeddings.quiet_loading import quiet_loading
+from brickfilm.embeddings.model_loading import hidden_bars
 from brickfilm.errors import ServiceRefused
 from tests.kit.tiny_clip import CONTEXT
 
@@ -68,7 +68,7 @@ def test_loading_weights_shows_no_bar(
 ) -> None:
     shutil.copytree(tiny_clip, tmp_path / "another")
     were_hidden = are_progress_bars_disabled()  # bars of downloads
-    with quiet_loading():
+    with hidden_bars():
         assert are_progress_bars_disabled() == were_hidden
     image_encoder(str(tmp_path / "another"), "cpu")
     assert capfd.readouterr().err == ""

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
 from brickfilm.files import replace_folder
-from finetune.cli import summary_lines
+from finetune.cli.training import summary_lines
 from finetune.config import (
     Bucket,
     Checkpoints,

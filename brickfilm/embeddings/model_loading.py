@@ -1,4 +1,4 @@
-"""Load models of `transformers` without its bars."""
+"""Load models of `transformers`: without its bars, and with one error for whatever it raises."""
 
 from __future__ import annotations
 
@@ -6,9 +6,29 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from brickfilm.errors import ServiceRefused
+from brickfilm.schema.public_text import error_line
+
+MAX_REASON = 400
+"""Characters of an error's text."""
+
 
 @contextmanager
-def quiet_loading() -> Iterator[None]:
+def loading_model(name: str, kind: str = "") -> Iterator[None]:
+    """Hide bars, and raise ServiceRefused, which names the model, for any error within.
+
+    kind: class of model that was wanted, for the message.
+    """
+    try:
+        with hidden_bars():
+            yield
+    except Exception as error:  # a model's files may be anybody's; tokenizers raises Exception
+        wanted, reason = f" as {kind}" if kind else "", error_line(error, MAX_REASON)
+        raise ServiceRefused(f"model={name!r} cannot be loaded{wanted}: {reason}") from error
+
+
+@contextmanager
+def hidden_bars() -> Iterator[None]:
     """Hide the bars of weights that are loaded, which take seconds; downloads keep theirs."""
     from transformers.utils.logging import is_progress_bar_enabled
 
