@@ -89,12 +89,13 @@ def _detector_of(work: Path) -> str:
     if kept not in DETECTORS_BY_NAME:
         raise UsageError(
             f"{str(work)!r} was cut by the detector {kept!r}: name it in "
-            "SceneSplitter(detector=...), or choose another with --detector, which cuts anew"
+            "SceneSplitter(detector=...), or choose another with `brickfilm build --detector`, "
+            "which cuts anew"
         )
     if kept == FIRST_DETECTOR:
         print(
-            f"shots: {str(work)!r} keeps the detector {kept!r}; --detector {best} cuts anew, and "
-            "--dry-run says what that costs",
+            f"shots: {str(work)!r} keeps the detector {kept!r}; `brickfilm build --detector "
+            f"{best}` cuts anew, and its --dry-run says what that costs",
             file=sys.stderr,
         )
     return kept
@@ -107,8 +108,8 @@ def _recorded(work: Path) -> str:
     except UsageError:
         raise UsageError(
             f"{str(work / PLAN)!r} is damaged, and recorded the shot detector: give it with "
-            f"--detector {FIRST_DETECTOR} or --detector {new_detector()}; another one than before "
-            "cuts anew"
+            f"`brickfilm build --detector {FIRST_DETECTOR}`, or {new_detector()}; another one than "
+            "before cuts anew"
         ) from None
     settings = (plan.settings("SceneSplitter") if plan else None) or {}
     return str(settings.get("shot_detector", FIRST_DETECTOR))
