@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +41,9 @@ def thresholds(context: ReportContext) -> Section | None:
     has_scores = any(name.startswith(SCORE_PREFIX) for name in context.clips.names)
     if not has_scores or not context.clips:
         return None
-    left_out = {
-        clip.id: clip
-        for clip in context.excluded
-        if isinstance(clip, Clip) and clip.id in context.left_out_results
-    }
-    clips = _Clips(context, list(left_out.values()))
-    seconds = clips.values("duration")
     conditions = _conditions(context)
+    clips = _Clips(context, {"duration", *(keep.score for keep in conditions)})
+    seconds = clips.values("duration")
     drops = {keep: clips.dropped_by(keep) for keep in conditions}
     named = [(keep.condition, names, drops[keep]) for keep, names in conditions.items()]
     for name in dict.fromkeys(name for names in conditions.values() for name in names):
@@ -77,11 +73,20 @@ def _conditions(context: ReportContext) -> Mapping[Keep, list[str]]:
 
 
 class _Clips:
-    """Scores and properties of the dataset's clips and of those that were left out."""
+    """Some scores and properties of the dataset's clips and of those that were left out.
 
-    def __init__(self, context: ReportContext, left_out: Sequence[Clip]) -> None:
+    Of a clip that was left out, of which there may be a million, only these numbers are kept.
+    """
+
+    def __init__(self, context: ReportContext, scores: Collection[str]) -> None:
         self.table = context.clips.table
-        self.left_out = left_out
+        left_out = {
+            clip.id: array("d", [_number(score_of(clip, score)) for score in scores])
+            for clip in context.excluded
+            if isinstance(clip, Clip) and clip.id in context.left_out_results
+        }
+        columns = np.array(list(left_out.values()), np.float64).reshape(-1, len(scores)).T
+        self.left_out = dict(zip(scores, columns, strict=True))
 
     def values(self, score: str) -> NDArray[np.float64]:
         """Return the value of each clip, NaN where it was not measured."""
@@ -89,11 +94,14 @@ class _Clips:
         rows = np.full(self.table.num_rows, np.nan)
         if column in self.table.column_names:
             rows = self.table[column].to_pandas().to_numpy(np.float64)
-        others = (score_of(clip, score) for clip in self.left_out)
-        return np.concatenate([rows, [np.nan if value is None else value for value in others]])
+        return np.concatenate([rows, self.left_out[score]])
 
     def dropped_by(self, keep: Keep) -> NDArray[np.bool_]:
         values = self.values(keep.score)
         below = values < (-np.inf if keep.at_least is None else keep.at_least)
         above = values > (np.inf if keep.at_most is None else keep.at_most)
         return np.asarray(below | above)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

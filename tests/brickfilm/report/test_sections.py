@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -72,6 +75,34 @@ def test_conditions_say_what_they_would_drop(tmp_path: Path) -> None:
     assert section.data["of"] == 4
     unscored = [replace(clip, scores={}) for clip in clips]
     assert thresholds(report_context(tmp_path, unscored, [])) is None
+
+
+class ReadOnce(Sequence[Clip]):
+    """Clips that are made as they are read, as those of a long build are; `most` lived at once."""
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        self.clips, self.most = clips, 0
+        self.alive: list[ref[Clip]] = []
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: Any) -> Any:
+        clip = replace(self.clips[index])
+        self.alive = [r for r in (*self.alive, ref(clip)) if r()]
+        self.most = max(self.most, len(self.alive))
+        return clip
+
+
+def test_clips_that_were_left_out_are_not_kept_in_memory(tmp_path: Path) -> None:
+    one = source_video("one")
+    clips = [shot(tmp_path, one, n, scores={"motion": 0.1 * n}) for n in range(40)]
+    rejected = [result_of(clip, "rejected") for clip in clips[1:]]
+    left_out = ReadOnce(clips[1:])
+    context = report_context(tmp_path, clips[:1], rejected)
+    section = thresholds(replace(context, excluded=left_out))
+    assert section is not None and section.data["of"] == 40
+    assert left_out.most <= 2
 
 
 def test_clips_that_were_not_copied_are_counted_by_reason(tmp_path: Path) -> None:
