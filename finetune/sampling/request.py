@@ -95,8 +95,7 @@ def check_request(request: SampleRequest, family: Family, objective: Objective) 
     """Raise SamplingError for a request off the family's grid, or that it cannot start from."""
     family.check_sampling(request.guidance)
     _check_frames(request, family)
-    for name in ("height", "width"):
-        _check_side(name, getattr(request, name), family)
+    _check_size(request, family)
     if not objective.min_steps <= request.steps <= objective.max_steps:
         raise SamplingError(
             f"steps {request.steps}: choose from {objective.min_steps} to {objective.max_steps}"
@@ -125,10 +124,12 @@ def _check_frames(request: SampleRequest, family: Family) -> None:
         )
 
 
-def _check_side(name: str, side: int, family: Family) -> None:
-    grid, nearest = family.grid, family.grid.nearest_side(side)
-    if side != nearest:
+def _check_size(request: SampleRequest, family: Family) -> None:
+    grid, size = family.grid, (request.height, request.width)
+    height, width = (grid.nearest_side(side) for side in size)
+    if size != (height, width):
         raise SamplingError(
-            f"{name} {side}: choose a multiple of {grid.pixel_multiple} from {grid.min_side} to "
-            f"{grid.max_side}; the nearest is {nearest}"
+            f"{request.height}x{request.width} (height x width): choose multiples of "
+            f"{grid.pixel_multiple} from {grid.min_side} to {grid.max_side}; the nearest is "
+            f"{height}x{width}: --size {height}x{width}, or height and width of these numbers"
         )

@@ -233,7 +233,7 @@ BAD = {
     "the prompt is empty": ["--prompt", "  "],
     "is not text": ["--prompt", "\x00\x07 beep"],
     r"tokens long, the limit is 16: shorten": ["--prompt", "castle " * 200],
-    "height 33: .*the nearest is 32": ["--prompt", "x", "--size", "33x48"],
+    "^33x48 .*the nearest is 32x48: --size 32x48": ["--prompt", "x", "--size", "33x48"],
     "write height x width": ["--prompt", "x", "--size", "large"],
     "size '36²x640': write height": ["--prompt", "x", "--size", "36²x640"],
     "0 frames cannot be sampled: the nearest number is 1": ["--prompt", "x", "--frames", "0"],
