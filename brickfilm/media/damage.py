@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, MutableSequence
+from collections.abc import Iterable, Iterator
 from enum import IntFlag
 from typing import Any
 
@@ -18,8 +17,6 @@ RESYNCING_FORMATS = ("avi", "flv", MATROSKA)
 """Formats whose demuxers skip over damaged bytes without a word."""
 MAX_HEADER_BYTES = 256
 """Bytes between two packets of those formats that headers explain."""
-MAX_DELAYED_FRAMES = 64
-"""More than decoders hold back: 16 to show frames in order, and as many for their threads."""
 MAX_FIRST_STEP = 1.5
 """Frames from a stream's first packet to its second above which there is a gap."""
 FLAGGING_CODECS = ("flv1", "h263", "h264", "mpeg1video", "mpeg2video", "mpeg4")
@@ -123,6 +120,9 @@ NO_FLAG = FrameFlag(0)
 class DamageTracker:
     """Follow one decoder: a lost packet damages all frames until the next keyframe.
 
+    Frames carry the numbers of their packets only if `copy_opaque` is set; without it they count as
+    those of the last one.
+
     Decoders flag a frame that they conceal, but not the frames that are predicted from it. Those
     of codecs that are none of FLAGGING_CODECS fail late, so frames before may be damaged too.
     """
@@ -141,48 +141,50 @@ class DamageTracker:
         """True if a packet was lost and no later keyframe was shown yet."""
         self._is_late = False
         """True if packets before the lost one may be damaged as well."""
-        self._pending: deque[int | None] = deque(maxlen=MAX_DELAYED_FRAMES)
-        """Timestamps of the packets that were fed to the decoder and not shown yet."""
-        self._before_loss: list[int | None] = []
-        """Those of them that were fed before one was lost; the clock may jump back behind them."""
-        self._repairs: set[int | None] = set()
-        """Timestamps of keyframes that were fed since one was lost."""
+        self._fed = 0
+        """Number of the last packet; timestamps may be missing, or jump back."""
+        self._first_lost = 0
+        """Number of the first packet that was lost since the last repair."""
+        self._repairs: set[int] = set()
+        """Numbers of keyframes that were fed since one was lost."""
 
     def feed(self, packet: Any) -> None:
-        """Note a packet before it is decoded."""
-        if mark_of(packet):
-            self._lose([*self._pending])
-        self._pending.append(packet.pts)
-        if self._lost and packet.is_keyframe and mark_of(packet) != SUSPECT:
-            self._repairs.add(packet.pts)
+        """Note a packet before it is decoded, and number it."""
+        self._fed += 1
+        mark = mark_of(packet)
+        packet.opaque = [mark, self._fed]
+        if mark:
+            self._lose()
+        if self._lost and packet.is_keyframe and mark != SUSPECT:
+            self._repairs.add(self._fed)
 
     def lose(self, *, is_late: bool = True) -> None:
         """Note that the last packet could not be decoded. is_late: ones before may be damaged."""
         self._is_late |= is_late and not self._is_flagging
-        self._lose([*self._pending][:-1])
+        self._lose()
 
-    def _lose(self, before: list[int | None]) -> None:
+    def _lose(self) -> None:
         if not self._lost:
-            self._before_loss = before
+            self._first_lost = self._fed
         self.found = self._lost = True
         self._repairs.clear()
 
     def flags(self, raw: Any) -> FrameFlag:
         """Return a decoded frame's flags; call it once for every frame, in output order."""
-        _discard(self._pending, raw.pts)
-        flags = self._damage_flags(raw, is_before_loss=_discard(self._before_loss, raw.pts))
+        flags = self._damage_flags(raw, raw.opaque[1] if raw.opaque else self._fed)
         return flags | FrameFlag.BIDIRECTIONAL if raw.pict_type == PictureType.B else flags
 
-    def _damage_flags(self, raw: Any, *, is_before_loss: bool) -> FrameFlag:
+    def _damage_flags(self, raw: Any, number: int) -> FrameFlag:
+        """Return the flags of the frame of a packet."""
         if raw.is_corrupt:
             self.found = True
             self._is_late = not self._is_flagging
         group = FrameFlag.GROUP_DAMAGED if self._is_late else NO_FLAG
         if raw.key_frame:
             self._concealed = False
-            self._lost = self._lost and raw.pts not in self._repairs
+            self._lost = self._lost and number not in self._repairs
         self._concealed |= raw.is_corrupt
-        if self._concealed or (self._lost and not is_before_loss):
+        if self._concealed or (self._lost and number >= self._first_lost):
             return FrameFlag.DAMAGED | group
         if not raw.key_frame:
             return NO_FLAG
@@ -194,11 +196,3 @@ class DamageTracker:
         if not (self._lost and self._is_late):
             return NO_FLAG
         return FrameFlag.DAMAGED | FrameFlag.GROUP_DAMAGED
-
-
-def _discard(timestamps: MutableSequence[int | None], pts: int | None) -> bool:
-    """Remove a timestamp once; return False if there is none."""
-    if pts is None or pts not in timestamps:
-        return False
-    timestamps.remove(pts)
-    return True

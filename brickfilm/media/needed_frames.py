@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from brickfilm.errors import MediaError
 from brickfilm.media.container import MAX_PARALLEL_PIXELS
-from brickfilm.media.damage import FrameFlag
+from brickfilm.media.damage import FrameFlag, mark_of
 from brickfilm.media.packet_decoder import PacketDecoder, RawFrame
 from brickfilm.media.packet_groups import group_start_predicate, is_disposable, knows_groups
 from brickfilm.records import Span
@@ -94,7 +94,7 @@ class NeededFrames:
         packet = next(self._packets, None)
         if packet is None or not packet.size:
             return False
-        if packet.pts is None or packet.opaque is not None:
+        if packet.pts is None or mark_of(packet):
             raise NotSkippableError
         stream = self._reader.stream
         self._entries.append(

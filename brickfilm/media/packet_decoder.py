@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+from av.codec.context import Flags
 
 from brickfilm.errors import MediaError
 from brickfilm.media.container import (
@@ -228,3 +229,5 @@ class PacketDecoder:
             codec_context.options = options
             self.stream.thread_type = "AUTO"
             codec_context.thread_count = self.threads
+            if self.threads == 1:  # threads of a decoder, freeing what Python owns, could deadlock
+                codec_context.flags |= Flags.copy_opaque

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from brickfilm.media.picture_numbers import mark_lost_pictures, picture_number
 from tests.kit.odd_videos import Film
 
 FRAMES, GOP = 60, 20
+SLICE = b"\0\0\1"
+"""Start code of a slice, which its row follows."""
 
 
 def decoded(path: Path) -> list[tuple[FrameFlag, bytes]]:
@@ -45,6 +48,24 @@ def test_what_is_predicted_from_a_lost_picture_is_damaged(
     whole = [content for flags, content in left if not flags & FrameFlag.DAMAGED]
     assert {*whole} <= drawn
     assert len(whole) > FRAMES - GOP
+
+
+def test_a_frame_that_failed_to_decode_is_no_keyframe_without_timestamps(tmp_path: Path) -> None:
+    film = tmp_path / "film.m2v"
+    size, options = (320, 240), {"bf": "2", "g": "1"}
+    Film(codec="mpeg2video", size=size, frames=20, options=options).write(film)
+    with av.open(str(film)) as container:
+        pictures = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    drawn = {content for _, content in decoded(film)}
+
+    noise = SLICE + b"\x3b" + random.Random(1).randbytes(3000)
+    last, third = (pictures[n].rindex(SLICE + bytes([row])) for n, row in ((10, 10), (13, 3)))
+    merged = pictures[10][: last + 200] + noise + pictures[13][third:]
+    film.write_bytes(b"".join([*pictures[:10], merged, *pictures[14:]]))
+    left = decoded(film)
+    shown = [content in drawn for _, content in left]
+    assert shown.count(False) == 1
+    assert [not flags & FrameFlag.DAMAGED for flags, _ in left] == shown
 
 
 @dataclass
