@@ -75,6 +75,17 @@ def test_cycles_are_collected_after_seconds_of_calls_and_not_after_each() -> Non
     assert alive()
 
 
+@pytest.mark.usefixtures("no_automatic_collection")
+def test_young_cycles_are_collected_though_many_records_make_collections_rare() -> None:
+    records, seconds = [[n] for n in range(200_000)], 1e-6
+    free_memory, old = FreeMemory(seconds_between=seconds), Cycle()
+    free_memory.after(seconds)
+    alive, old_alive = weakref.ref(Cycle()), weakref.ref(old)
+    del old
+    free_memory.after(seconds)
+    assert [alive() is None, old_alive() is None, len(records)] == [True, False, 200_000]
+
+
 @dataclass(frozen=True, kw_only=True)
 class LeavesCycle(Stage[Listing, Listing]):
     """Leaves a cycle behind, as PyAV's containers do."""
