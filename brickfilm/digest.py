@@ -106,6 +106,8 @@ def _to_json_value(value: Any) -> Any:
     """Convert a value to JSON: its digest if it has one, a dataclass by its compared fields."""
     if type(value) is str:  # most are, and an enum of texts is not
         return value
+    if type(value) is list or type(value) is tuple:
+        return [v if type(v) is str else _to_json_value(v) for v in value]
     match value:
         case Enum():
             return value.value

@@ -22,7 +22,7 @@ from brickfilm.dataset.write import DamagedMediaError
 from brickfilm.engine.build_shard import SHARDS_FOLDER, find_shards
 from brickfilm.engine.calls import AnyStage
 from brickfilm.engine.heartbeat import heartbeat_lock
-from brickfilm.engine.ledger import ItemResult, Ledger, join_ledger, ledger_frame
+from brickfilm.engine.ledger import ItemResult, Ledger, join_ledger, ledger_frame, result_digest
 from brickfilm.engine.ledger.file import FILENAME as LEDGER
 from brickfilm.engine.ledger.file import lock_work_folder
 from brickfilm.engine.pipeline import Pipeline, Source
@@ -137,7 +137,9 @@ def _final_pass(
             run = run_pass(pipeline, source, ledger, idle, progress, NotBuilt())
         if run.stopping:
             raise Interrupted("interrupted: run the same command again to merge")
-        run.item_results = SpilledList(work, _with_reasons(run.item_results, parts))
+        run.item_results = SpilledList(
+            work, _with_reasons(run.item_results, parts), digest=result_digest
+        )
         run.save_results()
         try:
             dataset = finalize(run, ledger, final_pass)

@@ -67,9 +67,9 @@ class StageQueue:
     def has_room(self) -> bool:
         return len(self.inbox) < INBOX_ROUNDS * self.concurrency * self._max_items
 
-    def accepts(self, item: Any) -> bool:
+    def accepts(self, kind: type) -> bool:
         """Return False if items of this type pass the stage unchanged."""
-        return not self.stage.input_types or isinstance(item, self.stage.input_types)
+        return not self.stage.input_types or issubclass(kind, self.stage.input_types)
 
     def counts(self, result: ItemResult) -> bool:
         """Return False for a result about what the stage made, such as a clip of its video."""
@@ -127,7 +127,7 @@ class StageQueue:
             status=_status(error),
             reason=error.reason if error else "",
             message=str(error) if error else "",
-            seconds=_footage_seconds(item),
+            seconds=footage_seconds(item),
         )
 
 
@@ -156,10 +156,8 @@ def _status(error: ItemError | None) -> str:
     return "failed"
 
 
-def _footage_seconds(item: Any) -> float:
-    match item:
-        case Video():
-            return item.duration
-        case Clip():
-            return item.end - item.start
-    return 0.0
+def footage_seconds(item: Any) -> float:
+    """Return the duration of the footage that an item is."""
+    if isinstance(item, Clip):
+        return item.end - item.start
+    return item.duration if isinstance(item, Video) else 0.0

@@ -29,10 +29,18 @@ from brickfilm.engine.ledger import (
     edit_at,
     read_edits,
     read_trims,
+    record_digest,
+    result_digest,
 )
 from brickfilm.engine.pipeline import Pipeline
 from brickfilm.engine.progress import Progress
-from brickfilm.engine.queue import Failures, InFlightCall, StageQueue, missing_answers
+from brickfilm.engine.queue import (
+    Failures,
+    InFlightCall,
+    StageQueue,
+    footage_seconds,
+    missing_answers,
+)
 from brickfilm.engine.source_refs import SourceRefs
 from brickfilm.engine.spilled_list import SpilledList
 from brickfilm.engine.stage import Answer, WorkItem
@@ -71,15 +79,16 @@ class PipelineRun:
         self.queues = [
             StageQueue(n, s, executor.concurrency(s)) for n, s in enumerate(pipeline.stages)
         ]
-        self.finished: SpilledList[Any] = SpilledList(ledger.home)
-        self.item_results: SpilledList[ItemResult] = SpilledList(ledger.home)
-        self.excluded: SpilledList[Clip | Image] = SpilledList(ledger.home)
+        self.finished: SpilledList[Any] = SpilledList(ledger.home, digest=record_digest)
+        self.item_results: SpilledList[ItemResult] = SpilledList(ledger.home, digest=result_digest)
+        self.excluded: SpilledList[Clip | Image] = SpilledList(ledger.home, digest=record_digest)
         """Clips and images that were rejected, failed or wait, as the last stage saw them."""
         self.pending_items: dict[int, list[WorkItem]] = {n: [] for n in range(len(self.queues))}
         """Items by stage that a dry run would compute, or that a batch job must answer."""
         self.stopping = False
         self.source_refs = SourceRefs(self.queues, ledger, dry_run=dry_run)
         self.failures = Failures() if failures is None else failures
+        self._next_queues: dict[tuple[int, type], StageQueue | None] = {}
         self._budgets = Budgets(pipeline.stages, ledger)
         self._dispatcher = Dispatcher(self.queues, ledger, executor, self._budgets)
         self._writer = AnswerWriter(ledger, self._budgets, self.failures)
@@ -108,7 +117,11 @@ class PipelineRun:
 
     def save_results(self) -> None:
         """Replace the results and records of the last pass in the ledger."""
-        self.ledger.save_results(self.item_results, self._records())
+        records = (self.excluded.digest or 0) + (self.finished.digest or 0)
+        results = self.item_results.digest
+        self.ledger.save_results(
+            self.item_results, self._records(), results_digest=results, records_digest=records
+        )
 
     def _loop(self, source: Iterator[Any]) -> None:
         more = True
@@ -151,13 +164,23 @@ class PipelineRun:
         if rejection := self._tombstones.rejection_for(item):
             self._record(self.queues[min(position, len(self.queues) - 1)], item, rejection)
             return None
-        queue = next((queue for queue in self.queues[position:] if queue.accepts(item)), None)
-        if edit := edit_at(self.edits, item, queue.stage.provides if queue else None):
+        queue = self._queue_of(position, type(item))
+        if self.edits and (
+            edit := edit_at(self.edits, item, queue.stage.provides if queue else None)
+        ):
             self._apply_edit(queue, item, edit)
             return None
         if queue is None:
             self.finished.append(item)
         return queue
+
+    def _queue_of(self, position: int, kind: type) -> StageQueue | None:
+        """Return the queue of the first stage from a position on that takes items of a type."""
+        at = position, kind
+        if at not in self._next_queues:
+            queues = (queue for queue in self.queues[position:] if queue.accepts(kind))
+            self._next_queues[at] = next(queues, None)
+        return self._next_queues[at]
 
     def _apply_edit(self, queue: StageQueue | None, item: Clip | Image, edit: CaptionEdit) -> None:
         """Push the item with the caption that a person gave it, or record its rejection."""
@@ -225,6 +248,7 @@ class PipelineRun:
 
     def _apply(self, queue: StageQueue, item: Any, answers: Mapping[str, Answer]) -> list[Any]:
         """Apply the stage to stored answers, and return the records that come out."""
+        footage_seconds(item)  # keeps a clip's times, which its copies then have too
         outputs = apply_answers(queue.stage, item, answers)
         if self.trims and has_capability(queue.stage, Trims):
             outputs = [self._trimmed(queue.stage, item, answers, output) for output in outputs]

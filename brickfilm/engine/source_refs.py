@@ -39,6 +39,7 @@ class SourceRefs:
         self._readers = queues[: last + 1]
         self._origins: dict[Path, SourceOrigin] = {}
         self._pinned: set[Path] = set()
+        self._has_owner = any(has_capability(queue.stage, SourceOwner) for queue in queues)
         self._changed: set[Path] = set()
         """Videos with an item that got a result since the last update."""
 
@@ -46,6 +47,8 @@ class SourceRefs:
         self, queue: StageQueue, item: Any, status: str, outputs: Sequence[Any] = ()
     ) -> None:
         """Remember where videos come from; keep those that the next run may read."""
+        if not self._has_owner:
+            return
         if has_capability(queue.stage, SourceOwner):
             owner = cast(SourceOwner, queue.stage)
             records = (o.record if isinstance(o, ItemError) else o for o in outputs)

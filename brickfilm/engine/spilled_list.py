@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar, overload
@@ -24,10 +24,20 @@ class SpilledList(Sequence[T], Generic[T]):
     Items are pickled, so a loop may get equal copies: a change of one is lost. The file has no
     name, and is gone with the list. Raise WorkdirUnusable if the disk is full.
 
-    folder: where the file is made; it must exist.
+    folder: where the file is made; it must exist. digest: of an item, as a number.
     """
 
-    def __init__(self, folder: Path, items: Iterable[T] = (), *, chunk: int = CHUNK) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        items: Iterable[T] = (),
+        *,
+        chunk: int = CHUNK,
+        digest: Callable[[T], int] | None = None,
+    ) -> None:
+        self.digest = 0 if digest else None
+        """Sum of the items' digests, whatever their order."""
+        self._digest_of = digest
         self._folder = folder
         self._chunk = chunk
         self._file: BinaryIO | None = None
@@ -41,6 +51,8 @@ class SpilledList(Sequence[T], Generic[T]):
         if len(self._last) == self._chunk:
             self._spill()
         self._last.append(item)
+        if self._digest_of:
+            self.digest = (self.digest or 0) + self._digest_of(item)
 
     def extend(self, items: Iterable[T]) -> None:
         """Add items at the end."""

@@ -26,7 +26,7 @@ from brickfilm.engine.ledger.frames import (
     unknown_cost,
     usage_frame,
 )
-from brickfilm.engine.ledger.item_results import ItemResult
+from brickfilm.engine.ledger.item_results import ItemResult, result_digest
 from brickfilm.engine.ledger.join import join_ledger, start_from_ledger
 from brickfilm.engine.ledger.ledger import BatchJob, Ledger, Reservation
 from brickfilm.engine.ledger.reviews import (
@@ -38,7 +38,7 @@ from brickfilm.engine.ledger.reviews import (
     save_review,
     undo_review,
 )
-from brickfilm.engine.ledger.stored_records import StoredRecord, read_records
+from brickfilm.engine.ledger.stored_records import StoredRecord, read_records, record_digest
 
 __all__ = [
     "RANDOM_QUEUE",
@@ -68,6 +68,8 @@ __all__ = [
     "read_records",
     "read_reviews",
     "read_trims",
+    "record_digest",
+    "result_digest",
     "save_edits",
     "save_review",
     "spend_frame",

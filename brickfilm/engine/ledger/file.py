@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from brickfilm.digest import seal
-from brickfilm.engine.ledger import item_results
+from brickfilm.engine.ledger import item_results, last_pass
 from brickfilm.engine.ledger.local_folder import is_local
 from brickfilm.engine.ledger.packed import add_functions
 from brickfilm.errors import WorkdirBusy, WorkdirUnusable
@@ -104,7 +104,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA synchronous = FULL")  # a reservation survives a power cut
     refuse_programs(db, path)
     version = schema_version(db, path)
-    db.executescript(SCHEMA + item_results.SCHEMA)
+    db.executescript(SCHEMA + item_results.SCHEMA + last_pass.SCHEMA)
     if 0 < version < SCHEMA_VERSION:
         _upgrade(db, path.parent)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

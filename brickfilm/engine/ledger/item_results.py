@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from brickfilm.engine.ledger.last_pass import digest_number
 
 VIEW = """CREATE VIEW outcomes AS
     SELECT position, stage, kind, result_items.item AS item, source_id, outcome, reason,
@@ -28,7 +30,7 @@ CREATE TABLE IF NOT EXISTS results (label INTEGER, item INTEGER, message TEXT);
 """
 DELETE_NAMELESS_RESULTS = "DELETE FROM results WHERE item NOT IN (SELECT id FROM result_items)"
 """Removes the messages about deleted items, which the view does not show any more."""
-_TABLES = ("results", "result_labels", "result_items")
+RESULT_TABLES = ("results", "result_labels", "result_items")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +51,22 @@ class ItemResult:
     """Duration of the footage that the item is about."""
 
 
+def result_digest(r: ItemResult) -> int:
+    """Return a digest of everything that is stored of a result."""
+    label = f"{r.position}\0{r.stage}\0{r.kind}\0{r.status}\0{r.reason}"
+    text = f"{label}\0{r.item}\0{r.source_id}\0{r.seconds}\0{r.message}"
+    return digest_number(text.encode(errors="backslashreplace"))
+
+
 def write_results(db: sqlite3.Connection, results: Iterable[ItemResult]) -> None:
-    """Replace the results of the last pass, inside a transaction."""
-    for table in _TABLES:
-        db.execute(f"DELETE FROM {table}")
+    """Write the results of the last pass to empty tables, inside a transaction."""
+    db.executemany("INSERT INTO results VALUES (?, ?, ?)", _numbered(db, results))
+
+
+def _numbered(
+    db: sqlite3.Connection, results: Iterable[ItemResult]
+) -> Iterator[tuple[int, int, str | None]]:
+    """Yield label, item and message of each result; labels and items are written before."""
     labels: dict[tuple[object, ...], int] = {}
     items: dict[bytes, int] = {}
     for r in results:
@@ -67,8 +81,7 @@ def write_results(db: sqlite3.Connection, results: Iterable[ItemResult]) -> None
             items[key] = len(items) + 1
             named = (items[key], r.item, r.source_id, r.seconds)
             db.execute("INSERT INTO result_items VALUES (?, ?, ?, ?)", named)
-        result = (labels[label], items[key], r.message or None)
-        db.execute("INSERT INTO results VALUES (?, ?, ?)", result)
+        yield labels[label], items[key], r.message or None
 
 
 def convert_older_results(db: sqlite3.Connection) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from brickfilm.engine.ledger.frames import read_table
+from brickfilm.engine.ledger.last_pass import digest_number
 from brickfilm.engine.ledger.packed import pack, unpack
 from brickfilm.errors import UsageError
 from brickfilm.files import parse_json
@@ -68,9 +70,28 @@ class StoredRecord:
         return self.height / self.width
 
 
+def record_digest(item: object) -> int:
+    """Return a digest of all that `StoredRecord.of` reads of a clip or an image; 0 of others.
+
+    It takes a tenth of the time of making that record and its JSON.
+    """
+    if not isinstance(item, Clip | Image):
+        return 0
+    clip = item.clip if isinstance(item, Image) else item
+    frame, scores = (item.frame, {}) if isinstance(item, Image) else (-1, clip.scores)
+    video, base = clip.video, clip.video.time_base
+    sizes = (item.width or video.width, item.height or video.height)
+    place = (clip.span.start_pts, clip.span.end_pts, base.numerator, base.denominator)
+    texts = (item.id, video.source_id, video.title, str(item.path), *scores)
+    stills = (str(still.path) for still in clip.stills)
+    text = "\0".join((*texts, "", *stills, "", repr((frame, *sizes, *place))))
+    return digest_number(
+        text.encode(errors="backslashreplace"), array("d", scores.values()).tobytes()
+    )
+
+
 def write_records(db: sqlite3.Connection, items: Iterable[Clip | Image]) -> None:
-    """Replace the records of the last pass, inside a transaction; of two with one id, the later."""
-    db.execute("DELETE FROM records")
+    """Write the records of the last pass to an empty table, inside a transaction."""
     records = map(StoredRecord.of, items)
     facts = ((r.item, r.source_id, pack(_facts(r))) for r in records)
     db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", facts)
