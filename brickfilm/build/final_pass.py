@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
@@ -32,10 +32,11 @@ from brickfilm.embeddings.vectors import read_vector
 from brickfilm.engine.free_memory import rare_collections
 from brickfilm.engine.ledger import ItemResult, Ledger
 from brickfilm.engine.run import PipelineRun
+from brickfilm.engine.spilled_list import SpilledList
 from brickfilm.errors import Failed, UsageError
 from brickfilm.files import disk_errors
 from brickfilm.records import Clip, Image, Video
-from brickfilm.report import ReportContext, write_report
+from brickfilm.report import NEAR_DUPLICATES, ReportContext, write_report
 
 NEAR_DUPLICATE = "near-duplicate"
 """Reason of clips that `duplicates` drops."""
@@ -78,6 +79,7 @@ def finalize(run: PipelineRun, ledger: Ledger, settings: FinalPass) -> Brickfilm
     context = ReportContext(
         work=ledger.work,
         finished=run.finished,
+        stills=found.stills,
         excluded=run.excluded,
         cut_videos=found.videos,
         clips=clips,
@@ -105,6 +107,8 @@ class _Collected:
 
     clips: RowTable
     images: RowTable
+    stills: Sequence[tuple[str, list[str]]]
+    """Id and paths of the stills of each finished clip."""
     embedded: set[tuple[str, Path, str]]
     """Model, file and id of each clip with a vector."""
     videos: dict[str, Video]
@@ -116,15 +120,17 @@ def _collect(run: PipelineRun) -> _Collected:
     clips, images = RowSorter(run.ledger.home), RowSorter(run.ledger.home)
     embedded: set[tuple[str, Path, str]] = set()
     videos = {c.video.id: c.video for c in run.excluded if isinstance(c, Clip)}
+    stills: SpilledList[tuple[str, list[str]]] = SpilledList(run.ledger.home)
     for record in run.finished:
         if isinstance(record, Clip):
+            stills.append((record.id, [still.path.as_posix() for still in record.stills]))
             videos[record.video.id] = record.video
             clips.add(clip_row(record))
             if record.embedding:
                 embedded.add((record.embedding.model, record.embedding.path, record.id))
         elif isinstance(record, Image):
             images.add(image_row(record))
-    return _Collected(clips.table("clips"), images.table("images"), embedded, videos)
+    return _Collected(clips.table("clips"), images.table("images"), stills, embedded, videos)
 
 
 def _clips(run: PipelineRun) -> Iterator[Clip]:
@@ -134,7 +140,7 @@ def _clips(run: PipelineRun) -> Iterator[Clip]:
 def _rejected(run: PipelineRun, clip: Clip, kept: str) -> ItemResult:
     return ItemResult(
         position=len(run.queues),
-        stage="NearDuplicates",
+        stage=NEAR_DUPLICATES,
         kind="clip",
         item=clip.id,
         source_id=clip.video.source_id,

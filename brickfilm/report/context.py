@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,6 +18,8 @@ from brickfilm.engine.ledger import ItemResult, answers_frame, read_edits
 from brickfilm.records import Clip, Image, Video
 from brickfilm.schema.training_lengths import TrainingLengths
 
+NEAR_DUPLICATES = "NearDuplicates"
+"""Stage of the results of clips that the final pass drops."""
 StageGroup = tuple[int, str, str, str, str]
 """Position and name of a stage, kind of record, status and reason."""
 
@@ -29,6 +31,8 @@ class ReportContext:
     work: Path
     finished: Sequence[Any]
     """Records that passed every stage."""
+    stills: Iterable[tuple[str, Sequence[str]]]
+    """Id and paths of the stills of each finished clip, which its row lacks."""
     excluded: Sequence[Clip | Image]
     """Clips and images that did not."""
     cut_videos: Mapping[str, Video]
@@ -70,9 +74,14 @@ class ReportContext:
         """Return whether items failed or wait, so that the next run may add rows."""
         return bool(self.counts["failed"] or self.counts["waiting"])
 
-    def clip_records(self) -> Iterator[Clip]:
-        """Yield all clips as their last stage left them; of two with one id, the finished last."""
-        return (c for c in chain(self.excluded, self.finished) if isinstance(c, Clip))
+    def clip_records(self, ids: Container[str]) -> dict[str, Clip]:
+        """Return clips that are not in the dataset as their last stage left them, by id.
+
+        Finished ones are read only where near-duplicates were dropped: to read all takes long.
+        """
+        dropped = any(r.stage == NEAR_DUPLICATES for r in self.left_out_results.values())
+        records = chain(self.excluded, self.finished if dropped else ())
+        return {c.id: c for c in records if isinstance(c, Clip) and c.id in ids}
 
     @cached_property
     def left_out_results(self) -> Mapping[str, ItemResult]:

@@ -87,6 +87,7 @@ def report_context(
     return ReportContext(
         work=work,
         finished=finished,
+        stills=[(c.id, [str(s.path) for s in c.stills]) for c in finished if isinstance(c, Clip)],
         excluded=excluded_clips,
         cut_videos={clip.video.id: clip.video for clip in records},
         clips=clips,

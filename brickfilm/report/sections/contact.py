@@ -56,7 +56,8 @@ def clip_cards(context: ReportContext) -> Iterator[ContactCard]:
     kept = sorted(place for place in places if place < len(context.clips))
     groups_by_id = {r["id"]: r[GROUP] for r in context.clips.at(kept, "id", GROUP)}
     names = {name for n, name in enumerate(sorted(results), len(context.clips)) if n in places}
-    stills, records = _stills_and_records(context, groups_by_id.keys(), names)
+    stills = {id: paths for id, paths in context.stills if id in groups_by_id}
+    records = context.clip_records(names) if names else {}
     left_out = [name for name in sorted(names & records.keys()) if records[name].span.frames]
     embed = evenly_spaced([*groups_by_id, *left_out], MAX_THUMBNAILS)
     groups, nonzero = groups_and_scores(context, set(groups_by_id.values()))
@@ -72,20 +73,6 @@ def clip_cards(context: ReportContext) -> Iterator[ContactCard]:
         }
     for name in left_out:
         yield left_out_card(records[name], results[name], context, name in embed)
-
-
-def _stills_and_records(
-    context: ReportContext, kept: Container[str], left_out: Container[str]
-) -> tuple[dict[str, list[Path]], dict[str, Clip]]:
-    """Return the stills of kept clips, which is all that their rows lack, and left out clips."""
-    stills: dict[str, list[Path]] = {}
-    records: dict[str, Clip] = {}
-    for clip in context.clip_records():
-        if clip.id in kept:
-            stills[clip.id] = [still.path for still in clip.stills]
-        elif clip.id in left_out:
-            records[clip.id] = clip
-    return stills, records
 
 
 def groups_and_scores(
@@ -106,7 +93,7 @@ def image_cards(context: ReportContext) -> Iterator[ContactCard]:
     for n, row in zip(sorted(places), context.images.at(sorted(places)), strict=True):
         yield {
             **row_fields(row, context),
-            "stills": [still_src(Path(row["image"]), context.work, n in embed)],
+            "stills": [still_src(row["image"], context.work, n in embed)],
             "file": quote(row["image"]),
             "size": f"{row['width']} x {row['height']}",
             "scores": {},
@@ -147,7 +134,7 @@ def left_out_card(
     row = clip_row(replace(clip, width=width, height=height))
     return {
         **row_fields(row, context),
-        **still_fields([still.path for still in clip.stills], context.work, embed),
+        **still_fields([still.path.as_posix() for still in clip.stills], context.work, embed),
         **span_fields(row),
         "outcome": result.status,
         "split": "",
@@ -157,14 +144,14 @@ def left_out_card(
     }
 
 
-def still_fields(stills: Sequence[Path], work: Path, embed: bool) -> ContactCard:
+def still_fields(stills: Sequence[str], work: Path, embed: bool) -> ContactCard:
     """Return the addresses of a clip's stills."""
     return {"stills": [still_src(path, work, embed) for path in stills]}
 
 
-def still_src(path: Path, work: Path, embed: bool) -> str:
+def still_src(path: str, work: Path, embed: bool) -> str:
     """Return an embedded thumbnail, or the relative address of the still."""
-    return thumbnail_data_url(work / path) if embed else quote(path.as_posix())
+    return thumbnail_data_url(work / path) if embed else quote(path)
 
 
 def row_scores(row: DatasetRow) -> dict[str, float]:

@@ -90,7 +90,7 @@ def timeline_spans(context: ReportContext, videos: Container[str]) -> Iterator[T
             edges=f" ({' to '.join(edges)})" if edges else "",
         )
     left_out = {i: r for i, r in context.left_out_results.items() if video_id_of(i) in videos}
-    records = {c.id: c for c in context.clip_records() if c.id in left_out} if left_out else {}
+    records = context.clip_records(left_out) if left_out else {}
     for id, result in left_out.items():
         clip = records.get(id)
         if clip and clip.span.frames:
