@@ -179,14 +179,19 @@ def imported_by(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 
 def walk_without_type_checking(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if not is_checking(child):
-            yield child
-            yield from walk_without_type_checking(child)
+    waiting = [node]
+    while waiting:
+        children = [n for n in ast.iter_child_nodes(waiting.pop()) if not is_checking(n)]
+        yield from children
+        waiting += children
 
 
 def is_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
 
 
 @cache
@@ -209,6 +214,7 @@ def modules() -> Iterator[Module]:
             yield Module(".".join(p for p in parts if p != "__init__"), path)
 
 
+@cache
 def unit_of(name: str) -> int | None:
     """Return the place in UNITS of the longest entry that holds a module."""
     found = [(len(unit), n) for n, unit in enumerate(UNITS) if within(name, unit)]

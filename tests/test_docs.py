@@ -232,9 +232,9 @@ def commands(program: str) -> Iterator[tuple[Path, list[str]]]:
 
 @pytest.mark.parametrize("program", ["brickfilm", "finetune"])
 def test_commands_on_the_pages_exist_with_their_options(program: str) -> None:
+    whole = typer.main.get_command(app if program == "brickfilm" else finetune_app)
     for page, words in commands(program):
-        command = typer.main.get_command(app if program == "brickfilm" else finetune_app)
-        path = words[:]
+        command, path = whole, words[:]
         while hasattr(command, "commands"):
             assert path[0] in command.commands, f"{page.name}: {program} {' '.join(words)}"
             command = command.commands[path.pop(0)]
