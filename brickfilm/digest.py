@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass
 from enum import Enum
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,25 @@ def digest_of(value: Any, length: int = 16) -> str:
 
 def canonical_json(value: Any) -> str:
     """Return the JSON text that digests are of: sorted, without spaces, not escaped."""
+    if type(value) is list or type(value) is tuple:
+        return f"[{','.join(map(canonical_json, value))}]"
+    if type(value) is str:
+        return _json_of_text(value) if len(value) > LONG_TEXT else json_of_plain(value)
     return json_of_plain(_to_json_value(value))
 
 
 def json_of_plain(value: Any) -> str:
     """Return `canonical_json` of a value that is JSON already."""
     return _ENCODER.encode(value)
+
+
+LONG_TEXT = 1000
+"""Characters from which on a text's JSON is kept: the prompts, which are in every key."""
+
+
+@lru_cache(64)
+def _json_of_text(text: str) -> str:
+    return json_of_plain(text)
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -106,8 +120,6 @@ def _to_json_value(value: Any) -> Any:
     """Convert a value to JSON: its digest if it has one, a dataclass by its compared fields."""
     if type(value) is str:  # most are, and an enum of texts is not
         return value
-    if type(value) is list or type(value) is tuple:
-        return [v if type(v) is str else _to_json_value(v) for v in value]
     match value:
         case Enum():
             return value.value

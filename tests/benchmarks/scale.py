@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,7 +40,7 @@ from brickfilm.engine.run import PipelineRun
 from brickfilm.engine.sinks import FusedSinks, artefact_folder
 from brickfilm.engine.stage import Answer, Result, Stage, WorkItem
 from brickfilm.errors import WorkdirUnusable
-from brickfilm.records import Clip, Video
+from brickfilm.records import Clip, Video, with_fields
 from brickfilm.report.titles import SCORE_MEANINGS
 from brickfilm.stages import CaptionAudit, Captioner, ClipWriter, FrameSampler, RefusalFilter
 from tests.benchmarks.figure import lines_svg
@@ -77,7 +77,7 @@ class CutAndScore(Cut):
             numbers = noise(clip.id)
             scores = {name: numbers[n] / 255 * 3.1 for n, name in enumerate(SCORES)}
             scores |= {"hold": 2.0, **dict.fromkeys(ZERO_SCORES, 0.0)}
-            yield replace(clip, scores=scores, unique_frames=tuple(range(0, 24, 2)))
+            yield with_fields(clip, scores=scores, unique_frames=tuple(range(0, 24, 2)))
 
 
 @dataclass(frozen=True)

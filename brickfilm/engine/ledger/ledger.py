@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
@@ -155,10 +155,16 @@ class Ledger:
                     answers[key] = answer
         return answers
 
-    def _rows_of(self, part: str, keys: Sequence[str]) -> list[tuple[str, str | bytes, str | None]]:
+    def _rows_of(
+        self, part: str, keys: Sequence[str]
+    ) -> Iterator[tuple[str, str | bytes, str | None]]:
+        """Yield key, stored answer and digest; blobs save calls of `text_factory`."""
+        columns = "CAST(key AS BLOB), answer, CAST(digest AS BLOB)"
         marks = ", ".join("?" * len(keys))
-        query = f"SELECT key, answer, digest FROM answers WHERE part = ? AND key IN ({marks})"
-        return self._db.execute(query, (part, *keys)).fetchall()
+        query = f"SELECT {columns} FROM answers WHERE part = ? AND key IN ({marks})"
+        for key, answer, digest in self._db.execute(query, (part, *keys)).fetchall():
+            text = None if digest is None else digest.decode(errors="replace")
+            yield key.decode(errors="replace"), answer, text
 
     def _warn_of_damage(self, part: str, key: str) -> None:
         query = "SELECT item FROM answers WHERE part = ? AND key = ?"
