@@ -135,10 +135,29 @@ class RowTable(Sequence[DatasetRow]):
 
 
 def _rows(batch: pa.RecordBatch) -> list[DatasetRow]:
-    rows: list[DatasetRow] = batch.to_pylist()
+    rows = batch_rows(batch)
     if any(column.null_count for column in batch.columns):
         return [{name: v for name, v in row.items() if v is not None} for row in rows]
     return rows
+
+
+def batch_rows(batch: pa.RecordBatch) -> list[DatasetRow]:
+    """Return `batch.to_pylist()`, in a fraction of its time for columns of numbers."""
+    names = batch.schema.names
+    if not names:
+        return [{} for _ in range(len(batch))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*map(_values, batch), strict=True)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    import pyarrow as pa
+
+    is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    if is_number and not column.null_count:
+        numbers: list[Any] = column.to_numpy().tolist()
+        return numbers
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def _mask(keep: Sequence[bool]) -> pa.Array:

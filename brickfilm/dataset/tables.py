@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os.path import join
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ def _located(batch: pa.RecordBatch, media: str, folder: Path, schema: pa.Schema)
     """Return a batch with the columns of a schema: media as `datasets` has them, by their path."""
     import pyarrow as pa
 
-    files = [{"path": str(folder / path)} for path in batch[media].to_pylist()]
+    files = [{"path": join(folder, path)} for path in batch[media].to_pylist()]  # noqa: PTH118
     known = {name: batch[name] for name in batch.schema.names}
     known[media] = pa.array(files, schema.field(media).type)
     none = {field.name: pa.nulls(len(batch), field.type) for field in schema}

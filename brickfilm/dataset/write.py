@@ -17,6 +17,7 @@ from brickfilm.dataset.parquet import (
     replace_column,
     write_until_full,
 )
+from brickfilm.dataset.row_table import batch_rows
 from brickfilm.dataset.saved_card import render_saved_card
 from brickfilm.digest import canonical_json, digest_of, json_of_plain
 from brickfilm.errors import BrickfilmError, UsageError
@@ -202,7 +203,7 @@ def _rows_json(rows: Dataset) -> Iterator[str]:
     comma = ""
     for batch in rows.with_format("arrow")[:].to_batches(max_chunksize=DIGESTED_ROWS):
         if batch.num_rows:
-            yield comma + json_of_plain(batch.to_pylist())[1:-1]
+            yield comma + json_of_plain(batch_rows(batch))[1:-1]
             comma = ","
 
 

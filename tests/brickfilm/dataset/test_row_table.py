@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from brickfilm.dataset import row_table, table_writer
 from brickfilm.dataset.row_sorter import RowSorter
-from brickfilm.dataset.row_table import RowTable
+from brickfilm.dataset.row_table import RowTable, batch_rows
 from brickfilm.dataset.rows import DatasetRow
 
 
@@ -87,3 +88,17 @@ def test_the_file_of_a_large_table_goes_with_it(folder: Path) -> None:
     assert [row["id"] for row in more] == [row["id"] for row in rows(11)]
     del more
     assert not list(folder.glob(".rows-*"))
+
+
+def test_rows_of_a_batch_are_those_of_arrow() -> None:
+    columns = {
+        "id": ["a", "b"],
+        "big": [2**53 + 1, -1],
+        "score": [0.1, float("inf")],
+        "missing": [None, 1.5],
+        "frames": [[1, 2], []],
+    }
+    batch = pa.RecordBatch.from_pydict(columns)
+    assert repr(batch_rows(batch)) == repr(batch.to_pylist())
+    assert batch_rows(batch.select([])) == [{}, {}]
+    assert batch_rows(batch.slice(0, 0)) == []
