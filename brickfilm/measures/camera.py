@@ -102,9 +102,10 @@ def _shared_motion(last: NDArray[np.uint8], now: NDArray[np.uint8]) -> Sequence[
 def _textured_points(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the points of a grid that differ from their surroundings, [n, 2], x and y."""
     height, width = luma.shape
-    rows, columns = np.mgrid[GRID // 2 : height : GRID, GRID // 2 : width : GRID]
-    here = luma[rows, columns].astype(np.float32)
-    across = here - luma[rows, np.minimum(columns + 2, width - 1)]
-    down = here - luma[np.minimum(rows + 2, height - 1), columns]
-    is_textured = np.hypot(across, down) >= MIN_TEXTURE
-    return np.asarray(np.stack([columns, rows], axis=-1)[is_textured], np.float32)
+    rows, columns = (np.arange(GRID // 2, side, GRID) for side in (height, width))
+    lines = luma[rows]
+    here = lines[:, columns].astype(np.float32)
+    across = here - lines[:, np.minimum(columns + 2, width - 1)]
+    down = here - luma[np.minimum(rows + 2, height - 1)][:, columns]
+    y, x = np.nonzero(np.hypot(across, down) >= MIN_TEXTURE)
+    return np.stack([columns[x], rows[y]], axis=-1).astype(np.float32)

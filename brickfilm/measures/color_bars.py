@@ -42,13 +42,14 @@ class ColorBars(Measure):
 def is_color_bars(frame: ReducedFrame) -> bool:
     """Return True if the upper half of a frame is made of upright bars of saturated colours."""
     top, bottom = (int(share * len(frame.luma)) for share in ROWS)
-    lines = frame.luma[top:bottom:8].astype(np.float32)
-    if lines.std(axis=0).mean() > MAX_COLUMN_DEVIATION:
-        return False
     chroma = frame.chroma_thumbnail
     rows = slice(int(ROWS[0] * len(chroma)), max(1, int(ROWS[1] * len(chroma))))
-    distance = np.hypot(*(chroma[rows].astype(np.float32) - 128).transpose(2, 0, 1))
-    if (distance > MIN_CHROMA).mean() < MIN_COLORED_SHARE:
+    blue, red = (chroma[rows].astype(np.int32) - 128).transpose(2, 0, 1)
+    is_colored = blue * blue + red * red > MIN_CHROMA**2
+    if np.count_nonzero(is_colored) < MIN_COLORED_SHARE * is_colored.size:
+        return False
+    lines = frame.luma[top:bottom:8].astype(np.float32)
+    if lines.std(axis=0).mean() > MAX_COLUMN_DEVIATION:
         return False
     return _count_bars(lines.mean(axis=0)) in BARS
 

@@ -13,8 +13,6 @@ from brickfilm.media import ReducedFrame
 from brickfilm.records import Video
 from brickfilm.scan.analyzer import FrameFunction, FrameMetrics, Measure, Scores
 
-CELLS = (16, 9)
-"""Cells across and down, whose median change is that of the light: most of them do not move."""
 BLACK = 16
 MIN_LIGHT = 8.0
 """Levels above black below which relative changes are noise."""
@@ -25,7 +23,7 @@ class Flicker(Measure):
     """Compute the median relative change of exposure between unique frames, beyond its trend.
 
     Light that alternates between 1 and 1.05 gives 0.05. A fade is a trend, and gives 0. The change
-    of a frame is the median over cells of the picture, so that moving figures do not count.
+    of a frame is the median over cells of the picture: most of them do not move.
     """
 
     version: ClassVar[int] = 1
@@ -33,13 +31,11 @@ class Flicker(Measure):
     provides: ClassVar[tuple[str, ...]] = ("flicker",)
 
     def begin(self, video: Video) -> FrameFunction:
-        import cv2
-
         previous: NDArray[np.float32] | None = None
 
         def analyze(frame: ReducedFrame) -> Sequence[float]:
             nonlocal previous
-            cells = cv2.resize(frame.luma, CELLS, interpolation=cv2.INTER_AREA).astype(np.float32)
+            cells = frame.luma_cells.astype(np.float32)
             light = np.maximum(cells - (0 if frame.is_full_range else BLACK), 0)
             last, previous = previous, light
             if last is None:

@@ -40,19 +40,15 @@ class Interlacing(Measure):
         def analyze(frame: ReducedFrame) -> Sequence[float]:
             nonlocal previous
             last, previous = previous, frame.bands
-            if last is None or last.shape != frame.bands.shape:
+            if last is None or last.shape != previous.shape:
                 return 0.0, 0.0
-            width = frame.bands.shape[2]
-            above, line, below = (
-                frame.bands[:, top : top + 14].reshape(-1, width) for top in range(3)
-            )
-            peak = cv2.max(
-                cv2.subtract(line, cv2.max(above, below)), cv2.subtract(cv2.min(above, below), line)
-            )
-            moved = cv2.absdiff(line, last[:, 1:15].reshape(-1, width)) >= MIN_COMB
-            is_alike = cv2.absdiff(above, below) < MIN_COMB
-            combed = moved & is_alike & (peak >= MIN_COMB)
-            return float(np.count_nonzero(combed)), float(np.count_nonzero(moved))
+            _, height, width = previous.shape
+            lines = previous.reshape(-1, width)
+            change = cv2.absdiff(lines, last.reshape(-1, width))
+            change[::height] = change[height - 1 :: height] = 0  # they have one line beside them
+            moved = cv2.compare(change, MIN_COMB, cv2.CMP_GE)
+            count = cv2.countNonZero(moved)
+            return (_combed(lines, moved), count) if count else (0, 0)
 
         return analyze
 
@@ -61,3 +57,15 @@ class Interlacing(Measure):
         return {
             "interlacing": round(float(combed / moved), 4) if moved >= MIN_MOVED_PIXELS else 0.0
         }
+
+
+def _combed(lines: NDArray[np.uint8], moved: NDArray[np.uint8]) -> int:
+    """Return the number of moved pixels that are combed. Both [n, W]; 255 where one has moved."""
+    import cv2
+
+    above, line, below = lines[:-2], lines[1:-1], lines[2:]
+    peak = cv2.max(
+        cv2.subtract(line, cv2.max(above, below)), cv2.subtract(cv2.min(above, below), line)
+    )
+    combed = cv2.compare(peak, MIN_COMB, cv2.CMP_GE) & moved[1:-1]
+    return cv2.countNonZero(combed & cv2.compare(cv2.absdiff(above, below), MIN_COMB, cv2.CMP_LT))

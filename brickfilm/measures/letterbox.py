@@ -35,16 +35,12 @@ class Letterbox(Measure):
     provides: ClassVar[tuple[str, ...]] = ("letterbox", *(f"letterbox_{side}" for side in SIDES))
 
     def begin(self, video: Video) -> FrameFunction:
-        import cv2
-
         def analyze(frame: ReducedFrame) -> Sequence[float]:
             level, luma = BAR_LEVEL - FULL_RANGE_OFFSET * frame.is_full_range, frame.luma
             border = luma[0], luma[-1], luma[:, 0], luma[:, -1]
             if min(int(line.max()) for line in border) > level:
                 return 0.0, 0.0, 0.0, 0.0
-            rows = cv2.reduce(luma, 1, cv2.REDUCE_MAX).ravel()
-            columns = cv2.reduce(luma, 0, cv2.REDUCE_MAX).ravel()
-            return *_bars(rows, level), *_bars(columns, level)
+            return *_bars(luma.max(axis=1), level), *_bars(luma.max(axis=0), level)
 
         return analyze
 

@@ -17,7 +17,6 @@ MIN_EDGE = 40
 """Gradient, in levels over two pixels, of the outline of an overlay."""
 SCENE_SHARE, CELL_CHANGE = 0.5, 12
 """Share of the cells that change by so many levels where another picture begins."""
-CELLS = (16, 9)
 MIN_PICTURES = 4
 """Different pictures below which an overlay cannot be told from a set that stands still."""
 MIN_PRESENCE = 0.8
@@ -61,9 +60,7 @@ class OverlayFunction:
         """Number of frames of each picture, and its height and width."""
 
     def __call__(self, frame: ReducedFrame) -> Sequence[float]:
-        import cv2
-
-        cells = cv2.resize(frame.luma, CELLS, interpolation=cv2.INTER_AREA)
+        cells = frame.luma_cells
         if self._is_other(cells, frame.luma.shape):
             self._cells = cells
             self._shapes.append(frame.luma.shape)
@@ -77,7 +74,8 @@ class OverlayFunction:
 
         if self._cells is None or shape != self._shapes[-1]:
             return True
-        return bool((cv2.absdiff(cells, self._cells) >= CELL_CHANGE).mean() >= SCENE_SHARE)
+        changed = np.count_nonzero(cv2.absdiff(cells, self._cells) >= CELL_CHANGE)
+        return bool(changed >= SCENE_SHARE * cells.size)
 
     def finish(self) -> Sequence[float]:
         """Return the share of each frame."""
@@ -94,7 +92,8 @@ class OverlayFunction:
         if len(around) < MIN_PICTURES:
             return 0.0
         bits = np.unpackbits(np.stack(around), axis=1, count=shape[0] * shape[1])
-        image = (bits.mean(axis=0) >= MIN_PRESENCE).reshape(shape).astype(np.uint8)
+        counts = bits.sum(axis=0, dtype=np.uint8)
+        image = (counts >= MIN_PRESENCE * len(around)).reshape(shape).astype(np.uint8)
         closed = cv2.morphologyEx(image, cv2.MORPH_CLOSE, np.ones((CLOSING, CLOSING), np.uint8))
         return float(closed.mean())
 

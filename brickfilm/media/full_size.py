@@ -40,5 +40,6 @@ def luma_bands(raw: Any) -> Uint8Array:
     count = max(1, min(MAX_BANDS, height // (2 * BAND_LINES)))
     left = max(0, width - MAX_BAND_PIXELS) // 2 // BAND_LINES * BAND_LINES
     tops = [n * height // (count + 1) // BAND_LINES * BAND_LINES for n in range(1, count + 1)]
-    lines = [np.minimum(np.arange(top, top + BAND_LINES), height - 1) for top in tops]
-    return luma[np.stack(lines), left : left + MAX_BAND_PIXELS]
+    bands = np.stack([luma[top : top + BAND_LINES, left : left + MAX_BAND_PIXELS] for top in tops])
+    missing = BAND_LINES - bands.shape[1]
+    return np.pad(bands, ((0, 0), (0, missing), (0, 0)), "edge") if missing else bands

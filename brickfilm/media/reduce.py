@@ -41,6 +41,9 @@ MIN_REDUCED_SIDE = 16
 CHROMA_CELL_SIZE = 16
 """Pixels of the reduced frame along the side of a cell of `chroma_thumbnail`."""
 
+LUMA_CELLS = (16, 9)
+"""Cells across and down of `luma_cells`, in which light and scenes change."""
+
 MAX_BUFFERED_BYTES = 48 << 20
 """Bound on buffered packets and reduced frames: about 700 frames of 720p video."""
 
@@ -67,6 +70,13 @@ class ReducedFrame:
     """True if luma is 0 to 255 from black to white, False if 16 to 235."""
     stored_bands: Uint8Array | None = field(default=None, repr=False)
     stored_luma: Uint8Array | None = field(default=None, repr=False)
+
+    @cached_property
+    def luma_cells(self) -> Uint8Array:
+        """Return the mean luma of LUMA_CELLS."""
+        import cv2
+
+        return np.asarray(cv2.resize(self.luma, LUMA_CELLS, interpolation=cv2.INTER_AREA))
 
     @cached_property
     def half_luma(self) -> Uint8Array:
