@@ -1,4 +1,4 @@
-"""Save and load checkpoints of any engine, for any number of ranks.
+"""Save checkpoints of any engine, for any number of ranks; `checkpoint_reader` loads them.
 
 A checkpoint is a folder `step-00000500` with `manifest.json` and, for the weights, the EMA and
 Adam's two moments, a folder each of safetensors shards of full tensors; `model` and `ema` load with
@@ -8,7 +8,6 @@ are on disk, so that a kill or a full disk never leaves an incomplete checkpoint
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import shutil
@@ -17,20 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
 
 from brickfilm.digest import with_digest
-from brickfilm.files import parse_json, replace_folder, sync_path
-from brickfilm.schema.safe_paths import file_inside
-from brickfilm.schema.system_limits import remedy_of_limit
+from brickfilm.files import replace_folder, sync_path
 from finetune.config import Checkpoints
 from finetune.engines.base import Engine, ShardDict
 from finetune.engines.distributed import all_gather
 from finetune.errors import CheckpointError
 from finetune.training.checkpoint_folders import (
+    INDEX_FILE,
     MANIFEST_FILE,
     UNFINISHED_SUFFIX,
     checkpoint_folder,
@@ -38,9 +34,9 @@ from finetune.training.checkpoint_folders import (
     latest_checkpoint,
     prune,
 )
+from finetune.training.random_state import rng_state
 
 FORMAT_VERSION = 1
-INDEX_FILE = "model.safetensors.index.json"
 FileRecords = dict[str, dict[str, Any]]
 """Size and digest of written files, by their paths in the checkpoint."""
 
@@ -245,91 +241,3 @@ def _index_and_config(
     index = json.dumps({"metadata": {}, "weight_map": files}, indent=1)
     yield StateFile(f"{kind}/{INDEX_FILE}", text=index)
     yield StateFile(f"{kind}/config.json", text=json.dumps(config, indent=2) + "\n")
-
-
-def load(
-    folder: Path, manifest: Mapping[str, Any], engine: Engine, shape: Mapping[str, Any]
-) -> None:
-    """Set weights, EMA, moments and random state from a checkpoint with this manifest.
-
-    shape: the entries of the network's config that its weights' shapes depend on. Raise
-    CheckpointError for a checkpoint of another network.
-    """
-    _check_network(folder, shape)
-    for kind, shards in engine.shards().items():
-        if kind == "ema" and not (folder / kind).exists():
-            kind = "model"  # a run without EMA: start the average at its weights
-        for name, full in _read_tensors(folder / kind, list(shards)):
-            shards[name].copy_(engine.shard(name, full))
-    engine.updates = int(manifest["updates"])
-    engine.loss_scale.restore(manifest.get("loss_scale", {}))
-    engine.sync_compute_weights()
-    if engine.rank < len(manifest["rng"]):
-        set_rng_state(manifest["rng"][engine.rank])
-
-
-def _check_network(folder: Path, shape: Mapping[str, Any]) -> None:
-    """Raise CheckpointError if the weights are of a network with another shape."""
-    saved = _read_json(folder / "model" / "config.json")
-    found = {name: _entry(saved, name) for name in shape}
-    differences = [
-        f"{name} {found[name]}, not {ours}" for name, ours in shape.items() if found[name] != ours
-    ]
-    if differences:
-        raise CheckpointError(
-            f"{folder} is of another network ({'; '.join(differences)}): set the recipe's network "
-            "to match, or name another out"
-        )
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return parse_json(file.read_bytes())
-    except (OSError, ValueError) as error:
-        if remedy_of_limit(error):
-            raise
-        raise CheckpointError(f"{file} is damaged ({error}): use another checkpoint") from error
-
-
-def _entry(config: Any, name: str) -> Any:
-    """Return the entry of a name with dots between tables; None without one."""
-    for part in name.split("."):
-        config = config.get(part) if isinstance(config, dict) else None
-    return config
-
-
-def _read_tensors(folder: Path, names: list[str]) -> Iterator[tuple[str, Tensor]]:
-    if not names:
-        return
-    files = _entry(_read_json(folder / INDEX_FILE), "weight_map") or {}
-    missing = [name for name in names if name not in files]
-    if missing:
-        raise CheckpointError(f"{folder} lacks {missing[:3]}: it is of another network")
-    for file in dict.fromkeys(files[name] for name in names):
-        with safe_open(file_inside(folder, file), framework="pt") as tensors:
-            for name in names:
-                if files[name] == file:
-                    yield name, tensors.get_tensor(name)
-
-
-def rng_state() -> dict[str, str]:
-    """Return the state of this rank's torch generators as text."""
-    state = {"cpu": _rng_to_text(torch.get_rng_state())}
-    if torch.cuda.is_available():
-        state["cuda"] = _rng_to_text(torch.cuda.get_rng_state())
-    return state
-
-
-def set_rng_state(state: Mapping[str, str]) -> None:
-    """Set this rank's torch generators to a state of `rng_state`."""
-    torch.set_rng_state(_rng_from_text(state["cpu"]))
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(_rng_from_text(state["cuda"]))
-
-
-def _rng_to_text(state: Tensor) -> str:
-    return base64.b64encode(state.numpy().tobytes()).decode()
-
-
-def _rng_from_text(text: str) -> Tensor:
-    return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)

@@ -17,6 +17,7 @@ from finetune.errors import CheckpointError
 STEP_FOLDER = re.compile(r"step-(\d{8})$")
 UNFINISHED_SUFFIX = ".tmp"
 MANIFEST_FILE = "manifest.json"
+INDEX_FILE = "model.safetensors.index.json"  # of one kind of tensors
 
 
 def checkpoint_folder(out: Path, step: int) -> Path:

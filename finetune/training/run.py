@@ -33,7 +33,7 @@ from finetune.models.block_offload import offload_blocks
 from finetune.models.compile_blocks import compile_blocks
 from finetune.objectives import Objective
 from finetune.tensors import DTYPES
-from finetune.training import checkpoint
+from finetune.training import checkpoint_reader
 from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.bottlenecks import Bottlenecks
 from finetune.training.checkpoint_writer import CheckpointWriter
@@ -205,7 +205,7 @@ class TrainingRun:
                 "restore the old dataset, or restart sampling from this one with --new-data"
             )
         shape = shape_record(self.family, self.engine.module)
-        checkpoint.load(folder, manifest, self.engine, shape)
+        checkpoint_reader.load(folder, manifest, self.engine, shape)
         self.step = manifest["step"]
         self.bad_samples = manifest["bad_samples"]
         self.timer = StepTimer(manifest["gpu_hours"])

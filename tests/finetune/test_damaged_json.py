@@ -22,7 +22,7 @@ from finetune.models.adapters import write_lora_files
 from finetune.models.stdit2 import STDiT2
 from finetune.sampling.sidecar import read_sidecar
 from finetune.sampling.sources import SAMPLING_FILE, find_model
-from finetune.training import checkpoint
+from finetune.training import checkpoint_reader
 from finetune.training.checkpoint_folders import MANIFEST_FILE, read_manifest, verify_checkpoint
 from finetune.training.loggers import read_metrics
 from finetune.validation.page import (
@@ -37,7 +37,7 @@ CONTENTS = (NESTED, "{", "[]", '{"files": [], "pictures": 3, "request": 1, "mode
 
 
 def load_checkpoint(folder: Path) -> None:
-    checkpoint.load(folder, {}, cast(Any, None), {"depth": 1})
+    checkpoint_reader.load(folder, {}, cast(Any, None), {"depth": 1})
 
 
 def load_weights(folder: Path) -> object:

@@ -18,7 +18,7 @@ from finetune.engines.base import Engine
 from finetune.engines.factory import make_engine as make
 from finetune.errors import CheckpointError, ConfigError
 from finetune.planning.cost import memory_gib, trained_parameters
-from finetune.training import checkpoint
+from finetune.training import checkpoint, checkpoint_reader
 from finetune.training.checkpoint_folders import checkpoint_folder, verify_checkpoint
 from finetune.training.loop import train
 from tests.finetune.conftest import MakeRecipe
@@ -68,7 +68,7 @@ def resumed(engine: Engine, recipe: Recipe) -> Engine:
     """Save an engine, and return another that read the checkpoint."""
     folder = checkpoint.save(Path(recipe.out), 4, engine, {}, recipe.checkpoints, {})
     other = make_engine(recipe)
-    checkpoint.load(folder, verify_checkpoint(folder), other, {})
+    checkpoint_reader.load(folder, verify_checkpoint(folder), other, {})
     return other
 
 
