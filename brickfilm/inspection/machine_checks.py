@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from packaging.requirements import Requirement
+
 from brickfilm.build.plan_file import Plan, version_of
 from brickfilm.captions.pricing import price_list, retirement_warning
 from brickfilm.media.codecs import ffmpeg_version, missing_codecs
@@ -60,30 +62,30 @@ def check_machine(work: Path = Path()) -> list[MachineCheck]:
 
 def _packages() -> Iterator[MachineCheck]:
     yield MachineCheck("python", "ok", sys.version.split()[0])
-    names = _required()
-    found = {name: version_of(name) for name in names}
+    required = _required()
+    found = {r.name: version_of(r.name) for r in required}
     missing = sorted(name for name, version in found.items() if version is None)
     shown = ", ".join(f"{name} {version}" for name, version in sorted(found.items()) if version)
     extras = ", ".join(f"{name} {v}" for name in OPTIONAL if (v := version_of(name)))
     if missing:
         remedy = f"pip install {' '.join(missing)}"
         yield MachineCheck("packages", "problem", f"missing: {', '.join(missing)}", remedy)
+    for r in required:
+        if (version := found[r.name]) and not r.specifier.contains(version, prereleases=True):
+            wanted = f"{r.name}{r.specifier}"
+            detail = f"{r.name} {version} is installed, {wanted} is needed"
+            yield MachineCheck("packages", "problem", detail, f"pip install '{wanted}'")
     yield MachineCheck("packages", "ok", shown or "not installed as a distribution")
     yield MachineCheck("of extras", "ok", extras or "none")
 
 
-def _required() -> list[str]:
-    """Return the names of the distributions that brickfilm requires without an extra."""
+def _required() -> list[Requirement]:
+    """Return the distributions that brickfilm requires without an extra, with their ranges."""
     try:
         lines = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
         return []
-    own = [line for line in lines if "extra ==" not in line]
-    return [name for line in own if (name := _name_of(line))]
-
-
-def _name_of(requirement: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else " " for c in requirement).split()[0]
+    return [Requirement(line) for line in lines if "extra ==" not in line]
 
 
 def _codecs() -> MachineCheck:

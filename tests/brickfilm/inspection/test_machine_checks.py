@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import namedtuple
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,13 @@ def test_a_problem_is_an_exit_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     full = CliRunner().invoke(app, ["doctor", str(tmp_path)])
     assert full.exit_code == 1
     assert "make room" in full.output
+
+
+def test_a_version_outside_the_range_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    needed = ["av>=1,<2", "numpy>=1", "torch<0.1; extra == 'finetune'"]
+    monkeypatch.setattr(metadata, "requires", lambda _: needed)
+    (problem,) = (check for check in check_machine(tmp_path) if check.state == "problem")
+    assert (problem.name, problem.remedy) == ("packages", "pip install 'av<2,>=1'")
+    assert problem.detail == f"av {metadata.version('av')} is installed, av<2,>=1 is needed"
