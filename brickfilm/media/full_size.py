@@ -32,14 +32,12 @@ def luma_bands(raw: Any) -> Uint8Array:
     """Return bands of consecutive lines at full size, [bands, BAND_LINES, W].
 
     The bands lie evenly in the height, and in the middle of the width; all begin at a multiple of
-    16 pixels, so that blocks of the codec begin where the bands do. A frame of fewer lines has one
-    band, its last line repeated.
+    16 pixels, so that blocks of the codec begin where the bands do. A frame of fewer lines than a
+    band, which is rejected afterwards, has one that is shorter.
     """
     luma = plane_view(raw, 0) if raw.format.name in PLANAR_FORMATS else full_luma(raw)
     height, width = luma.shape
     count = max(1, min(MAX_BANDS, height // (2 * BAND_LINES)))
     left = max(0, width - MAX_BAND_PIXELS) // 2 // BAND_LINES * BAND_LINES
     tops = [n * height // (count + 1) // BAND_LINES * BAND_LINES for n in range(1, count + 1)]
-    bands = np.stack([luma[top : top + BAND_LINES, left : left + MAX_BAND_PIXELS] for top in tops])
-    missing = BAND_LINES - bands.shape[1]
-    return np.pad(bands, ((0, 0), (0, missing), (0, 0)), "edge") if missing else bands
+    return np.stack([luma[top : top + BAND_LINES, left : left + MAX_BAND_PIXELS] for top in tops])
