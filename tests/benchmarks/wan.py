@@ -37,6 +37,7 @@ from finetune.models.diffusers.wan import Wan
 from finetune.training.batch_encoder import BatchEncoder
 from finetune.training.loop import loop
 from finetune.training.run import TrainingRun, open_engine
+from finetune.training.run_data import IndexedData
 from tests.benchmarks.profiling import kernel_times, slowest_lines
 from tests.benchmarks.training import ENDLESS, Case, Enough, Recorder
 
@@ -197,10 +198,10 @@ def open_run(recipe: Recipe, case: WanCase, device: torch.device) -> TrainingRun
     engine = open_engine(network, recipe, device)
     if case.baseline:
         use_plain_checkpointing()
-    coverage = bucket_coverage(index, recipe)
+    data = IndexedData(recipe, index, bucket_coverage(index, recipe))
     encoder = BatchEncoder(recipe, index, device)
     objective = family.objective(recipe.flow)
-    return TrainingRun(recipe, device, index, coverage, engine, encoder, family, objective)
+    return TrainingRun(recipe, device, data, engine, encoder, family, objective)
 
 
 def wan_family(recipe: Recipe) -> Wan:
