@@ -25,7 +25,7 @@ MODEL_FOLDER = "model"  # the copy of a local model
 SHARED_MODULES = ("__init__.py", "errors.py", "files.py", "digest.py")
 """Modules of `brickfilm` that `finetune` may import, beside the folder `schema`."""
 REQUIREMENTS = """\
-av>=14
+av>=14,<19
 diffusers>=0.29
 gradio>=6,<7
 huggingface_hub>=0.30,<3
