@@ -248,7 +248,7 @@ class PipelineRun:
 
     def _apply(self, queue: StageQueue, item: Any, answers: Mapping[str, Answer]) -> list[Any]:
         """Apply the stage to stored answers, and return the records that come out."""
-        footage_seconds(item)  # keeps a clip's times, which its copies then have too
+        footage_seconds(item)  # computes a clip's times once: `with_fields` copies them
         outputs = apply_answers(queue.stage, item, answers)
         if self.trims and has_capability(queue.stage, Trims):
             outputs = [self._trimmed(queue.stage, item, answers, output) for output in outputs]
