@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 SHARD_BYTES = 500 << 20
 """The shard size of the Hub's own clients."""
-ROW_GROUP_BYTES = 16 << 20
-"""A build and a push have a few row groups in memory. The Hub's viewer reads at most 286 MB."""
+ROW_GROUP_BYTES = 4 << 20
+"""Of media. To write groups takes up to nine times as much memory: 37 MB, and 108 MB for those of
+16 MB, in files 0.05 % smaller. The Hub's viewer reads at most 286 MB."""
 
 
 @dataclass(frozen=True)
