@@ -11,8 +11,11 @@ import math
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -27,6 +30,9 @@ from brickfilm.media import (
     reduced_frames,
 )
 from brickfilm.records import Span, Video
+
+FRAMES_PER_BATCH = 16
+"""Frames that each analyzer gets before the next: enough to keep several threads busy."""
 
 FrameFunction = Callable[[ReducedFrame], Sequence[float]]
 FloatArray = NDArray[np.float32]
@@ -46,6 +52,8 @@ class LateFrameFunction(Protocol):
 
 class FrameAnalyzer(Part):
     """Compute a few numbers for each frame. State between frames lives in `begin`'s closure.
+
+    It is called for one frame after another, beside other analyzers in other threads.
 
     Settings that `begin` does not use are `field(compare=False)`: changing them decodes nothing.
     """
@@ -151,23 +159,32 @@ def _analyze_frames(
         with_bands=any(analyzer.with_bands for analyzer in analyzers),
         with_full_luma=any(analyzer.with_full_luma for analyzer in analyzers),
     )
-    frames = 0
-    for frame in reduced_frames(reader, extras):
-        frames += 1
-        for analyze, values in zip(frame_functions, collected, strict=True):
-            values.extend(analyze(frame))
+    size = 1 if extras.with_full_luma else FRAMES_PER_BATCH
+    frames, count = reduced_frames(reader, extras), 0
+    with ThreadPoolExecutor(reader.threads, thread_name_prefix="analyze") as pool:
+        while batch := list(islice(frames, size)):
+            count += len(batch)
+            list(pool.map(partial(_analyze_batch, batch), frame_functions, collected))  # raises
     for analyzer, analyze, values in zip(analyzers, frame_functions, collected, strict=True):
         if isinstance(analyze, LateFrameFunction):
             values.extend(analyze.finish())
-        if len(values) != frames * len(analyzer.columns):
+        if len(values) != count * len(analyzer.columns):
             raise ValueError(
-                f"{type(analyzer).__name__} gave {len(values)} numbers of {frames} frames: return "
+                f"{type(analyzer).__name__} gave {len(values)} numbers of {count} frames: return "
                 f"one for each of its columns, {', '.join(analyzer.columns)}, from each frame"
             )
     return {
         analyzer.digest: pack_array(np.asarray(values, analyzer.dtype), len(analyzer.columns))
         for analyzer, values in zip(analyzers, collected, strict=True)
     }
+
+
+def _analyze_batch(
+    batch: Sequence[ReducedFrame], analyze: FrameFunction, values: array[float]
+) -> None:
+    """Add an analyzer's numbers of some frames; several analyzers do so at the same time."""
+    for frame in batch:
+        values.extend(analyze(frame))
 
 
 def pack_array(values: NDArray[Any], columns: int = 1) -> Answer:

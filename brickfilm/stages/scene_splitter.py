@@ -91,7 +91,8 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
     measure_set: str = field(init=False, compare=False, repr=False, metadata={"planned": True})
     """Name of the largest set among the measures, for the plan of the build; '' for none."""
     threads: int = field(default=2, compare=False)
-    """Decoder threads per video: one for each group of pictures, or FFmpeg's own without groups."""
+    """Threads per video: as many decode, one group of pictures each or FFmpeg's own without groups,
+    and as many measure."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_frames <= self.max_frames:
