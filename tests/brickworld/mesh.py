@@ -115,8 +115,8 @@ def _outward(points: Array, faces: Array, *, flat: bool) -> Array:
     a, b, c = (points[faces[:, n]] for n in range(3))
     normal = _cross(b - a, c - a)
     normal /= np.maximum(np.sqrt((normal * normal).sum(axis=1, keepdims=True)), 1e-9)
-    inward = (normal * (a - points.mean(axis=0))).sum(axis=1) < 0
     if not flat:
+        inward = (normal * (a - points.mean(axis=0))).sum(axis=1) < 0
         normal[inward] *= -1
     return normal.astype(np.float32)
 
@@ -272,7 +272,7 @@ def rod(start: Point, end: Point, r0: float, r1: float, colour: Colour, sides: i
 def decal(corners: Sequence[Sequence[float]], outward: Sequence[float], colour: Colour) -> Mesh:
     """A print: a flat polygon seen from the side that `outward` points to."""
     points = np.array(corners, np.float32)
-    normal = np.cross(points[1] - points[0], points[2] - points[0])
+    normal = _cross(points[1:2] - points[0], points[2:3] - points[0])[0]
     if normal @ np.array(outward) < 0:
         points = points[::-1]
     return build(points, [range(len(points))], colour, gloss=0.3, flat=True)
