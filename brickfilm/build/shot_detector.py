@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from brickfilm.build.plan_file import FILENAME as PLAN
 from brickfilm.build.plan_file import Plan
@@ -21,6 +22,9 @@ from brickfilm.engine.calls import AnyStage
 from brickfilm.errors import UsageError
 from brickfilm.scan.wipes import WipeAnalyzer
 from brickfilm.stages import SceneSplitter
+
+RULES: tuple[Literal[1, 2, 3], ...] = (3, 2, 1)
+"""Rules of `layout` and `joint`, the newest first."""
 
 
 def with_kept_detector(stages: Sequence[AnyStage], work: Path) -> list[AnyStage]:
@@ -66,19 +70,21 @@ def new_detector() -> str:
 
 
 def _with_kept_rule(splitter: SceneSplitter, work: Path) -> SceneSplitter:
-    """Return the stage with the first rule of its detector where that has cut this folder."""
+    """Return the stage with the newest rule of its detector that has cut this folder, if any."""
     detector = splitter.detector
-    if not isinstance(detector, JointDetector) or detector.rule == 1:
+    if not isinstance(detector, JointDetector):
         return splitter
-    first, digests = replace(detector, rule=1), answered(work)
-    if first.digest not in digests or detector.digest in digests:
+    digests = answered(work)
+    rules = [replace(detector, rule=rule) for rule in RULES if rule <= detector.rule]
+    kept = next((older for older in rules if older.digest in digests), detector)
+    if kept == detector:
         return splitter
     print(
-        f"shots: {str(work)!r} keeps the first rule of {detector.name!r}; a new folder gets the "
+        f"shots: {str(work)!r} keeps rule {kept.rule} of {detector.name!r}; a new folder gets the "
         "newest",
         file=sys.stderr,
     )
-    return replace(splitter, detector=first)
+    return replace(splitter, detector=kept)
 
 
 def _detector_of(work: Path) -> str:

@@ -19,8 +19,8 @@ FIRST_DETECTOR = "holds"
 """Detector of builds before plans recorded it, and of stages that no build has given another."""
 DETECTORS_BY_NAME: dict[str, Callable[[], Detector]] = {
     "holds": HoldAware,
-    "layout": lambda: JointDetector(holds=HoldAware(), asks_network=False, rule=2),
-    "joint": lambda: JointDetector(holds=HoldAware(), rule=2),
+    "layout": lambda: JointDetector(holds=HoldAware(), asks_network=False, rule=3),
+    "joint": lambda: JointDetector(holds=HoldAware(), rule=3),
     "transnetv2": TransNetV2,
     "adaptive": Adaptive,
     "content": Content,

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from brickfilm.detectors.holds import confidence
-from brickfilm.detectors.transnetv2 import tone_rule as second_rule
+from brickfilm.detectors.transnetv2 import tone_rule as rule_of_product
 from brickfilm.detectors.transnetv2.rule import WEIGHTS, WEIGHTS_WITHOUT_NETWORK
 from tests.benchmarks import tone_rule
 from tests.benchmarks.films import HELD_OUT, LIST, main
@@ -89,16 +89,17 @@ def test_a_film_left_out_is_judged_by_the_others() -> None:
     assert score_of(examples, chance, ordinary) == Score(tp=13, fp=0, fn=7)
 
 
-def test_the_second_rule_is_the_one_fitted_on_its_table() -> None:
+def test_the_second_and_third_rule_have_weights_fitted_on_their_table() -> None:
     labelled = tone_rule.LabelledProposals.read()
-    assert tuple(tone_rule.fitted_weights(labelled)) == second_rule.WEIGHTS
+    assert tuple(tone_rule.fitted_weights(labelled)) == rule_of_product.WEIGHTS
 
 
+@pytest.mark.parametrize("rule", tone_rule.RULES)
 @pytest.mark.parametrize(
     ("asks_network", "ordinary"), [(False, Score(13, 0, 7)), (True, Score(14, 0, 6))]
 )
-def test_the_second_rule_by_film_left_out(asks_network: bool, ordinary: Score) -> None:
-    labelled = tone_rule.LabelledProposals.read()
+def test_a_rule_by_film_left_out(rule: int, asks_network: bool, ordinary: Score) -> None:
+    labelled = tone_rule.LabelledProposals.read(rule=rule)
     films = json.loads(LIST.read_text(encoding="utf-8"))
     chance = tone_rule.left_out(labelled, asks_network=asks_network)
     found = tone_rule.score_by_film(labelled, chance, films)

@@ -28,6 +28,7 @@ from brickfilm.detectors.transnetv2.rule import (
 )
 from brickfilm.detectors.transnetv2.tone_rule import (
     MIN_CUT_DISSIMILARITY,
+    StrictToneProposals,
     ToneProposals,
     find_tone_proposals,
 )
@@ -59,9 +60,9 @@ class JointDetector(Detector):
     """Detector whose first column is the dissimilarity of frames."""
     asks_network: bool = True
     """False to decide without TransNetV2, which then need not be installed."""
-    rule: Literal[1, 2] = field_added_later(1)
-    """2 weighs the change of tone too. Names (`by_name`) mean the newest; a work folder that an
-    older one cut keeps that."""
+    rule: Literal[1, 2, 3] = field_added_later(1)
+    """2 weighs the change of tone too, 3 wants more of it where little differs. Names (`by_name`)
+    mean the newest; a work folder that an older one cut keeps that."""
 
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -88,7 +89,8 @@ class JointDetector(Detector):
         excluded = self.frames_without_cuts(metrics)
         if self.rule == 1:
             return find_proposals(dissimilarity, layout, network, excluded)
-        return find_tone_proposals(dissimilarity, layout, tone, network, excluded)
+        kind = ToneProposals if self.rule == 2 else StrictToneProposals
+        return find_tone_proposals(kind, dissimilarity, layout, tone, network, excluded)
 
     def probabilities(self, metrics: FrameMetrics) -> FloatArray:
         """Return the probability by the rule that each frame begins a shot, [n]."""
@@ -141,7 +143,7 @@ class _Questions:
         return self._answer(self._first + BLOCK_FRAMES)
 
     def _changes(self, frame: ReducedFrame, dissimilarity: float) -> list[float]:
-        """Return the change of layout; by the second rule that of tone before it, or zeros."""
+        """Return the change of layout; from the second rule on that of tone before it, or zeros."""
         asks, rule = self._detector.asks_network, self._detector.rule
         is_compared = rule == 1 or dissimilarity >= MIN_CUT_DISSIMILARITY
         now = thumbnail(frame) if asks or is_compared else None
@@ -149,7 +151,7 @@ class _Questions:
         if asks and now is not None:
             self._thumbnails.append(now)
         if not last or not is_compared or now is None:
-            return [0.0] * rule
+            return [0.0] if rule == 1 else [0.0, 0.0]
         before = thumbnail(last[0]) if last[1] is None else last[1]
         change = layout_change(before, now)
         return [change] if rule == 1 else [tone_change(before, now), change]

@@ -1,7 +1,7 @@
-"""Decide about a proposed cut by the second rule, which weighs the change of tone too.
+"""Decide about a proposed cut by the second or third rule, which weigh the change of tone too.
 
 Fitted by `tests/benchmarks/tone_rule.py` on the proposals in real films that were labelled by eye.
-The first rule (`rule`) still decides in the work folders that it has cut.
+The first rule (`rule`) and the second still decide in the work folders that they have cut.
 """
 
 from __future__ import annotations
@@ -30,13 +30,19 @@ ASKED_DISTANCE = 15
 figures, drawings on one ground) the votes were all no, and took ten times as long as the scan."""
 MIN_VOTE = 0.5
 """Probability of the network that makes a cut."""
+FAINT_DISSIMILARITY = 0.6
+MIN_FAINT_TONE_CHANGE = 0.7
+"""Tone change that a cut below that dissimilarity needs: a figure that enters close to the camera
+hides most of the picture and has its tones."""
+MAX_HELD_BACK = 0.4
+"""Highest probability of a frame below both."""
 CUT_RADIUS = 2
 """Frames within which only the most likely cut is kept."""
 
 
 @dataclass(frozen=True)
 class ToneProposals:
-    """Frames that may be cuts, and the figures by which it is decided, each [n]."""
+    """Frames that may be cuts, and the figures by which the second rule decides, each [n]."""
 
     frames: NDArray[np.int64]
     dissimilarity: FloatArray
@@ -71,8 +77,12 @@ class ToneProposals:
         columns = np.ones_like(above), self.dissimilarity, layout, above, self.tone_change
         return np.stack(columns, axis=1)
 
+    def limited(self, alone: FloatArray) -> FloatArray:
+        """Return what the rule makes of the probabilities that its weights give."""
+        return alone
+
     def _alone(self) -> FloatArray:
-        return logistic(self.figures() @ np.array(WEIGHTS))
+        return self.limited(logistic(self.figures() @ np.array(WEIGHTS)))
 
     def _may_be_added(self, alone: FloatArray) -> NDArray[np.bool_]:
         is_unlikely = (alone > UNLIKELY[0]) & (alone < UNLIKELY[1])
@@ -80,6 +90,15 @@ class ToneProposals:
         distances = np.abs(self.frames[is_new][:, None] - self.frames[is_new])
         is_new[is_new] = (distances <= ASKED_DISTANCE).sum(axis=1) == 1
         return is_new
+
+
+class StrictToneProposals(ToneProposals):
+    """The third rule: the second, but where little differs only another tone makes a cut."""
+
+    def limited(self, alone: FloatArray) -> FloatArray:
+        is_faint = self.dissimilarity < FAINT_DISSIMILARITY
+        is_held_back = is_faint & (self.tone_change < MIN_FAINT_TONE_CHANGE)
+        return np.where(is_held_back, np.minimum(alone, MAX_HELD_BACK), alone)
 
 
 def likely_cuts(frames: NDArray[np.int64], probabilities: FloatArray) -> list[int]:
@@ -91,20 +110,21 @@ def likely_cuts(frames: NDArray[np.int64], probabilities: FloatArray) -> list[in
 
 
 def find_tone_proposals(
+    kind: type[ToneProposals],
     dissimilarity: FloatArray,
     layout_change: FloatArray,
     tone_change: FloatArray,
     network: FloatArray,
     excluded: NDArray[np.bool_],
 ) -> ToneProposals:
-    """Return the proposals of a whole video from the figures of its frames, each [n].
+    """Return the proposals of a whole video, of a kind, from the figures of its frames, each [n].
 
     Changes of layout and tone may be 0 below MIN_CUT_DISSIMILARITY.
     """
     candidates = np.flatnonzero((dissimilarity >= MIN_CUT_DISSIMILARITY) & ~excluded)
     frames = strongest(candidates, dissimilarity + layout_change + tone_change)
     baseline = np.array([local_baseline(dissimilarity, int(n)) for n in frames], np.float32)
-    return ToneProposals(
+    return kind(
         frames,
         dissimilarity[frames],
         baseline,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytest
@@ -115,21 +116,41 @@ def test_cuts_are_described_in_new_folders_and_by_another_detector(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["layout", "joint"])
-def test_a_folder_that_the_first_rule_cut_keeps_it(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("rule", [1, 2])
+def test_a_folder_that_an_older_rule_cut_keeps_it(
+    name: str, rule: Literal[1, 2], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     splitter = SceneSplitter(detector=name)  # type: ignore[arg-type]
     newest = splitter.detector
     assert isinstance(newest, JointDetector)
-    assert newest.rule == 2
+    assert newest.rule == 3
     assert detector_in(tmp_path, splitter) == newest
-    first = replace(newest, rule=1)
-    answer(tmp_path, first)
-    assert detector_in(tmp_path, splitter) == first
-    assert f"keeps the first rule of {name!r}" in capsys.readouterr().err
-    assert first.digest == JointDetector(holds=HoldAware(), asks_network=name == "joint").digest
+    older = replace(newest, rule=rule)
+    answer(tmp_path, older)
+    assert detector_in(tmp_path, splitter) == older
+    assert f"keeps rule {rule} of {name!r}; a new folder gets" in capsys.readouterr().err
     answer(tmp_path, newest)
     assert detector_in(tmp_path, splitter) == newest
+    assert capsys.readouterr().err == ""
+
+
+def test_of_two_older_rules_the_newer_is_kept(tmp_path: Path) -> None:
+    splitter = SceneSplitter(detector="layout")
+    newest = splitter.detector
+    assert isinstance(newest, JointDetector)
+    rules: tuple[Literal[1, 2], ...] = (2, 1)
+    for rule in rules:
+        answer(tmp_path, replace(newest, rule=rule))
+    assert detector_in(tmp_path, splitter) == replace(newest, rule=2)
+
+
+def test_each_rule_keeps_the_digest_of_its_answers() -> None:
+    holds = HoldAware()
+    rules: tuple[Literal[1, 2, 3], ...] = (1, 2, 3)
+    layouts = [JointDetector(holds=holds, asks_network=False, rule=rule) for rule in rules]
+    digests = [layout.digest for layout in layouts]
+    assert digests == ["2864bf88422d5c18", "e6c00d303f269e74", "fdfbe27329745972"]
+    assert digests[0] == JointDetector(holds=holds, asks_network=False).digest
 
 
 def detector_in(work: Path, splitter: SceneSplitter) -> object:

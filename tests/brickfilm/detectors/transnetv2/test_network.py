@@ -32,7 +32,7 @@ def test_a_missing_extra_is_named_with_its_remedy(name: str) -> None:
 def test_layout_needs_no_extra() -> None:
     detector = named_detector("layout")
     detector.check()
-    assert detector == JointDetector(holds=named_detector("holds"), asks_network=False, rule=2)
+    assert detector == JointDetector(holds=named_detector("holds"), asks_network=False, rule=3)
 
 
 @pytest.mark.slow

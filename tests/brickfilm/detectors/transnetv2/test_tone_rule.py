@@ -1,4 +1,4 @@
-"""The second rule finds plain cards and new colours; the network adds cuts and removes none."""
+"""Both rules find plain cards and new colours; the third holds back entrances of one tone."""
 
 from __future__ import annotations
 
@@ -7,33 +7,71 @@ import pytest
 
 from brickfilm.detectors.transnetv2.rule import NOT_ASKED
 from brickfilm.detectors.transnetv2.tone_rule import (
+    StrictToneProposals,
     ToneProposals,
     find_tone_proposals,
     likely_cuts,
 )
 
+RULES = (ToneProposals, StrictToneProposals)
+
 
 def proposal(
-    dissimilarity: float, layout: float, tone: float, *, baseline: float = 0.0, network: float = -1
+    dissimilarity: float,
+    layout: float,
+    tone: float,
+    *,
+    baseline: float = 0.0,
+    network: float = -1,
+    kind: type[ToneProposals] = ToneProposals,
 ) -> ToneProposals:
     """Return the proposals of a video with one, at frame 20."""
     columns = (dissimilarity, baseline, layout, tone, network)
-    return ToneProposals(np.array([20]), *(np.array([value], np.float32) for value in columns))
+    return kind(np.array([20]), *(np.array([value], np.float32) for value in columns))
 
 
+@pytest.mark.parametrize("kind", RULES)
 @pytest.mark.parametrize(
-    ("found", "is_cut"),
+    ("figures", "baseline", "is_cut"),
     [
-        (proposal(0.74, 0.38, 0.98, baseline=0.43), True),  # a drawing on violet, then on green
-        (proposal(0.53, 0.24, 0.88, baseline=0.36), True),  # a red heart behind a paper figure
-        (proposal(0.65, 0.71, 0.00, baseline=0.50), False),  # a thin figure tumbles
-        (proposal(0.88, 0.06, 0.20, baseline=0.68), False),  # paper is folded on a card
-        (proposal(0.20, 0.01, 1.00), False),  # the exposure of a plain card jumps
-        (proposal(0.74, 0.33, 0.45), True),  # a reverse angle on one dark table
+        ((0.74, 0.38, 0.98), 0.43, True),  # a drawing on violet, then on green
+        ((0.53, 0.24, 0.88), 0.36, True),  # a red heart behind a paper figure
+        ((0.61, 0.95, 0.51), 0.38, True),  # a wheel, then a hall of the same brown
+        ((0.65, 0.71, 0.00), 0.50, False),  # a thin figure tumbles
+        ((0.88, 0.06, 0.20), 0.68, False),  # paper is folded on a card
+        ((0.20, 0.01, 1.00), 0.0, False),  # the exposure of a plain card jumps
+        ((0.74, 0.33, 0.45), 0.0, True),  # a reverse angle on one dark table
     ],
 )
-def test_figures_as_in_real_films(found: ToneProposals, is_cut: bool) -> None:
-    assert (found.cuts() == [20]) is is_cut
+def test_figures_as_in_real_films(
+    kind: type[ToneProposals], figures: tuple[float, float, float], baseline: float, is_cut: bool
+) -> None:
+    assert (proposal(*figures, baseline=baseline, kind=kind).cuts() == [20]) is is_cut
+
+
+ENTRANCES = [((0.581, 0.797, 0.248), 0.15), ((0.538, 0.393, 0.61), 0.246)]
+"""Figures of two rendered videos in which somebody enters close to the camera."""
+
+
+@pytest.mark.parametrize(("figures", "baseline"), ENTRANCES)
+def test_an_entrance_in_the_tones_of_its_set_is_no_cut_by_the_third_rule(
+    figures: tuple[float, float, float], baseline: float
+) -> None:
+    assert proposal(*figures, baseline=baseline).cuts() == [20]
+    held_back = proposal(*figures, baseline=baseline, kind=StrictToneProposals)
+    assert held_back.cuts() == []
+    assert held_back.probabilities() == pytest.approx([0.4])
+
+
+def test_the_third_rule_raises_no_probability_and_leaves_the_network_its_say() -> None:
+    unlikely = (0.55, 0.1, 0.2)
+    both = [proposal(*unlikely, kind=kind).probabilities()[0] for kind in RULES]
+    assert both[0] == both[1] < 0.4
+    (figures, baseline), _ = ENTRANCES
+    asked = proposal(*figures, baseline=baseline, kind=StrictToneProposals)
+    assert asked.doubtful() == [20]
+    told = proposal(*figures, baseline=baseline, kind=StrictToneProposals, network=0.9)
+    assert told.cuts() == [20]
 
 
 def test_the_network_is_asked_where_the_layout_changes_and_the_rest_is_weak() -> None:
@@ -73,6 +111,6 @@ def test_proposals_are_dissimilar_and_not_in_a_flash() -> None:
     excluded = np.zeros(40, bool)
     excluded[30] = True
     network = np.full(40, NOT_ASKED, np.float32)
-    found = find_tone_proposals(dissimilarity, changes, changes, network, excluded)
+    found = find_tone_proposals(ToneProposals, dissimilarity, changes, changes, network, excluded)
     assert found.frames.tolist() == [10]
     assert found.baseline == pytest.approx([0.51])  # the median after it; before it 0.4
