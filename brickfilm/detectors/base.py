@@ -80,6 +80,14 @@ class FlashFinder(Protocol):
         """Return the frame ranges after which the picture before them returns."""
 
 
+@runtime_checkable
+class BlendFinder(Protocol):
+    """A detector that knows frames that a frame rate conversion blended across a cut."""
+
+    def blended_frames(self, metrics: FrameMetrics) -> NDArray[np.bool_]:
+        """Return True for frames that are a blend of those around them, [n]."""
+
+
 def shots_from_cuts(cuts: Sequence[int], frames: int) -> list[FrameRange]:
     """Return the shots of a video of `frames` frames, given the first frames of new shots."""
     edges = [0, *cuts, frames]

@@ -103,15 +103,19 @@ class HoldAware(Detector):
         return _suppress_non_maxima(cuts, scores)
 
     def frames_without_cuts(self, metrics: FrameMetrics) -> NDArray[np.bool_]:
-        _, frames_since_shown, blended = metrics.values.T[:3]
-        excluded = np.zeros(len(metrics), bool)
+        frames_since_shown = metrics.values[:, 1]
+        excluded = self.blended_frames(metrics)
         for frame in np.flatnonzero(frames_since_shown):
             excluded[frame - int(frames_since_shown[frame]) + 1 : frame + 1] = True
-        for frame in np.flatnonzero(blended):
-            excluded[frame - int(blended[frame]) : frame] = True
         for transition in _gradual_transitions(metrics, self.threshold):
             excluded[transition.start + 1 : transition.end] = True
         return excluded
+
+    def blended_frames(self, metrics: FrameMetrics) -> NDArray[np.bool_]:
+        found, blended = np.zeros(len(metrics), bool), metrics.values[:, 2]
+        for frame in np.flatnonzero(blended):
+            found[frame - int(blended[frame]) : frame] = True
+        return found
 
 
 def _gradual_transitions(metrics: FrameMetrics, threshold: float) -> list[Transition]:

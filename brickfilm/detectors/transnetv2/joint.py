@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from brickfilm.detectors.base import CutScorer, Detector, FlashFinder, Transition
+from brickfilm.detectors.base import BlendFinder, CutScorer, Detector, FlashFinder, Transition
 from brickfilm.detectors.transnetv2.network import (
     Thumbnail,
     cut_probabilities,
@@ -61,8 +61,9 @@ class JointDetector(Detector):
     asks_network: bool = True
     """False to decide without TransNetV2, which then need not be installed."""
     rule: Literal[1, 2, 3] = field_added_later(1)
-    """2 weighs the change of tone too, 3 wants more of it where little differs. Names (`by_name`)
-    mean the newest; a work folder that an older one cut keeps that."""
+    """2 weighs the change of tone too. 3 wants more of it where little differs, and leaves blended
+    frames out of the baseline. Names (`by_name`) mean the newest; a work folder that an older one
+    cut keeps that."""
 
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -89,8 +90,12 @@ class JointDetector(Detector):
         excluded = self.frames_without_cuts(metrics)
         if self.rule == 1:
             return find_proposals(dissimilarity, layout, network, excluded)
-        kind = ToneProposals if self.rule == 2 else StrictToneProposals
-        return find_tone_proposals(kind, dissimilarity, layout, tone, network, excluded)
+        if self.rule == 2:
+            blended, kind = np.zeros(len(metrics), bool), ToneProposals
+        else:
+            blended, kind = self._blended_frames(metrics), StrictToneProposals
+        figures = dissimilarity, layout, tone, network
+        return find_tone_proposals(kind, *figures, excluded, blended)
 
     def probabilities(self, metrics: FrameMetrics) -> FloatArray:
         """Return the probability by the rule that each frame begins a shot, [n]."""
@@ -111,6 +116,10 @@ class JointDetector(Detector):
 
     def frames_without_cuts(self, metrics: FrameMetrics) -> NDArray[np.bool_]:
         return self.holds.frames_without_cuts(self.metrics_of_holds(metrics))
+
+    def _blended_frames(self, metrics: FrameMetrics) -> NDArray[np.bool_]:
+        assert isinstance(self.holds, BlendFinder)
+        return self.holds.blended_frames(self.metrics_of_holds(metrics))
 
     def shots_between(self, cuts: Sequence[int], metrics: FrameMetrics) -> list[FrameRange]:
         return self.holds.shots_between(cuts, self.metrics_of_holds(metrics))

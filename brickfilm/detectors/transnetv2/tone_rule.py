@@ -116,14 +116,17 @@ def find_tone_proposals(
     tone_change: FloatArray,
     network: FloatArray,
     excluded: NDArray[np.bool_],
+    blended: NDArray[np.bool_],
 ) -> ToneProposals:
     """Return the proposals of a whole video, of a kind, from the figures of its frames, each [n].
 
-    Changes of layout and tone may be 0 below MIN_CUT_DISSIMILARITY.
+    Changes of layout and tone may be 0 below MIN_CUT_DISSIMILARITY. Blended frames are no part of
+    the baseline: one beside a cut would hide it.
     """
     candidates = np.flatnonzero((dissimilarity >= MIN_CUT_DISSIMILARITY) & ~excluded)
     frames = strongest(candidates, dissimilarity + layout_change + tone_change)
-    baseline = np.array([local_baseline(dissimilarity, int(n)) for n in frames], np.float32)
+    pictures = np.where(blended, 0, dissimilarity)
+    baseline = np.array([local_baseline(pictures, int(n)) for n in frames], np.float32)
     return kind(
         frames,
         dissimilarity[frames],

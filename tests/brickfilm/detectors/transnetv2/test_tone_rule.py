@@ -111,6 +111,21 @@ def test_proposals_are_dissimilar_and_not_in_a_flash() -> None:
     excluded = np.zeros(40, bool)
     excluded[30] = True
     network = np.full(40, NOT_ASKED, np.float32)
-    found = find_tone_proposals(ToneProposals, dissimilarity, changes, changes, network, excluded)
+    found = find_tone_proposals(
+        ToneProposals, dissimilarity, changes, changes, network, excluded, np.zeros(40, bool)
+    )
     assert found.frames.tolist() == [10]
     assert found.baseline == pytest.approx([0.51])  # the median after it; before it 0.4
+
+
+def test_a_blended_frame_beside_a_cut_is_not_its_baseline() -> None:
+    dissimilarity, changes = np.zeros(40, np.float32), np.full(40, 0.3, np.float32)
+    dissimilarity[[18, 19, 20]] = 0.1, 0.56, 0.77
+    blended = np.zeros(40, bool)
+    blended[19] = True
+    network = np.full(40, NOT_ASKED, np.float32)
+    figures = dissimilarity, changes, changes, network, blended
+    for baseline, left_out in ((0.33, np.zeros(40, bool)), (0.1, blended)):
+        found = find_tone_proposals(StrictToneProposals, *figures, left_out)
+        assert found.frames.tolist() == [20]
+        assert found.baseline == pytest.approx([baseline])
