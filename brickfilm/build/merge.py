@@ -16,7 +16,7 @@ from brickfilm.build.build_dataset import (
 from brickfilm.build.final_pass import FinalPass, finalize
 from brickfilm.build.link_artefacts import link_artefacts
 from brickfilm.build.plan_file import Plan
-from brickfilm.build.work_folder import check_work_folder
+from brickfilm.build.work_folder import answered, check_work_folder
 from brickfilm.dataset.duplicates import DuplicatesMode
 from brickfilm.dataset.write import DamagedMediaError
 from brickfilm.engine.build_shard import SHARDS_FOLDER, find_shards
@@ -68,7 +68,7 @@ def merge_shards(
         if not (part / LEDGER).is_file():
             raise UsageError(f"{str(part)!r} has no {LEDGER}: name the --out folder of a build")
     check_work_folder(work, source, is_merge=True)
-    stages = with_kept_settings(stages, parts[0])
+    stages = with_kept_settings(stages, next(filter(answered, parts), parts[0]))
     pipeline = Pipeline.from_stages(source, with_default_writer(stages))
     with _locked(parts):
         _check_settings(pipeline, parts)

@@ -54,16 +54,17 @@ def is_new_folder(work: Path) -> bool:
 
 
 def settings_folder(work: Path) -> Path:
-    """Return the folder whose detector and measures a build takes: its own, if it was begun.
+    """Return the folder whose detector and measures a build takes: its own, if it has answers.
 
-    A new shard takes those of the other shards, or of the whole build: shards that differ do not
-    merge.
+    A shard without takes those of the other shards, or of the whole build: shards that differ do
+    not merge.
     """
     if work.parent.name != SHARDS_FOLDER:
         return work
     whole = work.parent.parent
     folders = (work, *find_shards(whole).values(), whole)
-    return next((folder for folder in folders if (folder / FILENAME).is_file()), work)
+    begun = [folder for folder in folders if (folder / FILENAME).is_file()]
+    return next(filter(answered, begun), begun[0] if begun else work)
 
 
 @contextmanager

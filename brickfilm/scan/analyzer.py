@@ -10,9 +10,9 @@ import base64
 import math
 import zlib
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -161,10 +161,10 @@ def _analyze_frames(
     )
     size = 1 if extras.with_full_luma else FRAMES_PER_BATCH
     frames, count = reduced_frames(reader, extras), 0
-    with ThreadPoolExecutor(reader.threads, thread_name_prefix="analyze") as pool:
+    with _map_on(reader.threads) as run:
         while batch := list(islice(frames, size)):
             count += len(batch)
-            list(pool.map(partial(_analyze_batch, batch), frame_functions, collected))  # raises
+            list(run(partial(_analyze_batch, batch), frame_functions, collected))  # raises
     for analyzer, analyze, values in zip(analyzers, frame_functions, collected, strict=True):
         if isinstance(analyze, LateFrameFunction):
             values.extend(analyze.finish())
@@ -177,6 +177,16 @@ def _analyze_frames(
         analyzer.digest: pack_array(np.asarray(values, analyzer.dtype), len(analyzer.columns))
         for analyzer, values in zip(analyzers, collected, strict=True)
     }
+
+
+@contextmanager
+def _map_on(threads: int) -> Iterator[Callable[..., Iterator[None]]]:
+    """Yield `map`, or one that calls on several threads at a time."""
+    if threads <= 1:
+        yield map
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="analyze") as pool:
+        yield pool.map
 
 
 def _analyze_batch(

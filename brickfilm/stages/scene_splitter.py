@@ -92,7 +92,7 @@ class SceneSplitter(Stage[Video, Clip], MultiPart, Trims):
     """Name of the largest set among the measures, for the plan of the build; '' for none."""
     threads: int = field(default=2, compare=False)
     """Threads per video: as many decode, one group of pictures each or FFmpeg's own without groups,
-    and as many measure."""
+    and as many measure. Damaged and very large videos take one."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_frames <= self.max_frames:

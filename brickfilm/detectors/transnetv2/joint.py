@@ -118,7 +118,8 @@ class JointDetector(Detector):
         return self.holds.frames_without_cuts(self.metrics_of_holds(metrics))
 
     def _blended_frames(self, metrics: FrameMetrics) -> NDArray[np.bool_]:
-        assert isinstance(self.holds, BlendFinder)
+        if not isinstance(self.holds, BlendFinder):
+            return np.zeros(len(metrics), bool)
         return self.holds.blended_frames(self.metrics_of_holds(metrics))
 
     def shots_between(self, cuts: Sequence[int], metrics: FrameMetrics) -> list[FrameRange]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from brickfilm import FolderSource, FrameSampler, SceneSplitter, build_dataset
 from brickfilm.build.build_dataset import build, with_kept_settings
 from brickfilm.build.merge import merge_shards
 from brickfilm.build.shards import ShardedSource, build_shard, with_budget_share
-from brickfilm.detectors import HoldAware
+from brickfilm.detectors import HoldAware, JointDetector
+from brickfilm.detectors.by_name import DETECTORS_BY_NAME
 from brickfilm.engine.build_shard import BuildShard
 from brickfilm.engine.ledger import (
     CaptionEdit,
@@ -188,6 +190,26 @@ def test_a_new_shard_has_the_settings_of_the_build_that_was_begun(
     new, other = (BuildShard(2, 1).folder(tmp_path / name) for name in (".", "other"))
     assert detector_and_measures(new) == ("holds", "first")
     assert detector_and_measures(other) == ("layout", "default")
+
+
+def test_shards_of_an_older_rule_merge_though_the_first_is_empty(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = next(f"{n}.mp4" for n in NAMES if BuildShard(2, 1).owns(f"{n}.mp4"))
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / name).write_bytes((films / name).read_bytes())
+    source, work = FolderSource(tmp_path / "films"), tmp_path / "work"
+    newest = DETECTORS_BY_NAME["layout"]()
+    assert isinstance(newest, JointDetector)
+    with monkeypatch.context() as older:
+        older.setitem(DETECTORS_BY_NAME, "layout", lambda: replace(newest, rule=2))
+        shards_of(tmp_path / "films", work, 2)
+        merge_shards(source, stages(), workdir=work)
+    first = rows(work)
+    merge_shards(source, stages(), workdir=work)
+    shards_of(tmp_path / "films", work, 2)
+    merge_shards(source, stages(), workdir=work)
+    assert first and rows(work) == first
 
 
 def detector_and_measures(work: Path) -> tuple[str, str]:
