@@ -164,7 +164,7 @@ def _analyze_frames(
     with _map_on(reader.threads) as run:
         while batch := list(islice(frames, size)):
             count += len(batch)
-            list(run(partial(_analyze_batch, batch), frame_functions, collected))  # raises
+            list(run(partial(_analyze_batch, batch), frame_functions, collected))  # waits, raises
     for analyzer, analyze, values in zip(analyzers, frame_functions, collected, strict=True):
         if isinstance(analyze, LateFrameFunction):
             values.extend(analyze.finish())
